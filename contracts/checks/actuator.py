@@ -1,0 +1,191 @@
+"""What every actuator must do.
+
+    await actuator.run_all(make_subject)                # or
+    @pytest.mark.parametrize("check", actuator.CHECKS)
+    async def test_my_actuator(check): await check(make_subject())
+
+A `Subject` is a system to act on, which counts its effects itself, and a way to open actuators on it. Each check wants a fresh one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from contracts.errors import HomeostatError, TargetNotFound
+from contracts.ports import Actuator, Applied, StepRequest, Target, TargetState
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A system and what can be done with it.
+
+    `open`: an actuator on it, as another worker would open one. `effects`: how many it has had so far, by its own count.
+    `arguments`: for each action, arguments with which it has an effect. `unlisted`: a word that the message about an unknown
+    target must hold, such as a target there is; empty where every target is known. `remembers`: the system itself knows
+    keys, so that a repetition by another worker has no effect either.
+    """
+
+    open: Callable[[], Actuator]
+    target: Target
+    effects: Callable[[], int | Awaitable[int]]
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unlisted: str = ""
+    remembers: bool = True
+
+
+Check = Callable[[Subject], Awaitable[None]]
+ON_TARGET: Final = frozenset({"scale", "restart", "rollback"})
+TIMEOUT_S: Final = 20.0
+
+
+@asynccontextmanager
+async def opened(subject: Subject) -> AsyncIterator[Actuator]:
+    """An actuator, closed at the end."""
+    actuator = subject.open()
+    try:
+        yield actuator
+    finally:
+        await actuator.close()
+
+
+async def count(subject: Subject) -> int:
+    """How many effects the system has had."""
+    found = subject.effects()
+    return found if isinstance(found, int) else await found
+
+
+async def request(subject: Subject, actuator: Actuator, action: str, key: str) -> StepRequest:
+    """The request for an action, with the state before it."""
+    before: TargetState | None = None
+    if action in ON_TARGET:
+        before = await actuator.describe(subject.target)
+    arguments = subject.arguments[action]
+    return StepRequest(key, "run-1", "step-1", action, subject.target, arguments, before, TIMEOUT_S)
+
+
+def _expect(actual: object, expected: object, what: str) -> None:
+    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
+
+
+async def check_says_what_it_can(subject: Subject) -> None:
+    """It has a name, and every action it claims can be tried."""
+    async with opened(subject) as actuator:
+        assert actuator.name, "an actuator needs a name"
+        _expect(frozenset(subject.arguments), actuator.actions, "actions to be checked")
+
+
+async def check_unknown_target(subject: Subject) -> None:
+    """An unknown target is TargetNotFound, and the message lists what there is."""
+    if not subject.unlisted:
+        return
+    async with opened(subject) as actuator:
+        try:
+            await actuator.describe(Target(subject.target.environment, "no-such-thing"))
+        except TargetNotFound as e:
+            assert subject.unlisted in str(e), f"the message does not list {subject.unlisted!r}: {e}"
+        else:
+            raise AssertionError("an unknown target was described")
+
+
+async def check_one_effect(subject: Subject) -> None:
+    """Each action has one effect, says so, and is known to have happened afterwards, also to another worker."""
+    for action in sorted(subject.arguments):
+        async with opened(subject) as actuator, opened(subject) as other:
+            asked = await request(subject, actuator, action, f"one-{action}")
+            before = await count(subject)
+            assert await actuator.applied(asked) is not Applied.YES, f"{action} was said to have happened before it did"
+            result = await actuator.apply(asked)
+            assert result.text, f"{action}: a result must say what was done"
+            _expect(await count(subject), before + 1, f"effects of one {action}")
+            _expect(await actuator.applied(asked), Applied.YES, f"applied after {action}")
+            again = await other.applied(asked)
+            wanted = {Applied.YES} if subject.remembers else {Applied.YES, Applied.UNKNOWN}
+            assert again in wanted, f"another worker must not say {again!r} of a {action} that has happened"
+            _expect(await count(subject), before + 1, f"effects after asking about {action}")
+
+
+async def check_same_key_twice(subject: Subject) -> None:
+    """The same key again has no second effect: by the same worker, at the same time, by another worker."""
+    for action in sorted(subject.arguments):
+        async with opened(subject) as actuator, opened(subject) as other:
+            asked = await request(subject, actuator, action, f"twice-{action}")
+            before = await count(subject)
+            await asyncio.gather(*(actuator.apply(asked) for _ in range(3)), return_exceptions=True)
+            await actuator.apply(asked)
+            _expect(await count(subject), before + 1, f"effects of four {action} with one key")
+            if subject.remembers:
+                await other.apply(asked)
+                _expect(await count(subject), before + 1, f"effects of a {action} repeated by another worker")
+
+
+async def check_describe(subject: Subject) -> None:
+    """Looking changes nothing; after scaling, the target has that many replicas."""
+    if "scale" not in subject.arguments:
+        return
+    async with opened(subject) as actuator:
+        before = await count(subject)
+        first = await actuator.describe(subject.target)
+        _expect(await actuator.describe(subject.target), first, "a target described twice")
+        _expect(await count(subject), before, "effects of describing")
+        asked = await request(subject, actuator, "scale", "describe")
+        result = await actuator.apply(asked)
+        after = await actuator.describe(subject.target)
+        wanted = asked.arguments["replicas"]
+        _expect((after.replicas, after.ready), (wanted, wanted), "(replicas, ready) after scaling")
+        assert result.after is not None, "scaling must say the state after it"
+        _expect(result.after.replicas, wanted, "replicas in the result of scaling")
+        assert after.generation != first.generation, "a changed target must have another generation"
+
+
+async def check_refuses(subject: Subject) -> None:
+    """An action it doesn't have, or a target or name it doesn't know: a permanent error, and no effect."""
+    async with opened(subject) as actuator:
+        action = min(subject.arguments)
+        asked = await request(subject, actuator, action, "refused")
+        wrong = [replace(asked, action="levitate", key="refused-1")]
+        if subject.unlisted:
+            target, arguments = Target("nowhere", "no-such-thing"), {**asked.arguments, "name": "no-such-thing"}
+            wrong.append(replace(asked, target=target, arguments=arguments, key="refused-2"))
+        before = await count(subject)
+        for one in wrong:
+            try:
+                await actuator.apply(one)
+            except HomeostatError as e:
+                assert e.reason in {"action_failed", "target_not_found"}, f"{one.action}: refused with {e.reason}"
+            else:
+                if subject.unlisted:
+                    raise AssertionError(f"{one.action} of {one.target.service} was done")
+        if subject.unlisted:
+            _expect(await count(subject), before, "effects of what was refused")
+
+
+async def check_close(subject: Subject) -> None:
+    """Closing twice is closing once, and undoes nothing."""
+    actuator = subject.open()
+    action = min(subject.arguments)
+    await actuator.apply(await request(subject, actuator, action, "close"))
+    before = await count(subject)
+    await actuator.close()
+    await actuator.close()
+    _expect(await count(subject), before, "effects after closing")
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_says_what_it_can,
+    check_unknown_target,
+    check_one_effect,
+    check_same_key_twice,
+    check_describe,
+    check_refuses,
+    check_close,
+)
+
+
+async def run_all(make: Callable[[], Subject]) -> None:
+    """All checks, each on a fresh subject; AssertionError with the first thing that is wrong."""
+    for check in CHECKS:
+        await check(make())

@@ -1,0 +1,407 @@
+"""What every graph store must do.
+
+    from contracts.checks import graph_store
+    graph_store.run_all(lambda: MyStore(...))          # or
+    @pytest.mark.parametrize("check", graph_store.CHECKS)
+    def test_my_store(check): check(lambda: MyStore(...))
+
+The factory gives an open, *empty* store; the checks migrate and close it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from contracts.errors import HomeostatError, InvalidQuery, UnknownName
+from contracts.ports import GraphStore
+
+Factory = Callable[[], GraphStore]
+Check = Callable[[Factory], None]
+Rows = list[dict[str, Any]]
+
+T0: Final = 1_700_000_000_000_000_000
+SECOND: Final = 1_000_000_000
+
+
+@contextmanager
+def opened(factory: Factory) -> Iterator[GraphStore]:
+    """A migrated store, closed at the end."""
+    store = factory()
+    try:
+        store.migrate()
+        yield store
+    finally:
+        store.close()
+
+
+def service(name: str, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_services."""
+    row = {"key": f"e|{name}", "environment": "e", "service": name, "kind": "service", "version": "1", "attributes": ""}
+    return row | {"first_seen": T0, "last_seen": T0} | changes
+
+
+def call(caller: str, callee: str, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_calls."""
+    ends = {"caller_key": f"e|{caller}", "callee_key": f"e|{callee}", "valid_from": T0, "valid_to": 0, "last_seen": T0}
+    return ends | {"calls": 10, "errors": 1, "source": "spans", "confidence": 0.9} | changes
+
+
+def anomaly(id_: str, on: str, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_anomalies."""
+    row = {"id": id_, "service_key": f"e|{on}", "environment": "e", "phase": "opened", "onset": T0, "time": T0}
+    return row | {"p_value": 1e-6, "decades": 6.0, "text": f"{on} is slow"} | changes
+
+
+def incident(id_: str, anomalies: Sequence[str] = (), **changes: Any) -> dict[str, Any]:
+    """A row of upsert_incidents."""
+    row = {"id": id_, "environment": "e", "phase": "opened", "severity": "critical", "onset": T0, "time": T0}
+    return row | {"confidence": 0.8, "text": "it broke", "anomalies": list(anomalies)} | changes
+
+
+def cause(incident_id: str, on: str, rank: int, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_causes."""
+    row = {
+        "incident_id": incident_id,
+        "service_key": f"e|{on}",
+        "kind": "leak",
+        "probability": 0.7 / rank,
+        "rank": rank,
+    }
+    said = {"evidence": ["memory grew", "no callee explains it"], "path": ["web", on], "path_text": f"web <- {on}"}
+    return row | said | {"ruled_out": "" if rank == 1 else "explained by the first"} | changes
+
+
+def action(run: str, incident_id: str, on: str, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_actions."""
+    row = {"run": run, "incident": incident_id, "environment": "e", "service_key": f"e|{on}", "playbook": "restart"}
+    return row | {"state": "running", "time": T0, "text": "restarting", "outcome": ""} | changes
+
+
+def change(id_: str, on: str, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_changes."""
+    row = {
+        "id": id_,
+        "service_key": f"e|{on}",
+        "kind": "deploy",
+        "time": T0,
+        "actor": "ci",
+        "before": "1",
+        "after": "2",
+    }
+    return row | {"text": "deployed 2"} | changes
+
+
+def _expect(actual: object, expected: object, what: str) -> None:
+    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
+
+
+def _refuses(error: type[HomeostatError], what: str, do: Callable[[], object]) -> None:
+    try:
+        do()
+    except error:
+        return
+    raise AssertionError(f"{what}: expected {error.__name__}, nothing was raised")
+
+
+def _one(store: GraphStore, cypher: str, **parameters: Any) -> dict[str, Any]:
+    rows = store.query(cypher, parameters)
+    _expect(len(rows), 1, f"rows of {cypher}")
+    return rows[0]
+
+
+def _count(store: GraphStore, pattern: str) -> int:
+    return int(_one(store, f"MATCH {pattern} RETURN count(*) AS n")["n"])
+
+
+def check_migrates_twice(factory: Factory) -> None:
+    """Migrating is idempotent and keeps what is there."""
+    with opened(factory) as store:
+        store.write("upsert_services", [service("a")])
+        store.migrate()
+        _expect(_count(store, "(s:Service)"), 1, "services after a second migrate")
+
+
+def check_service_round_trip(factory: Factory) -> None:
+    """Every property comes back as written, text unchanged whatever its characters."""
+    with opened(factory) as store:
+        row = service("ns/ü'\"\\|日本\n", attributes='{"tier": "gold"}', first_seen=T0, last_seen=T0 + 1)
+        store.write("upsert_services", [row])
+        got = _one(store, "MATCH (s:Service {key: $key}) RETURN s", key=row["key"])["s"]
+        _expect(got, row, "a node as a dict of its properties")
+
+
+def check_services_merge(factory: Factory) -> None:
+    """Seen twice is one service: earliest first_seen, newest words, an empty word or an older row hides nothing."""
+    with opened(factory) as store:
+        store.write("upsert_services", [service("a", last_seen=T0 + 5)])
+        store.write("upsert_services", [service("a", version="2", kind="", first_seen=T0 - 9, last_seen=T0 + 9)])
+        store.write("upsert_services", [service("a", version="0", first_seen=T0 + 1, last_seen=T0 + 1)])
+        got = _one(store, "MATCH (s:Service) RETURN s")["s"]
+        _expect(got, service("a", version="2", first_seen=T0 - 9, last_seen=T0 + 9), "the merged service")
+
+
+def check_later_row_of_a_batch_wins(factory: Factory) -> None:
+    """Rows about the same thing in one batch count in their order."""
+    with opened(factory) as store:
+        batch = [anomaly("x", "a", phase=p, time=T0 + i) for i, p in enumerate(("opened", "updated", "closed"))]
+        store.write("upsert_anomalies", [*batch, anomaly("y", "a")])
+        _expect(_one(store, "MATCH (a:Anomaly {id: 'x'}) RETURN a.phase AS p")["p"], "closed", "phase of the last row")
+        _expect(_count(store, "(:Anomaly)-[:AFFECTS]->(:Service)"), 2, "AFFECTS")
+
+
+def check_writes_are_idempotent(factory: Factory) -> None:
+    """Writing everything twice leaves the same graph as once."""
+    with opened(factory) as store:
+        counts = []
+        for _ in range(2):
+            _write_story(store)
+            nodes, links = _count(store, "(n)"), _count(store, "()-[r]->()")
+            counts.append((nodes, links))
+        _expect(counts[1], counts[0], "nodes and relationships after the second time")
+
+
+def check_any_order(factory: Factory) -> None:
+    """The last thing first: what a row refers to needn't be there yet, and is filled in when it comes."""
+    with opened(factory) as store:
+        _write_story(store, backwards=True)
+        got = _one(store, "MATCH (:Incident {id: 'i'})-[c:CAUSED_BY]->(s:Service) WHERE c.rank = 1 RETURN s, c")
+        _expect(got["s"], service("db"), "the service that came after its cause")
+        _expect(got["c"]["evidence"], ["memory grew", "no callee explains it"], "evidence")
+        _expect(_count(store, "(:Anomaly)-[:PART_OF]->(:Incident {severity: 'critical'})"), 2, "PART_OF")
+
+
+def check_bare_service_has_a_name(factory: Factory) -> None:
+    """A service known only by its key has its environment and name."""
+    with opened(factory) as store:
+        store.write("upsert_anomalies", [anomaly("x", "ns/a")])
+        got = _one(store, "MATCH (s:Service) RETURN s.environment AS e, s.service AS n")
+        _expect(got, {"e": "e", "n": "ns/a"}, "a bare service")
+
+
+def check_older_word_changes_nothing(factory: Factory) -> None:
+    """A message delivered again later doesn't turn an anomaly, an incident or a run back."""
+    with opened(factory) as store:
+        store.write("upsert_incidents", [incident("i", phase="resolved", time=T0 + 9)])
+        store.write("upsert_incidents", [incident("i", phase="opened", time=T0)])
+        _expect(_one(store, "MATCH (i:Incident) RETURN i.phase AS p")["p"], "resolved", "phase")
+        store.write("upsert_actions", [action("r", "i", "a", state="succeeded", time=T0 + 9, outcome="better")])
+        store.write("upsert_actions", [action("r", "i", "a", state="running", time=T0)])
+        _expect(
+            _one(store, "MATCH (a:Action) RETURN a.state AS s, a.outcome AS o"),
+            {"s": "succeeded", "o": "better"},
+            "run",
+        )
+
+
+def check_calls_keep_intervals(factory: Factory) -> None:
+    """A call that ended and began again is two relationships; one still open is updated in place."""
+    with opened(factory) as store:
+        store.write("upsert_calls", [call("a", "b"), call("a", "b", calls=20, last_seen=T0 + 2)])
+        store.write("upsert_calls", [call("a", "b", calls=30, valid_to=T0 + 3, last_seen=T0 + 3)])
+        store.write("upsert_calls", [call("a", "b", valid_from=T0 + 5, last_seen=T0 + 5)])
+        rows = store.query("MATCH ()-[c:CALLS]->() RETURN c ORDER BY c.valid_from")
+        _expect([(r["c"]["calls"], r["c"]["valid_to"]) for r in rows], [(30, T0 + 3), (10, 0)], "calls and valid_to")
+
+
+def check_ranking_is_replaced(factory: Factory) -> None:
+    """A new ranking of an incident replaces the old; other incidents keep theirs."""
+    with opened(factory) as store:
+        store.write("upsert_causes", [cause("i", "a", 1), cause("i", "b", 2), cause("j", "a", 1)])
+        store.write("upsert_causes", [cause("i", "c", 1), cause("i", "b", 2, kind="crash"), cause("i", "b", 3)])
+        found = "MATCH (i:Incident {id: $id})-[c:CAUSED_BY]->(s) RETURN s.service AS s, c.kind AS k ORDER BY c.rank"
+        _expect(_pairs(store, found, "i"), [("c", "leak"), ("b", "crash"), ("b", "leak")], "the ranking")
+        _expect(_pairs(store, found, "j"), [("a", "leak")], "another incident's ranking")
+
+
+def check_empty_values(factory: Factory) -> None:
+    """Empty lists, missing columns and no rows at all are fine."""
+    with opened(factory) as store:
+        store.write("upsert_incidents", [])
+        store.write("upsert_incidents", [incident("i")])
+        store.write("upsert_causes", [cause("i", "a", 1, evidence=[], path=[])])
+        store.write("upsert_calls", [{"caller_key": "e|a", "callee_key": "e|b", "valid_from": T0, "valid_to": None}])
+        store.write("upsert_actions", [action("r", "", "a", service_key="", playbook="")])
+        got = _one(store, "MATCH ()-[c:CAUSED_BY]->() RETURN c.evidence AS e, c.path AS p")
+        _expect(got, {"e": [], "p": []}, "empty lists")
+        _expect(_count(store, "(:Service)"), 2, "services (none with an empty key)")
+
+
+def check_causal_path(factory: Factory) -> None:
+    """Paths of several hops are found, as one value with nodes and relationships."""
+    with opened(factory) as store:
+        store.write("upsert_calls", [call("a", "b"), call("b", "c"), call("c", "d"), call("a", "z")])
+        cypher = (
+            "MATCH p = (:Service {key: 'e|a'})-[:CALLS*1..6]->(:Service {key: 'e|d'})"
+            " UNWIND nodes(p) AS n RETURN collect(n.service) AS names"
+        )
+        _expect(_one(store, cypher)["names"], ["a", "b", "c", "d"], "names on the path")
+        path = _one(store, "MATCH p = (:Service {key: 'e|a'})-[:CALLS]->(:Service {key: 'e|z'}) RETURN p")["p"]
+        _expect([n["service"] for n in path["nodes"]], ["a", "z"], "nodes of a path")
+        _expect([r["calls"] for r in path["relationships"]], [10], "relationships of a path")
+
+
+def check_parameters(factory: Factory) -> None:
+    """Parameters of every plain type arrive as they are, and never become part of the text."""
+    with opened(factory) as store:
+        values = {"t": "x' RETURN 1 //", "i": 2**62, "f": 0.1, "b": True, "l": ["a", "b"]}
+        got = _one(store, "RETURN $t AS t, $i AS i, $f AS f, $b AS b, $l AS l", **values)
+        _expect(got, values, "parameters")
+        _expect(store.query("MATCH (s:Service) WHERE s.key IN $keys RETURN s", {"keys": ("e|a",)}), [], "a tuple")
+
+
+def check_plain_values(factory: Factory) -> None:
+    """Answers are plain: null is None, maps and lists nest, a property that is not there is absent."""
+    with opened(factory) as store:
+        got = _one(store, "RETURN null AS n, 1.5 AS f, [1, 2] AS l, {a: 'b'} AS m")
+        _expect(got, {"n": None, "f": 1.5, "l": [1, 2], "m": {"a": "b"}}, "values")
+        store.write("upsert_anomalies", [anomaly("x", "a")])
+        store.write("upsert_incidents", [incident("i", ["later"])])
+        bare = _one(store, "MATCH (a:Anomaly {id: 'later'}) RETURN a")["a"]
+        _expect(bare, {"id": "later"}, "a bare anomaly")
+
+
+def check_read_only(factory: Factory) -> None:
+    """A question can't write, whatever it says; the same text with read_only=False can."""
+    texts = (
+        "CREATE (s:Service {key: 'evil'})",
+        "MATCH (s:Service) SET s.version = 'evil'",
+        "MATCH (s:Service) WITH s MERGE (t:Service {key: 'evil'})",
+        "MATCH (s:Service) DETACH DELETE s",
+        "MATCH (s:Service) /* harmless */ dElEtE s",
+        "RETURN 1; CREATE (s:Service {key: 'evil'})",
+        "COMMIT; CREATE (s:Service {key: 'evil'})",
+        "// RETURN 1\nCREATE (s:Service {key: 'evil'})",
+        "LOAD FROM '/etc/hostname' RETURN *",
+        "LOAD CSV FROM 'file:///etc/hostname' AS line RETURN line",
+        "COPY (MATCH (s:Service) RETURN s.key) TO '/tmp/evil.csv'",
+        "CALL threads=1",
+        "CALL dbms.listConfig()",
+        "MATCH (s:Service) CALL { WITH s SET s.version = 'evil' } RETURN s",
+        "",
+    )
+    with opened(factory) as store:
+        store.write("upsert_services", [service("a")])
+        for cypher in texts:
+            _refuses(InvalidQuery, f"{cypher!r} as a question", lambda text=cypher: store.query(text))  # type: ignore[misc]
+        _expect(_one(store, "MATCH (s:Service) RETURN s")["s"], service("a"), "the graph after all attempts")
+        store.query("CREATE (:Playbook {name: 'mine'})", read_only=False)
+        _expect(_count(store, "(:Playbook)"), 1, "playbooks after a permitted write")
+
+
+def check_words_that_look_like_clauses(factory: Factory) -> None:
+    """Strings, comments, properties and quoted names may say anything."""
+    with opened(factory) as store:
+        store.write("upsert_services", [service("a")])
+        cypher = (
+            "MATCH (s:Service) WHERE s.key <> 'CREATE; DELETE' /* SET */ RETURN s.key AS `merge`, {set: 1} AS m // DROP"
+        )
+        _expect(_one(store, cypher), {"merge": "e|a", "m": {"set": 1}}, "a harmless question")
+
+
+def check_bad_queries(factory: Factory) -> None:
+    """What can't be understood is InvalidQuery, and the store goes on working."""
+    with opened(factory) as store:
+        for cypher in (
+            "MATCH (s:Service RETURN s",
+            "RETURN nope",
+            "RETURN 'open",
+            "RETURN toUpper(1, 2, 3)",
+            "RETURN $gone",
+        ):
+            _refuses(InvalidQuery, repr(cypher), lambda text=cypher: store.query(text))  # type: ignore[misc]
+        _refuses(UnknownName, "an unknown statement", lambda: store.write("upsert_nothing", [{}]))
+        _refuses(UnknownName, "an unknown column", lambda: store.write("upsert_services", [service("a", nope=1)]))
+        _refuses(InvalidQuery, "no unique column", lambda: store.write("upsert_services", [{"environment": "e"}]))
+        _refuses(InvalidQuery, "a wrong type", lambda: store.write("upsert_services", [service("a", last_seen="now")]))
+        _refuses(InvalidQuery, "65 bits", lambda: store.write("upsert_services", [service("a", last_seen=2**63)]))
+        _refuses(InvalidQuery, "a question as a write", lambda: store.write("services", [{}]))
+        _expect(_count(store, "(s:Service)"), 0, "services after refused writes")
+
+
+def check_threads(factory: Factory) -> None:
+    """Threads write and ask at once; nothing is lost and no question sees half a batch."""
+    with opened(factory) as store:
+        torn: list[int] = []
+        failed: list[BaseException] = []
+
+        def write(writer: int) -> None:
+            for i in range(5):
+                store.write("upsert_services", [service(f"{writer}-{i}-{j}") for j in range(10)])
+
+        def ask() -> None:
+            torn.extend(_count(store, "(s:Service)") % 10 for _ in range(20))
+
+        def caught(do: Callable[..., None], *arguments: int) -> None:
+            try:
+                do(*arguments)
+            except BaseException as e:  # noqa: BLE001 (handed to the checking thread)
+                failed.append(e)
+
+        threads = [threading.Thread(target=caught, args=(write, i)) for i in range(2)]
+        threads.append(threading.Thread(target=caught, args=(ask,)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        _expect(failed, [], "errors in threads")
+        _expect((_count(store, "(s:Service)"), set(torn)), (100, {0}), "services, and counts modulo the batch size")
+
+
+def check_close(factory: Factory) -> None:
+    """Closing twice is fine; a closed store says so."""
+    store = factory()
+    store.migrate()
+    store.close()
+    store.close()
+    _refuses(HomeostatError, "a question to a closed store", lambda: store.query("RETURN 1"))
+
+
+def _pairs(store: GraphStore, cypher: str, id_: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in store.query(cypher, {"id": id_})]
+
+
+def _write_story(store: GraphStore, *, backwards: bool = False) -> None:
+    steps: list[tuple[str, Sequence[Mapping[str, Any]]]] = [
+        ("upsert_services", [service("web"), service("db")]),
+        ("upsert_calls", [call("web", "db")]),
+        ("upsert_changes", [change("d", "db")]),
+        ("upsert_anomalies", [anomaly("x", "web"), anomaly("y", "db")]),
+        ("upsert_incidents", [incident("i", ["x", "y"])]),
+        ("upsert_causes", [cause("i", "db", 1), cause("i", "web", 2)]),
+        ("upsert_actions", [action("r", "i", "db")]),
+        ("upsert_actions", [action("r", "i", "db", state="succeeded", time=T0 + SECOND, outcome="better")]),
+    ]
+    for name, rows in reversed(steps) if backwards else steps:
+        store.write(name, rows)
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_migrates_twice,
+    check_service_round_trip,
+    check_services_merge,
+    check_later_row_of_a_batch_wins,
+    check_writes_are_idempotent,
+    check_any_order,
+    check_bare_service_has_a_name,
+    check_older_word_changes_nothing,
+    check_calls_keep_intervals,
+    check_ranking_is_replaced,
+    check_empty_values,
+    check_causal_path,
+    check_parameters,
+    check_plain_values,
+    check_read_only,
+    check_words_that_look_like_clauses,
+    check_bad_queries,
+    check_threads,
+    check_close,
+)
+
+
+def run_all(factory: Factory) -> None:
+    """All checks, one after the other; AssertionError with the first thing that is wrong."""
+    for check in CHECKS:
+        check(factory)

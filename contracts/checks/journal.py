@@ -1,0 +1,268 @@
+"""What every journal must do.
+
+    journal.run_all(lambda: MyJournal(...))             # or
+    @pytest.mark.parametrize("check", journal.CHECKS)
+    def test_my_journal(check, tmp_path): check(lambda: MyJournal(tmp_path / "journal"))
+
+The factory opens *the same*, at first empty journal each time it is called within one check, as another worker would.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from contracts.errors import Conflict, Fenced, HomeostatError, UnknownName
+from contracts.ports import Journal, RunEntry, StepEntry
+from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
+
+Factory = Callable[[], Journal]
+Check = Callable[[Factory], None]
+
+
+@contextmanager
+def opened(factory: Factory) -> Iterator[Journal]:
+    """A journal, closed at the end."""
+    journal = factory()
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def create(journal: Journal, number: int, **changes: Any) -> RunEntry | None:
+    """A run for decision d<number>, created at that time."""
+    given: dict[str, Any] = {
+        "run": f"r{number}",
+        "decision": f"d{number}",
+        "environment": "e",
+        "target": "shop/cart",
+        "playbook": "restart",
+        "definition": {"steps": [{"restart": {}}], "n": number, "ü": None},
+        "now_ns": number,
+    }
+    return journal.create(**(given | changes))
+
+
+def _expect(actual: object, expected: object, what: str) -> None:
+    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
+
+
+def _refuses(error: type[HomeostatError], what: str, do: Callable[[], object]) -> None:
+    try:
+        do()
+    except error:
+        return
+    raise AssertionError(f"{what}: expected {error.__name__}, nothing was raised")
+
+
+def check_create(factory: Factory) -> None:
+    """A run is as it was created, pending and claimed, now and after reopening."""
+    with opened(factory) as journal:
+        entry = create(journal, 1)
+        assert entry is not None, "the first run of a decision was refused"
+        _expect(
+            (entry.state, entry.steps, entry.created_ns, entry.updated_ns), (RunState.PENDING, (), 1, 1), "a new run"
+        )
+        _expect(journal.load("r1"), entry, "the run as loaded")
+        _expect(journal.load("nope"), None, "a run that is not there")
+    with opened(factory) as journal:
+        _expect(journal.load("r1"), entry, "the run after reopening")
+
+
+def check_one_run_per_decision(factory: Factory) -> None:
+    """A decision never has a second run, even once the first has ended; a run's id is never given twice."""
+    with opened(factory) as one, opened(factory) as two:
+        entry = create(one, 1)
+        assert entry is not None, "the first run of a decision was refused"
+        _expect(create(two, 1, run="other"), None, "a second run of the decision")
+        one.set_state("r1", entry.fence, RunState.FAILED, 5)
+        _expect(create(two, 1, run="other"), None, "a run of a decision whose run has failed")
+        _expect(two.load("other"), None, "the refused run")
+        _refuses(Conflict, "the id of another decision's run", lambda: create(two, 2, run="r1"))
+
+
+def check_race_to_create(factory: Factory) -> None:
+    """Of many workers that create the run of one decision at once, exactly one wins."""
+    journals = [factory() for _ in range(4)]
+    won: list[RunEntry] = []
+    barrier = threading.Barrier(len(journals))
+
+    def race(journal: Journal, name: str) -> None:
+        barrier.wait()
+        for decision in range(10):
+            entry = create(journal, decision, run=f"{name}-{decision}")
+            if entry is not None:
+                won.append(entry)
+
+    threads = [threading.Thread(target=race, args=(j, f"w{i}")) for i, j in enumerate(journals)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for journal in journals:
+        journal.close()
+    _expect(sorted(e.decision for e in won), sorted(f"d{i}" for i in range(10)), "decisions with a run")
+
+
+def check_steps(factory: Factory) -> None:
+    """Step lines come back in the order they were written, with their data."""
+    with opened(factory) as journal:
+        entry = create(journal, 1)
+        assert entry is not None, "the first run of a decision was refused"
+        other = create(journal, 2)
+        assert other is not None, "the first run of another decision was refused"
+        lines = tuple(
+            StepEntry("r1", f"s{i // 2}", phase, f"r1/s{i // 2}", 10 + i, {"i": i, "t": "ü", "x": 0.5, "n": None})
+            for i, phase in enumerate((StepPhase.INTENT, StepPhase.APPLIED, StepPhase.INTENT, StepPhase.UNKNOWN))
+        )
+        for line in lines:
+            journal.step(line, entry.fence)
+            journal.step(StepEntry("r2", line.step, line.phase, "k", 1), other.fence)
+        _expect(_loaded(journal, "r1").steps, lines, "steps")
+        _expect([e.steps for e in journal.open_runs() if e.run == "r1"], [lines], "steps of open runs")
+        _expect([e.steps for e in journal.history("e") if e.run == "r1"], [lines], "steps in the history")
+
+
+def check_fencing(factory: Factory) -> None:
+    """After each claim only the newest owner writes; what the older ones try leaves no trace."""
+    with opened(factory) as one, opened(factory) as two:
+        first = create(one, 1)
+        assert first is not None, "the first run of a decision was refused"
+        second = two.claim("r1", 7)
+        assert second.fence > first.fence, f"the fence went from {first.fence} to {second.fence}"
+        third = one.claim("r1", 8)
+        assert third.fence > second.fence, f"the fence went from {second.fence} to {third.fence}"
+        for journal, old in ((one, first), (two, second)):
+            line = StepEntry("r1", "s", StepPhase.INTENT, "k", 9)
+            _refuses(Fenced, "a step of an older owner", lambda j=journal, o=old, n=line: j.step(n, o.fence))  # type: ignore[misc]
+            _refuses(
+                Fenced,
+                "a state of an older owner",
+                lambda j=journal, o=old: j.set_state("r1", o.fence, RunState.FAILED, 9),  # type: ignore[misc]
+            )
+        _expect(two.load("r1"), third, "the run after refused writes")
+        one.set_state("r1", third.fence, RunState.RUNNING, 9)
+        _expect(
+            (_loaded(two, "r1").state, _loaded(two, "r1").updated_ns), (RunState.RUNNING, 9), "the newest owner's state"
+        )
+        _refuses(UnknownName, "a claim of no run", lambda: one.claim("nope", 1))
+
+
+def check_open_runs(factory: Factory) -> None:
+    """Runs are open until a terminal state, oldest first, by environment or all."""
+    with opened(factory) as journal:
+        for i, state in enumerate(RunState):
+            entry = create(journal, 100 - i, environment="a" if i % 2 else "b")
+            assert entry is not None, "the first run of a decision was refused"
+            journal.set_state(entry.run, entry.fence, state, 200)
+        expected = [100 - i for i, state in enumerate(RunState) if state not in TERMINAL_RUN_STATES][::-1]
+        _expect([e.created_ns for e in journal.open_runs()], expected, "open runs, oldest first")
+        _expect(
+            [e.created_ns for e in journal.open_runs("a")], [n for n in expected if (100 - n) % 2], "of one environment"
+        )
+
+
+def check_history(factory: Factory) -> None:
+    """Guards count runs by environment, time, target and playbook; `since` is inclusive."""
+    with opened(factory) as journal:
+        create(journal, 1)
+        create(journal, 3, target="db")
+        create(journal, 2, playbook="scale")
+        create(journal, 4, environment="other")
+        _expect([e.run for e in journal.history("e")], ["r1", "r2", "r3"], "history, oldest first")
+        _expect([e.run for e in journal.history("e", since_ns=2)], ["r2", "r3"], "since 2")
+        _expect([e.run for e in journal.history("e", target="db")], ["r3"], "of a target")
+        _expect([e.run for e in journal.history("e", playbook="restart", since_ns=2)], ["r3"], "of a playbook since 2")
+        _expect(journal.history("nowhere"), [], "of an unknown environment")
+
+
+def check_facts(factory: Factory) -> None:
+    """Facts are replaced whole, seen by all, and listed by prefix (whose characters mean themselves)."""
+    with opened(factory) as one, opened(factory) as two:
+        one.put("learnt/a", {"alpha": 1.5})
+        one.put("learnt/a", {"beta": 2, "deep": {"l": [1, None, "ü"]}})
+        one.put("learnt/b_1", {})
+        one.put("learnt%", {"n": 1})
+        _expect(two.get("learnt/a"), {"beta": 2, "deep": {"l": [1, None, "ü"]}}, "a fact")
+        _expect(two.get("nope"), None, "a fact nobody put")
+        _expect(sorted(two.facts("learnt/")), ["learnt/a", "learnt/b_1"], "facts by prefix")
+        _expect(sorted(two.facts("learnt%")), ["learnt%"], "facts by a prefix with a wildcard's character")
+        _expect(sorted(two.facts("learnt/b__")), [], "facts by a prefix with another")
+        _expect(len(two.facts("")), 3, "all facts")
+
+
+def check_audit(factory: Factory) -> None:
+    """Audit records keep their bytes and order; a sequence is taken once; what is not published yet is known."""
+    with opened(factory) as one, opened(factory) as two:
+        for sequence in (2, 1, 3):
+            one.append_audit("e", b"record %d \x00\xff" % sequence, sequence)
+        one.append_audit("other", b"x", 1, published=True)
+        _refuses(Conflict, "a second record of that number", lambda: two.append_audit("e", b"forged", 2))
+        _expect(two.audit("e"), [(n, b"record %d \x00\xff" % n) for n in (1, 2, 3)], "the trail")
+        _expect([n for n, _ in two.audit("e", after=1)], [2, 3], "after 1")
+        two.mark_published("e", 1)
+        two.mark_published("e", 3)
+        _expect([n for n, _ in one.audit("e", unpublished=True)], [2], "what is not published")
+        _expect(one.audit("other", unpublished=True), [], "what was published at once")
+
+
+def check_threads(factory: Factory) -> None:
+    """Threads may share one journal: nothing is lost."""
+    with opened(factory) as journal:
+        failed: list[BaseException] = []
+
+        def work(thread: int) -> None:
+            try:
+                for i in range(10):
+                    entry = create(journal, thread * 100 + i)
+                    assert entry is not None, "the first run of a decision was refused"
+                    journal.step(StepEntry(entry.run, "s", StepPhase.INTENT, "k", i), entry.fence)
+                    journal.put(f"t/{thread}/{i}", {})
+            except BaseException as e:  # noqa: BLE001 (handed to the checking thread)
+                failed.append(e)
+
+        threads = [threading.Thread(target=work, args=(t,)) for t in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        _expect(failed, [], "errors in threads")
+        _expect((len(journal.open_runs()), len(journal.facts("t/"))), (40, 40), "runs and facts of four threads")
+
+
+def check_close(factory: Factory) -> None:
+    """Closing twice is fine; a closed journal says so."""
+    journal = factory()
+    journal.close()
+    journal.close()
+    _refuses(HomeostatError, "a question to a closed journal", lambda: journal.load("r"))
+
+
+def _loaded(journal: Journal, run: str) -> RunEntry:
+    entry = journal.load(run)
+    assert entry is not None, f"run {run} is gone"
+    return entry
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_create,
+    check_one_run_per_decision,
+    check_race_to_create,
+    check_steps,
+    check_fencing,
+    check_open_runs,
+    check_history,
+    check_facts,
+    check_audit,
+    check_threads,
+    check_close,
+)
+
+
+def run_all(factory: Callable[[], Factory]) -> None:
+    """All checks, each on the factory of a new, empty journal; AssertionError with the first thing that is wrong."""
+    for check in CHECKS:
+        check(factory())

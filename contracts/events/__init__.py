@@ -1,0 +1,51 @@
+"""Frozen, typed, versioned events: the words that stages say to each other and to the world."""
+
+from contracts.events.autonomy import (
+    ActionRecord,
+    Approval,
+    Control,
+    Decision,
+    Feedback,
+    Measure,
+    NodeStatus,
+    Option,
+    Term,
+)
+from contracts.events.codec import Event, decode, encode
+from contracts.events.telemetry import (
+    Anomaly,
+    Candidate,
+    Change,
+    Contribution,
+    DeadLetter,
+    Evidence,
+    Incident,
+    PathStep,
+    RawMeasurement,
+    RawResponse,
+)
+
+__all__ = [
+    "ActionRecord",
+    "Anomaly",
+    "Approval",
+    "Candidate",
+    "Change",
+    "Contribution",
+    "Control",
+    "DeadLetter",
+    "Decision",
+    "Event",
+    "Evidence",
+    "Feedback",
+    "Incident",
+    "Measure",
+    "NodeStatus",
+    "Option",
+    "PathStep",
+    "RawMeasurement",
+    "RawResponse",
+    "Term",
+    "decode",
+    "encode",
+]

@@ -1,0 +1,151 @@
+"""Events about what was decided and done: decisions, approvals, audit records, feedback, control, nodes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contracts.events.codec import Event
+from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason, Outcome, RunState
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One term of an option's score."""
+
+    name: str
+    value: float
+    text: str = ""
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that could be done: a playbook on a target, "do nothing", or "ask a person"."""
+
+    playbook: str  # playbook name, or "do-nothing" / "ask-a-person"
+    playbook_version: str = ""
+    target: str = ""
+    tier: int = 0
+    score: float
+    success_probability: float = 0.0
+    terms: tuple[Term, ...] = ()
+    held: HeldReason | None = None
+    held_text: str = ""
+    why: str = ""
+    """Why it won or lost, in words."""
+
+
+class Decision(Event, frozen=True, kw_only=True):
+    """Every option with its score, the chosen one, and the state of the world it was taken in.
+
+    The same `world_hash` gives the same decision. `target` and `cause` are of the leading candidate.
+    """
+
+    id: str
+    incident: str
+    environment: str
+    time_ns: int
+    verdict: DecisionVerdict
+    autonomy: Autonomy
+    cause: CauseKind
+    cause_service: str
+    cause_probability: float
+    onset_ns: int
+    chosen: Option
+    options: tuple[Option, ...]
+    world_hash: str
+    text: str
+
+
+class Approval(Event, frozen=True, kw_only=True):
+    """A person's answer. `by` is who signed in."""
+
+    decision: str
+    environment: str
+    approve: bool
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
+class ActionRecord(Event, frozen=True, kw_only=True):
+    """The data of one CloudEvent on autonomous.actions: one state change of a run.
+
+    `previous` is the `digest` of the record before it in the same environment's chain; `digest` is SHA-256 over the
+    record with `digest` empty. `sequence` counts from 1 within the environment.
+    """
+
+    id: str
+    type: str  # io.homeostat.run.<state> or io.homeostat.step.<phase>
+    environment: str
+    sequence: int
+    time_ns: int
+    run: str
+    decision: str
+    incident: str
+    playbook: str
+    playbook_version: str
+    target: str
+    state: RunState
+    actor: str
+    text: str
+    step: str = ""
+    data: dict[str, str | int | float | bool | None] = {}
+    previous: str = ""
+    digest: str = ""
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature before the fault, at its worst, after the action, and what was expected."""
+
+    service: str
+    feature: str
+    baseline: float | None
+    during: float | None
+    after: float | None
+    low: float | None
+    high: float | None
+    better: bool
+    text: str = ""
+
+
+class Feedback(Event, frozen=True, kw_only=True):
+    """The verified outcome of a run, with numbers, or a person's verdict on it."""
+
+    run: str
+    decision: str
+    incident: str
+    environment: str
+    playbook: str
+    cause: CauseKind
+    target: str
+    outcome: Outcome
+    time_ns: int
+    measures: tuple[Measure, ...]
+    text: str
+    by: str = "homeostat"
+    credit: float = 1.0
+    """How much of the outcome the action can claim (0..1): less where it was recovering anyway, or untouched peers did too."""
+
+
+class Control(Event, frozen=True, kw_only=True):
+    """Kill switch and autonomy mode of a scope: an environment, or "*" for all."""
+
+    scope: str
+    acting: bool
+    autonomy: Autonomy
+    by: str
+    time_ns: int
+    reason: str = ""
+
+
+class NodeStatus(Event, frozen=True, kw_only=True):
+    """One stage instance: what it is and how it is."""
+
+    node: str
+    stage: str
+    lifecycle: str  # starting | recovering | running | stopping | stopped | failed
+    healthy: bool
+    time_ns: int
+    consumes: tuple[str, ...] = ()
+    produces: tuple[str, ...] = ()
+    partitions: tuple[int, ...] = ()
+    software: str = ""
+    text: str = ""

@@ -1,0 +1,140 @@
+"""Events about what was seen: raw measurements, changes, dead letters, anomalies, incidents.
+
+Times named `*_ns` are epoch nanoseconds of *event* time. Services are `namespace/name` or `name`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contracts.events.codec import Event
+from contracts.verdicts import AnomalyPhase, CauseKind, IncidentPhase, ServiceState, Severity
+
+
+class RawResponse(msgspec.Struct, frozen=True):
+    """One response in a raw measurement."""
+
+    status: int
+
+
+class RawMeasurement(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on telemetry.raw; written by anyone. `timestamp` is epoch seconds (float) or ISO 8601."""
+
+    service: str
+    timestamp: float | str
+    latencies_ms: list[float] = []
+    responses: list[RawResponse] = []
+    cpu_percent: float | None = None
+    memory_mb: float | None = None
+    environment: str = "default"
+    version: str = ""
+
+
+class DeadLetter(Event, frozen=True, kw_only=True):
+    """Something that could not be read, whole. `payload` is base64 in JSON."""
+
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    reason: str
+    detail: str
+    payload: bytes
+    key: bytes | None = None
+    time_ns: int = 0
+
+
+class Change(Event, frozen=True, kw_only=True):
+    """A deploy, a configuration change, a scaling (also our own: `actor` is "homeostat")."""
+
+    environment: str
+    service: str
+    kind: str  # deploy | config | scale | restart | rollback | other
+    time_ns: int
+    actor: str = ""
+    before: str = ""
+    after: str = ""
+    text: str = ""
+    run: str = ""
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature's part in an anomaly. `decades` is signed: positive where higher than expected."""
+
+    signal: str
+    feature: str
+    value: float | None
+    low: float
+    high: float
+    decades: float
+    share: float
+
+
+class Anomaly(Event, frozen=True, kw_only=True):
+    """A service (or edge, `peer` set) departs from what its model expects: one event per phase, one `id` per episode."""
+
+    id: str
+    environment: str
+    service: str
+    phase: AnomalyPhase
+    state: ServiceState
+    onset_ns: int
+    time_ns: int
+    p_value: float
+    decades: float
+    contributions: tuple[Contribution, ...]
+    detector: str
+    model_version: str
+    text: str
+    peer: str = ""
+    late_ns: int = 0
+
+
+class PathStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One hop of a causal path: `service` shows `symptom`, because of the next step."""
+
+    service: str
+    symptom: str
+    edge: str = ""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason for (positive weight) or against (negative) a candidate; `text` is what an operator reads."""
+
+    channel: str
+    weight: float
+    text: str
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A possible root cause. `ruled_out` says in words why it lost; "" for the leading one."""
+
+    service: str
+    kind: CauseKind
+    probability: float
+    evidence: tuple[Evidence, ...]
+    path: tuple[PathStep, ...]
+    ruled_out: str = ""
+    peer: str = ""
+
+
+class Incident(Event, frozen=True, kw_only=True):
+    """Anomalies that belong together, with their ranked causes. `text` is the story in one paragraph.
+
+    `settled` is true once the ranking is fit to act on (enough evidence seen since onset).
+    """
+
+    id: str
+    environment: str
+    phase: IncidentPhase
+    severity: Severity
+    onset_ns: int
+    time_ns: int
+    revision: int
+    anomalies: tuple[str, ...]
+    services: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    blast_radius: tuple[str, ...]
+    confidence: float
+    settled: bool
+    text: str
+    changes: tuple[Change, ...] = ()

@@ -1,0 +1,28 @@
+"""Columnar frames: arrays per batch, window and tick. Rare things are events; these carry the telemetry itself."""
+
+from contracts.frames.codec import pack, unpack
+from contracts.frames.features import EvidenceFrame, FeatureFrame, PartialFrame, SpanFrame, empty_columns
+from contracts.frames.telemetry import (
+    Decoded,
+    HistogramBatch,
+    LogBatch,
+    PointBatch,
+    Resource,
+    SpanBatch,
+)
+
+__all__ = [
+    "Decoded",
+    "EvidenceFrame",
+    "FeatureFrame",
+    "HistogramBatch",
+    "LogBatch",
+    "PartialFrame",
+    "PointBatch",
+    "Resource",
+    "SpanBatch",
+    "SpanFrame",
+    "empty_columns",
+    "pack",
+    "unpack",
+]

@@ -1,0 +1,92 @@
+"""Columnar frames as bytes: a msgpack map whose arrays are little-endian buffers, versioned like every event.
+
+A frame is a frozen dataclass whose fields are numpy arrays, strings, integers, or tuples of strings. `pack` and `unpack`
+are each other's inverse; the bytes are deterministic (fields in declaration order, C-contiguous arrays).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from contracts.errors import UnreadableEvent
+
+F = TypeVar("F")
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder()
+_ARRAY = "__nd"
+
+
+def pack(frame: Any) -> bytes:
+    """Bytes of a frame (a dataclass with a class attribute `VERSION`)."""
+    body: dict[str, Any] = {"frame": type(frame).__name__, "v": type(frame).VERSION}
+    for field in dataclasses.fields(frame):
+        body[field.name] = _plain(getattr(frame, field.name))
+    return _ENCODER.encode(body)
+
+
+def unpack(kind: type[F], payload: bytes) -> F:
+    """The frame of class `kind` in `payload`.
+
+    Raises:
+        UnreadableEvent: not msgpack, another kind of frame, or a version newer than this code.
+    """
+    name, version = kind.__name__, getattr(kind, "VERSION", 0)
+    try:
+        body = _DECODER.decode(payload)
+        found, found_version = body.pop("frame"), body.pop("v")
+        if found != name or found_version > version:
+            raise UnreadableEvent(f"expected {name} v{version}, found {found} v{found_version}")
+        return kind(**{k: _rich(v) for k, v in body.items()})
+    except UnreadableEvent:
+        raise
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError) as e:
+        raise UnreadableEvent(f"not a {name}: {e}") from e
+
+
+@functools.cache
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return dtype.newbyteorder("<").str
+
+
+@functools.lru_cache(64)
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(name)
+
+
+@functools.cache
+def _no_values(dtype: np.dtype[Any]) -> dict[str, Any]:
+    return {_ARRAY: _dtype_name(dtype), "s": (0,), "b": b""}
+
+
+@functools.lru_cache(64)
+def _empty(name: str) -> np.ndarray[Any, Any]:
+    array = np.empty(0, _dtype(name))
+    array.flags.writeable = False
+    return array
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.shape == (0,):  # most columns of most frames
+            return _no_values(value.dtype)
+        return {_ARRAY: _dtype_name(value.dtype), "s": value.shape, "b": value.tobytes()}
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _rich(value: Any) -> Any:
+    if isinstance(value, dict) and _ARRAY in value:
+        shape = value["s"]
+        if shape == [0]:
+            return _empty(value[_ARRAY])
+        array = np.frombuffer(value["b"], dtype=_dtype(value[_ARRAY]))
+        return array if len(shape) == 1 and shape[0] == len(array) else array.reshape(shape)
+    if isinstance(value, list):
+        return tuple(value)
+    return value

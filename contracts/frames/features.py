@@ -1,0 +1,169 @@
+"""Frames that travel between stages: partial aggregates, spans on their way to be joined, features, evidence.
+
+All times are epoch nanoseconds; a window is named by its start. Every sum is an integer, so merging is exact in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from contracts.frames.telemetry import B1, F64, I8, I32, I64, U64
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFrame:
+    """Mergeable aggregates of one environment and signal, from one source partition, for one partition of services.
+
+    `source` (`topic/partition`) and `sequence` (grows with each frame of a source and target) make redelivery harmless.
+    `watermark_ns` is the source's event time so far; 0 if it has no say in when windows close. Rows are sorted by (window, service). Only the columns of the
+    frame's signal are filled; others are empty arrays.
+
+    spans  window, service, role, count, errors, duration_ns (sum), hist_* (durations)
+    edges  the same, with `peer` the callee, gap_ns and gap_count
+    logs   window, service, count, errors, and template_* rows
+    metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
+    """
+
+    VERSION: ClassVar[int] = 1
+    environment: str
+    signal: str
+    source: str
+    sequence: int
+    watermark_ns: int
+    services: tuple[str, ...]
+    versions: tuple[str, ...]
+    """Latest service.version seen per entry of `services`; "" where unknown."""
+    attributes: tuple[str, ...]
+    """Identity attributes per entry of `services`, as a JSON object; "" where nothing new."""
+    window_ns: I64
+    service: I32
+    peer: I32
+    count: I64
+    errors: I64
+    duration_ns: I64
+    gap_ns: I64
+    gap_count: I64
+    hist_row: I32
+    hist_bucket: I32
+    hist_count: I64
+    point_service: I32
+    point_feature: I32
+    point_series: U64
+    point_mode: I8
+    point_start_ns: I64
+    point_time_ns: I64
+    point_value: F64
+    histo_service: I32
+    histo_series: U64
+    histo_mode: I8
+    histo_start_ns: I64
+    histo_time_ns: I64
+    histo_error: B1
+    template_row: I32
+    template_hash: U64
+    template_count: I64
+    template_text: tuple[str, ...]
+    """Masked text per template row; "" where this source has sent it before."""
+    role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+    """Spans only, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
+    service that never serves any. Empty means all 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanFrame:
+    """Spans on their way to the stage that joins callers with callees; one partition of trace ids."""
+
+    VERSION: ClassVar[int] = 1
+    environment: str
+    source: str
+    sequence: int
+    watermark_ns: int
+    services: tuple[str, ...]
+    service: I32
+    trace: U64
+    span: U64
+    parent: U64
+    kind: I8
+    start_ns: I64
+    end_ns: I64
+    error: B1
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFrame:
+    """Features of one environment, signal, window and partition: `values[i, j]` is feature j of row i.
+
+    For `signal == "edges"` row i is the edge `services[i] -> peers[i]`; else `peers` is empty. NaN means not observed.
+    `revision` > 0 corrects rows sent before. `counts[i]` is the number of requests (records, calls) in the window.
+    """
+
+    VERSION: ClassVar[int] = 1
+    environment: str
+    signal: str
+    partition: int
+    window_ns: int
+    width_ns: int
+    revision: int
+    services: tuple[str, ...]
+    peers: tuple[str, ...]
+    versions: tuple[str, ...]
+    attributes: tuple[str, ...]
+    features: tuple[str, ...]
+    values: F64
+    counts: I64
+    notes: tuple[str, ...]
+    """For logs: per row the new templates' texts (newline separated); else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFrame:
+    """What detection makes of one FeatureFrame, for the stages that look at a whole environment.
+
+    `values`, `score`, `low`, `high` are (rows, features): the observation, its evidence of being abnormal in decades
+    (-log10 p, signed: positive where higher than expected) and the expected range. `state[i]` is the row's state (see
+    `contracts.verdicts.ServiceState`), `p_value[i]` the row's joint p-value.
+    """
+
+    VERSION: ClassVar[int] = 1
+    environment: str
+    signal: str
+    partition: int
+    window_ns: int
+    width_ns: int
+    services: tuple[str, ...]
+    peers: tuple[str, ...]
+    versions: tuple[str, ...]
+    attributes: tuple[str, ...]
+    features: tuple[str, ...]
+    values: F64
+    counts: I64
+    score: F64
+    low: F64
+    high: F64
+    p_value: F64
+    state: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def empty_columns() -> dict[str, np.ndarray]:
+    """Empty arrays for every array column of a PartialFrame; callers override those of their signal."""
+    i64, i32 = np.empty(0, np.int64), np.empty(0, np.int32)
+    return {
+        **dict.fromkeys(("window_ns", "count", "errors", "duration_ns", "gap_ns", "gap_count", "hist_count"), i64),
+        **dict.fromkeys(("point_start_ns", "point_time_ns", "template_count"), i64),
+        **dict.fromkeys(("service", "peer", "hist_row", "hist_bucket", "point_service", "point_feature"), i32),
+        "template_row": i32,
+        "histo_service": i32,
+        "histo_series": np.empty(0, np.uint64),
+        "histo_mode": np.empty(0, np.int8),
+        "histo_start_ns": i64,
+        "histo_time_ns": i64,
+        "histo_error": np.empty(0, np.bool_),
+        "point_series": np.empty(0, np.uint64),
+        "template_hash": np.empty(0, np.uint64),
+        "point_mode": np.empty(0, np.int8),
+        "point_value": np.empty(0, np.float64),
+    }

@@ -1,0 +1,128 @@
+"""Decoded telemetry, columnar: what a decoder makes of one message. One array per attribute, strings interned.
+
+A decoder is a pure function `bytes -> Decoded`; it may be replaced by a compiled one behind the same signature.
+`resource` columns index into `Decoded.resources`; string columns index into `Decoded.strings` (entry 0 is always "").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+I8: TypeAlias = NDArray[np.int8]
+I32: TypeAlias = NDArray[np.int32]
+I64: TypeAlias = NDArray[np.int64]
+U64: TypeAlias = NDArray[np.uint64]
+F64: TypeAlias = NDArray[np.float64]
+B1: TypeAlias = NDArray[np.bool_]
+
+KIND_INTERNAL, KIND_SERVER, KIND_CLIENT, KIND_PRODUCER, KIND_CONSUMER = 1, 2, 3, 4, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Who sent it. `service` is `namespace/name` or `name`, never an address; `attributes` are sorted pairs that identify
+    the workload (k8s.*, service.version, service.instance.id, container.id, host.name)."""
+
+    environment: str
+    service: str
+    version: str = ""
+    instance: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpanBatch:
+    """n spans. Times are epoch nanoseconds; ids are 64-bit (`trace` is the low half of the trace id)."""
+
+    resource: I32
+    trace: U64
+    span: U64
+    parent: U64
+    kind: I8
+    start_ns: I64
+    end_ns: I64
+    error: B1
+    name: I32
+    peer: I32
+    """Uninstrumented callee named by attributes, as `db:postgresql/orders` or `messaging:kafka/orders`; 0 where none."""
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class PointBatch:
+    """n metric points already mapped onto features (points of unmapped metrics are counted in `Decoded.skipped`).
+
+    `mode`: 0 gauge (value as is), 1 cumulative counter, 2 delta counter; both counters become rates per second later.
+    `series` is a 64-bit hash of metric, resource and attributes: one counter, one series.
+    `feature` indexes `contracts.features.BY_SIGNAL[Signal.METRICS]`.
+    """
+
+    resource: I32
+    feature: I32
+    series: U64
+    mode: I8
+    start_ns: I64
+    time_ns: I64
+    value: F64
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramBatch:
+    """n histogram or exponential-histogram points of request durations, re-bucketed on the latency grid.
+
+    Row i owns `bucket[offset[i]:offset[i + 1]]` and the same slice of `count`. `error` marks points of failed requests.
+    `mode`: 1 cumulative, 2 delta.
+    """
+
+    resource: I32
+    series: U64
+    mode: I8
+    start_ns: I64
+    time_ns: I64
+    error: B1
+    offset: I32
+    bucket: I32
+    count: I64
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """n log records. `template` is a 64-bit hash of the body with its variable parts masked."""
+
+    resource: I32
+    time_ns: I64
+    severity: I8
+    template: U64
+    body: I32
+    """The masked body (index into strings), so that a new template can be shown."""
+    trace: U64
+    span: U64
+
+    def __len__(self) -> int:
+        return len(self.template)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """All that one message held. `skipped` counts what was readable but is not used, by reason."""
+
+    VERSION: ClassVar[int] = 1
+    strings: tuple[str, ...] = ("",)
+    resources: tuple[Resource, ...] = ()
+    spans: SpanBatch | None = None
+    points: PointBatch | None = None
+    histograms: HistogramBatch | None = None
+    logs: LogBatch | None = None
+    skipped: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,41 @@
+"""Ports: protocols to everything that has more than one implementation. Each has a check-suite in `contracts.checks`."""
+
+from contracts.ports.acting import (
+    Actuator,
+    Applied,
+    PolicyEngine,
+    PolicyVerdict,
+    Sink,
+    StepRequest,
+    StepResult,
+    Target,
+    TargetState,
+)
+from contracts.ports.clock import Clock, ManualClock, SystemClock
+from contracts.ports.detecting import Detector, Scores
+from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
+
+__all__ = [
+    "Actuator",
+    "Applied",
+    "Broker",
+    "Clock",
+    "Detector",
+    "GraphStore",
+    "GraphWrite",
+    "Journal",
+    "ManualClock",
+    "PolicyEngine",
+    "PolicyVerdict",
+    "Record",
+    "RunEntry",
+    "Scores",
+    "Sink",
+    "StateStore",
+    "StepEntry",
+    "StepRequest",
+    "StepResult",
+    "SystemClock",
+    "Target",
+    "TargetState",
+]

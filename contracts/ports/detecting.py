@@ -1,0 +1,52 @@
+"""Port to detection: a model over the feature series of one partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from contracts.frames.features import FeatureFrame
+from contracts.frames.telemetry import B1, F64
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a detector makes of the rows of one frame.
+
+    `decades` (rows, features) is signed evidence: -log10 p, positive where higher than expected, 0 where unremarkable or
+    unknown. `low`/`high` (rows, features) is the expected range in the feature's own unit (NaN while unknown).
+    `p_value` (rows,) is the joint, calibrated p-value of each row (1 while warming). `warm` (rows,) says whether the
+    model has seen enough of a row to judge it.
+    """
+
+    decades: F64
+    low: F64
+    high: F64
+    p_value: F64
+    warm: B1
+
+
+class Detector(Protocol):
+    """An online model over all series of a partition. Deterministic: same frames in, same scores out."""
+
+    @property
+    def name(self) -> str:
+        """Name it is registered, chosen and reported by."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of the model's code and parameters, as put on every anomaly."""
+        ...
+
+    def update(self, frame: FeatureFrame, learn: B1) -> Scores:
+        """Score the frame's rows, then learn from those where `learn` is true (false: a fault or our own action is on)."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state. `restore(snapshot())` scores the next frame identically."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state. UnreadableEvent if it is of another detector or a newer version."""
+        ...

@@ -1,0 +1,244 @@
+"""Every setting, declared once. The reference page, `--help` and the example file are generated from these fields.
+
+Order of precedence: command line, environment (`HOMEOSTAT_SECTION__FIELD`), the YAML file given with `--config`, defaults.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from contracts.errors import InvalidSettings, suggest
+from contracts.verdicts import Autonomy
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSettings(Section):
+    """The log."""
+
+    url: str = Field("embedded://", description="kafka://host:port[,host:port] or embedded:// (in-process, in memory)")
+    group: str = Field("homeostat", description="consumer group of all workers of one installation")
+    partitions: int = Field(4, ge=1, le=1024, description="partitions of the topics Homeostat creates")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to Kafka"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, where the protocol uses SASL"
+    )
+    username: str = Field("", description="SASL user")
+    password: SecretStr = Field(SecretStr(""), description="SASL password")
+    ca_file: Path | None = Field(None, description="certificate authority that signed the brokers' certificates")
+    fetch_wait_ms: int = Field(
+        500, ge=1, le=5000, description="longest wait of one fetch (the embedded broker uses 20)"
+    )
+    retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable broker at start")
+
+
+class IngestSettings(Section):
+    """From bytes to feature frames."""
+
+    window_ms: int = Field(1000, ge=100, le=60_000, description="width of an event-time window")
+    lateness_ms: int = Field(100, ge=0, le=60_000, description="a window closes this long after its end (event time)")
+    max_delay_s: float = Field(90.0, gt=0, description="data later than this is counted as late and dropped")
+    idle_timeout_s: float = Field(
+        2.0, gt=0, description="a source partition silent for this long no longer holds windows open"
+    )
+    flush_ms: int = Field(
+        100, ge=10, le=5000, description="longest time partial aggregates wait before they are sent on"
+    )
+    join_horizon_s: float = Field(
+        15.0, gt=0, description="how long a call waits for its other half before it counts as orphaned"
+    )
+    max_services: int = Field(
+        5000,
+        ge=1,
+        description="services per environment; what more of them send is dropped and counted as service_limit",
+    )
+
+
+class ReceiverSettings(Section):
+    """OTLP receivers that bridge into the topics."""
+
+    enabled: bool = Field(True, description="whether `homeostat up` listens for OTLP")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    grpc_port: int = Field(4317, ge=0, le=65535, description="OTLP/gRPC port; 0 picks a free one")
+    http_port: int = Field(4318, ge=0, le=65535, description="OTLP/HTTP port; 0 picks a free one")
+    tls_cert: Path | None = Field(None, description="certificate (PEM); with tls_key turns TLS on")
+    tls_key: Path | None = Field(None, description="private key (PEM)")
+    max_message_bytes: int = Field(1_000_000, ge=1024, description="largest message put on a topic; larger is split")
+
+
+class DetectSettings(Section):
+    """Noticing that something is wrong."""
+
+    detectors: tuple[str, ...] = Field(("bank", "river", "pyod"), description="detectors to run, by registered name")
+    warmup_windows: int = Field(
+        30, ge=5, description="windows a series must be observed before it may be judged; `Warming` until then"
+    )
+    open_p: float = Field(1e-4, gt=0, lt=1, description="joint p-value below which an anomaly may open")
+    close_p: float = Field(5e-2, gt=0, lt=1, description="p-value above which an open anomaly may close")
+    open_windows: int = Field(2, ge=1, description="windows out of the last 3 that must agree before it opens")
+    close_windows: int = Field(5, ge=1, description="quiet windows in a row before it closes")
+    false_discovery_rate: float = Field(0.01, gt=0, lt=1, description="bound on false discoveries over all series")
+    stale_s: float = Field(30.0, gt=0, description="a service unheard of for this long is `Stale`, not healthy")
+    seed: int = Field(7, description="seed of everything random")
+
+
+class DiagnoseSettings(Section):
+    """Which service caused it."""
+
+    group_window_s: float = Field(30.0, gt=0, description="anomalies this close in time may be one incident")
+    group_hops: int = Field(3, ge=1, le=10, description="and this close on the graph")
+    settle_s: float = Field(1.5, ge=0, description="evidence to wait for after onset before a ranking is fit to act on")
+    resolve_s: float = Field(10.0, gt=0, description="quiet time before an incident is resolved")
+    change_horizon_s: float = Field(600.0, gt=0, description="changes this recent count as a prior")
+    min_probability: float = Field(0.02, ge=0, lt=1, description="candidates below this are not reported")
+
+
+class DecideSettings(Section):
+    """What to do about it."""
+
+    autonomy: Autonomy = Field(Autonomy.ACT, description="act | suggest | observe")
+    min_confidence: float = Field(0.5, ge=0, le=1, description="below this probability of the cause a person is asked")
+    prior_successes: float = Field(2.0, gt=0, description="prior of P(success): successes")
+    prior_failures: float = Field(1.0, gt=0, description="prior of P(success): failures")
+    capability_half_life_s: float = Field(
+        1800.0, gt=0, description="decay of what one outcome teaches about a playbook"
+    )
+    trust_half_life_s: float = Field(259_200.0, gt=0, description="decay of trust in a playbook over all services")
+
+
+class ActSettings(Section):
+    """Doing it, under guard."""
+
+    actuators: tuple[str, ...] = Field(
+        ("dry-run",), description="actuators, by registered name, first capable one wins"
+    )
+    playbooks: tuple[Path, ...] = Field((), description="folders or files with playbooks, besides the built-in library")
+    library: bool = Field(True, description="whether the built-in playbooks are offered")
+    policy: str = Field(
+        "", description="http(s)://opa:8181/v1/data/homeostat, or a .rego file; empty: the built-in policy"
+    )
+    approval_expiry_s: float = Field(900.0, gt=0, description="an approval not given in this time is a no")
+    decision_expiry_s: float = Field(120.0, gt=0, description="a decision not begun in this time is too old to act on")
+    audit_ack_s: float = Field(
+        5.0, gt=0, description="how long an effect waits for the broker to take its audit event; then no effect"
+    )
+    max_concurrent: int = Field(1, ge=1, description="runs at once in an environment")
+    circuit_failures: int = Field(
+        3, ge=1, description="harmful or failed runs of a playbook on a target that open its circuit"
+    )
+    circuit_reset_s: float = Field(3600.0, gt=0, description="time until an open circuit lets one attempt through")
+    webhooks: dict[str, str] = Field(default_factory=dict, description="named webhook targets: name -> URL")
+    commands: dict[str, list[str]] = Field(default_factory=dict, description="named commands: name -> argument vector")
+    process_manager: str = Field("", description="URL of the local process manager (actuator `process`)")
+    kube_context: str = Field(
+        "", description="kubeconfig context (actuator `kubernetes`); empty: in-cluster or current"
+    )
+
+
+class GraphSettings(Section):
+    """The knowledge graph."""
+
+    store: str = Field("ladybug", description="ladybug (embedded) or neo4j")
+    url: str = Field("bolt://127.0.0.1:7687", description="Neo4j address")
+    user: str = Field("neo4j", description="Neo4j user")
+    password: SecretStr = Field(SecretStr(""), description="Neo4j password")
+    database: str = Field("neo4j", description="Neo4j database")
+    topology: Path | None = Field(None, description="YAML file with services and calls known beforehand")
+    queue: int = Field(
+        10_000, ge=1, description="graph writes queued while the store is away; beyond it they are counted"
+    )
+    retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable store at start")
+
+
+class ApiSettings(Section):
+    """Homeostat's own endpoints."""
+
+    host: str = Field("127.0.0.1", description="address of the status and metrics endpoint")
+    port: int = Field(
+        8790, ge=0, le=65535, description="port of /metrics, /healthz, /readyz, /status; 0 picks a free one"
+    )
+
+
+class LogSettings(Section):
+    """Logs."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level written")
+    format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOMEOSTAT_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Field(Path("homeostat-data"), description="what must outlive the process: journal, state, graph")
+    environment: str = Field("default", description="environment of telemetry that names none")
+    broker: BrokerSettings = BrokerSettings()
+    ingest: IngestSettings = IngestSettings()
+    receivers: ReceiverSettings = ReceiverSettings()
+    detect: DetectSettings = DetectSettings()
+    diagnose: DiagnoseSettings = DiagnoseSettings()
+    decide: DecideSettings = DecideSettings()
+    act: ActSettings = ActSettings()
+    graph: GraphSettings = GraphSettings()
+    api: ApiSettings = ApiSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over what `load` read from the file."""
+        return env_settings, init_settings
+
+
+def load(values: dict[str, Any] | None = None, *, source: str = "settings") -> Settings:
+    """Settings from `values` (a parsed configuration file) and the environment.
+
+    Raises:
+        InvalidSettings: one line per mistake, with the field's path, what is wrong, and the nearest valid name.
+    """
+    try:
+        return Settings(**(values or {}))
+    except ValidationError as e:
+        lines = [_explain(error) for error in e.errors()]
+        raise InvalidSettings(f"{source}: " + "; ".join(lines), fix="see docs/settings.md") from e
+
+
+def _explain(error: Any) -> str:
+    path = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        close = suggest(str(error["loc"][-1]), _names(error["loc"][:-1]))
+        return f"{path}: unknown setting" + (f", did you mean {close!r}?" if close else "")
+    return f"{path}: {error['msg']}"
+
+
+def _names(path: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return list(model.model_fields)

@@ -1,0 +1,148 @@
+"""Named states and reasons. The same word is the metric label, the audit text and what an operator reads."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ServiceState(enum.StrEnum):
+    """What detection knows of a service. Only `HEALTHY` means healthy."""
+
+    WARMING = "warming"
+    HEALTHY = "healthy"
+    ANOMALOUS = "anomalous"
+    STALE = "stale"
+
+
+class AnomalyPhase(enum.StrEnum):
+    """Where an anomaly is in its life."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLOSED = "closed"
+
+
+class IncidentPhase(enum.StrEnum):
+    """Where an incident is in its life."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+
+
+class CauseKind(enum.StrEnum):
+    """What kind of thing went wrong at the root: what playbooks match on."""
+
+    CRASH = "crash"  # the service stopped serving
+    HANG = "hang"  # it is there but does not answer in time, and does not work
+    LATENCY = "latency"  # it became slow by itself
+    ERRORS = "errors"  # it answers with failures
+    SATURATION = "saturation"  # more demand than it has capacity for
+    LEAK = "leak"  # a resource grows until it runs out
+    BAD_RELEASE = "bad_release"  # errors or latency since a new version
+    NETWORK = "network"  # time or calls are lost between two services
+    DEPENDENCY = "dependency"  # something outside of what can be acted on
+    UNKNOWN = "unknown"
+
+
+class Severity(enum.StrEnum):
+    """How bad it is for those who call."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class DecisionVerdict(enum.StrEnum):
+    """What was decided."""
+
+    ACT = "act"
+    ASK = "ask"  # a person is asked to approve, or to take over
+    NOTHING = "nothing"
+
+
+class HeldReason(enum.StrEnum):
+    """Why a candidate may not run now. `Refused` and `Held` verdicts carry one of these."""
+
+    COOLDOWN = "cooldown"
+    RATE_LIMIT = "rate_limit"
+    MAX_REPLICAS = "max_replicas"
+    MIN_REPLICAS = "min_replicas"
+    BLAST_RADIUS = "blast_radius"
+    WINDOW = "window"
+    CONCURRENCY = "concurrency"
+    CIRCUIT_OPEN = "circuit_open"
+    KILL_SWITCH = "kill_switch"
+    POLICY = "policy"
+    POLICY_UNAVAILABLE = "policy_unavailable"
+    APPROVAL = "approval"
+    APPROVAL_EXPIRED = "approval_expired"
+    LOW_CONFIDENCE = "low_confidence"
+    STALE_TELEMETRY = "stale_telemetry"
+    UNKNOWN_TOPOLOGY = "unknown_topology"
+    NO_TARGET = "no_target"
+    NOT_CAPABLE = "not_capable"
+    DUPLICATE = "duplicate"
+    CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated
+    AUDIT_UNAVAILABLE = "audit_unavailable"  # the intent could not be published: no effect without a prior audit event
+    RESOLVED = "resolved"  # the incident was over before anything was done
+
+
+class RunState(enum.StrEnum):
+    """States of a run; each change is one audit event.
+
+    `UNKNOWN` means an effect may or may not have happened: nothing more is done until a person says so.
+    """
+
+    PENDING = "pending"
+    AWAITING_APPROVAL = "awaiting_approval"
+    REFUSED = "refused"
+    RUNNING = "running"
+    VERIFYING = "verifying"
+    ROLLING_BACK = "rolling_back"
+    SUCCEEDED = "succeeded"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+
+TERMINAL_RUN_STATES = frozenset(
+    {
+        RunState.REFUSED,
+        RunState.SUCCEEDED,
+        RunState.ROLLED_BACK,
+        RunState.FAILED,
+        RunState.INCONCLUSIVE,
+        RunState.UNKNOWN,
+        RunState.CANCELLED,
+    }
+)
+
+
+class StepPhase(enum.StrEnum):
+    """Journal states of one step."""
+
+    INTENT = "intent"
+    APPLIED = "applied"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+class Outcome(enum.StrEnum):
+    """What verification found."""
+
+    BETTER = "better"
+    SAME = "same"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Autonomy(enum.StrEnum):
+    """How much may be done without a person."""
+
+    OBSERVE = "observe"  # decide and record, act on nothing
+    SUGGEST = "suggest"  # every action needs an approval
+    ACT = "act"  # tier 1 and 2 act, tier 3 asks

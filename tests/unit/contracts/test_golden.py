@@ -1,0 +1,70 @@
+"""Every event and frame version stays readable: the bytes written by the version that introduced it are kept here.
+
+After a deliberate, additive change: `HOMEOSTAT_WRITE_GOLDEN=1 pytest tests/unit/contracts`. A file of an older version is
+never rewritten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts import events as e
+from contracts import frames as f
+from contracts.errors import UnreadableEvent
+from tests.unit.contracts.samples import EVENTS, FRAMES
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def _golden(path: Path, payload: bytes) -> bytes:
+    if os.environ.get("HOMEOSTAT_WRITE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(payload)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(EVENTS))
+def test_event_bytes_are_stable_and_readable(name: str) -> None:
+    event = EVENTS[name]
+    kept = _golden(GOLDEN / "events" / f"{name}.v{type(event).VERSION}.json", e.encode(event))
+    assert e.decode(type(event), kept) == event
+    assert e.encode(event) == kept
+
+
+def test_every_event_has_a_sample() -> None:
+    kinds = {k.__name__ for k in e.Event.__subclasses__() if k.__module__.startswith("contracts.")}
+    assert kinds == set(EVENTS)
+
+
+@pytest.mark.parametrize("name", sorted(FRAMES))
+def test_frame_bytes_are_stable_and_readable(name: str) -> None:
+    frame = FRAMES[name]
+    kept = _golden(GOLDEN / "frames" / f"{name}.v{type(frame).VERSION}.msgpack", f.pack(frame))
+    assert f.pack(frame) == kept
+    found = f.unpack(type(frame), kept)
+    for field in dataclasses.fields(frame):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(frame, field.name))
+
+
+def test_a_newer_version_is_refused() -> None:
+    newer = e.encode(EVENTS["Change"]).replace(b'"version":1', b'"version":99')
+    with pytest.raises(UnreadableEvent, match="Change v99 is newer than v1"):
+        e.decode(e.Change, newer)
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"version":1}', b"\xff\xfe", b'{"version":"x"}'])
+def test_bytes_that_are_no_event_are_refused(payload: bytes) -> None:
+    with pytest.raises(UnreadableEvent):
+        e.decode(e.Change, payload)
+    with pytest.raises(UnreadableEvent):
+        f.unpack(f.FeatureFrame, payload)
+
+
+def test_another_frame_is_refused() -> None:
+    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v1, found SpanFrame v1"):
+        f.unpack(f.FeatureFrame, f.pack(FRAMES["SpanFrame"]))
