@@ -1,0 +1,117 @@
+"""The actuator `command`: runs programs that the settings name, as an argument vector. There is no shell anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import Final
+
+from connectors.actuators.once import OncePerKey
+from contracts.errors import ActionFailed, OutcomeUnknown, TargetNotFound
+from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
+from contracts.settings import ActSettings
+
+_KEPT_BYTES: Final = 2000
+_GRACE_S: Final = 1.0
+_OWN: Final = "HOMEOSTAT_"
+
+
+class CommandActuator:
+    """Exit status 0 is done, another one is failed; one that had to be killed has an unknown outcome.
+
+    The program's environment is Homeostat's without its settings (which may hold passwords), and with HOMEOSTAT_KEY,
+    _RUN, _STEP, _ENVIRONMENT and _SERVICE. A program that may not run twice should look at the key.
+    """
+
+    name = "command"
+    actions = frozenset({"command"})
+
+    def __init__(self, settings: ActSettings) -> None:
+        self._commands = {name: tuple(vector) for name, vector in settings.commands.items()}
+        self._once = OncePerKey()
+
+    async def describe(self, target: Target) -> TargetState:
+        """Always TargetNotFound: a command is not a service."""
+        raise TargetNotFound(f"commands know nothing of {target.service!r}", fix=self._known)
+
+    async def apply(self, request: StepRequest) -> StepResult:
+        """Run the command that the argument `name` says, `args` appended, and wait for its end."""
+        name = str(request.arguments.get("name", ""))
+        if request.action not in self.actions:
+            raise ActionFailed(f"the command actuator can't {request.action}")
+        if name not in self._commands:
+            raise TargetNotFound(f"no command {name!r} in act.commands", fix=self._known)
+        return await self._once.run(request.key, lambda: self._run(name, request))
+
+    async def applied(self, request: StepRequest) -> Applied:
+        """YES if this process saw it end well; else UNKNOWN: programs keep no record of keys."""
+        return self._once.applied(request.key)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    @property
+    def _known(self) -> str:
+        return f"there are: {', '.join(sorted(self._commands)) or 'none'}"
+
+    async def _run(self, name: str, request: StepRequest) -> StepResult:
+        vector = [*self._commands[name], *(str(a) for a in request.arguments.get("args", ()))]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *vector,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=_environment(request),
+                start_new_session=True,
+            )
+        except (OSError, ValueError, IndexError, TypeError) as e:
+            raise ActionFailed(f"command {name} can't be run: {e}") from e
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                said = await _last_words(process)
+                status = await process.wait()
+        except TimeoutError as e:
+            raise OutcomeUnknown(f"command {name} was killed after {request.timeout_s:g} s") from e
+        finally:
+            await _end(process)
+        text = f"command {name} ended with status {status}" + (f": {said}" if said else "")
+        if status < 0:
+            raise OutcomeUnknown(f"command {name} was killed by signal {-status}" + (f": {said}" if said else ""))
+        if status != 0:
+            raise ActionFailed(text)
+        return StepResult(text, None, {"command": name, "status": status})
+
+
+async def _last_words(process: asyncio.subprocess.Process) -> str:
+    """Output up to its end; only the last of it is kept, however much there is."""
+    assert process.stdout is not None
+    kept = b""
+    while chunk := await process.stdout.read(65536):
+        kept = (kept + chunk)[-_KEPT_BYTES:]
+    return kept.decode("utf-8", "replace").strip()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what still runs, and all that it started."""
+    if process.returncode is None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _GRACE_S)
+        await process.wait()
+
+
+def _environment(request: StepRequest) -> dict[str, str]:
+    about = {
+        "KEY": request.key,
+        "RUN": request.run,
+        "STEP": request.step,
+        "ENVIRONMENT": request.target.environment,
+        "SERVICE": request.target.service,
+    }
+    inherited = {k: v for k, v in os.environ.items() if not k.upper().startswith(_OWN)}
+    return inherited | {_OWN + k: v for k, v in about.items()}

@@ -1,0 +1,78 @@
+"""The actuator `dry-run`: says what would be done. It has no effect on anything, ever."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
+
+_LOG = logging.getLogger(__name__)
+_KEPT: Final = 10_000
+#: What a target nobody has told us about is taken to be: one replica, and a version to go back to.
+_ASSUMED: Final = TargetState(
+    replicas=1, ready=1, version="current", previous_version="previous", generation="0", detail={"dry_run": "assumed"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One effect that would have been had."""
+
+    key: str
+    action: str
+    target: Target
+    arguments: Mapping[str, object]
+
+
+class DryRunActuator:
+    """Knows every target it is told of. Remembers what would have been done, so that a second step sees the first one's result."""
+
+    name = "dry-run"
+    actions = frozenset({"scale", "restart", "rollback", "webhook", "command"})
+
+    def __init__(self) -> None:
+        self._done: OrderedDict[str, StepResult] = OrderedDict()
+        self._states: dict[tuple[str, str], TargetState] = {}
+        self.recorded: list[Recorded] = []
+
+    async def describe(self, target: Target) -> TargetState:
+        """The state that what was recorded would have led to."""
+        return self._states.get((target.environment, target.service), _ASSUMED)
+
+    async def apply(self, request: StepRequest) -> StepResult:
+        """Record it."""
+        if request.key in self._done:
+            return self._done[request.key]
+        state = _after(request, await self.describe(request.target))
+        details = ", ".join(f"{k}={v}" for k, v in sorted(request.arguments.items()))
+        text = f"dry run: would {request.action} {request.target.service}" + (f" ({details})" if details else "")
+        _LOG.info("%s", text)
+        self.recorded.append(Recorded(request.key, request.action, request.target, dict(request.arguments)))
+        self._states[request.target.environment, request.target.service] = state
+        result = self._done[request.key] = StepResult(text, state, {"dry_run": True})
+        while len(self._done) > _KEPT:
+            self._done.popitem(last=False)
+        del self.recorded[:-_KEPT]
+        return result
+
+    async def applied(self, request: StepRequest) -> Applied:
+        """Whether it was recorded. Nothing ever happened, so what is not remembered may safely be recorded again."""
+        return Applied.YES if request.key in self._done else Applied.NO
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def _after(request: StepRequest, state: TargetState) -> TargetState:
+    generation = str(int(state.generation) + 1)
+    if request.action == "scale":
+        replicas = int(request.arguments.get("replicas", state.replicas))
+        return replace(state, replicas=replicas, ready=replicas, generation=generation)
+    if request.action == "rollback":
+        version = str(request.arguments.get("version") or state.previous_version)
+        return replace(state, version=version, previous_version=state.version, generation=generation)
+    return replace(state, generation=generation) if request.action == "restart" else state

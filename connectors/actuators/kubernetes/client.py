@@ -1,0 +1,157 @@
+"""The API server: one call at a time in a thread, JSON in and out, and its errors mapped onto the exception tree."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import urllib3.exceptions as failures
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException, OpenApiException
+
+from contracts.errors import (
+    ActionFailed,
+    ActuatorUnavailable,
+    Conflict,
+    Forbidden,
+    HomeostatError,
+    OutcomeUnknown,
+    TargetNotFound,
+)
+from contracts.settings import ActSettings
+
+MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+CONNECT_S: Final = 3.0
+READ_S: Final = 10.0
+
+#: HTTP status -> error. Statuses not listed: 5xx are ActuatorUnavailable, all others ActionFailed.
+STATUSES: Final[Mapping[int, type[HomeostatError]]] = {
+    401: Forbidden,
+    403: Forbidden,
+    404: TargetNotFound,
+    408: ActuatorUnavailable,
+    409: Conflict,
+    410: TargetNotFound,
+    425: ActuatorUnavailable,
+    429: ActuatorUnavailable,
+}
+#: What proves that a request never reached the server.
+_UNSENT: Final = (failures.NewConnectionError, failures.ConnectTimeoutError, failures.NameResolutionError)
+_FIX: Final = "is the API server reachable, and act.kube_context right? try: kubectl version"
+
+
+class Cluster:
+    """A connection, made at the first call. Threads may share it."""
+
+    def __init__(self, context: str) -> None:
+        self._context = context
+        self._turn = threading.Lock()
+        self._client: Any = None
+
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        """The JSON at a path. Raises Forbidden, TargetNotFound, ActuatorUnavailable, ActionFailed."""
+        return await asyncio.to_thread(self._call, "GET", path, tuple(query.items()), None, "")
+
+    async def patch(self, path: str, body: Mapping[str, Any] | Sequence[Any], kind: str) -> dict[str, Any]:
+        """Change an object, as a MERGE or JSON_PATCH. Raises as `get`, and Conflict, OutcomeUnknown."""
+        query = (("fieldManager", "homeostat"),)
+        return await asyncio.to_thread(self._call, "PATCH", path, query, body, kind)
+
+    async def delete(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Delete an object. Raises as `patch`."""
+        return await asyncio.to_thread(self._call, "DELETE", path, (), body, "application/json")
+
+    @property
+    def host(self) -> str:
+        """Where the API server is; empty before the first call."""
+        return "" if self._client is None else str(self._client.configuration.host)
+
+    async def close(self) -> None:
+        """Close connections. Idempotent; a later call connects again."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._turn:
+            opened, self._client = self._client, None
+        if opened is not None:
+            opened.rest_client.pool_manager.clear()
+            opened.close()
+
+    def _call(self, method: str, path: str, query: Sequence[tuple[str, str]], body: Any, kind: str) -> dict[str, Any]:
+        headers = {"Accept": "application/json"} | ({"Content-Type": kind} if kind else {})
+        effect = method != "GET"
+        try:
+            api = self._connected()
+            request = api.param_serialize(
+                method, path, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            reply = api.call_api(*request, _request_timeout=(CONNECT_S, READ_S))
+            data = reply.read()
+            if not 200 <= reply.status < 300:
+                raise refused(reply.status, _message(data) or str(reply.reason))
+            found: dict[str, Any] = json.loads(data)
+            return found
+        except (OpenApiException, config.ConfigException, failures.HTTPError, OSError, ValueError) as e:
+            raise explain(e, effect=effect) from e
+
+    def _connected(self) -> Any:
+        with self._turn:
+            if self._client is None:
+                self._client = _connect(self._context)
+            return self._client
+
+
+def _connect(context: str) -> Any:
+    loading: Any = config  # its functions have no types
+    settings = client.Configuration()
+    if not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        loading.load_incluster_config(client_configuration=settings)
+    else:
+        file = os.environ.get("KUBECONFIG")
+        loading.load_kube_config(file, context or None, settings, persist_config=False)
+    # Each failure is seen here, and is for the executor to repeat or not.
+    settings.retries = False
+    return client.ApiClient(settings)
+
+
+def refused(status: int, text: str) -> HomeostatError:
+    """The error that an answer of the API server other than 2xx stands for."""
+    kind = STATUSES.get(status, ActuatorUnavailable if status >= 500 else ActionFailed)
+    fix = "does the role allow it? see docs, Kubernetes permissions" if kind is Forbidden else ""
+    return kind(f"the API server said {status}: {text}", fix=fix)
+
+
+def explain(error: BaseException, *, effect: bool) -> HomeostatError:
+    """The error that an exception of the client stands for. `effect`: the call would have changed something."""
+    if isinstance(error, failures.MaxRetryError) and error.reason is not None:
+        error = error.reason
+    text = f"the API server can't be asked: {str(error) or type(error).__name__}"
+    before_sending = isinstance(error, (*_UNSENT, OpenApiException, config.ConfigException, ConnectionRefusedError))
+    if isinstance(error, ApiException) and error.status:
+        return refused(error.status, str(error.reason))
+    if before_sending or not effect:
+        return ActuatorUnavailable(text, fix=_FIX)
+    return OutcomeUnknown(f"{text}: sent, and no answer")
+
+
+def _message(data: bytes) -> str:
+    """The text of a `Status` object, or the beginning of whatever else it is."""
+    try:
+        return str(json.loads(data)["message"])
+    except (ValueError, KeyError, TypeError):
+        return data[:200].decode("utf-8", "replace").strip()
+
+
+async def cluster_version(settings: ActSettings) -> str:
+    """Version and address of the cluster. Raises ActuatorUnavailable, Forbidden."""
+    cluster = Cluster(settings.kube_context)
+    try:
+        version = await cluster.get("/version")
+        return f"Kubernetes {version.get('gitVersion', '?')} at {cluster.host}"
+    finally:
+        await cluster.close()

@@ -1,0 +1,165 @@
+"""What the API server says of a workload, read from its JSON. Pure.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from contracts.ports import Target, TargetState
+
+LAST_ACTION: Final = "homeostat.io/last-action"
+LAST_POD: Final = "homeostat.io/last-pod"
+REVISION: Final = "deployment.kubernetes.io/revision"
+_NAMESPACE: Final = "k8s.namespace.name"
+_KINDS: Final = {"deployments": "k8s.deployment.name", "statefulsets": "k8s.statefulset.name"}
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a workload is, if it is there. `kind`: deployments or statefulsets."""
+
+    namespace: str
+    kind: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Path of the workload."""
+        return f"/apis/apps/v1/namespaces/{self.namespace}/{self.kind}/{self.name}"
+
+    def of_namespace(self, group: str, kind: str) -> str:
+        """Path of the objects of a kind beside it."""
+        return f"{group}/namespaces/{self.namespace}/{kind}"
+
+
+def places(target: Target) -> list[Place]:
+    """Where to look for a target, best first: as its attributes say, else by its name."""
+    namespace = target.attributes.get(_NAMESPACE) or "default"
+    told = [
+        Place(namespace, kind, target.attributes[attribute])
+        for kind, attribute in _KINDS.items()
+        if target.attributes.get(attribute)
+    ]
+    name = target.service.rpartition("/")[2]
+    return told or [Place(namespace, kind, name) for kind in _KINDS]
+
+
+def selector_of(workload: Json) -> str:
+    """Its label selector, as a query wants it."""
+    selector = workload["spec"]["selector"]
+    parts = [f"{k}={v}" for k, v in sorted(selector.get("matchLabels", {}).items())]
+    for rule in selector.get("matchExpressions", ()):
+        key, values = rule["key"], ",".join(sorted(rule.get("values") or ()))
+        plain = {"Exists": key, "DoesNotExist": f"!{key}"}
+        parts.append(plain.get(rule["operator"]) or f"{key} {rule['operator'].lower()} ({values})")
+    return ",".join(parts)
+
+
+def image_version(template: Json) -> str:
+    """Tag (or digest) of the first container's image, which is what a person calls the version."""
+    containers = template.get("spec", {}).get("containers") or [{}]
+    image = str(containers[0].get("image", ""))
+    name, _, digest = image.partition("@")
+    _, colon, tag = name.rpartition("/")[2].partition(":")
+    return tag if colon else digest or ("latest" if name else "")
+
+
+def marks_of(thing: Json) -> Mapping[str, str]:
+    """Its annotations; none is an empty mapping."""
+    return thing["metadata"].get("annotations") or {}
+
+
+def owned(things: Iterable[Json], owner: Json) -> list[Json]:
+    """Those that `owner` controls."""
+    uid = owner["metadata"]["uid"]
+    return [t for t in things if any(r["uid"] == uid for r in t["metadata"].get("ownerReferences") or ())]
+
+
+def revision(thing: Json) -> int:
+    """Revision of a Deployment or one of its ReplicaSets; 0 if it has none yet."""
+    return int(marks_of(thing).get(REVISION, "0"))
+
+
+def earlier(workload: Json, replica_sets: Iterable[Json]) -> list[Json]:
+    """Its other revisions' ReplicaSets, newest first."""
+    now = revision(workload)
+    others = [s for s in owned(replica_sets, workload) if revision(s) != now]
+    return sorted(others, key=revision, reverse=True)
+
+
+def wanted(workload: Json) -> int:
+    """Replicas asked for; the API server's default is one."""
+    return int(workload["spec"].get("replicas", 1))
+
+
+def state_of(place: Place, workload: Json, replica_sets: Sequence[Json], pods: Sequence[Json]) -> TargetState:
+    """The workload as the port wants it."""
+    before = earlier(workload, replica_sets)
+    detail = {
+        "kind": place.kind,
+        "namespace": place.namespace,
+        "name": place.name,
+        "uid": str(workload["metadata"]["uid"]),
+        "revision": str(revision(workload) or workload.get("status", {}).get("currentRevision", "")),
+        "last_action": marks_of(workload).get(LAST_ACTION, ""),
+    }
+    return TargetState(
+        replicas=wanted(workload),
+        ready=int(workload.get("status", {}).get("readyReplicas", 0)),
+        version=image_version(workload["spec"]["template"]),
+        previous_version=image_version(before[0]["spec"]["template"]) if before else "",
+        generation=str(workload["metadata"].get("generation", "")),
+        instances=tuple(sorted(p["metadata"]["name"] for p in pods if not leaving(p))),
+        detail=detail,
+    )
+
+
+def leaving(pod: Json) -> bool:
+    """Whether it is being deleted."""
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def ready(pod: Json) -> bool:
+    """Whether it serves."""
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def settled(workload: Json) -> bool:
+    """Whether the controller has seen the newest spec and all it asks for is there and nothing else.
+
+    As `kubectl rollout status` judges: observedGeneration, updatedReplicas, availableReplicas.
+    """
+    status, count = workload.get("status", {}), wanted(workload)
+    seen = int(status.get("observedGeneration", 0)) >= int(workload["metadata"].get("generation", 0))
+    updated = int(status.get("updatedReplicas", 0))
+    if "updateRevision" in status and status.get("currentRevision") == status["updateRevision"]:
+        updated = count  # a StatefulSet whose rollout is over stops counting
+    available = int(status.get("availableReplicas", 0))
+    return seen and updated >= count and available >= count and int(status.get("replicas", 0)) == count
+
+
+def progress(workload: Json) -> str:
+    """How far it is, in words."""
+    status, count = workload.get("status", {}), wanted(workload)
+    stuck = [
+        f"; {c.get('reason', '')}: {c.get('message', '')}"
+        for c in status.get("conditions") or ()
+        if (c["type"] == "Progressing" and c["status"] == "False") or c["type"] == "ReplicaFailure"
+    ]
+    parts = (f"{status.get(f'{w}Replicas', 0)} {w}" for w in ("updated", "ready", "available"))
+    return f"of {count} replicas {', '.join(parts)}{''.join(stuck)}"
+
+
+def pod_to_restart(pods: Iterable[Json], name: str) -> Json | None:
+    """The named pod; without a name one that isn't ready, else the oldest."""
+    there = [p for p in pods if not leaving(p)]
+    if name:
+        return next((p for p in there if p["metadata"]["name"] == name), None)
+    order = sorted(there, key=lambda p: (ready(p), p["metadata"].get("creationTimestamp") or "", p["metadata"]["name"]))
+    return order[0] if order else None

@@ -1,0 +1,1 @@
+"""Schema of the process manager's file, one numbered script per version."""

@@ -1,0 +1,1 @@
+"""Schema steps of the file, applied once each, in order."""

@@ -1,0 +1,176 @@
+"""One aiokafka client behind the Broker port, for the embedded broker and for real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+)
+
+from connectors.kafka.errors import translate
+from contracts.errors import BrokerUnavailable
+from contracts.ports import Record
+from contracts.settings import BrokerSettings
+from contracts.topics import TOPICS, Topic
+
+PREFIX = "kafka://"
+COPIES = 3
+"""Replicas of the topics made here, where there are that many brokers."""
+
+
+def bootstrap_of(url: str) -> str:
+    """`host:port[,host:port]` of a `kafka://` address."""
+    return url.removeprefix(PREFIX)
+
+
+def client_options(settings: BrokerSettings) -> dict[str, Any]:
+    """Keyword arguments every aiokafka client of this broker needs."""
+    options: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if "SSL" in settings.security_protocol:
+        options["ssl_context"] = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    if settings.security_protocol.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.username,
+            "sasl_plain_password": settings.password.get_secret_value(),
+        }
+    return options
+
+
+class KafkaBroker:
+    """Apache Kafka, or anything that speaks its protocol."""
+
+    def __init__(self, settings: BrokerSettings, bootstrap: str | None = None) -> None:
+        self._settings = settings
+        self._bootstrap = bootstrap or bootstrap_of(settings.url)
+        self._producer: aiokafka.AIOKafkaProducer | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port[,host:port]`."""
+        return self._bootstrap
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Address and credentials as aiokafka keyword arguments."""
+        return {"bootstrap_servers": self._bootstrap, **client_options(self._settings)}
+
+    async def start(self) -> None:
+        """Connect the producer. BrokerUnavailable if no broker answers."""
+        producer = aiokafka.AIOKafkaProducer(**self.options, acks="all", linger_ms=0, max_request_size=8_000_000)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as e:
+            await producer.stop()
+            raise translate(e, self._bootstrap) from e
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Flush and close."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def ensure_topics(self, partitions: int) -> Mapping[str, int]:
+        """Create what is missing of the table; partitions by topic name."""
+        admin = AIOKafkaAdminClient(**self.options)
+        try:
+            await admin.start()
+            known = set(await admin.list_topics())
+            missing = [t for t in TOPICS.values() if t.name not in known]
+            if missing:
+                copies = min(COPIES, len((await admin.describe_cluster())["brokers"]))
+                await admin.create_topics([_new_topic(t, partitions, copies) for t in missing])
+            return await self._partitions(admin)
+        except TopicAlreadyExistsError:  # another worker was faster
+            return await self._partitions(admin)
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
+        finally:
+            await admin.close()
+
+    async def _partitions(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
+        described = await admin.describe_topics(list(TOPICS))
+        return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0}
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Append one message and wait for its acknowledgement."""
+        await (await self.enqueue(topic, value, key=key, partition=partition, headers=headers))
+
+    async def enqueue(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> asyncio.Future[Any]:
+        """Append without waiting: a future that resolves once acknowledged, or raises."""
+        if self._producer is None:
+            raise BrokerUnavailable("the producer is not started")
+        try:
+            sent: asyncio.Future[Any] = await self._producer.send(
+                topic, value, key=key, partition=partition, headers=list(headers)
+            )
+            return sent
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
+
+    async def read(
+        self, topics: Sequence[str], *, from_beginning: bool = True, follow: bool = False, last: int | None = None
+    ) -> AsyncIterator[Record]:
+        """Messages of `topics`; ends at the end found at the start, unless `follow`. `last`: that many per partition."""
+        consumer = aiokafka.AIOKafkaConsumer(*topics, **self.options, enable_auto_commit=False, fetch_max_wait_ms=50)
+        try:
+            await consumer.start()
+            async for record in _scan(consumer, None if from_beginning and last is None else last or 0, follow=follow):
+                yield record
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
+        finally:
+            await consumer.stop()
+
+
+async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow: bool) -> AsyncIterator[Record]:
+    """Everything, or the `last` messages of each partition."""
+    parts = sorted(consumer.assignment())
+    begin, end = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
+    start = {tp: begin[tp] if last is None else max(begin[tp], end[tp] - last) for tp in parts}
+    for tp in parts:
+        consumer.seek(tp, start[tp])
+    pending = {tp for tp in parts if start[tp] < end[tp]}
+    while follow or pending:
+        batches = await consumer.getmany(timeout_ms=200)
+        for tp, messages in batches.items():
+            for m in messages:
+                yield Record(m.topic, m.partition, m.offset, m.key, m.value or b"", tuple(m.headers), m.timestamp)
+            if messages and messages[-1].offset + 1 >= end[tp]:
+                pending.discard(tp)
+
+
+def _new_topic(topic: Topic, partitions: int, copies: int) -> NewTopic:
+    configs = {"retention.ms": str(topic.retention_ms)}
+    if topic.compacted:
+        configs = {"cleanup.policy": "compact"}
+    return NewTopic(
+        topic.name,
+        num_partitions=partitions,
+        replication_factor=copies,
+        topic_configs=configs | {"max.message.bytes": "8000000"},
+    )

@@ -1,0 +1,311 @@
+"""The two encodings behind one face: what spans, metrics and logs need to ask of a message, protobuf or JSON.
+
+Messages of both have the same attribute names (protobuf's); a codec covers the places where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from msgspec import Raw
+
+from connectors.otlp import json_model as model
+from connectors.otlp.columns import NO_TRACE, halves, id_of, ids_or_none
+from connectors.otlp.identity import Identified, identify_json, identify_proto
+from connectors.otlp.reasons import Skips
+from connectors.otlp.schema import AttributesOfSpan, Status
+from connectors.otlp.values import Plain, from_bytes, from_proto, pairs_from_bytes
+from connectors.otlp.wire import Malformed, item_at, item_starts
+from contracts.frames.telemetry import U64
+
+GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY = "gauge", "sum", "histogram", "exponential_histogram", "summary"
+DELTA, CUMULATIVE = 1, 2
+_KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
+_CODES: Final = ("UNSET", "OK", "ERROR")
+_TEMPORALITIES: Final = ("UNSPECIFIED", "DELTA", "CUMULATIVE")
+
+
+def _names(prefix: str, names: Sequence[str]) -> dict[Any, int]:
+    """What an enum's value may be written as -> its number: number, number as text, full name, short name."""
+    return {
+        alias: i for i, name in enumerate(names) for alias in (i, str(i), f"{prefix}_{name}", name, name.capitalize())
+    }
+
+
+KIND_NUMBERS: Final = _names("SPAN_KIND", _KINDS)
+CODE_NUMBERS: Final = _names("STATUS_CODE", _CODES)
+TEMPORALITY_NUMBERS: Final = _names("AGGREGATION_TEMPORALITY", _TEMPORALITIES)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricData:
+    """The data of one metric: its type, its points (still encoded where the codec is lazy), and what they mean."""
+
+    kind: str
+    points: Sequence[Any]
+    temporality: int = 0
+    monotonic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Needle:
+    """What to look for in the bytes of a message before reading any attributes: a hit may be a coincidence, a miss means
+    that there is nothing. `protobuf` gives the positions of hits in a message, `json` says whether there is one; `wanted`
+    are the attributes to read where it hits."""
+
+    protobuf: Callable[[bytes], Sequence[int]]
+    json: Callable[[bytes], bool]
+    wanted: frozenset[str]
+
+
+class Placed(Protocol):
+    """Something that has a place in its message."""
+
+    @property
+    def place(self) -> str:
+        """Where it stands."""
+        ...
+
+
+class Codec(Protocol):
+    """What differs between the encodings."""
+
+    def identify(self, resource: Any, environment: str) -> Identified | None:
+        """Identity of a resource; None where it cannot be read."""
+        ...
+
+    def ids(self, values: Sequence[Any], width: int) -> tuple[U64, list[int]]:
+        """Low 64 bits of ids of `width` bytes (0 where empty), and the rows that are not such ids."""
+        ...
+
+    def kinds(self, spans: Sequence[Any]) -> list[int]:
+        """Kinds of spans; 0 where unknown."""
+        ...
+
+    def codes(self, spans: Sequence[Any]) -> list[int]:
+        """Status codes of spans: 0 unset, 1 ok, 2 error."""
+        ...
+
+    def names(self, spans: Sequence[Any]) -> list[str]:
+        """Names of spans."""
+        ...
+
+    def pick(self, spans: Sequence[Any], payload: bytes, needle: Needle) -> Iterator[tuple[int, dict[str, Plain]]]:
+        """Rows of the spans that hold what the needle searches for, and their attributes that it wants."""
+        ...
+
+    def attributes(self, attributes: Any) -> dict[str, Plain]:
+        """All attributes of a metric point."""
+        ...
+
+    def data(self, metric: Any) -> MetricData | None:
+        """The data of a metric; None where there are none that can be read."""
+        ...
+
+    def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
+        """The points of a metric's data; those that cannot be read are counted."""
+        ...
+
+    def number(self, point: Any) -> float | None:
+        """The value of a number point."""
+        ...
+
+    def body(self, record: Any) -> Plain:
+        """The body of a log record."""
+        ...
+
+    def severity(self, record: Any) -> int | str:
+        """The severity number of a log record, or its name."""
+        ...
+
+
+class ProtoCodec:
+    """Messages of the generated protobuf classes."""
+
+    def identify(self, resource: Any, environment: str) -> Identified | None:
+        """Identity, cached under the resource's serialized bytes."""
+        serialized = resource if isinstance(resource, bytes) else resource.SerializeToString()
+        return identify_proto(serialized, environment)
+
+    def ids(self, values: Sequence[bytes], width: int) -> tuple[U64, list[int]]:
+        """Ids are bytes."""
+        lengths = set(map(len, values))
+        if lengths == {width}:
+            return halves(b"".join(values), width), []
+        if lengths <= {0, width}:
+            empty = NO_TRACE[:width]
+            return halves(b"".join([v or empty for v in values]), width), []
+        return _mended([v if len(v) == width else None if v else NO_TRACE[:width] for v in values], width)
+
+    def kinds(self, spans: Sequence[Any]) -> list[int]:
+        """Kinds are open enums."""
+        return [s.kind if 0 <= s.kind <= 5 else 0 for s in spans]
+
+    def codes(self, spans: Sequence[Any]) -> list[int]:
+        """Status is a sub-message, unread because it is mostly empty."""
+        return [status_code(s.status) if s.status else 0 for s in spans]
+
+    def names(self, spans: Sequence[Any]) -> list[str]:
+        """Names are bytes, each decoded once."""
+        names = [s.name for s in spans]
+        texts = {name: name.decode("utf-8", "replace") for name in set(names)}
+        return [texts[name] for name in names]
+
+    def pick(self, spans: Sequence[Any], payload: bytes, needle: Needle) -> Iterator[tuple[int, dict[str, Plain]]]:
+        """Searches the whole message at once, then reads the spans in which something was found."""
+        hits = needle.protobuf(payload)
+        if len(hits) == 0:
+            return
+        starts = item_starts(payload)
+        rows = np.unique(np.searchsorted(np.array(starts), hits, side="right") - 1).tolist()
+        for row in rows:
+            if row >= 0:
+                start, end = item_at(payload, starts[row])
+                attributes = AttributesOfSpan.FromString(payload[start:end]).attributes
+                yield row, pairs_from_bytes(attributes, needle.wanted)
+
+    def attributes(self, attributes: Any) -> dict[str, Plain]:
+        """All values are converted."""
+        return {a.key: from_proto(a.value) for a in attributes}
+
+    def data(self, metric: Any) -> MetricData | None:
+        """Which of the data fields is set."""
+        kind = metric.WhichOneof("data")
+        if kind is None:
+            return None
+        data = getattr(metric, kind)
+        temporality = 0 if kind in (GAUGE, SUMMARY) else data.aggregation_temporality
+        return MetricData(kind, data.data_points, temporality, kind == SUM and data.is_monotonic)
+
+    def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
+        """Points are decoded already."""
+        return data.points
+
+    def number(self, point: Any) -> float | None:
+        """Integer or double."""
+        which = point.WhichOneof("value")
+        return float(getattr(point, which)) if which else None
+
+    def body(self, record: Any) -> Plain:
+        """Nearly always text."""
+        return _body(record.body) if record.body else None
+
+    def severity(self, record: Any) -> int | str:
+        """An open enum, or the text where it is not set."""
+        return record.severity_number or record.severity_text.decode("utf-8", "replace")  # type: ignore[no-any-return]
+
+
+class JsonCodec:
+    """Structs of `json_model`."""
+
+    def identify(self, resource: Raw, environment: str) -> Identified | None:
+        """Identity, cached under the resource's text."""
+        try:
+            return identify_json(bytes(resource), environment)
+        except model.ERRORS:
+            return None
+
+    def ids(self, values: Sequence[str | None], width: int) -> tuple[U64, list[int]]:
+        """Ids are hexadecimal; some encoders write base64, as the proto3 mapping has it."""
+        texts = [v or "" for v in values]
+        joined = ids_or_none(texts, width)
+        return (halves(joined, width), []) if joined is not None else _mended([id_of(t, width) for t in texts], width)
+
+    def kinds(self, spans: Sequence[Any]) -> list[int]:
+        """Kinds are numbers or names."""
+        return [KIND_NUMBERS.get(s.kind, 0) for s in spans]
+
+    def codes(self, spans: Sequence[Any]) -> list[int]:
+        """Status is usually absent; its code is a number or a name."""
+        return [CODE_NUMBERS.get(s.status.code, 0) if s.status is not None else 0 for s in spans]
+
+    def names(self, spans: Sequence[Any]) -> list[str]:
+        """Names are texts."""
+        return [s.name for s in spans]
+
+    def pick(self, spans: Sequence[Any], payload: bytes, needle: Needle) -> Iterator[tuple[int, dict[str, Plain]]]:
+        """Attributes are unread: searched one by one, then read."""
+        if not needle.json(payload):
+            return
+        for row, span in enumerate(spans):
+            if needle.json(bytes(span.attributes)):
+                yield row, model.pick_json(span.attributes, needle.wanted)
+
+    def attributes(self, attributes: Any) -> dict[str, Plain]:
+        """Attributes of a point are decoded with it."""
+        return model.pairs_of(attributes)
+
+    def data(self, metric: Any) -> MetricData | None:
+        """The first data field there is."""
+        for kind in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY):
+            raw = getattr(metric, kind)
+            if raw is not model.NOTHING:
+                try:
+                    found = model.POINTS.decode(raw)
+                except model.ERRORS:
+                    return None
+                temporality = TEMPORALITY_NUMBERS.get(found.aggregation_temporality, 0)
+                return MetricData(kind, found.data_points, temporality, found.is_monotonic)
+        return None
+
+    def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
+        """Points are decoded now."""
+        decoder = _POINT_DECODERS[data.kind]
+        for i, raw in enumerate(data.points):
+            try:
+                yield decoder.decode(raw)
+            except model.ERRORS as e:
+                skips.invalid(f"{source.place}.dataPoints[{i}]", str(e))
+
+    def number(self, point: Any) -> float | None:
+        """Integer or double."""
+        value = point.as_int if point.as_double is None else point.as_double
+        try:
+            return None if value is None else float(value)
+        except OverflowError:
+            return None
+
+    def body(self, record: Any) -> Plain:
+        """Any value."""
+        return model.plain(record.body)
+
+    def severity(self, record: Any) -> int | str:
+        """A number or its name, or the text where it is not set."""
+        return record.severity_number or record.severity_text or 0
+
+
+_POINT_DECODERS: Final = {
+    GAUGE: model.NUMBER_POINT,
+    SUM: model.NUMBER_POINT,
+    HISTOGRAM: model.HISTOGRAM_POINT,
+    EXPONENTIAL: model.EXPONENTIAL_POINT,
+}
+PROTO: Final = ProtoCodec()
+JSON: Final = JsonCodec()
+PROTO_ERRORS: Final = (DecodeError, RecursionError, Malformed)
+
+
+@lru_cache(maxsize=8192)
+def _body(serialized: bytes) -> Plain:
+    try:
+        return from_bytes(serialized)
+    except DecodeError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def status_code(serialized: bytes) -> int:
+    """The code in a serialized Status. DecodeError if it is none."""
+    return Status.FromString(serialized).code  # type: ignore[no-any-return]
+
+
+def _mended(values: Sequence[bytes | None], width: int) -> tuple[U64, list[int]]:
+    """Ids where some are broken: those become 0 and are named."""
+    empty = bytes(width)
+    column = halves(b"".join([empty if v is None else v for v in values]), width)
+    return column, [i for i, v in enumerate(values) if v is None]

@@ -1,0 +1,152 @@
+"""From the bytes of one message to columns. Pure: the same bytes give the same columns.
+
+Protobuf and JSON are told apart by the first byte, and a message on the wrong topic is read as what it is. Whatever the
+bytes, the outcome is a `Decoded` or an `UndecodableTelemetry`; the reasons are listed in `connectors.otlp.reasons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+
+from connectors.otlp import json_read, wire
+from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS
+from connectors.otlp.flatten import Context
+from connectors.otlp.logs import log_batch
+from connectors.otlp.metrics import MetricReader
+from connectors.otlp.raw import decode_raw
+from connectors.otlp.reasons import (
+    EMPTY,
+    INVALID_FIELD,
+    INVALID_JSON,
+    INVALID_PROTOBUF,
+    NOT_OTLP,
+    TOO_LARGE,
+    TRUNCATED,
+    refuse,
+)
+from connectors.otlp.schema import LogsData, TracesData, TracesOfBytes
+from connectors.otlp.semconv import METRICS, MetricRule
+from connectors.otlp.spans import plain_span_batch, span_batch
+from contracts.errors import UnknownName
+from contracts.frames.telemetry import Decoded, HistogramBatch, LogBatch, PointBatch, SpanBatch
+from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+_BOM: Final = b"\xef\xbb\xbf"
+_JSON_SPACE: Final = b" \t\r\n"
+_PROTOBUF_START: Final = 0x0A  # field 1, length-delimited: resource_spans, resource_metrics, resource_logs
+_MESSAGES: Final[dict[str, Any]] = {OTLP_SPANS: TracesData, OTLP_METRICS: MetricsData, OTLP_LOGS: LogsData}
+
+
+def decode(
+    topic: str,
+    payload: bytes,
+    *,
+    default_environment: str = "default",
+    metrics: Mapping[str, MetricRule] = METRICS,
+) -> Decoded:
+    """The columns of one message from an ingress topic. `metrics` maps metric names onto features.
+
+    Raises:
+        UndecodableTelemetry: nothing in it can be read; the message names the place, `reason` the kind of problem.
+        UnknownName: not an ingress topic, or a rule in `metrics` names an unknown feature.
+    """
+    if topic not in INGRESS:
+        raise UnknownName("ingress topic", topic, INGRESS)
+    if len(payload) > MAX_BYTES:
+        raise refuse(TOO_LARGE, f"{len(payload)} bytes, at most {MAX_BYTES}")
+    if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
+        return _decode_protobuf(topic, payload, default_environment, metrics)
+    text = payload.removeprefix(_BOM).lstrip(_JSON_SPACE)
+    if not text:
+        raise refuse(EMPTY)
+    if text[:1] != b"{":
+        raise refuse(NOT_OTLP, f"it starts with 0x{text[0]:02x}")
+    try:
+        if topic == RAW:
+            return decode_raw(text, default_environment)
+        return _decode_json(text, default_environment, metrics)
+    except RecursionError:
+        raise refuse(INVALID_JSON, "nested too deeply") from None
+
+
+def _is_json(payload: bytes) -> bool:
+    """Whether a message that starts with a line feed, which is also protobuf's first byte, is JSON after white space.
+
+    A protobuf message would need a length byte of white space or `{` and that many bytes of resource after it.
+    """
+    text = payload.lstrip(_JSON_SPACE)
+    return not text or (text[:1] == b"{" and text.rstrip()[-1:] == b"}" and wire.signal_of(payload) is None)
+
+
+def _decode_protobuf(topic: str, payload: bytes, environment: str, rules: Mapping[str, MetricRule]) -> Decoded:
+    signal = wire.signal_of(payload) or topic
+    if signal == OTLP_SPANS:
+        decoded = _plain_spans(payload, environment)
+        if decoded is not None:
+            return decoded
+    try:
+        message = _MESSAGES[signal].FromString(payload)
+    except PROTO_ERRORS as e:
+        truncated = wire.is_truncated(payload)
+        raise refuse(TRUNCATED if truncated else INVALID_PROTOBUF, f"{len(payload)} bytes read as {signal}") from e
+    spans = message.resource_spans if signal == OTLP_SPANS else ()
+    points = message.resource_metrics if signal == OTLP_METRICS else ()
+    logs = message.resource_logs if signal == OTLP_LOGS else ()
+    try:
+        return _decoded(Context(PROTO, environment), (spans, points, logs), payload, rules)
+    except PROTO_ERRORS as e:
+        raise refuse(INVALID_PROTOBUF, "a resource or a status that is not one") from e
+
+
+def _plain_spans(payload: bytes, environment: str) -> Decoded | None:
+    """Spans by the quick way, where there are many and all of them are plain; None: not so."""
+    context = Context(PROTO, environment)
+    try:
+        spans = plain_span_batch(TracesOfBytes.FromString(payload).resource_spans, context)
+    except PROTO_ERRORS:
+        return None
+    return None if spans is None else _result(context, spans)
+
+
+def _decode_json(payload: bytes, environment: str, rules: Mapping[str, MetricRule]) -> Decoded:
+    context = Context(JSON, environment)
+    message = json_read.read(payload, context.skips)
+    entries = (message.resource_spans, message.resource_metrics, message.resource_logs)
+    return _decoded(context, entries, payload, rules)
+
+
+def _decoded(
+    context: Context, entries: tuple[Any, Any, Any], payload: bytes, rules: Mapping[str, MetricRule]
+) -> Decoded:
+    spans = span_batch(entries[0], payload, context)
+    reader = MetricReader(context, rules)
+    reader.read(entries[1])
+    logs = log_batch(entries[2], context)
+    points, histograms = reader.points.batch(), reader.histograms.batch()
+    skips = context.skips
+    nothing = spans is None and points is None and histograms is None and logs is None
+    if nothing and skips.counts and set(skips.counts) == {INVALID_FIELD}:
+        raise refuse(INVALID_FIELD, skips.first)
+    return _result(context, spans, points, histograms, logs)
+
+
+def _result(
+    context: Context,
+    spans: SpanBatch | None,
+    points: PointBatch | None = None,
+    histograms: HistogramBatch | None = None,
+    logs: LogBatch | None = None,
+) -> Decoded:
+    return Decoded(
+        strings=context.strings.table(),
+        resources=context.resources.table(),
+        spans=spans,
+        points=points,
+        histograms=histograms,
+        logs=logs,
+        skipped=context.skips.as_dict(),
+    )

@@ -1,0 +1,64 @@
+"""From nested messages to one flat list of items with the resource of each, remembering where each item stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from connectors.otlp.codecs import Codec
+from connectors.otlp.columns import Resources, Strings
+from connectors.otlp.reasons import Skips
+from contracts.frames.telemetry import I32
+
+
+@dataclass(slots=True)
+class Context:
+    """What decoding one message shares between its parts."""
+
+    codec: Codec
+    environment: str
+    strings: Strings = field(default_factory=Strings)
+    resources: Resources = field(default_factory=Resources)
+    skips: Skips = field(default_factory=Skips)
+
+
+@dataclass(slots=True)
+class Flat:
+    """Items in order, the resource of each, and the place names they came from."""
+
+    items: list[Any]
+    resource: I32
+    sections: list[tuple[int, str]]
+
+    def place(self, row: int) -> str:
+        """Where item `row` stood in the message."""
+        for count, prefix in self.sections:
+            if row < count:
+                return f"{prefix}[{row}]"
+            row -= count
+        return f"item {row}"
+
+
+def flatten(entries: Iterable[Any], signal: str, context: Context) -> Flat:
+    """All items of `signal` (`Spans` or `Logs`) in ResourceX messages."""
+    scopes, items_field = ("scope_spans", "spans") if signal == "Spans" else ("scope_logs", "log_records")
+    item_name = "spans" if signal == "Spans" else "logRecords"
+    items: list[Any] = []
+    rows: list[tuple[int, int]] = []
+    sections: list[tuple[int, str]] = []
+    for i, entry in enumerate(entries):
+        identified = context.codec.identify(entry.resource, context.environment)
+        if identified is None:
+            context.skips.invalid(f"resource{signal}[{i}].resource", "not a resource")
+            continue
+        before = len(items)
+        for j, scope in enumerate(getattr(entry, scopes)):
+            found = getattr(scope, items_field)
+            items += found
+            sections.append((len(found), f"resource{signal}[{i}].scope{signal}[{j}].{item_name}"))
+        rows.append((context.resources.index(identified), len(items) - before))
+    indexes = np.array(rows, np.int32).reshape(-1, 2)
+    return Flat(items, np.repeat(indexes[:, 0], indexes[:, 1]), sections)

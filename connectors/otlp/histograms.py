@@ -1,0 +1,163 @@
+"""Histograms of request durations, re-bucketed on the latency grid.
+
+Re-bucketing must keep a cumulative histogram cumulative: the count of a grid bucket may never fall when a source bucket's
+count grows. So the observations of an explicit bucket are dealt out in turn to eight places inside it (each observation
+goes to one place, whatever comes after it), which approximates the usual linear interpolation within a bucket; an
+exponential bucket goes whole to its geometric middle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from connectors.otlp.codecs import DELTA, EXPONENTIAL, Codec, MetricData
+from connectors.otlp.identity import hash64
+from connectors.otlp.reasons import BAD_TIME, NO_BUCKETS, NO_RECORDED_VALUE, NOT_SERVED, Skips
+from connectors.otlp.semconv import is_served, is_server_error
+from connectors.otlp.values import Plain, text_of
+from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
+from contracts.frames.telemetry import F64, I32, I64, HistogramBatch
+
+if TYPE_CHECKING:
+    from connectors.otlp.metrics import Source
+
+CUMULATIVE_HISTOGRAM, DELTA_HISTOGRAM = 1, 2
+MAX_COUNT: Final = 1 << 53
+_MAX_TIME: Final = (1 << 63) - 1
+_MAX_SCALE: Final = 32
+_MAX_OFFSET: Final = 1 << 31
+_PLACES: Final = np.array([4, 2, 6, 1, 5, 3, 7, 0])  # in which order the eighths of a bucket get observations
+_LOG_BASE: Final = math.log(BASE)
+_LOG_GAMMA: Final = math.log(GAMMA)
+
+
+class HistogramRows:
+    """Rows of a `HistogramBatch` in the making."""
+
+    def __init__(self, codec: Codec, skips: Skips) -> None:
+        self._codec, self._skips = codec, skips
+        self._rows: list[tuple[int, int, int, int, int, bool]] = []
+        self._buckets: list[tuple[I32, I64]] = []
+
+    def add(self, data: MetricData, source: Source) -> None:
+        """Take in the points of one metric."""
+        for i, point in enumerate(self._codec.points(data, self._skips, source)):
+            attributes = self._codec.attributes(point.attributes) if point.attributes else {}
+            reason = self._unusable(point, attributes, source)
+            if reason:
+                self._skips.add(reason)
+                continue
+            try:
+                buckets = _exponential(point, source) if data.kind == EXPONENTIAL else _explicit(point, data, source)
+            except ValueError as e:
+                self._skips.invalid(f"{source.place}.dataPoints[{i}]", str(e))
+                continue
+            if buckets is None:
+                self._skips.add(NO_BUCKETS)
+                continue
+            self._add(point, data, source, attributes, buckets)
+
+    def batch(self) -> HistogramBatch | None:
+        """The rows as columns; None where there are none."""
+        if not self._rows:
+            return None
+        types = (np.int32, np.uint64, np.int8, np.int64, np.int64, np.bool_)
+        columns: list[Any] = [np.array(c, t) for c, t in zip(zip(*self._rows, strict=True), types, strict=True)]
+        sizes = [len(b) for b, _ in self._buckets]
+        columns.append(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
+        columns.append(np.concatenate([b for b, _ in self._buckets]))
+        columns.append(np.concatenate([c for _, c in self._buckets]))
+        return HistogramBatch(*columns)
+
+    def _add(
+        self, point: Any, data: MetricData, source: Source, attributes: Mapping[str, Plain], buckets: tuple[I32, I64]
+    ) -> None:
+        mode = DELTA_HISTOGRAM if data.temporality == DELTA else CUMULATIVE_HISTOGRAM
+        start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
+        pairs = sorted((k, text_of(v)) for k, v in attributes.items())
+        # A changed layout starts a new series: its counts cannot be compared with those before.
+        layout = point.scale if data.kind == EXPONENTIAL else tuple(point.explicit_bounds)
+        series = hash64(f"{source.identity}\x1f{layout}" + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
+        error = is_server_error(attributes)
+        self._rows.append((source.resource, series, mode, start, point.time_unix_nano, error))
+        self._buckets.append(buckets)
+
+    def _unusable(self, point: Any, attributes: Mapping[str, Plain], source: Source) -> str:
+        if point.flags & 1:
+            return NO_RECORDED_VALUE
+        if not 0 < point.time_unix_nano <= _MAX_TIME:
+            return BAD_TIME
+        return "" if is_served(attributes, source.rule.kind_required) else NOT_SERVED
+
+
+def _explicit(point: Any, data: MetricData, source: Source) -> tuple[I32, I64] | None:
+    """Grid buckets of a histogram with explicit bounds; None where it has no buckets that can be used."""
+    counts = _counts(point.bucket_counts)
+    bounds = tuple(point.explicit_bounds)
+    if len(counts) <= 1:
+        return _from_mean(point, data, source.factor)
+    if len(bounds) != len(counts) - 1:
+        raise ValueError(f"{len(counts)} bucketCounts for {len(bounds)} explicitBounds")
+    at = _places(bounds, source.factor)
+    dealt = (counts[:, None] + np.arange(7, -1, -1)) // 8
+    return _merge(at.ravel(), dealt.ravel())
+
+
+def _exponential(point: Any, source: Source) -> tuple[I32, I64]:
+    """Grid buckets of an exponential histogram: bucket i of scale s is (b^i, b^(i+1)] with b = 2^(2^−s)."""
+    if abs(point.scale) > _MAX_SCALE:
+        raise ValueError(f"scale {point.scale} is out of range")
+    if abs(point.positive.offset) > _MAX_OFFSET:
+        raise ValueError(f"offset {point.positive.offset} is out of range")
+    if any(point.negative.bucket_counts):
+        raise ValueError("a negative duration")
+    counts = _counts([point.zero_count, *point.positive.bucket_counts])
+    middle = point.positive.offset + np.arange(len(counts) - 1) + 0.5
+    log_seconds = middle * (math.log(2.0) * 2.0**-point.scale) + math.log(source.factor)
+    grid = np.clip(np.floor((log_seconds - _LOG_BASE) / _LOG_GAMMA), 0, BUCKETS - 1).astype(np.int32)
+    return _merge(np.concatenate((np.zeros(1, np.int32), grid)), counts)
+
+
+def _from_mean(point: Any, data: MetricData, factor: float) -> tuple[I32, I64] | None:
+    """All observations at their mean. Only for deltas: the mean of a cumulative histogram moves."""
+    if data.temporality != DELTA or not point.count or point.count > MAX_COUNT:
+        return None
+    total = point.sum
+    if total is None or not math.isfinite(total) or total < 0:
+        return None
+    mean = np.array([total / point.count * factor])
+    return bucket_of(mean), np.array([point.count], np.int64)
+
+
+def _counts(counts: Any) -> I64:
+    values = list(counts)
+    if any(c > MAX_COUNT for c in values):
+        raise ValueError("a bucket count is out of range")
+    return np.array(values, np.int64)
+
+
+@lru_cache(maxsize=1024)
+def _places(bounds: tuple[float, ...], factor: float) -> I32:
+    """Grid buckets of eight places in each explicit bucket, in the order in which they get observations.
+
+    The first bucket starts at 0; all of the last one, which has no end, lies at its lower bound.
+    """
+    edges: F64 = np.array(bounds, np.float64) * factor
+    if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
+        raise ValueError("explicitBounds are not increasing finite numbers")
+    low = np.maximum(np.concatenate(([0.0], edges)), 0.0)
+    high = np.maximum(np.concatenate((edges, edges[-1:])), 0.0)
+    at = low[:, None] + (high - low)[:, None] * ((_PLACES + 0.5) / 8)
+    return bucket_of(at)
+
+
+def _merge(bucket: I32, count: I64) -> tuple[I32, I64]:
+    """Sorted buckets, each once, without empty ones."""
+    total = np.bincount(bucket[count > 0], weights=count[count > 0], minlength=0).astype(np.int64)
+    filled = np.flatnonzero(total)
+    return filled.astype(np.int32), total[filled]

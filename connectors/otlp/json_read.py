@@ -1,0 +1,133 @@
+"""From JSON bytes to a `Message`: the quick path, and the lenient one that saves what can be read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from connectors.otlp import json_model as model
+from connectors.otlp.reasons import EMPTY, INVALID_JSON, NOT_OTLP, TRUNCATED, WRONG_SIGNAL, Skips, refuse
+
+_SNAKE_FIELDS: Final = (b'_unix_nano"', b'"resource_spans"', b'"resource_metrics"', b'"resource_logs"')
+_HEAD: Final = 65_536  # an encoder that writes snake_case does so from the start
+_UNDERSCORE: Final = re.compile(r"_([a-z0-9])")
+
+# signal field -> (scope field, item field, structs of resource, scope and item)
+_SHAPES: Final[dict[str, tuple[str, str, Any, Any, Any]]] = {
+    "resourceSpans": ("scopeSpans", "spans", model.ResourceSpans, model.ScopeSpans, model.Span),
+    "resourceMetrics": ("scopeMetrics", "metrics", model.ResourceMetrics, model.ScopeMetrics, model.Metric),
+    "resourceLogs": ("scopeLogs", "logRecords", model.ResourceLogs, model.ScopeLogs, model.LogRecord),
+}
+_DECODERS: Final = {item: msgspec.json.Decoder(item, strict=False) for *_, item in _SHAPES.values()}
+
+
+def read(payload: bytes, skips: Skips) -> model.Message:
+    """The message in JSON `payload`; items that cannot be read are counted in `skips`.
+
+    Raises:
+        UndecodableTelemetry: it is not JSON, or not OTLP.
+    """
+    if not any(payload.find(marker, 0, _HEAD) >= 0 for marker in _SNAKE_FIELDS):
+        try:
+            message: model.Message = model.MESSAGE.decode(payload)
+        except msgspec.ValidationError:
+            pass  # one field is wrong somewhere: read item by item
+        except model.ERRORS as e:
+            raise _malformed(e) from e
+        else:
+            if message.resource_spans or message.resource_metrics or message.resource_logs:
+                return message
+    return _read_leniently(payload, skips)
+
+
+def _read_leniently(payload: bytes, skips: Skips) -> model.Message:
+    try:
+        body = _normalise(msgspec.json.decode(payload))
+    except model.ERRORS as e:
+        raise _malformed(e) from e
+    if not isinstance(body, dict):
+        raise refuse(NOT_OTLP, "the JSON is not an object")
+    known = [key for key in _SHAPES if key in body]
+    if not known:
+        raise _not_otlp(body)
+    read = {key: _resources(key, body[key], skips) for key in known}
+    return model.Message(read.get("resourceSpans", []), read.get("resourceMetrics", []), read.get("resourceLogs", []))
+
+
+def _resources(key: str, entries: Any, skips: Skips) -> list[Any]:
+    scope_key, _, resource_kind, _, _ = _SHAPES[key]
+    read = []
+    for i, entry in enumerate(_list(entries, key, skips)):
+        place = f"{key}[{i}]"
+        if not isinstance(entry, dict):
+            skips.invalid(place, "expected an object")
+            continue
+        scopes = _list(entry.get(scope_key, []), f"{place}.{scope_key}", skips)
+        found = [_scope(key, s, f"{place}.{scope_key}[{j}]", skips) for j, s in enumerate(scopes)]
+        resource = Raw(msgspec.json.encode(entry["resource"])) if "resource" in entry else model.NOTHING
+        read.append(resource_kind(resource, [s for s in found if s is not None]))
+    return read
+
+
+def _scope(key: str, entry: Any, place: str, skips: Skips) -> Any:
+    _, item_key, _, scope_kind, item_kind = _SHAPES[key]
+    if not isinstance(entry, dict):
+        skips.invalid(place, "expected an object")
+        return None
+    items = _list(entry.get(item_key, []), f"{place}.{item_key}", skips)
+    read = [_item(item_kind, item, f"{place}.{item_key}[{k}]", skips) for k, item in enumerate(items)]
+    kept = [item for item in read if item is not None]
+    if scope_kind is not model.ScopeMetrics:
+        return scope_kind(kept)
+    scope = entry.get("scope")
+    name = scope.get("name", "") if isinstance(scope, dict) else ""
+    return scope_kind(model.Scope(name if isinstance(name, str) else ""), kept)
+
+
+def _item(kind: Any, item: Any, place: str, skips: Skips) -> Any:
+    try:
+        return _DECODERS[kind].decode(msgspec.json.encode(item))
+    except model.ERRORS as e:
+        problem, _, path = str(e).partition(" - at `$")
+        skips.invalid(place + path.rstrip("`"), problem)
+        return None
+
+
+def _list(value: Any, place: str, skips: Skips) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if value is not None:
+        skips.invalid(place, "expected an array")
+    return []
+
+
+def _normalise(value: Any) -> Any:
+    """Field names in camelCase, and no nulls (null means default). Attribute keys are values, so they stay."""
+    if isinstance(value, dict):
+        return {_camel(k): _normalise(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_normalise(v) for v in value]
+    return value
+
+
+def _camel(name: str) -> str:
+    return _UNDERSCORE.sub(lambda m: m[1].upper(), name) if "_" in name else name
+
+
+def _malformed(error: Exception) -> Exception:
+    if isinstance(error, RecursionError):
+        return refuse(INVALID_JSON, "nested too deeply")
+    text = str(error)
+    return refuse(TRUNCATED if "truncated" in text else INVALID_JSON, text)
+
+
+def _not_otlp(body: dict[str, Any]) -> Exception:
+    if not body:
+        return refuse(EMPTY)
+    foreign = sorted(k for k in body if k.startswith("resource") and k[8:9].isupper())
+    if foreign:
+        return refuse(WRONG_SIGNAL, f"{foreign[0]}; expected one of {', '.join(_SHAPES)}")
+    return refuse(NOT_OTLP, f"none of {', '.join(_SHAPES)} in {sorted(body)[:5]}")

@@ -1,0 +1,84 @@
+"""Why telemetry was refused or left out: the complete list of reasons, which are also metric labels.
+
+A message nobody can read raises `UndecodableTelemetry` with one of `REFUSED`; what is readable but cannot be used is
+counted in `Decoded.skipped` under one of `SKIPPED`. Nothing is left out without one of the two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from contracts.errors import UndecodableTelemetry
+
+EMPTY: Final = "empty"
+NOT_OTLP: Final = "not_otlp"
+TRUNCATED: Final = "truncated"
+INVALID_JSON: Final = "invalid_json"
+INVALID_PROTOBUF: Final = "invalid_protobuf"
+WRONG_SIGNAL: Final = "wrong_signal"
+TOO_LARGE: Final = "too_large"
+INVALID_FIELD: Final = "invalid_field"
+
+BAD_TIME: Final = "bad_time"
+UNMAPPED_METRIC: Final = "unmapped_metric"
+NO_RECORDED_VALUE: Final = "no_recorded_value"
+NOT_FINITE: Final = "not_finite"
+SUMMARY: Final = "summary"
+OTHER_TYPE: Final = "other_metric_type"
+NO_BUCKETS: Final = "no_buckets"
+DELTA_LEVEL: Final = "delta_level"
+OTHER_STATE: Final = "other_state"
+NOT_SERVED: Final = "not_served"
+
+REFUSED: Final[dict[str, str]] = {
+    EMPTY: "no bytes, only white space, or an empty JSON object",
+    NOT_OTLP: "neither OTLP protobuf nor OTLP JSON",
+    TRUNCATED: "the message ends before its content does",
+    INVALID_JSON: "malformed JSON, or nested too deeply",
+    INVALID_PROTOBUF: "malformed protobuf",
+    WRONG_SIGNAL: "OpenTelemetry of a kind that is not traces, metrics or logs",
+    TOO_LARGE: "more bytes than a decoder accepts",
+    INVALID_FIELD: "a field has the wrong type or an impossible value, and nothing else in the message is usable",
+}
+SKIPPED: Final[dict[str, str]] = {
+    INVALID_FIELD: "an item has a field of the wrong type or an impossible value",
+    BAD_TIME: "no time, a time after the year 2262, or an end before its start",
+    UNMAPPED_METRIC: "a point of a metric that maps onto no feature",
+    NO_RECORDED_VALUE: "a point whose flags say that nothing was recorded",
+    NOT_FINITE: "a value that is NaN or infinite",
+    SUMMARY: "a summary point: its quantiles cannot be merged",
+    OTHER_TYPE: "a mapped metric whose data type does not fit its feature",
+    NO_BUCKETS: "a cumulative histogram point without buckets",
+    DELTA_LEVEL: "a change of a level whose absolute value is not known",
+    OTHER_STATE: "a point of a state that the feature leaves out (idle CPU, free memory)",
+    NOT_SERVED: "a duration of a call that was not served here (a client's or an internal one)",
+}
+
+
+class Skips:
+    """Counts what is left out of one message, and remembers the first place with an invalid field."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first = ""
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Count `count` items under `reason`."""
+        if count:
+            self.counts[reason] += count
+
+    def invalid(self, place: str, problem: str) -> None:
+        """Count an item with an invalid field at `place`."""
+        self.counts[INVALID_FIELD] += 1
+        if not self.first:
+            self.first = f"{place}: {problem}"
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts in alphabetic order of their reasons."""
+        return dict(sorted(self.counts.items()))
+
+
+def refuse(reason: str, detail: str = "") -> UndecodableTelemetry:
+    """The error for a message that cannot be read. `reason` is one of `REFUSED`."""
+    return UndecodableTelemetry(f"{REFUSED[reason]}: {detail}" if detail else REFUSED[reason], reason=reason)

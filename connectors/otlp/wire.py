@@ -1,0 +1,159 @@
+"""A look at protobuf bytes without decoding them: what signal they hold and whether they were cut off.
+
+TracesData, MetricsData and LogsData share their outer levels (field 1: resource; in it field 2: scope; in it field 2:
+item), so protobuf cannot tell them apart by itself; the fields of the first items can.
+Wire format: https://protobuf.dev/programming-guides/encoding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LOOK_AT: Final = 8
+_ITEM_TAG: Final = 0x12  # field 2, length-delimited
+_METRIC_DATA: Final = {5, 7, 9, 10, 11}  # gauge, sum, histogram, exponential histogram, summary
+_SPAN_TIMES: Final = {7, 8}  # start_time_unix_nano, end_time_unix_nano: both fixed64
+_LOG_TIMES: Final = {1, 11}  # time_unix_nano, observed_time_unix_nano: both fixed64
+
+Field = tuple[int, int, int, int]  # number, wire type, start and end of the content
+
+
+class Malformed(ValueError):
+    """Bytes that are not protobuf, or end too early (`truncated`)."""
+
+    def __init__(self, truncated: bool) -> None:
+        super().__init__("truncated" if truncated else "malformed")
+        self.truncated = truncated
+
+
+def signal_of(payload: bytes) -> str | None:
+    """The topic whose signal the first items look like; None where there are no items or they look like nothing."""
+    items = 0
+    try:
+        for start, end in _items(payload):
+            topic = _looks_like(payload, start, end)
+            if topic is not None:
+                return topic
+            items += 1
+            if items == _LOOK_AT:
+                break
+    except Malformed:
+        pass
+    return None
+
+
+def is_truncated(payload: bytes) -> bool:
+    """Whether the outermost message ends inside a field."""
+    try:
+        for _ in fields(payload, 0, len(payload)):
+            pass
+    except Malformed as e:
+        return e.truncated
+    return False
+
+
+def fields(data: bytes, at: int, end: int) -> Iterator[Field]:
+    """The fields of the message in `data[at:end]`.
+
+    Raises:
+        Malformed: not protobuf, or cut off.
+    """
+    while at < end:
+        tag, at = _varint(data, at, end)
+        wire = tag & 7
+        if wire == _VARINT:
+            _, stop = _varint(data, at, end)
+        elif wire == _BYTES:
+            length, at = _varint(data, at, end)
+            stop = at + length
+        elif wire in (_FIXED64, _FIXED32):
+            stop = at + (8 if wire == _FIXED64 else 4)
+        else:
+            raise Malformed(truncated=False)
+        if stop > end:
+            raise Malformed(truncated=True)
+        yield tag >> 3, wire, at, stop
+        at = stop
+
+
+def positions(data: bytes, literal: bytes) -> Iterator[int]:
+    """Where `literal` stands in `data`."""
+    at = data.find(literal)
+    while at >= 0:
+        yield at
+        at = data.find(literal, at + 1)
+
+
+def _items(payload: bytes) -> Iterator[tuple[int, int]]:
+    for start, end in _scopes(payload):
+        yield from (f[2:] for f in fields(payload, start, end) if f[:2] == (2, _BYTES))
+
+
+def _scopes(payload: bytes) -> Iterator[tuple[int, int]]:
+    for number, wire, start, end in fields(payload, 0, len(payload)):
+        if (number, wire) != (1, _BYTES):
+            continue
+        for inner, inner_wire, s, e in fields(payload, start, end):
+            if (inner, inner_wire) == (2, _BYTES):
+                yield s, e
+
+
+def item_starts(payload: bytes) -> list[int]:
+    """Where the items (spans, metrics, log records) of a message start, in order: the positions of their tags.
+
+    Raises:
+        Malformed: not protobuf, or cut off.
+    """
+    starts: list[int] = []
+    add = starts.append
+    for begin, end in _scopes(payload):
+        at = begin
+        while at < end:
+            # Nearly all items are 128 to 16,383 bytes long: a length of two bytes.
+            if at + 2 < end and payload[at] == _ITEM_TAG and (low := payload[at + 1]) >= 0x80 > payload[at + 2]:
+                add(at)
+                at += 3 + low - 0x80 + (payload[at + 2] << 7)
+                continue
+            number, wire, _, stop = next(fields(payload, at, end))
+            if (number, wire) == (2, _BYTES):
+                add(at)
+            at = stop
+        if at > end:
+            raise Malformed(truncated=True)
+    return starts
+
+
+def item_at(payload: bytes, at: int) -> tuple[int, int]:
+    """Start and end of the content of the item whose tag is at `at`."""
+    length, start = _varint(payload, at + 1, len(payload))
+    return start, start + length
+
+
+def _looks_like(data: bytes, start: int, end: int) -> str | None:
+    found = {number: (wire, e - s) for number, wire, s, e in fields(data, start, end)}
+    wires = {number: wire for number, (wire, _) in found.items()}
+    if any(wires.get(n) == _FIXED64 for n in _SPAN_TIMES):
+        return OTLP_SPANS
+    if any(wires.get(n) == _FIXED64 for n in _LOG_TIMES):
+        return OTLP_LOGS
+    if wires.get(1) == _BYTES and any(wires.get(n) == _BYTES for n in _METRIC_DATA):
+        return OTLP_METRICS
+    return OTLP_SPANS if found.get(1) == (_BYTES, 16) and found.get(2) == (_BYTES, 8) else None
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise Malformed(truncated=False)
+    raise Malformed(truncated=True)

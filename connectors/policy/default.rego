@@ -1,0 +1,73 @@
+# The built-in policy: what no playbook may do, whoever wrote it. Copy it, change it, and name your file in act.policy
+# (or load it into your OPA server). The input is one intended action: see docs, policy input.
+#
+# deny            a set of reasons; any of them and the action is refused
+# needs_approval  true: not before a person has agreed
+# allow           neither of both
+package homeostat
+
+import rego.v1
+
+default allow := false
+
+default needs_approval := false
+
+allow if {
+	count(deny) == 0
+	not needs_approval
+}
+
+# What is not said is not assumed: an incomplete question gets a no.
+complete if {
+	is_string(input.environment)
+	is_string(input.action.kind)
+	is_object(input.action.arguments)
+	is_string(input.target.service)
+	is_object(input.target.attributes)
+	is_number(input.playbook.tier)
+	is_string(input.approved_by)
+}
+
+deny contains "the question is incomplete: environment, action, target, playbook or approved_by is missing" if not complete
+
+# Tier 3 is for a person to approve.
+needs_approval if {
+	complete
+	input.playbook.tier >= 3
+	input.approved_by == ""
+}
+
+deny contains "the environment is unknown" if input.environment in {"", "unknown"}
+
+actions := {"scale", "restart", "rollback", "webhook", "command"}
+
+deny contains sprintf("no rule is about action %s", [input.action.kind]) if not input.action.kind in actions
+
+# What keeps the cluster itself alive is not Homeostat's to touch.
+protected := {"kube-system", "kube-public", "kube-node-lease"}
+
+namespaces contains input.target.attributes["k8s.namespace.name"]
+
+namespaces contains split(input.target.service, "/")[0] if contains(input.target.service, "/")
+
+deny contains sprintf("namespace %s is protected", [name]) if some name in namespaces & protected
+
+# Never more than the playbook's guard says; without one, never more than this.
+ceiling := 100
+
+max_replicas := object.get(object.get(input.playbook, "guards", {}), "max_replicas", ceiling)
+
+deny contains sprintf("%d replicas are more than the %d allowed", [input.action.arguments.replicas, max_replicas]) if {
+	input.action.kind == "scale"
+	input.action.arguments.replicas > max_replicas
+}
+
+deny contains "scale needs a number of replicas, none or more" if {
+	input.action.kind == "scale"
+	not countable(input.action.arguments)
+}
+
+countable(arguments) if {
+	is_number(arguments.replicas)
+	arguments.replicas >= 0
+}

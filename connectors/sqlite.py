@@ -1,0 +1,183 @@
+"""SQLite as the journal and the state store use it: durable, one writer at a time, several processes on one file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from contracts.errors import HomeostatError, Permanent, Retryable
+
+#: How long a writer waits for another process's transaction.
+BUSY_S: Final = 10.0
+
+#: SQLite's primary result code -> (error, reason, what to do). https://sqlite.org/rescode.html; a test lists them all.
+_BUSY: Final = "another process holds it for too long: is one stuck?"
+_DISK: Final = "check the disk, and that the data folder is local and writable"
+_DAMAGED: Final = "restore the file from a backup, or move it away to start anew"
+_DEFECT: Final = "please report this"
+ERRORS: Final[Mapping[int, tuple[type[HomeostatError], str, str]]] = {
+    sqlite3.SQLITE_BUSY: (Retryable, "store_busy", _BUSY),
+    sqlite3.SQLITE_LOCKED: (Retryable, "store_busy", _BUSY),
+    sqlite3.SQLITE_FULL: (Retryable, "disk_full", "free disk space"),
+    sqlite3.SQLITE_IOERR: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_CANTOPEN: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_READONLY: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_PERM: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_AUTH: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_NOLFS: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_PROTOCOL: (Retryable, "store_busy", _BUSY),
+    sqlite3.SQLITE_INTERRUPT: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_NOMEM: (Retryable, "store_unavailable", "free memory"),
+    sqlite3.SQLITE_SCHEMA: (Retryable, "store_unavailable", _DISK),
+    sqlite3.SQLITE_CORRUPT: (Permanent, "store_damaged", _DAMAGED),
+    sqlite3.SQLITE_NOTADB: (Permanent, "store_damaged", _DAMAGED),
+    sqlite3.SQLITE_FORMAT: (Permanent, "store_damaged", _DAMAGED),
+    sqlite3.SQLITE_EMPTY: (Permanent, "store_damaged", _DAMAGED),
+    sqlite3.SQLITE_NOTFOUND: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_ERROR: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_INTERNAL: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_ABORT: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_TOOBIG: (Permanent, "too_large", "SQLite keeps values of up to 1 GB"),
+    sqlite3.SQLITE_CONSTRAINT: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_MISMATCH: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_MISUSE: (Permanent, "store_defect", _DEFECT),
+    sqlite3.SQLITE_RANGE: (Permanent, "store_defect", _DEFECT),
+}
+
+
+def explain(error: sqlite3.Error, file: str) -> HomeostatError:
+    """The error of the exception tree that an SQLite error stands for."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        # Python's own, without a code: the connection is closed, or a value has no SQLite form.
+        return Permanent(f"{file}: {error}", reason="store_closed" if "closed" in str(error) else "store_defect")
+    kind, reason, fix = ERRORS.get(code & 0xFF, (Permanent, "store_defect", _DEFECT))
+    return kind(f"{file}: {error}", reason=reason, fix=fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The migrations of a kind of file: `<number>_<name>.sql` in a package, applied once each, in order."""
+
+    package: str
+
+    def steps(self) -> list[tuple[int, str]]:
+        """(version, SQL) in order."""
+        folder = resources.files(self.package)
+        files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+        return [(int(f.name[:4]), f.read_text("utf-8")) for f in files]
+
+
+class Database:
+    """One SQLite file, opened durably (WAL, synchronous=FULL). Threads share it, one at a time.
+
+    Errors: Retryable (busy, disk) and Permanent (damaged, closed, newer_schema), mapped here for all users.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        """Open or create the file and bring its schema up to date.
+
+        Raises:
+            Retryable: it can't be opened now.
+            Permanent: it is no SQLite file, or one of a later release.
+        """
+        self._file = str(path)
+        self._turn = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise Retryable(f"{path.parent}: {e.strerror}", reason="store_unavailable", fix=_DISK) from e
+        with self._explained():
+            self._connection = sqlite3.connect(
+                self._file, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            try:
+                self._configure()
+                self._migrate(schema)
+            except BaseException:
+                self.close()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that sees one state of the file."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the file's write lock from its start, and is on disk when the block ends."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._turn, self._explained():
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._turn, self._explained():
+            connection = self._connection
+            if connection is None:
+                raise Permanent(f"{self._file} is closed", reason="store_closed")
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as e:
+            raise explain(e, self._file) from e
+
+    def _configure(self) -> None:
+        assert self._connection is not None
+        (mode,) = self._connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise Permanent(
+                f"{self._file}: no write-ahead log there", reason="store_unavailable", fix="use a local disk"
+            )
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
+
+    def _migrate(self, schema: Schema) -> None:
+        with self.writing() as db:
+            db.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT")
+            at = db.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()[0]
+            steps = schema.steps()
+            if at > steps[-1][0]:
+                raise Permanent(
+                    f"{self._file} has schema version {at}, this release knows up to {steps[-1][0]}",
+                    reason="newer_schema",
+                    fix="upgrade Homeostat, or give it another data folder",
+                )
+            for version, sql in steps:
+                if version > at:
+                    _run_all(db, sql)
+                    db.execute("INSERT INTO schema_version VALUES (?)", (version,))
+
+
+def _run_all(db: sqlite3.Connection, sql: str) -> None:
+    """All statements of a script, within the transaction (`executescript` would commit it)."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            db.execute(statement)
+            statement = ""

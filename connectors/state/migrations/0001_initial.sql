@@ -1,0 +1,4 @@
+CREATE TABLE state (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;

@@ -1,0 +1,268 @@
+"""Enough of an API server and its controllers for a Deployment and a StatefulSet, on loopback.
+
+Objects and errors are files in tests/testdata/kubernetes, in the form in which API servers give them. What this server adds is
+the behaviour that clients rely on: resourceVersion and generation, optimistic locking, both kinds of patch, uid
+preconditions; and controllers that act a little later, so that a client which does not wait is seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+DATA = Path(__file__).resolve().parents[4] / "testdata" / "kubernetes"
+STATUSES: dict[str, Any] = json.loads((DATA / "statuses.json").read_text())
+MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """Answer with a Status."""
+
+    def __init__(self, code: int, message: str = "") -> None:
+        super().__init__(message)
+        self.code, self.status = code, copy.deepcopy(STATUSES[str(code)])
+        if message:
+            self.status["message"] = message
+
+
+@dataclass
+class Misbehaviour:
+    """What to do instead of, or after, one request: refuse with `code`, stay silent, or cut the line."""
+
+    method: str
+    code: int = 0
+    silent: bool = False
+    cut: bool = False
+    after: bool = False  # after having the effect
+
+
+def load(name: str) -> Any:
+    return json.loads((DATA / name).read_text())
+
+
+@dataclass
+class ApiServer:
+    """`requests` are those that could change something; `stuck`: the controllers do nothing."""
+
+    workloads: dict[str, Json] = field(
+        default_factory=lambda: {
+            "deployments/cart": load("deployment.json"),
+            "statefulsets/queue": load("statefulset.json"),
+        }
+    )
+    replica_sets: list[Json] = field(default_factory=lambda: load("replicasets.json")["items"])
+    pods: list[Json] = field(default_factory=lambda: load("pods.json")["items"])
+    requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
+    misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
+    stuck: bool = False
+    effects: int = 0
+    version: int = 6000
+    created: int = 0
+
+    def app(self) -> web.Application:
+        apps, core = "/apis/apps/v1/namespaces/shop", "/api/v1/namespaces/shop"
+        app = web.Application(middlewares=[self._answer])
+        app.add_routes(
+            [
+                web.get("/version", self._version),
+                web.get(apps + "/replicasets", self._list_replica_sets),
+                web.get(core + "/pods", self._list_pods),
+                web.delete(core + "/pods/{name}", self._delete_pod),
+                web.get(apps + "/{kind:deployments|statefulsets}", self._list_workloads),
+                web.get(apps + "/{kind:deployments|statefulsets}/{name}", self._get_workload),
+                web.patch(apps + "/{kind:deployments|statefulsets}/{name}", self._patch_workload),
+            ]
+        )
+        return app
+
+    @property
+    def cart(self) -> Json:
+        return self.workloads["deployments/cart"]
+
+    def touch(self, thing: Json) -> None:
+        """A write: a new resourceVersion."""
+        self.version += 1
+        thing["metadata"]["resourceVersion"] = str(self.version)
+
+    # --- requests
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.method != "GET":
+            body = json.loads(await request.read() or b"null")
+            self.requests.append((request.method, request.path, request.headers.get("Content-Type", ""), body))
+        wrong = self.misbehaviours[0] if self.misbehaviours else None
+        if wrong is None or wrong.method != request.method:
+            return await self._handled(request, handler)
+        self.misbehaviours.popleft()
+        if wrong.after:
+            await self._handled(request, handler)
+        if wrong.silent:
+            await asyncio.sleep(1.0)
+        if wrong.cut or wrong.silent:
+            assert request.transport is not None
+            request.transport.close()
+        return web.json_response(STATUSES[str(wrong.code or 500)], status=wrong.code or 500)
+
+    async def _handled(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            response: web.StreamResponse = await handler(request)
+        except Refused as e:
+            return web.json_response(e.status, status=e.code)
+        except web.HTTPNotFound:
+            return web.json_response(STATUSES["404"], status=404)
+        return response
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return web.json_response(load("version.json"))
+
+    def _found(self, request: web.Request) -> Json:
+        kind, name = request.match_info["kind"], request.match_info["name"]
+        if f"{kind}/{name}" not in self.workloads:
+            raise Refused(404, f'{kind}.apps "{name}" not found')
+        return self.workloads[f"{kind}/{name}"]
+
+    async def _get_workload(self, request: web.Request) -> web.Response:
+        found = self._found(request)
+        answer = web.json_response(found)
+        if not self.stuck:
+            self._control(found)  # the next who asks sees it
+        return answer
+
+    async def _list_workloads(self, request: web.Request) -> web.Response:
+        kind = request.match_info["kind"]
+        return web.json_response({"items": [w for k, w in self.workloads.items() if k.startswith(kind)]})
+
+    async def _list_replica_sets(self, request: web.Request) -> web.Response:
+        return web.json_response({"items": _selected(self.replica_sets, request)})
+
+    async def _list_pods(self, request: web.Request) -> web.Response:
+        return web.json_response({"items": _selected(self.pods, request)})
+
+    async def _patch_workload(self, request: web.Request) -> web.Response:
+        found = self._found(request)
+        kind, body = request.headers["Content-Type"], json.loads(await request.read())
+        changed = copy.deepcopy(found)
+        if kind == MERGE:
+            changed = _merged(changed, body)
+        elif kind == JSON_PATCH:
+            for operation in body:
+                _edit(changed, operation)
+        else:
+            raise Refused(400)
+        if changed["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            raise Refused(409)
+        if changed["spec"].get("replicas", 1) < 0:
+            raise Refused(422)
+        if changed["spec"] != found["spec"]:
+            changed["metadata"]["generation"] += 1
+            self.effects += 1
+        self.touch(changed)
+        found.clear()
+        found.update(changed)
+        return web.json_response(found)
+
+    async def _delete_pod(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        pod = next((p for p in self.pods if p["metadata"]["name"] == name), None)
+        if pod is None:
+            raise Refused(404, f'pods "{name}" not found')
+        body = json.loads(await request.read())
+        if body.get("preconditions", {}).get("uid", pod["metadata"]["uid"]) != pod["metadata"]["uid"]:
+            raise Refused(409, "the UID in the precondition does not match the UID in record")
+        pod["metadata"] |= {"deletionTimestamp": "2026-03-02T11:00:30Z", "deletionGracePeriodSeconds": 30}
+        self.touch(pod)
+        self.effects += 1
+        return web.json_response(pod)
+
+    # --- controllers
+
+    def _control(self, workload: Json) -> None:
+        status, count = workload["status"], workload["spec"].get("replicas", 1)
+        if workload["kind"] == "Deployment":
+            hash_ = self._roll_out(workload)
+            keep = [
+                p
+                for p in self.pods
+                if p["metadata"]["labels"]["pod-template-hash"] == hash_ and "deletionTimestamp" not in p["metadata"]
+            ]
+            while len(keep) < count:
+                keep.append(self._new_pod(hash_))
+            self.pods = keep[:count]
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
+        status |= counts | {"observedGeneration": workload["metadata"]["generation"]}
+
+    def _roll_out(self, deployment: Json) -> str:
+        """The pod-template-hash of the ReplicaSet for its template, which is made or brought forward."""
+        uid, wanted = deployment["metadata"]["uid"], deployment["spec"]["template"]
+        mine = [s for s in self.replica_sets if s["metadata"]["ownerReferences"][0]["uid"] == uid]
+        found = next((s for s in mine if _plain(s["spec"]["template"]) == _plain(wanted)), None)
+        newest = max(int(s["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) for s in mine)
+        if found is None:
+            found = copy.deepcopy(mine[0])
+            self.created += 1
+            hash_ = f"new{self.created}"
+            found["metadata"] |= {"name": f"cart-{hash_}", "uid": f"set-{hash_}"}
+            found["metadata"]["labels"]["pod-template-hash"] = hash_
+            found["spec"]["template"] = copy.deepcopy(wanted)
+            found["spec"]["template"]["metadata"]["labels"]["pod-template-hash"] = hash_
+            found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "0"
+            self.replica_sets.append(found)
+        marks = found["metadata"]["annotations"]
+        if int(marks["deployment.kubernetes.io/revision"]) != newest:
+            marks["deployment.kubernetes.io/revision"] = str(newest + 1)
+        deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = marks[
+            "deployment.kubernetes.io/revision"
+        ]
+        return str(found["metadata"]["labels"]["pod-template-hash"])
+
+    def _new_pod(self, hash_: str) -> Json:
+        self.created += 1
+        pod = copy.deepcopy(load("pods.json")["items"][0])
+        pod["metadata"] |= {"name": f"cart-{hash_}-{self.created}", "uid": f"pod-{self.created}"}
+        pod["metadata"]["labels"]["pod-template-hash"] = hash_
+        pod["metadata"]["creationTimestamp"] = f"2026-03-02T12:00:{self.created:02}Z"
+        return pod
+
+
+def _plain(template: Json) -> Json:
+    template = copy.deepcopy(template)
+    template["metadata"]["labels"].pop("pod-template-hash", None)
+    return template
+
+
+def _selected(things: list[Json], request: web.Request) -> list[Json]:
+    pairs = dict(part.split("=") for part in request.query["labelSelector"].split(","))
+    return [t for t in things if pairs.items() <= t["metadata"]["labels"].items()]
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    target = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        else:
+            target[key] = _merged(target.get(key), value)
+    return target
+
+
+def _edit(target: Json, operation: Json) -> None:
+    """RFC 6902, add and replace in objects."""
+    *path, last = (p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:])
+    for part in path:
+        target = target[part]
+    assert operation["op"] in {"add", "replace"}
+    if operation["op"] == "replace" and last not in target:
+        raise Refused(422)
+    target[last] = operation["value"]

@@ -1,0 +1,301 @@
+"""The actuator `kubernetes` against an API server's behaviour: what it sends, when it waits, how it recovers."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connectors.actuators.kubernetes import KubernetesActuator, client, cluster_version
+from contracts.checks import actuator as checks
+from contracts.errors import (
+    ActionFailed,
+    ActuatorUnavailable,
+    Conflict,
+    Forbidden,
+    HomeostatError,
+    OutcomeUnknown,
+    TargetNotFound,
+)
+from contracts.ports import Applied, StepRequest, Target
+from contracts.settings import ActSettings
+from tests.unit.connectors.actuators.kubernetes.api_server import (
+    JSON_PATCH,
+    MERGE,
+    STATUSES,
+    ApiServer,
+    Misbehaviour,
+    load,
+)
+
+CART = Target("production", "shop/cart", {"k8s.namespace.name": "shop", "k8s.deployment.name": "cart"})
+QUEUE = Target("production", "queue", {"k8s.namespace.name": "shop", "k8s.statefulset.name": "queue"})
+PATH = "/apis/apps/v1/namespaces/shop/deployments/cart"
+INSTANCE = {"strategy": "instance"}
+
+
+async def step(
+    actuator: KubernetesActuator, action: str, key: str = "run/step/1", target: Target = CART, **arguments: Any
+) -> StepRequest:
+    before = await actuator.describe(target)
+    return StepRequest(key, "run-1", "step-1", action, target, arguments, before, 5.0)
+
+
+def subject(cluster: ApiServer, **arguments: dict[str, Any]) -> checks.Subject:
+    return checks.Subject(
+        lambda: KubernetesActuator(ActSettings()),
+        CART,
+        lambda: cluster.effects,
+        arguments,
+        unlisted="namespace 'default'",
+    )
+
+
+@pytest.mark.parametrize("check", checks.CHECKS)
+async def test_checks(check: checks.Check, cluster: ApiServer) -> None:
+    await check(subject(cluster, scale={"replicas": 3}, restart={"strategy": "rolling"}, rollback={"version": "1.4.2"}))
+
+
+@pytest.mark.parametrize("check", [checks.check_one_effect, checks.check_same_key_twice, checks.check_close])
+async def test_checks_of_restarting_one_pod(check: checks.Check, cluster: ApiServer) -> None:
+    await check(subject(cluster, restart=INSTANCE))
+
+
+def _unready(pod: dict[str, Any]) -> None:
+    for condition in pod["status"]["conditions"]:
+        if condition["type"] == "Ready":
+            condition["status"] = "False"
+
+
+# --- looking
+
+
+async def test_describe(actuator: KubernetesActuator) -> None:
+    state = await actuator.describe(CART)
+    assert (state.replicas, state.ready, state.generation) == (2, 2, "2")
+    assert (state.version, state.previous_version) == ("1.5.0", "1.4.2")
+    assert state.instances == ("cart-7c9d8b6f5d-2xk8p", "cart-7c9d8b6f5d-q9z4m")
+    assert state.detail["revision"] == "2"
+
+
+async def test_a_stateful_set(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    state = await actuator.describe(QUEUE)
+    assert (state.replicas, state.version[:14], state.previous_version) == (1, "sha256:9f86d08", "")
+    result = await actuator.apply(await step(actuator, "scale", target=QUEUE, replicas=3))
+    assert result.after is not None
+    assert (result.after.ready, result.data["settled"]) == (3, True)
+    with pytest.raises(ActionFailed, match="only Deployments"):
+        await actuator.apply(await step(actuator, "rollback", "k2", target=QUEUE))
+
+
+async def test_found_by_name(actuator: KubernetesActuator) -> None:
+    shop = {"k8s.namespace.name": "shop"}
+    assert (await actuator.describe(Target("e", "shop/cart", shop))).detail["kind"] == "deployments"
+    assert (await actuator.describe(Target("e", "queue", shop))).detail["kind"] == "statefulsets"
+    with pytest.raises(TargetNotFound, match=r"did you mean 'cart'\? there are: cart, queue"):
+        await actuator.describe(Target("e", "shop/carts", shop))
+    with pytest.raises(TargetNotFound, match="namespace 'default'"):
+        await actuator.describe(Target("e", "shop/cart"))
+
+
+async def test_version_of_the_cluster(cluster: ApiServer) -> None:
+    assert (await cluster_version(ActSettings())).startswith("Kubernetes v1.34.4 at http://127.0.0.1:")
+
+
+# --- what is sent
+
+
+async def test_scale(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    result = await actuator.apply(await step(actuator, "scale", replicas=4))
+    body = {
+        "metadata": {"resourceVersion": "4711", "annotations": {"homeostat.io/last-action": "run/step/1"}},
+        "spec": {"replicas": 4},
+    }
+    assert cluster.requests == [("PATCH", PATH, MERGE, body)]
+    assert result.text == "cart scaled to 4 (was 2)"
+    assert result.after is not None
+    assert (result.after.ready, len(result.after.instances)) == (4, 4)
+
+
+async def test_rolling_restart(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    before = (await actuator.describe(CART)).instances
+    result = await actuator.apply(await step(actuator, "restart", strategy="rolling"))
+    template = cluster.cart["spec"]["template"]
+    assert template["metadata"]["annotations"]["homeostat.io/restarted-by"] == "run/step/1"
+    assert template["metadata"]["annotations"]["prometheus.io/scrape"] == "true", "others' annotations stay"
+    assert template["spec"] == load("deployment.json")["spec"]["template"]["spec"]
+    assert result.after is not None
+    assert not set(result.after.instances) & set(before)
+
+
+async def test_restart_of_one_pod(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    first, second = cluster.pods
+    _unready(second)
+    await actuator.apply(await step(actuator, "restart", **INSTANCE))
+    assert cluster.pods[0]["metadata"]["uid"] == first["metadata"]["uid"], "one that serves was left alone"
+    announced, deleted = cluster.requests
+    assert announced[3]["metadata"]["annotations"]["homeostat.io/last-pod"] == second["metadata"]["uid"]
+    assert deleted[:2] == ("DELETE", "/api/v1/namespaces/shop/pods/cart-7c9d8b6f5d-q9z4m")
+    assert deleted[3] == {"preconditions": {"uid": second["metadata"]["uid"]}}
+
+
+async def test_restart_of_a_named_pod(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    await actuator.apply(await step(actuator, "restart", **INSTANCE, instance="cart-7c9d8b6f5d-q9z4m"))
+    assert cluster.pods[0]["metadata"]["name"] == "cart-7c9d8b6f5d-2xk8p"
+    with pytest.raises(ActionFailed, match="no pod nobody"):
+        await actuator.apply(await step(actuator, "restart", "k2", **INSTANCE, instance="nobody"))
+
+
+async def test_rollback(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    for now in (cluster.cart, cluster.replica_sets[0]):
+        now["spec"]["template"]["spec"]["hostNetwork"] = True  # not in the earlier revision: must go
+    result = await actuator.apply(await step(actuator, "rollback"))
+    ((_, _, kind, operations),) = cluster.requests
+    assert kind == JSON_PATCH
+    template = copy.deepcopy(load("replicasets.json")["items"][1]["spec"]["template"])
+    del template["metadata"]["labels"]["pod-template-hash"]
+    assert cluster.cart["spec"]["template"] == template
+    assert operations[0] == {"op": "replace", "path": "/metadata/resourceVersion", "value": "4711"}
+    assert result.after is not None
+    assert (result.after.version, result.after.previous_version) == ("1.4.2", "1.5.0")
+    back = await actuator.apply(await step(actuator, "rollback", "k2", version="1.5.0"))
+    assert back.after is not None
+    assert back.after.version == "1.5.0"
+    with pytest.raises(ActionFailed, match=r"no earlier revision 0\.0\.1 \(it has: 1\.4\.2\)"):
+        await actuator.apply(await step(actuator, "rollback", "k3", version="0.0.1"))
+
+
+# --- waiting
+
+
+async def test_a_rollout_that_does_not_settle_has_happened(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    cluster.stuck = True
+    asked = replace(await step(actuator, "scale", replicas=4), timeout_s=0.6)
+    result = await actuator.apply(asked)
+    assert result.data == {"settled": False}
+    assert "not settled yet: of 4 replicas 2 updated, 2 ready, 2 available" in result.text
+    assert await actuator.applied(asked) is Applied.YES
+
+
+async def test_that_it_can_not_be_seen_does_not_undo_it(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    asked = replace(await step(actuator, "scale", replicas=4), timeout_s=0.1)
+    patch = actuator._cluster.patch
+
+    async def blinded(*arguments: Any) -> dict[str, Any]:
+        done = await patch(*arguments)
+        cluster.misbehaviours.extend([Misbehaviour("GET", 503)] * 5)
+        return done
+
+    actuator._cluster.patch = blinded  # type: ignore[method-assign]
+    result = await actuator.apply(asked)
+    assert (cluster.effects, result.after) == (1, None)
+    assert "its state can't be read" in result.text
+
+
+# --- failures
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (400, ActionFailed),
+        (401, Forbidden),
+        (403, Forbidden),
+        (404, TargetNotFound),
+        (409, Conflict),
+        (422, ActionFailed),
+        (429, ActuatorUnavailable),
+        (500, ActuatorUnavailable),
+        (503, ActuatorUnavailable),
+        (504, ActuatorUnavailable),
+    ],
+)
+async def test_refused(code: int, error: type[Exception], actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    asked = await step(actuator, "scale", replicas=4)
+    cluster.misbehaviours.append(Misbehaviour("PATCH", code))
+    with pytest.raises(error) as caught:
+        await actuator.apply(asked)
+    assert STATUSES[str(code)]["message"] in str(caught.value)
+    assert (cluster.effects, len(cluster.requests)) == (0, 1), "it is not the client's to try again"
+    assert await actuator.applied(asked) is Applied.NO
+
+
+async def test_changed_by_somebody_else_meanwhile(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    asked = await step(actuator, "rollback")
+    get = actuator._cluster.get
+
+    async def meanwhile(path: str, **query: str) -> dict[str, Any]:
+        found = await get(path, **query)
+        if path == PATH:
+            cluster.touch(cluster.cart)
+        return found
+
+    actuator._cluster.get = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(Conflict, match="the object has been modified"):
+        await actuator.apply(asked)
+    assert cluster.effects == 0
+
+
+@pytest.mark.parametrize("code", [500, 503, 504])
+async def test_an_error_after_the_effect_is_looked_into(
+    code: int, actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    asked = await step(actuator, "scale", replicas=4)
+    cluster.misbehaviours.append(Misbehaviour("PATCH", code, after=True))
+    result = await actuator.apply(asked)
+    assert result.text.startswith("scale of cart was done")
+    assert (cluster.effects, len(cluster.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("how", [{"silent": True}, {"cut": True}])
+@pytest.mark.parametrize("after", [True, False])
+async def test_no_answer(
+    how: dict[str, bool],
+    after: bool,
+    actuator: KubernetesActuator,
+    cluster: ApiServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "READ_S", 0.3)
+    asked = await step(actuator, "restart", strategy="rolling")
+    cluster.misbehaviours.append(Misbehaviour("PATCH", after=after, **how))
+    if after:
+        assert "was done" in (await actuator.apply(asked)).text
+    else:
+        with pytest.raises(OutcomeUnknown, match="sent, and no answer"):
+            await actuator.apply(asked)
+    assert (cluster.effects, len(cluster.requests)) == (int(after), 1)
+
+
+async def test_applied_of_a_pod_that_was_only_announced(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    asked = await step(actuator, "restart", **INSTANCE)
+    cluster.misbehaviours.append(Misbehaviour("DELETE", 503))
+    with pytest.raises(ActuatorUnavailable):
+        await actuator.apply(asked)
+    assert await actuator.applied(asked) is Applied.NO
+    await actuator.apply(asked)
+    assert await actuator.applied(asked) is Applied.YES
+    assert cluster.effects == 1
+
+
+async def test_what_others_did_since_leaves_it_unknown(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    asked = await step(actuator, "scale", replicas=4)
+    pod = await step(actuator, "restart", "pod", **INSTANCE)
+    assert await actuator.applied(asked) is Applied.NO
+    await actuator.apply(await step(actuator, "scale", "another", replicas=5))
+    assert await actuator.applied(asked) is Applied.UNKNOWN
+    assert await actuator.applied(pod) is Applied.UNKNOWN
+    assert await actuator.applied(replace(asked, before=None)) is Applied.UNKNOWN
+
+
+async def test_no_cluster(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(ActuatorUnavailable, match="kubectl version"):
+        await cluster_version(ActSettings())
+    actuator = KubernetesActuator(ActSettings(kube_context="elsewhere"))
+    with pytest.raises(HomeostatError):
+        await actuator.describe(CART)
+    await actuator.close()

@@ -1,0 +1,141 @@
+"""Reading workloads, and the map of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import urllib3.exceptions
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes import config
+from kubernetes.client import exceptions
+
+from connectors.actuators.kubernetes.client import explain, refused
+from connectors.actuators.kubernetes.workload import image_version, places, pod_to_restart, selector_of, settled
+from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, Forbidden, OutcomeUnknown, TargetNotFound
+from contracts.ports import Target
+from tests.unit.connectors.actuators.kubernetes.api_server import load
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("cart", "latest"),
+        ("cart:1.5", "1.5"),
+        ("localhost:5000/shop/cart", "latest"),
+        ("localhost:5000/shop/cart:1.5-rc.1", "1.5-rc.1"),
+        ("shop/cart@sha256:abc", "sha256:abc"),
+        ("shop/cart:1.5@sha256:abc", "1.5"),
+        ("", ""),
+    ],
+)
+def test_version_of_an_image(image: str, version: str) -> None:
+    assert image_version({"spec": {"containers": [{"image": image}, {"image": "sidecar:9"}]}}) == version
+
+
+PART = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+TAG = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
+
+
+@given(st.lists(PART, min_size=1, max_size=3), TAG, st.booleans(), st.booleans())
+def test_the_tag_of_any_image(path: list[str], tag: str, port: bool, digest: bool) -> None:
+    image = ("localhost:5000/" if port else "") + "/".join(path) + f":{tag}" + ("@sha256:abc" if digest else "")
+    assert image_version({"spec": {"containers": [{"image": image}]}}) == tag
+
+
+def test_places() -> None:
+    def found(service: str, **attributes: str) -> list[str]:
+        given = {"k8s." + k.replace("_", ".") + ".name": v for k, v in attributes.items()}
+        return [p.path for p in places(Target("e", service, given))]
+
+    assert found("shop/cart") == [
+        "/apis/apps/v1/namespaces/default/deployments/cart",
+        "/apis/apps/v1/namespaces/default/statefulsets/cart",
+    ]
+    assert found("x", namespace="n", deployment="d") == ["/apis/apps/v1/namespaces/n/deployments/d"]
+    assert found("x", statefulset="s") == ["/apis/apps/v1/namespaces/default/statefulsets/s"]
+
+
+def test_selector() -> None:
+    rules = [
+        {"key": "tier", "operator": "In", "values": ["b", "a"]},
+        {"key": "old", "operator": "DoesNotExist"},
+        {"key": "track", "operator": "Exists"},
+        {"key": "zone", "operator": "NotIn", "values": ["z"]},
+    ]
+    spec = {"matchLabels": {"b": "2", "a": "1"}, "matchExpressions": rules}
+    assert selector_of({"spec": {"selector": spec}}) == "a=1,b=2,tier in (a,b),!old,track,zone notin (z)"
+
+
+def test_settled() -> None:
+    def with_status(**changes: Any) -> bool:
+        deployment = load("deployment.json")
+        deployment["status"] |= changes
+        return settled(deployment)
+
+    assert with_status()
+    assert not with_status(observedGeneration=1), "the controller has not seen it yet"
+    assert not with_status(updatedReplicas=1)
+    assert not with_status(availableReplicas=1)
+    assert not with_status(replicas=3), "an old one is still there"
+    assert settled(load("statefulset.json"))
+
+
+def test_pod_to_restart() -> None:
+    pods = load("pods.json")["items"]
+    assert pod_to_restart(pods, "") == pods[0], "the oldest"
+    pods[1]["status"]["conditions"][1]["status"] = "False"
+    assert pod_to_restart(pods, "") == pods[1], "one that does not serve"
+    pods[1]["metadata"]["deletionTimestamp"] = "2026-03-02T11:00:30Z"
+    assert pod_to_restart(pods, "") == pods[0], "not one that is leaving"
+    assert pod_to_restart([], "") is None
+
+
+def test_every_status_is_mapped() -> None:
+    special = {
+        401: Forbidden,
+        403: Forbidden,
+        404: TargetNotFound,
+        408: ActuatorUnavailable,
+        409: Conflict,
+        410: TargetNotFound,
+        425: ActuatorUnavailable,
+        429: ActuatorUnavailable,
+    }
+    for status in (*range(100, 200), *range(300, 600)):
+        wanted = special.get(status, ActuatorUnavailable if status >= 500 else ActionFailed)
+        assert type(refused(status, "x")) is wanted, status
+
+
+def _all(kind: type[BaseException]) -> set[type[BaseException]]:
+    return {kind}.union(*(_all(k) for k in kind.__subclasses__()))
+
+
+UNSENT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    exceptions.OpenApiException,
+    config.ConfigException,
+)
+
+
+@pytest.mark.parametrize("base", [urllib3.exceptions.HTTPError, exceptions.OpenApiException, config.ConfigException])
+def test_every_failure_of_the_client_is_mapped(base: type[BaseException]) -> None:
+    for kind in sorted(_all(base), key=str):
+        # Their constructors differ: only the class matters here.
+        members = {"__init__": lambda _: None, "__str__": lambda _: "broken", "reason": None, "status": None}
+        error = type(kind.__name__, (kind,), members)()
+        wanted = ActuatorUnavailable if issubclass(kind, UNSENT) else OutcomeUnknown
+        assert type(explain(error, effect=True)) is wanted, kind
+        assert type(explain(error, effect=False)) is ActuatorUnavailable, kind
+
+
+def test_the_reason_within() -> None:
+    refused_connection = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
+    outer = urllib3.exceptions.MaxRetryError(None, "/", refused_connection)  # type: ignore[arg-type]
+    assert type(explain(outer, effect=True)) is ActuatorUnavailable
+    late = urllib3.exceptions.MaxRetryError(None, "/", urllib3.exceptions.ReadTimeoutError(None, "/", "late"))  # type: ignore[arg-type]
+    assert type(explain(late, effect=True)) is OutcomeUnknown
+    assert type(explain(exceptions.ApiException(status=403, reason="no"), effect=True)) is Forbidden
+    assert type(explain(TimeoutError(), effect=True)) is OutcomeUnknown

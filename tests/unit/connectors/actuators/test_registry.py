@@ -1,0 +1,68 @@
+"""Actuators by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from connectors.actuators import registry
+from connectors.actuators.dry_run import DryRunActuator
+from contracts.errors import InvalidSettings, UnknownName
+from contracts.settings import ActSettings
+
+
+class Plugin(DryRunActuator):
+    """What somebody else wrote."""
+
+    name = "mine"
+
+    def __init__(self, settings: ActSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+
+def names(**settings: Any) -> list[str]:
+    return [a.name for a in registry.open_actuators(ActSettings(**settings))]
+
+
+def test_in_the_order_of_the_settings() -> None:
+    assert names() == ["dry-run"]
+    url = "http://127.0.0.1:1"
+    assert names(actuators=("process", "kubernetes", "dry-run"), process_manager=url) == [
+        "process",
+        "kubernetes",
+        "dry-run",
+    ]
+
+
+def test_every_built_in_goes_by_its_name() -> None:
+    assert names(actuators=tuple(registry.BUILT_IN), process_manager="http://127.0.0.1:1") == list(registry.BUILT_IN)
+
+
+def test_webhooks_and_commands_come_with_their_settings() -> None:
+    both: dict[str, Any] = {"webhooks": {"pager": "http://127.0.0.1:1"}, "commands": {"flush": ["true"]}}
+    assert names(**both) == ["dry-run", "webhook", "command"]
+    assert names(actuators=("command", "dry-run"), **both) == ["command", "dry-run", "webhook"]
+
+
+def test_unknown_name_lists_the_valid_ones() -> None:
+    with pytest.raises(UnknownName, match=r"did you mean 'kubernetes'.*command, dry-run, kubernetes, process, webhook"):
+        names(actuators=("kubernets",))
+
+
+def test_process_needs_a_url() -> None:
+    with pytest.raises(InvalidSettings, match=r"act\.process_manager"):
+        names(actuators=("process",))
+
+
+def test_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", f"{__name__}:Plugin", registry.GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Plugin)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+    (mine,) = registry.open_actuators(ActSettings(actuators=("mine",), kube_context="c"))
+    assert isinstance(mine, Plugin)
+    assert mine.settings.kube_context == "c"
+    with pytest.raises(UnknownName, match="mine"):
+        names(actuators=("yours",))

@@ -1,0 +1,96 @@
+"""The file beneath journal and state store: durable settings, schema steps, and every error by name."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from connectors.journal.sqlite import SqliteJournal
+from connectors.sqlite import ERRORS, Database, Schema, explain
+from connectors.state.sqlite import SqliteStateStore
+from contracts.errors import Permanent, Retryable
+
+SCHEMA = Schema("connectors.journal.migrations")
+
+
+def test_every_result_code_is_mapped() -> None:
+    """Errors are the primary codes 1 to 26 (https://sqlite.org/rescode.html); above are notices, and rows."""
+    assert set(ERRORS) == set(range(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB + 1))
+
+
+def test_durable_settings(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with database.reading() as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    database.close()
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    for _ in range(2):
+        database = Database(tmp_path / "x.sqlite", SCHEMA)
+        with database.reading() as db:
+            versions = db.execute("SELECT version FROM schema_version").fetchall()
+        database.close()
+        assert versions == [(version,) for version, _ in SCHEMA.steps()]
+
+
+def test_a_file_of_a_later_release(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with database.writing() as db:
+        db.execute("INSERT INTO schema_version VALUES (999)")
+    database.close()
+    with pytest.raises(Permanent, match=r"schema version 999.*upgrade") as caught:
+        SqliteJournal(tmp_path / "x.sqlite")
+    assert caught.value.reason == "newer_schema"
+
+
+@pytest.mark.parametrize("store", [SqliteJournal, SqliteStateStore])
+def test_not_a_database(tmp_path: Path, store: type) -> None:
+    (tmp_path / "x.sqlite").write_bytes(b"not a database, but long enough to have a header" * 40)
+    with pytest.raises(Permanent, match=r"x\.sqlite.*not a database.*backup") as caught:
+        store(tmp_path / "x.sqlite")
+    assert caught.value.reason == "store_damaged"
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(Retryable, match="data"):
+        SqliteJournal(tmp_path / "data" / "x.sqlite")
+    with pytest.raises(Retryable, match="unable to open"):
+        SqliteJournal(tmp_path)
+
+
+def write_nothing(database: Database) -> None:
+    with database.writing():
+        pass
+
+
+def test_busy_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.sqlite.BUSY_S", 0.05)
+    one, two = Database(tmp_path / "x.sqlite", SCHEMA), Database(tmp_path / "x.sqlite", SCHEMA)
+    with one.writing(), pytest.raises(Retryable) as caught:
+        write_nothing(two)
+    assert caught.value.reason == "store_busy"
+    write_nothing(two)
+    one.close()
+    two.close()
+
+
+def half_done(database: Database) -> None:
+    with database.writing() as db:
+        db.execute("INSERT INTO facts VALUES ('a', '{}')")
+        raise RuntimeError("mine")
+
+
+def test_a_block_that_raises_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.sqlite", SCHEMA)
+    with pytest.raises(RuntimeError, match="mine"):
+        half_done(database)
+    with database.reading() as db:
+        assert db.execute("SELECT count(*) FROM facts").fetchone() == (0,)
+    database.close()
+
+
+def test_an_error_without_a_code() -> None:
+    assert explain(sqlite3.ProgrammingError("Cannot operate on a closed database."), "x").reason == "store_closed"
