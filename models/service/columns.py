@@ -1,0 +1,135 @@
+"""What is known beforehand of each feature: its transform, its noise floor, and how much evidence it may give alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.errors import UnknownName
+from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, MEMORY, MEMORY_BYTES, Feature, Kind, Signal
+from contracts.frames.telemetry import B1, F64
+
+WINDOWS = (1, 3, 10, 60)
+"""Memory of the accumulators, in observations: a spike, a burst, an episode, a slow change."""
+
+Caps = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a kind of feature behaves. `sigma` is the spread assumed before any is seen and `floor` the smallest mean
+    departure worth a standard deviation, both in transformed units. `caps` bound the decades per window of `WINDOWS`:
+    what a service does to its callers may page within a second, what it does to itself has to last. `heavy` tails are
+    compressed before they are judged."""
+
+    sigma: float
+    floor: float
+    caps: Caps
+    heavy: bool = False
+
+
+HARD: Caps = (7.0, 8.0, 9.0, 9.0)
+SLOW: Caps = (5.5, 8.0, 9.0, 9.0)
+"""A single slow second (a pause, a flush) is not an incident however slow it was."""
+RESOURCE: Caps = (2.2, 2.2, 3.0, 7.0)
+STORAGE: Caps = (2.2, 2.6, 4.8, 7.0)
+LEVELS: Caps = (1.8, 1.8, 2.6, 3.0)
+CHATTER: Caps = (1.0, 1.2, 1.5, 1.8)
+"""How much is logged follows how much is asked: a witness, not a reason."""
+COUNT_FLOOR = 0.03
+"""Share of a count's transformed location that is added to its floor: load is never quite even."""
+
+BY_KIND: dict[Kind, Profile] = {
+    Kind.LATENCY: Profile(0.35, 0.05, SLOW, heavy=True),
+    Kind.RATIO: Profile(1.0, 0.0, HARD),
+    Kind.COUNT: Profile(1.0, 0.05, HARD),
+    Kind.UTILIZATION: Profile(0.03, 0.01, RESOURCE),
+    Kind.LEVEL: Profile(0.15, 0.08, LEVELS),
+}
+BY_NAME: dict[str, Profile] = {
+    "latency_p50": Profile(0.35, 0.04, SLOW),
+    "latency_p99": Profile(0.5, 0.08, (2.2, 4.0, 6.0, 8.0), heavy=True),
+    "metric_latency_p50": Profile(0.35, 0.04, SLOW),
+    "metric_latency_p99": Profile(0.5, 0.08, (2.2, 4.0, 6.0, 8.0), heavy=True),
+    CPU: Profile(0.03, 0.012, RESOURCE),
+    MEMORY: Profile(0.02, 0.006, STORAGE),
+    CPU_CORES: Profile(0.05, 0.02, RESOURCE),
+    MEMORY_BYTES: Profile(0.05, 0.02, STORAGE),
+    "log_rate": Profile(1.0, 0.5, CHATTER),
+    "new_log_templates": Profile(1.0, 0.5, LEVELS),
+    "restarts": Profile(0.3, 0.1, (4.0, 5.0, 6.0, 6.0)),
+}
+GROUPS = ("latency", "errors", "traffic", "resource")
+_GROUP = {Kind.LATENCY: 0, Kind.RATIO: 1, Kind.COUNT: 2, Kind.UTILIZATION: 3, Kind.LEVEL: 3}
+
+
+def profile(feature: Feature) -> Profile:
+    """The profile of a feature: its own, or its kind's."""
+    return BY_NAME.get(feature.name, BY_KIND[feature.kind])
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of one signal's bank, as arrays over features (F) and windows (W)."""
+
+    names: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    latency: B1
+    ratio: B1
+    count: B1
+    level: B1
+    heavy: B1
+    worse: F64
+    """+1 higher hurts, -1 lower hurts, 0 either."""
+    sigma: F64
+    floor: F64
+    caps: F64
+    """(F, W)."""
+    group: tuple[int, ...]
+    """Index into `GROUPS`: features of one group say much the same."""
+    traffic: int
+    """Column of the request count of the signal, or -1."""
+    patient: B1
+    """Processor time and levels: busy is not broken, so alone they have to last."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def columns(names: tuple[str, ...], signal: Signal) -> Columns:
+    """The columns for features `names` of `signal`.
+
+    Raises:
+        UnknownName: a feature that is not in the vocabulary.
+    """
+    features = [_feature(name) for name in names]
+    profiles = [profile(f) for f in features]
+    kinds = tuple(f.kind for f in features)
+
+    def of(kind: Kind) -> B1:
+        return np.array([k is kind for k in kinds], np.bool_)
+
+    traffic = COUNT_OF[signal]
+    return Columns(
+        names=names,
+        kinds=kinds,
+        latency=of(Kind.LATENCY),
+        ratio=of(Kind.RATIO),
+        count=of(Kind.COUNT),
+        level=of(Kind.LEVEL),
+        heavy=np.array([p.heavy for p in profiles], np.bool_),
+        worse=np.array([f.worse for f in features], np.float64),
+        sigma=np.array([p.sigma for p in profiles], np.float64),
+        floor=np.array([p.floor for p in profiles], np.float64),
+        caps=np.array([p.caps for p in profiles], np.float64).reshape(len(names), len(WINDOWS)),
+        group=tuple(_GROUP[k] for k in kinds),
+        traffic=names.index(traffic) if traffic in names else -1,
+        patient=(of(Kind.UTILIZATION) | of(Kind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
+    )
+
+
+def _feature(name: str) -> Feature:
+    if name not in FEATURES:
+        raise UnknownName("feature", name, FEATURES)
+    return FEATURES[name]

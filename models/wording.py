@@ -1,0 +1,83 @@
+"""Anomalies in words: what is wrong, by how much, and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.events import Contribution
+from contracts.features import FEATURES, Kind, Signal
+
+NAMES = {
+    "request_rate": "request rate",
+    "error_rate": "error rate",
+    "latency_p50": "median latency",
+    "latency_p95": "p95 latency",
+    "latency_p99": "p99 latency",
+    "cpu_utilization": "CPU use",
+    "memory_utilization": "memory use",
+    "cpu_cores": "CPU cores used",
+    "memory_bytes": "memory used",
+    "queue_lag": "queue length",
+    "pool_wait": "requests waiting for a connection",
+    "network_io": "network traffic",
+    "log_rate": "log records",
+    "log_error_rate": "share of error logs",
+    "new_log_templates": "new kinds of log records",
+}
+MOST = 3
+"""Features named in one text."""
+
+
+def describe(contributions: Sequence[Contribution], rising: bool = False) -> str:
+    """One line such as `p95 latency 1.84 s, expected 0.04–0.09 s; error rate 12 %, expected 0–1 %`."""
+    if not contributions:
+        return "readings repeat unchanged: the source of its telemetry seems stuck"
+    parts = [_part(c) for c in contributions[:MOST]]
+    if rising:
+        parts[0] += ", and rising"
+    more = len(contributions) - MOST
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def silent(seconds: float, rate: float) -> str:
+    """The text of a service that stopped being heard of."""
+    return f"nothing heard for {seconds:.0f} s, expected about {_number(rate)} requests/s"
+
+
+def _part(c: Contribution) -> str:
+    feature = FEATURES[c.feature]
+    name = NAMES.get(c.feature, c.feature.replace("_", " "))
+    if c.value is not None and c.value == 0 and feature.kind is Kind.COUNT and feature.signal is Signal.SPANS:
+        return f"no requests, expected {_range(c, feature.kind, feature.unit)}"
+    value = "unknown" if c.value is None else _quantity(c.value, feature.kind, feature.unit)
+    return f"{name} {value}, expected {_range(c, feature.kind, feature.unit)}"
+
+
+def _range(c: Contribution, kind: Kind, unit: str) -> str:
+    if kind in {Kind.RATIO, Kind.UTILIZATION}:
+        return f"{_number(100 * c.low)}–{_number(100 * c.high)} %"
+    factor, short = _scale(c.high, unit)
+    return f"{_number(c.low / factor)}–{_number(c.high / factor)}{short}"
+
+
+def _quantity(value: float, kind: Kind, unit: str) -> str:
+    if kind in {Kind.RATIO, Kind.UTILIZATION}:
+        return f"{_number(100 * value)} %"
+    factor, short = _scale(value, unit)
+    return f"{_number(value / factor)}{short}"
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """Factor and printed unit that make `value` a readable number."""
+    if unit == "s":
+        return (1.0, " s") if value >= 1 else (1e-3, " ms")
+    if unit == "By":
+        steps = ((1e9, " GB"), (1e6, " MB"), (1e3, " kB"))
+        return next(((f, s) for f, s in steps if value >= f), (1.0, " B"))
+    return 1.0, "/s" if unit == "1/s" else ""
+
+
+def _number(x: float) -> str:
+    if x == 0:
+        return "0"
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.3g}"

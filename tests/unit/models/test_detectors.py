@@ -1,0 +1,27 @@
+"""Every built-in detector passes the suite that ships for all of them."""
+
+import pytest
+
+from contracts.checks import detector as suite
+from contracts.errors import UnknownName
+from contracts.settings import DetectSettings
+from models.detectors import BUILT_IN, create
+
+
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_detector(name, check):
+    check(lambda: BUILT_IN[name](DetectSettings()))
+
+
+def test_an_unknown_detector_is_refused_with_the_valid_names():
+    with pytest.raises(UnknownName, match=r"did you mean 'river'\?.*bank, pyod, river"):
+        create(DetectSettings(detectors=("rivr",)))
+
+
+def test_nothing_heavy_is_imported_before_it_is_used():
+    import subprocess
+    import sys
+
+    code = "import sys, models.engine; print([m for m in ('river', 'pyod', 'sklearn', 'scipy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,247 @@
+"""The engine over scripted telemetry: what is told, when, and in which words."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from contracts import features as f
+from contracts import topics
+from contracts.checks.detector import FEATURES, SECOND, T0, frame, steady
+from contracts.errors import UnreadableEvent
+from contracts.events import Anomaly, decode, encode
+from contracts.frames.codec import pack, unpack
+from contracts.frames.features import EvidenceFrame
+from contracts.ports import Record
+from contracts.settings import DetectSettings
+from contracts.verdicts import AnomalyPhase, ServiceState
+from models.engine import DetectEngine
+from streams.stages.detect import DetectStage
+
+SETTINGS = DetectSettings(detectors=("bank",))
+OPENED, CLOSED = AnomalyPhase.OPENED, AnomalyPhase.CLOSED
+
+
+def run(engine, windows, change=lambda window, values: values, start=0, seed=3, rows=4, **given):
+    """Feed steady windows, changed by `change`; events in order as (window, event)."""
+    told = []
+    for i, values in enumerate(steady(windows, rows=rows, seed=seed)):
+        w = start + i
+        now = T0 + (w + 1) * SECOND
+        sent = change(w, values.copy())
+        if sent is not None:
+            made = sent if not isinstance(sent, np.ndarray) else frame(w, sent, **given)
+            told += [(w, a) for a in engine.observe(made, now)[1]]
+        told += [(w, a) for a in engine.tick(now)]
+    return told
+
+
+def failing(since, until=10_000, row=0):
+    def change(window, values):
+        if since <= window < until:
+            values[row, 1], values[row, 2:] = 0.4, values[row, 2:] * 6
+        return values
+
+    return change
+
+
+def of(told, phase):
+    return [(w, a) for w, a in told if a.phase is phase]
+
+
+def test_calm_telemetry_opens_nothing_and_becomes_healthy_after_warming_up():
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 10)
+    assert set(engine.states("e").values()) == {ServiceState.WARMING}
+    assert run(engine, 200, start=10) == []
+    assert set(engine.states("e").values()) == {ServiceState.HEALTHY}
+
+
+def test_a_fault_is_one_episode_found_within_two_windows_even_of_a_young_service():
+    engine = DetectEngine(0, SETTINGS)
+    told = run(engine, 90, failing(40, 60))
+    (opened, event), (closed, last) = of(told, OPENED)[0], of(told, CLOSED)[0]
+    assert len(of(told, OPENED)) == len(of(told, CLOSED)) == 1
+    assert 40 <= opened <= 41
+    assert 60 <= closed <= 75
+    assert event.id == last.id
+    assert event.onset_ns == T0 + 40 * SECOND
+    assert (event.service, event.state, last.state) == ("s0", ServiceState.ANOMALOUS, ServiceState.HEALTHY)
+
+
+def test_the_event_explains_itself():
+    told = run(DetectEngine(0, SETTINGS), 60, failing(40))
+    event = of(told, OPENED)[0][1]
+    assert {c.feature for c in event.contributions} >= {f.ERROR_RATE, f.LATENCY_P50}
+    assert sum(c.share for c in event.contributions) == pytest.approx(1.0)
+    errors = next(c for c in event.contributions if c.feature == f.ERROR_RATE)
+    assert errors.value == pytest.approx(0.4)
+    assert errors.high < 0.2
+    assert "error rate 40 %, expected 0–" in event.text
+    assert event.p_value <= SETTINGS.open_p
+    assert decode(Anomaly, encode(event)) == event
+
+
+def test_updates_come_at_most_once_a_second_and_only_with_news():
+    told = run(DetectEngine(0, SETTINGS), 70, failing(40))
+    updates = [w for w, a in told if a.phase is AnomalyPhase.UPDATED]
+    assert len(updates) <= 6
+    assert len(set(updates)) == len(updates)
+
+
+def test_one_slow_second_is_no_incident():
+    def pause(window, values):
+        if window == 120:
+            values[0, 2:] *= 20
+        return values
+
+    assert run(DetectEngine(0, SETTINGS), 160, pause) == []
+
+
+def test_a_service_that_sends_no_rows_any_more_is_found_in_a_few_windows():
+    def crash(window, values):
+        kept = values if window < 60 else values[1:]
+        names = tuple(f"s{i}" for i in range(4))[-len(kept) :]
+        return frame(window, kept, services=names)
+
+    engine = DetectEngine(0, SETTINGS)
+    told = run(engine, 64, crash)
+    window, event = of(told, OPENED)[0]
+    assert (event.service, window <= 62) == ("s0", True)
+    assert "no requests, expected" in event.text
+    told = run(engine, 60, crash, start=64)
+    assert engine.states("e")["s0"] is ServiceState.STALE
+    assert not of(told, CLOSED)
+
+
+def test_when_nobody_is_heard_of_all_are_stale_and_nobody_is_blamed():
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60)
+    assert engine.tick(T0 + 500 * SECOND) == []
+    assert set(engine.states("e").values()) == {ServiceState.STALE}
+
+
+def test_a_gap_in_what_was_recorded_is_no_silence():
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60)
+    told = run(engine, 60, start=4000)
+    assert told == []
+    assert set(engine.states("e").values()) == {ServiceState.HEALTHY}
+
+
+def test_what_our_own_action_disturbs_is_not_learnt():
+    disturbed, plain = DetectEngine(0, SETTINGS), DetectEngine(0, SETTINGS)
+    for engine in (disturbed, plain):
+        run(engine, 60)
+    disturbed.suspend("e", "s0", T0 + 120 * SECOND)
+
+    def slower(window, values):
+        values[0, 2:] *= 1.4
+        return values
+
+    for engine in (disturbed, plain):
+        run(engine, 60, slower, start=60, seed=4)
+    values = next(steady(1, rows=4, seed=5))
+    later = frame(200, values)
+    assert disturbed.observe(later, 0)[0].high[0, 2] < 0.8 * plain.observe(later, 0)[0].high[0, 2]
+
+
+def test_corrections_give_evidence_and_no_events():
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60)
+    for window in (57, 58, 59):
+        values = next(steady(1, rows=4, seed=6))
+        values[0, 1] = 0.9
+        evidence, told = engine.observe(frame(window, values, revision=1), 0)
+        assert told == []
+        assert evidence.p_value[0] < 1e-3
+
+
+def test_busy_is_not_broken():
+    def busy(window, values):
+        use = np.full((4, 1), 0.3) + 0.01 * np.sin(window + np.arange(4))[:, None]
+        if window >= 100:
+            use[0] = 0.9
+        return frame(window, use, signal="metrics", features=(f.CPU,), counts=np.zeros(4, np.int64))
+
+    told = run(DetectEngine(0, SETTINGS), 125, busy)
+    assert told == []
+
+
+def test_a_leak_is_found_while_it_grows():
+    def leak(window, values):
+        use = np.full((4, 1), 0.3) + 0.003 * np.sin(window * 0.7 + np.arange(4))[:, None]
+        use[0] += 0.005 * max(0, window - 100)
+        return frame(window, use, signal="metrics", features=(f.MEMORY,), counts=np.zeros(4, np.int64))
+
+    told = run(DetectEngine(0, SETTINGS), 170, leak)
+    window, event = of(told, OPENED)[0]
+    assert (event.service, window < 160) == ("s0", True)
+    assert event.contributions[0].feature == f.MEMORY
+
+
+def test_a_bad_release_is_not_excused_by_being_new():
+    def release(window, values):
+        values = failing(60)(window, values)
+        return frame(window, values, versions=("2" if window >= 60 else "1", "1", "1", "1"))
+
+    told = run(DetectEngine(0, SETTINGS), 70, release)
+    assert of(told, OPENED)[0][0] <= 62
+
+
+def test_time_lost_between_two_services_is_an_anomaly_of_the_edge():
+    names = (f.CALL_RATE, f.CALL_ERROR_RATE, f.CALL_LATENCY_P95, f.NETWORK_GAP)
+
+    def edge(window, values):
+        gap = values[:2, 2] * 0.1
+        if window >= 100:
+            gap[0] *= 300
+        cells = np.stack([values[:2, 0], np.zeros(2), values[:2, 3] + gap, gap], axis=1)
+        given = {"services": ("a", "a"), "peers": ("b", "c"), "versions": ("", ""), "attributes": ("", "")}
+        return frame(window, cells, signal="edges", features=names, **given)
+
+    told = run(DetectEngine(0, SETTINGS), 110, edge)
+    event = of(told, OPENED)[0][1]
+    assert (event.service, event.peer) == ("a", "b")
+
+
+def test_a_restored_engine_goes_on_as_if_nothing_had_happened():
+    settings = DetectSettings()
+    old, new = DetectEngine(0, settings), DetectEngine(0, settings)
+    run(old, 90, failing(80))
+    new.restore(old.snapshot())
+    assert run(old, 40, failing(80, 95), start=90) == run(new, 40, failing(80, 95), start=90)
+    assert old.snapshot() == new.snapshot()
+
+
+def test_the_stage_emits_evidence_and_anomalies_by_environment():
+    stage = DetectStage(0, SETTINGS)
+    emits = []
+    for window, values in enumerate(steady(50, rows=4)):
+        sent = failing(40)(window, values)
+        record = Record(topics.FEATURES, 0, window, None, pack(frame(window, sent)))
+        emits += stage.handle(record, T0 + (window + 1) * SECOND) + stage.tick(T0 + (window + 1) * SECOND)
+    evidence = [unpack(EvidenceFrame, e.value) for e in emits if e.topic == topics.EVIDENCE]
+    assert len(evidence) == 50
+    assert evidence[-1].state[0] == ServiceState.ANOMALOUS
+    assert evidence[-1].score.shape == (4, len(FEATURES))
+    anomalies = [e for e in emits if e.topic == topics.ANOMALIES]
+    assert {(e.key, e.route) for e in anomalies} == {("s0", "e")}
+    assert stage.counters["anomalies_opened"] == 1
+    twin = DetectStage(0, SETTINGS)
+    twin.restore(stage.snapshot())
+    assert twin.snapshot() == stage.snapshot()
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"junk", pack(dataclasses.replace(frame(0, np.ones((1, 5))), signal="tarot"))]
+)
+def test_the_stage_refuses_what_is_no_feature_frame(payload):
+    with pytest.raises(UnreadableEvent):
+        DetectStage(0, SETTINGS).handle(Record(topics.FEATURES, 0, 0, None, payload), 0)
+
+
+def test_an_unknown_feature_is_refused_by_name():
+    odd = frame(0, np.ones((1, 5)), features=(*FEATURES[:4], "phase_of_the_moon"))
+    with pytest.raises(UnreadableEvent, match="phase_of_the_moon"):
+        DetectStage(0, SETTINGS).handle(Record(topics.FEATURES, 0, 0, None, pack(odd)), 0)
