@@ -1,0 +1,3 @@
+// One incident.
+MATCH (i:Incident {id: $id})
+RETURN i AS incident

@@ -1,0 +1,144 @@
+"""Judging one group of anomalies: what it looks like now, whether it deserves to be an incident, how bad it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from contracts import features as f
+from contracts.verdicts import Severity
+from graph.evidence.finding import Finding
+from graph.evidence.local import strongest
+from graph.evidence.situation import Node, Shift, Situation
+from graph.evidence.spread import ERRORS, LATENCIES
+from graph.grouping import Group
+from graph.ranking import BACKGROUND, Suspect, findings, rank
+from graph.world.world import World
+
+CALLEE_HOPS: Final = 4
+CALLER_HOPS: Final = 3
+ALONE_DECADES: Final = 6.0
+"""What a service that stands alone must show; together with others, `TOGETHER_DECADES` each are enough."""
+TOGETHER_DECADES: Final = 3.0
+SURE: Final = {"silence": 4.0, "pattern": 2.5}
+"""Decades that a unit of strength stands for, in channels without a decade of their own."""
+MIN_WINDOWS: Final = 4.0
+"""Windows with requests since onset before a service's latency counts; two are enough with `MIN_REQUESTS` in them."""
+MIN_REQUESTS: Final = 10.0
+MIN_FAILURES: Final = 3.0
+"""Failed requests before an error rate counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A group at one moment."""
+
+    situation: Situation
+    suspects: tuple[Suspect, ...]
+    affected: tuple[str, ...]
+    """Services whose requests are slower or fail more than usual, surely enough, strongest first."""
+    opens: bool
+    severity: Severity
+    calls_until_ns: int
+    """Up to when the calls between services are known: joining callers and callees takes a moment longer."""
+
+    @property
+    def leader(self) -> Suspect:
+        """The most probable cause."""
+        return self.suspects[0]
+
+
+def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assessment | None:
+    """The group's situation since `onset_ns`, ranked; None while the graph knows none of its services."""
+    members = [s for s in group.services if s in world.topology.services]
+    if not members:
+        return None
+    names = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
+    names |= world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)
+    onsets: dict[str, int] = {}
+    for anomaly in group.anomalies.values():
+        onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
+    situation = world.situation(names, onset_ns, onsets, horizon_ns)
+    found = findings(situation)
+    suspects = rank(situation, found)
+    affected = _affected(situation, members, found)
+    return Assessment(
+        situation,
+        tuple(suspects),
+        tuple(affected),
+        _opens(affected, suspects[0], group),
+        severity_of(situation, _entries(world, members, onset_ns), bool(affected)),
+        world.calls_until_ns,
+    )
+
+
+def diagnosis_onset(group: Group) -> int:
+    """Since when to look: the first onset among anomalies that matter, so that a weak early one does not dilute the rest."""
+    anomalies = list(group.anomalies.values())
+    limit = 0.3 * max(a.decades for a in anomalies)
+    return min(a.onset_ns for a in anomalies if a.decades >= limit)
+
+
+def _affected(situation: Situation, members: Iterable[str], found: Iterable[Finding]) -> dict[str, float]:
+    """Decades by service, of those whose requests surely suffer."""
+    out: dict[str, float] = {}
+    for name in members:
+        rate = situation.nodes[name].shifts.get(f.REQUEST_RATE)
+        requests = rate.after * rate.samples if rate is not None else 0.0
+        decades = max((_suffering(s, requests) for s in _symptoms(situation.nodes[name], situation)), default=0.0)
+        if decades >= TOGETHER_DECADES:
+            out[name] = decades
+    for finding in found:
+        if finding.channel in SURE and finding.strength > 0.8:
+            out[finding.service] = max(out.get(finding.service, 0.0), SURE[finding.channel] * finding.strength)
+    return dict(sorted(out.items(), key=lambda kv: (-kv[1], kv[0])))
+
+
+def _symptoms(node: Node, situation: Situation) -> list[Shift]:
+    own = [node.shifts[n] for n in (*LATENCIES, *ERRORS, f.LATENCY_P99) if n in node.shifts]
+    calls = [
+        e.shifts[n] for e in situation.into(node.name) for n in (f.CALL_LATENCY_P95, f.CALL_ERROR_RATE) if n in e.shifts
+    ]
+    return own + calls
+
+
+def _suffering(shift: Shift, requests: float) -> float:
+    if shift.feature in (*ERRORS, f.CALL_ERROR_RATE):
+        before = shift.before if math.isfinite(shift.before) else 0.0
+        failed = shift.after * shift.samples
+        return shift.decades if failed >= MIN_FAILURES and shift.after > before + 0.02 else 0.0
+    worse = not math.isfinite(shift.before) or shift.after > 1.25 * shift.before
+    seen = shift.samples >= MIN_WINDOWS or (shift.samples >= 2 and requests >= MIN_REQUESTS)
+    return shift.decades if worse and shift.deviation > 0 and seen else 0.0
+
+
+def _opens(affected: dict[str, float], leader: Suspect, group: Group) -> bool:
+    """An incident needs somebody who suffers: one service beyond doubt, or several that agree; and a suspect."""
+    if not affected or leader.score < BACKGROUND:
+        return False
+    decades = list(affected.values())
+    return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= ALONE_DECADES + 1)
+
+
+def _entries(world: World, members: Iterable[str], onset_ns: int) -> list[str]:
+    return list(dict.fromkeys(e for m in members for e in world.topology.entries(m, onset_ns)))
+
+
+def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -> Severity:
+    """Critical if requests at an entry fail or take twice as long; warning if they suffer less, or others suffer."""
+    worst = Severity.WARNING if suffering else Severity.INFO
+    for name in sorted(set(entries) & set(situation.nodes)):
+        node = situation.nodes[name]
+        failed, slow = strongest(node, *ERRORS), strongest(node, *LATENCIES)
+        quiet = strongest(node, f.REQUEST_RATE, direction=-1)
+        if (failed is not None and failed.decades >= 3 and failed.after > 0.05) or (
+            slow is not None and slow.decades >= 3 and slow.ratio >= 2
+        ):
+            return Severity.CRITICAL
+        if quiet is not None and quiet.decades >= 6 and quiet.after < 0.1 * quiet.before:
+            return Severity.CRITICAL
+        if failed is not None or slow is not None:
+            worst = Severity.WARNING
+    return worst

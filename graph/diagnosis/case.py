@@ -1,0 +1,102 @@
+"""An open case: a group of anomalies on its way to become, or being, a published incident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from contracts.events import Candidate, Evidence, Incident
+from contracts.settings import DiagnoseSettings
+from contracts.verdicts import CauseKind, IncidentPhase
+from graph.diagnosis.assess import Assessment
+from graph.grouping import Group
+from graph.narrative import path_to, ruled_out, story
+from graph.ranking import Suspect, weight
+
+MOVED: Final = 0.15
+"""Change of a probability that is worth an update."""
+OVERWHELMING: Final = 0.95
+MAX_CANDIDATES: Final = 8
+
+
+@dataclass(slots=True)
+class Case:
+    """A group, what was last published of it, and since when its leading candidate leads."""
+
+    group: Group
+    published: Incident | None = None
+    leader: str = ""
+    leader_kind: CauseKind = CauseKind.UNKNOWN
+    leads_since_ns: int = 0
+    since_ns: int = 0
+    """Onset that the published ranking looks from."""
+    quiet_since_ns: int = 0
+    frozen: dict[str, None] = field(default_factory=dict)
+
+    def follow(self, leader: Suspect, now_ns: int) -> None:
+        """Note who leads now."""
+        if (leader.service, leader.kind) != (self.leader, self.leader_kind):
+            self.leader, self.leader_kind, self.leads_since_ns = leader.service, leader.kind, now_ns
+
+    def settled(self, seen: Assessment, settle_s: float) -> bool:
+        """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and has led for
+        `settle_s` unless it is beyond doubt."""
+        since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
+        if seen.calls_until_ns < since_ns:
+            return False
+        return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * 1e9
+
+
+def incident_of(case: Case, seen: Assessment, radius: tuple[str, ...], settings: DiagnoseSettings) -> Incident:
+    """The case as an incident event, phase opened or updated."""
+    leader, now_ns, before = seen.leader, seen.situation.now_ns, case.published
+    shown = _shown(seen, settings.min_probability)
+    changes = tuple(c for c in seen.situation.changes if c.service == leader.service)
+    return Incident(
+        id=case.group.id,
+        environment=seen.situation.environment,
+        phase=IncidentPhase.UPDATED if before else IncidentPhase.OPENED,
+        severity=max(seen.severity, before.severity, key=list(type(seen.severity)).index) if before else seen.severity,
+        onset_ns=seen.situation.onset_ns,
+        time_ns=now_ns,
+        revision=before.revision + 1 if before else 1,
+        anomalies=tuple(case.group.anomalies),
+        services=tuple(dict.fromkeys([*case.group.services, *seen.affected])),
+        candidates=tuple(_candidate(s, seen, s is not leader) for s in shown),
+        blast_radius=radius,
+        confidence=round(leader.probability, 4),
+        settled=case.settled(seen, settings.settle_s),
+        text=story(seen.situation, shown, seen.severity, radius, changes),
+        changes=seen.situation.changes,
+    )
+
+
+def _shown(seen: Assessment, least: float) -> list[Suspect]:
+    """The leader, everybody probable enough, and the two who suffer most: a reader asks why it is not them."""
+    suffering = set(seen.affected[:2])
+    chosen = [s for s in seen.suspects if s is seen.leader or s.probability >= least or s.service in suffering]
+    return chosen[:MAX_CANDIDATES]
+
+
+def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
+    return Candidate(
+        service=suspect.service,
+        kind=suspect.kind,
+        probability=round(suspect.probability, 4),
+        evidence=tuple(Evidence(channel=x.channel, weight=round(weight(x), 3), text=x.text) for x in suspect.findings),
+        path=path_to(seen.situation, suspect.service, suspect.kind),
+        ruled_out=ruled_out(seen.situation, suspect, seen.leader) if rival else "",
+        peer=next((x.peer for x in suspect.findings if x.peer), ""),
+    )
+
+
+def is_material(old: Incident, new: Incident) -> bool:
+    """Whether a reader of the old event would want the new one."""
+    a, b = old.candidates[0], new.candidates[0]
+    return (
+        (a.service, a.kind) != (b.service, b.kind)
+        or abs(a.probability - b.probability) >= MOVED
+        or old.severity is not new.severity
+        or old.settled is not new.settled
+        or set(new.services) - set(old.services) != set()
+    )

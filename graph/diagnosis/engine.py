@@ -1,0 +1,255 @@
+"""The engine: keeps the world, groups anomalies, judges groups as event time goes on, says what is new."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from contracts.events import Anomaly, Change, Incident
+from contracts.features import Signal
+from contracts.frames import EvidenceFrame
+from contracts.ports import GraphWrite
+from contracts.settings import DiagnoseSettings
+from contracts.verdicts import AnomalyPhase, IncidentPhase, ServiceState
+from graph.diagnosis import memory
+from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
+from graph.diagnosis.case import Case, incident_of, is_material
+from graph.diagnosis.watch import Watch
+from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, topology_writes
+from graph.grouping import Group, incident_id, place
+from graph.world.world import World
+
+SECOND: Final = 1_000_000_000
+COUNTS_S: Final = 5
+"""How often the graph is told how many calls there were; a new service is told of within a second."""
+SAME_CAUSE: Final = 0.8
+"""Share of the leader's score from which the runner-up, too, may tie two incidents together."""
+LATELY_NS: Final = 30 * SECOND
+MAX_PENDING: Final = 500
+"""Groups kept that are not incidents; beyond it the oldest is forgotten."""
+
+
+class DiagnosisEngine:
+    """Diagnosis of one environment. Event-time driven: frames move the time, `tick` says what follows from it."""
+
+    def __init__(self, environment: str, settings: DiagnoseSettings) -> None:
+        self.environment = environment
+        self.settings = settings
+        self.world = World(environment)
+        self.counters: Counter[str] = Counter()
+        self._cases: dict[str, Case] = {}
+        self._watch = Watch()
+        self._bad: dict[str, int] = {}
+        self._anomalies: dict[str, Anomaly] = {}
+        self._absorbed: list[Incident] = []
+        self._judged_ns = -1
+        self._dirty = False
+        self._written_s = -1
+
+    def evidence(self, frame: EvidenceFrame, now_ns: int) -> None:
+        """Take one window of evidence in."""
+        self.world.take(frame)
+        self.counters["evidence_frames"] += 1
+        if frame.signal == Signal.SPANS and frame.counts.any():
+            self._watch.heard(frame.window_ns)
+        for name, state in zip(frame.services, frame.state, strict=True):
+            if state == ServiceState.ANOMALOUS:
+                self._bad[name] = max(self._bad.get(name, 0), frame.window_ns)
+
+    def change(self, event: Change, now_ns: int) -> None:
+        """Take a change in."""
+        self.world.change(event)
+        self.counters["changes"] += 1
+        self._dirty = True
+
+    def anomaly(self, event: Anomaly, now_ns: int) -> None:
+        """Take one phase of an anomaly in: it joins the case it belongs to, or starts one."""
+        self.counters["anomalies"] += 1
+        self._anomalies[event.id] = event
+        self._dirty = True
+        for name in (event.service, event.peer):
+            if name:
+                self.world.topology.see(name, event.onset_ns, own=name == event.service)
+        groups = {i: c.group for i, c in self._cases.items()}
+        window_ns = int(self.settings.group_window_s * SECOND)
+        home, others = place(groups, event, self._distance, self.settings.group_hops, window_ns)
+        if home is None:
+            if event.phase is AnomalyPhase.CLOSED:
+                return
+            home = Group(incident_id(self.environment, event.onset_ns, event.service), event.onset_ns, event.service)
+            self._cases[home.id] = Case(home)
+            self._forget_oldest()
+        home.add(event)
+        self._absorb(home, others)
+
+    def _distance(self, a: str, b: str) -> int | None:
+        return self.world.topology.distance(a, b, self.world.time_ns, self.settings.group_hops)
+
+    def _absorb(self, home: Group, others: list[Group]) -> None:
+        """Merge groups that turned out to belong together; a published incident is kept in preference to a pending group."""
+        if not others:
+            return
+        groups = sorted([home, *others], key=lambda g: (self._cases[g.id].published is None, g.onset_ns, g.id))
+        kept = self._cases[groups[0].id]
+        for group in groups[1:]:
+            case = self._cases.pop(group.id)
+            for anomaly in group.anomalies.values():
+                kept.group.add(anomaly)
+            kept.frozen |= case.frozen
+            if case.published is not None:
+                text = f"Part of incident {kept.group.id}."
+                self._absorbed.append(self._resolved(case.published, text))
+
+    def _forget_oldest(self) -> None:
+        pending = [c for c in self._cases.values() if c.published is None]
+        if len(pending) > MAX_PENDING:
+            self._drop(min(pending, key=lambda c: (c.group.onset_ns, c.group.id)))
+            self.counters["cases_forgotten"] += 1
+
+    def tick(self, now_ns: int) -> list[Incident | GraphWrite]:
+        """Incidents opened, updated and resolved since the last tick, and what to write to the graph."""
+        self._look_around(now_ns)
+        writes = self._topology_writes()
+        if self.world.new_changes:
+            writes.append(GraphWrite("upsert_changes", tuple(change_row(c) for c in self.world.new_changes)))
+            self.world.new_changes = []
+        if self._anomalies:
+            writes.append(GraphWrite("upsert_anomalies", tuple(anomaly_row(a) for a in self._anomalies.values())))
+            self._anomalies = {}
+        incidents, self._absorbed = self._absorbed, []
+        if self._dirty or self.world.time_ns > self._judged_ns:
+            self._dirty, self._judged_ns = False, self.world.time_ns
+            for case in list(self._cases.values()):
+                incidents += self._judge(case)
+        out: list[Incident | GraphWrite] = list(writes)
+        for incident in incidents:
+            self.counters[f"incidents_{incident.phase.value}"] += 1
+            out += [incident, *incident_writes(incident)]
+        return out
+
+    def _look_around(self, now_ns: int) -> None:
+        """From time to time look at everything, for what no single window of a single service shows."""
+        if not self._watch.due(self.world):
+            return
+        leaders = [c.leader for c in self._cases.values() if c.published is not None]
+        for anomaly in self._watch.look(self.world, leaders):
+            self.anomaly(anomaly, now_ns)
+
+    def _topology_writes(self) -> list[GraphWrite]:
+        second = self.world.time_ns // SECOND
+        recent = second - self._written_s < COUNTS_S and not self.world.topology.changed_services
+        if second == self._written_s or recent:
+            return []
+        self._written_s = second
+        return topology_writes(self.environment, self.world.topology, self.world.time_ns)
+
+    def _judge(self, case: Case) -> list[Incident]:
+        if self._is_over(case):
+            self._drop(case)
+            return [self._resolved(case.published)] if case.published is not None else []
+        seen = self._assess(case)
+        if seen is None:
+            return []
+        if case.published is None and not (seen.opens or self._watch.speaks_of(case.group.services)):
+            return []
+        if case.published is None and self._belongs_elsewhere(case, seen):
+            return []
+        case.since_ns = seen.situation.onset_ns
+        self._freeze(case, seen)
+        case.follow(seen.leader, self.world.time_ns)
+        radius = tuple(self.world.topology.upstream(seen.leader.service, seen.situation.onset_ns))
+        incident = incident_of(case, seen, radius, self.settings)
+        if case.published is not None and not is_material(case.published, incident):
+            return []
+        if case.published is None:
+            self._watch.noted(seen.leader.service, self.world.time_ns)
+        case.published = incident
+        return [incident]
+
+    def _assess(self, case: Case) -> Assessment | None:
+        """The case since its onset; while it is old and still pending also since a moment ago, whichever tells more: a fault may
+        set in where something harmless had been unusual for long."""
+        horizon_ns = int(self.settings.change_horizon_s * SECOND)
+        onset_ns = case.since_ns or diagnosis_onset(case.group)
+        seen = assess(self.world, case.group, onset_ns, horizon_ns)
+        lately_ns = self.world.time_ns - LATELY_NS
+        if seen is None or case.published is not None or lately_ns - onset_ns < LATELY_NS // 2:
+            return seen
+        late = assess(self.world, case.group, lately_ns, horizon_ns)
+        return late if late is not None and late.leader.score > seen.leader.score else seen
+
+    def _belongs_elsewhere(self, case: Case, seen: Assessment) -> bool:
+        """Join a case about to open to an open incident with the same culprit: a fault whose symptoms spread slowly."""
+        likely = {s.service for s in seen.suspects[:2] if s.score >= SAME_CAUSE * seen.leader.score}
+        for other in self._cases.values():
+            if other.published is not None and other.leader in likely:
+                self._absorb(other.group, [case.group])
+                return True
+        return False
+
+    def _freeze(self, case: Case, seen: Assessment) -> None:
+        names = [*seen.affected, seen.leader.service]
+        fresh = {n: None for n in names if n not in case.frozen}
+        if fresh:
+            case.frozen |= fresh
+            self.world.freeze(fresh, seen.situation.onset_ns)
+
+    def _is_over(self, case: Case) -> bool:
+        quiet_ns = int(self.settings.resolve_s * SECOND)
+        now_ns = self.world.time_ns
+        for anomaly in case.group.open:
+            last = max(anomaly.time_ns, self._bad.get(anomaly.service, 0))
+            # An anomaly whose end was never told (its detector restarted) ends when its service has long looked well.
+            if now_ns - last < 6 * quiet_ns:
+                case.quiet_since_ns = 0
+                return False
+        if not case.quiet_since_ns:
+            case.quiet_since_ns = max(case.group.last_ns, 1)
+        return now_ns - case.quiet_since_ns >= quiet_ns
+
+    def _drop(self, case: Case) -> None:
+        self._cases.pop(case.group.id, None)
+        held = {n for c in self._cases.values() for n in c.frozen}
+        self.world.thaw([n for n in case.frozen if n not in held])
+
+    def _resolved(self, last: Incident, text: str = "") -> Incident:
+        seconds = (self.world.time_ns - last.onset_ns) / SECOND
+        said = (
+            text
+            or f"Over after {seconds:.0f} s: all anomalies closed and quiet for {self.settings.resolve_s:.0f} s. {last.text}"
+        )
+        return msgspec.structs.replace(
+            last, phase=IncidentPhase.RESOLVED, time_ns=self.world.time_ns, revision=last.revision + 1, text=said
+        )
+
+    def snapshot(self) -> bytes:
+        """The whole state: `restore(snapshot())` goes on identically."""
+        return memory.dump(
+            self.world,
+            {
+                "cases": list(self._cases.values()),
+                "watch": self._watch,
+                "bad": self._bad,
+                "anomalies": self._anomalies,
+                "absorbed": self._absorbed,
+                "judged_ns": self._judged_ns,
+                "dirty": self._dirty,
+                "written_s": self._written_s,
+                "counters": dict(self.counters),
+            },
+        )
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state.
+
+        Raises:
+            UnreadableEvent: not a snapshot of this engine, or of a newer version.
+        """
+        saved = memory.load(self.world, state)
+        self._cases = {c.group.id: c for c in saved.cases}
+        self._bad, self._anomalies, self._absorbed = saved.bad, saved.anomalies, saved.absorbed
+        self._watch = saved.watch
+        self._judged_ns, self._dirty, self._written_s = saved.judged_ns, saved.dirty, saved.written_s
+        self.counters = Counter(saved.counters)

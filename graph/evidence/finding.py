@@ -1,0 +1,24 @@
+"""What a channel says: this service, for this reason, this strongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.verdicts import CauseKind
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One reason to suspect (positive strength) or to clear (negative) a service.
+
+    `kind` is the fault it speaks for (None where it speaks for none in particular); `explained_by` names the callee (or
+    caller) that accounts for a symptom that was discounted.
+    """
+
+    service: str
+    channel: str
+    strength: float
+    text: str
+    kind: CauseKind | None = None
+    explained_by: str = ""
+    peer: str = ""

@@ -1,0 +1,147 @@
+"""Channels that look at one service: its resources, its logs, its releases. Callees play no part here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from contracts import features as f
+from contracts.verdicts import CauseKind
+from graph.evidence.finding import Finding
+from graph.evidence.situation import Node, Shift, Situation
+from graph.evidence.words import change, number
+
+RELEASES = ("deploy", "rollback", "config")
+
+
+def strongest(node: Node, *names: str, direction: int = 1) -> Shift | None:
+    """Of these features the one with most evidence in `direction`; None without any."""
+    found = [node.shifts[n] for n in names if n in node.shifts and node.shifts[n].strength(direction) > 0.05]
+    return max(found, key=lambda s: s.strength(direction), default=None)
+
+
+def cpu(situation: Situation) -> Iterator[Finding]:
+    """CPU far above what is usual; a shortage if the demand has not grown."""
+    for node in situation.nodes.values():
+        shift = strongest(node, f.CPU, f.CPU_CORES)
+        if shift is None:
+            continue
+        strength = shift.strength()
+        if shift.feature == f.CPU and shift.after < 0.5:
+            strength *= 0.3 + 1.4 * max(0.0, shift.after - 0.0)  # far from its limit: busy, hardly starved
+        yield Finding(node.name, "cpu", strength, f"{node.name}: {change(shift)}", CauseKind.LATENCY)
+
+
+def memory(situation: Situation) -> Iterator[Finding]:
+    """Memory grown beyond what is usual, or containers restarting."""
+    for node in situation.nodes.values():
+        shift = strongest(node, f.MEMORY, f.MEMORY_BYTES)
+        if shift is not None and shift.after > 1.15 * shift.before:
+            yield Finding(node.name, "memory", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.LEAK)
+        restarts = strongest(node, f.RESTARTS)
+        if restarts is not None and restarts.after > 0:
+            yield Finding(
+                node.name, "restarts", restarts.strength(), f"{node.name}: {change(restarts)}", CauseKind.CRASH
+            )
+
+
+def waiting(situation: Situation) -> Iterator[Finding]:
+    """Work piles up in front of a service: queue lag, requests waiting for a pooled connection."""
+    for node in situation.nodes.values():
+        shift = strongest(node, f.QUEUE_LAG, f.POOL_WAIT)
+        if shift is not None:
+            yield Finding(node.name, "waiting", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.SATURATION)
+
+
+def demand(situation: Situation) -> Iterator[Finding]:
+    """More requests than usual at a service that also runs slow, hot or full: it is asked for more than it can do. Failures
+    alone do not say so: a service that fails is asked again."""
+    for node in situation.nodes.values():
+        rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
+        if rate is None or not rate.after > 1.3 * max(rate.before, 0.2):
+            continue
+        load = node.strength(f.CPU, f.CPU_CORES, f.LATENCY_P95, f.METRIC_LATENCY_P95, f.POOL_WAIT, f.QUEUE_LAG)
+        if load > 0.5:
+            text = (
+                f"{node.name} serves {number(rate.feature, rate.after)} instead of {number(rate.feature, rate.before)}"
+            )
+            yield Finding(node.name, "demand", min(rate.strength(), load), text, CauseKind.SATURATION)
+
+
+def logs(situation: Situation) -> Iterator[Finding]:
+    """More error records than usual (as a share of all records, or for each served request), or texts never seen before."""
+    for node in situation.nodes.values():
+        shift = strongest(node, f.LOG_ERROR_RATE)
+        per_request = _error_records(node)
+        if per_request is not None:
+            yield per_request
+        elif shift is not None and not _counts_requests(node):
+            yield Finding(node.name, "log_errors", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.ERRORS)
+        fresh = strongest(node, f.NEW_LOG_TEMPLATES)
+        if fresh is not None and node.templates:
+            text = f'{node.name} logs something new: "{node.templates[0][:120]}"'
+            yield Finding(node.name, "new_logs", min(1.5, fresh.strength()), text, CauseKind.ERRORS)
+
+
+def _error_records(node: Node) -> Finding | None:
+    """Error records per served request against before, as counts of a Poisson variable."""
+    share, records, requests = (node.shifts.get(n) for n in (f.LOG_ERROR_RATE, f.LOG_RATE, f.REQUEST_RATE))
+    if share is None or records is None or requests is None or not (requests.before > 0 and requests.after > 0):
+        return None
+    before = share.before * records.before / requests.before
+    after = share.after * records.after / requests.after
+    served = requests.after * requests.samples
+    if math.isnan(before) or served < 3 or after <= 1.5 * before:
+        return None
+    z = 2 * ((after * served + 0.375) ** 0.5 - (before * served + 0.375) ** 0.5)
+    text = f"{node.name} writes {after:.2g} error records per request instead of {before:.2g}"
+    strength = max(0.0, 0.5 * (z - 1)) * requests.known
+    return Finding(node.name, "log_errors", strength, text, CauseKind.ERRORS) if z > 1 else None
+
+
+def _counts_requests(node: Node) -> bool:
+    """Whether error records can be set against served requests, which come in fewer bunches than records do."""
+    requests = node.shifts.get(f.REQUEST_RATE)
+    return requests is not None and requests.before > 0 and requests.after * requests.samples >= 3
+
+
+def log_shape(situation: Situation) -> Iterator[Finding]:
+    """More or fewer log records per served request than usual: requests take another path through the code."""
+    for node in situation.nodes.values():
+        records, requests = node.shifts.get(f.LOG_RATE), node.shifts.get(f.REQUEST_RATE)
+        if (
+            records is None
+            or requests is None
+            or not (records.before > 0 and requests.before > 0 and requests.after > 0)
+        ):
+            continue
+        before, after = records.before / requests.before, records.after / requests.after
+        expected = before * requests.after * requests.samples
+        seen = records.after * records.samples
+        # Records come in bunches (several per request), so their count is over-dispersed by about that bunch.
+        z = abs(seen - expected) / (2 * max(1.0, before) * max(expected, 1.0)) ** 0.5
+        factor = max(after, 1e-3) / before
+        if z > 2 and not 0.7 < factor < 1.4:
+            text = f"{node.name} writes {after:.2g} log records per request instead of {before:.2g}"
+            # Work left out is what faults do; more work is mostly another mix of requests.
+            strength = min(2.0, 0.35 * z if factor < 1 else 0.15 * z) * requests.known
+            yield Finding(node.name, "log_shape", strength, text, CauseKind.ERRORS if factor < 1 else None)
+
+
+def releases(situation: Situation) -> Iterator[Finding]:
+    """A new version or configuration shortly before the onset."""
+    for change_ in situation.changes:
+        if change_.kind not in RELEASES or change_.actor == "homeostat":
+            continue
+        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        if age_s < -5:
+            continue
+        to = f" to {change_.after}" if change_.after else ""
+        strength = 1.5 if age_s < 60 else 1.5 * 0.5 ** ((age_s - 60) / 120)
+        when = f"{age_s:.0f} s before the onset" if age_s >= 1 else "at the onset"
+        yield Finding(
+            change_.service, "release", strength, f"{change_.service}: {change_.kind}{to} {when}", CauseKind.BAD_RELEASE
+        )
+
+
+LOCAL: tuple[Callable[[Situation], Iterator[Finding]], ...] = (cpu, memory, waiting, demand, logs, log_shape, releases)

@@ -1,0 +1,98 @@
+"""Has a feature changed since onset, by how much, and can it be chance?
+
+Levels (log latencies, utilisations, rates): the difference of means over a scale that is the larger of the row's own spread and a
+share of the median spread of the same feature over its peers, so that a row that hardly ever moves cannot win by dividing by
+almost nothing. Ratios: two binomial samples with Laplace smoothing. Chances are Gaussian tails of a compressed z, because
+window statistics have heavier tails than the normal law.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.features import Kind
+from graph.evidence.situation import Shift
+
+F64 = NDArray[np.float64]
+
+PEER_SHARE: Final = 0.5
+"""Share of the peers' median spread below which no spread is believed."""
+FLOOR: Final = {
+    Kind.LATENCY: 0.08,  # nats
+    Kind.RATIO: 0.02,
+    Kind.COUNT: 0.3,  # per second
+    Kind.UTILIZATION: 0.02,
+    Kind.LEVEL: 1e-9,
+}
+MIN_BEFORE: Final = 8
+"""Windows (ratios: trials) that must be known from before."""
+REFERENCE_TRIALS: Final = 20.0
+"""Ratios deviate in units of the binomial spread of this many trials."""
+
+
+def decades_of(z: F64) -> F64:
+    """-log10 of the two-sided Gaussian tail beyond the compressed |z| (Mills' ratio, good to 0.1 decades beyond 1)."""
+    a = np.abs(z)
+    a = np.where(a > 4, 4 + 2 * np.log1p(np.maximum(a - 4, 0.0) / 2), a)
+    return np.where(a > 0.3, (a**2 / 2 + np.log(np.maximum(a, 0.8) * 1.2533)) / math.log(10), 0.0)
+
+
+def shifts(
+    features: Sequence[str], kinds: Sequence[Kind], before: F64, after: F64, detected: F64
+) -> list[dict[str, Shift]]:
+    """What changed in each row, from moments (3: weight, sum, sum of squares; rows; features) and the detector's decades."""
+    n0, n1 = before[0], after[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        m0, m1 = before[1] / n0, after[1] / n1
+        own = np.sqrt(np.maximum(before[2] / n0 - m0**2, 0.0))
+    out: list[dict[str, Shift]] = [{} for _ in range(before.shape[1])]
+    for j, (name, kind) in enumerate(zip(features, kinds, strict=True)):
+        column = _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j]) if kind is Kind.RATIO else None
+        deviation, decades = column or _level(kind, m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
+        for i in np.flatnonzero(n1[:, j] > 0):
+            out[i][name] = _shift(
+                name, kind, m0[i, j], m1[i, j], deviation[i], decades[i], n0[i, j], n1[i, j], detected[i, j]
+            )
+    return out
+
+
+def _shift(  # noqa: PLR0913, PLR0917 - one cell of each column
+    name: str, kind: Kind, m0: float, m1: float, deviation: float, decades: float, n0: float, n1: float, detected: float
+) -> Shift:
+    back = math.exp if kind is Kind.LATENCY else float
+    if n0 < MIN_BEFORE or not math.isfinite(deviation):
+        # Nothing to compare with: only the detector can say whether this is unusual.
+        before, said = math.nan if n0 <= 0 else back(m0), float(detected)
+        return Shift(name, before, back(m1), said, abs(said), float(n1), float(n0))
+    if deviation * detected > 0:
+        decades = max(decades, 0.5 * abs(detected))
+    return Shift(name, back(m0), back(m1), float(deviation), float(decades), float(n1), float(n0))
+
+
+def _level(kind: Kind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
+    known = own[(n0 >= MIN_BEFORE) & np.isfinite(own)]
+    peers = float(np.median(known)) if len(known) else 0.0
+    scale = np.maximum(np.where(np.isfinite(own), own, 0.0), max(PEER_SHARE * peers, FLOOR[kind]))
+    if kind is Kind.COUNT:
+        scale = np.maximum(scale, np.sqrt(np.maximum(m0, 0.0)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviation = (m1 - m0) / scale
+        z = deviation / np.sqrt(1 / np.maximum(n1, 1) + 1 / np.maximum(n0, 1))
+    return deviation, decades_of(np.nan_to_num(z))
+
+
+def _ratio(m0: F64, n0: F64, m1: F64, n1: F64) -> tuple[F64, F64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p0 = (np.nan_to_num(m0) * n0 + 0.5) / (n0 + 1)
+        p1 = (np.nan_to_num(m1) * n1 + 0.5) / (n1 + 1)
+        pooled = (p0 * n0 + p1 * n1) / np.maximum(n0 + n1, 1)
+        z = (p1 - p0) / np.sqrt(
+            np.maximum(pooled * (1 - pooled), 1e-6) * (1 / np.maximum(n0, 1) + 1 / np.maximum(n1, 1))
+        )
+        spread = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS) + FLOOR[Kind.RATIO]
+    return (np.nan_to_num(m1) - np.nan_to_num(m0)) / spread, decades_of(np.nan_to_num(z))

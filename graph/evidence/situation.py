@@ -1,0 +1,119 @@
+"""What the ranking sees: services and calls around an incident, each with what changed since onset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from contracts.events import Change
+from contracts.features import FEATURES, Kind, Signal
+
+WELL_KNOWN: Final = 40.0
+"""Windows (or requests) seen before from which what is usual is known as well as matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How one feature changed from before onset to after.
+
+    `before` and `after` are in the feature's own unit; `deviation` is the change in units of what is usual from window to
+    window (signed, unit-free); `decades` is -log10 of the chance that nothing changed; `samples` the windows (for ratios:
+    trials) seen since onset.
+    """
+
+    feature: str
+    before: float
+    after: float
+    deviation: float
+    decades: float
+    samples: float
+    samples_before: float = 0.0
+
+    def strength(self, direction: int = 1) -> float:
+        """Evidence in `direction` (+1 higher, -1 lower, 0 either): logarithm of the deviation, held back while it may be chance."""
+        signed = abs(self.deviation) if direction == 0 else direction * self.deviation
+        known = min(1.0, self.samples_before / WELL_KNOWN) if self.samples_before >= 1 and self._latency else 1.0
+        return math.log1p(max(0.0, signed) / 2) * min(1.0, self.decades / 4.0) * known
+
+    @property
+    def _latency(self) -> bool:
+        return FEATURES[self.feature].kind is Kind.LATENCY and FEATURES[self.feature].signal is not Signal.METRICS
+
+    @property
+    def known(self) -> float:
+        """For a rate: how well what is usual is known, from 0 to 1 with the events counted before."""
+        return min(1.0, max(0.0, self.before * self.samples_before) / WELL_KNOWN) if math.isfinite(self.before) else 0.0
+
+    @property
+    def ratio(self) -> float:
+        """After over before; infinite from nothing."""
+        return self.after / self.before if self.before > 0 else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A service. `own`: it reports requests it serves; `observer`: it is only a client's view of another."""
+
+    name: str
+    kind: str = "service"
+    own: bool = True
+    observer: bool = False
+    shifts: Mapping[str, Shift] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
+    """New log templates since onset."""
+    onset_ns: int = 0
+    """When it first looked anomalous; 0 where it does not."""
+
+    def strength(self, *features: str, direction: int = 1) -> float:
+        """The strongest of these features' evidence; 0 where none was observed."""
+        return max((self.shifts[f].strength(direction) for f in features if f in self.shifts), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A call. `per_request_*` is calls per request served by the caller, NaN where that is unknown."""
+
+    caller: str
+    callee: str
+    shifts: Mapping[str, Shift] = field(default_factory=dict)
+    per_request_before: float = math.nan
+    per_request_after: float = math.nan
+    expected: float = 0.0
+    """Calls since onset, had the caller gone on calling as before for each request it served."""
+    usual: float = 0.0
+    """Calls since onset, had the caller also served as many requests as before."""
+    observed: float = 0.0
+    """Calls since onset that the callee answered."""
+    attempted: float = math.nan
+    """Calls since onset as the caller counts them, answered or not; NaN where the caller does not name its callees."""
+
+    @property
+    def made(self) -> float:
+        """Calls since onset that the caller is known to have made."""
+        return self.observed if math.isnan(self.attempted) else self.attempted
+
+    def strength(self, *features: str, direction: int = 1) -> float:
+        """The strongest of these features' evidence; 0 where none was observed."""
+        return max((self.shifts[f].strength(direction) for f in features if f in self.shifts), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything around an incident at one moment."""
+
+    environment: str
+    onset_ns: int
+    now_ns: int
+    nodes: Mapping[str, Node]
+    edges: Mapping[tuple[str, str], Edge]
+    changes: tuple[Change, ...] = ()
+
+    def out(self, name: str) -> list[Edge]:
+        """Calls that `name` makes."""
+        return [e for (a, _), e in self.edges.items() if a == name]
+
+    def into(self, name: str) -> list[Edge]:
+        """Calls that `name` receives."""
+        return [e for (_, b), e in self.edges.items() if b == name]

@@ -1,0 +1,74 @@
+"""Which anomalies belong together: near on the graph and near in time.
+
+Deterministic in the order of event time: an anomaly joins the incident it is near to (the oldest, which takes in the others it
+is near to as well), or starts a group of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from contracts.events import Anomaly
+from contracts.verdicts import AnomalyPhase
+
+Distance = Callable[[str, str], int | None]
+"""Hops between two services, None where too far."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Anomalies that belong together; `anomalies` by id, in order of arrival."""
+
+    id: str
+    onset_ns: int
+    first: str
+    anomalies: dict[str, Anomaly] = field(default_factory=dict)
+    last_ns: int = 0
+
+    @property
+    def services(self) -> list[str]:
+        """Services with an anomaly (an edge's anomaly counts for both ends), in order of arrival."""
+        return list(dict.fromkeys(s for a in self.anomalies.values() for s in (a.service, a.peer) if s))
+
+    @property
+    def open(self) -> list[Anomaly]:
+        """Anomalies that have not closed."""
+        return [a for a in self.anomalies.values() if a.phase is not AnomalyPhase.CLOSED]
+
+    def add(self, anomaly: Anomaly) -> None:
+        """Take an anomaly (or its newest phase) in."""
+        self.anomalies[anomaly.id] = anomaly
+        self.last_ns = max(self.last_ns, anomaly.time_ns)
+        self.onset_ns, self.first = min((self.onset_ns, self.first), (anomaly.onset_ns, anomaly.service))
+
+
+def incident_id(environment: str, onset_ns: int, first: str) -> str:
+    """The same incident has the same id wherever and whenever it is computed."""
+    digest = hashlib.sha256(f"{environment}\0{onset_ns}\0{first}".encode()).hexdigest()
+    return f"inc-{onset_ns // 1_000_000_000}-{digest[:10]}"
+
+
+def place(
+    groups: Mapping[str, Group], anomaly: Anomaly, distance: Distance, hops: int, window_ns: int
+) -> tuple[Group | None, list[Group]]:
+    """The group an anomaly joins (None: it starts one) and the groups that this joins with it, oldest first."""
+    known = [g for g in groups.values() if anomaly.id in g.anomalies]
+    if known:
+        return known[0], []
+    near = [g for g in groups.values() if _near(g, anomaly, distance, hops, window_ns)]
+    near.sort(key=lambda g: (g.onset_ns, g.id))
+    return (near[0], near[1:]) if near else (None, [])
+
+
+def _near(group: Group, anomaly: Anomaly, distance: Distance, hops: int, window_ns: int) -> bool:
+    if abs(anomaly.onset_ns - group.onset_ns) > window_ns:
+        return False
+    mine = [s for s in (anomaly.service, anomaly.peer) if s]
+    for name in group.services:
+        for other in mine:
+            hop = 0 if name == other else distance(name, other)
+            if hop is not None and hop <= hops:
+                return True
+    return False

@@ -1,0 +1,128 @@
+"""Incidents in words: the path from where users feel it to the culprit, why rivals lost, and the story in one paragraph."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from contracts.events import Change, PathStep
+from contracts.verdicts import CauseKind, Severity
+from graph.evidence.local import strongest
+from graph.evidence.situation import Node, Situation
+from graph.evidence.spread import ERRORS, LATENCIES
+from graph.evidence.words import change
+from graph.ranking import Suspect
+
+KINDS = {
+    CauseKind.CRASH: "stopped serving",
+    CauseKind.HANG: "hangs",
+    CauseKind.LATENCY: "became slow by itself",
+    CauseKind.ERRORS: "fails or answers wrongly",
+    CauseKind.SATURATION: "gets more demand than it can serve",
+    CauseKind.LEAK: "is running out of a resource",
+    CauseKind.BAD_RELEASE: "has been worse since a release",
+    CauseKind.NETWORK: "loses time on the network",
+    CauseKind.DEPENDENCY: "is a dependency in trouble",
+    CauseKind.UNKNOWN: "departs from its usual behaviour",
+}
+
+
+def symptom(situation: Situation, name: str) -> str:
+    """What a service shows, in a few words; "" where nothing."""
+    node = situation.nodes.get(name)
+    if node is None:
+        return ""
+    found = [s for s in (strongest(node, *ERRORS), strongest(node, *LATENCIES)) if s is not None and s.strength() > 0.2]
+    if not found:
+        return ""
+    return change(max(found, key=lambda s: s.strength()))
+
+
+def _hurt(node: Node) -> float:
+    return node.strength(*ERRORS, *LATENCIES)
+
+
+def path_to(situation: Situation, culprit: str, kind: CauseKind) -> tuple[PathStep, ...]:
+    """From the entry point with a symptom to the culprit over calls whose services suffer, entry first.
+
+    Among callers the one that suffers most is followed; a caller without symptoms ends the path.
+    """
+    steps = [culprit]
+    while True:
+        callers = [e.caller for e in situation.into(steps[-1]) if e.caller not in steps]
+        best = max(callers, key=lambda n: (_hurt(situation.nodes[n]), n), default="")
+        if not best or _hurt(situation.nodes[best]) < 0.2:
+            break
+        steps.append(best)
+    steps.reverse()
+    after = [*steps[1:], ""]
+    return tuple(
+        PathStep(service=a, symptom=symptom(situation, a) or ("" if b else KINDS[kind]), edge=f"{a} → {b}" if b else "")
+        for a, b in zip(steps, after, strict=True)
+    )
+
+
+def path_text(path: Sequence[PathStep]) -> str:
+    """`gateway (latency …) → orders (errors …)`."""
+    return " → ".join(f"{p.service} ({p.symptom})" if p.symptom else p.service for p in path)
+
+
+def ruled_out(situation: Situation, rival: Suspect, leader: Suspect) -> str:
+    """Why a rival lost against the leader."""
+    name, node = rival.service, situation.nodes[rival.service]
+    if node.observer:
+        return f"{name}: only a client's view of what it calls"
+    explained = [x for x in rival.findings if x.explained_by]
+    if explained:
+        by = explained[0].explained_by
+        what = "errors are" if explained[0].channel == "errors" else "latency is"
+        return f"{name}: its {what} explained by its callee {by}{_how_much(situation, by, name)}"
+    if rival.score < 0.15 and leader.service in _reach(situation, name):
+        return f"{name}: nothing of its own departs from the usual; it only calls towards {leader.service}"
+    if rival.findings:
+        times = leader.score / max(rival.score, 1e-6)
+        return f"{name}: {rival.findings[0].text}, but {leader.service} has {times:.2g}× the evidence"
+    return f"{name}: shows nothing unusual"
+
+
+def _how_much(situation: Situation, by: str, name: str) -> str:
+    theirs, mine = _hurt(situation.nodes[by]), _hurt(situation.nodes[name])
+    if mine > 0 and theirs > 1.2 * mine:
+        return f", which deviates {theirs / mine:.2g}× more"
+    return ""
+
+
+def _reach(situation: Situation, name: str) -> set[str]:
+    found, queue = {name}, deque([name])
+    while queue:
+        for edge in situation.out(queue.popleft()):
+            if edge.callee not in found:
+                found.add(edge.callee)
+                queue.append(edge.callee)
+    return found
+
+
+def story(
+    situation: Situation,
+    suspects: Sequence[Suspect],
+    severity: Severity,
+    radius: Sequence[str],
+    changes: Sequence[Change],
+) -> str:
+    """One paragraph: who, what, how sure, why, on which path, and what else was considered."""
+    leader = suspects[0]
+    reasons = "; ".join(x.text for x in leader.findings[:3])
+    parts = [f"{leader.service} {KINDS[leader.kind]} ({100 * leader.probability:.0f} % sure): {reasons}."]
+    path = path_to(situation, leader.service, leader.kind)
+    if len(path) > 1:
+        parts.append(f"It is felt along {path_text(path)}.")
+    if changes and leader.kind is CauseKind.BAD_RELEASE:
+        parts.append(f"Changed shortly before: {changes[-1].text or changes[-1].service}.")
+    rivals = [ruled_out(situation, s, leader) for s in suspects[1:3]]
+    if rivals:
+        parts.append(f"Ruled out: {'; '.join(rivals)}.")
+    if radius:
+        parts.append(
+            f"Severity {severity.value}; affects {', '.join(radius[:5])}{' and others' if len(radius) > 5 else ''}."
+        )
+    return " ".join(parts)

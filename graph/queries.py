@@ -1,0 +1,355 @@
+"""What a person asks of the knowledge graph: the path between two services, and why an incident happened.
+
+Each question is a function from a store to a value, and a function from that value to plain text.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from contracts.errors import UnknownName
+from contracts.ports import GraphStore
+from graph.cypher import text
+
+#: As a time: the calls that still hold.
+NOW: Final = 2**63 - 1
+MAX_HOPS: Final = 12
+MAX_PATHS: Final = 10
+LATEST: Final = "latest"
+_CHANGE_HORIZON_NS: Final = 600 * 1_000_000_000
+
+Row = dict[str, Any]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One call on a path. Counts are those of the interval in which the call holds; `source` says who knows of it."""
+
+    caller: str
+    callee: str
+    calls: int
+    errors: int
+    source: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The shortest chains of calls from one service to another; none, and `reverse` if they go the other way."""
+
+    environment: str
+    start: str
+    end: str
+    paths: tuple[tuple[Hop, ...], ...]
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One candidate of a ranking; `ruled_out` says why it isn't the cause, "" if it may be."""
+
+    service: str
+    kind: str
+    probability: float
+    rank: int
+    evidence: tuple[str, ...]
+    path: tuple[str, ...]
+    path_text: str
+    ruled_out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """One anomaly of an incident."""
+
+    id: str
+    service: str
+    phase: str
+    onset_ns: int
+    decades: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One run of a playbook for an incident."""
+
+    run: str
+    playbook: str
+    service: str
+    state: str
+    outcome: str
+    time_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One change on a suspected service shortly before or during an incident."""
+
+    service: str
+    kind: str
+    time_ns: int
+    actor: str
+    before: str
+    after: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """An incident, what caused it, and what came of it."""
+
+    incident: str
+    environment: str
+    phase: str
+    severity: str
+    onset_ns: int
+    time_ns: int
+    confidence: float
+    story: str
+    causes: tuple[Cause, ...]
+    symptoms: tuple[Symptom, ...]
+    changes: tuple[Changed, ...]
+    deeds: tuple[Deed, ...]
+
+
+def path(store: GraphStore, environment: str, a: str, b: str, at_ns: int = NOW) -> Paths:
+    """The shortest chains of calls from `a` to `b` as they were at `at_ns` (default: those that still hold).
+
+    One question per hop, whatever the size of the graph: breadth first, every service is expanded once.
+
+    Raises:
+        UnknownName: the environment or a service is not in the graph.
+    """
+    start, end = _services(store, environment, (a, b))
+    found = _shortest(store, start, end, at_ns)
+    reverse = not found and bool(_shortest(store, end, start, at_ns))
+    return Paths(environment, _name(start), _name(end), tuple(found), reverse)
+
+
+def why(store: GraphStore, incident: str = LATEST) -> Why:
+    """An incident by its id (or the beginning of it, or "latest"), with causes, changes and what was done.
+
+    Raises:
+        UnknownName: there is no such incident, or more than one begins so.
+    """
+    node = store.query(text("incident"), {"id": _incident(store, incident)})[0]["incident"]
+    onset, time = node.get("onset", 0), node.get("time", 0)
+    window = {"id": node["id"], "since": onset - _CHANGE_HORIZON_NS, "until": max(onset, time)}
+    return Why(
+        incident=node["id"],
+        environment=node.get("environment", ""),
+        phase=node.get("phase", ""),
+        severity=node.get("severity", ""),
+        onset_ns=onset,
+        time_ns=time,
+        confidence=node.get("confidence", 0.0),
+        story=node.get("text", ""),
+        causes=tuple(_ask(store, "incident_causes", window, _cause)),
+        symptoms=tuple(_ask(store, "incident_anomalies", window, _symptom)),
+        changes=tuple(_ask(store, "incident_changes", window, _changed)),
+        deeds=tuple(_ask(store, "incident_actions", window, _deed)),
+    )
+
+
+def render_path(paths: Paths) -> str:
+    """`Paths` as text."""
+    if not paths.paths:
+        lines = [f"{paths.start} does not call {paths.end}, directly or through others."]
+        if paths.reverse:
+            lines.append(f"It is the other way round: try {paths.end} {paths.start}.")
+        return "\n".join(lines)
+    return "\n\n".join(_render_chain(chain) for chain in paths.paths)
+
+
+def render_why(answer: Why) -> str:
+    """`Why` as text: the story, causes, changes, what was ruled out, and what was done about it."""
+    suspects = [c for c in answer.causes if not c.ruled_out]
+    rivals = [c for c in answer.causes if c.ruled_out]
+    head = f"Incident {answer.incident} ({answer.severity or 'unknown'}, {answer.phase or 'unknown'}) in {answer.environment}"
+    since = f"since {_time(answer.onset_ns)}, cause known with {answer.confidence:.0%} confidence"
+    sections = [
+        f"{head}\n{since}" + (f"\n\n{answer.story}" if answer.story else ""),
+        _section("Cause", (_render_cause(c) for c in suspects), "no cause was found"),
+        _section("Ruled out", (_render_rival(c) for c in rivals)),
+        _section("Changed shortly before", (_render_change(c) for c in answer.changes)),
+        _section("Seen", (f"{_time(s.onset_ns)} {s.service or s.id}: {s.text} ({s.phase})" for s in answer.symptoms)),
+        _section("Done", (_render_deed(d) for d in answer.deeds), "nothing was done"),
+    ]
+    return "\n\n".join(s for s in sections if s)
+
+
+def _services(store: GraphStore, environment: str, wanted: Sequence[str]) -> list[str]:
+    """Keys of the services named; a name without its namespace will do if only one service has it."""
+    known = {row["service"]: row["key"] for row in store.query(text("services"), {"environment": environment})}
+    if not known:
+        raise UnknownName("environment", environment, [r["environment"] for r in store.query(text("environments"))])
+    return [known[_match(name, known)] for name in wanted]
+
+
+def _match(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    if name in names:
+        return name
+    short = [n for n in names if n.rpartition("/")[2] == name]
+    if len(short) != 1:
+        raise UnknownName("service", name, names)
+    return short[0]
+
+
+def _shortest(store: GraphStore, start: str, end: str, at_ns: int) -> list[tuple[Hop, ...]]:
+    callers: dict[str, dict[str, Hop]] = {}
+    seen, frontier = {start}, [start]
+    for _ in range(MAX_HOPS):
+        if not frontier or end in seen:
+            break
+        layer: dict[str, dict[str, Hop]] = {}
+        for row in store.query(text("callees_at"), {"keys": frontier, "at": at_ns}):
+            if row["callee_key"] not in seen:
+                layer.setdefault(row["callee_key"], {})[row["caller_key"]] = _hop(row)
+        callers |= layer
+        seen.update(layer)
+        frontier = sorted(layer)
+    return _unroll(callers, start, end) if start != end and end in callers else []
+
+
+def _unroll(callers: dict[str, dict[str, Hop]], start: str, end: str) -> list[tuple[Hop, ...]]:
+    """The first `MAX_PATHS` chains that lead back from `end` to `start`."""
+    open_ends: list[tuple[str, tuple[Hop, ...]]] = [(end, ())]
+    chains: list[tuple[Hop, ...]] = []
+    while open_ends and len(chains) < MAX_PATHS:
+        key, chain = open_ends.pop()
+        if key == start:
+            chains.append(chain)
+            continue
+        open_ends.extend((caller, (hop, *chain)) for caller, hop in sorted(callers[key].items(), reverse=True))
+    return chains
+
+
+def _hop(row: Row) -> Hop:
+    return Hop(
+        _name(row["caller_key"]),
+        _name(row["callee_key"]),
+        row["calls"],
+        row["errors"],
+        row["source"],
+        row["confidence"],
+    )
+
+
+def _name(key: str) -> str:
+    return key.partition("|")[2]
+
+
+def _incident(store: GraphStore, wanted: str) -> str:
+    recent = [row["id"] for row in store.query(text("incidents"), {"limit": 1000})]
+    if wanted in recent or store.query(text("incident"), {"id": wanted}):
+        return wanted
+    if wanted == LATEST and recent:
+        return str(recent[0])
+    begin = [id_ for id_ in recent if wanted and str(id_).startswith(wanted)]
+    if len(begin) != 1:
+        raise UnknownName("incident", wanted, begin or recent[:10])
+    return str(begin[0])
+
+
+def _ask(store: GraphStore, name: str, parameters: Row, read: Callable[[Row], _T]) -> list[_T]:
+    return [read(row) for row in store.query(text(name), parameters)]
+
+
+def _cause(row: Row) -> Cause:
+    return Cause(
+        row["service"] or "",
+        row["kind"],
+        row["probability"],
+        row["rank"],
+        tuple(row["evidence"]),
+        tuple(row["path"]),
+        row["path_text"],
+        row["ruled_out"],
+    )
+
+
+def _symptom(row: Row) -> Symptom:
+    # An anomaly may be known by its incident alone so far: all but its id is then null.
+    return Symptom(
+        row["id"],
+        row["service"] or "",
+        row["phase"] or "",
+        row["onset"] or 0,
+        row["decades"] or 0.0,
+        row["text"] or "",
+    )
+
+
+def _changed(row: Row) -> Changed:
+    return Changed(row["service"], row["kind"], row["time"], row["actor"], row["before"], row["after"], row["text"])
+
+
+def _deed(row: Row) -> Deed:
+    return Deed(
+        row["run"],
+        row["playbook"] or "",
+        row["service"] or "",
+        row["state"] or "",
+        row["outcome"] or "",
+        row["time"] or 0,
+        row["text"] or "",
+    )
+
+
+def _render_chain(chain: Sequence[Hop]) -> str:
+    names = " -> ".join([chain[0].caller, *(hop.callee for hop in chain)])
+    return "\n".join([names, *(f"  {hop.caller} -> {hop.callee}: {_traffic(hop)}" for hop in chain)])
+
+
+def _traffic(hop: Hop) -> str:
+    source = f"known from {hop.source or 'nowhere'}, confidence {hop.confidence:.0%}"
+    if not hop.calls:
+        return source
+    return f"{hop.calls} calls, {hop.errors} failed ({hop.errors / hop.calls:.1%}); {source}"
+
+
+def _section(title: str, items: Iterable[str], nothing: str = "") -> str:
+    lines = [line for item in items for line in item.splitlines()]
+    if not lines:
+        return f"{title}: {nothing}" if nothing else ""
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _render_cause(cause: Cause) -> str:
+    chain = cause.path_text or " -> ".join(cause.path)
+    lines = [f"{cause.rank}. {cause.service}: {cause.kind}, {cause.probability:.0%}"]
+    lines += [f"   path: {chain}"] if chain else []
+    return "\n".join([*lines, *(f"   - {reason}" for reason in cause.evidence)])
+
+
+def _render_rival(cause: Cause) -> str:
+    return f"{cause.rank}. {cause.service}: {cause.kind}, {cause.probability:.0%}: {cause.ruled_out}"
+
+
+def _render_change(change: Changed) -> str:
+    became = f" from {change.before or '?'} to {change.after or '?'}" if change.before or change.after else ""
+    actor = f" by {change.actor}" if change.actor else ""
+    said = f": {change.text}" if change.text else ""
+    return f"{_time(change.time_ns)} {change.service}: {change.kind}{became}{actor}{said}"
+
+
+def _render_deed(deed: Deed) -> str:
+    ended = f"{deed.state}, {deed.outcome}" if deed.outcome else deed.state
+    target = f" on {deed.service}" if deed.service else ""
+    said = f"\n  {deed.text}" if deed.text else ""
+    return f"{_time(deed.time_ns)} {deed.playbook}{target}: {ended} (run {deed.run}){said}"
+
+
+def _time(time_ns: int) -> str:
+    """UTC, to the millisecond."""
+    if not time_ns:
+        return "an unknown time"
+    at = dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}Z"

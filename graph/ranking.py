@@ -1,0 +1,131 @@
+"""Which service caused it: reasons from all channels, weighed, as probabilities over candidates.
+
+A candidate's score is the sum of `WEIGHTS[channel] × strength` over its findings, channels of the same fault counted with
+diminishing returns (the strongest full, further ones half). Scores become probabilities by a softmax together with a
+background that stands for "none of these": weak evidence leaves the mass there. The weights, the temperature and the background
+were set by hand against synthetic faults; they are not fitted and the probabilities are not calibrated on labelled cases yet
+(`graph.bench` measures the order only).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.verdicts import CauseKind
+from graph.evidence.finding import Finding
+from graph.evidence.local import LOCAL
+from graph.evidence.situation import Node, Situation
+from graph.evidence.spread import SPREAD
+
+WEIGHTS: Final[Mapping[str, float]] = {
+    "latency": 1.0,
+    "errors": 1.2,
+    "silence": 1.5,
+    "network": 1.0,
+    "pattern": 0.8,
+    "cpu": 0.8,
+    "memory": 0.6,
+    "restarts": 0.8,
+    "waiting": 0.5,
+    "demand": 0.5,
+    "log_errors": 0.6,
+    "new_logs": 0.4,
+    "log_shape": 0.5,
+    "release": 1.0,
+}
+TEMPERATURE: Final = 0.45
+BACKGROUND: Final = 0.8
+"""Score of "none of these"."""
+OBSERVER_SHARE: Final = 0.4
+"""What evidence at a mere observer is worth: it sees its callee's trouble, not its own."""
+DEPENDENCY_SHARE: Final = 0.8
+SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern")
+"""Channels that show that service itself suffers; resources, logs and releases alone only hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A candidate with all that was found about it. `probability` is of being the root cause."""
+
+    service: str
+    kind: CauseKind
+    score: float
+    probability: float
+    findings: tuple[Finding, ...]
+
+
+def findings(situation: Situation) -> list[Finding]:
+    """What all channels say, in a fixed order."""
+    return [x for channel in (*SPREAD, *LOCAL) for x in channel(situation) if x.strength > 0.02]
+
+
+def rank(situation: Situation, found: Iterable[Finding] | None = None) -> list[Suspect]:
+    """Candidates, the most probable first; ties by onset, then by name."""
+    by_service: dict[str, list[Finding]] = {n: [] for n in situation.nodes}
+    for finding in findings(situation) if found is None else found:
+        if finding.service in by_service:
+            by_service[finding.service].append(finding)
+    scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
+    chances = softmax(scores)
+    order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
+    return [
+        Suspect(n, kind_of(situation.nodes[n], by_service[n]), scores[n], chances[n], tuple(_by_weight(by_service[n])))
+        for n in order
+    ]
+
+
+def _by_weight(found: list[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda x: (-abs(weight(x)), x.channel, x.text))
+
+
+def weight(finding: Finding) -> float:
+    """A finding's part in its candidate's score, before diminishing returns."""
+    return WEIGHTS[finding.channel] * finding.strength
+
+
+def score(node: Node, found: list[Finding]) -> float:
+    """A candidate's score: weighted reasons with diminishing returns, hints only beside symptoms in full."""
+    symptoms = sorted((weight(x) for x in found if x.channel in SYMPTOMS), reverse=True)
+    hints = sorted((weight(x) for x in found if x.channel not in SYMPTOMS and x.channel != "release"), reverse=True)
+    release = max((weight(x) for x in found if x.channel == "release"), default=0.0)
+    total = _diminishing(symptoms) + _diminishing(hints)
+    # A release is a prior: it tips the scale between services that show something, and is nothing by itself.
+    total += release * min(1.0, total)
+    if node.observer:
+        return OBSERVER_SHARE * total
+    return total if node.own else DEPENDENCY_SHARE * total
+
+
+def _diminishing(weights: list[float]) -> float:
+    return sum(w * 0.5**i for i, w in enumerate(weights))
+
+
+def softmax(scores: Mapping[str, float]) -> dict[str, float]:
+    """Probabilities of the candidates; what is missing to 1 is the background's."""
+    top = max([BACKGROUND, *scores.values()])
+    mass = {n: math.exp((s - top) / TEMPERATURE) for n, s in scores.items()}
+    total = sum(mass[n] for n in sorted(mass)) + math.exp((BACKGROUND - top) / TEMPERATURE)
+    return {n: m / total for n, m in mass.items()}
+
+
+def kind_of(node: Node, found: list[Finding]) -> CauseKind:
+    """The kind of fault that a candidate's reasons speak for."""
+    if not node.own:
+        return CauseKind.DEPENDENCY
+    votes: dict[CauseKind, float] = {}
+    for finding in found:
+        if finding.kind is not None:
+            votes[finding.kind] = votes.get(finding.kind, 0.0) + weight(finding)
+    hurt = {k for k in votes if k in (CauseKind.ERRORS, CauseKind.LATENCY, CauseKind.CRASH, CauseKind.HANG)}
+    if CauseKind.BAD_RELEASE in votes and hurt:
+        return CauseKind.BAD_RELEASE
+    if CauseKind.SATURATION in votes and any(x.channel == "demand" for x in found):
+        return CauseKind.SATURATION
+    votes.pop(CauseKind.BAD_RELEASE, None)
+    leak = votes.get(CauseKind.LEAK, 0.0)
+    if leak > 0.8 and CauseKind.CRASH not in votes:
+        return CauseKind.LEAK
+    return max(sorted(votes), key=lambda k: votes[k], default=CauseKind.UNKNOWN)

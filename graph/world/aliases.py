@@ -1,0 +1,45 @@
+"""Callers' names for their callees: `external:<name>`, from `peer.service`, may stand for a service that sends telemetry."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graph.world.topology import Topology
+
+PREFIX: Final = "external:"
+PATIENCE_NS: Final = 10_000_000_000
+"""A name that no service has claimed for this long belongs to something uninstrumented."""
+
+
+class Aliases:
+    """Which service a caller means. `views` is, per call `(caller, service)`, the name under which the caller knows it."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._first_ns: dict[str, int] = {}
+        self._resolved: dict[str, str] = {}
+        self.views: dict[tuple[str, str], str] = {}
+
+    def resolve(self, caller: str, named: str, time_ns: int) -> str:
+        """The callee of a call whose row is to be counted; "" where joined spans count it, or it is too early to say."""
+        if not named.startswith(PREFIX):
+            return named
+        service = self._resolved.get(named) or self._claimed(named)
+        if service:
+            self.views[caller, service] = named
+            return "" if (caller, service) in self._topology.calls else service
+        if named in self._topology.services:
+            return named
+        first = self._first_ns.setdefault(named, time_ns)
+        return named if time_ns - first >= PATIENCE_NS else ""
+
+    def _claimed(self, named: str) -> str:
+        """The service with its own telemetry that has this name, in full or as its only last part."""
+        name = named.removeprefix(PREFIX)
+        own = [s.name for s in self._topology.services.values() if s.own and s.kind == "service"]
+        found = [n for n in own if n == name] or [n for n in own if n.rsplit("/", 1)[-1] == name.split(".", 1)[0]]
+        if len(found) != 1:
+            return ""
+        self._resolved[named] = found[0]
+        self._topology.forget(named)
+        return found[0]

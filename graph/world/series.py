@@ -1,0 +1,203 @@
+"""Columnar rings of one signal: the last windows of every row (service or edge), and what was usual before them.
+
+Windows are numbered `window_ns // width_ns`. A window that leaves the ring is folded into decayed moments per row and feature
+(weight, sum, sum of squares of the transformed value), unless it belongs to an open incident: the usual is learnt from
+healthy time only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.features import FEATURES, Kind
+from contracts.frames import EvidenceFrame
+
+RING: Final = 120
+"""Windows kept per row."""
+DECAY: Final = 0.5 ** (1 / 600.0)
+"""Of the folded moments, per folded window: a half-life of 600 windows."""
+NEVER: Final = np.iinfo(np.int64).max
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+
+def transform(values: NDArray[Any], kinds: Sequence[Kind]) -> F64:
+    """Values (..., features) on the scale where differences are compared: log for latencies, as is for the rest."""
+    out = np.asarray(values, np.float64).copy()
+    log = np.array([k is Kind.LATENCY for k in kinds], bool)
+    if log.any():
+        out[..., log] = np.log(np.maximum(out[..., log], 1e-5))
+    return out
+
+
+class SeriesStore:
+    """Rings and moments of one signal. Rows are `(service, peer)`, peer "" for services; rows are never removed."""
+
+    def __init__(self, features: tuple[str, ...], *, rates_fill: bool) -> None:
+        self.features = features
+        self.kinds = [FEATURES[f].kind for f in features]
+        self.rates = np.array([k is Kind.COUNT for k in self.kinds], bool)
+        self.ratios = np.array([k is Kind.RATIO for k in self.kinds], bool)
+        self.rates_fill = rates_fill
+        """Whether a covered window without the row means a rate of zero (traffic), or nothing (gauges)."""
+        self.width_ns = 0
+        self.keys: list[tuple[str, str]] = []
+        self.index: dict[tuple[str, str], int] = {}
+        self.covered_to: dict[int, int] = {}
+        self.slot = np.full(RING, -1, np.int64)
+        self._allocate(0)
+
+    def _allocate(self, rows: int) -> None:
+        n = len(self.features)
+        self.values: F32 = np.full((rows, RING, n), np.nan, np.float32)
+        self.score: F32 = np.zeros((rows, RING, n), np.float32)
+        self.counts: F32 = np.full((rows, RING), -1.0, np.float32)
+        self.partition: I64 = np.zeros(rows, np.int64)
+        self.first: I64 = np.full(rows, NEVER, np.int64)
+        self.frozen: I64 = np.full(rows, NEVER, np.int64)
+        self.moments: F64 = np.zeros((3, rows, n))
+
+    @property
+    def latest(self) -> int:
+        """Number of the newest window seen, -1 before the first."""
+        return max(self.covered_to.values(), default=-1)
+
+    def take(self, frame: EvidenceFrame) -> None:
+        """Write a frame's rows into their window; windows older than the ring are ignored."""
+        self.width_ns = self.width_ns or frame.width_ns
+        window = frame.window_ns // self.width_ns
+        self.covered_to[frame.partition] = max(self.covered_to.get(frame.partition, -1), window)
+        if window <= self.latest - RING:
+            return
+        self._open(window)
+        rows = self._rows(frame)
+        if not len(rows):
+            return
+        at = window % RING
+        columns = [self.features.index(f) for f in frame.features if f in self.features]
+        source = [j for j, f in enumerate(frame.features) if f in self.features]
+        self.values[rows[:, None], at, columns] = frame.values[:, source]
+        self.score[rows[:, None], at, columns] = np.nan_to_num(frame.score[:, source])
+        self.counts[rows, at] = frame.counts
+        self.partition[rows] = frame.partition
+        self.first[rows] = np.minimum(self.first[rows], window)
+
+    def _rows(self, frame: EvidenceFrame) -> I64:
+        peers = frame.peers or ("",) * len(frame.services)
+        keys = list(zip(frame.services, peers, strict=True))
+        fresh = [k for k in dict.fromkeys(keys) if k not in self.index]
+        for key in fresh:
+            self.index[key] = len(self.keys)
+            self.keys.append(key)
+        if len(self.keys) > len(self.values):
+            self._grow(max(64, 2 * len(self.keys)))
+        return np.array([self.index[k] for k in keys], np.int64)
+
+    def _grow(self, rows: int) -> None:
+        old = self.columns()
+        self._allocate(rows)
+        n = len(old["first"])
+        for name, array in old.items():
+            target = getattr(self, name)
+            target[(slice(None), slice(0, n)) if name == "moments" else slice(0, n)] = array
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The arrays that grow with the rows, by attribute name."""
+        return {n: getattr(self, n) for n in ("values", "score", "counts", "partition", "first", "frozen", "moments")}
+
+    def _open(self, window: int) -> None:
+        at = window % RING
+        if self.slot[at] == window:
+            return
+        if self.slot[at] >= 0:
+            self._fold(at)
+        self.slot[at] = window
+        self.values[:, at], self.score[:, at], self.counts[:, at] = np.nan, 0.0, -1.0
+
+    def _fold(self, at: int) -> None:
+        learn = self.frozen > self.slot[at]
+        known = self.first <= self.slot[at]
+        weight, value = self._weighted(self.values[:, at], self.counts[:, at], known)
+        weight = weight * (learn & known)[:, None]
+        decay = np.where(weight > 0, DECAY, 1.0)
+        for k, power in enumerate((weight, weight * value, weight * value**2)):
+            self.moments[k] = self.moments[k] * decay + power
+
+    def _weighted(self, values: NDArray[Any], counts: NDArray[Any], known: NDArray[np.bool_]) -> tuple[F64, F64]:
+        """Weights and transformed values (..., features): ratios weigh their trials, rates are 0 where nothing came."""
+        value = transform(values, self.kinds)
+        if self.rates_fill:
+            silent = (known & (counts < 0))[..., None] & self.rates
+            value = np.where(silent, 0.0, value)
+        weight = np.isfinite(value).astype(np.float64)
+        trials = np.nan_to_num(np.maximum(counts, 0.0))[..., None]
+        weight = np.where(self.ratios, weight * trials, weight)
+        return weight, np.where(np.isfinite(value), value, 0.0)
+
+    def freeze(self, rows: Iterable[int], window: int) -> None:
+        """From this window on, these rows don't teach what is usual."""
+        for row in rows:
+            self.frozen[row] = min(int(self.frozen[row]), window)
+
+    def thaw(self, rows: Iterable[int]) -> None:
+        """These rows teach again, from now on; what was seen while frozen is forgotten (unknown, not zero)."""
+        for row in rows:
+            hidden = self.slot >= self.frozen[row]
+            self.values[row, hidden], self.score[row, hidden], self.counts[row, hidden] = np.nan, 0.0, np.nan
+            self.frozen[row] = NEVER
+
+    def before_after(self, rows: I64, onset: int, lead: int = 2) -> tuple[F64, F64, F64]:
+        """Moments (3, rows, features) before `onset - lead`, and from `onset` on, and the detector's decades since (mean of the
+        three strongest windows, signed).
+
+        A row's windows count as covered (so that their absence means silence) up to where its partition has come.
+        """
+        counts, values = self.counts[rows], self.values[rows]
+        slots = self.slot[None, :]
+        limit = np.array([self._covered(int(p)) for p in self.partition[rows]])[:, None]
+        known = (slots >= self.first[rows][:, None]) & (slots >= 0) & (slots <= limit)
+        weight, value = self._weighted(values, counts, known)
+        power = np.stack([weight, weight * value, weight * value**2])
+        healthy = known & (slots < onset - lead) & (slots < self.frozen[rows][:, None])
+        since = known & (slots >= onset)
+        before = np.einsum("krtf,rt->krf", power, healthy) + self.moments[:, rows]
+        after = self._without_largest(np.einsum("krtf,rt->krf", power, since), value, weight * since[..., None])
+        after *= self._independent(rows, known, since)
+        return before, after, _strongest(np.where(since[..., None], self.score[rows], 0.0))
+
+    def _independent(self, rows: I64, known: NDArray[np.bool_], since: NDArray[np.bool_]) -> F64:
+        """Factor (rows, features) by which latency windows since onset count: where requests are rare, neighbouring windows
+        hold parts of one request's work and say the same, so runs of windows count, not windows."""
+        order = np.argsort(self.slot, kind="stable")
+        busy = (self.counts[rows] > 0)[:, order] & known[:, order]
+        follows = np.zeros_like(busy)
+        follows[:, 1:] = busy[:, :-1] & (np.diff(self.slot[order]) == 1)
+        fresh = since[:, order]
+        windows, runs = (busy & fresh).sum(axis=1), (busy & fresh & ~follows).sum(axis=1)
+        often = busy.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        factor = np.where(windows > 0, often + (1 - often) * runs / np.maximum(windows, 1), 1.0)
+        latency = np.array([k is Kind.LATENCY for k in self.kinds])
+        return np.where(latency[None, :], factor[:, None], 1.0)
+
+    def _without_largest(self, after: F64, value: F64, weight: F64) -> F64:
+        """Latency moments less their largest window, from three windows on: one outlier in sparse traffic is no shift."""
+        top = np.where(weight > 0, value, -np.inf).max(axis=1, initial=-np.inf)
+        drop = (after[0] >= 3) & np.array([k is Kind.LATENCY for k in self.kinds]) & np.isfinite(top)
+        top = np.where(drop, top, 0.0)
+        less: F64 = after - np.stack([drop.astype(np.float64), top, top**2])
+        return less
+
+    def _covered(self, partition: int) -> int:
+        return max(self.covered_to.get(partition, -1), self.latest - 5)
+
+
+def _strongest(score: NDArray[Any], n: int = 3) -> F64:
+    """Signed mean over the n windows where |score| is largest: (rows, windows, features) -> (rows, features)."""
+    order = np.argsort(-np.abs(score), axis=1, kind="stable")[:, :n]
+    return np.asarray(np.take_along_axis(score, order, axis=1).mean(axis=1), np.float64)

@@ -1,0 +1,171 @@
+"""Who calls whom, since when and how often; what is known of each service."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import Final
+
+IDLE_NS: Final = 600_000_000_000
+"""An edge unseen for this long is no longer valid; when it comes back it starts a new interval."""
+_KINDS: Final = {"db": "database", "messaging": "messaging", "external": "external"}
+_OBSERVERS: Final = ("_remote", "_client")
+
+
+def kind_of(name: str) -> str:
+    """`database`, `messaging` or `external` for typed peers (`db:…`, `messaging:…`, `external:…`), else `service`."""
+    return _KINDS.get(name.split(":", 1)[0], "service") if ":" in name else "service"
+
+
+def is_observer(name: str) -> bool:
+    """Whether a name is a client-side view of something else (as some tracers report callees)."""
+    return name.endswith(_OBSERVERS)
+
+
+@dataclasses.dataclass(slots=True)
+class Service:
+    """A node of the graph. `own` is true once it has sent telemetry itself."""
+
+    name: str
+    kind: str
+    first_seen_ns: int
+    last_seen_ns: int
+    version: str = ""
+    attributes: str = ""
+    own: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """An edge of the graph, valid from `valid_from_ns` (to `valid_to_ns`, 0 while it lasts); `calls` and `errors` are totals
+    of this interval."""
+
+    caller: str
+    callee: str
+    valid_from_ns: int
+    last_seen_ns: int
+    calls: int = 0
+    errors: int = 0
+    valid_to_ns: int = 0
+
+
+class Topology:
+    """Services and calls of one environment, in order of first sight."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Service] = {}
+        self.calls: dict[tuple[str, str], Call] = {}
+        self.callees: dict[str, dict[str, None]] = {}
+        self.callers: dict[str, dict[str, None]] = {}
+        self.changed_services: dict[str, None] = {}
+        self.changed_calls: dict[tuple[str, str], None] = {}
+        self.ended: list[Call] = []
+        """Intervals that ended since the graph was last told."""
+
+    def see(self, name: str, time_ns: int, *, own: bool = False) -> Service:
+        """Note that a service was seen; its record."""
+        service = self.services.get(name)
+        if service is None:
+            service = self.services[name] = Service(name, kind_of(name), time_ns, time_ns, own=own)
+            self.changed_services[name] = None
+        service.last_seen_ns = max(service.last_seen_ns, time_ns)
+        if own and not service.own:
+            service.own = True
+            self.changed_services[name] = None
+        return service
+
+    def describe(self, name: str, version: str, attributes: str) -> str:
+        """Note version and attributes ("" where unknown); the version it had before if that changed, else ""."""
+        service = self.services[name]
+        before = service.version if version and service.version not in ("", version) else ""
+        if (version and version != service.version) or (attributes and attributes != service.attributes):
+            service.version = version or service.version
+            service.attributes = attributes or service.attributes
+            self.changed_services[name] = None
+        return before
+
+    def call(self, caller: str, callee: str, time_ns: int, calls: int, errors: int) -> None:
+        """Note calls along an edge in the window that starts at `time_ns`."""
+        edge = self.calls.get((caller, callee))
+        if edge is None or edge.valid_to_ns or time_ns - edge.last_seen_ns > IDLE_NS:
+            if edge is not None and not edge.valid_to_ns:
+                self._end(edge)
+            edge = self.calls[caller, callee] = Call(caller, callee, time_ns, time_ns)
+            self.callees.setdefault(caller, {})[callee] = None
+            self.callers.setdefault(callee, {})[caller] = None
+        edge.last_seen_ns = max(edge.last_seen_ns, time_ns)
+        edge.calls += calls
+        edge.errors += errors
+        self.changed_calls[caller, callee] = None
+
+    def forget(self, name: str) -> None:
+        """A name turned out to stand for another service: take it and its calls out."""
+        self.services.pop(name, None)
+        self.changed_services.pop(name, None)
+        for pair in [p for p in self.calls if name in p]:
+            del self.calls[pair]
+            self.changed_calls.pop(pair, None)
+        for neighbours in (self.callees, self.callers):
+            neighbours.pop(name, None)
+            for others in neighbours.values():
+                others.pop(name, None)
+
+    def expire(self, now_ns: int) -> None:
+        """End the interval of edges that have been idle for too long."""
+        for edge in self.calls.values():
+            if not edge.valid_to_ns and now_ns - edge.last_seen_ns > IDLE_NS:
+                self._end(edge)
+
+    def _end(self, edge: Call) -> None:
+        edge.valid_to_ns = edge.last_seen_ns
+        self.ended.append(edge)
+        self.changed_calls.pop((edge.caller, edge.callee), None)
+
+    def callees_at(self, name: str, time_ns: int) -> list[str]:
+        """Services that `name` called around `time_ns`."""
+        return [c for c in self.callees.get(name, ()) if self._valid(self.calls[name, c], time_ns)]
+
+    def callers_at(self, name: str, time_ns: int) -> list[str]:
+        """Services that called `name` around `time_ns`."""
+        return [c for c in self.callers.get(name, ()) if self._valid(self.calls[c, name], time_ns)]
+
+    @staticmethod
+    def _valid(edge: Call, time_ns: int) -> bool:
+        return edge.valid_from_ns <= time_ns + IDLE_NS and edge.last_seen_ns >= time_ns - IDLE_NS
+
+    def neighbourhood(
+        self, starts: list[str], time_ns: int, hops: int, *, up: bool = True, down: bool = True
+    ) -> dict[str, int]:
+        """Services within `hops` calls of `starts` in the given directions, with their distance."""
+        found = dict.fromkeys(starts, 0)
+        queue = deque(starts)
+        while queue:
+            name = queue.popleft()
+            if found[name] >= hops:
+                continue
+            near = (self.callees_at(name, time_ns) if down else []) + (self.callers_at(name, time_ns) if up else [])
+            for other in near:
+                if other not in found:
+                    found[other] = found[name] + 1
+                    queue.append(other)
+        return found
+
+    def distance(self, a: str, b: str, time_ns: int, limit: int) -> int | None:
+        """Hops between two services that trouble can travel: along calls in one direction, or over a shared callee that sends
+        no telemetry itself (a database). A shared caller connects nobody. None beyond `limit`."""
+        down_a = self.neighbourhood([a], time_ns, limit, up=False)
+        down_b = self.neighbourhood([b], time_ns, limit, up=False)
+        hops = [down_a[b]] if b in down_a else []
+        hops += [down_b[a]] if a in down_b else []
+        hops += [h + down_b[s] for s, h in down_a.items() if s in down_b and not self.services[s].own]
+        return min((h for h in hops if h <= limit), default=None)
+
+    def upstream(self, name: str, time_ns: int) -> list[str]:
+        """Everything that calls `name`, directly or through others."""
+        reach = self.neighbourhood([name], time_ns, len(self.services), down=False)
+        return [s for s in reach if s != name]
+
+    def entries(self, name: str, time_ns: int) -> list[str]:
+        """The services where requests that reach `name` come in: upstream (or itself) without callers."""
+        around = [name, *self.upstream(name, time_ns)]
+        return [s for s in around if not self.callers_at(s, time_ns)] or around[-1:]

@@ -1,0 +1,206 @@
+"""One environment as a whole: series, topology, changes. Turns a moment into a `Situation`."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from contracts.events import Change
+from contracts.features import BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
+from contracts.frames import EvidenceFrame
+from graph.evidence.shifts import shifts
+from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.world.aliases import Aliases
+from graph.world.series import SeriesStore
+from graph.world.topology import Topology, is_observer
+
+MAX_CHANGES: Final = 200
+MAX_NOTES: Final = 50
+FILLED: Final = (Signal.SPANS, Signal.EDGES, Signal.LOGS)
+"""Signals where a service's absence from a covered window means that nothing happened."""
+
+
+Shifts = dict[str, Shift]
+
+
+class World:
+    """The world model of one environment. Event time only: every time comes from frames and events."""
+
+    def __init__(self, environment: str) -> None:
+        self.environment = environment
+        self.topology = Topology()
+        self.series = {s: SeriesStore(BY_SIGNAL[s], rates_fill=s in FILLED) for s in Signal}
+        self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
+        self.new_changes: list[Change] = []
+        """Changes that the graph has not been told of."""
+        self.notes: dict[str, deque[tuple[int, str]]] = {}
+        self.time_ns = 0
+        """End of the newest window seen."""
+        self.aliases = Aliases(self.topology)
+        self._calls_ns = 0
+
+    @property
+    def calls_until_ns(self) -> int:
+        """Up to when calls are known; where there are none, that is no reason to wait."""
+        return self._calls_ns or self.time_ns
+
+    def take(self, frame: EvidenceFrame) -> None:
+        """Learn from one frame."""
+        signal = Signal(frame.signal)
+        self.time_ns = max(self.time_ns, frame.window_ns + frame.width_ns)
+        self.series[signal].take(frame)
+        if signal is Signal.EDGES:
+            self._calls_ns = max(self._calls_ns, frame.window_ns + frame.width_ns)
+            self._take_edges(frame)
+        else:
+            self._take_services(frame)
+
+    def _take_services(self, frame: EvidenceFrame) -> None:
+        for i, name in enumerate(frame.services):
+            self.topology.see(name, frame.window_ns, own=True)
+            version = frame.versions[i] if i < len(frame.versions) else ""
+            attributes = frame.attributes[i] if i < len(frame.attributes) else ""
+            before = self.topology.describe(name, version, attributes)
+            if before:
+                self._note_version(name, before, version, frame.window_ns)
+            if i < len(frame.notes) and frame.notes[i]:
+                self.notes.setdefault(name, deque(maxlen=MAX_NOTES)).append((frame.window_ns, frame.notes[i]))
+
+    def _note_version(self, name: str, before: str, after: str, time_ns: int) -> None:
+        if any(c.service == name and c.after == after and c.kind in ("deploy", "rollback") for c in self.changes):
+            return
+        text = f"{name} reports version {after} instead of {before}"
+        self._remember(
+            Change(
+                environment=self.environment,
+                service=name,
+                kind="deploy",
+                time_ns=time_ns,
+                actor="telemetry",
+                before=before,
+                after=after,
+                text=text,
+            )
+        )
+
+    def _remember(self, change: Change) -> None:
+        self.changes.append(change)
+        self.new_changes.append(change)
+
+    def _take_edges(self, frame: EvidenceFrame) -> None:
+        errors = frame.features.index(CALL_ERROR_RATE) if CALL_ERROR_RATE in frame.features else None
+        for i, (caller, named) in enumerate(zip(frame.services, frame.peers, strict=True)):
+            self.topology.see(caller, frame.window_ns, own=True)
+            callee = self.aliases.resolve(caller, named, frame.window_ns)
+            if not callee:
+                continue
+            self.topology.see(callee, frame.window_ns)
+            calls = int(frame.counts[i])
+            share = float(frame.values[i, errors]) if errors is not None else 0.0
+            failed = round(calls * share) if math.isfinite(share) else 0
+            self.topology.call(caller, callee, frame.window_ns, calls, failed)
+
+    def change(self, event: Change) -> None:
+        """Remember a reported change (it replaces one derived from a version)."""
+        kept = [c for c in self.changes if not _same_change(c, event)]
+        self.changes = deque(kept, maxlen=MAX_CHANGES)
+        self._remember(event)
+
+    def freeze(self, services: Iterable[str], onset_ns: int) -> None:
+        """Stop learning what is usual for these services and their calls from `onset_ns` on."""
+        names = set(services)
+        for store in self.series.values():
+            if store.width_ns:
+                store.freeze(self._rows(store, names), onset_ns // store.width_ns - 2)
+
+    def thaw(self, services: Iterable[str]) -> None:
+        """Learn from these services again."""
+        names = set(services)
+        for store in self.series.values():
+            store.thaw(self._rows(store, names))
+
+    @staticmethod
+    def _rows(store: SeriesStore, names: set[str]) -> list[int]:
+        # Calls on both sides: how many a service makes per request is learnt from the same windows as its requests.
+        return [i for i, (a, b) in enumerate(store.keys) if a in names or b in names]
+
+    def situation(
+        self, names: Iterable[str], onset_ns: int, onsets: dict[str, int] | None = None, horizon_ns: int = 0
+    ) -> Situation:
+        """What changed since `onset_ns` at `names` and the calls between them; changes at most `horizon_ns` before it."""
+        chosen = [n for n in self.topology.services if n in set(names)]
+        per_node: dict[str, dict[str, Shift]] = {n: {} for n in chosen}
+        for signal in (Signal.SPANS, Signal.METRICS, Signal.LOGS):
+            for (name, _), found in self._shifts(signal, [(n, "") for n in chosen], onset_ns).items():
+                per_node[name].update(found)
+        served = {n: per_node[n].get(REQUEST_RATE) for n in chosen}
+        nodes = {n: self._node(n, per_node[n], onset_ns, (onsets or {}).get(n, 0)) for n in chosen}
+        pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
+        along = self._along(pairs, onset_ns)
+        edges = {pair: _edge(pair, *along[pair], served[pair[0]]) for pair in pairs}
+        recent = tuple(
+            c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
+        )
+        return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
+
+    def _along(self, pairs: list[tuple[str, str]], onset_ns: int) -> dict[tuple[str, str], tuple[Shifts, Shift | None]]:
+        """Shifts of calls, and of the calls made. Where the caller names its callee, its own view of how they went counts:
+        it knows of those that were never answered."""
+        joined = self._shifts(Signal.EDGES, pairs, onset_ns)
+        named = {pair: (pair[0], self.aliases.views[pair]) for pair in pairs if pair in self.aliases.views}
+        seen = self._shifts(Signal.EDGES, list(named.values()), onset_ns)
+        along = {}
+        for pair in pairs:
+            view = seen.get(named.get(pair, pair), {})
+            how = {name: shift for name, shift in view.items() if name != CALL_RATE}
+            along[pair] = ({**joined.get(pair, {}), **how}, view.get(CALL_RATE))
+        return along
+
+    def _node(self, name: str, found: dict[str, Shift], onset_ns: int, first_ns: int) -> Node:
+        service = self.topology.services[name]
+        texts = tuple(
+            t for time_ns, text in self.notes.get(name, ()) if time_ns >= onset_ns for t in text.split("\n") if t
+        )
+        own = service.own and service.kind == "service"
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns)
+
+    def _shifts(
+        self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int
+    ) -> dict[tuple[str, str], dict[str, Shift]]:
+        store = self.series[signal]
+        known = [k for k in keys if k in store.index]
+        if not known or not store.width_ns:
+            return {}
+        rows = np.array([store.index[k] for k in known], np.int64)
+        before, after, detected = store.before_after(rows, onset_ns // store.width_ns)
+        return dict(zip(known, shifts(store.features, store.kinds, before, after, detected), strict=True))
+
+
+def _same_change(a: Change, b: Change) -> bool:
+    if a == b:
+        return True
+    return a.actor == "telemetry" and (a.service, a.after) == (b.service, b.after) and bool(a.after)
+
+
+def _edge(pair: tuple[str, str], found: Shifts, made: Shift | None, caller: Shift | None) -> Edge:
+    rate = found.get(CALL_RATE)
+    attempted = made.after * made.samples if made is not None else math.nan
+    if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
+        return Edge(pair[0], pair[1], found, attempted=attempted)
+    # Totals, not means: an edge is known only since its first call, its caller since its first request.
+    before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
+    served, calls = caller.after * caller.samples, rate.after * rate.samples
+    return Edge(
+        *pair,
+        found,
+        per_request_before=before,
+        per_request_after=(calls if made is None else attempted) / served if served > 0 else math.nan,
+        expected=before * served,
+        usual=before * caller.before * caller.samples,
+        observed=calls,
+        attempted=attempted,
+    )
