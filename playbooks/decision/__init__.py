@@ -1,0 +1,25 @@
+"""Choosing what to do: every option with its score and why it won or lost. Pure and deterministic."""
+
+from playbooks.decision.deciding import NOTHING, PERSON, decide
+from playbooks.decision.world import (
+    Attempt,
+    DecisionFacts,
+    DecisionWorld,
+    Limits,
+    ServiceView,
+    limits_of,
+    world_hash,
+)
+
+__all__ = [
+    "NOTHING",
+    "PERSON",
+    "Attempt",
+    "DecisionFacts",
+    "DecisionWorld",
+    "Limits",
+    "ServiceView",
+    "decide",
+    "limits_of",
+    "world_hash",
+]

@@ -1,0 +1,103 @@
+"""How much may be done without a person, now: the least of what people allow and what confidence in the world permits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.events import Control, Incident
+from contracts.settings import DecideSettings
+from contracts.verdicts import Autonomy, HeldReason
+from playbooks.decision.candidates import Proposal
+from playbooks.decision.world import DecisionWorld
+from playbooks.learning import surprise
+
+NS = 1_000_000_000
+SURPRISE_LIMIT: Final = 2.0
+"""Standard deviations by which outcomes may be worse than predicted (one-sided 2.3 % if predictions are right)."""
+
+_ORDER: Final = (Autonomy.OBSERVE, Autonomy.SUGGEST, Autonomy.ACT)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A reason why less is done without a person."""
+
+    reason: HeldReason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """The level, what people allow, and the doubts that lower it."""
+
+    level: Autonomy
+    allowed: Autonomy
+    doubts: tuple[Doubt, ...]
+
+
+def lowest(*levels: Autonomy) -> Autonomy:
+    """The one that permits least."""
+    return min(levels, key=_ORDER.index)
+
+
+def controls_for(environment: str, controls: tuple[Control, ...]) -> list[Control]:
+    """Switches of this environment and of all."""
+    return [c for c in controls if c.scope in ("*", environment)]
+
+
+def permitted(
+    proposal: Proposal | None, incident: Incident, world: DecisionWorld, settings: DecideSettings
+) -> Permitted:
+    """The effective autonomy for doing `proposal` (None: for this incident in general)."""
+    controls = controls_for(incident.environment, world.controls)
+    allowed = lowest(settings.autonomy, *(c.autonomy for c in controls))
+    doubts = tuple(d for d in _doubts(proposal, incident, world, settings) if d is not None)
+    return Permitted(lowest(allowed, Autonomy.SUGGEST) if doubts else allowed, allowed, doubts)
+
+
+def _doubts(
+    proposal: Proposal | None, incident: Incident, world: DecisionWorld, settings: DecideSettings
+) -> list[Doubt | None]:
+    return [
+        _low_confidence(proposal, settings),
+        _stale(incident, world),
+        _unknown_topology(proposal, world),
+        _surprised(world),
+    ]
+
+
+def _low_confidence(proposal: Proposal | None, settings: DecideSettings) -> Doubt | None:
+    if proposal is None or proposal.cause_probability >= settings.min_confidence:
+        return None
+    text = (
+        f"the cause is only {proposal.cause_probability:.0%} sure, {settings.min_confidence:.0%} is needed to act alone"
+    )
+    return Doubt(HeldReason.LOW_CONFIDENCE, text)
+
+
+def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:
+    """The target's own silence is no sign (a crashed service is silent); that of the whole environment is."""
+    silent_s = (world.now_ns - world.heard_ns) / NS
+    if silent_s > world.limits.stale_s:
+        since = f"for {silent_s:.0f} s" if world.heard_ns else "yet"
+        return Doubt(HeldReason.STALE_TELEMETRY, f"no telemetry has come in {since}")
+    age_s = (world.now_ns - incident.time_ns) / NS
+    if age_s > world.limits.stale_s:
+        return Doubt(HeldReason.STALE_TELEMETRY, f"the diagnosis is {age_s:.0f} s old")
+    return None
+
+
+def _unknown_topology(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
+    if not world.known_services:
+        return Doubt(HeldReason.UNKNOWN_TOPOLOGY, "no topology is known")
+    if proposal is not None and proposal.target.service not in world.known_services:
+        return Doubt(HeldReason.UNKNOWN_TOPOLOGY, f"{proposal.target.service} is not in the topology")
+    return None
+
+
+def _surprised(world: DecisionWorld) -> Doubt | None:
+    z = surprise(world.predictions, world.now_ns)
+    if z <= SURPRISE_LIMIT:
+        return None
+    return Doubt(HeldReason.LOW_CONFIDENCE, f"recent repairs went worse than predicted ({z:.1f} standard deviations)")

@@ -1,0 +1,142 @@
+"""Which playbooks are remedies for which of the suspected causes, and what holds them back."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from contracts.errors import ActionFailed
+from contracts.events import Candidate, Change, Incident
+from contracts.ports import Target, TargetState
+from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason
+from playbooks.decision.world import DecisionWorld, ServiceView
+from playbooks.guards import GuardContext, Held, check, planned_replicas
+from playbooks.language.expressions import holds
+from playbooks.language.model import Playbook
+from playbooks.language.variables import argument_scope, numbers
+
+NS = 1_000_000_000
+TOP_CAUSES: Final = 3
+"""Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A playbook on a service, for the suspected causes there that it is a remedy for (most probable first)."""
+
+    playbook: Playbook
+    target: Target
+    state: TargetState | None
+    causes: tuple[Candidate, ...]
+    held: Held | None
+
+    @property
+    def cause_probability(self) -> float:
+        """That one of its causes is the one."""
+        return min(sum(c.probability for c in self.causes), 1.0)
+
+
+def top_causes(incident: Incident) -> tuple[Candidate, ...]:
+    """The most probable causes, most probable first."""
+    ranked = sorted(incident.candidates, key=lambda c: (-c.probability, c.service, c.kind))
+    return tuple(ranked[:TOP_CAUSES])
+
+
+def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[Proposal]:
+    """Every playbook × service that matches, in the order of playbook names; held back or not."""
+    causes = top_causes(incident)
+    found = []
+    for playbook in sorted(playbooks, key=lambda p: p.name):
+        for service in dict.fromkeys(c.service for c in causes):
+            matching = [c for c in causes if c.service == service and _matches(playbook, incident, c, world)]
+            if matching:
+                found.append(_proposal(playbook, matching, incident, world))
+    return found
+
+
+def _matches(playbook: Playbook, incident: Incident, cause: Candidate, world: DecisionWorld) -> bool:
+    match = playbook.trigger.match
+    attributes = view_of(cause.service, world).attributes
+    return (
+        (not match.causes or cause.kind in match.causes)
+        and (not match.severities or incident.severity in match.severities)
+        and (not match.services or any(fnmatch.fnmatchcase(cause.service, g) for g in match.services))
+        and all(fnmatch.fnmatchcase(attributes.get(k, ""), g) for k, g in match.labels.items())
+    )
+
+
+def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Proposal:
+    service = causes[0].service
+    target = Target(incident.environment, service, dict(view_of(service, world).attributes))
+    state = world.targets.get(service)
+    failed = {c.kind: next(_unmet(playbook, scope_of(incident, c, world)), "") for c in causes}
+    meant = [c for c in causes if not failed[c.kind]]
+    if not meant:
+        held = Held(HeldReason.CONDITION, failed[causes[0].kind])
+        return Proposal(playbook, target, state, tuple(causes), held)
+    held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
+    return Proposal(playbook, target, state, tuple(meant), held_back)
+
+
+def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:
+    for condition in playbook.trigger.when:
+        result = holds(condition, scope)
+        if result.value is not True:
+            yield f"condition {condition!r}: {result.error}"
+
+
+def _guarded(
+    playbook: Playbook, target: Target, state: TargetState | None, scope: Mapping[str, Any], world: DecisionWorld
+) -> Held | None:
+    try:
+        planned = planned_replicas(playbook, state, scope)
+    except ActionFailed as e:
+        return Held(HeldReason.CONDITION, str(e))
+    context = GuardContext(
+        now_ns=world.now_ns,
+        history=world.history,
+        open_runs=[r for r in world.history if r.state not in TERMINAL_RUN_STATES],
+        known_services=world.known_services,
+        planned=planned,
+        controls=world.controls,
+        actions=world.actions,
+        max_concurrent=world.limits.max_concurrent,
+        circuit=world.limits.circuit,
+    )
+    return check(playbook, target, state, context)
+
+
+def view_of(service: str, world: DecisionWorld) -> ServiceView:
+    """What telemetry said of a service; empty if nothing."""
+    return world.services.get(service) or ServiceView()
+
+
+def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict[str, Any]:
+    """Values of every variable that a condition may use, for one suspected cause."""
+    view, state = view_of(cause.service, world), world.targets.get(cause.service)
+    target = Target(incident.environment, cause.service, view.attributes)
+    scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state)
+    scope["service.version"] = scope["service.version"] or view.version
+    now = datetime.fromtimestamp(world.now_ns // NS, tz=UTC)
+    return scope | {
+        "incident.severity": str(incident.severity),
+        "incident.age_s": max(world.now_ns - incident.onset_ns, 0) / NS,
+        "incident.services": list(incident.services),
+        "incident.blast_radius": list(incident.blast_radius),
+        "cause.peer": cause.peer,
+        "features": numbers(view.values),
+        "expected.low": numbers(view.low),
+        "expected.high": numbers(view.high),
+        "changes": [_change(c, world.now_ns) for c in incident.changes],
+        "hour": now.hour,
+        "weekday": now.isoweekday(),
+    }
+
+
+def _change(change: Change, now_ns: int) -> dict[str, Any]:
+    age_s = max(now_ns - change.time_ns, 0) / NS
+    texts = {k: getattr(change, k) for k in ("service", "kind", "actor", "before", "after")}
+    return {**texts, "age_s": age_s}

@@ -1,0 +1,154 @@
+"""What to do about an incident. Pure: the same incident, world, playbooks and settings give the same decision, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.events import Candidate, Decision, Incident, Option
+from contracts.settings import DecideSettings
+from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason
+from playbooks.decision import words
+from playbooks.decision.autonomy import Permitted, controls_for, permitted
+from playbooks.decision.candidates import Proposal, proposals, top_causes
+from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
+from playbooks.decision.world import DecisionWorld, world_hash
+from playbooks.language.model import Playbook
+
+NOTHING: Final = "do-nothing"
+PERSON: Final = "ask-a-person"
+TRANSIENT: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS})
+"""Reasons that pass when the runs under way end: worth waiting for rather than asking a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """An option under way to becoming one: a playbook's proposal, or (None) one of the two that are always there."""
+
+    name: str
+    proposal: Proposal | None
+    scored: Scored
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing holds it back."""
+        return self.proposal is None or self.proposal.held is None
+
+    @property
+    def order(self) -> tuple[float, str, str]:
+        """Best first; equal scores by name, so that nothing is left to chance."""
+        return -self.scored.score, self.name, "" if self.proposal is None else self.proposal.target.service
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen, and what is to happen with it."""
+
+    chosen: Weighed
+    verdict: DecisionVerdict
+    permitted: Permitted
+    text: str
+
+
+def decide(
+    incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook], settings: DecideSettings
+) -> Decision:
+    """The decision, with every option, its terms, and why it won or lost."""
+    weighed = _weigh(incident, world, playbooks)
+    choice = _choose(weighed, incident, world, settings)
+    cause = _cause(choice.chosen, incident)
+    return Decision(
+        id=f"{incident.id}-d{world.number}",
+        incident=incident.id,
+        environment=incident.environment,
+        time_ns=world.now_ns,
+        verdict=choice.verdict,
+        autonomy=choice.permitted.level,
+        cause=CauseKind.UNKNOWN if cause is None else cause.kind,
+        cause_service="" if cause is None else cause.service,
+        cause_probability=0.0 if cause is None else cause.probability,
+        onset_ns=incident.onset_ns,
+        chosen=_option(choice.chosen, choice),
+        options=tuple(_option(w, choice) for w in weighed),
+        world_hash=world_hash(incident, world, playbooks, settings),
+        text=choice.text,
+    )
+
+
+def _weigh(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[Weighed]:
+    found = [Weighed(p.playbook.name, p, score(p, incident, world)) for p in proposals(incident, world, playbooks)]
+    found.append(Weighed(PERSON, None, ask_a_person(incident)))
+    found.append(Weighed(NOTHING, None, do_nothing(incident)))
+    return sorted(found, key=lambda w: w.order)
+
+
+def _choose(weighed: list[Weighed], incident: Incident, world: DecisionWorld, settings: DecideSettings) -> Choice:
+    nothing = next(w for w in weighed if w.name == NOTHING)
+    stopped = next((c for c in controls_for(incident.environment, world.controls) if not c.acting), None)
+    general = permitted(None, incident, world, settings)
+    if stopped is not None:
+        return Choice(nothing, DecisionVerdict.NOTHING, general, words.stopped(incident, stopped))
+    best = next(w for w in weighed if w.free)
+    waited_for = _worth_waiting_for(weighed, best)
+    if waited_for is not None:
+        return Choice(nothing, DecisionVerdict.NOTHING, general, words.waiting(incident, waited_for))
+    if best.proposal is not None:
+        return _with_playbook(best, best.proposal, incident, world, settings)
+    if best.name == PERSON:
+        return Choice(best, DecisionVerdict.ASK, general, words.asking(incident, [w.proposal for w in weighed], world))
+    return Choice(best, DecisionVerdict.NOTHING, general, words.leaving(incident))
+
+
+def _worth_waiting_for(weighed: list[Weighed], best: Weighed) -> Proposal | None:
+    for w in weighed:
+        if w is best:
+            return None
+        if w.proposal is not None and w.proposal.held is not None and w.proposal.held.reason in TRANSIENT:
+            return w.proposal
+    return None
+
+
+def _with_playbook(
+    best: Weighed, proposal: Proposal, incident: Incident, world: DecisionWorld, settings: DecideSettings
+) -> Choice:
+    may = permitted(proposal, incident, world, settings)
+    text = words.remedy(incident, proposal, best.scored, may)
+    if may.level is Autonomy.OBSERVE:
+        return Choice(best, DecisionVerdict.NOTHING, may, text)
+    alone = may.level is Autonomy.ACT and proposal.playbook.tier < 3
+    return Choice(best, DecisionVerdict.ACT if alone else DecisionVerdict.ASK, may, text)
+
+
+def _cause(chosen: Weighed, incident: Incident) -> Candidate | None:
+    """The cause that is acted on; where no playbook was chosen, the leading one."""
+    if chosen.proposal is not None:
+        return chosen.proposal.causes[0]
+    return next(iter(top_causes(incident)), None)
+
+
+def _option(w: Weighed, choice: Choice) -> Option:
+    proposal = w.proposal
+    held = None if proposal is None else proposal.held
+    return Option(
+        playbook=w.name,
+        playbook_version="" if proposal is None else proposal.playbook.version,
+        target="" if proposal is None else proposal.target.service,
+        tier=0 if proposal is None else proposal.playbook.tier,
+        score=w.scored.score,
+        success_probability=w.scored.probability,
+        terms=w.scored.terms,
+        held=None if held is None else held.reason,
+        held_text="" if held is None else held.text,
+        why=_why(w, choice),
+    )
+
+
+def _why(w: Weighed, choice: Choice) -> str:
+    if w is choice.chosen:
+        return "chosen: " + words.verdict(choice.verdict, choice.permitted, w.proposal)
+    if w.proposal is not None and w.proposal.held is not None:
+        return f"held back ({w.proposal.held.reason}): {w.proposal.held.text}"
+    if choice.verdict is DecisionVerdict.NOTHING and w.scored.score > choice.chosen.scored.score:
+        return f"would score {w.scored.score:.2f}, but {choice.text}"
+    return f"scores {w.scored.score:.2f}, {choice.chosen.name} scores {choice.chosen.scored.score:.2f}"

@@ -1,0 +1,86 @@
+"""A decision in words: what a person reads who asks why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.events import Control, Incident
+from contracts.verdicts import Autonomy, DecisionVerdict
+from playbooks.decision.autonomy import Permitted
+from playbooks.decision.candidates import Proposal, top_causes
+from playbooks.decision.scoring import Scored
+from playbooks.decision.world import DecisionWorld
+
+
+def cause_of(incident: Incident) -> str:
+    """The leading cause, in a few words."""
+    leading = next(iter(top_causes(incident)), None)
+    if leading is None:
+        return "no cause was found"
+    where = f"{leading.service} → {leading.peer}" if leading.peer else leading.service
+    return f"{leading.kind} of {where} ({leading.probability:.0%})"
+
+
+def stopped(incident: Incident, control: Control) -> str:
+    """The kill switch is on."""
+    why = f": {control.reason}" if control.reason else ""
+    return f"{cause_of(incident)}; nothing is done, acting was stopped by {control.by}{why}"
+
+
+def waiting(incident: Incident, proposal: Proposal) -> str:
+    """Something under way is in the way."""
+    held = "" if proposal.held is None else f": {proposal.held.text}"
+    return f"{cause_of(incident)}; waiting to do {proposal.playbook.name} on {proposal.target.service}{held}"
+
+
+def asking(incident: Incident, found: Sequence[Proposal | None], world: DecisionWorld) -> str:
+    """No playbook is worth it."""
+    options = [p for p in found if p is not None]
+    held = [f"{p.playbook.name}: {p.held.text}" for p in options if p.held is not None]
+    tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts]
+    if not options:
+        why = "no playbook is a remedy for it"
+    elif tried:
+        why = f"tried already: {', '.join(tried)}"
+    elif held:
+        why = f"held back: {'; '.join(held)}"
+    else:
+        why = "no playbook is worth its risk"
+    return f"{cause_of(incident)}; a person is asked, {why}"
+
+
+def leaving(incident: Incident) -> str:
+    """Nothing is worth doing."""
+    return f"{cause_of(incident)}; nothing is done: {incident.severity} is not worth the disturbance or a person's attention"
+
+
+def remedy(incident: Incident, proposal: Proposal, scored: Scored, may: Permitted) -> str:
+    """A playbook was chosen."""
+    what = f"{proposal.playbook.name} on {proposal.target.service}"
+    chance = f"P(success) {scored.probability:.0%}, score {scored.score:.2f}"
+    if may.level is Autonomy.OBSERVE:
+        return f"{cause_of(incident)}; would do {what} ({chance}), but only observes"
+    if may.level is Autonomy.ACT and proposal.playbook.tier < 3:
+        first = ", validated first" if proposal.playbook.tier == 2 else ""
+        return f"{cause_of(incident)}; does {what}{first} ({chance})"
+    return f"{cause_of(incident)}; asks to approve {what} ({chance}): {_why_ask(proposal, may)}"
+
+
+def _why_ask(proposal: Proposal, may: Permitted) -> str:
+    reasons = [d.text for d in may.doubts]
+    if may.allowed is Autonomy.SUGGEST:
+        reasons.append("autonomy is set to suggest")
+    if proposal.playbook.tier == 3:
+        reasons.append("tier 3 needs a person's approval")
+    return "; ".join(reasons)
+
+
+def verdict(found: DecisionVerdict, may: Permitted, proposal: Proposal | None) -> str:
+    """What happens with the chosen option."""
+    if proposal is None:
+        return {DecisionVerdict.ASK: "a person must take over"}.get(found, "nothing is done")
+    if found is DecisionVerdict.ACT:
+        return "best score, and it may be done without a person"
+    if found is DecisionVerdict.NOTHING:
+        return "best score, but only observing"
+    return f"best score; needs approval: {_why_ask(proposal, may)}"

@@ -1,0 +1,113 @@
+"""The state of the world that a decision is taken in: values only, with a hash, so that a decision can be taken again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from contracts.events import Control, Incident
+from contracts.ports import RunEntry, TargetState
+from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from playbooks.guards import CircuitLimits
+from playbooks.language.model import Playbook
+from playbooks.learning import Posteriors, Prediction
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+class DecisionFacts(Protocol):
+    """What deciding looks up and telemetry does not tell. Answers at once, from what the shell keeps fresh."""
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        """The target as the actuator last described it; None if no actuator knows it."""
+        ...
+
+    def history(self, environment: str) -> Sequence[RunEntry]:
+        """Runs of the last week, open ones included, with their steps (`playbooks.guards.HISTORY_S`)."""
+        ...
+
+    def known_services(self, environment: str) -> Sequence[str]:
+        """Every service of the topology."""
+        ...
+
+    def actions(self, environment: str) -> frozenset[str] | None:
+        """The actions that the configured actuators can do; None where that isn't known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """What telemetry last said of a service: who it is, features, expected ranges."""
+
+    version: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    low: Mapping[str, float] = field(default_factory=dict)
+    high: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A remedy tried for this incident before. `outcome` is the verified outcome or the run's state, in its own word."""
+
+    decision: str
+    playbook: str
+    target: str
+    outcome: str
+    time_ns: int
+
+    @property
+    def helped(self) -> bool:
+        """Whether it was verified to have helped."""
+        return self.outcome in ("better", "succeeded")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits that are not a playbook's own. `stale_s`: telemetry or an incident older than this is no ground to act on;
+    `decision_expiry_s`: the executor begins no decision older than this."""
+
+    max_concurrent: int = 1
+    circuit: CircuitLimits = field(default_factory=CircuitLimits)
+    stale_s: float = 30.0
+    decision_expiry_s: float = 120.0
+
+
+def limits_of(act: ActSettings, detect: DetectSettings) -> Limits:
+    """The limits in the settings."""
+    circuit = CircuitLimits(act.circuit_failures, act.circuit_reset_s)
+    return Limits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionWorld:
+    """Everything a decision depends on besides the incident, the playbooks and the settings.
+
+    `number` counts the decisions on this incident from 1. `heard_ns` is when telemetry of the environment last came in.
+    """
+
+    now_ns: int
+    number: int
+    heard_ns: int
+    posteriors: Posteriors
+    targets: Mapping[str, TargetState | None] = field(default_factory=dict)
+    services: Mapping[str, ServiceView] = field(default_factory=dict)
+    history: tuple[RunEntry, ...] = ()
+    known_services: tuple[str, ...] = ()
+    actions: frozenset[str] | None = None
+    controls: tuple[Control, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+def world_hash(
+    incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook], settings: DecideSettings
+) -> str:
+    """SHA-256 over the canonical JSON of all that a decision depends on."""
+    whole: list[Any] = [incident, world, sorted(playbooks, key=lambda p: p.name), settings.model_dump(mode="json")]
+    return hashlib.sha256(_ENCODER.encode(whole)).hexdigest()

@@ -1,0 +1,18 @@
+"""Limits that hold whatever the score says: pure, counted from the journal, asked twice (deciding, and before an effect)."""
+
+from playbooks.guards.context import HISTORY_S, CircuitLimits, GuardContext, Held, affected_by
+from playbooks.guards.effect import planned_replicas, replicas_after
+from playbooks.guards.guarding import GUARDS, check, check_all
+
+__all__ = [
+    "GUARDS",
+    "HISTORY_S",
+    "CircuitLimits",
+    "GuardContext",
+    "Held",
+    "affected_by",
+    "check",
+    "check_all",
+    "planned_replicas",
+    "replicas_after",
+]

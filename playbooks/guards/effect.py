@@ -1,0 +1,49 @@
+"""What a playbook's steps would come to on a target as it is: numbers of replicas, before anything is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.errors import ActionFailed
+from contracts.ports import TargetState
+from playbooks.language.expressions import resolve
+from playbooks.language.model import Guards, Playbook
+from playbooks.language.variables import Scope
+
+
+def replicas_after(arguments: Mapping[str, Any], replicas: int, guards: Guards) -> int:
+    """Replicas after a `scale` with these (resolved) arguments.
+
+    Raises:
+        ActionFailed: the arguments don't come to a number.
+    """
+    try:
+        if "replicas" in arguments:
+            return int(arguments["replicas"])
+        if "by" in arguments:
+            return replicas + int(arguments["by"])
+        grown = math.ceil(replicas * float(arguments["factor"]) - 1e-9)
+    except (KeyError, TypeError, ValueError, OverflowError) as e:
+        raise ActionFailed(f"scale can't be computed from {dict(arguments)}: {e}") from e
+    return max(min(grown, guards.max_replicas), guards.min_replicas)
+
+
+def planned_replicas(playbook: Playbook, state: TargetState | None, scope: Scope) -> tuple[int, ...]:
+    """Replicas after each `scale` step, in the order written; empty if there are none or the state isn't known.
+
+    Raises:
+        ActionFailed: an argument can't be computed.
+    """
+    if state is None:
+        return ()
+    planned, replicas = [], state.replicas
+    for step in playbook.steps:
+        arguments, errors = resolve(step.arguments, scope)
+        if errors:
+            raise ActionFailed(f"step {step.name}: {errors[0]}")
+        if step.action == "scale":
+            replicas = replicas_after(arguments, replicas, playbook.guards)
+            planned.append(replicas)
+    return tuple(planned)

@@ -1,0 +1,207 @@
+"""The guards: one small pure function each, in one table. Asked when deciding, and again right before an effect.
+
+All counts come from the journal's history, so they hold through restarts and on every worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from contracts.ports import RunEntry, Target, TargetState
+from contracts.verdicts import HeldReason, RunState
+from playbooks.guards.context import (
+    NS,
+    GuardContext,
+    Held,
+    acted,
+    acted_ns,
+    active_others,
+    affected_by,
+    last_ns,
+    others,
+)
+from playbooks.language import durations, windows
+from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.language.model import Playbook
+
+Guard = Callable[[Playbook, Target, TargetState | None, GuardContext], Held | None]
+
+_HARM: Final = frozenset({RunState.FAILED, RunState.ROLLED_BACK})
+
+
+def kill_switch(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Nothing acts while acting is stopped."""
+    del playbook, state
+    for control in context.controls:
+        if control.scope in ("*", target.environment) and not control.acting:
+            why = f" ({control.reason})" if control.reason else ""
+            return Held(HeldReason.KILL_SWITCH, f"acting was stopped by {control.by}{why}")
+    return None
+
+
+def target_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """What changes the target needs to know its state."""
+    del context
+    if state is None and any(s.action in TARGET_ACTIONS for s in playbook.steps):
+        return Held(HeldReason.NO_TARGET, f"no actuator knows {target.service}")
+    return None
+
+
+def capable(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Every step, forward and back, is within what actuators can do; going back needs a version to go back to."""
+    needed = {s.action for s in (*playbook.steps, *playbook.rollback)} - {"wait"}
+    if context.actions is not None and needed - context.actions:
+        return Held(HeldReason.NOT_CAPABLE, f"no actuator can {', '.join(sorted(needed - context.actions))}")
+    to_previous = any(s.action == "rollback" and "version" not in s.arguments for s in playbook.steps)
+    if to_previous and state is not None and not state.previous_version:
+        return Held(HeldReason.NOT_CAPABLE, f"{target.service} has no earlier version to go back to")
+    return None
+
+
+def outcome_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """A target on which an effect may or may not have happened is left alone until a person has looked."""
+    del playbook, state
+    runs = [r for r in others(context.history, context) if r.target == target.service and acted(r)]
+    latest = max(runs, key=_last, default=None)
+    if latest is None or latest.state is not RunState.UNKNOWN:
+        return None
+    if (context.now_ns - last_ns(latest)) / NS >= context.circuit.reset_s:
+        return None
+    text = f"whether {latest.playbook} had its effect on {target.service} is not known: a person must look"
+    return Held(HeldReason.CIRCUIT_OPEN, text)
+
+
+def circuit_closed(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Repeated failure or harm on one target stops a playbook there, until one attempt is let through."""
+    del state
+    failures, last = 0, 0
+    for run in sorted(_same(playbook, target, context), key=_last):
+        if run.state is RunState.SUCCEEDED:
+            failures = 0
+        elif run.state in _HARM:
+            failures, last = failures + 1, last_ns(run)
+    since_s = (context.now_ns - last) / NS
+    if failures < context.circuit.failures or since_s >= context.circuit.reset_s:
+        return None
+    text = f"{failures} failed or harmful runs in a row on {target.service}, the last {_ago(since_s)} ago"
+    return Held(HeldReason.CIRCUIT_OPEN, text)
+
+
+def cooled_down(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """A pause after a run on the same target, counted from its last change."""
+    del state
+    last = max((last_ns(r) for r in _same(playbook, target, context)), default=None)
+    if last is None:
+        return None
+    since_s = (context.now_ns - last) / NS
+    if since_s >= playbook.guards.cooldown_s:
+        return None
+    text = f"last run {_ago(since_s)} ago, cooldown is {durations.spell(playbook.guards.cooldown_s)}"
+    return Held(HeldReason.COOLDOWN, text)
+
+
+def within_rate(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """At most so many runs on one target in any hour."""
+    del state
+    since = context.now_ns - 3600 * NS
+    count = sum(acted_ns(r) > since for r in _same(playbook, target, context))
+    if count < playbook.guards.max_per_hour:
+        return None
+    text = f"{count} runs on {target.service} in the last hour, at most {playbook.guards.max_per_hour} are allowed"
+    return Held(HeldReason.RATE_LIMIT, text)
+
+
+def not_crowded(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """One run on a target at a time, so many of a playbook, so many in the environment."""
+    del state
+    active = active_others(context)
+    on_target = [r for r in active if r.target == target.service]
+    if on_target:
+        return Held(HeldReason.CONCURRENCY, f"{on_target[0].playbook} is under way on {target.service}")
+    same = sum(r.playbook == playbook.name for r in active)
+    if same >= playbook.guards.max_concurrent:
+        return Held(
+            HeldReason.CONCURRENCY, f"{same} runs of this playbook under way, {_most(playbook.guards.max_concurrent)}"
+        )
+    if len(active) >= context.max_concurrent:
+        return Held(HeldReason.CONCURRENCY, f"{len(active)} runs under way, {_most(context.max_concurrent)}")
+    return None
+
+
+def enough_room(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Replicas stay within bounds, and scaling changes something."""
+    guards, now = playbook.guards, None if state is None else state.replicas
+    for planned in context.planned:
+        if planned > guards.max_replicas:
+            return Held(HeldReason.MAX_REPLICAS, f"{planned} replicas, {_most(guards.max_replicas)}")
+        if planned < guards.min_replicas:
+            return Held(HeldReason.MIN_REPLICAS, f"{planned} replicas, at least {guards.min_replicas} must stay")
+    if context.planned and all(p == now for p in context.planned):
+        at_top = now is not None and now >= guards.max_replicas
+        reason = HeldReason.MAX_REPLICAS if at_top else HeldReason.MIN_REPLICAS
+        return Held(reason, f"{target.service} has {now} replicas already")
+    return None
+
+
+def contained(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Only a share of the environment's services is acted on at once; one always may be."""
+    del state
+    affected = set(context.affected or affected_by(target.service, context))
+    known = len(set(context.known_services) | affected)
+    allowed = max(1, int(playbook.guards.blast_radius * known + 1e-9))
+    if len(affected) <= allowed:
+        return None
+    text = f"{len(affected)} of {known} services acted on at once, at most {allowed} are allowed"
+    return Held(HeldReason.BLAST_RADIUS, text)
+
+
+def in_window(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Only at the times allowed."""
+    del target, state
+    if windows.is_open(playbook.guards.windows, context.now_ns):
+        return None
+    return Held(HeldReason.WINDOW, f"only {' or '.join(playbook.guards.windows)} (UTC)")
+
+
+GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
+    ("kill switch", kill_switch),
+    ("target", target_known),
+    ("capability", capable),
+    ("outcome known", outcome_known),
+    ("circuit", circuit_closed),
+    ("cooldown", cooled_down),
+    ("rate", within_rate),
+    ("concurrency", not_crowded),
+    ("replicas", enough_room),
+    ("blast radius", contained),
+    ("window", in_window),
+)
+
+
+def check(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """The first guard that says no, in the table's order; None if all agree."""
+    return next((h for _, guard in GUARDS if (h := guard(playbook, target, state, context)) is not None), None)
+
+
+def check_all(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> list[Held]:
+    """Every guard that says no."""
+    return [h for _, guard in GUARDS if (h := guard(playbook, target, state, context)) is not None]
+
+
+def _same(playbook: Playbook, target: Target, context: GuardContext) -> list[RunEntry]:
+    """Runs of this playbook on this target that acted."""
+    runs = others(context.history, context)
+    return [r for r in runs if r.playbook == playbook.name and r.target == target.service and acted(r)]
+
+
+def _last(run: RunEntry) -> tuple[int, str]:
+    return last_ns(run), run.run
+
+
+def _most(count: int) -> str:
+    return f"at most {count} {'is' if count == 1 else 'are'} allowed"
+
+
+def _ago(seconds: float) -> str:
+    return f"{max(seconds, 0):.0f}s"

@@ -1,0 +1,376 @@
+"""Does what the state machine says, one command at a time: the only place where a run's effects and records happen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError
+from contracts.events import ActionRecord, Decision
+from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
+from contracts.topics import CHANGES, FEEDBACK
+from contracts.verdicts import HeldReason, Outcome, RunState, StepPhase
+from playbooks.language.model import Step
+from playbooks.runs import effects, facts, gate, reporting
+from playbooks.runs import machine as m
+from playbooks.runs.arguments import resolve
+from playbooks.runs.guarding import guarded
+from playbooks.runs.plan import RunPlan
+from playbooks.runs.progress import NOT_BEGUN, effects_of, progress_of
+from playbooks.runs.trail import Trail
+from playbooks.runs.watching import Watch
+from playbooks.runs.wiring import ExecutorWiring
+from playbooks.verify import Verifier
+
+_LOG = logging.getLogger(__name__)
+ASK_AGAIN_S = 1.0
+_TRANSIENT = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.AUDIT_UNAVAILABLE, HeldReason.NO_TARGET})
+_EFFECTLESS = frozenset({RunState.REFUSED, RunState.CANCELLED})
+
+
+@dataclass(slots=True)
+class Run:
+    """A run that this process owns. `resolved` is what actuators said of intents without outcome."""
+
+    plan: RunPlan
+    fence: int
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    resolved: dict[str, Applied] = field(default_factory=dict)
+    verifier: Verifier | None = None
+    acting: asyncio.Task[effects.Outcome] | None = None
+    parked: bool = False
+    doubtful_since_ns: int = 0
+
+
+class Conductor:
+    """Carries out commands. Raises Fenced as soon as another owner has taken the run over."""
+
+    def __init__(self, wiring: ExecutorWiring, trail: Trail) -> None:
+        self._w, self._trail = wiring, trail
+        self._gates: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.parked = asyncio.Event()
+        """Set whenever a run begins to wait."""
+        self.limits = m.Limits(wiring.settings.approval_expiry_s, wiring.settings.decision_expiry_s)
+
+    async def carry_out(self, run: Run, entry: RunEntry, command: m.Next, watch: Watch) -> None:
+        """One command, whole."""
+        match command:
+            case m.PreFlight():
+                await self._preflight(run, entry, command, watch)
+            case m.ApplyStep():
+                await self._effect(run, entry, command, watch)
+            case m.Resolve():
+                await self._resolve(run, entry, command)
+            case m.Wait():
+                await self.park(run, command.until_ns)
+            case _:
+                self._record(run, entry, command)
+
+    def _record(self, run: Run, entry: RunEntry, command: m.Next) -> None:
+        """Commands that only write down."""
+        match command:
+            case m.RequestApproval():
+                self.enter(run, RunState.AWAITING_APPROVAL, command.text, {"expires_ns": command.expires_ns})
+            case m.Begin():
+                facts.keep_begun(self._w.journal, run.plan.run, self._now())
+                self.enter(run, RunState.RUNNING, f"{run.plan.playbook.name} begins on {run.plan.target}")
+            case m.Refuse():
+                self.enter(run, RunState.REFUSED, command.text, {"reason": str(command.reason)})
+            case m.Settle():
+                self._settle(run, entry, command)
+            case m.BeginWait():
+                self._begin_wait(run, command)
+            case m.EndWait():
+                self._line(run, command.name, command.key, StepPhase.APPLIED, {}, "waited")
+            case m.Verify():
+                self.enter(run, RunState.VERIFYING, f"all steps done; watching {run.plan.target} and its callers")
+            case m.RollBack():
+                self.enter(run, RunState.ROLLING_BACK, command.text)
+            case m.Finish():
+                self._finish(run, entry, command)
+            case _:
+                raise AssertionError(f"{type(command).__name__} is not only written down")
+
+    async def park(self, run: Run, until_ns: int) -> None:
+        """Wait until a time, or until something happens to the run."""
+        left_s = max(0.0, (until_ns - self._now()) / m.NS)
+        run.parked = True
+        self.parked.set()
+        try:
+            async with asyncio.timeout(min(left_s, 1.0) + 0.001):
+                await run.wake.wait()
+        except TimeoutError:
+            pass
+        finally:
+            run.parked = False
+            run.wake.clear()
+
+    def enter(self, run: Run, state: RunState, text: str, data: reporting.Data | None = None) -> None:
+        """A run's new state: first the audit record, then the journal, then the graph."""
+        now = self._now()
+        self._trail.append(reporting.run_record(run.plan, state, text, now, data or {}))
+        self._w.journal.set_state(run.plan.run, run.fence, state, now)
+        self._w.graph(reporting.graph_row(run.plan, state, text, now, None))
+
+    def announce(self, run: Run, decision: Decision) -> None:
+        """The first record of a run: that a decision has led to it."""
+        plan = run.plan
+        data: reporting.Data = {"verdict": str(decision.verdict), "score": decision.chosen.score}
+        text = f"{plan.playbook.name} on {plan.target}: {decision.text}"
+        self._trail.append(reporting.run_record(plan, RunState.PENDING, text, self._now(), data))
+        self._w.graph(reporting.graph_row(plan, RunState.PENDING, text, self._now(), None))
+
+    def verifier(self, run: Run, acted_ns: int, watch: Watch) -> Verifier:
+        """A verifier of the run's action that has seen all there is to see."""
+        plan = run.plan
+        kept = facts.reference_of(self._w.journal, plan.run)
+        verifier = Verifier(plan.playbook.verify, plan.target, plan.callers, plan.onset_ns, acted_ns, kept)
+        for frame in watch.frames():
+            verifier.observe(frame)
+        return verifier
+
+    # --- before anything is done
+
+    async def _preflight(self, run: Run, entry: RunEntry, command: m.PreFlight, watch: Watch) -> None:
+        # One at a time per environment: between the count of concurrent runs and this one's start lies an await.
+        async with self._gates[run.plan.environment]:
+            held = await self._validate(run.plan, watch, command.approved)
+            follow = m.after_preflight(run.plan, held, command, self.limits)
+            if isinstance(follow, m.Begin):
+                held = self._switched(run.plan, approved=command.approved)
+                follow = follow if held is None else held
+            if isinstance(follow, m.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
+                return  # the machine turns that into `cancelled`
+            self._record(run, entry, follow)
+
+    async def _validate(self, plan: RunPlan, watch: Watch, approved: bool) -> m.Refuse | None:
+        """Switches, then every step's guards, sanity and policy on the target as it is; the first objection counts."""
+        refused = self._switched(plan, approved=approved) or self._other_version(plan)
+        asked: m.Refuse | None = None
+        for step in plan.playbook.steps:
+            if refused is None and step.action != "wait":
+                refused = await self._objection(plan, step, watch, approved)
+            if refused is not None and refused.reason is HeldReason.APPROVAL:
+                asked, refused = refused, None
+        return refused or asked
+
+    async def _objection(self, plan: RunPlan, step: Step, watch: Watch, approved: bool) -> m.Refuse | None:
+        aim = await effects.find_target(plan, step.action, self._w.actuators)
+        if isinstance(aim, m.Refuse):
+            return aim
+        prepared = effects.prepare(plan, m.ApplyStep(step.name, step, 1, ""), "", aim, None)
+        planned = () if isinstance(prepared, m.Refuse) else prepared.planned
+        held = guarded(plan, aim.state, planned, watch, self._w)
+        if held is not None:
+            return held
+        if isinstance(prepared, m.Refuse):
+            return prepared
+        return await self._policy(plan, prepared, approved)
+
+    def _other_version(self, plan: RunPlan) -> m.Refuse | None:
+        playbook = self._w.playbooks.get(plan.playbook.name)
+        if playbook is None or playbook.version == plan.playbook.version:
+            return None
+        text = f"decided with version {plan.playbook.version}, but {playbook.version} is loaded now"
+        return m.Refuse(HeldReason.NOT_CAPABLE, text)
+
+    def _switched(self, plan: RunPlan, *, approved: bool) -> m.Refuse | None:
+        """Switches that forbid; that an approval is wanted is no objection where there is one or it is asked for anyway."""
+        held = gate.switches(self._w.journal, plan)
+        if held is not None and held.reason is HeldReason.APPROVAL and (approved or plan.needs_approval):
+            return None
+        return held
+
+    async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> m.Refuse | None:
+        approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
+        by = "" if approval is None or not approval.approve else approval.by
+        request = effect.request
+        document = gate.policy_document(plan, request.action, request.arguments, request.before, by)
+        return await gate.ask_policy(self._w.policy, document)
+
+    # --- one effect
+
+    async def _effect(self, run: Run, entry: RunEntry, command: m.ApplyStep, watch: Watch) -> None:
+        ready = await self._ready(run, entry, command, watch)
+        if isinstance(ready, m.Refuse):
+            await self._hold(run, entry, command, ready)
+            return
+        said = self._say(run, ready, command)
+        held = await self._announced(run, said)
+        if held is not None:
+            await self._hold(run, entry, command, held)
+            return
+        if not effects_of(entry):
+            facts.keep_reference(self._w.journal, run.plan.run, self.verifier(run, self._now(), watch).reference())
+        if not command.again:
+            line = StepEntry(run.plan.run, command.name, StepPhase.INTENT, ready.request.key, self._now(), ready.intent)
+            self._w.journal.step(line, run.fence)
+        run.resolved.pop(ready.request.key, None)
+        run.acting = asyncio.create_task(effects.apply(ready.aim.actuator, ready.request))
+        try:
+            outcome = await run.acting
+        finally:
+            run.acting = None
+        self._conclude(run, ready, outcome)
+
+    async def _ready(
+        self, run: Run, entry: RunEntry, command: m.ApplyStep, watch: Watch
+    ) -> effects.Prepared | m.Refuse:
+        """The effect, looked at and checked again: guards, validation, policy."""
+        plan, back = run.plan, isinstance(command, m.Compensate)
+        approved = self._approved(plan)
+        aim = await effects.find_target(plan, command.step.action, self._w.actuators)
+        if isinstance(aim, m.Refuse):
+            return aim
+        if command.again:
+            progress = progress_of(entry)[command.name]
+            prepared: effects.Prepared | m.Refuse = effects.Prepared(
+                aim, command.step, effects.journalled(plan, command.name, command.step, progress)
+            )
+        else:
+            key = m.keyed(plan.run, command)
+            prepared = effects.prepare(plan, command, key, aim, _undone(entry, command))
+        if isinstance(prepared, m.Refuse):
+            return prepared
+        held = self._switched(plan, approved=approved)
+        if held is None and not back:  # going back is bounded by where it came from
+            held = guarded(plan, aim.state, prepared.planned, watch, self._w)
+        return held or await self._policy(plan, prepared, approved) or prepared
+
+    def _approved(self, plan: RunPlan) -> bool:
+        approval = facts.approval_of(self._w.journal, plan.decision)
+        return approval is not None and approval.approve
+
+    def _say(self, run: Run, ready: effects.Prepared, command: m.ApplyStep) -> ActionRecord:
+        """The audit record that comes before the effect."""
+        request, state = ready.request, _state_of(command)
+        again = "again, it had not happened: " if command.again else ""
+        details = ", ".join(f"{k}={v}" for k, v in request.arguments.items())
+        text = f"{again}{request.action} {run.plan.target}" + (f" ({details})" if details else "")
+        data: dict[str, str | int | float | bool | None] = {
+            "action": request.action,
+            "key": request.key,
+            "actuator": ready.aim.actuator.name,
+        }
+        data |= {f"argument.{k}": v for k, v in reporting.plain(request.arguments).items()}
+        record = reporting.step_record(run.plan, state, command.name, "intent", text, self._now(), data)
+        return self._trail.append(record)
+
+    async def _announced(self, run: Run, said: ActionRecord) -> m.Refuse | None:
+        """Held unless the world can read of the effect before it happens, and nobody pulled the switch meanwhile."""
+        if not await self._trail.acknowledged(said):
+            text = f"the broker did not take the audit event within {self._w.settings.audit_ack_s:g} s"
+            return m.Refuse(HeldReason.AUDIT_UNAVAILABLE, text)
+        return self._switched(run.plan, approved=self._approved(run.plan))
+
+    async def _hold(self, run: Run, entry: RunEntry, command: m.ApplyStep, held: m.Refuse) -> None:
+        """The effect did not happen: say why, and what follows."""
+        if held.reason is HeldReason.KILL_SWITCH:
+            return  # the machine turns that into `cancelled`, and closes an open intent
+        if isinstance(command, m.Compensate) and held.reason in _TRANSIENT:
+            _LOG.warning("rollback of %s is held: %s", run.plan.run, held.text)
+            await self.park(run, self._now() + 2 * m.NS)  # until it is too late for it
+            return
+        key = m.keyed(run.plan.run, command)
+        reason = {"reason": str(held.reason), "text": held.text}
+        self._line(run, command.name, key, StepPhase.SKIPPED, reason, f"{held.reason}: {held.text}")
+        self._record(run, entry, m.after_held(entry, run.plan, command.name, held))
+
+    def _conclude(self, run: Run, ready: effects.Prepared, outcome: effects.Outcome) -> None:
+        request = ready.request
+        if outcome.phase is StepPhase.APPLIED:
+            self._tell_change(run.plan, ready.step, request)
+        self._line(run, request.step, request.key, outcome.phase, outcome.line, outcome.text)
+
+    def _tell_change(self, plan: RunPlan, step: Step, request: StepRequest) -> None:
+        change = reporting.change_of(plan, step, request.before, request.arguments, self._now())
+        if change is not None:
+            self._trail.send(CHANGES, plan.target, change, plan.environment)
+
+    def _line(self, run: Run, step: str, key: str, phase: StepPhase, data: Mapping[str, object], text: str) -> None:
+        """A step's new phase: the audit record, then the journal."""
+        now = self._now()
+        entry = self._w.journal.load(run.plan.run)
+        state = RunState.RUNNING if entry is None else entry.state
+        told = {k: v for k, v in data.items() if k in {"reason", "retryable"}} | {"key": key}
+        record = reporting.step_record(run.plan, state, step, phase, text, now, reporting.plain(told))
+        self._trail.append(record)
+        self._w.journal.step(StepEntry(run.plan.run, step, phase, key, now, data), run.fence)
+
+    def _begin_wait(self, run: Run, command: m.BeginWait) -> None:
+        try:
+            seconds = float(resolve(run.plan, command.step, None).get("seconds", 0.0))
+        except (ActionFailed, ValueError) as e:
+            reason = {"reason": ActionFailed.reason, "text": str(e)}
+            self._line(run, command.name, command.key, StepPhase.FAILED, reason, str(e))
+            return
+        intent = {"action": "wait", "seconds": seconds}
+        self._line(run, command.name, command.key, StepPhase.INTENT, intent, f"waiting {seconds:g} s")
+
+    # --- after a crash
+
+    async def _resolve(self, run: Run, entry: RunEntry, command: m.Resolve) -> None:
+        """Ask whether an effect happened. Never causes one; an unreachable actuator is asked again for a while."""
+        progress = progress_of(entry).get(command.name, NOT_BEGUN)
+        request = effects.journalled(run.plan, command.name, command.step, progress)
+        name = str(progress.intent.get("actuator", ""))
+        actuator = next((a for a in self._w.actuators if a.name == name), None)
+        run.doubtful_since_ns = run.doubtful_since_ns or self._now()
+        try:
+            answer = Applied.UNKNOWN if actuator is None else await actuator.applied(request)
+        except ActuatorUnavailable as e:
+            if self._now() - run.doubtful_since_ns < self.limits.decision_expiry_s * m.NS:
+                _LOG.warning("cannot ask %s about %s yet: %s", name, run.plan.run, e)
+                await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+                return
+            answer = Applied.UNKNOWN
+        except HomeostatError as e:
+            _LOG.warning("%s can't tell about %s: %s", name, run.plan.run, e)
+            answer = Applied.UNKNOWN
+        run.resolved[command.key] = answer
+
+    def _settle(self, run: Run, entry: RunEntry, command: m.Settle) -> None:
+        phase = {
+            Applied.YES: StepPhase.APPLIED,
+            Applied.NO: StepPhase.SKIPPED,
+            Applied.UNKNOWN: StepPhase.UNKNOWN,
+        }[command.applied]
+        if phase is StepPhase.APPLIED:
+            step, progress = run.plan.step(command.name), progress_of(entry)[command.name]
+            self._tell_change(run.plan, step, effects.journalled(run.plan, command.name, step, progress))
+        self._line(run, command.name, command.key, phase, {"text": command.text, "recovered": True}, command.text)
+
+    # --- the end
+
+    def _finish(self, run: Run, entry: RunEntry, command: m.Finish) -> None:
+        plan, now = run.plan, self._now()
+        verdict = facts.verdict_of(self._w.journal, plan.run)
+        touched = bool(effects_of(entry)) or command.state not in _EFFECTLESS
+        outcome = command.outcome or (Outcome.SAME if command.state not in _EFFECTLESS else Outcome.INCONCLUSIVE)
+        if touched:
+            feedback = reporting.feedback_of(plan, outcome, verdict, command.text, now)
+            self._trail.send(FEEDBACK, plan.run, feedback, plan.environment)
+        data: dict[str, str | int | float | bool | None] = {"outcome": str(outcome)} if touched else {}
+        if verdict is not None:
+            data |= {"verdict": str(verdict.outcome), "credit": verdict.credit}
+        self._trail.append(reporting.run_record(plan, command.state, command.text, now, data))
+        self._w.journal.set_state(plan.run, run.fence, command.state, now)
+        self._w.graph(reporting.graph_row(plan, command.state, command.text, now, outcome if touched else None))
+
+    def _now(self) -> int:
+        return self._w.clock.now_ns()
+
+
+def _state_of(command: m.ApplyStep) -> RunState:
+    return RunState.ROLLING_BACK if isinstance(command, m.Compensate) else RunState.RUNNING
+
+
+def _undone(entry: RunEntry, command: m.ApplyStep) -> TargetState | None:
+    """The state from before the run's first effect of the kind that is undone."""
+    done = effects_of(entry)
+    same = [step for _, step in done if step.intent.get("action") == command.step.action]
+    first = next(iter(same or [step for _, step in done]), None)
+    return None if first is None else first.before

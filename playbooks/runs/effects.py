@@ -1,0 +1,164 @@
+"""One effect: look, check, say it, journal the intent, do it, journal the outcome. Each stage in its own function.
+
+Nothing is awaited between the last look at the kill switch, the journalled intent and the call of the actuator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.errors import (
+    ActionFailed,
+    ActuatorUnavailable,
+    Conflict,
+    Forbidden,
+    HomeostatError,
+    OutcomeUnknown,
+    TargetNotFound,
+)
+from contracts.ports import Actuator, StepRequest, StepResult, TargetState
+from contracts.verdicts import HeldReason, StepPhase
+from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.language.model import Step
+from playbooks.runs.arguments import resolve, restore
+from playbooks.runs.machine import ApplyStep, Compensate, Refuse
+from playbooks.runs.plan import RunPlan
+from playbooks.runs.preflight import capable, insane
+from playbooks.runs.progress import StepProgress, state_data
+
+_LOG = logging.getLogger(__name__)
+GRACE_S = 5.0
+"""How much longer than a step's timeout an actuator is waited for before its outcome counts as unknown."""
+NO_EFFECT = (ActionFailed, Conflict, ActuatorUnavailable, TargetNotFound, Forbidden)
+"""Errors that prove that the effect did not happen (see the port's contract); anything else leaves it unknown."""
+WORTH_RETRYING = (ActionFailed, Conflict, ActuatorUnavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A target as found: the actuator that knows it and its state (None where the action needs none)."""
+
+    actuator: Actuator
+    state: TargetState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An effect that is ready to be had."""
+
+    aim: Aim
+    step: Step
+    request: StepRequest
+
+    @property
+    def planned(self) -> tuple[int, ...]:
+        """The number of replicas that the effect leads to; empty where it leads to none."""
+        return (int(self.request.arguments["replicas"]),) if self.request.action == "scale" else ()
+
+    @property
+    def intent(self) -> dict[str, Any]:
+        """What the journal keeps with the intent: enough to ask, after a crash, whether it happened."""
+        return {
+            "action": self.request.action,
+            "arguments": dict(self.request.arguments),
+            "actuator": self.aim.actuator.name,
+            "before": state_data(self.request.before),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an effect, as a journal phase."""
+
+    phase: StepPhase
+    text: str
+    after: TargetState | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    retryable: bool = False
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What the journal keeps with the outcome."""
+        return {"text": self.text, "retryable": self.retryable, "after": state_data(self.after), **self.data}
+
+
+async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator]) -> Aim | Refuse:
+    """The first capable actuator that knows the target. Nothing is changed."""
+    able = capable(actuators, action)
+    if not able:
+        return Refuse(HeldReason.NOT_CAPABLE, f"no actuator can {action}")
+    found = await _described(plan, able if action in TARGET_ACTIONS else actuators)
+    if action in TARGET_ACTIONS:
+        return found
+    # What doesn't touch the target (a webhook) needs none; its state only fills in arguments.
+    return Aim(able[0], None if isinstance(found, Refuse) else found.state)
+
+
+async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Refuse:
+    why = ""
+    for actuator in able:
+        try:
+            return Aim(actuator, await actuator.describe(plan.aim))
+        except TargetNotFound as e:
+            why = why or str(e)
+        except HomeostatError as e:
+            # Not knowing is no reason to turn to another system: it might have another thing of the same name.
+            return Refuse(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {e}")
+    return Refuse(HeldReason.NO_TARGET, why)
+
+
+def prepare(plan: RunPlan, command: ApplyStep, key: str, aim: Aim, undone: TargetState | None) -> Prepared | Refuse:
+    """The effect with absolute arguments, if it makes sense on the target as it is. `undone`: the state to go back to."""
+    step, back = command.step, isinstance(command, Compensate)
+    try:
+        arguments = restore(plan, step, aim.state, undone) if back else resolve(plan, step, aim.state)
+    except ActionFailed as e:
+        return Refuse(HeldReason.NOT_CAPABLE, str(e))
+    if not back:
+        refused = insane(plan, step, arguments, aim.state)
+        if refused is not None:
+            return refused
+    request = StepRequest(key, plan.run, command.name, step.action, plan.aim, arguments, aim.state, step.timeout_s)
+    return Prepared(aim, step, request)
+
+
+def journalled(plan: RunPlan, name: str, step: Step, progress: StepProgress) -> StepRequest:
+    """The request of an intent, rebuilt from the journal."""
+    intent = progress.intent
+    return StepRequest(
+        key=progress.key,
+        run=plan.run,
+        step=name,
+        action=str(intent.get("action", step.action)),
+        target=plan.aim,
+        arguments=dict(intent.get("arguments", {})),
+        before=progress.before,
+        timeout_s=step.timeout_s,
+    )
+
+
+async def apply(actuator: Actuator, request: StepRequest) -> Outcome:
+    """Have the effect. Never raises for what the actuator does; a cancelled call leaves the intent without outcome."""
+    try:
+        async with asyncio.timeout(request.timeout_s + GRACE_S):
+            result = await actuator.apply(request)
+    except NO_EFFECT as e:
+        return Outcome(StepPhase.FAILED, str(e), data={"reason": e.reason}, retryable=isinstance(e, WORTH_RETRYING))
+    except OutcomeUnknown as e:
+        return Outcome(StepPhase.UNKNOWN, str(e), data={"reason": e.reason})
+    except TimeoutError:
+        text = f"{actuator.name} did not answer within {request.timeout_s + GRACE_S:g} s"
+        return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
+    except Exception as e:  # noqa: BLE001 - an actuator may be anybody's: what it raises proves nothing about the effect
+        _LOG.exception("actuator %s failed in an unforeseen way", actuator.name)
+        text = f"{actuator.name}: {type(e).__name__}: {e}"
+        return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
+    return _applied(result)
+
+
+def _applied(result: StepResult) -> Outcome:
+    return Outcome(StepPhase.APPLIED, result.text, result.after, {"result": dict(result.data)})

@@ -1,0 +1,227 @@
+"""The executor's public face: takes decisions, approvals, switches and evidence in, and drives every run it owns.
+
+executor = Executor(wiring)
+await executor.resume()               # after a start: what an earlier life left open
+await executor.on_decision(decision)  # ... and so on, as events come
+await executor.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+import msgspec
+
+from contracts.errors import Fenced
+from contracts.events import Approval, Control, Decision, Incident
+from contracts.frames.features import EvidenceFrame
+from contracts.ports import RunEntry
+from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
+from playbooks.runs import facts
+from playbooks.runs import machine as m
+from playbooks.runs.conductor import Conductor, Run
+from playbooks.runs.plan import definition_of, plan_from, plan_of
+from playbooks.runs.trail import Trail
+from playbooks.runs.watching import Watch
+from playbooks.runs.wiring import ExecutorWiring
+
+_LOG = logging.getLogger(__name__)
+RETRY_S = 1.0
+STOP_S = 10.0
+"""How long `stop` waits for an effect under way before it is left to be resolved after the next start."""
+
+
+class Executor:
+    """Drives runs. One per process; any number of environments."""
+
+    def __init__(self, wiring: ExecutorWiring) -> None:
+        self._w = wiring
+        self._trail = Trail(wiring.journal, wiring.publish, wiring.settings.audit_ack_s)
+        self._conductor = Conductor(wiring, self._trail)
+        self._watches: dict[str, Watch] = {}
+        self._runs: dict[str, Run] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        self._started = False
+
+    # --- events
+
+    async def on_decision(self, decision: Decision) -> None:
+        """Begin the run of a decision, unless it has one already or asks for none."""
+        self._start()
+        if decision.verdict is DecisionVerdict.NOTHING:
+            return
+        playbook = self._w.playbooks.get(decision.chosen.playbook)
+        if playbook is None:
+            if decision.verdict is DecisionVerdict.ACT:
+                _LOG.error("decision %s wants unknown playbook %r", decision.id, decision.chosen.playbook)
+            return
+        watch = self._watch(decision.environment)
+        around = watch.surroundings(decision.chosen.target, decision.incident)
+        plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
+        entry = self._w.journal.create(
+            run=plan.run,
+            decision=plan.decision,
+            environment=plan.environment,
+            target=plan.target,
+            playbook=playbook.name,
+            definition=definition_of(plan),
+            now_ns=plan.created_ns,
+        )
+        if entry is not None:
+            self._conductor.announce(Run(plan, entry.fence), decision)
+            self._drive(entry)
+
+    async def on_approval(self, approval: Approval) -> None:
+        """A person answered. The first answer counts."""
+        self._start()
+        if facts.take_approval(self._w.journal, approval):
+            self.poke(approval.environment)
+
+    async def on_control(self, control: Control) -> None:
+        """Kill switch or autonomy: takes effect before the next effect of every run in scope."""
+        self._start()
+        if facts.take_control(self._w.journal, control):
+            self.poke(None if control.scope == facts.EVERYWHERE else control.scope)
+
+    async def on_evidence(self, frame: EvidenceFrame) -> None:
+        """What is seen: baseline before an action, proof after it."""
+        self._watch(frame.environment).observe(frame)
+        for run in self._of(frame.environment):
+            if run.verifier is not None:
+                run.verifier.observe(frame)
+                run.wake.set()
+
+    async def on_incident(self, incident: Incident) -> None:
+        """Who suffers, and whether it is over."""
+        self._watch(incident.environment).note(incident)
+        self.poke(incident.environment)
+
+    # --- life
+
+    async def resume(self, environments: Collection[str] | None = None) -> list[str]:
+        """Take over the open runs (of `environments`) that an earlier life or another owner left; their ids."""
+        self._start()
+        left = [
+            entry
+            for entry in self._w.journal.open_runs()
+            if entry.run not in self._tasks and (environments is None or entry.environment in environments)
+        ]
+        for entry in left:
+            self._drive(self._w.journal.claim(entry.run, self._w.clock.now_ns()))
+        return [entry.run for entry in left]
+
+    async def stop(self) -> None:
+        """Begin nothing more; wait for the effects under way; publish what can be."""
+        self._stopping = True
+        self.poke()
+        under_way = [run.acting for run in self._runs.values() if run.acting is not None]
+        if under_way:
+            await asyncio.wait(under_way, timeout=STOP_S)
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=0.5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._started:
+            await self._trail.stop()
+
+    def poke(self, environment: str | None = None) -> None:
+        """Look again at every run (of one environment), as when a clock was turned by hand."""
+        for run in self._of(environment):
+            run.wake.set()
+
+    async def idle(self) -> None:
+        """Return once no run can go on before time passes or something happens."""
+        while any(not run.parked or run.wake.is_set() for run in self._runs.values()):
+            self._conductor.parked.clear()
+            await self._conductor.parked.wait()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of the runs this process drives now."""
+        return tuple(self._runs)
+
+    # --- driving
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._trail.start()
+
+    def _watch(self, environment: str) -> Watch:
+        return self._watches.setdefault(environment, Watch())
+
+    def _of(self, environment: str | None) -> list[Run]:
+        return [r for r in self._runs.values() if environment in {None, r.plan.environment}]
+
+    def _drive(self, entry: RunEntry) -> None:
+        run = Run(plan_from(entry), entry.fence)
+        self._runs[entry.run] = run
+        task = asyncio.create_task(self._loop(run), name=entry.run)
+        self._tasks[entry.run] = task
+        task.add_done_callback(lambda _: self._forget(entry.run))
+
+    def _forget(self, run: str) -> None:
+        self._runs.pop(run, None)
+        self._tasks.pop(run, None)
+        self._conductor.parked.set()
+
+    async def _loop(self, run: Run) -> None:
+        while not self._stopping:
+            try:
+                if not await self._step(run):
+                    return
+            except Fenced:
+                _LOG.warning("run %s has another owner now", run.plan.run)
+                return
+            except Exception:  # noqa: BLE001 - the journal says where it stands: looking again is always safe
+                _LOG.exception("run %s is stuck, looking again in %g s", run.plan.run, RETRY_S)
+                await asyncio.sleep(RETRY_S)
+
+    async def _step(self, run: Run) -> bool:
+        """One command of the machine; False once the run is over."""
+        entry = self._w.journal.load(run.plan.run)
+        if entry is None or entry.state in TERMINAL_RUN_STATES:
+            return False
+        if entry.fence != run.fence:
+            raise Fenced(f"run {entry.run} was taken over")
+        watch = self._watch(run.plan.environment)
+        if entry.state is RunState.VERIFYING:
+            self._look(run, entry, watch)
+        command = m.next_command(entry, run.plan, self._situation(run, watch), self._conductor.limits)
+        if command is None:
+            return False
+        await self._conductor.carry_out(run, entry, command, watch)
+        return True
+
+    def _look(self, run: Run, entry: RunEntry, watch: Watch) -> None:
+        """Has verification a verdict? It is remembered before anything follows from it."""
+        if facts.verdict_of(self._w.journal, entry.run) is not None:
+            return
+        if run.verifier is None:
+            run.verifier = self._conductor.verifier(run, m.acted_ns(entry, run.plan), watch)
+        now = self._w.clock.now_ns()
+        found = run.verifier.verdict(now)
+        if found is not None:
+            measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
+            verdict = facts.Verdict(found.outcome, found.text, now, found.credit, measures)
+            facts.keep_verdict(self._w.journal, entry.run, verdict)
+
+    def _situation(self, run: Run, watch: Watch) -> m.Situation:
+        journal, plan = self._w.journal, run.plan
+        verdict = facts.verdict_of(journal, plan.run)
+        return m.Situation(
+            now_ns=self._w.clock.now_ns(),
+            acting=facts.mode_of(journal, plan.environment).acting,
+            approval=facts.approval_of(journal, plan.decision),
+            outcome=None if verdict is None else verdict.outcome,
+            outcome_text="" if verdict is None else verdict.text,
+            incident_over=watch.over(plan.incident),
+            begun_ns=facts.begun_of(journal, plan.run),
+            decided_ns=0 if verdict is None else verdict.time_ns,
+            resolved=run.resolved,
+        )

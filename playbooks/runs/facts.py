@@ -1,0 +1,127 @@
+"""Small durable facts that the executor keeps in the journal: switches, approvals, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from contracts.events import Approval, Control
+from contracts.ports import Journal
+from contracts.verdicts import Autonomy, Outcome
+from playbooks.verify.levels import Level
+
+EVERYWHERE = "*"
+_RANK = {Autonomy.OBSERVE: 0, Autonomy.SUGGEST: 1, Autonomy.ACT: 2}
+
+
+def take_control(journal: Journal, control: Control) -> bool:
+    """Remember a switch; False if a later one of its scope is known already (delivery may repeat and reorder)."""
+    known = journal.get(f"control/{control.scope}")
+    if known is not None and known["time_ns"] > control.time_ns:
+        return False
+    journal.put(f"control/{control.scope}", msgspec.to_builtins(control))
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Whether, and how freely, may be acted in an environment; `by` says who stopped it."""
+
+    acting: bool
+    autonomy: Autonomy
+    by: str = ""
+
+
+def mode_of(journal: Journal, environment: str) -> Mode:
+    """The strictest of what is set for the environment and for all."""
+    mode = Mode(acting=True, autonomy=Autonomy.ACT)
+    for control in controls_of(journal, environment):
+        mode = _stricter(mode, control)
+    return mode
+
+
+def controls_of(journal: Journal, environment: str) -> list[Control]:
+    """The switches that are set for the environment or for all."""
+    facts = (journal.get(f"control/{scope}") for scope in (EVERYWHERE, environment))
+    return [msgspec.convert(fact, Control) for fact in facts if fact is not None]
+
+
+def _stricter(mode: Mode, control: Control) -> Mode:
+    return Mode(
+        acting=mode.acting and control.acting,
+        autonomy=min(mode.autonomy, control.autonomy, key=_RANK.__getitem__),
+        by=mode.by if control.acting else control.by,
+    )
+
+
+def strictest(a: Autonomy, b: Autonomy) -> Autonomy:
+    """The one of two that allows less."""
+    return min(a, b, key=_RANK.__getitem__)
+
+
+def take_approval(journal: Journal, approval: Approval) -> bool:
+    """Remember a person's answer; the first one counts, so a later one (False) can't turn it round."""
+    key = f"approval/{approval.decision}"
+    if journal.get(key) is not None:
+        return False
+    journal.put(key, msgspec.to_builtins(approval))
+    return True
+
+
+def approval_of(journal: Journal, decision: str) -> Approval | None:
+    """A person's answer to a decision, if there is one."""
+    fact = journal.get(f"approval/{decision}")
+    return None if fact is None else msgspec.convert(fact, Approval)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verification found of a run, as remembered through a crash."""
+
+    outcome: Outcome
+    text: str
+    time_ns: int
+    credit: float
+    measures: tuple[Mapping[str, Any], ...] = ()
+
+
+def keep_verdict(journal: Journal, run: str, verdict: Verdict) -> None:
+    """Remember a run's verdict: it is reached once."""
+    journal.put(f"verdict/{run}", msgspec.to_builtins(verdict))
+
+
+def verdict_of(journal: Journal, run: str) -> Verdict | None:
+    """The verdict of a run, if it is reached."""
+    fact = journal.get(f"verdict/{run}")
+    return None if fact is None else msgspec.convert(fact, Verdict, strict=False)
+
+
+def keep_begun(journal: Journal, run: str, now_ns: int) -> None:
+    """Remember when a run was let begin."""
+    journal.put(f"begun/{run}", {"time_ns": now_ns})
+
+
+def begun_of(journal: Journal, run: str) -> int:
+    """When a run was let begin, epoch nanoseconds; 0 if it wasn't."""
+    fact = journal.get(f"begun/{run}")
+    return 0 if fact is None else int(fact["time_ns"])
+
+
+def keep_reference(journal: Journal, run: str, levels: Mapping[str, Level]) -> None:
+    """Remember the levels from before the action."""
+    # JSON has no NaN: what was not observed is left out.
+    journal.put(f"reference/{run}", {k: _finite(msgspec.to_builtins(v)) for k, v in levels.items()})
+
+
+def reference_of(journal: Journal, run: str) -> dict[str, Level]:
+    """The levels from before a run's action; empty where none were kept."""
+    fact = journal.get(f"reference/{run}") or {}
+    return {key: msgspec.convert(value, Level, strict=False) for key, value in fact.items()}
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {k: v for k, v in values.items() if math.isfinite(v)}

@@ -1,0 +1,76 @@
+"""May this be done, now? The run-time switches, and policy (guards are in `guarding`). Any of them away or unsure means no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.errors import HomeostatError, PolicyUnavailable
+from contracts.ports import Journal, PolicyEngine, TargetState
+from contracts.verdicts import Autonomy, HeldReason
+from playbooks.runs.facts import Mode, mode_of, strictest
+from playbooks.runs.machine import Refuse
+from playbooks.runs.plan import RunPlan
+
+
+def switched_off(mode: Mode, plan: RunPlan) -> Refuse | None:
+    """What the run-time switches say."""
+    if not mode.acting:
+        return Refuse(HeldReason.KILL_SWITCH, f"acting was stopped by {mode.by}")
+    autonomy = strictest(mode.autonomy, plan.autonomy)
+    if autonomy is Autonomy.OBSERVE:
+        return Refuse(HeldReason.LOW_CONFIDENCE, "autonomy is observe: decide and record, act on nothing")
+    if autonomy is Autonomy.SUGGEST:
+        return Refuse(HeldReason.APPROVAL, "autonomy is suggest: every action needs an approval")
+    return None
+
+
+def switches(journal: Journal, plan: RunPlan) -> Refuse | None:
+    """What the run-time switches say at this moment."""
+    return switched_off(mode_of(journal, plan.environment), plan)
+
+
+def policy_document(
+    plan: RunPlan, action: str, arguments: Mapping[str, Any], state: TargetState | None, approved_by: str
+) -> dict[str, Any]:
+    """The policy input (docs/actions.md): one intended action and all that speaks for or against it."""
+    return {
+        "environment": plan.environment,
+        "incident": plan.incident,
+        "decision": plan.decision,
+        "run": plan.run,
+        "action": {"kind": action, "arguments": dict(arguments)},
+        "target": {
+            "service": plan.target,
+            "attributes": dict(plan.attributes),
+            "replicas": None if state is None else state.replicas,
+            "ready": None if state is None else state.ready,
+            "version": "" if state is None else state.version,
+        },
+        "playbook": {
+            "name": plan.playbook.name,
+            "version": plan.playbook.version,
+            "tier": plan.playbook.tier,
+            "labels": dict(plan.playbook.labels),
+            "guards": {"max_replicas": plan.playbook.guards.max_replicas},
+        },
+        "cause": {"kind": str(plan.cause), "service": plan.cause_service, "probability": plan.confidence},
+        "autonomy": str(plan.autonomy),
+        "blast_radius": list(plan.affected),
+        "approved_by": approved_by,
+    }
+
+
+async def ask_policy(policy: PolicyEngine, document: Mapping[str, Any]) -> Refuse | None:
+    """What policy says; that it can't be asked is a no. An approval it wants counts as given if `approved_by` is set."""
+    try:
+        verdict = await policy.evaluate(document)
+    except PolicyUnavailable as e:
+        return Refuse(HeldReason.POLICY_UNAVAILABLE, str(e))
+    except HomeostatError as e:
+        return Refuse(HeldReason.POLICY_UNAVAILABLE, f"policy could not be evaluated: {e}")
+    if not verdict.allowed and not (verdict.needs_approval and not verdict.denials):
+        return Refuse(HeldReason.POLICY, "; ".join(verdict.denials) or "not allowed")
+    if verdict.needs_approval and not document["approved_by"]:
+        return Refuse(HeldReason.APPROVAL, "policy wants an approval")
+    return None

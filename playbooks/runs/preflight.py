@@ -1,0 +1,34 @@
+"""Tier 2 pre-flight validation: would the effect, on the target as it is, be sane? Pure.
+
+Bounds and capability are guards and hold for every tier; these are the objections that only careful tiers raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contracts.ports import Actuator, TargetState
+from contracts.verdicts import HeldReason
+from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.language.model import Step
+from playbooks.runs.machine import Refuse
+from playbooks.runs.plan import RunPlan
+
+
+def capable(actuators: Sequence[Actuator], action: str) -> list[Actuator]:
+    """The actuators that can do `action`, in order of preference."""
+    return [a for a in actuators if action in a.actions]
+
+
+def insane(plan: RunPlan, step: Step, arguments: Mapping[str, Any], state: TargetState | None) -> Refuse | None:
+    """Refused if the effect makes no sense on `state`."""
+    if plan.playbook.tier < 2 or step.action not in TARGET_ACTIONS:
+        return None
+    if state is None:
+        return Refuse(HeldReason.NO_TARGET, f"the state of {plan.target} is not known")
+    if state.replicas < 1:
+        return Refuse(HeldReason.NO_TARGET, f"{plan.target} is scaled to {state.replicas}: nothing to {step.action}")
+    if step.action == "rollback" and arguments.get("version") in {None, "", state.version}:
+        return Refuse(HeldReason.NO_TARGET, f"{plan.target} has no other version to go to")
+    return None

@@ -1,0 +1,120 @@
+"""What is told of a run to the rest of the loop: change events, feedback, rows of the knowledge graph. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from contracts.events import ActionRecord, Change, Feedback, Measure
+from contracts.ports import GraphWrite, TargetState
+from contracts.verdicts import Outcome, RunState
+from playbooks.language.model import Step
+from playbooks.runs.facts import Verdict
+from playbooks.runs.plan import RunPlan
+
+ACTOR = "homeostat"
+_CHANGES = {"scale", "restart", "rollback"}
+Data = Mapping[str, str | int | float | bool | None]
+"""What an audit record may carry besides its fields."""
+
+
+def run_record(plan: RunPlan, state: RunState, text: str, now_ns: int, data: Data) -> ActionRecord:
+    """The audit record of a run's state change, not yet linked."""
+    return _record(plan, f"io.homeostat.run.{state}", state, text, now_ns, data, "")
+
+
+def step_record(
+    plan: RunPlan, state: RunState, step: str, phase: str, text: str, now_ns: int, data: Data
+) -> ActionRecord:
+    """The audit record of a step's phase, not yet linked."""
+    return _record(plan, f"io.homeostat.step.{phase}", state, text, now_ns, data, step)
+
+
+def _record(plan: RunPlan, kind: str, state: RunState, text: str, now_ns: int, data: Data, step: str) -> ActionRecord:
+    return ActionRecord(
+        id="",
+        type=kind,
+        environment=plan.environment,
+        sequence=0,
+        time_ns=now_ns,
+        run=plan.run,
+        decision=plan.decision,
+        incident=plan.incident,
+        playbook=plan.playbook.name,
+        playbook_version=plan.playbook.version,
+        target=plan.target,
+        state=state,
+        actor=ACTOR,
+        text=text,
+        step=step,
+        data=dict(data),
+    )
+
+
+def plain(arguments: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Arguments as audit data: what is not a JSON scalar is written as text."""
+    return {k: v if v is None or isinstance(v, str | int | float | bool) else str(v) for k, v in arguments.items()}
+
+
+def change_of(
+    plan: RunPlan, step: Step, before: TargetState | None, after: Mapping[str, Any], now_ns: int
+) -> Change | None:
+    """The change event of an effect on the target; None for steps that don't change it. `after` is the arguments."""
+    if step.action not in _CHANGES:
+        return None
+    was, becomes = _levels(step, before, after)
+    return Change(
+        environment=plan.environment,
+        service=plan.target,
+        kind=step.action,
+        time_ns=now_ns,
+        actor=ACTOR,
+        before=was,
+        after=becomes,
+        text=f"{plan.playbook.name}: {step.action} {plan.target}" + (f" {was} → {becomes}" if becomes else ""),
+        run=plan.run,
+    )
+
+
+def _levels(step: Step, before: TargetState | None, after: Mapping[str, Any]) -> tuple[str, str]:
+    if step.action == "scale":
+        return "" if before is None else str(before.replicas), str(after.get("replicas", ""))
+    if step.action == "rollback":
+        return "" if before is None else before.version, str(after.get("version", ""))
+    return "", ""
+
+
+def feedback_of(plan: RunPlan, outcome: Outcome, verdict: Verdict | None, text: str, now_ns: int) -> Feedback:
+    """The verified outcome of a run."""
+    return Feedback(
+        run=plan.run,
+        decision=plan.decision,
+        incident=plan.incident,
+        environment=plan.environment,
+        playbook=plan.playbook.name,
+        cause=plan.cause,
+        target=plan.target,
+        outcome=outcome,
+        time_ns=now_ns,
+        measures=() if verdict is None else tuple(msgspec.convert(m, Measure) for m in verdict.measures),
+        text=text,
+        credit=1.0 if verdict is None else verdict.credit,
+    )
+
+
+def graph_row(plan: RunPlan, state: RunState, text: str, now_ns: int, outcome: Outcome | None) -> GraphWrite:
+    """The run as a node of the knowledge graph."""
+    row = {
+        "run": plan.run,
+        "incident": plan.incident,
+        "environment": plan.environment,
+        "service_key": f"{plan.environment}|{plan.target}",
+        "playbook": plan.playbook.name,
+        "state": str(state),
+        "time": now_ns,
+        "text": text,
+        "outcome": "" if outcome is None else str(outcome),
+    }
+    return GraphWrite("upsert_actions", (row,))

@@ -1,0 +1,91 @@
+"""Judging one series after an action, window by window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from contracts.features import FEATURES, Kind
+from playbooks.language.model import Check
+from playbooks.verify.levels import Level, Point, SeriesKey, within
+
+UNREMARKABLE = 2.0
+"""Decades of evidence below which a window counts as expected although it is just outside of its range (p > 0.01)."""
+MIN_COUNT = 5
+"""Requests in a window below which a ratio or percentile is too noisy to call anything worse."""
+ALIVE = 0.1
+"""Share of its usual traffic that a service must show to count as serving again."""
+_FLOOR = {Kind.RATIO: 0.1, Kind.UTILIZATION: 0.1, Kind.LATENCY: 0.01}
+_SCALE = 0.5
+
+Judge = Callable[[Point], bool | None]
+"""True: good (or, for harm, bad); None: the window says nothing."""
+
+
+def helped(check: Check, key: SeriesKey, level: Level) -> Judge:
+    """Whether a window meets the check."""
+    if check.better == "lower":
+        return lambda p: None if math.isnan(p.value) else p.value <= level.worst * (1 - check.by)
+    if check.better == "higher":
+        return lambda p: None if math.isnan(p.value) else p.value >= _raised(check, level)
+    return lambda p: None if math.isnan(p.value) else expected(p, key, level)
+
+
+def _raised(check: Check, level: Level) -> float:
+    aim = level.worst * (1 + check.by)
+    # From nothing, any share more is still nothing: then it must come up to that share of what was usual.
+    return aim if level.worst > 0 or math.isnan(level.baseline) else check.by * level.baseline
+
+
+def expected(point: Point, key: SeriesKey, level: Level) -> bool:
+    """Whether a window is back in the expected range: that of before the fault, or the models' range of now.
+
+    The latter only if it would not also welcome the fault: a model that got used to it is no witness.
+    """
+    worse = key.worse
+    if within(point.value, level.low, level.high, worse):
+        return True
+    never_off = within(level.worst, level.low, level.high, worse)
+    if not math.isnan(level.worst) and not never_off and within(level.worst, point.low, point.high, worse):
+        return False
+    unremarkable = abs(point.score) if worse == 0 else point.score * worse
+    known = math.isfinite(point.low) or math.isfinite(point.high)
+    return within(point.value, point.low, point.high, worse) or (known and unremarkable < UNREMARKABLE)
+
+
+def harmed(key: SeriesKey, level: Level) -> Judge:
+    """Whether a window is clearly worse than when the action came: out of range and by a margin beyond it."""
+    kind, worse = FEATURES[key.feature].kind, key.worse or 1
+    start = level.acted if math.isfinite(level.acted) else level.baseline
+    width = level.high - level.low
+    margin = max(_SCALE * abs(start), width if math.isfinite(width) else 0.0, _FLOOR.get(kind, 0.0))
+
+    def judge(p: Point) -> bool | None:
+        if math.isnan(p.value) or math.isnan(start) or p.count < MIN_COUNT:
+            return None
+        return (p.value - start) * worse > margin and not expected(p, key, level)
+
+    return judge
+
+
+def serving(level: Level) -> Judge:
+    """Whether a window shows traffic again."""
+    return lambda p: None if math.isnan(p.value) else p.value > 0 and p.value >= ALIVE * level.baseline
+
+
+def streak(points: Sequence[Point], judge: Judge, gap_ns: int) -> list[Point]:
+    """The windows up to the latest, without a break or a hole longer than `gap_ns`, that `judge` says yes to."""
+    run: list[Point] = []
+    for point in points:
+        verdict = judge(point)
+        if verdict is None:
+            continue
+        if run and point.start_ns - run[-1].end_ns > gap_ns:
+            run = []
+        run = [*run, point] if verdict else []
+    return run
+
+
+def lasts_ns(run: Sequence[Point]) -> int:
+    """How long a streak lasts, nanoseconds."""
+    return run[-1].end_ns - run[0].start_ns if run else 0

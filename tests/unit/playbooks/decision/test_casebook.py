@@ -1,0 +1,325 @@
+"""An incident's way through decisions: when, how often, and what follows from what."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Candidate, Control, Decision, Feedback, Incident, encode
+from contracts.features import BY_SIGNAL, Signal
+from contracts.frames import EvidenceFrame
+from contracts.ports import RunEntry, TargetState
+from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.verdicts import (
+    Autonomy,
+    CauseKind,
+    DecisionVerdict,
+    IncidentPhase,
+    Outcome,
+    RunState,
+    Severity,
+)
+from playbooks.decision import NOTHING, PERSON, limits_of
+from playbooks.decision.casebook import Casebook
+from playbooks.decision.views import Views
+from playbooks.language import library
+
+S = 1_000_000_000
+T0 = 1_800_000_000 * S
+LIBRARY = library()
+COLUMNS = BY_SIGNAL[Signal.SPANS]
+
+
+class Facts:
+    """What the shell keeps: actuators' states and the journal."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunEntry] = {}
+        self.states = {"cart": TargetState(2, 2, "v2", "v1"), "web": TargetState(2, 2, "v2", "v1")}
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        return self.states.get(service)
+
+    def history(self, environment: str) -> list[RunEntry]:
+        return list(self.runs.values())
+
+    def known_services(self, environment: str) -> tuple[str, ...]:
+        return ("cart", "db", "pay", "web")
+
+    def actions(self, environment: str) -> frozenset[str]:
+        return frozenset({"scale", "restart", "rollback"})
+
+    def journal(self, decision: Decision, state: RunState, now_ns: int) -> None:
+        chosen = decision.chosen
+        known = self.runs.get(decision.id)
+        created = known.created_ns if known else now_ns
+        self.runs[decision.id] = RunEntry(
+            "run-" + decision.id, decision.id, "prod", chosen.target, chosen.playbook, state, created, now_ns, 1, {"big": "x"}
+        )  # fmt: skip
+
+
+def incident(
+    at: int,
+    revision: int,
+    *,
+    kind: CauseKind = CauseKind.HANG,
+    probability: float = 0.9,
+    name: str = "inc-1",
+    **changes: object,
+) -> Incident:
+    candidate = Candidate(service="cart", kind=kind, probability=probability, evidence=(), path=())
+    base = Incident(
+        id=name, environment="prod", phase=IncidentPhase.UPDATED, severity=Severity.WARNING, onset_ns=T0 - 3 * S, time_ns=at,
+        revision=revision, anomalies=("a",), services=("cart",), candidates=(candidate,), blast_radius=("web",),
+        confidence=0.9, settled=True, text="",
+    )  # fmt: skip
+    return _changed(base, changes)
+
+
+def _changed(base: Incident, changes: dict[str, object]) -> Incident:
+    values = {f: getattr(base, f) for f in base.__struct_fields__} | changes
+    return Incident(**values)
+
+
+def frame(window: int, rate: float = 10.0, services: tuple[str, ...] = ("cart", "web")) -> EvidenceFrame:
+    shape = (len(services), len(COLUMNS))
+    values = np.full(shape, np.nan)
+    values[:, COLUMNS.index("request_rate")] = rate
+    return EvidenceFrame(
+        environment="prod", signal="spans", partition=0, window_ns=window, width_ns=S, services=services, peers=(),
+        versions=("v2",) * len(services), attributes=('{"k8s.namespace.name": "shop"}',) * len(services), features=COLUMNS,
+        values=values, counts=np.ones(len(services), np.int64), score=np.zeros(shape), low=np.zeros(shape),
+        high=np.full(shape, 20.0), p_value=np.ones(len(services)), state=("healthy",) * len(services), notes=("",) * len(services),
+    )  # fmt: skip
+
+
+def feedback(decision: Decision, outcome: Outcome, at: int) -> Feedback:
+    return Feedback(
+        run="run-" + decision.id, decision=decision.id, incident=decision.incident, environment="prod",
+        playbook=decision.chosen.playbook, cause=decision.cause, target=decision.chosen.target, outcome=outcome, time_ns=at,
+        measures=(), text="",
+    )  # fmt: skip
+
+
+def switch(at: int, *, acting: bool, scope: str = "*") -> Control:
+    return Control(scope=scope, acting=acting, autonomy=Autonomy.ACT, by="ada", time_ns=at)
+
+
+@pytest.fixture
+def facts() -> Facts:
+    return Facts()
+
+
+@pytest.fixture
+def book(facts: Facts) -> Casebook:
+    return Casebook(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), facts)
+
+
+def decided(decisions: list[Decision]) -> tuple[DecisionVerdict, str]:
+    (decision,) = decisions
+    return decision.verdict, decision.chosen.playbook
+
+
+ACT, ASK, WAIT = DecisionVerdict.ACT, DecisionVerdict.ASK, DecisionVerdict.NOTHING
+
+
+def test_it_waits_until_the_diagnosis_is_settled(book: Casebook):
+    assert book.incident(incident(T0, 1, settled=False), T0) == []
+    assert book.tick(T0 + 2 * S) == []
+    assert decided(book.incident(incident(T0 + 2 * S, 2), T0 + 2 * S)) == (ACT, "restart-hung-service")
+
+
+def test_one_live_decision_whatever_else_comes_in(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.RUNNING, T0)
+    assert book.incident(incident(T0 + S, 2, kind=CauseKind.CRASH), T0 + S) == []
+    assert book.incident(incident(T0, 1), T0 + S) == [], "an older revision"
+    assert all(book.tick(T0 + i * S) == [] for i in range(2, 60))
+
+
+def test_before_the_run_is_journalled_the_decision_is_live_too(book: Casebook):
+    book.incident(incident(T0, 1), T0)
+    assert all(book.tick(T0 + i * S) == [] for i in range(1, 200))
+
+
+def test_a_decision_that_nobody_carried_out_lapses(book: Casebook):
+    (first,) = book.incident(incident(T0, 1), T0)
+    late = T0 + 241 * S
+    (second,) = book.incident(incident(late, 2), late)
+    assert (second.verdict, second.id) == (ACT, "inc-1-d2")
+    assert first.id == "inc-1-d1"
+
+
+def test_a_remedy_that_did_not_help_is_followed_by_the_next_and_then_a_person(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.FAILED, T0 + 20 * S)
+    before = book.posteriors.probability("restart-hung-service", CauseKind.HANG, "prod", "cart", T0)
+    (d2,) = book.feedback(feedback(d, Outcome.SAME, T0 + 20 * S), T0 + 20 * S)
+    assert (d2.verdict, d2.chosen.playbook, d2.id) == (ASK, PERSON, "inc-1-d2")
+    assert "tried already: restart-hung-service on cart (same)" in d2.text
+    assert book.posteriors.probability("restart-hung-service", CauseKind.HANG, "prod", "cart", T0 + 20 * S) < before
+    assert all(book.tick(T0 + i * S) == [] for i in range(21, 40)), "a person is asked once"
+
+
+def test_feedback_while_the_roll_back_runs_waits_for_it(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.ROLLING_BACK, T0 + 10 * S)
+    decisions = book.feedback(feedback(d, Outcome.WORSE, T0 + 10 * S), T0 + 10 * S)
+    assert all(x.verdict is not ACT for x in decisions)
+
+
+def test_a_repair_has_time_to_show(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.SUCCEEDED, T0 + 10 * S)
+    assert book.feedback(feedback(d, Outcome.BETTER, T0 + 10 * S), T0 + 10 * S) == []
+    assert book.incident(incident(T0 + 20 * S, 2), T0 + 20 * S) == []
+    late = T0 + 41 * S
+    assert decided(book.incident(incident(late, 3), late)) == (ASK, PERSON), "the cooldown holds the same remedy"
+
+
+def test_a_resolved_incident_is_dropped_and_a_reopened_one_counts_on(book: Casebook):
+    book.incident(incident(T0, 1), T0)
+    assert book.incident(incident(T0 + S, 2, phase=IncidentPhase.RESOLVED), T0 + S) == []
+    assert book.tick(T0 + 5 * S) == []
+    assert book.incident(incident(T0, 1), T0 + 5 * S) == [], "an old revision does not reopen it"
+    (d,) = book.incident(incident(T0 + 6 * S, 3), T0 + 6 * S)
+    assert d.id == "inc-1-d2", "one decision has one run, ever"
+
+
+def test_a_run_that_ended_without_feedback_counts_by_its_state(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.REFUSED, T0 + S)
+    assert book.tick(T0 + 3 * S) == [], "feedback may be on its way"
+    found = book.tick(T0 + 7 * S)
+    assert decided(found) == (ASK, PERSON)
+    assert "refused" in found[0].text
+
+
+def test_the_kill_switch_and_its_end(book: Casebook):
+    book.control(switch(1, acting=False), T0)
+    assert decided(book.incident(incident(T0, 1), T0)) == (WAIT, NOTHING)
+    assert book.incident(incident(T0 + S, 2), T0 + S) == [], "said once"
+    assert book.control(switch(0, acting=True), T0 + S) == [], "an older switch changes nothing"
+    assert decided(book.control(switch(2, acting=True), T0 + 2 * S)) == (ACT, "restart-hung-service")
+
+
+def test_asking_becomes_acting_once_the_cause_is_sure(book: Casebook):
+    assert decided(book.incident(incident(T0, 1, probability=0.45), T0)) == (ASK, "restart-hung-service")
+    assert book.incident(incident(T0 + S, 2, probability=0.46), T0 + S) == []
+    assert decided(book.incident(incident(T0 + 2 * S, 3, probability=0.8), T0 + 2 * S)) == (ACT, "restart-hung-service")
+
+
+def test_another_cause_while_nothing_was_done_is_decided_anew_but_without_flicker(book: Casebook):
+    book.incident(incident(T0, 1, kind=CauseKind.UNKNOWN), T0)
+    assert book.incident(incident(T0 + S, 2, probability=0.45), T0 + S) == []
+    assert decided(book.tick(T0 + 4 * S)) == (ASK, "restart-hung-service")
+
+
+def test_an_approved_run_is_under_way(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1, probability=0.45), T0)
+    facts.journal(d, RunState.AWAITING_APPROVAL, T0 + S)
+    assert book.incident(incident(T0 + 4 * S, 2, probability=0.45), T0 + 4 * S) == []
+    facts.journal(d, RunState.RUNNING, T0 + 5 * S)
+    assert book.incident(incident(T0 + 9 * S, 3, probability=0.9), T0 + 9 * S) == []
+
+
+def test_two_incidents_are_acted_on_one_after_another(book: Casebook, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.RUNNING, T0)
+    other = Candidate(service="web", kind=CauseKind.HANG, probability=0.9, evidence=(), path=())
+    (waits,) = book.incident(incident(T0 + S, 1, name="inc-2", candidates=(other,)), T0 + S)
+    assert (waits.verdict, waits.chosen.playbook) == (WAIT, NOTHING)
+    facts.journal(d, RunState.SUCCEEDED, T0 + 10 * S)
+    found = book.tick(T0 + 11 * S)
+    assert [(x.incident, x.verdict, x.chosen.target) for x in found] == [("inc-2", ACT, "web")]
+
+
+def test_old_incidents_are_not_acted_on(book: Casebook):
+    (d,) = book.incident(incident(T0 - 60 * S, 1), T0)
+    assert d.verdict is ASK
+    assert "the diagnosis is 60 s old" in d.text
+
+
+def test_predictions_that_fail_lower_autonomy(book: Casebook, facts: Facts):
+    for i in range(3):
+        at = T0 + i * 4000 * S // 10
+        (d,) = book.incident(incident(at, 1, name=f"i{i}", candidates=(Candidate(
+            service="cart" if i % 2 else "web", kind=(CauseKind.HANG, CauseKind.CRASH)[i // 2], probability=1.0, evidence=(), path=()),)), at)  # fmt: skip
+        assert d.verdict is ACT
+        facts.journal(d, RunState.ROLLED_BACK, at + S)
+        book.feedback(feedback(d, Outcome.SAME, at + S), at + S)
+        book.incident(incident(at + S, 2, name=f"i{i}", phase=IncidentPhase.RESOLVED), at + S)
+    at = T0 + 1700 * S
+    (d,) = book.incident(incident(at, 1, name="last", kind=CauseKind.BAD_RELEASE), at)
+    assert (d.verdict, d.chosen.playbook) == (ASK, "roll-back-bad-release")
+    assert "recent repairs went worse than predicted" in d.text
+
+
+def test_features_reach_the_conditions(book: Casebook):
+    book.evidence(frame(T0 - S, rate=50.0), T0)
+    assert decided(book.incident(incident(T0, 1, kind=CauseKind.LATENCY), T0)) == (ACT, "scale-out-slow-service")
+
+
+def script(facts: Facts) -> list[tuple[str, object, int]]:
+    first = incident(T0 + S, 1, kind=CauseKind.LATENCY)
+    return [
+        ("evidence", frame(T0, rate=50.0), T0),
+        ("incident", first, T0 + S),
+        ("incident", incident(T0 + 2 * S, 1, name="inc-2", probability=0.3), T0 + 2 * S),
+        ("control", switch(T0, acting=False, scope="prod"), T0 + 3 * S),
+        ("tick", None, T0 + 7 * S),
+        ("incident", incident(T0 + 8 * S, 2, name="inc-2", probability=0.9), T0 + 8 * S),
+        ("control", switch(T0 + 9 * S, acting=True, scope="prod"), T0 + 9 * S),
+        ("tick", None, T0 + 14 * S),
+        ("incident", incident(T0 + 15 * S, 2, phase=IncidentPhase.RESOLVED), T0 + 15 * S),
+        ("tick", None, T0 + 300 * S),
+    ]
+
+
+def play(book: Casebook, events: list[tuple[str, object, int]], cut: int | None = None) -> list[bytes]:
+    out: list[Decision] = []
+    for i, (what, value, at) in enumerate(events):
+        if i == cut:
+            saved = book.snapshot()
+            book = Casebook(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), Facts())
+            book.restore(saved)
+            assert book.snapshot() == saved
+        if what == "evidence":
+            book.evidence(value, at)
+        else:
+            out += book.tick(at) if what == "tick" else getattr(book, what)(value, at)
+    return [encode(d) for d in out]
+
+
+@pytest.mark.parametrize("cut", range(2, 10))
+def test_a_restart_while_an_incident_is_open_changes_nothing(facts: Facts, cut: int):
+    def fresh() -> Casebook:
+        return Casebook(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), Facts())
+
+    whole = play(fresh(), script(facts))
+    assert len(whole) >= 3
+    assert play(fresh(), script(facts), cut) == whole
+
+
+def test_something_else_is_no_snapshot(book: Casebook):
+    with pytest.raises(UnreadableEvent):
+        book.restore(b"\x93\x01\x02\x03")
+    with pytest.raises(UnreadableEvent):
+        book.restore(b"")
+
+
+def test_views_take_the_newest_window_that_has_the_service():
+    views = Views()
+    views.take(frame(T0, rate=1.0))
+    views.take(frame(T0 + S, rate=2.0, services=("web",)))
+    assert views.view("cart").values == {"request_rate": 1.0}
+    assert views.view("web").values == {"request_rate": 2.0}
+    assert views.view("web").attributes == {"k8s.namespace.name": "shop"}
+    for i in range(2, 12):
+        views.take(frame(T0 + i * S, services=("web",)))
+    assert views.view("cart").values == {}, "silent for ten windows: no present features"
+    assert views.view("cart").version == "v2", "but still known"
+    edges = replace(frame(T0 + 20 * S), signal="edges", peers=("db", "db"))
+    views.take(edges)
+    assert views.view("web").values == {"request_rate": 10.0}

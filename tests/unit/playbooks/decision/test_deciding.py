@@ -1,0 +1,318 @@
+"""What is decided, why, and that it is decided again the same way."""
+
+import random
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from contracts.events import Candidate, Change, Control, Incident, encode
+from contracts.ports import RunEntry, TargetState
+from contracts.settings import DecideSettings
+from contracts.verdicts import (
+    Autonomy,
+    CauseKind,
+    DecisionVerdict,
+    HeldReason,
+    IncidentPhase,
+    RunState,
+    Severity,
+)
+from playbooks.decision import NOTHING, PERSON, Attempt, DecisionWorld, ServiceView, decide
+from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify, library
+from playbooks.learning import Posteriors, Prediction
+
+S = 1_000_000_000
+NOW = 1_800_000_000 * S
+SETTINGS = DecideSettings()
+LIBRARY = library()
+STATE = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")
+ACTIONS = frozenset({"scale", "restart", "rollback"})
+
+
+def cause(service: str, kind: CauseKind, probability: float) -> Candidate:
+    return Candidate(service=service, kind=kind, probability=probability, evidence=(), path=())
+
+
+def incident(
+    *candidates: Candidate, severity: Severity = Severity.WARNING, changes: tuple[Change, ...] = ()
+) -> Incident:
+    return Incident(
+        id="inc-1", environment="prod", phase=IncidentPhase.UPDATED, severity=severity, onset_ns=NOW - 5 * S, time_ns=NOW - S,
+        revision=1, anomalies=("a",), services=("cart", "web"), candidates=candidates, blast_radius=("web",), confidence=0.9,
+        settled=True, text="", changes=changes,
+    )  # fmt: skip
+
+
+HANG = incident(cause("cart", CauseKind.HANG, 0.9), cause("web", CauseKind.LATENCY, 0.06))
+WORLD = DecisionWorld(
+    now_ns=NOW,
+    number=1,
+    heard_ns=NOW - S,
+    posteriors=Posteriors(),
+    targets={"cart": STATE, "web": STATE},
+    services={
+        "cart": ServiceView("v2", {"k8s.namespace.name": "shop"}, {"request_rate": 10.0}, {}, {"request_rate": 5.0})
+    },
+    known_services=("cart", "db", "pay", "web"),
+    actions=ACTIONS,
+)
+
+
+def switch(*, acting: bool = True, autonomy: Autonomy = Autonomy.ACT, scope: str = "*") -> Control:
+    return Control(scope=scope, acting=acting, autonomy=autonomy, by="ada", time_ns=1)
+
+
+def run(
+    state: RunState, *, playbook: str = "restart-hung-service", target: str = "cart", ago_s: float = 10
+) -> RunEntry:
+    at = NOW - int(ago_s * S)
+    return RunEntry("r", "d", "prod", target, playbook, state, at, at, 1, {})
+
+
+def why(decision, playbook: str) -> str:
+    return next(o.why for o in decision.options if o.playbook == playbook)
+
+
+def test_the_remedy_of_the_leading_cause_is_done():
+    d = decide(HANG, WORLD, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook, d.chosen.target) == (DecisionVerdict.ACT, "restart-hung-service", "cart")
+    assert (d.id, d.incident, d.cause, d.cause_service, d.cause_probability) == (
+        "inc-1-d1",
+        "inc-1",
+        CauseKind.HANG,
+        "cart",
+        0.9,
+    )
+    assert d.autonomy is Autonomy.ACT
+    assert d.chosen.success_probability == pytest.approx(0.9 * 2 / 3)
+    assert {t.name for t in d.chosen.terms} == {"success", "failure", "disturbance"}
+    assert d.chosen.score == pytest.approx(sum(t.value for t in d.chosen.terms))
+    assert d.text == "hang of cart (90%); does restart-hung-service on cart (P(success) 60%, score 0.44)"
+
+
+def test_every_option_is_listed_best_first_with_its_reason():
+    d = decide(HANG, WORLD, LIBRARY, SETTINGS)
+    assert {NOTHING, PERSON} < {o.playbook for o in d.options}
+    assert [o.score for o in d.options] == sorted((o.score for o in d.options), reverse=True)
+    assert all(o.why for o in d.options)
+    assert why(d, "restart-hung-service") == "chosen: best score, and it may be done without a person"
+    assert why(d, NOTHING) == "scores 0.00, restart-hung-service scores 0.44"
+    assert why(d, "scale-out-slow-service").startswith("held back (condition): condition 'features[")
+
+
+def test_tier_two_acts_after_validation_and_tier_three_asks():
+    release = decide(incident(cause("cart", CauseKind.BAD_RELEASE, 0.9)), WORLD, LIBRARY, SETTINGS)
+    assert (release.verdict, release.chosen.playbook) == (DecisionVerdict.ACT, "roll-back-bad-release")
+    assert "validated first" in release.text
+    world = replace(WORLD, actions=ACTIONS | {"webhook"})
+    outside = decide(incident(cause("db", CauseKind.DEPENDENCY, 0.9)), world, LIBRARY, SETTINGS)
+    assert (outside.verdict, outside.chosen.playbook) == (DecisionVerdict.ASK, "page-dependency-owner")
+    assert "tier 3 needs a person's approval" in outside.text
+
+
+def test_where_no_playbook_helps_a_person_is_asked():
+    d = decide(incident(cause("cart", CauseKind.UNKNOWN, 0.9)), WORLD, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+    assert d.text == "unknown of cart (90%); a person is asked, no playbook is a remedy for it"
+    none = decide(incident(), WORLD, LIBRARY, SETTINGS)
+    assert (none.verdict, none.cause, none.cause_service) == (DecisionVerdict.ASK, CauseKind.UNKNOWN, "")
+
+
+def test_what_does_not_matter_is_left_alone():
+    d = decide(incident(cause("cart", CauseKind.UNKNOWN, 0.9), severity=Severity.INFO), WORLD, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+
+
+def test_a_target_no_actuator_knows_is_not_acted_on():
+    d = decide(HANG, replace(WORLD, targets={}), LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+    held = next(o for o in d.options if o.playbook == "restart-hung-service")
+    assert (held.held, held.held_text) == (HeldReason.NO_TARGET, "no actuator knows cart")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"heard_ns": NOW - 31 * S}, "no telemetry has come in for 31 s"),
+        ({"heard_ns": 0}, "no telemetry has come in yet"),
+        ({"now_ns": NOW + 40 * S, "heard_ns": NOW + 40 * S}, "the diagnosis is 41 s old"),
+        ({"known_services": ()}, "no topology is known"),
+        ({"known_services": ("web",)}, "cart is not in the topology"),
+        (
+            {"predictions": tuple(Prediction(NOW, 0.8, False) for _ in range(3))},
+            "recent repairs went worse than predicted",
+        ),
+        ({"controls": (switch(autonomy=Autonomy.SUGGEST, scope="prod"),)}, "autonomy is set to suggest"),
+    ],
+)
+def test_autonomy_falls_with_confidence(change: dict[str, object], word: str):
+    d = decide(HANG, replace(WORLD, **change), LIBRARY, SETTINGS)
+    assert (d.verdict, d.autonomy, d.chosen.playbook) == (DecisionVerdict.ASK, Autonomy.SUGGEST, "restart-hung-service")
+    assert word in d.text
+    assert word in d.chosen.why
+
+
+def test_a_cause_that_is_not_sure_enough_is_asked_about():
+    d = decide(incident(cause("cart", CauseKind.HANG, 0.49)), WORLD, LIBRARY, SETTINGS)
+    assert (d.verdict, d.autonomy) == (DecisionVerdict.ASK, Autonomy.SUGGEST)
+    assert "the cause is only 49% sure, 50% is needed to act alone" in d.text
+
+
+def test_a_switch_elsewhere_changes_nothing():
+    d = decide(HANG, replace(WORLD, controls=(switch(acting=False, scope="staging"),)), LIBRARY, SETTINGS)
+    assert d.verdict is DecisionVerdict.ACT
+
+
+def test_the_kill_switch_stops_everything_and_says_so():
+    d = decide(HANG, replace(WORLD, controls=(switch(acting=False),)), LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    assert "acting was stopped by ada" in d.text
+    assert all(o.held is HeldReason.KILL_SWITCH for o in d.options if o.target and o.held is not HeldReason.CONDITION)
+
+
+def test_observing_says_what_would_be_done():
+    d = decide(HANG, WORLD, LIBRARY, DecideSettings(autonomy=Autonomy.OBSERVE))
+    assert (d.verdict, d.chosen.playbook, d.autonomy) == (
+        DecisionVerdict.NOTHING,
+        "restart-hung-service",
+        Autonomy.OBSERVE,
+    )
+    assert "would do restart-hung-service on cart" in d.text
+
+
+def test_what_is_under_way_is_waited_for_rather_than_asking_a_person():
+    d = decide(HANG, replace(WORLD, history=(run(RunState.RUNNING, target="web", playbook="x"),)), LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    assert "waiting to do restart-hung-service on cart: 1 runs under way" in d.text
+
+
+def test_a_cooldown_makes_it_ask():
+    d = decide(HANG, replace(WORLD, history=(run(RunState.SUCCEEDED),)), LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+    assert "held back: restart-hung-service: last run 10s ago, cooldown is 2m" in d.text
+
+
+def book(
+    name: str, *, causes: tuple[CauseKind, ...] = (CauseKind.HANG,), cost: float = 0.1, **match: object
+) -> Playbook:
+    trigger = Trigger(Match(causes=causes, **match))
+    steps = (Step("do", "restart", {"strategy": "rolling"}),)
+    return Playbook(name, "1", "", trigger, 1, Guards(), steps, Verify(()), cost=cost)
+
+
+def test_after_a_failure_the_next_best_comes_and_at_last_a_person():
+    books = [book("best", cost=0.05), book("second", cost=0.1)]
+    first = decide(HANG, WORLD, books, SETTINGS)
+    assert first.chosen.playbook == "best"
+    failed = Attempt(first.id, "best", "cart", "same", NOW)
+    second = decide(HANG, replace(WORLD, number=2, attempts=(failed,)), books, SETTINGS)
+    assert (second.chosen.playbook, second.id) == ("second", "inc-1-d2")
+    assert any(
+        t.name == "tried" and t.text == "tried in this incident already: same" for o in second.options for t in o.terms
+    )
+    both = (failed, Attempt(second.id, "second", "cart", "rolled_back", NOW))
+    third = decide(HANG, replace(WORLD, number=3, attempts=both), books, SETTINGS)
+    assert (third.verdict, third.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+    assert "tried already: best on cart (same), second on cart (rolled_back)" in third.text
+
+
+def test_a_playbook_for_two_kinds_of_cause_on_a_service_counts_both():
+    unsure = incident(cause("cart", CauseKind.HANG, 0.4), cause("cart", CauseKind.LATENCY, 0.3))
+    d = decide(unsure, WORLD, [book("both", causes=(CauseKind.HANG, CauseKind.LATENCY))], SETTINGS)
+    assert d.verdict is DecisionVerdict.ACT, "0.7 together is sure enough"
+    assert d.chosen.success_probability == pytest.approx(0.7 * 2 / 3)
+    assert d.cause is CauseKind.HANG
+
+
+@pytest.mark.parametrize(
+    ("match", "found"),
+    [
+        ({"services": ("ca*",)}, True),
+        ({"services": ("web",)}, False),
+        ({"labels": {"k8s.namespace.name": "sh?p"}}, True),
+        ({"labels": {"k8s.namespace.name": "shop", "absent": "*x"}}, False),
+        ({"severities": (Severity.WARNING,)}, True),
+        ({"severities": (Severity.CRITICAL,)}, False),
+    ],
+)
+def test_matching(match: dict[str, object], found: bool):
+    d = decide(incident(cause("cart", CauseKind.HANG, 0.9)), WORLD, [book("it", **match)], SETTINGS)
+    assert ("it" in {o.playbook for o in d.options}) is found
+
+
+def test_a_recent_deploy_speaks_for_the_roll_back_and_against_the_restart():
+    deploy = Change(environment="prod", service="cart", kind="deploy", time_ns=NOW - 60 * S, after="v2")
+    d = decide(incident(cause("cart", CauseKind.ERRORS, 0.9), changes=(deploy,)), WORLD, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ASK, "roll-back-recent-release")
+    held = next(o for o in d.options if o.playbook == "restart-failing-service")
+    assert held.held is HeldReason.CONDITION
+
+
+def test_load_above_the_expected_is_answered_with_replicas():
+    web = ServiceView("", {}, {"request_rate": 50.0}, {}, {"request_rate": 20.0})
+    world = replace(WORLD, services={"web": web})
+    d = decide(incident(cause("web", CauseKind.LATENCY, 0.9)), world, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ACT, "scale-out-slow-service")
+    calm = replace(web, values={"request_rate": 15.0})
+    d = decide(
+        incident(cause("web", CauseKind.LATENCY, 0.9)), replace(WORLD, services={"web": calm}), LIBRARY, SETTINGS
+    )
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
+
+
+CAUSES = st.lists(
+    st.builds(cause, st.sampled_from(["cart", "web", "db"]), st.sampled_from(list(CauseKind)), st.floats(0, 1)),
+    max_size=4,
+)
+WORLDS = st.builds(
+    lambda heard, known, attempts, stopped: replace(
+        WORLD,
+        heard_ns=NOW - heard * S,
+        known_services=known,
+        attempts=tuple(Attempt("d", p, "cart", o, NOW) for p, o in attempts),
+        controls=(switch(acting=not stopped),),
+    ),
+    st.integers(0, 60),
+    st.sampled_from([(), ("cart", "db", "web")]),
+    st.lists(
+        st.tuples(st.sampled_from([p.name for p in LIBRARY]), st.sampled_from(["same", "worse", "inconclusive"])),
+        max_size=3,
+    ),
+    st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CAUSES, WORLDS, st.sampled_from(list(Severity)), st.integers(0, 100))
+def test_the_same_world_gives_the_same_decision(causes, world, severity, seed):
+    found = incident(*causes, severity=severity)
+    shuffled = list(LIBRARY)
+    random.Random(seed).shuffle(shuffled)
+    other = replace(
+        world,
+        targets=dict(reversed(world.targets.items())),
+        services=dict(reversed(world.services.items())),
+    )
+    a, b = decide(found, world, LIBRARY, SETTINGS), decide(found, other, shuffled, SETTINGS)
+    assert encode(a) == encode(b)
+    assert a.chosen in a.options
+    if a.verdict is DecisionVerdict.ACT:
+        assert a.chosen.held is None
+        assert a.chosen.tier in (1, 2)
+        assert a.chosen.score == max(o.score for o in a.options if o.held is None)
+        assert not any(not c.acting for c in world.controls)
+
+
+def test_the_hash_changes_with_every_input():
+    base = decide(HANG, WORLD, LIBRARY, SETTINGS).world_hash
+    others = [
+        decide(HANG, replace(WORLD, now_ns=NOW + 1), LIBRARY, SETTINGS),
+        decide(HANG, replace(WORLD, history=(run(RunState.SUCCEEDED),)), LIBRARY, SETTINGS),
+        decide(HANG, replace(WORLD, targets={"cart": replace(STATE, replicas=3)}), LIBRARY, SETTINGS),
+        decide(HANG, WORLD, LIBRARY[1:], SETTINGS),
+        decide(HANG, WORLD, LIBRARY, DecideSettings(min_confidence=0.4)),
+        decide(incident(cause("cart", CauseKind.HANG, 0.8)), WORLD, LIBRARY, SETTINGS),
+    ]
+    assert len({base, *(d.world_hash for d in others)}) == 7

@@ -1,0 +1,211 @@
+"""Each guard by itself: what it holds back, in which words."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from contracts.events import Control
+from contracts.ports import RunEntry, StepEntry, Target, TargetState
+from contracts.verdicts import Autonomy, HeldReason, RunState, StepPhase
+from playbooks.guards import CircuitLimits, GuardContext, affected_by, check, check_all, planned_replicas
+from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
+
+S = 1_000_000_000
+NOW = int(datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp()) * S  # a Friday
+CART = Target("prod", "cart")
+STATE = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")
+
+
+def playbook(
+    name: str = "restart", action: str = "restart", guards: Guards | None = None, **arguments: object
+) -> Playbook:
+    return Playbook(
+        name=name,
+        version="1",
+        description="",
+        trigger=Trigger(Match()),
+        tier=1,
+        guards=guards or Guards(cooldown_s=60, max_per_hour=2),
+        steps=(Step("do", action, arguments),),
+        verify=Verify(()),
+    )
+
+
+def run(
+    ago_s: float,
+    state: RunState = RunState.SUCCEEDED,
+    *,
+    name: str = "",
+    playbook: str = "restart",
+    target: str = "cart",
+    acted: bool = True,
+) -> RunEntry:
+    at = NOW - int(ago_s * S)
+    name = name or f"r{ago_s:09.1f}"
+    steps = (StepEntry(name, "do", StepPhase.INTENT, "k", at),) if acted else ()
+    return RunEntry(name, "d-" + name, "prod", target, playbook, state, at, at, 1, {}, steps)
+
+
+def held(
+    context: GuardContext, book: Playbook | None = None, state: TargetState | None = STATE
+) -> tuple[HeldReason, str] | None:
+    found = check(book or playbook(), CART, state, context)
+    return None if found is None else (found.reason, found.text)
+
+
+FREE = GuardContext(now_ns=NOW, known_services=("cart", "web", "db"))
+
+
+def test_nothing_speaks_against_it():
+    assert held(FREE) is None
+
+
+def test_cooldown_counts_from_the_last_change_of_a_run_that_acted():
+    assert held(replace(FREE, history=[run(59)])) == (HeldReason.COOLDOWN, "last run 59s ago, cooldown is 1m")
+    assert held(replace(FREE, history=[run(60)])) is None
+    assert held(replace(FREE, history=[run(10, target="web"), run(10, playbook="scale")])) is None
+    refused = [run(10, RunState.REFUSED, acted=False), run(11, RunState.CANCELLED, acted=False)]
+    assert held(replace(FREE, history=refused)) is None
+    assert held(replace(FREE, history=[run(10, RunState.CANCELLED)])) is not None, "cancelled after an effect"
+
+
+def test_rate():
+    two = [run(3599), run(100)]
+    assert held(replace(FREE, history=two)) == (
+        HeldReason.RATE_LIMIT,
+        "2 runs on cart in the last hour, at most 2 are allowed",
+    )
+    assert held(replace(FREE, history=[run(3600), run(100)])) is None
+
+
+def test_one_run_on_a_target_whatever_the_playbook():
+    other = run(300, RunState.RUNNING, playbook="scale")
+    context = replace(FREE, open_runs=[other], max_concurrent=5)
+    assert held(context) == (HeldReason.CONCURRENCY, "scale is under way on cart")
+
+
+def test_so_many_runs_of_a_playbook_and_in_the_environment():
+    web = run(300, RunState.VERIFYING, target="web")
+    assert held(replace(FREE, open_runs=[web], max_concurrent=5)) == (
+        HeldReason.CONCURRENCY,
+        "1 runs of this playbook under way, at most 1 is allowed",
+    )
+    scale = run(300, RunState.VERIFYING, target="web", playbook="scale")
+    assert held(replace(FREE, open_runs=[scale])) == (HeldReason.CONCURRENCY, "1 runs under way, at most 1 is allowed")
+    assert held(replace(FREE, open_runs=[scale], max_concurrent=2, known_services=tuple("abcdef"))) is None
+
+
+def test_a_run_that_waits_for_a_person_is_in_nobodys_way():
+    waiting = run(300, RunState.AWAITING_APPROVAL, acted=False)
+    assert held(replace(FREE, open_runs=[waiting])) is None
+
+
+def test_of_two_that_begin_together_exactly_the_older_goes_first():
+    a = run(2, RunState.RUNNING, name="a", acted=False)
+    b = run(1, RunState.RUNNING, name="b", acted=False)
+    context = replace(FREE, history=[a, b], open_runs=[a, b])
+    assert held(replace(context, run="a", history=[])) is None
+    assert held(replace(context, run="b", history=[])) == (HeldReason.CONCURRENCY, "restart is under way on cart")
+
+
+def test_a_run_does_not_stand_in_its_own_way():
+    own = run(1, RunState.RUNNING, name="own")
+    assert held(replace(FREE, history=[own], open_runs=[own], run="own")) is None
+
+
+def test_the_circuit_opens_after_repeated_harm_and_lets_one_attempt_through_later():
+    limits = CircuitLimits(failures=2, reset_s=7200)
+    harm = [run(5000, RunState.ROLLED_BACK), run(4000, RunState.FAILED)]
+    context = replace(FREE, history=harm, circuit=limits)
+    assert held(context) == (
+        HeldReason.CIRCUIT_OPEN,
+        "2 failed or harmful runs in a row on cart, the last 4000s ago",
+    )
+    assert held(replace(context, history=[*harm, run(3700)])) is None, "a success closes it"
+    assert held(replace(context, circuit=CircuitLimits(2, 4000))) is None
+    assert held(replace(context, history=harm[:1])) is None
+
+
+def test_a_target_with_an_unknown_effect_is_left_alone_by_every_playbook():
+    lost = run(3000, RunState.UNKNOWN, playbook="scale")
+    assert held(replace(FREE, history=[lost])) == (
+        HeldReason.CIRCUIT_OPEN,
+        "whether scale had its effect on cart is not known: a person must look",
+    )
+    assert held(replace(FREE, history=[lost, run(2000, playbook="other")])) is None
+    assert (
+        held(replace(FREE, history=[replace(lost, created_ns=NOW - 3600 * S, updated_ns=NOW - 3600 * S, steps=())]))
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "text"),
+    [
+        ({"by": 3}, HeldReason.MAX_REPLICAS, "5 replicas, at most 4 are allowed"),
+        ({"replicas": 5}, HeldReason.MAX_REPLICAS, "5 replicas, at most 4 are allowed"),
+        ({"by": -1}, HeldReason.MIN_REPLICAS, "1 replicas, at least 2 must stay"),
+        ({"by": 0}, HeldReason.MIN_REPLICAS, "cart has 2 replicas already"),
+    ],
+)
+def test_replicas_stay_within_bounds(arguments: dict[str, object], reason: HeldReason, text: str):
+    book = playbook("scale", "scale", Guards(max_replicas=4, min_replicas=2), **arguments)
+    assert held(replace(FREE, planned=planned_replicas(book, STATE, {})), book) == (reason, text)
+
+
+def test_a_factor_stops_at_the_limit_and_is_held_back_there():
+    book = playbook("scale", "scale", Guards(max_replicas=3), factor=2.0)
+    assert planned_replicas(book, STATE, {}) == (3,)
+    full = replace(STATE, replicas=3)
+    context = replace(FREE, planned=planned_replicas(book, full, {}))
+    assert held(context, book, full) == (HeldReason.MAX_REPLICAS, "cart has 3 replicas already")
+
+
+def test_computed_replicas():
+    book = playbook("scale", "scale", Guards(), replicas="${{ replicas + ready }}")
+    assert planned_replicas(book, STATE, {"replicas": 2, "ready": 1}) == (3,)
+
+
+def test_blast_radius_counts_what_is_acted_on_at_once():
+    others = [run(300, RunState.RUNNING, target=t, playbook="p" + t, name=t) for t in ("web", "db")]
+    services = (*(f"s{i}" for i in range(5)), "cart", "web", "db")
+    context = replace(FREE, open_runs=others, max_concurrent=9, known_services=services)
+    assert affected_by("cart", context) == ("cart", "db", "web")
+    assert held(context) == (HeldReason.BLAST_RADIUS, "3 of 8 services acted on at once, at most 2 are allowed")
+    assert held(replace(context, open_runs=others[:1])) is None
+    assert held(replace(FREE, known_services=("cart",))) is None, "one may always be"
+
+
+def test_windows():
+    night = playbook(guards=Guards(windows=("Mon-Fri 22:00-06:00",)))
+    assert held(FREE, night) == (HeldReason.WINDOW, "only Mon-Fri 22:00-06:00 (UTC)")
+    assert held(replace(FREE, now_ns=NOW + 11 * 3600 * S), night) is None
+
+
+def test_the_kill_switch_comes_first():
+    def switch(scope: str) -> Control:
+        return Control(scope=scope, acting=False, autonomy=Autonomy.ACT, by="ada", time_ns=1, reason="maintenance")
+
+    text = "acting was stopped by ada (maintenance)"
+    assert held(replace(FREE, controls=[switch("*")], history=[run(1)])) == (HeldReason.KILL_SWITCH, text)
+    assert held(replace(FREE, controls=[switch("prod")])) == (HeldReason.KILL_SWITCH, text)
+    assert held(replace(FREE, controls=[switch("staging")])) is None
+
+
+def test_what_can_not_be_done_is_held_back():
+    assert held(FREE, state=None) == (HeldReason.NO_TARGET, "no actuator knows cart")
+    assert held(FREE, playbook("page", "webhook", body="look"), None) is None
+    assert held(replace(FREE, actions=frozenset({"scale"}))) == (HeldReason.NOT_CAPABLE, "no actuator can restart")
+    back = playbook("back", "rollback")
+    first = replace(STATE, previous_version="")
+    assert held(FREE, back, first) == (HeldReason.NOT_CAPABLE, "cart has no earlier version to go back to")
+    assert held(FREE, playbook("back", "rollback", version="v0"), first) is None
+
+
+def test_all_reasons_can_be_asked_for():
+    context = replace(FREE, history=[run(10), run(20)])
+    assert [h.reason for h in check_all(playbook(), CART, STATE, context)] == [
+        HeldReason.COOLDOWN,
+        HeldReason.RATE_LIMIT,
+    ]

@@ -1,0 +1,476 @@
+"""Scripts of whole runs: what is done, what is written down, and above all what is not done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from contracts.errors import ActionFailed, ActuatorUnavailable, OutcomeUnknown, PolicyUnavailable
+from contracts.events import Change, Feedback, Incident, decode
+from contracts.ports import Applied, PolicyVerdict
+from contracts.settings import ActSettings
+from contracts.verdicts import (
+    Autonomy,
+    DecisionVerdict,
+    IncidentPhase,
+    Outcome,
+    RunState,
+    Severity,
+)
+from playbooks.audit import from_cloudevent, verify_chain
+from playbooks.language.model import Playbook, Step
+from playbooks.runs import run_of
+from playbooks.runs.plan import Surroundings, definition_of, plan_of
+from tests.unit.playbooks.runs.support import NS, RESTART, SCALE, T0, World, approval, control, decision, frame
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    built = World()
+    yield built
+    await built.done()
+
+
+async def healthy_then_broken(world: World) -> None:
+    for second in range(-40, 0):
+        error = 0.01 if second < -5 else 0.6
+        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, error)}))
+
+
+async def test_a_remedy_that_helps(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert world.state() is RunState.VERIFYING
+    await world.run_to(2)
+    assert world.state() is RunState.VERIFYING, "three windows are wanted"
+    await world.run_to(4)
+    assert world.state() is RunState.SUCCEEDED
+    await world.done()
+    assert world.story == [
+        "run.pending",
+        "run.running",
+        "step.intent",
+        "step.applied",
+        "run.verifying",
+        "run.succeeded",
+    ]
+    assert len(world.process.applied_keys) == 1
+    feedback = decode(Feedback, world.on("autonomous.feedback")[0])
+    assert feedback.outcome is Outcome.BETTER
+    assert feedback.measures[0].during == pytest.approx(0.6)
+    assert feedback.measures[0].after == 0.0
+    change = decode(Change, world.on("telemetry.changes")[0])
+    assert (change.kind, change.actor, change.service) == ("restart", "homeostat", "cart")
+    assert [w.rows[0]["state"] for w in world.graph] == ["pending", "running", "verifying", "succeeded"]
+    assert world.graph[-1].rows[0]["outcome"] == "better"
+    assert world.graph[-1].rows[0]["service_key"] == "test|cart"
+
+
+async def test_every_event_is_a_cloudevent_of_one_chain(world: World) -> None:
+    await world.executor.on_decision(decision())
+    await world.run_to(5)
+    await world.done()
+    messages = [m for m in world.topic if m[0] == "autonomous.actions"]
+    assert [from_cloudevent(headers, body).run for _, _, body, headers, _ in messages] == [
+        key for _, key, _, _, _ in messages
+    ]
+    assert {route for *_, route in messages} == {"test"}
+    assert verify_chain(body for _, _, body, _, _ in messages).intact
+
+
+async def test_one_decision_has_one_run(world: World) -> None:
+    for _ in range(3):
+        await world.executor.on_decision(decision())
+    await world.run_to(5)
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert len(world.process.applied_keys) == 1
+
+
+async def test_worse_is_rolled_back_to_the_state_before(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision("scale-out"))
+    await world.executor.idle()
+    assert world.process.state.replicas == 3
+    await world.run_to(8, error=1.0)
+    assert world.state() is RunState.ROLLED_BACK
+    assert world.process.state.replicas == 2
+    await world.done()
+    assert world.story[-4:] == ["run.rolling_back", "step.intent", "step.applied", "run.rolled_back"]
+    assert decode(Feedback, world.on("autonomous.feedback")[0]).outcome is Outcome.WORSE
+
+
+async def test_no_change_by_the_time_limit_undoes_what_costs(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision("scale-out"))
+    await world.run_to(32, error=0.6)
+    assert world.state() is RunState.ROLLED_BACK
+    assert world.process.state.replicas == 2
+
+
+async def test_no_change_after_a_restart_has_nothing_to_undo(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.run_to(32, error=0.6)
+    assert world.state() is RunState.FAILED
+
+
+async def test_silence_is_not_recovery(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.run_to(32, error=None)
+    assert world.state() is RunState.INCONCLUSIVE
+    await world.done()
+    assert "a person must look" in world.actions[-1].text
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "state"),
+    [
+        (ActionFailed("no"), 2, RunState.VERIFYING),
+        (ActuatorUnavailable("away"), 2, RunState.VERIFYING),
+        (OutcomeUnknown("who knows"), 1, RunState.UNKNOWN),
+        (TimeoutError(), 1, RunState.UNKNOWN),
+        (OSError("reset"), 1, RunState.UNKNOWN),
+    ],
+)
+async def test_only_what_proves_no_effect_is_retried(error: Exception, attempts: int, state: RunState) -> None:
+    world = World(replace(RESTART, steps=(Step("restart", "restart", retries=2),)))
+    world.process.errors = [error]
+    await world.executor.on_decision(decision())
+    await world.run_to(2, error=None)
+    assert (len(world.process.requests), world.state()) == (attempts, state)
+    await world.done()
+
+
+async def test_retries_run_out(world: World) -> None:
+    world.process.errors = [ActionFailed("no")] * 5
+    await world.executor.on_decision(decision())
+    await world.run_to(3, error=None)
+    assert (len(world.process.requests), world.state()) == (1, RunState.FAILED)
+
+
+async def test_a_half_done_run_is_undone_when_a_later_step_fails() -> None:
+    world = World(replace(SCALE, steps=(Step("grow", "scale", {"by": 1}), Step("restart", "restart", needs=("grow",)))))
+    await world.executor.on_decision(decision("scale-out"))
+    world.process.errors = []
+    original = world.process.apply
+
+    async def apply(request):  # type: ignore[no-untyped-def]
+        if request.action == "restart":
+            raise ActionFailed("cannot restart")
+        return await original(request)
+
+    world.process.apply = apply  # type: ignore[method-assign]
+    await world.executor.idle()
+    assert world.state() is RunState.ROLLED_BACK
+    assert world.process.state.replicas == 2
+    await world.done()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        (PolicyUnavailable("opa is away"), "policy_unavailable"),
+        (PolicyVerdict(allowed=False, denials=("not on Fridays",)), "policy"),
+    ],
+)
+async def test_without_policy_no_action_and_it_says_so(
+    world: World, verdict: PolicyVerdict | Exception, reason: str
+) -> None:
+    world.policy.verdict = verdict
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == reason
+
+
+async def test_without_a_broker_no_action_and_it_says_so_later(world: World) -> None:
+    world.broker_away = True
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    assert world.topic == []
+    world.broker_away = False
+    await world.done()
+    assert world.story == ["run.pending", "run.running", "step.intent", "step.skipped", "run.refused"]
+    assert world.actions[-1].data["reason"] == "audit_unavailable"
+    assert verify_chain(world.on("autonomous.actions")).intact
+
+
+async def test_the_intent_is_on_the_topic_before_the_effect(world: World) -> None:
+    world.process.block = asyncio.Event()
+    await world.executor.on_decision(decision())
+    while not world.process.requests:
+        await asyncio.sleep(0)
+    assert world.story[-1] == "step.intent"
+    assert world.actions[-1].data["key"] == world.process.requests[0].key
+    world.process.block.set()
+    await world.executor.idle()
+
+
+async def test_tier_3_waits_for_a_person(world: World) -> None:
+    world = World(replace(RESTART, tier=3))
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])
+    await world.executor.on_approval(approval())
+    await world.executor.idle()
+    assert len(world.process.applied_keys) == 1
+    assert world.policy.asked[-1]["approved_by"] == "ann"
+    await world.done()
+
+
+async def test_a_denial_refuses() -> None:
+    world = World(replace(RESTART, tier=3))
+    await world.executor.on_decision(decision())
+    await world.executor.on_approval(approval(approve=False))
+    await world.executor.on_approval(approval(approve=True))
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+
+
+async def test_an_approval_that_comes_too_late_is_none() -> None:
+    world = World(replace(RESTART, tier=3), settings=ActSettings(approval_expiry_s=10))
+    await world.executor.on_decision(decision())
+    await world.run_to(11, error=None)
+    await world.executor.on_approval(approval())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == "approval_expired"
+
+
+@pytest.mark.parametrize("how", ["ask", "suggest", "policy"])
+async def test_other_reasons_to_ask(world: World, how: str) -> None:
+    if how == "policy":
+        world.policy.verdict = PolicyVerdict(allowed=False, needs_approval=True)
+    if how == "suggest":
+        await world.executor.on_control(control(acting=True, autonomy=Autonomy.SUGGEST))
+    verdict = DecisionVerdict.ASK if how == "ask" else DecisionVerdict.ACT
+    await world.executor.on_decision(decision(verdict=verdict))
+    await world.executor.idle()
+    assert world.state() is RunState.AWAITING_APPROVAL
+    await world.executor.on_approval(approval())
+    await world.executor.idle()
+    assert len(world.process.applied_keys) == 1
+
+
+async def test_the_kill_switch_stops_before_the_next_effect() -> None:
+    steps = (Step("one", "restart"), Step("pause", "wait", {"seconds": 5}, needs=("one",)), Step("two", "restart"))
+    steps = (steps[0], steps[1], replace(steps[2], needs=("pause",)))
+    world = World(replace(RESTART, steps=steps))
+    await world.executor.on_decision(decision())
+    await world.run_to(2, error=None)
+    assert len(world.process.applied_keys) == 1
+    await world.executor.on_control(control(acting=False))
+    await world.run_to(8, error=None)
+    assert (len(world.process.applied_keys), world.state()) == (1, RunState.CANCELLED)
+    await world.done()
+    assert "done and not undone: one" in world.actions[-1].text
+
+
+async def test_a_switch_pulled_while_the_audit_event_is_on_its_way(world: World) -> None:
+    original = world.publish
+
+    async def publish(topic, key, value, headers, route):  # type: ignore[no-untyped-def]
+        if b"step.intent" in value:
+            await world.executor.on_control(control(acting=False))
+        await original(topic, key, value, headers, route)
+
+    world.publish = publish  # type: ignore[method-assign]
+    world.born()
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.CANCELLED, [])
+
+
+async def test_older_switches_do_not_undo_newer_ones(world: World) -> None:
+    await world.executor.on_control(control(acting=False, now_ns=T0))
+    await world.executor.on_control(control(acting=True, now_ns=T0 - 1))
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.CANCELLED, [])
+
+
+async def test_an_incident_that_is_over_needs_no_action() -> None:
+    world = World(replace(RESTART, tier=3))
+    await world.executor.on_decision(decision())
+    await world.executor.on_incident(
+        Incident(
+            id="i1",
+            environment="test",
+            phase=IncidentPhase.RESOLVED,
+            severity=Severity.WARNING,
+            onset_ns=T0,
+            time_ns=T0,
+            revision=9,
+            anomalies=(),
+            services=("cart",),
+            candidates=(),
+            blast_radius=(),
+            confidence=1.0,
+            settled=True,
+            text="",
+        )
+    )
+    await world.executor.idle()
+    assert world.state() is RunState.CANCELLED
+    await world.done()
+
+
+@pytest.mark.parametrize(
+    ("playbook", "target", "reason"),
+    [
+        (RESTART, "nobody", "no_target"),
+        (replace(RESTART, steps=(Step("call", "webhook"),)), "cart", "not_capable"),
+        (replace(SCALE, steps=(Step("grow", "scale", {"replicas": 50}),)), "cart", "max_replicas"),
+    ],
+)
+async def test_preflight_refuses(playbook: Playbook, target: str, reason: str) -> None:
+    world = World(playbook)
+    await world.executor.on_decision(decision(playbook.name, target=target))
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == reason
+
+
+async def test_repeated_harm_opens_the_circuit() -> None:
+    playbook = replace(RESTART, guards=replace(RESTART.guards, cooldown_s=0.0, max_per_hour=100))
+    world = World(playbook, settings=ActSettings(circuit_failures=2, circuit_reset_s=1000))
+    for n in range(3):
+        world.process.errors = [ActionFailed("no")]
+        await world.executor.on_decision(decision(name=f"d{n}"))
+        await world.run_to(n + 1, error=None)
+    assert [world.state(f"d{n}") for n in range(3)] == [RunState.FAILED, RunState.FAILED, RunState.REFUSED]
+    await world.done()
+    assert world.actions[-1].data["reason"] == "circuit_open"
+
+
+@pytest.mark.parametrize(
+    ("happened", "answer", "state", "effects"),
+    [
+        (True, None, RunState.VERIFYING, 1),
+        (False, None, RunState.VERIFYING, 1),
+        (True, Applied.UNKNOWN, RunState.UNKNOWN, 1),
+        (False, Applied.UNKNOWN, RunState.UNKNOWN, 0),
+    ],
+)
+async def test_resuming_a_run_that_died_at_its_effect(
+    world: World, happened: bool, answer: Applied | None, state: RunState, effects: int
+) -> None:
+    world.process.block = asyncio.Event()
+    await world.executor.on_decision(decision())
+    while not world.process.requests:
+        await asyncio.sleep(0)
+    for task in list(world.executor._tasks.values()):
+        task.cancel()
+    await asyncio.gather(*world.executor._tasks.values(), return_exceptions=True)
+    await world.executor.stop()
+    if happened:
+        world.process.applied_keys.append(world.process.requests[0].key)
+    world.process.block, world.process.answer = None, answer
+    world.born()
+    assert len(await world.executor.resume()) == 1
+    await world.executor.idle()
+    assert (world.state(), len(world.process.applied_keys)) == (state, effects)
+    await world.done()
+    assert verify_chain(world.on("autonomous.actions")).intact
+
+
+async def test_an_owner_that_was_replaced_stops(world: World) -> None:
+    world.process.block = asyncio.Event()
+    await world.executor.on_decision(decision())
+    while not world.process.requests:
+        await asyncio.sleep(0)
+    run = world.executor.runs[0]
+    world.journal.claim(run, T0)
+    world.process.block.set()
+    await world.executor.idle()
+    assert world.executor.runs == ()
+    assert [line.phase for line in world.journal.entries[run].steps] == ["intent"], "not its to write any more"
+
+
+async def test_a_decision_that_was_left_lying_is_not_acted_on() -> None:
+    world = World(settings=ActSettings(decision_expiry_s=60))
+    world.journal.create(
+        run=run_of("d1"),
+        decision="d1",
+        environment="test",
+        target="cart",
+        playbook=RESTART.name,
+        definition=_definition(),
+        now_ns=T0,
+    )
+    world.clock.advance_to(T0 + 61 * NS)
+    await world.executor.resume()
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+
+
+async def test_an_old_decision_read_again_from_the_topic_is_not_acted_on(world: World) -> None:
+    await world.executor.on_decision(decision(now_ns=T0 - 3600 * NS))
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+
+
+async def test_a_rollback_waits_for_policy_to_come_back(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision("scale-out"))
+    await world.executor.idle()
+    world.policy.verdict = PolicyUnavailable("opa is away")
+    await world.run_to(10, error=1.0)
+    assert (world.state(), world.process.state.replicas) == (RunState.ROLLING_BACK, 3)
+    world.policy.verdict = PolicyVerdict(allowed=True)
+    world.clock.advance_to(T0 + 15 * NS)
+    world.executor.poke()
+    await world.executor.idle()
+    while world.executor.runs:
+        await asyncio.sleep(0.01)
+    assert (world.state(), world.process.state.replicas) == (RunState.ROLLED_BACK, 2)
+
+
+async def test_one_run_at_a_time_in_an_environment() -> None:
+    other = replace(RESTART, name="other")
+    world = World(RESTART, other)
+    await asyncio.gather(
+        world.executor.on_decision(decision()), world.executor.on_decision(decision("other", name="d2"))
+    )
+    await world.executor.idle()
+    assert sorted([world.state("d1"), world.state("d2")]) == [RunState.REFUSED, RunState.VERIFYING]
+    await world.done()
+
+
+async def test_expressions_in_arguments_are_computed_on_the_target() -> None:
+    world = World(replace(SCALE, steps=(Step("grow", "scale", {"replicas": "${{ replicas * 2 }}"}),)))
+    await world.executor.on_decision(decision("scale-out"))
+    await world.executor.idle()
+    assert world.process.requests[0].arguments == {"replicas": 4}
+    assert world.policy.asked[-1]["action"] == {"kind": "scale", "arguments": {"replicas": 4}}
+    await world.done()
+
+
+async def test_a_crash_in_verification_forgets_neither_baseline_nor_verdict(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.run_to(1)
+    await world.executor.stop()
+    world.born()
+    await world.executor.resume()
+    await world.run_to(6)
+    assert world.state() is RunState.SUCCEEDED
+    await world.done()
+    feedback = decode(Feedback, world.on("autonomous.feedback")[0])
+    assert (feedback.measures[0].baseline, feedback.measures[0].during) == (pytest.approx(0.01), pytest.approx(0.6))
+
+
+def _definition() -> dict[str, object]:
+    return definition_of(plan_of(decision(), RESTART, now_ns=T0, surroundings=Surroundings()))

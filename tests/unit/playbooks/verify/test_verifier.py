@@ -1,0 +1,324 @@
+"""Verification read as scripts: seconds before and after an action, and the verdict wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from contracts.frames.features import EvidenceFrame
+from contracts.verdicts import Outcome, ServiceState
+from playbooks.language.model import Check, Verify
+from playbooks.verify import Finding, Verifier
+
+NS = 1_000_000_000
+T0 = 1_700_000_000 * NS
+"""The moment of the action; the onset was five seconds before."""
+CHECKS = (Check("error_rate"), Check("latency_p95"))
+NAN = math.nan
+WELL = (50.0, 0.0, 0.1)
+ILL = (50.0, 0.6, 2.0)
+
+
+def service_frame(
+    second: float, rows: Mapping[str, Sequence[float]], *, ill: Sequence[str] = (), ranges: object = None
+) -> EvidenceFrame:
+    """request_rate, error_rate, latency_p95; expected 30..70, 0..0.05, 0..0.3 unless `ranges` are given."""
+    values = np.array([list(r) for r in rows.values()], dtype=np.float64).reshape(len(rows), 3)
+    low, high = ranges or ((30.0, 0.0, 0.0), (70.0, 0.05, 0.3))  # type: ignore[misc]
+    return _frame(
+        "spans", second, tuple(rows), (), ("request_rate", "error_rate", "latency_p95"), values, low, high, ill
+    )
+
+
+def edge_frame(second: float, rows: Mapping[tuple[str, str], float]) -> EvidenceFrame:
+    """call_error_rate; expected 0..0.05."""
+    values = np.array([[v] for v in rows.values()], dtype=np.float64)
+    callers, callees = tuple(c for c, _ in rows), tuple(c for _, c in rows)
+    return _frame("edges", second, callers, callees, ("call_error_rate",), values, (0.0,), (0.05,), ())
+
+
+def _frame(signal, second, services, peers, features, values, low, high, ill) -> EvidenceFrame:  # type: ignore[no-untyped-def]
+    n = len(services)
+    return EvidenceFrame(
+        environment="test",
+        signal=signal,
+        partition=0,
+        window_ns=T0 + int(second * NS),
+        width_ns=NS,
+        services=services,
+        peers=peers,
+        versions=("",) * n,
+        attributes=("",) * n,
+        features=features,
+        values=values,
+        counts=np.full(n, 50, dtype=np.int64),
+        score=np.where(values > np.array(high), 6.0, 0.0),
+        low=np.tile(np.array(low), (n, 1)),
+        high=np.tile(np.array(high), (n, 1)),
+        p_value=np.ones(n),
+        state=tuple(ServiceState.ANOMALOUS if s in ill else ServiceState.HEALTHY for s in services),
+        notes=(),
+    )
+
+
+@dataclass
+class Script:
+    """A verifier and the history it has seen."""
+
+    checks: tuple[Check, ...] = CHECKS
+    callers: tuple[str, ...] = ()
+    for_s: float = 3.0
+    others: dict[str, Sequence[float]] = field(default_factory=dict)
+    verifier: Verifier = field(init=False)
+
+    def __post_init__(self) -> None:
+        verify = Verify(self.checks, for_s=self.for_s, within_s=20.0)
+        self.verifier = Verifier(verify, "cart", self.callers, T0 - 5 * NS, T0)
+
+    def before(self, fault: Sequence[float] = ILL, **others: Sequence[float]) -> Script:
+        for second in range(-40, 0):
+            rows = {"cart": WELL if second < -5 else fault}
+            self.verifier.observe(service_frame(second, rows | dict(others)))
+        return self
+
+    def see(self, second: float, **rows: Sequence[float]) -> Finding | None:
+        self.verifier.observe(service_frame(second, rows))
+        return self.at(second + 1.3)
+
+    def at(self, second: float) -> Finding | None:
+        return self.verifier.verdict(T0 + int(second * NS))
+
+
+def outcome(found: Finding | None) -> Outcome | None:
+    return None if found is None else found.outcome
+
+
+def test_better_as_soon_as_it_has_held_long_enough() -> None:
+    script = Script().before()
+    assert [outcome(script.see(s, cart=WELL)) for s in range(4)] == [None, None, Outcome.BETTER, Outcome.BETTER]
+
+
+def test_the_numbers_are_reported() -> None:
+    script = Script().before()
+    for second in range(3):
+        script.see(second, cart=WELL)
+    found = script.at(4)
+    assert found is not None
+    measure = next(m for m in found.measures if m.feature == "latency_p95")
+    assert (measure.baseline, measure.during, measure.after, measure.high) == (0.1, 2.0, 0.1, 0.3)
+    assert measure.better
+    assert "error_rate of cart 0.6 → 0 (expected up to 0.05)" in found.text
+    assert found.credit == 1.0
+
+
+def test_windows_that_began_before_the_action_prove_nothing() -> None:
+    script = Script().before()
+    for second in (-0.5, 0.5, 1.5):
+        script.see(second, cart=WELL)
+    assert script.at(3) is None
+
+
+def test_a_relapse_starts_the_count_again() -> None:
+    script = Script().before()
+    rows = [WELL, WELL, ILL, WELL, WELL, WELL]
+    assert [outcome(script.see(s, cart=r)) for s, r in enumerate(rows)] == [None] * 5 + [Outcome.BETTER]
+
+
+def test_every_check_must_hold() -> None:
+    script = Script().before()
+    slow = (50.0, 0.0, 2.0)
+    assert [outcome(script.see(s, cart=slow)) for s in range(10)] == [None] * 10
+    found = script.at(21)
+    assert found is not None
+    assert found.outcome is Outcome.SAME
+    assert [m.better for m in found.measures] == [True, False]
+
+
+def test_silence_is_not_recovery() -> None:
+    script = Script().before()
+    for second in range(18):
+        assert script.see(second, other=WELL) is None
+    assert outcome(script.at(20)) is Outcome.INCONCLUSIVE
+
+
+def test_no_telemetry_at_all_is_inconclusive() -> None:
+    found = Script().before().at(20)
+    assert outcome(found) is Outcome.INCONCLUSIVE
+    assert found is not None
+    assert "no telemetry" in found.text
+
+
+def test_a_service_that_answers_nobody_is_not_well() -> None:
+    # Its caller is fine again because it stopped calling: only traffic would show that the service serves.
+    script = Script((Check("error_rate", "callers"),), callers=("web",)).before(web=ILL)
+    for second in range(19):
+        assert script.see(second, web=WELL, cart=(0.0, NAN, NAN)) is None
+    found = script.at(20)
+    assert outcome(found) is Outcome.INCONCLUSIVE
+    assert found is not None
+    assert "no traffic" in found.text
+
+
+def test_recovery_that_fell_silent_again_is_inconclusive() -> None:
+    script = Script().before()
+    script.see(0, cart=WELL)
+    script.see(1, cart=WELL)
+    for second in range(2, 18):
+        assert script.see(second, other=WELL) is None
+    assert outcome(script.at(20)) is Outcome.INCONCLUSIVE
+
+
+def test_little_traffic_is_enough_if_it_keeps_coming() -> None:
+    script = Script()
+    for second in range(-40, 0, 2):
+        script.verifier.observe(service_frame(second, {"cart": WELL if second < -5 else ILL}))
+    verdicts = [outcome(script.see(s, cart=WELL)) for s in range(0, 8, 2)]
+    assert verdicts[-1] is Outcome.BETTER
+
+
+def test_a_model_that_got_used_to_the_fault_is_no_witness() -> None:
+    script = Script((Check("error_rate"),)).before()
+    wide = ((0.0, 0.0, 0.0), (100.0, 0.9, 5.0))
+    for second in range(19):
+        script.verifier.observe(service_frame(second, {"cart": ILL}, ranges=wide))
+        assert script.at(second + 1) is None
+    assert outcome(script.at(20)) is Outcome.SAME
+
+
+def test_the_range_of_now_counts_where_the_world_has_moved_on() -> None:
+    # Latency at the new load is a little above the old range, and the models know it; the fault was far off both.
+    script = Script((Check("latency_p95"),)).before()
+    new = ((30.0, 0.0, 0.0), (90.0, 0.05, 0.5))
+    for second in range(3):
+        script.verifier.observe(service_frame(second, {"cart": (60.0, 0.0, 0.4)}, ranges=new))
+    assert outcome(script.at(4)) is Outcome.BETTER
+
+
+def test_worse_once_the_disturbance_has_settled() -> None:
+    script = Script((Check("error_rate"),)).before(fault=(50.0, 0.2, 0.1))
+    broken = (50.0, 1.0, 0.1)
+    verdicts = [outcome(script.see(s, cart=broken)) for s in range(7)]
+    assert verdicts == [None] * 5 + [Outcome.WORSE] * 2
+
+
+def test_worse_for_a_caller_is_worse() -> None:
+    script = Script((Check("error_rate"),), callers=("web",)).before(web=WELL)
+    verdicts = [outcome(script.see(s, cart=ILL, web=(50.0, 0.9, 0.1))) for s in range(7)]
+    assert verdicts[-1] is Outcome.WORSE
+
+
+def test_a_disturbance_while_it_restarts_is_no_harm() -> None:
+    script = Script((Check("error_rate"),)).before(fault=(50.0, 0.2, 0.1))
+    rows = [(50.0, 1.0, 0.1)] * 4 + [WELL] * 3
+    assert [outcome(script.see(s, cart=r)) for s, r in enumerate(rows)][-1] is Outcome.BETTER
+
+
+@pytest.mark.parametrize(
+    ("better", "values", "wanted"),
+    [
+        ("lower", [1.1] * 3, None),
+        ("lower", [0.9] * 3, Outcome.BETTER),
+        ("higher", [2.5] * 3, None),
+        ("higher", [3.1] * 3, Outcome.BETTER),
+    ],
+)
+def test_better_by_a_share_of_the_worst(better: str, values: list[float], wanted: Outcome | None) -> None:
+    script = Script((Check("latency_p95", better=better, by=0.5),)).before()
+    assert [outcome(script.see(s, cart=(50.0, 0.0, v))) for s, v in enumerate(values)][-1] is wanted
+
+
+def test_checks_on_edges_follow_the_calls() -> None:
+    script = Script((Check("call_error_rate", "callers"),), callers=("web", "app"))
+    for second in range(-40, 3):
+        value = 0.0 if second < -5 or second >= 0 else 0.7
+        script.verifier.observe(edge_frame(second, {("web", "cart"): value, ("app", "cart"): 0.0, ("web", "x"): 0.9}))
+    found = script.at(4)
+    assert found is not None
+    assert found.outcome is Outcome.BETTER
+    assert [(m.service, m.during) for m in found.measures] == [("web", 0.7), ("app", 0.0)]
+
+
+def test_credit_is_shared_with_peers_that_recovered_untouched() -> None:
+    script = Script()
+    for second in range(-40, 0):
+        ill = ("cart", "stock", "web") if second >= -5 else ()
+        rows = {"cart": ILL if ill else WELL, "stock": WELL, "web": WELL}
+        script.verifier.observe(service_frame(second, rows, ill=ill))
+    script.verifier.observe(edge_frame(-1, {("web", "cart"): 0.5}))
+    for second in range(3):
+        script.see(second, cart=WELL, stock=WELL, web=WELL)
+    found = script.at(4)
+    assert found is not None
+    assert (found.outcome, found.credit) == (Outcome.BETTER, 0.5)
+    assert "untouched peers recovered too: stock" in found.text
+
+
+def test_credit_is_less_where_it_was_recovering_anyway() -> None:
+    script = Script((Check("error_rate"),))
+    for second in range(-40, 0):
+        fault = 0.6 + (second + 5) * -0.11  # 0.6 falling by 0.11 a second
+        script.verifier.observe(service_frame(second, {"cart": WELL if second < -5 else (50.0, fault, 0.1)}))
+    for second in range(4):
+        script.see(second, cart=WELL)
+    found = script.at(5)
+    assert found is not None
+    assert (found.outcome, found.credit) == (Outcome.BETTER, 0.5)
+    assert "recovering anyway" in found.text
+
+
+def test_a_verifier_that_lost_its_history_knows_the_levels_it_was_told() -> None:
+    before = Script().before()
+    verify = Verify(CHECKS, for_s=3.0, within_s=20.0)
+    later = Verifier(verify, "cart", (), T0 - 5 * NS, T0, before.verifier.reference())
+    for second in range(3):
+        later.observe(service_frame(second, {"cart": WELL}))
+    found = later.verdict(T0 + 4 * NS)
+    assert found is not None
+    assert (found.outcome, found.measures[0].during) == (Outcome.BETTER, 0.6)
+
+
+def test_a_window_that_comes_again_replaces_what_it_said() -> None:
+    script = Script().before()
+    for second in range(2):
+        script.see(second, cart=WELL)
+    script.see(2, cart=ILL)
+    assert outcome(script.see(2, cart=WELL)) is Outcome.BETTER
+
+
+LATENCY_ONLY = (Check("latency_p95"),)
+FAILING = (50.0, 0.6, 0.1)
+"""Fails, and is as quick as ever."""
+
+
+def test_a_check_that_was_never_off_does_not_hide_what_was() -> None:
+    script = Script(checks=LATENCY_ONLY).before(FAILING)
+    assert [outcome(script.see(s, cart=FAILING)) for s in range(5)] == [None] * 5
+    found = script.at(25)
+    assert outcome(found) is Outcome.SAME
+    assert found is not None
+    assert "error_rate of cart not back to expected" in found.text
+
+
+def test_what_was_off_and_is_back_counts_though_the_playbook_does_not_check_it() -> None:
+    script = Script(checks=LATENCY_ONLY).before(FAILING)
+    assert [outcome(script.see(s, cart=WELL)) for s in range(3)] == [None, None, Outcome.BETTER]
+
+
+def test_callers_that_suffered_must_be_well_too() -> None:
+    script = Script(callers=("web",)).before(web=ILL)
+    for second in range(5):
+        assert script.see(second, cart=WELL, web=ILL) is None
+    assert [outcome(script.see(s, cart=WELL, web=WELL)) for s in range(5, 8)] == [None, None, Outcome.BETTER]
+
+
+def test_where_nothing_was_off_nothing_was_mended() -> None:
+    script = Script().before(WELL)
+    assert [script.see(s, cart=WELL) for s in range(5)] == [None] * 5
+    found = script.at(25)
+    assert outcome(found) is Outcome.INCONCLUSIVE
+    assert found is not None
+    assert "nothing that is checked was off" in found.text
