@@ -1,0 +1,192 @@
+"""Keeps the stage instances of the partitions a process owns, and is the one place where their errors end.
+
+An uncaught error in a consumer would lose its message (Faust acknowledges it), so `handle` never raises: what a stage cannot
+read, or fails on, becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from contracts.errors import Permanent, UnreadableEvent
+from contracts.ports import Record
+from contracts.topics import TOPICS
+from streams.deadletter import dead_letter
+from streams.stage import Output, Stage, StageSpec, consumers
+
+log = logging.getLogger(__name__)
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    """A snapshot: the stage's state and the last offset of each `topic/partition` that is in it, and of which log."""
+
+    log: str
+    offsets: dict[str, int]
+    state: bytes
+
+
+class Instance:
+    """One stage for one partition, with the offsets its state includes."""
+
+    def __init__(self, spec: StageSpec, key: str, stage: Stage) -> None:
+        self.spec, self.key, self.stage = spec, key, stage
+        self.offsets: dict[str, int] = {}
+        self.dirty = False
+
+    def seen(self, record: Record) -> bool:
+        """Whether the state includes this record already (a redelivery)."""
+        return record.offset <= self.offsets.get(f"{record.topic}/{record.partition}", -1)
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Let the stage take the record in."""
+        outputs = self.stage.handle(record, now_ns)
+        self.note(record)
+        return outputs
+
+    def note(self, record: Record) -> None:
+        """The state includes this record from now on."""
+        self.offsets[f"{record.topic}/{record.partition}"] = record.offset
+        self.dirty = True
+
+    def snapshot(self, log_id: str) -> bytes:
+        """State and offsets as bytes; clears `dirty`."""
+        self.dirty = False
+        return msgspec.msgpack.encode(_Saved(log_id, dict(self.offsets), self.stage.snapshot()))
+
+    def restore(self, payload: bytes, log_id: str) -> None:
+        """Take a snapshot. Offsets only count in the log they were read from: an embedded log is new at every start.
+
+        Raises:
+            UnreadableEvent: it is no snapshot, or of a newer version.
+        """
+        try:
+            saved = msgspec.msgpack.decode(payload, type=_Saved)
+        except msgspec.DecodeError as e:
+            raise UnreadableEvent(f"snapshot of {self.key}: {e}") from e
+        self.stage.restore(saved.state)
+        self.offsets = dict(saved.offsets) if saved.log == log_id else {}
+
+
+class StageHost:
+    """Stage instances by key. `load` finds a snapshot for a key, or None; it is asked once, when an instance is made.
+
+    `log_id` names the log that offsets belong to.
+    """
+
+    def __init__(
+        self, specs: Iterable[StageSpec], load: Callable[[str], bytes | None] = lambda _: None, log_id: str = ""
+    ) -> None:
+        self.specs, self.log_id = tuple(specs), log_id
+        self.by_topic = consumers(self.specs)
+        self.instances: dict[str, Instance] = {}
+        self.counters: Counter[tuple[str, str]] = Counter()
+        self._load = load
+        self._standing: dict[tuple[str, bytes | None], Record] = {}
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic some stage reads."""
+        return tuple(self.by_topic)
+
+    @property
+    def overheard(self) -> tuple[str, ...]:
+        """Every topic that some stage overhears."""
+        return tuple(sorted({t for s in self.specs for t in s.overhears}))
+
+    def instance(self, spec: StageSpec, topic: str, partition: int) -> Instance:
+        """The instance that takes messages of this topic and partition; made, and restored, on first use."""
+        key = spec.instance_key(topic, partition)
+        found = self.instances.get(key)
+        if found is None:
+            found = self.instances[key] = Instance(spec, key, spec.make(topic, partition))
+            self._restore(found)
+        return found
+
+    def _restore(self, instance: Instance) -> None:
+        payload = self._load(instance.key)
+        if payload is None:
+            return
+        try:
+            instance.restore(payload, self.log_id)
+        except Permanent as e:  # of another version: learning starts anew, and says so
+            log.warning("state of %s is not usable, starting afresh: %s", instance.key, e)
+            self.counters[instance.spec.name, "snapshot_unusable"] += 1
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Give a record to every stage that reads its topic. Never raises."""
+        outputs: list[Output] = []
+        for spec in self.by_topic.get(record.topic, ()):
+            known = len(self.instances)
+            instance = self.instance(spec, record.topic, record.partition)
+            if len(self.instances) > known:
+                outputs += self._brief(instance, now_ns)
+            if instance.seen(record):
+                self.counters[spec.name, "redelivered"] += 1
+                continue
+            outputs += self._guarded(instance, record, now_ns)
+        return outputs
+
+    def overhear(self, record: Record, now_ns: int) -> list[Output]:
+        """Give a record to every instance that overhears its topic; of compacted topics also to those still to come, as
+        switches must be. Never raises."""
+        if TOPICS[record.topic].compacted:
+            self._standing[record.topic, record.key] = record
+        found = [i for i in self.instances.values() if record.topic in i.spec.overhears]
+        return [output for instance in found for output in self.tell(instance, record, now_ns)]
+
+    def _brief(self, instance: Instance, now_ns: int) -> list[Output]:
+        standing = [r for r in self._standing.values() if r.topic in instance.spec.overhears]
+        return [output for record in standing for output in self.tell(instance, record, now_ns)]
+
+    def tell(self, instance: Instance, record: Record, now_ns: int) -> list[Output]:
+        """Let one instance overhear a record. Never raises."""
+        instance.dirty = True
+        try:
+            return instance.stage.handle(record, now_ns)
+        except Exception as e:
+            log.exception("%s cannot follow what it overheard on %s", instance.key, record.topic)
+            return [dead_letter(record, e, now_ns)]
+
+    def _guarded(self, instance: Instance, record: Record, now_ns: int) -> list[Output]:
+        try:
+            self.counters[instance.spec.name, "messages"] += 1
+            return instance.handle(record, now_ns)
+        except Exception as e:  # the one place where a stage's errors end
+            instance.note(record)
+            self.counters[instance.spec.name, "dead_letters"] += 1
+            if not isinstance(e, Permanent):
+                log.exception(
+                    "stage %s failed on %s/%d@%d", instance.key, record.topic, record.partition, record.offset
+                )
+            return [dead_letter(record, e, now_ns)]
+
+    def tick(self, now_ns: int) -> list[Output]:
+        """Let time pass in every instance. Never raises."""
+        outputs: list[Output] = []
+        for instance in list(self.instances.values()):
+            try:
+                found = instance.stage.tick(now_ns)
+            except Exception:
+                self.counters[instance.spec.name, "tick_errors"] += 1
+                log.exception("stage %s failed while time passed", instance.key)
+                continue
+            instance.dirty = instance.dirty or bool(found)
+            outputs += found
+        return outputs
+
+    def forget(self, topic: str, partition: int) -> list[Instance]:
+        """Drop the instances of a partition that now belongs to somebody else; those that were dropped."""
+        keys = [s.instance_key(topic, partition) for s in self.by_topic.get(topic, ())]
+        return [self.instances.pop(k) for k in keys if k in self.instances]
+
+    def totals(self) -> Counter[tuple[str, str]]:
+        """Counters of the host and of all stages, by (stage, what)."""
+        totals = Counter(self.counters)
+        for instance in self.instances.values():
+            for name, n in instance.stage.counters.items():
+                totals[instance.spec.name, name] += n
+        return totals

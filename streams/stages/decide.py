@@ -1,0 +1,90 @@
+"""Decide: incidents, outcomes, switches and telemetry of whole environments -> decisions.
+
+Colocated: one instance reads the same partition of its topics, so an environment has one owner. `autonomous.control` is keyed
+by scope; a switch for all environments must be put on every partition.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Control, Decision, Feedback, Incident, decode, encode
+from contracts.frames import EvidenceFrame, unpack
+from contracts.ports import Record
+from contracts.settings import DecideSettings
+from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, INCIDENTS
+from playbooks.decision import DecisionFacts, Limits
+from playbooks.decision.casebook import Casebook
+from playbooks.language import Playbook
+from playbooks.learning import Posteriors
+from streams.stage import Emit, Output, StageSpec
+
+CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE)
+
+
+class DecideStage:
+    """The environments of one partition."""
+
+    def __init__(
+        self, playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts
+    ) -> None:
+        self._casebook = Casebook(playbooks, settings, limits, facts)
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Decisions by verdict, looks, and what was ignored."""
+        return self._casebook.counters
+
+    @property
+    def posteriors(self) -> Posteriors:
+        """What was learnt so far."""
+        return self._casebook.posteriors
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Take one message in; the decisions that follow.
+
+        Raises:
+            UnreadableEvent: the value is not what its topic promises.
+        """
+        book = self._casebook
+        if record.topic == EVIDENCE:
+            book.evidence(unpack(EvidenceFrame, record.value), now_ns)
+            return []
+        if record.topic == INCIDENTS:
+            return _emits(book.incident(decode(Incident, record.value), now_ns))
+        if record.topic == FEEDBACK:
+            return _emits(book.feedback(decode(Feedback, record.value), now_ns))
+        if record.topic == CONTROL:
+            return _emits(book.control(decode(Control, record.value), now_ns))
+        raise UnreadableEvent(f"decide does not read {record.topic}", reason="unknown_topic")
+
+    def tick(self, now_ns: int) -> list[Output]:
+        """Look again at incidents for which nothing is under way."""
+        return _emits(self._casebook.tick(now_ns))
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return self._casebook.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state. UnreadableEvent if it is something else."""
+        self._casebook.restore(state)
+
+
+def _emits(decisions: list[Decision]) -> list[Output]:
+    return [Emit(DECISIONS, d.incident, encode(d), route=d.environment) for d in decisions]
+
+
+def spec(playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts) -> StageSpec:
+    """The stage as the drivers run it."""
+    return StageSpec(
+        name="decide",
+        consumes=CONSUMES,
+        produces=(DECISIONS,),
+        make=lambda topic, partition: DecideStage(playbooks, settings, limits, facts),
+        colocated=True,
+        overhears=(CONTROL,),
+    )

@@ -1,0 +1,81 @@
+"""Detection: feature frames and our own changes in, evidence frames and anomaly events out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from contracts import topics
+from contracts.errors import UnknownName, UnreadableEvent
+from contracts.events import Anomaly, Change, decode, encode
+from contracts.frames.codec import pack, unpack
+from contracts.frames.features import FeatureFrame
+from contracts.ports import Record
+from contracts.settings import DetectSettings
+from models.engine import DetectEngine
+from streams.stage import Emit, Output
+
+OURSELVES: Final = "homeostat"
+DISTURBED_NS: Final = 10_000_000_000
+"""Nothing is learnt from a service for this long after a change of ours: what it does then is our doing."""
+
+
+class DetectStage:
+    """One partition of `telemetry.features`, and all of `telemetry.changes`. What it emits is routed by environment."""
+
+    def __init__(self, partition: int, settings: DetectSettings) -> None:
+        self.engine = DetectEngine(partition, settings)
+        self._counters: Counter[str] = Counter()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Frames, rows and anomalies so far."""
+        return self._counters
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Judge one frame, or take note of a change.
+
+        Raises:
+            UnreadableEvent: not a feature frame, or one of features and signals this version does not know; not a change.
+        """
+        if record.topic == topics.CHANGES:
+            self._heed(decode(Change, record.value))
+            return []
+        return self._judge(record, now_ns)
+
+    def _judge(self, record: Record, now_ns: int) -> list[Output]:
+        frame = unpack(FeatureFrame, record.value)
+        try:
+            evidence, anomalies = self.engine.observe(frame, now_ns)
+        except (UnknownName, ValueError, IndexError) as e:
+            raise UnreadableEvent(f"a feature frame that can't be judged: {e}") from e
+        self._counters["frames"] += 1
+        self._counters["rows"] += len(frame.services)
+        if frame.revision > 0:
+            self._counters["corrections"] += 1
+        route = frame.environment
+        emits: list[Output] = [Emit(topics.EVIDENCE, key=route, value=pack(evidence), route=route)]
+        return emits + self._tell(anomalies)
+
+    def tick(self, now_ns: int) -> list[Output]:
+        """Notice who fell silent."""
+        return self._tell(self.engine.tick(now_ns))
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return self.engine.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state."""
+        self.engine.restore(state)
+
+    def _heed(self, change: Change) -> None:
+        """Deploys of others show in the telemetry itself; only what we do is kept from being learnt."""
+        if change.actor == OURSELVES:
+            self._counters["own_changes"] += 1
+            self.engine.suspend(change.environment, change.service, change.time_ns + DISTURBED_NS)
+
+    def _tell(self, anomalies: list[Anomaly]) -> list[Output]:
+        for anomaly in anomalies:
+            self._counters[f"anomalies_{anomaly.phase.value}"] += 1
+        return [Emit(topics.ANOMALIES, key=a.service, value=encode(a), route=a.environment) for a in anomalies]

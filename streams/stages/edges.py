@@ -1,0 +1,79 @@
+"""Edges: spans of one partition of traces in, partial aggregates of the calls between services out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from contracts.frames import SpanFrame, pack, unpack
+from contracts.ports import Record
+from contracts.settings import Settings
+from contracts.topics import PARTIALS, SPANS
+from streams.stage import Emit, Output
+from streams.windows.edges import EdgeJoiner
+from streams.windows.sequence import CatchUp, Sequence
+from streams.windows.state import dump, load
+
+_KIND, _VERSION = "edge_stage", 1
+_MOST_PENDING = 1 << 15
+
+
+class EdgeStage:
+    """One partition of traces; a joiner per environment."""
+
+    def __init__(self, partition: int, settings: Settings, partitions: int) -> None:
+        self._source = f"{SPANS}/{partition}"
+        self._settings, self._partitions = settings.ingest, partitions
+        self._sequence, self._catch_up = Sequence(), CatchUp()
+        self._joiners: dict[str, EdgeJoiner] = {}
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Calls found, and what was dropped: orphans, duplicates, evicted, redelivered_frames."""
+        return sum((j.counters for j in self._joiners.values()), Counter())
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Take a frame of spans in.
+
+        Raises:
+            UnreadableEvent: it is none.
+        """
+        frame = unpack(SpanFrame, record.value)
+        alone = self._catch_up.covers(record, now_ns)
+        outputs = self._flush(now_ns) if alone else []
+        self._sequence.reach(record.offset)
+        joiner = self._joiner(frame.environment)
+        joiner.add(frame, now_ns)
+        if alone or joiner.pending >= _MOST_PENDING:
+            outputs += self._flush(now_ns)
+        return outputs
+
+    def tick(self, now_ns: int) -> list[Output]:
+        """Join what has come since the last flush, and send the calls on."""
+        return self._flush(now_ns)
+
+    def _joiner(self, environment: str) -> EdgeJoiner:
+        found = self._joiners.get(environment)
+        if found is None:
+            found = self._joiners[environment] = EdgeJoiner(environment, self._settings, self._partitions)
+        return found
+
+    def _flush(self, now_ns: int) -> list[Output]:
+        outputs: list[Output] = []
+        for joiner in self._joiners.values():
+            partials = joiner.flush(self._source, self._sequence.number, now_ns)
+            outputs += [Emit(PARTIALS, e, pack(f), partition=t) for e, t, f in partials]
+        return outputs
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        joiners = [[e, j.snapshot()] for e, j in self._joiners.items()]
+        return dump(_KIND, _VERSION, {"sequence": [self._sequence.base, self._sequence.offset], "joiners": joiners})
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state. UnreadableEvent if it is none."""
+        body = load(_KIND, _VERSION, state)
+        self._sequence.base, self._sequence.offset = body["sequence"]
+        self._joiners = {}
+        for environment, joiner in body["joiners"]:
+            self._joiner(environment).restore(joiner)
+        self._catch_up.restored()

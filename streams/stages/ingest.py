@@ -1,0 +1,63 @@
+"""Ingest: messages of one partition of an ingress topic in, partial aggregates and spans to be joined out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from connectors.otlp.decode import decode
+from contracts.frames import pack
+from contracts.ports import Record
+from contracts.settings import Settings
+from contracts.topics import PARTIALS, SPANS
+from streams.stage import Emit, Output
+from streams.windows.partials import PartialBuilder
+from streams.windows.sequence import CatchUp
+
+_MOST_PENDING = 1 << 15
+
+
+class IngestStage:
+    """One partition of one ingress topic. Flushes on every tick, and in between when much has come."""
+
+    def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
+        self._environment = settings.environment
+        self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
+        self._catch_up = CatchUp()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Records taken in by kind, and what was dropped: duplicates, future, service_limit, skipped_*."""
+        return self._builder.counters
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Take a message in.
+
+        Raises:
+            UndecodableTelemetry: it is not telemetry.
+        """
+        decoded = decode(record.topic, record.value, default_environment=self._environment)
+        alone = self._catch_up.covers(record, now_ns)
+        outputs = self._flush() if alone else []
+        self._builder.add(decoded, now_ns, record.offset)
+        if alone or self._builder.pending >= _MOST_PENDING:
+            outputs += self._flush()
+        return outputs
+
+    def tick(self, now_ns: int) -> list[Output]:
+        """Send on what has come since the last flush."""
+        return self._flush()
+
+    def _flush(self) -> list[Output]:
+        partials, spans = self._builder.flush()
+        outputs: list[Output] = [Emit(PARTIALS, e, pack(f), partition=t) for e, t, f in partials]
+        outputs += [Emit(SPANS, e, pack(f), partition=p) for e, p, f in spans]
+        return outputs
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return self._builder.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state. UnreadableEvent if it is none."""
+        self._builder.restore(state)
+        self._catch_up.restored()

@@ -1,0 +1,112 @@
+"""Log records on their way to partials: counts and errors per service, and which templates occurred."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from contracts.frames import Decoded, PartialFrame
+from contracts.frames.telemetry import I64, U64
+from contracts.settings import IngestSettings
+from streams.windows.collect import Collector, Partial, Pending
+from streams.windows.grouping import Column, run_starts
+from streams.windows.names import Names
+from streams.windows.rows import Cut, Events, Origin, group, row_frame, row_keys
+
+ERROR_SEVERITY = 17
+"""Lowest severity number of ERROR (OpenTelemetry, logs data model)."""
+_MOST_TEXTS = 100_000
+
+
+class LogCollector(Collector):
+    """Collects log records. They have no ids, so a batch that an exporter sends twice counts twice."""
+
+    signal = "logs"
+
+    def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
+        super().__init__(settings, partitions, counters)
+        self.pending = Pending()
+        self.texts: dict[int, str] = {}
+        self.told: set[tuple[str, int, int]] = set()
+
+    def add(self, decoded: Decoded, now_ns: int) -> None:
+        """Take the log records of a message."""
+        batch = decoded.logs
+        if batch is None or not len(batch):
+            return
+        keep, scopes = self.believable(batch.time_ns, now_ns), self.scopes(decoded)
+        self._learn(batch.template, batch.body, decoded.strings)
+        for scope in scopes:
+            at = scope.pick(batch.resource, keep)
+            error = (batch.severity[at] >= ERROR_SEVERITY).astype(np.int64)
+            columns = (scope.numbers[batch.resource[at]], batch.time_ns[at], error, batch.template[at])
+            self.pending.add(scope.names.environment, columns)
+            self.note(scope.names.environment, columns[1])
+        self.over_limit(decoded, scopes, batch.resource)
+
+    def _learn(self, template: U64, body: Column, strings: tuple[str, ...]) -> None:
+        found, first = np.unique(template, return_index=True)
+        for known, index in zip(found.tolist(), body[first].tolist(), strict=True):
+            if known not in self.texts:
+                if len(self.texts) >= _MOST_TEXTS:
+                    self.texts.clear()
+                    self.told.clear()
+                self.texts[known] = strings[index]
+
+    def flush(self, origin: Origin) -> list[Partial]:
+        """Everything since the last flush."""
+        partials: list[Partial] = []
+        sent: set[tuple[str, int]] = set()
+        for environment, (service, time_ns, error, template) in self.pending.drain():
+            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+            names, none = self.names[environment], np.zeros(len(service), np.int64)
+            self.counters["log_records"] += len(service)
+            events = Events(time_ns, service, none, 1, none, (error,))
+            key, _ = row_keys(events, names, self.width_ns)
+            for cut in group(events, names, self.width_ns, histogram=False):
+                partials.append((environment, cut.target, self._frame(here, names, cut, (key, template))))
+                sent.add((environment, cut.target))
+        partials += self.heartbeats(origin, sent)
+        return partials
+
+    def _frame(self, origin: Origin, names: Names, cut: Cut, events: tuple[I64, U64]) -> PartialFrame:
+        row, template, count = _templates(cut, *events)
+        told, texts = self.told, []
+        for known in template.tolist():
+            place = (origin.environment, cut.target, known)
+            texts.append("" if place in told else self.texts.get(known, ""))
+            told.add(place)
+        columns = {
+            "template_row": row,
+            "template_hash": template,
+            "template_count": count,
+            "template_text": tuple(texts),
+        }
+        return row_frame(origin, "logs", names, cut, columns)
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        told = [list(t) for t in sorted(self.told)]
+        texts = [[k, v] for k, v in self.texts.items()]
+        return {**self.base_state(), "pending": self.pending.state(), "texts": texts, "told": told}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.load_base(state)
+        self.pending.load(state["pending"])
+        self.texts = dict(state["texts"])
+        self.told = {(e, t, k) for e, t, k in state["told"]}
+
+
+def _templates(cut: Cut, key: I64, template: U64) -> tuple[Column, U64, I64]:
+    """Distinct (row, template) of one cut, sorted, with their counts; rows are counted from the cut's first."""
+    row = np.searchsorted(cut.groups.keys, key)
+    mine = np.flatnonzero((row >= cut.rows.start) & (row < cut.rows.stop))
+    row, template = row[mine] - cut.rows.start, template[mine]
+    order = np.lexsort((template, row))
+    row, template = row[order], template[order]
+    starts = np.union1d(run_starts(row), run_starts(template))
+    count = np.diff(np.append(starts, len(row)))
+    return row[starts].astype(np.int32), template[starts], count

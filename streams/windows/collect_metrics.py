@@ -1,0 +1,132 @@
+"""Metric points on their way to partials. Rates need a series' earlier points, so points travel as they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from contracts.frames import Decoded, HistogramBatch, PointBatch
+from contracts.settings import IngestSettings
+from streams.windows.collect import Collector, Partial, Pending, Scope
+from streams.windows.grouping import Column, dense
+from streams.windows.names import Names
+from streams.windows.rows import Origin, frame
+from streams.windows.tables import ranges
+
+_POINTS = (
+    *("point_service", "point_feature", "point_series", "point_mode"),
+    *("point_start_ns", "point_time_ns", "point_value"),
+)
+_HISTOS = ("histo_service", "histo_series", "histo_mode", "histo_start_ns", "histo_time_ns", "histo_error")
+
+
+class MetricCollector(Collector):
+    """Collects points and histogram points."""
+
+    signal = "metrics"
+
+    def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
+        super().__init__(settings, partitions, counters)
+        self.points, self.histos, self.cells = Pending(), Pending(), Pending()
+
+    @property
+    def rows(self) -> int:
+        """How much is pending."""
+        return self.points.rows + self.histos.rows
+
+    def add(self, decoded: Decoded, now_ns: int) -> None:
+        """Take the points of a message."""
+        points, histos = decoded.points, decoded.histograms
+        if not (points and len(points)) and not (histos and len(histos)):
+            return
+        scopes = self.scopes(decoded)
+        if points and len(points):
+            keep = self.believable(points.time_ns, now_ns)
+            for scope in scopes:
+                self._add_points(scope, points, scope.pick(points.resource, keep))
+            self.over_limit(decoded, scopes, points.resource)
+        if histos and len(histos):
+            keep = self.believable(histos.time_ns, now_ns)
+            for scope in scopes:
+                self._add_histos(scope, histos, scope.pick(histos.resource, keep))
+            self.over_limit(decoded, scopes, histos.resource)
+
+    def _add_points(self, scope: Scope, b: PointBatch, at: Any) -> None:
+        columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.feature, b.series, b.mode)))
+        self.points.add(scope.names.environment, (*columns, b.start_ns[at], b.time_ns[at], b.value[at]))
+        self.note(scope.names.environment, b.time_ns[at])
+
+    def _add_histos(self, scope: Scope, b: HistogramBatch, at: Any) -> None:
+        environment = scope.names.environment
+        first = sum(len(c[0]) for c in self.histos.batches.get(environment, []))
+        low, high = b.offset[:-1][at].astype(np.int64), b.offset[1:][at].astype(np.int64)
+        which, cell = ranges(low, high)
+        columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.series, b.mode, b.start_ns, b.time_ns, b.error)))
+        self.histos.add(environment, columns)
+        self.cells.add(environment, (which + first, b.bucket[cell], b.count[cell]))
+        self.note(environment, b.time_ns[at])
+
+    def flush(self, origin: Origin) -> list[Partial]:
+        """Everything since the last flush."""
+        points, histos, cells = (dict(p.drain()) for p in (self.points, self.histos, self.cells))
+        partials: list[Partial] = []
+        sent: set[tuple[str, int]] = set()
+        for environment in sorted({*points, *histos}):
+            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+            names = self.names[environment]
+            parts = (points.get(environment), histos.get(environment), cells.get(environment))
+            self.counters["points"] += sum(len(p[0]) for p in parts[:2] if p is not None)
+            for target in range(self.partitions):
+                columns = _of_target(names, target, *parts)
+                if columns:
+                    partials.append((environment, target, _frame(here, names, columns)))
+                    sent.add((environment, target))
+        partials += self.heartbeats(origin, sent)
+        return partials
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        pending = [p.state() for p in (self.points, self.histos, self.cells)]
+        return {**self.base_state(), "pending": pending}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.load_base(state)
+        for pending, found in zip((self.points, self.histos, self.cells), state["pending"], strict=True):
+            pending.load(found)
+
+
+def _of_target(
+    names: Names,
+    target: int,
+    points: tuple[Column, ...] | None,
+    histos: tuple[Column, ...] | None,
+    cells: tuple[Column, ...] | None,
+) -> dict[str, Any]:
+    """Columns of one target; services are still numbers of names. Empty if nothing is for it."""
+    found: dict[str, Any] = {}
+    targets = names.targets()
+    if points is not None:
+        mine = np.flatnonzero(targets[points[0]] == target)
+        if len(mine):
+            found.update({n: c[mine] for n, c in zip(_POINTS, points, strict=True)})
+    if histos is not None:
+        is_mine = targets[histos[0]] == target
+        if is_mine.any():
+            found.update({n: c[is_mine] for n, c in zip(_HISTOS, histos, strict=True)})
+            if cells is not None:
+                row, bucket, count = (c[is_mine[cells[0]]] for c in cells)
+                place = (np.cumsum(is_mine) - 1).astype(np.int32)
+                found |= {"hist_row": place[row], "hist_bucket": bucket, "hist_count": count}
+    return found
+
+
+def _frame(origin: Origin, names: Names, columns: dict[str, Any]) -> Any:
+    none = np.empty(0, np.int64)
+    point, histo = columns.get("point_service", none), columns.get("histo_service", none)
+    listed, place = dense(np.concatenate([point, histo]))
+    place = place.astype(np.int32)
+    columns |= {"point_service": place[: len(point)], "histo_service": place[len(point) :]}
+    return frame(origin, "metrics", names, listed, columns)

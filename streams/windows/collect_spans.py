@@ -1,0 +1,216 @@
+"""Spans on their way to partials: duplicates out, requests per service, calls to uninstrumented peers, frames to be joined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from contracts.frames import Decoded, SpanFrame
+from contracts.frames.telemetry import (
+    B1,
+    I8,
+    I64,
+    KIND_CONSUMER,
+    KIND_SERVER,
+    U64,
+)
+from contracts.settings import IngestSettings
+from streams.windows.collect import Collector, Partial, Pending
+from streams.windows.grouping import Column, dense
+from streams.windows.names import Names
+from streams.windows.rows import Events, Origin, group, row_frame
+from streams.windows.tables import KeyTable, mix
+
+_MOST_REMEMBERED = 1 << 20
+SERVED, ROOT = 0, 1
+"""Roles of a row: requests served (SERVER, CONSUMER), and other root spans (see PartialFrame.role)."""
+
+
+class Spans(NamedTuple):
+    """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none."""
+
+    service: I64
+    trace: U64
+    span: U64
+    parent: U64
+    kind: I8
+    start_ns: I64
+    end_ns: I64
+    error: B1
+    peer: I64
+
+    def where(self, index: I64 | B1) -> Spans:
+        """The spans at some index."""
+        return Spans(*[c[index] for c in cast("tuple[Any, ...]", self)])
+
+
+class SpanCollector(Collector):
+    """Collects spans. A span belongs to the window in which it ended."""
+
+    signal = "spans"
+
+    def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
+        super().__init__(settings, partitions, counters)
+        self.pending = Pending()
+        self.recent: dict[str, KeyTable] = {}
+
+    def add(self, decoded: Decoded, now_ns: int) -> None:
+        """Take the spans of a message."""
+        batch = decoded.spans
+        if batch is None or not len(batch):
+            return
+        keep, scopes = self.believable(batch.end_ns, now_ns), self.scopes(decoded)
+        for scope in scopes:
+            at = scope.pick(batch.resource, keep)
+            peer = _peers(scope.names, batch.peer[at], decoded.strings)
+            service = scope.numbers[batch.resource[at]]
+            rest: tuple[Column, ...] = (
+                batch.trace,
+                batch.span,
+                batch.parent,
+                batch.kind,
+                batch.start_ns,
+                batch.end_ns,
+                batch.error,
+            )
+            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer)))
+            self.pending.add(scope.names.environment, columns)
+            self.note(scope.names.environment, columns.end_ns)
+        self.over_limit(decoded, scopes, batch.resource)
+
+    def flush(self, origin: Origin) -> tuple[list[Partial], list[tuple[str, int, SpanFrame]]]:
+        """Everything since the last flush: partials (spans and edges), and span frames per partition of traces."""
+        partials: list[Partial] = []
+        frames: list[tuple[str, int, SpanFrame]] = []
+        sent: set[tuple[str, int]] = set()
+        joined: set[tuple[str, int]] = set()
+        for environment, columns in self.pending.drain():
+            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+            names = self.names[environment]
+            spans = self._fresh(environment, Spans(*columns))
+            self.counters["spans"] += len(spans.span)
+            for target, frame in _requests(here, names, spans, self.width_ns):
+                partials.append((environment, target, frame))
+                sent.add((environment, target))
+            partials += _peer_edges(here, names, spans, self.width_ns)
+            for partition, span_frame in _span_frames(here, names, spans, self.partitions):
+                frames.append((environment, partition, span_frame))
+                joined.add((environment, partition))
+        frames += self._span_heartbeats(origin, joined)
+        partials += self.heartbeats(origin, sent)
+        return partials, frames
+
+    def _fresh(self, environment: str, spans: Spans) -> Spans:
+        """Spans that were not seen before: exporters and Collectors send a batch again when no answer came."""
+        table = self.recent.get(environment)
+        if table is None:
+            table = self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
+        keys = mix(spans.trace, spans.span)
+        order = np.argsort(keys)
+        ordered = keys[order]
+        again = table.contains(ordered)
+        again[1:] |= ordered[1:] == ordered[:-1]
+        again &= spans.span[order] != 0
+        table.insert(ordered if not again.any() else ordered[~again], None, int(spans.end_ns.max()))
+        table.expire(self.watermark - self.max_delay_ns)
+        if not again.any():
+            return spans
+        self.counters["duplicates"] += int(np.count_nonzero(again))
+        return spans.where(np.sort(order[~again]))
+
+    def _span_heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[tuple[str, int, SpanFrame]]:
+        if not self.moved:
+            return
+        for environment, newest in sorted(self.newest.items()):
+            if newest >= self.watermark - self.max_delay_ns:
+                here = Origin(environment, origin.source, origin.sequence, self.watermark)
+                empty = _span_frame(here, self.names[environment], _NO_SPANS)
+                yield from ((environment, p, empty) for p in range(self.partitions) if (environment, p) not in sent)
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        recent = {k: v.state() for k, v in self.recent.items()}
+        return {**self.base_state(), "pending": self.pending.state(), "recent": recent}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.load_base(state)
+        self.pending.load(state["pending"])
+        for environment, slices in state["recent"].items():
+            self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
+            self.recent[environment].load(slices)
+
+
+_DTYPES = (np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64)
+_NO_SPANS = Spans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
+
+
+def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
+    """Numbers of the peers' names; -1 where there is none (or no room for it)."""
+    if not peer.any():
+        return np.full(len(peer), -1, np.int64)
+    listed, place = dense(peer.astype(np.int64), len(strings))
+    return np.array([names.number(strings[i]) if i else -1 for i in listed.tolist()], np.int64)[place]
+
+
+def _requests(origin: Origin, names: Names, spans: Spans, width_ns: int) -> Iterator[tuple[int, Any]]:
+    served = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER)
+    chosen = np.flatnonzero(served | (spans.parent == 0))
+    some = spans.where(chosen)
+    duration = np.maximum(some.end_ns - some.start_ns, 0)
+    role = np.where(served[chosen], SERVED, ROOT).astype(np.int64)
+    events = Events(some.end_ns, some.service, role, 2, duration, (some.error.astype(np.int64), duration))
+    for cut in group(events, names, width_ns):
+        yield cut.target, row_frame(origin, "spans", names, cut)
+
+
+def _peer_edges(origin: Origin, names: Names, spans: Spans, width_ns: int) -> list[Partial]:
+    """Calls to what sends no spans itself, known from the caller's attributes; and from a queue to who consumes it.
+
+    These frames carry no watermark: that of the edges comes from where callers and callees are joined.
+    """
+    some = spans.where(np.flatnonzero((spans.peer >= 0) & (spans.kind != KIND_SERVER)))
+    consumes = some.kind == KIND_CONSUMER
+    caller, callee = np.where(consumes, some.peer, some.service), np.where(consumes, some.service, some.peer)
+    duration = np.maximum(some.end_ns - some.start_ns, 0)
+    none = np.zeros(len(duration), np.int64)
+    sums = (some.error.astype(np.int64), duration, none, none)
+    events = Events(some.end_ns, caller, callee, len(names), duration, sums)
+    here = Origin(origin.environment, origin.source, origin.sequence, 0)
+    return [
+        (origin.environment, cut.target, row_frame(here, "edges", names, cut)) for cut in group(events, names, width_ns)
+    ]
+
+
+def _span_frames(origin: Origin, names: Names, spans: Spans, partitions: int) -> Iterator[tuple[int, SpanFrame]]:
+    """Spans by partition of their trace. Those without ids can't be joined."""
+    part = (spans.trace % np.uint64(partitions)).astype(np.uint16)
+    order = np.argsort(part, kind="stable")
+    usable = (spans.span != 0) & (spans.trace != 0)
+    if not usable.all():
+        order = order[usable[order]]
+    bounds = np.searchsorted(part[order], np.arange(partitions + 1))
+    for p in np.flatnonzero(np.diff(bounds)).tolist():
+        yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]))
+
+
+def _span_frame(origin: Origin, names: Names, spans: Spans) -> SpanFrame:
+    listed, place = dense(spans.service, len(names))
+    return SpanFrame(
+        environment=origin.environment,
+        source=origin.source,
+        sequence=origin.sequence,
+        watermark_ns=origin.watermark_ns,
+        services=tuple(names.text[i] for i in listed.tolist()),
+        service=place.astype(np.int32),
+        trace=spans.trace,
+        span=spans.span,
+        parent=spans.parent,
+        kind=spans.kind,
+        start_ns=spans.start_ns,
+        end_ns=spans.end_ns,
+        error=spans.error,
+    )

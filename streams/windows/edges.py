@@ -1,0 +1,191 @@
+"""The join of callers with callees: spans of one partition of traces in, calls between services out.
+
+A span is the child of the span whose id it names as parent, in the same trace. Where the two are of different services, the
+pair is a call. Both orders of arrival are joined: every span is kept as a possible parent, and every span whose parent is not
+there yet as a waiting child, for `join_horizon_s` of event time. All spans of a trace come to one partition, so neither the
+scattering of spans over messages nor their order changes which pairs are found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from contracts.frames import SpanFrame
+from contracts.frames.telemetry import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
+from contracts.settings import IngestSettings
+from streams.windows.collect import Partial
+from streams.windows.names import Names
+from streams.windows.rows import Events, Origin, frame, group, row_frame
+from streams.windows.state import dump, load
+from streams.windows.tables import KeyTable, Rows, end_to_end, mix
+from streams.windows.watermark import Watermarks
+
+_KIND, _VERSION = "edges", 1
+_MOST_SPANS = 4_000_000
+_SLICES = 8
+SPAN = np.dtype(
+    [
+        *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
+        *(("service", "<i4"), ("kind", "i1"), ("error", "?")),
+    ]
+)
+
+
+class EdgeJoiner:
+    """Joins the spans of one environment and one partition of traces."""
+
+    def __init__(self, environment: str, settings: IngestSettings, partitions: int) -> None:
+        self.environment, self.partitions = environment, partitions
+        self.width_ns = settings.window_ms * 1_000_000
+        self.horizon_ns = int(settings.join_horizon_s * 1e9)
+        self.counters: Counter[str] = Counter()
+        self.watermarks = Watermarks(int(settings.idle_timeout_s * 1e9), extrapolate=False)
+        self.flushed_watermark = 0
+        self._names = Names(environment, partitions, 4 * settings.max_services)
+        step = max(1, self.horizon_ns // _SLICES)
+        self._parents = KeyTable(SPAN, step, _MOST_SPANS)
+        self._waiting = KeyTable(SPAN, step, _MOST_SPANS)
+        self._arrived: list[Rows] = []
+
+    @property
+    def pending(self) -> int:
+        """Spans that arrived since the last flush."""
+        return sum(len(a) for a in self._arrived)
+
+    def add(self, frame: SpanFrame, now_ns: int) -> None:
+        """Take a frame in; one that was delivered before is ignored."""
+        if not self.watermarks.admit(frame.source, frame.sequence, frame.watermark_ns, now_ns):
+            self.counters["redelivered_frames"] += 1
+            return
+        if len(frame.span):
+            numbers = np.array([self._names.number(s) for s in frame.services], np.int32)
+            rows = _rows(frame, numbers[frame.service])
+            self._arrived.append(rows if (numbers >= 0).all() else rows[rows["service"] >= 0])
+
+    def flush(self, source: str, sequence: int, now_ns: int) -> list[Partial]:
+        """Calls found since the last flush, and the time for targets that get none."""
+        watermark = self.watermarks.advance(now_ns)
+        children, parents = self._join()
+        self._forget(watermark)
+        origin = Origin(self.environment, source, sequence, watermark)
+        partials: list[Partial] = [
+            (self.environment, cut.target, row_frame(origin, "edges", self._names, cut))
+            for cut in group(_calls(children, parents, len(self._names)), self._names, self.width_ns)
+        ]
+        self.counters["calls"] += sum(int(p.count.sum()) for _, _, p in partials)
+        if watermark > self.flushed_watermark:
+            sent = {t for _, t, _ in partials}
+            empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
+            partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]
+            self.flushed_watermark = watermark
+        return partials
+
+    def _join(self) -> tuple[Rows, Rows]:
+        """Pairs (child, parent) completed by what arrived."""
+        nothing = np.empty(0, SPAN)
+        if not self._arrived:
+            return nothing, nothing
+        spans = self._arrived[0] if len(self._arrived) == 1 else end_to_end(self._arrived)
+        self._arrived = []
+        keys, spans = self._distinct(spans)
+        if not len(spans):
+            return nothing, nothing
+        newest = int(spans["end_ns"].max())
+        which, late_children = self._waiting.take(keys)
+        late_parents = spans.take(which)
+        self.counters["evicted"] += self._parents.insert(keys, spans, newest)
+
+        parent = spans["parent"]
+        children = np.flatnonzero(parent)
+        keys = mix(spans["trace"][children], parent[children])
+        order = np.argsort(keys)
+        keys, children = keys[order], children[order]
+        found, parents = self._parents.find(keys)
+        alone = np.ones(len(children), np.bool_)
+        alone[found] = False
+        self.counters["evicted"] += self._waiting.insert(keys[alone], spans.take(children[alone]), newest)
+        return end_to_end([late_children, spans.take(children[found])]), end_to_end([late_parents, parents])
+
+    def _distinct(self, spans: Rows) -> tuple[np.ndarray, Rows]:
+        """Spans sorted by key, without those seen before (on whichever source partition)."""
+        keys = mix(spans["trace"], spans["span"])
+        order = np.argsort(keys)
+        keys = keys[order]
+        again = self._parents.contains(keys)
+        again[1:] |= keys[1:] == keys[:-1]
+        if again.any():
+            self.counters["duplicates"] += int(np.count_nonzero(again))
+            keys, order = keys[~again], order[~again]
+        return keys, spans.take(order)
+
+    def _forget(self, watermark: int) -> None:
+        self._parents.expire(watermark - self.horizon_ns)
+        self.counters["orphans"] += self._waiting.expire(watermark - self.horizon_ns)
+
+    def snapshot(self) -> bytes:
+        """The whole state, with what is pending."""
+        arrived = end_to_end(self._arrived).tobytes() if self._arrived else b""
+        body = {
+            "watermarks": self.watermarks.state(),
+            "flushed": self.flushed_watermark,
+            "names": self._names.state(),
+            "parents": self._parents.state(),
+            "waiting": self._waiting.state(),
+            "arrived": arrived,
+            "counters": dict(self.counters),
+        }
+        return dump(_KIND, _VERSION, body)
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state.
+
+        Raises:
+            UnreadableEvent: it is not such a snapshot.
+        """
+        body = load(_KIND, _VERSION, state)
+        self.watermarks.load(body["watermarks"])
+        self.flushed_watermark = body["flushed"]
+        self._names.load(body["names"])
+        self._parents.load(body["parents"])
+        self._waiting.load(body["waiting"])
+        self._arrived = [np.frombuffer(body["arrived"], SPAN)] if body["arrived"] else []
+        self.counters.clear()
+        self.counters.update(body["counters"])
+
+
+def _rows(frame: SpanFrame, service: np.ndarray) -> Rows:
+    rows = np.empty(len(frame.span), SPAN)
+    for name in ("trace", "span", "parent", "start_ns", "end_ns", "kind", "error"):
+        rows[name] = getattr(frame, name)
+    rows["service"] = service
+    return rows
+
+
+def _is_call(children: Rows, parents: Rows) -> B1:
+    """Pairs that are calls: of two services, and either the caller or the callee says so by its kind."""
+    caller, callee = parents["kind"], children["kind"]
+    same = (children["trace"] == parents["trace"]) & (children["parent"] == parents["span"])
+    kinds = (caller == KIND_CLIENT) | (caller == KIND_PRODUCER) | (callee == KIND_SERVER) | (callee == KIND_CONSUMER)
+    found: B1 = same & (children["service"] != parents["service"]) & kinds
+    return found
+
+
+def _calls(children: Rows, parents: Rows, names: int) -> Events:
+    """Calls as events in the window of the callee's end.
+
+    The gap is the caller's duration minus the callee's: the time of a call spent between the two, on both ways. One way
+    alone (parent.end − child.end) would need clocks that agree; durations don't.
+    """
+    is_call = np.flatnonzero(_is_call(children, parents))
+    children, parents = children.take(is_call), parents.take(is_call)
+    served = np.maximum(children["end_ns"] - children["start_ns"], 0)
+    waited = np.maximum(parents["end_ns"] - parents["start_ns"], 0)
+    client = parents["kind"] == KIND_CLIENT
+    error = (children["error"] | (client & parents["error"])).astype(np.int64)
+    duration = np.where(client, waited, served)
+    gap = np.where(client, np.maximum(waited - served, 0), 0)
+    sums: tuple[I64, ...] = (error, duration, gap, client.astype(np.int64))
+    caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))
+    return Events(children["end_ns"].copy(), caller, callee, names, duration, sums)

@@ -1,0 +1,162 @@
+"""What rows are about: services, or edges between them, numbered; when they were seen and how late their data come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from contracts.frames.telemetry import B1, F64, I64
+
+_STEP = 1.25
+_FINEST_NS = 50_000_000
+_BUCKETS = 40
+_UPPER_NS = np.concatenate([[0.0], _FINEST_NS * _STEP ** np.arange(_BUCKETS - 1)])
+_MARGIN = 1.1
+_QUANTILE = 0.99
+_HALF_LIFE_NS = 60_000_000_000
+NEVER = np.iinfo(np.int64).max
+
+
+class Delays:
+    """How late each entity's events arrive behind the merged watermark: the 99th percentile of its recent events.
+
+    A histogram per entity with logarithmic buckets, halved every minute of event time; so one straggler does not slow
+    everything else of its service down, and a delay that is gone is forgotten.
+    """
+
+    def __init__(self, cap_ns: int) -> None:
+        self.cap_ns = cap_ns
+        self.weight: F64 = np.zeros((0, _BUCKETS))
+        self.delay_ns: I64 = np.empty(0, np.int64)
+        self.halved_ns = 0
+
+    def grow(self, size: int) -> None:
+        """Make room for entities up to number `size` - 1."""
+        more = size - len(self.weight)
+        self.weight = np.concatenate([self.weight, np.zeros((more, _BUCKETS))])
+        self.delay_ns = np.concatenate([self.delay_ns, np.zeros(more, np.int64)])
+
+    def observe(self, entity: I64, late_ns: I64, events: I64, watermark_ns: int) -> None:
+        """Events of some entities arrived so long after the watermark had passed their window (≤ 0: in time)."""
+        if watermark_ns - self.halved_ns > _HALF_LIFE_NS:
+            self.weight *= 0.5
+            self.halved_ns = watermark_ns
+        np.add.at(self.weight, (entity, np.searchsorted(_UPPER_NS, late_ns).clip(0, _BUCKETS - 1)), events)
+        changed = np.unique(entity)
+        total = np.cumsum(self.weight[changed], axis=1)
+        at = np.argmax(total >= _QUANTILE * total[:, -1:], axis=1)
+        self.delay_ns[changed] = np.minimum(_UPPER_NS[at] * _MARGIN, self.cap_ns).astype(np.int64)
+
+    def clear(self, entity: I64) -> None:
+        """Forget what was learnt of some entities."""
+        self.weight[entity] = 0
+        self.delay_ns[entity] = 0
+
+
+class Entities:
+    """At most `most` entities. `first` and `last` are indices of the windows in which they had data."""
+
+    def __init__(self, most: int, cap_ns: int) -> None:
+        self.most = most
+        self.keys: list[tuple[str, str]] = []
+        self.version: list[str] = []
+        self.attributes: list[str] = []
+        self.first: I64 = np.empty(0, np.int64)
+        self.last: I64 = np.empty(0, np.int64)
+        self.served: B1 = np.empty(0, np.bool_)
+        self.delays = Delays(cap_ns)
+        self._number: dict[tuple[str, str], int] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def capacity(self) -> int:
+        """Length of the arrays; at least the number of entities."""
+        return len(self.first)
+
+    def number(self, key: tuple[str, str]) -> int:
+        """The number of a service (with peer "") or an edge; -1 if there is no room."""
+        found = self._number.get(key)
+        if found is None:
+            if len(self._number) >= self.most:
+                return -1
+            found = self._number[key] = self._place(key)
+        return found
+
+    def _place(self, key: tuple[str, str]) -> int:
+        if self._free:
+            found = self._free.pop()
+            self.keys[found], self.version[found], self.attributes[found] = key, "", ""
+            return found
+        self.keys.append(key)
+        self.version.append("")
+        self.attributes.append("")
+        if len(self.keys) > self.capacity:
+            self._grow(max(64, 2 * self.capacity))
+        return len(self.keys) - 1
+
+    def _grow(self, size: int) -> None:
+        more = size - self.capacity
+        self.first = np.concatenate([self.first, np.full(more, NEVER)])
+        self.last = np.concatenate([self.last, np.full(more, -1, np.int64)])
+        self.served = np.concatenate([self.served, np.zeros(more, np.bool_)])
+        self.delays.grow(size)
+
+    def identify(self, number: int, version: str, attributes: str) -> None:
+        """Keep the latest version and attributes; "" brings no news."""
+        if version:
+            self.version[number] = version
+        if attributes:
+            self.attributes[number] = attributes
+
+    def seen(self, entity: I64, window: int) -> None:
+        """Some entities (each once) had data in a window."""
+        self.first[entity] = np.minimum(self.first[entity], window)
+        self.last[entity] = np.maximum(self.last[entity], window)
+
+    def known(self, window: int, memory: int) -> B1:
+        """Entities that had data before a window, and not longer before it than `memory` windows."""
+        found: B1 = (self.first < window) & (self.last >= window - memory)
+        return found
+
+    def recycle(self, before: int) -> I64:
+        """Forget entities without data since window `before`, to make room; the numbers that are free again."""
+        active = np.zeros(self.capacity, np.bool_)
+        active[list(self._number.values())] = True
+        gone = np.flatnonzero(active & (self.last < before))
+        for number in gone.tolist():
+            del self._number[self.keys[number]]
+            self._free.append(number)
+        self.first[gone], self.last[gone], self.served[gone] = NEVER, -1, False
+        self.delays.clear(gone)
+        return gone
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        return {
+            "keys": [list(k) for k in self.keys],
+            "version": self.version,
+            "attributes": self.attributes,
+            "first": self.first,
+            "last": self.last,
+            "served": self.served,
+            "free": self._free,
+            "weight": self.delays.weight[: len(self.keys)].astype(np.float64),
+            "delay": self.delays.delay_ns,
+            "halved": self.delays.halved_ns,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.keys = [(a, b) for a, b in state["keys"]]
+        self.version, self.attributes = list(state["version"]), list(state["attributes"])
+        self.first, self.last, self.served = state["first"], state["last"], state["served"]
+        self._free = list(state["free"])
+        free = set(self._free)
+        self._number = {k: i for i, k in enumerate(self.keys) if i not in free}
+        self.delays.weight = np.zeros((self.capacity, _BUCKETS))
+        self.delays.weight[: len(self.keys)] = state["weight"]
+        self.delays.delay_ns, self.delays.halved_ns = state["delay"], state["halved"]

@@ -1,0 +1,86 @@
+"""From decoded messages of one source partition to mergeable partial aggregates, one frame per target partition.
+
+Nothing here depends on how messages were cut into flushes except how many frames carry the sums: sums are integers, and
+what a frame's sequence number covers is given by the source's offsets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from contracts.frames import Decoded, SpanFrame
+from contracts.settings import IngestSettings
+from streams.windows.collect import Partial
+from streams.windows.collect_logs import LogCollector
+from streams.windows.collect_metrics import MetricCollector
+from streams.windows.collect_spans import SpanCollector
+from streams.windows.rows import Origin
+from streams.windows.sequence import Sequence
+from streams.windows.state import dump, load
+
+_KIND, _VERSION = "partials", 1
+
+
+class Flushed(NamedTuple):
+    """What a flush gives: partials by (environment, target partition) and spans by (environment, partition of traces)."""
+
+    partials: list[Partial]
+    spans: list[tuple[str, int, SpanFrame]]
+
+
+class PartialBuilder:
+    """Accumulates messages of one source partition until `flush`. `source` is `topic/partition`."""
+
+    def __init__(self, source: str, settings: IngestSettings, partitions: int) -> None:
+        self.source = source
+        self.counters: Counter[str] = Counter()
+        self.sequence = Sequence()
+        self._spans = SpanCollector(settings, partitions, self.counters)
+        self._logs = LogCollector(settings, partitions, self.counters)
+        self._metrics = MetricCollector(settings, partitions, self.counters)
+
+    @property
+    def pending(self) -> int:
+        """Records that wait for a flush."""
+        return self._spans.pending.rows + self._logs.pending.rows + self._metrics.rows
+
+    def add(self, decoded: Decoded, now_ns: int, offset: int) -> None:
+        """Take a message in. `offset` is its place in the source."""
+        self.sequence.reach(offset)
+        for reason, n in decoded.skipped.items():
+            self.counters[f"skipped_{reason}"] += n
+        self._spans.add(decoded, now_ns)
+        self._logs.add(decoded, now_ns)
+        self._metrics.add(decoded, now_ns)
+
+    def flush(self) -> Flushed:
+        """Frames of everything since the last flush, and the time for targets that get none."""
+        origin = Origin("", self.source, self.sequence.number, 0)
+        partials, spans = self._spans.flush(origin)
+        return Flushed([*partials, *self._logs.flush(origin), *self._metrics.flush(origin)], spans)
+
+    def snapshot(self) -> bytes:
+        """The whole state, with what is pending."""
+        body = {
+            "sequence": [self.sequence.base, self.sequence.offset],
+            "spans": self._spans.state(),
+            "logs": self._logs.state(),
+            "metrics": self._metrics.state(),
+            "counters": dict(self.counters),
+        }
+        return dump(_KIND, _VERSION, body)
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state.
+
+        Raises:
+            UnreadableEvent: it is not such a snapshot.
+        """
+        body = load(_KIND, _VERSION, state)
+        self.sequence.base, self.sequence.offset = body["sequence"]
+        self._spans.load(body["spans"])
+        self._logs.load(body["logs"])
+        self._metrics.load(body["metrics"])
+        self.counters.clear()
+        self.counters.update(body["counters"])

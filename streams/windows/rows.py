@@ -1,0 +1,134 @@
+"""Rows of spans, calls and records grouped by window and service, cut into one PartialFrame per target partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from contracts.frames import PartialFrame, empty_columns
+from contracts.frames.telemetry import I64
+from streams.windows.grouping import Groups, aggregate, bucket_of_ns, dense
+from streams.windows.names import Names
+
+SUMS: Final = {
+    "spans": ("errors", "duration_ns"),
+    "edges": ("errors", "duration_ns", "gap_ns", "gap_count"),
+    "logs": ("errors",),
+}
+"""Integer columns of a row besides its count, by signal."""
+_NO_ROWS: Final = empty_columns()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a frame comes from: what its receiver needs to ignore redeliveries and to know how far time has come."""
+
+    environment: str
+    source: str
+    sequence: int
+    watermark_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """n events to group. `other` is the callee of a call, the role of a span, or 0; below `others` in any case.
+
+    `sums` are the integer columns of the signal (SUMS).
+    """
+
+    end_ns: I64
+    service: I64
+    other: I64
+    others: int
+    duration_ns: I64
+    sums: tuple[I64, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The rows of one target: where its rows and histogram cells begin and end in `groups`, and its decoded keys."""
+
+    target: int
+    window_ns: I64
+    service: I64
+    other: I64
+    groups: Groups
+    rows: slice
+    cells: slice | None
+
+    def sums(self, signal: str) -> dict[str, Any]:
+        """Columns of a frame: count, the sums of the signal, and the histogram where it has one."""
+        g = self.groups
+        found: dict[str, Any] = {"count": g.count[self.rows]}
+        found.update({n: s[self.rows] for n, s in zip(SUMS[signal], g.sums, strict=True)})
+        if self.cells is not None:
+            found["hist_row"] = g.hist_row[self.cells] - np.int32(self.rows.start)
+            found["hist_bucket"], found["hist_count"] = g.hist_bucket[self.cells], g.hist_count[self.cells]
+        return found
+
+
+def row_keys(events: Events, names: Names, width_ns: int) -> tuple[I64, I64]:
+    """The key of each event's row, which sorts by (target, window, service, other), and the distinct windows."""
+    windows, window = dense(events.end_ns // width_ns)
+    key = names.targets()[events.service] * len(windows) + window
+    return (key * len(names) + events.service) * events.others + events.other, windows
+
+
+def group(events: Events, names: Names, width_ns: int, *, histogram: bool = True) -> Iterator[Cut]:
+    """Group events by (target partition, window, service, other); one Cut per target that has any, in order."""
+    if not len(events.end_ns):
+        return
+    key, windows = row_keys(events, names, width_ns)
+    services = len(names)
+    bucket = bucket_of_ns(events.duration_ns) if histogram else np.zeros(len(key), np.int32)
+    groups = aggregate(key, bucket, events.sums)
+    rest, other = np.divmod(groups.keys, events.others)
+    rest, service = np.divmod(rest, services)
+    target, window = np.divmod(rest, len(windows))
+    bounds = np.searchsorted(target, np.arange(names.partitions + 1))
+    cells = np.searchsorted(groups.hist_row, bounds)
+    for t in np.flatnonzero(np.diff(bounds)).tolist():
+        rows = slice(int(bounds[t]), int(bounds[t + 1]))
+        yield Cut(
+            target=t,
+            window_ns=windows[window[rows]] * width_ns,
+            service=service[rows],
+            other=other[rows],
+            groups=groups,
+            rows=rows,
+            cells=slice(int(cells[t]), int(cells[t + 1])) if histogram else None,
+        )
+
+
+def frame(origin: Origin, signal: str, names: Names | None, services: I64, columns: dict[str, Any]) -> PartialFrame:
+    """A PartialFrame of the services with the given numbers (sorted); `columns` name them by their place in that list."""
+    listed = services.tolist()
+    filled: dict[str, Any] = {**_NO_ROWS, "template_text": (), **columns}
+    return PartialFrame(
+        environment=origin.environment,
+        signal=signal,
+        source=origin.source,
+        sequence=origin.sequence,
+        watermark_ns=origin.watermark_ns,
+        services=tuple(names.text[i] for i in listed) if names else (),
+        versions=tuple(names.version[i] for i in listed) if names else (),
+        attributes=tuple("" if signal == "edges" else names.news(i) for i in listed) if names else (),
+        **filled,
+    )
+
+
+def row_frame(origin: Origin, signal: str, names: Names, cut: Cut, more: dict[str, Any] | None = None) -> PartialFrame:
+    """The PartialFrame of one Cut, and `more` columns; for edges `other` is the callee's number, for spans the role."""
+    columns = {**cut.sums(signal), "window_ns": cut.window_ns, **(more or {})}
+    if signal == "edges":
+        listed, place = dense(np.concatenate([cut.service, cut.other]), len(names))
+        columns["service"], columns["peer"] = np.split(place.astype(np.int32), 2)
+    else:
+        listed, place = dense(cut.service, len(names))
+        columns["service"] = place.astype(np.int32)
+        if signal == "spans":
+            columns["role"] = cut.other.astype(np.int8)
+    return frame(origin, signal, names, listed, columns)

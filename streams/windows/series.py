@@ -1,0 +1,289 @@
+"""Metric points to numbers per window: counters to rates with resets, histograms to differences, gauges as they are.
+
+A reset is a value below the previous one or another start time; what was counted since then is the new value itself
+(Prometheus' rule for `rate`, and OpenTelemetry's metrics data model, "Resets and Gaps").
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Final
+
+import numpy as np
+
+from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
+from contracts.frames.telemetry import F64, I64
+from streams.windows.grouping import Column, run_starts
+from streams.windows.tables import Rows
+from streams.windows.window import Sums
+
+GAUGE, CUMULATIVE, DELTA = 0, 1, 2
+FEATURES: Final = BY_SIGNAL[Signal.METRICS]
+POINT = np.dtype(
+    [
+        *(("series", "<u8"), ("start", "<i8"), ("time", "<i8"), ("value", "<f8")),
+        *(("entity", "<i4"), ("feature", "<i4"), ("mode", "i1")),
+    ]
+)
+"""A point as it came."""
+PART = np.dtype(
+    [("series", "<u8"), ("entity", "<i4"), ("feature", "<i4"), ("time", "<i8"), ("value", "<f8"), ("span", "<f8")]
+)
+"""What a point says about its window: a level (span 0) at `time`, or an increase over `span` seconds."""
+HISTO = np.dtype(
+    [
+        *(("series", "<u8"), ("start", "<i8"), ("time", "<i8"), ("low", "<i8"), ("high", "<i8")),
+        *(("entity", "<i4"), ("mode", "i1"), ("error", "?")),
+    ]
+)
+"""A histogram point; `low` and `high` bound its cells."""
+_REQUESTS, _ERRORS, _P50 = (FEATURES.index(n) for n in (METRIC_REQUEST_RATE, METRIC_ERROR_RATE, METRIC_LATENCY_P50))
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+class SeriesBook:
+    """The last point of each counter and the last state of each cumulative histogram.
+
+    A series' first point counts only if the series began at most `fresh_ns` before it; else it is the baseline.
+    """
+
+    def __init__(self, fresh_ns: int, most: int, counters: Counter[str]) -> None:
+        self.fresh_ns, self.most, self.counters = fresh_ns, most, counters
+        self._slot: dict[int, int] = {}
+        self._start: I64 = np.empty(0, np.int64)
+        self._time: I64 = np.empty(0, np.int64)
+        self._value: F64 = np.empty(0)
+        self._histos: dict[int, tuple[int, int, Column, Column]] = {}
+
+    def parts(self, points: Rows) -> Rows:
+        """What points say about their window. Counters take part in the order of their time, each point once."""
+        gauges = points[points["mode"] == GAUGE]
+        levels = _parts(gauges, gauges["value"], np.zeros(len(gauges)))
+        return np.concatenate([levels, self._increases(points[points["mode"] != GAUGE])])
+
+    def _increases(self, points: Rows) -> Rows:
+        if not len(points):
+            return np.empty(0, PART)
+        points = points[np.lexsort((points["time"], points["series"]))]
+        slot = self._slots(points["series"])
+        again = (points["series"][1:] == points["series"][:-1]) & (points["time"][1:] == points["time"][:-1])
+        stale = (points["time"] <= self._time[slot]) | np.concatenate([[False], again])
+        self.counters["stale_points"] += int(np.count_nonzero(stale))
+        points, slot = points[~stale], slot[~stale]
+        if not len(points):
+            return np.empty(0, PART)
+        start, time, value = self._previous(points, slot)
+        increase, span_ns = _increase(points, start, time, value, self.fresh_ns)
+        last = np.append(run_starts(points["series"])[1:] - 1, len(points) - 1)
+        self._start[slot[last]], self._time[slot[last]] = points["start"][last], points["time"][last]
+        self._value[slot[last]] = points["value"][last]
+        usable = (span_ns > 0) & np.isfinite(increase)
+        return _parts(points[usable], increase[usable], span_ns[usable] / 1e9)
+
+    def _previous(self, points: Rows, slot: I64) -> tuple[I64, I64, F64]:
+        """Start, time and value of the point before each, in the same series; time 0 where there is none."""
+        first = run_starts(points["series"])
+        found = []
+        for field, kept in (("start", self._start), ("time", self._time), ("value", self._value)):
+            previous = np.roll(points[field], 1)
+            previous[first] = kept[slot[first]]
+            found.append(previous)
+        return found[0], found[1], found[2]
+
+    def _slots(self, series: Column) -> I64:
+        known = self._slot
+        size = len(known)
+        slots = [known.setdefault(s, len(known)) for s in series.tolist()]
+        if len(known) > len(self._time):
+            more = max(64, 2 * len(known)) - len(self._time)
+            self._start = np.concatenate([self._start, np.zeros(more, np.int64)])
+            self._time = np.concatenate([self._time, np.zeros(more, np.int64)])
+            self._value = np.concatenate([self._value, np.zeros(more)])
+        if len(known) > self.most and size < len(known):
+            self.counters["series_over_limit"] += len(known) - size
+        return np.array(slots, np.int64)
+
+    def differences(self, histos: Rows, bucket: Column, count: Column) -> list[tuple[Any, Column, Column, float]]:
+        """Per histogram point, in the order of time: the point, the buckets and counts since the one before, and the
+        seconds they cover."""
+        found = []
+        for i in np.lexsort((histos["series"], histos["time"])).tolist():
+            point = histos[i]
+            buckets, counts = bucket[point["low"] : point["high"]], count[point["low"] : point["high"]]
+            difference = self._difference(point, buckets, counts)
+            if difference is not None:
+                found.append((point, *difference))
+        return found
+
+    def _difference(self, point: Any, buckets: Column, counts: Column) -> tuple[Column, Column, float] | None:
+        series, start, time = int(point["series"]), int(point["start"]), int(point["time"])
+        known = self._histos.get(series)
+        if known is not None and time <= known[1]:
+            self.counters["stale_points"] += 1
+            return None
+        if known is None and len(self._histos) >= self.most:
+            self.counters["series_over_limit"] += 1
+            return None
+        cumulative = point["mode"] == CUMULATIVE
+        nothing = np.empty(0, np.int64)
+        self._histos[series] = (start, time, buckets, counts) if cumulative else (start, time, nothing, nothing)
+        own_ns = time - start if 0 < start < time else 0
+        if not cumulative:
+            return buckets, counts, (own_ns or (time - known[1] if known else 0)) / 1e9
+        if known is None:
+            return (buckets, counts, own_ns / 1e9) if 0 < own_ns <= self.fresh_ns else None
+        if int(counts.sum()) < int(known[3].sum()) or (start != known[0] and start and known[0]):
+            return buckets, counts, (time - known[1]) / 1e9
+        return *_subtract(buckets, counts, known[2], known[3]), (time - known[1]) / 1e9
+
+    def expire(self, before_ns: int) -> None:
+        """Forget series without a point since `before_ns`, once there are too many."""
+        if len(self._histos) >= self.most:
+            self._histos = {k: v for k, v in self._histos.items() if v[1] >= before_ns}
+        if len(self._slot) < self.most:
+            return
+        keep = [(s, i) for s, i in self._slot.items() if self._time[i] >= before_ns]
+        at = np.array([i for _, i in keep], np.int64)
+        self._slot = {s: i for i, (s, _) in enumerate(keep)}
+        self._start, self._time, self._value = self._start[at], self._time[at], self._value[at]
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        n = len(self._slot)
+        return {
+            "series": np.array(list(self._slot), np.uint64),
+            "points": [a[:n] for a in (self._start, self._time, self._value)],
+            "histos": [[k, *v] for k, v in self._histos.items()],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self._slot = {s: i for i, s in enumerate(state["series"].tolist())}
+        self._start, self._time, self._value = state["points"]
+        self._histos = {k: (a, b, c, d) for k, a, b, c, d in state["histos"]}
+
+
+def _parts(points: Rows, value: Column, span_s: Column) -> Rows:
+    parts = np.empty(len(points), PART)
+    for field in ("series", "entity", "feature", "time"):
+        parts[field] = points[field]
+    parts["value"], parts["span"] = value, span_s
+    return parts
+
+
+def _increase(points: Rows, start: I64, time: I64, value: F64, fresh_ns: int) -> tuple[F64, I64]:
+    """Increase since the previous point and the nanoseconds it covers; 0 ns where it can't be known."""
+    seen, cumulative = time > 0, points["mode"] == CUMULATIVE
+    restarted = (points["start"] != start) & (points["start"] > 0) & (start > 0)
+    reset = (points["value"] < value) | restarted
+    increase = np.where(cumulative & seen & ~reset, points["value"] - value, points["value"])
+    own_ns = np.where((points["start"] > 0) & (points["start"] < points["time"]), points["time"] - points["start"], 0)
+    since_ns = np.where(seen, points["time"] - time, 0)
+    first_ns = np.where(own_ns <= fresh_ns, own_ns, 0)
+    span_ns = np.where(cumulative, np.where(seen, since_ns, first_ns), np.where(own_ns > 0, own_ns, since_ns))
+    return increase, span_ns
+
+
+def _subtract(buckets: Column, counts: Column, old_buckets: Column, old_counts: Column) -> tuple[Column, Column]:
+    both = np.union1d(buckets, old_buckets)
+    difference = np.zeros(len(both), np.int64)
+    np.add.at(difference, np.searchsorted(both, buckets), counts)
+    np.subtract.at(difference, np.searchsorted(both, old_buckets), old_counts)
+    return both[difference > 0], difference[difference > 0]
+
+
+class MetricWindow:
+    """What a window knows from metrics: points and histograms to be looked at when rows are due, and what became of them."""
+
+    def __init__(self) -> None:
+        self.points: Rows = np.empty(0, POINT)
+        self.histos: Rows = np.empty(0, HISTO)
+        self.bucket: Column = np.empty(0, np.int64)
+        self.count: Column = np.empty(0, np.int64)
+        self.parts: Rows = np.empty(0, PART)
+        self.requests: Rows = np.empty(0, PART)
+        self.sums = Sums(2)
+
+    def add(self, points: Rows, histos: Rows, bucket: Column, count: Column) -> None:
+        """Points of this window; `low` and `high` of the histograms index into `bucket` and `count`."""
+        self.points = np.concatenate([self.points, points])
+        histos["low"] += len(self.bucket)
+        histos["high"] += len(self.bucket)
+        self.histos = np.concatenate([self.histos, histos])
+        self.bucket, self.count = np.concatenate([self.bucket, bucket]), np.concatenate([self.count, count])
+
+    def digest(self, entity: I64, book: SeriesBook) -> None:
+        """Look at what came for these entities, in the order of its time."""
+        mine = np.isin(self.points["entity"], entity)
+        if mine.any():
+            self.parts = np.concatenate([self.parts, book.parts(self.points[mine])])
+            self.points = self.points[~mine]
+        mine = np.isin(self.histos["entity"], entity)
+        if mine.any():
+            for point, bucket, count, span_s in book.differences(self.histos[mine], self.bucket, self.count):
+                self._take(point, bucket.astype(np.int64), count, span_s)
+            self.histos = self.histos[~mine]
+
+    def _take(self, point: Any, bucket: Column, count: Column, span_s: float) -> None:
+        key, total = np.array([int(point["entity"])]), int(count.sum())
+        self.sums.add(key, (np.array([total]), np.array([total if point["error"] else 0])))
+        self.sums.add_cells(np.repeat(key, len(bucket)), bucket, count)
+        if span_s > 0:
+            part = np.array([(point["series"], point["entity"], _REQUESTS, point["time"], total, span_s)], PART)
+            self.requests = np.concatenate([self.requests, part])
+
+    def values(self, entity: I64) -> tuple[F64, I64]:
+        """(entities, features) of what was looked at, NaN where nothing is known; and requests counted."""
+        values = np.full((len(entity), len(FEATURES)), np.nan)
+        for parts in (self.parts, self.requests):
+            _fill(values, entity, parts)
+        requests, errors = self.sums.of(entity)
+        some = requests > 0
+        values[some, _ERRORS] = errors[some] / requests[some]
+        values[some, _P50 : _P50 + 3] = self.sums.quantiles(entity[some], _QUANTILES)
+        return values, requests
+
+    def state(self) -> list[Any]:
+        """For a snapshot."""
+        tables = [a.tobytes() for a in (self.points, self.histos, self.parts, self.requests)]
+        return [tables, self.bucket, self.count, self.sums.state()]
+
+    def load(self, state: list[Any]) -> None:
+        """Take the state of a snapshot."""
+        tables, self.bucket, self.count, sums = state
+        kinds = (POINT, HISTO, PART, PART)
+        found = [np.frombuffer(b, d).copy() for b, d in zip(tables, kinds, strict=True)]
+        self.points, self.histos, self.parts, self.requests = found
+        self.sums.load(sums)
+
+
+def _fill(values: F64, entity: I64, parts: Rows) -> None:
+    """Per entity and feature: the mean over series of the latest level; where there is none, the sum of the rates."""
+    order = np.lexsort((parts["time"], parts["series"], parts["feature"], parts["entity"], parts["span"] == 0))
+    parts = parts[order]
+    if not len(parts):
+        return
+    cell = parts["entity"].astype(np.int64) * len(FEATURES) + parts["feature"]
+    level = parts["span"] == 0
+    change = (cell[1:] != cell[:-1]) | (parts["series"][1:] != parts["series"][:-1]) | (level[1:] != level[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(change) + 1])
+    last = np.append(starts[1:] - 1, len(parts) - 1)
+    increase, span = np.add.reduceat(parts["value"], starts), np.add.reduceat(parts["span"], starts)
+    is_level, cell = level[last], cell[last]
+    rates = increase[~is_level] / span[~is_level]
+    _put(values, entity, cell[~is_level], rates, mean=False)
+    _put(values, entity, cell[is_level], parts["value"][last][is_level], mean=True)
+
+
+def _put(values: F64, entity: I64, cell: I64, number: F64, *, mean: bool) -> None:
+    """Put the sum (or mean) of the numbers of each cell, entity × features + feature, where it belongs."""
+    if not len(cell):
+        return
+    runs = run_starts(cell)
+    total = np.add.reduceat(number, runs)
+    if mean:
+        total /= np.diff(np.append(runs, len(cell)))
+    row_of, column = np.divmod(cell[runs], len(FEATURES))
+    at = np.minimum(np.searchsorted(entity, row_of), len(entity) - 1)
+    mine = entity[at] == row_of
+    values[at[mine], column[mine]] = total[mine]

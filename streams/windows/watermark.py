@@ -1,0 +1,91 @@
+"""Watermarks: how far event time has come, merged over the sources that feed a stage.
+
+The merged watermark is the minimum over the sources that are not idle (Akidau et al., The Dataflow Model, VLDB 2015,
+section 2.3, with idle sources left out as Flink does). It never goes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from streams.windows.sequence import NEW_LOG_GAP
+
+_MOST_SOURCES = 4096
+
+
+@dataclass(slots=True)
+class Source:
+    """One source: the last sequence taken, its watermark (0: none) and when (processing time) it was last heard of."""
+
+    sequence: int
+    watermark_ns: int
+    seen_ns: int
+    new_log: bool = False
+    """Whether its last frame was the first of a new log: what was sent between the two logs is lost."""
+
+
+class Watermarks:
+    """The watermarks of the sources of one stream, and the redeliveries among their frames.
+
+    For the first `idle_ns` of processing time nothing may close: sources that have something to say must have been heard
+    first. The same holds after this process itself was away for longer than that: it can't tell who was silent. When all
+    sources are idle and `extrapolate` is set, event time goes on at the pace of processing time, from the furthest
+    watermark.
+    """
+
+    def __init__(self, idle_ns: int, *, extrapolate: bool = True) -> None:
+        self.idle_ns, self.extrapolate = idle_ns, extrapolate
+        self.sources: dict[str, Source] = {}
+        self.merged = 0
+        self.opened_ns = self.now_ns = -1
+
+    def admit(self, source: str, sequence: int, watermark_ns: int, now_ns: int) -> bool:
+        """Take note of a frame; False if its rows were delivered before and must be ignored."""
+        self._now(now_ns)
+        known = self.sources.get(source)
+        if known is None:
+            self._make_room()
+            self.sources[source] = Source(sequence, watermark_ns, now_ns)
+            return True
+        known.seen_ns = max(known.seen_ns, now_ns)
+        known.watermark_ns = max(known.watermark_ns, watermark_ns)
+        if sequence <= known.sequence:
+            return False
+        known.new_log = sequence - known.sequence >= NEW_LOG_GAP
+        known.sequence = sequence
+        return True
+
+    def advance(self, now_ns: int) -> int:
+        """The merged watermark at processing time `now_ns`; 0 while it is not known."""
+        self._now(now_ns)
+        voices = [s for s in self.sources.values() if s.watermark_ns > 0]
+        if not voices or now_ns < self.opened_ns + self.idle_ns:
+            return self.merged
+        active = [s.watermark_ns for s in voices if now_ns - s.seen_ns <= self.idle_ns]
+        reached = min(active) if active else max(s.watermark_ns for s in voices)
+        if not active and self.extrapolate:
+            reached += now_ns - max(s.seen_ns for s in voices) - self.idle_ns
+        self.merged = max(self.merged, reached)
+        return self.merged
+
+    def _now(self, now_ns: int) -> None:
+        if now_ns - self.now_ns > self.idle_ns:
+            self.opened_ns = now_ns
+            for source in self.sources.values():
+                source.seen_ns = now_ns
+        self.now_ns = max(self.now_ns, now_ns)
+
+    def _make_room(self) -> None:
+        if len(self.sources) >= _MOST_SOURCES:
+            del self.sources[min(self.sources, key=lambda name: (self.sources[name].seen_ns, name))]
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        sources = [[k, s.sequence, s.watermark_ns, s.seen_ns] for k, s in self.sources.items()]
+        return {"sources": sources, "merged": self.merged, "opened": self.opened_ns, "now": self.now_ns}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.sources = {k: Source(a, b, c) for k, a, b, c in state["sources"]}
+        self.merged, self.opened_ns, self.now_ns = state["merged"], state["opened"], state["now"]

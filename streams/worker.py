@@ -1,0 +1,370 @@
+"""The one consume loop: Faust on Kafka. The only module of the pipeline that knows Faust.
+
+Faust acknowledges a message when its agent moves on, or raises. Here a message is acknowledged only after what followed from
+it was sent *and* the state it changed was saved, so a crash repeats messages and never loses one; stages drop what they have
+seen. Faust's tables, web server and leader election are not used: state is small, kept by `StateStore`, and recovery needs
+the topics and the last snapshots alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, EventT
+
+from connectors.kafka.client import KafkaBroker
+from connectors.kafka.tuning import tune_consumer
+from contracts.errors import HomeostatError, Permanent, Retryable
+from contracts.ports import Clock, GraphWrite, Record, StateStore
+from contracts.settings import Settings
+from contracts.topics import CONTROL
+from streams.deadletter import dead_letter
+from streams.host import Instance, StageHost
+from streams.stage import Emit, Output, StageSpec
+
+log = logging.getLogger(__name__)
+
+_QUIET_S, _RESEND_S = 0.3, 0.5
+_STOP_S = 10.0
+"""Patience with the broker at the end, for saving and for leaving the group each."""
+
+Handler = Callable[[Record], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class WorkerWiring:
+    """What a worker is made of. `handlers` are the parts that act: awaited with each record of their topics."""
+
+    settings: Settings
+    broker: KafkaBroker
+    partitions: Mapping[str, int]
+    state: StateStore
+    clock: Clock
+    specs: tuple[StageSpec, ...]
+    graph: Callable[[GraphWrite], None]
+    log_id: str
+    handlers: Mapping[str, tuple[Handler, ...]] = field(default_factory=dict)
+    on_assigned: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
+    snapshot_s: float = 5.0
+    fetch_wait_ms: int = 500
+    drain_s: float = 0.0
+    """How long `stop` may go on taking what is in the log: for a log that ends with the process."""
+
+
+class Worker:
+    """Runs the stages of the partitions Kafka assigns to this process, until stopped."""
+
+    def __init__(self, wiring: WorkerWiring) -> None:
+        self._w = wiring
+        self._loaded: dict[str, bytes | None] = {}
+        self.host = StageHost(wiring.specs, self._loaded.get, wiring.log_id)
+        self._unacked: list[EventT[bytes]] = []
+        self._assigned: frozenset[tuple[str, int]] = frozenset()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sending: set[asyncio.Future[Any]] = set()
+        self._unsent: list[Emit] = []
+        self._spread_to: dict[tuple[str, int], int] = {}
+        self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._took, self._closing = asyncio.Event(), False
+        self._ready = asyncio.Event()
+        self._app = self._make_app()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Join the group; returns once partitions are assigned."""
+        await self._retrying(self._know_switches)
+        await self._app.start()
+        w = self._w
+        self._tasks = [
+            asyncio.create_task(self._every(w.settings.ingest.flush_ms / 1000, self._tick), name="worker-tick"),
+            asyncio.create_task(self._every(w.snapshot_s, self._checkpoint), name="worker-snapshot"),
+            asyncio.create_task(self._overhear(CONTROL, from_beginning=True), name="worker-control"),
+            *(asyncio.create_task(self._overhear(t), name=f"worker-{t}") for t in self.host.overheard if t != CONTROL),
+        ]
+        await self._ready.wait()
+
+    async def stop(self) -> None:
+        """Stop taking messages, send what is due, save all state, acknowledge, leave the group. Idempotent."""
+        if not self._tasks:
+            return
+        if self._w.drain_s:
+            await self._drain()
+        async with self._taking:  # what is being taken is taken whole; what comes now is left to the next owner
+            self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._tick()
+                await self._checkpoint()
+                await self._app.consumer.commit()
+        except (HomeostatError, TimeoutError) as e:  # nothing of it is acknowledged: it is repeated to the next owner
+            log.warning("state was not saved at the end: %s", str(e) or "the broker did not answer in time")
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._app.stop()
+        except TimeoutError:  # as when all of a group leave at once: the broker notices by itself that this one is gone
+            log.warning("the consumer group was not left in %.0f s", _STOP_S)
+
+    async def _drain(self) -> None:
+        """Go on until no message came for a while, or `drain_s` passed: a log in memory ends with its process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._w.drain_s):
+                while True:
+                    self._took.clear()
+                    await asyncio.wait_for(self._took.wait(), _QUIET_S)
+
+    @property
+    def ready(self) -> bool:
+        """Whether partitions are assigned."""
+        return self._ready.is_set()
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages taken whose consequences are not yet saved and acknowledged: a crash now would repeat them."""
+        return len(self._unacked)
+
+    @property
+    def assigned(self) -> frozenset[tuple[str, int]]:
+        """Topic and partition of all that this worker owns now."""
+        return self._assigned
+
+    def _make_app(self) -> faust.App:
+        s = self._w.settings
+        app = faust.App(
+            s.broker.group,
+            broker=f"kafka://{self._w.broker.bootstrap.replace(',', ';kafka://')}",
+            store="memory://",
+            datadir=str(s.data_dir / "faust"),
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            stream_wait_empty=False,
+            stream_publish_on_commit=False,
+            broker_commit_interval=1.0,
+            broker_max_poll_records=500,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=8_000_000,
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=2.0,
+            **_credentials(self._w.broker.options),
+        )
+        app.transport = _transport(app, self._w.fetch_wait_ms)
+        topics = [t for t in sorted({*self.host.topics, *self._w.handlers}) if t != CONTROL]
+        channel = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        app.agent(channel, name="homeostat")(cast("Any", self._consume))
+        app.on_partitions_assigned.connect(cast("Any", self._on_assigned), weak=False)
+        app.on_partitions_revoked.connect(cast("Any", self._on_revoked), weak=False)
+        return app
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    async def _consume(self, stream: faust.Stream[bytes]) -> None:
+        async for event in stream.noack().events():
+            record = _record(event)
+            async with self._taking:
+                if not self._closing and (record.topic, record.partition) in self._assigned:
+                    await self._take(record)
+                    self._unacked.append(event)
+                    self._took.set()
+
+    async def _take(self, record: Record) -> None:
+        now_ns = self._w.clock.now_ns()
+        await self._load_states(record)
+        async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
+            await self._send(self.host.handle(record, now_ns))
+        for handler in self._w.handlers.get(record.topic, ()):
+            try:
+                await handler(record)
+            except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
+                log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
+                await self._send([dead_letter(record, e, now_ns)])
+
+    async def _load_states(self, record: Record) -> None:
+        for spec in self.host.by_topic.get(record.topic, ()):
+            key = spec.instance_key(record.topic, record.partition)
+            if key not in self.host.instances and key not in self._loaded:
+                self._loaded[key] = await self._retrying(partial(self._w.state.load, key))
+
+    async def _tick(self) -> None:
+        async with self._whole:
+            await self._send(self.host.tick(self._w.clock.now_ns()))
+
+    async def _send(self, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, GraphWrite):
+                self._w.graph(output)
+            else:
+                await self._retrying(partial(self._enqueue, output))
+
+    async def _enqueue(self, emit: Emit) -> None:
+        try:
+            sent = await self._w.broker.enqueue(
+                emit.topic,
+                emit.value,
+                key=emit.key.encode(),
+                partition=emit.partition_in(self._w.partitions[emit.topic]),
+                headers=emit.headers,
+            )
+        except Permanent as e:  # sending it again cannot help, and the loop must go on
+            self.host.counters["worker", "unsendable"] += 1
+            log.error("%d bytes for %s cannot be sent: %s", len(emit.value), emit.topic, e)
+            return
+        self._sending.add(sent)
+        sent.add_done_callback(partial(self._sent, emit))
+
+    def _sent(self, emit: Emit, sent: asyncio.Future[Any]) -> None:
+        self._sending.discard(sent)
+        if sent.cancelled() or sent.exception() is not None:
+            self._unsent.append(emit)
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    async def _checkpoint(self) -> None:
+        """Everything sent is acknowledged by the broker, then state saved, then messages acknowledged: in this order."""
+        async with self._saving:
+            async with self._whole:
+                taken = len(self._unacked)
+                dirty = [(i.key, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
+            await self._delivered()
+            for key, payload in dirty:
+                await self._retrying(partial(self._w.state.save, key, payload))
+            done, self._unacked = self._unacked[:taken], self._unacked[taken:]
+            for event in done:
+                event.ack()
+
+    async def _delivered(self) -> None:
+        """Wait until the broker has all that was sent; what it did not take is sent again."""
+        while self._sending or self._unsent:
+            await asyncio.gather(*list(self._sending), return_exceptions=True)
+            again, self._unsent = self._unsent, []
+            if again:
+                log.warning("%d messages were not taken by the broker; sending them again", len(again))
+                await asyncio.sleep(_RESEND_S)
+                await self._send(again)
+
+    async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        self._assigned = frozenset((tp.topic, tp.partition) for tp in assigned)
+        if self._w.on_assigned is not None:
+            await self._w.on_assigned(self._assigned)
+        if self._assigned:
+            self._ready.set()
+
+    async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        await self._checkpoint()
+        gone: list[Instance] = []
+        for tp in revoked:
+            gone += self.host.forget(tp.topic, tp.partition)
+        for instance in gone:
+            self._loaded.pop(instance.key, None)
+        self._assigned = self._assigned - {(tp.topic, tp.partition) for tp in revoked}
+
+    # -- what every worker is told, whatever its partitions: the kill switch, changes -------------------------------
+
+    async def _know_switches(self) -> None:
+        """Before the first message is taken: who starts while acting is stopped must know that it is."""
+        async for record in self._w.broker.read([CONTROL]):
+            await self._spread(record)
+
+    async def _overhear(self, topic: str, *, from_beginning: bool = False) -> None:
+        while True:
+            try:
+                async for record in self._w.broker.read([topic], from_beginning=from_beginning, follow=True):
+                    await self._spread(record)
+            except HomeostatError as e:
+                log.warning("%s; %s is read again", e, topic)
+                await asyncio.sleep(_RESEND_S)
+
+    async def _spread(self, record: Record) -> None:
+        """One record, once, for all instances that overhear its topic; switches are also told to the parts that act."""
+        now_ns, place = self._w.clock.now_ns(), (record.topic, record.partition)
+        if record.offset <= self._spread_to.get(place, -1):
+            return
+        self._spread_to[place] = record.offset
+        async with self._whole:
+            await self._send(self.host.overhear(record, now_ns))
+        if record.topic != CONTROL:
+            return
+        for handler in self._w.handlers.get(CONTROL, ()):
+            try:
+                await handler(record)
+            except Exception as e:
+                log.exception("a switch on %s cannot be followed", CONTROL)
+                await self._send([dead_letter(record, e, now_ns)])
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await action()
+            except HomeostatError as e:
+                log.warning("%s: %s", action.__name__, e)
+            except Exception:  # the next time may go well; ending here would end it silently for good
+                log.exception("%s failed", action.__name__)
+
+    async def _retrying(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Call until it succeeds: nothing is acknowledged meanwhile, so waiting loses nothing."""
+        delay = 0.05
+        while True:
+            try:
+                return await call()
+            except Retryable as e:
+                log.warning("%s; trying again in %.1f s", e, delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+
+
+def _record(event: EventT[bytes]) -> Record:
+    m = event.message
+    headers = m.headers.items() if isinstance(m.headers, Mapping) else m.headers or ()
+    return Record(m.topic, m.partition, m.offset, m.key, m.value or b"", tuple(headers), int((m.timestamp or 0) * 1000))
+
+
+def _credentials(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Faust's credentials from aiokafka's keyword arguments."""
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return {
+            "broker_credentials": faust.SASLCredentials(
+                username=options["sasl_plain_username"],
+                password=options["sasl_plain_password"],
+                mechanism=options["sasl_mechanism"],
+                ssl_context=context,
+            )
+        }
+    return {"broker_credentials": faust.SSLCredentials(context)} if context else {}
+
+
+def _transport(app: faust.App, fetch_wait_ms: int) -> driver.Transport:
+    quiet = logging.getLogger("faust.worker")  # else they would speak in this module's name
+
+    class Thread(driver.AIOKafkaConsumerThread):
+        logger = quiet
+
+        def _create_worker_consumer(self, transport: Any) -> Any:
+            return tune_consumer(super()._create_worker_consumer(transport), fetch_wait_ms)
+
+    class Consumer(driver.Consumer):
+        logger = quiet
+
+        def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+            return Thread(self, loop=self.loop, beacon=self.beacon)
+
+    class Transport(driver.Transport):
+        pass
+
+    Transport.Consumer = Consumer
+    return Transport(app.conf.broker_consumer, app, app.loop)

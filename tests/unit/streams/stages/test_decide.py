@@ -1,0 +1,88 @@
+"""The decide stage in the pipeline: topics in, decisions out, keyed by incident and routed by environment."""
+
+import pytest
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Candidate, Decision, Incident, decode, encode
+from contracts.ports import Record, RunEntry, TargetState
+from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.topics import DECISIONS, INCIDENTS, partition_of
+from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Severity
+from playbooks.decision import limits_of
+from playbooks.language import library
+from streams.memory import MemoryPipeline
+from streams.stage import Emit
+from streams.stages.decide import CONSUMES, DecideStage, spec
+
+S = 1_000_000_000
+T0 = 1_800_000_000 * S
+
+
+class Facts:
+    """A quiet world with one target."""
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        return TargetState(1, 1)
+
+    def history(self, environment: str) -> list[RunEntry]:
+        return []
+
+    def known_services(self, environment: str) -> tuple[str, ...]:
+        return ("cart", "web")
+
+    def actions(self, environment: str) -> frozenset[str] | None:
+        return None
+
+
+INCIDENT = Incident(
+    id="inc-1", environment="prod", phase=IncidentPhase.OPENED, severity=Severity.CRITICAL, onset_ns=T0, time_ns=T0, revision=1,
+    anomalies=(), services=("cart",), blast_radius=("web",), confidence=1.0, settled=True, text="",
+    candidates=(Candidate(service="cart", kind=CauseKind.CRASH, probability=0.9, evidence=(), path=()),),
+)  # fmt: skip
+
+
+def settings() -> tuple:
+    return library(), DecideSettings(), limits_of(ActSettings(), DetectSettings()), Facts()
+
+
+def record(topic: str, value: bytes) -> Record:
+    return Record(topic, 0, 0, None, value)
+
+
+def test_a_decision_goes_to_its_environment():
+    stage = DecideStage(*settings())
+    (out,) = stage.handle(record(INCIDENTS, encode(INCIDENT)), T0)
+    assert isinstance(out, Emit)
+    assert (out.topic, out.key, out.partition_in(8)) == (DECISIONS, "inc-1", partition_of("prod", 8))
+    decision = decode(Decision, out.value)
+    assert (decision.verdict, decision.chosen.playbook) == (DecisionVerdict.ACT, "restart-crashed-service")
+    assert stage.counters["decisions_act"] == 1
+
+
+@pytest.mark.parametrize("topic", [*CONSUMES, "telemetry.raw"])
+@pytest.mark.parametrize("value", [b"", b"{}", b"\x00\xff", b'{"version": 99}'])
+def test_what_can_not_be_read_is_raised_for_the_dead_letters(topic: str, value: bytes):
+    with pytest.raises(UnreadableEvent):
+        DecideStage(*settings()).handle(record(topic, value), T0)
+
+
+def test_in_the_pipeline_the_same_input_gives_the_same_decisions():
+    def play() -> list[tuple[str, bytes]]:
+        seen: list[tuple[str, bytes]] = []
+        pipeline = MemoryPipeline([spec(*settings())], 4, on_message=lambda r: seen.append((r.topic, r.value)))
+        pipeline.feed(INCIDENTS, encode(INCIDENT), T0, key=b"prod")
+        pipeline.tick(T0 + S)
+        return [x for x in seen if x[0] == DECISIONS]
+
+    first = play()
+    assert len(first) == 1
+    assert play() == first
+
+
+def test_a_snapshot_carries_on():
+    stage, again = DecideStage(*settings()), DecideStage(*settings())
+    stage.handle(record(INCIDENTS, encode(INCIDENT)), T0)
+    again.restore(stage.snapshot())
+    assert again.snapshot() == stage.snapshot()
+    assert again.tick(T0 + 2 * S) == []
+    assert again.posteriors == stage.posteriors

@@ -1,0 +1,164 @@
+"""The consume loop on Faust, over the embedded broker: real clients, real sockets, one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
+from contracts.events import DeadLetter, decode
+from contracts.ports import Record, SystemClock
+from contracts.settings import load
+from contracts.topics import CONTROL, DEADLETTER, FEATURES, PARTIALS, RAW
+from streams.host import StageHost
+from streams.stage import Emit, Output, StageSpec
+from streams.worker import Worker, WorkerWiring
+
+
+class Adder:
+    """Adds the numbers it is sent to a running sum, and passes the sum on."""
+
+    def __init__(self, to: str) -> None:
+        self.to, self.sum = to, 0
+        self.counters: Counter[str] = Counter()
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        self.sum += int(record.value)
+        return [Emit(self.to, "sum", b"%d" % self.sum)]
+
+    def tick(self, now_ns: int) -> list[Output]:
+        return []
+
+    def snapshot(self) -> bytes:
+        return b"%d" % self.sum
+
+    def restore(self, state: bytes) -> None:
+        self.sum = int(state)
+
+
+class MemoryState:
+    """A state store that outlives a worker."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def load(self, key: str) -> bytes | None:
+        return self.kept.get(key)
+
+    async def save(self, key: str, value: bytes) -> None:
+        self.kept[key] = value
+
+    async def close(self) -> None:
+        self.kept = dict(self.kept)
+
+
+SPECS = (
+    StageSpec("first", (RAW,), (PARTIALS,), lambda topic, partition: Adder(PARTIALS)),
+    StageSpec("second", (PARTIALS,), (FEATURES,), lambda topic, partition: Adder(FEATURES)),
+)
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedBroker]:
+    found = EmbeddedBroker(load().broker)
+    await found.start()
+    yield found
+    await found.stop()
+
+
+@pytest.fixture
+async def make(broker: EmbeddedBroker, tmp_path: Path) -> AsyncIterator[Callable[..., Worker]]:
+    partitions = await broker.ensure_topics(4)
+    made: list[Worker] = []
+
+    def build(state: MemoryState, **more: object) -> Worker:
+        made.append(
+            Worker(
+                WorkerWiring(
+                    load({"data_dir": tmp_path}),
+                    broker,
+                    partitions,
+                    state,
+                    SystemClock(),
+                    SPECS,
+                    lambda write: None,
+                    "log-1",
+                    fetch_wait_ms=FETCH_WAIT_MS,
+                    **more,  # type: ignore[arg-type]
+                )
+            )
+        )
+        return made[-1]
+
+    yield build
+    for worker in made:
+        await worker.stop()
+
+
+async def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_messages_flow_through_the_stages_and_what_is_unreadable_is_kept(
+    broker: EmbeddedBroker, make: Callable[..., Worker]
+) -> None:
+    worker = make(MemoryState())
+    await worker.start()
+    assert len(worker.assigned) == 8
+    for value in (b"1", b"2", b"not a number", b"3"):
+        await broker.send(RAW, value, partition=2)
+    await _until(lambda: worker.host.counters["second", "messages"] == 3)
+    sums = [int(r.value) async for r in broker.read([FEATURES])]
+    letters = [decode(DeadLetter, r.value) async for r in broker.read([DEADLETTER])]
+    assert sums == [1, 1 + 3, 1 + 3 + 6]
+    assert [(d.payload, d.source_topic, d.source_partition, d.source_offset) for d in letters] == [
+        (b"not a number", RAW, 2, 2)
+    ]
+
+
+async def test_a_worker_that_dies_repeats_messages_and_loses_none(
+    broker: EmbeddedBroker, make: Callable[..., Worker]
+) -> None:
+    state = MemoryState()
+    first = make(state, snapshot_s=0.2)
+    await first.start()
+    for value in range(1, 101):
+        await broker.send(RAW, b"%d" % value, partition=value % 4)
+    await _until(lambda: bool(state.kept))
+    kept = dict(state.kept)
+    await first.stop()
+    state.kept = kept  # as if the process had been killed right after an early snapshot
+    second = make(state)
+    for value in range(101, 201):
+        await broker.send(RAW, b"%d" % value, partition=value % 4)
+    await second.start()
+    await _until(lambda: sum(i.stage.sum for k, i in second.host.instances.items() if k.startswith("first/")) == 20100)
+
+
+def test_snapshots_of_another_log_keep_the_state_but_not_the_offsets() -> None:
+    host = StageHost(SPECS, log_id="monday")
+    host.handle(Record(RAW, 0, 41, None, b"5"), 0)
+    kept = {"first/telemetry.raw/0": host.instances["first/telemetry.raw/0"].snapshot("monday")}
+    for log_id, total in (("monday", 5), ("tuesday", 7)):
+        fresh = StageHost(SPECS, kept.get, log_id)
+        fresh.handle(Record(RAW, 0, 0, None, b"2"), 0)
+        assert fresh.instances["first/telemetry.raw/0"].stage.snapshot() == b"%d" % total
+
+
+async def test_control_reaches_every_worker(broker: EmbeddedBroker, make: Callable[..., Worker]) -> None:
+    heard: list[bytes] = []
+
+    async def hear(record: Record) -> None:
+        heard.append(record.value)
+
+    worker = make(MemoryState(), handlers={CONTROL: (hear,)})
+    await broker.send(CONTROL, b"before", partition=1)
+    await worker.start()
+    await broker.send(CONTROL, b"after", partition=3)
+    await _until(lambda: sorted(heard) == [b"after", b"before"])

@@ -1,0 +1,152 @@
+"""What must not stop the consume loop: bad switches, a broker that refuses, being stopped in the middle of traffic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
+from connectors.state.sqlite import SqliteStateStore
+from contracts.errors import ActionFailed, BrokerUnavailable, UnreadableEvent
+from contracts.events import DeadLetter, decode
+from contracts.ports import Record, SystemClock
+from contracts.settings import load
+from contracts.topics import CONTROL, DEADLETTER, FEATURES, RAW
+from streams.stage import Emit, Output, StageSpec
+from streams.worker import Worker, WorkerWiring
+
+
+class Obedient:
+    """Passes on what it hears, and remembers the switches it was told; one that is `nonsense` it cannot read."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self.switches: list[bytes] = []
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        if record.topic != CONTROL:
+            return [Emit(FEATURES, "heard", record.value if self.switches else b"too early")]
+        if record.value == b"nonsense":
+            raise UnreadableEvent("no switch")
+        self.switches.append(record.value)
+        return []
+
+    def tick(self, now_ns: int) -> list[Output]:
+        return []
+
+    def snapshot(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        self.switches.clear()
+
+
+SPEC = StageSpec("obedient", (RAW,), (FEATURES,), lambda topic, partition: Obedient(), overhears=(CONTROL,))
+
+
+class Moody(EmbeddedBroker):
+    """Takes messages, except as often as told: then it fails at once, after a while, or for good."""
+
+    later = now = never = 0
+
+    async def enqueue(self, topic: str, value: bytes, **how: Any) -> asyncio.Future[Any]:
+        if topic == FEATURES and self.now:
+            self.now -= 1
+            raise BrokerUnavailable("not now")
+        if topic == FEATURES and self.never:
+            self.never -= 1
+            raise ActionFailed("too large", reason="too_large")
+        if topic == FEATURES and self.later:
+            self.later -= 1
+            failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            failed.set_exception(BrokerUnavailable("it was lost on the way"))
+            return failed
+        return await super().enqueue(topic, value, **how)
+
+
+async def _worker(broker: EmbeddedBroker, folder: Path, handlers: dict[str, Sequence[Any]]) -> Worker:
+    state = SqliteStateStore(folder / "state.sqlite")
+    partitions = await broker.ensure_topics(4)
+    return Worker(
+        WorkerWiring(
+            *(load({"data_dir": folder}), broker, partitions, state, SystemClock(), (SPEC,)),
+            graph=lambda write: None,
+            log_id="log",
+            handlers={k: tuple(v) for k, v in handlers.items()},
+            snapshot_s=0.2,
+            fetch_wait_ms=FETCH_WAIT_MS,
+            drain_s=3,
+        )
+    )
+
+
+async def _until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def _values(broker: EmbeddedBroker, topic: str) -> list[bytes]:
+    return [r.value async for r in broker.read([topic])]
+
+
+async def test_nothing_of_this_stops_the_loop(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    async def acting(record: Record) -> None:
+        if record.value == b"nonsense":
+            raise ValueError(record.value)
+        heard.append(record.value)
+
+    broker = Moody(load().broker)
+    await broker.start()
+    worker = await _worker(broker, tmp_path, {CONTROL: [acting]})
+    try:
+        await broker.send(CONTROL, b"off", key=b"*")
+        await broker.send(RAW, b"a", partition=1)
+        await worker.start()
+        await _switches(broker, worker, heard)
+        await _refusals(broker, worker)
+        for n in range(300):
+            await broker.enqueue(RAW, b"%d" % n, partition=n % 4)
+        await worker.stop()
+        assert worker.unacknowledged == 0
+        found = await _values(broker, FEATURES)
+        assert sorted(int(v) for v in found if v.isdigit()) == list(range(300)), "all of the log was taken, once"
+    finally:
+        await worker.stop()
+        await broker.stop()
+
+
+async def _switches(broker: Moody, worker: Worker, heard: list[bytes]) -> None:
+    """Switches set before the start are known before the first message is taken; one that cannot be read is kept, and the next ones arrive."""
+    await _until(lambda: "obedient/telemetry.raw/1" in worker.host.instances)
+    assert set(_told(worker)) == set(heard) == {b"off"}
+    await broker.send(CONTROL, b"nonsense", key=b"other")
+    await broker.send(CONTROL, b"on", key=b"*")
+    await _until(lambda: heard[-1] == _told(worker)[-1] == b"on")
+    await _until(lambda: not worker._sending)
+    letters = [decode(DeadLetter, v) for v in await _values(broker, DEADLETTER)]
+    assert {(d.payload, d.source_topic) for d in letters} == {(b"nonsense", CONTROL)}
+
+
+def _told(worker: Worker) -> list[bytes]:
+    stage = worker.host.instances["obedient/telemetry.raw/1"].stage
+    assert isinstance(stage, Obedient)
+    return stage.switches
+
+
+async def _refusals(broker: Moody, worker: Worker) -> None:
+    """What the broker does not take is sent again before anything is acknowledged; what it never will is counted."""
+    broker.now, broker.later = 2, 3
+    for value in (b"b", b"c", b"d", b"e"):
+        await broker.send(RAW, value, partition=1)
+    await _until(lambda: worker.host.counters["obedient", "messages"] == 5)
+    await _until(lambda: worker.unacknowledged == 0)
+    assert sorted(await _values(broker, FEATURES)) == [b"a", b"b", b"c", b"d", b"e"]
+    broker.never = 1
+    await broker.send(RAW, b"huge", partition=1)
+    await _until(lambda: worker.host.counters["worker", "unsendable"] == 1)

@@ -1,0 +1,331 @@
+"""When rows come out of the merger, and what corrects them; driven with frames of the builder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from contracts.features import BY_SIGNAL, Signal
+from contracts.frames import FeatureFrame
+from contracts.frames.latency import midpoint
+from contracts.settings import IngestSettings
+from streams.windows.merge import FeatureMerger
+from streams.windows.partials import PartialBuilder
+from tests.unit.streams.windows.support import (
+    CLIENT,
+    INTERNAL,
+    MS,
+    SECOND,
+    SERVER,
+    T0,
+    Span,
+    decoded,
+    histograms,
+    logs,
+    points,
+    rows_of,
+)
+
+SETTINGS = IngestSettings()
+METRICS = {name: i for i, name in enumerate(BY_SIGNAL[Signal.METRICS])}
+
+
+class Bench:
+    """Builders of some source partitions and one merger, on one clock."""
+
+    def __init__(self, signal: str = "spans", sources: int = 1, settings: IngestSettings = SETTINGS) -> None:
+        self.builders = [PartialBuilder(f"otlp/{i}", settings, 1) for i in range(sources)]
+        self.merger = FeatureMerger("prod", signal, settings)
+        self.signal = signal
+        self.offsets = [0] * sources
+        self.frames: list[FeatureFrame] = []
+        self.now = T0
+
+    def send(self, message, source: int = 0, environment: str = "prod") -> None:
+        self.builders[source].add(message, self.now, self.offsets[source])
+        self.offsets[source] += 1
+        for _, _, frame in self.builders[source].flush().partials:
+            if frame.signal == self.signal and frame.environment == environment:
+                self.merger.add(frame, self.now)
+        self.merger.absorb()
+
+    def requests(self, service: str, at: float, n: int = 1, source: int = 0) -> None:
+        """`n` requests of 10 ms that end at `at` seconds."""
+        end = T0 + int(at * SECOND)
+        self.send(decoded([request(service, end) for _ in range(n)]), source)
+
+    def at(self, seconds: float) -> list[FeatureFrame]:
+        """Let the clock go to `seconds`; the frames that come out on the way."""
+        found = []
+        while self.now < T0 + int(seconds * SECOND):
+            self.now += 100 * MS
+            found += self.merger.advance(self.now)
+        self.frames += found
+        return found
+
+
+_ids = iter(range(1, 1 << 40))
+
+
+def request(service: str, end: int, *, ms: int = 10, kind: int = SERVER, parent: int = 0, error: bool = False) -> Span:
+    number = next(_ids)
+    return Span(service, number, number, parent, kind, end - ms * MS, end, error)
+
+
+def steady(bench: Bench, service: str, seconds: range) -> None:
+    for s in seconds:
+        bench.at(s + 0.5)
+        bench.requests(service, s + 0.5)
+
+
+def windows(frames: list[FeatureFrame], service: str) -> list[tuple[int, int, float]]:
+    """(second, revision, count) of the rows of a service."""
+    return [
+        ((f.window_ns - T0) // SECOND, f.revision, float(f.counts[f.services.index(service)]))
+        for f in frames
+        if service in f.services
+    ]
+
+
+def test_a_window_closes_after_its_lateness_and_carries_the_features() -> None:
+    bench = Bench()
+    steady(bench, "a", range(4))
+    bench.send(decoded([request("a", T0 + 4 * SECOND + i * MS, ms=i + 1, error=i < 5) for i in range(100)]))
+    assert not windows(bench.at(5.2), "a")[4:]
+    bench.requests("a", 5.31)
+    bench.at(5.4)
+    frame = bench.frames[-1]
+    assert (frame.window_ns - T0) // SECOND == 4
+    assert frame.features == BY_SIGNAL[Signal.SPANS]
+    rate, errors, p50, p95, p99 = frame.values[0].tolist()
+    assert (rate, errors, frame.counts[0]) == (100.0, 0.05, 100)
+    assert p50 == pytest.approx(0.050, rel=0.011)
+    assert p95 == pytest.approx(0.095, rel=0.011)
+    assert p99 == pytest.approx(0.099, rel=0.011)
+    assert frame.versions == ("1.0",)
+
+
+def test_a_silent_service_gets_zero_rows_while_time_goes_on() -> None:
+    bench = Bench()
+    for s in range(8):
+        bench.at(s + 0.5)
+        bench.requests("busy", s + 0.5)
+        if s < 4:
+            bench.requests("dies", s + 0.5)
+    bench.at(8.5)
+    assert [w for w in windows(bench.frames, "dies") if w[0] >= 4] == [(4, 0, 0.0), (5, 0, 0.0), (6, 0, 0.0)]
+    values = rows_of(bench.frames)["spans", T0 + 5 * SECOND, "dies", ""]
+    assert values == (0.0, 0.0, -1.0, -1.0, -1.0, -1.0)
+
+
+def test_all_silent_is_noticed_by_the_clock() -> None:
+    bench = Bench()
+    steady(bench, "a", range(5))
+    bench.at(12)
+    zero = [w for w in windows(bench.frames, "a") if w[2] == 0]
+    assert [w[0] for w in zero] == [5, 6, 7, 8]
+
+
+def test_hours_without_data_are_jumped_over() -> None:
+    bench = Bench()
+    steady(bench, "a", range(5))
+    bench.now += 3 * 3600 * SECOND
+    bench.send(decoded([request("a", bench.now)]))
+    before = len(bench.frames)
+    bench.at((bench.now - T0) / SECOND + 6)
+    assert len(bench.frames) - before < 12
+
+
+def test_late_data_correct_the_whole_row() -> None:
+    bench = Bench()
+    steady(bench, "a", range(6))
+    bench.requests("a", 2.7, n=3)
+    bench.at(6.2)
+    assert (2, 0, 1.0) in windows(bench.frames, "a")
+    assert (2, 1, 4.0) in windows(bench.frames, "a")
+    bench.requests("a", 2.8)
+    bench.at(6.4)
+    assert (2, 2, 5.0) in windows(bench.frames, "a")
+    assert bench.merger.counters["corrected"] == 2
+
+
+def test_data_beyond_the_longest_delay_are_counted_as_late() -> None:
+    bench = Bench(settings=IngestSettings(max_delay_s=5))
+    steady(bench, "a", range(12))
+    bench.requests("a", 1.0, n=3)
+    assert bench.merger.counters["late"] == 3
+    before = len(bench.frames)
+    bench.at(12.0)
+    assert all(f.revision == 0 for f in bench.frames[before:])
+
+
+def test_a_service_that_is_always_late_gets_its_own_delay() -> None:
+    bench = Bench()
+    for s in range(40):
+        bench.at(s + 0.5)
+        bench.requests("quick", s + 0.5)
+        if s % 5 == 4:
+            bench.send(decoded([request("slow", T0 + (s - 4 + i) * SECOND + 300 * MS) for i in range(5)]))
+    bench.at(39.7)
+    late = [f for f in bench.frames if f.window_ns >= T0 + 20 * SECOND]
+    assert [w for w in windows(late, "slow") if w[1] > 0 or w[2] == 0] == []
+    assert max(w[0] for w in windows(late, "quick")) == 38
+    assert max(w[0] for w in windows(late, "slow")) >= 32
+
+
+def test_an_idle_partition_does_not_hold_windows_open() -> None:
+    bench = Bench(sources=2)
+    bench.requests("a", 0.2, source=1)
+    steady(bench, "a", range(2))
+    assert not windows(bench.at(1.9), "a")
+    steady(bench, "a", range(2, 6))
+    bench.at(5.7)
+    assert max(w[0] for w in windows(bench.frames, "a")) == 4
+
+
+def test_signals_of_other_sources_wait_for_the_slowest_active_one() -> None:
+    bench = Bench(sources=2)
+    for s in range(6):
+        bench.at(s + 0.5)
+        bench.requests("a", s + 0.5, source=0)
+        bench.requests("a", s - 0.5, source=1)
+    bench.at(6.0)
+    assert max(w[0] for w in windows(bench.frames, "a")) == 3
+    assert all(f.revision == 0 for f in bench.frames)
+
+
+def test_a_clock_far_ahead_drags_nobody_along() -> None:
+    bench = Bench()
+    steady(bench, "a", range(4))
+    bench.send(decoded([request("skewed", T0 + 3600 * SECOND), request("a", T0 + 4 * SECOND)]))
+    assert bench.builders[0].counters["future"] == 1
+    steady(bench, "a", range(4, 8))
+    assert bench.merger.watermarks.merged < T0 + 9 * SECOND
+    assert bench.merger.counters["late"] == 0
+
+
+def test_the_same_batch_again_counts_once() -> None:
+    bench = Bench()
+    batch = decoded([request("a", T0 + 500 * MS) for _ in range(5)])
+    bench.send(batch)
+    bench.send(batch)
+    steady(bench, "a", range(1, 5))
+    assert (0, 0, 5.0) in windows(bench.frames, "a")
+    assert bench.builders[0].counters["duplicates"] == 5
+
+
+def test_a_frame_delivered_again_is_ignored() -> None:
+    bench = Bench()
+    bench.builders[0].add(decoded([request("a", T0 + 500 * MS)]), T0, 0)
+    [(_, _, frame)] = [p for p in bench.builders[0].flush().partials if p[2].signal == "spans"]
+    for _ in range(3):
+        bench.merger.add(frame, T0)
+    bench.offsets[0] = 1
+    steady(bench, "a", range(1, 5))
+    assert (0, 0, 1.0) in windows(bench.frames, "a")
+    assert bench.merger.counters["redelivered_frames"] == 2
+
+
+def test_root_spans_stop_counting_once_a_service_serves() -> None:
+    bench = Bench()
+    for s in range(4):
+        bench.at(s + 0.5)
+        bench.send(decoded([request("a", T0 + s * SECOND + 500 * MS, kind=INTERNAL)]))
+    bench.at(4.4)
+    assert (1, 0, 1.0) in windows(bench.frames, "a")
+    bench.send(decoded([request("a", T0 + 4 * SECOND, parent=9), request("a", T0 + 4 * SECOND, kind=CLIENT, parent=9)]))
+    bench.at(4.6)
+    assert (1, 1, 0.0) in windows(bench.frames, "a")
+
+
+def test_services_beyond_the_limit_are_counted() -> None:
+    bench = Bench(settings=IngestSettings(max_services=2))
+    bench.send(decoded([request(f"s{i}", T0) for i in range(5)]))
+    assert bench.merger.counters["service_limit"] == 3
+    assert len(bench.merger.entities) == 2
+
+
+def metric_rows(bench: Bench) -> dict[int, np.ndarray]:
+    return {(f.window_ns - T0) // SECOND: f.values[0] for f in bench.frames}
+
+
+def test_counters_become_rates_and_resets_are_no_negative_rates() -> None:
+    bench, feature = Bench("metrics"), METRICS["cpu_cores"]
+    start = T0 - 3600 * SECOND
+    for i, value in enumerate([100.0, 110.0, 130.0, 6.0, 10.0]):
+        bench.at(i * 10)
+        bench.send(points([("a", feature, 1, 1, start if i < 3 else T0 + 25 * SECOND, T0 + i * 10 * SECOND, value)]))
+    bench.at(50)
+    rows = metric_rows(bench)
+    assert np.isnan(rows[0][feature])
+    assert [rows[s][feature] for s in (10, 20, 30, 40)] == pytest.approx([1.0, 2.0, 0.6, 0.4])
+    assert sorted(rows) == [0, 10, 20, 30, 40]
+
+
+def test_delta_and_cumulative_counters_agree() -> None:
+    bench, feature = Bench("metrics"), METRICS["restarts"]
+    for i in range(5):
+        at, before = T0 + i * 10 * SECOND, T0 + (i - 1) * 10 * SECOND
+        bench.at(i * 10)
+        delta = ("delta", feature, 1, 2, before, at, 3.0)
+        bench.send(points([delta, ("total", feature, 2, 1, T0 - 10 * SECOND, at, 3.0 * (i + 1))]))
+        bench.send(points([delta]))
+    bench.at(50)
+    for frame in bench.frames:
+        assert frame.values[:, feature].tolist() == pytest.approx([0.3, 0.3])
+    assert bench.merger.counters["stale_points"] == 5
+
+
+def test_delta_and_cumulative_histograms_agree() -> None:
+    bench = Bench("metrics")
+    totals: dict[bool, dict[int, int]] = {False: {}, True: {}}
+    for i in range(4):
+        at, before = T0 + i * 10 * SECOND, T0 + (i - 1) * 10 * SECOND
+        bench.at(i * 10)
+        rows = []
+        for error, new in ((False, {500: 6, 560 + i: 2}), (True, {600: 2})):
+            totals[error] = {b: totals[error].get(b, 0) + new.get(b, 0) for b in {*totals[error], *new}}
+            rows.append(("delta", 1 + error, 2, before, at, error, new))
+            rows.append(("total", 3 + error, 1, T0 - 10 * SECOND, at, error, totals[error]))
+        bench.send(histograms(rows))
+    bench.at(40)
+    first = METRICS["metric_request_rate"]
+    assert len(bench.frames) == 4
+    for i, frame in enumerate(bench.frames):
+        assert frame.counts.tolist() == [10, 10]
+        wanted = [1.0, 0.2, *midpoint(np.array([500, 600, 600])).tolist()]
+        assert frame.values[:, first : first + 5].tolist() == [wanted, wanted], i
+
+
+def test_a_histogram_that_starts_anew_counts_from_zero() -> None:
+    bench = Bench("metrics")
+    for i, count in enumerate([10, 30, 5]):
+        bench.at(i * 10)
+        bench.send(histograms([("a", 1, 1, T0 - 3600 * SECOND, T0 + i * 10 * SECOND, False, {500: count})]))
+    bench.at(30)
+    assert [f.counts.tolist() for f in bench.frames] == [[0], [20], [5]]
+
+
+def test_gauges_are_the_mean_over_replicas_of_their_latest_value() -> None:
+    bench, feature = Bench("metrics"), METRICS["memory_utilization"]
+    rows = [(1, 100, 0.9), (1, 600, 0.5), (2, 300, 0.7)]
+    bench.send(points([("a", feature, s, 0, 0, T0 + ms * MS, v) for s, ms, v in rows]))
+    bench.at(6)
+    assert metric_rows(bench)[0][feature] == pytest.approx(0.6)
+    assert np.isnan(metric_rows(bench)[0][METRICS["cpu_cores"]])
+
+
+def test_a_new_template_is_noted_in_the_window_of_its_first_record() -> None:
+    bench = Bench("logs")
+    for s in range(70):
+        bench.at(s + 0.5)
+        bench.send(logs([("a", T0 + s * SECOND + 500 * MS, 9, "started")]))
+    at = T0 + 69 * SECOND + 600 * MS
+    bench.send(logs([("a", at, 17, "disk full"), ("a", at, 9, "started")]))
+    bench.at(71)
+    bench.send(logs([("a", T0 + 71 * SECOND, 17, "disk full")]))
+    bench.at(76)
+    [frame] = [f for f in bench.frames if f.window_ns == T0 + 69 * SECOND]
+    assert frame.values[0].tolist() == pytest.approx([3.0, 1 / 3, 1.0])
+    assert frame.notes == ("disk full",)
+    assert {f.notes for f in bench.frames if f is not frame} == {("",)}
