@@ -1,0 +1,6 @@
+"""The application: settings become wiring, and wiring becomes something a person can run.
+
+Here live the command line, the wiring of ports to implementations, the web pages, the demo shop, the benchmarks, and
+`homeostat.api`, the only module that plugins import. Never here: detection, diagnosis, decision or execution logic,
+and nothing that another package imports. This is the top of the house, so arrows only leave it.
+"""

@@ -1,0 +1,53 @@
+"""What several commands share: options, running asyncio, talking to the broker of a running process."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import click
+
+from connectors.kafka.client import KafkaBroker
+from contracts.settings import Settings
+from homeostat.cli.app import settings_of
+from homeostat.endpoints import broker_address
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def broker_option(command: F) -> F:
+    """`--broker`, for commands that talk to Kafka."""
+    text = "Kafka address, kafka://host:9092. Default: that of the running `homeostat up`."
+    return click.option("--broker", metavar="URL", help=text)(command)
+
+
+def who() -> str:
+    """The person at the keyboard, as put on approvals and controls."""
+    return getpass.getuser()
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run a coroutine to its end."""
+
+    async def main() -> T:
+        return await work
+
+    return asyncio.run(main())
+
+
+@asynccontextmanager
+async def connected(ctx: click.Context, broker: str | None) -> AsyncIterator[tuple[KafkaBroker, Settings]]:
+    """A started client of the broker that is meant, and the settings."""
+    settings = settings_of(ctx)
+    url = settings.broker.url if broker is None and settings.broker.url.startswith("kafka://") else None
+    address = url or broker_address(settings.data_dir, broker)
+    client = KafkaBroker(settings.broker.model_copy(update={"url": address}))
+    await client.start()
+    try:
+        yield client, settings
+    finally:
+        await client.stop()

@@ -1,0 +1,202 @@
+"""The play: set the stage, let one fault after another happen, tell what Homeostat does about it, and judge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from connectors.kafka.client import KafkaBroker
+from contracts.errors import BrokerUnavailable, UnknownName
+from contracts.settings import BrokerSettings
+from contracts.topics import ACTIONS, ANOMALIES, DECISIONS, FEEDBACK, INCIDENTS
+from homeostat.cli.watch import Teller
+from homeostat.demo.clients import Normal, learn, suffering
+from homeostat.demo.scenes import SCENES, Scene
+from homeostat.demo.shop.shop import Shop
+from homeostat.demo.verdict import SceneReport, judge
+from homeostat.demo.watching import Heard
+from homeostat.endpoints import Endpoints, running
+
+QUIET_S = 22
+"""Seconds of normal business before the first fault: detection says `warming` until it has seen this much."""
+SCENE_S, SETTLE_S = 45.0, 40.0
+TOPICS = (ANOMALIES, INCIDENTS, DECISIONS, ACTIONS, FEEDBACK)
+SETTINGS = {
+    "detect.warmup_windows": 20,
+    "detect.close_windows": 3,
+    "diagnose.resolve_s": 2,
+    "act.actuators": "[process]",
+    "act.process_manager": "",
+}
+
+
+async def play(keep: Path | None, only: Sequence[str], report: Path | None) -> int:
+    """Play all scenes (or `only` those named); 0 if every one ended as it should.
+
+    Raises:
+        UnknownName: a scene that does not exist.
+    """
+    unknown = [n for n in only if n not in {s.name for s in SCENES}]
+    if unknown:
+        raise UnknownName("scene", unknown[0], (s.name for s in SCENES))
+    scenes = [s for s in SCENES if not only or s.name in only]
+    console = Console(highlight=False, emoji=False)
+    with contextlib.ExitStack() as stack:
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeostat-demo-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        reports = await _play(scenes, folder, console)
+    if report is not None:
+        _write(report, reports)
+    return 0 if len(reports) == len(scenes) and all(r.passed for r in reports) else 1
+
+
+async def _play(scenes: Sequence[Scene], folder: Path, console: Console) -> list[SceneReport]:
+    began = time.monotonic()
+    manager_port, otlp_port = _free_port(), _free_port()
+    console.print(
+        "[bold]Opening the shop[/]: six services, their customers, and Homeostat with the actuator for processes"
+    )
+    async with (
+        _homeostat(folder, manager_port, otlp_port) as ready,
+        Shop(f"http://127.0.0.1:{otlp_port}", folder, manager_port) as shop,
+    ):
+        endpoints = await ready
+        opened = time.monotonic() - began
+        console.print(f"open after {opened:.0f} s; getting to know normal business for {QUIET_S} s …")
+        await asyncio.sleep(QUIET_S)
+        normal = learn(list(shop.seconds)[4:])
+        async with _listening(endpoints, console) as stage:
+            reports = [await _scene(scene, shop, stage, normal, console) for scene in scenes]
+    _summary(reports, console, time.monotonic() - began)
+    return reports
+
+
+class Stage:
+    """What is heard of Homeostat, and told in the terminal, while a scene plays."""
+
+    def __init__(self, console: Console) -> None:
+        self.heard, self._console, self._teller = Heard(), console, Teller()
+
+    def begin(self) -> Heard:
+        """A new scene begins now."""
+        self.heard = Heard()
+        return self.heard
+
+    async def follow(self, broker: KafkaBroker) -> None:
+        """Hear and tell for ever."""
+        async for record in broker.read(TOPICS, from_beginning=False, follow=True):
+            self.heard.take(record)
+            line = self._teller.line(record)
+            if line:
+                _, colour, kind, text = line
+                after = time.time() - self.heard.began
+                self._console.print(f"[dim]{after:+6.1f} s[/] [{colour}]{kind:18}[/] ", end="")
+                self._console.print(text, markup=False)
+
+
+async def _scene(scene: Scene, shop: Shop, stage: Stage, normal: Normal, console: Console) -> SceneReport:
+    console.rule(f"[bold]{scene.name}[/]: {scene.title}")
+    heard = stage.begin()
+    await scene.happen(shop)
+    heard.began = time.time()  # a release takes a while to roll out; from here on the fault is in full effect
+    await _until(lambda: heard.ended(scene), SCENE_S)
+    await scene.afterwards(shop)
+    await _until(lambda: heard.over() and not any(normal.hurts(s) for s in list(shop.seconds)[-3:]), SETTLE_S)
+    report = judge(scene, heard, suffering(list(shop.seconds), normal, heard.began))
+    for j in report.judgements:
+        console.print(f"  {'[green]✓[/]' if j.passed else '[bold red]✗[/]'} {j.question}: {j.answer}")
+    return report
+
+
+def _summary(reports: Sequence[SceneReport], console: Console, took_s: float) -> None:
+    console.rule("[bold]seconds after the fault")
+    for r in reports:
+        times = "  ".join(f"{k} {'-' if v is None else f'{v:.1f}'}" for k, v in r.seconds.items())
+        console.print(
+            f"{'[green]as it should[/]' if r.passed else '[bold red]NOT AS IT SHOULD[/]'}  {r.name:8} {times}"
+        )
+    console.print(f"{took_s:.0f} s in all; felt and well are what the shop's own customers measured")
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+@asynccontextmanager
+async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[Stage]:
+    broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
+    await broker.start()
+    stage = Stage(console)
+    following = asyncio.create_task(stage.follow(broker), name="demo-story")
+    try:
+        await asyncio.sleep(0.5)
+        yield stage
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await broker.stop()
+
+
+@asynccontextmanager
+async def _homeostat(folder: Path, manager_port: int, otlp_port: int) -> AsyncIterator[asyncio.Task[Endpoints]]:
+    settings = {**SETTINGS, "act.process_manager": f"http://127.0.0.1:{manager_port}"}
+    sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    data, log = folder / "data", folder / "homeostat.log"
+    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), *sets, "up"]
+    command += ["--grpc-port", "0", "--http-port", str(otlp_port), "--api-port", "0"]
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
+        ready = asyncio.create_task(_ready(process, data, log), name="demo-ready")
+        try:
+            yield ready
+        finally:
+            ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), 15)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _ready(process: asyncio.subprocess.Process, data: Path, log: Path) -> Endpoints:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.returncode is None:
+        found = running(data)
+        if found is not None and found.pid == process.pid and found.pid != os.getpid():
+            return found
+        await asyncio.sleep(0.1)
+    raise BrokerUnavailable("`homeostat up` did not become ready: " + " | ".join(_last_lines(log)))
+
+
+def _last_lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").strip().splitlines()[-5:]
+
+
+def _write(path: Path, reports: Sequence[SceneReport]) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(reports)))
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Six instrumented services and one outside dependency, each a process of its own."""

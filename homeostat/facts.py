@@ -1,0 +1,88 @@
+"""What deciding looks up: targets as actuators describe them, runs from the journal, services from telemetry.
+
+Deciding is synchronous and pure; this keeps its answers fresh in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+
+from contracts.errors import HomeostatError
+from contracts.frames import EvidenceFrame
+from contracts.ports import Actuator, Clock, Journal, RunEntry, Target, TargetState
+from playbooks.guards import HISTORY_S
+
+log = logging.getLogger(__name__)
+REFRESH_S = 2.0
+FORGET_NS = 600_000_000_000
+
+
+class Facts:
+    """`DecisionFacts` of all environments this process owns."""
+
+    def __init__(self, journal: Journal, actuators: Sequence[Actuator], clock: Clock) -> None:
+        self._journal, self._actuators, self._clock = journal, actuators, clock
+        self._targets: dict[tuple[str, str], Target] = {}
+        self._heard_ns: dict[tuple[str, str], int] = {}
+        self._states: dict[tuple[str, str], TargetState] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin refreshing."""
+        self._task = asyncio.create_task(self._run(), name="target-states")
+
+    async def stop(self) -> None:
+        """End refreshing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def observe(self, frame: EvidenceFrame) -> None:
+        """Learn from a frame who exists, and by which attributes actuators can find them."""
+        for i, service in enumerate(frame.services):
+            key = (frame.environment, service)
+            self._heard_ns[key] = max(frame.window_ns, self._heard_ns.get(key, 0))
+            text = frame.attributes[i] if i < len(frame.attributes) else ""
+            if key not in self._targets or text:
+                self._targets[key] = Target(frame.environment, service, json.loads(text) if text else {})
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        """As last described; None if no actuator knows it."""
+        return self._states.get((environment, service))
+
+    def history(self, environment: str) -> list[RunEntry]:
+        """Runs of the last week."""
+        return self._journal.history(environment, since_ns=self._clock.now_ns() - int(HISTORY_S * 1e9))
+
+    def known_services(self, environment: str) -> list[str]:
+        """Services heard of in the last ten minutes of event time."""
+        newest = max((ns for (e, _), ns in self._heard_ns.items() if e == environment), default=0)
+        return sorted(
+            s for (e, s), ns in self._heard_ns.items() if e == environment and newest - ns < FORGET_NS and ":" not in s
+        )
+
+    def actions(self, environment: str) -> frozenset[str]:
+        """All that some actuator can do."""
+        return frozenset().union(*(a.actions for a in self._actuators))
+
+    async def _run(self) -> None:
+        while True:
+            for key, target in list(self._targets.items()):
+                state = await self._describe(target)
+                if state is None:
+                    self._states.pop(key, None)
+                else:
+                    self._states[key] = state
+            await asyncio.sleep(REFRESH_S)
+
+    async def _describe(self, target: Target) -> TargetState | None:
+        for actuator in self._actuators:
+            try:
+                return await actuator.describe(target)
+            except HomeostatError as e:  # unknown to this one, or away: the next may know
+                log.debug("%s does not describe %s: %s", actuator.name, target.service, e)
+        return None

@@ -1,0 +1,107 @@
+"""Graph writes on their way to the store: batched, in a thread, bounded, and counted when the store is away too long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from contracts.errors import Retryable
+from contracts.ports import GraphStore, GraphWrite
+
+log = logging.getLogger(__name__)
+BATCH_ROWS = 1000
+
+
+class GraphWriter:
+    """Takes writes without waiting and applies them in order. While the store is away at most `limit` writes are kept;
+    beyond that the oldest are dropped and counted in `dropped`."""
+
+    def __init__(self, store: GraphStore, limit: int) -> None:
+        self._store, self._limit = store, limit
+        self._queue: deque[GraphWrite] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._under_way = 0
+        self.dropped = self.failed = self.written = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, write: GraphWrite) -> None:
+        """Queue a write; never blocks."""
+        if not write.rows:
+            return
+        if len(self._queue) >= self._limit:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append(write)
+        self._idle.clear()
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin writing."""
+        self._task = asyncio.create_task(self._run(), name="graph-writer")
+
+    async def stop(self, patience_s: float = 5.0) -> None:
+        """Write what is queued, for at most `patience_s`, then end."""
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait_for(self._idle.wait(), patience_s)
+        except TimeoutError:
+            lost = len(self._queue) + self._under_way
+            self.dropped += lost
+            log.warning("graph store away: %d writes were not stored", lost)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                batch = self._batch()
+                self._under_way = len(batch)
+                await self._write(batch)
+                self._under_way = 0
+            self._idle.set()
+
+    async def _write(self, batch: list[GraphWrite]) -> None:
+        statement, rows = batch[0].statement, [row for write in batch for row in write.rows]
+        delay = 0.1
+        while True:
+            try:
+                await asyncio.to_thread(self._store.write, statement, rows)
+            except Retryable as e:
+                log.warning("%s; %d graph writes wait, trying again in %.1f s", e, len(self._queue) + len(batch), delay)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, 10.0)
+            except Exception as e:  # this task must go on, whatever one write is
+                if len(batch) == 1:
+                    self.failed += 1
+                    log.exception("the graph refuses %s", statement)
+                else:
+                    log.debug("%d writes of %s refused together, trying each alone: %s", len(batch), statement, e)
+                    await self._each(batch)
+                return
+            else:
+                self.written += len(batch)
+                return
+
+    async def _each(self, batch: list[GraphWrite]) -> None:
+        """One bad write must not take its neighbours along."""
+        for write in batch:
+            await self._write([write])
+
+    def _batch(self) -> list[GraphWrite]:
+        """Take the longest run of one statement from the head of the queue, up to about BATCH_ROWS rows."""
+        batch = [self._queue.popleft()]
+        rows = len(batch[0].rows)
+        while self._queue and rows < BATCH_ROWS and self._queue[0].statement == batch[0].statement:
+            batch.append(self._queue.popleft())
+            rows += len(batch[-1].rows)
+        return batch

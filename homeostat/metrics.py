@@ -1,0 +1,79 @@
+"""Prometheus metrics on Homeostat itself: read from the parts when asked for, nothing is counted twice.
+
+`METRICS` is the one list; docs/metrics.md is generated from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric: name (without `homeostat_`), type, labels, meaning."""
+
+    name: str
+    type: Literal["counter", "gauge"]
+    labels: tuple[str, ...]
+    text: str
+
+
+METRICS: Final[dict[str, MetricSpec]] = {
+    m.name: m
+    for m in (
+        MetricSpec("stage_events", "counter", ("stage", "what"), "what each stage processed, dropped and why"),
+        MetricSpec("graph_writes", "counter", ("result",), "graph writes written, failed, dropped"),
+        MetricSpec("graph_queue", "gauge", (), "graph writes waiting"),
+        MetricSpec("runs", "gauge", ("state",), "runs not yet ended, by state"),
+        MetricSpec("assigned_partitions", "gauge", (), "topic partitions this process owns"),
+        MetricSpec("ready", "gauge", (), "1 once partitions are assigned and state is recovered"),
+    )
+}
+
+Sample = tuple[str, tuple[str, ...], float]
+"""Metric name, label values, value."""
+
+
+class _PartsCollector(Collector):
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """One family per metric, filled from what the parts say now."""
+        families = {
+            m.name: (CounterMetricFamily if m.type == "counter" else GaugeMetricFamily)(
+                f"homeostat_{m.name}", m.text, labels=m.labels
+            )
+            for m in METRICS.values()
+        }
+        for name, labels, value in self._read():
+            families[name].add_metric(list(labels), value)
+        yield from families.values()
+
+
+def registry(read: Callable[[], Iterable[Sample]]) -> CollectorRegistry:
+    """A registry that asks `read` for samples at each scrape."""
+    found = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=found)
+    found.register(_PartsCollector(read))
+    return found
+
+
+def reference() -> str:
+    """docs/metrics.md."""
+    rows = [
+        f"| `homeostat_{_exposed(m)}` | {m.type} | {', '.join(m.labels) or '—'} | {m.text} |" for m in METRICS.values()
+    ]
+    head = "# Metrics\n\nServed on `/metrics` of the API endpoint. Generated from `homeostat/metrics.py`.\n\n"
+    return head + "| metric | type | labels | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _exposed(metric: MetricSpec) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name

@@ -1,0 +1,68 @@
+"""The registry of running processes on autonomous.nodes: what each is, what it owns, and how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from importlib.metadata import PackageNotFoundError, version
+
+from connectors.kafka.client import KafkaBroker
+from contracts.errors import HomeostatError
+from contracts.events import NodeStatus, encode
+from contracts.ports import Clock
+from contracts.topics import NODES
+from streams.worker import Worker
+
+log = logging.getLogger(__name__)
+INTERVAL_S = 10.0
+
+
+def software() -> str:
+    """The installed version of Homeostat."""
+    try:
+        return version("homeostat")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class NodeReporter:
+    """Publishes this process's status every ten seconds, and at its start and end."""
+
+    def __init__(self, node: str, broker: KafkaBroker, clock: Clock, worker: Worker) -> None:
+        self._node, self._broker, self._clock, self._worker = node, broker, clock, worker
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin reporting."""
+        self._task = asyncio.create_task(self._run(), name="node-status")
+
+    async def stop(self) -> None:
+        """Report the end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+            await self._report("stopping")
+
+    async def _run(self) -> None:
+        while True:
+            await self._report("running")
+            await asyncio.sleep(INTERVAL_S)
+
+    async def _report(self, lifecycle: str) -> None:
+        host = self._worker.host
+        status = NodeStatus(
+            node=self._node,
+            stage=",".join(s.name for s in host.specs),
+            lifecycle=lifecycle,
+            healthy=self._worker.ready,
+            time_ns=self._clock.now_ns(),
+            consumes=host.topics,
+            produces=tuple(sorted({t for s in host.specs for t in s.produces})),
+            partitions=tuple(sorted({p for _, p in self._worker.assigned})),
+            software=software(),
+        )
+        try:
+            await self._broker.send(NODES, encode(status), key=self._node.encode())
+        except HomeostatError as e:
+            log.warning("node status not published: %s", e)

@@ -1,0 +1,185 @@
+"""A running Homeostat: the parts in the order they start, and the reverse in which they stop, losing nothing.
+
+`homeostat up` and `homeostat worker` are the same `Runtime` with other settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from connectors.journal.sqlite import SqliteJournal
+from connectors.kafka.client import KafkaBroker
+from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, open_broker
+from connectors.otlp.receivers import OtlpReceivers
+from contracts.errors import Retryable
+from contracts.ports import Clock, GraphStore, StateStore, SystemClock
+from contracts.settings import Settings
+from graph.stores import open_store
+from homeostat.acting import Acting
+from homeostat.endpoints import Endpoints, publish, withdraw
+from homeostat.graph_writer import GraphWriter
+from homeostat.metrics import Sample, registry
+from homeostat.nodes import NodeReporter
+from homeostat.web.server import ApiServer
+from homeostat.wiring import open_state, stage_specs, topology_writes
+from streams.worker import Worker, WorkerWiring
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+DRAIN_S = 3.0
+"""At the end the embedded log is read empty, for at most this long: it ends with the process."""
+
+
+class Runtime:
+    """All parts of one process. `start` returns when it is ready; `stop` is graceful and idempotent."""
+
+    broker: KafkaBroker
+    store: GraphStore
+    graph: GraphWriter
+    journal: SqliteJournal
+    acting: Acting
+    worker: Worker
+    endpoints: Endpoints
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.node = f"{os.uname().nodename}-{uuid.uuid4().hex[:8]}"
+        self._stack = AsyncExitStack()
+        self._began = time.monotonic()
+
+    async def start(self) -> None:
+        """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
+        try:
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await self._open_log()
+            await self._open_stores()
+            await self._start_loop()
+            await self._start_endpoints()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything, last started first."""
+        await self._stack.aclose()
+
+    async def _open_log(self) -> None:
+        s = self.settings.broker
+        self.broker = open_broker(s)
+        self._stack.push_async_callback(self.broker.stop)
+        await retrying(self.broker.start, s.retry_s)
+        self.partitions: Mapping[str, int] = await retrying(lambda: self.broker.ensure_topics(s.partitions), s.retry_s)
+
+    async def _open_stores(self) -> None:
+        s = self.settings
+        self.store = await retrying(lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s)
+        self._stack.callback(self.store.close)
+        self.graph = GraphWriter(self.store, s.graph.queue)
+        self.graph.start()
+        self._stack.push_async_callback(self.graph.stop)
+        for write in topology_writes(s, self.clock.now_ns()):
+            self.graph.put(write)
+        self.journal = SqliteJournal(s.data_dir / "journal.sqlite")
+        self._stack.callback(self.journal.close)
+
+    async def _start_loop(self) -> None:
+        s, embedded = self.settings, isinstance(self.broker, EmbeddedBroker)
+        self.acting = Acting(s, self.broker, self.partitions, self.journal, self.graph.put, self.clock)
+        self._stack.push_async_callback(self.acting.stop)
+        await self.acting.start()
+        state: StateStore = open_state(s, self.broker)
+        self._stack.push_async_callback(state.close)
+        log_id = uuid.uuid4().hex if embedded else ""
+        self.worker = Worker(
+            WorkerWiring(
+                settings=s,
+                broker=self.broker,
+                partitions=self.partitions,
+                state=state,
+                clock=self.clock,
+                specs=stage_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
+                graph=self.graph.put,
+                log_id=log_id,
+                handlers=self.acting.handlers,
+                on_assigned=self.acting.on_assigned,
+                fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
+                drain_s=DRAIN_S if embedded else 0.0,
+            )
+        )
+        self._stack.push_async_callback(self.worker.stop)
+        await self.worker.start()
+
+    async def _start_endpoints(self) -> None:
+        s = self.settings
+        api = ApiServer(s.api, registry(self._samples), self.status, self._ready, self.store)
+        self._stack.push_async_callback(api.stop)
+        await api.start()
+        grpc = http = ""
+        if s.receivers.enabled:
+            receivers = OtlpReceivers(s.receivers, self.broker.send)
+            self._stack.push_async_callback(receivers.stop)
+            await receivers.start()
+            grpc, http = receivers.grpc_address, receivers.http_address
+        self.endpoints = Endpoints(
+            pid=os.getpid(), broker=self.broker.bootstrap, api=api.address, otlp_grpc=grpc, otlp_http=http
+        )
+        publish(s.data_dir, self.endpoints)
+        self._stack.callback(withdraw, s.data_dir)
+        nodes = NodeReporter(self.node, self.broker, self.clock, self.worker)
+        self._stack.push_async_callback(nodes.stop)
+        await nodes.start()
+
+    def _ready(self) -> bool:
+        return self.worker.ready
+
+    def status(self) -> dict[str, Any]:
+        """What /status shows."""
+        events: dict[str, dict[str, int]] = {}
+        for (stage, what), n in sorted(self.worker.host.totals().items()):
+            events.setdefault(stage, {})[what] = n
+        return {
+            "node": self.node,
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "ready": self._ready(),
+            "broker": self.broker.bootstrap,
+            "partitions": sorted(f"{t}/{p}" for t, p in self.worker.assigned),
+            "stages": events,
+            "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
+            "acting": self.acting.status(),
+        }
+
+    def _samples(self) -> Iterator[Sample]:
+        for (stage, what), n in self.worker.host.totals().items():
+            yield "stage_events", (stage, what), n
+        for result in ("written", "failed", "dropped"):
+            yield "graph_writes", (result,), getattr(self.graph, result)
+        yield "graph_queue", (), len(self.graph)
+        yield "assigned_partitions", (), len(self.worker.assigned)
+        yield "ready", (), float(self._ready())
+        yield from self.acting.samples()
+
+
+async def retrying(call: Callable[[], Awaitable[T]], patience_s: float) -> T:
+    """Call until it succeeds or `patience_s` passed, saying once per attempt what is awaited.
+
+    Raises:
+        Retryable: the last error, when patience ran out.
+    """
+    delay, until = 0.5, time.monotonic() + patience_s
+    while True:
+        try:
+            return await call()
+        except Retryable as e:
+            if time.monotonic() + delay > until:
+                raise
+            log.warning("%s; trying again in %.1f s", e, delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, 10.0)

@@ -1,0 +1,85 @@
+"""From settings to parts: the one place where implementations are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from connectors.kafka.client import KafkaBroker
+from connectors.kafka.embedded import EmbeddedBroker
+from connectors.state.kafka import KafkaStateStore
+from connectors.state.sqlite import SqliteStateStore
+from contracts.ports import GraphWrite, StateStore
+from contracts.settings import ActSettings, Settings
+from contracts.topics import (
+    ANOMALIES,
+    CHANGES,
+    EVIDENCE,
+    FEATURES,
+    INGRESS,
+    PARTIALS,
+    SPANS,
+)
+from graph.topology import read_topology
+from playbooks.decision import DecisionFacts, limits_of
+from playbooks.language import reader
+from playbooks.language.model import Playbook
+from streams.stage import StageSpec
+from streams.stages import decide, diagnose
+from streams.stages.detect import DetectStage
+from streams.stages.edges import EdgeStage
+from streams.stages.features import FeatureStage
+from streams.stages.ingest import IngestStage
+
+
+def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[StageSpec, ...]:
+    """The stages from telemetry to incidents: they look, and touch nothing."""
+    targets = partitions[PARTIALS]
+    return (
+        StageSpec("ingest", INGRESS, (PARTIALS, SPANS), lambda t, p: IngestStage(t, p, settings, targets)),
+        StageSpec("edges", (SPANS,), (PARTIALS,), lambda _, p: EdgeStage(p, settings, targets)),
+        StageSpec("features", (PARTIALS,), (FEATURES,), lambda _, p: FeatureStage(p, settings)),
+        StageSpec(
+            "detect",
+            (FEATURES,),
+            (EVIDENCE, ANOMALIES),
+            lambda _, p: DetectStage(p, settings.detect),
+            overhears=(CHANGES,),
+        ),
+        diagnose.spec(settings.diagnose),
+    )
+
+
+def stage_specs(
+    settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook], facts: DecisionFacts
+) -> tuple[StageSpec, ...]:
+    """All stages."""
+    offered, limits = tuple(playbooks), limits_of(settings.act, settings.detect)
+    return (
+        *perceive_specs(settings, partitions),
+        decide.spec(offered, settings.decide, limits, facts),
+    )
+
+
+def open_state(settings: Settings, broker: KafkaBroker) -> StateStore:
+    """Where snapshots go: a file for one process, the compacted topic where partitions move between workers."""
+    if isinstance(broker, EmbeddedBroker):
+        return SqliteStateStore(settings.data_dir / "state.sqlite")
+    return KafkaStateStore(broker.bootstrap, **{k: v for k, v in broker.options.items() if k != "bootstrap_servers"})
+
+
+def load_playbooks(settings: ActSettings) -> list[Playbook]:
+    """The playbooks in force: the built-in library, unless switched off, and the user's.
+
+    Raises:
+        InvalidPlaybook: every mistake with file, line and column.
+    """
+    own = reader.read_all(settings.playbooks) if settings.playbooks else []
+    names = {p.name for p in own}
+    return [*own, *(p for p in (reader.library() if settings.library else []) if p.name not in names)]
+
+
+def topology_writes(settings: Settings, now_ns: int) -> list[GraphWrite]:
+    """What is known of the topology beforehand."""
+    if settings.graph.topology is None:
+        return []
+    return read_topology(settings.graph.topology, settings.environment).writes(now_ns)

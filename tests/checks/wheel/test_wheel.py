@@ -1,0 +1,112 @@
+"""The wheel stands alone: built from the checkout, installed elsewhere, it runs outside the checkout with all its data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connectors.otlp.recording import read
+from contracts.topics import OTLP_SPANS
+from homeostat.reference import settings_reference
+from playbooks.language import reader
+from tests.unit.connectors.otlp import builders as build
+
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
+DATA = (".yaml", ".json", ".cypher", ".rego", ".sql", ".typed")
+USES = """
+import asyncio, sys
+from importlib import import_module
+from pathlib import Path
+
+from connectors.journal.sqlite import SqliteJournal
+from connectors.policy import open_policy
+from contracts.settings import load
+from graph import queries
+from graph.stores import open_store
+from playbooks.language import reader, schema
+
+for name in sys.argv[1:]:
+    print(Path(import_module(name).__file__).resolve())
+settings = load({"data_dir": "data"})
+settings.data_dir.mkdir()
+SqliteJournal(settings.data_dir / "journal.sqlite").close()
+store = open_store(settings.graph, settings.data_dir)
+assert store.query("MATCH (s:Service) RETURN count(s) AS n") == [{"n": 0}]
+store.close()
+assert schema.json_schema()["properties"]
+asyncio.run(open_policy("").close())
+assert not [m for m in sys.modules if m.split(".")[0] == "tests"]
+"""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)], ROOT)
+    (found,) = out.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel; libraries are this environment's, the checkout is out of sight."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "env"
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    own = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    (own / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "--quiet"]
+    _run([*pip, "--no-index", "--no-deps", "--ignore-installed", str(wheel)], folder)
+    return folder
+
+
+@pytest.fixture
+def run(installed: Path, tmp_path: Path) -> Run:
+    """Run a program of the fresh environment in an empty folder; what it printed."""
+    return lambda program, *arguments: _run([str(installed / "bin" / program), *arguments], tmp_path)
+
+
+def _run(command: list[str], folder: Path) -> str:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    found = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
+    return found.stdout
+
+
+def test_all_files_are_in_it_and_no_others(wheel: Path) -> None:
+    packed = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    tracked = {f for f in _run(["git", "ls-files", *PACKAGES], ROOT).split() if (ROOT / f).is_file()}
+    assert tracked <= packed
+    assert {n.split("/")[0] for n in packed} == set(PACKAGES)
+    assert {Path(n).suffix or Path(n).name for n in packed} == {".py", *DATA[:-1], ".typed"}
+
+
+def test_it_runs_from_there_and_uses_its_own_data(run: Run, installed: Path) -> None:
+    places = run("python", "-c", USES, *PACKAGES).split()
+    assert len(places) == len(PACKAGES)
+    assert all(Path(place).is_relative_to(installed.resolve()) for place in places)
+
+
+def test_commands(run: Run, tmp_path: Path) -> None:
+    assert "Begin with" in run("homeostat", "--help")
+    names = [line.split()[0] for line in run("homeostat", "playbook", "list").splitlines()]
+    assert names == [p.name for p in reader.library()]
+    assert run("homeostat", "settings", "--reference") == settings_reference()
+    recording = tmp_path / "recorded.jsonl"
+    recording.write_bytes(build.as_json(build.traces({"service.name": "cart"}, {}, {})) + b"\n")
+    assert [m.topic for m in read([recording])] == [OTLP_SPANS]
+    assert "0 incidents, 0 dead letters" in run("homeostat", "replay", str(recording))

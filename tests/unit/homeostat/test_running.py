@@ -1,0 +1,187 @@
+"""The commands that talk to a running process, and what it serves over HTTP: one embedded runtime for all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectors.kafka.client import KafkaBroker
+from contracts.errors import InvalidSettings
+from contracts.events import Control, NodeStatus, RawMeasurement, decode
+from contracts.settings import ApiSettings, BrokerSettings
+from contracts.topics import CONTROL, NODES, RAW
+from contracts.verdicts import Autonomy
+from graph.stores import RemoteStore
+from homeostat.cli.app import cli
+from homeostat.endpoints import Endpoints, running
+from homeostat.metrics import METRICS, registry
+from homeostat.web.server import ApiServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+PORTS = ("--grpc-port", "0", "--http-port", "0", "--api-port", "0")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a running `homeostat up`."""
+    folder = tmp_path_factory.mktemp("running")
+    command = [sys.executable, "-m", "homeostat", "--data-dir", str(folder), "up", *PORTS]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until = time.monotonic() + 60
+            while running(folder) is None:
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            yield folder
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in errors) == (0, False), errors
+    assert running(folder) is None
+
+
+@pytest.fixture
+def endpoints(data: Path) -> Endpoints:
+    found = running(data)
+    assert found is not None
+    return found
+
+
+def said(data: Path, *arguments: str, typed: str | None = None) -> str:
+    found = CliRunner().invoke(cli, ["--data-dir", str(data), *arguments], input=typed)
+    assert found.exit_code == 0, f"{found.output}{found.exception!r}"
+    return found.stdout
+
+
+def get(endpoints: Endpoints, path: str, body: Any = None) -> tuple[int, bytes]:
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(endpoints.api + path, data, timeout=20) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as e:
+        with e:
+            return e.code, e.read()
+
+
+def messages(endpoints: Endpoints, topic: str) -> list[bytes]:
+    async def read() -> list[bytes]:
+        broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
+        return [r.value async for r in broker.read([topic])]
+
+    return asyncio.run(read())
+
+
+def test_doctor(data: Path) -> None:
+    lines = said(data, "doctor").splitlines()
+    assert [line.split()[:2] for line in lines if not line.startswith(" ")] == [
+        ["ok", check] for check in ("data", "broker", "topics", "clock", "letters", "graph", "playbooks")
+    ]
+
+
+def test_measurements_by_hand(data: Path, endpoints: Endpoints) -> None:
+    assert said(data, "send-raw", "till", "--latency-ms", "12", "--status", "200") == "1 measurement sent\n"
+    lines = '{"service": "a", "timestamp": 1}\n\n{"service": "b", "timestamp": 2}\n'
+    assert said(data, "send-raw", "--stdin", typed=lines) == "2 measurements sent\n"
+    sent = [json.loads(m) for m in messages(endpoints, RAW)]
+    assert sorted(m["service"] for m in sent) == ["a", "b", "till"]
+    assert set(sent[0]) <= set(RawMeasurement.__struct_fields__)
+
+
+def test_the_switch(data: Path, endpoints: Endpoints) -> None:
+    assert said(data, "stop-acting", "--reason", "drill") == "acting stopped in all environments\n"
+    assert said(data, "resume", "--environment", "prod", "--autonomy", "suggest").startswith("acting resumed in prod")
+    off, on = sorted((decode(Control, m) for m in messages(endpoints, CONTROL)), key=lambda c: c.time_ns)
+    assert (off.scope, off.acting, off.reason) == ("*", False, "drill")
+    assert (on.scope, on.acting, on.autonomy) == ("prod", True, Autonomy.SUGGEST)
+
+
+def test_a_decision_nobody_took_cannot_be_approved(data: Path) -> None:
+    found = CliRunner().invoke(cli, ["--data-dir", str(data), "approve", "d-1"])
+    assert (found.exit_code, "no decision 'd-1'" in found.output) == (1, True)
+
+
+def test_topics_and_audit(data: Path) -> None:
+    assert "telemetry.raw: 4 partitions" in said(data, "topics", "create")
+    assert said(data, "audit") == ""
+
+
+def test_the_graph_is_asked_through_the_process_that_holds_it(data: Path) -> None:
+    assert said(data, "graph", "query", "MATCH (s:Service) RETURN count(s) AS n", "--json").startswith('{"n":')
+
+
+def test_health_and_status(endpoints: Endpoints) -> None:
+    assert get(endpoints, "/healthz") == (200, b'{"live": true}')
+    assert get(endpoints, "/readyz") == (200, b'{"ready": true}')
+    status = json.loads(get(endpoints, "/status")[1])
+    assert status["broker"] == endpoints.broker
+    assert "telemetry.raw/3" in status["partitions"]
+    assert get(endpoints, "/nothing")[0] == 404
+
+
+def test_metrics_are_prometheus_text_and_all_of_the_list(endpoints: Endpoints) -> None:
+    status, body = get(endpoints, "/metrics")
+    families = {f.name: f for f in text_string_to_metric_families(body.decode())}
+    assert status == 200
+    assert {f"homeostat_{name}" for name in METRICS} <= set(families)
+    for spec in METRICS.values():
+        family = families[f"homeostat_{spec.name}"]
+        assert family.type == spec.type
+        assert family.documentation == spec.text
+        assert all(tuple(s.labels) == spec.labels and s.value >= 0 for s in family.samples)
+    assert families["homeostat_ready"].samples[0].value == 1
+    assert families["homeostat_assigned_partitions"].samples[0].value >= 16
+    assert "process_resident_memory_bytes" in families
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"cypher": "MATCH (s:Service) DELETE s"}, 400, "not_read_only"),
+        ({"cypher": "MATCH"}, 400, "invalid_query"),
+        ({"question": "?"}, 400, "bad_request"),
+        ("?", 400, "bad_request"),
+    ],
+)
+def test_questions_that_cannot_be_answered(endpoints: Endpoints, body: Any, status: int, error: str) -> None:
+    found, answer = get(endpoints, "/graph/query", body)
+    assert (found, json.loads(answer)["error"]) == (status, error)
+
+
+def test_a_second_one_on_the_same_folder_says_who_has_it(data: Path, endpoints: Endpoints) -> None:
+    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), "--set", "graph.retry_s=0", "up", *PORTS]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert f"graph.lbug is open in process {endpoints.pid}" in second.stderr
+    assert "stop it, or set another data_dir" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert running(data) == endpoints, "the first one can still be found"
+
+
+async def test_a_port_that_is_taken_is_named(endpoints: Endpoints) -> None:
+    port = int(endpoints.api.rsplit(":", 1)[1])
+    server = ApiServer(ApiSettings(port=port), registry(list), dict, lambda: True, RemoteStore(endpoints.api))
+    with pytest.raises(InvalidSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}.*set api\.port"):
+        await server.start()
+    await server.stop()
+
+
+def test_it_is_in_the_registry_of_nodes(endpoints: Endpoints) -> None:
+    status = decode(NodeStatus, messages(endpoints, NODES)[-1])
+    assert (status.lifecycle, status.healthy, status.partitions) == ("running", True, (0, 1, 2, 3))
+    assert status.node.startswith(os.uname().nodename)
+    assert {"ingest", "features", "detect", "diagnose", "decide"} <= set(status.stage.split(","))
