@@ -21,7 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, EventT
 
 from connectors.kafka.client import KafkaBroker
-from connectors.kafka.tuning import tune_consumer
+from connectors.kafka.tuning import rejoin_after_errors, tune_consumer
 from contracts.errors import HomeostatError, Permanent, Retryable
 from contracts.ports import Clock, GraphWrite, Record, StateStore
 from contracts.settings import Settings
@@ -262,7 +262,14 @@ class Worker:
             self._ready.set()
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
-        await self._checkpoint()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._checkpoint()
+        except (HomeostatError, TimeoutError) as e:
+            log.warning(
+                "the state of %d partitions was not saved: %r; the next owner repeats their messages", len(revoked), e
+            )
+            self._unacked = [event for event in self._unacked if event.message.tp not in revoked]
         gone: list[Instance] = []
         for tp in revoked:
             gone += self.host.forget(tp.topic, tp.partition)
@@ -353,6 +360,10 @@ def _transport(app: faust.App, fetch_wait_ms: int) -> driver.Transport:
 
     class Thread(driver.AIOKafkaConsumerThread):
         logger = quiet
+
+        async def on_start(self) -> None:
+            await super().on_start()
+            rejoin_after_errors(self._consumer)
 
         def _create_worker_consumer(self, transport: Any) -> Any:
             return tune_consumer(super()._create_worker_consumer(transport), fetch_wait_ms)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import logging
+from typing import Any, Final
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+log = logging.getLogger(__name__)
+
+REJOIN_S: Final = 0.5
+"""Pause before the group is joined again after a broker refused."""
 
 
 def tune_consumer(consumer: Any, fetch_wait_ms: int) -> Any:
@@ -15,3 +22,20 @@ def tune_consumer(consumer: Any, fetch_wait_ms: int) -> Any:
     """
     vars(consumer).update(_fetch_max_wait_ms=fetch_wait_ms, _partition_assignment_strategy=(RangePartitionAssignor,))
     return consumer
+
+
+def rejoin_after_errors(consumer: Any) -> None:
+    """Let a started aiokafka consumer say why it could not join its group, and join again.
+
+    It would keep the error until messages are asked of it, and Faust asks for none before partitions are assigned: the worker
+    would stand still without a word. The embedded broker refuses, with INVALID_REQUEST, members that ask for their share
+    after all others have theirs; Apache Kafka refuses while rights on the group are missing.
+    """
+    coordinator = vars(consumer)["_coordinator"]
+
+    async def told(error: Exception) -> None:
+        log.warning("the consumer group was not joined: %r; trying again", error)
+        await asyncio.sleep(REJOIN_S)
+        coordinator.request_rejoin()
+
+    vars(coordinator)["_push_error_to_user"] = told

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
+from contracts.errors import Forbidden
 from contracts.events import DeadLetter, decode
 from contracts.ports import Record, SystemClock
 from contracts.settings import load
@@ -62,6 +63,17 @@ SPECS = (
 )
 
 
+class FailingState(MemoryState):
+    """Keeps what is saved while it is not failing."""
+
+    failing = False
+
+    async def save(self, key: str, value: bytes) -> None:
+        if self.failing:
+            raise Forbidden("the disk is read-only", fix="mount it for writing")
+        await super().save(key, value)
+
+
 @pytest.fixture
 async def broker() -> AsyncIterator[EmbeddedBroker]:
     found = EmbeddedBroker(load().broker)
@@ -99,7 +111,7 @@ async def make(broker: EmbeddedBroker, tmp_path: Path) -> AsyncIterator[Callable
         await worker.stop()
 
 
-async def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -125,15 +137,18 @@ async def test_messages_flow_through_the_stages_and_what_is_unreadable_is_kept(
 async def test_a_worker_that_dies_repeats_messages_and_loses_none(
     broker: EmbeddedBroker, make: Callable[..., Worker]
 ) -> None:
-    state = MemoryState()
+    state = FailingState()
     first = make(state, snapshot_s=0.2)
     await first.start()
-    for value in range(1, 101):
+    for value in range(1, 51):
         await broker.send(RAW, b"%d" % value, partition=value % 4)
     await _until(lambda: bool(state.kept))
-    kept = dict(state.kept)
+    state.failing = True  # as if the process had been killed right after an early snapshot
+    for value in range(51, 101):
+        await broker.send(RAW, b"%d" % value, partition=value % 4)
+    await _until(lambda: first.host.counters["first", "messages"] == 100)
     await first.stop()
-    state.kept = kept  # as if the process had been killed right after an early snapshot
+    state.failing = False
     second = make(state)
     for value in range(101, 201):
         await broker.send(RAW, b"%d" % value, partition=value % 4)
