@@ -68,15 +68,15 @@ class Normaliser:
 
     def _transform(self, values: F64, trials: F64) -> F64:
         """`stabilise`, and Freeman & Tukey's arcsine for ratios, in binomial standard deviations."""
-        y = stabilise(values, self.columns, self.width_s)
+        y = stabilise(values.T, self.columns, self.width_s).T
         n = np.maximum(trials, 1.0)[:, None]
         share = np.clip((values[:, self.columns.ratio] * n + 0.375) / (n + 0.75), 0.0, 1.0)
         y[:, self.columns.ratio] = 2.0 * np.arcsin(np.sqrt(share)) * np.sqrt(n)
         return y
 
     def _range(self, mean: F64, scale: F64, n: F64) -> tuple[F64, F64]:
-        low = restore(mean - 3.0 * scale, self.columns, self.width_s)
-        high = restore(mean + 3.0 * scale, self.columns, self.width_s)
+        low = restore((mean - 3.0 * scale).T, self.columns, self.width_s).T
+        high = restore((mean + 3.0 * scale).T, self.columns, self.width_s).T
         low[:, self.columns.ratio], high[:, self.columns.ratio] = np.nan, np.nan
         return np.where(n < 8, np.nan, low), np.where(n < 8, np.nan, high)
 

@@ -55,6 +55,7 @@ class Alignment:
         self.versions: list[str] = []
         self.seen_ns: NDArray[np.int64] = np.zeros(0, np.int64)
         self.clock_ns = -1
+        self._said: tuple[NDArray[np.intp], tuple[str, ...]] | None = None
 
     def align(self, frame: FeatureFrame, learn: B1) -> Aligned:
         """Lay `frame` over what is known, which grows as needed.
@@ -78,22 +79,30 @@ class Alignment:
 
     def _inputs(self, frame: FeatureFrame, learn: B1, rows: NDArray[np.intp], columns: tuple[int, ...]) -> Inputs:
         total = len(self.slots)
-        values = np.full((total, len(columns)), np.nan)
+        by_feature = np.full((len(columns), total), np.nan)
         for dense, column in enumerate(columns):
             if column >= 0:
-                values[rows, dense] = frame.values[:, column]
-        np.copyto(values, np.nan, where=np.isinf(values))
+                by_feature[dense, rows] = frame.values[:, column]
+        by_feature[np.isinf(by_feature)] = np.nan
+        values = by_feature.T
         trials, present = np.zeros(total), np.zeros(total, np.bool_)
         may, deployed = np.zeros(total, np.bool_), np.zeros(total, np.bool_)
         trials[rows], present[rows], may[rows] = frame.counts, True, learn
         if self.signal is Signal.METRICS and COUNT_OF[self.signal] in self.names:
             rate = values[:, self.names.index(COUNT_OF[self.signal])] * frame.width_ns / NS
             trials = np.where(np.isfinite(rate), rate, trials)
-        for row, version in zip(rows.tolist(), frame.versions, strict=True):
-            if version and version != self.versions[row]:
-                deployed[row] = self.versions[row] != ""
-                self.versions[row] = version
+        for row, version in self._changed(rows, frame.versions):
+            deployed[row] = self.versions[row] != ""
+            self.versions[row] = version
         return Inputs(values, trials, present, may, deployed)
+
+    def _changed(self, rows: NDArray[np.intp], versions: tuple[str, ...]) -> list[tuple[int, str]]:
+        """Rows whose version is not the one on record, with the new one. Versions said together last time are on record."""
+        if self._said is not None and self._said[0] is rows and self._said[1] == versions:
+            return []
+        self._said = rows, versions
+        told = zip(rows.tolist(), versions, strict=True)
+        return [(row, version) for row, version in told if version and version != self.versions[row]]
 
     def _widen(self, frame: FeatureFrame) -> NDArray[np.intp] | None:
         """Take in features that have a value for the first time; where the old columns went, or None."""

@@ -11,9 +11,10 @@ from contracts.ports.detecting import Scores
 from models import snapshots
 from models.calibration import LEAST_P
 from models.service.alignment import NS, Aligned, Alignment, spread
-from models.service.bank import SignalBank, Tuning
+from models.service.bank import SignalBank
 from models.service.columns import columns
 from models.service.state import BankState
+from models.service.tuning import Tuning
 
 VERSION = 1
 
@@ -70,7 +71,7 @@ class BankDetector:
         for track in body["tracks"]:
             alignment = Alignment.of(track["alignment"])
             bank = SignalBank(columns(alignment.names, alignment.signal), self._tuning, track["width_s"])
-            bank.state, bank.turn = BankState(**track["state"]), track["turn"]
+            bank.state, bank.turn = BankState.of(track["state"]), track["turn"]
             self._tracks[(track["environment"], alignment.signal.value)] = alignment, bank
 
     def _track(self, frame: FeatureFrame) -> tuple[Alignment, SignalBank]:

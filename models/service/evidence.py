@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from contracts.frames.telemetry import B1, F64
-from models.service.columns import GROUPS, Columns
+from models.service.columns import Columns
 
 DECADES = float(np.log10(np.e))
 """Decades per nat."""
@@ -16,28 +16,36 @@ WINDOWS_LOOKED_AT = float(np.log10(4.0))
 SECOND, THIRD = 0.5, 0.3
 
 
-def compress(z: F64, heavy: B1) -> F64:
-    """|z| (rows, F, W) with heavy tails bent in the shortest window, 5·log(1 + z/5), so that a Student-like tail looks
-    exponential. The longer windows hold winsorised values: their tails are light already."""
-    out = np.array(z)
-    out[:, heavy, 0] = 5.0 * np.log1p(z[:, heavy, 0] / 5.0)
-    return out
+def bend(size: F64, heavy: B1) -> None:
+    """Bend heavy tails of `size` (W, F, rows), |z|, in the shortest window: 5·log(1 + z/5), so that a Student-like tail
+    looks exponential. The longer windows hold winsorised values: their tails are light already."""
+    size[0, heavy] = 5.0 * np.log1p(size[0, heavy] / 5.0)
 
 
-def tail_decades(z: F64, quantile: F64, excess: F64, caps: F64) -> F64:
-    """-log10 P(|Z| > z) under an exponential tail above the 95 % quantile with mean excess `excess`, at most `caps`.
+def tail_decades(size: F64, quantile: F64, excess: F64, tops: F64) -> F64:
+    """-log10 P(|Z| > size) under an exponential tail above the 95 % quantile with mean excess `excess`, at most `tops`.
 
     Peaks over threshold with shape 0 (Pickands 1975; Siffer et al. 2017, SPOT): a Gaussian's tail is thinner, so this
     errs on the quiet side.
     """
-    decades = z - quantile
+    decades = size - quantile
     over = decades > 0.0
     decades /= excess
     decades *= DECADES
     decades += BASE
-    np.minimum(decades, caps, out=decades)
+    np.minimum(decades, tops, out=decades)
     decades *= over
     return decades
+
+
+def loudest(decades: F64, z: F64) -> tuple[F64, F64]:
+    """Decades (F, rows) of the window (first axis) that says most, and the sign of its departure `z`; of windows that say
+    as much the shortest."""
+    most, at = decades[0].copy(), z[0].copy()
+    for window in range(1, len(decades)):
+        np.copyto(at, z[window], where=decades[window] > most)
+        np.maximum(most, decades[window], out=most)
+    return most, np.sign(at, out=at)
 
 
 def deviance_z(observed: F64, expected: F64) -> F64:
@@ -50,14 +58,17 @@ def deviance_z(observed: F64, expected: F64) -> F64:
 
 
 def joint(features: F64, columns: Columns) -> F64:
-    """Joint decades of each row from its features' decades above `BASE` (rows, F), all non-negative.
+    """Joint decades of each row from its features' decades above `BASE` (F, rows), all non-negative.
 
     Features of a group (three percentiles of one latency) say much the same, so the group speaks with its loudest;
     groups then add up with falling weights, because they are dependent too (cf. Brown 1975 on dependent p-values).
     """
-    groups = np.zeros((len(features), len(GROUPS)))
-    for column, group in enumerate(columns.group):
-        np.maximum(groups[:, group], features[:, column], out=groups[:, group])
-    groups.sort(axis=1)
-    joined: F64 = groups[:, -1] + SECOND * groups[:, -2] + THIRD * groups[:, -3]
-    return joined
+    groups: dict[int, F64] = {}
+    for group, decades in zip(columns.group, features, strict=True):
+        groups[group] = np.maximum(groups[group], decades) if group in groups else decades
+    first, second, third = np.zeros((3, features.shape[1]))
+    for decades in groups.values():
+        first, rest = np.maximum(first, decades), np.minimum(first, decades)
+        second, rest = np.maximum(second, rest), np.minimum(second, rest)
+        third = np.maximum(third, rest)
+    return first + SECOND * second + THIRD * third

@@ -1,4 +1,9 @@
-"""State of a bank as named arrays with one row per series, so that growing, evicting and saving are each one loop."""
+"""State of a bank as named arrays over its series, so that growing, evicting and saving are each one loop.
+
+In memory the series (S) are the last, contiguous axis behind features (F) and windows (W): what is done to all series of a
+feature then runs through memory without a jump, and what is one per series broadcasts at no cost. Snapshots hold the
+arrays the other way round, one row per series.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.telemetry import F64
+from models.service.columns import WINDOWS, Columns
+from models.service.tuning import WIDTH_PRIOR
 
 
 class Slots:
@@ -48,30 +55,30 @@ class Slots:
 
 @dataclass
 class BankState:
-    """What a bank knows: one row per series (S), one column per feature (F), one layer per window (W)."""
+    """What a bank knows of each series (S), feature (F) and window (W)."""
 
     n: F64
-    """(S, F) observations learnt from."""
+    """(F, S) observations learnt from."""
     mean: F64
-    """(S, F) location, transformed."""
+    """(F, S) location, transformed."""
     sigma: F64
-    """(S, F) spread around it."""
+    """(F, S) spread around it."""
     share_errors: F64
     share_trials: F64
-    """(S, F) decayed errors and trials of ratios."""
+    """(F, S) decayed errors and trials of ratios."""
     acc: F64
-    """(S, F, W) mean departure in each window; for ratios, decayed errors."""
+    """(W, F, S) mean departure in each window; for ratios, decayed errors."""
     var: F64
-    """(S, F, W) its variance in units of sigma squared, were the noise independent; for ratios, decayed trials."""
+    """(W, F, S) its variance in units of sigma squared, were the noise independent; for ratios, decayed trials."""
     width: F64
-    """(S, F, W) how much wider than that it really is."""
+    """(W, F, S) how much wider than that it really is."""
     quantile: F64
     excess: F64
-    """(S, F, W) where the tail begins, and its mean excess."""
+    """(W, F, S) where the tail begins, and its mean excess."""
     last: F64
     run: F64
     longest: F64
-    """(S, F) last value, how often it has repeated, and the longest run of repeats so far."""
+    """(F, S) last value, how often it has repeated, and the longest run of repeats so far."""
     trials: F64
     """(S,) usual requests per window."""
     age: F64
@@ -88,27 +95,65 @@ class BankState:
     """(S,) variance over mean of the request count."""
 
     def append(self, fresh: BankState) -> None:
-        """Add the rows of `fresh`."""
-        for name, array in self.plain().items():
-            setattr(self, name, np.concatenate([array, getattr(fresh, name)]))
+        """Add the series of `fresh`."""
+        for name, array in self._arrays().items():
+            setattr(self, name, np.concatenate([array, getattr(fresh, name)], axis=-1))
 
     def widen(self, fresh: BankState, old: NDArray[np.intp]) -> None:
-        """Take the columns of `fresh` (same rows, more features), keeping what is known: column i goes to `old[i]`."""
-        for name, array in self.plain().items():
+        """Take the columns of `fresh` (same series, more features), keeping what is known: column i goes to `old[i]`."""
+        for name, array in self._arrays().items():
             if array.ndim > 1:
                 wide = getattr(fresh, name)
-                wide[:, old] = array
+                wide[..., old, :] = array
                 setattr(self, name, wide)
 
     def keep(self, kept: NDArray[np.intp]) -> None:
-        """Drop all rows but `kept`."""
-        for name, array in self.plain().items():
-            setattr(self, name, array[kept])
+        """Drop all series but `kept`."""
+        for name, array in self._arrays().items():
+            setattr(self, name, np.ascontiguousarray(array[..., kept]))
 
     def copy(self) -> BankState:
         """An independent copy."""
-        return BankState(**{name: array.copy() for name, array in self.plain().items()})
+        return BankState(**{name: array.copy() for name, array in self._arrays().items()})
 
     def plain(self) -> dict[str, F64]:
-        """The arrays by name."""
+        """The arrays by name, one row per series: (S,), (S, F) or (S, F, W)."""
+        return {name: array.T for name, array in self._arrays().items()}
+
+    @classmethod
+    def of(cls, plain: dict[str, F64]) -> BankState:
+        """Inverse of `plain`."""
+        return cls(**{name: np.ascontiguousarray(array.T) for name, array in plain.items()})
+
+    def _arrays(self) -> dict[str, F64]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def fresh_state(series: int, columns: Columns) -> BankState:
+    """State of `series` of which nothing is known."""
+    shape, cube = (len(columns), series), (len(WINDOWS), len(columns), series)
+    width = np.where(columns.ratio[:, None], 1.0, WIDTH_PRIOR[:, None, None])
+    heavy = np.where(columns.heavy, 1.9, 2.0)
+    return BankState(
+        n=np.zeros(shape),
+        mean=np.zeros(shape),
+        sigma=np.broadcast_to(columns.sigma[:, None], shape).copy(),
+        share_errors=np.zeros(shape),
+        share_trials=np.zeros(shape),
+        acc=np.zeros(cube),
+        var=np.zeros(cube),
+        width=np.broadcast_to(width, cube).copy(),
+        quantile=np.broadcast_to(heavy[:, None], cube).copy(),
+        excess=np.full(cube, 0.45),
+        last=np.full(shape, np.nan),
+        run=np.zeros(shape),
+        longest=np.zeros(shape),
+        trials=np.zeros(series),
+        age=np.zeros(series),
+        hot=np.zeros(series),
+        deploy=np.zeros(series),
+        silent=np.zeros(series),
+        missed=np.zeros(series),
+        longest_silence=np.zeros(series),
+        dispersion=np.ones(series),
+    )

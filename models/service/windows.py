@@ -1,0 +1,162 @@
+"""The windows of a bank: what departs from a series' location, folded into memories of 1, 3, 10 and 60 observations.
+
+Per window an exponentially weighted departure with the exact variance it should have (an EWMA chart with time-varying
+limits: Roberts 1959; Lucas & Saccucci 1990). Ratios hold decayed errors and trials instead, so that one request in five
+seconds still adds up. Arrays are (F, S) over features and series, cubes (W, F, S), see `models.service.state`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.frames.telemetry import B1, F64
+from models.service.alignment import Inputs
+from models.service.columns import COUNT_FLOOR, WINDOWS, Columns
+from models.service.evidence import deviance_z
+from models.service.state import BankState
+from models.service.transforms import stabilise
+from models.service.tuning import Tuning, rate_of
+
+ALPHA = np.array([2.0 / (w + 1.0) for w in WINDOWS])
+"""Weight of an observation in each window; 1 in the shortest, which holds the newest alone."""
+LONGER = ALPHA[1:, None, None]
+KEEP = 1.0 - ALPHA[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One window of all series as the bank sees it, each (F, S)."""
+
+    seen: B1
+    """Which values there are; the others are 0 in `values` and `residual`."""
+    values: F64
+    residual: F64
+    """Transformed value minus location."""
+    noise: F64
+    """The value's noise relative to the series' usual noise."""
+    floor: F64
+    """Smallest departure worth a deviation."""
+    inputs: Inputs
+    width_s: float
+
+
+def observe(s: BankState, c: Columns, inputs: Inputs, width_s: float) -> Observed:
+    """Transform the values and compare them with their locations; a series' first value is its location."""
+    seen = np.isfinite(inputs.values.T)
+    values = np.where(seen, inputs.values.T, 0.0)
+    y = stabilise(values, c, width_s)
+    unknown = s.n == 0.0
+    if unknown.any():
+        np.copyto(s.mean, y, where=unknown & seen)
+    y -= s.mean
+    noise = _noise(s, c, inputs.trials)
+    _count_trials(s, inputs.trials)
+    return Observed(seen, values, np.where(seen, y, 0.0), noise, floors(s, c), inputs, width_s)
+
+
+def _noise(s: BankState, c: Columns, trials: F64) -> F64:
+    """Noise of each value relative to the series' usual noise.
+
+    A percentile of n requests has noise ~ 1/sqrt(n): half of the variance is taken to shrink with n against the usual
+    number of requests, half to be the service's own restlessness.
+    """
+    usual = np.where(s.trials > 0, s.trials, np.maximum(trials, 1.0))
+    usual *= 0.5
+    usual /= np.maximum(trials, 0.5)
+    noise = np.ones_like(s.mean)
+    noise[c.latency] = np.sqrt(np.minimum(usual + 0.5, 25.0))
+    return noise
+
+
+def _count_trials(s: BankState, trials: F64) -> None:
+    """Usual requests per window: plain mean at first, then exponentially weighted."""
+    weight = np.maximum(0.02, 1.0 / (s.age + 1.0))
+    usual = np.where(s.trials > 0, s.trials + weight * (trials - s.trials), trials)
+    np.copyto(s.trials, usual, where=trials > 0)
+
+
+def floors(s: BankState, c: Columns) -> F64:
+    """Smallest departure worth a deviation, per series: relative to the load for counts."""
+    floor = np.repeat(c.floor[:, None], s.mean.shape[1], axis=1)
+    floor[c.count] += COUNT_FLOOR * np.abs(s.mean[c.count])
+    return floor
+
+
+def accumulate(s: BankState, t: Tuning, c: Columns, o: Observed) -> None:
+    """Fold the residuals into the windows. All but the shortest see them winsorised, so that no single value can carry a
+    whole window."""
+    limit = t.winsor * s.sigma
+    limit += t.winsor_floors * o.floor
+    limit *= o.noise
+    clipped = np.minimum(o.residual, limit)
+    np.maximum(clipped, np.negative(limit, out=limit), out=clipped)
+    spread = np.square(o.noise)
+    precision = np.where(o.seen, np.minimum(1.0 / spread, 1.0), 0.0)
+    weight = LONGER * precision
+    keep = 1.0 - weight
+    s.acc[1:] *= keep
+    s.acc[1:] += weight * clipped
+    keep *= keep
+    s.var[1:] *= keep
+    weight *= weight
+    weight *= spread
+    s.var[1:] += weight
+    np.copyto(s.acc[0], o.residual, where=o.seen)
+    np.copyto(s.var[0], spread, where=o.seen)
+    for column in np.flatnonzero(c.ratio):
+        s.acc[:, column], s.var[:, column] = _errors(s, t, int(column), o)
+
+
+def _errors(s: BankState, t: Tuning, column: int, o: Observed) -> tuple[F64, F64]:
+    """Decayed errors and trials (W, S) of a ratio; excess errors of one window are bounded, but in the shortest."""
+    seen = o.seen[column]
+    trials = np.where(seen, o.inputs.trials, 0.0)
+    errors = o.values[column] * trials
+    expected = share(s, t, column) * trials
+    bounded = np.minimum(errors, expected + 4.0 * np.sqrt(expected) + 3.0)
+    keep = np.where(seen, KEEP, 1.0)
+    acc = s.acc[:, column] * keep + bounded
+    np.copyto(acc[0], errors, where=seen)
+    return acc, s.var[:, column] * keep + trials
+
+
+def share(s: BankState, t: Tuning, column: int) -> F64:
+    """Error share taken for normal, with tolerance: Beta-shrunk, so that a clean young series is not held to zero."""
+    normal = (s.share_errors[column] + t.share_prior[0]) / (s.share_trials[column] + t.share_prior[1])
+    tolerated: F64 = np.minimum(normal * t.share_tolerance[0] + t.share_tolerance[1], 0.98)
+    return tolerated
+
+
+def standardise(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
+    """Signed departures (W, F, S) in standard deviations, wider while the location itself is uncertain."""
+    young = 1.0 / np.maximum(s.n, 1.0)
+    z = np.square(s.width)
+    z *= s.var
+    z *= 1.0 + 6.0 * young
+    z += 2.0 * young + rate_of(t.location_half_life)
+    np.sqrt(z, out=z)
+    z *= s.sigma
+    z += o.floor
+    np.divide(s.acc, z, out=z)
+    for column in np.flatnonzero(c.ratio):
+        expected = share(s, t, int(column)) * s.var[:, column]
+        z[:, column] = deviance_z(s.acc[:, column], expected) / np.maximum(s.width[:, column], 1.0)
+    relief = (s.deploy > 0) | o.inputs.deployed
+    if relief.any():
+        z[:, ~c.ratio & (c.worse != 0)] *= np.where(relief, t.deploy_relief, 1.0)
+    return z
+
+
+def let_go(s: BankState, t: Tuning, c: Columns, o: Observed, size: F64) -> None:
+    """Where a fault is on (nothing may be learnt) and the newest values are as they should be (`size`: absolute
+    departures), the long windows forget it quickly: what is over must not seem to last."""
+    rows = np.flatnonzero(~o.inputs.learn)
+    if not len(rows):
+        return
+    over = o.seen[:, rows] & (size[:2, :, rows] < t.recovered).all(axis=0)
+    keep = np.where(over, t.forget, 1.0)
+    s.acc[2:, :, rows] *= keep
+    for column in np.flatnonzero(c.ratio):
+        s.var[2:, column, rows] *= keep[column]
