@@ -32,7 +32,16 @@ METRICS: Final[dict[str, MetricSpec]] = {
         MetricSpec("graph_queue", "gauge", (), "graph writes waiting"),
         MetricSpec("runs", "gauge", ("state",), "runs not yet ended, by state"),
         MetricSpec("assigned_partitions", "gauge", (), "topic partitions this process owns"),
-        MetricSpec("ready", "gauge", (), "1 once partitions are assigned and state is recovered"),
+        MetricSpec(
+            "lag_messages", "gauge", ("topic",), "messages of owned partitions not taken yet, as of the last fetch"
+        ),
+        MetricSpec("unacknowledged_messages", "gauge", (), "messages taken whose consequences are not saved yet"),
+        MetricSpec("loop_age_seconds", "gauge", (), "time since the consume loop last made progress"),
+        MetricSpec("data_free_bytes", "gauge", (), "space left where the data folder is"),
+        MetricSpec("live", "gauge", (), "0 when the consume loop stands still: what /healthz says"),
+        MetricSpec(
+            "ready", "gauge", (), "1 once partitions are assigned (or there are none left) and state is recovered"
+        ),
     )
 }
 

@@ -55,7 +55,7 @@ class NodeReporter:
             node=self._node,
             stage=",".join(s.name for s in host.specs),
             lifecycle=lifecycle,
-            healthy=self._worker.ready,
+            healthy=self._worker.member,
             time_ns=self._clock.now_ns(),
             consumes=host.topics,
             produces=tuple(sorted({t for s in host.specs for t in s.produces})),

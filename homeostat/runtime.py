@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ from graph.stores import open_store
 from homeostat.acting import Acting
 from homeostat.endpoints import Endpoints, publish, withdraw
 from homeostat.graph_writer import GraphWriter
+from homeostat.health import Vitals
 from homeostat.metrics import Sample, registry
 from homeostat.nodes import NodeReporter
 from homeostat.web.server import ApiServer
@@ -46,6 +48,7 @@ class Runtime:
     journal: SqliteJournal
     acting: Acting
     worker: Worker
+    api: ApiServer
     endpoints: Endpoints
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -53,23 +56,38 @@ class Runtime:
         self.clock = clock or SystemClock()
         self.node = f"{os.uname().nodename}-{uuid.uuid4().hex[:8]}"
         self._stack = AsyncExitStack()
+        self._opened: GraphStore | None = None
+        self._waiting_for, self._stopping = "broker", False
         self._began = time.monotonic()
 
     async def start(self) -> None:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
         try:
             self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await self._start_api()
             await self._open_log()
+            self._waiting_for = "graph"
             await self._open_stores()
+            self._waiting_for = "consumer group"
             await self._start_loop()
+            self._waiting_for = "receivers"
             await self._start_endpoints()
+            self._waiting_for = ""
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
-        """Stop everything, last started first."""
+        """Stop everything, last started first. It says that it is stopping, on its API, until the end."""
+        self._stopping, self._opened = True, None
         await self._stack.aclose()
+
+    async def _start_api(self) -> None:
+        """Before all else: who waits for a broker must be able to say so."""
+        s = self.settings
+        self.api = ApiServer(s.api, registry(self._samples), self.status, self.vitals, lambda: self._opened)
+        self._stack.push_async_callback(self.api.stop)
+        await self.api.start()
 
     async def _open_log(self) -> None:
         s = self.settings.broker
@@ -82,6 +100,7 @@ class Runtime:
         s = self.settings
         self.store = await retrying(lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s)
         self._stack.callback(self.store.close)
+        self._opened = self.store
         self.graph = GraphWriter(self.store, s.graph.queue)
         self.graph.start()
         self._stack.push_async_callback(self.graph.stop)
@@ -119,9 +138,6 @@ class Runtime:
 
     async def _start_endpoints(self) -> None:
         s = self.settings
-        api = ApiServer(s.api, registry(self._samples), self.status, self._ready, self.store)
-        self._stack.push_async_callback(api.stop)
-        await api.start()
         grpc = http = ""
         if s.receivers.enabled:
             receivers = OtlpReceivers(s.receivers, self.broker.send)
@@ -129,7 +145,7 @@ class Runtime:
             await receivers.start()
             grpc, http = receivers.grpc_address, receivers.http_address
         self.endpoints = Endpoints(
-            pid=os.getpid(), broker=self.broker.bootstrap, api=api.address, otlp_grpc=grpc, otlp_http=http
+            pid=os.getpid(), broker=self.broker.bootstrap, api=self.api.address, otlp_grpc=grpc, otlp_http=http
         )
         publish(s.data_dir, self.endpoints)
         self._stack.callback(withdraw, s.data_dir)
@@ -137,33 +153,52 @@ class Runtime:
         self._stack.push_async_callback(nodes.stop)
         await nodes.start()
 
-    def _ready(self) -> bool:
-        return self.worker.ready
+    def vitals(self) -> Vitals:
+        """How it is: what /healthz and /readyz answer from."""
+        if self._waiting_for or self._stopping:
+            return Vitals(waiting_for=self._waiting_for, stopping=self._stopping)
+        w = self.worker
+        return Vitals(member=w.member, partitions=len(w.assigned), recovering=w.recovering, loop_age_s=w.loop_age_s)
 
     def status(self) -> dict[str, Any]:
         """What /status shows."""
+        vitals = self.vitals()
+        own = {"node": self.node, "uptime_s": round(time.monotonic() - self._began, 1), "ready": vitals.ready}
+        if self._waiting_for or self._stopping:
+            return own | vitals.report()
         events: dict[str, dict[str, int]] = {}
         for (stage, what), n in sorted(self.worker.host.totals().items()):
             events.setdefault(stage, {})[what] = n
         return {
-            "node": self.node,
-            "uptime_s": round(time.monotonic() - self._began, 1),
-            "ready": self._ready(),
+            **own,
+            "condition": vitals.condition.value,
             "broker": self.broker.bootstrap,
             "partitions": sorted(f"{t}/{p}" for t, p in self.worker.assigned),
+            "lag": self.worker.lag,
             "stages": events,
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
         }
 
     def _samples(self) -> Iterator[Sample]:
+        vitals = self.vitals()
+        yield "live", (), float(vitals.live)
+        yield "ready", (), float(vitals.ready)
+        yield "data_free_bytes", (), float(shutil.disk_usage(self.settings.data_dir).free)
+        if not (self._waiting_for or self._stopping):
+            yield from self._samples_of_parts()
+
+    def _samples_of_parts(self) -> Iterator[Sample]:
         for (stage, what), n in self.worker.host.totals().items():
             yield "stage_events", (stage, what), n
+        for topic, n in self.worker.lag.items():
+            yield "lag_messages", (topic,), n
+        yield "unacknowledged_messages", (), self.worker.unacknowledged
+        yield "loop_age_seconds", (), self.worker.loop_age_s
         for result in ("written", "failed", "dropped"):
             yield "graph_writes", (result,), getattr(self.graph, result)
         yield "graph_queue", (), len(self.graph)
         yield "assigned_partitions", (), len(self.worker.assigned)
-        yield "ready", (), float(self._ready())
         yield from self.acting.samples()
 
 

@@ -181,12 +181,19 @@ class StageHost:
     def forget(self, topic: str, partition: int) -> list[Instance]:
         """Drop the instances of a partition that now belongs to somebody else; those that were dropped."""
         keys = [s.instance_key(topic, partition) for s in self.by_topic.get(topic, ())]
-        return [self.instances.pop(k) for k in keys if k in self.instances]
+        gone = [self.instances.pop(k) for k in keys if k in self.instances]
+        for instance in gone:  # what this process counted it has counted: a counter never goes back
+            self._count(self.counters, instance)
+        return gone
 
     def totals(self) -> Counter[tuple[str, str]]:
         """Counters of the host and of all stages, by (stage, what)."""
         totals = Counter(self.counters)
         for instance in self.instances.values():
-            for name, n in instance.stage.counters.items():
-                totals[instance.spec.name, name] += n
+            self._count(totals, instance)
         return totals
+
+    @staticmethod
+    def _count(totals: Counter[tuple[str, str]], instance: Instance) -> None:
+        for name, n in instance.stage.counters.items():
+            totals[instance.spec.name, name] += n

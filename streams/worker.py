@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +28,7 @@ from contracts.ports import Clock, GraphWrite, Record, StateStore
 from contracts.settings import Settings
 from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
-from streams.host import Instance, StageHost
+from streams.host import StageHost
 from streams.stage import Emit, Output, StageSpec
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 _QUIET_S, _RESEND_S = 0.3, 0.5
 _STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
+_STAND_BY_S = 3.0
+"""How long a start waits for partitions once the group has answered: it may have more members than there are partitions."""
 
 Handler = Callable[[Record], Awaitable[None]]
 
@@ -74,13 +77,16 @@ class Worker:
         self._spread_to: dict[tuple[str, int], int] = {}
         self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._took, self._closing = asyncio.Event(), False
-        self._ready = asyncio.Event()
+        self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
+        self._taken: dict[tuple[str, int], int] = {}
+        self._recovery: asyncio.Task[None] | None = None
+        self._to_recover = 0
         self._app = self._make_app()
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Join the group; returns once partitions are assigned."""
+        """Join the group; returns once partitions are assigned, or the group has none left for this worker."""
         await self._retrying(self._know_switches)
         await self._app.start()
         w = self._w
@@ -90,7 +96,9 @@ class Worker:
             asyncio.create_task(self._overhear(CONTROL, from_beginning=True), name="worker-control"),
             *(asyncio.create_task(self._overhear(t), name=f"worker-{t}") for t in self.host.overheard if t != CONTROL),
         ]
-        await self._ready.wait()
+        await self._member.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), _STAND_BY_S)
 
     async def stop(self) -> None:
         """Stop taking messages, send what is due, save all state, acknowledge, leave the group. Idempotent."""
@@ -100,6 +108,7 @@ class Worker:
             await self._drain()
         async with self._taking:  # what is being taken is taken whole; what comes now is left to the next owner
             self._closing = True
+        self._tasks += [self._recovery] if self._recovery else []
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -126,9 +135,29 @@ class Worker:
                     await asyncio.wait_for(self._took.wait(), _QUIET_S)
 
     @property
-    def ready(self) -> bool:
-        """Whether partitions are assigned."""
-        return self._ready.is_set()
+    def member(self) -> bool:
+        """Whether the group has said which partitions are this worker's, be it none."""
+        return self._member.is_set()
+
+    @property
+    def recovering(self) -> int:
+        """Stage states of assigned partitions that are still to be read."""
+        return self._to_recover
+
+    @property
+    def loop_age_s(self) -> float:
+        """Seconds since the loop last made progress: time passed in the stages, or something was tried again."""
+        return time.monotonic() - self._progress
+
+    @property
+    def lag(self) -> dict[str, int]:
+        """Messages of owned partitions not taken yet, by topic, as of the last fetch; partitions not read yet are left out."""
+        found: dict[str, int] = {}
+        for topic, partition in self._assigned & self._taken.keys():
+            with contextlib.suppress(AssertionError):  # aiokafka's word for a partition that is just being taken away
+                end = self._app.consumer.highwater(TP(topic, partition)) or 0
+                found[topic] = found.get(topic, 0) + max(0, end - self._taken[topic, partition] - 1)
+        return found
 
     @property
     def unacknowledged(self) -> int:
@@ -177,6 +206,7 @@ class Worker:
                 if not self._closing and (record.topic, record.partition) in self._assigned:
                     await self._take(record)
                     self._unacked.append(event)
+                    self._taken[record.topic, record.partition] = record.offset
                     self._took.set()
 
     async def _take(self, record: Record) -> None:
@@ -192,13 +222,25 @@ class Worker:
                 await self._send([dead_letter(record, e, now_ns)])
 
     async def _load_states(self, record: Record) -> None:
-        for spec in self.host.by_topic.get(record.topic, ()):
-            key = spec.instance_key(record.topic, record.partition)
-            if key not in self.host.instances and key not in self._loaded:
-                self._loaded[key] = await self._retrying(partial(self._w.state.load, key))
+        for key in self._keys(record.topic, record.partition):
+            await self._load_state(key)
+
+    async def _load_state(self, key: str) -> None:
+        if key not in self.host.instances and key not in self._loaded:
+            self._loaded[key] = await self._retrying(partial(self._w.state.load, key))
+
+    def _keys(self, topic: str, partition: int) -> list[str]:
+        return [spec.instance_key(topic, partition) for spec in self.host.by_topic.get(topic, ())]
+
+    async def _recover(self) -> None:
+        """Read the state of all partitions assigned, before their first message asks for it: until then we are not ready."""
+        for key in sorted({key for place in self._assigned for key in self._keys(*place)}):
+            await self._load_state(key)
+            self._to_recover -= 1
 
     async def _tick(self) -> None:
         async with self._whole:
+            self._progress = time.monotonic()
             await self._send(self.host.tick(self._w.clock.now_ns()))
 
     async def _send(self, outputs: Iterable[Output]) -> None:
@@ -258,10 +300,21 @@ class Worker:
         self._assigned = frozenset((tp.topic, tp.partition) for tp in assigned)
         if self._w.on_assigned is not None:
             await self._w.on_assigned(self._assigned)
+        self._forget_recovery()
+        self._to_recover = len({key for place in self._assigned for key in self._keys(*place)})
+        self._recovery = asyncio.create_task(self._recover(), name="worker-recovery")
+        self._member.set()
         if self._assigned:
             self._ready.set()
 
+    def _forget_recovery(self) -> None:
+        if self._recovery is not None:
+            self._recovery.cancel()
+        self._recovery, self._to_recover = None, 0
+
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        self._member.clear()
+        self._forget_recovery()
         try:
             async with asyncio.timeout(_STOP_S):
                 await self._checkpoint()
@@ -270,11 +323,13 @@ class Worker:
                 "the state of %d partitions was not saved: %r; the next owner repeats their messages", len(revoked), e
             )
             self._unacked = [event for event in self._unacked if event.message.tp not in revoked]
-        gone: list[Instance] = []
         for tp in revoked:
-            gone += self.host.forget(tp.topic, tp.partition)
-        for instance in gone:
-            self._loaded.pop(instance.key, None)
+            self.host.forget(tp.topic, tp.partition)
+            self._taken.pop((tp.topic, tp.partition), None)
+            for key in self._keys(
+                tp.topic, tp.partition
+            ):  # also what was read and not needed: another owner will change it
+                self._loaded.pop(key, None)
         self._assigned = self._assigned - {(tp.topic, tp.partition) for tp in revoked}
 
     # -- what every worker is told, whatever its partitions: the kill switch, changes -------------------------------
@@ -330,6 +385,7 @@ class Worker:
                 return await call()
             except Retryable as e:
                 log.warning("%s; trying again in %.1f s", e, delay)
+                self._progress = time.monotonic()
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
 

@@ -61,7 +61,13 @@ def answer(store: GraphStore, body: bytes, *, max_rows: int = MAX_ROWS) -> tuple
         fix = '{"cypher": "…", "parameters": {…}}'
         return 400, msgspec.json.encode(Refusal("bad_request", f"the request can't be read: {e}", fix))
     except HomeostatError as e:
-        return 503 if isinstance(e, Retryable) else 400, msgspec.json.encode(Refusal(e.reason, e.message, e.fix))
+        return refuse(e)
+
+
+def refuse(error: HomeostatError) -> tuple[int, bytes]:
+    """Status and JSON body that say why there is no answer."""
+    status = 503 if isinstance(error, Retryable) else 400
+    return status, msgspec.json.encode(Refusal(error.reason, error.message, error.fix))
 
 
 class RemoteStore:

@@ -11,30 +11,29 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from contracts.errors import InvalidSettings
+from contracts.errors import GraphUnavailable, InvalidSettings
 from contracts.ports import GraphStore
 from contracts.settings import ApiSettings
-from graph.stores.remote import PATH, answer
+from graph.stores.remote import PATH, answer, refuse
+from homeostat.health import Vitals
 
 
 class ApiServer:
-    """Serves /healthz /readyz /metrics /status and POST /graph/query on `settings.host:port`."""
+    """Serves /healthz /readyz /metrics /status and POST /graph/query on `settings.host:port`.
+
+    It is the first part to start and the last to stop, so `graph` may be None for a while.
+    """
 
     def __init__(
         self,
         settings: ApiSettings,
         registry: CollectorRegistry,
         status: Callable[[], Mapping[str, Any]],
-        ready: Callable[[], bool],
-        graph: GraphStore,
+        vitals: Callable[[], Vitals],
+        graph: Callable[[], GraphStore | None],
     ) -> None:
-        self._settings, self._registry, self._status, self._ready, self._graph = (
-            settings,
-            registry,
-            status,
-            ready,
-            graph,
-        )
+        self._settings, self._registry, self._status = settings, registry, status
+        self._vitals, self._graph = vitals, graph
         self._runner: web.AppRunner | None = None
         self.address = ""
 
@@ -73,11 +72,12 @@ class ApiServer:
             self._runner = None
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return web.json_response({"live": True})
+        vitals = self._vitals()
+        return web.json_response({"live": vitals.live, **vitals.report()}, status=200 if vitals.live else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready = self._ready()
-        return web.json_response({"ready": ready}, status=200 if ready else 503)
+        vitals = self._vitals()
+        return web.json_response({"ready": vitals.ready, **vitals.report()}, status=200 if vitals.ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -86,5 +86,9 @@ class ApiServer:
         return web.Response(body=msgspec.json.encode(self._status()), content_type="application/json")
 
     async def _query(self, request: web.Request) -> web.Response:
-        status, body = await asyncio.to_thread(answer, self._graph, await request.read())
+        graph, question = self._graph(), await request.read()
+        if graph is None:
+            status, body = refuse(GraphUnavailable("the graph is not open", fix="ask again when /readyz says 200"))
+        else:
+            status, body = await asyncio.to_thread(answer, graph, question)
         return web.Response(status=status, body=body, content_type="application/json")

@@ -25,9 +25,9 @@ from contracts.events import Control, NodeStatus, RawMeasurement, decode
 from contracts.settings import ApiSettings, BrokerSettings
 from contracts.topics import CONTROL, NODES, RAW
 from contracts.verdicts import Autonomy
-from graph.stores import RemoteStore
 from homeostat.cli.app import cli
 from homeostat.endpoints import Endpoints, running
+from homeostat.health import Vitals
 from homeostat.metrics import METRICS, registry
 from homeostat.web.server import ApiServer
 
@@ -125,8 +125,9 @@ def test_the_graph_is_asked_through_the_process_that_holds_it(data: Path) -> Non
 
 
 def test_health_and_status(endpoints: Endpoints) -> None:
-    assert get(endpoints, "/healthz") == (200, b'{"live": true}')
-    assert get(endpoints, "/readyz") == (200, b'{"ready": true}')
+    for path, said_so in (("/healthz", "live"), ("/readyz", "ready")):
+        code, body = get(endpoints, path)
+        assert (code, json.loads(body)[said_so], json.loads(body)["condition"]) == (200, True, "working")
     status = json.loads(get(endpoints, "/status")[1])
     assert status["broker"] == endpoints.broker
     assert "telemetry.raw/3" in status["partitions"]
@@ -144,6 +145,9 @@ def test_metrics_are_prometheus_text_and_all_of_the_list(endpoints: Endpoints) -
         assert family.documentation == spec.text
         assert all(tuple(s.labels) == spec.labels and s.value >= 0 for s in family.samples)
     assert families["homeostat_ready"].samples[0].value == 1
+    assert families["homeostat_live"].samples[0].value == 1
+    assert families["homeostat_data_free_bytes"].samples[0].value > 0
+    assert families["homeostat_loop_age_seconds"].samples[0].value < 30
     assert families["homeostat_assigned_partitions"].samples[0].value >= 16
     assert "process_resident_memory_bytes" in families
 
@@ -174,7 +178,7 @@ def test_a_second_one_on_the_same_folder_says_who_has_it(data: Path, endpoints: 
 
 async def test_a_port_that_is_taken_is_named(endpoints: Endpoints) -> None:
     port = int(endpoints.api.rsplit(":", 1)[1])
-    server = ApiServer(ApiSettings(port=port), registry(list), dict, lambda: True, RemoteStore(endpoints.api))
+    server = ApiServer(ApiSettings(port=port), registry(list), dict, Vitals, lambda: None)
     with pytest.raises(InvalidSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}.*set api\.port"):
         await server.start()
     await server.stop()

@@ -141,3 +141,14 @@ def test_forgetting_a_partition_gives_its_instances_away() -> None:
     assert [i.key for i in host.forget(RAW, 1)] == ["one/telemetry.raw/1", "two/1"]
     assert sorted(host.instances) == ["one/telemetry.raw/0", "two/0"]
     assert host.forget(RAW, 1) == []
+
+
+def test_what_was_counted_stays_counted_when_a_partition_goes() -> None:
+    host = StageHost([ONE, TWO])
+    for partition in (0, 1):
+        host.handle(record(b"a", partition=partition), 0)
+        host.instance(ONE, RAW, partition).stage.counters["late"] += 3
+    before = host.totals()
+    assert before["one", "late"] == 6
+    host.forget(RAW, 1)
+    assert host.totals() == before

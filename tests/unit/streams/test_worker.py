@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from faust.types import TP
 
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
 from contracts.errors import Forbidden
@@ -177,3 +178,53 @@ async def test_control_reaches_every_worker(broker: EmbeddedBroker, make: Callab
     await worker.start()
     await broker.send(CONTROL, b"after", partition=3)
     await _until(lambda: sorted(heard) == [b"after", b"before"])
+
+
+class SlowState(MemoryState):
+    """Answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = asyncio.Event()
+
+    async def load(self, key: str) -> bytes | None:
+        await self.let.wait()
+        return await super().load(key)
+
+
+async def test_a_worker_recovers_the_state_of_its_partitions_before_their_first_message(
+    make: Callable[..., Worker],
+) -> None:
+    state = SlowState()
+    worker = make(state)
+    await worker.start()
+    assert (worker.member, len(worker.assigned), worker.recovering) == (True, 8, 8)
+    state.let.set()
+    await _until(lambda: worker.recovering == 0)
+    assert worker.host.instances == {}, "and no message has come yet"
+    assert worker.loop_age_s < 30
+
+
+async def test_lag_is_what_has_not_been_taken(broker: EmbeddedBroker, make: Callable[..., Worker]) -> None:
+    worker = make(MemoryState())
+    await worker.start()
+    assert worker.lag == {}
+    async with worker._taking:  # as if one message took long
+        for _ in range(20):
+            await broker.send(RAW, b"1", partition=1)
+    await _until(lambda: worker.host.counters["first", "messages"] == 20)
+    await _until(lambda: worker.lag.get(RAW) == 0)
+    worker._taken[RAW, 1] -= 5
+    assert worker.lag[RAW] == 5
+
+
+async def test_a_worker_without_partitions_is_a_member_and_gets_its_own_later(make: Callable[..., Worker]) -> None:
+    """The embedded broker has four partitions and dislikes crowds: what the group says is said by hand."""
+    worker = make(MemoryState())
+    await worker._on_assigned(None, set())
+    assert (worker.member, worker.assigned, worker.recovering) == (True, frozenset(), 0)
+    await worker._on_revoked(None, set())
+    assert not worker.member, "until the group says so again"
+    await worker._on_assigned(None, {TP(RAW, 0)})
+    assert (worker.member, worker.assigned, worker.recovering) == (True, {(RAW, 0)}, 1)
+    await _until(lambda: worker.recovering == 0)

@@ -1,0 +1,91 @@
+"""Is this process alive, and is it ready? Pure verdicts over what it knows of itself; `web/server.py` serves them.
+
+Alive means that the consume loop makes progress, or waits for something outside and tries again: a broker that is away is no
+reason to restart a process, a loop that stands still is. Ready means that the process does its share of the work: it has its
+partitions with their state, or stands by because the group has more members than partitions.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Final
+
+STUCK_S: Final = 30.0
+"""A loop that made no progress for this long, in seconds, stands still; it turns every `ingest.flush_ms` (at most 5 s), and
+a repeated attempt is progress, too (at most 5 s apart)."""
+
+
+class Condition(enum.StrEnum):
+    """What a process is doing, in one word. Live are all but `STUCK`; ready are `WORKING` and `STANDING_BY`."""
+
+    STARTING = "starting"  # parts are being opened: see `waiting_for`
+    JOINING = "joining"  # the consumer group has not said yet which partitions are ours
+    RECOVERING = "recovering"  # state of the partitions is being read
+    WORKING = "working"
+    STANDING_BY = "standing_by"  # a member of the group without partitions: there are more workers than partitions
+    STUCK = "stuck"  # the consume loop stands still
+    STOPPING = "stopping"
+
+
+_READY: Final = frozenset({Condition.WORKING, Condition.STANDING_BY})
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a process knows of itself. `waiting_for`: the part being opened, empty once all are; ages in seconds."""
+
+    waiting_for: str = ""
+    stopping: bool = False
+    member: bool = False
+    partitions: int = 0
+    recovering: int = 0
+    """Stage states that are still to be read."""
+    loop_age_s: float = 0.0
+    """Time since the consume loop last made progress."""
+
+    @property
+    def condition(self) -> Condition:
+        """The first of these that holds: what keeps a process from its work comes first."""
+        if self.stopping:
+            return Condition.STOPPING
+        if self.waiting_for:
+            return Condition.STARTING
+        if self.loop_age_s > STUCK_S:
+            return Condition.STUCK
+        if not self.member:
+            return Condition.JOINING
+        if not self.partitions:
+            return Condition.STANDING_BY
+        return Condition.RECOVERING if self.recovering else Condition.WORKING
+
+    @property
+    def live(self) -> bool:
+        """False only where a restart would help."""
+        return self.condition is not Condition.STUCK
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process does its share of the work."""
+        return self.condition in _READY
+
+    def report(self) -> dict[str, Any]:
+        """As JSON: the condition, why, and the numbers behind it."""
+        return {
+            "condition": self.condition.value,
+            "reason": _REASONS[self.condition].format(v=self),
+            "partitions": self.partitions,
+            "recovering": self.recovering,
+            "loop_age_s": round(self.loop_age_s, 1),
+        }
+
+
+_REASONS: Final = {
+    Condition.STARTING: "waiting for the {v.waiting_for}",
+    Condition.JOINING: "the consumer group has not assigned partitions yet",
+    Condition.RECOVERING: "state of {v.recovering} stages is being read",
+    Condition.WORKING: "{v.partitions} topic partitions assigned, state recovered",
+    Condition.STANDING_BY: "a member of the group without partitions: there are more workers than partitions",
+    Condition.STUCK: "the consume loop made no progress for {v.loop_age_s:.0f} s",
+    Condition.STOPPING: "finishing what is under way",
+}
