@@ -36,6 +36,12 @@ class BrokerSettings(Section):
     username: str = Field("", description="SASL user")
     password: SecretStr = Field(SecretStr(""), description="SASL password")
     ca_file: Path | None = Field(None, description="certificate authority that signed the brokers' certificates")
+    session_timeout_s: float = Field(
+        10.0,
+        ge=1,
+        le=300,
+        description="a worker unheard of for this long loses its partitions (brokers allow 6 to 300 s)",
+    )
     fetch_wait_ms: int = Field(
         500, ge=1, le=5000, description="longest wait of one fetch (the embedded broker uses 20)"
     )
@@ -127,10 +133,17 @@ class ActSettings(Section):
     policy: str = Field(
         "", description="http(s)://opa:8181/v1/data/homeostat, or a .rego file; empty: the built-in policy"
     )
+    journal: Literal["auto", "sqlite", "kafka"] = Field(
+        "auto",
+        description="where runs are recorded: sqlite (a file, for workers that share it), kafka (the topic "
+        "autonomous.journal, for any number of machines); auto: sqlite with the embedded log, else kafka",
+    )
     approval_expiry_s: float = Field(900.0, gt=0, description="an approval not given in this time is a no")
     decision_expiry_s: float = Field(120.0, gt=0, description="a decision not begun in this time is too old to act on")
     audit_ack_s: float = Field(
-        5.0, gt=0, description="how long an effect waits for the broker to take its audit event; then no effect"
+        5.0,
+        gt=0,
+        description="how long an effect waits for the broker to take its audit event, and for its journal; then no effect",
     )
     max_concurrent: int = Field(1, ge=1, description="runs at once in an environment")
     circuit_failures: int = Field(
@@ -143,6 +156,24 @@ class ActSettings(Section):
     kube_context: str = Field(
         "", description="kubeconfig context (actuator `kubernetes`); empty: in-cluster or current"
     )
+    kube_take_over: tuple[str, ...] = Field(
+        ("kubectl", "helm"),
+        description="field managers whose server-side-applied replicas and templates the actuator `kubernetes` may change; what others apply is left alone",
+    )
+
+
+class KubernetesSettings(Section):
+    """A cluster as a source of topology and changes."""
+
+    watch: bool = Field(False, description="whether to watch a cluster; one worker of a group does")
+    context: str = Field("", description="kubeconfig context; empty: in-cluster or current")
+    environment: str = Field("", description="environment of the cluster's services; empty: `environment`")
+    namespaces: tuple[str, ...] = Field((), description="namespaces to watch; empty: all")
+    service_labels: tuple[str, ...] = Field(
+        ("app.kubernetes.io/name", "app"),
+        description="labels that name a pod's service where its containers' OpenTelemetry settings don't, best first",
+    )
+    resync_s: float = Field(1800.0, ge=10, description="a whole list again this often, in case an event was missed")
 
 
 class GraphSettings(Section):
@@ -196,6 +227,7 @@ class Settings(BaseSettings):
     diagnose: DiagnoseSettings = DiagnoseSettings()
     decide: DecideSettings = DecideSettings()
     act: ActSettings = ActSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     graph: GraphSettings = GraphSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()

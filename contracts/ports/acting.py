@@ -19,7 +19,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What the actuator knows of a target now. `replicas` are wanted, `ready` are serving."""
+    """What the actuator knows of a target now. `replicas` are wanted, `ready` are serving.
+
+    `most`: more replicas than this are not to be had, as whoever owns the target's own autoscaler says; None: no such limit.
+    """
 
     replicas: int
     ready: int
@@ -28,6 +31,7 @@ class TargetState:
     generation: str = ""
     instances: tuple[str, ...] = ()
     detail: Mapping[str, str] = field(default_factory=dict)
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from playbooks.language.model import Guards, Playbook
 from playbooks.language.variables import Scope
 
 
-def replicas_after(arguments: Mapping[str, Any], replicas: int, guards: Guards) -> int:
-    """Replicas after a `scale` with these (resolved) arguments.
+def replicas_after(arguments: Mapping[str, Any], replicas: int, guards: Guards, most: int | None = None) -> int:
+    """Replicas after a `scale` with these (resolved) arguments. `most`: what the target itself allows (`TargetState.most`).
 
     Raises:
         ActionFailed: the arguments don't come to a number.
@@ -27,7 +27,8 @@ def replicas_after(arguments: Mapping[str, Any], replicas: int, guards: Guards) 
         grown = math.ceil(replicas * float(arguments["factor"]) - 1e-9)
     except (KeyError, TypeError, ValueError, OverflowError) as e:
         raise ActionFailed(f"scale can't be computed from {dict(arguments)}: {e}") from e
-    return max(min(grown, guards.max_replicas), guards.min_replicas)
+    highest = guards.max_replicas if most is None else min(guards.max_replicas, max(most, replicas))
+    return max(min(grown, highest), guards.min_replicas)
 
 
 def planned_replicas(playbook: Playbook, state: TargetState | None, scope: Scope) -> tuple[int, ...]:
@@ -44,6 +45,6 @@ def planned_replicas(playbook: Playbook, state: TargetState | None, scope: Scope
         if errors:
             raise ActionFailed(f"step {step.name}: {errors[0]}")
         if step.action == "scale":
-            replicas = replicas_after(arguments, replicas, playbook.guards)
+            replicas = replicas_after(arguments, replicas, playbook.guards, state.most)
             planned.append(replicas)
     return tuple(planned)

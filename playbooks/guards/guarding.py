@@ -132,13 +132,16 @@ def not_crowded(playbook: Playbook, target: Target, state: TargetState | None, c
 def enough_room(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """Replicas stay within bounds, and scaling changes something."""
     guards, now = playbook.guards, None if state is None else state.replicas
+    most = None if state is None else state.most
     for planned in context.planned:
+        if most is not None and planned > max(most, now or 0):
+            return Held(HeldReason.MAX_REPLICAS, f"{planned} replicas, {target.service}'s autoscaler allows {most}")
         if planned > guards.max_replicas:
             return Held(HeldReason.MAX_REPLICAS, f"{planned} replicas, {_most(guards.max_replicas)}")
         if planned < guards.min_replicas:
             return Held(HeldReason.MIN_REPLICAS, f"{planned} replicas, at least {guards.min_replicas} must stay")
     if context.planned and all(p == now for p in context.planned):
-        at_top = now is not None and now >= guards.max_replicas
+        at_top = now is not None and now >= min(guards.max_replicas, guards.max_replicas if most is None else most)
         reason = HeldReason.MAX_REPLICAS if at_top else HeldReason.MIN_REPLICAS
         return Held(reason, f"{target.service} has {now} replicas already")
     return None

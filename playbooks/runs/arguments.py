@@ -31,7 +31,7 @@ def resolve(plan: RunPlan, step: Step, state: TargetState | None) -> dict[str, A
     if step.action == "scale":
         if state is None:
             raise ActionFailed(f"{step.name}: the number of replicas is not known")
-        return {"replicas": replicas_after(arguments, state.replicas, plan.playbook.guards)}
+        return {"replicas": replicas_after(arguments, state.replicas, plan.playbook.guards, state.most)}
     if step.action == "rollback" and "version" not in arguments and state is not None and state.previous_version:
         arguments["version"] = state.previous_version
     return arguments
@@ -48,7 +48,7 @@ def restore(plan: RunPlan, step: Step, state: TargetState | None, before: Target
     if wanted is None or wanted in given:
         return given
     if step.action == "scale" and given and state is not None:
-        return {"replicas": replicas_after(given, state.replicas, plan.playbook.guards)}
+        return {"replicas": replicas_after(given, state.replicas, plan.playbook.guards, state.most)}
     if before is None:
         raise ActionFailed(f"{step.name}: the state from before is not known")
     return {wanted: before.replicas if step.action == "scale" else before.version}

@@ -1,7 +1,8 @@
-"""The actuator `kubernetes`: scale, restart and roll back Deployments and StatefulSets through the API server.
+"""The actuator `kubernetes`: scale, restart and roll back Deployments, StatefulSets and DaemonSets through the API server.
 
-Here alone the Kubernetes client is imported (and, elsewhere, in the watch). `client` talks and maps errors, `workload` reads
-what the server says, `changes` writes what it should do: both pure, on the JSON as it is, so that no field is lost on the way.
+Here alone the Kubernetes client is imported (and, elsewhere, in the watch). `client` talks and maps errors, `looking` reads,
+`actuator` acts. `workload`, `revisions`, `autoscaler` and `ownership` say what the server's JSON means and `changes` what it
+should become: all pure, on the JSON as it is, so that no field is lost on the way.
 """
 
 from connectors.actuators.kubernetes.actuator import KubernetesActuator

@@ -1,51 +1,88 @@
-"""What is sent to the API server: patches. Pure.
+"""What is sent to the API server. Pure.
 
-Every patch carries the resourceVersion that was read, so that a change by somebody else meanwhile is a 409 and not undone;
-and the idempotency key as an annotation, in the same patch as the effect, so that it is there exactly if the effect is.
+Every change carries the uid and resourceVersion that were read, so that a change by somebody else meanwhile is a 409 and not
+undone; and the idempotency key as an annotation, in the same request as the effect, so that it is there exactly if the effect is.
+
+Server-side apply removes what its manager applied before and now leaves out: so each body repeats what is ours already.
+Going back to a revision must remove what that one did not have, which applying can't: it is a JSON patch.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
+from connectors.actuators.kubernetes import autoscaler as hpa
+from connectors.actuators.kubernetes.autoscaler import OWN_MINIMUM, Bounds
+from connectors.actuators.kubernetes.ownership import REPLICAS, applied_by_us
+from connectors.actuators.kubernetes.revisions import RESTARTED_AT, RESTARTED_BY, Revision
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
 
-RESTARTED_AT: Final = "homeostat.io/restartedAt"
-RESTARTED_BY: Final = "homeostat.io/restarted-by"
-_POD_HASH: Final = "pod-template-hash"
-Patch = dict[str, Any]
+Body = dict[str, Any]
+_OURS_IN_TEMPLATE: Final = (RESTARTED_AT, RESTARTED_BY)
 
 
-def scale(workload: Json, key: str, replicas: int) -> Patch:
-    """Merge patch: so many replicas."""
-    return _marked(workload, key) | {"spec": {"replicas": replicas}}
+def scale(workload: Json, key: str, replicas: int) -> Body:
+    """Apply: so many replicas."""
+    body = _ours(workload, {LAST_ACTION: key})
+    return {**body, "spec": {**body.get("spec", {}), "replicas": replicas}}
 
 
-def restart(workload: Json, key: str, now: str) -> Patch:
-    """Merge patch: the same template with new annotations, which the controller rolls out as `kubectl rollout restart` does."""
-    about = {"metadata": {"annotations": {RESTARTED_AT: now, RESTARTED_BY: key}}}
-    return _marked(workload, key) | {"spec": {"template": about}}
+def restart(workload: Json, key: str, now: str) -> Body:
+    """Apply: new annotations in the template, which the controller rolls out as for `kubectl rollout restart`."""
+    return _ours(workload, {LAST_ACTION: key}, {RESTARTED_AT: now, RESTARTED_BY: key})
 
 
-def announce(workload: Json, key: str, pod: Json) -> Patch:
-    """Merge patch before a pod is deleted: which one the key is about. It has no effect of its own."""
-    return _marked(workload, key, {LAST_POD: pod["metadata"]["uid"]})
+def announce(workload: Json, key: str, pod: Json) -> Body:
+    """Apply, before a pod is evicted: which one the key is about. It has no effect of its own."""
+    return _ours(workload, {LAST_ACTION: key, LAST_POD: pod["metadata"]["uid"]})
 
 
-def rollback(workload: Json, key: str, replica_set: Json) -> list[Patch]:
-    """JSON patch: the template of an earlier revision, whole (`replace`, not merged), without what the controller added."""
-    template = copy.deepcopy(dict(replica_set["spec"]["template"]))
-    template.get("metadata", {}).get("labels", {}).pop(_POD_HASH, None)
-    marks = {**marks_of(workload), LAST_ACTION: key}
+def rollback(workload: Json, key: str, to: Revision) -> list[Body]:
+    """JSON patch: the template of an earlier revision, whole."""
+    metadata = workload["metadata"]
     return [
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": workload["metadata"]["resourceVersion"]},
-        {"op": "replace", "path": "/spec/template", "value": template},
-        {"op": "add", "path": "/metadata/annotations", "value": marks},
+        {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "replace", "path": "/spec/template", "value": to.template},
+        {"op": "add", "path": "/metadata/annotations", "value": {**marks_of(workload), LAST_ACTION: key}},
     ]
 
 
-def _marked(workload: Json, key: str, more: Mapping[str, str] | None = None) -> Patch:
-    marks = {LAST_ACTION: key, **(more or {})}
-    return {"metadata": {"resourceVersion": workload["metadata"]["resourceVersion"], "annotations": marks}}
+def bound(autoscaler: Json, key: str, bounds: Bounds) -> Body:
+    """Apply: bounds of a HorizontalPodAutoscaler."""
+    own = {} if bounds.own_least is None else {OWN_MINIMUM: str(bounds.own_least)}
+    raised = hpa.bounds_of(autoscaler).most != bounds.most or applied_by_us(autoscaler, ("spec", "maxReplicas"))
+    body = _identity(autoscaler)
+    body["metadata"]["annotations"] = {LAST_ACTION: key} | own
+    return body | {"spec": hpa.spec_of(bounds, with_most=raised)}
+
+
+def eviction(pod: Json) -> Body:
+    """What is posted to a pod's `eviction`: exactly this pod, and only if disruption budgets allow it."""
+    metadata = pod["metadata"]
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+        "deleteOptions": {"preconditions": {"uid": metadata["uid"]}},
+    }
+
+
+def _identity(thing: Json) -> Body:
+    metadata = {k: thing["metadata"][k] for k in ("name", "namespace", "uid", "resourceVersion")}
+    return {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": metadata}
+
+
+def _ours(workload: Json, marks: Mapping[str, str], in_template: Mapping[str, str] | None = None) -> Body:
+    """All that is ours of a workload, with new marks."""
+    body, before = _identity(workload), marks_of(workload)
+    body["metadata"]["annotations"] = {k: before[k] for k in (LAST_ACTION, LAST_POD) if k in before} | dict(marks)
+    spec: Body = {}
+    if applied_by_us(workload, REPLICAS):
+        spec["replicas"] = workload["spec"].get("replicas", 1)
+    there = workload["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    kept = {k: there[k] for k in _OURS_IN_TEMPLATE if k in there} | dict(in_template or {})
+    if kept:
+        spec["template"] = {"metadata": {"annotations": kept}}
+    return body | ({"spec": spec} if spec else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,6 +14,7 @@ import urllib3.exceptions as failures
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException, OpenApiException
 
+from connectors.actuators.kubernetes.ownership import MANAGER
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
@@ -24,8 +26,9 @@ from contracts.errors import (
 )
 from contracts.settings import ActSettings
 
-MERGE: Final = "application/merge-patch+json"
+APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
 CONNECT_S: Final = 3.0
 READ_S: Final = 10.0
 
@@ -42,6 +45,10 @@ STATUSES: Final[Mapping[int, type[HomeostatError]]] = {
 }
 #: What proves that a request never reached the server.
 _UNSENT: Final = (failures.NewConnectionError, failures.ConnectTimeoutError, failures.NameResolutionError)
+_DENIED: Final = re.compile(
+    r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
+    r'(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
 _FIX: Final = "is the API server reachable, and act.kube_context right? try: kubectl version"
 
 
@@ -57,14 +64,19 @@ class Cluster:
         """The JSON at a path. Raises Forbidden, TargetNotFound, ActuatorUnavailable, ActionFailed."""
         return await asyncio.to_thread(self._call, "GET", path, tuple(query.items()), None, "")
 
+    async def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply under our field manager, by force: `ownership` has been asked before. Raises as `patch`."""
+        query = (("fieldManager", MANAGER), ("force", "true"))
+        return await asyncio.to_thread(self._call, "PATCH", path, query, json.dumps(body), APPLY)
+
     async def patch(self, path: str, body: Mapping[str, Any] | Sequence[Any], kind: str) -> dict[str, Any]:
-        """Change an object, as a MERGE or JSON_PATCH. Raises as `get`, and Conflict, OutcomeUnknown."""
-        query = (("fieldManager", "homeostat"),)
+        """Change an object, by a JSON_PATCH or STRATEGIC merge. Raises as `get`, and Conflict, OutcomeUnknown."""
+        query = (("fieldManager", MANAGER),)
         return await asyncio.to_thread(self._call, "PATCH", path, query, body, kind)
 
-    async def delete(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Delete an object. Raises as `patch`."""
-        return await asyncio.to_thread(self._call, "DELETE", path, (), body, "application/json")
+    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Post an object, such as an eviction. Raises as `patch`."""
+        return await asyncio.to_thread(self._call, "POST", path, (), body, "application/json")
 
     @property
     def host(self) -> str:
@@ -93,7 +105,7 @@ class Cluster:
             reply = api.call_api(*request, _request_timeout=(CONNECT_S, READ_S))
             data = reply.read()
             if not 200 <= reply.status < 300:
-                raise refused(reply.status, _message(data) or str(reply.reason))
+                raise refused(reply.status, _status(data) or {"message": str(reply.reason)})
             found: dict[str, Any] = json.loads(data)
             return found
         except (OpenApiException, config.ConfigException, failures.HTTPError, OSError, ValueError) as e:
@@ -119,11 +131,34 @@ def _connect(context: str) -> Any:
     return client.ApiClient(settings)
 
 
-def refused(status: int, text: str) -> HomeostatError:
-    """The error that an answer of the API server other than 2xx stands for."""
+def refused(status: int, said: Mapping[str, Any]) -> HomeostatError:
+    """The error that an answer of the API server other than 2xx stands for. `said`: the `Status` object of its body."""
+    message = str(said.get("message", ""))
+    if status == 429 and _causes(said) & {"DisruptionBudget"}:
+        return ActionFailed(
+            f"a PodDisruptionBudget forbids it now: {message}",
+            reason="disruption_budget",
+            fix="wait until more of its pods are ready, raise its limit, or set unhealthyPodEvictionPolicy: AlwaysAllow",
+        )
     kind = STATUSES.get(status, ActuatorUnavailable if status >= 500 else ActionFailed)
-    fix = "does the role allow it? see docs, Kubernetes permissions" if kind is Forbidden else ""
-    return kind(f"the API server said {status}: {text}", fix=fix)
+    return kind(f"the API server said {status}: {message}", fix=_rule(message) if kind is Forbidden else "")
+
+
+def _causes(said: Mapping[str, Any]) -> set[str]:
+    details = said.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return {str(c.get("reason", "")) for c in causes or () if isinstance(c, dict)}
+
+
+def _rule(message: str) -> str:
+    """The rule to add to a role, from the authorizer's words (k8s.io/apiserver, responsewriters.forbiddenMessage)."""
+    found = _DENIED.search(message)
+    if found is None:
+        return "does its role allow it? see docs/actions.md, Kubernetes"
+    namespace = found["namespace"]
+    role = f"its Role in namespace {namespace!r}" if namespace else "its ClusterRole"
+    rule = f'{{apiGroups: ["{found["group"]}"], resources: ["{found["resource"]}"], verbs: ["{found["verb"]}"]}}'
+    return f"add to {role}: {rule}"
 
 
 def explain(error: BaseException, *, effect: bool) -> HomeostatError:
@@ -133,18 +168,22 @@ def explain(error: BaseException, *, effect: bool) -> HomeostatError:
     text = f"the API server can't be asked: {str(error) or type(error).__name__}"
     before_sending = isinstance(error, (*_UNSENT, OpenApiException, config.ConfigException, ConnectionRefusedError))
     if isinstance(error, ApiException) and error.status:
-        return refused(error.status, str(error.reason))
+        return refused(error.status, {"message": str(error.reason)})
     if before_sending or not effect:
         return ActuatorUnavailable(text, fix=_FIX)
     return OutcomeUnknown(f"{text}: sent, and no answer")
 
 
-def _message(data: bytes) -> str:
-    """The text of a `Status` object, or the beginning of whatever else it is."""
+def _status(data: bytes) -> Mapping[str, Any]:
+    """The `Status` object of an answer; of whatever else it is, its beginning as the message."""
     try:
-        return str(json.loads(data)["message"])
-    except (ValueError, KeyError, TypeError):
-        return data[:200].decode("utf-8", "replace").strip()
+        said = json.loads(data)
+    except ValueError:
+        said = None
+    if isinstance(said, dict) and "message" in said:
+        return said
+    text = data[:200].decode("utf-8", "replace").strip()
+    return {"message": text} if text else {}
 
 
 async def cluster_version(settings: ActSettings) -> str:

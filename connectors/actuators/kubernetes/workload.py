@@ -5,23 +5,27 @@ https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.ports import Target, TargetState
+from contracts.ports import Target
 
 LAST_ACTION: Final = "homeostat.io/last-action"
 LAST_POD: Final = "homeostat.io/last-pod"
-REVISION: Final = "deployment.kubernetes.io/revision"
 _NAMESPACE: Final = "k8s.namespace.name"
-_KINDS: Final = {"deployments": "k8s.deployment.name", "statefulsets": "k8s.statefulset.name"}
+_KINDS: Final = {
+    "deployments": "k8s.deployment.name",
+    "statefulsets": "k8s.statefulset.name",
+    "daemonsets": "k8s.daemonset.name",
+}
+KINDS: Final = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a workload is, if it is there. `kind`: deployments or statefulsets."""
+    """Where a workload is, if it is there. `kind`: deployments, statefulsets or daemonsets."""
 
     namespace: str
     kind: str
@@ -80,43 +84,16 @@ def owned(things: Iterable[Json], owner: Json) -> list[Json]:
     return [t for t in things if any(r["uid"] == uid for r in t["metadata"].get("ownerReferences") or ())]
 
 
-def revision(thing: Json) -> int:
-    """Revision of a Deployment or one of its ReplicaSets; 0 if it has none yet."""
-    return int(marks_of(thing).get(REVISION, "0"))
-
-
-def earlier(workload: Json, replica_sets: Iterable[Json]) -> list[Json]:
-    """Its other revisions' ReplicaSets, newest first."""
-    now = revision(workload)
-    others = [s for s in owned(replica_sets, workload) if revision(s) != now]
-    return sorted(others, key=revision, reverse=True)
-
-
 def wanted(workload: Json) -> int:
-    """Replicas asked for; the API server's default is one."""
-    return int(workload["spec"].get("replicas", 1))
+    """Replicas asked for (the API server's default is one); of a DaemonSet the nodes it is to be on."""
+    status = workload.get("status", {})
+    return int(status.get("desiredNumberScheduled", workload["spec"].get("replicas", 1)))
 
 
-def state_of(place: Place, workload: Json, replica_sets: Sequence[Json], pods: Sequence[Json]) -> TargetState:
-    """The workload as the port wants it."""
-    before = earlier(workload, replica_sets)
-    detail = {
-        "kind": place.kind,
-        "namespace": place.namespace,
-        "name": place.name,
-        "uid": str(workload["metadata"]["uid"]),
-        "revision": str(revision(workload) or workload.get("status", {}).get("currentRevision", "")),
-        "last_action": marks_of(workload).get(LAST_ACTION, ""),
-    }
-    return TargetState(
-        replicas=wanted(workload),
-        ready=int(workload.get("status", {}).get("readyReplicas", 0)),
-        version=image_version(workload["spec"]["template"]),
-        previous_version=image_version(before[0]["spec"]["template"]) if before else "",
-        generation=str(workload["metadata"].get("generation", "")),
-        instances=tuple(sorted(p["metadata"]["name"] for p in pods if not leaving(p))),
-        detail=detail,
-    )
+def serving(workload: Json) -> int:
+    """Pods that are ready."""
+    status = workload.get("status", {})
+    return int(status.get("numberReady", status.get("readyReplicas", 0)))
 
 
 def leaving(pod: Json) -> bool:
@@ -133,10 +110,13 @@ def ready(pod: Json) -> bool:
 def settled(workload: Json) -> bool:
     """Whether the controller has seen the newest spec and all it asks for is there and nothing else.
 
-    As `kubectl rollout status` judges: observedGeneration, updatedReplicas, availableReplicas.
+    As `kubectl rollout status` judges: observedGeneration, then updated and available pods.
     """
     status, count = workload.get("status", {}), wanted(workload)
     seen = int(status.get("observedGeneration", 0)) >= int(workload["metadata"].get("generation", 0))
+    if "desiredNumberScheduled" in status:
+        done = (int(status.get(f, 0)) for f in ("updatedNumberScheduled", "numberAvailable"))
+        return seen and all(n >= count for n in done)
     updated = int(status.get("updatedReplicas", 0))
     if "updateRevision" in status and status.get("currentRevision") == status["updateRevision"]:
         updated = count  # a StatefulSet whose rollout is over stops counting
@@ -152,7 +132,11 @@ def progress(workload: Json) -> str:
         for c in status.get("conditions") or ()
         if (c["type"] == "Progressing" and c["status"] == "False") or c["type"] == "ReplicaFailure"
     ]
-    parts = (f"{status.get(f'{w}Replicas', 0)} {w}" for w in ("updated", "ready", "available"))
+    counts = {w: status.get(f"{w}Replicas", 0) for w in ("updated", "ready", "available")}
+    if "desiredNumberScheduled" in status:
+        fields = ("updatedNumberScheduled", "numberReady", "numberAvailable")
+        counts = {w: status.get(f, 0) for w, f in zip(counts, fields, strict=True)}
+    parts = (f"{n} {w}" for w, n in counts.items())
     return f"of {count} replicas {', '.join(parts)}{''.join(stuck)}"
 
 

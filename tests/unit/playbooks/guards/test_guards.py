@@ -162,6 +162,18 @@ def test_a_factor_stops_at_the_limit_and_is_held_back_there():
     assert held(context, book, full) == (HeldReason.MAX_REPLICAS, "cart has 3 replicas already")
 
 
+def test_an_autoscaler_of_the_target_has_its_own_limit():
+    state = replace(STATE, most=3)
+    grows = playbook("scale", "scale", Guards(), factor=2.0)
+    assert planned_replicas(grows, state, {}) == (3,)
+    more = playbook("scale", "scale", Guards(), by=2)
+    context = replace(FREE, planned=planned_replicas(more, state, {}))
+    assert held(context, more, state) == (HeldReason.MAX_REPLICAS, "4 replicas, cart's autoscaler allows 3")
+    full = replace(state, replicas=3)
+    context = replace(FREE, planned=planned_replicas(grows, full, {}))
+    assert held(context, grows, full) == (HeldReason.MAX_REPLICAS, "cart has 3 replicas already")
+
+
 def test_computed_replicas():
     book = playbook("scale", "scale", Guards(), replicas="${{ replicas + ready }}")
     assert planned_replicas(book, STATE, {"replicas": 2, "ready": 1}) == (3,)

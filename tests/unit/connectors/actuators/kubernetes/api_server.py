@@ -1,8 +1,8 @@
 """Enough of an API server and its controllers for a Deployment and a StatefulSet, on loopback.
 
 Objects and errors are files in tests/testdata/kubernetes, in the form in which API servers give them. What this server adds is
-the behaviour that clients rely on: resourceVersion and generation, optimistic locking, both kinds of patch, uid
-preconditions; and controllers that act a little later, so that a client which does not wait is seen.
+the behaviour that clients rely on: resourceVersion and generation, optimistic locking, server-side apply and managedFields, JSON
+patches, evictions with their uid preconditions and budgets; and controllers that act a little later, so that a client which does not wait is seen.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import copy
 import json
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,19 @@ from aiohttp import web
 
 DATA = Path(__file__).resolve().parents[4] / "testdata" / "kubernetes"
 STATUSES: dict[str, Any] = json.loads((DATA / "statuses.json").read_text())
-MERGE, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+APPLY, JSON_PATCH = "application/apply-patch+yaml", "application/json-patch+json"
+OF_OBJECT = ("apiVersion", "kind")
+OF_METADATA = ("name", "namespace", "uid", "resourceVersion")
 Json = dict[str, Any]
+SCALING = "/apis/autoscaling/v2/namespaces/shop"
 
 
 class Refused(Exception):
     """Answer with a Status."""
 
-    def __init__(self, code: int, message: str = "") -> None:
+    def __init__(self, code: int, message: str = "", *, budget: bool = False) -> None:
         super().__init__(message)
-        self.code, self.status = code, copy.deepcopy(STATUSES[str(code)])
+        self.code, self.status = code, copy.deepcopy(STATUSES["429-budget" if budget else str(code)])
         if message:
             self.status["message"] = message
 
@@ -59,7 +63,10 @@ class ApiServer:
         }
     )
     replica_sets: list[Json] = field(default_factory=lambda: load("replicasets.json")["items"])
+    controller_revisions: list[Json] = field(default_factory=lambda: load("controllerrevisions.json")["items"])
     pods: list[Json] = field(default_factory=lambda: load("pods.json")["items"])
+    autoscalers: list[Json] = field(default_factory=list)
+    disruptions: int | None = None  # how many evictions a PodDisruptionBudget still allows
     requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
     misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
     stuck: bool = False
@@ -69,16 +76,21 @@ class ApiServer:
 
     def app(self) -> web.Application:
         apps, core = "/apis/apps/v1/namespaces/shop", "/api/v1/namespaces/shop"
+        kinds = "/{kind:deployments|statefulsets|daemonsets}"
         app = web.Application(middlewares=[self._answer])
         app.add_routes(
             [
                 web.get("/version", self._version),
                 web.get(apps + "/replicasets", self._list_replica_sets),
                 web.get(core + "/pods", self._list_pods),
-                web.delete(core + "/pods/{name}", self._delete_pod),
-                web.get(apps + "/{kind:deployments|statefulsets}", self._list_workloads),
-                web.get(apps + "/{kind:deployments|statefulsets}/{name}", self._get_workload),
-                web.patch(apps + "/{kind:deployments|statefulsets}/{name}", self._patch_workload),
+                web.post(core + "/pods/{name}/eviction", self._evict_pod),
+                web.get(apps + "/controllerrevisions", self._list_controller_revisions),
+                web.get(SCALING + "/horizontalpodautoscalers", self._list_autoscalers),
+                web.get(SCALING.replace("/shop", "/default") + "/horizontalpodautoscalers", self._list_autoscalers),
+                web.patch(SCALING + "/horizontalpodautoscalers/{name}", self._patch_autoscaler),
+                web.get(apps + kinds, self._list_workloads),
+                web.get(apps + kinds + "/{name}", self._get_workload),
+                web.patch(apps + kinds + "/{name}", self._patch_workload),
             ]
         )
         return app
@@ -147,45 +159,69 @@ class ApiServer:
     async def _list_pods(self, request: web.Request) -> web.Response:
         return web.json_response({"items": _selected(self.pods, request)})
 
+    async def _list_controller_revisions(self, request: web.Request) -> web.Response:
+        return web.json_response({"items": _selected(self.controller_revisions, request)})
+
+    async def _list_autoscalers(self, request: web.Request) -> web.Response:
+        return web.json_response({"items": self.autoscalers})
+
+    async def _patch_autoscaler(self, request: web.Request) -> web.Response:
+        found = next(a for a in self.autoscalers if a["metadata"]["name"] == request.match_info["name"])
+        return await self._patched(request, found)
+
     async def _patch_workload(self, request: web.Request) -> web.Response:
-        found = self._found(request)
+        return await self._patched(request, self._found(request))
+
+    async def _patched(self, request: web.Request, found: Json) -> web.Response:
         kind, body = request.headers["Content-Type"], json.loads(await request.read())
         changed = copy.deepcopy(found)
-        if kind == MERGE:
-            changed = _merged(changed, body)
+        if kind == APPLY:
+            assert (request.query["fieldManager"], request.query["force"]) == ("homeostat", "true")
+            _apply(changed, body, "homeostat")
         elif kind == JSON_PATCH:
             for operation in body:
                 _edit(changed, operation)
         else:
             raise Refused(400)
-        if changed["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
-            raise Refused(409)
+        for identity in ("uid", "resourceVersion"):
+            if changed["metadata"][identity] != found["metadata"][identity]:
+                raise Refused(409)
         if changed["spec"].get("replicas", 1) < 0:
             raise Refused(422)
         if changed["spec"] != found["spec"]:
-            changed["metadata"]["generation"] += 1
+            changed["metadata"]["generation"] = changed["metadata"].get("generation", 0) + 1
             self.effects += 1
         self.touch(changed)
         found.clear()
         found.update(changed)
         return web.json_response(found)
 
-    async def _delete_pod(self, request: web.Request) -> web.Response:
+    async def _evict_pod(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         pod = next((p for p in self.pods if p["metadata"]["name"] == name), None)
         if pod is None:
             raise Refused(404, f'pods "{name}" not found')
-        body = json.loads(await request.read())
-        if body.get("preconditions", {}).get("uid", pod["metadata"]["uid"]) != pod["metadata"]["uid"]:
+        options = json.loads(await request.read())["deleteOptions"]
+        if options["preconditions"]["uid"] != pod["metadata"]["uid"]:
             raise Refused(409, "the UID in the precondition does not match the UID in record")
+        if self.disruptions == 0:
+            raise Refused(429, budget=True)
+        self.disruptions = None if self.disruptions is None else self.disruptions - 1
         pod["metadata"] |= {"deletionTimestamp": "2026-03-02T11:00:30Z", "deletionGracePeriodSeconds": 30}
         self.touch(pod)
         self.effects += 1
-        return web.json_response(pod)
+        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201}, status=201)
 
     # --- controllers
 
     def _control(self, workload: Json) -> None:
+        for autoscaler in self.autoscalers:
+            if autoscaler["spec"]["scaleTargetRef"]["name"] == workload["metadata"]["name"]:
+                least = autoscaler["spec"]["minReplicas"]
+                if workload["spec"]["replicas"] < least:
+                    workload["spec"]["replicas"] = least
+                    workload["metadata"]["generation"] += 1
+                    self.touch(workload)
         status, count = workload["status"], workload["spec"].get("replicas", 1)
         if workload["kind"] == "Deployment":
             hash_ = self._roll_out(workload)
@@ -229,6 +265,8 @@ class ApiServer:
         pod = copy.deepcopy(load("pods.json")["items"][0])
         pod["metadata"] |= {"name": f"cart-{hash_}-{self.created}", "uid": f"pod-{self.created}"}
         pod["metadata"]["labels"]["pod-template-hash"] = hash_
+        owner = next(s for s in self.replica_sets if s["metadata"]["labels"]["pod-template-hash"] == hash_)
+        pod["metadata"]["ownerReferences"][0]["uid"] = owner["metadata"]["uid"]
         pod["metadata"]["creationTimestamp"] = f"2026-03-02T12:00:{self.created:02}Z"
         return pod
 
@@ -244,25 +282,61 @@ def _selected(things: list[Json], request: web.Request) -> list[Json]:
     return [t for t in things if pairs.items() <= t["metadata"]["labels"].items()]
 
 
-def _merged(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    target = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            target.pop(key, None)
+def _apply(target: Json, body: Json, manager: str) -> None:
+    """Server-side apply by force: the fields of `body` are the manager's now; what it applied before and leaves out goes."""
+    entries = target["metadata"].setdefault("managedFields", [])
+    before = next((e for e in entries if (e["manager"], e["operation"]) == (manager, "Apply")), None)
+    mine = {p: v for p, v in _leaves(body) if not (p[0] in OF_OBJECT or (p[0] == "metadata" and p[1] in OF_METADATA))}
+    for path in _paths(before["fieldsV1"]) if before else ():
+        if path not in mine:
+            _put(target, path, None)
+    for path, value in mine.items():
+        _put(target, path, value)
+    for name in OF_METADATA:
+        target["metadata"][name] = body["metadata"].get(name, target["metadata"][name])
+    fields: Json = {}
+    for path in mine:
+        _put(fields, tuple(f"f:{part}" for part in path), {})
+    entries[:] = [e for e in entries if e is not before]
+    entries.append({"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields})
+
+
+def _leaves(thing: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in thing.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, key))
         else:
-            target[key] = _merged(target.get(key), value)
-    return target
+            yield (*path, key), value
+
+
+def _paths(fields: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, below in fields.items():
+        here = (*path, key.removeprefix("f:"))
+        yield from _paths(below, here) if below else (here,)
+
+
+def _put(target: Json, path: tuple[str, ...], value: Any) -> None:
+    """Set a field; None removes it (of a workload's replicas the server's default is one)."""
+    for part in path[:-1]:
+        target = target.setdefault(part, {})
+    if value is not None:
+        target[path[-1]] = value
+    elif path[-1] == "replicas":
+        target[path[-1]] = 1
+    else:
+        target.pop(path[-1], None)
 
 
 def _edit(target: Json, operation: Json) -> None:
-    """RFC 6902, add and replace in objects."""
+    """RFC 6902: add, replace and test in objects."""
     *path, last = (p.replace("~1", "/").replace("~0", "~") for p in operation["path"].split("/")[1:])
     for part in path:
         target = target[part]
-    assert operation["op"] in {"add", "replace"}
+    assert operation["op"] in {"add", "replace", "test"}
+    if operation["op"] == "test":
+        if target.get(last) != operation["value"]:
+            raise Refused(422, "the server rejected our request due to an error in our request")
+        return
     if operation["op"] == "replace" and last not in target:
         raise Refused(422)
     target[last] = operation["value"]

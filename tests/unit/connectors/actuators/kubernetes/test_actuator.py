@@ -22,8 +22,8 @@ from contracts.errors import (
 from contracts.ports import Applied, StepRequest, Target
 from contracts.settings import ActSettings
 from tests.unit.connectors.actuators.kubernetes.api_server import (
+    APPLY,
     JSON_PATCH,
-    MERGE,
     STATUSES,
     ApiServer,
     Misbehaviour,
@@ -82,12 +82,13 @@ async def test_describe(actuator: KubernetesActuator) -> None:
 
 async def test_a_stateful_set(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     state = await actuator.describe(QUEUE)
-    assert (state.replicas, state.version[:14], state.previous_version) == (1, "sha256:9f86d08", "")
+    assert (state.replicas, state.version[:14], state.previous_version) == (1, "sha256:9f86d08", "0.9.0")
     result = await actuator.apply(await step(actuator, "scale", target=QUEUE, replicas=3))
     assert result.after is not None
     assert (result.after.ready, result.data["settled"]) == (3, True)
-    with pytest.raises(ActionFailed, match="only Deployments"):
-        await actuator.apply(await step(actuator, "rollback", "k2", target=QUEUE))
+    await actuator.apply(await step(actuator, "rollback", "k2", target=QUEUE))
+    template = cluster.workloads["statefulsets/queue"]["spec"]["template"]
+    assert (template["spec"]["containers"][0]["image"], "$patch" in template) == ("shop/queue:0.9.0", False)
 
 
 async def test_found_by_name(actuator: KubernetesActuator) -> None:
@@ -110,10 +111,18 @@ async def test_version_of_the_cluster(cluster: ApiServer) -> None:
 async def test_scale(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     result = await actuator.apply(await step(actuator, "scale", replicas=4))
     body = {
-        "metadata": {"resourceVersion": "4711", "annotations": {"homeostat.io/last-action": "run/step/1"}},
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "cart",
+            "namespace": "shop",
+            "uid": "6f0c2f9e-4d0e-4c58-9f0a-1f6f6f6f6f01",
+            "resourceVersion": "4711",
+            "annotations": {"homeostat.io/last-action": "run/step/1"},
+        },
         "spec": {"replicas": 4},
     }
-    assert cluster.requests == [("PATCH", PATH, MERGE, body)]
+    assert cluster.requests == [("PATCH", PATH, APPLY, body)]
     assert result.text == "cart scaled to 4 (was 2)"
     assert result.after is not None
     assert (result.after.ready, len(result.after.instances)) == (4, 4)
@@ -137,8 +146,8 @@ async def test_restart_of_one_pod(actuator: KubernetesActuator, cluster: ApiServ
     assert cluster.pods[0]["metadata"]["uid"] == first["metadata"]["uid"], "one that serves was left alone"
     announced, deleted = cluster.requests
     assert announced[3]["metadata"]["annotations"]["homeostat.io/last-pod"] == second["metadata"]["uid"]
-    assert deleted[:2] == ("DELETE", "/api/v1/namespaces/shop/pods/cart-7c9d8b6f5d-q9z4m")
-    assert deleted[3] == {"preconditions": {"uid": second["metadata"]["uid"]}}
+    assert deleted[:2] == ("POST", "/api/v1/namespaces/shop/pods/cart-7c9d8b6f5d-q9z4m/eviction")
+    assert deleted[3]["deleteOptions"] == {"preconditions": {"uid": second["metadata"]["uid"]}}
 
 
 async def test_restart_of_a_named_pod(actuator: KubernetesActuator, cluster: ApiServer) -> None:
@@ -157,7 +166,7 @@ async def test_rollback(actuator: KubernetesActuator, cluster: ApiServer) -> Non
     template = copy.deepcopy(load("replicasets.json")["items"][1]["spec"]["template"])
     del template["metadata"]["labels"]["pod-template-hash"]
     assert cluster.cart["spec"]["template"] == template
-    assert operations[0] == {"op": "replace", "path": "/metadata/resourceVersion", "value": "4711"}
+    assert operations[1] == {"op": "replace", "path": "/metadata/resourceVersion", "value": "4711"}
     assert result.after is not None
     assert (result.after.version, result.after.previous_version) == ("1.4.2", "1.5.0")
     back = await actuator.apply(await step(actuator, "rollback", "k2", version="1.5.0"))
@@ -165,6 +174,152 @@ async def test_rollback(actuator: KubernetesActuator, cluster: ApiServer) -> Non
     assert back.after.version == "1.5.0"
     with pytest.raises(ActionFailed, match=r"no earlier revision 0\.0\.1 \(it has: 1\.4\.2\)"):
         await actuator.apply(await step(actuator, "rollback", "k3", version="0.0.1"))
+
+
+async def test_what_was_applied_before_stays(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    """Server-side apply removes what its manager leaves out; removed replicas would be one, removed marks a restart."""
+    await actuator.apply(await step(actuator, "scale", "k1", replicas=4))
+    await actuator.apply(await step(actuator, "restart", "k2", strategy="rolling"))
+    template = copy.deepcopy(cluster.cart["spec"]["template"])
+    await actuator.apply(await step(actuator, "restart", "k3", **INSTANCE))
+    await actuator.apply(await step(actuator, "scale", "k4", replicas=3))
+    assert (cluster.cart["spec"]["replicas"], cluster.cart["spec"]["template"]) == (3, template)
+    cluster.cart["spec"]["replicas"] = 6  # by somebody else, who has the field now
+    del cluster.cart["metadata"]["managedFields"][-1]["fieldsV1"]["f:spec"]["f:replicas"]
+    await actuator.apply(await step(actuator, "restart", "k5", strategy="rolling"))
+    assert "replicas" not in cluster.requests[-1][3]["spec"]
+    assert cluster.cart["spec"]["replicas"] == 6
+
+
+def _applies(manager: str, operation: str = "Apply") -> dict[str, Any]:
+    container = {'k:{"name":"cart"}': {"f:image": {}}}
+    fields = {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": container}}}}
+    return {"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": fields}
+
+
+@pytest.mark.parametrize(("action", "field"), [("scale", "spec.replicas"), ("rollback", "spec.template.spec")])
+async def test_what_others_apply_is_left_alone(
+    action: str, field: str, actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    cluster.cart["metadata"]["managedFields"] = [_applies("argocd-controller"), _applies("kubectl")]
+    asked = await step(actuator, action, **({"replicas": 4} if action == "scale" else {}))
+    with pytest.raises(ActionFailed, match=f"{field} of cart is applied by argocd-controller, which") as caught:
+        await actuator.apply(asked)
+    assert (caught.value.reason, cluster.requests) == ("field_owned", [])
+    cluster.cart["metadata"]["managedFields"] = [_applies("kubectl"), _applies("argocd-controller", "Update")]
+    await actuator.apply(asked)
+    assert cluster.effects == 1
+
+
+async def test_going_back_passes_over_restarts(actuator: KubernetesActuator) -> None:
+    await actuator.apply(await step(actuator, "restart", "k1", strategy="rolling"))
+    await actuator.apply(await step(actuator, "restart", "k2", strategy="rolling"))
+    assert (await actuator.describe(CART)).previous_version == "1.4.2"
+    result = await actuator.apply(await step(actuator, "rollback", "k3"))
+    assert result.after is not None
+    assert result.after.version == "1.4.2"
+
+
+async def test_what_is_paused_is_not_rolled_out(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    cluster.cart["spec"]["paused"] = True
+    for action in ("restart", "rollback"):
+        with pytest.raises(ActionFailed, match="cart is paused"):
+            await actuator.apply(await step(actuator, action, strategy="rolling"))
+    assert cluster.requests == []
+
+
+async def test_a_disruption_budget_is_respected(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    cluster.disruptions = 0
+    asked = await step(actuator, "restart", **INSTANCE)
+    with pytest.raises(ActionFailed, match="a PodDisruptionBudget forbids it now: Cannot evict pod") as caught:
+        await actuator.apply(asked)
+    assert (caught.value.reason, cluster.effects) == ("disruption_budget", 0)
+    assert await actuator.applied(asked) is Applied.NO
+    cluster.disruptions = 1
+    await actuator.apply(asked)
+    assert (cluster.effects, await actuator.applied(asked)) == (1, Applied.YES)
+
+
+async def test_pods_of_others_are_left_alone(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    """A selector may match more than what the workload controls."""
+    stranger = copy.deepcopy(cluster.pods[0])
+    stranger["metadata"] |= {"name": "a-stranger", "uid": "x"}
+    stranger["metadata"]["ownerReferences"][0]["uid"] = "another-replica-set"
+    _unready(stranger)
+    cluster.pods.append(stranger)
+    assert "a-stranger" not in (await actuator.describe(CART)).instances
+    await actuator.apply(await step(actuator, "restart", **INSTANCE))
+    assert "a-stranger" not in cluster.requests[-1][1]
+
+
+# --- autoscalers
+
+HPA_PATH = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/cart"
+
+
+def _autoscaled(cluster: ApiServer, **annotations: str) -> dict[str, Any]:
+    autoscaler = load("autoscaler.json")
+    autoscaler["metadata"]["annotations"] = {f"homeostat.io/{k.replace('_', '-')}": v for k, v in annotations.items()}
+    cluster.autoscalers.append(autoscaler)
+    return dict(autoscaler)
+
+
+def _bounds(cluster: ApiServer) -> tuple[int, int]:
+    spec = cluster.autoscalers[0]["spec"]
+    return spec["minReplicas"], spec["maxReplicas"]
+
+
+@pytest.mark.parametrize("check", checks.CHECKS)
+async def test_checks_of_what_is_autoscaled(check: checks.Check, cluster: ApiServer) -> None:
+    _autoscaled(cluster)
+    everything: dict[str, Any] = {"restart": {"strategy": "rolling"}, "rollback": {}, "scale": {"replicas": 4}}
+    wanted = everything if check is checks.check_says_what_it_can else {"scale": everything["scale"]}
+    await check(subject(cluster, **wanted))
+
+
+async def test_the_autoscaler_scales(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    _autoscaled(cluster)
+    assert (await actuator.describe(CART)).most == 5
+    result = await actuator.apply(await step(actuator, "scale", replicas=4))
+    ((method, path, kind, body),) = cluster.requests
+    assert (method, path, kind, body["spec"]) == ("PATCH", HPA_PATH, APPLY, {"minReplicas": 4})
+    assert result.text == "cart is scaled by its autoscaler: minReplicas of cart raised to 4"
+    assert result.after is not None
+    assert (result.after.replicas, result.after.ready, _bounds(cluster)) == (4, 4, (4, 5))
+    with pytest.raises(ActionFailed, match="allows at most 5 replicas, not 6") as caught:
+        await actuator.apply(await step(actuator, "scale", "k2", replicas=6))
+    assert (caught.value.reason, len(cluster.requests)) == ("autoscaler_limit", 1)
+
+
+async def test_its_own_minimum_is_given_back(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    _autoscaled(cluster)
+    with pytest.raises(ActionFailed, match="keeps at least 2 replicas"):
+        await actuator.apply(await step(actuator, "scale", "k0", replicas=1))
+    await actuator.apply(await step(actuator, "scale", "k1", replicas=3))
+    await actuator.apply(await step(actuator, "scale", "k2", replicas=5))
+    asked = await step(actuator, "scale", "k3", replicas=2)
+    result = await actuator.apply(asked)
+    assert (_bounds(cluster), result.data["settled"], await actuator.applied(asked)) == ((2, 5), True, Applied.YES)
+    assert "homeostat.io/own-min-replicas" not in cluster.autoscalers[0]["metadata"]["annotations"]
+
+
+async def test_its_maximum_is_raised_only_as_its_owner_allows(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    _autoscaled(cluster, max_replicas="8")
+    assert (await actuator.describe(CART)).most == 8
+    await actuator.apply(await step(actuator, "scale", replicas=7))
+    assert _bounds(cluster) == (7, 7)
+    await actuator.apply(await step(actuator, "scale", "k2", replicas=2))
+    assert _bounds(cluster) == (2, 7), "what was applied once is not dropped by leaving it out"
+    with pytest.raises(ActionFailed, match="at most 8"):
+        await actuator.apply(await step(actuator, "scale", "k3", replicas=9))
+
+
+async def test_a_changed_autoscaler_leaves_it_unknown(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    _autoscaled(cluster)
+    asked = await step(actuator, "scale", replicas=4)
+    assert await actuator.applied(asked) is Applied.NO
+    cluster.autoscalers[0]["spec"]["maxReplicas"] = 9
+    assert await actuator.applied(asked) is Applied.UNKNOWN
 
 
 # --- waiting
@@ -181,14 +336,14 @@ async def test_a_rollout_that_does_not_settle_has_happened(actuator: KubernetesA
 
 async def test_that_it_can_not_be_seen_does_not_undo_it(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     asked = replace(await step(actuator, "scale", replicas=4), timeout_s=0.1)
-    patch = actuator._cluster.patch
+    apply = actuator._cluster.apply
 
     async def blinded(*arguments: Any) -> dict[str, Any]:
-        done = await patch(*arguments)
+        done = await apply(*arguments)
         cluster.misbehaviours.extend([Misbehaviour("GET", 503)] * 5)
         return done
 
-    actuator._cluster.patch = blinded  # type: ignore[method-assign]
+    actuator._cluster.apply = blinded  # type: ignore[method-assign]
     result = await actuator.apply(asked)
     assert (cluster.effects, result.after) == (1, None)
     assert "its state can't be read" in result.text
@@ -271,7 +426,7 @@ async def test_no_answer(
 
 async def test_applied_of_a_pod_that_was_only_announced(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     asked = await step(actuator, "restart", **INSTANCE)
-    cluster.misbehaviours.append(Misbehaviour("DELETE", 503))
+    cluster.misbehaviours.append(Misbehaviour("POST", 503))
     with pytest.raises(ActuatorUnavailable):
         await actuator.apply(asked)
     assert await actuator.applied(asked) is Applied.NO

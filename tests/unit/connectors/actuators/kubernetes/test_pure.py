@@ -12,10 +12,19 @@ from kubernetes import config
 from kubernetes.client import exceptions
 
 from connectors.actuators.kubernetes.client import explain, refused
-from connectors.actuators.kubernetes.workload import image_version, places, pod_to_restart, selector_of, settled
+from connectors.actuators.kubernetes.workload import (
+    image_version,
+    places,
+    pod_to_restart,
+    progress,
+    selector_of,
+    serving,
+    settled,
+    wanted,
+)
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, Forbidden, OutcomeUnknown, TargetNotFound
 from contracts.ports import Target
-from tests.unit.connectors.actuators.kubernetes.api_server import load
+from tests.unit.connectors.actuators.kubernetes.api_server import STATUSES, load
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,7 @@ def test_places() -> None:
     assert found("shop/cart") == [
         "/apis/apps/v1/namespaces/default/deployments/cart",
         "/apis/apps/v1/namespaces/default/statefulsets/cart",
+        "/apis/apps/v1/namespaces/default/daemonsets/cart",
     ]
     assert found("x", namespace="n", deployment="d") == ["/apis/apps/v1/namespaces/n/deployments/d"]
     assert found("x", statefulset="s") == ["/apis/apps/v1/namespaces/default/statefulsets/s"]
@@ -105,7 +115,25 @@ def test_every_status_is_mapped() -> None:
     }
     for status in (*range(100, 200), *range(300, 600)):
         wanted = special.get(status, ActuatorUnavailable if status >= 500 else ActionFailed)
-        assert type(refused(status, "x")) is wanted, status
+        assert type(refused(status, {"message": "x"})) is wanted, status
+
+
+def test_forbidden_says_which_rule_is_missing() -> None:
+    said = str(refused(403, STATUSES["403"]))
+    rule = '{apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}'
+    assert f"add to its Role in namespace 'shop': {rule}" in said
+    everywhere = 'nodes is forbidden: User "u" cannot list resource "nodes" in API group "" at the cluster scope'
+    assert 'its ClusterRole: {apiGroups: [""], resources: ["nodes"]' in str(refused(403, {"message": everywhere}))
+    assert "docs/actions.md" in str(refused(403, {"message": "exceeded quota"}))
+
+
+def test_a_daemon_set() -> None:
+    status = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 2, "numberAvailable": 2}
+    daemon = {"metadata": {"generation": 1}, "spec": {}, "status": {"observedGeneration": 1, **status}}
+    assert (wanted(daemon), serving(daemon), settled(daemon)) == (3, 2, False)
+    assert progress(daemon) == "of 3 replicas 3 updated, 2 ready, 2 available"
+    daemon["status"] = {"observedGeneration": 1, **status, "numberAvailable": 3}
+    assert settled(daemon)
 
 
 def _all(kind: type[BaseException]) -> set[type[BaseException]]:

@@ -1,0 +1,90 @@
+"""Revisions of a workload: what it ran before. Pure.
+
+A Deployment keeps them as ReplicaSets, a StatefulSet and a DaemonSet as ControllerRevisions
+(https://kubernetes.io/docs/concepts/workloads/controllers/, `kubectl rollout history` reads the same).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connectors.actuators.kubernetes.workload import Json, image_version, marks_of, owned
+
+NUMBER: Final = "deployment.kubernetes.io/revision"
+RESTARTED_AT: Final = "homeostat.io/restartedAt"
+RESTARTED_BY: Final = "homeostat.io/restarted-by"
+#: What a restart leaves in a template. A template that differs in these only is the same release.
+_RESTARTS: Final = (RESTARTED_AT, RESTARTED_BY, "kubectl.kubernetes.io/restartedAt")
+_POD_HASH: Final = "pod-template-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One of them: its pod template, as the workload would have it."""
+
+    number: int
+    name: str
+    template: Json
+
+    @property
+    def version(self) -> str:
+        """Tag of its first container's image."""
+        return image_version(self.template)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the workload runs now, and its other releases, newest first."""
+
+    now: Revision
+    earlier: tuple[Revision, ...]
+
+    def find(self, version: str) -> Revision | None:
+        """The newest earlier one of that version; without one, the newest that is another release than the present one."""
+        if version:
+            return next((r for r in self.earlier if r.version == version), None)
+        return next((r for r in self.earlier if _release(r.template) != _release(self.now.template)), None)
+
+    @property
+    def previous_version(self) -> str:
+        """The version before this one; empty if it was never another."""
+        return next((r.version for r in self.earlier if r.version != self.now.version), "")
+
+
+def history_of(workload: Json, kept: Iterable[Json]) -> History:
+    """From its ReplicaSets or ControllerRevisions."""
+    if workload["kind"] == "Deployment":
+        found = [_of_replica_set(s) for s in owned(kept, workload)]
+        number = int(marks_of(workload).get(NUMBER, "0"))
+    else:
+        found = [_of_controller_revision(c) for c in owned(kept, workload)]
+        # Going back renumbers the old one, so the newest number is what is wanted now.
+        number = max((r.number for r in found), default=0)
+    name = next((r.name for r in found if r.number == number), "")
+    now = Revision(number, name, workload["spec"]["template"])
+    earlier = sorted((r for r in found if r.number != number), key=lambda r: r.number, reverse=True)
+    return History(now, tuple(earlier))
+
+
+def _of_replica_set(replica_set: Json) -> Revision:
+    template = copy.deepcopy(dict(replica_set["spec"]["template"]))
+    template.get("metadata", {}).get("labels", {}).pop(_POD_HASH, None)
+    return Revision(int(marks_of(replica_set).get(NUMBER, "0")), replica_set["metadata"]["name"], template)
+
+
+def _of_controller_revision(kept: Json) -> Revision:
+    # Its data is a patch of the workload; "$patch: replace" says that it is the whole template.
+    template = {k: v for k, v in kept["data"]["spec"]["template"].items() if k != "$patch"}
+    return Revision(int(kept["revision"]), kept["metadata"]["name"], template)
+
+
+def _release(template: Json) -> dict[str, Any]:
+    """A template without what restarts and the API server's printing add."""
+    plain = copy.deepcopy(dict(template))
+    metadata = plain.get("metadata", {})
+    metadata.pop("creationTimestamp", None)
+    marks = {k: v for k, v in (metadata.pop("annotations", None) or {}).items() if k not in _RESTARTS}
+    return {**plain, "metadata": {**metadata, "annotations": marks}}
