@@ -31,6 +31,7 @@ METRICS: Final[dict[str, MetricSpec]] = {
         MetricSpec("graph_writes", "counter", ("result",), "graph writes written, failed, dropped"),
         MetricSpec("graph_queue", "gauge", (), "graph writes waiting"),
         MetricSpec("runs", "gauge", ("state",), "runs not yet ended, by state"),
+        MetricSpec("runs_ended", "counter", ("state",), "runs that ended, by state; unknown ones need a person"),
         MetricSpec("assigned_partitions", "gauge", (), "topic partitions this process owns"),
         MetricSpec(
             "lag_messages", "gauge", ("topic",), "messages of owned partitions not taken yet, as of the last fetch"
