@@ -16,6 +16,7 @@ from contracts.settings import Settings
 from contracts.topics import APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
+from homeostat.tally import RunTally
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
@@ -36,6 +37,7 @@ class Acting:
         clock: Clock,
     ) -> None:
         self._broker, self._partitions, self._journal = broker, partitions, journal
+        self._tally = RunTally()
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
@@ -100,6 +102,7 @@ class Acting:
     ) -> None:
         partition = partition_of(route or key, self._partitions[topic])
         await self._broker.send(topic, value, key=key.encode(), partition=partition, headers=headers)
+        self._tally.note(topic, value)
 
     def status(self) -> dict[str, Any]:
         """What /status shows."""
@@ -113,3 +116,5 @@ class Acting:
         """Its metrics."""
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
+        for state, n in self._tally.samples():
+            yield "runs_ended", (state,), n
