@@ -153,8 +153,8 @@ class Alignment:
 
 def spread(dense: F64, aligned: Aligned, width: int, missing: float) -> F64:
     """Rows and columns of the frame (rows, `width` features) from a dense array; `missing` where there is no column."""
-    out = np.full((len(aligned.rows), width), missing)
+    out = np.full((width, len(aligned.rows)), missing)
     for j, column in enumerate(aligned.columns):
         if column >= 0:
-            out[:, column] = dense[aligned.rows, j]
-    return out
+            out[column] = dense[:, j][aligned.rows]
+    return out.T

@@ -114,26 +114,28 @@ class SignalBank:
     def _bound_rise(self, tails: F64, z: F64) -> None:
         """More traffic than usual has to last, and where a request in two seconds is usual, a few more are no surge."""
         t = self.tuning
-        thin = usual_events(self.state, self.columns) < t.thin_traffic * self.width_s
+        thin = usual_events(self.state.mean[self.columns.traffic]) < t.thin_traffic * self.width_s
         rise = np.array(t.traffic_rise_caps)[:, None]
         caps = np.where(thin, np.minimum(t.thin_rise_cap, rise), rise) + BASE
         np.copyto(tails, np.minimum(tails, caps), where=z > 0.0)
 
     def _bound_few(self, tails: F64) -> None:
         """A few requests say little of latency, whoever they were from: bounds shrink until a window holds `enough`."""
-        t, c = self.tuning, self.columns
-        held = np.minimum(self.state.trials * (np.array(WINDOWS) / t.enough)[:, None], 1.0)
+        t, c, trials = self.tuning, self.columns, self.state.trials
+        few = np.flatnonzero(trials < t.enough)
+        if not len(few):
+            return
+        held = np.minimum(trials[few] * (np.array(WINDOWS) / t.enough)[:, None], 1.0)
         part = t.few_share + (1.0 - t.few_share) * held
         for column in np.flatnonzero(c.latency):
             bound = BASE + c.caps[column][:, None] * part
-            np.minimum(tails[:, column], bound, out=tails[:, column])
+            tails[:, column, few] = np.minimum(tails[:, column, few], bound)
 
     def _add_silence(self, decades: F64, sign: F64, seen: Observed) -> None:
         """Put the evidence of missing requests in the place of the traffic's, where it is stronger."""
-        evidence, hard = missing(self.state, self.tuning, self.columns, seen)
-        hard &= evidence > decades
-        np.copyto(decades, evidence, where=hard)
-        np.copyto(sign, -1.0, where=hard)
+        rows, evidence = missing(self.state, self.tuning, self.columns, seen)
+        hard = evidence > decades[rows]
+        decades[rows[hard]], sign[rows[hard]] = evidence[hard], -1.0
 
     def _bound_impatient(self, decades: F64, size: F64) -> None:
         """Busy is not broken: patient features say little until the row has been hot for long and still departs."""

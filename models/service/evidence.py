@@ -41,11 +41,11 @@ def tail_decades(size: F64, quantile: F64, excess: F64, tops: F64) -> F64:
 def loudest(decades: F64, z: F64) -> tuple[F64, F64]:
     """Decades (F, rows) of the window (first axis) that says most, and the sign of its departure `z`; of windows that say
     as much the shortest."""
-    most, at = decades[0].copy(), z[0].copy()
+    most, at = decades[0], z[0]
     for window in range(1, len(decades)):
-        np.copyto(at, z[window], where=decades[window] > most)
-        np.maximum(most, decades[window], out=most)
-    return most, np.sign(at, out=at)
+        at = np.where(decades[window] > most, z[window], at)
+        most = np.maximum(most, decades[window])
+    return most, np.sign(at)
 
 
 def deviance_z(observed: F64, expected: F64) -> F64:

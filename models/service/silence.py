@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.frames.telemetry import B1, F64
 from models.service.columns import Columns
@@ -11,23 +12,32 @@ from models.service.state import BankState
 from models.service.tuning import Tuning
 from models.service.windows import Observed
 
+LEAST_RUN = 4.0
+"""Repeats from which a value may be stuck."""
+STUCK_FEATURES = 3
+"""Features of a row that have to be stuck together: one alone may well be constant."""
 
-def usual_events(s: BankState, c: Columns) -> F64:
-    """Usual events per window of each series (S,): the inverse of the count's transform at its location."""
-    events: F64 = np.square(s.mean[c.traffic] / 2.0) - 0.375
+
+def usual_events(location: F64) -> F64:
+    """Usual events per window: the inverse of a count's transform at its location."""
+    events: F64 = np.square(location / 2.0) - 0.375
     return events
 
 
-def missing(s: BankState, t: Tuning, c: Columns, o: Observed) -> tuple[F64, B1]:
-    """Decades (S,) for requests that are missing: -log10 exp(-missed / dispersion), and where they count: from the second
-    empty window on and only for a silence longer than any the series has known."""
+def missing(s: BankState, t: Tuning, c: Columns, o: Observed) -> tuple[NDArray[np.intp], F64]:
+    """Rows whose requests are missing, and decades for it: -log10 exp(-missed / dispersion), from the second empty window
+    on and only for a silence longer than any the series has known."""
     column = c.traffic
     empty = o.seen[column] & (o.values[column] == 0.0) & (s.n[column] >= t.judged_after)
-    s.silent = np.where(empty, s.silent + 1.0, 0.0)
-    s.missed = np.where(empty, s.missed + np.maximum(usual_events(s, c), 0.0), 0.0)
-    spread = np.minimum(np.maximum(s.dispersion, 0.25), 50.0) * np.square(np.maximum(s.width[2, column], 1.0))
-    evidence = np.minimum(DECADES * s.missed / spread + WINDOWS_LOOKED_AT, t.silence_cap)
-    return evidence, (s.silent >= 2.0) & (s.silent > 1.5 * s.longest_silence)
+    s.silent *= empty
+    s.missed *= empty
+    rows = np.flatnonzero(empty)
+    s.silent[rows] += 1.0
+    s.missed[rows] += np.maximum(usual_events(s.mean[column, rows]), 0.0)
+    long = (s.silent[rows] >= 2.0) & (s.silent[rows] > 1.5 * s.longest_silence[rows])
+    rows = rows[long]
+    spread = np.clip(s.dispersion[rows], 0.25, 50.0) * np.square(np.maximum(s.width[2, column, rows], 1.0))
+    return rows, np.minimum(DECADES * s.missed[rows] / spread + WINDOWS_LOOKED_AT, t.silence_cap)
 
 
 def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
@@ -35,7 +45,7 @@ def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
     column = c.traffic
     if column < 0:
         return
-    usual = np.maximum(usual_events(s, c), 0.05)
+    usual = np.maximum(usual_events(s.mean[column]), 0.05)
     count = o.values[column] * o.width_s
     index = np.minimum(np.square(count - usual) / usual, 50.0)
     rate = np.maximum(0.003, 1.0 / (s.age + 20.0))
@@ -44,14 +54,18 @@ def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
 
 
 def stuck(s: BankState, t: Tuning, o: Observed) -> F64:
-    """Decades for rows of which three features or more repeat the same value far longer than they ever did: the source is
+    """Decades for rows of which `STUCK_FEATURES` or more repeat the same value far longer than they ever did: the source is
     stuck, and says nothing about the service."""
     same = o.values == s.last
     same &= o.seen
     ended = o.seen & ~same
-    np.copyto(s.longest, np.maximum(s.longest * 0.9999, s.run), where=ended)
+    s.longest = np.where(ended, np.maximum(s.longest * 0.9999, s.run), s.longest)
     s.run += same
-    np.copyto(s.run, 0.0, where=ended)
-    np.copyto(s.last, o.values, where=o.seen)
-    long = (s.run >= 4.0) & (s.run > 2.5 * s.longest + 3.0) & (s.n > t.flat_after)
-    return np.where(long.sum(axis=0) >= 3, t.flat_decades, 0.0)
+    s.run *= ~ended
+    s.last = np.where(o.seen, o.values, s.last)
+    rows = np.flatnonzero((s.run >= LEAST_RUN).sum(axis=0, dtype=np.uint8) >= STUCK_FEATURES)
+    run = s.run[:, rows]
+    long = (run >= LEAST_RUN) & (run > 2.5 * s.longest[:, rows] + 3.0) & (s.n[:, rows] > t.flat_after)
+    decades = np.zeros(len(s.age))
+    decades[rows[long.sum(axis=0, dtype=np.uint8) >= STUCK_FEATURES]] = t.flat_decades
+    return decades
