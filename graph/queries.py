@@ -6,7 +6,8 @@ Each question is a function from a store to a value, and a function from that va
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ LATEST: Final = "latest"
 _CHANGE_HORIZON_NS: Final = 600 * 1_000_000_000
 
 Row = dict[str, Any]
+Layer = Mapping[str, Sequence[str]]
 _T = TypeVar("_T")
 
 
@@ -121,7 +123,7 @@ class Why:
 def path(store: GraphStore, environment: str, a: str, b: str, at_ns: int = NOW) -> Paths:
     """The shortest chains of calls from `a` to `b` as they were at `at_ns` (default: those that still hold).
 
-    One question per hop, whatever the size of the graph: breadth first, every service is expanded once.
+    One question per hop, whatever the size of the graph: breadth first from both ends, no service is expanded twice.
 
     Raises:
         UnknownName: the environment or a service is not in the graph.
@@ -186,6 +188,9 @@ def render_why(answer: Why) -> str:
 
 def _services(store: GraphStore, environment: str, wanted: Sequence[str]) -> list[str]:
     """Keys of the services named; a name without its namespace will do if only one service has it."""
+    exact = [f"{environment}|{name}" for name in wanted]
+    if len(store.query(text("services_named"), {"keys": exact})) == len(set(exact)):
+        return exact
     known = {row["service"]: row["key"] for row in store.query(text("services"), {"environment": environment})}
     if not known:
         raise UnknownName("environment", environment, [r["environment"] for r in store.query(text("environments"))])
@@ -203,32 +208,66 @@ def _match(name: str, known: Iterable[str]) -> str:
 
 
 def _shortest(store: GraphStore, start: str, end: str, at_ns: int) -> list[tuple[Hop, ...]]:
-    callers: dict[str, dict[str, Hop]] = {}
-    seen, frontier = {start}, [start]
+    """Breadth first from both ends, always on the side that has fewer services to ask about, until the two meet."""
+    if start == end:
+        return []
+    down: list[Layer] = [{start: ()}]
+    up: list[Layer] = [{end: ()}]
+    seen_down, seen_up = {start}, {end}
     for _ in range(MAX_HOPS):
-        if not frontier or end in seen:
-            break
-        layer: dict[str, dict[str, Hop]] = {}
-        for row in store.query(text("callees_at"), {"keys": frontier, "at": at_ns}):
-            if row["callee_key"] not in seen:
-                layer.setdefault(row["callee_key"], {})[row["caller_key"]] = _hop(row)
-        callers |= layer
-        seen.update(layer)
-        frontier = sorted(layer)
-    return _unroll(callers, start, end) if start != end and end in callers else []
+        forward = len(down[-1]) <= len(up[-1])
+        layers, seen = (down, seen_down) if forward else (up, seen_up)
+        layers.append(_layer(store, layers[-1], seen, at_ns, forward=forward))
+        seen.update(layers[-1])
+        if not layers[-1]:
+            return []
+        if meeting := down[-1].keys() & up[-1].keys():
+            chains = _unroll(_callers(down, up, meeting), start, end)
+            return _hops(store, chains, at_ns)
+    return []
 
 
-def _unroll(callers: dict[str, dict[str, Hop]], start: str, end: str) -> list[tuple[Hop, ...]]:
+def _layer(store: GraphStore, near: Iterable[str], seen: set[str], at_ns: int, *, forward: bool) -> Layer:
+    """The services one hop further (callees if `forward`, else callers), each with those of `near` it was found by."""
+    question = text("callees_at" if forward else "callers_at")
+    layer: dict[str, list[str]] = {}
+    for row in store.query(question, {"keys": sorted(near), "at": at_ns}):
+        if row["far"] not in seen:
+            layer.setdefault(row["far"], []).append(row["near"])
+    return layer
+
+
+def _callers(down: Sequence[Layer], up: Sequence[Layer], meeting: Iterable[str]) -> Layer:
+    """Callers by callee, of all calls on a shortest chain (and of some that lead to none)."""
+    callers = {callee: list(found_by) for layer in down for callee, found_by in layer.items()}
+    reached = set(meeting)
+    for layer in reversed(up[1:]):
+        calls = [(caller, callee) for caller in layer if caller in reached for callee in layer[caller]]
+        for caller, callee in calls:
+            callers.setdefault(callee, []).append(caller)
+        reached = {callee for _, callee in calls}
+    return callers
+
+
+def _unroll(callers: Layer, start: str, end: str) -> list[tuple[str, ...]]:
     """The first `MAX_PATHS` chains that lead back from `end` to `start`."""
-    open_ends: list[tuple[str, tuple[Hop, ...]]] = [(end, ())]
-    chains: list[tuple[Hop, ...]] = []
+    open_ends: list[tuple[str, ...]] = [(end,)]
+    chains: list[tuple[str, ...]] = []
     while open_ends and len(chains) < MAX_PATHS:
-        key, chain = open_ends.pop()
-        if key == start:
+        chain = open_ends.pop()
+        if chain[0] == start:
             chains.append(chain)
             continue
-        open_ends.extend((caller, (hop, *chain)) for caller, hop in sorted(callers[key].items(), reverse=True))
+        open_ends.extend((caller, *chain) for caller in sorted(callers[chain[0]], reverse=True))
     return chains
+
+
+def _hops(store: GraphStore, chains: Sequence[tuple[str, ...]], at_ns: int) -> list[tuple[Hop, ...]]:
+    """What is known of the calls along each chain."""
+    keys = sorted({key for chain in chains for key in chain})
+    rows = store.query(text("calls_among"), {"keys": keys, "at": at_ns})
+    hops = {(row["caller_key"], row["callee_key"]): _hop(row) for row in rows}
+    return [tuple(hops[pair] for pair in itertools.pairwise(chain)) for chain in chains]
 
 
 def _hop(row: Row) -> Hop:

@@ -263,6 +263,18 @@ def check_plain_values(factory: Factory) -> None:
         _expect(bare, {"id": "later"}, "a bare anomaly")
 
 
+def check_odd_texts(factory: Factory) -> None:
+    """Any text comes back as it was: separators, quotes, newlines, nothing at all."""
+    texts = ("", "'\"\\", "a\nb\r\tc", "\x1e", "\x1f,\x1e;\x1d", "$rows", "ünïcödé ☂ 🌂", " ")
+    with opened(factory) as store:
+        store.write("upsert_services", [service(f"s{i}", version=text) for i, text in enumerate(texts)])
+        rows = store.query("MATCH (s:Service) RETURN s.version AS v ORDER BY s.key")
+        _expect(tuple(row["v"] for row in rows), texts, "texts")
+        store.write("upsert_calls", [call("a", "b", confidence=0.1 + 0.2, calls=2**62, source="it's")])
+        got = _one(store, "MATCH ()-[c:CALLS]->() RETURN c.confidence AS f, c.calls AS i, c.source AS s")
+        _expect(got, {"f": 0.1 + 0.2, "i": 2**62, "s": "it's"}, "numbers beside texts")
+
+
 def check_read_only(factory: Factory) -> None:
     """A question can't write, whatever it says; the same text with read_only=False can."""
     texts = (
@@ -393,6 +405,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_causal_path,
     check_parameters,
     check_plain_values,
+    check_odd_texts,
     check_read_only,
     check_words_that_look_like_clauses,
     check_bad_queries,

@@ -1,6 +1,4 @@
-// One hop from a set of services ($keys) at a time ($at, ns).
+// One hop down from a set of services ($keys) at a time ($at, ns): just who, as a search asks this of many.
 MATCH (a:Service)-[c:CALLS]->(b:Service)
 WHERE a.key IN $keys AND c.valid_from <= $at AND (c.valid_to = 0 OR c.valid_to > $at)
-RETURN a.key AS caller_key, b.key AS callee_key, c.calls AS calls, c.errors AS errors, c.source AS source,
-  c.last_seen AS last_seen, c.confidence AS confidence
-ORDER BY caller_key, callee_key, last_seen
+RETURN DISTINCT a.key AS near, b.key AS far

@@ -16,6 +16,7 @@ from graph.cypher.tokens import statements
 
 Row = dict[str, Any]
 
+_PLAIN: Final[Mapping[str, type]] = {"text": str, "json": str, "int": int, "float": float, "bool": bool}
 _EMPTY: Final[Mapping[str, Any]] = {"text": "", "json": "", "int": 0, "float": 0.0, "bool": False, "texts": ()}
 _HEADER: Final = re.compile(r"^//\s*(row|unique):\s*(.+?),?\s*$", re.MULTILINE)
 _INT64: Final = range(-(2**63), 2**63)
@@ -34,12 +35,20 @@ class Column:
         Raises:
             InvalidQuery: it is of another type, not finite, or doesn't fit 64 bits.
         """
+        if type(value) is _PLAIN.get(self.type) and self._fits(value):
+            return value
         if value is None:
             return list(_EMPTY[self.type]) if self.type == "texts" else _EMPTY[self.type]
         coerced = _coerce(self.type, value)
         if coerced is None:
             raise InvalidQuery(f"column {self.name}: {value!r} is not {self.type}", reason="bad_row")
         return coerced
+
+    def _fits(self, value: Any) -> bool:
+        """Whether a value of the column's own type needs no second look: most do, and there are many."""
+        if self.type == "int":
+            return value in _INT64
+        return self.type != "float" or math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,8 @@ class Statement:
         """
         if not self.columns:
             raise InvalidQuery(f"{self.name} is a question, not a write", reason="not_a_write")
-        return [self._bind(row) for row in rows]
+        known = frozenset(column.name for column in self.columns)
+        return [self._bind(row, known) for row in rows]
 
     def rounds(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Bound rows in batches without two that agree in the unique columns; order is kept where it matters."""
@@ -75,11 +85,19 @@ class Statement:
             batches[turn].append(row)
         return batches
 
-    def _bind(self, row: Mapping[str, Any]) -> Row:
-        known = {column.name for column in self.columns}
-        for name in row:
-            if name not in known:
-                raise UnknownName(f"column of {self.name}", name, known)
+    @property
+    def bound_columns(self) -> dict[str, str]:
+        """Names and types of a bound row's values, in their order: the columns, and what is taken from each key."""
+        columns: dict[str, str] = {}
+        for column in self.columns:
+            columns[column.name] = column.type
+            if column.name.endswith("_key"):
+                columns |= dict.fromkeys(_split_key(column.name.removesuffix("_key"), ""), "text")
+        return columns
+
+    def _bind(self, row: Mapping[str, Any], known: frozenset[str]) -> Row:
+        if not row.keys() <= known:
+            raise UnknownName(f"column of {self.name}", next(name for name in row if name not in known), known)
         for name in self.unique:
             if row.get(name) is None:
                 raise InvalidQuery(f"{self.name}: a row without {name}", reason="bad_row")

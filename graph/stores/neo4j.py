@@ -13,6 +13,7 @@ from contracts.errors import Forbidden, GraphUnavailable, HomeostatError, Invali
 from graph.cypher import statement
 from graph.stores.guard import check_read_only
 from graph.stores.migrations import pending
+from graph.stores.packing import parameters
 from graph.stores.values import argument, plain, properties
 
 _CONNECT_S: Final = 5.0
@@ -104,10 +105,16 @@ class Neo4jStore:
         if not bound:
             return
 
+        parts, given = parameters(write, bound)
+
+        if len(parts) == 1:  # a transaction of one statement needs no opening and no closing message
+            self._run(parts[0], {"rows": given}, neo4j.WRITE_ACCESS)
+            return
+
         @neo4j.unit_of_work(timeout=self._timeout_s)
         def work(tx: neo4j.ManagedTransaction) -> None:
-            for part in write.parts:
-                tx.run(part, rows=bound).consume()
+            for part in parts:
+                tx.run(part, rows=given).consume()
 
         with self._session(neo4j.WRITE_ACCESS) as session:
             session.execute_write(work)
@@ -119,15 +126,29 @@ class Neo4jStore:
         arguments = {name: argument(value) for name, value in (parameters or {}).items()}
         if read_only:
             check_read_only(cypher)
+            return self._run(cypher, arguments, neo4j.READ_ACCESS)
+        return self._managed(cypher, arguments, neo4j.WRITE_ACCESS)
 
+    def _run(self, cypher: str, arguments: dict[str, Any], mode: str) -> list[dict[str, Any]]:
+        """One statement in one round trip; after a failure that the driver calls passing, once more with its retries.
+
+        Only for what may run twice: it isn't known whether a statement whose answer was lost has run.
+        """
+        with self._session(mode) as session:
+            try:
+                return _rows(session.run(neo4j.Query(cypher, timeout=self._timeout_s), arguments))
+            except (exceptions.Neo4jError, exceptions.DriverError) as e:
+                if not e.is_retryable():
+                    raise
+        return self._managed(cypher, arguments, mode)
+
+    def _managed(self, cypher: str, arguments: dict[str, Any], mode: str) -> list[dict[str, Any]]:
         @neo4j.unit_of_work(timeout=self._timeout_s)
         def work(tx: neo4j.ManagedTransaction) -> list[dict[str, Any]]:
-            result = tx.run(cypher, arguments)
-            names = result.keys()
-            return [dict(zip(names, map(_value, record), strict=True)) for record in result]
+            return _rows(tx.run(cypher, arguments))
 
-        with self._session(neo4j.READ_ACCESS if read_only else neo4j.WRITE_ACCESS) as session:
-            return session.execute_read(work) if read_only else session.execute_write(work)
+        with self._session(mode) as session:
+            return session.execute_read(work) if mode == neo4j.READ_ACCESS else session.execute_write(work)
 
     def close(self) -> None:
         """Close all connections."""
@@ -146,6 +167,11 @@ class Neo4jStore:
             raise explain(e, self._url) from e
         except (ValueError, TypeError, OverflowError, OSError) as e:
             raise GraphUnavailable(f"Neo4j at {self._url}: {e}", fix=_REACH) from e
+
+
+def _rows(result: neo4j.Result) -> list[dict[str, Any]]:
+    names = result.keys()
+    return [dict(zip(names, map(_value, record), strict=True)) for record in result]
 
 
 def _value(value: Any) -> Any:

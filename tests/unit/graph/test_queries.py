@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.checks import graph_store as rows
 from contracts.checks.graph_store import SECOND, T0
@@ -152,3 +154,29 @@ def test_declared_calls_are_found_and_end_with_their_declaration() -> None:
     got = store.query("MATCH (s:Service {key: 'e|a'}) RETURN s.version AS v, s.kind AS k, s.labels AS l")
     store.close()
     assert got == [{"v": "7", "k": "external", "l": '{"team": "x"}'}]
+
+
+CALLS = st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20)
+
+
+@settings(max_examples=25, deadline=None)
+@given(CALLS, st.integers(0, 7))
+def test_shortest_paths_are_those_of_an_exhaustive_search(calls: set[tuple[int, int]], end: int) -> None:
+    store = LadybugStore()
+    store.migrate()
+    store.write("upsert_services", [rows.service(f"s{i}") for i in range(8)])
+    store.write("upsert_calls", [rows.call(f"s{a}", f"s{b}") for a, b in sorted(calls)])
+    found = names(store, "s0", f"s{end}")
+    store.close()
+    expected = exhaustive(calls, end)
+    assert len(found) == min(len(expected), 10)
+    assert [[int(name[1:]) for name in chain] for chain in found] == expected[: len(found)]
+
+
+def exhaustive(calls: set[tuple[int, int]], end: int) -> list[list[int]]:
+    """All shortest chains from 0, those with the smaller last caller first."""
+    chains = [[0]]
+    while end and chains and not any(c[-1] == end for c in chains):
+        longer = [[*c, b] for c in chains for a, b in calls if a == c[-1] and b not in c]
+        chains = longer
+    return sorted((c for c in chains if end and c[-1] == end), key=lambda c: c[::-1])
