@@ -80,20 +80,18 @@ class Database:
     Errors: Retryable (busy, disk) and Permanent (damaged, closed, newer_schema), mapped here for all users.
     """
 
-    def __init__(self, path: Path, schema: Schema) -> None:
-        """Open or create the file and bring its schema up to date.
+    def __init__(self, path: Path | None, schema: Schema) -> None:
+        """Open or create the file and bring its schema up to date; without a path it is in memory, and ends with this.
 
         Raises:
             Retryable: it can't be opened now.
             Permanent: it is no SQLite file, or one of a later release.
         """
-        self._file = str(path)
+        self._file = ":memory:" if path is None else str(path)
         self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise Retryable(f"{path.parent}: {e.strerror}", reason="store_unavailable", fix=_DISK) from e
+        if path is not None:
+            _make_folder(path.parent)
         with self._explained():
             self._connection = sqlite3.connect(
                 self._file, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -149,7 +147,7 @@ class Database:
     def _configure(self) -> None:
         assert self._connection is not None
         (mode,) = self._connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        if mode != "wal":
+        if mode not in {"wal", "memory"}:
             raise Permanent(
                 f"{self._file}: no write-ahead log there", reason="store_unavailable", fix="use a local disk"
             )
@@ -171,6 +169,13 @@ class Database:
                 if version > at:
                     _run_all(db, sql)
                     db.execute("INSERT INTO schema_version VALUES (?)", (version,))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise Retryable(f"{folder}: {e.strerror}", reason="store_unavailable", fix=_DISK) from e
 
 
 def _run_all(db: sqlite3.Connection, sql: str) -> None:

@@ -79,6 +79,7 @@ ACTIONS: Final = "autonomous.actions"
 FEEDBACK: Final = "autonomous.feedback"
 NODES: Final = "autonomous.nodes"
 CONTROL: Final = "autonomous.control"
+JOURNAL: Final = "autonomous.journal"
 DEADLETTER: Final = "telemetry.deadletter"
 SNAPSHOTS: Final = "homeostat.snapshots"
 
@@ -130,6 +131,17 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic(FEEDBACK, "run", "Feedback", _P.ENVIRONMENT, _R.WEEK, "act, people", "decide"),
         Topic(NODES, "node", "NodeStatus", _P.KEY, _R.FOREVER, "every process", "people", compacted=True),
         Topic(CONTROL, "scope", "Control", _P.KEY, _R.FOREVER, "people", "decide, act", compacted=True),
+        Topic(
+            JOURNAL,
+            "record",
+            "run, step, fact or audit record",
+            _P.ENVIRONMENT,
+            _R.FOREVER,
+            "act",
+            "act",
+            compacted=True,
+            internal=True,
+        ),
         Topic(DEADLETTER, "source topic", "DeadLetter", _P.KEY, _R.WEEK, "every stage", "people"),
         Topic(
             SNAPSHOTS,

@@ -27,6 +27,7 @@ class IncidentPhase(enum.StrEnum):
 
     OPENED = "opened"
     UPDATED = "updated"
+    JOURNAL_UNAVAILABLE = "journal_unavailable"  # the intent could not be made to outlive this process: no effect
     RESOLVED = "resolved"
 
 
@@ -85,6 +86,7 @@ class HeldReason(enum.StrEnum):
     DUPLICATE = "duplicate"
     CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated
     AUDIT_UNAVAILABLE = "audit_unavailable"  # the intent could not be published: no effect without a prior audit event
+    JOURNAL_UNAVAILABLE = "journal_unavailable"  # the intent could not be made to outlive this process: no effect
     RESOLVED = "resolved"  # the incident was over before anything was done
 
 

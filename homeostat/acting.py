@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from connectors.actuators.registry import open_actuators
+from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
+from contracts.errors import Fenced, HomeostatError
 from contracts.events import Approval, Control, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
@@ -23,9 +27,22 @@ from playbooks.runs.executor import Executor
 from playbooks.runs.wiring import ExecutorWiring
 from streams.worker import Handler
 
+log = logging.getLogger(__name__)
+LOST_S: Final = 10.0
+"""A partition of the journal that another worker took, but that is assigned to us all the same, is taken back after this
+long: the other one was a straggler who did not know yet. A straggler in our place would have been told by then."""
+_RETRY_S: Final = 0.5
+REVOKED_S: Final = 3.0
+"""How long effects under way may hold up a rebalance."""
+SETTLE_S: Final = 10.0
+
 
 class Acting:
-    """Owns the executor and its ports; `handlers` are what the consume loop gives it."""
+    """Owns the executor and its ports; `handlers` are what the consume loop gives it.
+
+    It acts for the environments whose partition of the decisions is assigned to this process *and* whose journal it has
+    taken. Decisions and approvals wait for both.
+    """
 
     def __init__(
         self,
@@ -37,6 +54,12 @@ class Acting:
         clock: Clock,
     ) -> None:
         self._broker, self._partitions, self._journal = broker, partitions, journal
+        self._shared = journal if isinstance(journal, KafkaJournal) else None
+        self._clock = clock
+        self._assigned: frozenset[int] = frozenset()
+        self._taken: set[int] = set()
+        self._news = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
         self._tally = RunTally()
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
@@ -68,6 +91,7 @@ class Acting:
 
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
+        await self._end_keeping()
         await self.executor.stop()
         await self.facts.stop()
         for actuator in self._actuators:
@@ -75,16 +99,89 @@ class Acting:
         await self._policy.close()
 
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
-        """This process owns these partitions now: take over the open runs of their environments."""
-        count = self._partitions[DECISIONS]
-        found = {r.environment for r in self._journal.open_runs()}
-        await self.executor.resume([e for e in sorted(found) if (DECISIONS, partition_of(e, count)) in assigned])
+        """This process owns these partitions now: in the background it takes their journal and goes on with open runs."""
+        await self._end_keeping()
+        self._assigned = frozenset(p for topic, p in assigned if topic == DECISIONS)
+        self._keeper = asyncio.create_task(self._keep(), name="journal-keeper")
+
+    async def on_revoked(self, revoked: frozenset[tuple[str, int]]) -> None:
+        """These partitions go to other processes: stop driving the runs of their environments."""
+        await self._end_keeping()
+        gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
+        self._assigned -= gone
+        self._taken -= gone
+        self._tell()
+        await self.executor.release(lambda environment: self._partition(environment) not in gone, REVOKED_S)
+        if self._shared is not None:
+            await self._shared.release(gone)
+
+    async def settled(self) -> None:
+        """What was done with the messages taken so far outlives this process. BrokerUnavailable if not in time."""
+        if self._shared is not None:
+            await self._shared.settle_all(SETTLE_S)
+
+    async def _end_keeping(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        """Take what is assigned; take back what was lost although it is assigned."""
+        for partition in sorted(self._assigned):
+            await self._take(partition)
+        while self._shared is not None:
+            lost = self._shared.lost & self._assigned
+            self._taken -= lost
+            await asyncio.sleep(LOST_S)
+            for partition in sorted(lost & self._assigned):
+                log.warning(
+                    "journal partition %d is assigned to us and lost to another worker: taking it back", partition
+                )
+                await self._take(partition)
+
+    async def _take(self, partition: int) -> None:
+        while True:
+            try:
+                if self._shared is not None:
+                    await self._shared.take(partition, self._clock.now_ns())
+                self._taken.add(partition)
+                self._tell()
+                found = sorted({r.environment for r in self._journal.open_runs()})
+                await self.executor.resume([e for e in found if self._partition(e) == partition])
+                return
+            except HomeostatError as e:
+                log.warning("the journal of partition %d cannot be taken, trying again: %s", partition, e)
+                await asyncio.sleep(_RETRY_S)
+
+    def _partition(self, environment: str) -> int:
+        return partition_of(environment, self._partitions[DECISIONS])
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _owning(self, partition: int, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work as soon as the partition is taken; not at all once it is another process's, which repeats it."""
+        while partition in self._assigned:
+            if partition not in self._taken:
+                await self._news.wait()
+                continue
+            try:
+                await work()
+            except Fenced as e:
+                log.warning("%s", e)
+                self._taken.discard(partition)
+            else:
+                return
 
     async def _on_decision(self, record: Record) -> None:
-        await self.executor.on_decision(decode(Decision, record.value))
+        decision = decode(Decision, record.value)
+        await self._owning(self._partition(decision.environment), lambda: self.executor.on_decision(decision))
 
     async def _on_approval(self, record: Record) -> None:
-        await self.executor.on_approval(decode(Approval, record.value))
+        approval = decode(Approval, record.value)
+        await self._owning(self._partition(approval.environment), lambda: self.executor.on_approval(approval))
 
     async def _on_control(self, record: Record) -> None:
         await self.executor.on_control(decode(Control, record.value))
@@ -109,6 +206,10 @@ class Acting:
         return {
             "actuators": [a.name for a in self._actuators],
             "playbooks": sorted(p.name for p in self.playbooks),
+            "journal": {
+                "partitions": sorted(self._taken),
+                "pending": 0 if self._shared is None else self._shared.pending,
+            },
             "open_runs": {r.run: r.state.value for r in self._journal.open_runs()},
         }
 

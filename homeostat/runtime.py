@@ -15,12 +15,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, open_broker
 from connectors.otlp.receivers import OtlpReceivers
 from contracts.errors import Retryable
-from contracts.ports import Clock, GraphStore, StateStore, SystemClock
+from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
 from graph.stores import open_store
 from homeostat.acting import Acting
@@ -30,7 +29,7 @@ from homeostat.health import Vitals
 from homeostat.metrics import Sample, registry
 from homeostat.nodes import NodeReporter
 from homeostat.web.server import ApiServer
-from homeostat.wiring import open_state, stage_specs, topology_writes
+from homeostat.wiring import open_journal, open_state, stage_specs, topology_writes
 from streams.worker import Worker, WorkerWiring
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class Runtime:
     broker: KafkaBroker
     store: GraphStore
     graph: GraphWriter
-    journal: SqliteJournal
+    journal: Journal
     acting: Acting
     worker: Worker
     api: ApiServer
@@ -106,7 +105,7 @@ class Runtime:
         self._stack.push_async_callback(self.graph.stop)
         for write in topology_writes(s, self.clock.now_ns()):
             self.graph.put(write)
-        self.journal = SqliteJournal(s.data_dir / "journal.sqlite")
+        self.journal = open_journal(s, self.broker, self.partitions, self.node)
         self._stack.callback(self.journal.close)
 
     async def _start_loop(self) -> None:
@@ -129,6 +128,8 @@ class Runtime:
                 log_id=log_id,
                 handlers=self.acting.handlers,
                 on_assigned=self.acting.on_assigned,
+                on_revoked=self.acting.on_revoked,
+                before_ack=self.acting.settled,
                 fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
                 drain_s=DRAIN_S if embedded else 0.0,
             )

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from connectors.journal.kafka import KafkaJournal
+from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.state.kafka import KafkaStateStore
 from connectors.state.sqlite import SqliteStateStore
-from contracts.ports import GraphWrite, StateStore
+from contracts.errors import InvalidSettings
+from contracts.ports import GraphWrite, Journal, StateStore
 from contracts.settings import ActSettings, Settings
 from contracts.topics import (
     ANOMALIES,
     CHANGES,
+    DECISIONS,
     EVIDENCE,
     FEATURES,
     INGRESS,
+    JOURNAL,
     PARTIALS,
     SPANS,
 )
@@ -65,6 +70,23 @@ def open_state(settings: Settings, broker: KafkaBroker) -> StateStore:
     if isinstance(broker, EmbeddedBroker):
         return SqliteStateStore(settings.data_dir / "state.sqlite")
     return KafkaStateStore(broker.bootstrap, **{k: v for k, v in broker.options.items() if k != "bootstrap_servers"})
+
+
+def open_journal(settings: Settings, broker: KafkaBroker, partitions: Mapping[str, int], node: str) -> Journal:
+    """Where runs are recorded: a file for one process, the compacted topic where environments move between workers.
+
+    Raises:
+        InvalidSettings: topics that must be split alike are not.
+    """
+    where = settings.act.journal
+    if where == "sqlite" or (where == "auto" and isinstance(broker, EmbeddedBroker)):
+        return SqliteJournal(settings.data_dir / "journal.sqlite")
+    if partitions[JOURNAL] != partitions[DECISIONS]:
+        raise InvalidSettings(
+            f"{JOURNAL} has {partitions[JOURNAL]} partitions and {DECISIONS} has {partitions[DECISIONS]}",
+            fix="give them the same number: see the operations guide on partitions",
+        )
+    return KafkaJournal(settings.broker, broker.bootstrap, partitions[JOURNAL], node)
 
 
 def load_playbooks(settings: ActSettings) -> list[Playbook]:

@@ -56,6 +56,9 @@ class WorkerWiring:
     log_id: str
     handlers: Mapping[str, tuple[Handler, ...]] = field(default_factory=dict)
     on_assigned: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
+    on_revoked: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
+    before_ack: Callable[[], Awaitable[None]] | None = None
+    """Returns once what the handlers did is durable; asked before their messages are acknowledged."""
     snapshot_s: float = 5.0
     fetch_wait_ms: int = 500
     drain_s: float = 0.0
@@ -80,7 +83,7 @@ class Worker:
         self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
         self._recovery: asyncio.Task[None] | None = None
-        self._to_recover = 0
+        self._to_recover, self._turn = 0, 0
         self._app = self._make_app()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -185,8 +188,8 @@ class Worker:
             broker_max_poll_records=500,
             consumer_auto_offset_reset="earliest",
             consumer_max_fetch_size=8_000_000,
-            broker_session_timeout=10.0,
-            broker_heartbeat_interval=2.0,
+            broker_session_timeout=s.broker.session_timeout_s,
+            broker_heartbeat_interval=s.broker.session_timeout_s / 5,
             **_credentials(self._w.broker.options),
         )
         app.transport = _transport(app, self._w.fetch_wait_ms)
@@ -204,15 +207,19 @@ class Worker:
             record = _record(event)
             async with self._taking:
                 if not self._closing and (record.topic, record.partition) in self._assigned:
-                    await self._take(record)
+                    if not await self._take(record):
+                        continue
                     self._unacked.append(event)
                     self._taken[record.topic, record.partition] = record.offset
                     self._took.set()
 
-    async def _take(self, record: Record) -> None:
-        now_ns = self._w.clock.now_ns()
+    async def _take(self, record: Record) -> bool:
+        """Take one message; False if its partition was taken away meanwhile: its next owner takes it, or we do, again."""
+        now_ns, turn = self._w.clock.now_ns(), self._turn
         await self._load_states(record)
         async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
+            if turn != self._turn:
+                return False
             await self._send(self.host.handle(record, now_ns))
         for handler in self._w.handlers.get(record.topic, ()):
             try:
@@ -220,6 +227,7 @@ class Worker:
             except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
                 log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
                 await self._send([dead_letter(record, e, now_ns)])
+        return turn == self._turn
 
     async def _load_states(self, record: Record) -> None:
         for key in self._keys(record.topic, record.partition):
@@ -227,7 +235,9 @@ class Worker:
 
     async def _load_state(self, key: str) -> None:
         if key not in self.host.instances and key not in self._loaded:
-            self._loaded[key] = await self._retrying(partial(self._w.state.load, key))
+            turn, found = self._turn, await self._retrying(partial(self._w.state.load, key))
+            if turn == self._turn:  # else it may have had another owner, who changed it
+                self._loaded[key] = found
 
     def _keys(self, topic: str, partition: int) -> list[str]:
         return [spec.instance_key(topic, partition) for spec in self.host.by_topic.get(topic, ())]
@@ -282,6 +292,8 @@ class Worker:
             await self._delivered()
             for key, payload in dirty:
                 await self._retrying(partial(self._w.state.save, key, payload))
+            if self._w.before_ack is not None:
+                await self._retrying(self._w.before_ack)
             done, self._unacked = self._unacked[:taken], self._unacked[taken:]
             for event in done:
                 event.ack()
@@ -315,6 +327,9 @@ class Worker:
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         self._member.clear()
         self._forget_recovery()
+        places = frozenset((tp.topic, tp.partition) for tp in revoked)
+        self._assigned -= places  # nothing more is taken of them
+        self._turn += 1
         try:
             async with asyncio.timeout(_STOP_S):
                 await self._checkpoint()
@@ -322,7 +337,6 @@ class Worker:
             log.warning(
                 "the state of %d partitions was not saved: %r; the next owner repeats their messages", len(revoked), e
             )
-            self._unacked = [event for event in self._unacked if event.message.tp not in revoked]
         for tp in revoked:
             self.host.forget(tp.topic, tp.partition)
             self._taken.pop((tp.topic, tp.partition), None)
@@ -330,7 +344,9 @@ class Worker:
                 tp.topic, tp.partition
             ):  # also what was read and not needed: another owner will change it
                 self._loaded.pop(key, None)
-        self._assigned = self._assigned - {(tp.topic, tp.partition) for tp in revoked}
+        self._unacked = [event for event in self._unacked if event.message.tp not in revoked]
+        if self._w.on_revoked is not None:
+            await self._w.on_revoked(places)
 
     # -- what every worker is told, whatever its partitions: the kill switch, changes -------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from connectors.journal.changes import Image
 from connectors.sqlite import Database, Schema
 from contracts.errors import Conflict, Fenced, UnknownName
 from contracts.ports import RunEntry, StepEntry
@@ -16,14 +17,15 @@ from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 
 _SCHEMA: Final = Schema("connectors.journal.migrations")
 _RUN: Final = "run, decision, environment, target, playbook, state, created_ns, updated_ns, fence, definition"
+_ADD_STEP: Final = "INSERT INTO steps (run, step, phase, key, time_ns, data) VALUES (?, ?, ?, ?, ?, ?)"
 _TERMINAL: Final = msgspec.json.encode(sorted(TERMINAL_RUN_STATES)).decode()
 
 
 class SqliteJournal:
     """`Journal` in a file. Errors besides the port's own: those of `connectors.sqlite`."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the journal."""
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the journal; without a path it is in memory only."""
         self._db = Database(path, _SCHEMA)
 
     def create(
@@ -77,10 +79,10 @@ class SqliteJournal:
 
     def step(self, entry: StepEntry, fence: int) -> None:
         """Append one step line. Fenced if somebody else has claimed the run, UnknownName if there is no such run."""
-        line = (entry.run, entry.step, StepPhase(entry.phase).value, entry.key, entry.time_ns, _dump(entry.data))
+        line = _step_row(entry)
         with self._db.writing() as db:
             _check_fence(db, entry.run, fence)
-            db.execute("INSERT INTO steps (run, step, phase, key, time_ns, data) VALUES (?, ?, ?, ?, ?, ?)", line)
+            db.execute(_ADD_STEP, line)
             db.execute("UPDATE runs SET updated_ns = max(updated_ns, ?) WHERE run = ?", (entry.time_ns, entry.run))
 
     def load(self, run: str) -> RunEntry | None:
@@ -104,8 +106,8 @@ class SqliteJournal:
             (environment, since_ns, target, playbook),
         )
 
-    def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Replace a fact."""
+    def put(self, key: str, value: Mapping[str, Any], environment: str = "") -> None:
+        """Replace a fact. Whose it is does not matter: all who share the file see it."""
         with self._db.writing() as db:
             db.execute(
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, _dump(value))
@@ -141,6 +143,29 @@ class SqliteJournal:
         """Note that the audit record is on the topic."""
         with self._db.writing() as db:
             db.execute("UPDATE audit SET published = 1 WHERE environment = ? AND sequence = ?", (environment, sequence))
+
+    def forget_audit(self, environment: str, before: int) -> None:
+        """Drop published audit records with a sequence below `before`."""
+        with self._db.writing() as db:
+            db.execute(
+                "DELETE FROM audit WHERE environment = ? AND sequence < ? AND published = 1", (environment, before)
+            )
+
+    async def settled(self, environment: str, timeout_s: float) -> None:
+        """Every method is durable when it returns: nothing to wait for."""
+
+    def restore(self, image: Image) -> None:
+        """Fill an empty journal."""
+        runs = sorted(image.runs.values(), key=lambda r: (r.created_ns, r.run))
+        steps = [image.steps[key] for key in sorted(image.steps) if key[0] in image.runs]
+        with self._db.writing() as db:
+            db.executemany(f"INSERT INTO runs ({_RUN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_run_row, runs))  # noqa: S608 (a constant)
+            db.executemany(_ADD_STEP, map(_step_row, steps))
+            db.executemany("INSERT INTO facts VALUES (?, ?)", [(k, _dump(v)) for k, v in image.facts.items()])
+            db.executemany(
+                "INSERT INTO audit VALUES (?, ?, ?, ?)",
+                [(a.environment, a.sequence, a.record, int(a.published)) for a in image.audit],
+            )
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -198,6 +223,15 @@ def _entry(row: tuple[Any, ...], steps: tuple[StepEntry, ...]) -> RunEntry:
         definition=_parse(definition),
         steps=steps,
     )
+
+
+def _run_row(e: RunEntry) -> tuple[Any, ...]:
+    first = (e.run, e.decision, e.environment, e.target, e.playbook, e.state.value, e.created_ns, e.updated_ns, e.fence)
+    return (*first, _dump(e.definition))
+
+
+def _step_row(e: StepEntry) -> tuple[Any, ...]:
+    return e.run, e.step, StepPhase(e.phase).value, e.key, e.time_ns, _dump(e.data)
 
 
 def _dump(value: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from contracts.settings import BrokerSettings
 from contracts.topics import TOPICS, Topic
 
 PREFIX = "kafka://"
+KNOWN_S = 10.0
+"""How long a topic just created may be unknown."""
 COPIES = 3
 """Replicas of the topics made here, where there are that many brokers."""
 
@@ -97,8 +100,20 @@ class KafkaBroker:
             await admin.close()
 
     async def _partitions(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
-        described = await admin.describe_topics(list(TOPICS))
-        return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0}
+        """Of each topic of the table, once all brokers know what was created a moment ago."""
+        until = time.monotonic() + KNOWN_S
+        while True:
+            described = await admin.describe_topics(list(TOPICS))
+            found = {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0 and t["partitions"]}
+            missing = TOPICS.keys() - found.keys()
+            if not missing:
+                return found
+            if time.monotonic() > until:
+                raise BrokerUnavailable(
+                    f"Kafka at {self._bootstrap} does not know {', '.join(sorted(missing))}",
+                    fix="were they created? look at the rights on topics and at the controller's log",
+                )
+            await asyncio.sleep(0.1)
 
     async def send(
         self,

@@ -5,12 +5,16 @@
     def test_my_journal(check, tmp_path): check(lambda: MyJournal(tmp_path / "journal"))
 
 The factory opens *the same*, at first empty journal each time it is called within one check, as another worker would.
+
+`CHECKS` = `BY_ONE_OWNER` and `BY_MANY_AT_ONCE`; a journal that an environment's owners have one after the other only
+promises the former. `TAKEOVERS` and `FENCING` are coroutines and hold for all: the factory there is a coroutine, too, and
+what it returns owns all environments from then on.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -20,6 +24,9 @@ from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 
 Factory = Callable[[], Journal]
 Check = Callable[[Factory], None]
+Taking = Callable[[], Awaitable[Journal]]
+Takeover = Callable[[Taking], Awaitable[None]]
+PATIENCE_S: Final = 30.0
 
 
 @contextmanager
@@ -247,19 +254,97 @@ def _loaded(journal: Journal, run: str) -> RunEntry:
     return entry
 
 
-CHECKS: Final[tuple[Check, ...]] = (
+async def _begun(journal: Journal) -> RunEntry:
+    """A run with an intent, a fact and two audit records, one of them published; all of it settled."""
+    entry = create(journal, 1)
+    assert entry is not None, "the first run of a decision was refused"
+    journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k1", 2, {"n": 1}), entry.fence)
+    journal.set_state("r1", entry.fence, RunState.RUNNING, 3)
+    journal.put("verdict/r1", {"text": "ü"}, "e")
+    journal.append_audit("e", b"one", 1)
+    journal.append_audit("e", b"two", 2)
+    journal.mark_published("e", 1)
+    await journal.settled("e", PATIENCE_S)
+    return entry
+
+
+async def check_takeover_knows_everything(taking: Taking) -> None:
+    """The next owner knows each run, step, fact and audit record that was settled, and goes on with them."""
+    first = await taking()
+    await _begun(first)
+    known = first.load("r1")
+    second = await taking()
+    try:
+        _expect(second.load("r1"), known, "the run as the next owner knows it")
+        _expect([e.run for e in second.open_runs()], ["r1"], "open runs")
+        _expect([e.run for e in second.history("e")], ["r1"], "history")
+        _expect(create(second, 1, run="other"), None, "a second run of the decision")
+        _expect(second.get("verdict/r1"), {"text": "ü"}, "a fact")
+        _expect(second.audit("e", unpublished=True), [(2, b"two")], "what is still to be published")
+        _expect(second.audit("e")[-1], (2, b"two"), "the head of the chain")
+        _refuses(Conflict, "an audit record under a number that is taken", lambda: second.append_audit("e", b"x", 2))
+        mine = second.claim("r1", 10)
+        second.step(StepEntry("r1", "s", StepPhase.APPLIED, "k1", 11), mine.fence)
+        await second.settled("e", PATIENCE_S)
+    finally:
+        first.close()
+        second.close()
+    third = await taking()
+    try:
+        phases = [(s.phase, s.key) for s in _loaded(third, "r1").steps]
+        _expect(phases, [(StepPhase.INTENT, "k1"), (StepPhase.APPLIED, "k1")], "steps after two takeovers")
+    finally:
+        third.close()
+
+
+async def check_a_straggler_is_fenced(taking: Taking) -> None:
+    """Who was an owner and has not heard yet can't go on: it gets Fenced before anything follows from what it writes, and
+    the owner never sees it."""
+    first = await taking()
+    entry = await _begun(first)
+    second = await taking()
+    mine = second.claim("r1", 10)
+    await second.settled("e", PATIENCE_S)
+    try:
+        await _straggle(first, entry)
+    except Fenced:
+        pass
+    else:
+        raise AssertionError("a former owner's intent was settled")
+    second.step(StepEntry("r1", "mine", StepPhase.INTENT, "k2", 12), mine.fence)
+    await second.settled("e", PATIENCE_S)
+    first.close()
+    second.close()
+    third = await taking()
+    try:
+        _expect([s.step for s in _loaded(third, "r1").steps], ["s", "mine"], "steps of the owners alone")
+    finally:
+        third.close()
+
+
+async def _straggle(journal: Journal, entry: RunEntry) -> None:
+    journal.step(StepEntry("r1", "straggler's", StepPhase.INTENT, "k3", 11), entry.fence)
+    await journal.settled("e", PATIENCE_S)
+
+
+BY_ONE_OWNER: Final[tuple[Check, ...]] = (
     check_create,
-    check_one_run_per_decision,
-    check_race_to_create,
     check_steps,
-    check_fencing,
     check_open_runs,
     check_history,
-    check_facts,
-    check_audit,
     check_threads,
     check_close,
 )
+BY_MANY_AT_ONCE: Final[tuple[Check, ...]] = (
+    check_one_run_per_decision,
+    check_race_to_create,
+    check_fencing,
+    check_facts,
+    check_audit,
+)
+CHECKS: Final = BY_ONE_OWNER + BY_MANY_AT_ONCE
+TAKEOVERS: Final[tuple[Takeover, ...]] = (check_takeover_knows_everything,)
+FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_is_fenced,)
 
 
 def run_all(factory: Callable[[], Factory]) -> None:

@@ -130,10 +130,15 @@ class RunEntry:
 
 
 class Journal(Protocol):
-    """The durable record of runs. Every method is atomic and durable when it returns.
+    """The durable record of runs. Every method is atomic, and seen by this process's next question.
+
+    Durable, and known to whoever owns the environment next, is what was written before `settled` returned: wait for that
+    between an intent and its effect, and before the world is told of anything. Writes are kept in order: a later one is
+    never there without the earlier ones of its environment.
 
     One decision has at most one run, ever. `fence` grows each time a run is claimed; writes with an older fence raise
-    `Fenced`, so of two owners only the later one can go on.
+    `Fenced`, so of two owners only the later one can go on. A journal in which an environment has one owner process raises
+    it, too, from every write and from `settled`, once the environment is another process's.
     """
 
     def create(
@@ -176,8 +181,9 @@ class Journal(Protocol):
         """Runs created at or after `since_ns`, oldest first (guards count these)."""
         ...
 
-    def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Small durable facts: kill switch, chain head, learnt posteriors, circuit breakers."""
+    def put(self, key: str, value: Mapping[str, Any], environment: str = "") -> None:
+        """Small durable facts: approvals, verdicts, chain head. They go with the environment that they are about; without
+        one they are this process's own, for what every process learns by itself (the kill switch)."""
         ...
 
     def get(self, key: str) -> Mapping[str, Any] | None:
@@ -194,11 +200,17 @@ class Journal(Protocol):
         ...
 
     def audit(self, environment: str, *, after: int = 0, unpublished: bool = False) -> list[tuple[int, bytes]]:
-        """Audit records with a sequence above `after`, in order; with `unpublished` only those not yet on the topic."""
+        """Audit records with a sequence above `after`, in order; with `unpublished` only those not yet on the topic.
+        Published ones may be gone, except for the last."""
         ...
 
     def mark_published(self, environment: str, sequence: int) -> None:
         """Note that the audit record is on the topic."""
+        ...
+
+    async def settled(self, environment: str, timeout_s: float) -> None:
+        """Return once all that was written of the environment is durable for its next owner, and this process is known to
+        own it still. BrokerUnavailable if that is not known within `timeout_s`: then nothing may follow from it. Fenced."""
         ...
 
     def close(self) -> None:

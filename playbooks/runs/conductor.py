@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError
+from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, Retryable
 from contracts.events import ActionRecord, Decision
 from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
 from contracts.topics import CHANGES, FEEDBACK
@@ -42,6 +42,8 @@ class Run:
     verifier: Verifier | None = None
     acting: asyncio.Task[effects.Outcome] | None = None
     parked: bool = False
+    released: bool = False
+    """Whether this process is to stop driving it, at the next occasion."""
     doubtful_since_ns: int = 0
 
 
@@ -75,7 +77,7 @@ class Conductor:
             case m.RequestApproval():
                 self.enter(run, RunState.AWAITING_APPROVAL, command.text, {"expires_ns": command.expires_ns})
             case m.Begin():
-                facts.keep_begun(self._w.journal, run.plan.run, self._now())
+                facts.keep_begun(self._w.journal, run.plan, self._now())
                 self.enter(run, RunState.RUNNING, f"{run.plan.playbook.name} begins on {run.plan.target}")
             case m.Refuse():
                 self.enter(run, RunState.REFUSED, command.text, {"reason": str(command.reason)})
@@ -204,10 +206,21 @@ class Conductor:
             await self._hold(run, entry, command, held)
             return
         if not effects_of(entry):
-            facts.keep_reference(self._w.journal, run.plan.run, self.verifier(run, self._now(), watch).reference())
+            facts.keep_reference(self._w.journal, run.plan, self.verifier(run, self._now(), watch).reference())
         if not command.again:
             line = StepEntry(run.plan.run, command.name, StepPhase.INTENT, ready.request.key, self._now(), ready.intent)
             self._w.journal.step(line, run.fence)
+        held = await self._kept(run)
+        if held is not None:
+            run.resolved[ready.request.key] = Applied.NO  # nobody need be asked: it was not even tried
+            if held.reason is HeldReason.JOURNAL_UNAVAILABLE:
+                _LOG.warning("%s waits with %s: %s", run.plan.run, command.name, held.text)
+                await self.park(
+                    run, self._now() + int(ASK_AGAIN_S * m.NS)
+                )  # the machine tries again until it is too late
+            else:
+                await self._hold(run, entry, command, held)
+            return
         run.resolved.pop(ready.request.key, None)
         run.acting = asyncio.create_task(effects.apply(ready.aim.actuator, ready.request))
         try:
@@ -264,6 +277,14 @@ class Conductor:
         if not await self._trail.acknowledged(said):
             text = f"the broker did not take the audit event within {self._w.settings.audit_ack_s:g} s"
             return m.Refuse(HeldReason.AUDIT_UNAVAILABLE, text)
+        return self._switched(run.plan, approved=self._approved(run.plan))
+
+    async def _kept(self, run: Run) -> m.Refuse | None:
+        """Held unless the intent outlives this process, and the run is known to be still ours. The last check of all."""
+        try:
+            await self._w.journal.settled(run.plan.environment, self._w.settings.audit_ack_s)
+        except Retryable as e:
+            return m.Refuse(HeldReason.JOURNAL_UNAVAILABLE, str(e))
         return self._switched(run.plan, approved=self._approved(run.plan))
 
     async def _hold(self, run: Run, entry: RunEntry, command: m.ApplyStep, held: m.Refuse) -> None:

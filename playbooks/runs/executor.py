@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -104,6 +104,7 @@ class Executor:
     async def resume(self, environments: Collection[str] | None = None) -> list[str]:
         """Take over the open runs (of `environments`) that an earlier life or another owner left; their ids."""
         self._start()
+        self._trail.recover()
         left = [
             entry
             for entry in self._w.journal.open_runs()
@@ -113,19 +114,31 @@ class Executor:
             self._drive(self._w.journal.claim(entry.run, self._w.clock.now_ns()))
         return [entry.run for entry in left]
 
-    async def stop(self) -> None:
-        """Begin nothing more; wait for the effects under way; publish what can be."""
-        self._stopping = True
-        self.poke()
-        under_way = [run.acting for run in self._runs.values() if run.acting is not None]
+    async def release(self, keep: Callable[[str], bool], patience_s: float = STOP_S) -> None:
+        """Stop driving the runs of environments that are not to `keep`: another owner goes on with them. Effects under
+        way are waited for, up to `patience_s`; what became of the others the next owner finds out."""
+        await self._let_go([run for run in self._runs.values() if not keep(run.plan.environment)], patience_s)
+        for environment in [e for e in self._watches if not keep(e)]:
+            self._trail.forget(environment)
+
+    async def _let_go(self, left: Sequence[Run], patience_s: float) -> None:
+        for run in left:
+            run.released = True
+            run.wake.set()
+        under_way = [run.acting for run in left if run.acting is not None]
         if under_way:
-            await asyncio.wait(under_way, timeout=STOP_S)
-        tasks = list(self._tasks.values())
+            await asyncio.wait(under_way, timeout=patience_s)
+        tasks = [self._tasks[run.plan.run] for run in left if run.plan.run in self._tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=0.5)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Begin nothing more; wait for the effects under way; publish what can be."""
+        self._stopping = True
+        await self._let_go(list(self._runs.values()), STOP_S)
         if self._started:
             await self._trail.stop()
 
@@ -171,7 +184,7 @@ class Executor:
         self._conductor.parked.set()
 
     async def _loop(self, run: Run) -> None:
-        while not self._stopping:
+        while not (run.released or self._stopping):
             try:
                 if not await self._step(run):
                     return
@@ -209,7 +222,7 @@ class Executor:
         if found is not None:
             measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
             verdict = facts.Verdict(found.outcome, found.text, now, found.credit, measures)
-            facts.keep_verdict(self._w.journal, entry.run, verdict)
+            facts.keep_verdict(self._w.journal, run.plan, verdict)
 
     def _situation(self, run: Run, watch: Watch) -> m.Situation:
         journal, plan = self._w.journal, run.plan

@@ -12,6 +12,7 @@ import msgspec
 from contracts.events import Approval, Control
 from contracts.ports import Journal
 from contracts.verdicts import Autonomy, Outcome
+from playbooks.runs.plan import RunPlan
 from playbooks.verify.levels import Level
 
 EVERYWHERE = "*"
@@ -68,7 +69,7 @@ def take_approval(journal: Journal, approval: Approval) -> bool:
     key = f"approval/{approval.decision}"
     if journal.get(key) is not None:
         return False
-    journal.put(key, msgspec.to_builtins(approval))
+    journal.put(key, msgspec.to_builtins(approval), approval.environment)
     return True
 
 
@@ -89,9 +90,9 @@ class Verdict:
     measures: tuple[Mapping[str, Any], ...] = ()
 
 
-def keep_verdict(journal: Journal, run: str, verdict: Verdict) -> None:
+def keep_verdict(journal: Journal, plan: RunPlan, verdict: Verdict) -> None:
     """Remember a run's verdict: it is reached once."""
-    journal.put(f"verdict/{run}", msgspec.to_builtins(verdict))
+    journal.put(f"verdict/{plan.run}", msgspec.to_builtins(verdict), plan.environment)
 
 
 def verdict_of(journal: Journal, run: str) -> Verdict | None:
@@ -100,9 +101,9 @@ def verdict_of(journal: Journal, run: str) -> Verdict | None:
     return None if fact is None else msgspec.convert(fact, Verdict, strict=False)
 
 
-def keep_begun(journal: Journal, run: str, now_ns: int) -> None:
+def keep_begun(journal: Journal, plan: RunPlan, now_ns: int) -> None:
     """Remember when a run was let begin."""
-    journal.put(f"begun/{run}", {"time_ns": now_ns})
+    journal.put(f"begun/{plan.run}", {"time_ns": now_ns}, plan.environment)
 
 
 def begun_of(journal: Journal, run: str) -> int:
@@ -111,10 +112,11 @@ def begun_of(journal: Journal, run: str) -> int:
     return 0 if fact is None else int(fact["time_ns"])
 
 
-def keep_reference(journal: Journal, run: str, levels: Mapping[str, Level]) -> None:
+def keep_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level]) -> None:
     """Remember the levels from before the action."""
     # JSON has no NaN: what was not observed is left out.
-    journal.put(f"reference/{run}", {k: _finite(msgspec.to_builtins(v)) for k, v in levels.items()})
+    finite = {k: _finite(msgspec.to_builtins(v)) for k, v in levels.items()}
+    journal.put(f"reference/{plan.run}", finite, plan.environment)
 
 
 def reference_of(journal: Journal, run: str) -> dict[str, Level]:

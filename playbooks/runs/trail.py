@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from contracts import topics
-from contracts.errors import Conflict
+from contracts.errors import Conflict, Fenced
 from contracts.events import ActionRecord, Event, decode, encode
 from contracts.ports import Journal
 from playbooks.audit import GENESIS, Head, headers_of, link
@@ -45,10 +45,19 @@ class Trail:
 
     def start(self) -> None:
         """Publish what an earlier life left behind, and from now on whatever comes."""
+        self.recover()
+        self._task = asyncio.create_task(self._run(), name="audit-outbox")
+
+    def recover(self) -> None:
+        """Look again for what an earlier life, or another owner, has left to be published."""
         self._dirty |= {key.removeprefix(_HEAD) for key in self._journal.facts(_HEAD)}
         self._dirty |= {key.removeprefix(_OUTBOX) for key in self._journal.facts(_OUTBOX)}
         self._wake.set()
-        self._task = asyncio.create_task(self._run(), name="audit-outbox")
+
+    def forget(self, environment: str) -> None:
+        """The environment is another owner's now, who goes on with its chain."""
+        self._heads.pop(environment, None)
+        self._dirty.discard(environment)
 
     async def stop(self) -> None:
         """Give what is pending one last chance, then stop. What stays is published after the next start."""
@@ -74,7 +83,7 @@ class Trail:
             break
         self._heads[environment] = Head(linked.sequence, linked.digest)
         if linked.sequence % _HEAD_EVERY == 1:
-            self._journal.put(_HEAD + environment, {"sequence": linked.sequence, "digest": linked.digest})
+            self._journal.put(_HEAD + environment, {"sequence": linked.sequence, "digest": linked.digest}, environment)
         self._kick(environment)
         return linked
 
@@ -85,7 +94,7 @@ class Trail:
         items = [*fact["items"], item]
         if len(items) > _OUTBOX_LIMIT:
             _LOG.warning("outbox of %s is full: %d events dropped", environment, len(items) - _OUTBOX_LIMIT)
-        self._journal.put(_OUTBOX + environment, {"items": items[-_OUTBOX_LIMIT:]})
+        self._journal.put(_OUTBOX + environment, {"items": items[-_OUTBOX_LIMIT:]}, environment)
         self._kick(environment)
 
     async def acknowledged(self, record: ActionRecord) -> bool:
@@ -141,6 +150,8 @@ class Trail:
             except asyncio.CancelledError:
                 self._dirty.add(environment)
                 raise
+            except Fenced:
+                self.forget(environment)
             except Exception as e:  # noqa: BLE001 - the trail must outlive whatever a publisher raises
                 self._dirty.add(environment)
                 _LOG.warning("cannot publish the audit trail of %s, will try again: %s", environment, e)
@@ -148,7 +159,10 @@ class Trail:
         return True
 
     async def _flush_audit(self, environment: str) -> None:
-        for sequence, body in self._journal.audit(environment, unpublished=True):
+        due = self._journal.audit(environment, unpublished=True)
+        if due:  # what the world was told must be what the next owner knows: its chain continues it
+            await self._journal.settled(environment, self._ack_s)
+        for sequence, body in due:
             record = decode(ActionRecord, body)
             async with asyncio.timeout(self._ack_s):
                 await self._publish(topics.ACTIONS, record.run, body, headers_of(record), environment)
@@ -166,4 +180,4 @@ class Trail:
             async with asyncio.timeout(self._ack_s):
                 await self._publish(first["topic"], first["key"], first["value"].encode(), (), environment)
             now = (self._journal.get(_OUTBOX + environment) or {"items": []})["items"]
-            self._journal.put(_OUTBOX + environment, {"items": [i for i in now if i != first]})
+            self._journal.put(_OUTBOX + environment, {"items": [i for i in now if i != first]}, environment)

@@ -46,6 +46,7 @@ class MemoryJournal:
     """The journal port without a file. Data goes through JSON, as it does on disk."""
 
     def __init__(self) -> None:
+        self.away = False
         self.entries: dict[str, RunEntry] = {}
         self.kept: dict[str, bytes] = {}
         self.records: dict[str, dict[int, list[Any]]] = defaultdict(dict)
@@ -105,7 +106,7 @@ class MemoryJournal:
             and playbook in {None, e.playbook}
         ]
 
-    def put(self, key: str, value: Mapping[str, Any]) -> None:
+    def put(self, key: str, value: Mapping[str, Any], environment: str = "") -> None:
         self.kept[key] = msgspec.json.encode(value)
 
     def get(self, key: str) -> Mapping[str, Any] | None:
@@ -125,6 +126,10 @@ class MemoryJournal:
 
     def mark_published(self, environment: str, sequence: int) -> None:
         self.records[environment][sequence][1] = True
+
+    async def settled(self, environment: str, timeout_s: float) -> None:
+        if self.away:
+            raise BrokerUnavailable("the log of the journal is away")
 
     def close(self) -> None:
         pass
@@ -224,7 +229,8 @@ class World:
     def __init__(self, *playbooks: Playbook, settings: ActSettings | None = None) -> None:
         self.playbooks = {p.name: p for p in (playbooks or (RESTART, SCALE))}
         self.settings = settings or ActSettings(audit_ack_s=0.2)
-        self.journal, self.process, self.policy = MemoryJournal(), Process(), Policy()
+        self.journal: MemoryJournal = MemoryJournal()
+        self.process, self.policy = Process(), Policy()
         self.clock = ManualClock(T0)
         self.topic: list[tuple[str, str, bytes, tuple[tuple[str, bytes], ...], str]] = []
         self.graph: list[GraphWrite] = []

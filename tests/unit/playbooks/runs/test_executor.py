@@ -8,23 +8,36 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.errors import ActionFailed, ActuatorUnavailable, OutcomeUnknown, PolicyUnavailable
+from contracts.errors import ActionFailed, ActuatorUnavailable, BrokerUnavailable, OutcomeUnknown, PolicyUnavailable
 from contracts.events import Change, Feedback, Incident, decode
 from contracts.ports import Applied, PolicyVerdict
 from contracts.settings import ActSettings
 from contracts.verdicts import (
+    TERMINAL_RUN_STATES,
     Autonomy,
     DecisionVerdict,
     IncidentPhase,
     Outcome,
     RunState,
     Severity,
+    StepPhase,
 )
 from playbooks.audit import from_cloudevent, verify_chain
 from playbooks.language.model import Playbook, Step
 from playbooks.runs import run_of
 from playbooks.runs.plan import Surroundings, definition_of, plan_of
-from tests.unit.playbooks.runs.support import NS, RESTART, SCALE, T0, World, approval, control, decision, frame
+from tests.unit.playbooks.runs.support import (
+    NS,
+    RESTART,
+    SCALE,
+    T0,
+    MemoryJournal,
+    World,
+    approval,
+    control,
+    decision,
+    frame,
+)
 
 
 @pytest.fixture
@@ -201,6 +214,50 @@ async def test_without_a_broker_no_action_and_it_says_so_later(world: World) -> 
     assert world.story == ["run.pending", "run.running", "step.intent", "step.skipped", "run.refused"]
     assert world.actions[-1].data["reason"] == "audit_unavailable"
     assert verify_chain(world.on("autonomous.actions")).intact
+
+
+class Forgetful(MemoryJournal):
+    """Loses touch with its log as soon as there is an intent, until `back`."""
+
+    back = False
+
+    async def settled(self, environment: str, timeout_s: float) -> None:
+        if not self.back and any(s.phase is StepPhase.INTENT for e in self.entries.values() for s in e.steps):
+            raise BrokerUnavailable("the journal's log is away")
+
+
+async def test_an_intent_that_would_be_forgotten_has_no_effect_until_it_is_kept(world: World) -> None:
+    world.journal = journal = Forgetful()
+    executor = world.born()
+    await executor.on_decision(decision())
+    await executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.RUNNING, [])
+    journal.back = True
+    await world.run_to(3)
+    assert len(world.process.applied_keys) == 1
+    assert [s.phase for s in journal.entries[run_of("d1")].steps] == [StepPhase.INTENT, StepPhase.APPLIED]
+
+
+async def test_an_intent_that_cannot_be_kept_is_given_up_when_the_decision_is_too_old(world: World) -> None:
+    world.journal = journal = Forgetful()
+    executor = world.born()
+    await executor.on_decision(decision())
+    await executor.idle()
+    await world.run_to(world.settings.decision_expiry_s + 5)
+    assert (world.state() in TERMINAL_RUN_STATES, world.process.requests) == (True, [])
+    assert [s.phase for s in journal.entries[run_of("d1")].steps] == [StepPhase.INTENT, StepPhase.SKIPPED]
+
+
+async def test_released_runs_are_left_to_the_next_owner_who_goes_on(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    await world.executor.release(lambda environment: environment != "test")
+    assert world.executor.runs == ()
+    assert world.state() is RunState.VERIFYING
+    assert await world.executor.resume(["test"]) == [run_of("d1")]
+    await world.run_to(5)
+    assert (world.state(), len(world.process.requests)) == (RunState.SUCCEEDED, 1)
 
 
 async def test_the_intent_is_on_the_topic_before_the_effect(world: World) -> None:

@@ -1,0 +1,198 @@
+"""The journal in Kafka, over the embedded broker: that one fences nobody, so fencing is tested on a real one (tests/services)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from connectors.journal.changes import KEPT_NS
+from connectors.journal.kafka import KafkaJournal
+from connectors.journal.log import PartitionLog
+from connectors.journal.partition import OwnedPartition
+from connectors.kafka.embedded import PARTITIONS, EmbeddedBroker
+from connectors.kafka.librdkafka import options_of
+from contracts.checks import journal as checks
+from contracts.errors import BrokerUnavailable, Conflict, Fenced, UnknownName, UnreadableEvent
+from contracts.ports import StepEntry
+from contracts.settings import BrokerSettings
+from contracts.topics import JOURNAL, partition_of
+from contracts.verdicts import RunState, StepPhase
+
+NOW = 1_700_000_000_000_000_000
+SETTINGS = BrokerSettings()
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[EmbeddedBroker]:
+    found = EmbeddedBroker(SETTINGS)
+    await found.start()
+    await found.ensure_topics(PARTITIONS)
+    yield found
+    await found.stop()
+
+
+Opening = Callable[[], KafkaJournal]
+
+
+@pytest.fixture
+def opening(broker: EmbeddedBroker) -> Opening:
+    names = itertools.count()
+    return lambda: KafkaJournal(SETTINGS, broker.bootstrap, PARTITIONS, f"node-{next(names)}")
+
+
+async def taken(opening: Opening, *partitions: int, now_ns: int = NOW) -> KafkaJournal:
+    journal = opening()
+    await asyncio.gather(*(journal.take(p, now_ns) for p in partitions or range(PARTITIONS)))
+    return journal
+
+
+@pytest.mark.parametrize("check", checks.BY_ONE_OWNER)
+async def test_checks(check: checks.Check, opening: Opening) -> None:
+    await asyncio.to_thread(check, lambda: asyncio.run(taken(opening)))
+
+
+@pytest.mark.parametrize("check", checks.TAKEOVERS)
+async def test_takeovers(check: checks.Takeover, opening: Opening) -> None:
+    await check(lambda: taken(opening))
+
+
+async def test_what_is_not_owned_is_not_written_and_not_known(opening: Opening) -> None:
+    mine = partition_of("e", PARTITIONS)
+    journal = await taken(opening, *(p for p in range(PARTITIONS) if p != mine))
+    for write in (
+        lambda: checks.create(journal, 1),
+        lambda: journal.put("verdict/r1", {}, "e"),
+        lambda: journal.append_audit("e", b"", 1),
+        lambda: journal.set_state("r1", 1, RunState.FAILED, 1),
+        lambda: journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k", 1), 1),
+    ):
+        with pytest.raises(Fenced):
+            write()
+    with pytest.raises(Fenced):
+        await journal.settled("e", 5)
+    with pytest.raises(UnknownName):
+        journal.claim("r1", 1)
+    assert (journal.open_runs("e"), journal.history("e"), journal.audit("e"), journal.load("r1")) == ([], [], [], None)
+    journal.close()
+
+
+async def test_what_was_released_is_written_and_belongs_to_the_next(opening: Opening) -> None:
+    first, second = await taken(opening), opening()
+    checks.create(first, 1)
+    first.put("control/*", {"acting": False})
+    await first.release(range(PARTITIONS))
+    with pytest.raises(Fenced):
+        first.set_state("r1", 1, RunState.FAILED, 2)
+    await asyncio.gather(*(second.take(p, NOW) for p in range(PARTITIONS)))
+    assert [e.run for e in second.open_runs()] == ["r1"]
+    assert first.get("control/*") == {"acting": False}
+    assert second.get("control/*") is None, "what every process learns by itself is not shared"
+    first.close()
+    second.close()
+
+
+async def test_published_audit_records_are_let_go_except_for_the_last(opening: Opening) -> None:
+    first = await taken(opening)
+    for n in range(1, 6):
+        first.append_audit("e", b"%d" % n, n)
+    for n in range(1, 4):
+        first.mark_published("e", n)
+    await first.settled("e", 30)
+    assert first.audit("e") == [(3, b"3"), (4, b"4"), (5, b"5")]
+    second = await taken(opening)
+    assert second.audit("e") == first.audit("e")
+    assert second.audit("e", unpublished=True) == [(4, b"4"), (5, b"5")]
+    with pytest.raises(Conflict):
+        second.append_audit("e", b"other", 5)
+    first.close()
+    second.close()
+
+
+async def test_runs_that_ended_long_ago_are_deleted(opening: Opening) -> None:
+    first = await taken(opening)
+    for n in (1, 2, 3):
+        entry = checks.create(first, n)
+        assert entry is not None
+        first.step(StepEntry(f"r{n}", "s", StepPhase.INTENT, "k", n), entry.fence)
+        first.put(f"verdict/r{n}", {}, "e")
+        first.put(f"approval/d{n}", {}, "e")
+    first.set_state("r1", 1, RunState.SUCCEEDED, 10)
+    first.set_state("r2", 1, RunState.SUCCEEDED, NOW)
+    await first.settled("e", 30)
+    first.close()
+    second = await taken(opening, now_ns=NOW + KEPT_NS)
+    await second.settle_all(30)
+    second.close()
+    third = await taken(opening)
+    assert [e.run for e in third.history("e")] == ["r2", "r3"], "r3 is still open"
+    assert sorted(third.facts("")) == ["approval/d2", "approval/d3", "verdict/r2", "verdict/r3"]
+    third.close()
+
+
+async def test_a_record_that_cannot_be_read_is_refused_with_its_name(broker: EmbeddedBroker, opening: Opening) -> None:
+    await broker.send(JOURNAL, b'{"no": "run"}', key=b"run/r7", partition=2)
+    journal = opening()
+    with pytest.raises(UnreadableEvent, match=r"run/r7.*later release"):
+        await journal.take(2, NOW)
+    assert journal.owned == frozenset()
+    journal.close()
+
+
+class Troubled(PartitionLog):
+    """Its broker is away as often as told."""
+
+    away = 0
+
+    def write(self, changes: object) -> None:
+        if self.away:
+            self.away -= 1
+            raise BrokerUnavailable("not now")
+        super().write(changes)  # type: ignore[arg-type]
+
+
+def troubled(broker: EmbeddedBroker, owner: str) -> Troubled:
+    options = options_of(SETTINGS, broker.bootstrap)
+    return Troubled(options, topic=JOURNAL, partition=1, group="g", owner=owner, timeout_s=10)
+
+
+def test_writes_wait_for_the_broker_in_order_and_nothing_settles_meanwhile(broker: EmbeddedBroker) -> None:
+    from connectors.journal.changes import Image, fact_change, image_of
+
+    log = troubled(broker, "one")
+    log.take()
+    log.away = 3
+    owned = OwnedPartition(log, Image(), "1")
+    owned.queue([fact_change("a", {"n": n}) for n in range(50)])
+    with pytest.raises(BrokerUnavailable, match=r"within 0\.2 s"):
+        asyncio.run(owned.settled(0.2))
+    assert owned.pending == 50
+    asyncio.run(owned.settled(30))
+    assert owned.pending == 0
+    owned.close()
+    assert image_of(troubled(broker, "two").take()).facts == {"a": {"n": 49}}
+
+
+def test_who_reconnects_looks_whether_it_is_the_owner_still(broker: EmbeddedBroker) -> None:
+    one, two = troubled(broker, "one"), troubled(broker, "two")
+    one.take()
+    one.write([("fact/a", b"1")])
+    one.close()
+    one.write([("fact/a", b"2")])
+    assert two.take() == {"fact/a": b"2"}
+    one.close()
+    with pytest.raises(Fenced, match="another worker"):
+        one.write([("fact/a", b"3")])
+    assert troubled(broker, "three").take() == {"fact/a": b"2"}
+
+
+async def test_without_a_broker_it_says_so(broker: EmbeddedBroker) -> None:
+    journal = KafkaJournal(SETTINGS, "127.0.0.1:1", PARTITIONS, "n", timeout_s=1.0)
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1 cannot be reached"):
+        await journal.take(0, NOW)
+    assert time.monotonic() - began < 20
+    journal.close()
