@@ -27,7 +27,6 @@ class IncidentPhase(enum.StrEnum):
 
     OPENED = "opened"
     UPDATED = "updated"
-    JOURNAL_UNAVAILABLE = "journal_unavailable"  # the intent could not be made to outlive this process: no effect
     RESOLVED = "resolved"
 
 
