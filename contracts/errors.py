@@ -6,6 +6,7 @@
     │   ├── GraphUnavailable          the graph store cannot be reached
     │   ├── PolicyUnavailable         the policy engine cannot be asked (so: no action)
     │   ├── ActuatorUnavailable       the target system cannot be reached
+    │   ├── ClusterUnavailable        the cluster that is watched cannot be reached
     │   └── Conflict                  somebody else changed the target meanwhile
     └── Permanent                     repeating the call cannot help
         ├── UndecodableTelemetry      bytes that are not telemetry -> telemetry.deadletter
@@ -80,6 +81,12 @@ class ActuatorUnavailable(Retryable):
     """The system that would be acted on cannot be reached."""
 
     reason = "actuator_unavailable"
+
+
+class ClusterUnavailable(Retryable):
+    """The cluster that would be watched cannot be reached."""
+
+    reason = "cluster_unavailable"
 
 
 class Conflict(Retryable):

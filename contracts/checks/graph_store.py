@@ -94,6 +94,33 @@ def change(id_: str, on: str, **changes: Any) -> dict[str, Any]:
     return row | {"text": "deployed 2"} | changes
 
 
+def thing(kind: str, name: str, **changes: Any) -> dict[str, Any]:
+    """A row of upsert_objects."""
+    row = {"id": f"e|{kind.lower()}/shop/{name}", "environment": "e", "kind": kind, "namespace": "shop", "name": name}
+    said = {
+        "uid": f"uid-{name}",
+        "version": "1",
+        "state": "",
+        "replicas": 2,
+        "valid_from": T0,
+        "valid_to": 0,
+        "time": T0,
+    }
+    return row | said | changes
+
+
+def link(from_: str, how: str, to: str, **changes: Any) -> dict[str, Any]:
+    """A row of link_objects; `from_` and `to` are `kind/name`."""
+    ends = {f"{end}_id": f"e|{place.replace('/', '/shop/')}" for end, place in (("from", from_), ("to", to))}
+    return {**ends, "link": how, "valid_from": T0, "valid_to": 0, "time": T0} | changes
+
+
+def deployed(on: str, place: str, **changes: Any) -> dict[str, Any]:
+    """A row of link_services; `place` is `kind/name`."""
+    ends = {"service_key": f"e|{on}", "object_id": f"e|{place.replace('/', '/shop/')}"}
+    return ends | {"valid_from": T0, "valid_to": 0, "time": T0} | changes
+
+
 def _expect(actual: object, expected: object, what: str) -> None:
     assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
 
@@ -204,6 +231,57 @@ def check_calls_keep_intervals(factory: Factory) -> None:
         store.write("upsert_calls", [call("a", "b", valid_from=T0 + 5, last_seen=T0 + 5)])
         rows = store.query("MATCH ()-[c:CALLS]->() RETURN c ORDER BY c.valid_from")
         _expect([(r["c"]["calls"], r["c"]["valid_to"]) for r in rows], [(30, T0 + 3), (10, 0)], "calls and valid_to")
+
+
+def _write_cluster(store: GraphStore) -> None:
+    pods = [thing("Pod", f"cart-{i}") for i in range(3)]
+    store.write("upsert_objects", [thing("Deployment", "cart"), thing("Node", "n1"), *pods])
+    owns = [link("deployment/cart", "owns", f"pod/cart-{i}") for i in range(3)]
+    runs = [link(f"pod/cart-{i}", "runs_on", "node/n1") for i in range(3)]
+    scales = link("horizontalpodautoscaler/cart", "scales", "deployment/cart")
+    store.write("link_objects", [*owns, *runs, scales])
+    store.write("link_services", [deployed("cart", "deployment/cart")])
+
+
+def check_objects(factory: Factory) -> None:
+    """What runs where and who owns it, from the service to the node; an older word on an object changes nothing."""
+    with opened(factory) as store:
+        _write_cluster(store)
+        store.write("upsert_objects", [thing("Pod", "cart-0", state="Running", time=T0 + 9)])
+        store.write("upsert_objects", [thing("Pod", "cart-0", state="Pending", time=T0 + 5)])
+        cypher = (
+            "MATCH (s:Service {service: 'cart'})-[:DEPLOYED_AS]->(:Object)-[:OWNS*1..3]->(p:Object)-[:RUNS_ON]->(n:Object)"
+            " RETURN p.name AS pod, p.state AS state, n.name AS node ORDER BY pod"
+        )
+        found = [tuple(row.values()) for row in store.query(cypher)]
+        _expect(
+            found, [("cart-0", "Running", "n1"), ("cart-1", "", "n1"), ("cart-2", "", "n1")], "pods and their nodes"
+        )
+        scaled = "MATCH (:Object)-[:SCALES]->(o:Object) RETURN o.name AS name"
+        _expect(store.query(scaled), [{"name": "cart"}], "what an autoscaler scales")
+
+
+def check_objects_are_retired(factory: Factory) -> None:
+    """What is no longer there ends with its links; other kinds and namespaces, and what had ended before, stay."""
+    with opened(factory) as store:
+        _write_cluster(store)
+        store.write(
+            "upsert_objects", [thing("Pod", "elsewhere", namespace="other"), thing("Pod", "cart-1", valid_to=T0 + 1)]
+        )
+        kept = [thing("Pod", "cart-0")["id"]]
+        retire = {"environment": "e", "kind": "Pod", "namespace": "shop", "time": T0 + 5, "kept": kept}
+        store.write("retire_objects", [retire])
+        ends = store.query("MATCH (o:Object) WHERE o.valid_to > 0 RETURN o.name AS n, o.valid_to AS t ORDER BY n")
+        _expect([tuple(row.values()) for row in ends], [("cart-1", T0 + 1), ("cart-2", T0 + 5)], "objects that ended")
+        _expect(_count(store, "()-[c:OWNS {valid_to: 0}]->()"), 2, "OWNS that hold")
+        _expect(
+            _count(store, f"(:Object {{name: 'cart-2'}})-[c:RUNS_ON {{valid_to: {T0 + 5}}}]->()"),
+            1,
+            "RUNS_ON that ended",
+        )
+        _expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 1, "DEPLOYED_AS that hold")
+        store.write("retire_objects", [retire | {"kind": "Deployment", "kept": [], "time": T0 + 7}])
+        _expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 0, "DEPLOYED_AS after the last")
 
 
 def check_ranking_is_replaced(factory: Factory) -> None:
@@ -400,6 +478,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_bare_service_has_a_name,
     check_older_word_changes_nothing,
     check_calls_keep_intervals,
+    check_objects,
+    check_objects_are_retired,
     check_ranking_is_replaced,
     check_empty_values,
     check_causal_path,

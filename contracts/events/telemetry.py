@@ -44,17 +44,22 @@ class DeadLetter(Event, frozen=True, kw_only=True):
 
 
 class Change(Event, frozen=True, kw_only=True):
-    """A deploy, a configuration change, a scaling (also our own: `actor` is "homeostat")."""
+    """A deploy, a configuration change, a scaling (also our own: `actor` is "homeostat"), or what befell a service's instances.
+
+    Whoever reads it must bear with kinds it doesn't know.
+    """
 
     environment: str
     service: str
-    kind: str  # deploy | config | scale | restart | rollback | other
+    kind: str  # deploy | config | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other
     time_ns: int
     actor: str = ""
     before: str = ""
     after: str = ""
     text: str = ""
     run: str = ""
+    subject: str = ""
+    """What exactly changed, where a service has several of it: `pod/shop/cart-7d9f-x2x`, `deployment/shop/cart`."""
 
 
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,9 +74,10 @@ def anomaly_row(anomaly: Anomaly) -> dict[str, Any]:
 
 
 def change_row(change: Change) -> dict[str, Any]:
-    """A deploy, configuration change or scaling."""
+    """A deploy, configuration change or scaling. Of one service, several pods may change in the same second."""
+    subject = f"|{change.subject}" if change.subject else ""
     return {
-        "id": f"{change.environment}|{change.service}|{change.kind}|{change.time_ns}",
+        "id": f"{change.environment}|{change.service}|{change.kind}|{change.time_ns}{subject}",
         "service_key": key(change.environment, change.service),
         "kind": change.kind,
         "time": change.time_ns,

@@ -51,6 +51,11 @@ def test_frame_bytes_are_stable_and_readable(name: str) -> None:
         np.testing.assert_array_equal(getattr(found, field.name), getattr(frame, field.name))
 
 
+def test_a_change_from_before_it_had_a_subject_is_readable() -> None:
+    payload = b'{"version":1,"environment":"prod","service":"cart","kind":"deploy","time_ns":1,"text":"rolled out"}'
+    assert e.decode(e.Change, payload).subject == ""
+
+
 def test_a_newer_version_is_refused() -> None:
     newer = e.encode(EVENTS["Change"]).replace(b'"version":1', b'"version":99')
     with pytest.raises(UnreadableEvent, match="Change v99 is newer than v1"):
