@@ -1,0 +1,53 @@
+"""Nodes in trouble. A node is no service: its changes are told once for every service that has pods there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from connectors.kubernetes.diff.context import Context
+from connectors.kubernetes.objects import Mark, Node
+from contracts.events import Change
+
+_SAID: Final = {
+    "Ready": ("is not ready", "is ready again"),
+    "MemoryPressure": ("is short of memory", "has enough memory again"),
+    "DiskPressure": ("is short of disk", "has enough disk again"),
+    "PIDPressure": ("is short of process ids", "has enough process ids again"),
+    "NetworkUnavailable": ("has no network", "has its network again"),
+}
+
+
+def node_changes(old: Node | None, new: Node | None, pods: Mapping[str, int], context: Context) -> list[Change]:
+    """Not ready, pressure, cordoned, gone, and all these over again. `pods`: how many each service has on the node."""
+    thing = new or old
+    if thing is None:
+        return []
+    return [
+        context.change(
+            service,
+            "node",
+            f"node {thing.head.name} {text}; {count} {'pod' if count == 1 else 'pods'} of {service} there",
+            time_ns=time_ns,
+            subject=thing.head.place,
+        )
+        for text, time_ns in _said(old, new)
+        for service, count in sorted(pods.items())
+    ]
+
+
+def _said(old: Node | None, new: Node | None) -> Iterator[tuple[str, int]]:
+    if new is None:
+        yield "was removed from the cluster", 0
+        return
+    before = {c.type: c.bad for c in old.conditions} if old else {}
+    for now in new.conditions:
+        if now.bad != before.get(now.type, False):
+            bad, good = _SAID[now.type]
+            yield (f"{bad}{_why(now.mark)}" if now.bad else good), now.mark.since_ns
+    if old is not None and old.cordoned != new.cordoned:
+        yield ("gets no new pods (cordoned)" if new.cordoned else "gets pods again"), 0
+
+
+def _why(mark: Mark) -> str:
+    return f" ({mark.reason}{': ' if mark.text else ''}{mark.text})"

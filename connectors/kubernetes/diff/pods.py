@@ -1,0 +1,110 @@
+"""What happens to pods: ended containers, evictions, no place to run, deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from connectors.kubernetes.diff.context import Context
+from connectors.kubernetes.objects import Container, Mark, Pod
+from contracts.events import Change
+
+_UNSTARTABLE: Final = {
+    "ErrImagePull": "its image can't be pulled",
+    "ImagePullBackOff": "its image can't be pulled",
+    "ErrImageNeverPull": "its image can't be pulled",
+    "InvalidImageName": "its image can't be pulled",
+    "CreateContainerConfigError": "its configuration can't be found",
+    "CreateContainerError": "it can't be created",
+    "RunContainerError": "it can't be started",
+}
+_NEW: Final = Container("")
+
+
+def pod_changes(old: Pod | None, new: Pod | None, context: Context) -> list[Change]:
+    """Restarts and OOM kills, containers that can't start, evictions, pods that fit nowhere."""
+    if new is None:
+        return []
+    return [
+        *_ended(old, new, context),
+        *_unstartable(old, new, context),
+        *_evicted(old, new, context),
+        *_unschedulable(old, new, context),
+    ]
+
+
+def deletion(pod: Pod, context: Context) -> Change:
+    """A pod that somebody deleted although its controller wants it: who did, the API server does not tell."""
+    return context.change(
+        pod.service,
+        "restart",
+        f"pod {pod.head.name} was deleted and is replaced",
+        time_ns=pod.leaving_ns,
+        subject=pod.head.place,
+    )
+
+
+def _ended(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+    before = {c.name: c for c in old.containers} if old else {}
+    for now in new.containers:
+        was = before.get(now.name, _NEW)
+        if now.ended_ns <= was.ended_ns and not (now.restarts > was.restarts and not now.ended_ns):
+            continue  # it is the end that was told, or none at all
+        done = now.exit_code == 0 and now.ended and now.restarts == was.restarts
+        if done or (old is None and not now.ended_ns):
+            continue  # it has done its work; or it restarted before anybody looked
+        yield _end(new, now, context)
+
+
+def _end(pod: Pod, container: Container, context: Context) -> Change:
+    killed = container.ended == "OOMKilled"
+    how = "ran out of memory and was killed" if killed else f"ended ({container.ended or 'unknown'})"
+    code = f", exit code {container.exit_code}" if container.exit_code and not killed else ""
+    return context.change(
+        pod.service,
+        "oom" if killed else "restart",
+        f"container {container.name} of pod {pod.head.name} {how}{code}, {container.restarts} restarts",
+        time_ns=container.ended_ns,
+        actor="kubelet",
+        subject=f"{pod.head.place}/{container.name}",
+    )
+
+
+def _unstartable(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+    before = {c.name: _UNSTARTABLE.get(c.waiting, "") for c in old.containers} if old else {}
+    for now in new.containers:
+        why = _UNSTARTABLE.get(now.waiting, "")
+        if why and why != before.get(now.name, ""):
+            detail = f": {now.waiting_text}" if now.waiting_text else ""
+            text = f"container {now.name} of pod {new.head.name} does not start, {why}{detail}"
+            time_ns = context.now_ns if old else new.head.created_ns
+            subject = f"{new.head.place}/{now.name}"
+            yield context.change(new.service, "start", text, time_ns=time_ns, actor="kubelet", subject=subject)
+
+
+def _evicted(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+    if _begins(old.evicted if old else None, new.evicted):
+        text = f"pod {new.head.name} was evicted from {new.node}: {_words(new.evicted)}"
+        time_ns = new.evicted.since_ns
+        yield context.change(
+            new.service, "eviction", text, time_ns=time_ns, levels=(new.node, ""), subject=new.head.place
+        )
+
+
+def _unschedulable(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+    if new.unschedulable.reason != "Unschedulable":  # gated, or the scheduler itself is in trouble
+        return
+    if _begins(old.unschedulable if old else None, new.unschedulable):
+        text = f"pod {new.head.name} fits on no node: {_words(new.unschedulable)}"
+        time_ns = new.unschedulable.since_ns
+        yield context.change(
+            new.service, "scheduling", text, time_ns=time_ns, actor="scheduler", subject=new.head.place
+        )
+
+
+def _begins(old: Mark | None, new: Mark) -> bool:
+    return bool(new.reason) and (old is None or old.reason != new.reason)
+
+
+def _words(mark: Mark) -> str:
+    return mark.text or mark.reason

@@ -1,0 +1,115 @@
+"""Roll-outs, configuration, scalings: what people and pipelines change."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from connectors.kubernetes.diff.context import Context, ours
+from connectors.kubernetes.objects import Autoscaler, Kind, Template, Workload
+from connectors.kubernetes.template import tag_of
+from contracts.events import Change
+
+
+def workload_changes(
+    old: Workload | None, new: Workload | None, context: Context, earlier: Container[Template] = frozenset()
+) -> list[Change]:
+    """Changes of a Deployment, StatefulSet or DaemonSet, or of a ReplicaSet that nobody controls.
+
+    `earlier` holds the templates that this workload had before: going back to one is a roll-back. What Homeostat itself
+    wrote last is left to its executor to tell.
+    """
+    thing = new or old
+    if thing is None or thing.head.owner is not None or (new is not None and old is not None and ours(_manager(new))):
+        return []
+    if new is None:
+        text = f"{_name(thing)} was deleted"
+        return [context.change(thing.service, "delete", text, subject=thing.head.place)]
+    if old is None:
+        return [_created(new, context)]
+    return [*_rolled_out(old, new, context, earlier), *_scaled(old, new, context)]
+
+
+def autoscaler_changes(old: Autoscaler | None, new: Autoscaler | None, service: str, context: Context) -> list[Change]:
+    """Other bounds, and being at the upper one while more is wanted. `service` is what it scales."""
+    if new is None:
+        return []
+    found = []
+    place, name = new.head.place, f"the autoscaler of {service}"
+    if old is not None and (old.low, old.high) != (new.low, new.high) and not ours(new.writer.manager):
+        before, after = f"{old.low}-{old.high}", f"{new.low}-{new.high}"
+        text = f"{name} may have {after} replicas instead of {before}"
+        by, time_ns, levels = new.writer.manager, new.writer.time_ns, (before, after)
+        found.append(context.change(service, "scale", text, time_ns=time_ns, actor=by, levels=levels, subject=place))
+    if new.limited.reason and (old is None or not old.limited.reason):
+        text = f"{name} wants more than its {new.high} replicas"
+        found.append(context.change(service, "scale", text, time_ns=new.limited.since_ns, subject=place))
+    return found
+
+
+def _manager(workload: Workload) -> str:
+    return workload.writer.manager
+
+
+def _name(workload: Workload) -> str:
+    return f"{workload.head.kind} {workload.head.namespace}/{workload.head.name}"
+
+
+def _created(new: Workload, context: Context) -> Change:
+    version = _versions(new.template)
+    return context.change(
+        new.service,
+        "deploy",
+        f"{_name(new)} was created with {version}",
+        time_ns=new.head.created_ns,
+        actor=_manager(new),
+        levels=("", version),
+        subject=new.head.place,
+    )
+
+
+def _rolled_out(old: Workload, new: Workload, context: Context, earlier: Container[Template]) -> list[Change]:
+    a, b = old.template, new.template
+    if a == b:
+        return []
+    levels = ("", "")
+    if a.images != b.images:
+        kind, levels = "deploy", (_versions(a), _versions(b))
+        text = f"{_name(new)}: {levels[1]} instead of {levels[0]}"
+    elif _parts(a, b) == ["restart"]:
+        kind, text = "restart", f"{_name(new)} is restarted, one pod after another"
+    else:
+        kind, text = "config", f"{_name(new)}: other {' and '.join(p for p in _parts(a, b) if p != 'restart')}"
+    if kind != "restart" and b in earlier:
+        kind, text = "rollback", f"{text}, as in an earlier revision"
+    return [_written(new, context, kind, text, levels)]
+
+
+def _parts(a: Template, b: Template) -> list[str]:
+    names = {"config": "configuration", "resources": "resources", "rest": "pod template", "restarted": "restart"}
+    return [name for field, name in names.items() if getattr(a, field) != getattr(b, field)]
+
+
+def _scaled(old: Workload, new: Workload, context: Context) -> list[Change]:
+    if old.replicas == new.replicas or new.head.kind is Kind.DAEMON_SET:  # its number follows that of the nodes
+        return []
+    before, after = str(old.replicas), str(new.replicas)
+    return [_written(new, context, "scale", f"{_name(new)} scaled to {after} (was {before})", (before, after))]
+
+
+def _written(new: Workload, context: Context, kind: str, text: str, levels: tuple[str, str]) -> Change:
+    return context.change(
+        new.service,
+        kind,
+        text,
+        time_ns=new.writer.time_ns,
+        actor=_manager(new),
+        levels=levels,
+        subject=new.head.place,
+    )
+
+
+def _versions(template: Template) -> str:
+    """What a person calls the version: the tag of the one image, or all images by name and tag."""
+    if len(template.images) == 1:
+        return tag_of(template.images[0])
+    return ", ".join(image.rpartition("/")[2] for image in template.images)

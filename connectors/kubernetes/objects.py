@@ -1,0 +1,164 @@
+"""What is kept of a cluster's objects: frozen, flat, and small, because there are thousands. Times are epoch nanoseconds, 0
+where unknown; texts that many objects share are interned.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Kind(enum.StrEnum):
+    """Kinds of objects that are watched, as the API server calls them."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    DAEMON_SET = "DaemonSet"
+    REPLICA_SET = "ReplicaSet"
+    POD = "Pod"
+    NODE = "Node"
+    AUTOSCALER = "HorizontalPodAutoscaler"
+    NOTICE = "Event"
+
+
+class Slim(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Base of all records: without cycles, so the garbage collector need not look at them."""
+
+
+class Owner(Slim, frozen=True, gc=False, array_like=True):
+    """The controller of an object."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+class Head(Slim, frozen=True, gc=False, array_like=True):
+    """What every object has. `version` is its resourceVersion."""
+
+    kind: Kind
+    uid: str
+    namespace: str
+    name: str
+    version: str
+    created_ns: int
+    owner: Owner | None
+
+    @property
+    def place(self) -> str:
+        """`kind/namespace/name` in lower case, as people write it."""
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind.lower()}/{where}{self.name}"
+
+
+class Writer(Slim, frozen=True, gc=False, array_like=True):
+    """Who wrote an object's spec last, by the name it gave the API server (its field manager), and when."""
+
+    manager: str = ""
+    time_ns: int = 0
+
+
+class Template(Slim, frozen=True, gc=False, array_like=True):
+    """A pod template as hashes of its parts, so that two can be compared without being kept."""
+
+    images: tuple[str, ...] = ()
+    config: int = 0
+    """Environment, references to ConfigMaps and Secrets, checksum annotations."""
+    resources: int = 0
+    restarted: int = 0
+    """The annotations by which a rolling restart is asked for."""
+    rest: int = 0
+
+
+class Workload(Slim, frozen=True, gc=False, array_like=True):
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `revision` is the one that its new pods get, where it says so."""
+
+    head: Head
+    service: str
+    replicas: int
+    template: Template
+    revision: str = ""
+    writer: Writer = Writer()
+    last_pod: str = ""
+    """uid of the pod that Homeostat itself deleted last."""
+
+
+class Container(Slim, frozen=True, gc=False, array_like=True):
+    """A container of a pod. `ended*` is about the run that ended last."""
+
+    name: str
+    restarts: int = 0
+    waiting: str = ""
+    waiting_text: str = ""
+    ended: str = ""
+    ended_ns: int = 0
+    exit_code: int = 0
+
+
+class Mark(Slim, frozen=True, gc=False, array_like=True):
+    """A condition that holds: its reason, words, and since when. Without a reason it does not hold."""
+
+    reason: str = ""
+    text: str = ""
+    since_ns: int = 0
+
+
+class Pod(Slim, frozen=True, gc=False, array_like=True):
+    """A pod. `revision` is that of the template it was made from."""
+
+    head: Head
+    service: str
+    node: str
+    phase: str
+    scheduled_ns: int = 0
+    leaving_ns: int = 0
+    """When its deletion was asked for; 0 while it may stay."""
+    revision: str = ""
+    evicted: Mark = Mark()
+    unschedulable: Mark = Mark()
+    containers: tuple[Container, ...] = ()
+
+
+class Condition(Slim, frozen=True, gc=False, array_like=True):
+    """A condition of a node. `bad`: it should not be so (`Ready` is bad where it is not ready)."""
+
+    type: str
+    bad: bool
+    mark: Mark
+
+
+class Node(Slim, frozen=True, gc=False, array_like=True):
+    """A machine that pods run on; cordoned, it gets no new ones."""
+
+    head: Head
+    cordoned: bool = False
+    conditions: tuple[Condition, ...] = ()
+
+
+class Autoscaler(Slim, frozen=True, gc=False, array_like=True):
+    """A HorizontalPodAutoscaler. `limited` holds while it would have more replicas than it may."""
+
+    head: Head
+    target_kind: str
+    target: str
+    low: int
+    high: int
+    writer: Writer = Writer()
+    limited: Mark = Mark()
+
+
+class Notice(Slim, frozen=True, gc=False, array_like=True):
+    """An Event of type Warning about an object."""
+
+    head: Head
+    about_kind: str
+    about_uid: str
+    about: str
+    reason: str
+    text: str
+    first_ns: int
+    last_ns: int
+
+
+Thing = Workload | Pod | Node | Autoscaler | Notice

@@ -1,0 +1,232 @@
+"""From the API server's JSON to records, one function per kind. Pure.
+
+All raise msgspec.DecodeError (or its subclass ValidationError) for what is no such object.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from connectors.kubernetes import wire
+from connectors.kubernetes.naming import LABELS, service_of, top_workload
+from connectors.kubernetes.objects import (
+    Autoscaler,
+    Condition,
+    Container,
+    Head,
+    Kind,
+    Mark,
+    Node,
+    Notice,
+    Owner,
+    Pod,
+    Thing,
+    Workload,
+    Writer,
+)
+from connectors.kubernetes.template import summary
+
+_TEXT: Final = 300
+"""Characters kept of what the cluster says in words."""
+_LAST_POD: Final = "homeostat.io/last-pod"
+_CONTROLLERS: Final = "kube-controller-manager"
+AUTOSCALING: Final = "horizontal-pod-autoscaler"
+_BAD_NODE: Final = frozenset({"MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable"})
+
+_POD = msgspec.json.Decoder(wire.WirePod)
+_WORKLOAD = msgspec.json.Decoder(wire.WireWorkload)
+_TEMPLATE = msgspec.json.Decoder(wire.WireTemplate)
+_NODE = msgspec.json.Decoder(wire.WireNode)
+_AUTOSCALER = msgspec.json.Decoder(wire.WireAutoscaler)
+_NOTICE = msgspec.json.Decoder(wire.WireNotice)
+
+Reader = Callable[[bytes | msgspec.Raw], Thing]
+
+
+def reader(kind: Kind, labels: tuple[str, ...] = LABELS) -> Reader:
+    """The function that reads objects of a kind; `labels` name services, best first."""
+    match kind:
+        case Kind.POD:
+            return lambda raw: pod(raw, labels)
+        case Kind.NODE:
+            return node
+        case Kind.AUTOSCALER:
+            return autoscaler
+        case Kind.NOTICE:
+            return notice
+        case _:
+            return lambda raw: workload(raw, kind, labels)
+
+
+def workload(raw: bytes | msgspec.Raw, kind: Kind, labels: tuple[str, ...] = LABELS) -> Workload:
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet."""
+    found = _WORKLOAD.decode(raw)
+    template = _TEMPLATE.decode(found.spec.template)
+    head, marks = _head(found.metadata, kind), found.metadata.annotations or {}
+    own_labels = template.metadata.labels or {}
+    top = top_workload(head.owner.kind, head.owner.name, own_labels) if head.owner else (str(kind), head.name)
+    every = kind is Kind.DAEMON_SET
+    return Workload(
+        head=head,
+        service=_service(top, template.metadata, template.spec.containers, labels),
+        replicas=found.status.desired_number_scheduled if every else _or(found.spec.replicas, 1),
+        template=summary(found.spec.template),
+        revision=found.status.update_revision or "",
+        writer=_writer(found.metadata),
+        last_pod=marks.get(_LAST_POD, ""),
+    )
+
+
+def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
+    """A pod."""
+    found = _POD.decode(raw)
+    meta, status, head = found.metadata, found.status, _head(found.metadata, Kind.POD)
+    own = meta.labels or {}
+    top = top_workload(head.owner.kind, head.owner.name, own) if head.owner else (str(Kind.POD), head.name)
+    conditions = {c.type: c for c in status.conditions or ()}
+    scheduled = conditions.get("PodScheduled")
+    statuses = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    return Pod(
+        head=head,
+        service=_service(top, wire.TemplateMetadata(meta.labels, meta.annotations), found.spec.containers, labels),
+        node=sys.intern(found.spec.node_name or ""),
+        phase=sys.intern(status.phase),
+        scheduled_ns=_ns(scheduled.last_transition_time) if scheduled and scheduled.status == "True" else 0,
+        leaving_ns=_leaving_ns(meta),
+        revision=sys.intern(own.get("controller-revision-hash") or own.get("pod-template-hash") or ""),
+        evicted=_evicted(status, conditions.get("DisruptionTarget")),
+        unschedulable=_mark(scheduled) if scheduled and scheduled.status == "False" else Mark(),
+        containers=tuple(_container(s) for s in statuses),
+    )
+
+
+def node(raw: bytes | msgspec.Raw) -> Node:
+    """A node."""
+    found = _NODE.decode(raw)
+    return Node(
+        head=_head(found.metadata, Kind.NODE),
+        cordoned=bool(found.spec.unschedulable),
+        conditions=tuple(_conditions(found.status.conditions or ())),
+    )
+
+
+def autoscaler(raw: bytes | msgspec.Raw) -> Autoscaler:
+    """A HorizontalPodAutoscaler."""
+    found = _AUTOSCALER.decode(raw)
+    limited = next((c for c in found.status.conditions or () if c.type == "ScalingLimited"), None)
+    over = limited is not None and limited.status == "True" and limited.reason == "TooManyReplicas"
+    return Autoscaler(
+        head=_head(found.metadata, Kind.AUTOSCALER),
+        target_kind=found.spec.scale_target_ref.kind,
+        target=found.spec.scale_target_ref.name,
+        low=_or(found.spec.min_replicas, 1),
+        high=found.spec.max_replicas,
+        writer=_writer(found.metadata),
+        limited=_mark(limited) if over and limited else Mark(),
+    )
+
+
+def notice(raw: bytes | msgspec.Raw) -> Notice:
+    """An Event."""
+    found = _NOTICE.decode(raw)
+    head, about = _head(found.metadata, Kind.NOTICE), found.involved_object
+    first = _ns(found.first_timestamp) or _ns(found.event_time) or head.created_ns
+    last = _ns(found.series.last_observed_time) if found.series else 0
+    return Notice(
+        head=head,
+        about_kind=sys.intern(about.kind),
+        about_uid=about.uid,
+        about=about.name,
+        reason=sys.intern(found.reason or ""),
+        text=(found.message or "")[:_TEXT],
+        first_ns=first,
+        last_ns=max(first, last, _ns(found.last_timestamp)),
+    )
+
+
+def _head(meta: wire.Metadata, kind: Kind) -> Head:
+    if not meta.uid or not meta.name:
+        raise msgspec.ValidationError(f"a {kind} without a name or uid")
+    reference = next((o for o in meta.owner_references or () if o.controller), None)
+    owner = None if reference is None else Owner(sys.intern(reference.kind), sys.intern(reference.name), reference.uid)
+    namespace = sys.intern(meta.namespace)
+    return Head(kind, meta.uid, namespace, meta.name, meta.resource_version, _ns(meta.creation_timestamp), owner)
+
+
+def _service(
+    top: tuple[str, str],
+    meta: wire.TemplateMetadata,
+    containers: Iterable[wire.ContainerSpec] | None,
+    labels: tuple[str, ...],
+) -> str:
+    environment = (
+        (v.name, v.value or "", v.value_from.field_ref.field_path if v.value_from and v.value_from.field_ref else "")
+        for c in containers or ()
+        for v in c.env or ()
+    )
+    return sys.intern(service_of(*top, meta.labels or {}, meta.annotations or {}, environment, labels))
+
+
+def _writer(meta: wire.Metadata) -> Writer:
+    """The newest entry of managedFields that is about the spec. What the controllers note on an object themselves does not
+    count, but for the scaling that an autoscaler asks for."""
+    entries = [
+        (_ns(m.time), m.manager if m.manager != _CONTROLLERS else AUTOSCALING)
+        for m in meta.managed_fields or ()
+        if m.subresource != "status" and (m.manager != _CONTROLLERS or m.subresource == "scale")
+    ]
+    time_ns, manager = max(entries, key=lambda e: e[0], default=(0, ""))
+    return Writer(sys.intern(manager), time_ns)
+
+
+def _leaving_ns(meta: wire.Metadata) -> int:
+    if meta.deletion_timestamp is None:
+        return 0
+    return _ns(meta.deletion_timestamp) - (meta.deletion_grace_period_seconds or 0) * 1_000_000_000
+
+
+def _evicted(status: wire.PodStatus, disruption: wire.WireCondition | None) -> Mark:
+    if disruption is not None and disruption.status == "True":
+        return _mark(disruption)
+    if status.reason == "Evicted":
+        return Mark("Evicted", (status.message or "")[:_TEXT], _ns(status.start_time))
+    return Mark()
+
+
+def _mark(condition: wire.WireCondition) -> Mark:
+    reason = sys.intern(condition.reason or condition.type)
+    return Mark(reason, (condition.message or "")[:_TEXT], _ns(condition.last_transition_time))
+
+
+def _conditions(found: Iterable[wire.WireCondition]) -> Iterable[Condition]:
+    for c in found:
+        if c.type == "Ready" or c.type in _BAD_NODE:
+            bad = c.status != "True" if c.type == "Ready" else c.status == "True"
+            yield Condition(sys.intern(c.type), bad, _mark(c))
+
+
+def _container(status: wire.ContainerStatus) -> Container:
+    now, last = status.state or wire.ContainerState(), status.last_state or wire.ContainerState()
+    ended, waiting = now.terminated or last.terminated, now.waiting
+    return Container(
+        name=sys.intern(status.name),
+        restarts=status.restart_count,
+        waiting=sys.intern((waiting.reason if waiting else "") or ""),
+        waiting_text=((waiting.message if waiting else "") or "")[:_TEXT],
+        ended=sys.intern((ended.reason if ended else "") or ""),
+        ended_ns=_ns(ended.finished_at) if ended else 0,
+        exit_code=ended.exit_code if ended else 0,
+    )
+
+
+def _ns(time: datetime | None) -> int:
+    return 0 if time is None else int(time.timestamp()) * 1_000_000_000 + time.microsecond * 1000
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value

@@ -1,0 +1,273 @@
+"""Watching one cluster: an informer per resource, one model, and what it says sent on a few times a second.
+
+Nothing is sent twice by design, but a worker that takes over repeats what it is not sure of: the same change has the same
+bytes, and who reads it drops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+import zlib
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connectors.kubernetes import checkpoint
+from connectors.kubernetes.access import Access, open_access
+from connectors.kubernetes.api import ApiServer
+from connectors.kubernetes.backoff import Backoff
+from connectors.kubernetes.informer import Informer, Pace, Source
+from connectors.kubernetes.model import ClusterModel
+from connectors.kubernetes.objects import Kind, Thing
+from connectors.kubernetes.read import reader
+from contracts.errors import HomeostatError, Retryable, UnreadableEvent
+from contracts.events import Change
+from contracts.ports import Clock, GraphWrite, StateStore
+from contracts.settings import KubernetesSettings
+
+log = logging.getLogger(__name__)
+
+_SECOND: Final = 1_000_000_000
+RECENT_NS: Final = 600 * _SECOND
+"""What happened longer ago is not told at first sight."""
+_OVERLAP_NS: Final = 5 * _SECOND
+_FLUSH_S: Final = 0.2
+_SAVE_S: Final = 5.0
+_STOP_S: Final = 5.0
+_PATIENCE_S: Final = 15.0
+_LIMIT: Final = 10_000
+"""Changes that wait while the broker is away; the oldest go first, counted."""
+
+_PATHS: Final[Mapping[Kind, tuple[str, str]]] = {
+    Kind.DEPLOYMENT: ("/apis/apps/v1", "deployments"),
+    Kind.STATEFUL_SET: ("/apis/apps/v1", "statefulsets"),
+    Kind.DAEMON_SET: ("/apis/apps/v1", "daemonsets"),
+    Kind.REPLICA_SET: ("/apis/apps/v1", "replicasets"),
+    Kind.POD: ("/api/v1", "pods"),
+    Kind.AUTOSCALER: ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    Kind.NODE: ("/api/v1", "nodes"),
+    Kind.NOTICE: ("/api/v1", "events"),
+}
+_LATER: Final = frozenset({Kind.NODE, Kind.NOTICE, Kind.AUTOSCALER})
+"""What they say is about the others, which are listed before."""
+
+
+@dataclass(frozen=True)
+class WatchWiring:
+    """What a watcher is made of. `publish` returns once the change is on its topic."""
+
+    settings: KubernetesSettings
+    environment: str
+    clock: Clock
+    publish: Callable[[Change], Awaitable[None]]
+    graph: Callable[[GraphWrite], None]
+    state: StateStore
+
+
+def sources(namespaces: tuple[str, ...]) -> Iterator[Source]:
+    """What to watch, in all namespaces or in those given."""
+    for kind, (group, resource) in _PATHS.items():
+        selector = "type=Warning" if kind is Kind.NOTICE else ""
+        if kind is Kind.NODE or not namespaces:
+            yield Source(kind, f"{group}/{resource}", selector)
+        else:
+            for namespace in namespaces:
+                yield Source(kind, f"{group}/namespaces/{namespace}/{resource}", selector, namespace)
+
+
+class ClusterWatcher:
+    """Watches until stopped. Whatever goes wrong is told in one line, and tried again; nobody else waits for it."""
+
+    def __init__(self, wiring: WatchWiring) -> None:
+        self._w = wiring
+        self._key = f"kubernetes/{wiring.environment}"
+        self._seed = zlib.crc32(f"{self._key}/{os.uname().nodename}".encode())
+        self._informers: list[Informer] = []
+        self._model: ClusterModel | None = None
+        self._waiting: deque[Change] = deque()
+        self._main: asyncio.Task[None] | None = None
+        self._saved_at = 0.0
+        self._synced = asyncio.Event()
+        self.trouble = ""
+        self.dropped = self.published = 0
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        if self._main is None:
+            self._main = asyncio.create_task(self._run(), name="kubernetes-watch")
+
+    async def stop(self) -> None:
+        """End, and keep what the next owner must know. Idempotent."""
+        if self._main is None:
+            return
+        task, self._main = self._main, None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        with contextlib.suppress(HomeostatError, TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._flush()
+                await self._save()
+
+    async def synced(self) -> None:
+        """Wait until everything was listed once."""
+        await self._synced.wait()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything was listed once."""
+        return self._synced.is_set()
+
+    def counts(self) -> Counter[str]:
+        """Objects known, by kind."""
+        return Counter() if self._model is None else self._model.counts()
+
+    def counters(self) -> Counter[tuple[str, str]]:
+        """What was read, by kind and what became of it, and what was told, by `change` and its kind."""
+        found: Counter[tuple[str, str]] = Counter()
+        for informer in self._informers:
+            for what, n in informer.counters.items():
+                found[str(informer.source.kind), what] += n
+        if self._model is not None:
+            for what, n in self._model.counters.items():
+                found["change", what] += n
+        found["change", "dropped"] += self.dropped
+        return +found
+
+    def status(self) -> dict[str, Any]:
+        """What /status shows."""
+        troubles = [self.trouble, *(i.trouble for i in self._informers)]
+        return {
+            "environment": self._w.environment,
+            "synced": self.is_synced,
+            "objects": dict(sorted(self.counts().items())),
+            "changes": self.published,
+            "trouble": sorted({text for text in troubles if text}),
+        }
+
+    # --- running
+
+    async def _run(self) -> None:
+        access, known = await self._opened()
+        server = ApiServer(access)
+        try:
+            self._make(server, known)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._begin(tasks), name="kubernetes-begin")
+                tasks.create_task(self._send(), name="kubernetes-send")
+        finally:
+            await server.close()
+
+    async def _opened(self) -> tuple[Access, checkpoint.Checkpoint | None]:
+        backoff = Backoff(self._seed)
+        while True:
+            try:
+                opened = await asyncio.to_thread(open_access, self._w.settings.context), await self._load()
+            except HomeostatError as e:
+                self._troubled(e)
+                await asyncio.sleep(backoff.next_s())
+            else:
+                self.trouble = ""
+                return opened
+
+    async def _load(self) -> checkpoint.Checkpoint | None:
+        payload = await self._w.state.load(self._key)
+        try:
+            return None if payload is None else checkpoint.load(payload)
+        except UnreadableEvent as e:
+            log.warning("%s; the cluster is seen as if for the first time", e)
+            return None
+
+    def _make(self, server: ApiServer, saved: checkpoint.Checkpoint | None) -> None:
+        w, now_ns = self._w, self._w.clock.now_ns()
+        since_ns = max(now_ns - RECENT_NS, saved.time_ns - _OVERLAP_NS if saved else 0)
+        things = saved.things if saved else []
+        model = self._model = ClusterModel(w.environment, since_ns, things)
+        pace = Pace(resync_s=w.settings.resync_s, seed=self._seed)
+
+        def sink(before: Thing | None, now: Thing | None) -> None:
+            model.take(before, now, w.clock.now_ns())
+
+        self._informers = [
+            Informer(
+                source,
+                server,
+                reader(source.kind, w.settings.service_labels),
+                sink,
+                known={t.head.uid: t for t in things if _is_of(source, t)},
+                pace=Pace(pace.resync_s, pace.seed + i),
+            )
+            for i, source in enumerate(sources(w.settings.namespaces))
+        ]
+
+    async def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        first = [i for i in self._informers if i.source.kind not in _LATER]
+        for informers in (first, [i for i in self._informers if i not in first]):
+            for informer in informers:
+                tasks.create_task(informer.run(), name=f"kubernetes-{informer.source.path}")
+                tasks.create_task(self._listed(informer), name="kubernetes-listed")
+            with contextlib.suppress(TimeoutError):  # what is forbidden holds nothing else up
+                async with asyncio.timeout(_PATIENCE_S):
+                    for informer in informers:
+                        await informer.attempted.wait()
+        for informer in self._informers:
+            await informer.synced.wait()
+        self._synced.set()
+
+    async def _listed(self, informer: Informer) -> None:
+        await informer.synced.wait()
+        assert self._model is not None
+        source, kept = informer.source, list(informer.objects.values())
+        if source.kind is not Kind.NOTICE:
+            self._model.listed(source.kind, source.namespace, kept, self._w.clock.now_ns())
+
+    # --- sending
+
+    async def _send(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            try:
+                await self._flush()
+                if self.is_synced and time.monotonic() - self._saved_at > _SAVE_S:
+                    await self._save()
+            except Retryable as e:
+                self._troubled(e)
+            except Exception:  # the next time may go well; ending here would end it silently for good
+                log.exception("what a cluster tells can't be sent on")
+
+    async def _flush(self) -> None:
+        model = self._model
+        if model is None:
+            return
+        model.tick(self._w.clock.now_ns())
+        for write in model.writes():
+            self._w.graph(write)
+        self._waiting.extend(model.changes())
+        while len(self._waiting) > _LIMIT:
+            self._waiting.popleft()
+            self.dropped += 1
+        while self._waiting:
+            await self._w.publish(self._waiting[0])
+            self._waiting.popleft()
+            self.published += 1
+            self.trouble = ""
+
+    async def _save(self) -> None:
+        if self._model is None or not self.is_synced:
+            return
+        self._saved_at = time.monotonic()
+        payload = checkpoint.save(self._model.things.values(), self._w.clock.now_ns())
+        await self._w.state.save(self._key, payload)
+
+    def _troubled(self, error: HomeostatError) -> None:
+        if str(error) != self.trouble:
+            log.warning("%s; trying again", error)
+        self.trouble = str(error)
+
+
+def _is_of(source: Source, thing: Thing) -> bool:
+    return thing.head.kind is source.kind and source.namespace in ("", thing.head.namespace)
