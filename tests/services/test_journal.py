@@ -44,7 +44,8 @@ def opening(kafka_server: KafkaServer, partitions: int, monkeypatch: pytest.Monk
 
 
 def _create(server: KafkaServer, topic: str, partitions: int) -> None:
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
 
     admin = AdminClient({"bootstrap.servers": server.bootstrap})
     made = admin.create_topics([NewTopic(topic, partitions, 1, config={"cleanup.policy": "compact"})])
