@@ -8,14 +8,12 @@ is stale. Deterministic: the same frames and times give the same events.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import numpy as np
 
 from contracts.events import Anomaly, Contribution
-from contracts.features import FEATURES, LATENCY_P50, NETWORK_GAP, REQUEST_RATE, Kind, Signal
+from contracts.features import NETWORK_GAP, REQUEST_RATE, Signal
 from contracts.frames.features import EvidenceFrame, FeatureFrame
 from contracts.frames.telemetry import B1, F64
 from contracts.ports.detecting import Detector, Scores
@@ -27,80 +25,21 @@ from models.detectors import create
 from models.episodes import HARD_REQUESTS, Episode, Look
 from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, discoveries, fuse_detectors
 from models.presence import COUNTED, NS, Presence
-from models.service.pooled import Given, Pool, Pooled
+from models.reasons import SPEAKS, contributions, merge, shared
+from models.saturation import SATURATED_DECADES, saturated_rows, saturation
+from models.service.pooled import Pool, Pooled
+from models.thin import pool_contribution, pool_of, with_pool
+from models.worlds import VIEW_NS, Service, View, World, plain_world, world_of
 
 VERSION: Final = 1
 FREEZE_NS: Final = 900 * NS
 """An open episode keeps its service from being learnt for this long; then what stays is the new normal."""
-VIEW_WINDOWS: Final = 3
-"""A signal's evidence counts beside another's for this many of its windows, and never longer than `VIEW_NS`."""
-VIEW_NS: Final = 90 * NS
-SPEAKS: Final = 1.0
-"""Decades from which a feature is named in an anomaly."""
 EDGE_SPEAKS: Final = 3.0
 """Decades of lost time between two services from which an edge may open an episode of its own."""
 STEADY: Final = 0.5
 """Requests per second from which a service's disappearance is an anomaly."""
-THIN_CAP: Final = 3.0
-"""Decades that slow requests of a thin service may give while the last of them, pooled, are as they should be."""
-AGREES: Final = 4.0
-"""Decades from which the pooled latency says so too: what opens an episode elsewhere."""
 RESETTLE_NS: Final = 20 * NS
 """After a gap in what was delivered, nothing opens for this long: what comes first is not what is usual."""
-POOL_SPEAKS: Final = 5.0
-POOL_RATIO: Final = 1.5
-"""Pooled latency opens an episode by itself from these decades and this many times what was usual."""
-POOLED: Final = {Signal.SPANS.value: LATENCY_P50, Signal.EDGES.value: NETWORK_GAP}
-SLOW_NS: Final = 15 * NS
-"""Readings further apart than this are means over that time: each is a busy spell, not a spike."""
-SATURATED: Final = 0.6
-"""Share of its limit from which a resource is taken to hold the service up."""
-SATURATED_DECADES: Final = 7.0
-
-
-@dataclass(slots=True)
-class View:
-    """The newest evidence of one signal about a service. `cadence_ns`: how far apart its windows usually are."""
-
-    window_ns: int
-    decades: float
-    warm: bool
-    cadence_ns: int
-    contributions: list[Contribution] = field(default_factory=list)
-
-    def counts_at(self, window_ns: int) -> bool:
-        """Whether this still says something about `window_ns`."""
-        return abs(window_ns - self.window_ns) <= min(VIEW_WINDOWS * self.cadence_ns, VIEW_NS)
-
-
-@dataclass(slots=True)
-class Service:
-    """All that is known of one service."""
-
-    episode: Episode
-    views: dict[str, View] = field(default_factory=dict)
-    heard_ns: int = 0
-    rate: float = 0.0
-    """Usual requests per second."""
-    stale: bool = False
-
-    @property
-    def state(self) -> ServiceState:
-        """What may be said of it now: stale or warming is never healthy."""
-        return ServiceState.STALE if self.stale else self.episode.state
-
-
-@dataclass(slots=True)
-class World:
-    """One environment, as far as this partition sees it."""
-
-    services: dict[str, Service] = field(default_factory=dict)
-    newest_ns: int = 0
-    suspended: dict[str, int] = field(default_factory=dict)
-    edges: dict[tuple[str, str], Episode] = field(default_factory=dict)
-    """Episodes of edges that have had one."""
-    settled_ns: int = 0
-    """Nothing opens before this, for event time jumped a moment ago."""
 
 
 class DetectEngine:
@@ -133,9 +72,9 @@ class DetectEngine:
             {d.name: np.where(s.warm, s.p_value, np.nan) for d, s in zip(self.detectors, scores, strict=True)}
         )
         lead = scores[self._lead]
-        pool = self._pool(complete, learn)
+        pool = pool_of(self._pools, complete, learn)
         if pool is not None:
-            p = _with_pool(complete, lead, p, pool)
+            p = with_pool(complete, lead, p, pool)
         if complete.signal == Signal.EDGES:
             told = self._judge_edges(world, complete, lead, p, now_ns)
             return _evidence(complete, lead, p, _edge_states(lead, p, self.settings)), told
@@ -169,7 +108,7 @@ class DetectEngine:
         """The whole state, detectors included."""
         body = {
             "detectors": {d.name: d.snapshot() for d in self.detectors},
-            "worlds": {name: _plain_world(world) for name, world in self._worlds.items()},
+            "worlds": {name: plain_world(world) for name, world in self._worlds.items()},
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
             "presence": [[e, s, p.plain()] for (e, s), p in self._presence.items()],
         }
@@ -185,7 +124,7 @@ class DetectEngine:
         for detector in self.detectors:
             if detector.name in body["detectors"]:
                 detector.restore(body["detectors"][detector.name])
-        self._worlds = {name: _world_of(plain) for name, plain in body["worlds"].items()}
+        self._worlds = {name: world_of(plain) for name, plain in body["worlds"].items()}
         self._presence = {(e, s): Presence.of(p) for e, s, p in body["presence"]}
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
 
@@ -212,22 +151,13 @@ class DetectEngine:
         if frame.signal in COUNTED:
             world.settled_ns = max(world.settled_ns, frame.window_ns + RESETTLE_NS)
 
-    def _pool(self, frame: FeatureFrame, learn: B1) -> Pool | None:
-        """The pooled latency of the frame's rows, where its signal has one."""
-        name = POOLED.get(frame.signal)
-        if name not in frame.features or frame.revision > 0:
-            return None
-        pooled = self._pools.setdefault((frame.environment, frame.signal), Pooled())
-        given = Given(frame.values[:, frame.features.index(name)], frame.counts, learn)
-        return pooled.step((frame.services, frame.peers), (frame.window_ns, frame.width_ns), given)
-
     def _judge(
         self, world: World, frame: FeatureFrame, opinion: tuple[Scores, Pool | None], p: F64, now_ns: int
     ) -> list[Anomaly]:
         """Update each service's view and step the episodes of those about which the frame has news."""
         lead, pool = opinion
         self._hear(world, frame)
-        saturated = _saturated(world, frame, lead)
+        saturated = saturated_rows(world, frame, lead)
         p = np.where(saturated, np.minimum(p, 10.0**-SATURATED_DECADES), p)
         decades = -np.log10(np.maximum(p, LEAST_P))
         fused = np.array([self._combine(world, frame, i, float(decades[i])) for i in range(len(p))])
@@ -239,9 +169,9 @@ class DetectEngine:
         for i, name in enumerate(frame.services):
             service = world.services[name]
             speaks = decades[i] >= SPEAKS or service.episode.open
-            own = _contributions(frame, lead, i) if speaks else []
-            own += _pool_contribution(frame, pool, i, own) if speaks and pool is not None else []
-            own += _saturation(frame, lead, i, own) if saturated[i] else []
+            own = contributions(frame, lead, i) if speaks else []
+            own += pool_contribution(frame, pool, i, own) if speaks and pool is not None else []
+            own += saturation(frame, lead, i, own) if saturated[i] else []
             warm = self._see(service, frame, float(decades[i]), bool(lead.warm[i]), own)
             if frame.revision > 0 or not (news[i] or service.episode.open):
                 continue
@@ -251,7 +181,7 @@ class DetectEngine:
                 decades=float(fused[i]),
                 discovery=bool(found[i]),
                 requests=HARD_REQUESTS if saturated[i] else int(frame.counts[i]),
-                contributions=_merge(service, frame.window_ns) if speaks else (),
+                contributions=merge(service, frame.window_ns) if speaks else (),
                 late_ns=late,
                 empty=not bool(news[i]),
                 hard=frame.signal == Signal.SPANS or bool(saturated[i]),
@@ -279,7 +209,7 @@ class DetectEngine:
                 decades=float(decades[i]) if lost or episode.open else 0.0,
                 discovery=bool(found[i]),
                 requests=int(frame.counts[i]),
-                contributions=_shared(_contributions(frame, lead, i)),
+                contributions=shared(contributions(frame, lead, i)),
                 late_ns=max(0, now_ns - frame.window_ns - frame.width_ns),
                 empty=int(frame.counts[i]) == 0,
             )
@@ -345,102 +275,6 @@ def _informative(frame: FeatureFrame, decades: F64) -> B1:
     return found
 
 
-def _contributions(frame: FeatureFrame, lead: Scores, i: int) -> list[Contribution]:
-    """The features of row i that hurt, loudest first; `share` is filled in when signals are merged."""
-    found: list[Contribution] = []
-    for j, name in enumerate(frame.features):
-        decades, worse = float(lead.decades[i, j]), FEATURES[name].worse
-        if abs(decades) < SPEAKS or (worse != 0 and decades * worse < 0):
-            continue
-        value = float(frame.values[i, j])
-        low, high = float(lead.low[i, j]), float(lead.high[i, j])
-        known = value if np.isfinite(value) else None
-        low, high = (low, high) if np.isfinite(low + high) else (0.0, 0.0)
-        found.append(
-            Contribution(signal=frame.signal, feature=name, value=known, low=low, high=high, decades=decades, share=0.0)
-        )
-    return found
-
-
-def _with_pool(frame: FeatureFrame, lead: Scores, p: F64, pool: Pool) -> F64:
-    """P-values of thin rows in the light of their pooled latency. Slow requests alone are capped until the pool agrees;
-    where the pool is sure, it speaks for the row."""
-    kinds = [FEATURES[name].kind for name in frame.features]
-    slow = np.array([k is Kind.LATENCY for k in kinds], np.bool_)
-    worse = np.array([FEATURES[name].worse for name in frame.features], np.float64)
-    hurts = np.where(worse == 0, np.abs(lead.decades), np.maximum(lead.decades * worse, 0.0))
-    other = np.where(slow, 0.0, hurts).max(axis=1, initial=0.0)
-    alone = pool.thin & (other < THIN_CAP) & (pool.decades < AGREES)
-    p = np.where(alone, np.maximum(p, 10.0**-THIN_CAP), p)
-    sure = (pool.decades >= POOL_SPEAKS) & (pool.typical >= POOL_RATIO * np.sqrt(pool.low * pool.high))
-    bound = np.power(10.0, -pool.decades)
-    return np.where(sure & (frame.counts > 0), np.minimum(p, bound), p)
-
-
-def _pool_contribution(frame: FeatureFrame, pool: Pool, i: int, own: list[Contribution]) -> list[Contribution]:
-    """The pooled latency as a reason, where the window's own latency is not one already."""
-    name = POOLED[frame.signal]
-    if pool.decades[i] < AGREES or any(c.feature == name for c in own):
-        return []
-    decades, value = float(pool.decades[i]), float(pool.typical[i])
-    low, high = float(pool.low[i]), float(pool.high[i])
-    return [
-        Contribution(signal=frame.signal, feature=name, value=value, low=low, high=high, decades=decades, share=0.0)
-    ]
-
-
-def _saturated(world: World, frame: FeatureFrame, lead: Scores) -> B1:
-    """Rows whose slow readings (means over `SLOW_NS` or longer) say that a resource is used up, far above what it was."""
-    found = np.zeros(len(frame.services), np.bool_)
-    columns = _limits(frame)
-    if not columns:
-        return found
-    for j in columns:
-        found |= (frame.values[:, j] >= SATURATED) & (frame.values[:, j] > 2.0 * lead.high[:, j])
-    for i in np.flatnonzero(found):
-        view = world.services[frame.services[i]].views.get(frame.signal)
-        found[i] = view is not None and frame.window_ns - view.window_ns >= SLOW_NS
-    return found
-
-
-def _limits(frame: FeatureFrame) -> list[int]:
-    """Columns that are shares of a limit."""
-    if frame.signal != Signal.METRICS:
-        return []
-    return [j for j, name in enumerate(frame.features) if FEATURES[name].kind is Kind.UTILIZATION]
-
-
-def _saturation(frame: FeatureFrame, lead: Scores, i: int, own: list[Contribution]) -> list[Contribution]:
-    """The resources that are used up as reasons, where they are not already."""
-    told = {c.feature for c in own}
-    found: list[Contribution] = []
-    for j in _limits(frame):
-        value, high = float(frame.values[i, j]), float(lead.high[i, j])
-        if frame.features[j] not in told and value >= SATURATED and value > 2.0 * high:
-            reason = Contribution(
-                signal=frame.signal,
-                feature=frame.features[j],
-                value=value,
-                low=float(lead.low[i, j]),
-                high=high,
-                decades=SATURATED_DECADES,
-                share=0.0,
-            )
-            found.append(reason)
-    return found
-
-
-def _merge(service: Service, window_ns: int) -> tuple[Contribution, ...]:
-    """Contributions of all signals that count at `window_ns`, with their shares, loudest first."""
-    return _shared([c for v in service.views.values() if v.counts_at(window_ns) for c in v.contributions])
-
-
-def _shared(parts: list[Contribution]) -> tuple[Contribution, ...]:
-    total = sum(abs(c.decades) for c in parts) or 1.0
-    ordered = sorted(parts, key=lambda c: (-abs(c.decades), c.signal, c.feature))
-    return tuple(msgspec.structs.replace(c, share=abs(c.decades) / total) for c in ordered)
-
-
 def _edge_states(lead: Scores, p: F64, settings: DetectSettings) -> tuple[str, ...]:
     """States of edges: judged window by window, without episodes, because diagnosis reads them as evidence only."""
     odd = p <= settings.open_p
@@ -471,40 +305,3 @@ def _evidence(frame: FeatureFrame, lead: Scores, p: F64, states: tuple[str, ...]
         state=states,
         notes=frame.notes,
     )
-
-
-def _plain_world(world: World) -> dict[str, Any]:
-    services = {name: {**_plain_service(s), "episode": s.episode.plain()} for name, s in world.services.items()}
-    edges = [episode.plain() for episode in world.edges.values()]
-    return {
-        "services": services,
-        "newest_ns": world.newest_ns,
-        "suspended": world.suspended,
-        "edges": edges,
-        "settled_ns": world.settled_ns,
-    }
-
-
-def _plain_service(service: Service) -> dict[str, Any]:
-    views = {
-        signal: [v.window_ns, v.decades, v.warm, v.cadence_ns, [_plain_contribution(c) for c in v.contributions]]
-        for signal, v in service.views.items()
-    }
-    return {"views": views, "heard_ns": service.heard_ns, "rate": service.rate, "stale": service.stale}
-
-
-def _plain_contribution(c: Contribution) -> dict[str, Any]:
-    return msgspec.structs.asdict(c)
-
-
-def _world_of(plain: dict[str, Any]) -> World:
-    services = {}
-    for name, s in plain["services"].items():
-        views = {
-            signal: View(window, decades, warm, cadence, [Contribution(**c) for c in parts])
-            for signal, (window, decades, warm, cadence, parts) in s["views"].items()
-        }
-        services[name] = Service(Episode.of(s["episode"]), views, s["heard_ns"], s["rate"], s["stale"])
-    edges = [Episode.of(e) for e in plain["edges"]]
-    known = {(e.service, e.peer): e for e in edges}
-    return World(services, plain["newest_ns"], plain["suspended"], known, plain.get("settled_ns", 0))
