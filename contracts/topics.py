@@ -122,7 +122,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "Change",
             _P.ENVIRONMENT,
             _R.WEEK,
-            "act, anyone",
+            "act, the cluster watch, anyone",
             "diagnose",
         ),
         Topic(DECISIONS, "incident", "Decision", _P.ENVIRONMENT, _R.WEEK, "decide", "act"),

@@ -32,6 +32,16 @@ METRICS: Final[dict[str, MetricSpec]] = {
         MetricSpec("graph_queue", "gauge", (), "graph writes waiting"),
         MetricSpec("runs", "gauge", ("state",), "runs not yet ended, by state"),
         MetricSpec("runs_ended", "counter", ("state",), "runs that ended, by state; unknown ones need a person"),
+        MetricSpec(
+            "watch_synced", "gauge", (), "1 once the cluster was listed whole; only on the worker that watches it"
+        ),
+        MetricSpec("watch_objects", "gauge", ("kind",), "objects of the cluster that are known"),
+        MetricSpec(
+            "watch_events",
+            "counter",
+            ("kind", "what"),
+            "what was read of the cluster, by kind of object; and what was told, as kind `change`",
+        ),
         MetricSpec("assigned_partitions", "gauge", (), "topic partitions this process owns"),
         MetricSpec(
             "lag_messages", "gauge", ("topic",), "messages of owned partitions not taken yet, as of the last fetch"

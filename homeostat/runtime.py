@@ -23,6 +23,7 @@ from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
 from graph.stores import open_store
 from homeostat.acting import Acting
+from homeostat.cluster import ClusterWatch
 from homeostat.endpoints import Endpoints, publish, withdraw
 from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
@@ -46,6 +47,7 @@ class Runtime:
     graph: GraphWriter
     journal: Journal
     acting: Acting
+    cluster: ClusterWatch
     worker: Worker
     api: ApiServer
     endpoints: Endpoints
@@ -115,6 +117,8 @@ class Runtime:
         await self.acting.start()
         state: StateStore = open_state(s, self.broker)
         self._stack.push_async_callback(state.close)
+        self.cluster = ClusterWatch(s, self.broker, self.partitions, state, self.graph.put, self.clock)
+        self._stack.push_async_callback(self.cluster.stop)
         log_id = uuid.uuid4().hex if embedded else ""
         self.worker = Worker(
             WorkerWiring(
@@ -127,7 +131,7 @@ class Runtime:
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=self.acting.handlers,
-                on_assigned=self.acting.on_assigned,
+                on_assigned=self._on_assigned,
                 on_revoked=self.acting.on_revoked,
                 before_ack=self.acting.settled,
                 fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
@@ -136,6 +140,10 @@ class Runtime:
         )
         self._stack.push_async_callback(self.worker.stop)
         await self.worker.start()
+
+    async def _on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
+        await self.acting.on_assigned(assigned)
+        await self.cluster.on_assigned(assigned)
 
     async def _start_endpoints(self) -> None:
         s = self.settings
@@ -179,6 +187,7 @@ class Runtime:
             "stages": events,
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
+            "cluster": self.cluster.status(),
         }
 
     def _samples(self) -> Iterator[Sample]:
@@ -201,6 +210,7 @@ class Runtime:
         yield "graph_queue", (), len(self.graph)
         yield "assigned_partitions", (), len(self.worker.assigned)
         yield from self.acting.samples()
+        yield from self.cluster.samples()
 
 
 async def retrying(call: Callable[[], Awaitable[T]], patience_s: float) -> T:

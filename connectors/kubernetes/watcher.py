@@ -152,6 +152,16 @@ class ClusterWatcher:
     # --- running
 
     async def _run(self) -> None:
+        backoff = Backoff(self._seed)
+        while True:
+            try:
+                await self._watch()
+            except Exception:  # a mistake of ours; what is known is read anew
+                log.exception("the watch of the cluster failed; it begins again")
+                self.trouble = "it failed and begins again: see the log"
+                await asyncio.sleep(backoff.next_s())
+
+    async def _watch(self) -> None:
         access, known = await self._opened()
         server = ApiServer(access)
         try:

@@ -303,6 +303,11 @@ def store() -> Iterator[GraphStore]:
     store.write("upsert_causes", [rows.cause("inc-1", names[-1], 1), rows.cause("inc-1", "web", 2)])
     store.write("upsert_changes", [rows.change("c", names[-1], time=T0 - 60 * SECOND)])
     store.write("upsert_actions", [rows.action("run-1", "inc-1", names[-1], outcome="better")])
+    store.write("upsert_objects", [rows.thing("Deployment", "cart"), rows.thing("Pod", "p"), rows.thing("Node", "n1")])
+    store.write(
+        "link_objects", [rows.link("deployment/cart", "owns", "pod/p"), rows.link("pod/p", "runs_on", "node/n1")]
+    )
+    store.write("link_services", [rows.deployed("shop/cart", "deployment/cart")])
     yield store
     store.close()
 

@@ -1,0 +1,69 @@
+"""The cluster as a source: watched by the one worker that owns its environment's partition of `telemetry.changes`.
+
+That is the worker that diagnoses the environment, too. Ownership comes with the consumer group, so no lease is needed, and no
+right to write anything to the cluster. While a partition moves, two workers may watch for some seconds: what both tell is
+the same, byte for byte, and taken once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from connectors.kafka.client import KafkaBroker
+from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
+from contracts.events import Change, encode
+from contracts.ports import Clock, GraphWrite, StateStore
+from contracts.settings import Settings
+from contracts.topics import CHANGES, partition_of
+from homeostat.metrics import Sample
+
+
+class ClusterWatch:
+    """Starts and stops the watch as the partition comes and goes; does nothing where `kubernetes.watch` is off."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: KafkaBroker,
+        partitions: Mapping[str, int],
+        state: StateStore,
+        graph: Callable[[GraphWrite], None],
+        clock: Clock,
+    ) -> None:
+        self._on, self._broker = settings.kubernetes.watch, broker
+        environment = settings.kubernetes.environment or settings.environment
+        self._place = (CHANGES, partition_of(environment, partitions[CHANGES]))
+        self._wiring = WatchWiring(settings.kubernetes, environment, clock, self._publish, graph, state)
+        self._watcher: ClusterWatcher | None = None
+
+    async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
+        """These partitions are this process's now, and no others."""
+        if not self._on or self._place not in assigned:
+            await self.stop()
+        elif self._watcher is None:
+            self._watcher = ClusterWatcher(self._wiring)
+            self._watcher.start()
+
+    async def stop(self) -> None:
+        """Stop watching. Idempotent."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            await watcher.stop()
+
+    def status(self) -> dict[str, Any]:
+        """What /status shows; nothing where this process does not watch."""
+        return {} if self._watcher is None else self._watcher.status()
+
+    def samples(self) -> Iterator[Sample]:
+        """Its metrics."""
+        if self._watcher is None:
+            return
+        yield "watch_synced", (), float(self._watcher.is_synced)
+        for kind, n in self._watcher.counts().items():
+            yield "watch_objects", (kind,), n
+        for (kind, what), n in self._watcher.counters().items():
+            yield "watch_events", (kind, what), n
+
+    async def _publish(self, change: Change) -> None:
+        await self._broker.send(CHANGES, encode(change), key=change.service.encode(), partition=self._place[1])
