@@ -63,7 +63,9 @@ def judge(scene: Scene, heard: Heard, clients: Suffering) -> SceneReport:
         _untouched(scene, heard),
     ]
     if scene.verdict is DecisionVerdict.ACT:
+        done = heard.actions()
         judgements += [
+            Judgement(f"action: {scene.action}", ", then ".join(done) or "none", done == [scene.action]),
             _within("repair verified", seconds["verified"], REPAIR_S),
             _within("customers well again", clients.well_s, REPAIR_S),
         ]

@@ -21,7 +21,8 @@ KINDS: dict[str, type[Event]] = {
     ACTIONS: ActionRecord,
     FEEDBACK: Feedback,
 }
-EFFECTS = ("io.homeostat.step.intent", "io.homeostat.step.applied")
+INTENT = "io.homeostat.step.intent"
+EFFECTS = (INTENT, "io.homeostat.step.applied")
 
 
 @dataclass
@@ -74,3 +75,8 @@ class Heard:
     def touched(self) -> set[str]:
         """Targets on which an effect was meant or had."""
         return {r.target for r in self.all(ActionRecord, lambda r: r.type in EFFECTS)}
+
+    def actions(self) -> list[str]:
+        """What was done or about to be done, each once, in order; waiting is nothing done."""
+        meant = [r.data.get("action") for r in self.all(ActionRecord, lambda r: r.type == INTENT)]
+        return list(dict.fromkeys(str(action) for action in meant if action is not None))

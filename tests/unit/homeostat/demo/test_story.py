@@ -97,7 +97,7 @@ def _decision(**changed: Any) -> e.Decision:
     return e.Decision(**{**fields, **changed})
 
 
-def _effect(target: str) -> e.ActionRecord:
+def _effect(target: str, action: str | None = "restart") -> e.ActionRecord:
     return e.ActionRecord(
         id="1",
         type="io.homeostat.step.intent",
@@ -113,6 +113,7 @@ def _effect(target: str) -> e.ActionRecord:
         state=RunState.RUNNING,
         actor="homeostat",
         text="",
+        data={"key": "k"} if action is None else {"key": "k", "action": action},
     )
 
 
@@ -143,9 +144,9 @@ WELL = Suffering(1.0, 8.0)
 
 
 def test_a_scene_that_went_as_it_should() -> None:
-    heard = _heard(
-        (ANOMALIES, _anomaly()), (DECISIONS, _decision()), (ACTIONS, _effect(HANG.culprit)), (FEEDBACK, _better())
-    )
+    waited = _effect(HANG.culprit, None)
+    done = (ACTIONS, _effect(HANG.culprit)), (ACTIONS, waited)
+    heard = _heard((ANOMALIES, _anomaly()), (DECISIONS, _decision()), *done, (FEEDBACK, _better()))
     report = judge(HANG, heard, WELL)
     assert report.passed
     assert heard.ended(HANG)
@@ -159,6 +160,9 @@ def test_a_scene_that_went_as_it_should() -> None:
         (HANG, [(DECISIONS, _decision(cause=CauseKind.LATENCY))], "culprit ranked first"),
         (HANG, [(DECISIONS, _decision(verdict=DecisionVerdict.ASK))], "decision: act"),
         (HANG, [(ACTIONS, _effect("shop/cart"))], "no act on a healthy service"),
+        (HANG, [(ACTIONS, _effect(HANG.culprit, "scale"))], "action: restart"),
+        (HANG, [(ACTIONS, _effect(HANG.culprit)), (ACTIONS, _effect(HANG.culprit, "scale"))], "action: restart"),
+        (HANG, [(ACTIONS, _effect(HANG.culprit, None))], "action: restart"),
         (HANG, [], "noticed"),
         (HANG, [(ANOMALIES, _anomaly())], "repair verified"),
         (OUTAGE, [(ACTIONS, _effect("external:bank"))], "no act on a healthy service"),
