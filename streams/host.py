@@ -16,7 +16,7 @@ from contracts.errors import Permanent, UnreadableEvent
 from contracts.ports import Record
 from contracts.topics import TOPICS
 from streams.deadletter import dead_letter
-from streams.stage import Output, Stage, StageSpec, consumers
+from streams.stage import CatchesUp, Output, Stage, StageSpec, consumers
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +74,18 @@ class Instance:
 class StageHost:
     """Stage instances by key. `load` finds a snapshot for a key, or None; it is asked once, when an instance is made.
 
-    `log_id` names the log that offsets belong to.
+    `log_id` names the log that offsets belong to. `shared_log`: others may have read from it before.
     """
 
     def __init__(
-        self, specs: Iterable[StageSpec], load: Callable[[str], bytes | None] = lambda _: None, log_id: str = ""
+        self,
+        specs: Iterable[StageSpec],
+        load: Callable[[str], bytes | None] = lambda _: None,
+        log_id: str = "",
+        *,
+        shared_log: bool = False,
     ) -> None:
-        self.specs, self.log_id = tuple(specs), log_id
+        self.specs, self.log_id, self.shared_log = tuple(specs), log_id, shared_log
         self.by_topic = consumers(self.specs)
         self.instances: dict[str, Instance] = {}
         self.counters: Counter[tuple[str, str]] = Counter()
@@ -109,12 +114,16 @@ class StageHost:
     def _restore(self, instance: Instance) -> None:
         payload = self._load(instance.key)
         if payload is None:
+            if self.shared_log and isinstance(instance.stage, CatchesUp):
+                instance.stage.begin_anew()
             return
         try:
             instance.restore(payload, self.log_id)
         except Permanent as e:  # of another version: learning starts anew, and says so
             log.warning("state of %s is not usable, starting afresh: %s", instance.key, e)
             self.counters[instance.spec.name, "snapshot_unusable"] += 1
+            if isinstance(instance.stage, CatchesUp):
+                instance.stage.begin_anew()
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Give a record to every stage that reads its topic. Never raises."""

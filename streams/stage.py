@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from contracts.ports import GraphWrite, Record
 from contracts.topics import partition_of
@@ -63,6 +63,15 @@ class Stage(Protocol):
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state."""
+        ...
+
+
+@runtime_checkable
+class CatchesUp(Protocol):
+    """A stage whose frames depend on when they were flushed: it must know when records may be repeated to it."""
+
+    def begin_anew(self) -> None:
+        """There is no snapshot, but records may have been read by an owner that died before it saved one."""
         ...
 
 

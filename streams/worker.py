@@ -71,7 +71,7 @@ class Worker:
     def __init__(self, wiring: WorkerWiring) -> None:
         self._w = wiring
         self._loaded: dict[str, bytes | None] = {}
-        self.host = StageHost(wiring.specs, self._loaded.get, wiring.log_id)
+        self.host = StageHost(wiring.specs, self._loaded.get, wiring.log_id, shared_log=not wiring.log_id)
         self._unacked: list[EventT[bytes]] = []
         self._assigned: frozenset[tuple[str, int]] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -14,6 +15,8 @@ from contracts.errors import BrokerUnavailable, Fenced
 
 OWNER: Final = "owner"
 """Key of the record that says who owns the partition; its value is the owner's name."""
+_SAID: Final = logging.getLogger(f"{__name__}.librdkafka")
+"""Takes what librdkafka would otherwise write to stderr: that it was fenced, which is ours to explain."""
 _SUSPECT_S: Final = 5.0
 _PASSING: Final = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE"})
 _MAX_BYTES: Final = 8_000_000
@@ -79,7 +82,8 @@ class PartitionLog:
                 "message.max.bytes": _MAX_BYTES,
                 "compression.type": "gzip",
                 "linger.ms": 0,
-            }
+            },
+            logger=_SAID,
         )
         try:
             producer.init_transactions(self._timeout_s)

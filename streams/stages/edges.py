@@ -77,3 +77,7 @@ class EdgeStage:
         for environment, joiner in body["joiners"]:
             self._joiner(environment).restore(joiner)
         self._catch_up.restored()
+
+    def begin_anew(self) -> None:
+        """There is no snapshot, but records may have been read by an owner that died before it saved one."""
+        self._catch_up.restored()

@@ -61,3 +61,7 @@ class IngestStage:
         """Take a snapshot's state. UnreadableEvent if it is none."""
         self._builder.restore(state)
         self._catch_up.restored()
+
+    def begin_anew(self) -> None:
+        """There is no snapshot, but records may have been read by an owner that died before it saved one."""
+        self._catch_up.restored()

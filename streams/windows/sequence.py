@@ -42,7 +42,7 @@ class CatchUp:
         self._until_ms = -1
 
     def restored(self) -> None:
-        """A snapshot was taken over."""
+        """A snapshot was taken over, or a partition whose former owner left none."""
         self._restored = True
 
     def covers(self, record: Record, now_ns: int) -> bool:

@@ -14,7 +14,7 @@ from contracts.frames import Decoded, FeatureFrame, HistogramBatch, LogBatch, Po
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import FEATURES, OTLP_SPANS, PARTIALS, SPANS
-from streams.stage import Emit
+from streams.stage import CatchesUp, Emit
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
@@ -232,12 +232,20 @@ class Cluster:
             if self.rng.random() < 0.2:
                 for m in mine:
                     m.saved = (m.at, m.stage.snapshot())
-            if self.rng.random() < self.crash and all(m.saved for m in mine):
+            if self.rng.random() < self.crash:
                 self.crashes += 1
                 for m in mine:
-                    m.stage = self._make(m.topic, m.partition)
-                    m.at, state = m.saved
-                    m.stage.restore(state)
+                    self._revive(m)
+
+    def _revive(self, m: Member) -> None:
+        m.stage = self._make(m.topic, m.partition)
+        if m.saved is not None:
+            m.at, state = m.saved
+            m.stage.restore(state)
+            return
+        m.at = 0
+        if isinstance(m.stage, CatchesUp):
+            m.stage.begin_anew()
 
     def _take(self, outputs: list[Any], now: int) -> None:
         for output in outputs:

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from contracts.settings import IngestSettings, Settings
+from contracts.topics import OTLP_SPANS
 from tests.unit.streams.windows.support import MS, SECOND, T0, Cluster, Span, otlp, rows_of, traffic
 
 SECONDS = 28
@@ -90,3 +91,25 @@ def test_a_silent_service_is_reported_as_silent(alone: dict) -> None:
 def test_root_spans_are_the_requests_of_a_service_that_serves_none(spans: list[Span], alone: dict) -> None:
     counted = sum(v[0] for k, v in alone.items() if k[0] == "spans" and k[2] == "cron")
     assert counted == sum(s.service == "cron" for s in spans)
+
+
+@pytest.mark.parametrize("before", [1, 2, 5])
+def test_an_owner_that_died_before_its_first_snapshot_has_counted_nothing_twice(before: int) -> None:
+    """Its frames held several records each; those of its successor must not hold some that are counted and some that are not."""
+    cluster = Cluster(1, 1, seed=0, settings=SETTINGS)
+    spans = [Span("cart", i + 1, i + 1, 0, 2, T0, T0 + (10 + i) * MS) for i in range(8)]
+    for i, span in enumerate(spans):
+        cluster.send(0, otlp([span]), T0 + i * MS)
+    ingest = next(m for m in cluster.members if m.topic == OTLP_SPANS)
+    for _ in range(before):
+        cluster._take(ingest.stage.handle(cluster.logs[OTLP_SPANS, 0][ingest.at], T0 + SECOND), T0 + SECOND)
+        ingest.at += 1
+    cluster._take(ingest.stage.tick(T0 + SECOND), T0 + SECOND)
+    cluster._revive(ingest)
+    now = T0 + SECOND
+    for _ in range(200):
+        now += 100 * MS
+        cluster.work(now, 100)
+        cluster._take([o for m in cluster.members for o in m.stage.tick(now)], now)
+    counted = {key: values[0] for key, values in rows_of(cluster.frames).items() if values[0]}
+    assert counted == {("spans", T0, "cart", ""): 8.0}
