@@ -40,6 +40,8 @@ class Subject:
 Check = Callable[[Subject], Awaitable[None]]
 ON_TARGET: Final = frozenset({"scale", "restart", "rollback"})
 TIMEOUT_S: Final = 20.0
+SETTLE_S: Final = 30.0
+"""Patience with a system that changes some time after it was asked, as behind an autoscaler."""
 
 
 @asynccontextmanager
@@ -133,12 +135,23 @@ async def check_describe(subject: Subject) -> None:
         _expect(await count(subject), before, "effects of describing")
         asked = await request(subject, actuator, "scale", "describe")
         result = await actuator.apply(asked)
-        after = await actuator.describe(subject.target)
         wanted = asked.arguments["replicas"]
+        after = await _settled(actuator, subject.target, wanted)
         _expect((after.replicas, after.ready), (wanted, wanted), "(replicas, ready) after scaling")
         assert result.after is not None, "scaling must say the state after it"
         _expect(result.after.replicas, wanted, "replicas in the result of scaling")
         assert after.generation != first.generation, "a changed target must have another generation"
+
+
+async def _settled(actuator: Actuator, target: Target, replicas: int) -> TargetState:
+    """The target once it has so many ready replicas, or as it is after `SETTLE_S`: whoever scales may do it later."""
+    state = await actuator.describe(target)
+    for _ in range(int(SETTLE_S / 0.2)):
+        if (state.replicas, state.ready) == (replicas, replicas):
+            break
+        await asyncio.sleep(0.2)
+        state = await actuator.describe(target)
+    return state
 
 
 async def check_refuses(subject: Subject) -> None:
