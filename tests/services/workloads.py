@@ -55,9 +55,9 @@ def autoscaler(name: str, least: int, most: int) -> Json:
     }
 
 
-def disruption_budget(name: str, **limit: int) -> Json:
-    """A PodDisruptionBudget over an app: `minAvailable` or `maxUnavailable`."""
-    spec = {"selector": {"matchLabels": {"app": name}}, **limit}
+def disruption_budget(name: str, **limits: int | str) -> Json:
+    """A PodDisruptionBudget over an app: `minAvailable` or `maxUnavailable`, and what else its spec may say."""
+    spec = {"selector": {"matchLabels": {"app": name}}, **limits}
     return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}, "spec": spec}
 
 

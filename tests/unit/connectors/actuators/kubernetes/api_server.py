@@ -188,9 +188,10 @@ class ApiServer:
                 raise Refused(409)
         if changed["spec"].get("replicas", 1) < 0:
             raise Refused(422)
-        if changed["spec"] != found["spec"]:
+        marked = changed["kind"] == "Deployment" and _marks(changed) != _marks(found)
+        if marked or changed["spec"] != found["spec"]:  # of a Deployment annotations count, too
             changed["metadata"]["generation"] = changed["metadata"].get("generation", 0) + 1
-            self.effects += 1
+        self.effects += changed["spec"] != found["spec"]
         self.touch(changed)
         found.clear()
         found.update(changed)
@@ -269,6 +270,10 @@ class ApiServer:
         pod["metadata"]["ownerReferences"][0]["uid"] = owner["metadata"]["uid"]
         pod["metadata"]["creationTimestamp"] = f"2026-03-02T12:00:{self.created:02}Z"
         return pod
+
+
+def _marks(thing: Json) -> Json:
+    return thing["metadata"].get("annotations") or {}
 
 
 def _plain(template: Json) -> Json:
