@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from connectors.kubernetes import diff
@@ -58,7 +58,13 @@ class ClusterModel:
             self.things[thing.head.uid] = now
 
     def listed(self, kind: Kind, namespace: str, kept: Iterable[Thing], now_ns: int) -> None:
-        """All of a kind are known: what the graph holds of others, from an earlier time, is over."""
+        """All of a kind are known: what the graph holds of others, from an earlier time, is over.
+
+        It is told of all that are there, also of those that the last owner knew: each worker may have a graph of its own.
+        """
+        kept = list(kept)
+        for thing in kept:
+            self._draw(None, thing, now_ns)
         self._retired.append(retire_row(self._environment, kind, namespace, kept, now_ns))
 
     def tick(self, now_ns: int) -> None:
@@ -195,17 +201,22 @@ class ClusterModel:
             return
         environment, until_ns = self._environment, 0 if now else now_ns
         row = object_row(environment, thing, now_ns, until_ns)
-        links = link_rows(environment, thing, now_ns, until_ns)
-        if before is not None and now is not None:
-            known = self.things.get(thing.head.uid, before)
-            if row == object_row(environment, known, now_ns) and links == link_rows(environment, known, now_ns):
+        links = {_key(link): link for link in link_rows(environment, thing, now_ns, until_ns)}
+        known = self.things.get(thing.head.uid) if before is not None else None
+        if known is not None:
+            ended = {_key(link): link for link in link_rows(environment, known, now_ns, now_ns)}
+            if row == object_row(environment, known, now_ns) and links.keys() == ended.keys():
                 return
+            links = ended | links
         self._objects[row["id"]] = row
-        for link in links:
-            self._links[link["from_id"], link["to_id"], link["valid_from"]] = link
+        self._links.update(links)
         service = service_row(environment, thing, now_ns, until_ns)
         if service is not None:
             self._services[service["service_key"], service["object_id"], service["valid_from"]] = service
+
+
+def _key(link: Mapping[str, Any]) -> tuple[str, str, int]:
+    return link["from_id"], link["to_id"], link["valid_from"]
 
 
 def _as(kind: type[Any], thing: Thing | None) -> Any:

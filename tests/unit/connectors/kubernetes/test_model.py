@@ -241,10 +241,23 @@ def test_what_is_gone_ends_with_its_links() -> None:
     assert {r["link"] for r in rows["link_objects"]} == {"owns", "runs_on"}
 
 
+def test_a_link_that_becomes_another_ends() -> None:
+    cluster = running()
+    elsewhere = o.autoscaler(version=9)
+    elsewhere["spec"]["scaleTargetRef"]["name"] = "web"
+    cluster.put(elsewhere)
+    links = {r["to_id"]: r["valid_to"] for r in cluster.rows()["link_objects"]}
+    assert links == {"prod|deployment/shop/cart": o.ns(cluster.now), "prod|deployment/shop/web": 0}
+
+
 def test_after_a_list_the_graph_ends_what_it_holds_of_others() -> None:
     cluster = running()
     cluster.model.listed(Kind.POD, "shop", [thing(o.pod())], o.ns(200))
-    (row,) = cluster.rows()["retire_objects"]
+    rows = cluster.rows()
+    assert [r["name"] for r in rows["upsert_objects"]] == ["cart-7d9f-x2x"], (
+        "another worker may have told another graph"
+    )
+    (row,) = rows["retire_objects"]
     assert row["kept"] == ["prod|pod/shop/cart-7d9f-x2x"]
     assert (row["kind"], row["namespace"], row["time"]) == ("Pod", "shop", o.ns(200))
 
