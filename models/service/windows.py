@@ -110,7 +110,11 @@ def accumulate(s: BankState, t: Tuning, c: Columns, o: Observed) -> None:
 
 
 def _errors(s: BankState, t: Tuning, column: int, o: Observed) -> tuple[F64, F64]:
-    """Decayed errors and trials (W, S) of a ratio; excess errors of one window are bounded, but in the shortest."""
+    """Decayed errors and trials (W, S) of a ratio; excess errors of one window are bounded, but in the shortest.
+
+    The general pass has gone over both before, so they decay faster than their window says; the learnt width takes that
+    up. Decaying them once found no more faults in simulated traffic.
+    """
     seen = o.seen[column]
     trials = np.where(seen, o.inputs.trials, 0.0)
     errors = o.values[column] * trials
