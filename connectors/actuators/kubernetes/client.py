@@ -154,7 +154,7 @@ def _rule(message: str) -> str:
     """The rule to add to a role, from the authorizer's words (k8s.io/apiserver, responsewriters.forbiddenMessage)."""
     found = _DENIED.search(message)
     if found is None:
-        return "does its role allow it? see docs/actions.md, Kubernetes"
+        return "does its role allow it? see docs/actions.md, On Kubernetes"
     namespace = found["namespace"]
     role = f"its Role in namespace {namespace!r}" if namespace else "its ClusterRole"
     rule = f'{{apiGroups: ["{found["group"]}"], resources: ["{found["resource"]}"], verbs: ["{found["verb"]}"]}}'

@@ -168,6 +168,7 @@ def _controllers(bin_: Path, admin: Path, server: Certificate, folder: Path) -> 
         f"--service-account-private-key-file={folder / 'tls' / 'accounts.key'}",
         f"--root-ca-file={server.ca_file}",
         "--controllers=*,-node-ipam-controller,-cloud-node-lifecycle-controller,-service-lb-controller,-node-route-controller",
+        "--horizontal-pod-autoscaler-sync-period=2s",  # 15 s by default, which each test of it would wait for
         "--leader-elect=false",
         "--secure-port=0",
         *_UNHURRIED,
