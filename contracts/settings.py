@@ -37,7 +37,7 @@ class BrokerSettings(Section):
     password: SecretStr = Field(SecretStr(""), description="SASL password")
     ca_file: Path | None = Field(None, description="certificate authority that signed the brokers' certificates")
     session_timeout_s: float = Field(
-        10.0,
+        6.0,
         ge=1,
         le=300,
         description="a worker unheard of for this long loses its partitions (brokers allow 6 to 300 s)",
@@ -120,6 +120,10 @@ class DecideSettings(Section):
         1800.0, gt=0, description="decay of what one outcome teaches about a playbook"
     )
     trust_half_life_s: float = Field(259_200.0, gt=0, description="decay of trust in a playbook over all services")
+    recorded: tuple[str, ...] = Field(
+        ("detect", "diagnose", "decide"),
+        description="stages whose handling is recorded on autonomous.handling, for `homeostat replay --from-kafka`",
+    )
 
 
 class ActSettings(Section):
@@ -180,9 +184,14 @@ class GraphSettings(Section):
     """The knowledge graph."""
 
     store: str = Field("ladybug", description="ladybug (embedded) or neo4j")
-    url: str = Field("bolt://127.0.0.1:7687", description="Neo4j address")
+    url: str = Field(
+        "bolt://127.0.0.1:7687", description="Neo4j address: bolt:// or neo4j://, with TLS bolt+s:// or neo4j+s://"
+    )
     user: str = Field("neo4j", description="Neo4j user")
     password: SecretStr = Field(SecretStr(""), description="Neo4j password")
+    ca_file: Path | None = Field(
+        None, description="certificate authority that signed Neo4j's certificate (with bolt+s:// or neo4j+s://)"
+    )
     database: str = Field("neo4j", description="Neo4j database")
     topology: Path | None = Field(None, description="YAML file with services and calls known beforehand")
     queue: int = Field(

@@ -80,6 +80,7 @@ FEEDBACK: Final = "autonomous.feedback"
 NODES: Final = "autonomous.nodes"
 CONTROL: Final = "autonomous.control"
 JOURNAL: Final = "autonomous.journal"
+HANDLING: Final = "autonomous.handling"
 DEADLETTER: Final = "telemetry.deadletter"
 SNAPSHOTS: Final = "homeostat.snapshots"
 
@@ -141,6 +142,9 @@ TOPICS: Final[dict[str, Topic]] = {
             "act",
             compacted=True,
             internal=True,
+        ),
+        Topic(
+            HANDLING, "stage instance", "Handling", _P.KEY, _R.DAY, "recorded stages", "homeostat replay", internal=True
         ),
         Topic(DEADLETTER, "source topic", "DeadLetter", _P.KEY, _R.WEEK, "every stage", "people"),
         Topic(

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from importlib.metadata import PackageNotFoundError, version
 
 from connectors.kafka.client import KafkaBroker
 from contracts.errors import HomeostatError
 from contracts.events import NodeStatus, encode
 from contracts.ports import Clock
 from contracts.topics import NODES
+from homeostat.release import software
 from streams.worker import Worker
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 10.0
-
-
-def software() -> str:
-    """The installed version of Homeostat."""
-    try:
-        return version("homeostat")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 class NodeReporter:

@@ -40,6 +40,7 @@ EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.Control: "autonomous.control",
     e.NodeStatus: "autonomous.nodes",
     e.DeadLetter: "telemetry.deadletter",
+    e.Handling: "autonomous.handling",
 }
 """Event class -> the topic it travels on, in the order of the pipeline."""
 FRAMES: Final[dict[type[Any], str]] = {FeatureFrame: "telemetry.features", EvidenceFrame: "telemetry.evidence"}
@@ -175,6 +176,8 @@ def _value(
             return " or ".join(_value(t, parts, words) for t in types)
         case i.VarTupleType(item_type=item) | i.ListType(item_type=item):
             return f"list of {_value(item, parts, words)}"
+        case i.TupleType(item_types=items):
+            return f"list of {len(items)}: {', '.join(_value(item, parts, words) for item in items)}"
         case i.DictType(value_type=item):
             return f"object of {_value(item, parts, words)}"
         case _:
@@ -188,6 +191,7 @@ _PLAIN: Final[dict[type[msgspec.inspect.Type], str]] = {
     msgspec.inspect.BoolType: "true or false",
     msgspec.inspect.NoneType: "null",
     msgspec.inspect.BytesType: "base64 text",
+    msgspec.inspect.AnyType: "anything",
 }
 
 

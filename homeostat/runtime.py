@@ -30,7 +30,7 @@ from homeostat.health import Vitals
 from homeostat.metrics import Sample, registry
 from homeostat.nodes import NodeReporter
 from homeostat.web.server import ApiServer
-from homeostat.wiring import open_journal, open_state, stage_specs, topology_writes
+from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
 from streams.worker import Worker, WorkerWiring
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Runtime:
                 partitions=self.partitions,
                 state=state,
                 clock=self.clock,
-                specs=stage_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
+                specs=recorded_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=self.acting.handlers,

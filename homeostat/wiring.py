@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from connectors.journal.kafka import KafkaJournal
 from connectors.journal.sqlite import SqliteJournal
@@ -10,7 +12,7 @@ from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.state.kafka import KafkaStateStore
 from connectors.state.sqlite import SqliteStateStore
-from contracts.errors import InvalidSettings
+from contracts.errors import InvalidSettings, UnknownName
 from contracts.ports import GraphWrite, Journal, StateStore
 from contracts.settings import ActSettings, Settings
 from contracts.topics import (
@@ -25,9 +27,11 @@ from contracts.topics import (
     SPANS,
 )
 from graph.topology import read_topology
+from homeostat.release import software
 from playbooks.decision import DecisionFacts, limits_of
 from playbooks.language import reader
 from playbooks.language.model import Playbook
+from streams.handling import recorded
 from streams.stage import StageSpec
 from streams.stages import decide, diagnose
 from streams.stages.detect import DetectStage
@@ -63,6 +67,38 @@ def stage_specs(
         *perceive_specs(settings, partitions),
         decide.spec(offered, settings.decide, limits, facts),
     )
+
+
+def recorded_specs(
+    settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook], facts: DecisionFacts
+) -> tuple[StageSpec, ...]:
+    """All stages; those that the settings name are recorded, for replays.
+
+    Raises:
+        UnknownName: the settings name a stage that there isn't.
+    """
+    offered, limits = tuple(playbooks), limits_of(settings.act, settings.detect)
+    made_with, wanted = made_with_of(settings, offered), set(settings.decide.recorded)
+    plain = {s.name: s for s in stage_specs(settings, partitions, offered, facts)}
+    for name in sorted(wanted - plain.keys()):
+        raise UnknownName("stage in decide.recorded", name, plain)
+    taped = {
+        name: decide.recorded_spec(offered, settings.decide, limits, facts, made_with)
+        if name == decide.NAME
+        else recorded(spec, made_with)
+        for name, spec in plain.items()
+        if name in wanted
+    }
+    return tuple(taped.get(name, spec) for name, spec in plain.items())
+
+
+def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
+    """Short digest of what stages are made with besides their input: settings, playbooks, the release."""
+    sections = {"environment", "ingest", "detect", "diagnose", "decide"}
+    said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
+    limits = limits_of(settings.act, settings.detect)
+    remedies = [repr(replace(p, source="")) for p in sorted(playbooks, key=lambda p: p.name)]
+    return hashlib.blake2b(repr((software(), said, limits, remedies)).encode(), digest_size=8).hexdigest()
 
 
 def open_state(settings: Settings, broker: KafkaBroker) -> StateStore:

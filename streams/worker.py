@@ -33,7 +33,7 @@ from streams.stage import Emit, Output, StageSpec
 
 log = logging.getLogger(__name__)
 
-_QUIET_S, _RESEND_S = 0.3, 0.5
+_LOOK_S, _RESEND_S = 0.05, 0.5
 _STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
 _STAND_BY_S = 3.0
@@ -79,7 +79,7 @@ class Worker:
         self._unsent: list[Emit] = []
         self._spread_to: dict[tuple[str, int], int] = {}
         self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
-        self._took, self._closing = asyncio.Event(), False
+        self._closing = False
         self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
         self._recovery: asyncio.Task[None] | None = None
@@ -130,12 +130,17 @@ class Worker:
             log.warning("the consumer group was not left in %.0f s", _STOP_S)
 
     async def _drain(self) -> None:
-        """Go on until no message came for a while, or `drain_s` passed: a log in memory ends with its process."""
+        """Go on until all of the log was taken, or `drain_s` passed: a log in memory ends with its process."""
+        topics = sorted({topic for topic, _ in self._assigned})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._w.drain_s):
                 while True:
-                    self._took.clear()
-                    await asyncio.wait_for(self._took.wait(), _QUIET_S)
+                    if not self._is_behind(await self._retrying(partial(self._w.broker.ends, topics))):
+                        return
+                    await asyncio.sleep(_LOOK_S)
+
+    def _is_behind(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        return any(self._taken.get(place, -1) + 1 < ends.get(place, 0) for place in self._assigned)
 
     @property
     def member(self) -> bool:
@@ -211,7 +216,6 @@ class Worker:
                         continue
                     self._unacked.append(event)
                     self._taken[record.topic, record.partition] = record.offset
-                    self._took.set()
 
     async def _take(self, record: Record) -> bool:
         """Take one message; False if its partition was taken away meanwhile: its next owner takes it, or we do, again."""

@@ -19,6 +19,8 @@ _SAID: Final = logging.getLogger(f"{__name__}.librdkafka")
 """Takes what librdkafka would otherwise write to stderr: that it was fenced, which is ours to explain."""
 _SUSPECT_S: Final = 5.0
 _PASSING: Final = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_RESOLVE"})
+_RECONNECT_MS: Final = 1000
+"""Longest pause between attempts at a broker that is away: acting waits for the first that succeeds."""
 _MAX_BYTES: Final = 8_000_000
 
 
@@ -34,7 +36,8 @@ class PartitionLog:
         self, options: Mapping[str, Any], *, topic: str, partition: int, group: str, owner: str, timeout_s: float
     ) -> None:
         """`timeout_s` bounds each wait for the broker."""
-        self._options, self._topic, self._partition = dict(options), topic, partition
+        self._options = dict(options) | {"reconnect.backoff.max.ms": _RECONNECT_MS}
+        self._topic, self._partition = topic, partition
         self._id, self._owner, self._timeout_s = f"{group}-journal-{partition}", owner, timeout_s
         self._producer: Producer | None = None
         self._next = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from aiokafka.errors import (
 )
 
 from connectors.kafka.errors import translate
+from connectors.kafka.knock import knock, trust
 from contracts.errors import BrokerUnavailable
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
@@ -37,7 +37,7 @@ def client_options(settings: BrokerSettings) -> dict[str, Any]:
     """Keyword arguments every aiokafka client of this broker needs."""
     options: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if "SSL" in settings.security_protocol:
-        options["ssl_context"] = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+        options["ssl_context"] = trust(settings)
     if settings.security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": settings.sasl_mechanism,
@@ -66,7 +66,14 @@ class KafkaBroker:
         return {"bootstrap_servers": self._bootstrap, **client_options(self._settings)}
 
     async def start(self) -> None:
-        """Connect the producer. BrokerUnavailable if no broker answers."""
+        """Connect the producer.
+
+        Raises:
+            BrokerUnavailable: no broker answers.
+            Forbidden: the credentials are refused.
+            InvalidSettings: certificates or the kind of sign-in do not fit.
+        """
+        await knock(self._bootstrap, client_options(self._settings))
         producer = aiokafka.AIOKafkaProducer(**self.options, acks="all", linger_ms=0, max_request_size=8_000_000)
         try:
             await producer.start()
@@ -146,6 +153,18 @@ class KafkaBroker:
             return sent
         except (KafkaError, OSError) as e:
             raise translate(e, self._bootstrap) from e
+
+    async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
+        """By topic and partition, the offset that the next message gets; 0 while there was none."""
+        consumer = aiokafka.AIOKafkaConsumer(*topics, **self.options, enable_auto_commit=False)
+        try:
+            await consumer.start()
+            found = await consumer.end_offsets(list(consumer.assignment()))
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
+        finally:
+            await consumer.stop()
+        return {(tp.topic, tp.partition): end for tp, end in found.items()}
 
     async def read(
         self, topics: Sequence[str], *, from_beginning: bool = True, follow: bool = False, last: int | None = None

@@ -106,6 +106,20 @@ async def check_last(factory: Factory) -> None:
     _expect(sorted(int(r.value) for r in found), [6, 7, 8, 9], "the last two of both partitions")
 
 
+async def check_ends(factory: Factory) -> None:
+    """Every partition has an end; a message lies between the ends before and after it."""
+    key = _key()
+    async with started(factory) as broker:
+        before = await broker.ends([CHANGES, CONTROL])
+        _expect({topic for topic, _ in before}, {CHANGES, CONTROL}, "topics")
+        await broker.send(CHANGES, b"x", key=key, partition=1)
+        after = await broker.ends([CHANGES, CONTROL])
+        (sent,) = await _read(broker, CHANGES, key)
+    _expect(after.keys(), before.keys(), "partitions")
+    ends = before[CHANGES, 1], sent.offset, after[CHANGES, 1]
+    assert ends[0] <= sent.offset < ends[2], f"end, offset of a message, end: {ends}"
+
+
 async def check_reading_ends(factory: Factory) -> None:
     """Without `follow` reading ends at the end found at the start, also of a topic without messages."""
     async with started(factory) as broker:
@@ -165,6 +179,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_keys,
     check_many_at_once,
     check_last,
+    check_ends,
     check_reading_ends,
     check_following,
     check_stop,

@@ -12,6 +12,7 @@ from contracts.events.autonomy import (
     Term,
 )
 from contracts.events.codec import Event, decode, encode
+from contracts.events.handling import Handling, Lookup
 from contracts.events.telemetry import (
     Anomaly,
     Candidate,
@@ -38,7 +39,9 @@ __all__ = [
     "Event",
     "Evidence",
     "Feedback",
+    "Handling",
     "Incident",
+    "Lookup",
     "Measure",
     "NodeStatus",
     "Option",

@@ -54,6 +54,10 @@ class Broker(Protocol):
         """Append one message; returns once the broker has acknowledged it."""
         ...
 
+    async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
+        """By topic and partition, the offset that the next message gets; 0 while there was none."""
+        ...
+
     def read(
         self, topics: Sequence[str], *, from_beginning: bool = True, follow: bool = False, last: int | None = None
     ) -> AsyncIterator[Record]:

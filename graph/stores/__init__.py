@@ -27,6 +27,7 @@ def open_store(settings: GraphSettings, data_dir: Path) -> GraphStore:
     Raises:
         GraphUnavailable: it can't be reached; reason graph_locked if another process has the file open.
         Forbidden: the credentials are wrong.
+        InvalidSettings: the server's certificate is not trusted.
         UnknownName: `settings.store` is none of `STORES`.
     """
     store = _open(settings, data_dir)
@@ -68,7 +69,7 @@ def _open(settings: GraphSettings, data_dir: Path) -> GraphStore:
             from graph.stores.neo4j import Neo4jStore
 
             password = settings.password.get_secret_value()
-            return Neo4jStore(settings.url, settings.user, password, settings.database)
+            return Neo4jStore(settings.url, settings.user, password, settings.database, ca_file=settings.ca_file)
         case _:
             raise UnknownName("graph store", settings.store, STORES)
 

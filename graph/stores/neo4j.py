@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import neo4j
@@ -19,6 +21,8 @@ from graph.stores.values import argument, plain, properties
 _CONNECT_S: Final = 5.0
 _RETRY_S: Final = 5.0
 _REACH: Final = "is it running there, and is graph.url right?"
+_TLS: Final = "does Neo4j speak TLS there? bolt+s:// and neo4j+s:// need it"
+_TRUST: Final = "set graph.ca_file to the authority that signed it, and use the host name it was made for"
 
 #: Driver exception -> the error it becomes; the nearest base class decides. A test walks all of the driver's classes.
 ERRORS: Final[Mapping[type[Exception], type[HomeostatError]]] = {
@@ -51,6 +55,8 @@ def explain(error: Exception, url: str = "Neo4j") -> HomeostatError:
         return InvalidQuery("the question took too long and was stopped", reason="timeout", fix="add LIMIT or a filter")
     if mapped is Forbidden:
         return Forbidden(f"Neo4j at {url} refused: {message}", fix="check graph.user and graph.password")
+    if mapped is GraphUnavailable and (broken := tls_error(error)) is not None:
+        return _tls(broken, url)
     if mapped is GraphUnavailable:
         return GraphUnavailable(f"Neo4j at {url}: {' '.join(message.split())}", fix=_REACH)
     if mapped is InvalidSettings:
@@ -58,22 +64,78 @@ def explain(error: Exception, url: str = "Neo4j") -> HomeostatError:
     return mapped(message)
 
 
+def tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """Why a connection could not be made safe, from among what a driver exception came from."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error
+        if isinstance(error, BaseExceptionGroup):  # all routers of a cluster were asked
+            return next((found for e in error.exceptions if (found := tls_error(e)) is not None), None)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _tls(error: ssl.SSLError, url: str) -> GraphUnavailable:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"the certificate shown is not trusted: {error.verify_message}"
+        return GraphUnavailable(f"Neo4j at {url}: {why}", reason="untrusted_certificate", fix=_TRUST)
+    return GraphUnavailable(
+        f"Neo4j at {url}: no TLS: {getattr(error, 'reason', None) or error}", reason="tls", fix=_TLS
+    )
+
+
+def secured(url: str, ca_file: Path | None) -> tuple[str, ssl.SSLContext | None]:
+    """The address without its `+s`, and whom to trust: the driver takes an authority of one's own only in this form.
+
+    `bolt+s` trusts `ca_file`, else the system's authorities; `bolt+ssc` any certificate. Likewise `neo4j+s` and `neo4j+ssc`.
+
+    Raises:
+        InvalidSettings: the authority can't be read, or the address would not use it.
+    """
+    scheme, _, rest = url.partition("://")
+    protocol, _, kind = scheme.partition("+")
+    if ca_file is not None and kind != "s":
+        raise InvalidSettings(f"graph.ca_file is not used with graph.url {url}", fix="use bolt+s:// or neo4j+s://")
+    if kind not in {"s", "ssc"}:
+        return url, None
+    try:
+        trusted = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except OSError as e:  # ssl.SSLError is one
+        why = "no certificate in PEM form is in it" if isinstance(e, ssl.SSLError) else (e.strerror or str(e))
+        raise InvalidSettings(
+            f"graph.ca_file {ca_file}: {why}", fix="the authority's certificate, as a PEM file, is expected"
+        ) from e
+    if kind == "ssc":
+        trusted.check_hostname, trusted.verify_mode = False, ssl.CERT_NONE
+    return f"{protocol}://{rest}", trusted
+
+
 class Neo4jStore:
     """`GraphStore` in a Neo4j database. Threads may share it; sessions are one per call."""
 
     def __init__(
-        self, url: str, user: str, password: str, database: str = "neo4j", *, query_timeout_s: float = 30.0
+        self,
+        url: str,
+        user: str,
+        password: str,
+        database: str = "neo4j",
+        *,
+        ca_file: Path | None = None,
+        query_timeout_s: float = 30.0,
     ) -> None:
         """Connect. Without a password no credentials are sent (a server without authentication).
 
         Raises:
             GraphUnavailable: nobody answers at `url`.
             Forbidden: the credentials are wrong.
+            InvalidSettings: the server's certificate is not trusted, or `ca_file` can't be read.
         """
         self._url, self._database, self._timeout_s = url, database, query_timeout_s
+        address, trusted = secured(url, ca_file)
         with self._explained():
             self._driver = neo4j.GraphDatabase.driver(
-                url,
+                address,
+                ssl_context=trusted,
                 auth=(user, password) if password else None,
                 connection_timeout=_CONNECT_S,
                 connection_acquisition_timeout=_CONNECT_S,
@@ -81,10 +143,20 @@ class Neo4jStore:
                 notifications_min_severity="OFF",
             )
             try:
-                self._driver.verify_connectivity()
+                self._verify()
             except BaseException:
                 self._driver.close()
                 raise
+
+    def _verify(self) -> None:
+        """A certificate that isn't trusted at the start won't be a moment later; while running it is waited for instead."""
+        try:
+            self._driver.verify_connectivity()
+        except exceptions.DriverError as e:
+            found = explain(e, self._url)
+            if found.reason == "untrusted_certificate":
+                raise InvalidSettings(found.message, reason=found.reason, fix=found.fix) from e
+            raise
 
     def migrate(self) -> None:
         """Create the constraints and indexes that are missing; safe with several workers at once.

@@ -78,8 +78,12 @@ async def _data(settings: Settings) -> Finding:
 async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
     try:
         async with connected(ctx, broker) as (client, settings):
-            checks = [_topics(client, settings), _clock(client), _letters(client)]
-            return [Finding(True, "broker", f"{client.bootstrap} answers"), *[await c for c in checks]]
+            return [
+                Finding(True, "broker", f"{client.bootstrap} answers"),
+                await _guarded("topics", lambda: _topics(client, settings)),
+                await _guarded("clock", lambda: _clock(client)),
+                await _guarded("letters", lambda: _letters(client)),
+            ]
     except HomeostatError as e:
         return [Finding(False, "broker", e.message, e.fix)]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,8 +15,11 @@ from rich.console import Console
 from connectors.otlp.recording import read
 from contracts.events import Incident, decode
 from contracts.ports import Record
+from contracts.settings import Settings
 from contracts.topics import DEADLETTER, INCIDENTS, TOPICS
 from homeostat.cli.app import settings_of
+from homeostat.cli.common import run
+from homeostat.cli.replay_log import Asked, replay_log
 from homeostat.cli.watch import Teller, render
 from homeostat.replay import SECOND
 from homeostat.replay import replay as feed
@@ -25,17 +30,44 @@ PARTITIONS = 4
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--speed", type=float, help="Multiple of real time.")
 @click.option("--as-fast-as-possible", "fast", is_flag=True, help="Without waiting (the default).")
-@click.option("--json", "as_json", is_flag=True, help="Incidents as JSON lines instead of text.")
+@click.option("--json", "as_json", is_flag=True, help="Incidents (decisions) as JSON lines instead of text.")
+@click.option("--from-kafka", "broker", metavar="URL", help="Replay what is in a log: kafka://host:9092.")
+@click.option("--stage", default="decide", show_default=True, help="With --from-kafka: the recorded stage to replay.")
+@click.option(
+    "--since", default="", metavar="TIME", help="With --from-kafka: what was emitted from then on (ISO 8601)."
+)
+@click.option("--until", default="", metavar="TIME", help="With --from-kafka: what was emitted until then.")
+@click.option(
+    "--from-offset",
+    default="",
+    metavar="TOPIC/PARTITION@OFFSET",
+    help="With --from-kafka: from when the stage took this message (or, of autonomous.decisions, took this decision).",
+)
+@click.option(
+    "--compare", is_flag=True, help="With --from-kafka: compare with what is in the log; status 1 if it differs."
+)
 @click.pass_context
-def replay(ctx: click.Context, files: tuple[Path, ...], speed: float | None, fast: bool, as_json: bool) -> None:
+def replay(ctx: click.Context, /, files: tuple[Path, ...], broker: str | None, **options: Any) -> None:
     """Feed recorded OTLP JSON lines (FILES, plain or .gz, as the Collector's file exporter writes them) through the
-    pipeline, on the recording's own clock, and print what was found. Nothing is acted on."""
-    if speed and fast:
+    pipeline, on the recording's own clock, and print what was found. Nothing is acted on.
+
+    With --from-kafka: have a recorded stage emit again, from what it took in and was told then, and print that."""
+    if bool(files) == bool(broker):
+        raise click.UsageError("give FILES, or --from-kafka")
+    if broker:
+        if options["speed"] or options["fast"]:
+            raise click.UsageError("--speed and --as-fast-as-possible are for FILES")
+        said = {name: options[name] for name in ("stage", "since", "until", "from_offset", "compare", "as_json")}
+        sys.exit(run(replay_log(settings_of(ctx), Asked(broker, **said))))
+    if options["speed"] and options["fast"]:
         raise click.UsageError("--speed and --as-fast-as-possible exclude each other")
-    settings = settings_of(ctx)
+    _replay_files(settings_of(ctx), files, options["speed"], options["as_json"])
+
+
+def _replay_files(settings: Settings, files: tuple[Path, ...], speed: float | None, as_json: bool) -> None:
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     teller, seen = Teller(), Counter[str]()
     causes: dict[str, str] = {}

@@ -146,7 +146,21 @@ class Conductor:
                 follow = follow if held is None else held
             if isinstance(follow, m.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
                 return  # the machine turns that into `cancelled`
-            self._record(run, entry, follow)
+            waits = isinstance(follow, m.Refuse) and self._may_pass(run.plan, follow)
+            if not waits:
+                self._record(run, entry, follow)
+        if waits:
+            await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+
+    def _may_pass(self, plan: RunPlan, held: m.Refuse) -> bool:
+        """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
+        if held.reason is not HeldReason.POLICY_UNAVAILABLE:
+            return False
+        left_s = self.limits.decision_expiry_s - (self._now() - min(plan.created_ns, plan.decided_ns)) / m.NS
+        if left_s > 2 * ASK_AGAIN_S:
+            _LOG.warning("%s waits, for %.0f s at most: %s", plan.run, left_s, held.text)
+            return True
+        return False
 
     async def _validate(self, plan: RunPlan, watch: Watch, approved: bool) -> m.Refuse | None:
         """Switches, then every step's guards, sanity and policy on the target as it is; the first objection counts."""
@@ -198,7 +212,10 @@ class Conductor:
     async def _effect(self, run: Run, entry: RunEntry, command: m.ApplyStep, watch: Watch) -> None:
         ready = await self._ready(run, entry, command, watch)
         if isinstance(ready, m.Refuse):
-            await self._hold(run, entry, command, ready)
+            if not isinstance(command, m.Compensate) and self._may_pass(run.plan, ready):
+                await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+            else:
+                await self._hold(run, entry, command, ready)
             return
         said = self._say(run, ready, command)
         held = await self._announced(run, said)

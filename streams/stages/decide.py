@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from contracts.errors import UnreadableEvent
@@ -15,14 +16,19 @@ from contracts.events import Control, Decision, Feedback, Incident, decode, enco
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import DecideSettings
-from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, INCIDENTS
+from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, HANDLING, INCIDENTS
 from playbooks.decision import DecisionFacts, Limits
 from playbooks.decision.casebook import Casebook
 from playbooks.language import Playbook
 from playbooks.learning import Posteriors
-from streams.stage import Emit, Output, StageSpec
+from streams.handling import RecordedStage, Recorder
+from streams.stage import Emit, Output, Stage, StageSpec
+from streams.stages.decide_lookups import RecordedFacts
 
 CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE)
+NAME: Final = "decide"
+LIFE_NS: Final = 4 * 3_600_000_000_000
+"""A replay goes back to the beginning of a recorded life: after this long another begins, with the state of the one before."""
 
 
 class DecideStage:
@@ -81,10 +87,25 @@ def _emits(decisions: list[Decision]) -> list[Output]:
 def spec(playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts) -> StageSpec:
     """The stage as the drivers run it."""
     return StageSpec(
-        name="decide",
+        name=NAME,
         consumes=CONSUMES,
         produces=(DECISIONS,),
         make=lambda topic, partition: DecideStage(playbooks, settings, limits, facts),
         colocated=True,
         overhears=(CONTROL,),
     )
+
+
+def recorded_spec(
+    playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts, made_with: str
+) -> StageSpec:
+    """The stage, with a record of what it took in and looked up."""
+
+    def make(topic: str, partition: int) -> Stage:
+        def stage(recorder: Recorder) -> Stage:
+            return DecideStage(playbooks, settings, limits, RecordedFacts(facts, recorder))
+
+        # One instance reads several topics; which of them came first is no part of its name.
+        return RecordedStage(stage, Recorder(NAME, INCIDENTS, partition, made_with), LIFE_NS)
+
+    return replace(spec(playbooks, settings, limits, facts), make=make, produces=(DECISIONS, HANDLING))

@@ -174,7 +174,8 @@ async def _endpoints(runtime: Runtime) -> None:
         async with session.get(_url(runtime, "/metrics")) as response:
             families = {f.name: f for f in text_string_to_metric_families(await response.text())}
         async with session.get(_url(runtime, "/readyz")) as response:
-            assert (response.status, await response.json()) == (200, {"ready": True})
+            ready = await response.json()
+            assert (response.status, ready["ready"], ready["condition"]) == (200, True, "working")
         async with session.get(_url(runtime, "/status")) as response:
             status = await response.json()
     spans = [s.value for s in families["homeostat_stage_events"].samples if s.labels["what"] == "spans"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
@@ -24,14 +23,14 @@ class Town:
 
     def __init__(self, endpoint: str, seed: int = 11) -> None:
         self.broken: set[str] = set()
-        self.sent = 0
+        self.sent, self.over = 0, False
         self._endpoint, self._rng = endpoint, random.Random(seed)
 
     async def live(self) -> None:
-        """Go on for ever."""
+        """Go on until it is over; what was begun is sent and counted."""
         async with aiohttp.ClientSession() as session:
             done = time.time_ns()
-            while True:
+            while not self.over:
                 await asyncio.sleep(BATCH_S)
                 spans: list[Span] = []
                 for end in range(done, time.time_ns(), SECOND // REQUESTS_PER_S):
@@ -74,6 +73,5 @@ async def town(endpoint: str, *broken: str) -> AsyncIterator[Town]:
         yield found
         assert not living.done(), living.exception()
     finally:
-        living.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await living
+        found.over = True
+        await living

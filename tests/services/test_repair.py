@@ -54,10 +54,11 @@ class Stage:
 
     async def calm(self, heard: Heard) -> None:
         """Every incident over, customers well: so that the next script begins where this one did."""
-        recent = lambda: list(self.shop.seconds)[-3:]  # noqa: E731
-        await self.until(
-            lambda: heard.over() and not any(self.normal.hurts(s) for s in recent()), "calm after the repair", heard
-        )
+
+        def well() -> bool:
+            return heard.over() and not any(self.normal.hurts(s) for s in list(self.shop.seconds)[-3:])
+
+        await self.until(well, "calm after the repair", heard)
 
 
 def told(heard: Heard) -> str:

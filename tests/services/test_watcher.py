@@ -202,8 +202,8 @@ async def test_an_oom_kill_a_configuration_and_a_pod_that_fits_nowhere(watching:
     change = {"spec": {"template": {"spec": {"containers": [env]}}}}
     await world.api.patch(world.path("deployments", "cart"), change, STRATEGIC)
     await world.told("cart", "config")
-    huge = {"resources": {"requests": {"cpu": "5000"}}}
-    await world.api.create(world.path("deployments"), w.workload("Deployment", "huge", "shop/huge:1", **huge))
+    huge = w.workload("Deployment", "huge", "shop/huge:1", resources={"requests": {"cpu": "5000"}})
+    await world.api.create(world.path("deployments"), huge)
     assert "Insufficient cpu" in (await world.told("huge", "scheduling")).text
 
 

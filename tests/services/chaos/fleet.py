@@ -13,7 +13,9 @@ from pathlib import Path
 import msgspec
 import yaml
 
-STOP_S, READY_S = 60.0, 90.0
+from tests.services.servers.process import WITH_PARENT
+
+STOP_S, READY_S = 60.0, 120.0
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 
@@ -51,11 +53,11 @@ class Fleet:
         folder = self._folder / name
         folder.mkdir(parents=True)
         (folder / "settings.yaml").write_text(yaml.safe_dump(self._settings))
-        command = [sys.executable, "-m", "homeostat", "--config", str(folder / "settings.yaml")]
+        command = [*WITH_PARENT, sys.executable, "-m", "homeostat", "--config", str(folder / "settings.yaml")]
         command += ["--data-dir", str(folder / "data"), "worker", "--broker", self._url]
         with (folder / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *command, stdout=log, stderr=log, cwd=ROOT, env=dict(os.environ), start_new_session=True
+                *command, stdout=log, stderr=log, cwd=ROOT, env=dict(os.environ)
             )
         member = Member(name, folder, process)
         self.members.append(member)

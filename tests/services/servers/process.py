@@ -17,7 +17,7 @@ PATIENCE_S: Final = 240.0
 """How long a server may take to be ready on a machine that does other things too."""
 STOP_S: Final = 20.0
 LAST_LINES: Final = 30
-_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 """A killed test run leaves no server behind (Linux; util-linux has the command)."""
 
 
@@ -70,7 +70,7 @@ class ServerProcess:
         with self.log.open("ab") as log:
             self._logged_before = log.tell()
             self._popen = subprocess.Popen(
-                [*_WITH_PARENT, *self._command],
+                [*WITH_PARENT, *self._command],
                 cwd=self._folder,
                 env={**os.environ, **self._env},
                 stdin=subprocess.DEVNULL,

@@ -158,6 +158,19 @@ EVENTS: dict[str, e.Event] = {
         text="p95 latency back to 0.06 s",
     ),
     "Control": e.Control(scope="*", acting=False, autonomy=Autonomy.OBSERVE, by="ann", time_ns=T, reason="freeze"),
+    "Handling": e.Handling(
+        stage="decide",
+        topic="telemetry.incidents",
+        partition=3,
+        life="0f",
+        sequence=0,
+        made_with="a1b2",
+        topics=("telemetry.incidents",),
+        takes=((0, 3, 17, T), (-1, 0, 0, 100)),
+        state=b"\x81\xa1",
+        anew=True,
+        lookups=(e.Lookup(number=0, question="known_services", about=("prod",), answer=["cart"]),),
+    ),
     "NodeStatus": e.NodeStatus(
         node="n-1", stage="worker", lifecycle="running", healthy=True, time_ns=T, partitions=(0, 1), software="0.1.0"
     ),

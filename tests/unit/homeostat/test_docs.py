@@ -276,8 +276,8 @@ def test_the_mistake_that_is_shown_is_what_lint_says() -> None:
 
 @pytest.mark.parametrize(("example", "mark"), [("topology.yaml", "topology"), ("homeostat.yaml", "settings")])
 def test_examples_are_what_the_pages_show(example: str, mark: str) -> None:
-    (block,) = (b for b in blocks("yaml") if b.mark == mark)
-    assert (ROOT / "docs/examples" / example).read_text("utf-8").partition("\n")[2] == block.text
+    shown = [b.text for b in blocks("yaml") if b.mark == mark]
+    assert (ROOT / "docs/examples" / example).read_text("utf-8").partition("\n")[2] in shown
 
 
 @cases(blocks("json"))

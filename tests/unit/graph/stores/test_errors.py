@@ -1,6 +1,7 @@
 """Driver errors become errors of the tree: every one a driver can raise, and the ones that need their own words."""
 
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,3 +124,51 @@ def test_a_file_that_another_process_has_open(tmp_path: Path) -> None:
     reader = open_reader(GraphSettings(), tmp_path, "http://127.0.0.1:1")
     assert reader.query("MATCH (s:Service) RETURN count(*) AS n") == [{"n": 0}]
     reader.close()
+
+
+def _from(cause: Exception) -> exceptions.ServiceUnavailable:
+    error = exceptions.ServiceUnavailable("Couldn't connect to 127.0.0.1:7687")
+    error.__cause__ = cause
+    return error
+
+
+def test_a_certificate_that_is_not_trusted_is_named_however_deep_the_driver_hides_it() -> None:
+    cause = ssl.SSLCertVerificationError("certificate verify failed")
+    cause.verify_message = "self-signed certificate in certificate chain"
+    routers = ExceptionGroup("All routing table requests failed", [OSError("away"), _from(cause)])
+    for error in (_from(cause), _from(routers)):
+        found = server.explain(error, "bolt+s://graph:7687")
+        assert (type(found), found.reason) == (GraphUnavailable, "untrusted_certificate")
+        assert "self-signed certificate" in found.message
+        assert "graph.ca_file" in found.fix
+
+
+def test_a_server_without_tls() -> None:
+    found = server.explain(_from(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), "bolt+s://graph:7687")
+    assert (found.reason, "bolt+s://" in found.fix) == ("tls", True)
+
+
+@pytest.mark.parametrize("url", ["bolt://graph:7687", "bolt+ssc://graph:7687", "neo4j://graph:7687"])
+def test_an_authority_for_an_address_that_would_not_ask_it(url: str, tmp_path: Path) -> None:
+    settings = GraphSettings(store="neo4j", url=url, ca_file=tmp_path / "ca.crt")
+    with pytest.raises(InvalidSettings, match=r"graph\.ca_file is not used with graph\.url"):
+        open_store(settings, tmp_path)
+
+
+def test_whom_an_address_trusts() -> None:
+    assert server.secured("bolt://graph:7687", None) == ("bolt://graph:7687", None)
+    address, trusted = server.secured("neo4j+s://graph:7687", None)
+    assert trusted is not None
+    assert (address, trusted.verify_mode, trusted.check_hostname) == ("neo4j://graph:7687", ssl.CERT_REQUIRED, True)
+    address, trusted = server.secured("bolt+ssc://graph:7687", None)
+    assert trusted is not None
+    assert (address, trusted.verify_mode, trusted.check_hostname) == ("bolt://graph:7687", ssl.CERT_NONE, False)
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "No such file"), ("not a certificate", "no certificate in PEM form")])
+def test_an_authority_that_cannot_be_read(text: str | None, why: str, tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.crt"
+    if text is not None:
+        ca_file.write_text(text)
+    with pytest.raises(InvalidSettings, match=rf"ca\.crt: {why}"):
+        server.secured("bolt+s://graph:7687", ca_file)

@@ -188,7 +188,6 @@ async def test_a_half_done_run_is_undone_when_a_later_step_fails() -> None:
 @pytest.mark.parametrize(
     ("verdict", "reason"),
     [
-        (PolicyUnavailable("opa is away"), "policy_unavailable"),
         (PolicyVerdict(allowed=False, denials=("not on Fridays",)), "policy"),
     ],
 )
@@ -214,6 +213,43 @@ async def test_without_a_broker_no_action_and_it_says_so_later(world: World) -> 
     assert world.story == ["run.pending", "run.running", "step.intent", "step.skipped", "run.refused"]
     assert world.actions[-1].data["reason"] == "audit_unavailable"
     assert verify_chain(world.on("autonomous.actions")).intact
+
+
+async def test_with_policy_away_nothing_is_done_until_it_is_back(world: World) -> None:
+    world.policy.verdict = PolicyUnavailable("opa is away")
+    await world.executor.on_decision(decision())
+    await world.run_to(20)
+    assert (world.state(), world.process.requests) == (RunState.PENDING, [])
+    world.policy.verdict = PolicyVerdict(allowed=True)
+    await world.run_to(25)
+    assert len(world.process.requests) == 1
+
+
+async def test_policy_that_goes_away_between_the_two_questions_holds_the_effect(world: World) -> None:
+    class Leaving(type(world.policy)):  # type: ignore[misc]
+        async def evaluate(self, document: object) -> PolicyVerdict:
+            if self.asked:
+                raise PolicyUnavailable("opa has gone away")
+            return await super().evaluate(document)
+
+    world.policy = Leaving()
+    executor = world.born()
+    await executor.on_decision(decision())
+    await world.run_to(20)
+    assert (world.state(), world.process.requests) == (RunState.RUNNING, [])
+    await world.run_to(world.settings.decision_expiry_s)
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == "policy_unavailable"
+
+
+async def test_policy_away_for_too_long_is_a_no_and_it_says_so(world: World) -> None:
+    world.policy.verdict = PolicyUnavailable("opa is away")
+    await world.executor.on_decision(decision())
+    await world.run_to(world.settings.decision_expiry_s)
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == "policy_unavailable"
 
 
 class Forgetful(MemoryJournal):

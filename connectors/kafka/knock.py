@@ -1,0 +1,62 @@
+"""One connection to Kafka by itself, before any client: what is wrong with address, certificates or credentials, by name.
+
+aiokafka's clients try all bootstrap servers, log what each of them said, and then only know that none would do.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from connectors.kafka.errors import translate
+from contracts.errors import HomeostatError, InvalidSettings, Retryable
+from contracts.settings import BrokerSettings
+
+TIMEOUT_S: Final = 10.0
+"""Patience with one server: some only drop what they don't understand."""
+
+
+async def knock(bootstrap: str, options: dict[str, Any]) -> None:
+    """Return once one of the servers lets us in, with aiokafka's `options` (without the address).
+
+    Raises:
+        Forbidden: credentials or mechanism are refused.
+        InvalidSettings: the certificate is not trusted, or one side speaks TLS and the other does not.
+        BrokerUnavailable: none of them can be reached.
+    """
+    refusals: list[HomeostatError] = []
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            await _greet(host.strip("[]"), int(port), options)
+        except (KafkaError, OSError) as e:
+            refusals.append(translate(e, address))
+        except ValueError:
+            raise InvalidSettings(f"broker.url: {address!r} is not host:port", fix="kafka://host:9092") from None
+        else:
+            return
+    # A server that answers and refuses tells more than one that is away: that one may come back, this one will not change.
+    raise next((r for r in refusals if not isinstance(r, Retryable)), refusals[0])
+
+
+async def _greet(host: str, port: int, options: dict[str, Any]) -> None:
+    connection = await create_conn(host, port, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
+    try:
+        await connection.send(MetadataRequest([]))  # the first request that a listener with SASL refuses without it
+    finally:
+        connection.close()
+
+
+def trust(settings: BrokerSettings) -> ssl.SSLContext:
+    """Whose certificates are believed: `broker.ca_file`, else the system's authorities. InvalidSettings if it can't be read."""
+    try:
+        return ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    except OSError as e:  # ssl.SSLError is one
+        why = "no certificate in PEM form is in it" if isinstance(e, ssl.SSLError) else (e.strerror or str(e))
+        raise InvalidSettings(
+            f"broker.ca_file {settings.ca_file}: {why}", fix="the authority's certificate, as a PEM file, is expected"
+        ) from e

@@ -1,0 +1,113 @@
+"""`homeostat replay --from-kafka`: what the workers decided, had again from the log, and whether it is the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import click
+from rich.console import Console
+
+from connectors.kafka.client import KafkaBroker
+from contracts.ports import Record
+from contracts.settings import Settings
+from homeostat.cli.watch import Teller, render
+from homeostat.replay_log import ALWAYS, Again, Difference, Wanted, compared, neighbours, replayed, since_offset
+from streams.again import Place
+
+_SHOWN: Final = 20
+_PLACE: Final = re.compile(r"(.+)/(\d+)@(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says."""
+
+    broker: str
+    stage: str = "decide"
+    since: str = ""
+    until: str = ""
+    from_offset: str = ""
+    compare: bool = False
+    as_json: bool = False
+
+
+def time_ns(text: str) -> int:
+    """Nanoseconds of an ISO 8601 time, UTC where it names no zone.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError as e:
+        raise click.BadParameter(f"{text!r} is no ISO 8601 time, as 2026-01-31T12:00:00Z") from e
+    at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    return int((at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1)) * 1000
+
+
+def place(text: str) -> Place:
+    """A message's place from TOPIC/PARTITION@OFFSET.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no place, as telemetry.incidents/3@1200")
+    return found[1], int(found[2]), int(found[3])
+
+
+async def replay_log(settings: Settings, asked: Asked) -> int:
+    """Do it and tell; the exit status."""
+    client = KafkaBroker(settings.broker.model_copy(update={"url": asked.broker}))
+    await client.start()
+    try:
+        partitions = await client.ensure_topics(settings.broker.partitions)
+        topics, writers = neighbours(settings, partitions, asked.stage)
+        wanted = await _wanted(client, asked, writers if asked.compare else (asked.stage,))
+        again = await replayed(client, settings, wanted)
+        differences = await compared(client, again, wanted, topics) if asked.compare else []
+    finally:
+        await client.stop()
+    _tell(again, asked)
+    if not asked.compare:
+        return 0
+    return _judge(again, differences, wanted, quiet=asked.as_json)
+
+
+async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...]) -> Wanted:
+    since_ns = time_ns(asked.since) if asked.since else ALWAYS[0]
+    if asked.from_offset:
+        since_ns = max(since_ns, await since_offset(client, stages, place(asked.from_offset)))
+    return Wanted(stages, since_ns, time_ns(asked.until) if asked.until else ALWAYS[1])
+
+
+def _tell(again: Again, asked: Asked) -> None:
+    console, teller = Console(highlight=False, emoji=False, soft_wrap=True), Teller()
+    for at_ns, (topic, key, value) in again.events:
+        if asked.as_json:
+            if value[:1] == b"{":
+                click.echo(value.decode())
+            continue
+        line = teller.line(Record(topic, 0, 0, key, value, (), at_ns // 1_000_000))
+        if line:
+            console.print(render(line))
+    for name in again.made_otherwise:
+        click.echo(f"{name}: made with another release, other settings or playbooks than these", err=True)
+    for why in again.broken:
+        click.echo(f"not replayed: {why}", err=True)
+
+
+def _judge(again: Again, differences: Sequence[Difference], wanted: Wanted, *, quiet: bool) -> int:
+    for d in differences[:_SHOWN]:
+        click.echo(f"{d.topic} {d.key}: {d.where + ': ' if d.where else ''}{d.text}", err=True)
+    if len(differences) > _SHOWN:
+        click.echo(f"and {len(differences) - _SHOWN} more", err=True)
+    said = f"{len(differences)} differ" if differences else "the same as in the log, byte for byte"
+    names = ", ".join(wanted.stages)
+    click.echo(f"{len(again.events)} events of {names}: {said}", err=quiet)
+    return 1 if differences or again.broken else 0

@@ -1,0 +1,98 @@
+"""What the workers did can be had again from the log they leave, stage by stage, byte for byte: decisions, and all that led to them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.events import Decision, Feedback, decode
+from contracts.ports import Record
+from contracts.settings import load
+from contracts.topics import DECISIONS
+from contracts.verdicts import DecisionVerdict, Outcome
+from homeostat.runtime import Runtime
+from tests.scenarios.story import Story, listening, until
+from tests.scenarios.town import CALLS, town
+
+STAGES = ("ingest", "edges", "features", "detect", "diagnose", "decide")
+SETTINGS = {
+    "receivers": {"grpc_port": 0, "http_port": 0},
+    "api": {"port": 0},
+    "detect": {"warmup_windows": 8},
+    "diagnose": {"resolve_s": 3},
+    "decide": {"recorded": STAGES},
+    "act": {"actuators": ["dry-run"]},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_every_stage_emits_the_same_again(tmp_path: Path) -> None:
+    runtime = Runtime(load({"data_dir": tmp_path, **SETTINGS}))
+    await runtime.start()
+    try:
+        async with listening(runtime.broker.bootstrap) as story:
+            async with town(runtime.endpoints.otlp_http) as life:
+                await until(lambda: len(story.states) == len(CALLS) and all(len(s) > 12 for s in story.states.values()))
+                life.broken.add("stock")
+                await story.want(Decision, lambda d: d.verdict is DecisionVerdict.ACT)
+                life.broken.clear()
+                assert (await story.want(Feedback)).outcome is Outcome.BETTER
+            await asyncio.sleep(11)  # what was made longest ago is then certainly within what is compared
+            await _same(tmp_path, runtime.broker.bootstrap, story)
+    finally:
+        await runtime.stop()
+
+
+async def _same(folder: Path, bootstrap: str, story: Story) -> None:
+    now = dt.datetime.now(dt.UTC).isoformat()
+    for stage in STAGES:
+        status, out, err = await replay(folder, bootstrap, "--stage", stage, "--until", now, "--compare")
+        assert status == 0, f"{stage}: {out}{err[:3000]}"
+        assert "the same as in the log, byte for byte" in out, out
+        assert not out.startswith("0 events"), stage
+    decided = [r for r in story.records if r.topic == DECISIONS]
+    status, out, _ = await replay(folder, bootstrap, "--json")
+    assert status == 0
+    assert [json.loads(line) for line in out.splitlines()] == [json.loads(r.value) for r in decided]
+    await _from_offset(folder, bootstrap, decided[-1])
+    await _otherwise(folder, bootstrap, decided[0])
+
+
+async def _from_offset(folder: Path, bootstrap: str, last: Record) -> None:
+    place = f"{DECISIONS}/{last.partition}@{last.offset}"
+    status, out, _ = await replay(folder, bootstrap, "--from-offset", place, "--json", "--compare")
+    assert (status, out.encode().splitlines()) == (0, [last.value])
+
+
+async def _otherwise(folder: Path, bootstrap: str, first: Record) -> None:
+    """With other settings other decisions follow, and the first field that differs is named."""
+    status, out, err = await replay(
+        folder, bootstrap, "--compare", environment={"HOMEOSTAT_DECIDE__AUTONOMY": "observe"}
+    )
+    assert status == 1, out
+    assert f"{DECISIONS} {decode(Decision, first.value).id}: " in err
+    assert "in the log" in err
+    assert "made with another release, other settings or playbooks" in err
+
+
+async def replay(
+    folder: Path, bootstrap: str, *arguments: str, environment: dict[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Status, output and errors of the command."""
+    config = folder / "homeostat.yaml"
+    config.write_text(json.dumps(SETTINGS))  # JSON is YAML
+    command = [sys.executable, "-m", "homeostat", "--config", str(config), "--data-dir", str(folder), "replay"]
+    process = await asyncio.create_subprocess_exec(
+        *(*command, "--from-kafka", f"kafka://{bootstrap}", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **(environment or {})},
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), err.decode()
