@@ -24,6 +24,7 @@ from homeostat.tally import RunTally
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
+from playbooks.runs.facts import EVERYWHERE, mode_of
 from playbooks.runs.wiring import ExecutorWiring
 from streams.worker import Handler
 
@@ -61,6 +62,7 @@ class Acting:
         self._news = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._tally = RunTally()
+        self._scopes = {EVERYWHERE}
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
@@ -184,7 +186,9 @@ class Acting:
         await self._owning(self._partition(approval.environment), lambda: self.executor.on_approval(approval))
 
     async def _on_control(self, record: Record) -> None:
-        await self.executor.on_control(decode(Control, record.value))
+        control = decode(Control, record.value)
+        self._scopes.add(control.scope)
+        await self.executor.on_control(control)
 
     async def _on_evidence(self, record: Record) -> None:
         frame = unpack(EvidenceFrame, record.value)
@@ -217,5 +221,6 @@ class Acting:
         """Its metrics."""
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
-        for state, n in self._tally.samples():
-            yield "runs_ended", (state,), n
+        yield from self._tally.samples()
+        for scope in sorted(self._scopes):
+            yield "acting_allowed", (scope,), float(mode_of(self._journal, scope).acting)

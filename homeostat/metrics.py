@@ -32,6 +32,13 @@ METRICS: Final[dict[str, MetricSpec]] = {
         MetricSpec("graph_queue", "gauge", (), "graph writes waiting"),
         MetricSpec("runs", "gauge", ("state",), "runs not yet ended, by state"),
         MetricSpec("runs_ended", "counter", ("state",), "runs that ended, by state; unknown ones need a person"),
+        MetricSpec("runs_refused", "counter", ("reason",), "runs that ended as refused, by reason"),
+        MetricSpec(
+            "acting_allowed",
+            "gauge",
+            ("scope",),
+            "0 while the kill switch stops acting in an environment or, as `*`, everywhere",
+        ),
         MetricSpec(
             "watch_synced", "gauge", (), "1 once the cluster was listed whole; only on the worker that watches it"
         ),

@@ -7,16 +7,18 @@ from collections.abc import Iterator
 
 from contracts.events import ActionRecord, decode
 from contracts.topics import ACTIONS
-from contracts.verdicts import TERMINAL_RUN_STATES
+from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, RunState
+from homeostat.metrics import Sample
 
 _RUN = "io.homeostat.run."
 
 
 class RunTally:
-    """Runs whose end this process published, by state."""
+    """Runs whose end this process published, by state; the refused ones also by reason."""
 
     def __init__(self) -> None:
         self._ended: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
 
     def note(self, topic: str, value: bytes) -> None:
         """Look at a published event; those that are no end of a run count nothing."""
@@ -25,8 +27,12 @@ class RunTally:
         record = decode(ActionRecord, value)
         if record.type.startswith(_RUN) and record.state in TERMINAL_RUN_STATES:
             self._ended[record.state.value] += 1
+            if record.state is RunState.REFUSED:
+                self._refused[str(record.data.get("reason", ""))] += 1
 
-    def samples(self) -> Iterator[tuple[str, int]]:
-        """Every terminal state and its number. Those at 0 are there, too: a rise from nothing is not seen by `increase`."""
+    def samples(self) -> Iterator[Sample]:
+        """Every terminal state and reason with its number. Those at 0 are there, too: a rise from nothing is not seen by `increase`."""
         for state in sorted(TERMINAL_RUN_STATES):
-            yield state.value, self._ended[state.value]
+            yield "runs_ended", (state.value,), self._ended[state.value]
+        for reason in HeldReason:
+            yield "runs_refused", (reason.value,), self._refused[reason.value]

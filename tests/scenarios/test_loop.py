@@ -183,6 +183,8 @@ async def _endpoints(runtime: Runtime) -> None:
     assert status["ready"]
     assert status["graph"]["dropped"] == status["graph"]["failed"] == 0
     assert status["acting"]["actuators"] == ["dry-run"]
+    allowed = {s.labels["scope"]: s.value for s in families["homeostat_acting_allowed"].samples}
+    assert allowed == {"*": 0.0}
 
 
 async def _again(data: Path, incident: str, records: int) -> None:

@@ -13,16 +13,31 @@ from tests.unit.contracts.samples import EVENTS
 RECORD = next(s for s in EVENTS.values() if isinstance(s, ActionRecord))
 
 
-def _event(state: RunState, kind: str) -> bytes:
-    return encode(msgspec.structs.replace(RECORD, state=state, type=kind))
+def _event(state: RunState, kind: str, **data: str) -> bytes:
+    return encode(msgspec.structs.replace(RECORD, state=state, type=kind, data=data))
+
+
+def _counted(tally: RunTally) -> dict[tuple[str, ...], float]:
+    return {(name, *labels): n for name, labels, n in tally.samples()}
 
 
 def test_ends_of_runs_count_and_nothing_else_does() -> None:
     tally = RunTally()
-    assert dict(tally.samples()) == {s.value: 0 for s in TERMINAL_RUN_STATES}
+    assert {label: n for (name, label), n in _counted(tally).items() if name == "runs_ended"} == {
+        s.value: 0 for s in TERMINAL_RUN_STATES
+    }
     tally.note(ACTIONS, _event(RunState.RUNNING, "io.homeostat.run.running"))
     tally.note(ACTIONS, _event(RunState.UNKNOWN, "io.homeostat.step.applied"))
     tally.note(FEEDBACK, b"not an action")
-    assert not any(n for _, n in tally.samples())
+    assert not any(_counted(tally).values())
     tally.note(ACTIONS, _event(RunState.UNKNOWN, "io.homeostat.run.unknown"))
-    assert dict(tally.samples())["unknown"] == 1
+    assert _counted(tally)["runs_ended", "unknown"] == 1
+
+
+def test_refusals_count_by_reason() -> None:
+    tally = RunTally()
+    tally.note(ACTIONS, _event(RunState.REFUSED, "io.homeostat.run.refused", reason="policy_unavailable"))
+    assert {key for key, n in _counted(tally).items() if n} == {
+        ("runs_ended", "refused"),
+        ("runs_refused", "policy_unavailable"),
+    }
