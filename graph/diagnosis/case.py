@@ -91,10 +91,11 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
 
 
 def is_material(old: Incident, new: Incident) -> bool:
-    """Whether a reader of the old event would want the new one."""
+    """Whether a reader of the old event would want the new one. A path that is known further up is news, a shorter one is not."""
     a, b = old.candidates[0], new.candidates[0]
     return (
         (a.service, a.kind) != (b.service, b.kind)
+        or len(b.path) > len(a.path)
         or abs(a.probability - b.probability) >= MOVED
         or old.severity is not new.severity
         or old.settled is not new.settled
