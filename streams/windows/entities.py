@@ -15,27 +15,38 @@ _UPPER_NS = np.concatenate([[0.0], _FINEST_NS * _STEP ** np.arange(_BUCKETS - 1)
 _MARGIN = 1.1
 _QUANTILE = 0.99
 _HALF_LIFE_NS = 60_000_000_000
+_ARRIVALS = 10
+_SECOND_NS = 1_000_000_000
 NEVER = np.iinfo(np.int64).max
 
 
 class Delays:
-    """How late each entity's events arrive behind the merged watermark: the 99th percentile of its recent events.
+    """How late each entity's events arrive behind the merged watermark: the 99th percentile of its recent events, but no more
+    than the worst of the last ten seconds in which something of it arrived.
 
-    A histogram per entity with logarithmic buckets, halved every minute of event time; so one straggler does not slow
-    everything else of its service down, and a delay that is gone is forgotten.
+    A histogram per entity with logarithmic buckets, halved every minute of event time: so one straggler does not slow
+    everything else of its service down. The worst of late: so a disturbance that is over (a broker that was away, a worker
+    that was replaced) is forgotten at once and not in minutes.
     """
 
     def __init__(self, cap_ns: int) -> None:
         self.cap_ns = cap_ns
         self.weight: F64 = np.zeros((0, _BUCKETS))
         self.delay_ns: I64 = np.empty(0, np.int64)
+        self.worst_ns: I64 = np.empty((0, _ARRIVALS), np.int64)
+        """A ring per entity: the longest delay of each of its last seconds with arrivals."""
+        self.arrived_s: I64 = np.empty(0, np.int64)
+        self.slot: I64 = np.empty(0, np.int64)
         self.halved_ns = 0
 
     def grow(self, size: int) -> None:
         """Make room for entities up to number `size` - 1."""
         more = size - len(self.weight)
         self.weight = np.concatenate([self.weight, np.zeros((more, _BUCKETS))])
-        self.delay_ns = np.concatenate([self.delay_ns, np.zeros(more, np.int64)])
+        self.worst_ns = np.concatenate([self.worst_ns, np.zeros((more, _ARRIVALS), np.int64)])
+        self.delay_ns, self.arrived_s, self.slot = (
+            np.concatenate([column, np.zeros(more, np.int64)]) for column in (self.delay_ns, self.arrived_s, self.slot)
+        )
 
     def observe(self, entity: I64, late_ns: I64, events: I64, watermark_ns: int) -> None:
         """Events of some entities arrived so long after the watermark had passed their window (≤ 0: in time)."""
@@ -44,14 +55,45 @@ class Delays:
             self.halved_ns = watermark_ns
         np.add.at(self.weight, (entity, np.searchsorted(_UPPER_NS, late_ns).clip(0, _BUCKETS - 1)), events)
         changed = np.unique(entity)
+        self._arrived(changed, entity, late_ns, watermark_ns // _SECOND_NS)
         total = np.cumsum(self.weight[changed], axis=1)
-        at = np.argmax(total >= _QUANTILE * total[:, -1:], axis=1)
-        self.delay_ns[changed] = np.minimum(_UPPER_NS[at] * _MARGIN, self.cap_ns).astype(np.int64)
+        usual = _UPPER_NS[np.argmax(total >= _QUANTILE * total[:, -1:], axis=1)]
+        lately = _UPPER_NS[np.searchsorted(_UPPER_NS, self.worst_ns[changed].max(axis=1)).clip(0, _BUCKETS - 1)]
+        self.delay_ns[changed] = np.minimum(np.minimum(usual, lately) * _MARGIN, self.cap_ns).astype(np.int64)
+
+    def _arrived(self, changed: I64, entity: I64, late_ns: I64, now_s: int) -> None:
+        later = changed[self.arrived_s[changed] < now_s]
+        self.slot[later] = (self.slot[later] + 1) % _ARRIVALS
+        self.worst_ns[later, self.slot[later]] = 0
+        self.arrived_s[later] = now_s
+        np.maximum.at(self.worst_ns, (entity, self.slot[entity]), late_ns)
 
     def clear(self, entity: I64) -> None:
         """Forget what was learnt of some entities."""
         self.weight[entity] = 0
-        self.delay_ns[entity] = 0
+        for column in (self.delay_ns, self.worst_ns, self.arrived_s, self.slot):
+            column[entity] = 0
+
+    def state(self, size: int) -> dict[str, Any]:
+        """Of the first `size` entities, for a snapshot."""
+        return {
+            "weight": self.weight[:size].astype(np.float64),
+            "delay": self.delay_ns,
+            "worst": self.worst_ns[:size],
+            "arrived": self.arrived_s,
+            "slot": self.slot,
+            "halved": self.halved_ns,
+        }
+
+    def load(self, state: dict[str, Any], size: int, capacity: int) -> None:
+        """Take the state of a snapshot; one of before there were rings knows no worst of late."""
+        self.weight = np.zeros((capacity, _BUCKETS))
+        self.weight[:size] = state["weight"]
+        self.delay_ns, self.halved_ns = state["delay"], state["halved"]
+        self.worst_ns = np.zeros((capacity, _ARRIVALS), np.int64)
+        self.worst_ns[:size] = state.get("worst", self.cap_ns)
+        self.arrived_s = state.get("arrived", np.zeros(capacity, np.int64))
+        self.slot = state.get("slot", np.zeros(capacity, np.int64))
 
 
 class Entities:
@@ -144,9 +186,7 @@ class Entities:
             "last": self.last,
             "served": self.served,
             "free": self._free,
-            "weight": self.delays.weight[: len(self.keys)].astype(np.float64),
-            "delay": self.delays.delay_ns,
-            "halved": self.delays.halved_ns,
+            **self.delays.state(len(self.keys)),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -157,6 +197,4 @@ class Entities:
         self._free = list(state["free"])
         free = set(self._free)
         self._number = {k: i for i, k in enumerate(self.keys) if i not in free}
-        self.delays.weight = np.zeros((self.capacity, _BUCKETS))
-        self.delays.weight[: len(self.keys)] = state["weight"]
-        self.delays.delay_ns, self.delays.halved_ns = state["delay"], state["halved"]
+        self.delays.load(state, len(self.keys), self.capacity)
