@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from connectors.actuators.registry import open_actuators
 from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
-from contracts.errors import Fenced, HomeostatError
+from contracts.errors import HomeostatError
 from contracts.events import Approval, Control, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
@@ -21,6 +21,7 @@ from contracts.topics import APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS,
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
 from homeostat.tally import RunTally
+from homeostat.turns import Turns
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
@@ -42,7 +43,7 @@ class Acting:
     """Owns the executor and its ports; `handlers` are what the consume loop gives it.
 
     It acts for the environments whose partition of the decisions is assigned to this process *and* whose journal it has
-    taken. Decisions and approvals wait for both.
+    taken. Decisions and approvals wait for both, and nothing else waits for them.
     """
 
     def __init__(
@@ -57,9 +58,7 @@ class Acting:
         self._broker, self._partitions, self._journal = broker, partitions, journal
         self._shared = journal if isinstance(journal, KafkaJournal) else None
         self._clock = clock
-        self._assigned: frozenset[int] = frozenset()
-        self._taken: set[int] = set()
-        self._news = asyncio.Event()
+        self._turns = Turns()
         self._keeper: asyncio.Task[None] | None = None
         self._tally = RunTally()
         self._scopes = {EVERYWHERE}
@@ -94,6 +93,7 @@ class Acting:
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
         await self._end_keeping()
+        await self._turns.stop()
         await self.executor.stop()
         await self.facts.stop()
         for actuator in self._actuators:
@@ -103,16 +103,14 @@ class Acting:
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         """This process owns these partitions now: in the background it takes their journal and goes on with open runs."""
         await self._end_keeping()
-        self._assigned = frozenset(p for topic, p in assigned if topic == DECISIONS)
+        self._turns.assign(p for topic, p in assigned if topic == DECISIONS)
         self._keeper = asyncio.create_task(self._keep(), name="journal-keeper")
 
     async def on_revoked(self, revoked: frozenset[tuple[str, int]]) -> None:
         """These partitions go to other processes: stop driving the runs of their environments."""
         await self._end_keeping()
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
-        self._assigned -= gone
-        self._taken -= gone
-        self._tell()
+        self._turns.revoke(gone)
         await self.executor.release(lambda environment: self._partition(environment) not in gone, REVOKED_S)
         if self._shared is not None:
             await self._shared.release(gone)
@@ -130,13 +128,13 @@ class Acting:
 
     async def _keep(self) -> None:
         """Take what is assigned; take back what was lost although it is assigned."""
-        for partition in sorted(self._assigned):
+        for partition in sorted(self._turns.assigned):
             await self._take(partition)
         while self._shared is not None:
-            lost = self._shared.lost & self._assigned
-            self._taken -= lost
+            lost = self._shared.lost & self._turns.assigned
+            self._turns.lose(lost)
             await asyncio.sleep(LOST_S)
-            for partition in sorted(lost & self._assigned):
+            for partition in sorted(lost & self._turns.assigned):
                 log.warning(
                     "journal partition %d is assigned to us and lost to another worker: taking it back", partition
                 )
@@ -147,8 +145,7 @@ class Acting:
             try:
                 if self._shared is not None:
                     await self._shared.take(partition, self._clock.now_ns())
-                self._taken.add(partition)
-                self._tell()
+                self._turns.take(partition)
                 found = sorted({r.environment for r in self._journal.open_runs()})
                 await self.executor.resume([e for e in found if self._partition(e) == partition])
                 return
@@ -159,31 +156,13 @@ class Acting:
     def _partition(self, environment: str) -> int:
         return partition_of(environment, self._partitions[DECISIONS])
 
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def _owning(self, partition: int, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work as soon as the partition is taken; not at all once it is another process's, which repeats it."""
-        while partition in self._assigned:
-            if partition not in self._taken:
-                await self._news.wait()
-                continue
-            try:
-                await work()
-            except Fenced as e:
-                log.warning("%s", e)
-                self._taken.discard(partition)
-            else:
-                return
-
-    async def _on_decision(self, record: Record) -> None:
+    async def _on_decision(self, record: Record) -> asyncio.Future[None] | None:
         decision = decode(Decision, record.value)
-        await self._owning(self._partition(decision.environment), lambda: self.executor.on_decision(decision))
+        return await self._turns.do(self._partition(decision.environment), lambda: self.executor.on_decision(decision))
 
-    async def _on_approval(self, record: Record) -> None:
+    async def _on_approval(self, record: Record) -> asyncio.Future[None] | None:
         approval = decode(Approval, record.value)
-        await self._owning(self._partition(approval.environment), lambda: self.executor.on_approval(approval))
+        return await self._turns.do(self._partition(approval.environment), lambda: self.executor.on_approval(approval))
 
     async def _on_control(self, record: Record) -> None:
         control = decode(Control, record.value)
@@ -211,7 +190,7 @@ class Acting:
             "actuators": [a.name for a in self._actuators],
             "playbooks": sorted(p.name for p in self.playbooks),
             "journal": {
-                "partitions": sorted(self._taken),
+                "partitions": sorted(self._turns.taken),
                 "pending": 0 if self._shared is None else self._shared.pending,
             },
             "open_runs": {r.run: r.state.value for r in self._journal.open_runs()},

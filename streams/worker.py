@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import faust
 from faust.transport.drivers import aiokafka as driver
@@ -39,7 +39,22 @@ _STOP_S = 10.0
 _STAND_BY_S = 3.0
 """How long a start waits for partitions once the group has answered: it may have more members than there are partitions."""
 
-Handler = Callable[[Record], Awaitable[None]]
+F = TypeVar("F")
+Handler = Callable[[Record], Awaitable["asyncio.Future[None] | None"]]
+"""Takes a message. A future says that it will be done with it later: until then the message is not acknowledged, and the loop goes on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taken:
+    """A message that is not acknowledged yet, and what is still being done with it."""
+
+    event: EventT[bytes]
+    later: tuple[asyncio.Future[None], ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether all was done. What was cancelled was not: the next owner of the partition does it."""
+        return all(f.done() and not f.cancelled() for f in self.later)
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,7 @@ class Worker:
         self._w = wiring
         self._loaded: dict[str, bytes | None] = {}
         self.host = StageHost(wiring.specs, self._loaded.get, wiring.log_id, shared_log=not wiring.log_id)
-        self._unacked: list[EventT[bytes]] = []
+        self._unacked: list[_Taken] = []
         self._assigned: frozenset[tuple[str, int]] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._sending: set[asyncio.Future[Any]] = set()
@@ -212,26 +227,36 @@ class Worker:
             record = _record(event)
             async with self._taking:
                 if not self._closing and (record.topic, record.partition) in self._assigned:
-                    if not await self._take(record):
+                    later = await self._take(record)
+                    if later is None:
                         continue
-                    self._unacked.append(event)
+                    self._unacked.append(_Taken(event, later))
                     self._taken[record.topic, record.partition] = record.offset
 
-    async def _take(self, record: Record) -> bool:
-        """Take one message; False if its partition was taken away meanwhile: its next owner takes it, or we do, again."""
+    async def _take(self, record: Record) -> tuple[asyncio.Future[None], ...] | None:
+        """Take one message: what will be done with it later. None if its partition was taken away meanwhile: its next owner takes
+        it, or we do, again."""
         now_ns, turn = self._w.clock.now_ns(), self._turn
         await self._load_states(record)
         async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
             if turn != self._turn:
-                return False
+                return None
             await self._send(self.host.handle(record, now_ns))
-        for handler in self._w.handlers.get(record.topic, ()):
-            try:
-                await handler(record)
-            except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
-                log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
-                await self._send([dead_letter(record, e, now_ns)])
-        return turn == self._turn
+        later = [await self._done(handler(record), record) for handler in self._w.handlers.get(record.topic, ())]
+        return tuple(f for f in later if f is not None) if turn == self._turn else None
+
+    async def _done(self, work: Awaitable[F | None], record: Record) -> F | None:
+        try:
+            return await work
+        except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
+            log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
+            await self._send([dead_letter(record, e, self._w.clock.now_ns())])
+            return None
+
+    async def _bury(self, taken: _Taken) -> None:
+        """Keep a message that something failed on later."""
+        for later in taken.later:
+            await self._done(later, _record(taken.event))
 
     async def _load_states(self, record: Record) -> None:
         for key in self._keys(record.topic, record.partition):
@@ -293,14 +318,18 @@ class Worker:
             async with self._whole:
                 taken = len(self._unacked)
                 dirty = [(i.key, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
+            ended = [t for t in self._unacked[:taken] if t.ended]
+            for t in ended:
+                await self._bury(t)
             await self._delivered()
             for key, payload in dirty:
                 await self._retrying(partial(self._w.state.save, key, payload))
             if self._w.before_ack is not None:
                 await self._retrying(self._w.before_ack)
-            done, self._unacked = self._unacked[:taken], self._unacked[taken:]
-            for event in done:
-                event.ack()
+            for t in ended:
+                t.event.ack()
+            done = set(ended)
+            self._unacked = [t for t in self._unacked if t not in done]
 
     async def _delivered(self) -> None:
         """Wait until the broker has all that was sent; what it did not take is sent again."""
@@ -348,7 +377,7 @@ class Worker:
                 tp.topic, tp.partition
             ):  # also what was read and not needed: another owner will change it
                 self._loaded.pop(key, None)
-        self._unacked = [event for event in self._unacked if event.message.tp not in revoked]
+        self._unacked = [t for t in self._unacked if t.event.message.tp not in revoked]
         if self._w.on_revoked is not None:
             await self._w.on_revoked(places)
 

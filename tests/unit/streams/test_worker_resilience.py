@@ -150,3 +150,34 @@ async def _refusals(broker: Moody, worker: Worker) -> None:
     broker.never = 1
     await broker.send(RAW, b"huge", partition=1)
     await _until(lambda: worker.host.counters["worker", "unsendable"] == 1)
+
+
+async def test_what_is_done_later_holds_up_nothing_but_its_acknowledgement(tmp_path: Path) -> None:
+    going: list[asyncio.Future[None]] = []
+
+    async def acting(record: Record) -> asyncio.Future[None] | None:
+        if record.value == b"now":
+            return None
+        going.append(asyncio.get_running_loop().create_future())
+        return going[-1]
+
+    broker = Moody(load().broker)
+    await broker.start()
+    worker = await _worker(broker, tmp_path, {RAW: [acting]})
+    try:
+        await worker.start()
+        for value in (b"later", b"now", b"fails", b"never"):
+            await broker.send(RAW, value, partition=1)
+        await _until(lambda: len(going) == 3)
+        await _until(lambda: worker.unacknowledged == 3)
+        going[0].set_result(None)
+        going[1].set_exception(ValueError("it could not be done"))
+        going[2].cancel()
+        await _until(lambda: worker.unacknowledged == 1)
+        letters = [decode(DeadLetter, v) for v in await _values(broker, DEADLETTER)]
+        assert [(d.payload, d.reason) for d in letters] == [(b"fails", "internal_error")]
+        await worker.stop()
+        assert worker.unacknowledged == 1
+    finally:
+        await worker.stop()
+        await broker.stop()

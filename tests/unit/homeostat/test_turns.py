@@ -1,0 +1,80 @@
+"""Work waits for its partition, in order, and holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from contracts.errors import Fenced
+from homeostat.turns import Turns, Work
+
+
+class Diary:
+    """Work that writes itself down; as often as told it finds itself fenced instead."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.fenced = 0
+
+    def note(self, text: str) -> Work:
+        async def work() -> None:
+            if self.fenced:
+                self.fenced -= 1
+                raise Fenced("another owner")
+            self.done.append(text)
+
+        return work
+
+
+async def test_work_of_a_partition_that_is_taken_is_done_at_once() -> None:
+    turns, diary = Turns(), Diary()
+    turns.assign([1])
+    turns.take(1)
+    assert await turns.do(1, diary.note("a")) is None
+    assert diary.done == ["a"]
+
+
+async def test_others_go_on_and_what_waited_is_done_in_order() -> None:
+    turns, diary = Turns(), Diary()
+    turns.assign([1, 2])
+    turns.take(2)
+    first, second = await turns.do(1, diary.note("a")), await turns.do(1, diary.note("b"))
+    await turns.do(2, diary.note("other"))
+    await asyncio.sleep(0)
+    assert diary.done == ["other"]
+    turns.take(1)
+    third = await turns.do(1, diary.note("c"))  # taken by now, and yet not before those that wait
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    await asyncio.gather(first, second, third)
+    assert diary.done == ["other", "a", "b", "c"]
+    assert await turns.do(1, diary.note("d")) is None
+
+
+async def test_who_was_fenced_goes_on_once_the_partition_is_taken_back() -> None:
+    turns, diary = Turns(), Diary()
+    turns.assign([1])
+    turns.take(1)
+    diary.fenced = 1
+    waiting = await turns.do(1, diary.note("a"))
+    await asyncio.sleep(0)
+    assert (diary.done, turns.taken) == ([], frozenset())
+    turns.take(1)
+    assert waiting is not None
+    await waiting
+    assert diary.done == ["a"]
+
+
+async def test_what_waits_for_a_partition_that_goes_is_not_done_and_does_not_look_done() -> None:
+    turns, diary = Turns(), Diary()
+    turns.assign([1, 2])
+    gone, stopped = await turns.do(1, diary.note("a")), await turns.do(2, diary.note("b"))
+    turns.revoke([1])
+    assert gone is not None
+    assert stopped is not None
+    await asyncio.wait([gone])
+    await turns.stop()
+    await turns.stop()
+    assert gone.cancelled()
+    assert stopped.cancelled()
+    assert diary.done == []
