@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import structlog
 from structlog.typing import Processor
@@ -13,6 +14,33 @@ from contracts.settings import LogSettings
 _NOISY = ("aiokafka", "faust", "mode", "kafka", "asyncio", "grpc", "aiohttp.access", "kubernetes", "urllib3", "neo4j")
 _COORDINATOR = "aiokafka.consumer.group_coordinator"
 """Reports each attempt to find a group's coordinator, of which a fresh cluster needs many; readiness says when it is found."""
+
+AGAIN_S: Final = 10.0
+
+
+class Repeats(logging.Filter):
+    """Lets what a library says over and over through once in ten seconds, with how often it was left out.
+
+    Kafka's client speaks of each attempt at a broker that is away, dozens a second. Repeats are told by logger and unfilled text.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to say it; says how often it was not said before."""
+        if record.levelno < logging.WARNING or not record.name.startswith(_NOISY):
+            return True
+        what = record.name, str(record.msg)
+        at, left_out = self._said.get(what, (-AGAIN_S, 0))
+        if record.created - at < AGAIN_S:
+            self._said[what] = at, left_out + 1
+            return False
+        self._said[what] = record.created, 0
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} times more since)", None
+        return True
 
 
 def configure(settings: LogSettings) -> None:
@@ -36,6 +64,7 @@ def configure(settings: LogSettings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())

@@ -24,6 +24,7 @@ def connected(server: Neo4jServer, uri: str = "") -> Neo4jStore:
     return store
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(300)
 async def test_refresh_and_path(neo4j_server: Neo4jServer) -> None:
     server = neo4j_server

@@ -30,7 +30,7 @@ from tests.services.repair.running import Story, homeostat, listening
 from tests.services.repair.shop import NAMESPACE, Shop
 from tests.services.servers.cluster import cluster
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300), pytest.mark.timed]
 WITHIN_S: Final = 90.0
 """How long a script waits for its end. How fast it was is printed, and judged over all of them."""
 BAR_S: Final = 30.0

@@ -31,7 +31,7 @@ MOST_S: Final = 2.0
 PATIENCE_S: Final = 300.0
 NAMESPACE: Final = "crowd"
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.timed]
 
 
 class Watched:
