@@ -80,11 +80,11 @@ class Story:
         self.fleet = Fleet(folder, server.url, settings)
         self.broker = KafkaBroker(BrokerSettings(url=server.url))
 
-    async def play(self, cycles: int) -> Report:
+    async def play(self, cycles: int, traces_per_s: int = 80) -> Report:
         """All of it."""
         await self.broker.start()
         await self.broker.ensure_topics(PARTITIONS)
-        traffic = Traffic(self.server.bootstrap, PARTITIONS)
+        traffic = Traffic(self.server.bootstrap, PARTITIONS, traces_per_s=traces_per_s)
         decisions = Decisions(self.server.bootstrap, PARTITIONS, 0.5)
         watch = FeatureWatch(self.broker)
         try:
