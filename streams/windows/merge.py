@@ -163,8 +163,10 @@ class FeatureMerger:
 
     def _learn_delays(self, entity: I64, index: I64, events: I64) -> None:
         merged = self.watermarks.merged
-        if merged and len(entity):
-            self.entities.delays.observe(entity, merged - (index + 1) * self.width_ns, events, merged)
+        tells = index * self.width_ns >= self.watermarks.disturbed_ns
+        if merged and tells.any():
+            late_ns = merged - (index[tells] + 1) * self.width_ns
+            self.entities.delays.observe(entity[tells], late_ns, events[tells], merged)
 
     def _noticed(self, window: Window, entity: I64) -> None:
         """Data of some entities came for a window."""

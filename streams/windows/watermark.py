@@ -12,6 +12,8 @@ from typing import Any
 from streams.windows.sequence import NEW_LOG_GAP
 
 _MOST_SOURCES = 4096
+_ALIKE, _LATELY = 2, 3
+"""A silence is usual if there was one at least half as long within three times its length."""
 
 
 @dataclass(slots=True)
@@ -32,6 +34,9 @@ class Watermarks:
     first. The same holds after this process itself was away for longer than that: it can't tell who was silent. When all
     sources are idle and `extrapolate` is set, event time goes on at the pace of processing time, from the furthest
     watermark.
+
+    `disturbed_ns`: what is older than this time was held up by something exceptional (a log or a process that was away), so
+    how late it comes says nothing of its sender.
     """
 
     def __init__(self, idle_ns: int, *, extrapolate: bool = True) -> None:
@@ -39,10 +44,12 @@ class Watermarks:
         self.sources: dict[str, Source] = {}
         self.merged = 0
         self.opened_ns = self.now_ns = -1
+        self.disturbed_ns = self._silent_ns = self._silent_until_ns = 0
 
     def admit(self, source: str, sequence: int, watermark_ns: int, now_ns: int) -> bool:
         """Take note of a frame; False if its rows were delivered before and must be ignored."""
         self._now(now_ns)
+        self._heard(now_ns)
         known = self.sources.get(source)
         if known is None:
             self._make_room()
@@ -69,9 +76,19 @@ class Watermarks:
         self.merged = max(self.merged, reached)
         return self.merged
 
+    def _heard(self, now_ns: int) -> None:
+        """Somebody spoke: was the silence before it one as usual, as between the batches of a slow sender?"""
+        silent_ns = now_ns - max((s.seen_ns for s in self.sources.values()), default=now_ns)
+        if silent_ns <= self.idle_ns:
+            return
+        lately = now_ns - self._silent_until_ns <= _LATELY * silent_ns
+        if not (lately and _ALIKE * self._silent_ns >= silent_ns):
+            self.disturbed_ns = now_ns
+        self._silent_ns, self._silent_until_ns = silent_ns, now_ns
+
     def _now(self, now_ns: int) -> None:
         if now_ns - self.now_ns > self.idle_ns:
-            self.opened_ns = now_ns
+            self.opened_ns = self.disturbed_ns = now_ns
             for source in self.sources.values():
                 source.seen_ns = now_ns
         self.now_ns = max(self.now_ns, now_ns)
@@ -83,9 +100,12 @@ class Watermarks:
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
         sources = [[k, s.sequence, s.watermark_ns, s.seen_ns] for k, s in self.sources.items()]
-        return {"sources": sources, "merged": self.merged, "opened": self.opened_ns, "now": self.now_ns}
+        silence = {"disturbed": self.disturbed_ns, "silent": self._silent_ns, "silent_until": self._silent_until_ns}
+        return {"sources": sources, "merged": self.merged, "opened": self.opened_ns, "now": self.now_ns, **silence}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self.sources = {k: Source(a, b, c) for k, a, b, c in state["sources"]}
         self.merged, self.opened_ns, self.now_ns = state["merged"], state["opened"], state["now"]
+        self.disturbed_ns = state.get("disturbed", 0)
+        self._silent_ns, self._silent_until_ns = state.get("silent", 0), state.get("silent_until", 0)
