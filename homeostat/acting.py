@@ -128,8 +128,7 @@ class Acting:
 
     async def _keep(self) -> None:
         """Take what is assigned; take back what was lost although it is assigned."""
-        for partition in sorted(self._turns.assigned):
-            await self._take(partition)
+        await asyncio.gather(*(self._take(partition) for partition in sorted(self._turns.assigned)))
         while self._shared is not None:
             lost = self._shared.lost & self._turns.assigned
             self._turns.lose(lost)
@@ -151,7 +150,9 @@ class Acting:
                 return
             except HomeostatError as e:
                 log.warning("the journal of partition %d cannot be taken, trying again: %s", partition, e)
-                await asyncio.sleep(_RETRY_S)
+            except Exception:  # the keeper must go on: without it nothing is done in any environment
+                log.exception("the journal of partition %d cannot be taken, trying again", partition)
+            await asyncio.sleep(_RETRY_S)
 
     def _partition(self, environment: str) -> int:
         return partition_of(environment, self._partitions[DECISIONS])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -15,29 +17,34 @@ _NOISY = ("aiokafka", "faust", "mode", "kafka", "asyncio", "grpc", "aiohttp.acce
 _COORDINATOR = "aiokafka.consumer.group_coordinator"
 """Reports each attempt to find a group's coordinator, of which a fresh cluster needs many; readiness says when it is found."""
 
+_LIBRARIES = tuple(f"{name}." for name in _NOISY) + tuple(n for n in _NOISY if n not in {"mode", "kafka"})
 AGAIN_S: Final = 10.0
+_MOST_SAID: Final = 200
 
 
 class Repeats(logging.Filter):
     """Lets what a library says over and over through once in ten seconds, with how often it was left out.
 
-    Kafka's client speaks of each attempt at a broker that is away, dozens a second. Repeats are told by logger and unfilled text.
+    Kafka's client speaks of each attempt at a broker that is away, dozens a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._clock = clock
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to say it; says how often it was not said before."""
-        if record.levelno < logging.WARNING or not record.name.startswith(_NOISY):
+        if record.levelno < logging.WARNING or not record.name.startswith(_LIBRARIES):
             return True
-        what = record.name, str(record.msg)
-        at, left_out = self._said.get(what, (-AGAIN_S, 0))
-        if record.created - at < AGAIN_S:
+        what, now = (record.name, record.getMessage()), self._clock()
+        at, left_out = self._said.pop(what, (now - AGAIN_S, 0))
+        if now - at < AGAIN_S:
             self._said[what] = at, left_out + 1
             return False
-        self._said[what] = record.created, 0
+        while len(self._said) >= _MOST_SAID:  # the one not heard for longest goes
+            del self._said[next(iter(self._said))]
+        self._said[what] = now, 0
         if left_out:
             record.msg, record.args = f"{record.getMessage()} (and {left_out} times more since)", None
         return True

@@ -20,7 +20,7 @@ from contracts.settings import Settings
 from contracts.topics import DECISIONS, EVIDENCE, FEATURES, HANDLING
 from homeostat.wiring import load_playbooks, made_with_of, stage_specs
 from playbooks.decision import DecisionFacts
-from streams.again import Answers, Life, Place, live, lives
+from streams.again import Answers, Broken, Life, NotHeld, Place, live, lives
 from streams.stage import StageSpec
 from streams.stages.decide_lookups import RecalledFacts
 
@@ -76,7 +76,8 @@ async def replayed(broker: KafkaBroker, settings: Settings, wanted: Wanted) -> A
             raise UnknownName("recorded stage", stage, found.stages)
     chosen = [life for life in found.whole if life.end_ns >= wanted.since_ns and life.begin_ns <= wanted.until_ns]
     records = await _records(broker, {place for life in chosen for place in life.places()})
-    again = Again(broken=found.broken)
+    late = [b.text for b in found.broken if b.end_ns >= wanted.since_ns and b.begin_ns <= wanted.until_ns]
+    again = Again(broken=late)
     for life in chosen:
         if life.messages[0].made_with != maker.made_with:
             again.made_otherwise.append(life.name)
@@ -84,6 +85,12 @@ async def replayed(broker: KafkaBroker, settings: Settings, wanted: Wanted) -> A
     again.events.sort(key=lambda e: e[0])
     again.events = [e for e in again.events if wanted.since_ns <= _time(e[1], e[0]) <= wanted.until_ns]
     return again
+
+
+async def since_recorded(broker: KafkaBroker, stages: Sequence[str]) -> int:
+    """The time (ns) from which on the log's record is whole: what is older began before the log's memory does."""
+    found = await _lives(broker, stages)
+    return max((b.end_ns + 1 for b in found.broken if b.beginless), default=ALWAYS[0])
 
 
 async def since_offset(broker: KafkaBroker, stages: Sequence[str], place: Place) -> int:
@@ -141,7 +148,7 @@ def neighbours(
 @dataclass(slots=True)
 class _Found:
     whole: list[Life]
-    broken: list[str]
+    broken: list[Broken]
     stages: set[str]
 
 
@@ -169,10 +176,7 @@ def _relive(life: Life, maker: _Maker, records: Mapping[Place, Record], again: A
     try:
         for now_ns, emit in live(life, stage, answers, records):
             again.events.append((now_ns, (emit.topic, emit.key.encode(), emit.value)))
-    except KeyError as e:
-        topic, partition, offset = e.args[0]
-        again.broken.append(f"{life.name}: {topic}/{partition} no longer holds offset {offset}")
-    except HomeostatError as e:
+    except (HomeostatError, NotHeld) as e:
         again.broken.append(f"{life.name}: {e}")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from contracts.errors import Fenced
+from contracts.errors import Fenced, Permanent
 
 log = logging.getLogger(__name__)
 Work = Callable[[], Awaitable[None]]
@@ -45,7 +45,17 @@ class Turns:
         self._tell()
 
     async def do(self, partition: int, work: Work) -> asyncio.Future[None] | None:
-        """Do the work now (None), or in its turn: a future, which is cancelled if the partition is revoked first."""
+        """Do the work now (None), or in its turn: a future, which is cancelled if the partition is revoked first.
+
+        Raises:
+            Permanent: the partition is another process's: what came here should have gone there.
+        """
+        if partition not in self.assigned:
+            raise Permanent(
+                f"this belongs to partition {partition} of the decisions, which another process acts for",
+                reason="misrouted",
+                fix="send it to the partition of its environment (docs/topics.md)",
+            )
         before = self._last.get(partition)
         if (before is None or before.done()) and partition in self.taken and await self._tried(partition, work):
             return None

@@ -97,19 +97,39 @@ def takes(message: Handling) -> Iterator[Take]:
         yield Take(None if topic == TICK else (message.topics[topic], partition, offset), now_ns)
 
 
-def lives(messages: Iterable[Handling]) -> tuple[list[Life], list[str]]:
-    """Whole lives, and in words what can't be replayed of others. A message that came twice counts once."""
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A life that can't be replayed, or not to its end: why, and the time that is known of it."""
+
+    text: str
+    begin_ns: int
+    end_ns: int
+    beginless: bool
+    """Its beginning is not in the log, as that of all lives that are older than the log's memory."""
+
+
+class NotHeld(Exception):
+    """A message that was taken is no longer in the log."""
+
+
+def lives(messages: Iterable[Handling]) -> tuple[list[Life], list[Broken]]:
+    """Whole lives, and what can't be replayed of others. A message that came twice counts once."""
     found: dict[tuple[str, str, int, str], dict[int, Handling]] = {}
     for m in messages:
         found.setdefault((m.stage, m.topic, m.partition, m.life), {})[m.sequence] = m
-    whole, broken = [], []
+    whole: list[Life] = []
+    broken: list[Broken] = []
     for (stage, topic, partition, life), parts in found.items():
         name = f"{stage}/{topic}/{partition}, life {life[:8]}"
         last = next((n for n in range(len(parts)) if n not in parts), len(parts))
+        missing = Life(tuple(parts[n] for n in sorted(parts) if n >= last))
         if last < len(parts):
-            broken.append(f"{name}: message {last} of its record is not in the log")
+            text = f"{name}: message {last} of its record is not in the log"
+            broken.append(Broken(text, missing.begin_ns, missing.end_ns, beginless=last == 0))
         if last and parts[0].state_lost:
-            broken.append(f"{name}: the state it began with was too large to keep")
+            lost = Life(tuple(parts[n] for n in range(last)))
+            text = f"{name}: the state it began with was too large to keep"
+            broken.append(Broken(text, lost.begin_ns, lost.end_ns, beginless=False))
         elif last:
             whole.append(Life(tuple(parts[n] for n in range(last))))
     return sorted(whole, key=lambda w: (w.begin_ns, w.name)), broken
@@ -119,18 +139,39 @@ def live(life: Life, stage: Stage, answers: Answers, records: Mapping[Place, Rec
     """What the stage emits when it lives this life, with the time.
 
     Raises:
-        KeyError: a message it took is not among `records`.
+        NotHeld: a message it took is not among `records`.
+        Permanent: this is not the stage that was recorded.
     """
     if life.messages[0].state:
-        stage.restore(life.messages[0].state)
+        _restore(stage, life.messages[0].state)
     if life.messages[0].anew and isinstance(stage, CatchesUp):
         stage.begin_anew()
     for message in life.messages:
         answers.load(message.lookups)
         for take in takes(message):
-            for output in _step(stage, records[take.place] if take.place else None, take.now_ns):
+            for output in _step(stage, _record(take, records), take.now_ns):
                 if isinstance(output, Emit):
                     yield take.now_ns, output
+
+
+def _restore(stage: Stage, state: bytes) -> None:
+    try:
+        stage.restore(state)
+    except Exception as e:  # whatever another release makes of it
+        raise Permanent(
+            f"the state it began with cannot be read ({type(e).__name__}: {e})",
+            reason="replay_diverged",
+            fix="replay with the same release as the worker had",
+        ) from e
+
+
+def _record(take: Take, records: Mapping[Place, Record]) -> Record | None:
+    if take.place is None:
+        return None
+    if take.place not in records:
+        topic, partition, offset = take.place
+        raise NotHeld(f"{topic}/{partition} no longer holds offset {offset}")
+    return records[take.place]
 
 
 def _step(stage: Stage, record: Record | None, now_ns: int) -> list[Output]:

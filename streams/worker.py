@@ -150,12 +150,12 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._w.drain_s):
                 while True:
-                    if not self._is_behind(await self._retrying(partial(self._w.broker.ends, topics))):
+                    taken = dict(self._taken)
+                    await self._delivered()  # what follows from it is in the log, too, before its ends are asked for
+                    ends = await self._retrying(partial(self._w.broker.ends, topics))
+                    if all(taken.get(place, -1) + 1 >= ends.get(place, 0) for place in self._assigned):
                         return
                     await asyncio.sleep(_LOOK_S)
-
-    def _is_behind(self, ends: Mapping[tuple[str, int], int]) -> bool:
-        return any(self._taken.get(place, -1) + 1 < ends.get(place, 0) for place in self._assigned)
 
     @property
     def member(self) -> bool:
@@ -242,21 +242,22 @@ class Worker:
             if turn != self._turn:
                 return None
             await self._send(self.host.handle(record, now_ns))
-        later = [await self._done(handler(record), record) for handler in self._w.handlers.get(record.topic, ())]
+        later = [await self._done(handler(record), record, turn) for handler in self._w.handlers.get(record.topic, ())]
         return tuple(f for f in later if f is not None) if turn == self._turn else None
 
-    async def _done(self, work: Awaitable[F | None], record: Record) -> F | None:
+    async def _done(self, work: Awaitable[F | None], record: Record, turn: int) -> F | None:
         try:
             return await work
         except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
-            log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
-            await self._send([dead_letter(record, e, self._w.clock.now_ns())])
+            if turn == self._turn:  # else its next owner takes it
+                log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
+                await self._send([dead_letter(record, e, self._w.clock.now_ns())])
             return None
 
     async def _bury(self, taken: _Taken) -> None:
         """Keep a message that something failed on later."""
         for later in taken.later:
-            await self._done(later, _record(taken.event))
+            await self._done(later, _record(taken.event), self._turn)
 
     async def _load_states(self, record: Record) -> None:
         for key in self._keys(record.topic, record.partition):
@@ -318,7 +319,7 @@ class Worker:
             async with self._whole:
                 taken = len(self._unacked)
                 dirty = [(i.key, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
-            ended = [t for t in self._unacked[:taken] if t.ended]
+            ended = _ended(self._unacked[:taken])
             for t in ended:
                 await self._bury(t)
             await self._delivered()
@@ -342,9 +343,10 @@ class Worker:
                 await self._send(again)
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
-        self._assigned = frozenset((tp.topic, tp.partition) for tp in assigned)
+        places = frozenset((tp.topic, tp.partition) for tp in assigned)
         if self._w.on_assigned is not None:
-            await self._w.on_assigned(self._assigned)
+            await self._w.on_assigned(places)
+        self._assigned = places  # from now on messages are taken
         self._forget_recovery()
         self._to_recover = len({key for place in self._assigned for key in self._keys(*place)})
         self._recovery = asyncio.create_task(self._recover(), name="worker-recovery")
@@ -437,6 +439,18 @@ class Worker:
                 self._progress = time.monotonic()
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
+
+
+def _ended(taken: Iterable[_Taken]) -> list[_Taken]:
+    """Those that may be acknowledged. A commit says that all before it in the partition was done, so who waits holds up all behind it."""
+    found, waiting = [], set[TP]()
+    for t in taken:
+        place = t.event.message.tp
+        if t.ended and place not in waiting:
+            found.append(t)
+        else:
+            waiting.add(place)
+    return found
 
 
 def _record(event: EventT[bytes]) -> Record:

@@ -25,18 +25,18 @@ async def knock(bootstrap: str, options: dict[str, Any]) -> None:
 
     Raises:
         Forbidden: credentials or mechanism are refused.
-        InvalidSettings: the certificate is not trusted, or one side speaks TLS and the other does not.
-        BrokerUnavailable: none of them can be reached.
+        InvalidSettings: the certificate is not trusted.
+        BrokerUnavailable: none of them can be reached, or one side speaks TLS and the other does not.
     """
     refusals: list[HomeostatError] = []
     for address in bootstrap.split(","):
         host, _, port = address.strip().rpartition(":")
+        if not (host and port.isdecimal()):
+            raise InvalidSettings(f"broker.url: {address!r} is not host:port", fix="kafka://host:9092")
         try:
             await _greet(host.strip("[]"), int(port), options)
         except (KafkaError, OSError) as e:
             refusals.append(translate(e, address))
-        except ValueError:
-            raise InvalidSettings(f"broker.url: {address!r} is not host:port", fix="kafka://host:9092") from None
         else:
             return
     # A server that answers and refuses tells more than one that is away: that one may come back, this one will not change.

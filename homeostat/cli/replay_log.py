@@ -15,7 +15,17 @@ from connectors.kafka.client import KafkaBroker
 from contracts.ports import Record
 from contracts.settings import Settings
 from homeostat.cli.watch import Teller, render
-from homeostat.replay_log import ALWAYS, Again, Difference, Wanted, compared, neighbours, replayed, since_offset
+from homeostat.replay_log import (
+    ALWAYS,
+    Again,
+    Difference,
+    Wanted,
+    compared,
+    neighbours,
+    replayed,
+    since_offset,
+    since_recorded,
+)
 from streams.again import Place
 
 _SHOWN: Final = 20
@@ -80,7 +90,7 @@ async def replay_log(settings: Settings, asked: Asked) -> int:
 
 
 async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...]) -> Wanted:
-    since_ns = time_ns(asked.since) if asked.since else ALWAYS[0]
+    since_ns = time_ns(asked.since) if asked.since else await since_recorded(client, stages)
     if asked.from_offset:
         since_ns = max(since_ns, await since_offset(client, stages, place(asked.from_offset)))
     return Wanted(stages, since_ns, time_ns(asked.until) if asked.until else ALWAYS[1])

@@ -143,6 +143,8 @@ class Conductor:
             follow = m.after_preflight(run.plan, held, command, self.limits)
             if isinstance(follow, m.Begin):
                 held = self._switched(run.plan, approved=command.approved)
+                if held is None and not command.approved:  # others may have been asked about for long before this one
+                    held = m.too_old(run.plan, self._now(), self.limits)
                 follow = follow if held is None else held
             if isinstance(follow, m.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
                 return  # the machine turns that into `cancelled`

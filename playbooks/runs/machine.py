@@ -261,9 +261,14 @@ def _pending(plan: RunPlan, now: Situation, limits: Limits) -> Next:
     stopped = _stopped(now)
     if stopped is not None:
         return stopped
-    if now.now_ns > min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * NS):
+    return too_old(plan, now.now_ns, limits) or PreFlight(approved=False)
+
+
+def too_old(plan: RunPlan, now_ns: int, limits: Limits) -> Refuse | None:
+    """Whether a decision that nobody approved was made too long ago to begin with it."""
+    if now_ns > min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * NS):
         return Refuse(HeldReason.STALE_TELEMETRY, "the decision is too old to act on")
-    return PreFlight(approved=False)
+    return None
 
 
 def _awaiting(plan: RunPlan, now: Situation, limits: Limits) -> Next:

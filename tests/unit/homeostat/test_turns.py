@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from contracts.errors import Fenced
+import pytest
+
+from contracts.errors import Fenced, Permanent
 from homeostat.turns import Turns, Work
 
 
@@ -63,6 +65,14 @@ async def test_who_was_fenced_goes_on_once_the_partition_is_taken_back() -> None
     assert waiting is not None
     await waiting
     assert diary.done == ["a"]
+
+
+async def test_what_belongs_elsewhere_is_refused() -> None:
+    turns, diary = Turns(), Diary()
+    turns.assign([1])
+    with pytest.raises(Permanent, match="partition 2") as raised:
+        await turns.do(2, diary.note("a"))
+    assert (raised.value.reason, diary.done) == ("misrouted", [])
 
 
 async def test_what_waits_for_a_partition_that_goes_is_not_done_and_does_not_look_done() -> None:

@@ -14,7 +14,7 @@ from contracts.errors import Permanent, UnreadableEvent
 from contracts.events import Handling, decode
 from contracts.ports import Record
 from contracts.topics import HANDLING
-from streams.again import Answers, Life, live, lives
+from streams.again import Answers, Life, NotHeld, live, lives
 from streams.handling import FLUSH_NS, IDLE_FLUSH_NS, MAX_STATE, RecordedStage, Recorder
 from streams.stage import Emit, Output
 
@@ -156,12 +156,13 @@ def test_what_cannot_be_replayed_is_named() -> None:
     handlings, _ = split(o for i in range(3) for o in stage.handle(Record("in", 2, i, None, b"a"), T0 + i))
     whole, broken = lives([handlings[0], handlings[2]])
     assert [len(life.messages) for life in whole] == [1]
-    assert "message 1 of its record is not in the log" in broken[0]
+    assert "message 1 of its record is not in the log" in broken[0].text
     whole, broken = lives(handlings[1:])
-    assert (whole, len(broken)) == ([], 1)
+    assert (whole, [b.beginless for b in broken]) == ([], [True])
+    assert (broken[0].begin_ns, broken[0].end_ns) == (T0 + 1, T0 + 2)
     stage.restore(msgspec.msgpack.encode(0))
     lost, _ = split(stage.handle(Record("in", 2, 4, None, b"a"), T0))
-    assert "too large" in lives([msgspec.structs.replace(lost[0], state_lost=True)])[1][0]
+    assert "too large" in lives([msgspec.structs.replace(lost[0], state_lost=True)])[1][0].text
 
 
 def test_a_large_state_is_not_kept() -> None:
@@ -182,6 +183,15 @@ def test_a_message_the_log_no_longer_holds_is_named() -> None:
     stage, _ = recorded()
     handlings, _ = split(stage.handle(Record("in", 2, 7, None, b"a"), T0))
     (life,), _ = lives(handlings)
-    with pytest.raises(KeyError) as raised:
+    with pytest.raises(NotHeld, match=r"in/2 no longer holds offset 7"):
         again(life, {})
-    assert raised.value.args[0] == ("in", 2, 7)
+
+
+def test_a_state_of_another_release_is_named() -> None:
+    stage, _ = recorded()
+    stage.restore(msgspec.msgpack.encode(3))
+    handlings, _ = split(stage.handle(Record("in", 2, 7, None, b"a"), T0))
+    (life,), _ = lives([msgspec.structs.replace(handlings[0], state=b"\xa1x")])
+    with pytest.raises(Permanent, match="cannot be read") as raised:
+        again(life, {})
+    assert raised.value.reason == "replay_diverged"
