@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from contracts.errors import HomeostatError, Permanent, Retryable
 
 #: How long a writer waits for another process's transaction.
 BUSY_S: Final = 10.0
+_AGAIN_S: Final = 0.01
 
 #: SQLite's primary result code -> (error, reason, what to do). https://sqlite.org/rescode.html; a test lists them all.
 _BUSY: Final = "another process holds it for too long: is one stuck?"
@@ -146,7 +148,7 @@ class Database:
 
     def _configure(self) -> None:
         assert self._connection is not None
-        (mode,) = self._connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        mode = _into_wal(self._connection)
         if mode not in {"wal", "memory"}:
             raise Permanent(
                 f"{self._file}: no write-ahead log there", reason="store_unavailable", fix="use a local disk"
@@ -169,6 +171,23 @@ class Database:
                 if version > at:
                     _run_all(db, sql)
                     db.execute("INSERT INTO schema_version VALUES (?)", (version,))
+
+
+def _into_wal(connection: sqlite3.Connection) -> str:
+    """The journal mode after the switch.
+
+    SQLite does not wait for others by itself here: each holds a read lock on a new file while it asks for the exclusive
+    one, so waiting could only deadlock (https://sqlite.org/c3ref/busy_handler.html). Letting go and asking again can't.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            return str(mode)
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_AGAIN_S)
 
 
 def _make_folder(folder: Path) -> None:

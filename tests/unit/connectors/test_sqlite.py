@@ -1,6 +1,8 @@
 """The file beneath journal and state store: durable settings, schema steps, and every error by name."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,31 @@ def test_busy_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     write_nothing(two)
     one.close()
     two.close()
+
+
+def test_a_new_file_that_another_is_making(tmp_path: Path) -> None:
+    """The switch to a write-ahead log waits for who holds the file, as all else does, though SQLite itself doesn't."""
+    other = sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE theirs (x)")
+    letting_go = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    letting_go.start()
+    Database(tmp_path / "x.sqlite", SCHEMA).close()
+    letting_go.join()
+    other.close()
+
+
+def test_a_new_file_opened_by_many_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as many:
+        for attempt in range(20):
+            start = threading.Barrier(8)
+
+            def opened(file: Path, start: threading.Barrier = start) -> None:
+                start.wait()
+                Database(file, SCHEMA).close()
+
+            for done in [many.submit(opened, tmp_path / f"{attempt}.sqlite") for _ in range(8)]:
+                done.result()
 
 
 def half_done(database: Database) -> None:

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -108,14 +110,31 @@ journal.close()
 """
 
 
+@contextmanager
+def racing(file: Path, *names: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """A racer of each name; none of them outlives the block."""
+    with ExitStack() as those:
+        racers = []
+        for name in names:
+            command = [sys.executable, "-c", _RACER, str(file), name]
+            racer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            racers.append(those.enter_context(racer))
+            those.callback(racer.kill)
+        yield racers
+
+
 def test_two_processes_race_for_each_decision(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RACER, str(file), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for name in ("a", "b")
-    ]
+    with racing(file, "a", "b") as racers:
+        won = outcome(racers)
+    assert sorted(map(int, won[0] + won[1])) == list(range(50))
+    journal = SqliteJournal(file)
+    assert {e.run for e in journal.history("e")} == {f"a-{i}" for i in won[0]} | {f"b-{i}" for i in won[1]}
+    journal.close()
+
+
+def outcome(racers: list[subprocess.Popen[str]]) -> list[list[str]]:
+    """The decisions that each racer won, when all have run to their ends."""
     for racer in racers:
         assert racer.stdout is not None
         assert racer.stdout.readline() == "ready\n"
@@ -124,11 +143,8 @@ def test_two_processes_race_for_each_decision(tmp_path: Path) -> None:
         racer.stdin.write("go\n")
         racer.stdin.flush()
     won = [racer.communicate()[0].split() for racer in racers]
-    assert [racer.returncode for racer in racers] == [0, 0]
-    assert sorted(map(int, won[0] + won[1])) == list(range(50))
-    journal = SqliteJournal(file)
-    assert {e.run for e in journal.history("e")} == {f"a-{i}" for i in won[0]} | {f"b-{i}" for i in won[1]}
-    journal.close()
+    assert [racer.returncode for racer in racers] == [0] * len(racers)
+    return won
 
 
 _OWNER = """
