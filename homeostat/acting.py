@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from connectors.actuators.registry import open_actuators
@@ -21,7 +22,7 @@ from contracts.topics import APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS,
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
 from homeostat.tally import RunTally
-from homeostat.turns import Turns
+from homeostat.turns import Turns, Work
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
@@ -111,7 +112,7 @@ class Acting:
         await self._end_keeping()
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
         self._turns.revoke(gone)
-        await self.executor.release(lambda environment: self._partition(environment) not in gone, REVOKED_S)
+        await self._leave(lambda environment: self._partition(environment) in gone)
         if self._shared is not None:
             await self._shared.release(gone)
 
@@ -143,6 +144,7 @@ class Acting:
         while True:
             try:
                 if self._shared is not None:
+                    await self._leave(lambda environment: self._partition(environment) == partition)
                     await self._shared.take(partition, self._clock.now_ns())
                 self._turns.take(partition)
                 found = sorted({r.environment for r in self._journal.open_runs()})
@@ -154,16 +156,25 @@ class Acting:
                 log.exception("the journal of partition %d cannot be taken, trying again", partition)
             await asyncio.sleep(_RETRY_S)
 
+    async def _leave(self, theirs: Callable[[str], bool]) -> None:
+        """Stop driving the runs of these environments: whoever owns their journal next goes on, be it this process again."""
+        await self.executor.release(lambda environment: not theirs(environment), REVOKED_S)
+
     def _partition(self, environment: str) -> int:
         return partition_of(environment, self._partitions[DECISIONS])
 
     async def _on_decision(self, record: Record) -> asyncio.Future[None] | None:
         decision = decode(Decision, record.value)
-        return await self._turns.do(self._partition(decision.environment), lambda: self.executor.on_decision(decision))
+        return await self._in_turn(decision.environment, lambda: self.executor.on_decision(decision))
 
     async def _on_approval(self, record: Record) -> asyncio.Future[None] | None:
         approval = decode(Approval, record.value)
-        return await self._turns.do(self._partition(approval.environment), lambda: self.executor.on_approval(approval))
+        return await self._in_turn(approval.environment, lambda: self.executor.on_approval(approval))
+
+    async def _in_turn(self, environment: str, work: Work) -> asyncio.Future[None] | None:
+        """Done, and kept: a message whose run Kafka doesn't have yet, and that another owner would not know of, is not over."""
+        kept = None if self._shared is None else partial(self._shared.settled, environment, SETTLE_S)
+        return await self._turns.do(self._partition(environment), work, kept)
 
     async def _on_control(self, record: Record) -> None:
         control = decode(Control, record.value)

@@ -1,14 +1,16 @@
-"""Work of each partition, in order, as soon as the partition may be acted in; whoever brings it need not wait for that."""
+"""Work of each partition, in order, as soon as the partition may be acted in, until it is kept; whoever brings it need not wait."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
-from contracts.errors import Fenced, Permanent
+from contracts.errors import Fenced, Permanent, Retryable
 
 log = logging.getLogger(__name__)
+_RETRY_S: Final = 0.5
 Work = Callable[[], Awaitable[None]]
 
 
@@ -20,7 +22,7 @@ class Turns:
         self.assigned: frozenset[int] = frozenset()
         self.taken: frozenset[int] = frozenset()
         self._news = asyncio.Event()
-        self._last: dict[int, asyncio.Task[None]] = {}
+        self._last: dict[int, asyncio.Event] = {}
         self._waiting: set[asyncio.Task[None]] = set()
 
     def assign(self, partitions: Iterable[int]) -> None:
@@ -44,8 +46,10 @@ class Turns:
         self.taken -= frozenset(partitions)
         self._tell()
 
-    async def do(self, partition: int, work: Work) -> asyncio.Future[None] | None:
-        """Do the work now (None), or in its turn: a future, which is cancelled if the partition is revoked first.
+    async def do(self, partition: int, work: Work, kept: Work | None = None) -> asyncio.Future[None] | None:
+        """Do the work now, or in its turn; it is over when `kept` returns, and done again if that finds another owner.
+
+        A future if it isn't over yet; it is cancelled if the partition is revoked first. `kept` may raise Retryable: it is asked again.
 
         Raises:
             Permanent: the partition is another process's: what came here should have gone there.
@@ -56,11 +60,14 @@ class Turns:
                 reason="misrouted",
                 fix="send it to the partition of its environment (docs/topics.md)",
             )
-        before = self._last.get(partition)
-        if (before is None or before.done()) and partition in self.taken and await self._tried(partition, work):
-            return None
-        task = asyncio.create_task(self._in_turn(before, partition, work), name=f"turn-{partition}")
-        self._last[partition] = task
+        before, worked = self._last.get(partition), asyncio.Event()
+        first = before is None or before.is_set()
+        if first and partition in self.taken and await self._tried(partition, work):
+            if kept is None:
+                return None
+            worked.set()
+        self._last[partition] = worked
+        task = asyncio.create_task(self._in_turn(before, partition, work, kept, worked), name=f"turn-{partition}")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
         return task
@@ -72,14 +79,25 @@ class Turns:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _in_turn(self, before: asyncio.Task[None] | None, partition: int, work: Work) -> None:
-        if before is not None:
-            await asyncio.wait([before])
-        while partition in self.assigned:
-            if partition not in self.taken:
-                await self._news.wait()
-            elif await self._tried(partition, work):
-                return
+    async def _in_turn(
+        self, before: asyncio.Event | None, partition: int, work: Work, kept: Work | None, worked: asyncio.Event
+    ) -> None:
+        done = worked.is_set()
+        try:
+            if before is not None:
+                await before.wait()
+            while partition in self.assigned:
+                if partition not in self.taken:
+                    done = False
+                    await self._news.wait()
+                elif not done:
+                    done = await self._tried(partition, work)
+                elif kept is None or await self._tried(partition, kept):
+                    return
+                if done:
+                    worked.set()
+        finally:
+            worked.set()  # who is behind this finds out by itself
         raise asyncio.CancelledError  # not done: it must not look as if it were
 
     async def _tried(self, partition: int, work: Work) -> bool:
@@ -88,6 +106,10 @@ class Turns:
         except Fenced as e:
             log.warning("%s", e)
             self.taken -= {partition}
+            return False
+        except Retryable as e:
+            log.warning("%s", e)
+            await asyncio.sleep(_RETRY_S)
             return False
         return True
 

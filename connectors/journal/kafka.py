@@ -25,11 +25,10 @@ The embedded broker knows transactions but fences nobody; there is only ever one
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from connectors.journal.changes import (
     AuditLine,
@@ -45,13 +44,15 @@ from connectors.journal.log import PartitionLog
 from connectors.journal.partition import OwnedPartition
 from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.librdkafka import options_of
-from contracts.errors import Fenced, UnknownName
+from contracts.errors import Fenced, HomeostatError, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.settings import BrokerSettings
 from contracts.topics import JOURNAL, partition_of
 from contracts.verdicts import RunState
 
 log = logging.getLogger(__name__)
+_PATIENCE_S: Final = 3.0
+"""How long a release waits for a taking under way: its fencing should not hit who owns the partition next."""
 
 
 class KafkaJournal:
@@ -65,6 +66,7 @@ class KafkaJournal:
         self._group, self._count, self._owner, self._timeout_s = settings.group, partitions, owner, timeout_s
         self._takes = itertools.count(1)
         self._owned: dict[int, OwnedPartition] = {}
+        self._taking: dict[int, asyncio.Task[OwnedPartition]] = {}
         self._local = SqliteJournal(None)
 
     # -- partitions
@@ -77,8 +79,27 @@ class KafkaJournal:
             UnreadableEvent: it holds what this release can't read.
         """
         await self.release([partition])
-        taking = functools.partial(self._taken, partition, now_ns)
-        self._owned[partition] = await asyncio.to_thread(taking)
+        await self._end_taking(partition)
+        taking = asyncio.create_task(asyncio.to_thread(self._taken, partition, now_ns))
+        self._taking[partition] = taking
+        try:
+            owned = await asyncio.shield(taking)  # a thread can't be cancelled: who cancels this leaves it to the next
+        except HomeostatError:
+            del self._taking[partition]
+            raise
+        del self._taking[partition]
+        self._owned[partition] = owned
+
+    async def _end_taking(self, partition: int, patience_s: float | None = None) -> None:
+        """Wait for a taking that was cancelled, and undo it: two at once would shut each other out."""
+        taking = self._taking.get(partition)
+        if taking is None:
+            return
+        done, _ = await asyncio.wait([taking], timeout=patience_s)
+        if done and self._taking.get(partition) is taking:
+            del self._taking[partition]
+            if taking.exception() is None:
+                await asyncio.to_thread(taking.result().close)
 
     def _taken(self, partition: int, now_ns: int) -> OwnedPartition:
         source = PartitionLog(
@@ -103,7 +124,10 @@ class KafkaJournal:
     async def release(self, partitions: Collection[int]) -> None:
         """Write what is left of partitions that go to others, and forget them. What is written later raises Fenced."""
         gone = [self._owned.pop(p) for p in partitions if p in self._owned]
-        await asyncio.gather(*(asyncio.to_thread(owned.close) for owned in gone))
+        await asyncio.gather(
+            *(asyncio.to_thread(owned.close) for owned in gone),
+            *(self._end_taking(p, _PATIENCE_S) for p in partitions),
+        )
 
     @property
     def lost(self) -> frozenset[int]:

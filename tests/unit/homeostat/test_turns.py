@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from contracts.errors import Fenced, Permanent
+from contracts.errors import BrokerUnavailable, Fenced, Permanent
 from homeostat.turns import Turns, Work
 
 
@@ -25,6 +25,26 @@ class Diary:
             self.done.append(text)
 
         return work
+
+
+class Keeping:
+    """Says of all that is to be kept the same, once it knows what."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._says: Exception | None = None
+        self._knows = asyncio.Event()
+
+    def answer(self, says: Exception | None) -> None:
+        self._says = says
+        self._knows.set()
+
+    async def kept(self) -> None:
+        self.asked += 1
+        await self._knows.wait()
+        await asyncio.sleep(0)
+        if self._says is not None:
+            raise self._says
 
 
 async def test_work_of_a_partition_that_is_taken_is_done_at_once() -> None:
@@ -63,6 +83,43 @@ async def test_who_was_fenced_goes_on_once_the_partition_is_taken_back() -> None
     assert (diary.done, turns.taken) == ([], frozenset())
     turns.take(1)
     assert waiting is not None
+    await waiting
+    assert diary.done == ["a"]
+
+
+async def test_what_another_owner_would_not_know_of_is_done_again() -> None:
+    """It is over once it is kept. Who finds another owner then does it again, in order, when the partition is taken back."""
+    turns, diary, keeping = Turns(), Diary(), Keeping()
+    turns.assign([1])
+    turns.take(1)
+    first = await turns.do(1, diary.note("a"), keeping.kept)
+    second = await turns.do(1, diary.note("b"), keeping.kept)
+    await asyncio.sleep(0)
+    assert diary.done == ["a", "b"], "the second did not wait until the first was kept"
+    keeping.answer(Fenced("another owner"))
+    while turns.taken:
+        await asyncio.sleep(0)
+    assert not any(waiting is None or waiting.done() for waiting in (first, second))
+    keeping.answer(None)
+    turns.take(1)
+    assert first is not None
+    assert second is not None
+    await asyncio.gather(first, second)
+    assert diary.done == ["a", "b", "a", "b"]
+
+
+async def test_what_cannot_be_kept_yet_is_not_over_and_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homeostat.turns._RETRY_S", 0.0)
+    turns, diary, keeping = Turns(), Diary(), Keeping()
+    turns.assign([1])
+    turns.take(1)
+    keeping.answer(BrokerUnavailable("Kafka is away"))
+    waiting = await turns.do(1, diary.note("a"), keeping.kept)
+    while keeping.asked < 3:
+        await asyncio.sleep(0)
+    assert waiting is not None
+    assert not waiting.done()
+    keeping.answer(None)
     await waiting
     assert diary.done == ["a"]
 

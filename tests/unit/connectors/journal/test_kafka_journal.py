@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -139,6 +140,46 @@ async def test_a_record_that_cannot_be_read_is_refused_with_its_name(broker: Emb
     with pytest.raises(UnreadableEvent, match=r"run/r7.*later release"):
         await journal.take(2, NOW)
     assert journal.owned == frozenset()
+    journal.close()
+
+
+@pytest.mark.parametrize("released", [True, False])
+async def test_a_taking_that_was_cancelled_does_not_shut_out_the_one_after_it(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch, released: bool
+) -> None:
+    """Its thread goes on. Were the partition taken meanwhile, that would be fenced by our own straggler."""
+    go, order = threading.Event(), list[str]()
+    take, close = PartitionLog.take, PartitionLog.close
+
+    def slowly(self: PartitionLog) -> dict[str, bytes]:
+        order.append("begun")
+        go.wait(10)
+        found = take(self)
+        order.append("taken")
+        return found
+
+    def closed(self: PartitionLog) -> None:
+        order.append("closed")
+        close(self)
+
+    monkeypatch.setattr(PartitionLog, "take", slowly)
+    monkeypatch.setattr(PartitionLog, "close", closed)
+    monkeypatch.setattr("connectors.journal.kafka._PATIENCE_S", 0.05)
+    journal = opening()
+    first = asyncio.create_task(journal.take(1, NOW))
+    while not order:
+        await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.wait([first])
+    if released:
+        await journal.release([1])  # a rebalance is not held up for ever
+    second = asyncio.create_task(journal.take(1, NOW))
+    await asyncio.sleep(0.05)
+    assert order == ["begun"]
+    go.set()
+    await second
+    assert order == ["begun", "taken", "closed", "begun", "taken"]
+    assert journal.owned == {1}
     journal.close()
 
 
