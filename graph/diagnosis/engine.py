@@ -138,9 +138,9 @@ class DiagnosisEngine:
             self.anomaly(anomaly, now_ns)
 
     def _topology_writes(self) -> list[GraphWrite]:
-        second = self.world.time_ns // SECOND
-        recent = second - self._written_s < COUNTS_S and not self.world.topology.changed_services
-        if second == self._written_s or recent:
+        second, topology = self.world.time_ns // SECOND, self.world.topology
+        news = topology.new_calls or topology.changed_services
+        if not news and second - self._written_s < COUNTS_S:
             return []
         self._written_s = second
         return topology_writes(self.environment, self.world.topology, self.world.time_ns)

@@ -24,6 +24,7 @@ def topology_writes(environment: str, topology: Topology, now_ns: int) -> list[G
     topology.ended.clear()
     topology.changed_services.clear()
     topology.changed_calls.clear()
+    topology.new_calls = False
     out = [GraphWrite("upsert_services", services)] if services else []
     return [*out, GraphWrite("upsert_calls", calls)] if calls else out
 

@@ -59,6 +59,8 @@ class Topology:
         self.callers: dict[str, dict[str, None]] = {}
         self.changed_services: dict[str, None] = {}
         self.changed_calls: dict[tuple[str, str], None] = {}
+        self.new_calls = False
+        """Whether calls have begun since the graph was last told: that can't wait as mere counts can."""
         self.ended: list[Call] = []
         """Intervals that ended since the graph was last told."""
 
@@ -91,6 +93,7 @@ class Topology:
             if edge is not None and not edge.valid_to_ns:
                 self._end(edge)
             edge = self.calls[caller, callee] = Call(caller, callee, time_ns, time_ns)
+            self.new_calls = True
             self.callees.setdefault(caller, {})[callee] = None
             self.callers.setdefault(callee, {})[caller] = None
         edge.last_seen_ns = max(edge.last_seen_ns, time_ns)

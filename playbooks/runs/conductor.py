@@ -158,7 +158,9 @@ class Conductor:
         """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
         if held.reason is not HeldReason.POLICY_UNAVAILABLE:
             return False
-        left_s = self.limits.decision_expiry_s - (self._now() - min(plan.created_ns, plan.decided_ns)) / m.NS
+        approval = facts.approval_of(self._w.journal, plan.decision)
+        since_ns = min(plan.created_ns, plan.decided_ns) if approval is None else approval.time_ns
+        left_s = self.limits.decision_expiry_s - (self._now() - since_ns) / m.NS
         if left_s > 2 * ASK_AGAIN_S:
             _LOG.warning("%s waits, for %.0f s at most: %s", plan.run, left_s, held.text)
             return True

@@ -39,12 +39,12 @@ class EdgeStage:
         """
         frame = unpack(SpanFrame, record.value)
         alone = self._catch_up.covers(record, now_ns)
-        outputs = self._flush(now_ns) if alone else []
+        outputs = self._flush(now_ns, tells_time=False) if alone else []
         self._sequence.reach(record.offset)
         joiner = self._joiner(frame.environment)
         joiner.add(frame, now_ns)
         if alone or joiner.pending >= _MOST_PENDING:
-            outputs += self._flush(now_ns)
+            outputs += self._flush(now_ns, tells_time=not alone)
         return outputs
 
     def tick(self, now_ns: int) -> list[Output]:
@@ -57,10 +57,10 @@ class EdgeStage:
             found = self._joiners[environment] = EdgeJoiner(environment, self._settings, self._partitions)
         return found
 
-    def _flush(self, now_ns: int) -> list[Output]:
+    def _flush(self, now_ns: int, *, tells_time: bool = True) -> list[Output]:
         outputs: list[Output] = []
         for joiner in self._joiners.values():
-            partials = joiner.flush(self._source, self._sequence.number, now_ns)
+            partials = joiner.flush(self._source, self._sequence.number, now_ns, tells_time=tells_time)
             outputs += [Emit(PARTIALS, e, pack(f), partition=t) for e, t, f in partials]
         return outputs
 

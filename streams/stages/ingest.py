@@ -37,18 +37,18 @@ class IngestStage:
         """
         decoded = decode(record.topic, record.value, default_environment=self._environment)
         alone = self._catch_up.covers(record, now_ns)
-        outputs = self._flush() if alone else []
+        outputs = self._flush(tells_time=False) if alone else []
         self._builder.add(decoded, now_ns, record.offset)
         if alone or self._builder.pending >= _MOST_PENDING:
-            outputs += self._flush()
+            outputs += self._flush(tells_time=not alone)
         return outputs
 
     def tick(self, now_ns: int) -> list[Output]:
         """Send on what has come since the last flush."""
         return self._flush()
 
-    def _flush(self) -> list[Output]:
-        partials, spans = self._builder.flush()
+    def _flush(self, *, tells_time: bool = True) -> list[Output]:
+        partials, spans = self._builder.flush(tells_time=tells_time)
         outputs: list[Output] = [Emit(PARTIALS, e, pack(f), partition=t) for e, t, f in partials]
         outputs += [Emit(SPANS, e, pack(f), partition=p) for e, p, f in spans]
         return outputs

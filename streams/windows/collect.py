@@ -97,6 +97,8 @@ class Collector:
 
     def heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[Partial]:
         """Frames without rows, to tell the time to targets that got none; not for environments that are silent."""
+        if not origin.tells_time:
+            return
         if self.moved:
             for environment, newest in sorted(self.newest.items()):
                 if newest < self.watermark - self.max_delay_ns:

@@ -122,7 +122,7 @@ class SpanCollector(Collector):
         return spans.where(np.sort(order[~again]))
 
     def _span_heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[tuple[str, int, SpanFrame]]:
-        if not self.moved:
+        if not (origin.tells_time and self.moved):
             return
         for environment, newest in sorted(self.newest.items()):
             if newest >= self.watermark - self.max_delay_ns:

@@ -64,8 +64,8 @@ class EdgeJoiner:
             rows = _rows(frame, numbers[frame.service])
             self._arrived.append(rows if (numbers >= 0).all() else rows[rows["service"] >= 0])
 
-    def flush(self, source: str, sequence: int, now_ns: int) -> list[Partial]:
-        """Calls found since the last flush, and the time for targets that get none."""
+    def flush(self, source: str, sequence: int, now_ns: int, *, tells_time: bool = True) -> list[Partial]:
+        """Calls found since the last flush, and, if it `tells_time`, empty frames for targets that get none."""
         watermark = self.watermarks.advance(now_ns)
         children, parents = self._join()
         self._forget(watermark)
@@ -75,7 +75,7 @@ class EdgeJoiner:
             for cut in group(_calls(children, parents, len(self._names)), self._names, self.width_ns)
         ]
         self.counters["calls"] += sum(int(p.count.sum()) for _, _, p in partials)
-        if watermark > self.flushed_watermark:
+        if tells_time and watermark > self.flushed_watermark:
             sent = {t for _, t, _ in partials}
             empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
             partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]

@@ -54,9 +54,9 @@ class PartialBuilder:
         self._logs.add(decoded, now_ns)
         self._metrics.add(decoded, now_ns)
 
-    def flush(self) -> Flushed:
-        """Frames of everything since the last flush, and the time for targets that get none."""
-        origin = Origin("", self.source, self.sequence.number, 0)
+    def flush(self, *, tells_time: bool = True) -> Flushed:
+        """Frames of everything since the last flush, and, if it `tells_time`, empty ones for targets that get none."""
+        origin = Origin("", self.source, self.sequence.number, 0, tells_time)
         partials, spans = self._spans.flush(origin)
         return Flushed([*partials, *self._logs.flush(origin), *self._metrics.flush(origin)], spans)
 

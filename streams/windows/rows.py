@@ -30,6 +30,9 @@ class Origin:
     source: str
     sequence: int
     watermark_ns: int
+    tells_time: bool = True
+    """Whether targets that get no rows are told the time by an empty frame. Where each message has frames of its own, that
+    would be many times as many frames as there are rows: it can wait for the next tick."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from contracts.errors import UnreadableEvent
@@ -65,6 +67,19 @@ def test_graph_is_told_what_changed() -> None:
     assert (kinds["gateway"], kinds["bank"], kinds["db:redis/carts"]) == ("service", "external", "database")
     assert rows["upsert_causes"][0]["service_key"] == "shop|payment"
     assert all(r["valid_to"] == 0 for r in rows["upsert_calls"])
+
+
+def test_a_call_seen_for_the_first_time_is_told_at_once_and_counts_wait() -> None:
+    """Calls come later than the services' own numbers, and time goes on with whatever comes first."""
+    stage = DiagnoseStage(DiagnoseSettings())
+    told = []
+    for now_ns, events in itertools.islice(play({}), 4):
+        edges = [e for e in events if isinstance(e, EvidenceFrame) and e.signal == "edges"]
+        step(stage, now_ns, [e for e in events if e not in edges])
+        assert edges
+        told.append({x.statement for x in step(stage, now_ns, edges) if isinstance(x, GraphWrite)})
+    assert "upsert_calls" in told[0]
+    assert told[1:] == [set()] * 3
 
 
 @pytest.mark.parametrize("state", [b"", b"x", b"\x81\xa1a\xc4\x01x"])

@@ -317,8 +317,8 @@ def decision(
     )
 
 
-def approval(*, approve: bool = True, decision: str = "d1") -> Approval:
-    return Approval(decision=decision, environment="test", approve=approve, by="ann", time_ns=T0)
+def approval(*, approve: bool = True, decision: str = "d1", now_ns: int = T0) -> Approval:
+    return Approval(decision=decision, environment="test", approve=approve, by="ann", time_ns=now_ns)
 
 
 def control(*, acting: bool, now_ns: int = T0, scope: str = "*", autonomy: Autonomy = Autonomy.ACT) -> Control:

@@ -340,6 +340,21 @@ async def test_an_approval_that_comes_too_late_is_none() -> None:
     assert world.actions[-1].data["reason"] == "approval_expired"
 
 
+async def test_what_a_person_approved_late_waits_for_policy_as_long_as_what_was_just_decided() -> None:
+    world = World(replace(RESTART, tier=3))
+    late = world.settings.decision_expiry_s + 60
+    await world.executor.on_decision(decision())
+    await world.run_to(late, error=None)
+    world.policy.verdict = PolicyUnavailable("opa is away")
+    await world.executor.on_approval(approval(now_ns=T0 + int(late * NS)))
+    await world.run_to(late + 20)
+    assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])
+    world.policy.verdict = PolicyVerdict(allowed=True)
+    await world.run_to(late + 25)
+    assert len(world.process.requests) == 1
+    await world.done()
+
+
 @pytest.mark.parametrize("how", ["ask", "suggest", "policy"])
 async def test_other_reasons_to_ask(world: World, how: str) -> None:
     if how == "policy":
