@@ -232,8 +232,9 @@ def _layer(store: GraphStore, near: Iterable[str], seen: set[str], at_ns: int, *
     question = text("callees_at" if forward else "callers_at")
     layer: dict[str, list[str]] = {}
     for row in store.query(question, {"keys": sorted(near), "at": at_ns}):
-        if row["far"] not in seen:
-            layer.setdefault(row["far"], []).append(row["near"])
+        for far in row["far"]:
+            if far not in seen:
+                layer.setdefault(far, []).append(row["near"])
     return layer
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from streams.windows.sequence import NEW_LOG_GAP
 
 _MOST_SOURCES = 4096
-_ALIKE, _LATELY = 2, 3
-"""A silence is usual if there was one at least half as long within three times its length."""
+_ALIKE, _BURST = 2, 0.5
+"""A silence is usual if there was one at least half as long before it, and what was said between them took at most half its
+length: so a slow sender's batches come. After an outage telemetry flows for longer than that, even where outages are many."""
 
 
 @dataclass(slots=True)
@@ -81,8 +82,8 @@ class Watermarks:
         silent_ns = now_ns - max((s.seen_ns for s in self.sources.values()), default=now_ns)
         if silent_ns <= self.idle_ns:
             return
-        lately = now_ns - self._silent_until_ns <= _LATELY * silent_ns
-        if not (lately and _ALIKE * self._silent_ns >= silent_ns):
+        spoke_ns = now_ns - silent_ns - self._silent_until_ns
+        if not (spoke_ns <= _BURST * silent_ns and _ALIKE * self._silent_ns >= silent_ns):
             self.disturbed_ns = now_ns
         self._silent_ns, self._silent_until_ns = silent_ns, now_ns
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -23,11 +24,39 @@ TIMEOUT_S = 300
 """Of a test that says nothing else. Building and starting servers is not counted: they have limits of their own."""
 
 
+SHARED: Final = ("cluster_with_kwok", "neo4j_server", "kafka_server", "opa_server")
+LONGEST_FIRST: Final = (
+    "test_chaos",
+    "test_outages",
+    "cluster_with_kwok",
+    "kafka_server",
+    "neo4j_server",
+    "test_replay",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """More time than unit tests have."""
-    for item in items:
-        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+    """More time than unit tests have; and in parallel (`--dist loadgroup`) all tests of a server go to one process, which
+    starts it once, and what takes longest begins first."""
+    mine = [item for item in items if HERE in item.path.parents]
+    for item in mine:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S, func_only=True))
+    places = {id(item): place for place, item in enumerate(sorted(mine, key=_rank))}
+    items.sort(key=lambda item: places.get(id(item), -1))
+
+
+def _group(item: pytest.Item) -> str:
+    """The shared server that a test asks for (none asks for two), else its file."""
+    asked = getattr(item, "fixturenames", ())
+    return next((name for name in SHARED if name in asked), item.path.stem)
+
+
+def _rank(item: pytest.Item) -> int:
+    group = _group(item)
+    return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -388,4 +388,6 @@ async def _all_actions(world: World, actuator: KubernetesActuator, key: str) -> 
                 await actuator.apply(StepRequest(name, "r", "s", action, target, arguments, None, 1.0))
     except Forbidden as e:
         return e.fix
+    except Conflict:  # a controller was faster: again, what was done is not done twice
+        return await _all_actions(world, actuator, key)
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import neo4j as driver
@@ -13,7 +14,7 @@ from graph.cypher import names, statement, text
 from graph.stores.bench import RoundTrips, refresh, run, topology
 from graph.stores.neo4j import Neo4jStore
 from graph.stores.packing import parameters
-from tests.services.servers.neo4j import Neo4jServer
+from tests.services.servers.neo4j import Neo4jServer, neo4j
 
 WASTEFUL = ("AllNodesScan", "NodeByLabelScan", "CartesianProduct", "RelationshipTypeScan")
 
@@ -26,19 +27,21 @@ def connected(server: Neo4jServer, uri: str = "") -> Neo4jStore:
 
 @pytest.mark.timed
 @pytest.mark.timeout(300)
-async def test_refresh_and_path(neo4j_server: Neo4jServer) -> None:
-    server = neo4j_server
-    host, _, port = server.uri.removeprefix("bolt://").partition(":")
-    trips = RoundTrips(host, int(port))
-    store = connected(server, f"bolt://{trips.address}")
-    try:
-        figures = await asyncio.to_thread(run, store, trips)
-    finally:
-        store.close()
-        trips.close()
+async def test_refresh_and_path(tmp_path: Path) -> None:
+    async with neo4j(tmp_path, measured=True) as server:
+        host, _, port = server.uri.removeprefix("bolt://").partition(":")
+        trips = RoundTrips(host, int(port))
+        store = connected(server, f"bolt://{trips.address}")
+        try:
+            figures = await asyncio.to_thread(run, store, trips)
+        finally:
+            store.close()
+            trips.close()
     print("\n".join(figures.lines()))
     assert figures.round_trips is not None
     assert figures.round_trips <= 5
+    assert figures.warm_ms < 300
+    assert figures.path_ms < 50
     assert figures.row_ms > 5 * figures.warm_ms
     assert figures.path_ms < figures.warm_ms
 

@@ -196,6 +196,8 @@ def _kwok(folder: Path, admin: Path, port: int) -> list[str]:
         f"--manage-nodes-with-annotation-selector={FAKE_NODE}=fake",
         f"--config={folder / 'stages.yaml'}",
         f"--server-address=127.0.0.1:{port}",
+        # Else its nodes never say that they live, and are taken for dead every 50 s, with all that runs there.
+        "--node-lease-duration-seconds=40",
     ]
 
 

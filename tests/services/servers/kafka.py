@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.services.build import built
 from tests.services.servers.authority import certificate
-from tests.services.servers.process import ServerProcess, answers, free_port, run
+from tests.services.servers.process import QUICK_START, ServerProcess, answers, free_port, run
 
 MECHANISM: Final = "SCRAM-SHA-512"
 _READY: Final = "Kafka Server started"
@@ -59,7 +59,7 @@ async def kafka(folder: Path, *, secured: bool = False) -> AsyncIterator[KafkaSe
     folder.mkdir(parents=True, exist_ok=True)
     port, controller = free_port(), free_port()
     lines = _properties(folder, port, controller)
-    java = ["java", f"-Xmx{_HEAP}", f"-Xms{_HEAP}", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
+    java = ["java", QUICK_START, f"-Xmx{_HEAP}", f"-Xms{_HEAP}", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
     java += ["-cp", f"{jars / 'lib'}/*"]
     process = ServerProcess("kafka", [*java, "kafka.Kafka", str(folder / "server.properties")], folder)
     server = KafkaServer(f"127.0.0.1:{port}", process)

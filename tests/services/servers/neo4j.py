@@ -16,7 +16,7 @@ import neo4j as driver
 
 from tests.services.build import built
 from tests.services.servers.authority import certificate
-from tests.services.servers.process import ServerProcess, answers, free_port
+from tests.services.servers.process import QUICK_START, ServerProcess, answers, free_port
 
 _READY: Final = "Started."
 _FIRST_PASSWORD: Final = "neo4j"
@@ -54,8 +54,9 @@ class Neo4jServer:
 
 
 @asynccontextmanager
-async def neo4j(folder: Path, *, tls: bool = False) -> AsyncIterator[Neo4jServer]:
-    """A server with its data in `folder`. `tls`: Bolt is only spoken over TLS, with a certificate of its own."""
+async def neo4j(folder: Path, *, tls: bool = False, measured: bool = False) -> AsyncIterator[Neo4jServer]:
+    """A server with its data in `folder`. `tls`: Bolt is only spoken over TLS, with a certificate of its own. `measured`: as it
+    is in production, slower to start and faster later."""
     jars = await asyncio.to_thread(built, "neo4j")
     port = free_port()
     lines = _settings(port)
@@ -65,7 +66,16 @@ async def neo4j(folder: Path, *, tls: bool = False) -> AsyncIterator[Neo4jServer
         lines |= secrets
     (folder / "conf").mkdir(parents=True, exist_ok=True)
     (folder / "conf" / "neo4j.conf").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-    command = ["java", "-Xmx512m", "-Xms256m", "-XX:+UseParallelGC", *_OPENED, "-cp", f"{jars / 'lib'}/*"]
+    command = [
+        "java",
+        *(() if measured else (QUICK_START,)),
+        "-Xmx512m",
+        "-Xms256m",
+        "-XX:+UseParallelGC",
+        *_OPENED,
+        "-cp",
+        f"{jars / 'lib'}/*",
+    ]
     command += ["org.neo4j.server.CommunityEntryPoint", f"--home-dir={folder}", f"--config-dir={folder / 'conf'}"]
     command += ["--console-mode"]  # else it says nothing on its standard output
     password = os.urandom(12).hex()

@@ -15,6 +15,8 @@ from typing import Final
 
 PATIENCE_S: Final = 240.0
 """How long a server may take to be ready on a machine that does other things too."""
+QUICK_START: Final = "-XX:TieredStopAtLevel=1"
+"""For Java: no second compiler. A server that lives for a minute would spend more on it than on its work."""
 STOP_S: Final = 20.0
 LAST_LINES: Final = 30
 WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()

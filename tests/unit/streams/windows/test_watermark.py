@@ -37,15 +37,17 @@ def test_the_batches_of_a_slow_sender_are_not() -> None:
     marks = Watermarks(2 * S)
     assert heard(marks, *range(0, 50, 5))[2:] == [5] * 8
     assert heard(marks, *range(300, 1200, 60))[2:] == [300] * 13
+    in_parts = [minute + part for minute in range(1200, 1500, 60) for part in range(15)]
+    assert set(heard(marks, *in_parts)) == {300}
 
 
-def test_an_outage_again_soon_is_taken_for_usual_until_it_is_not() -> None:
+def test_an_outage_again_soon_is_exceptional_too() -> None:
     marks = Watermarks(2 * S)
     steady(marks, 0, 60)
     assert heard(marks, 70) == [70]
-    steady(marks, 71, 90)
-    assert heard(marks, 100) == [70]
-    steady(marks, 101, 300)
+    steady(marks, 71, 80)
+    assert heard(marks, 88) == [88]
+    steady(marks, 89, 300)
     assert heard(marks, 310) == [310]
 
 
