@@ -33,7 +33,7 @@ test: setup ## the default suite: embedded parts only, no network beyond loopbac
 
 test-services: setup ## the same checks on real Kafka, Neo4j, Collector and Kubernetes API server
 	$(BIN)/python -m tests.services.build
-	$(BIN)/pytest tests/services -n 3 --dist loadgroup --no-loadscope-reorder -m "not timed" --durations=12
+	$(BIN)/pytest tests/services -n 3 --no-loadscope-reorder -m "not timed" --durations=12
 	$(BIN)/pytest tests/services -m timed
 
 CHECKS := check-format check-lint check-types check-imports check-locks check-compose check-docs check-hygiene

@@ -15,11 +15,12 @@ from aiokafka.errors import (
 )
 
 from connectors.kafka.errors import translate
-from connectors.kafka.knock import knock, trust
+from connectors.kafka.knock import knock
 from contracts.errors import BrokerUnavailable
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
 from contracts.topics import TOPICS, Topic
+from contracts.trust import trusting
 
 PREFIX = "kafka://"
 KNOWN_S = 10.0
@@ -37,7 +38,7 @@ def client_options(settings: BrokerSettings) -> dict[str, Any]:
     """Keyword arguments every aiokafka client of this broker needs."""
     options: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if "SSL" in settings.security_protocol:
-        options["ssl_context"] = trust(settings)
+        options["ssl_context"] = trusting(settings.ca_file, "broker.ca_file")
     if settings.security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": settings.sasl_mechanism,

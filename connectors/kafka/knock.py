@@ -5,7 +5,6 @@ aiokafka's clients try all bootstrap servers, log what each of them said, and th
 
 from __future__ import annotations
 
-import ssl
 from typing import Any, Final
 
 from aiokafka.conn import create_conn
@@ -14,7 +13,6 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from connectors.kafka.errors import translate
 from contracts.errors import HomeostatError, InvalidSettings, Retryable
-from contracts.settings import BrokerSettings
 
 TIMEOUT_S: Final = 10.0
 """Patience with one server: some only drop what they don't understand."""
@@ -49,14 +47,3 @@ async def _greet(host: str, port: int, options: dict[str, Any]) -> None:
         await connection.send(MetadataRequest([]))  # the first request that a listener with SASL refuses without it
     finally:
         connection.close()
-
-
-def trust(settings: BrokerSettings) -> ssl.SSLContext:
-    """Whose certificates are believed: `broker.ca_file`, else the system's authorities. InvalidSettings if it can't be read."""
-    try:
-        return ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
-    except OSError as e:  # ssl.SSLError is one
-        why = "no certificate in PEM form is in it" if isinstance(e, ssl.SSLError) else (e.strerror or str(e))
-        raise InvalidSettings(
-            f"broker.ca_file {settings.ca_file}: {why}", fix="the authority's certificate, as a PEM file, is expected"
-        ) from e

@@ -12,6 +12,7 @@ import neo4j
 from neo4j import exceptions, graph
 
 from contracts.errors import Forbidden, GraphUnavailable, HomeostatError, InvalidQuery, InvalidSettings
+from contracts.trust import trusting
 from graph.cypher import statement
 from graph.stores.guard import check_read_only
 from graph.stores.migrations import pending
@@ -98,13 +99,7 @@ def secured(url: str, ca_file: Path | None) -> tuple[str, ssl.SSLContext | None]
         raise InvalidSettings(f"graph.ca_file is not used with graph.url {url}", fix="use bolt+s:// or neo4j+s://")
     if kind not in {"s", "ssc"}:
         return url, None
-    try:
-        trusted = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    except OSError as e:  # ssl.SSLError is one
-        why = "no certificate in PEM form is in it" if isinstance(e, ssl.SSLError) else (e.strerror or str(e))
-        raise InvalidSettings(
-            f"graph.ca_file {ca_file}: {why}", fix="the authority's certificate, as a PEM file, is expected"
-        ) from e
+    trusted = trusting(ca_file, "graph.ca_file")
     if kind == "ssc":
         trusted.check_hostname, trusted.verify_mode = False, ssl.CERT_NONE
     return f"{protocol}://{rest}", trusted

@@ -6,11 +6,12 @@ A service that can't be built or started fails the tests that need it, with the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePath
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadScopeScheduling
 
 import connectors.policy
 from tests.services.servers.cluster import Cluster, cluster
@@ -24,39 +25,50 @@ TIMEOUT_S = 300
 """Of a test that says nothing else. Building and starting servers is not counted: they have limits of their own."""
 
 
-SHARED: Final = ("cluster_with_kwok", "neo4j_server", "kafka_server", "opa_server")
-LONGEST_FIRST: Final = (
-    "test_chaos",
-    "test_outages",
-    "cluster_with_kwok",
-    "kafka_server",
-    "neo4j_server",
-    "test_replay",
-)
+SERVERS: Final = {
+    "test_actuator_kubernetes": "cluster",
+    "test_deploy": "cluster",
+    "test_watcher": "cluster",
+    "test_broker": "kafka",
+    "test_journal": "kafka",
+    "test_state_store": "kafka",
+    "test_collector_to_graph": "neo4j",
+    "test_graph_store": "neo4j",
+    "test_neo4j_speed": "neo4j",
+}
+"""Files that share a server."""
+LONGEST_FIRST: Final = ("test_chaos", "test_outages", "cluster", "kafka", "neo4j", "test_replay")
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByServer(LoadScopeScheduling):  # type: ignore[misc]
+    """All tests of a shared server go to one process, which starts it once. (`--dist loadgroup` would do, if it worked:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _server(PurePath(nodeid.partition("::")[0]))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
+    """How tests are spread over processes."""
+    return ByServer(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """More time than unit tests have; and in parallel (`--dist loadgroup`) all tests of a server go to one process, which
-    starts it once, and what takes longest begins first."""
+    """More time than unit tests have; and what takes longest begins first, if only real servers are tested."""
     mine = [item for item in items if HERE in item.path.parents]
     for item in mine:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S, func_only=True))
-    places = {id(item): place for place, item in enumerate(sorted(mine, key=_rank))}
-    items.sort(key=lambda item: places.get(id(item), -1))
+    if len(mine) == len(items):
+        items.sort(key=lambda item: _rank(_server(item.path)))
 
 
-def _group(item: pytest.Item) -> str:
-    """The shared server that a test asks for (none asks for two), else its file."""
-    asked = getattr(item, "fixturenames", ())
-    return next((name for name in SHARED if name in asked), item.path.stem)
+def _server(file: PurePath) -> str:
+    return SERVERS.get(file.stem, file.stem)
 
 
-def _rank(item: pytest.Item) -> int:
-    group = _group(item)
-    return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
+def _rank(server: str) -> int:
+    return LONGEST_FIRST.index(server) if server in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

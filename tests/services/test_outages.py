@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +25,7 @@ from tests.services.conftest import BUILT_IN_POLICY
 from tests.services.servers.kafka import kafka
 from tests.services.servers.neo4j import Neo4jServer, neo4j
 from tests.services.servers.opa import OpaServer, opa
-from tests.services.servers.process import free_port
+from tests.services.servers.process import free_port, page
 from tests.services.test_replay import living
 
 AWAY_S: Final = 60.0
@@ -65,7 +64,7 @@ class Scene:
 
     async def get(self, path: str) -> bytes:
         """One of its pages."""
-        return await asyncio.to_thread(_get, self.status_url + path)
+        return await page(self.status_url + path)
 
     def ended(self, decision: Decision) -> list[ActionRecord]:
         """How the run of a decision ended."""
@@ -79,12 +78,6 @@ class Scene:
 ENDS: Final = {
     f"io.homeostat.run.{s}" for s in (RunState.SUCCEEDED, RunState.INCONCLUSIVE, RunState.REFUSED, RunState.FAILED)
 }
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as reply:
-        body: bytes = reply.read()
-        return body
 
 
 def _settings(folder: Path, graph: Neo4jServer, policy: OpaServer, port: int) -> dict[str, object]:

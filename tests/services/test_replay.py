@@ -52,7 +52,7 @@ async def living(url: str) -> AsyncIterator[KafkaTown]:
         yield town
         assert not life.done(), life.exception()
     finally:
-        life.cancel()
+        town.over = True
         await asyncio.gather(life, return_exceptions=True)
         await broker.stop()
 

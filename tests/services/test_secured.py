@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from graph.stores.neo4j import Neo4jStore
 from tests.services.servers.authority import certificate
 from tests.services.servers.kafka import MECHANISM, KafkaServer, kafka
 from tests.services.servers.neo4j import Neo4jServer, neo4j
-from tests.services.servers.process import PATIENCE_S, free_port
+from tests.services.servers.process import PATIENCE_S, free_port, page
 
 ROOT: Final = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(600, func_only=True)
@@ -267,7 +266,7 @@ async def test_a_worker_turns_what_it_is_sent_into_features(installation: Instal
                 while not [r async for r in broker.read([FEATURES])]:
                     await broker.send(RAW, _measured(), key=b"cart")
                     await asyncio.sleep(0.2)
-            status = json.loads(await asyncio.to_thread(_get, f"{address}/status"))
+            status = json.loads(await page(f"{address}/status"))
     finally:
         await broker.stop()
     assert status["ready"] is True
@@ -284,9 +283,3 @@ def _measured() -> bytes:
     responses = [{"status": 200}] * 3
     body = {"service": "cart", "timestamp": time.time(), "latencies_ms": [5.0, 6.0, 7.0], "responses": responses}
     return json.dumps(body | {"cpu_percent": 10.0, "memory_mb": 100.0}).encode()
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as reply:
-        body: bytes = reply.read()
-        return body

@@ -140,7 +140,7 @@ async def test_a_roll_out_a_scaling_and_a_roll_back(watching: World) -> None:
     await world.api.patch(path, image, "application/json-patch+json")
     await w.rolled_out(world.api, path)
     await world.told("cart", "deploy")
-    await asyncio.sleep(2.1)  # an earlier revision is one that is older than the roll-out
+    await asyncio.sleep(3.1)  # an earlier revision is older than the roll-out by 2 s, by a clock that counts whole ones
     await world.api.patch(f"{path}/scale", {"spec": {"replicas": 5}})
     await world.told("cart", "scale")
     back = [{**image[0], "value": "shop/cart:1.4"}]

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -122,6 +123,17 @@ async def answers(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+async def page(url: str) -> bytes:
+    """What is served at an address."""
+
+    def get() -> bytes:
+        with urllib.request.urlopen(url, timeout=30) as reply:
+            body: bytes = reply.read()
+            return body
+
+    return await asyncio.to_thread(get)
 
 
 def run(name: str, command: Sequence[str], folder: Path) -> str:
