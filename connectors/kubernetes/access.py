@@ -8,8 +8,6 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes import client, config
-
 from contracts.errors import ClusterUnavailable
 
 _FIX = "set kubernetes.context to one of your kubeconfig (kubectl config get-contexts), or KUBECONFIG to its file"
@@ -51,6 +49,8 @@ def open_access(context: str) -> Access:
     Raises:
         ClusterUnavailable: there is no usable configuration.
     """
+    from kubernetes import config  # takes a third of a second, which only those should wait that have a cluster
+
     try:
         found = _configuration(context)
         return Access(
@@ -65,6 +65,8 @@ def open_access(context: str) -> Access:
 
 
 def _configuration(context: str) -> Any:
+    from kubernetes import client, config
+
     loading: Any = config  # its functions have no types
     found = client.Configuration()
     if not context and os.environ.get("KUBERNETES_SERVICE_HOST"):
