@@ -96,6 +96,8 @@ class Acting:
         await self._end_keeping()
         await self._turns.stop()
         await self.executor.stop()
+        if self._shared is not None:
+            await self._shared.release(self._turns.assigned)
         await self.facts.stop()
         for actuator in self._actuators:
             await actuator.close()
@@ -142,6 +144,7 @@ class Acting:
 
     async def _take(self, partition: int) -> None:
         while True:
+            self._turns.lose([partition])
             try:
                 if self._shared is not None:
                     await self._leave(lambda environment: self._partition(environment) == partition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -14,16 +15,30 @@ _RETRY_S: Final = 0.5
 Work = Callable[[], Awaitable[None]]
 
 
+class _Turn:
+    """One piece of work: the taking of its partition in which it was done, and whether it is over."""
+
+    def __init__(self) -> None:
+        self.done_in = 0
+        self.over = False
+
+
 class Turns:
     """A partition may be acted in while it is assigned to this process *and* its journal is taken. Work that comes earlier waits,
     and later work of the same partition behind it; other partitions go on."""
 
     def __init__(self) -> None:
         self.assigned: frozenset[int] = frozenset()
-        self.taken: frozenset[int] = frozenset()
+        self._numbers = itertools.count(1)
+        self._taken: dict[int, int] = {}
         self._news = asyncio.Event()
-        self._last: dict[int, asyncio.Event] = {}
+        self._last: dict[int, _Turn] = {}
         self._waiting: set[asyncio.Task[None]] = set()
+
+    @property
+    def taken(self) -> frozenset[int]:
+        """Partitions whose journal is this process's."""
+        return frozenset(self._taken)
 
     def assign(self, partitions: Iterable[int]) -> None:
         """These partitions are this process's now, and no others."""
@@ -37,13 +52,14 @@ class Turns:
         self.lose(gone)
 
     def take(self, partition: int) -> None:
-        """The journal of a partition is this process's."""
-        self.taken |= {partition}
+        """The journal of a partition is this process's, with what Kafka had of it just now."""
+        self._taken[partition] = next(self._numbers)
         self._tell()
 
     def lose(self, partitions: Iterable[int]) -> None:
-        """The journal of these partitions is another process's."""
-        self.taken -= frozenset(partitions)
+        """The journal of these partitions is another process's, or read again."""
+        for partition in partitions:
+            self._taken.pop(partition, None)
         self._tell()
 
     async def do(self, partition: int, work: Work, kept: Work | None = None) -> asyncio.Future[None] | None:
@@ -60,14 +76,14 @@ class Turns:
                 reason="misrouted",
                 fix="send it to the partition of its environment (docs/topics.md)",
             )
-        before, worked = self._last.get(partition), asyncio.Event()
-        first = before is None or before.is_set()
-        if first and partition in self.taken and await self._tried(partition, work):
+        before, turn = self._last.get(partition), _Turn()
+        taking = self._taken.get(partition, 0)
+        if taking and self._may_follow(before, taking) and await self._tried(partition, taking, work):
             if kept is None:
                 return None
-            worked.set()
-        self._last[partition] = worked
-        task = asyncio.create_task(self._in_turn(before, partition, work, kept, worked), name=f"turn-{partition}")
+            turn.done_in = taking
+        self._last[partition] = turn
+        task = asyncio.create_task(self._in_turn(before, turn, partition, work, kept), name=f"turn-{partition}")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
         return task
@@ -79,33 +95,34 @@ class Turns:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _in_turn(
-        self, before: asyncio.Event | None, partition: int, work: Work, kept: Work | None, worked: asyncio.Event
-    ) -> None:
-        done = worked.is_set()
+    async def _in_turn(self, before: _Turn | None, turn: _Turn, partition: int, work: Work, kept: Work | None) -> None:
         try:
-            if before is not None:
-                await before.wait()
             while partition in self.assigned:
-                if partition not in self.taken:
-                    done = False
+                taking = self._taken.get(partition, 0)
+                if not taking or not self._may_follow(before, taking):
                     await self._news.wait()
-                elif not done:
-                    done = await self._tried(partition, work)
-                elif kept is None or await self._tried(partition, kept):
+                elif turn.done_in != taking:  # not yet, or for a journal that was lost since
+                    if await self._tried(partition, taking, work):
+                        turn.done_in = taking
+                        self._tell()
+                elif kept is None or await self._tried(partition, taking, kept):
                     return
-                if done:
-                    worked.set()
         finally:
-            worked.set()  # who is behind this finds out by itself
+            turn.over = True
+            self._tell()
         raise asyncio.CancelledError  # not done: it must not look as if it were
 
-    async def _tried(self, partition: int, work: Work) -> bool:
+    @staticmethod
+    def _may_follow(before: _Turn | None, taking: int) -> bool:
+        return before is None or before.over or before.done_in == taking
+
+    async def _tried(self, partition: int, taking: int, work: Work) -> bool:
         try:
             await work()
         except Fenced as e:
             log.warning("%s", e)
-            self.taken -= {partition}
+            if self._taken.get(partition) == taking:
+                del self._taken[partition]
             return False
         except Retryable as e:
             log.warning("%s", e)

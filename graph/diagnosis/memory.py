@@ -61,6 +61,7 @@ class _World(msgspec.Struct):
     changes: list[Change]
     notes: dict[str, list[tuple[int, str]]]
     series: dict[str, _Series]
+    new_calls: bool = False
 
 
 class _Snapshot(msgspec.Struct):
@@ -113,6 +114,7 @@ def _world(world: World) -> _World:
         list(world.changes),
         {n: list(v) for n, v in world.notes.items()},
         {s.value: _series(store) for s, store in world.series.items()},
+        topology.new_calls,
     )
 
 
@@ -132,6 +134,7 @@ def _fill(world: World, saved: _World) -> None:
         topology.callers.setdefault(edge.callee, {})[edge.caller] = None
     topology.changed_services = dict.fromkeys(saved.changed_services)
     topology.changed_calls = dict.fromkeys(saved.changed_calls)
+    topology.new_calls = saved.new_calls
     topology.ended, world.new_changes = saved.ended, saved.new_changes
     world.changes = deque(saved.changes, maxlen=MAX_CHANGES)
     world.notes = {n: deque(v, maxlen=MAX_NOTES) for n, v in saved.notes.items()}

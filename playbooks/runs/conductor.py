@@ -148,19 +148,22 @@ class Conductor:
                 follow = follow if held is None else held
             if isinstance(follow, m.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
                 return  # the machine turns that into `cancelled`
-            waits = isinstance(follow, m.Refuse) and self._may_pass(run.plan, follow)
+            waits = isinstance(follow, m.Refuse) and self._may_pass(run.plan, follow, command.approved)
             if not waits:
                 self._record(run, entry, follow)
         if waits:
             await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
 
-    def _may_pass(self, plan: RunPlan, held: m.Refuse) -> bool:
+    def _may_pass(self, plan: RunPlan, held: m.Refuse, approved: bool) -> bool:
         """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
         if held.reason is not HeldReason.POLICY_UNAVAILABLE:
             return False
-        approval = facts.approval_of(self._w.journal, plan.decision)
+        approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
         since_ns = min(plan.created_ns, plan.decided_ns) if approval is None else approval.time_ns
-        left_s = self.limits.decision_expiry_s - (self._now() - since_ns) / m.NS
+        until_ns = since_ns + int(self.limits.decision_expiry_s * m.NS)
+        if approved:
+            until_ns = min(until_ns, m.expires_ns(plan, self.limits))
+        left_s = (until_ns - self._now()) / m.NS
         if left_s > 2 * ASK_AGAIN_S:
             _LOG.warning("%s waits, for %.0f s at most: %s", plan.run, left_s, held.text)
             return True
@@ -216,7 +219,7 @@ class Conductor:
     async def _effect(self, run: Run, entry: RunEntry, command: m.ApplyStep, watch: Watch) -> None:
         ready = await self._ready(run, entry, command, watch)
         if isinstance(ready, m.Refuse):
-            if not isinstance(command, m.Compensate) and self._may_pass(run.plan, ready):
+            if not isinstance(command, m.Compensate) and self._may_pass(run.plan, ready, self._approved(run.plan)):
                 await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
             else:
                 await self._hold(run, entry, command, ready)

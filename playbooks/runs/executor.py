@@ -70,9 +70,15 @@ class Executor:
             definition=definition_of(plan),
             now_ns=plan.created_ns,
         )
+        entry = entry or self._begun(plan.run)
         if entry is not None:
             self._conductor.announce(Run(plan, entry.fence), decision)
             self._drive(entry)
+
+    def _begun(self, run: str) -> RunEntry | None:
+        """The run of a decision that comes again because, the first time, nobody could be told of it."""
+        entry = self._w.journal.load(run)
+        return entry if entry is not None and entry.state is RunState.PENDING and run not in self._tasks else None
 
     async def on_approval(self, approval: Approval) -> None:
         """A person answered. The first answer counts."""

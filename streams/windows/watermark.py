@@ -12,9 +12,10 @@ from typing import Any
 from streams.windows.sequence import NEW_LOG_GAP
 
 _MOST_SOURCES = 4096
-_ALIKE, _BURST = 2, 0.5
+_ALIKE, _BURST, _LATELY, _RHYTHM = 2, 0.5, 2.0, 0.25
 """A silence is usual if there was one at least half as long before it, and what was said between them took at most half its
-length: so a slow sender's batches come. After an outage telemetry flows for longer than that, even where outages are many."""
+length: so a slow sender's batches come. Or, up to twice its length, if silence and speech were each as long, to a quarter, as
+those before: so those of several senders come. After an outage telemetry flows for longer, or not to a rhythm."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Watermarks:
         self.sources: dict[str, Source] = {}
         self.merged = 0
         self.opened_ns = self.now_ns = -1
-        self.disturbed_ns = self._silent_ns = self._silent_until_ns = 0
+        self.disturbed_ns = self._spoke_ns = self._silent_ns = self._silent_until_ns = 0
 
     def admit(self, source: str, sequence: int, watermark_ns: int, now_ns: int) -> bool:
         """Take note of a frame; False if its rows were delivered before and must be ignored."""
@@ -83,9 +84,11 @@ class Watermarks:
         if silent_ns <= self.idle_ns:
             return
         spoke_ns = now_ns - silent_ns - self._silent_until_ns
-        if not (spoke_ns <= _BURST * silent_ns and _ALIKE * self._silent_ns >= silent_ns):
+        batch = spoke_ns <= _BURST * silent_ns and _ALIKE * self._silent_ns >= silent_ns
+        rhythm = _alike(spoke_ns, self._spoke_ns) and _alike(silent_ns, self._silent_ns)
+        if not (batch or (rhythm and spoke_ns <= _LATELY * silent_ns)):
             self.disturbed_ns = now_ns
-        self._silent_ns, self._silent_until_ns = silent_ns, now_ns
+        self._spoke_ns, self._silent_ns, self._silent_until_ns = spoke_ns, silent_ns, now_ns
 
     def _now(self, now_ns: int) -> None:
         if now_ns - self.now_ns > self.idle_ns:
@@ -102,6 +105,7 @@ class Watermarks:
         """For a snapshot."""
         sources = [[k, s.sequence, s.watermark_ns, s.seen_ns] for k, s in self.sources.items()]
         silence = {"disturbed": self.disturbed_ns, "silent": self._silent_ns, "silent_until": self._silent_until_ns}
+        silence["spoke"] = self._spoke_ns
         return {"sources": sources, "merged": self.merged, "opened": self.opened_ns, "now": self.now_ns, **silence}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -110,3 +114,8 @@ class Watermarks:
         self.merged, self.opened_ns, self.now_ns = state["merged"], state["opened"], state["now"]
         self.disturbed_ns = state.get("disturbed", 0)
         self._silent_ns, self._silent_until_ns = state.get("silent", 0), state.get("silent_until", 0)
+        self._spoke_ns = state.get("spoke", 0)
+
+
+def _alike(a_ns: int, b_ns: int) -> bool:
+    return abs(a_ns - b_ns) <= _RHYTHM * a_ns

@@ -48,6 +48,7 @@ class ByServer(LoadScopeScheduling):  # type: ignore[misc]
         return _server(PurePath(nodeid.partition("::")[0]))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
     """How tests are spread over processes."""
     return ByServer(config, log)

@@ -372,8 +372,8 @@ async def _may(world: World, verb: Verb) -> bool:
     return bool(answer["status"]["allowed"])
 
 
-async def _all_actions(world: World, actuator: KubernetesActuator, key: str) -> str:
-    """Do everything; the fix of the first refusal."""
+async def _all_actions(world: World, actuator: KubernetesActuator, key: str, attempts: int = 5) -> str:
+    """Do everything; the fix of the first refusal. Where a controller was faster, again: what was done is not done twice."""
     orders: list[tuple[str, dict[str, Any]]] = [
         ("restart", {"strategy": "rolling"}),
         ("rollback", {}),
@@ -388,6 +388,8 @@ async def _all_actions(world: World, actuator: KubernetesActuator, key: str) -> 
                 await actuator.apply(StepRequest(name, "r", "s", action, target, arguments, None, 1.0))
     except Forbidden as e:
         return e.fix
-    except Conflict:  # a controller was faster: again, what was done is not done twice
-        return await _all_actions(world, actuator, key)
+    except Conflict:
+        if attempts == 1:
+            raise
+        return await _all_actions(world, actuator, key, attempts - 1)
     return ""

@@ -108,6 +108,42 @@ async def test_what_another_owner_would_not_know_of_is_done_again() -> None:
     assert diary.done == ["a", "b", "a", "b"]
 
 
+async def test_what_comes_while_it_is_to_be_done_again_waits_behind_it() -> None:
+    turns, diary, keeping, not_kept = Turns(), Diary(), Keeping(), Keeping()
+    turns.assign([1])
+    turns.take(1)
+    first = await turns.do(1, diary.note("a"), not_kept.kept)
+    not_kept.answer(Fenced("another owner"))
+    while turns.taken:
+        await asyncio.sleep(0)
+    not_kept.answer(None)
+    keeping.answer(None)
+    turns.take(1)
+    second = await turns.do(1, diary.note("b"), keeping.kept)  # before the first had its turn again
+    assert first is not None
+    assert second is not None
+    await asyncio.gather(first, second)
+    assert diary.done == ["a", "a", "b"]
+
+
+async def test_work_for_a_journal_that_was_read_again_meanwhile_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited to ask again doesn't see that it was lost; the new one knows nothing of what was not kept."""
+    monkeypatch.setattr("homeostat.turns._RETRY_S", 0.05)
+    turns, diary, keeping = Turns(), Diary(), Keeping()
+    turns.assign([1])
+    turns.take(1)
+    keeping.answer(BrokerUnavailable("Kafka is away"))
+    waiting = [await turns.do(1, diary.note(text), keeping.kept) for text in ("a", "b")]
+    while keeping.asked < 2:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)  # both were told, and wait to ask again
+    turns.lose([1])
+    turns.take(1)
+    keeping.answer(None)
+    await asyncio.gather(*(w for w in waiting if w is not None))
+    assert diary.done == ["a", "b", "a", "b"]
+
+
 async def test_what_cannot_be_kept_yet_is_not_over_and_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homeostat.turns._RETRY_S", 0.0)
     turns, diary, keeping = Turns(), Diary(), Keeping()

@@ -8,7 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.errors import ActionFailed, ActuatorUnavailable, BrokerUnavailable, OutcomeUnknown, PolicyUnavailable
+from contracts.errors import (
+    ActionFailed,
+    ActuatorUnavailable,
+    BrokerUnavailable,
+    OutcomeUnknown,
+    PolicyUnavailable,
+    Retryable,
+)
 from contracts.events import Change, Feedback, Incident, decode
 from contracts.ports import Applied, PolicyVerdict
 from contracts.settings import ActSettings
@@ -252,6 +259,32 @@ async def test_policy_away_for_too_long_is_a_no_and_it_says_so(world: World) -> 
     assert world.actions[-1].data["reason"] == "policy_unavailable"
 
 
+class Full(MemoryJournal):
+    """Has no room for the audit trail, `times` times."""
+
+    times = 1
+
+    def append_audit(self, environment: str, record: bytes, sequence: int, published: bool = False) -> None:
+        if self.times:
+            self.times -= 1
+            raise Retryable("no room", reason="disk_full")
+        super().append_audit(environment, record, sequence, published)
+
+
+async def test_a_decision_that_could_not_be_announced_is_begun_when_it_comes_again(world: World) -> None:
+    world.journal = Full()
+    executor = world.born()
+    with pytest.raises(Retryable):
+        await executor.on_decision(decision())
+    assert executor.runs == ()
+    await executor.on_decision(decision())
+    await executor.on_decision(decision())
+    await world.run_to(20)
+    assert len(world.process.requests) == 1
+    await world.done()
+    assert world.story.count("run.pending") == 1
+
+
 class Forgetful(MemoryJournal):
     """Loses touch with its log as soon as there is an intent, until `back`."""
 
@@ -353,6 +386,19 @@ async def test_what_a_person_approved_late_waits_for_policy_as_long_as_what_was_
     await world.run_to(late + 25)
     assert len(world.process.requests) == 1
     await world.done()
+
+
+async def test_policy_that_is_away_until_the_approval_expires_is_said_to_be_the_reason() -> None:
+    world = World(replace(RESTART, tier=3))
+    expires = world.settings.approval_expiry_s
+    await world.executor.on_decision(decision())
+    await world.run_to(expires - 30, error=None)
+    world.policy.verdict = PolicyUnavailable("opa is away")
+    await world.executor.on_approval(approval(now_ns=T0 + int((expires - 30) * NS)))
+    await world.run_to(expires + 5)
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == "policy_unavailable"
 
 
 @pytest.mark.parametrize("how", ["ask", "suggest", "policy"])

@@ -41,6 +41,15 @@ def test_the_batches_of_a_slow_sender_are_not() -> None:
     assert set(heard(marks, *in_parts)) == {300}
 
 
+def test_neither_are_those_of_several_senders() -> None:
+    """Each sends every 5 s, at a phase of its own: heard for 1.8 s, silent for 3.2 s."""
+    marks = Watermarks(2 * S)
+    at = [5 * n + phase for n in range(20) for phase in (0.5, 1.5, 2.3)]
+    assert set(heard(marks, *at)[-51:]) == {10}
+    minutes = [60 * n + part for n in range(2, 10) for part in range(25)]
+    assert set(heard(marks, *minutes)[-150:]) == {180}
+
+
 def test_an_outage_again_soon_is_exceptional_too() -> None:
     marks = Watermarks(2 * S)
     steady(marks, 0, 60)
