@@ -35,7 +35,17 @@ class Instance:
     def __init__(self, spec: StageSpec, key: str, stage: Stage) -> None:
         self.spec, self.key, self.stage = spec, key, stage
         self.offsets: dict[str, int] = {}
-        self.dirty = False
+        self.changes = self.saved = 0
+        """How often it changed, and how many of these changes are in the last snapshot that was saved."""
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is something to save. It stays so until that is saved: a snapshot alone is not."""
+        return self.changes != self.saved
+
+    def touch(self) -> None:
+        """The state is another from now on."""
+        self.changes += 1
 
     def seen(self, record: Record) -> bool:
         """Whether the state includes this record already (a redelivery)."""
@@ -50,11 +60,10 @@ class Instance:
     def note(self, record: Record) -> None:
         """The state includes this record from now on."""
         self.offsets[f"{record.topic}/{record.partition}"] = record.offset
-        self.dirty = True
+        self.touch()
 
     def snapshot(self, log_id: str) -> bytes:
-        """State and offsets as bytes; clears `dirty`."""
-        self.dirty = False
+        """State and offsets as bytes. Once they are saved, `saved` is what `changes` was."""
         return msgspec.msgpack.encode(_Saved(log_id, dict(self.offsets), self.stage.snapshot()))
 
     def restore(self, payload: bytes, log_id: str) -> None:
@@ -153,7 +162,7 @@ class StageHost:
 
     def tell(self, instance: Instance, record: Record, now_ns: int) -> list[Output]:
         """Let one instance overhear a record. Never raises."""
-        instance.dirty = True
+        instance.touch()
         try:
             return instance.stage.handle(record, now_ns)
         except Exception as e:
@@ -183,7 +192,8 @@ class StageHost:
                 self.counters[instance.spec.name, "tick_errors"] += 1
                 log.exception("stage %s failed while time passed", instance.key)
                 continue
-            instance.dirty = instance.dirty or bool(found)
+            if found:
+                instance.touch()
             outputs += found
         return outputs
 

@@ -314,19 +314,28 @@ class Worker:
     # -- state ----------------------------------------------------------------------------------------------------
 
     async def _checkpoint(self) -> None:
-        """Everything sent is acknowledged by the broker, then state saved, then messages acknowledged: in this order."""
+        """Everything sent is acknowledged by the broker, then state saved, then messages acknowledged: in this order.
+
+        It ends half-way if partitions are revoked meanwhile: what it has yet to save is older than what their next owner has.
+        """
+        turn = self._turn
         async with self._saving:
             async with self._whole:
                 taken = len(self._unacked)
-                dirty = [(i.key, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
+                dirty = [(i, i.changes, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
             ended = _ended(self._unacked[:taken])
             for t in ended:
                 await self._bury(t)
             await self._delivered()
-            for key, payload in dirty:
-                await self._retrying(partial(self._w.state.save, key, payload))
+            for instance, changes, payload in dirty:
+                if turn != self._turn:
+                    return
+                await self._retrying(partial(self._w.state.save, instance.key, payload), turn)
+                instance.saved = changes
             if self._w.before_ack is not None:
-                await self._retrying(self._w.before_ack)
+                await self._retrying(self._w.before_ack, turn)
+            if turn != self._turn:
+                return
             for t in ended:
                 t.event.ack()
             done = set(ended)
@@ -428,13 +437,16 @@ class Worker:
             except Exception:  # the next time may go well; ending here would end it silently for good
                 log.exception("%s failed", action.__name__)
 
-    async def _retrying(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Call until it succeeds: nothing is acknowledged meanwhile, so waiting loses nothing."""
+    async def _retrying(self, call: Callable[[], Awaitable[Any]], turn: int | None = None) -> Any:
+        """Call until it succeeds, or partitions were revoked since `turn`: nothing is acknowledged meanwhile, so waiting loses
+        nothing."""
         delay = 0.05
         while True:
             try:
                 return await call()
             except Retryable as e:
+                if turn not in (None, self._turn):
+                    raise
                 log.warning("%s; trying again in %.1f s", e, delay)
                 self._progress = time.monotonic()
                 await asyncio.sleep(delay)

@@ -25,6 +25,9 @@ from contracts.trust import trusting
 PREFIX = "kafka://"
 KNOWN_S = 10.0
 """How long a topic just created may be unknown."""
+COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.25"}
+"""Only closed segments are compacted, and those of Kafka's usual size are closed after a gigabyte: whoever takes a partition over
+reads all of it."""
 COPIES = 3
 """Replicas of the topics made here, where there are that many brokers."""
 
@@ -202,7 +205,7 @@ async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow
 def _new_topic(topic: Topic, partitions: int, copies: int) -> NewTopic:
     configs = {"retention.ms": str(topic.retention_ms)}
     if topic.compacted:
-        configs = {"cleanup.policy": "compact"}
+        configs = COMPACTED
     return NewTopic(
         topic.name,
         num_partitions=partitions,

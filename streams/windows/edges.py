@@ -23,6 +23,9 @@ from streams.windows.tables import KeyTable, Rows, end_to_end, mix
 from streams.windows.watermark import Watermarks
 
 _KIND, _VERSION = "edges", 1
+LAGGARD_NS = 60_000_000_000
+"""A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
+partitions catch up one after the other."""
 _MOST_SPANS = 4_000_000
 _SLICES = 8
 SPAN = np.dtype(
@@ -68,7 +71,7 @@ class EdgeJoiner:
         """Calls found since the last flush, and, if it `tells_time`, empty frames for targets that get none."""
         watermark = self.watermarks.advance(now_ns)
         children, parents = self._join()
-        self._forget(watermark)
+        self._forget(min(watermark, self.watermarks.slowest(now_ns, LAGGARD_NS)))
         origin = Origin(self.environment, source, sequence, watermark)
         partials: list[Partial] = [
             (self.environment, cut.target, row_frame(origin, "edges", self._names, cut))

@@ -78,6 +78,11 @@ class Watermarks:
         self.merged = max(self.merged, reached)
         return self.merged
 
+    def slowest(self, now_ns: int, within_ns: int) -> int:
+        """The watermark of the source that is furthest behind, of those heard of in the last `within_ns`; 0 if there is none."""
+        heard = (s.watermark_ns for s in self.sources.values() if now_ns - s.seen_ns <= within_ns and s.watermark_ns)
+        return min(heard, default=0)
+
     def _heard(self, now_ns: int) -> None:
         """Somebody spoke: was the silence before it one as usual, as between the batches of a slow sender?"""
         silent_ns = now_ns - max((s.seen_ns for s in self.sources.values()), default=now_ns)

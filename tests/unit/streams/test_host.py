@@ -121,12 +121,14 @@ def test_a_snapshot_that_cannot_be_read_means_starting_afresh_and_says_so(payloa
     assert host.counters["one", "snapshot_unusable"] == 1
 
 
-def test_dirty_means_changed_since_the_last_snapshot() -> None:
+def test_dirty_means_changed_since_the_last_snapshot_that_was_saved() -> None:
     host = StageHost([ONE])
     host.handle(record(b"a"), 0)
     (instance,) = host.instances.values()
     assert instance.dirty
-    instance.snapshot("")
+    changes, _ = instance.changes, instance.snapshot("")
+    assert instance.dirty, "it may never be saved"
+    instance.saved = changes
     assert not instance.dirty
     host.tick(1)
     assert not instance.dirty

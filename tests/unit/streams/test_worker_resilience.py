@@ -70,8 +70,27 @@ class Moody(EmbeddedBroker):
         return await super().enqueue(topic, value, **how)
 
 
-async def _worker(broker: EmbeddedBroker, folder: Path, handlers: dict[str, Sequence[Any]]) -> Worker:
-    state = SqliteStateStore(folder / "state.sqlite")
+class Slow(SqliteStateStore):
+    """Takes for ever over the first snapshot."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked = 0
+
+    async def save(self, key: str, value: bytes) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.Event().wait()
+        await super().save(key, value)
+
+
+async def _worker(
+    broker: EmbeddedBroker,
+    folder: Path,
+    handlers: dict[str, Sequence[Any]],
+    store: type[SqliteStateStore] = SqliteStateStore,
+) -> Worker:
+    state = store(folder / "state.sqlite")
     partitions = await broker.ensure_topics(4)
     return Worker(
         WorkerWiring(
@@ -153,6 +172,27 @@ async def _refusals(broker: Moody, worker: Worker) -> None:
     broker.never = 1
     await broker.send(RAW, b"huge", partition=1)
     await _until(lambda: worker.host.counters["worker", "unsendable"] == 1)
+
+
+async def test_a_snapshot_that_the_stop_cut_off_is_saved_after_all(tmp_path: Path) -> None:
+    """Else what it holds would be acknowledged with the next ones, and be nowhere."""
+    broker = Moody(load().broker)
+    await broker.start()
+    worker = await _worker(broker, tmp_path, {}, Slow)
+    try:
+        await worker.start()
+        for partition in range(4):
+            await broker.send(RAW, b"a", partition=partition)
+        state = worker._w.state
+        assert isinstance(state, Slow)
+        await _until(lambda: state.asked == 1 and worker.host.counters["obedient", "messages"] == 4)
+        await worker.stop()
+        assert worker.unacknowledged == 0
+        kept = [await state.load(f"obedient/{RAW}/{partition}") for partition in range(4)]
+        assert all(kept), kept
+    finally:
+        await worker.stop()
+        await broker.stop()
 
 
 async def test_what_is_done_later_holds_up_nothing_but_its_acknowledgement(tmp_path: Path) -> None:
