@@ -30,9 +30,9 @@ SETTINGS = IngestSettings(join_horizon_s=5)
 class Joining:
     """A builder of one source whose spans go to one joiner."""
 
-    def __init__(self) -> None:
-        self.builder = PartialBuilder("otlp_spans/0", SETTINGS, 1)
-        self.joiner = EdgeJoiner("prod", SETTINGS, 1)
+    def __init__(self, source: str = "otlp_spans/0", joiner: EdgeJoiner | None = None) -> None:
+        self.builder = PartialBuilder(source, SETTINGS, 1)
+        self.joiner = joiner or EdgeJoiner("prod", SETTINGS, 1)
         self.now, self.offset = T0, 0
 
     def send(self, *spans: Span) -> list[PartialFrame]:
@@ -69,6 +69,20 @@ def test_both_orders_of_arrival(order) -> None:
     assert joining.send(order[0]) == []
     assert edges(joining.send(order[1])) == [("a", "b", 1, 0, 100, 30, 1)]
     assert joining.joiner.counters["calls"] == 1
+
+
+@pytest.mark.parametrize(("behind_s", "found"), [(30, True), (120, False)])
+def test_the_other_half_may_come_from_a_partition_that_catches_up(behind_s: int, found: bool) -> None:
+    """Its spans are as old as they are because it was away: halves wait for it longer than for one that keeps up, not for ever."""
+    ahead = Joining()
+    behind = Joining("otlp_spans/1", ahead.joiner)
+    behind.send(span("c", 8, 0, SERVER, 0, 10))
+    ahead.send(CALLER)
+    for second in range(1, behind_s + 1):
+        ahead.now = behind.now = T0 + second * SECOND
+        ahead.send(span("a", 100 + second, 0, SERVER, 1000 * second, 1000 * second + 10))
+    assert edges(behind.send(CALLEE)) == ([("a", "b", 1, 0, 100, 30, 1)] if found else [])
+    assert (ahead.joiner.counters["orphans"] == 0) == found
 
 
 def test_in_one_message() -> None:
