@@ -105,8 +105,8 @@ async def _same(folder: Path, bootstrap: str, stages: tuple[str, ...]) -> None:
 
 async def _from_the_last(folder: Path, bootstrap: str, story: Story) -> None:
     """From an offset of the decisions on."""
-    last = [r for r in story.records if r.topic == DECISIONS][-1]
+    last, now = [r for r in story.records if r.topic == DECISIONS][-1], dt.datetime.now(dt.UTC).isoformat()
     place = f"{DECISIONS}/{last.partition}@{last.offset}"
-    status, out, err = await replay(folder, bootstrap, "--from-offset", place, "--compare", "--json")
+    status, out, err = await replay(folder, bootstrap, "--from-offset", place, "--until", now, "--compare", "--json")
     assert status == 0, err
     assert last.value in out.encode().splitlines()
