@@ -89,6 +89,7 @@ class Worker:
         self.host = StageHost(wiring.specs, self._loaded.get, wiring.log_id, shared_log=not wiring.log_id)
         self._unacked: list[_Taken] = []
         self._assigned: frozenset[tuple[str, int]] = frozenset()
+        self._coming: frozenset[tuple[str, int]] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._sending: set[asyncio.Future[Any]] = set()
         self._unsent: list[Emit] = []
@@ -224,9 +225,12 @@ class Worker:
 
     async def _consume(self, stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
-            record = _record(event)
+            record, turn = _record(event), self._turn
+            if (record.topic, record.partition) in self._coming:
+                await self._member.wait()
             async with self._taking:
-                if not self._closing and (record.topic, record.partition) in self._assigned:
+                mine = turn == self._turn and (record.topic, record.partition) in self._assigned
+                if mine and not self._closing:
                     later = await self._take(record)
                     if later is None:
                         continue
@@ -353,9 +357,11 @@ class Worker:
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         places = frozenset((tp.topic, tp.partition) for tp in assigned)
+        self._member.clear()
+        self._coming = places  # from now on messages come
         if self._w.on_assigned is not None:
             await self._w.on_assigned(places)
-        self._assigned = places  # from now on messages are taken
+        self._assigned, self._coming = places, frozenset()  # and are taken
         self._forget_recovery()
         self._to_recover = len({key for place in self._assigned for key in self._keys(*place)})
         self._recovery = asyncio.create_task(self._recover(), name="worker-recovery")
@@ -370,6 +376,7 @@ class Worker:
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         self._member.clear()
+        self._coming = frozenset()
         self._forget_recovery()
         places = frozenset((tp.topic, tp.partition) for tp in revoked)
         self._assigned -= places  # nothing more is taken of them

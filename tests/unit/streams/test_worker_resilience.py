@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,28 @@ async def test_a_snapshot_that_the_stop_cut_off_is_saved_after_all(tmp_path: Pat
         assert worker.unacknowledged == 0
         kept = [await state.load(f"obedient/{RAW}/{partition}") for partition in range(4)]
         assert all(kept), kept
+    finally:
+        await worker.stop()
+        await broker.stop()
+
+
+async def test_messages_wait_until_those_who_act_know_of_their_partitions(tmp_path: Path) -> None:
+    """They come as soon as the group has spoken. One that was passed over then would be acknowledged with the ones behind it."""
+    broker = Moody(load().broker)
+    await broker.start()
+    worker = await _worker(broker, tmp_path, {})
+
+    async def told(_: frozenset[tuple[str, int]]) -> None:
+        await asyncio.sleep(1.5)
+
+    worker._w = replace(worker._w, on_assigned=told)
+    try:
+        for n in range(40):
+            await broker.send(RAW, b"%d" % n, partition=n % 4)
+        await worker.start()
+        await broker.send(RAW, b"last", partition=1)
+        await _until(lambda: worker.host.counters["obedient", "messages"] >= 41)
+        await _until(lambda: worker.unacknowledged == 0)
     finally:
         await worker.stop()
         await broker.stop()
