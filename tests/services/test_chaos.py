@@ -24,7 +24,7 @@ async def test_twenty_cycles(tmp_path: Path) -> None:
     told = "\n".join(report.lines())
     assert sum(report.events.values()) == CYCLES
     assert {"kill", "add", "restart", "kafka"} <= report.events.keys()
-    assert report.sent > 5_000, told
+    assert report.sent > 10_000, told
     assert (report.lost, report.doubled, report.dead, report.wrong) == (0, 0, [], []), told
     assert report.effects > 20, told
     assert not report.tracebacks, report.tracebacks
