@@ -61,7 +61,10 @@ class IngestSettings(Section):
         100, ge=10, le=5000, description="longest time partial aggregates wait before they are sent on"
     )
     join_horizon_s: float = Field(
-        15.0, gt=0, description="how long a call waits for its other half before it counts as orphaned"
+        15.0,
+        gt=0,
+        description="how long a call waits for its other half before it counts as orphaned, by the time of the source that is "
+        "furthest behind of those heard of in the last minute",
     )
     max_services: int = Field(
         5000,

@@ -158,11 +158,11 @@ class Conductor:
         """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
         if held.reason is not HeldReason.POLICY_UNAVAILABLE:
             return False
+        until_ns = m.begin_by_ns(plan, self.limits)
         approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
-        since_ns = min(plan.created_ns, plan.decided_ns) if approval is None else approval.time_ns
-        until_ns = since_ns + int(self.limits.decision_expiry_s * m.NS)
-        if approved:
-            until_ns = min(until_ns, m.expires_ns(plan, self.limits))
+        if approval is not None:
+            fresh_ns = approval.time_ns + int(self.limits.decision_expiry_s * m.NS)
+            until_ns = min(fresh_ns, m.expires_ns(plan, self.limits))
         left_s = (until_ns - self._now()) / m.NS
         if left_s > 2 * ASK_AGAIN_S:
             _LOG.warning("%s waits, for %.0f s at most: %s", plan.run, left_s, held.text)

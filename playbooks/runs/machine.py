@@ -205,6 +205,11 @@ def expires_ns(plan: RunPlan, limits: Limits) -> int:
     return plan.created_ns + int(limits.approval_expiry_s * NS)
 
 
+def begin_by_ns(plan: RunPlan, limits: Limits) -> int:
+    """When a decision that nobody approved is too old to begin with."""
+    return min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * NS)
+
+
 def after_preflight(plan: RunPlan, held: Refuse | None, command: PreFlight, limits: Limits) -> Next:
     """What follows from a pre-flight's result."""
     if held is not None and held.reason is not HeldReason.APPROVAL:
@@ -266,7 +271,7 @@ def _pending(plan: RunPlan, now: Situation, limits: Limits) -> Next:
 
 def too_old(plan: RunPlan, now_ns: int, limits: Limits) -> Refuse | None:
     """Whether a decision that nobody approved was made too long ago to begin with it."""
-    if now_ns > min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * NS):
+    if now_ns > begin_by_ns(plan, limits):
         return Refuse(HeldReason.STALE_TELEMETRY, "the decision is too old to act on")
     return None
 

@@ -97,15 +97,14 @@ class Collector:
 
     def heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[Partial]:
         """Frames without rows, to tell the time to targets that got none; not for environments that are silent."""
-        if not origin.tells_time:
+        if not (origin.tells_time and self.moved):
             return
-        if self.moved:
-            for environment, newest in sorted(self.newest.items()):
-                if newest < self.watermark - self.max_delay_ns:
-                    continue
-                here = Origin(environment, origin.source, origin.sequence, self.watermark)
-                empty = frame(here, self.signal, None, np.empty(0, np.int64), {})
-                yield from ((environment, t, empty) for t in range(self.partitions) if (environment, t) not in sent)
+        for environment, newest in sorted(self.newest.items()):
+            if newest < self.watermark - self.max_delay_ns:
+                continue
+            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+            empty = frame(here, self.signal, None, np.empty(0, np.int64), {})
+            yield from ((environment, t, empty) for t in range(self.partitions) if (environment, t) not in sent)
         self.flushed_watermark = self.watermark
 
     def base_state(self) -> dict[str, Any]:

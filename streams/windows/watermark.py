@@ -109,9 +109,16 @@ class Watermarks:
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
         sources = [[k, s.sequence, s.watermark_ns, s.seen_ns] for k, s in self.sources.items()]
-        silence = {"disturbed": self.disturbed_ns, "silent": self._silent_ns, "silent_until": self._silent_until_ns}
-        silence["spoke"] = self._spoke_ns
-        return {"sources": sources, "merged": self.merged, "opened": self.opened_ns, "now": self.now_ns, **silence}
+        return {
+            "sources": sources,
+            "merged": self.merged,
+            "opened": self.opened_ns,
+            "now": self.now_ns,
+            "disturbed": self.disturbed_ns,
+            "silent": self._silent_ns,
+            "silent_until": self._silent_until_ns,
+            "spoke": self._spoke_ns,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""

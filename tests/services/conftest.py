@@ -51,7 +51,7 @@ LONGEST_FIRST: Final = (
 )
 
 
-class ByServer(LoadScopeScheduling):  # type: ignore[misc]
+class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """All tests of a shared server go to one process, which starts it once. (`--dist loadgroup` would do, if it worked:
     https://github.com/pytest-dev/pytest-xdist/issues/1386)"""
 

@@ -27,6 +27,14 @@ class Diary:
         return work
 
 
+def taken() -> Turns:
+    """Partition 1 may be acted in."""
+    turns = Turns()
+    turns.assign([1])
+    turns.take(1)
+    return turns
+
+
 class Keeping:
     """Says of all that is to be kept the same, once it knows what."""
 
@@ -48,9 +56,7 @@ class Keeping:
 
 
 async def test_work_of_a_partition_that_is_taken_is_done_at_once() -> None:
-    turns, diary = Turns(), Diary()
-    turns.assign([1])
-    turns.take(1)
+    turns, diary = taken(), Diary()
     assert await turns.do(1, diary.note("a")) is None
     assert diary.done == ["a"]
 
@@ -74,9 +80,7 @@ async def test_others_go_on_and_what_waited_is_done_in_order() -> None:
 
 
 async def test_who_was_fenced_goes_on_once_the_partition_is_taken_back() -> None:
-    turns, diary = Turns(), Diary()
-    turns.assign([1])
-    turns.take(1)
+    turns, diary = taken(), Diary()
     diary.fenced = 1
     waiting = await turns.do(1, diary.note("a"))
     await asyncio.sleep(0)
@@ -89,9 +93,7 @@ async def test_who_was_fenced_goes_on_once_the_partition_is_taken_back() -> None
 
 async def test_what_another_owner_would_not_know_of_is_done_again() -> None:
     """It is over once it is kept. Who finds another owner then does it again, in order, when the partition is taken back."""
-    turns, diary, keeping = Turns(), Diary(), Keeping()
-    turns.assign([1])
-    turns.take(1)
+    turns, diary, keeping = taken(), Diary(), Keeping()
     first = await turns.do(1, diary.note("a"), keeping.kept)
     second = await turns.do(1, diary.note("b"), keeping.kept)
     await asyncio.sleep(0)
@@ -109,9 +111,7 @@ async def test_what_another_owner_would_not_know_of_is_done_again() -> None:
 
 
 async def test_what_comes_while_it_is_to_be_done_again_waits_behind_it() -> None:
-    turns, diary, keeping, not_kept = Turns(), Diary(), Keeping(), Keeping()
-    turns.assign([1])
-    turns.take(1)
+    turns, diary, keeping, not_kept = taken(), Diary(), Keeping(), Keeping()
     first = await turns.do(1, diary.note("a"), not_kept.kept)
     not_kept.answer(Fenced("another owner"))
     while turns.taken:
@@ -129,9 +129,7 @@ async def test_what_comes_while_it_is_to_be_done_again_waits_behind_it() -> None
 async def test_work_for_a_journal_that_was_read_again_meanwhile_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waited to ask again doesn't see that it was lost; the new one knows nothing of what was not kept."""
     monkeypatch.setattr("homeostat.turns._RETRY_S", 0.05)
-    turns, diary, keeping = Turns(), Diary(), Keeping()
-    turns.assign([1])
-    turns.take(1)
+    turns, diary, keeping = taken(), Diary(), Keeping()
     keeping.answer(BrokerUnavailable("Kafka is away"))
     waiting = [await turns.do(1, diary.note(text), keeping.kept) for text in ("a", "b")]
     while keeping.asked < 2:
@@ -146,9 +144,7 @@ async def test_work_for_a_journal_that_was_read_again_meanwhile_is_done_again(mo
 
 async def test_what_cannot_be_kept_yet_is_not_over_and_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homeostat.turns._RETRY_S", 0.0)
-    turns, diary, keeping = Turns(), Diary(), Keeping()
-    turns.assign([1])
-    turns.take(1)
+    turns, diary, keeping = taken(), Diary(), Keeping()
     keeping.answer(BrokerUnavailable("Kafka is away"))
     waiting = await turns.do(1, diary.note("a"), keeping.kept)
     while keeping.asked < 3:
