@@ -151,7 +151,7 @@ async def _switches(broker: Moody, worker: Worker, heard: list[bytes]) -> None:
     await broker.send(CONTROL, b"nonsense", key=b"other")
     await broker.send(CONTROL, b"on", key=b"*")
     await _until(lambda: heard[-1] == _told(worker)[-1] == b"on")
-    await _until(lambda: not worker._sending)
+    await _until(lambda: not worker._outbox.sending)
     letters = [decode(DeadLetter, v) for v in await _values(broker, DEADLETTER)]
     assert {(d.payload, d.source_topic) for d in letters} == {(b"nonsense", CONTROL)}
 

@@ -1,4 +1,4 @@
-"""The one consume loop: Faust on Kafka. The only module of the pipeline that knows Faust.
+"""The one consume loop.
 
 Faust acknowledges a message when its agent moves on, or raises. Here a message is acknowledged only after what followed from
 it was sent *and* the state it changed was saved, so a crash repeats messages and never loses one; stages drop what they have
@@ -12,36 +12,33 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import faust
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, EventT
 
-from connectors.kafka.client import KafkaBroker
-from connectors.kafka.tuning import rejoin_after_errors, tune_consumer
-from contracts.errors import HomeostatError, Permanent, Retryable
-from contracts.ports import Clock, GraphWrite, Record, StateStore
-from contracts.settings import Settings
+from contracts.errors import HomeostatError, Retryable
+from contracts.ports import Record
 from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
-from streams.stage import Emit, Output, StageSpec
+from streams.worker.app import make_app, record_of
+from streams.worker.outbox import Outbox
+from streams.worker.overhearing import Overhearing
+from streams.worker.wiring import WorkerWiring
 
 log = logging.getLogger(__name__)
 
-_LOOK_S, _RESEND_S = 0.05, 0.5
+_LOOK_S = 0.05
 _STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
 _STAND_BY_S = 3.0
 """How long a start waits for partitions once the group has answered: it may have more members than there are partitions."""
 
 F = TypeVar("F")
-Handler = Callable[[Record], Awaitable["asyncio.Future[None] | None"]]
-"""Takes a message. A future says that it will be done with it later: until then the message is not acknowledged, and the loop goes on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,29 +54,6 @@ class _Taken:
         return all(f.done() and not f.cancelled() for f in self.later)
 
 
-@dataclass(frozen=True)
-class WorkerWiring:
-    """What a worker is made of. `handlers` are the parts that act: awaited with each record of their topics."""
-
-    settings: Settings
-    broker: KafkaBroker
-    partitions: Mapping[str, int]
-    state: StateStore
-    clock: Clock
-    specs: tuple[StageSpec, ...]
-    graph: Callable[[GraphWrite], None]
-    log_id: str
-    handlers: Mapping[str, tuple[Handler, ...]] = field(default_factory=dict)
-    on_assigned: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
-    on_revoked: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
-    before_ack: Callable[[], Awaitable[None]] | None = None
-    """Returns once what the handlers did is durable; asked before their messages are acknowledged."""
-    snapshot_s: float = 5.0
-    fetch_wait_ms: int = 500
-    drain_s: float = 0.0
-    """How long `stop` may go on taking what is in the log: for a log that ends with the process."""
-
-
 class Worker:
     """Runs the stages of the partitions Kafka assigns to this process, until stopped."""
 
@@ -91,10 +65,9 @@ class Worker:
         self._assigned: frozenset[tuple[str, int]] = frozenset()
         self._coming: frozenset[tuple[str, int]] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
-        self._sending: set[asyncio.Future[Any]] = set()
-        self._unsent: list[Emit] = []
-        self._spread_to: dict[tuple[str, int], int] = {}
         self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._outbox = Outbox(wiring, self.host.counters, self._retrying)
+        self._overhearing = Overhearing(wiring, self.host, self._outbox, self._whole)
         self._closing = False
         self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
@@ -106,14 +79,16 @@ class Worker:
 
     async def start(self) -> None:
         """Join the group; returns once partitions are assigned, or the group has none left for this worker."""
-        await self._retrying(self._know_switches)
+        await self._retrying(self._overhearing.know_switches)
         await self._app.start()
         w = self._w
         self._tasks = [
             asyncio.create_task(self._every(w.settings.ingest.flush_ms / 1000, self._tick), name="worker-tick"),
             asyncio.create_task(self._every(w.snapshot_s, self._checkpoint), name="worker-snapshot"),
-            asyncio.create_task(self._overhear(CONTROL, from_beginning=True), name="worker-control"),
-            *(asyncio.create_task(self._overhear(t), name=f"worker-{t}") for t in self.host.overheard if t != CONTROL),
+            *(
+                asyncio.create_task(self._overhearing.follow(t), name=f"worker-{t}")
+                for t in sorted(self._overhearing.topics())
+            ),
         ]
         await self._member.wait()
         with contextlib.suppress(TimeoutError):
@@ -152,7 +127,8 @@ class Worker:
             async with asyncio.timeout(self._w.drain_s):
                 while True:
                     taken = dict(self._taken)
-                    await self._delivered()  # what follows from it is in the log, too, before its ends are asked for
+                    # What follows from it is in the log, too, before its ends are asked for.
+                    await self._outbox.delivered()
                     ends = await self._retrying(partial(self._w.broker.ends, topics))
                     if all(taken.get(place, -1) + 1 >= ends.get(place, 0) for place in self._assigned):
                         return
@@ -194,26 +170,7 @@ class Worker:
         return self._assigned
 
     def _make_app(self) -> faust.App:
-        s = self._w.settings
-        app = faust.App(
-            s.broker.group,
-            broker=f"kafka://{self._w.broker.bootstrap.replace(',', ';kafka://')}",
-            store="memory://",
-            datadir=str(s.data_dir / "faust"),
-            web_enabled=False,
-            topic_disable_leader=True,
-            topic_allow_declare=False,
-            stream_wait_empty=False,
-            stream_publish_on_commit=False,
-            broker_commit_interval=1.0,
-            broker_max_poll_records=500,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=8_000_000,
-            broker_session_timeout=s.broker.session_timeout_s,
-            broker_heartbeat_interval=s.broker.session_timeout_s / 5,
-            **_credentials(self._w.broker.options),
-        )
-        app.transport = _transport(app, self._w.fetch_wait_ms)
+        app = make_app(self._w.settings, self._w.broker, self._w.fetch_wait_ms)
         topics = [t for t in sorted({*self.host.topics, *self._w.handlers}) if t != CONTROL]
         channel = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
         app.agent(channel, name="homeostat")(cast("Any", self._consume))
@@ -225,7 +182,7 @@ class Worker:
 
     async def _consume(self, stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
-            record, turn = _record(event), self._turn
+            record, turn = record_of(event), self._turn
             if (record.topic, record.partition) in self._coming:
                 await self._member.wait()
             async with self._taking:
@@ -245,7 +202,7 @@ class Worker:
         async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
             if turn != self._turn:
                 return None
-            await self._send(self.host.handle(record, now_ns))
+            await self._outbox.send(self.host.handle(record, now_ns))
         later = [await self._done(handler(record), record, turn) for handler in self._w.handlers.get(record.topic, ())]
         return tuple(f for f in later if f is not None) if turn == self._turn else None
 
@@ -255,13 +212,13 @@ class Worker:
         except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
             if turn == self._turn:  # else its next owner takes it
                 log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
-                await self._send([dead_letter(record, e, self._w.clock.now_ns())])
+                await self._outbox.send([dead_letter(record, e, self._w.clock.now_ns())])
             return None
 
     async def _bury(self, taken: _Taken) -> None:
         """Keep a message that something failed on later."""
         for later in taken.later:
-            await self._done(later, _record(taken.event), self._turn)
+            await self._done(later, record_of(taken.event), self._turn)
 
     async def _load_states(self, record: Record) -> None:
         for key in self._keys(record.topic, record.partition):
@@ -285,35 +242,7 @@ class Worker:
     async def _tick(self) -> None:
         async with self._whole:
             self._progress = time.monotonic()
-            await self._send(self.host.tick(self._w.clock.now_ns()))
-
-    async def _send(self, outputs: Iterable[Output]) -> None:
-        for output in outputs:
-            if isinstance(output, GraphWrite):
-                self._w.graph(output)
-            else:
-                await self._retrying(partial(self._enqueue, output))
-
-    async def _enqueue(self, emit: Emit) -> None:
-        try:
-            sent = await self._w.broker.enqueue(
-                emit.topic,
-                emit.value,
-                key=emit.key.encode(),
-                partition=emit.partition_in(self._w.partitions[emit.topic]),
-                headers=emit.headers,
-            )
-        except Permanent as e:  # sending it again cannot help, and the loop must go on
-            self.host.counters["worker", "unsendable"] += 1
-            log.error("%d bytes for %s cannot be sent: %s", len(emit.value), emit.topic, e)
-            return
-        self._sending.add(sent)
-        sent.add_done_callback(partial(self._sent, emit))
-
-    def _sent(self, emit: Emit, sent: asyncio.Future[Any]) -> None:
-        self._sending.discard(sent)
-        if sent.cancelled() or sent.exception() is not None:
-            self._unsent.append(emit)
+            await self._outbox.send(self.host.tick(self._w.clock.now_ns()))
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -330,7 +259,7 @@ class Worker:
             ended = _ended(self._unacked[:taken])
             for t in ended:
                 await self._bury(t)
-            await self._delivered()
+            await self._outbox.delivered()
             for instance, changes, payload in dirty:
                 if turn != self._turn:
                     return
@@ -344,16 +273,6 @@ class Worker:
                 t.event.ack()
             done = set(ended)
             self._unacked = [t for t in self._unacked if t not in done]
-
-    async def _delivered(self) -> None:
-        """Wait until the broker has all that was sent; what it did not take is sent again."""
-        while self._sending or self._unsent:
-            await asyncio.gather(*list(self._sending), return_exceptions=True)
-            again, self._unsent = self._unsent, []
-            if again:
-                log.warning("%d messages were not taken by the broker; sending them again", len(again))
-                await asyncio.sleep(_RESEND_S)
-                await self._send(again)
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         places = frozenset((tp.topic, tp.partition) for tp in assigned)
@@ -399,39 +318,6 @@ class Worker:
         if self._w.on_revoked is not None:
             await self._w.on_revoked(places)
 
-    # -- what every worker is told, whatever its partitions: the kill switch, changes -------------------------------
-
-    async def _know_switches(self) -> None:
-        """Before the first message is taken: who starts while acting is stopped must know that it is."""
-        async for record in self._w.broker.read([CONTROL]):
-            await self._spread(record)
-
-    async def _overhear(self, topic: str, *, from_beginning: bool = False) -> None:
-        while True:
-            try:
-                async for record in self._w.broker.read([topic], from_beginning=from_beginning, follow=True):
-                    await self._spread(record)
-            except HomeostatError as e:
-                log.warning("%s; %s is read again", e, topic)
-                await asyncio.sleep(_RESEND_S)
-
-    async def _spread(self, record: Record) -> None:
-        """One record, once, for all instances that overhear its topic; switches are also told to the parts that act."""
-        now_ns, place = self._w.clock.now_ns(), (record.topic, record.partition)
-        if record.offset <= self._spread_to.get(place, -1):
-            return
-        self._spread_to[place] = record.offset
-        async with self._whole:
-            await self._send(self.host.overhear(record, now_ns))
-        if record.topic != CONTROL:
-            return
-        for handler in self._w.handlers.get(CONTROL, ()):
-            try:
-                await handler(record)
-            except Exception as e:
-                log.exception("a switch on %s cannot be followed", CONTROL)
-                await self._send([dead_letter(record, e, now_ns)])
-
     # -- helpers --------------------------------------------------------------------------------------------------
 
     async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
@@ -470,50 +356,3 @@ def _ended(taken: Iterable[_Taken]) -> list[_Taken]:
         else:
             waiting.add(place)
     return found
-
-
-def _record(event: EventT[bytes]) -> Record:
-    m = event.message
-    headers = m.headers.items() if isinstance(m.headers, Mapping) else m.headers or ()
-    return Record(m.topic, m.partition, m.offset, m.key, m.value or b"", tuple(headers), int((m.timestamp or 0) * 1000))
-
-
-def _credentials(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Faust's credentials from aiokafka's keyword arguments."""
-    context = options.get("ssl_context")
-    if "sasl_mechanism" in options:
-        return {
-            "broker_credentials": faust.SASLCredentials(
-                username=options["sasl_plain_username"],
-                password=options["sasl_plain_password"],
-                mechanism=options["sasl_mechanism"],
-                ssl_context=context,
-            )
-        }
-    return {"broker_credentials": faust.SSLCredentials(context)} if context else {}
-
-
-def _transport(app: faust.App, fetch_wait_ms: int) -> driver.Transport:
-    quiet = logging.getLogger("faust.worker")  # else they would speak in this module's name
-
-    class Thread(driver.AIOKafkaConsumerThread):
-        logger = quiet
-
-        async def on_start(self) -> None:
-            await super().on_start()
-            rejoin_after_errors(self._consumer)
-
-        def _create_worker_consumer(self, transport: Any) -> Any:
-            return tune_consumer(super()._create_worker_consumer(transport), fetch_wait_ms)
-
-    class Consumer(driver.Consumer):
-        logger = quiet
-
-        def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
-            return Thread(self, loop=self.loop, beacon=self.beacon)
-
-    class Transport(driver.Transport):
-        pass
-
-    Transport.Consumer = Consumer
-    return Transport(app.conf.broker_consumer, app, app.loop)

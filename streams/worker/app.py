@@ -1,0 +1,88 @@
+"""Faust as a member of a consumer group, and nothing more of it: no tables, no web server, no election of a leader."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import EventT
+
+from connectors.kafka.client import KafkaBroker
+from connectors.kafka.tuning import rejoin_after_errors, tune_consumer
+from contracts.ports import Record
+from contracts.settings import Settings
+
+
+def make_app(settings: Settings, broker: KafkaBroker, fetch_wait_ms: int) -> faust.App:
+    """An app that consumes from `broker` in the group of the settings, from the earliest message where nothing was committed."""
+    app = faust.App(
+        settings.broker.group,
+        broker=f"kafka://{broker.bootstrap.replace(',', ';kafka://')}",
+        store="memory://",
+        datadir=str(settings.data_dir / "faust"),
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        stream_publish_on_commit=False,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=500,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=8_000_000,
+        broker_session_timeout=settings.broker.session_timeout_s,
+        broker_heartbeat_interval=settings.broker.session_timeout_s / 5,
+        **_credentials(broker.options),
+    )
+    app.transport = _transport(app, fetch_wait_ms)
+    return app
+
+
+def record_of(event: EventT[bytes]) -> Record:
+    """The message as the stages know it."""
+    m = event.message
+    headers = m.headers.items() if isinstance(m.headers, Mapping) else m.headers or ()
+    return Record(m.topic, m.partition, m.offset, m.key, m.value or b"", tuple(headers), int((m.timestamp or 0) * 1000))
+
+
+def _credentials(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Faust's credentials from aiokafka's keyword arguments."""
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return {
+            "broker_credentials": faust.SASLCredentials(
+                username=options["sasl_plain_username"],
+                password=options["sasl_plain_password"],
+                mechanism=options["sasl_mechanism"],
+                ssl_context=context,
+            )
+        }
+    return {"broker_credentials": faust.SSLCredentials(context)} if context else {}
+
+
+def _transport(app: faust.App, fetch_wait_ms: int) -> driver.Transport:
+    quiet = logging.getLogger("faust.worker")  # else they would speak in this module's name
+
+    class Thread(driver.AIOKafkaConsumerThread):
+        logger = quiet
+
+        async def on_start(self) -> None:
+            await super().on_start()
+            rejoin_after_errors(self._consumer)
+
+        def _create_worker_consumer(self, transport: Any) -> Any:
+            return tune_consumer(super()._create_worker_consumer(transport), fetch_wait_ms)
+
+    class Consumer(driver.Consumer):
+        logger = quiet
+
+        def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+            return Thread(self, loop=self.loop, beacon=self.beacon)
+
+    class Transport(driver.Transport):
+        pass
+
+    Transport.Consumer = Consumer
+    return Transport(app.conf.broker_consumer, app, app.loop)
