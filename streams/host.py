@@ -134,6 +134,24 @@ class StageHost:
             if isinstance(instance.stage, CatchesUp):
                 instance.stage.begin_anew()
 
+    def first_missing(self, record: Record) -> int:
+        """The offset of the first message that some stage's state lacks, if there is one before `record`; else that of `record`."""
+        place, found = f"{record.topic}/{record.partition}", record.offset
+        for spec in self.by_topic.get(record.topic, ()):
+            offsets = self._offsets(spec.instance_key(record.topic, record.partition))
+            found = min(found, offsets.get(place, record.offset) + 1)
+        return found
+
+    def _offsets(self, key: str) -> dict[str, int]:
+        if key in self.instances:
+            return self.instances[key].offsets
+        payload = self._load(key)
+        try:
+            saved = msgspec.msgpack.decode(payload, type=_Saved) if payload is not None else None
+        except msgspec.DecodeError:  # as a snapshot it is refused when the instance is made
+            saved = None
+        return saved.offsets if saved is not None and saved.log == self.log_id else {}
+
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Give a record to every stage that reads its topic. Never raises."""
         outputs: list[Output] = []

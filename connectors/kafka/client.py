@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import aiokafka
@@ -184,6 +184,28 @@ class KafkaBroker:
         finally:
             await consumer.stop()
 
+    async def between(self, topic: str, partition: int, first: int, end: int) -> AsyncGenerator[Record]:
+        """Messages of one partition from offset `first` on and before offset `end`, which must be in the log; what the broker has
+        deleted of them meanwhile is left out."""
+        consumer = aiokafka.AIOKafkaConsumer(**self.options, enable_auto_commit=False, fetch_max_wait_ms=50)
+        at = aiokafka.TopicPartition(topic, partition)
+        try:
+            await consumer.start()
+            consumer.assign([at])
+            consumer.seek(at, max(first, (await consumer.beginning_offsets([at]))[at]))
+            while await consumer.position(at) < end:
+                for m in (await consumer.getmany(at, timeout_ms=200)).get(at, []):
+                    if m.offset < end:
+                        yield _record(m)
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
+        finally:
+            await consumer.stop()
+
+
+def _record(m: Any) -> Record:
+    return Record(m.topic, m.partition, m.offset, m.key, m.value or b"", tuple(m.headers), m.timestamp)
+
 
 async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow: bool) -> AsyncIterator[Record]:
     """Everything, or the `last` messages of each partition."""
@@ -197,7 +219,7 @@ async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow
         batches = await consumer.getmany(timeout_ms=200)
         for tp, messages in batches.items():
             for m in messages:
-                yield Record(m.topic, m.partition, m.offset, m.key, m.value or b"", tuple(m.headers), m.timestamp)
+                yield _record(m)
             if messages and messages[-1].offset + 1 >= end[tp]:
                 pending.discard(tp)
 

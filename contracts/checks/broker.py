@@ -120,6 +120,18 @@ async def check_ends(factory: Factory) -> None:
     assert ends[0] <= sent.offset < ends[2], f"end, offset of a message, end: {ends}"
 
 
+async def check_between(factory: Factory) -> None:
+    """A stretch of one partition, its first message included, the one at its end not."""
+    async with started(factory) as broker:
+        for n in range(5):
+            await broker.send(CHANGES, b"%d" % n, key=_key(), partition=2)
+            await broker.send(CHANGES, b"of another partition", key=_key(), partition=3)
+        end = (await broker.ends([CHANGES]))[CHANGES, 2]
+        found = [r async for r in broker.between(CHANGES, 2, end - 4, end - 1)]
+    _expect([r.value for r in found], [b"1", b"2", b"3"], "messages")
+    _expect([r.offset for r in found], [end - 4, end - 3, end - 2], "offsets")
+
+
 async def check_reading_ends(factory: Factory) -> None:
     """Without `follow` reading ends at the end found at the start, also of a topic without messages."""
     async with started(factory) as broker:
@@ -180,6 +192,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_many_at_once,
     check_last,
     check_ends,
+    check_between,
     check_reading_ends,
     check_following,
     check_stop,

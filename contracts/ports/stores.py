@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,6 +63,11 @@ class Broker(Protocol):
     ) -> AsyncIterator[Record]:
         """Messages of `topics` in partition order, without a consumer group: all, those from now on, or the `last` ones of
         each partition. Ends at the end found at the start, unless `follow`."""
+        ...
+
+    def between(self, topic: str, partition: int, first: int, end: int) -> AsyncGenerator[Record]:
+        """Messages of one partition from offset `first` on and before offset `end`, which must be in the log; what was deleted of
+        them meanwhile is left out."""
         ...
 
 

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -26,6 +27,7 @@ from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.app import make_app, record_of
+from streams.worker.lacking import lacking
 from streams.worker.outbox import Outbox
 from streams.worker.overhearing import Overhearing
 from streams.worker.wiring import WorkerWiring
@@ -199,12 +201,23 @@ class Worker:
         it, or we do, again."""
         now_ns, turn = self._w.clock.now_ns(), self._turn
         await self._load_states(record)
+        if (record.topic, record.partition) not in self._taken:
+            await self._retrying(partial(self._take_lacking, record, turn))
         async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
             if turn != self._turn:
                 return None
             await self._outbox.send(self.host.handle(record, now_ns))
         later = [await self._done(handler(record), record, turn) for handler in self._w.handlers.get(record.topic, ())]
         return tuple(f for f in later if f is not None) if turn == self._turn else None
+
+    async def _take_lacking(self, first: Record, turn: int) -> None:
+        """For the stages alone: those who act took these messages before they were acknowledged."""
+        async with aclosing(lacking(self.host, self._w.broker, first)) as found:
+            async for record in found:
+                async with self._whole:
+                    if turn != self._turn:
+                        return
+                    await self._outbox.send(self.host.handle(record, self._w.clock.now_ns()))
 
     async def _done(self, work: Awaitable[F | None], record: Record, turn: int) -> F | None:
         try:

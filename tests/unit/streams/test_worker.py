@@ -157,6 +157,44 @@ async def test_a_worker_that_dies_repeats_messages_and_loses_none(
     await _until(lambda: sum(i.stage.sum for k, i in second.host.instances.items() if k.startswith("first/")) == 20100)
 
 
+async def test_what_was_acknowledged_but_is_in_no_state_is_read_again(
+    broker: EmbeddedBroker, make: Callable[..., Worker]
+) -> None:
+    """As when a snapshot of an owner that was given up arrives late, over the one of the next owner."""
+    state = MemoryState()
+    first = make(state)
+    await first.start()
+    for value in range(1, 41):
+        await broker.send(RAW, b"%d" % value, partition=value % 4)
+    await _until(lambda: first.host.counters["first", "messages"] == 40)
+    await first.stop()
+    assert first.unacknowledged == 0
+    before = StageHost(SPECS, log_id="log-1")
+    async for record in broker.between(RAW, 1, 0, 4):
+        before.handle(record, 0)
+    (old,) = (i for k, i in before.instances.items() if k.startswith("first/"))
+    state.kept[old.key] = old.snapshot("log-1")
+    second = make(state)
+    await second.start()
+    for value in range(41, 61):
+        await broker.send(RAW, b"%d" % value, partition=value % 4)
+    await _until(lambda: _sum(second) == sum(range(1, 61)))
+    assert second.host.counters["worker", "read_again"] == 6
+    assert second.host.counters["first", "redelivered"] == 0
+    await second.stop()
+    third = make(state)
+    await third.start()
+    for value in range(61, 65):
+        await broker.send(RAW, b"%d" % value, partition=value % 4)
+    await _until(lambda: _sum(third) == sum(range(1, 65)))
+    assert third.host.counters["worker", "read_again"] == 0
+
+
+def _sum(worker: Worker) -> int:
+    """Of what was added in the first stage."""
+    return sum(i.stage.sum for k, i in worker.host.instances.items() if k.startswith("first/"))
+
+
 def test_snapshots_of_another_log_keep_the_state_but_not_the_offsets() -> None:
     host = StageHost(SPECS, log_id="monday")
     host.handle(Record(RAW, 0, 41, None, b"5"), 0)
