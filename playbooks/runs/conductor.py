@@ -14,6 +14,7 @@ from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetSta
 from contracts.topics import CHANGES, FEEDBACK
 from contracts.verdicts import HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
+from playbooks.runs import commands as c
 from playbooks.runs import effects, facts, gate, reporting
 from playbooks.runs import machine as m
 from playbooks.runs.arguments import resolve
@@ -57,41 +58,41 @@ class Conductor:
         """Set whenever a run begins to wait."""
         self.limits = m.Limits(wiring.settings.approval_expiry_s, wiring.settings.decision_expiry_s)
 
-    async def carry_out(self, run: Run, entry: RunEntry, command: m.Next, watch: Watch) -> None:
+    async def carry_out(self, run: Run, entry: RunEntry, command: c.Next, watch: Watch) -> None:
         """One command, whole."""
         match command:
-            case m.PreFlight():
+            case c.PreFlight():
                 await self._preflight(run, entry, command, watch)
-            case m.ApplyStep():
+            case c.ApplyStep():
                 await self._effect(run, entry, command, watch)
-            case m.Resolve():
+            case c.Resolve():
                 await self._resolve(run, entry, command)
-            case m.Wait():
+            case c.Wait():
                 await self.park(run, command.until_ns)
             case _:
                 self._record(run, entry, command)
 
-    def _record(self, run: Run, entry: RunEntry, command: m.Next) -> None:
+    def _record(self, run: Run, entry: RunEntry, command: c.Next) -> None:
         """Commands that only write down."""
         match command:
-            case m.RequestApproval():
+            case c.RequestApproval():
                 self.enter(run, RunState.AWAITING_APPROVAL, command.text, {"expires_ns": command.expires_ns})
-            case m.Begin():
+            case c.Begin():
                 facts.keep_begun(self._w.journal, run.plan, self._now())
                 self.enter(run, RunState.RUNNING, f"{run.plan.playbook.name} begins on {run.plan.target}")
-            case m.Refuse():
+            case c.Refuse():
                 self.enter(run, RunState.REFUSED, command.text, {"reason": str(command.reason)})
-            case m.Settle():
+            case c.Settle():
                 self._settle(run, entry, command)
-            case m.BeginWait():
+            case c.BeginWait():
                 self._begin_wait(run, command)
-            case m.EndWait():
+            case c.EndWait():
                 self._line(run, command.name, command.key, StepPhase.APPLIED, {}, "waited")
-            case m.Verify():
+            case c.Verify():
                 self.enter(run, RunState.VERIFYING, f"all steps done; watching {run.plan.target} and its callers")
-            case m.RollBack():
+            case c.RollBack():
                 self.enter(run, RunState.ROLLING_BACK, command.text)
-            case m.Finish():
+            case c.Finish():
                 self._finish(run, entry, command)
             case _:
                 raise AssertionError(f"{type(command).__name__} is not only written down")
@@ -136,25 +137,25 @@ class Conductor:
 
     # --- before anything is done
 
-    async def _preflight(self, run: Run, entry: RunEntry, command: m.PreFlight, watch: Watch) -> None:
+    async def _preflight(self, run: Run, entry: RunEntry, command: c.PreFlight, watch: Watch) -> None:
         # One at a time per environment: between the count of concurrent runs and this one's start lies an await.
         async with self._gates[run.plan.environment]:
             held = await self._validate(run.plan, watch, command.approved)
             follow = m.after_preflight(run.plan, held, command, self.limits)
-            if isinstance(follow, m.Begin):
+            if isinstance(follow, c.Begin):
                 held = self._switched(run.plan, approved=command.approved)
                 if held is None and not command.approved:  # others may have been asked about for long before this one
                     held = m.too_old(run.plan, self._now(), self.limits)
                 follow = follow if held is None else held
-            if isinstance(follow, m.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
+            if isinstance(follow, c.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
                 return  # the machine turns that into `cancelled`
-            waits = isinstance(follow, m.Refuse) and self._may_pass(run.plan, follow, command.approved)
+            waits = isinstance(follow, c.Refuse) and self._may_pass(run.plan, follow, command.approved)
             if not waits:
                 self._record(run, entry, follow)
         if waits:
             await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
 
-    def _may_pass(self, plan: RunPlan, held: m.Refuse, approved: bool) -> bool:
+    def _may_pass(self, plan: RunPlan, held: c.Refuse, approved: bool) -> bool:
         """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
         if held.reason is not HeldReason.POLICY_UNAVAILABLE:
             return False
@@ -169,10 +170,10 @@ class Conductor:
             return True
         return False
 
-    async def _validate(self, plan: RunPlan, watch: Watch, approved: bool) -> m.Refuse | None:
+    async def _validate(self, plan: RunPlan, watch: Watch, approved: bool) -> c.Refuse | None:
         """Switches, then every step's guards, sanity and policy on the target as it is; the first objection counts."""
         refused = self._switched(plan, approved=approved) or self._other_version(plan)
-        asked: m.Refuse | None = None
+        asked: c.Refuse | None = None
         for step in plan.playbook.steps:
             if refused is None and step.action != "wait":
                 refused = await self._objection(plan, step, watch, approved)
@@ -180,34 +181,34 @@ class Conductor:
                 asked, refused = refused, None
         return refused or asked
 
-    async def _objection(self, plan: RunPlan, step: Step, watch: Watch, approved: bool) -> m.Refuse | None:
+    async def _objection(self, plan: RunPlan, step: Step, watch: Watch, approved: bool) -> c.Refuse | None:
         aim = await effects.find_target(plan, step.action, self._w.actuators)
-        if isinstance(aim, m.Refuse):
+        if isinstance(aim, c.Refuse):
             return aim
-        prepared = effects.prepare(plan, m.ApplyStep(step.name, step, 1, ""), "", aim, None)
-        planned = () if isinstance(prepared, m.Refuse) else prepared.planned
+        prepared = effects.prepare(plan, c.ApplyStep(step.name, step, 1, ""), "", aim, None)
+        planned = () if isinstance(prepared, c.Refuse) else prepared.planned
         held = guarded(plan, aim.state, planned, watch, self._w)
         if held is not None:
             return held
-        if isinstance(prepared, m.Refuse):
+        if isinstance(prepared, c.Refuse):
             return prepared
         return await self._policy(plan, prepared, approved)
 
-    def _other_version(self, plan: RunPlan) -> m.Refuse | None:
+    def _other_version(self, plan: RunPlan) -> c.Refuse | None:
         playbook = self._w.playbooks.get(plan.playbook.name)
         if playbook is None or playbook.version == plan.playbook.version:
             return None
         text = f"decided with version {plan.playbook.version}, but {playbook.version} is loaded now"
-        return m.Refuse(HeldReason.NOT_CAPABLE, text)
+        return c.Refuse(HeldReason.NOT_CAPABLE, text)
 
-    def _switched(self, plan: RunPlan, *, approved: bool) -> m.Refuse | None:
+    def _switched(self, plan: RunPlan, *, approved: bool) -> c.Refuse | None:
         """Switches that forbid; that an approval is wanted is no objection where there is one or it is asked for anyway."""
         held = gate.switches(self._w.journal, plan)
         if held is not None and held.reason is HeldReason.APPROVAL and (approved or plan.needs_approval):
             return None
         return held
 
-    async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> m.Refuse | None:
+    async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> c.Refuse | None:
         approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
         by = "" if approval is None or not approval.approve else approval.by
         request = effect.request
@@ -216,10 +217,10 @@ class Conductor:
 
     # --- one effect
 
-    async def _effect(self, run: Run, entry: RunEntry, command: m.ApplyStep, watch: Watch) -> None:
+    async def _effect(self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: Watch) -> None:
         ready = await self._ready(run, entry, command, watch)
-        if isinstance(ready, m.Refuse):
-            if not isinstance(command, m.Compensate) and self._may_pass(run.plan, ready, self._approved(run.plan)):
+        if isinstance(ready, c.Refuse):
+            if not isinstance(command, c.Compensate) and self._may_pass(run.plan, ready, self._approved(run.plan)):
                 await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
             else:
                 await self._hold(run, entry, command, ready)
@@ -254,23 +255,23 @@ class Conductor:
         self._conclude(run, ready, outcome)
 
     async def _ready(
-        self, run: Run, entry: RunEntry, command: m.ApplyStep, watch: Watch
-    ) -> effects.Prepared | m.Refuse:
+        self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: Watch
+    ) -> effects.Prepared | c.Refuse:
         """The effect, looked at and checked again: guards, validation, policy."""
-        plan, back = run.plan, isinstance(command, m.Compensate)
+        plan, back = run.plan, isinstance(command, c.Compensate)
         approved = self._approved(plan)
         aim = await effects.find_target(plan, command.step.action, self._w.actuators)
-        if isinstance(aim, m.Refuse):
+        if isinstance(aim, c.Refuse):
             return aim
         if command.again:
             progress = progress_of(entry)[command.name]
-            prepared: effects.Prepared | m.Refuse = effects.Prepared(
+            prepared: effects.Prepared | c.Refuse = effects.Prepared(
                 aim, command.step, effects.journalled(plan, command.name, command.step, progress)
             )
         else:
             key = m.keyed(plan.run, command)
             prepared = effects.prepare(plan, command, key, aim, _undone(entry, command))
-        if isinstance(prepared, m.Refuse):
+        if isinstance(prepared, c.Refuse):
             return prepared
         held = self._switched(plan, approved=approved)
         if held is None and not back:  # going back is bounded by where it came from
@@ -281,7 +282,7 @@ class Conductor:
         approval = facts.approval_of(self._w.journal, plan.decision)
         return approval is not None and approval.approve
 
-    def _say(self, run: Run, ready: effects.Prepared, command: m.ApplyStep) -> ActionRecord:
+    def _say(self, run: Run, ready: effects.Prepared, command: c.ApplyStep) -> ActionRecord:
         """The audit record that comes before the effect."""
         request, state = ready.request, _state_of(command)
         again = "again, it had not happened: " if command.again else ""
@@ -296,26 +297,26 @@ class Conductor:
         record = reporting.step_record(run.plan, state, command.name, "intent", text, self._now(), data)
         return self._trail.append(record)
 
-    async def _announced(self, run: Run, said: ActionRecord) -> m.Refuse | None:
+    async def _announced(self, run: Run, said: ActionRecord) -> c.Refuse | None:
         """Held unless the world can read of the effect before it happens, and nobody pulled the switch meanwhile."""
         if not await self._trail.acknowledged(said):
             text = f"the broker did not take the audit event within {self._w.settings.audit_ack_s:g} s"
-            return m.Refuse(HeldReason.AUDIT_UNAVAILABLE, text)
+            return c.Refuse(HeldReason.AUDIT_UNAVAILABLE, text)
         return self._switched(run.plan, approved=self._approved(run.plan))
 
-    async def _kept(self, run: Run) -> m.Refuse | None:
+    async def _kept(self, run: Run) -> c.Refuse | None:
         """Held unless the intent outlives this process, and the run is known to be still ours. The last check of all."""
         try:
             await self._w.journal.settled(run.plan.environment, self._w.settings.audit_ack_s)
         except Retryable as e:
-            return m.Refuse(HeldReason.JOURNAL_UNAVAILABLE, str(e))
+            return c.Refuse(HeldReason.JOURNAL_UNAVAILABLE, str(e))
         return self._switched(run.plan, approved=self._approved(run.plan))
 
-    async def _hold(self, run: Run, entry: RunEntry, command: m.ApplyStep, held: m.Refuse) -> None:
+    async def _hold(self, run: Run, entry: RunEntry, command: c.ApplyStep, held: c.Refuse) -> None:
         """The effect did not happen: say why, and what follows."""
         if held.reason is HeldReason.KILL_SWITCH:
             return  # the machine turns that into `cancelled`, and closes an open intent
-        if isinstance(command, m.Compensate) and held.reason in _TRANSIENT:
+        if isinstance(command, c.Compensate) and held.reason in _TRANSIENT:
             _LOG.warning("rollback of %s is held: %s", run.plan.run, held.text)
             await self.park(run, self._now() + 2 * m.NS)  # until it is too late for it
             return
@@ -345,7 +346,7 @@ class Conductor:
         self._trail.append(record)
         self._w.journal.step(StepEntry(run.plan.run, step, phase, key, now, data), run.fence)
 
-    def _begin_wait(self, run: Run, command: m.BeginWait) -> None:
+    def _begin_wait(self, run: Run, command: c.BeginWait) -> None:
         try:
             seconds = float(resolve(run.plan, command.step, None).get("seconds", 0.0))
         except (ActionFailed, ValueError) as e:
@@ -357,7 +358,7 @@ class Conductor:
 
     # --- after a crash
 
-    async def _resolve(self, run: Run, entry: RunEntry, command: m.Resolve) -> None:
+    async def _resolve(self, run: Run, entry: RunEntry, command: c.Resolve) -> None:
         """Ask whether an effect happened. Never causes one; an unreachable actuator is asked again for a while."""
         progress = progress_of(entry).get(command.name, NOT_BEGUN)
         request = effects.journalled(run.plan, command.name, command.step, progress)
@@ -377,7 +378,7 @@ class Conductor:
             answer = Applied.UNKNOWN
         run.resolved[command.key] = answer
 
-    def _settle(self, run: Run, entry: RunEntry, command: m.Settle) -> None:
+    def _settle(self, run: Run, entry: RunEntry, command: c.Settle) -> None:
         phase = {
             Applied.YES: StepPhase.APPLIED,
             Applied.NO: StepPhase.SKIPPED,
@@ -390,7 +391,7 @@ class Conductor:
 
     # --- the end
 
-    def _finish(self, run: Run, entry: RunEntry, command: m.Finish) -> None:
+    def _finish(self, run: Run, entry: RunEntry, command: c.Finish) -> None:
         plan, now = run.plan, self._now()
         verdict = facts.verdict_of(self._w.journal, plan.run)
         touched = bool(effects_of(entry)) or command.state not in _EFFECTLESS
@@ -409,11 +410,11 @@ class Conductor:
         return self._w.clock.now_ns()
 
 
-def _state_of(command: m.ApplyStep) -> RunState:
-    return RunState.ROLLING_BACK if isinstance(command, m.Compensate) else RunState.RUNNING
+def _state_of(command: c.ApplyStep) -> RunState:
+    return RunState.ROLLING_BACK if isinstance(command, c.Compensate) else RunState.RUNNING
 
 
-def _undone(entry: RunEntry, command: m.ApplyStep) -> TargetState | None:
+def _undone(entry: RunEntry, command: c.ApplyStep) -> TargetState | None:
     """The state from before the run's first effect of the kind that is undone."""
     done = effects_of(entry)
     same = [step for _, step in done if step.intent.get("action") == command.step.action]

@@ -25,7 +25,7 @@ from contracts.verdicts import HeldReason, StepPhase
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
 from playbooks.runs.arguments import resolve, restore
-from playbooks.runs.machine import ApplyStep, Compensate, Refuse
+from playbooks.runs.commands import ApplyStep, Compensate, Refuse
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.preflight import capable, insane
 from playbooks.runs.progress import StepProgress, state_data

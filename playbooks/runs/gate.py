@@ -8,8 +8,8 @@ from typing import Any
 from contracts.errors import HomeostatError, PolicyUnavailable
 from contracts.ports import Journal, PolicyEngine, TargetState
 from contracts.verdicts import Autonomy, HeldReason
+from playbooks.runs.commands import Refuse
 from playbooks.runs.facts import Mode, mode_of, strictest
-from playbooks.runs.machine import Refuse
 from playbooks.runs.plan import RunPlan
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from contracts.ports import TargetState
 from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
+from playbooks.runs.commands import Refuse
 from playbooks.runs.facts import controls_of
-from playbooks.runs.machine import NS, Refuse
+from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.watching import Watch
 from playbooks.runs.wiring import ExecutorWiring

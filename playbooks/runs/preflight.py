@@ -12,7 +12,7 @@ from contracts.ports import Actuator, TargetState
 from contracts.verdicts import HeldReason
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
-from playbooks.runs.machine import Refuse
+from playbooks.runs.commands import Refuse
 from playbooks.runs.plan import RunPlan
 
 

@@ -12,6 +12,7 @@ from contracts.events import Approval
 from contracts.ports import Applied, RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
+from playbooks.runs import commands as c
 from playbooks.runs import machine as m
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_from, plan_of
 from tests.unit.playbooks.runs.support import NS, SCALE, T0, decision
@@ -51,7 +52,7 @@ class Simulation:
         assert self.entry.state not in TERMINAL_RUN_STATES, "nothing leaves a terminal state"
         self.entry = replace(self.entry, state=state, updated_ns=self.now.now_ns)
 
-    def apply(self, command: m.ApplyStep, draw: st.DataObject) -> None:
+    def apply(self, command: c.ApplyStep, draw: st.DataObject) -> None:
         assert self.now.acting, "an effect while acting is stopped"
         self._in_time()
         key = m.keyed(self.plan.run, command)
@@ -70,7 +71,7 @@ class Simulation:
         last = max([self.now.begun_ns, self.now.decided_ns, *(e.time_ns + 4 * NS for e in self.entry.steps)])
         assert self.now.now_ns <= last + LIMITS.decision_expiry_s * NS, "an effect long after anything happened"
 
-    def resolve(self, command: m.Resolve, draw: st.DataObject) -> None:
+    def resolve(self, command: c.Resolve, draw: st.DataObject) -> None:
         truth = Applied.YES if command.key in self.true_effects else Applied.NO
         self.resolved[command.key] = draw.draw(st.sampled_from([truth, truth, Applied.UNKNOWN]))
 
@@ -100,44 +101,44 @@ class Simulation:
             case _:
                 pass
 
-    def obey(self, command: m.Next, draw: st.DataObject) -> None:  # noqa: C901, PLR0912 - one arm per command
+    def obey(self, command: c.Next, draw: st.DataObject) -> None:  # noqa: C901, PLR0912 - one arm per command
         match command:
-            case m.PreFlight():
-                held = draw.draw(st.sampled_from([None, None, None, m.Refuse(HeldReason.POLICY, ""), _ASK]))
+            case c.PreFlight():
+                held = draw.draw(st.sampled_from([None, None, None, c.Refuse(HeldReason.POLICY, ""), _ASK]))
                 self.obey(m.after_preflight(self.plan, held, command, LIMITS), draw)
-            case m.RequestApproval():
+            case c.RequestApproval():
                 self.enter(RunState.AWAITING_APPROVAL)
-            case m.Begin():
+            case c.Begin():
                 if self.plan.needs_approval:
                     assert self.now.approval is not None
                     assert self.now.approval.approve, "tier 3 without a yes"
                     assert self.now.now_ns < m.expires_ns(self.plan, LIMITS)
                 self.now = replace(self.now, begun_ns=self.now.now_ns)
                 self.enter(RunState.RUNNING)
-            case m.Refuse():
+            case c.Refuse():
                 self.enter(RunState.REFUSED)
-            case m.ApplyStep():
+            case c.ApplyStep():
                 if draw.draw(st.integers(0, 9)) == 9:
                     self.line(command.name, StepPhase.SKIPPED, m.keyed(self.plan.run, command))
                     self.obey(m.after_held(self.entry, self.plan, command.name, _AWAY), draw)
                 else:
                     self.apply(command, draw)
-            case m.Resolve():
+            case c.Resolve():
                 self.resolve(command, draw)
-            case m.Settle():
+            case c.Settle():
                 phase = {Applied.YES: StepPhase.APPLIED, Applied.NO: StepPhase.SKIPPED}
                 self.line(command.name, phase.get(command.applied, StepPhase.UNKNOWN), command.key)
-            case m.BeginWait():
+            case c.BeginWait():
                 self.line(command.name, StepPhase.INTENT, command.key, {"action": "wait", "seconds": 4})
-            case m.EndWait():
+            case c.EndWait():
                 self.line(command.name, StepPhase.APPLIED, command.key)
-            case m.Verify():
+            case c.Verify():
                 self.enter(RunState.VERIFYING)
-            case m.RollBack():
+            case c.RollBack():
                 self.enter(RunState.ROLLING_BACK)
-            case m.Finish():
+            case c.Finish():
                 self.enter(command.state)
-            case m.Wait():
+            case c.Wait():
                 self.now = replace(self.now, now_ns=min(command.until_ns, self.now.now_ns + NS))
 
     def step(self, draw: st.DataObject) -> bool:
@@ -160,8 +161,8 @@ class Simulation:
             assert not later, "something was done after an unknown outcome"
 
 
-_ASK = m.Refuse(HeldReason.APPROVAL, "policy wants one")
-_AWAY = m.Refuse(HeldReason.POLICY_UNAVAILABLE, "away")
+_ASK = c.Refuse(HeldReason.APPROVAL, "policy wants one")
+_AWAY = c.Refuse(HeldReason.POLICY_UNAVAILABLE, "away")
 
 
 def simulation(tier: int) -> Simulation:
@@ -200,34 +201,34 @@ def test_steps_run_in_the_order_written_once_their_needs_are_done() -> None:
     order = []
     for _ in range(20):
         command = m.next_command(world.entry, world.plan, world.now, LIMITS)
-        if isinstance(command, m.Verify):
+        if isinstance(command, c.Verify):
             break
-        if isinstance(command, m.ApplyStep | m.BeginWait):
+        if isinstance(command, c.ApplyStep | c.BeginWait):
             order.append(command.name)
-        if isinstance(command, m.ApplyStep):
+        if isinstance(command, c.ApplyStep):
             key = m.keyed(world.plan.run, command)
             world.line(command.name, StepPhase.INTENT, key, {"action": command.step.action})
             world.line(command.name, StepPhase.APPLIED, key)
-        elif isinstance(command, m.BeginWait):
+        elif isinstance(command, c.BeginWait):
             world.line(command.name, StepPhase.INTENT, command.key, {"action": "wait", "seconds": 4})
-        elif isinstance(command, m.Wait):
+        elif isinstance(command, c.Wait):
             world.now = replace(world.now, now_ns=command.until_ns)
-        elif isinstance(command, m.EndWait):
+        elif isinstance(command, c.EndWait):
             world.line(command.name, StepPhase.APPLIED, command.key)
     assert order == ["a", "b", "pause", "c"]
 
 
 @pytest.mark.parametrize(
-    ("late_s", "acting", "wanted"), [(1, True, m.ApplyStep), (45, True, m.Settle), (1, False, m.Settle)]
+    ("late_s", "acting", "wanted"), [(1, True, c.ApplyStep), (45, True, c.Settle), (1, False, c.Settle)]
 )
 def test_an_effect_that_had_not_happened_is_done_only_if_it_still_may_be(
-    late_s: int, acting: bool, wanted: type[m.Next]
+    late_s: int, acting: bool, wanted: type[c.Next]
 ) -> None:
     world = simulation(1)
     world.entry = replace(world.entry, state=RunState.RUNNING)
     world.line("a", StepPhase.INTENT, "key", {"action": "scale"})
     world.now = replace(world.now, begun_ns=T0, acting=acting, now_ns=T0 + late_s * NS)
-    assert isinstance(m.next_command(world.entry, world.plan, world.now, LIMITS), m.Resolve)
+    assert isinstance(m.next_command(world.entry, world.plan, world.now, LIMITS), c.Resolve)
     world.now = replace(world.now, resolved={"key": Applied.NO})
     command = m.next_command(world.entry, world.plan, world.now, LIMITS)
     assert isinstance(command, wanted)
