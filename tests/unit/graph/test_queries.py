@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.checks import graph_store as rows
-from contracts.checks.graph_store import SECOND, T0
+from contracts.checks import graph_rows as rows
+from contracts.checks.graph_rows import SECOND, T0
 from contracts.errors import UnknownName
 from contracts.ports import GraphStore
 from graph.queries import path, render_path, render_why, why

@@ -20,8 +20,8 @@ from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.otlp.raw import decode_raw
 from contracts import events
-from contracts.checks import graph_store as rows
-from contracts.checks.graph_store import SECOND, T0
+from contracts.checks import graph_rows as rows
+from contracts.checks.graph_rows import SECOND, T0
 from contracts.errors import InvalidSettings
 from contracts.events import Change, decode
 from contracts.ports import GraphStore

@@ -13,7 +13,7 @@ from graph.stores.migrations import migrations, pending
 _WRITE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from contracts.checks import graph_store as rows
+from contracts.checks import graph_rows as rows
 from graph.stores.ladybug import LadybugStore
 store = LadybugStore(Path(sys.argv[1]))
 store.migrate()

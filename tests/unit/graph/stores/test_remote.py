@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from contracts.checks import graph_store as rows
+from contracts.checks import graph_rows as rows
 from contracts.errors import GraphUnavailable, InvalidQuery
 from graph.stores.ladybug import LadybugStore
 from graph.stores.remote import PATH, RemoteStore, answer
