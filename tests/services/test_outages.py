@@ -31,7 +31,7 @@ from tests.services.test_replay import living
 AWAY_S: Final = 60.0
 EXPIRY_S: Final = 40.0
 """A decision from the beginning of the outage is too old at its end, one from its second half isn't."""
-QUEUE: Final = 20
+QUEUE: Final = 10
 
 
 @dataclass
