@@ -25,6 +25,8 @@ from contracts.trust import trusting
 PREFIX = "kafka://"
 KNOWN_S = 10.0
 """How long a topic just created may be unknown."""
+_READ_WAIT_MS = 50
+"""Longest wait of one fetch while what is there is read: the embedded broker always waits that long."""
 COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.25"}
 """Only closed segments are compacted, and those of Kafka's usual size are closed after a gigabyte: whoever takes a partition over
 reads all of it."""
@@ -54,8 +56,9 @@ def client_options(settings: BrokerSettings) -> dict[str, Any]:
 class KafkaBroker:
     """Apache Kafka, or anything that speaks its protocol."""
 
-    def __init__(self, settings: BrokerSettings, bootstrap: str | None = None) -> None:
-        self._settings = settings
+    def __init__(self, settings: BrokerSettings, bootstrap: str | None = None, *, follow_wait_ms: int = 50) -> None:
+        """`follow_wait_ms`: longest wait of one fetch while a topic is followed. It delays nothing, but on the embedded broker."""
+        self._settings, self._follow_wait_ms = settings, follow_wait_ms
         self._bootstrap = bootstrap or bootstrap_of(settings.url)
         self._producer: aiokafka.AIOKafkaProducer | None = None
 
@@ -174,7 +177,8 @@ class KafkaBroker:
         self, topics: Sequence[str], *, from_beginning: bool = True, follow: bool = False, last: int | None = None
     ) -> AsyncIterator[Record]:
         """Messages of `topics`; ends at the end found at the start, unless `follow`. `last`: that many per partition."""
-        consumer = aiokafka.AIOKafkaConsumer(*topics, **self.options, enable_auto_commit=False, fetch_max_wait_ms=50)
+        wait = self._follow_wait_ms if follow else _READ_WAIT_MS
+        consumer = aiokafka.AIOKafkaConsumer(*topics, **self.options, enable_auto_commit=False, fetch_max_wait_ms=wait)
         try:
             await consumer.start()
             async for record in _scan(consumer, None if from_beginning and last is None else last or 0, follow=follow):
@@ -187,7 +191,7 @@ class KafkaBroker:
     async def between(self, topic: str, partition: int, first: int, end: int) -> AsyncGenerator[Record]:
         """Messages of one partition from offset `first` on and before offset `end`, which must be in the log; what the broker has
         deleted of them meanwhile is left out."""
-        consumer = aiokafka.AIOKafkaConsumer(**self.options, enable_auto_commit=False, fetch_max_wait_ms=50)
+        consumer = aiokafka.AIOKafkaConsumer(**self.options, enable_auto_commit=False, fetch_max_wait_ms=_READ_WAIT_MS)
         at = aiokafka.TopicPartition(topic, partition)
         try:
             await consumer.start()

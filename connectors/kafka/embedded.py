@@ -50,5 +50,7 @@ class EmbeddedBroker(KafkaBroker):
 
 
 def open_broker(settings: BrokerSettings) -> KafkaBroker:
-    """The broker `settings.url` names."""
-    return EmbeddedBroker(settings) if settings.url.startswith("embedded") else KafkaBroker(settings)
+    """The broker `settings.url` names: the embedded one, or a real one."""
+    if settings.url.startswith("embedded"):
+        return EmbeddedBroker(settings)
+    return KafkaBroker(settings, follow_wait_ms=settings.fetch_wait_ms)

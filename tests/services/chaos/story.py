@@ -71,7 +71,7 @@ class Story:
         self.report = Report()
         settings: dict[str, object] = {
             "environment": "prod",
-            "broker": {"group": f"chaos-{folder.name}", "session_timeout_s": SESSION_S, "fetch_wait_ms": 50},
+            "broker": {"group": f"chaos-{folder.name}", "session_timeout_s": SESSION_S},
             "detect": {"detectors": ["bank"]},
             "receivers": {"enabled": False},
             "api": {"port": 0},
