@@ -35,7 +35,7 @@ from streams.worker.wiring import WorkerWiring
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.05
-_STOP_S = 10.0
+STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
 _STAND_BY_S = 3.0
 """How long a start waits for partitions once the group has answered: it may have more members than there are partitions."""
@@ -110,17 +110,17 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(STOP_S):
                 await self._tick()
                 await self._checkpoint()
                 await self._app.consumer.commit()
         except (HomeostatError, TimeoutError) as e:  # nothing of it is acknowledged: it is repeated to the next owner
             log.warning("state was not saved at the end: %s", str(e) or "the broker did not answer in time")
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(STOP_S):
                 await self._app.stop()
         except TimeoutError:  # as when all of a group leave at once: the broker notices by itself that this one is gone
-            log.warning("the consumer group was not left in %.0f s", _STOP_S)
+            log.warning("the consumer group was not left in %.0f s", STOP_S)
 
     async def _drain(self) -> None:
         """Go on until all of the log was taken, or `drain_s` passed: a log in memory ends with its process."""
@@ -314,7 +314,7 @@ class Worker:
         self._assigned -= places  # nothing more is taken of them
         self._turn += 1
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(STOP_S):
                 await self._checkpoint()
         except (HomeostatError, TimeoutError) as e:
             log.warning(

@@ -113,11 +113,12 @@ def test_the_worker_may_write_where_it_writes_and_is_probed_where_it_answers() -
 
 def test_a_graceful_stop_fits_in_the_grace_period() -> None:
     from homeostat.graph_writer import GraphWriter
-    from streams import worker
+    from playbooks.runs import executor
+    from streams.worker import loop
 
-    effects_s, graph_s = 10.0, GraphWriter.stop.__defaults__
+    graph_s = GraphWriter.stop.__defaults__
     assert graph_s is not None
-    assert _worker()["terminationGracePeriodSeconds"] > effects_s + 2 * worker._STOP_S + graph_s[0]
+    assert _worker()["terminationGracePeriodSeconds"] > executor.STOP_S + 2 * loop.STOP_S + graph_s[0]
 
 
 def test_selectors_select_the_workers() -> None:
