@@ -134,7 +134,11 @@ def share(s: BankState, t: Tuning, column: int) -> F64:
 
 
 def standardise(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
-    """Signed departures (W, F, S) in standard deviations, wider while the location itself is uncertain."""
+    """Signed departures (W, F, S) in standard deviations, wider while the location itself is uncertain.
+
+    The floor of a count says how uneven load is, which is independent of the draw: their variances add. Other floors are
+    tolerances, on top of what noise explains.
+    """
     young = 1.0 / np.maximum(s.n, 1.0)
     z = np.square(s.width)
     z *= s.var
@@ -142,7 +146,8 @@ def standardise(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
     z += 2.0 * young + rate_of(t.location_half_life)
     np.sqrt(z, out=z)
     z *= s.sigma
-    z += o.floor
+    z[:, ~c.count] += o.floor[~c.count]
+    z[:, c.count] = np.hypot(z[:, c.count], o.floor[c.count])
     np.divide(s.acc, z, out=z)
     for column in np.flatnonzero(c.ratio):
         expected = share(s, t, int(column)) * s.var[:, column]

@@ -98,6 +98,24 @@ def test_only_the_series_that_fell_silent_is_judged_so():
     assert abs(rate[[0, 2]]).max() < 2.0
 
 
+def thin_traffic(drops_at, seconds=360, series=40):
+    """Least p-values of the last 60 s: request counts of many series with six requests a second, one of four after the drop."""
+    rng, bank, least = np.random.default_rng(3), BankDetector(warmup=30), np.ones(series)
+    for i in range(seconds):
+        counts = rng.poisson(6.0 if i < drops_at else 1.5, series)
+        latency = 0.05 * np.exp(rng.normal(0.0, 0.3, (series, 3))) * (1.0, 2.0, 2.0)
+        rest = np.where(counts[:, None] > 0, np.column_stack([np.zeros(series), latency]), np.nan)
+        made = frame(i, np.column_stack([counts, rest]))
+        p = bank.update(made, np.ones(series, np.bool_)).p_value
+        least = np.minimum(least, p) if i >= seconds - 60 else least
+    return least
+
+
+def test_thin_traffic_that_drops_is_noticed_within_a_minute():
+    assert (thin_traffic(drops_at=300) <= 1e-4).mean() > 0.9
+    assert (thin_traffic(drops_at=10**9) > 1e-4).mean() > 0.9
+
+
 @pytest.mark.parametrize(("repeated", "stuck"), [((2, 3, 4), True), ((3, 4), False)])
 def test_three_features_that_repeat_for_long_are_a_stuck_source_and_two_are_not(repeated, stuck):
     kept = {}
