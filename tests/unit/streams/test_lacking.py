@@ -71,6 +71,20 @@ async def test_nothing_is_lacking(found: StageHost) -> None:
     assert not found.counters
 
 
+class Cleaned(KafkaBroker):
+    """What was between has been deleted."""
+
+    async def between(self, topic: str, partition: int, first: int, end: int) -> AsyncGenerator[Record]:
+        for deleted in range(0):
+            yield record(deleted)
+
+
+async def test_what_was_deleted_is_not_lacking() -> None:
+    found = host({"one": 7, "other": 5})
+    assert [r async for r in lacking(found, Cleaned(load().broker), record(9))] == []
+    assert not found.counters
+
+
 async def test_a_state_that_is_too_old_is_left_as_it_is() -> None:
     """As when an operator sets the group's offsets forward."""
     found, first = host({"one": 7, "other": 7}), 8 + OLDEST_MS // 1000
