@@ -61,19 +61,47 @@ class Difference:
     text: str
 
 
-async def replayed(broker: KafkaBroker, settings: Settings, wanted: Wanted) -> Again:
-    """Replay what the log's record of handling tells of the stages.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the log's record of handling tells of some stages."""
+
+    stages: tuple[str, ...]
+    whole: Sequence[Life]
+    broken: Sequence[Broken]
+
+    @property
+    def since_ns(self) -> int:
+        """The time from which on the record is whole: what is older began before the log's memory does."""
+        return max((b.end_ns + 1 for b in self.broken if b.beginless), default=ALWAYS[0])
+
+
+async def recorded(broker: KafkaBroker, stages: Sequence[str]) -> Recorded:
+    """Read the record of handling, which is long: once.
 
     Raises:
-        UnknownName: there is no such stage, or nothing was recorded of one.
+        UnknownName: nothing was recorded of one of the stages.
+        HomeostatError: the broker can't be read.
+    """
+    handlings, known = [], set()
+    async for record in broker.read([HANDLING]):
+        handling = decode(Handling, record.value)
+        known.add(handling.stage)
+        if handling.stage in stages:
+            handlings.append(handling)
+    for stage in stages:
+        if stage not in known:
+            raise UnknownName("recorded stage", stage, known)
+    return Recorded(tuple(stages), *lives(handlings))
+
+
+async def replayed(broker: KafkaBroker, settings: Settings, found: Recorded, wanted: Wanted) -> Again:
+    """Replay what was `found` recorded of the stages.
+
+    Raises:
         HomeostatError: the broker can't be read.
     """
     partitions = await broker.ensure_topics(settings.broker.partitions)
     maker = _Maker(settings, partitions)
-    found = await _lives(broker, wanted.stages)
-    for stage in wanted.stages:
-        if stage not in found.stages:
-            raise UnknownName("recorded stage", stage, found.stages)
     chosen = [life for life in found.whole if life.end_ns >= wanted.since_ns and life.begin_ns <= wanted.until_ns]
     records = await _records(broker, {place for life in chosen for place in life.places()})
     late = [b.text for b in found.broken if b.end_ns >= wanted.since_ns and b.begin_ns <= wanted.until_ns]
@@ -87,13 +115,7 @@ async def replayed(broker: KafkaBroker, settings: Settings, wanted: Wanted) -> A
     return again
 
 
-async def since_recorded(broker: KafkaBroker, stages: Sequence[str]) -> int:
-    """The time (ns) from which on the log's record is whole: what is older began before the log's memory does."""
-    found = await _lives(broker, stages)
-    return max((b.end_ns + 1 for b in found.broken if b.beginless), default=ALWAYS[0])
-
-
-async def since_offset(broker: KafkaBroker, stages: Sequence[str], place: Place) -> int:
+async def since_offset(broker: KafkaBroker, found: Recorded, place: Place) -> int:
     """The time (ns) at which one of the stages took a message, or, of a message on autonomous.decisions, at which it was decided.
 
     Raises:
@@ -104,7 +126,6 @@ async def since_offset(broker: KafkaBroker, stages: Sequence[str], place: Place)
         async for record in broker.read([DECISIONS]):
             if record.partition == partition and record.offset >= offset:
                 return decode(Decision, record.value).time_ns
-    found = await _lives(broker, stages)
     times = [
         take_ns
         for life in found.whole
@@ -112,8 +133,9 @@ async def since_offset(broker: KafkaBroker, stages: Sequence[str], place: Place)
         if t == topic and p == partition and o >= offset
     ]
     if not times:
+        names = ", ".join(found.stages)
         raise Permanent(
-            f"{', '.join(stages)} took nothing from {topic}/{partition} at offset {offset} or later", reason="not_taken"
+            f"{names} took nothing from {topic}/{partition} at offset {offset} or later", reason="not_taken"
         )
     return min(times)
 
@@ -143,23 +165,6 @@ def neighbours(
         raise UnknownName("stage", stage, specs)
     topics = specs[stage].produces
     return topics, tuple(s.name for s in specs.values() if set(s.produces) & set(topics))
-
-
-@dataclass(slots=True)
-class _Found:
-    whole: list[Life]
-    broken: list[Broken]
-    stages: set[str]
-
-
-async def _lives(broker: KafkaBroker, wanted: Sequence[str]) -> _Found:
-    handlings, stages = [], set()
-    async for record in broker.read([HANDLING]):
-        handling = decode(Handling, record.value)
-        stages.add(handling.stage)
-        if handling.stage in wanted:
-            handlings.append(handling)
-    return _Found(*lives(handlings), stages)
 
 
 async def _records(broker: KafkaBroker, places: set[Place]) -> dict[Place, Record]:

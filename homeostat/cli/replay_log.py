@@ -19,12 +19,13 @@ from homeostat.replay_log import (
     ALWAYS,
     Again,
     Difference,
+    Recorded,
     Wanted,
     compared,
     neighbours,
+    recorded,
     replayed,
     since_offset,
-    since_recorded,
 )
 from streams.again import Place
 
@@ -78,8 +79,10 @@ async def replay_log(settings: Settings, asked: Asked) -> int:
     try:
         partitions = await client.ensure_topics(settings.broker.partitions)
         topics, writers = neighbours(settings, partitions, asked.stage)
-        wanted = await _wanted(client, asked, writers if asked.compare else (asked.stage,))
-        again = await replayed(client, settings, wanted)
+        stages = writers if asked.compare else (asked.stage,)
+        found = await recorded(client, stages)
+        wanted = await _wanted(client, asked, stages, found)
+        again = await replayed(client, settings, found, wanted)
         differences = await compared(client, again, wanted, topics) if asked.compare else []
     finally:
         await client.stop()
@@ -89,10 +92,10 @@ async def replay_log(settings: Settings, asked: Asked) -> int:
     return _judge(again, differences, wanted, quiet=asked.as_json)
 
 
-async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...]) -> Wanted:
-    since_ns = time_ns(asked.since) if asked.since else await since_recorded(client, stages)
+async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...], found: Recorded) -> Wanted:
+    since_ns = time_ns(asked.since) if asked.since else found.since_ns
     if asked.from_offset:
-        since_ns = max(since_ns, await since_offset(client, stages, place(asked.from_offset)))
+        since_ns = max(since_ns, await since_offset(client, found, place(asked.from_offset)))
     return Wanted(stages, since_ns, time_ns(asked.until) if asked.until else ALWAYS[1])
 
 

@@ -14,12 +14,12 @@ from connectors.kafka.embedded import EmbeddedBroker
 from contracts.errors import Permanent, UnknownName
 from contracts.events import Candidate, Decision, Incident, decode, encode
 from contracts.ports import Record, RunEntry, TargetState
-from contracts.settings import BrokerSettings, load
+from contracts.settings import BrokerSettings, Settings, load
 from contracts.topics import DECISIONS, INCIDENTS, TOPICS
 from contracts.verdicts import CauseKind, IncidentPhase, Severity
 from homeostat.cli.app import cli
 from homeostat.cli.replay_log import place, time_ns
-from homeostat.replay_log import Wanted, compared, neighbours, replayed, since_offset
+from homeostat.replay_log import Again, Wanted, compared, neighbours, recorded, replayed, since_offset
 from homeostat.wiring import load_playbooks, recorded_specs
 from streams.host import StageHost
 from streams.stage import Emit
@@ -75,8 +75,12 @@ async def broker() -> AsyncIterator[KafkaBroker]:
     await embedded.stop()
 
 
+async def _replayed(broker: KafkaBroker, settings: Settings = SETTINGS) -> Again:
+    return await replayed(broker, settings, await recorded(broker, ("decide",)), Wanted())
+
+
 async def test_the_log_and_the_replay_are_the_same(broker: KafkaBroker) -> None:
-    again = await replayed(broker, SETTINGS, Wanted())
+    again = await _replayed(broker)
     assert [decode(Decision, value).incident for _, (_, _, value) in again.events] == ["inc-1", "inc-2"]
     assert (again.broken, again.made_otherwise) == ([], [])
     assert await compared(broker, again, Wanted(), (DECISIONS,)) == []
@@ -84,16 +88,17 @@ async def test_the_log_and_the_replay_are_the_same(broker: KafkaBroker) -> None:
 
 async def test_a_window_and_an_offset_cut_both_sides_alike(broker: KafkaBroker) -> None:
     for where in ((DECISIONS, 1, 1), (INCIDENTS, 1, 1)):
-        wanted = Wanted(since_ns=await since_offset(broker, ("decide",), where))
-        again = await replayed(broker, SETTINGS, wanted)
+        found = await recorded(broker, ("decide",))
+        wanted = Wanted(since_ns=await since_offset(broker, found, where))
+        again = await replayed(broker, SETTINGS, found, wanted)
         assert [decode(Decision, value).incident for _, (_, _, value) in again.events] == ["inc-2"]
         assert await compared(broker, again, wanted, (DECISIONS,)) == []
     with pytest.raises(Permanent, match=r"decide took nothing from telemetry\.incidents/1 at offset 9 or later"):
-        await since_offset(broker, ("decide",), (INCIDENTS, 1, 9))
+        await since_offset(broker, found, (INCIDENTS, 1, 9))
 
 
 async def test_the_first_field_that_differs_is_named(broker: KafkaBroker) -> None:
-    again = await replayed(broker, SETTINGS, Wanted())
+    again = await _replayed(broker)
     topic, key, value = again.events[0][1]
     forged = value.replace(b'"autonomy":"act"', b'"autonomy":"observe"')
     assert forged != value
@@ -106,7 +111,7 @@ async def test_the_first_field_that_differs_is_named(broker: KafkaBroker) -> Non
 
 
 async def test_other_settings_are_noticed(broker: KafkaBroker) -> None:
-    again = await replayed(broker, load({"decide": {"autonomy": "observe"}}), Wanted())
+    again = await _replayed(broker, load({"decide": {"autonomy": "observe"}}))
     assert again.made_otherwise == ["decide/telemetry.incidents/1"]
     found = await compared(broker, again, Wanted(), (DECISIONS,))
     assert len(found) == 2
@@ -115,7 +120,7 @@ async def test_other_settings_are_noticed(broker: KafkaBroker) -> None:
 
 async def test_unknown_stages_are_refused(broker: KafkaBroker) -> None:
     with pytest.raises(UnknownName, match=r"recorded stage 'detect'.*decide"):
-        await replayed(broker, SETTINGS, Wanted(("detect",)))
+        await recorded(broker, ("detect",))
     with pytest.raises(UnknownName, match="stage 'decid'"):
         neighbours(SETTINGS, PARTITIONS, "decid")
     with pytest.raises(UnknownName, match=r"decide\.recorded"):
