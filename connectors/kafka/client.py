@@ -16,7 +16,8 @@ from aiokafka.errors import (
 
 from connectors.kafka.errors import translate
 from connectors.kafka.knock import knock
-from contracts.errors import BrokerUnavailable
+from connectors.kafka.tuning import wait_for_ever, wait_no_longer
+from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
 from contracts.topics import TOPICS, Topic
@@ -61,6 +62,8 @@ class KafkaBroker:
         self._settings, self._follow_wait_ms = settings, follow_wait_ms
         self._bootstrap = bootstrap or bootstrap_of(settings.url)
         self._producer: aiokafka.AIOKafkaProducer | None = None
+        self._patient: aiokafka.AIOKafkaProducer | None = None
+        """The one of `enqueue`."""
 
     @property
     def bootstrap(self) -> str:
@@ -81,17 +84,25 @@ class KafkaBroker:
             InvalidSettings: certificates or the kind of sign-in do not fit.
         """
         await knock(self._bootstrap, client_options(self._settings))
+        self._producer = await self._producing()
+        self._patient = wait_for_ever(await self._producing())
+
+    async def _producing(self) -> aiokafka.AIOKafkaProducer:
         producer = aiokafka.AIOKafkaProducer(**self.options, acks="all", linger_ms=0, max_request_size=8_000_000)
         try:
             await producer.start()
         except (KafkaError, OSError) as e:
             await producer.stop()
             raise translate(e, self._bootstrap) from e
-        self._producer = producer
+        return producer
 
     async def stop(self) -> None:
         """Flush and close."""
         producer, self._producer = self._producer, None
+        patient, self._patient = self._patient, None
+        if patient is not None:
+            wait_no_longer(patient)
+            await patient.stop()
         if producer is not None:
             await producer.stop()
 
@@ -138,8 +149,13 @@ class KafkaBroker:
         partition: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        """Append one message and wait for its acknowledgement."""
-        await (await self.enqueue(topic, value, key=key, partition=partition, headers=headers))
+        """Append one message and wait for its acknowledgement, for as long as Kafka's clients usually do (40 s)."""
+        if self._producer is None:
+            raise BrokerUnavailable("the producer is not started")
+        try:
+            await self._producer.send_and_wait(topic, value, key=key, partition=partition, headers=list(headers))
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
 
     async def enqueue(
         self,
@@ -150,16 +166,24 @@ class KafkaBroker:
         partition: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> asyncio.Future[Any]:
-        """Append without waiting: a future that resolves once acknowledged, or raises."""
-        if self._producer is None:
+        """Append without waiting: a future that resolves once acknowledged, or raises (see `refusal`).
+
+        However long the broker is away, messages of a partition arrive in the order in which they were enqueued: none is given up
+        so that younger ones overtake it.
+        """
+        if self._patient is None:
             raise BrokerUnavailable("the producer is not started")
         try:
-            sent: asyncio.Future[Any] = await self._producer.send(
+            sent: asyncio.Future[Any] = await self._patient.send(
                 topic, value, key=key, partition=partition, headers=list(headers)
             )
             return sent
         except (KafkaError, OSError) as e:
             raise translate(e, self._bootstrap) from e
+
+    def refusal(self, error: Exception) -> HomeostatError:
+        """What a future of `enqueue` raised, as an error of ours."""
+        return error if isinstance(error, HomeostatError) else translate(error, self._bootstrap)
 
     async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
         """By topic and partition, the offset that the next message gets; 0 while there was none."""

@@ -10,7 +10,6 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
-    KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     SaslAuthenticationFailed,
@@ -32,7 +31,7 @@ _UNSUITED = (IllegalSaslStateError, UnsupportedSaslMechanismError)
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
-def translate(error: KafkaError | OSError, bootstrap: str) -> HomeostatError:
+def translate(error: Exception, bootstrap: str) -> HomeostatError:
     """The Homeostat error for a driver's error."""
     if isinstance(error, _FORBIDDEN):
         return Forbidden(

@@ -1,9 +1,10 @@
-"""What Faust's consumer must be told but has no setting for."""
+"""What Kafka's clients must be told but have no setting for."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import Any, Final
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -39,3 +40,22 @@ def rejoin_after_errors(consumer: Any) -> None:
         coordinator.request_rejoin()
 
     vars(coordinator)["_push_error_to_user"] = told
+
+
+def wait_for_ever(producer: Any) -> Any:
+    """The same started aiokafka producer, whose messages wait for their broker however long it is away.
+
+    By itself it gives a batch up after its request timeout and goes on with the next one of the partition: sent again, what
+    was given up is behind what came after it.
+    """
+    vars(vars(producer)["_message_accumulator"])["_batch_ttl"] = math.inf
+    return producer
+
+
+def wait_no_longer(producer: Any) -> None:
+    """What its broker has not taken at the next attempt is given up: else it could not be stopped while the broker is away."""
+    accumulator = vars(vars(producer)["_message_accumulator"])
+    accumulator["_batch_ttl"] = 0.0
+    waiting = [batch for batches in accumulator["_batches"].values() for batch in batches]
+    for batch in [*waiting, *accumulator["_pending_batches"]]:
+        vars(batch)["_ttl"] = 0.0

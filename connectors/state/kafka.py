@@ -3,11 +3,14 @@
 A key's partition of the topic is read to its present end at every `load`, but only what is new since the one before:
 the first load reads the partition, later ones usually nothing. So a snapshot saved by another worker a moment ago is
 seen, which a cache filled once would miss.
+
+Snapshots are compressed here: what a message may be at most is asked before a client compresses it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import Any, Final
 
 import aiokafka
@@ -19,6 +22,8 @@ from contracts.topics import SNAPSHOTS, partition_of
 
 _MAX_BYTES: Final = 8_000_000
 _FETCH_WAIT_MS: Final = 50
+_DEFLATED: Final = ("encoding", b"deflate")
+"""Header of what is compressed; what has none is as it was saved."""
 
 
 class KafkaStateStore:
@@ -34,7 +39,8 @@ class KafkaStateStore:
         self._producer: aiokafka.AIOKafkaProducer | None = None
         self._consumer: aiokafka.AIOKafkaConsumer | None = None
         self._turn = asyncio.Lock()
-        self._latest: dict[str, bytes] = {}
+        self._latest: dict[str, tuple[bytes, bool]] = {}
+        """As in the topic, and whether it is compressed."""
         self._read_to: dict[int, int] = {}
         self._closed = False
 
@@ -46,7 +52,8 @@ class KafkaStateStore:
                     await self._catch_up(partition_of(key, await self._partitions()))
             except (KafkaError, OSError) as e:
                 raise self._refused(e) from e
-            return self._latest.get(key)
+            value, deflated = self._latest.get(key, (None, False))
+            return await asyncio.to_thread(zlib.decompress, value) if deflated and value is not None else value
 
     async def save(self, key: str, value: bytes) -> None:
         """Replace the state; all in-sync replicas have it on return."""
@@ -55,7 +62,10 @@ class KafkaStateStore:
                 async with asyncio.timeout(self._timeout_s):
                     partition = partition_of(key, await self._partitions())
                     producer = await self._producing()
-                    await producer.send_and_wait(self._topic, value, key=key.encode(), partition=partition)
+                    small = await asyncio.to_thread(zlib.compress, value, 1)
+                    await producer.send_and_wait(
+                        self._topic, small, key=key.encode(), partition=partition, headers=[_DEFLATED]
+                    )
             except (KafkaError, OSError) as e:
                 raise self._refused(e) from e
 
@@ -90,7 +100,7 @@ class KafkaStateStore:
         while await consumer.position(at) < end:
             for message in (await consumer.getmany(at, timeout_ms=200)).get(at, []):
                 self._note(message)
-        self._read_to[partition] = await consumer.position(at)
+            self._read_to[partition] = await consumer.position(at)  # where to go on if the time runs out
 
     def _note(self, message: Any) -> None:
         if message.key is None:
@@ -99,15 +109,13 @@ class KafkaStateStore:
         if message.value is None:
             self._latest.pop(key, None)
         else:
-            self._latest[key] = message.value
+            self._latest[key] = message.value, _DEFLATED in message.headers
 
     async def _producing(self) -> aiokafka.AIOKafkaProducer:
         self._check_open()
         if self._producer is None:
             self._producer = await _started(
-                aiokafka.AIOKafkaProducer(
-                    **self._options, acks="all", linger_ms=0, max_request_size=_MAX_BYTES, compression_type="gzip"
-                )
+                aiokafka.AIOKafkaProducer(**self._options, acks="all", linger_ms=0, max_request_size=_MAX_BYTES)
             )
         return self._producer
 
