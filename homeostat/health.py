@@ -43,6 +43,8 @@ class Vitals:
     """Stage states that are still to be read."""
     loop_age_s: float = 0.0
     """Time since the consume loop last made progress."""
+    crashed: bool = False
+    """Whether the consumer gave up."""
 
     @property
     def condition(self) -> Condition:
@@ -51,7 +53,7 @@ class Vitals:
             return Condition.STOPPING
         if self.waiting_for:
             return Condition.STARTING
-        if self.loop_age_s > STUCK_S:
+        if self.crashed or self.loop_age_s > STUCK_S:
             return Condition.STUCK
         if not self.member:
             return Condition.JOINING
@@ -73,13 +75,16 @@ class Vitals:
         """As JSON: the condition, why, and the numbers behind it."""
         return {
             "condition": self.condition.value,
-            "reason": _REASONS[self.condition].format(v=self),
+            "reason": CRASHED
+            if self.condition is Condition.STUCK and self.crashed
+            else _REASONS[self.condition].format(v=self),
             "partitions": self.partitions,
             "recovering": self.recovering,
             "loop_age_s": round(self.loop_age_s, 1),
         }
 
 
+CRASHED: Final = "the consumer gave up: its last words are in the log"
 _REASONS: Final = {
     Condition.STARTING: "waiting for the {v.waiting_for}",
     Condition.JOINING: "the consumer group has not assigned partitions yet",

@@ -167,7 +167,13 @@ class Runtime:
         if self._waiting_for or self._stopping:
             return Vitals(waiting_for=self._waiting_for, stopping=self._stopping)
         w = self.worker
-        return Vitals(member=w.member, partitions=len(w.assigned), recovering=w.recovering, loop_age_s=w.loop_age_s)
+        return Vitals(
+            member=w.member,
+            partitions=len(w.assigned),
+            recovering=w.recovering,
+            loop_age_s=w.loop_age_s,
+            crashed=w.crashed,
+        )
 
     def status(self) -> dict[str, Any]:
         """What /status shows."""

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 import faust
 from faust.types import TP, EventT
 
-from contracts.errors import HomeostatError, Retryable
+from contracts.errors import HomeostatError, Permanent, Retryable
 from contracts.ports import Record
 from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
@@ -34,7 +34,7 @@ from streams.worker.wiring import WorkerWiring
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.05
+_LOOK_S, _AGAIN_S = 0.05, 1.0
 STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
 _STAND_BY_S = 3.0
@@ -102,25 +102,31 @@ class Worker:
             return
         if self._w.drain_s:
             await self._drain()
-        async with self._taking:  # what is being taken is taken whole; what comes now is left to the next owner
-            self._closing = True
-        self._tasks += [self._recovery] if self._recovery else []
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
         try:
             async with asyncio.timeout(STOP_S):
+                async with self._taking:  # what is being taken is taken whole; what comes now is left to the next owner
+                    self._closing = True
+                async with self._whole:  # what a stage has given out is on its way
+                    await self._end_tasks()
                 await self._tick()
                 await self._checkpoint()
                 await self._app.consumer.commit()
         except (HomeostatError, TimeoutError) as e:  # nothing of it is acknowledged: it is repeated to the next owner
             log.warning("state was not saved at the end: %s", str(e) or "the broker did not answer in time")
+        self._closing = True
+        await self._end_tasks()
         try:
             async with asyncio.timeout(STOP_S):
                 await self._app.stop()
         except TimeoutError:  # as when all of a group leave at once: the broker notices by itself that this one is gone
             log.warning("the consumer group was not left in %.0f s", STOP_S)
+
+    async def _end_tasks(self) -> None:
+        self._tasks += [self._recovery] if self._recovery else []
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks, self._recovery = [], None
 
     async def _drain(self) -> None:
         """Go on until all of the log was taken, or `drain_s` passed: a log in memory ends with its process."""
@@ -140,6 +146,11 @@ class Worker:
     def member(self) -> bool:
         """Whether the group has said which partitions are this worker's, be it none."""
         return self._member.is_set()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the consumer gave up: it takes nothing any more, and says no longer which partitions are ours."""
+        return bool(self._app.should_stop)
 
     @property
     def recovering(self) -> int:
@@ -190,11 +201,22 @@ class Worker:
             async with self._taking:
                 mine = turn == self._turn and (record.topic, record.partition) in self._assigned
                 if mine and not self._closing:
-                    later = await self._take(record)
+                    later = await self._surely(record, turn)
                     if later is None:
                         continue
                     self._unacked.append(_Taken(event, later))
                     self._taken[record.topic, record.partition] = record.offset
+
+    async def _surely(self, record: Record, turn: int) -> tuple[asyncio.Future[None], ...] | None:
+        """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
+        while turn == self._turn:
+            try:
+                return await self._take(record)
+            except Exception:
+                if turn == self._turn:
+                    log.exception("%s/%d@%d: not taken; trying again", record.topic, record.partition, record.offset)
+                    await asyncio.sleep(_AGAIN_S)
+        return None
 
     async def _take(self, record: Record) -> tuple[asyncio.Future[None], ...] | None:
         """Take one message: what will be done with it later. None if its partition was taken away meanwhile: its next owner takes
@@ -249,8 +271,16 @@ class Worker:
     async def _recover(self) -> None:
         """Read the state of all partitions assigned, before their first message asks for it: until then we are not ready."""
         for key in sorted({key for place in self._assigned for key in self._keys(*place)}):
-            await self._load_state(key)
+            await self._read_in_the_end(key)
             self._to_recover -= 1
+
+    async def _read_in_the_end(self, key: str) -> None:
+        while True:
+            try:
+                return await self._load_state(key)
+            except HomeostatError as e:  # rights may be missing for a while
+                log.warning("the state of %s cannot be read; trying again: %s", key, e)
+                await asyncio.sleep(_AGAIN_S)
 
     async def _tick(self) -> None:
         async with self._whole:
@@ -273,19 +303,35 @@ class Worker:
             for t in ended:
                 await self._bury(t)
             await self._outbox.delivered()
+            unsaved = set[str]()
             for instance, changes, payload in dirty:
                 if turn != self._turn:
                     return
-                await self._retrying(partial(self._w.state.save, instance.key, payload), turn)
-                instance.saved = changes
+                if await self._save(instance.key, payload, turn):
+                    instance.saved = changes
+                else:
+                    unsaved.add(instance.key)
             if self._w.before_ack is not None:
                 await self._retrying(self._w.before_ack, turn)
             if turn != self._turn:
                 return
+            done = {t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))}
             for t in ended:
-                t.event.ack()
-            done = set(ended)
+                if t in done:
+                    t.event.ack()
             self._unacked = [t for t in self._unacked if t not in done]
+
+    async def _save(self, key: str, payload: bytes, turn: int) -> bool:
+        """Whether it is saved. What can't be must not keep others from it, only its own messages from being acknowledged."""
+        try:
+            await self._retrying(partial(self._w.state.save, key, payload), turn)
+        except Permanent as e:
+            self.host.counters["worker", "unsaved"] += 1
+            log.error(
+                "state of %s (%d bytes) cannot be saved, its messages stay unacknowledged: %s", key, len(payload), e
+            )
+            return False
+        return True
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         places = frozenset((tp.topic, tp.partition) for tp in assigned)
@@ -319,6 +365,10 @@ class Worker:
         except (HomeostatError, TimeoutError) as e:
             log.warning(
                 "the state of %d partitions was not saved: %r; the next owner repeats their messages", len(revoked), e
+            )
+        except Exception:  # they are not ours any more, whatever happens
+            log.exception(
+                "the state of %d partitions was not saved; the next owner repeats their messages", len(revoked)
             )
         for tp in revoked:
             self.host.forget(tp.topic, tp.partition)

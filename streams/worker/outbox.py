@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
-from contracts.errors import Permanent
+from contracts.errors import BrokerUnavailable, HomeostatError, Permanent
 from contracts.ports import GraphWrite
 from streams.stage import Emit, Output
 from streams.worker.wiring import WorkerWiring
@@ -17,6 +17,7 @@ from streams.worker.wiring import WorkerWiring
 log = logging.getLogger(__name__)
 
 RESEND_S = 0.5
+TOO_LARGE = "too_large"
 
 Retrying = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 """Calls until it succeeds."""
@@ -52,24 +53,38 @@ class Outbox:
                 partition=emit.partition_in(self._w.partitions[emit.topic]),
                 headers=emit.headers,
             )
-        except Permanent as e:  # sending it again cannot help, and the loop must go on
-            self._counters["worker", "unsendable"] += 1
-            log.error("%d bytes for %s cannot be sent: %s", len(emit.value), emit.topic, e)
-            return
+        except Permanent as e:
+            if e.reason == TOO_LARGE:
+                self._give_up(emit, e)
+                return
+            raise BrokerUnavailable(
+                e.message, reason=e.reason, fix=e.fix
+            ) from e  # somebody may mend it: rights, settings
         self._sending.add(sent)
         sent.add_done_callback(partial(self._sent, emit))
 
     def _sent(self, emit: Emit, sent: asyncio.Future[Any]) -> None:
         self._sending.discard(sent)
-        if sent.cancelled() or sent.exception() is not None:
+        error = None if sent.cancelled() else sent.exception()
+        refusal = self._w.broker.refusal(error) if isinstance(error, Exception) else None
+        if refusal is not None and refusal.reason == TOO_LARGE:
+            self._give_up(emit, refusal)
+        elif refusal is not None or sent.cancelled():
             self._unsent.append(emit)
 
+    def _give_up(self, emit: Emit, why: HomeostatError) -> None:
+        """Sending it again cannot help, and the loop must go on."""
+        self._counters["worker", "unsendable"] += 1
+        log.error("%d bytes for %s cannot be sent: %s", len(emit.value), emit.topic, why)
+
     async def delivered(self) -> None:
-        """Wait until the broker has all that was sent; what it did not take is sent again."""
+        """Wait until the broker has all that was sent; what it did not take is sent again. Cut off, it forgets nothing."""
         while self._sending or self._unsent:
-            await asyncio.gather(*list(self._sending), return_exceptions=True)
-            again, self._unsent = self._unsent, []
-            if again:
-                log.warning("%d messages were not taken by the broker; sending them again", len(again))
+            if self._sending:
+                await asyncio.wait(set(self._sending))
+            if self._unsent:
+                log.warning("%d messages were not taken by the broker; sending them again", len(self._unsent))
                 await asyncio.sleep(RESEND_S)
-                await self.send(again)
+            for emit in list(self._unsent):
+                await self.send([emit])
+                self._unsent.remove(emit)

@@ -46,8 +46,8 @@ class Overhearing:
         now_ns, place = self._w.clock.now_ns(), (record.topic, record.partition)
         if record.offset <= self._told.get(place, -1):
             return
-        self._told[place] = record.offset
         async with self._whole:
+            self._told[place] = record.offset
             await self._outbox.send(self._host.overhear(record, now_ns))
         if record.topic == CONTROL:
             await self._tell_those_who_act(record, now_ns)

@@ -32,6 +32,7 @@ AT_WORK = {"member": True, "partitions": 4}
         (Vitals(**AT_WORK, loop_age_s=STUCK_S), Condition.WORKING, True, True, "state recovered"),
         (Vitals(**AT_WORK, loop_age_s=STUCK_S + 1), Condition.STUCK, False, False, "no progress for 31 s"),
         (Vitals(loop_age_s=STUCK_S + 1), Condition.STUCK, False, False, "no progress for 31 s"),
+        (Vitals(**AT_WORK, crashed=True), Condition.STUCK, False, False, "the consumer gave up"),
         (Vitals(**AT_WORK, stopping=True), Condition.STOPPING, True, False, "finishing what is under way"),
         (Vitals(waiting_for="graph", stopping=True), Condition.STOPPING, True, False, "finishing what is under way"),
     ],

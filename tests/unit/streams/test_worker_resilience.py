@@ -11,10 +11,11 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import MessageSizeTooLargeError
 
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
 from connectors.state.sqlite import SqliteStateStore
-from contracts.errors import ActionFailed, BrokerUnavailable, UnreadableEvent
+from contracts.errors import ActionFailed, BrokerUnavailable, Forbidden, UnreadableEvent
 from contracts.events import DeadLetter, decode
 from contracts.ports import Record, SystemClock
 from contracts.settings import load
@@ -54,7 +55,7 @@ SPEC = StageSpec("obedient", (RAW,), (FEATURES,), lambda topic, partition: Obedi
 class Moody(EmbeddedBroker):
     """Takes messages, except as often as told: then it fails at once, after a while, or for good."""
 
-    later = now = never = 0
+    later = now = never = too_late = forbidden = 0
 
     async def enqueue(self, topic: str, value: bytes, **how: Any) -> asyncio.Future[Any]:
         if topic == FEATURES and self.now:
@@ -63,6 +64,14 @@ class Moody(EmbeddedBroker):
         if topic == FEATURES and self.never:
             self.never -= 1
             raise ActionFailed("too large", reason="too_large")
+        if topic == FEATURES and self.forbidden:
+            self.forbidden -= 1
+            raise Forbidden("not allowed")
+        if topic == FEATURES and self.too_late:
+            self.too_late -= 1
+            refused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            refused.set_exception(MessageSizeTooLargeError("the topic allows less"))
+            return refused
         if topic == FEATURES and self.later:
             self.later -= 1
             failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -170,9 +179,13 @@ async def _refusals(broker: Moody, worker: Worker) -> None:
     await _until(lambda: worker.host.counters["obedient", "messages"] == 5)
     await _until(lambda: worker.unacknowledged == 0)
     assert sorted(await _values(broker, FEATURES)) == [b"a", b"b", b"c", b"d", b"e"]
-    broker.never = 1
-    await broker.send(RAW, b"huge", partition=1)
+    broker.never, broker.too_late, broker.forbidden = 1, 1, 2
+    await broker.send(RAW, b"forbidden, then huge", partition=1)
     await _until(lambda: worker.host.counters["worker", "unsendable"] == 1)
+    await broker.send(RAW, b"too large for the topic", partition=1)
+    await _until(lambda: worker.host.counters["worker", "unsendable"] == 2)
+    await _until(lambda: worker.unacknowledged == 0)
+    assert broker.forbidden == 0
 
 
 async def test_a_snapshot_that_the_stop_cut_off_is_saved_after_all(tmp_path: Path) -> None:
@@ -191,6 +204,62 @@ async def test_a_snapshot_that_the_stop_cut_off_is_saved_after_all(tmp_path: Pat
         assert worker.unacknowledged == 0
         kept = [await state.load(f"obedient/{RAW}/{partition}") for partition in range(4)]
         assert all(kept), kept
+    finally:
+        await worker.stop()
+        await broker.stop()
+
+
+class Picky(SqliteStateStore):
+    """Cannot be read at first, and never saves the state of partition 1."""
+
+    refusals = 3
+
+    async def load(self, key: str) -> bytes | None:
+        if key.endswith("/1") and self.refusals:
+            self.refusals -= 1
+            raise Forbidden("not now")
+        return await super().load(key)
+
+    async def save(self, key: str, value: bytes) -> None:
+        if key.endswith("/1"):
+            raise ActionFailed("too large", reason="too_large")
+        await super().save(key, value)
+
+
+async def test_state_that_cannot_be_read_or_saved_costs_its_own_partition_alone_and_no_message(tmp_path: Path) -> None:
+    broker = Moody(load().broker)
+    await broker.start()
+    worker = await _worker(broker, tmp_path, {}, Picky)
+    await broker.send(CONTROL, b"off", key=b"*")
+    try:
+        await worker.start()
+        for n in range(8):
+            await broker.send(RAW, b"%d" % n, partition=n % 4)
+        await _until(lambda: worker.host.counters["obedient", "messages"] == 8)
+        await _until(lambda: worker.unacknowledged == 2)
+        assert {t.event.message.partition for t in worker._unacked} == {1}
+        assert worker.host.counters["worker", "unsaved"] > 0
+        await _until(lambda: worker.recovering == 0)
+        assert sorted(await _values(broker, FEATURES)) == [b"%d" % n for n in range(8)]
+    finally:
+        await worker.stop()
+        await broker.stop()
+
+
+async def test_a_stop_in_the_middle_of_sending_again_forgets_nothing(tmp_path: Path) -> None:
+    broker = Moody(load().broker)
+    await broker.start()
+    worker = await _worker(broker, tmp_path, {})
+    await broker.send(CONTROL, b"off", key=b"*")
+    try:
+        await worker.start()
+        broker.later = 3
+        for n in range(4):
+            await broker.send(RAW, b"%d" % n, partition=1)
+        await _until(lambda: worker.host.counters["obedient", "messages"] == 4)
+        await worker.stop()
+        assert worker.unacknowledged == 0
+        assert sorted(await _values(broker, FEATURES)) == [b"0", b"1", b"2", b"3"]
     finally:
         await worker.stop()
         await broker.stop()
