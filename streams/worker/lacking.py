@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 OLDEST_MS: Final = 300_000
 """A state that is older than this when its partition goes on is left as it is: somebody has set the group's offsets forward, or it
-is of a stage that was switched off for a time. What happened then is no news."""
+is of a stage that was switched off for a time, or there was nothing more to take for long. What happened then is no news, and must
+not be acted on."""
 
 
 async def lacking(host: StageHost, broker: KafkaBroker, record: Record) -> AsyncGenerator[Record]:
