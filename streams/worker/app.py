@@ -7,17 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
+from faust import streams
 from faust.transport.drivers import aiokafka as driver
 from faust.types import EventT
 
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.tuning import rejoin_after_errors, tune_consumer
+from contracts.errors import InvalidSettings
 from contracts.ports import Record
 from contracts.settings import Settings
 
 
 def make_app(settings: Settings, broker: KafkaBroker, fetch_wait_ms: int) -> faust.App:
-    """An app that consumes from `broker` in the group of the settings, from the earliest message where nothing was committed."""
+    """An app that consumes from `broker` in the group of the settings, from the earliest message where nothing was committed.
+
+    Raises:
+        InvalidSettings: Faust runs without its compiled part.
+    """
+    _check_compiled()
     app = faust.App(
         settings.broker.group,
         broker=f"kafka://{broker.bootstrap.replace(',', ';kafka://')}",
@@ -38,6 +45,16 @@ def make_app(settings: Settings, broker: KafkaBroker, fetch_wait_ms: int) -> fau
     )
     app.transport = _transport(app, fetch_wait_ms)
     return app
+
+
+def _check_compiled() -> None:
+    """Its stand-in in Python acknowledges the messages that it skips while partitions change hands: they would be lost."""
+    if vars(streams).get("_CStreamIterator") is None:
+        raise InvalidSettings(
+            "faust-streaming runs without its compiled part, which would lose messages",
+            reason="faust_not_compiled",
+            fix="unset NO_CYTHON, and install faust-streaming where it can be compiled or from a wheel",
+        )
 
 
 def record_of(event: EventT[bytes]) -> Record:

@@ -11,7 +11,7 @@ import pytest
 from faust.types import TP
 
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
-from contracts.errors import Forbidden
+from contracts.errors import Forbidden, InvalidSettings
 from contracts.events import DeadLetter, decode
 from contracts.ports import Record, SystemClock
 from contracts.settings import load
@@ -193,6 +193,14 @@ async def test_what_was_acknowledged_but_is_in_no_state_is_read_again(
 def _sum(worker: Worker) -> int:
     """Of what was added in the first stage."""
     return sum(i.stage.sum for k, i in worker.host.instances.items() if k.startswith("first/"))
+
+
+def test_faust_without_its_compiled_part_is_refused(
+    make: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faust.streams._CStreamIterator", None)
+    with pytest.raises(InvalidSettings, match="would lose messages"):
+        make(MemoryState())
 
 
 def test_snapshots_of_another_log_keep_the_state_but_not_the_offsets() -> None:
