@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiokafka
@@ -187,44 +188,39 @@ class KafkaBroker:
 
     async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
         """By topic and partition, the offset that the next message gets; 0 while there was none."""
-        consumer = aiokafka.AIOKafkaConsumer(*topics, **self.options, enable_auto_commit=False)
-        try:
-            await consumer.start()
+        async with self._consuming(*topics) as consumer:
             found = await consumer.end_offsets(list(consumer.assignment()))
-        except (KafkaError, OSError) as e:
-            raise translate(e, self._bootstrap) from e
-        finally:
-            await consumer.stop()
         return {(tp.topic, tp.partition): end for tp, end in found.items()}
 
     async def read(
         self, topics: Sequence[str], *, from_beginning: bool = True, follow: bool = False, last: int | None = None
     ) -> AsyncIterator[Record]:
         """Messages of `topics`; ends at the end found at the start, unless `follow`. `last`: that many per partition."""
-        wait = self._follow_wait_ms if follow else _READ_WAIT_MS
-        consumer = aiokafka.AIOKafkaConsumer(*topics, **self.options, enable_auto_commit=False, fetch_max_wait_ms=wait)
-        try:
-            await consumer.start()
+        async with self._consuming(*topics, wait_ms=self._follow_wait_ms if follow else _READ_WAIT_MS) as consumer:
             async for record in _scan(consumer, None if from_beginning and last is None else last or 0, follow=follow):
                 yield record
-        except (KafkaError, OSError) as e:
-            raise translate(e, self._bootstrap) from e
-        finally:
-            await consumer.stop()
 
     async def between(self, topic: str, partition: int, first: int, end: int) -> AsyncGenerator[Record]:
         """Messages of one partition from offset `first` on and before offset `end`, which must be in the log; what the broker has
         deleted of them meanwhile is left out."""
-        consumer = aiokafka.AIOKafkaConsumer(**self.options, enable_auto_commit=False, fetch_max_wait_ms=_READ_WAIT_MS)
         at = aiokafka.TopicPartition(topic, partition)
-        try:
-            await consumer.start()
+        async with self._consuming() as consumer:
             consumer.assign([at])
             consumer.seek(at, max(first, (await consumer.beginning_offsets([at]))[at]))
             while await consumer.position(at) < end:
                 for m in (await consumer.getmany(at, timeout_ms=200)).get(at, []):
                     if m.offset < end:
                         yield _record(m)
+
+    @asynccontextmanager
+    async def _consuming(self, *topics: str, wait_ms: int = _READ_WAIT_MS) -> AsyncIterator[aiokafka.AIOKafkaConsumer]:
+        """A consumer outside of any group; what goes wrong with it is an error of ours."""
+        consumer = aiokafka.AIOKafkaConsumer(
+            *topics, **self.options, enable_auto_commit=False, fetch_max_wait_ms=wait_ms
+        )
+        try:
+            await consumer.start()
+            yield consumer
         except (KafkaError, OSError) as e:
             raise translate(e, self._bootstrap) from e
         finally:
