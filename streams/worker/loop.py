@@ -13,7 +13,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -48,7 +47,7 @@ class _Taken:
     """A message that is not acknowledged yet, and what is still being done with it."""
 
     event: EventT[bytes]
-    later: tuple[asyncio.Future[None], ...]
+    later: list[asyncio.Future[None]]
 
     @property
     def ended(self) -> bool:
@@ -207,7 +206,7 @@ class Worker:
                     self._unacked.append(_Taken(event, later))
                     self._taken[record.topic, record.partition] = record.offset
 
-    async def _surely(self, record: Record, turn: int) -> tuple[asyncio.Future[None], ...] | None:
+    async def _surely(self, record: Record, turn: int) -> list[asyncio.Future[None]] | None:
         """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
         while turn == self._turn:
             try:
@@ -218,7 +217,7 @@ class Worker:
                     await asyncio.sleep(_AGAIN_S)
         return None
 
-    async def _take(self, record: Record) -> tuple[asyncio.Future[None], ...] | None:
+    async def _take(self, record: Record) -> list[asyncio.Future[None]] | None:
         """Take one message: what will be done with it later. None if its partition was taken away meanwhile: its next owner takes
         it, or we do, again."""
         now_ns, turn = self._w.clock.now_ns(), self._turn
@@ -230,11 +229,11 @@ class Worker:
                 return None
             await self._outbox.send(self.host.handle(record, now_ns))
         later = [await self._done(handler(record), record, turn) for handler in self._w.handlers.get(record.topic, ())]
-        return tuple(f for f in later if f is not None) if turn == self._turn else None
+        return [f for f in later if f is not None] if turn == self._turn else None
 
     async def _take_lacking(self, first: Record, turn: int) -> None:
         """For the stages alone: those who act took these messages before they were acknowledged."""
-        async with aclosing(lacking(self.host, self._w.broker, first)) as found:
+        async with contextlib.aclosing(lacking(self.host, self._w.broker, first)) as found:
             async for record in found:
                 async with self._whole:
                     if turn != self._turn:
@@ -251,9 +250,10 @@ class Worker:
             return None
 
     async def _bury(self, taken: _Taken) -> None:
-        """Keep a message that something failed on later."""
+        """Keep a message that something failed on later: once, however often it is tried to acknowledge it."""
         for later in taken.later:
             await self._done(later, record_of(taken.event), self._turn)
+        taken.later.clear()
 
     async def _load_states(self, record: Record) -> None:
         for key in self._keys(record.topic, record.partition):
@@ -315,10 +315,10 @@ class Worker:
                 await self._retrying(self._w.before_ack, turn)
             if turn != self._turn:
                 return
-            done = {t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))}
+            ended = [t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))]
             for t in ended:
-                if t in done:
-                    t.event.ack()
+                t.event.ack()
+            done = set(ended)
             self._unacked = [t for t in self._unacked if t not in done]
 
     async def _save(self, key: str, payload: bytes, turn: int) -> bool:

@@ -227,9 +227,16 @@ class Picky(SqliteStateStore):
 
 
 async def test_state_that_cannot_be_read_or_saved_costs_its_own_partition_alone_and_no_message(tmp_path: Path) -> None:
+    async def acting(record: Record) -> asyncio.Future[None] | None:
+        if record.value != b"1":
+            return None
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(ValueError("it could not be done"))
+        return failed
+
     broker = Moody(load().broker)
     await broker.start()
-    worker = await _worker(broker, tmp_path, {}, Picky)
+    worker = await _worker(broker, tmp_path, {RAW: [acting]}, Picky)
     await broker.send(CONTROL, b"off", key=b"*")
     try:
         await worker.start()
@@ -239,6 +246,9 @@ async def test_state_that_cannot_be_read_or_saved_costs_its_own_partition_alone_
         await _until(lambda: worker.unacknowledged == 2)
         assert {t.event.message.partition for t in worker._unacked} == {1}
         assert worker.host.counters["worker", "unsaved"] > 0
+        unsaved = worker.host.counters["worker", "unsaved"]
+        await _until(lambda: worker.host.counters["worker", "unsaved"] > unsaved + 2)
+        assert [decode(DeadLetter, v).payload for v in await _values(broker, DEADLETTER)] == [b"1"]
         await _until(lambda: worker.recovering == 0)
         assert sorted(await _values(broker, FEATURES)) == [b"%d" % n for n in range(8)]
     finally:
