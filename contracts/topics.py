@@ -79,6 +79,7 @@ ACTIONS: Final = "autonomous.actions"
 FEEDBACK: Final = "autonomous.feedback"
 NODES: Final = "autonomous.nodes"
 CONTROL: Final = "autonomous.control"
+ADOPTIONS: Final = "autonomous.adoptions"
 JOURNAL: Final = "autonomous.journal"
 HANDLING: Final = "autonomous.handling"
 DEADLETTER: Final = "telemetry.deadletter"
@@ -132,6 +133,7 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic(FEEDBACK, "run", "Feedback", _P.ENVIRONMENT, _R.WEEK, "act, people", "decide"),
         Topic(NODES, "node", "NodeStatus", _P.KEY, _R.FOREVER, "every process", "people", compacted=True),
         Topic(CONTROL, "scope", "Control", _P.KEY, _R.FOREVER, "people", "decide, act", compacted=True),
+        Topic(ADOPTIONS, "environment and service", "Adoption", _P.KEY, _R.FOREVER, "people", "detect", compacted=True),
         Topic(
             JOURNAL,
             "record",

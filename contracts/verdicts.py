@@ -20,6 +20,17 @@ class AnomalyPhase(enum.StrEnum):
     OPENED = "opened"
     UPDATED = "updated"
     CLOSED = "closed"
+    ADOPTED = "adopted"  # it ended because what it was about is taken for the new normal: no harm, or a person's word
+
+
+ENDED = frozenset({AnomalyPhase.CLOSED, AnomalyPhase.ADOPTED})
+
+
+class AdoptionVerdict(enum.StrEnum):
+    """What a person says of a service's new level."""
+
+    ACCEPT = "accept"  # take it for normal from now on, harm or not
+    REFUSE = "refuse"  # it is not normal: undo its adoption, and adopt nothing of this service by itself
 
 
 class IncidentPhase(enum.StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contracts.events import Anomaly
-from contracts.verdicts import AnomalyPhase
+from contracts.verdicts import ENDED
 
 Distance = Callable[[str, str], int | None]
 """Hops between two services, None where too far."""
@@ -34,8 +34,8 @@ class Group:
 
     @property
     def open(self) -> list[Anomaly]:
-        """Anomalies that have not closed."""
-        return [a for a in self.anomalies.values() if a.phase is not AnomalyPhase.CLOSED]
+        """Anomalies that have not ended."""
+        return [a for a in self.anomalies.values() if a.phase not in ENDED]
 
     def add(self, anomaly: Anomaly) -> None:
         """Take an anomaly (or its newest phase) in."""

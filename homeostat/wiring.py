@@ -16,6 +16,7 @@ from contracts.errors import InvalidSettings, UnknownName
 from contracts.ports import GraphWrite, Journal, StateStore
 from contracts.settings import ActSettings, Settings
 from contracts.topics import (
+    ADOPTIONS,
     ANOMALIES,
     CHANGES,
     DECISIONS,
@@ -52,7 +53,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             (FEATURES,),
             (EVIDENCE, ANOMALIES),
             lambda _, p: DetectStage(p, settings.detect),
-            overhears=(CHANGES,),
+            overhears=(CHANGES, ADOPTIONS),
         ),
         diagnose.spec(settings.diagnose),
     )

@@ -21,7 +21,7 @@ from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1, F64, I64
 from contracts.ports.detecting import Detector, Scores
 from contracts.settings import DetectSettings
-from contracts.verdicts import AnomalyPhase
+from contracts.verdicts import ENDED, AnomalyPhase
 from models.detectors import create
 from models.engine import DetectEngine
 
@@ -312,7 +312,7 @@ def engine_runs(settings: DetectSettings, detectors: Callable[[], list[Detector]
                 i = int(anomaly.service[1:])
                 if anomaly.phase is AnomalyPhase.OPENED:
                     opened[i] = second
-                elif anomaly.phase is AnomalyPhase.CLOSED:
+                elif anomaly.phase in ENDED:
                     spans[i].append((opened.pop(i), second))
         for i, begin in opened.items():
             spans[i].append((begin, plan.seconds))

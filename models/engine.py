@@ -7,33 +7,34 @@ is stale. Deterministic: the same frames and times give the same events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
-from contracts.events import Anomaly, Contribution
+from contracts.events import Adoption, Anomaly, Contribution
 from contracts.features import NETWORK_GAP, REQUEST_RATE, Signal
 from contracts.frames.features import EvidenceFrame, FeatureFrame
 from contracts.frames.telemetry import B1, F64
-from contracts.ports.detecting import Detector, Scores
+from contracts.ports.detecting import Detector, Scores, SeriesKey
 from contracts.settings import DetectSettings
-from contracts.verdicts import ServiceState
+from contracts.verdicts import AdoptionVerdict, ServiceState
 from models import snapshots, wording
+from models.adoption import Former
 from models.calibration import LEAST_P
 from models.detectors import create
 from models.episodes import HARD_REQUESTS, Episode, Look
 from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, discoveries, fuse_detectors
+from models.harm import BROKEN_DECADES, HARM_DECADES, Promises, harms, objective_of
 from models.presence import COUNTED, NS, Presence
-from models.reasons import SPEAKS, contributions, merge, shared
+from models.reasons import contributions, merge, shared
 from models.saturation import SATURATED_DECADES, saturated_rows, saturation
 from models.service.pooled import Pool, Pooled
-from models.thin import pool_contribution, pool_of, with_pool
+from models.service.spoken import SPEAKS
+from models.thin import POOLED, pool_contribution, pool_of, with_pool
 from models.worlds import VIEW_NS, Service, View, World, plain_world, world_of
 
 VERSION: Final = 1
-FREEZE_NS: Final = 900 * NS
-"""An open episode keeps its service from being learnt for this long; then what stays is the new normal."""
 EDGE_SPEAKS: Final = 3.0
 """Decades of lost time between two services from which an edge may open an episode of its own."""
 STEADY: Final = 0.5
@@ -104,6 +105,25 @@ class DetectEngine:
         world = self._worlds.get(environment, World())
         return {name: service.state for name, service in world.services.items()}
 
+    def heed(self, adoption: Adoption) -> list[Anomaly]:
+        """Take a person's word on the levels of a service: accept them as normal, or refuse to, which undoes an adoption. The
+        newest word holds."""
+        world = self._worlds.setdefault(adoption.environment, World())
+        name = adoption.service
+        if adoption.time_ns <= world.words.get(name, 0):
+            return []
+        world.words[name] = adoption.time_ns
+        if adoption.verdict is AdoptionVerdict.REFUSE:
+            world.refused[name] = adoption.by
+            for key in [key for key in world.formers if key[0] == name]:
+                self._rebase(adoption.environment, key, _levels_of(world.formers.pop(key)))
+            return []
+        world.refused.pop(name, None)
+        service = world.services.get(name)
+        own = [service.episode] if service is not None else []
+        concerned = [e for e in (*own, *world.edges.values()) if e.service == name and e.open and e.adopting.levels()]
+        return [self._adopt(world, e, e.last_ns, adoption.by) for e in concerned]
+
     def snapshot(self) -> bytes:
         """The whole state, detectors included."""
         body = {
@@ -129,14 +149,16 @@ class DetectEngine:
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
 
     def _may_learn(self, world: World, frame: FeatureFrame) -> B1:
-        """False for services that our own action disturbs, and for those with an episode on, for a bounded time."""
+        """False for services that our own action disturbs, and for those with an episode on: what stays changed becomes normal
+        by adoption or not at all."""
         may = np.ones(len(frame.services), np.bool_)
         for i, name in enumerate(frame.services):
             service = world.services.get(name)
-            if service is not None and service.episode.open:
-                may[i] = frame.window_ns - service.episode.opened_ns > FREEZE_NS
-            if frame.window_ns < world.suspended.get(name, 0):
-                may[i] = False
+            disturbed = frame.window_ns < world.suspended.get(name, 0)
+            may[i] = not disturbed and (service is None or not service.episode.open)
+        for i, key in enumerate(zip(frame.services, frame.peers, strict=False)):
+            episode = world.edges.get(key)
+            may[i] &= episode is None or not episode.open
         return may
 
     @staticmethod
@@ -158,7 +180,11 @@ class DetectEngine:
         lead, pool = opinion
         self._hear(world, frame)
         saturated = saturated_rows(world, frame, lead)
+        broken = Promises(self.settings, world.promises.setdefault(frame.signal, {})).take(frame)
+        certain = saturated.copy()
+        certain[list(broken)] = True
         p = np.where(saturated, np.minimum(p, 10.0**-SATURATED_DECADES), p)
+        p[list(broken)] = np.minimum(p[list(broken)], 10.0**-BROKEN_DECADES)
         decades = -np.log10(np.maximum(p, LEAST_P))
         fused = np.array([self._combine(world, frame, i, float(decades[i])) for i in range(len(p))])
         found = discoveries(np.power(10.0, -fused), self.settings.false_discovery_rate)
@@ -169,9 +195,10 @@ class DetectEngine:
         for i, name in enumerate(frame.services):
             service = world.services[name]
             speaks = decades[i] >= SPEAKS or service.episode.open
-            own = contributions(frame, lead, i) if speaks else []
+            own = contributions(frame, lead, i, self._apart_ns(service, frame)) if speaks else []
             own += pool_contribution(frame, pool, i, own) if speaks and pool is not None else []
             own += saturation(frame, lead, i, own) if saturated[i] else []
+            own += [b for b in broken.get(i, ()) if b.feature not in {c.feature for c in own}]
             warm = self._see(service, frame, float(decades[i]), bool(lead.warm[i]), own)
             if frame.revision > 0 or not (news[i] or service.episode.open):
                 continue
@@ -180,13 +207,14 @@ class DetectEngine:
                 window_ns=frame.window_ns,
                 decades=float(fused[i]),
                 discovery=bool(found[i]),
-                requests=HARD_REQUESTS if saturated[i] else int(frame.counts[i]),
+                requests=HARD_REQUESTS if certain[i] else int(frame.counts[i]),
                 contributions=merge(service, frame.window_ns) if speaks else (),
                 late_ns=late,
                 empty=not bool(news[i]),
-                hard=frame.signal == Signal.SPANS or bool(saturated[i]),
+                hard=frame.signal == Signal.SPANS or bool(certain[i]),
             )
-            told += service.episode.look(look, warm or bool(saturated[i]), self.settings, self._model)
+            told += service.episode.look(look, warm or bool(certain[i]), self.settings, self._model)
+            told += self._follow(world, service.episode, frame, i, look.contributions)
         return told
 
     def _judge_edges(self, world: World, frame: FeatureFrame, lead: Scores, p: F64, now_ns: int) -> list[Anomaly]:
@@ -209,12 +237,62 @@ class DetectEngine:
                 decades=float(decades[i]) if lost or episode.open else 0.0,
                 discovery=bool(found[i]),
                 requests=int(frame.counts[i]),
-                contributions=shared(contributions(frame, lead, i)),
+                contributions=shared(contributions(frame, lead, i, frame.width_ns)),
                 late_ns=max(0, now_ns - frame.window_ns - frame.width_ns),
                 empty=int(frame.counts[i]) == 0,
             )
             told += episode.look(look, True, self.settings, self._model)
+            told += self._follow(world, episode, frame, i, look.contributions)
         return told
+
+    def _follow(
+        self, world: World, episode: Episode, frame: FeatureFrame, i: int, parts: tuple[Contribution, ...]
+    ) -> list[Anomaly]:
+        """Follow what departs in an open episode, and end it by adoption where that harms nobody and has settled."""
+        if not episode.open:
+            return []
+        adopting, name = episode.adopting, episode.service
+        objective = objective_of(self.settings, frame.environment, name)
+        for feature, course in adopting.courses.items():
+            j = frame.features.index(feature) if course.signal == frame.signal and feature in frame.features else -1
+            if j >= 0 and np.isfinite(frame.values[i, j]):
+                course.take(frame.window_ns, float(frame.values[i, j]))
+        sure = [part for part in parts if abs(part.decades) >= HARM_DECADES]
+        if any(harms(part, self.settings, objective) for part in (*sure, *adopting.parts())):
+            adopting.harmed_ns = max(adopting.harmed_ns, frame.window_ns)
+        due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * NS))
+        due |= adopting.returned(frame.window_ns, world.formers.get((name, episode.peer), {}))
+        if not due or name in world.refused:
+            return []
+        return [self._adopt(world, episode, frame.window_ns, wording.OURSELVES)]
+
+    def _adopt(self, world: World, episode: Episode, window_ns: int, by: str) -> Anomaly:
+        """Take the levels of an episode for normal, and remember those from before."""
+        key, adopting = (episode.service, episode.peer), episode.adopting
+        before = self._rebase(episode.environment, key, adopting.levels())
+        world.formers[key] = {**world.formers.get(key, {}), **adopting.formers(before, window_ns)}
+        return episode.adopt(window_ns, self._model, by, wording.adopted(adopting.parts(), by))
+
+    def _rebase(
+        self, environment: str, key: tuple[str, str], levels: Mapping[tuple[str, str], float]
+    ) -> dict[str, float]:
+        """Let all models take these levels (by signal and feature) for normal; what the leading one took for it until now."""
+        before: dict[str, float] = {}
+        for signal in sorted({signal for signal, _ in levels}):
+            some = {feature: level for (s, feature), level in levels.items() if s == signal}
+            for i, detector in enumerate(self.detectors):
+                known = detector.rebase(SeriesKey(environment, signal, *key), some)
+                before |= known if i == self._lead else {}
+            pool, pooled = self._pools.get((environment, signal)), POOLED.get(signal)
+            if pool is not None and pooled in some:
+                pool.rebase(*key, some[pooled])
+        return before
+
+    @staticmethod
+    def _apart_ns(service: Service, frame: FeatureFrame) -> int:
+        """How far apart a service's observations of this signal usually are."""
+        view = service.views.get(frame.signal)
+        return view.cadence_ns if view is not None else frame.width_ns
 
     def _hear(self, world: World, frame: FeatureFrame) -> None:
         counted = frame.signal == Signal.SPANS
@@ -265,6 +343,10 @@ class DetectEngine:
         look = Look(Signal.SPANS, newest_ns, -contribution.decades, True, 0, (contribution,))
         text = wording.silent(behind_ns / NS, service.rate)
         return service.episode.silence(look, service.heard_ns, self._model, text)
+
+
+def _levels_of(former: Mapping[str, Former]) -> dict[tuple[str, str], float]:
+    return {(f.signal, feature): f.level for feature, f in former.items()}
 
 
 def _informative(frame: FeatureFrame, decades: F64) -> B1:

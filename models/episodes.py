@@ -1,6 +1,6 @@
 """The life of an anomaly: a state machine per service that turns evidence per window into one episode per fault.
 
-    Warming ──enough seen──> Healthy ──enough suspicious windows──> Anomalous ──quiet──> Healthy
+    Warming ──enough seen──> Healthy ──enough suspicious windows──> Anomalous ──quiet, or adopted──> Healthy
        any of them ──unheard of──> Stale ──heard again──> Warming or Healthy
 
 Hysteresis in level (`open_p` below `close_p`) and in time (`open_windows` of the last 3, `close_windows` in a row).
@@ -17,6 +17,7 @@ import msgspec
 from contracts.events import Anomaly, Contribution
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
+from models.adoption import Adopting
 from models.wording import describe
 
 NS: Final = 1_000_000_000
@@ -82,6 +83,7 @@ class Episode:
     told_features: tuple[str, ...] = ()
     last_ns: int = 0
     opener: str = ""
+    adopting: Adopting = field(default_factory=Adopting)
 
     @property
     def open(self) -> bool:
@@ -107,6 +109,7 @@ class Episode:
             self._begin(max(history.uneasy_since_ns or look.window_ns, look.window_ns - ONSET_NS), look)
             return [self._tell(AnomalyPhase.OPENED, look, model)]
         self.state = ServiceState.ANOMALOUS
+        self.adopting.note(look.contributions)
         if self._closes(settings):
             return [self.end(look, ServiceState.HEALTHY, model)]
         return [self._tell(AnomalyPhase.UPDATED, look, model)] if self._worth_telling(look) else []
@@ -115,7 +118,7 @@ class Episode:
         """An empty window: it counts for closing only, and for a fraction."""
         if not self.open or look.signal != self.opener or history.empty < EMPTY_PER_QUIET * settings.close_windows:
             return []
-        return [self.end(look, ServiceState.HEALTHY, model, "nothing more to be seen of it")]
+        return [self.end(look, ServiceState.STALE, model, "no more requests come: whether it is well can't be told")]
 
     def silence(self, look: Look, onset_ns: int, model: tuple[str, str], text: str) -> list[Anomaly]:
         """Open an episode for a service that stopped being heard of; nothing if one is on."""
@@ -129,10 +132,22 @@ class Episode:
         """Close the episode that is on."""
         self.state = state
         told = self._tell(AnomalyPhase.CLOSED, look, model, text or "back to what is expected")
+        self._clear()
+        return told
+
+    def adopt(self, window_ns: int, model: tuple[str, str], by: str, text: str) -> Anomaly:
+        """End the episode that is on by taking its levels for normal."""
+        self.state = ServiceState.HEALTHY
+        look = Look(self.opener, window_ns, 0.0, False, 0, self.adopting.parts())
+        told = self._tell(AnomalyPhase.ADOPTED, look, model, text)
+        self._clear()
+        return msgspec.structs.replace(told, by=by)
+
+    def _clear(self) -> None:
         self.id, self.opener, self.told_features = "", "", ()
+        self.adopting = Adopting()
         for history in self.histories.values():
             history.suspicious, history.quiet, history.empty, history.uneasy_since_ns = [], 0, 0, 0
-        return told
 
     @staticmethod
     def _note(history: History, look: Look, settings: DetectSettings) -> None:
@@ -161,6 +176,8 @@ class Episode:
         name = "\0".join((self.environment, self.service, self.peer, str(onset_ns), str(look.window_ns))).encode()
         self.id = "an-" + hashlib.blake2b(name, digest_size=8).hexdigest()
         self.state = ServiceState.ANOMALOUS
+        self.adopting = Adopting(opened_ns=look.window_ns, harmed_ns=look.window_ns)
+        self.adopting.note(look.contributions)
 
     def _worth_telling(self, look: Look) -> bool:
         if look.window_ns - self.told_ns < UPDATE_NS or 10.0**-look.decades > 0.01:

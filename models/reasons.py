@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 import numpy as np
 
 from contracts.events import Contribution
 from contracts.features import FEATURES
 from contracts.frames.features import FeatureFrame
-from contracts.ports.detecting import Scores
+from contracts.ports.detecting import Scores, Spoken
+from models.presence import NS
+from models.service.spoken import SPEAKS
 from models.worlds import Service
 
-SPEAKS: Final = 1.0
-"""Decades from which a feature is named in an anomaly."""
 
-
-def contributions(frame: FeatureFrame, lead: Scores, i: int) -> list[Contribution]:
-    """The features of row i that hurt, loudest first; `share` is filled in when signals are merged."""
+def contributions(frame: FeatureFrame, lead: Scores, i: int, apart_ns: int) -> list[Contribution]:
+    """The features of row i that hurt, with the numbers that spoke; `share` is filled in when signals are merged.
+    `apart_ns`: how far apart the row's observations usually are."""
     found: list[Contribution] = []
     for j, name in enumerate(frame.features):
         decades, worse = float(lead.decades[i, j]), FEATURES[name].worse
         if abs(decades) < SPEAKS or (worse != 0 and decades * worse < 0):
             continue
-        value = float(frame.values[i, j])
-        low, high = float(lead.low[i, j]), float(lead.high[i, j])
-        known = value if np.isfinite(value) else None
-        low, high = (low, high) if np.isfinite(low + high) else (0.0, 0.0)
+        said = lead.spoken.get((i, j)) or _of_window(frame, lead, i, j)
         found.append(
-            Contribution(signal=frame.signal, feature=name, value=known, low=low, high=high, decades=decades, share=0.0)
+            Contribution(
+                signal=frame.signal,
+                feature=name,
+                value=said.value if np.isfinite(said.value) else None,
+                low=said.low,
+                high=said.high,
+                decades=decades,
+                share=0.0,
+                window_s=said.observations * apart_ns / NS if said.observations > 1 else 0.0,
+            )
         )
     return found
+
+
+def _of_window(frame: FeatureFrame, lead: Scores, i: int, j: int) -> Spoken:
+    """The window's own value and range, where a detector doesn't say what its evidence rests on."""
+    low, high = float(lead.low[i, j]), float(lead.high[i, j])
+    low, high = (low, high) if np.isfinite(low + high) else (0.0, 0.0)
+    return Spoken(float(frame.values[i, j]), low, high, 1)
 
 
 def merge(service: Service, window_ns: int) -> tuple[Contribution, ...]:

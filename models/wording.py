@@ -24,6 +24,7 @@ NAMES = {
     "log_error_rate": "share of error logs",
     "new_log_templates": "new kinds of log records",
 }
+OURSELVES = "homeostat"
 MOST = 3
 """Features named in one text."""
 
@@ -39,18 +40,27 @@ def describe(contributions: Sequence[Contribution], rising: bool = False) -> str
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
+def adopted(contributions: Sequence[Contribution], by: str) -> str:
+    """The text of an adoption: the new levels, the ranges from before, and who took them for normal."""
+    levels = "; ".join(_part(c, "until now") for c in contributions[:MOST]) or "what it does now"
+    reason = f"taken for normal by {by}" if by != OURSELVES else "harms nobody and lasts: the new normal"
+    return f"{levels}: {reason}"
+
+
 def silent(seconds: float, rate: float) -> str:
     """The text of a service that stopped being heard of."""
     return f"nothing heard for {seconds:.0f} s, expected about {_number(rate)} requests/s"
 
 
-def _part(c: Contribution) -> str:
+def _part(c: Contribution, compared: str = "expected") -> str:
     feature = FEATURES[c.feature]
     name = NAMES.get(c.feature, c.feature.replace("_", " "))
+    expected = f"{compared} {_range(c, feature.kind, feature.unit)}"
+    span = f" over about {_number(c.window_s)} s" if c.window_s else ""
     if c.value is not None and c.value == 0 and feature.kind is Kind.COUNT and feature.signal is Signal.SPANS:
-        return f"no requests, expected {_range(c, feature.kind, feature.unit)}"
+        return f"no requests{span.replace(' over about', ' for')}, {expected}"
     value = "unknown" if c.value is None else _quantity(c.value, feature.kind, feature.unit)
-    return f"{name} {value}, expected {_range(c, feature.kind, feature.unit)}"
+    return f"{name} {value}{span}, {expected}"
 
 
 def _range(c: Contribution, kind: Kind, unit: str) -> str:

@@ -9,7 +9,9 @@ import msgspec
 
 from contracts.events import Contribution
 from contracts.verdicts import ServiceState
+from models.adoption import Former
 from models.episodes import Episode
+from models.harm import Promise
 from models.presence import NS
 
 VIEW_WINDOWS: Final = 3
@@ -60,6 +62,14 @@ class World:
     """Episodes of edges that have had one."""
     settled_ns: int = 0
     """Nothing opens before this, for event time jumped a moment ago."""
+    promises: dict[str, dict[str, Promise]] = field(default_factory=dict)
+    """How services keep their objectives, by signal and service."""
+    formers: dict[tuple[str, str], dict[str, Former]] = field(default_factory=dict)
+    """What was normal before the last adoption of a service or edge, by feature."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Services whose new levels a person refused to take for normal, and who."""
+    words: dict[str, int] = field(default_factory=dict)
+    """When the last word on a service was given."""
 
 
 def plain_world(world: World) -> dict[str, Any]:
@@ -72,6 +82,10 @@ def plain_world(world: World) -> dict[str, Any]:
         "suspended": world.suspended,
         "edges": edges,
         "settled_ns": world.settled_ns,
+        "promises": msgspec.to_builtins(world.promises),
+        "formers": [[s, p, msgspec.to_builtins(known)] for (s, p), known in world.formers.items()],
+        "refused": world.refused,
+        "words": world.words,
     }
 
 
@@ -98,4 +112,14 @@ def world_of(plain: dict[str, Any]) -> World:
         services[name] = Service(Episode.of(s["episode"]), views, s["heard_ns"], s["rate"], s["stale"])
     edges = [Episode.of(e) for e in plain["edges"]]
     known = {(e.service, e.peer): e for e in edges}
-    return World(services, plain["newest_ns"], plain["suspended"], known, plain.get("settled_ns", 0))
+    return World(
+        services,
+        plain["newest_ns"],
+        plain["suspended"],
+        known,
+        plain.get("settled_ns", 0),
+        msgspec.convert(plain.get("promises", {}), dict[str, dict[str, Promise]]),
+        {(s, p): msgspec.convert(f, dict[str, Former]) for s, p, f in plain.get("formers", [])},
+        plain.get("refused", {}),
+        plain.get("words", {}),
+    )

@@ -19,7 +19,7 @@ from contracts import features as f
 from contracts.errors import UnreadableEvent
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1
-from contracts.ports.detecting import Detector, Scores
+from contracts.ports.detecting import Detector, Scores, SeriesKey
 
 Factory = Callable[[], Detector]
 Check = Callable[[Factory], None]
@@ -243,6 +243,35 @@ def check_does_not_learn_when_told(factory: Factory) -> None:
     assert least <= 0.01, f"a fault that was not to be learnt became normal (least p {least:.2g})"
 
 
+def check_takes_a_new_level(factory: Factory) -> None:
+    """After `rebase` the new level is normal at once and the old one is not; the levels of before are returned, and taking them
+    puts everything back. What is not known is left alone."""
+    detector = factory()
+    feed(detector, list(steady(WARM)))
+    slow = [_slower(v) for v in steady(40, seed=12)]
+    levels = {f.LATENCY_P50: 0.1, f.LATENCY_P95: 0.3, f.LATENCY_P99: 0.38}
+    may = everyone(SERVICES)
+    may[0] = False
+    for i, v in enumerate(slow[:10]):
+        detector.update(frame(WARM + i, v), may)
+    series = SeriesKey("e", f.Signal.SPANS.value, "s0")
+    before = detector.rebase(series, levels)
+    assert all(abs(before[n] / (levels[n] / 5.0) - 1.0) < 0.5 for n in before), f"levels of before: {before}"
+    taken = [detector.update(frame(WARM + 10 + i, v), everyone(SERVICES)) for i, v in enumerate(slow[10:])]
+    assert np.median([float(s.p_value[0]) for s in taken]) > 0.01, "a level that was taken for normal is an anomaly"
+    detector.rebase(series, before)
+    assert detector.rebase(SeriesKey("e", f.Signal.SPANS.value, "unheard-of"), levels) == {}
+    assert detector.rebase(SeriesKey("nowhere", f.Signal.SPANS.value, "s0"), levels) == {}
+    normal = [detector.update(frame(WARM + 40 + i, v), may) for i, v in enumerate(steady(20, seed=13))]
+    assert np.median([float(s.p_value[0]) for s in normal]) > 0.01, "what was normal before is an anomaly"
+
+
+def _slower(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    slow = values.copy()
+    slow[0, 2:] *= 5.0
+    return slow
+
+
 def check_corrections_are_not_learnt(factory: Factory) -> None:
     """A frame with revision > 0 is scored, and the state stays as it was for later windows."""
     detector, plain = factory(), factory()
@@ -273,6 +302,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_finds_a_gross_step,
     check_calm_on_steady_noise,
     check_does_not_learn_when_told,
+    check_takes_a_new_level,
     check_corrections_are_not_learnt,
 )
 

@@ -2,6 +2,7 @@
 
 from contracts.events.autonomy import (
     ActionRecord,
+    Adoption,
     Approval,
     Control,
     Decision,
@@ -28,6 +29,7 @@ from contracts.events.telemetry import (
 
 __all__ = [
     "ActionRecord",
+    "Adoption",
     "Anomaly",
     "Approval",
     "Candidate",

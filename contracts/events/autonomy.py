@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from contracts.events.codec import Event
-from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason, Outcome, RunState
+from contracts.verdicts import AdoptionVerdict, Autonomy, CauseKind, DecisionVerdict, HeldReason, Outcome, RunState
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +123,20 @@ class Feedback(Event, frozen=True, kw_only=True):
     by: str = "homeostat"
     credit: float = 1.0
     """How much of the outcome the action can claim (0..1): less where it was recovering anyway, or untouched peers did too."""
+
+
+class Adoption(Event, frozen=True, kw_only=True):
+    """A person's word on the new level of a service: whether it is the new normal.
+
+    It holds for the whole service until another word on it; `time_ns` is when it was given.
+    """
+
+    environment: str
+    service: str
+    verdict: AdoptionVerdict
+    by: str
+    time_ns: int
+    comment: str = ""
 
 
 class Control(Event, frozen=True, kw_only=True):

@@ -63,7 +63,12 @@ class Change(Event, frozen=True, kw_only=True):
 
 
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
-    """One feature's part in an anomaly. `decades` is signed: positive where higher than expected."""
+    """One feature's part in an anomaly. `decades` is signed: positive where higher than expected.
+
+    `value` is the mean over about the last `window_s` seconds (0: one window), and lies outside of `low`..`high`, the range
+    expected of such a mean: the numbers are those that the evidence rests on. In an adoption they are the new level and the
+    range that was expected before.
+    """
 
     signal: str
     feature: str
@@ -72,6 +77,7 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     decades: float
     share: float
+    window_s: float = 0.0
 
 
 class Anomaly(Event, frozen=True, kw_only=True):
@@ -92,6 +98,8 @@ class Anomaly(Event, frozen=True, kw_only=True):
     text: str
     peer: str = ""
     late_ns: int = 0
+    by: str = "homeostat"
+    """Who ended it: a person, where one took the new level for normal or refused it."""
 
 
 class PathStep(msgspec.Struct, frozen=True, kw_only=True):

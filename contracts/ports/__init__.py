@@ -12,7 +12,7 @@ from contracts.ports.acting import (
     TargetState,
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
-from contracts.ports.detecting import Detector, Scores
+from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
 
 __all__ = [
@@ -30,7 +30,9 @@ __all__ = [
     "Record",
     "RunEntry",
     "Scores",
+    "SeriesKey",
     "Sink",
+    "Spoken",
     "StateStore",
     "StepEntry",
     "StepRequest",

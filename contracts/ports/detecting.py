@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1, F64
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The numbers that a piece of evidence rests on: the mean `value` of about the last `observations` windows, which lies
+    outside of `low`..`high`, the range expected of such a mean (in the feature's own unit)."""
+
+    value: float
+    low: float
+    high: float
+    observations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +28,8 @@ class Scores:
     `decades` (rows, features) is signed evidence: -log10 p, positive where higher than expected, 0 where unremarkable or
     unknown. `low`/`high` (rows, features) is the expected range in the feature's own unit (NaN while unknown).
     `p_value` (rows,) is the joint, calibrated p-value of each row (1 while warming). `warm` (rows,) says whether the
-    model has seen enough of a row to judge it.
+    model has seen enough of a row to judge it. `spoken` holds, by row and feature, what evidence of a decade or more rests
+    on, where that is not the window's own value and range.
     """
 
     decades: F64
@@ -24,6 +37,17 @@ class Scores:
     high: F64
     p_value: F64
     warm: B1
+    spoken: Mapping[tuple[int, int], Spoken] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """Which row of which frames: a service, or the edge from `service` to `peer`."""
+
+    environment: str
+    signal: str
+    service: str
+    peer: str = ""
 
 
 class Detector(Protocol):
@@ -41,6 +65,11 @@ class Detector(Protocol):
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
         """Score the frame's rows, then learn from those where `learn` is true (false: a fault or our own action is on)."""
+        ...
+
+    def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
+        """Take `levels` (by feature, in its own unit) for what is normal of one series from now on, in place of what was learnt
+        of them; the levels that were normal until now. A series or feature that is not known is left alone."""
         ...
 
     def snapshot(self) -> bytes:

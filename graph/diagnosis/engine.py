@@ -12,7 +12,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
-from contracts.verdicts import AnomalyPhase, IncidentPhase, ServiceState
+from contracts.verdicts import ENDED, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
@@ -76,7 +76,7 @@ class DiagnosisEngine:
         window_ns = int(self.settings.group_window_s * SECOND)
         home, others = place(groups, event, self._distance, self.settings.group_hops, window_ns)
         if home is None:
-            if event.phase is AnomalyPhase.CLOSED:
+            if event.phase in ENDED:
                 return
             home = Group(incident_id(self.environment, event.onset_ns, event.service), event.onset_ns, event.service)
             self._cases[home.id] = Case(home)

@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "playbook": ("homeostat.cli.playbook:playbook", "Lint, show and list playbooks; export their JSON schema."),
     "approve": ("homeostat.cli.control:approve", "Approve what a decision proposes."),
     "deny": ("homeostat.cli.control:deny", "Refuse what a decision proposes."),
+    "adopt": ("homeostat.cli.adoption:adopt", "Take a service's new level for normal, or refuse to."),
     "stop-acting": ("homeostat.cli.control:stop_acting", "Kill switch: nothing is done until `resume`."),
     "resume": ("homeostat.cli.control:resume", "Allow acting again."),
     "audit": ("homeostat.cli.control:audit", "Read the audit trail and verify its hash chain."),

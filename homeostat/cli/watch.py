@@ -14,7 +14,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import ActionRecord, Anomaly, Change, DeadLetter, Decision, Feedback, Incident, decode
 from contracts.ports import Record
 from contracts.topics import ACTIONS, ANOMALIES, CHANGES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
-from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome
+from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome, ServiceState
 from homeostat.cli.common import broker_option, connected, run
 
 Line = tuple[int, str, str, str]
@@ -62,7 +62,7 @@ def _anomaly(value: bytes) -> Line | None:
     if a.phase is AnomalyPhase.UPDATED:
         return None
     colour = "yellow" if a.phase is AnomalyPhase.OPENED else "green"
-    text = a.text if a.phase is AnomalyPhase.OPENED else "back to normal"
+    text = "back to normal" if a.phase is AnomalyPhase.CLOSED and a.state is ServiceState.HEALTHY else a.text
     return a.time_ns, colour, f"anomaly {a.phase.value}", f"{a.service}: {text}"
 
 

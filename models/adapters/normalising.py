@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from contracts.features import Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1, F64
+from contracts.ports.detecting import SeriesKey
 from models.service.alignment import NS, Aligned, Alignment, spread
 from models.service.columns import Columns, columns
 from models.service.transforms import restore, stabilise
 
 REACH = 8.0
 """Residuals are clipped to this many deviations."""
+REBASED_N = 30.0
+"""Observations that a level which was taken over is worth."""
 LOCATION, SCALE = 1.0 - 0.5 ** (1.0 / 180.0), 1.0 - 0.5 ** (1.0 / 600.0)
 
 
@@ -118,6 +122,20 @@ class Normaliser:
                 wide = np.broadcast_to(fill, (rows, width)).copy()
                 wide[:known, old] = getattr(self, name)
                 setattr(self, name, wide)
+
+    def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
+        """Take `levels` (by feature, in its own unit) for the locations of one series, whose old ones are returned; shares
+        have none."""
+        row, c = self.alignment.slots.find(series.service, series.peer), self.columns
+        if row is None or row >= len(self.mean):
+            return {}
+        values = np.array([levels.get(name, np.nan) for name in c.names])
+        y = stabilise(values[:, None], c, self.width_s)[:, 0]
+        found = np.isfinite(y) & ~c.ratio & (self.n[row] > 0)
+        before = restore(self.mean[row][:, None], c, self.width_s)[:, 0]
+        self.mean[row, found] = y[found]
+        self.n[row, found] = np.minimum(self.n[row, found], REBASED_N)
+        return {c.names[i]: float(before[i]) for i in np.flatnonzero(found)}
 
     def plain(self) -> dict[str, Any]:
         """The state as plain values."""

@@ -6,6 +6,7 @@ it, the other half, held out, turns its scores into p-values.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from contracts.features import Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1, F64
-from contracts.ports.detecting import Scores
+from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.adapters.normalising import Normaliser, width_seconds
 from models.calibration import conformal_p
@@ -113,6 +114,11 @@ class PyodDetector:
         if due and len(track.window) >= LEAST:
             track.fitted = track.window
             track.fit(self._seed)
+
+    def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
+        """Take `levels` for what is normal of one series; see the port."""
+        track = self._tracks.get((series.environment, series.signal))
+        return track.normaliser.rebase(series, levels) if track is not None else {}
 
     def snapshot(self) -> bytes:
         """The whole state."""

@@ -6,6 +6,7 @@ unremarkable without asking the trees, and learning goes round the services in t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from contracts.features import Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1, F64
-from contracts.ports.detecting import Scores
+from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.adapters.normalising import REACH, Normaliser, Residuals, width_seconds
 from models.calibration import Reference
@@ -146,6 +147,17 @@ class RiverDetector:
                     continue
                 models[row] = ServiceModel(width, self._seed + row)
             models[row].learn(found.vectors[i])
+
+    def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
+        """Take `levels` for what is normal of one series; see the port. Its trees grow anew."""
+        track = self._tracks.get((series.environment, series.signal))
+        if track is None:
+            return {}
+        normaliser, models, _ = track
+        row = normaliser.alignment.slots.find(series.service, series.peer)
+        if row is not None:
+            models.pop(row, None)
+        return normaliser.rebase(series, levels)
 
     def snapshot(self) -> bytes:
         """The whole state."""

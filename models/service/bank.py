@@ -7,19 +7,22 @@ Each (series, feature) holds a location and a spread, and departures from them i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.telemetry import B1, F64
+from contracts.ports.detecting import Spoken
 from models.service.alignment import Inputs
 from models.service.columns import WINDOWS, Columns
 from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudest, tail_decades
 from models.service.learning import learn
 from models.service.silence import missing, stuck, usual_events
+from models.service.spoken import Speaker
 from models.service.state import fresh_state
-from models.service.transforms import restore
+from models.service.transforms import restore, stabilise
 from models.service.tuning import TURNS, Tuning
 from models.service.windows import Observed, accumulate, let_go, observe, share, standardise
 
@@ -34,6 +37,7 @@ class Judgement:
     high: F64
     joint: F64
     warm: B1
+    spoken: Mapping[tuple[int, int], Spoken] = field(default_factory=dict)
 
 
 class SignalBank:
@@ -81,6 +85,24 @@ class SignalBank:
         self.state, self.turn = kept, turn
         return judged
 
+    def rebase(self, row: int, levels: Mapping[str, float]) -> dict[str, float]:
+        """Take `levels` (by feature, in its own unit) for the locations of a series, as young as after the warm-up, and forget
+        its departures from the old ones, which are returned."""
+        s, t, c = self.state, self.tuning, self.columns
+        values = np.array([levels.get(name, np.nan) for name in c.names])[:, None]
+        y = stabilise(values, c, self.width_s)[:, 0]
+        columns = np.flatnonzero(np.isfinite(y) & (s.n[:, row] > 0))
+        before = restore(s.mean[:, row : row + 1], c, self.width_s)[:, 0]
+        before[c.ratio] = s.share_errors[c.ratio, row] / np.maximum(s.share_trials[c.ratio, row], 1.0)
+        s.mean[columns, row] = y[columns]
+        s.n[columns, row] = np.minimum(s.n[columns, row], t.warmup)
+        s.acc[:, columns, row] = s.raw[:, columns, row] = s.var[:, columns, row] = 0.0
+        for column in columns[c.ratio[columns]]:
+            trials = max(s.share_trials[column, row], s.trials[row] * t.warmup)
+            s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
+        s.hot[row] = 0.0
+        return {c.names[i]: float(before[i]) for i in columns}
+
     def _typical_sigma(self) -> F64:
         """Median spread of each feature over the series that know theirs; what is assumed beforehand where none does."""
         known = self.state.n >= self.tuning.warmup
@@ -96,10 +118,11 @@ class SignalBank:
         if c.traffic >= 0:
             self._bound_rise(tails[:, c.traffic], z[:, c.traffic])
         self._bound_few(tails)
-        decades, sign = loudest(tails, z)
+        decades, sign, which = loudest(tails, z)
         decades *= known & seen.seen
+        silent = np.zeros(len(self), np.bool_)
         if c.traffic >= 0:
-            self._add_silence(decades[c.traffic], sign[c.traffic], seen)
+            silent = self._add_silence(decades[c.traffic], sign[c.traffic], seen)
         self._bound_impatient(decades, size[1])
         hurts = (c.worse == 0.0)[:, None] | (sign == c.worse[:, None])
         row = joint(np.where(hurts, np.maximum(decades - BASE, 0.0), 0.0), c)
@@ -108,8 +131,9 @@ class SignalBank:
         low, high = self._expected(known, seen)
         decades -= WINDOWS_LOOKED_AT
         np.maximum(decades, 0.0, out=decades)
+        spoken = Speaker(s, t, c, seen, z).tell(np.where(warm, decades, 0.0), which, silent)
         decades *= sign
-        return Judgement(decades.T, low.T, high.T, row, warm)
+        return Judgement(decades.T, low.T, high.T, row, warm, spoken)
 
     def _bound_rise(self, tails: F64, z: F64) -> None:
         """More traffic than usual has to last, and where a request in two seconds is usual, a few more are no surge."""
@@ -131,11 +155,14 @@ class SignalBank:
             bound = BASE + c.caps[column][:, None] * part
             tails[:, column, few] = np.minimum(tails[:, column, few], bound)
 
-    def _add_silence(self, decades: F64, sign: F64, seen: Observed) -> None:
-        """Put the evidence of missing requests in the place of the traffic's, where it is stronger."""
+    def _add_silence(self, decades: F64, sign: F64, seen: Observed) -> B1:
+        """Put the evidence of missing requests in the place of the traffic's, where it is stronger; in which rows."""
         rows, evidence = missing(self.state, self.tuning, self.columns, seen)
         hard = evidence > decades[rows]
         decades[rows[hard]], sign[rows[hard]] = evidence[hard], -1.0
+        silent = np.zeros(len(decades), np.bool_)
+        silent[rows[hard]] = True
+        return silent
 
     def _bound_impatient(self, decades: F64, size: F64) -> None:
         """Busy is not broken: patient features say little until the row has been hot for long and still departs."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from contracts.features import Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1
-from contracts.ports.detecting import Scores
+from contracts.ports.detecting import Scores, SeriesKey, Spoken
 from models import snapshots
 from models.calibration import LEAST_P
 from models.service.alignment import NS, Aligned, Alignment, spread
@@ -48,7 +50,14 @@ class BankDetector:
             high=spread(judged.high, aligned, width, np.nan),
             p_value=np.where(warm, np.maximum(10.0 ** -judged.joint[aligned.rows], LEAST_P), 1.0),
             warm=warm,
+            spoken=_spoken_of(judged.spoken, aligned),
         )
+
+    def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
+        """Take `levels` for what is normal of one series; see the port."""
+        track = self._tracks.get((series.environment, series.signal))
+        row = track[0].slots.find(series.service, series.peer) if track else None
+        return track[1].rebase(row, levels) if track and row is not None and row < len(track[1]) else {}
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -90,3 +99,12 @@ class BankDetector:
         if aligned.widened is not None:
             bank.widen(columns(alignment.names, alignment.signal), aligned.widened)
         bank.grow(len(alignment.slots))
+
+
+def _spoken_of(spoken: Mapping[tuple[int, int], Spoken], aligned: Aligned) -> dict[tuple[int, int], Spoken]:
+    """What was spoken of the frame's rows and columns, from that of dense ones."""
+    if not spoken:
+        return {}
+    places = {row: i for i, row in enumerate(aligned.rows.tolist())}
+    found = ((places.get(row, -1), aligned.columns[column], said) for (row, column), said in spoken.items())
+    return {(i, j): said for i, j, said in found if i >= 0 and j >= 0}

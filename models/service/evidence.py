@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.frames.telemetry import B1, F64
 from models.service.columns import Columns
@@ -38,14 +39,17 @@ def tail_decades(size: F64, quantile: F64, excess: F64, tops: F64) -> F64:
     return decades
 
 
-def loudest(decades: F64, z: F64) -> tuple[F64, F64]:
-    """Decades (F, rows) of the window (first axis) that says most, and the sign of its departure `z`; of windows that say
-    as much the shortest."""
+def loudest(decades: F64, z: F64) -> tuple[F64, F64, NDArray[np.int8]]:
+    """Decades (F, rows) of the window (first axis) that says most, the sign of its departure `z`, and which it is; of windows
+    that say as much the shortest."""
     most, at = decades[0], z[0]
+    which = np.zeros(most.shape, np.int8)
     for window in range(1, len(decades)):
-        at = np.where(decades[window] > most, z[window], at)
+        more = decades[window] > most
+        at = np.where(more, z[window], at)
+        which[more] = window
         most = np.maximum(most, decades[window])
-    return most, np.sign(at)
+    return most, np.sign(at), which
 
 
 def deviance_z(observed: F64, expected: F64) -> F64:

@@ -1,6 +1,7 @@
 """What a bank learns from a window it has judged: locations, spreads, widths and tails of windows, normal error shares.
 
-Learnt from what is calm, slowly from what is not, and anew from what stays changed for `Tuning.freeze_max`.
+Learnt from what is calm and slowly from what is not. What stays changed is not learnt by waiting: a new level is taken in
+as a whole, by `SignalBank.rebase`, or not at all.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ def learn(s: BankState, t: Tuning, c: Columns, o: Observed, judged: tuple[F64, F
     size, row = judged
     inputs = o.inputs
     s.hot = np.where(row > t.freeze_decades, s.hot + inputs.present, np.maximum(s.hot - 3.0 * inputs.present, 0.0))
-    frozen = (s.hot > 0) & (s.hot <= t.freeze_max)
-    settled = (s.hot > t.freeze_max) | ((s.deploy > 0) & ~frozen)
+    np.minimum(s.hot, t.hot_most, out=s.hot)
+    frozen = s.hot > 0
+    settled = (s.deploy > 0) & ~frozen
     may = o.seen & inputs.learn
     calm = may & ~frozen
     _learn_level(s, t, c, o, may, (frozen, settled))

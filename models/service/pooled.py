@@ -76,6 +76,17 @@ class Pooled:
         self._hold(rows[fresh], x[fresh], window[0], given.learn[fresh])
         return self._test(rows, thin)
 
+    def rebase(self, service: str, peer: str, seconds: float) -> None:
+        """Take `seconds` for the usual latency of one series: what is held of it becomes known, what was known is worth
+        little."""
+        row = self.slots.find(service, peer)
+        if row is None or row >= len(self.known):
+            return
+        self.mean[row] = float(np.log(max(seconds, 1e-6)))
+        self.top[row] = self.mean[row] + 2.0 * max(float(np.sqrt(self.var[row])), LEAST_SIGMA)
+        self.known[row] = min(self.known[row], float(LEAST_KNOWN))
+        self.times[row] = 0
+
     def _grow(self) -> None:
         missing = len(self.slots) - len(self.known)
         if missing <= 0:

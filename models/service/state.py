@@ -41,6 +41,10 @@ class Slots:
         self._last = (services, peers, rows)
         return rows
 
+    def find(self, service: str, peer: str) -> int | None:
+        """The row of a series, or None."""
+        return self._of.get((service, peer))
+
     def keep(self, kept: NDArray[np.intp]) -> None:
         """Forget all rows but `kept`, which become rows 0, 1, …"""
         self.__init__(tuple(self.keys[i] for i in kept))  # type: ignore[misc]
@@ -68,6 +72,8 @@ class BankState:
     """(F, S) decayed errors and trials of ratios."""
     acc: F64
     """(W, F, S) mean departure in each window; for ratios, decayed errors."""
+    raw: F64
+    """(W, F, S) the same without bounds: what is told of a departure."""
     var: F64
     """(W, F, S) its variance in units of sigma squared, were the noise independent; for ratios, decayed trials."""
     width: F64
@@ -123,6 +129,7 @@ class BankState:
     @classmethod
     def of(cls, plain: dict[str, F64]) -> BankState:
         """Inverse of `plain`."""
+        plain = {"raw": plain["acc"], **plain}  # not in states of before there were such means
         return cls(**{name: np.ascontiguousarray(array.T) for name, array in plain.items()})
 
     def _arrays(self) -> dict[str, F64]:
@@ -141,6 +148,7 @@ def fresh_state(series: int, columns: Columns) -> BankState:
         share_errors=np.zeros(shape),
         share_trials=np.zeros(shape),
         acc=np.zeros(cube),
+        raw=np.zeros(cube),
         var=np.zeros(cube),
         width=np.broadcast_to(width, cube).copy(),
         quantile=np.broadcast_to(heavy[:, None], cube).copy(),

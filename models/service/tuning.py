@@ -33,7 +33,7 @@ class Tuning:
     recovered: float = 1.5
     forget: float = 0.8
     freeze_decades: float = 2.0
-    freeze_max: int = 900
+    hot_most: float = 90.0
     thaw: float = 6.0
     hot_leak: float = 0.1
     deploy_windows: int = 30

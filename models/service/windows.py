@@ -98,19 +98,24 @@ def accumulate(s: BankState, t: Tuning, c: Columns, o: Observed) -> None:
     keep = 1.0 - weight
     s.acc[1:] *= keep
     s.acc[1:] += weight * clipped
+    errors = s.raw[:, c.ratio].copy()
+    s.raw[1:] *= keep
+    s.raw[1:] += weight * o.residual
+    s.raw[:, c.ratio] = errors
     keep *= keep
     s.var[1:] *= keep
     weight *= weight
     weight *= spread
     s.var[1:] += weight
     np.copyto(s.acc[0], o.residual, where=o.seen)
+    np.copyto(s.raw[0], o.residual, where=o.seen)
     np.copyto(s.var[0], spread, where=o.seen)
     for column in np.flatnonzero(c.ratio):
-        s.acc[:, column], s.var[:, column] = _errors(s, t, int(column), o)
+        _accumulate_errors(s, t, int(column), o)
 
 
-def _errors(s: BankState, t: Tuning, column: int, o: Observed) -> tuple[F64, F64]:
-    """Decayed errors and trials (W, S) of a ratio; excess errors of one window are bounded, but in the shortest.
+def _accumulate_errors(s: BankState, t: Tuning, column: int, o: Observed) -> None:
+    """Fold errors and trials of a ratio into its windows; excess errors of one window are bounded, but in the shortest.
 
     The general pass has gone over both before, so they decay faster than their window says; the learnt width takes that
     up. Decaying them once found no more faults in simulated traffic.
@@ -121,9 +126,12 @@ def _errors(s: BankState, t: Tuning, column: int, o: Observed) -> tuple[F64, F64
     expected = share(s, t, column) * trials
     bounded = np.minimum(errors, expected + 4.0 * np.sqrt(expected) + 3.0)
     keep = np.where(seen, KEEP, 1.0)
-    acc = s.acc[:, column] * keep + bounded
-    np.copyto(acc[0], errors, where=seen)
-    return acc, s.var[:, column] * keep + trials
+    for memory, kept, folded in ((s.acc, keep, bounded), (s.raw, keep**3, errors)):  # told shares fade as trials do
+        memory[:, column] *= kept
+        memory[:, column] += folded
+        np.copyto(memory[0, column], errors, where=seen)
+    s.var[:, column] *= keep
+    s.var[:, column] += trials
 
 
 def share(s: BankState, t: Tuning, column: int) -> F64:
@@ -167,5 +175,6 @@ def let_go(s: BankState, t: Tuning, c: Columns, o: Observed, size: F64) -> None:
     over = o.seen[:, rows] & (size[:2, :, rows] < t.recovered).all(axis=0)
     keep = np.where(over, t.forget, 1.0)
     s.acc[2:, :, rows] *= keep
+    s.raw[2:, :, rows] *= keep
     for column in np.flatnonzero(c.ratio):
         s.var[2:, column, rows] *= keep[column]

@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts import topics
 from contracts.errors import UnknownName, UnreadableEvent
-from contracts.events import Anomaly, Change, decode, encode
+from contracts.events import Adoption, Anomaly, Change, decode, encode
 from contracts.frames.codec import pack, unpack
 from contracts.frames.features import FeatureFrame
 from contracts.ports import Record
@@ -21,7 +21,7 @@ DISTURBED_NS: Final = 10_000_000_000
 
 
 class DetectStage:
-    """One partition of `telemetry.features`, and all of `telemetry.changes`. What it emits is routed by environment."""
+    """One partition of `telemetry.features`, all of `telemetry.changes` and of `autonomous.adoptions`. What it emits is routed by environment."""
 
     def __init__(self, partition: int, settings: DetectSettings) -> None:
         self.engine = DetectEngine(partition, settings)
@@ -36,11 +36,16 @@ class DetectStage:
         """Judge one frame, or take note of a change.
 
         Raises:
-            UnreadableEvent: not a feature frame, or one of features and signals this version does not know; not a change.
+            UnreadableEvent: not a feature frame, or one of features and signals this version does not know; not a change or
+                an adoption.
         """
         if record.topic == topics.CHANGES:
             self._heed(decode(Change, record.value))
             return []
+        if record.topic == topics.ADOPTIONS:
+            adoption = decode(Adoption, record.value)
+            self._counters[f"adoptions_{adoption.verdict.value}"] += 1
+            return self._tell(self.engine.heed(adoption))
         return self._judge(record, now_ns)
 
     def _judge(self, record: Record, now_ns: int) -> list[Output]:

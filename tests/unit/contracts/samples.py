@@ -9,6 +9,7 @@ import numpy as np
 from contracts import events as e
 from contracts import frames as f
 from contracts.verdicts import (
+    AdoptionVerdict,
     AnomalyPhase,
     Autonomy,
     CauseKind,
@@ -51,6 +52,14 @@ OPTION = e.Option(
     why="best score",
 )
 EVENTS: dict[str, e.Event] = {
+    "Adoption": e.Adoption(
+        environment="prod",
+        service="shop/cart",
+        verdict=AdoptionVerdict.REFUSE,
+        by="ann",
+        time_ns=T,
+        comment="the cache is cold",
+    ),
     "DeadLetter": e.DeadLetter(
         source_topic="otlp_spans",
         source_partition=1,

@@ -61,9 +61,10 @@ def test_series_and_features_find_their_place_when_state_grows():
 def test_of_windows_that_say_as_much_the_shortest_gives_the_direction():
     decades = np.array([[[2.0, 1.0]], [[2.0, 3.0]], [[1.0, 3.0]], [[0.0, 0.0]]])
     z = np.array([[[-4.0, 4.0]], [[5.0, -2.0]], [[1.0, 2.0]], [[1.0, 1.0]]])
-    most, sign = loudest(decades, z)
+    most, sign, which = loudest(decades, z)
     assert most.tolist() == [[2.0, 3.0]]
     assert sign.tolist() == [[-1.0, -1.0]]
+    assert which.tolist() == [[0, 1]]
 
 
 def test_features_of_a_group_do_not_add_up_and_groups_do():

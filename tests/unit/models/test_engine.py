@@ -108,7 +108,7 @@ def test_a_service_that_sends_no_rows_any_more_is_found_in_a_few_windows():
     told = run(engine, 64, crash)
     window, event = of(told, OPENED)[0]
     assert (event.service, window <= 62) == ("s0", True)
-    assert "no requests, expected" in event.text
+    assert "no requests for 2 s, expected" in event.text
     told = run(engine, 60, crash, start=64)
     assert engine.states("e")["s0"] is ServiceState.STALE
     assert not of(told, CLOSED)

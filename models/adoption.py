@@ -1,0 +1,169 @@
+"""Adoption: when a new level that harms nobody is taken for the new normal, as an event of its own.
+
+While an episode is open nothing is learnt of its service. So a departure ends in one of three ways: it goes away, or it
+harms nobody, has settled, and is adopted, or a person takes it for normal. What was normal before is remembered for a day: a
+return to it needs no new proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from contracts.events import Contribution
+from contracts.features import COUNT_OF
+
+NS: Final = 1_000_000_000
+BUCKET_NS: Final = 5 * NS
+BUCKETS: Final = 24
+"""Means held of one feature's course since its episode opened; they grow longer with it."""
+SETTLED: Final = 0.15
+"""Share of the shift by which the second half of its course may still move on."""
+FORMER_NS: Final = 24 * 3600 * NS
+RETURNED_NS: Final = 10 * NS
+"""A level that was normal before is normal again after this long."""
+TRAFFIC: Final = frozenset(COUNT_OF.values())
+
+
+@dataclass(slots=True)
+class Course:
+    """Means of one feature since its episode opened, in buckets of equal width, and the range that was expected before."""
+
+    signal: str
+    low: float
+    high: float
+    width_ns: int = BUCKET_NS
+    starts: list[int] = field(default_factory=list)
+    sums: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+
+    def take(self, time_ns: int, value: float) -> None:
+        """Take in one observation, in order of time."""
+        start = time_ns // self.width_ns * self.width_ns
+        if self.starts and start <= self.starts[-1]:
+            self.sums[-1] += value
+            self.counts[-1] += 1
+            return
+        self.starts.append(start)
+        self.sums.append(value)
+        self.counts.append(1)
+        if len(self.starts) > BUCKETS:
+            self._widen()
+
+    def _widen(self) -> None:
+        self.width_ns *= 2
+        starts, sums, counts = self.starts, self.sums, self.counts
+        self.starts, self.sums, self.counts = [], [], []
+        for start, total, count in zip(starts, sums, counts, strict=True):
+            wide = start // self.width_ns * self.width_ns
+            if self.starts and self.starts[-1] == wide:
+                self.sums[-1] += total
+                self.counts[-1] += count
+            else:
+                self.starts.append(wide)
+                self.sums.append(total)
+                self.counts.append(count)
+
+    def level(self) -> float:
+        """Mean of the second half: where it is now."""
+        return self._halves()[1]
+
+    def settled(self) -> bool:
+        """Whether its second half is about where its first was, measured by the distance from what was expected."""
+        first, second = self._halves()
+        nearest = min(max(second, self.low), self.high)
+        shift = abs(second - nearest) or abs(second) or 1.0
+        return abs(second - first) <= SETTLED * shift
+
+    def rose(self) -> bool:
+        """Whether it is above what was expected."""
+        return self.level() > self.high
+
+    def _halves(self) -> tuple[float, float]:
+        half = len(self.starts) // 2
+        second = sum(self.sums[half:]) / max(sum(self.counts[half:]), 1)
+        first = sum(self.sums[:half]) / sum(self.counts[:half]) if half else second
+        return first, second
+
+
+@dataclass(slots=True)
+class Former:
+    """A range that was normal until `until_ns` (event time) at the latest, with the level in it."""
+
+    signal: str
+    low: float
+    high: float
+    level: float
+    until_ns: int
+
+
+@dataclass(slots=True)
+class Adopting:
+    """What one episode knows for its end by adoption: the courses of what departs, and since when nothing harms."""
+
+    courses: dict[str, Course] = field(default_factory=dict)
+    opened_ns: int = 0
+    harmed_ns: int = 0
+    """Window in which it last harmed, or the one in which it opened."""
+
+    def note(self, parts: tuple[Contribution, ...]) -> None:
+        """Follow what departs from now on; the range first told is the one from before."""
+        for part in parts:
+            if part.feature not in self.courses:
+                self.courses[part.feature] = Course(part.signal, part.low, part.high)
+
+    def ready(self, now_ns: int, after_ns: int) -> bool:
+        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle)."""
+        shifted = self._shifted()
+        return (
+            bool(shifted)
+            and now_ns - self.harmed_ns >= after_ns
+            and all(c.settled() or (name in TRAFFIC and c.rose()) for name, c in shifted.items())
+        )
+
+    def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:
+        """Whether everything that departs is back in a range that was normal before."""
+        shifted = self._shifted()
+        return (
+            bool(shifted)
+            and now_ns - self.opened_ns >= RETURNED_NS
+            and all(_within(c, formers.get(name), now_ns) for name, c in shifted.items())
+        )
+
+    def _shifted(self) -> dict[str, Course]:
+        """Courses that are outside of what was expected; all of them where none is."""
+        held = {name: c for name, c in self.courses.items() if c.starts}
+        return {name: c for name, c in held.items() if not c.low <= c.level() <= c.high} or held
+
+    def levels(self) -> dict[tuple[str, str], float]:
+        """The levels to adopt, by signal and feature."""
+        return {(c.signal, name): c.level() for name, c in self._shifted().items()}
+
+    def formers(self, levels: Mapping[str, float], now_ns: int) -> dict[str, Former]:
+        """What was normal until now, by feature, with the `levels` that models held for it."""
+        return {
+            name: Former(c.signal, c.low, c.high, levels[name], now_ns + FORMER_NS)
+            for name, c in self.courses.items()
+            if name in levels
+        }
+
+    def parts(self) -> tuple[Contribution, ...]:
+        """The new levels beside the ranges that were expected, for the event."""
+        return tuple(
+            Contribution(
+                signal=c.signal,
+                feature=name,
+                value=c.level(),
+                low=c.low,
+                high=c.high,
+                decades=0.0,
+                share=0.0,
+                window_s=(c.starts[-1] + c.width_ns - c.starts[len(c.starts) // 2]) / NS,
+            )
+            for name, c in self._shifted().items()
+        )
+
+
+def _within(course: Course, former: Former | None, now_ns: int) -> bool:
+    return former is not None and now_ns < former.until_ns and former.low <= course.level() <= former.high
