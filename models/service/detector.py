@@ -11,7 +11,7 @@ from contracts.ports.detecting import Scores
 from models import snapshots
 from models.calibration import LEAST_P
 from models.service.alignment import NS, Aligned, Alignment, spread
-from models.service.bank import SignalBank
+from models.service.bank import Judgement, SignalBank
 from models.service.columns import columns
 from models.service.state import BankState
 from models.service.tuning import Tuning
@@ -30,7 +30,7 @@ class BankDetector:
         self._tracks: dict[tuple[str, str], tuple[Alignment, SignalBank]] = {}
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
-        """Score and learn; a correction (revision > 0, or a window that is past) is scored and not learnt.
+        """Score and learn; a correction (revision > 0, or a window that is past for its series) is scored and not learnt.
 
         Raises:
             UnknownName: a column that is not a feature.
@@ -38,15 +38,16 @@ class BankDetector:
         alignment, bank = self._track(frame)
         aligned = alignment.align(frame, learn)
         self._fit(bank, alignment, aligned)
-        judged = bank.step(aligned.inputs) if aligned.fresh else bank.rescore(aligned.inputs)
+        judged = _judged(bank, aligned)
         width = len(frame.features)
-        warm = judged.warm[aligned.rows]
+        warm = judged.warm
+        said = warm & aligned.inputs.present
         decades = spread(judged.decades, aligned, width, 0.0)
         return Scores(
-            decades=np.where(warm[:, None], decades, 0.0),
+            decades=np.where(said[:, None], decades, 0.0),
             low=spread(judged.low, aligned, width, np.nan),
             high=spread(judged.high, aligned, width, np.nan),
-            p_value=np.where(warm, np.maximum(10.0 ** -judged.joint[aligned.rows], LEAST_P), 1.0),
+            p_value=np.where(said, np.maximum(10.0**-judged.joint, LEAST_P), 1.0),
             warm=warm,
         )
 
@@ -57,7 +58,6 @@ class BankDetector:
                 "environment": environment,
                 "alignment": alignment.plain(),
                 "width_s": bank.width_s,
-                "turn": bank.turn,
                 "state": bank.state.plain(),
             }
             for (environment, _), (alignment, bank) in self._tracks.items()
@@ -71,7 +71,7 @@ class BankDetector:
         for track in body["tracks"]:
             alignment = Alignment.of(track["alignment"])
             bank = SignalBank(columns(alignment.names, alignment.signal), self._tuning, track["width_s"])
-            bank.state, bank.turn = BankState.of(track["state"]), track["turn"]
+            bank.state = BankState.of(track["state"])
             self._tracks[(track["environment"], alignment.signal.value)] = alignment, bank
 
     def _track(self, frame: FeatureFrame) -> tuple[Alignment, SignalBank]:
@@ -90,3 +90,17 @@ class BankDetector:
         if aligned.widened is not None:
             bank.widen(columns(alignment.names, alignment.signal), aligned.widened)
         bank.grow(len(alignment.slots))
+
+
+def _judged(bank: SignalBank, aligned: Aligned) -> Judgement:
+    """Rows that are news are learnt, the others only scored; in the order of the frame."""
+    fresh, inputs, rows = aligned.fresh, aligned.inputs, aligned.rows
+    if fresh.all():
+        return bank.step(inputs, rows)
+    past = bank.rescore(inputs, rows)
+    new = np.flatnonzero(fresh)
+    if len(new):
+        judged = bank.step(inputs.of(new), rows[new])
+        for name in ("decades", "low", "high", "joint", "warm"):
+            getattr(past, name)[new] = getattr(judged, name)
+    return past

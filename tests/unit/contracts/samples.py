@@ -190,6 +190,7 @@ _ROWS: dict[str, Any] = {
     "values": np.array([[12.0, np.nan]]),
     "counts": np.array([12], np.int64),
     "notes": (),
+    "presence": np.array([0], np.int8),
 }
 FRAMES: dict[str, Any] = {
     "FeatureFrame": f.FeatureFrame(revision=0, **_ROWS),

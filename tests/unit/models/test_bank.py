@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts import features as f
-from contracts.checks.detector import frame, steady
+from contracts.checks.detector import as_they_come, everyone, frame, steady
 from models import snapshots
 from models.service.columns import WINDOWS, columns
 from models.service.detector import BankDetector
@@ -128,3 +128,16 @@ def test_three_features_that_repeat_for_long_are_a_stuck_source_and_two_are_not(
     _, scores = fed(345, change)
     assert bool(scores.p_value[0] <= 1e-6) == stuck
     assert (scores.p_value[1:] > 1e-3).all()
+
+
+def test_how_the_rows_of_a_window_come_changes_nothing_of_what_is_said_of_them():
+    late = (0, 0, 1, 2, 5, 5, 15, 25)
+    windows = list(steady(160))
+    whole, apart = BankDetector(), BankDetector()
+    said = [whole.update(frame(w, values), everyone(8)) for w, values in enumerate(windows)]
+    for window, rows, given in as_they_come(windows, late):
+        scores = apart.update(given, everyone(len(rows)))
+        for name in ("decades", "low", "high", "p_value", "warm"):
+            np.testing.assert_array_equal(
+                getattr(scores, name), getattr(said[window], name)[rows], f"{name} at {window}"
+            )
