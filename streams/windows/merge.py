@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames import FeatureFrame, PartialFrame
-from contracts.frames.telemetry import B1, F64, I64
+from contracts.frames import FeatureFrame, PartialFrame, Presence
+from contracts.frames.telemetry import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from streams.windows.entities import Entities
 from streams.windows.grouping import dense
@@ -297,6 +297,7 @@ class FeatureMerger:
             values=values,
             counts=counts,
             notes=notes,
+            presence=_presence(window.have[entity]),
         )
 
     def _values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
@@ -359,6 +360,13 @@ class FeatureMerger:
         self.series.load(body["series"])
         self.counters.clear()
         self.counters.update(body["counters"])
+
+
+def _presence(have: B1) -> I8:
+    """Presence of rows with or without data; nothing where all have some."""
+    if have.all():
+        return np.empty(0, np.int8)
+    return np.where(have, Presence.OBSERVED, Presence.QUIET).astype(np.int8)
 
 
 def _points(frame: PartialFrame, numbers: I64) -> Any:
