@@ -141,3 +141,15 @@ def test_how_the_rows_of_a_window_come_changes_nothing_of_what_is_said_of_them()
             np.testing.assert_array_equal(
                 getattr(scores, name), getattr(said[window], name)[rows], f"{name} at {window}"
             )
+
+
+def test_a_silence_that_lasts_does_not_become_its_own_measure():
+    """A thin service whose longest silence so far was long falls silent for good: the longer, the surer."""
+    bank, r, least = BankDetector(), np.random.default_rng(1), []
+    for window in range(400):
+        count = float(r.poisson(3.0)) if window < 300 and not 150 <= window < 157 else 0.0
+        values = np.array([[count, *([0.0, 0.02, 0.03, 0.05] if count else [np.nan] * 4)]])
+        scores = bank.update(frame(window, values), everyone(1))
+        least.append(float(scores.p_value[0]))
+    assert min(least[280:300]) > 1e-3
+    assert max(least[312:]) < 1e-3
