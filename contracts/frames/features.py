@@ -24,6 +24,7 @@ class PartialFrame:
 
     spans  window, service, role, count, errors, duration_ns (sum), hist_* (durations)
     edges  the same, with `peer` the callee, gap_ns and gap_count
+    calls  window, service (the caller), peer, role, count, errors: see streams.windows.calls
     logs   window, service, count, errors, and template_* rows
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
     """
@@ -69,15 +70,15 @@ class PartialFrame:
     template_text: tuple[str, ...]
     """Masked text per template row; "" where this source has sent it before."""
     role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
-    """Spans only, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
-    service that never serves any. Empty means all 0."""
+    """Spans, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
+    service that never serves any. Calls: what is counted. Empty means all 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanFrame:
     """Spans on their way to the stage that joins callers with callees; one partition of trace ids."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     environment: str
     source: str
     sequence: int
@@ -91,6 +92,9 @@ class SpanFrame:
     start_ns: I64
     end_ns: I64
     error: B1
+    site: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
+    """Client spans: a hash of whom or what they say they call, which is where the same callees are reached from. Else 0; empty
+    means all 0."""
 
 
 class Presence(enum.IntEnum):

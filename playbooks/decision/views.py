@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Mapping
-from itertools import repeat
 from typing import Any, Final
 
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from playbooks.decision.world import ServiceView
 
-FORGET_NS: Final = 120_000_000_000
-"""A service without rows for this long has no present features. It is longer than telemetry may be late; who is silent has rows
-that say so."""
-TIDY: Final = 512
-"""Frames between two looks for what is to be forgotten."""
+FRAMES: Final = 10
+"""Windows kept per signal and partition: a service silent for longer has no present features."""
 
 
 class Views:
     """The services of one environment."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[str, int], dict[str, EvidenceFrame]] = {}
-        """Per signal and partition, of each service the last frame with a row of it: rows of a window come split over frames."""
-        self._newest_ns: dict[tuple[str, int], int] = {}
-        self._taken = 0
+        self._frames: dict[tuple[str, int], deque[EvidenceFrame]] = {}
         self._versions: dict[str, str] = {}
         self._attributes: dict[str, str] = {}
         self._kept: dict[str, ServiceView] = {}
@@ -34,34 +28,26 @@ class Views:
         """Keep a frame. Edges carry no features of a service."""
         if frame.signal == Signal.EDGES:
             return
-        key = (frame.signal, frame.partition)
-        self._last.setdefault(key, {}).update(zip(frame.services, repeat(frame), strict=False))
-        self._newest_ns[key] = max(self._newest_ns.get(key, 0), frame.window_ns)
-        self._taken += 1
-        if self._taken % TIDY == 0:
-            self._tidy()
+        self._frames.setdefault((frame.signal, frame.partition), deque(maxlen=FRAMES)).append(frame)
         self._versions.update((s, v) for s, v in zip(frame.services, frame.versions, strict=False) if v)
         self._attributes.update((s, a) for s, a in zip(frame.services, frame.attributes, strict=False) if a)
 
     def known(self, service: str) -> bool:
         """Whether anything was heard of a service."""
-        return any(service in last for last in self._last.values()) or service in self._kept
+        found = any(service in f.services for frames in self._frames.values() for f in frames)
+        return found or service in self._kept
 
     def view(self, service: str) -> ServiceView:
         """The service as last seen, newest window first per signal."""
-        if not any(service in last for last in self._last.values()):
+        if not any(service in f.services for frames in self._frames.values() for f in frames):
             return self._kept.get(service) or self._view(service, [])
         return self._view(service, list(self._newest(service)))
 
     def _newest(self, service: str) -> Iterable[EvidenceFrame]:
-        for key in sorted(self._last):
-            frame = self._last[key].get(service)
-            if frame is not None and frame.window_ns >= self._newest_ns[key] - FORGET_NS:
-                yield frame
-
-    def _tidy(self) -> None:
-        for key, last in self._last.items():
-            self._last[key] = {s: f for s, f in last.items() if f.window_ns >= self._newest_ns[key] - FORGET_NS}
+        for key in sorted(self._frames):
+            found = next((f for f in reversed(self._frames[key]) if service in f.services), None)
+            if found is not None:
+                yield found
 
     def _view(self, service: str, frames: Iterable[EvidenceFrame]) -> ServiceView:
         columns: dict[str, dict[str, float]] = {"values": {}, "low": {}, "high": {}}

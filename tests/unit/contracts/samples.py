@@ -216,6 +216,7 @@ FRAMES: dict[str, Any] = {
         start_ns=np.array([T], np.int64),
         end_ns=np.array([T + 5], np.int64),
         error=np.array([True]),
+        site=np.array([9], np.uint64),
     ),
     "PartialFrame": f.PartialFrame(
         environment="prod",

@@ -316,12 +316,9 @@ def test_views_take_the_newest_window_that_has_the_service():
     assert views.view("cart").values == {"request_rate": 1.0}
     assert views.view("web").values == {"request_rate": 2.0}
     assert views.view("web").attributes == {"k8s.namespace.name": "shop"}
-    for i in range(2, 62):
+    for i in range(2, 12):
         views.take(frame(T0 + i * S, services=("web",)))
-    assert views.view("cart").values == {"request_rate": 1.0}, "its telemetry may come a minute later than others'"
-    for i in range(62, 123):
-        views.take(frame(T0 + i * S, services=("web",)))
-    assert views.view("cart").values == {}, "without rows for two minutes: no present features"
+    assert views.view("cart").values == {}, "silent for ten windows: no present features"
     assert views.view("cart").version == "v2", "but still known"
     edges = replace(frame(T0 + 20 * S), signal="edges", peers=("db", "db"))
     views.take(edges)
