@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from contracts.errors import UnreadableEvent
 from contracts.frames import pack
 from contracts.settings import IngestSettings
-from streams.windows.edges import EdgeJoiner
 from streams.windows.calls import CALLS
+from streams.windows.edges import EdgeJoiner
 from streams.windows.merge import FeatureMerger
 from streams.windows.partials import PartialBuilder
 from tests.unit.streams.windows.support import MS, SECOND, T0, decoded, logs, points, traffic
