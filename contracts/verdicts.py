@@ -14,6 +14,15 @@ class ServiceState(enum.StrEnum):
     STALE = "stale"
 
 
+class AnomalyKind(enum.StrEnum):
+    """What an anomaly is about."""
+
+    SERVICE = "service"  # what a service does, as its telemetry shows it
+    TELEMETRY = (
+        "telemetry"  # telemetry that stopped coming: it says nothing of the services, and nothing is done to them
+    )
+
+
 class AnomalyPhase(enum.StrEnum):
     """Where an anomaly is in its life."""
 

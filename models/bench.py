@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 
 from contracts import features as f
-from contracts.frames.features import FeatureFrame
+from contracts.frames.features import FeatureFrame, Presence
 from contracts.frames.telemetry import B1, F64, I64
 from contracts.ports.detecting import Detector, Scores
 from contracts.settings import DetectSettings
@@ -230,7 +230,7 @@ def _percentiles(r: Generator, count: int, law: tuple[float, float, float, float
 
 
 def frames(series: Sequence[Series], second: int) -> list[FeatureFrame]:
-    """The frames of one second: spans and metrics, with rows for those who have something to say."""
+    """The frames of one second: spans and metrics. No requests are said as quiet rows, what was lost as missing ones."""
     window_ns = START_NS + second * NS
     out = []
     for signal, names, columns in ((f.Signal.SPANS, SPANS, slice(0, 5)), (f.Signal.METRICS, METRICS, slice(5, 8))):
@@ -253,15 +253,20 @@ def frames(series: Sequence[Series], second: int) -> list[FeatureFrame]:
                 values=np.stack([series[i].values[second, columns] for i in rows]),
                 counts=np.array([max(int(series[i].counts[second]), 0) for i in rows], np.int64),
                 notes=(),
+                presence=np.array([_presence(series[i], second, signal) for i in rows], np.int8),
             )
         )
     return out
 
 
 def _speaks(series: Series, second: int, signal: f.Signal) -> bool:
-    if series.counts[second] < 0:
-        return False
-    return series.counts[second] > 0 if signal is f.Signal.SPANS else bool(np.isfinite(series.values[second, 5]))
+    return signal is f.Signal.SPANS or bool(np.isfinite(series.values[second, 5]))
+
+
+def _presence(series: Series, second: int, signal: f.Signal) -> Presence:
+    if signal is f.Signal.METRICS or series.counts[second] > 0:
+        return Presence.OBSERVED
+    return Presence.QUIET if series.counts[second] == 0 else Presence.MISSING
 
 
 @dataclass(frozen=True, slots=True)

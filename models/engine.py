@@ -1,8 +1,9 @@
 """Detection of one partition: feature frames in, evidence frames and anomaly events out.
 
-Frame by frame: complete it with who fell silent, ask every detector, fuse their p-values, combine a service's signals,
-bound false discoveries over all services, and step each service's episode. Event time decides; the clock only tells what
-is stale. Deterministic: the same frames and times give the same events.
+Frame by frame: ask every detector, fuse their p-values, combine a service's signals, bound false discoveries over all
+services, and step each service's episode. Who is silent is said by the frames (`contracts.frames.Presence`): a quiet row is a
+window without requests, a missing row makes a service stale and says nothing more. Event time decides; the clock only tells
+what is stale. Deterministic: the same frames and times give the same events.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Final
 import numpy as np
 
 from contracts.events import Adoption, Anomaly, Contribution
-from contracts.features import NETWORK_GAP, REQUEST_RATE, Signal
-from contracts.frames.features import EvidenceFrame, FeatureFrame
-from contracts.frames.telemetry import B1, F64
+from contracts.features import NETWORK_GAP, Signal
+from contracts.frames.features import EvidenceFrame, FeatureFrame, Presence
+from contracts.frames.telemetry import B1, F64, I8
 from contracts.ports.detecting import Detector, Scores, SeriesKey
 from contracts.settings import DetectSettings
 from contracts.verdicts import AdoptionVerdict, ServiceState
@@ -23,24 +24,21 @@ from models import snapshots, wording
 from models.adoption import Former
 from models.calibration import LEAST_P
 from models.detectors import create
-from models.episodes import HARD_REQUESTS, Episode, Look
-from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, discoveries, fuse_detectors
+from models.episodes import HARD_REQUESTS, NS, Episode, Look
+from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, fuse_detectors
 from models.harm import BROKEN_DECADES, HARM_DECADES, Promises, harms, objective_of
-from models.presence import COUNTED, NS, Presence
 from models.reasons import contributions, merge, shared
 from models.saturation import SATURATED_DECADES, saturated_rows, saturation
 from models.service.pooled import Pool, Pooled
 from models.service.spoken import SPEAKS
 from models.thin import POOLED, pool_contribution, pool_of, with_pool
-from models.worlds import VIEW_NS, Service, View, World, plain_world, world_of
+from models.worlds import VIEW_NS, Service, Track, View, World, plain_world, world_of
 
 VERSION: Final = 1
 EDGE_SPEAKS: Final = 3.0
 """Decades of lost time between two services from which an edge may open an episode of its own."""
-STEADY: Final = 0.5
-"""Requests per second from which a service's disappearance is an anomaly."""
-RESETTLE_NS: Final = 20 * NS
-"""After a gap in what was delivered, nothing opens for this long: what comes first is not what is usual."""
+CADENCES: Final = 3
+"""A service whose telemetry comes rarely is not stale before so many of its usual intervals."""
 
 
 class DetectEngine:
@@ -52,48 +50,40 @@ class DetectEngine:
         self._model = "+".join(d.name for d in self.detectors), ",".join(d.version for d in self.detectors)
         self._lead = next((i for i, d in enumerate(self.detectors) if d.name == LEADER), 0)
         self._worlds: dict[str, World] = {}
-        self._presence: dict[tuple[str, str], Presence] = {}
         self._pools: dict[tuple[str, str], Pooled] = {}
 
     def observe(self, frame: FeatureFrame, now_ns: int) -> tuple[EvidenceFrame, list[Anomaly]]:
-        """Judge one frame. The evidence has the frame's rows, then those of services that sent nothing.
+        """Judge one frame. The evidence has the frame's rows.
 
         Raises:
             UnknownName: the frame has a column that is not a feature, or a signal that is none.
         """
         Signal(frame.signal)
         world = self._worlds.setdefault(frame.environment, World())
-        presence = self._presence.setdefault((frame.environment, frame.signal), Presence())
-        complete, jumped = presence.complete(frame)
-        if jumped:
-            self._forgive_gap(world, frame)
-        learn = self._may_learn(world, complete)
-        scores = [d.update(complete, learn) for d in self.detectors]
+        learn = self._may_learn(world, frame)
+        scores = [d.update(frame, learn) for d in self.detectors]
         p = fuse_detectors(
             {d.name: np.where(s.warm, s.p_value, np.nan) for d, s in zip(self.detectors, scores, strict=True)}
         )
         lead = scores[self._lead]
-        pool = pool_of(self._pools, complete, learn)
+        pool = pool_of(self._pools, frame, learn)
         if pool is not None:
-            p = with_pool(complete, lead, p, pool)
-        if complete.signal == Signal.EDGES:
-            told = self._judge_edges(world, complete, lead, p, now_ns)
-            return _evidence(complete, lead, p, _edge_states(lead, p, self.settings)), told
-        anomalies = self._judge(world, complete, (lead, pool), p, now_ns)
-        states = tuple(world.services[s].state.value for s in complete.services)
-        return _evidence(complete, lead, p, states), anomalies
+            p = with_pool(frame, lead, p, pool)
+        p = np.where(frame.missing, 1.0, p)
+        if frame.signal == Signal.EDGES:
+            told = self._judge_edges(world, frame, lead, p, now_ns)
+            return _evidence(frame, lead, p, _edge_states(frame, lead, p, self.settings)), told
+        anomalies = self._judge(world, frame, (lead, pool), p, now_ns)
+        states = tuple(world.services[s].state.value for s in frame.services)
+        return _evidence(frame, lead, p, states), anomalies
 
     def tick(self, now_ns: int) -> list[Anomaly]:
-        """Notice who has not been heard of for `stale_s`: while others are, it is an anomaly of a busy service."""
-        told: list[Anomaly] = []
-        limit = int(self.settings.stale_s * NS)
+        """Notice of whom nothing has come for `stale_s`: whatever becomes of its telemetry, it is not healthy."""
         for world in self._worlds.values():
             for service in world.services.values():
-                behind = world.newest_ns - service.heard_ns
-                service.stale = behind > limit or now_ns - service.heard_ns > 2 * limit
-                if behind > limit:
-                    told += self._silenced(service, world.newest_ns, behind)
-        return told
+                limit = max(int(self.settings.stale_s * NS), CADENCES * service.cadence_ns)
+                service.stale = now_ns - service.told_ns > limit
+        return []
 
     def suspend(self, environment: str, service: str, until_ns: int) -> None:
         """Do not learn from `service` until then (event time): what it does is our own action's doing."""
@@ -130,7 +120,6 @@ class DetectEngine:
             "detectors": {d.name: d.snapshot() for d in self.detectors},
             "worlds": {name: plain_world(world) for name, world in self._worlds.items()},
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
-            "presence": [[e, s, p.plain()] for (e, s), p in self._presence.items()],
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -145,7 +134,6 @@ class DetectEngine:
             if detector.name in body["detectors"]:
                 detector.restore(body["detectors"][detector.name])
         self._worlds = {name: world_of(plain) for name, plain in body["worlds"].items()}
-        self._presence = {(e, s): Presence.of(p) for e, s, p in body["presence"]}
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
 
     def _may_learn(self, world: World, frame: FeatureFrame) -> B1:
@@ -161,24 +149,12 @@ class DetectEngine:
             may[i] &= episode is None or not episode.open
         return may
 
-    @staticmethod
-    def _forgive_gap(world: World, frame: FeatureFrame) -> None:
-        """Event time jumped: nobody was heard of because nobody listened. Metrics may simply come every minute."""
-        world.newest_ns = max(world.newest_ns, frame.window_ns)
-        for service in world.services.values():
-            service.heard_ns = max(service.heard_ns, frame.window_ns)
-            if frame.signal in COUNTED:
-                for history in service.episode.histories.values():
-                    history.suspicious, history.uneasy_since_ns = [], 0
-        if frame.signal in COUNTED:
-            world.settled_ns = max(world.settled_ns, frame.window_ns + RESETTLE_NS)
-
     def _judge(
         self, world: World, frame: FeatureFrame, opinion: tuple[Scores, Pool | None], p: F64, now_ns: int
     ) -> list[Anomaly]:
         """Update each service's view and step the episodes of those about which the frame has news."""
         lead, pool = opinion
-        self._hear(world, frame)
+        settled = self._hear(world, frame, now_ns)
         saturated = saturated_rows(world, frame, lead)
         broken = Promises(self.settings, world.promises.setdefault(frame.signal, {})).take(frame)
         certain = saturated.copy()
@@ -187,13 +163,15 @@ class DetectEngine:
         p[list(broken)] = np.minimum(p[list(broken)], 10.0**-BROKEN_DECADES)
         decades = -np.log10(np.maximum(p, LEAST_P))
         fused = np.array([self._combine(world, frame, i, float(decades[i])) for i in range(len(p))])
-        found = discoveries(np.power(10.0, -fused), self.settings.false_discovery_rate)
-        found &= saturated | (frame.window_ns >= world.settled_ns)
+        missing = frame.missing
+        found = self._discoveries(world, frame, np.power(10.0, -fused)) & (saturated | settled)
         news = _informative(frame, decades)
         late = max(0, now_ns - frame.window_ns - frame.width_ns)
         told: list[Anomaly] = []
         for i, name in enumerate(frame.services):
             service = world.services[name]
+            if missing[i]:
+                continue
             speaks = decades[i] >= SPEAKS or service.episode.open
             own = contributions(frame, lead, i, self._apart_ns(service, frame)) if speaks else []
             own += pool_contribution(frame, pool, i, own) if speaks and pool is not None else []
@@ -224,11 +202,16 @@ class DetectEngine:
             return []
         gap = lead.decades[:, frame.features.index(NETWORK_GAP)]
         decades = -np.log10(np.maximum(p, LEAST_P))
-        found = discoveries(p, self.settings.false_discovery_rate) & (frame.window_ns >= world.settled_ns)
+        presence, missing, settled = _presence(frame), frame.missing, np.zeros(len(p), np.bool_)
+        for i, key in enumerate(zip(frame.services, frame.peers, strict=True)):
+            track = world.calls.setdefault(key, Track())
+            track.follow(frame.window_ns, int(presence[i]), frame.width_ns)
+            settled[i] = frame.window_ns >= track.settled_ns
+        found = self._discoveries(world, frame, p) & settled
         told: list[Anomaly] = []
         for i, key in enumerate(zip(frame.services, frame.peers, strict=True)):
             lost = gap[i] >= EDGE_SPEAKS
-            if not lead.warm[i] or not (key in world.edges or lost):
+            if missing[i] or not lead.warm[i] or not (key in world.edges or lost):
                 continue
             episode = world.edges.setdefault(key, Episode(frame.environment, key[0], key[1]))
             look = Look(
@@ -294,19 +277,34 @@ class DetectEngine:
         view = service.views.get(frame.signal)
         return view.cadence_ns if view is not None else frame.width_ns
 
-    def _hear(self, world: World, frame: FeatureFrame) -> None:
-        counted = frame.signal == Signal.SPANS
+    def _discoveries(self, world: World, frame: FeatureFrame, p: F64) -> B1:
+        """Which rows' p-values may be called discoveries, among those of all series; corrections make none."""
+        if frame.revision > 0:
+            return np.zeros(len(p), np.bool_)
+        keys = frame.services, frame.peers
+        known = np.where(frame.missing, np.nan, p)
+        return world.family(frame.signal).discoveries(keys, known, self.settings.false_discovery_rate)
+
+    @staticmethod
+    def _hear(world: World, frame: FeatureFrame, now_ns: int) -> B1:
+        """Take note of who has a row; which of them have been watched for long enough to open anything."""
+        presence, settled = _presence(frame), np.ones(len(frame.services), np.bool_)
         for i, name in enumerate(frame.services):
             service = world.services.get(name)
             if service is None:
-                service = world.services[name] = Service(Episode(frame.environment, name), heard_ns=frame.window_ns)
-            count = int(frame.counts[i])
-            if count > 0 or np.isfinite(frame.values[i]).sum() > 1:
-                service.heard_ns = max(service.heard_ns, frame.window_ns)
-                service.stale = False
-            if counted and not service.episode.open:
-                service.rate += 0.02 * (count * NS / frame.width_ns - service.rate)
-        world.newest_ns = max(world.newest_ns, frame.window_ns)
+                service = world.services[name] = Service(Episode(frame.environment, name))
+            service.told_ns, service.stale = max(service.told_ns, now_ns), False
+            if frame.revision > 0:
+                continue
+            track = service.tracks.setdefault(frame.signal, Track())
+            hole = track.follow(frame.window_ns, int(presence[i]), frame.width_ns)
+            if frame.signal == Signal.METRICS:
+                continue  # they come when their reader likes: a hole says nothing
+            if hole:
+                for history in service.episode.histories.values():
+                    history.suspicious, history.uneasy_since_ns = [], 0
+            settled[i] = frame.window_ns >= track.settled_ns
+        return settled
 
     @staticmethod
     def _combine(world: World, frame: FeatureFrame, i: int, own: float) -> float:
@@ -327,22 +325,9 @@ class DetectEngine:
             service.views[frame.signal] = View(frame.window_ns, decades, warm, cadence, own)
         return any(v.warm for v in service.views.values())
 
-    def _silenced(self, service: Service, newest_ns: int, behind_ns: int) -> list[Anomaly]:
-        """A busy service went away while others are heard: open an episode."""
-        if service.rate < STEADY or service.episode.open or service.episode.state is ServiceState.WARMING:
-            return []
-        contribution = Contribution(
-            signal=Signal.SPANS,
-            feature=REQUEST_RATE,
-            value=0.0,
-            low=0.5 * service.rate,
-            high=2.0 * service.rate,
-            decades=-float(-np.log10(self.settings.open_p)),
-            share=1.0,
-        )
-        look = Look(Signal.SPANS, newest_ns, -contribution.decades, True, 0, (contribution,))
-        text = wording.silent(behind_ns / NS, service.rate)
-        return service.episode.silence(look, service.heard_ns, self._model, text)
+
+def _presence(frame: FeatureFrame) -> I8:
+    return frame.presence if len(frame.presence) else np.full(len(frame.services), Presence.OBSERVED, np.int8)
 
 
 def _levels_of(former: Mapping[str, Former]) -> dict[tuple[str, str], float]:
@@ -357,13 +342,11 @@ def _informative(frame: FeatureFrame, decades: F64) -> B1:
     return found
 
 
-def _edge_states(lead: Scores, p: F64, settings: DetectSettings) -> tuple[str, ...]:
+def _edge_states(frame: FeatureFrame, lead: Scores, p: F64, settings: DetectSettings) -> tuple[str, ...]:
     """States of edges: judged window by window, without episodes, because diagnosis reads them as evidence only."""
-    odd = p <= settings.open_p
-    return tuple(
-        (ServiceState.WARMING if not w else ServiceState.ANOMALOUS if o else ServiceState.HEALTHY).value
-        for w, o in zip(lead.warm.tolist(), odd.tolist(), strict=True)
-    )
+    known = np.where(p <= settings.open_p, ServiceState.ANOMALOUS, ServiceState.HEALTHY)
+    known = np.where(lead.warm, known, ServiceState.WARMING)
+    return tuple(str(s) for s in np.where(frame.missing, ServiceState.STALE, known).tolist())
 
 
 def _evidence(frame: FeatureFrame, lead: Scores, p: F64, states: tuple[str, ...]) -> EvidenceFrame:
@@ -386,4 +369,5 @@ def _evidence(frame: FeatureFrame, lead: Scores, p: F64, states: tuple[str, ...]
         p_value=p,
         state=states,
         notes=frame.notes,
+        presence=frame.presence,
     )

@@ -29,8 +29,8 @@ from contracts.features import (
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1
 from contracts.settings import DetectSettings, Objective
-from models.presence import NS
 
+NS: Final = 1_000_000_000
 SLOWER: Final = 1.5
 """Times the highest latency expected before from which users are taken to notice."""
 NOTICED_S: Final = 0.01

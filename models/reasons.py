@@ -9,7 +9,7 @@ from contracts.events import Contribution
 from contracts.features import FEATURES
 from contracts.frames.features import FeatureFrame
 from contracts.ports.detecting import Scores, Spoken
-from models.presence import NS
+from models.episodes import NS
 from models.service.spoken import SPEAKS
 from models.worlds import Service
 

@@ -11,7 +11,7 @@ from contracts.features import FEATURES, Kind, Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1
 from contracts.ports.detecting import Scores
-from models.presence import NS
+from models.episodes import NS
 from models.worlds import World
 
 SLOW_NS: Final = 15 * NS

@@ -29,7 +29,7 @@ def pool_of(pools: dict[tuple[str, str], Pooled], frame: FeatureFrame, learn: B1
     if name not in frame.features or frame.revision > 0:
         return None
     pooled = pools.setdefault((frame.environment, frame.signal), Pooled())
-    given = Given(frame.values[:, frame.features.index(name)], frame.counts, learn)
+    given = Given(frame.values[:, frame.features.index(name)], frame.counts, learn, ~frame.missing)
     return pooled.step((frame.services, frame.peers), (frame.window_ns, frame.width_ns), given)
 
 

@@ -6,17 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from contracts.events import Contribution
+from contracts.features import Signal
+from contracts.frames.features import Presence
+from contracts.frames.telemetry import B1, F64
 from contracts.verdicts import ServiceState
 from models.adoption import Former
-from models.episodes import Episode
+from models.episodes import NS, Episode
+from models.fusion import discoveries
 from models.harm import Promise
-from models.presence import NS
+from models.service.state import Slots
 
 VIEW_WINDOWS: Final = 3
 """A signal's evidence counts beside another's for this many of its windows, and never longer than `VIEW_NS`."""
 VIEW_NS: Final = 90 * NS
+HOLE_NS: Final = 20 * NS
+"""A series without rows for longer than this was not watched: what comes first then is not what is usual, and nothing opens for
+as long. After missing rows, for as long as they lasted."""
 
 
 @dataclass(slots=True)
@@ -35,20 +43,87 @@ class View:
 
 
 @dataclass(slots=True)
+class Track:
+    """Where the rows of one series are: the newest window with something to say, since when they have followed each other, and
+    whether the newest row is missing."""
+
+    window_ns: int = -1
+    settled_ns: int = 0
+    """Nothing opens before this: the series was not watched until a moment ago."""
+    missing: bool = False
+
+    def follow(self, window_ns: int, presence: int, width_ns: int) -> bool:
+        """Take note of a row; whether it comes after a hole. A quiet row ends none: what is not there has nothing to settle."""
+        self.missing, lost = presence == Presence.MISSING, self.missing
+        if self.missing:
+            return False
+        apart = window_ns - self.window_ns
+        hole = self.window_ns >= 0 and (apart > max(HOLE_NS, 3 * width_ns) or (lost and presence == Presence.OBSERVED))
+        self.window_ns = max(self.window_ns, window_ns)
+        if hole:
+            self.settled_ns = window_ns + min(apart, HOLE_NS)
+        return hole
+
+
+@dataclass(slots=True)
 class Service:
     """All that is known of one service."""
 
     episode: Episode
     views: dict[str, View] = field(default_factory=dict)
-    heard_ns: int = 0
-    rate: float = 0.0
-    """Usual requests per second."""
+    tracks: dict[str, Track] = field(default_factory=dict)
+    """Per signal."""
+    told_ns: int = 0
+    """When (by the clock) its last row came."""
     stale: bool = False
 
     @property
     def state(self) -> ServiceState:
         """What may be said of it now: stale or warming is never healthy."""
-        return ServiceState.STALE if self.stale else self.episode.state
+        return ServiceState.STALE if self.stale or self.lost else self.episode.state
+
+    @property
+    def lost(self) -> bool:
+        """Whether its requests can't be seen: the rows of its spans are missing or, where it has none, those of all signals."""
+        spans = self.tracks.get(Signal.SPANS)
+        if spans is not None:
+            return spans.missing
+        return bool(self.tracks) and all(t.missing for t in self.tracks.values())
+
+    @property
+    def cadence_ns(self) -> int:
+        """How often something comes of it at the least."""
+        return min((v.cadence_ns for v in self.views.values()), default=0)
+
+
+class Family:
+    """The p-values of all series of a signal, of each its newest: the hypotheses among which false discoveries are bounded, in
+    however many frames they come."""
+
+    def __init__(self) -> None:
+        self._slots = Slots()
+        self._p = np.zeros(0)
+
+    def discoveries(self, keys: tuple[tuple[str, ...], tuple[str, ...]], p: F64, rate: float) -> B1:
+        """Which of these series' p-values (NaN: none) are discoveries. `keys`: services and peers."""
+        rows = self._slots.rows(*keys)
+        self._p = np.concatenate([self._p, np.full(len(self._slots) - len(self._p), np.nan)])
+        self._p[rows] = p
+        found = np.zeros(len(self._p), np.bool_)
+        known = np.flatnonzero(np.isfinite(self._p))
+        found[known] = discoveries(self._p[known], rate)
+        return np.asarray(found[rows], np.bool_)
+
+    def plain(self) -> list[Any]:
+        """The state as plain values."""
+        return [[list(k) for k in self._slots.keys], self._p]
+
+    @classmethod
+    def of(cls, plain: list[Any]) -> Family:
+        """Inverse of `plain`."""
+        it = cls()
+        it._slots, it._p = Slots(tuple((s, p) for s, p in plain[0])), plain[1]
+        return it
 
 
 @dataclass(slots=True)
@@ -56,12 +131,13 @@ class World:
     """One environment, as far as this partition sees it."""
 
     services: dict[str, Service] = field(default_factory=dict)
-    newest_ns: int = 0
     suspended: dict[str, int] = field(default_factory=dict)
     edges: dict[tuple[str, str], Episode] = field(default_factory=dict)
     """Episodes of edges that have had one."""
-    settled_ns: int = 0
-    """Nothing opens before this, for event time jumped a moment ago."""
+    calls: dict[tuple[str, str], Track] = field(default_factory=dict)
+    """Where the rows of edges are."""
+    families: dict[str, Family] = field(default_factory=dict)
+    """Per signal."""
     promises: dict[str, dict[str, Promise]] = field(default_factory=dict)
     """How services keep their objectives, by signal and service."""
     formers: dict[tuple[str, str], dict[str, Former]] = field(default_factory=dict)
@@ -71,6 +147,10 @@ class World:
     words: dict[str, int] = field(default_factory=dict)
     """When the last word on a service was given."""
 
+    def family(self, signal: str) -> Family:
+        """The hypotheses of a signal."""
+        return self.families.setdefault(signal, Family())
+
 
 def plain_world(world: World) -> dict[str, Any]:
     """A world as plain values."""
@@ -78,10 +158,10 @@ def plain_world(world: World) -> dict[str, Any]:
     edges = [episode.plain() for episode in world.edges.values()]
     return {
         "services": services,
-        "newest_ns": world.newest_ns,
         "suspended": world.suspended,
         "edges": edges,
-        "settled_ns": world.settled_ns,
+        "calls": [[a, b, _plain_track(t)] for (a, b), t in world.calls.items()],
+        "families": {signal: family.plain() for signal, family in world.families.items()},
         "promises": msgspec.to_builtins(world.promises),
         "formers": [[s, p, msgspec.to_builtins(known)] for (s, p), known in world.formers.items()],
         "refused": world.refused,
@@ -89,12 +169,17 @@ def plain_world(world: World) -> dict[str, Any]:
     }
 
 
+def _plain_track(track: Track) -> list[Any]:
+    return [track.window_ns, track.settled_ns, track.missing]
+
+
 def _plain_service(service: Service) -> dict[str, Any]:
     views = {
         signal: [v.window_ns, v.decades, v.warm, v.cadence_ns, [_plain_contribution(c) for c in v.contributions]]
         for signal, v in service.views.items()
     }
-    return {"views": views, "heard_ns": service.heard_ns, "rate": service.rate, "stale": service.stale}
+    tracks = {signal: _plain_track(t) for signal, t in service.tracks.items()}
+    return {"views": views, "tracks": tracks, "told_ns": service.told_ns, "stale": service.stale}
 
 
 def _plain_contribution(c: Contribution) -> dict[str, Any]:
@@ -102,22 +187,25 @@ def _plain_contribution(c: Contribution) -> dict[str, Any]:
 
 
 def world_of(plain: dict[str, Any]) -> World:
-    """Inverse of `plain_world`."""
+    """Inverse of `plain_world`; also of what it gave before rows had tracks."""
     services = {}
     for name, s in plain["services"].items():
         views = {
             signal: View(window, decades, warm, cadence, [Contribution(**c) for c in parts])
             for signal, (window, decades, warm, cadence, parts) in s["views"].items()
         }
-        services[name] = Service(Episode.of(s["episode"]), views, s["heard_ns"], s["rate"], s["stale"])
+        tracks = {signal: Track(*t) for signal, t in s.get("tracks", {}).items()}
+        told_ns = s.get("told_ns", s.get("heard_ns", 0))
+        services[name] = Service(Episode.of(s["episode"]), views, tracks, told_ns, s["stale"])
     edges = [Episode.of(e) for e in plain["edges"]]
-    known = {(e.service, e.peer): e for e in edges}
+    calls = {(a, b): Track(*t) for a, b, t in plain.get("calls", [])}
+    families = {signal: Family.of(f) for signal, f in plain.get("families", {}).items()}
     return World(
         services,
-        plain["newest_ns"],
         plain["suspended"],
-        known,
-        plain.get("settled_ns", 0),
+        {(e.service, e.peer): e for e in edges},
+        calls,
+        families,
         msgspec.convert(plain.get("promises", {}), dict[str, dict[str, Promise]]),
         {(s, p): msgspec.convert(f, dict[str, Former]) for s, p, f in plain.get("formers", [])},
         plain.get("refused", {}),

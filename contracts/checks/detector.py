@@ -17,7 +17,7 @@ import numpy as np
 
 from contracts import features as f
 from contracts.errors import UnreadableEvent
-from contracts.frames.features import FeatureFrame
+from contracts.frames.features import FeatureFrame, Presence
 from contracts.frames.telemetry import B1
 from contracts.ports.detecting import Detector, Scores, SeriesKey
 
@@ -68,6 +68,24 @@ def steady(windows: int, *, rows: int = SERVICES, seed: int = 3) -> Iterator[np.
 def feed(detector: Detector, values: Sequence[np.ndarray[Any, Any]], start: int = 0) -> list[Scores]:
     """Let the detector see and learn windows from `start` on."""
     return [detector.update(frame(start + i, v), everyone(len(v))) for i, v in enumerate(values)]
+
+
+def piece(window: int, values: np.ndarray[Any, Any], rows: Sequence[int], **changes: Any) -> FeatureFrame:
+    """Some rows of a window as a frame of their own."""
+    names = tuple(f"s{i}" for i in rows)
+    blank = {"versions": ("1",) * len(rows), "attributes": ("",) * len(rows)}
+    return frame(window, values[list(rows)], services=names, **(blank | changes))
+
+
+def as_they_come(
+    windows: Sequence[np.ndarray[Any, Any]], late: Sequence[int], start: int = 0
+) -> Iterator[tuple[int, list[int], FeatureFrame]]:
+    """Windows whose row i comes `late[i]` windows later than it could: (window, rows, frame), in order of arrival."""
+    for now in range(len(windows) + max(late)):
+        for delay in sorted(set(late)):
+            rows = [i for i, d in enumerate(late) if d == delay]
+            if 0 <= now - delay < len(windows):
+                yield start + now - delay, rows, piece(start + now - delay, windows[now - delay], rows)
 
 
 def everyone(rows: int) -> B1:
@@ -286,6 +304,99 @@ def check_corrections_are_not_learnt(factory: Factory) -> None:
     assert np.allclose(a.p_value, b.p_value), "a correction was learnt from"
 
 
+def check_rows_of_a_window_come_split(factory: Factory) -> None:
+    """The rows of a window may come in several frames, in any grouping: every row gets warm, and is judged by its own past."""
+    detector = factory()
+    broken = [v.copy() for v in steady(10, seed=5)]
+    for v in broken:
+        v[0, 1], v[0, 2:] = 0.5, v[0, 2:] * 5.0
+    least = np.ones(SERVICES)
+    for window, values in enumerate([*steady(WARM), *broken]):
+        groups = 1 + window % 4
+        for part in range(groups):
+            rows = list(range(part, SERVICES, groups))
+            scores = detector.update(piece(window, values, rows), everyone(len(rows)))
+            _sound(scores, len(rows))
+            if window == WARM - 1:
+                assert scores.warm.all(), f"rows {rows} are not warm after {WARM} windows that came in {groups} frames"
+            if window >= WARM:
+                least[rows] = np.minimum(least[rows], scores.p_value)
+    assert least[0] <= 0.01, f"the least p-value of a service that breaks is {least[0]:.2g} where windows come split"
+    assert np.median(least[1:]) > 0.001, "healthy neighbours of a broken service are blamed where windows come split"
+
+
+def check_windows_come_out_of_order_between_series(factory: Factory) -> None:
+    """A frame of an older window may follow one of a newer window for other series: whoever is later than others gets as warm
+    as they do, and a fault in it is found as well."""
+    late = (0, 0, 1, 1, 5, 5, 30, 60)
+    for broken in (0, 2, 4, 6, 7):
+        detector = factory()
+        windows = list(steady(WARM)) + [v.copy() for v in steady(10, seed=5)]
+        for v in windows[WARM:]:
+            v[broken, 1], v[broken, 2:] = 0.5, v[broken, 2:] * 5.0
+        least = np.ones(SERVICES)
+        for window, rows, given in as_they_come(windows, late):
+            scores = detector.update(given, everyone(len(rows)))
+            if window == WARM - 1:
+                assert scores.warm.all(), (
+                    f"rows that come {late[rows[0]]} windows late are not warm after {WARM} windows"
+                )
+            if window >= WARM:
+                least[rows] = np.minimum(least[rows], scores.p_value)
+        what = f"a service whose rows come {late[broken]} windows late"
+        assert least[broken] <= 0.01, f"the least p-value of {what} and that breaks is {least[broken]:.2g}"
+        others = np.delete(least, broken)
+        assert np.median(others) > 0.001, f"healthy neighbours of {what} are blamed"
+
+
+def check_a_row_that_comes_again_is_not_learnt(factory: Factory) -> None:
+    """A series' newest window is its clock: a row of revision 0 that is not newer is scored and not learnt."""
+    detector, plain = factory(), factory()
+    values = list(steady(WARM))
+    feed(detector, values), feed(plain, values)
+    wrong = next(steady(1, seed=9)) * 3.0
+    wrong[:, 1] = 0.4
+    for window in (WARM - 1, WARM - 20):
+        _sound(detector.update(piece(window, wrong, range(4)), everyone(4)), 4)
+    after = next(steady(1, seed=10))
+    a = detector.update(frame(WARM, after), everyone(SERVICES))
+    b = plain.update(frame(WARM, after), everyone(SERVICES))
+    assert np.allclose(a.p_value, b.p_value), "rows that came before were learnt again"
+
+
+def check_missing_rows_say_nothing(factory: Factory) -> None:
+    """A missing row is no evidence, and nothing is learnt from it: afterwards all is as if it had not come."""
+    detector, plain = factory(), factory()
+    values = list(steady(WARM))
+    feed(detector, values), feed(plain, values)
+    lost = np.full((3, len(FEATURES)), np.nan)
+    said = np.full(3, Presence.MISSING, np.int8)
+    for window in range(WARM, WARM + 30):
+        scores = detector.update(piece(window, lost, range(3), presence=said), everyone(3))
+        _sound(scores, 3)
+        assert (scores.p_value == 1.0).all(), "a missing row is evidence"
+        assert (scores.decades == 0.0).all(), "a missing row is evidence"
+    after = next(steady(1, seed=10))
+    a = detector.update(frame(WARM + 30, after), everyone(SERVICES))
+    b = plain.update(frame(WARM + 30, after), everyone(SERVICES))
+    assert np.allclose(a.p_value, b.p_value), "missing rows were learnt from"
+    assert (a.warm == b.warm).all(), "missing rows changed who is warm"
+
+
+def check_quiet_rows_are_observations(factory: Factory) -> None:
+    """A quiet row is a window with zero requests: it is scored, and its unknown features are no evidence."""
+    detector = factory()
+    feed(detector, list(steady(WARM)))
+    quiet = np.full((2, len(FEATURES)), np.nan)
+    quiet[:, 0] = 0.0
+    said = np.full(2, Presence.QUIET, np.int8)
+    for window in range(WARM, WARM + 5):
+        scores = detector.update(piece(window, quiet, range(2), presence=said), everyone(2))
+        _sound(scores, 2)
+        assert (scores.decades[:, 1:] == 0.0).all(), "what was not measured in a quiet window is evidence"
+        assert (scores.decades[:, 0] <= 0.0).all(), "a quiet window has more requests than expected"
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     check_shapes_and_ranges,
     check_names_itself,
@@ -304,6 +415,11 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_does_not_learn_when_told,
     check_takes_a_new_level,
     check_corrections_are_not_learnt,
+    check_rows_of_a_window_come_split,
+    check_windows_come_out_of_order_between_series,
+    check_a_row_that_comes_again_is_not_learnt,
+    check_missing_rows_say_nothing,
+    check_quiet_rows_are_observations,
 )
 
 

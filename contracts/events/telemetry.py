@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from contracts.events.codec import Event
-from contracts.verdicts import AnomalyPhase, CauseKind, IncidentPhase, ServiceState, Severity
+from contracts.verdicts import AnomalyKind, AnomalyPhase, CauseKind, IncidentPhase, ServiceState, Severity
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -81,7 +81,11 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Anomaly(Event, frozen=True, kw_only=True):
-    """A service (or edge, `peer` set) departs from what its model expects: one event per phase, one `id` per episode."""
+    """A service (or edge, `peer` set) departs from what its model expects: one event per phase, one `id` per episode.
+
+    With `kind` telemetry it is not about a service: telemetry of `service` stopped coming, which is a service, `node:` and a
+    node's name, or `*` for all of the environment. No incident follows from it and nothing is done because of it.
+    """
 
     id: str
     environment: str
@@ -100,6 +104,7 @@ class Anomaly(Event, frozen=True, kw_only=True):
     late_ns: int = 0
     by: str = "homeostat"
     """Who ended it: a person, where one took the new level for normal or refused it."""
+    kind: AnomalyKind = AnomalyKind.SERVICE
 
 
 class PathStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Columnar frames: arrays per batch, window and tick. Rare things are events; these carry the telemetry itself."""
 
 from contracts.frames.codec import pack, unpack
-from contracts.frames.features import EvidenceFrame, FeatureFrame, PartialFrame, SpanFrame, empty_columns
+from contracts.frames.features import EvidenceFrame, FeatureFrame, PartialFrame, Presence, SpanFrame, empty_columns
 from contracts.frames.telemetry import (
     Decoded,
     HistogramBatch,
@@ -19,6 +19,7 @@ __all__ = [
     "LogBatch",
     "PartialFrame",
     "PointBatch",
+    "Presence",
     "Resource",
     "SpanBatch",
     "SpanFrame",

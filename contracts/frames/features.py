@@ -5,6 +5,7 @@ All times are epoch nanoseconds; a window is named by its start. Every sum is an
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -23,6 +24,7 @@ class PartialFrame:
 
     spans  window, service, role, count, errors, duration_ns (sum), hist_* (durations)
     edges  the same, with `peer` the callee, gap_ns and gap_count
+    calls  window, service (the caller), peer, role, count, errors: see streams.windows.calls
     logs   window, service, count, errors, and template_* rows
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
     """
@@ -68,15 +70,15 @@ class PartialFrame:
     template_text: tuple[str, ...]
     """Masked text per template row; "" where this source has sent it before."""
     role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
-    """Spans only, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
-    service that never serves any. Empty means all 0."""
+    """Spans, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
+    service that never serves any. Calls: what is counted. Empty means all 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanFrame:
     """Spans on their way to the stage that joins callers with callees; one partition of trace ids."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     environment: str
     source: str
     sequence: int
@@ -90,6 +92,21 @@ class SpanFrame:
     start_ns: I64
     end_ns: I64
     error: B1
+    site: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
+    """Client spans: a hash of whom or what they say they call, which is where the same callees are reached from. Else 0; empty
+    means all 0."""
+
+
+class Presence(enum.IntEnum):
+    """What a row of a FeatureFrame is. Who is silent is decided by the sender of the frame and by nobody else."""
+
+    OBSERVED = 0
+    """Something arrived: the values are what was measured."""
+    QUIET = 1
+    """Nothing arrived though it would have: zero events is an observation (the count's column is 0, the others NaN)."""
+    MISSING = 2
+    """Nothing arrived, and whether anything happened is not known (telemetry lost, or late beyond what is waited for): all
+    values are NaN and `counts` 0. It says nothing about the service, neither that it is well nor that it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +114,23 @@ class FeatureFrame:
     """Features of one environment, signal, window and partition: `values[i, j]` is feature j of row i.
 
     For `signal == "edges"` row i is the edge `services[i] -> peers[i]`; else `peers` is empty. NaN means not observed.
-    `revision` > 0 corrects rows sent before. `counts[i]` is the number of requests (records, calls) in the window.
+    `counts[i]` is the number of requests (records, calls) in the window. `presence[i]` is the row's Presence; an empty
+    column (as in frames of version 1) means that every row was observed.
+
+    A row is one series (service, or edge) in one window. Telemetry of different services is late by different times, so:
+
+    - The rows of a window come split over any number of frames, in any grouping; a row is in the frame that is sent when its
+      own delay has passed.
+    - Windows come out of order between series: a frame of an older window may follow one of a newer window. The first
+      rows (revision 0) of *one* series come in order of their windows, so its newest window is its clock; nobody else's is.
+    - A row comes at most once per revision, and first with revision 0. `revision` > 0 corrects it, whole, at any later time:
+      also a missing row, once it is known what happened.
+    - A series' windows may have holes: a service that is not known yet or no more, time that was jumped over, metrics between
+      their readings. A window without a row says nothing: no receiver may invent one, or take a hole for silence.
+    - Silence is said in rows, quiet or missing, until the series is taken to be gone.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     environment: str
     signal: str
     partition: int
@@ -116,6 +146,12 @@ class FeatureFrame:
     counts: I64
     notes: tuple[str, ...]
     """For logs: per row the new templates' texts (newline separated); else empty."""
+    presence: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+
+    @property
+    def missing(self) -> B1:
+        """Which rows are missing: nothing may be concluded from them."""
+        return _missing(self.presence, len(self.services))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +163,7 @@ class EvidenceFrame:
     `contracts.verdicts.ServiceState`), `p_value[i]` the row's joint p-value.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     environment: str
     signal: str
     partition: int
@@ -146,6 +182,17 @@ class EvidenceFrame:
     p_value: F64
     state: tuple[str, ...]
     notes: tuple[str, ...]
+    presence: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+    """As in the FeatureFrame: a missing row's values, counts and p-value say nothing."""
+
+    @property
+    def missing(self) -> B1:
+        """Which rows are missing: nothing may be concluded from them."""
+        return _missing(self.presence, len(self.services))
+
+
+def _missing(presence: I8, rows: int) -> B1:
+    return np.asarray(presence == Presence.MISSING, np.bool_) if len(presence) else np.zeros(rows, np.bool_)
 
 
 def empty_columns() -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
-from contracts.verdicts import ENDED, IncidentPhase, ServiceState
+from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
@@ -55,7 +55,7 @@ class DiagnosisEngine:
         if frame.signal == Signal.SPANS and frame.counts.any():
             self._watch.heard(frame.window_ns)
         for name, state in zip(frame.services, frame.state, strict=True):
-            if state == ServiceState.ANOMALOUS:
+            if state in (ServiceState.ANOMALOUS, ServiceState.STALE):  # what can't be seen has not ended
                 self._bad[name] = max(self._bad.get(name, 0), frame.window_ns)
 
     def change(self, event: Change, now_ns: int) -> None:
@@ -69,6 +69,8 @@ class DiagnosisEngine:
         self.counters["anomalies"] += 1
         self._anomalies[event.id] = event
         self._dirty = True
+        if event.kind is AnomalyKind.TELEMETRY:
+            return  # nothing is known of the services: no incident of theirs follows from it
         for name in (event.service, event.peer):
             if name:
                 self.world.topology.see(name, event.onset_ns, own=name == event.service)

@@ -145,7 +145,7 @@ class Watch:
 def _thin(world: World) -> set[str]:
     """Services with so few requests that single windows say nothing (with more, detection sees for itself)."""
     store = world.series[Signal.SPANS]
-    counts = np.maximum(store.counts[: len(store.keys)], 0.0).sum(axis=1)
+    counts = np.maximum(np.nan_to_num(store.counts[: len(store.keys)]), 0.0).sum(axis=1)
     seconds = max(1, int((store.slot >= 0).sum())) * store.width_ns / SECOND
     found = [store.keys[i][0] for i in np.flatnonzero((counts > 0) & (counts < THIN * seconds))]
     return set(found[:MAX_SERVICES])

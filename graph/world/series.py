@@ -39,13 +39,10 @@ def transform(values: NDArray[Any], kinds: Sequence[Kind]) -> F64:
 class SeriesStore:
     """Rings and moments of one signal. Rows are `(service, peer)`, peer "" for services; rows are never removed."""
 
-    def __init__(self, features: tuple[str, ...], *, rates_fill: bool) -> None:
+    def __init__(self, features: tuple[str, ...]) -> None:
         self.features = features
         self.kinds = [FEATURES[f].kind for f in features]
-        self.rates = np.array([k is Kind.COUNT for k in self.kinds], bool)
         self.ratios = np.array([k is Kind.RATIO for k in self.kinds], bool)
-        self.rates_fill = rates_fill
-        """Whether a covered window without the row means a rate of zero (traffic), or nothing (gauges)."""
         self.width_ns = 0
         self.keys: list[tuple[str, str]] = []
         self.index: dict[tuple[str, str], int] = {}
@@ -84,7 +81,7 @@ class SeriesStore:
         source = [j for j, f in enumerate(frame.features) if f in self.features]
         self.values[rows[:, None], at, columns] = frame.values[:, source]
         self.score[rows[:, None], at, columns] = np.nan_to_num(frame.score[:, source])
-        self.counts[rows, at] = frame.counts
+        self.counts[rows, at] = np.where(frame.missing, np.nan, frame.counts)
         self.partition[rows] = frame.partition
         self.first[rows] = np.minimum(self.first[rows], window)
 
@@ -123,18 +120,16 @@ class SeriesStore:
     def _fold(self, at: int) -> None:
         learn = self.frozen > self.slot[at]
         known = self.first <= self.slot[at]
-        weight, value = self._weighted(self.values[:, at], self.counts[:, at], known)
+        weight, value = self._weighted(self.values[:, at], self.counts[:, at])
         weight = weight * (learn & known)[:, None]
         decay = np.where(weight > 0, DECAY, 1.0)
         for k, power in enumerate((weight, weight * value, weight * value**2)):
             self.moments[k] = self.moments[k] * decay + power
 
-    def _weighted(self, values: NDArray[Any], counts: NDArray[Any], known: NDArray[np.bool_]) -> tuple[F64, F64]:
-        """Weights and transformed values (..., features): ratios weigh their trials, rates are 0 where nothing came."""
+    def _weighted(self, values: NDArray[Any], counts: NDArray[Any]) -> tuple[F64, F64]:
+        """Weights and transformed values (..., features): ratios weigh their trials. Where there is no row, nothing is known: who is
+        silent has rows that say so."""
         value = transform(values, self.kinds)
-        if self.rates_fill:
-            silent = (known & (counts < 0))[..., None] & self.rates
-            value = np.where(silent, 0.0, value)
         weight = np.isfinite(value).astype(np.float64)
         trials = np.nan_to_num(np.maximum(counts, 0.0))[..., None]
         weight = np.where(self.ratios, weight * trials, weight)
@@ -156,13 +151,12 @@ class SeriesStore:
         """Moments (3, rows, features) before `onset - lead`, and from `onset` on, and the detector's decades since (mean of the
         three strongest windows, signed).
 
-        A row's windows count as covered (so that their absence means silence) up to where its partition has come.
+        Windows of which a row says nothing (it is missing, or has not come yet) count neither way.
         """
         counts, values = self.counts[rows], self.values[rows]
         slots = self.slot[None, :]
-        limit = np.array([self._covered(int(p)) for p in self.partition[rows]])[:, None]
-        known = (slots >= self.first[rows][:, None]) & (slots >= 0) & (slots <= limit)
-        weight, value = self._weighted(values, counts, known)
+        known = (slots >= self.first[rows][:, None]) & (slots >= 0) & (counts >= 0)
+        weight, value = self._weighted(values, counts)
         power = np.stack([weight, weight * value, weight * value**2])
         healthy = known & (slots < onset - lead) & (slots < self.frozen[rows][:, None])
         since = known & (slots >= onset)
@@ -192,9 +186,6 @@ class SeriesStore:
         top = np.where(drop, top, 0.0)
         less: F64 = after - np.stack([drop.astype(np.float64), top, top**2])
         return less
-
-    def _covered(self, partition: int) -> int:
-        return max(self.covered_to.get(partition, -1), self.latest - 5)
 
 
 def _strongest(score: NDArray[Any], n: int = 3) -> F64:

@@ -20,8 +20,6 @@ from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
 MAX_NOTES: Final = 50
-FILLED: Final = (Signal.SPANS, Signal.EDGES, Signal.LOGS)
-"""Signals where a service's absence from a covered window means that nothing happened."""
 
 
 Shifts = dict[str, Shift]
@@ -33,7 +31,7 @@ class World:
     def __init__(self, environment: str) -> None:
         self.environment = environment
         self.topology = Topology()
-        self.series = {s: SeriesStore(BY_SIGNAL[s], rates_fill=s in FILLED) for s in Signal}
+        self.series = {s: SeriesStore(BY_SIGNAL[s]) for s in Signal}
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
@@ -93,7 +91,10 @@ class World:
 
     def _take_edges(self, frame: EvidenceFrame) -> None:
         errors = frame.features.index(CALL_ERROR_RATE) if CALL_ERROR_RATE in frame.features else None
+        missing = frame.missing
         for i, (caller, named) in enumerate(zip(frame.services, frame.peers, strict=True)):
+            if missing[i]:
+                continue
             self.topology.see(caller, frame.window_ns, own=True)
             callee = self.aliases.resolve(caller, named, frame.window_ns)
             if not callee:

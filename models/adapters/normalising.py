@@ -55,8 +55,8 @@ class Normaliser:
         self._fit(aligned)
         inputs, c = aligned.inputs, self.columns
         rows = aligned.rows
-        seen = np.isfinite(inputs.values)[rows]
-        y = self._transform(np.nan_to_num(inputs.values[rows]), inputs.trials[rows])
+        seen = np.isfinite(inputs.values)
+        y = self._transform(np.nan_to_num(inputs.values), inputs.trials)
         first = seen & (self.n[rows] == 0)
         mean = np.where(first, y, self.mean[rows])
         n = self.n[rows]
@@ -66,8 +66,7 @@ class Normaliser:
         hurting = np.where(c.worse == 0, signed, np.maximum(signed * c.worse, 0.0))
         low, high = self._range(mean, scale, n)
         result = self._result(aligned, frame, (hurting, signed, low, high), seen)
-        if aligned.fresh:
-            self._learn(rows, mean, r, seen & learn[:, None])
+        self._learn(rows, mean, r, seen & (learn & aligned.fresh)[:, None])
         return result
 
     def _transform(self, values: F64, trials: F64) -> F64:
@@ -87,16 +86,15 @@ class Normaliser:
     @staticmethod
     def _result(aligned: Aligned, frame: FeatureFrame, found: tuple[F64, F64, F64, F64], seen: B1) -> Residuals:
         hurting, signed, low, high = found
-        width, count = len(frame.features), len(aligned.rows)
-        own = Aligned(aligned.inputs, np.arange(count), aligned.columns, None, None, aligned.fresh)
+        width = len(frame.features)
         # a two-sided Gaussian's -log10 p, to leading order
         decades = np.sign(signed) * np.where(np.abs(signed) > 2.0, np.square(signed) / 4.605, 0.0)
         return Residuals(
             aligned=aligned,
             vectors=hurting,
-            low=spread(low, own, width, np.nan),
-            high=spread(high, own, width, np.nan),
-            decades=spread(decades, own, width, 0.0),
+            low=spread(low, aligned, width, np.nan),
+            high=spread(high, aligned, width, np.nan),
+            decades=spread(decades, aligned, width, 0.0),
             observed=np.asarray(seen.any(axis=1), np.bool_),
         )
 

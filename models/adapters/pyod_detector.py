@@ -91,8 +91,9 @@ class PyodDetector:
             track.model is not None
         )
         p = self._score(track, found.vectors, warm)
-        if found.aligned.fresh:
-            self._learn(track, found.vectors[learn & found.observed])
+        taught = learn & found.observed & found.aligned.fresh
+        if taught.any():
+            self._learn(track, found.vectors[taught])
         decades = np.where(warm[:, None], found.decades, 0.0)
         return Scores(decades=decades, low=found.low, high=found.high, p_value=p, warm=warm)
 
@@ -107,8 +108,7 @@ class PyodDetector:
         return p
 
     def _learn(self, track: Track, vectors: F64) -> None:
-        if len(vectors):
-            track.take(np.roll(vectors, -(track.taken % len(vectors)), axis=0)[:PER_WINDOW])
+        track.take(np.roll(vectors, -(track.taken % len(vectors)), axis=0)[:PER_WINDOW])
         track.frames += 1
         due = track.frames % EVERY == 0 or track.model is None
         if due and len(track.window) >= LEAST:

@@ -112,8 +112,7 @@ class RiverDetector:
         if found.aligned.widened is not None or found.aligned.evicted is not None:
             models.clear()
         p, warm = self._score(found, models)
-        if found.aligned.fresh:
-            self._learn(found, models, turn, learn)
+        self._learn(found, models, turn, np.asarray(learn & found.aligned.fresh, np.bool_))
         decades = np.where(warm[:, None], found.decades, 0.0)
         return Scores(decades=decades, low=found.low, high=found.high, p_value=p, warm=warm)
 

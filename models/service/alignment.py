@@ -21,8 +21,8 @@ FORGET_NS = 6 * 3600 * NS
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """One window of all rows. NaN is missing. `trials` requests per row; `learn`: may be learnt from; `deployed`: a new
-    version was seen in this window; `present`: the frame has the row."""
+    """One window of some rows. NaN is missing. `trials` requests per row; `learn`: may be learnt from; `deployed`: a new
+    version was seen in this window; `present`: there is something to be said of the row (it is not missing)."""
 
     values: F64
     trials: F64
@@ -30,23 +30,29 @@ class Inputs:
     learn: B1
     deployed: B1
 
+    def of(self, rows: NDArray[np.intp]) -> Inputs:
+        """Some of the rows."""
+        return Inputs(self.values[rows], self.trials[rows], self.present[rows], self.learn[rows], self.deployed[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """A frame laid over the rows and columns known so far. `rows[i]` is the dense row of frame row i, `columns[j]` the
-    frame's column of dense column j, or -1. `evicted`: the rows to keep, where others are to be dropped first."""
+    """A frame laid over the rows and columns known so far. `rows[i]` is the dense row of frame row i (`inputs` are in the order
+    of the frame), `columns[j]` the frame's column of dense column j, or -1. `evicted`: the rows to keep, where others are to
+    be dropped first."""
 
     inputs: Inputs
     rows: NDArray[np.intp]
     columns: tuple[int, ...]
     evicted: NDArray[np.intp] | None
     widened: NDArray[np.intp] | None
-    fresh: bool
-    """Whether this is news to learn from; false for a correction or a window that is past."""
+    fresh: B1
+    """Per row whether this is news to learn from; false for a correction, or where the series is further already."""
 
 
 class Alignment:
-    """Which dense row and column is which series and feature, of one environment and signal."""
+    """Which dense row and column is which series and feature, of one environment and signal. Each row has its own clock: its
+    newest window (`contracts.frames.FeatureFrame` says what may come in which order)."""
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
@@ -54,8 +60,7 @@ class Alignment:
         self.names: tuple[str, ...] = ()
         self.versions: list[str] = []
         self.seen_ns: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.clock_ns = -1
-        self._said: tuple[NDArray[np.intp], tuple[str, ...]] | None = None
+        """Newest window of each row; -1 before its first."""
 
     def align(self, frame: FeatureFrame, learn: B1) -> Aligned:
         """Lay `frame` over what is known, which grows as needed.
@@ -68,41 +73,36 @@ class Alignment:
         rows = self.slots.rows(frame.services, frame.peers)
         total = len(self.slots)
         self.versions += [""] * (total - len(self.versions))
-        self.seen_ns = np.concatenate([self.seen_ns, np.full(total - len(self.seen_ns), frame.window_ns, np.int64)])
-        fresh = frame.revision == 0 and frame.window_ns >= self.clock_ns
-        if fresh:
-            self.clock_ns = frame.window_ns
-            self.seen_ns[rows] = frame.window_ns
+        self.seen_ns = np.concatenate([self.seen_ns, np.full(total - len(self.seen_ns), -1, np.int64)])
+        fresh: B1 = (self.seen_ns[rows] < frame.window_ns) & (frame.revision == 0)
+        self.seen_ns[rows[fresh]] = frame.window_ns
         columns = tuple(frame.features.index(n) if n in frame.features else -1 for n in self.names)
         inputs = self._inputs(frame, learn, rows, columns)
         return Aligned(inputs, rows, columns, evicted, widened, fresh)
 
     def _inputs(self, frame: FeatureFrame, learn: B1, rows: NDArray[np.intp], columns: tuple[int, ...]) -> Inputs:
-        total = len(self.slots)
-        by_feature = np.full((len(columns), total), np.nan)
+        by_feature = np.full((len(columns), len(rows)), np.nan)
         for dense, column in enumerate(columns):
             if column >= 0:
-                by_feature[dense, rows] = frame.values[:, column]
+                by_feature[dense] = frame.values[:, column]
+        present = ~frame.missing
         by_feature[np.isinf(by_feature)] = np.nan
+        by_feature[:, ~present] = np.nan
         values = by_feature.T
-        trials, present = np.zeros(total), np.zeros(total, np.bool_)
-        may, deployed = np.zeros(total, np.bool_), np.zeros(total, np.bool_)
-        trials[rows], present[rows], may[rows] = frame.counts, True, learn
+        trials = np.where(present, frame.counts, 0).astype(np.float64)
+        deployed = np.zeros(len(rows), np.bool_)
         if self.signal is Signal.METRICS and COUNT_OF[self.signal] in self.names:
             rate = values[:, self.names.index(COUNT_OF[self.signal])] * frame.width_ns / NS
             trials = np.where(np.isfinite(rate), rate, trials)
-        for row, version in self._changed(rows, frame.versions):
-            deployed[row] = self.versions[row] != ""
+        for i, row, version in self._changed(rows, frame.versions):
+            deployed[i] = self.versions[row] != ""
             self.versions[row] = version
-        return Inputs(values, trials, present, may, deployed)
+        return Inputs(values, trials, present, np.asarray(learn & present, np.bool_), deployed)
 
-    def _changed(self, rows: NDArray[np.intp], versions: tuple[str, ...]) -> list[tuple[int, str]]:
-        """Rows whose version is not the one on record, with the new one. Versions said together last time are on record."""
-        if self._said is not None and self._said[0] is rows and self._said[1] == versions:
-            return []
-        self._said = rows, versions
-        told = zip(rows.tolist(), versions, strict=True)
-        return [(row, version) for row, version in told if version and version != self.versions[row]]
+    def _changed(self, rows: NDArray[np.intp], versions: tuple[str, ...]) -> list[tuple[int, int, str]]:
+        """Frame rows whose version is not the one on record, with their dense row and the new one."""
+        told = zip(range(len(rows)), rows.tolist(), versions, strict=True)
+        return [(i, row, version) for i, row, version in told if version and version != self.versions[row]]
 
     def _widen(self, frame: FeatureFrame) -> NDArray[np.intp] | None:
         """Take in features that have a value for the first time; where the old columns went, or None."""
@@ -138,7 +138,6 @@ class Alignment:
             "names": list(self.names),
             "versions": self.versions,
             "seen_ns": self.seen_ns,
-            "clock_ns": self.clock_ns,
         }
 
     @classmethod
@@ -147,14 +146,14 @@ class Alignment:
         it = cls(Signal(plain["signal"]))
         it.slots = Slots(tuple((s, p) for s, p in plain["keys"]))
         it.names, it.versions = tuple(plain["names"]), list(plain["versions"])
-        it.seen_ns, it.clock_ns = plain["seen_ns"], plain["clock_ns"]
+        it.seen_ns = plain["seen_ns"]
         return it
 
 
 def spread(dense: F64, aligned: Aligned, width: int, missing: float) -> F64:
-    """Rows and columns of the frame (rows, `width` features) from a dense array; `missing` where there is no column."""
-    out = np.full((width, len(aligned.rows)), missing)
+    """Columns of the frame (rows, `width` features) from the dense columns of the same rows; `missing` where there is none."""
+    out = np.full((width, len(dense)), missing)
     for j, column in enumerate(aligned.columns):
         if column >= 0:
-            out[column] = dense[:, j][aligned.rows]
+            out[column] = dense[:, j]
     return out.T

@@ -21,9 +21,9 @@ from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudes
 from models.service.learning import learn
 from models.service.silence import missing, stuck, usual_events
 from models.service.spoken import Speaker
-from models.service.state import fresh_state
+from models.service.state import BankState, fresh_state
 from models.service.transforms import restore, stabilise
-from models.service.tuning import TURNS, Tuning
+from models.service.tuning import Tuning
 from models.service.windows import Observed, accumulate, let_go, observe, share, standardise
 
 
@@ -37,16 +37,15 @@ class Judgement:
     high: F64
     joint: F64
     warm: B1
-    spoken: Mapping[tuple[int, int], Spoken] = field(default_factory=dict)
+    spoken: dict[tuple[int, int], Spoken] = field(default_factory=dict)
 
 
 class SignalBank:
-    """All series of one signal. Rows of `inputs` are series of `state`, always all of them."""
+    """All series of one signal. A step takes any of them: each series goes on at its own pace, untouched while others do."""
 
     def __init__(self, columns: Columns, tuning: Tuning, width_s: float) -> None:
         self.columns, self.tuning, self.width_s = columns, tuning, width_s
         self.state = fresh_state(0, columns)
-        self.turn = 0
 
     def __len__(self) -> int:
         return len(self.state.age)
@@ -64,25 +63,29 @@ class SignalBank:
         self.columns = columns
         self.state.widen(fresh_state(len(self), columns), old)
 
-    def step(self, inputs: Inputs) -> Judgement:
-        """Score all rows, then learn. Missing values hold their state."""
-        s, t, c = self.state, self.tuning, self.columns
+    def step(self, inputs: Inputs, rows: NDArray[np.intp]) -> Judgement:
+        """Score some series (each once), then learn. Missing values hold their state."""
+        if len(rows) == len(self) and (rows == np.arange(len(self))).all():
+            return self._step(self.state, inputs, rows)
+        part = self.state.of_rows(rows)
+        judged = self._step(part, inputs, rows)
+        self.state.put(rows, part)
+        return judged
+
+    def rescore(self, inputs: Inputs, rows: NDArray[np.intp]) -> Judgement:
+        """Judge corrected values with what is known, and leave the state as it is."""
+        return self._step(self.state.of_rows(rows), inputs, rows)
+
+    def _step(self, s: BankState, inputs: Inputs, rows: NDArray[np.intp]) -> Judgement:
+        t, c = self.tuning, self.columns
         seen = observe(s, c, inputs, self.width_s)
         accumulate(s, t, c, seen)
         z = standardise(s, t, c, seen)
         size = np.abs(z)
         let_go(s, t, c, seen, size)
         bend(size, c.heavy)
-        judged = self._judge(z, size, seen)
-        learn(s, t, c, seen, (size, judged.joint), self.turn)
-        self.turn = (self.turn + 1) % TURNS
-        return judged
-
-    def rescore(self, inputs: Inputs) -> Judgement:
-        """Judge corrected values with what is known, and leave the state as it is."""
-        kept, turn = self.state.copy(), self.turn
-        judged = self.step(inputs)
-        self.state, self.turn = kept, turn
+        judged = self._judge(s, z, size, seen)
+        learn(s, t, c, seen, (size, judged.joint), rows)
         return judged
 
     def rebase(self, row: int, levels: Mapping[str, float]) -> dict[str, float]:
@@ -111,41 +114,41 @@ class SignalBank:
             sigma[column] = float(np.median(self.state.sigma[column, known[column]]))
         return sigma
 
-    def _judge(self, z: F64, size: F64, seen: Observed) -> Judgement:
-        s, t, c = self.state, self.tuning, self.columns
+    def _judge(self, s: BankState, z: F64, size: F64, seen: Observed) -> Judgement:
+        t, c = self.tuning, self.columns
         known = s.n >= t.judged_after
         tails = tail_decades(size, s.quantile, s.excess, (c.caps.T + BASE)[:, :, None])
         if c.traffic >= 0:
-            self._bound_rise(tails[:, c.traffic], z[:, c.traffic])
-        self._bound_few(tails)
+            self._bound_rise(s, tails[:, c.traffic], z[:, c.traffic])
+        self._bound_few(s, tails)
         decades, sign, which = loudest(tails, z)
         decades *= known & seen.seen
-        silent = np.zeros(len(self), np.bool_)
+        silent = np.zeros(len(s.age), np.bool_)
         if c.traffic >= 0:
-            silent = self._add_silence(decades[c.traffic], sign[c.traffic], seen)
-        self._bound_impatient(decades, size[1])
+            silent = self._add_silence(s, (decades[c.traffic], sign[c.traffic]), seen)
+        self._bound_impatient(s, decades, size[1])
         hurts = (c.worse == 0.0)[:, None] | (sign == c.worse[:, None])
         row = joint(np.where(hurts, np.maximum(decades - BASE, 0.0), 0.0), c)
         warm = (s.age >= t.warmup) & known.any(axis=0)
         row = np.where(warm, np.maximum(row, stuck(s, t, seen)), 0.0)
-        low, high = self._expected(known, seen)
+        low, high = self._expected(s, known, seen)
         decades -= WINDOWS_LOOKED_AT
         np.maximum(decades, 0.0, out=decades)
         spoken = Speaker(s, t, c, seen, z).tell(np.where(warm, decades, 0.0), which, silent)
         decades *= sign
         return Judgement(decades.T, low.T, high.T, row, warm, spoken)
 
-    def _bound_rise(self, tails: F64, z: F64) -> None:
+    def _bound_rise(self, s: BankState, tails: F64, z: F64) -> None:
         """More traffic than usual has to last, and where a request in two seconds is usual, a few more are no surge."""
         t = self.tuning
-        thin = usual_events(self.state.mean[self.columns.traffic]) < t.thin_traffic * self.width_s
+        thin = usual_events(s.mean[self.columns.traffic]) < t.thin_traffic * self.width_s
         rise = np.array(t.traffic_rise_caps)[:, None]
         caps = np.where(thin, np.minimum(t.thin_rise_cap, rise), rise) + BASE
         np.copyto(tails, np.minimum(tails, caps), where=z > 0.0)
 
-    def _bound_few(self, tails: F64) -> None:
+    def _bound_few(self, s: BankState, tails: F64) -> None:
         """A few requests say little of latency, whoever they were from: bounds shrink until a window holds `enough`."""
-        t, c, trials = self.tuning, self.columns, self.state.trials
+        t, c, trials = self.tuning, self.columns, s.trials
         few = np.flatnonzero(trials < t.enough)
         if not len(few):
             return
@@ -155,25 +158,26 @@ class SignalBank:
             bound = BASE + c.caps[column][:, None] * part
             tails[:, column, few] = np.minimum(tails[:, column, few], bound)
 
-    def _add_silence(self, decades: F64, sign: F64, seen: Observed) -> B1:
+    def _add_silence(self, s: BankState, said: tuple[F64, F64], seen: Observed) -> B1:
         """Put the evidence of missing requests in the place of the traffic's, where it is stronger; in which rows."""
-        rows, evidence = missing(self.state, self.tuning, self.columns, seen)
+        decades, sign = said
+        rows, evidence = missing(s, self.tuning, self.columns, seen)
         hard = evidence > decades[rows]
         decades[rows[hard]], sign[rows[hard]] = evidence[hard], -1.0
         silent = np.zeros(len(decades), np.bool_)
         silent[rows[hard]] = True
         return silent
 
-    def _bound_impatient(self, decades: F64, size: F64) -> None:
+    def _bound_impatient(self, s: BankState, decades: F64, size: F64) -> None:
         """Busy is not broken: patient features say little until the row has been hot for long and still departs."""
-        t, hot = self.tuning, self.state.hot
+        t, hot = self.tuning, s.hot
         for column in np.flatnonzero(self.columns.patient):
             early = (hot < t.patience) | (size[column] < 2.0)
             np.copyto(decades[column], np.minimum(decades[column], t.impatient_cap + BASE), where=early)
 
-    def _expected(self, known: B1, seen: Observed) -> tuple[F64, F64]:
+    def _expected(self, s: BankState, known: B1, seen: Observed) -> tuple[F64, F64]:
         """Expected range of one window in the features' own units; NaN while unknown."""
-        s, t, c = self.state, self.tuning, self.columns
+        t, c = self.tuning, self.columns
         reach = np.sqrt(1.0 + 8.0 / np.maximum(s.n, 1.0))
         reach *= s.sigma
         reach *= seen.noise

@@ -9,11 +9,11 @@ import numpy as np
 from contracts.features import Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1
-from contracts.ports.detecting import Scores, SeriesKey, Spoken
+from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.calibration import LEAST_P
 from models.service.alignment import NS, Aligned, Alignment, spread
-from models.service.bank import SignalBank
+from models.service.bank import Judgement, SignalBank
 from models.service.columns import columns
 from models.service.state import BankState
 from models.service.tuning import Tuning
@@ -32,7 +32,7 @@ class BankDetector:
         self._tracks: dict[tuple[str, str], tuple[Alignment, SignalBank]] = {}
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
-        """Score and learn; a correction (revision > 0, or a window that is past) is scored and not learnt.
+        """Score and learn; a correction (revision > 0, or a window that is past for its series) is scored and not learnt.
 
         Raises:
             UnknownName: a column that is not a feature.
@@ -40,17 +40,22 @@ class BankDetector:
         alignment, bank = self._track(frame)
         aligned = alignment.align(frame, learn)
         self._fit(bank, alignment, aligned)
-        judged = bank.step(aligned.inputs) if aligned.fresh else bank.rescore(aligned.inputs)
+        judged = _judged(bank, aligned)
         width = len(frame.features)
-        warm = judged.warm[aligned.rows]
+        warm = judged.warm
+        said = warm & aligned.inputs.present
         decades = spread(judged.decades, aligned, width, 0.0)
         return Scores(
-            decades=np.where(warm[:, None], decades, 0.0),
+            decades=np.where(said[:, None], decades, 0.0),
             low=spread(judged.low, aligned, width, np.nan),
             high=spread(judged.high, aligned, width, np.nan),
-            p_value=np.where(warm, np.maximum(10.0 ** -judged.joint[aligned.rows], LEAST_P), 1.0),
+            p_value=np.where(said, np.maximum(10.0**-judged.joint, LEAST_P), 1.0),
             warm=warm,
-            spoken=_spoken_of(judged.spoken, aligned),
+            spoken={
+                (i, aligned.columns[j]): told
+                for (i, j), told in judged.spoken.items()
+                if said[i] and aligned.columns[j] >= 0
+            },
         )
 
     def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
@@ -66,7 +71,6 @@ class BankDetector:
                 "environment": environment,
                 "alignment": alignment.plain(),
                 "width_s": bank.width_s,
-                "turn": bank.turn,
                 "state": bank.state.plain(),
             }
             for (environment, _), (alignment, bank) in self._tracks.items()
@@ -80,7 +84,7 @@ class BankDetector:
         for track in body["tracks"]:
             alignment = Alignment.of(track["alignment"])
             bank = SignalBank(columns(alignment.names, alignment.signal), self._tuning, track["width_s"])
-            bank.state, bank.turn = BankState.of(track["state"]), track["turn"]
+            bank.state = BankState.of(track["state"])
             self._tracks[(track["environment"], alignment.signal.value)] = alignment, bank
 
     def _track(self, frame: FeatureFrame) -> tuple[Alignment, SignalBank]:
@@ -101,10 +105,16 @@ class BankDetector:
         bank.grow(len(alignment.slots))
 
 
-def _spoken_of(spoken: Mapping[tuple[int, int], Spoken], aligned: Aligned) -> dict[tuple[int, int], Spoken]:
-    """What was spoken of the frame's rows and columns, from that of dense ones."""
-    if not spoken:
-        return {}
-    places = {row: i for i, row in enumerate(aligned.rows.tolist())}
-    found = ((places.get(row, -1), aligned.columns[column], said) for (row, column), said in spoken.items())
-    return {(i, j): said for i, j, said in found if i >= 0 and j >= 0}
+def _judged(bank: SignalBank, aligned: Aligned) -> Judgement:
+    """Rows that are news are learnt, the others only scored; in the order of the frame."""
+    fresh, inputs, rows = aligned.fresh, aligned.inputs, aligned.rows
+    if fresh.all():
+        return bank.step(inputs, rows)
+    past = bank.rescore(inputs, rows)
+    new = np.flatnonzero(fresh)
+    if len(new):
+        judged = bank.step(inputs.of(new), rows[new])
+        for name in ("decades", "low", "high", "joint", "warm"):
+            getattr(past, name)[new] = getattr(judged, name)
+        past.spoken.update({(int(new[i]), j): said for (i, j), said in judged.spoken.items()})
+    return past

@@ -7,6 +7,7 @@ as a whole, by `SignalBank.rebase`, or not at all.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.frames.telemetry import B1, F64
 from models.service.columns import Columns
@@ -17,8 +18,9 @@ from models.service.tuning import LEAST_COUNT_SIGMA, MEAN_ABS, TURNS, WIDTH_WEIG
 from models.service.windows import Observed
 
 
-def learn(s: BankState, t: Tuning, c: Columns, o: Observed, judged: tuple[F64, F64], turn: int) -> None:
-    """Learn from a window. `judged`: sizes of departures (W, F, S) and joint decades (S,); `turn` of `TURNS`."""
+def learn(s: BankState, t: Tuning, c: Columns, o: Observed, judged: tuple[F64, F64], numbers: NDArray[np.intp]) -> None:
+    """Learn from a window. `judged`: sizes of departures (W, F, S) and joint decades (S,); `numbers` of the series decide whose
+    turn it is, with their age."""
     size, row = judged
     inputs = o.inputs
     s.hot = np.where(row > t.freeze_decades, s.hot + inputs.present, np.maximum(s.hot - 3.0 * inputs.present, 0.0))
@@ -28,7 +30,7 @@ def learn(s: BankState, t: Tuning, c: Columns, o: Observed, judged: tuple[F64, F
     may = o.seen & inputs.learn
     calm = may & ~frozen
     _learn_level(s, t, c, o, may, (frozen, settled))
-    rows = slice(turn, None, TURNS)
+    rows = np.flatnonzero((s.age - numbers) % TURNS == 0)
     _learn_widths(s, t, size[:, :, rows], calm[:, rows], rows)
     _learn_tails(s, t, size[:, :, rows], calm[:, rows], rows)
     _learn_shares(s, t, c, o, calm)
@@ -58,17 +60,17 @@ def _learn_level(s: BankState, t: Tuning, c: Columns, o: Observed, may: B1, rows
     s.sigma[c.count] = np.maximum(s.sigma[c.count], LEAST_COUNT_SIGMA)
 
 
-def _learn_widths(s: BankState, t: Tuning, size: F64, calm: B1, rows: slice) -> None:
+def _learn_widths(s: BankState, t: Tuning, size: F64, calm: B1, rows: NDArray[np.intp]) -> None:
     """How much wider than independent noise the departures of each window really are."""
     rate = np.maximum(rate_of(t.scale_half_life), 1.0 / (s.n[:, rows] + WIDTH_WEIGHT[:, None, None]))
     rate *= TURNS * calm
     rate *= np.minimum(MEAN_ABS * size, 4.0) - 1.0
     rate += 1.0
     rate *= s.width[:, :, rows]
-    np.maximum(rate, 0.9, out=s.width[:, :, rows])
+    s.width[:, :, rows] = np.maximum(rate, 0.9)
 
 
-def _learn_tails(s: BankState, t: Tuning, size: F64, calm: B1, rows: slice) -> None:
+def _learn_tails(s: BankState, t: Tuning, size: F64, calm: B1, rows: NDArray[np.intp]) -> None:
     """Track each tail's 95 % quantile and mean excess by stochastic approximation (Robbins & Monro 1951)."""
     quantile, excess = s.quantile[:, :, rows], s.excess[:, :, rows]
     rate = np.maximum(rate_of(t.tail_half_life), 1.0 / (s.n[:, rows] + 150.0)) * (TURNS * calm)
@@ -83,6 +85,7 @@ def _learn_tails(s: BankState, t: Tuning, size: F64, calm: B1, rows: slice) -> N
     excess += beyond
     np.maximum(excess, 0.38, out=excess)
     np.minimum(excess, 3.0, out=excess)
+    s.quantile[:, :, rows], s.excess[:, :, rows] = quantile, excess
 
 
 def _learn_shares(s: BankState, t: Tuning, c: Columns, o: Observed, calm: B1) -> None:

@@ -68,7 +68,7 @@ class Pooled:
         """Take in one frame. `keys`: its services and peers; `window`: start and width in ns."""
         rows = self.slots.rows(*keys)
         self._grow()
-        self._count(rows, given.counts / (window[1] / NS))
+        self._count(rows[given.present], (given.counts / (window[1] / NS))[given.present])
         thin = self.rate[rows] < THIN_RATE
         x = np.log(np.maximum(given.seconds, 1e-6))
         fresh = thin & np.isfinite(x) & (given.counts > 0)
@@ -188,11 +188,12 @@ class Pooled:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a frame says per row: seconds (NaN: nothing), requests, and whether it may be learnt from."""
+    """What a frame says per row: seconds (NaN: nothing), requests, whether it may be learnt from, and whether it says anything."""
 
     seconds: F64
     counts: NDArray[np.int64]
     learn: B1
+    present: B1
 
 
 def upper_decades(t: F64, freedom: F64) -> F64:

@@ -1,4 +1,7 @@
-"""Silence: requests that should have come and did not, and sources that repeat themselves."""
+"""Silence: requests that should have come and did not, and sources that repeat themselves.
+
+Only windows that are known to have been empty count: whether a service was silent or merely not heard is told by the frames.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,6 @@ def missing(s: BankState, t: Tuning, c: Columns, o: Observed) -> tuple[NDArray[n
     on and only for a silence longer than any the series has known."""
     column = c.traffic
     empty = o.seen[column] & (o.values[column] == 0.0) & (s.n[column] >= t.judged_after)
-    s.silent *= empty
-    s.missed *= empty
     rows = np.flatnonzero(empty)
     s.silent[rows] += 1.0
     s.missed[rows] += np.maximum(usual_events(s.mean[column, rows]), 0.0)
@@ -41,7 +42,8 @@ def missing(s: BankState, t: Tuning, c: Columns, o: Observed) -> tuple[NDArray[n
 
 
 def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
-    """Variance over mean of the request count, and the longest silence, of what is calm."""
+    """Variance over mean of the request count, and the longest silence that has ended, of what is calm: one that lasts must not
+    become its own measure."""
     column = c.traffic
     if column < 0:
         return
@@ -50,7 +52,10 @@ def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
     index = np.minimum(np.square(count - usual) / usual, 50.0)
     rate = np.maximum(0.003, 1.0 / (s.age + 20.0))
     s.dispersion += np.where(calm[column], rate * (index - s.dispersion), 0.0)
-    np.copyto(s.longest_silence, np.maximum(s.longest_silence, s.silent), where=calm[column])
+    ended = o.seen[column] & (o.values[column] > 0.0)
+    np.copyto(s.longest_silence, np.maximum(s.longest_silence, s.silent), where=calm[column] & ended)
+    s.silent *= ~ended
+    s.missed *= ~ended
 
 
 def stuck(s: BankState, t: Tuning, o: Observed) -> F64:

@@ -17,6 +17,9 @@ from contracts.frames.telemetry import F64
 from models.service.columns import WINDOWS, Columns
 from models.service.tuning import WIDTH_PRIOR
 
+LATELY = 16
+"""Groups of series remembered as they came in one frame: a window comes in about as many frames as there are delays."""
+
 
 class Slots:
     """Which row of the state belongs to which (service, peer); rows are handed out in order of first sight."""
@@ -24,22 +27,21 @@ class Slots:
     def __init__(self, keys: tuple[tuple[str, str], ...] = ()) -> None:
         self.keys: list[tuple[str, str]] = list(keys)
         self._of = {key: i for i, key in enumerate(self.keys)}
-        self._last: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.intp]] | None = None
+        self._lately: dict[tuple[tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def rows(self, services: tuple[str, ...], peers: tuple[str, ...]) -> NDArray[np.intp]:
-        """Rows of these series; unknown ones get new rows. The same tuple as last time costs a comparison only."""
-        if self._last is not None and self._last[0] == services and self._last[1] == peers:
-            return self._last[2]
-        keys = list(zip(services, peers or ("",) * len(services), strict=True))
-        found = [self._of.get(key) for key in keys]
-        if None in found:
-            found = [self._row(key) for key in keys]
-        rows = np.array(found, np.intp)
-        self._last = (services, peers, rows)
-        return rows
+        """Rows of these series; unknown ones get new rows. The same series as lately cost one look-up together."""
+        found = self._lately.get((services, peers))
+        if found is None:
+            keys = zip(services, peers or ("",) * len(services), strict=True)
+            found = np.array([self._row(key) for key in keys], np.intp)
+            if len(self._lately) >= LATELY:
+                del self._lately[next(iter(self._lately))]
+            self._lately[services, peers] = found
+        return found
 
     def find(self, service: str, peer: str) -> int | None:
         """The row of a series, or None."""
@@ -118,9 +120,14 @@ class BankState:
         for name, array in self._arrays().items():
             setattr(self, name, np.ascontiguousarray(array[..., kept]))
 
-    def copy(self) -> BankState:
-        """An independent copy."""
-        return BankState(**{name: array.copy() for name, array in self._arrays().items()})
+    def of_rows(self, rows: NDArray[np.intp]) -> BankState:
+        """A copy of some series."""
+        return BankState(**{name: array.take(rows, axis=-1) for name, array in self._arrays().items()})
+
+    def put(self, rows: NDArray[np.intp], part: BankState) -> None:
+        """Take back what `of_rows` gave."""
+        for name, array in self._arrays().items():
+            array[..., rows] = getattr(part, name)
 
     def plain(self) -> dict[str, F64]:
         """The arrays by name, one row per series: (S,), (S, F) or (S, F, W)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from contracts.errors import UnreadableEvent
 from contracts.features import Signal
@@ -11,12 +12,14 @@ from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import FEATURES
 from streams.stage import Emit, Output
-from streams.windows.merge import FeatureMerger
+from streams.windows.calls import CALLS
+from streams.windows.liveness import Liveness
+from streams.windows.merge import FeatureMerger, liveness_of
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset(s.value for s in Signal)
+_SIGNALS = frozenset({CALLS, *(s.value for s in Signal)})
 
 
 class FeatureStage:
@@ -24,13 +27,15 @@ class FeatureStage:
 
     def __init__(self, partition: int, settings: Settings) -> None:
         self._partition, self._settings = partition, settings.ingest
-        self._mergers: dict[tuple[str, str], FeatureMerger] = {}
+        self._mergers: dict[str, dict[str, FeatureMerger]] = {}
+        """By environment and signal."""
+        self._liveness: dict[str, Liveness] = {}
         self._taken = 0
 
     @property
     def counters(self) -> Counter[str]:
         """Rows sent and corrected, and what was dropped: late, service_limit, stale_points, redelivered_frames."""
-        return sum((m.counters for m in self._mergers.values()), Counter())
+        return sum((m.counters for m in self._each()), Counter())
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take a frame of partials in.
@@ -41,7 +46,11 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
-        self._merger(frame.environment, frame.signal).add(frame, now_ns)
+        if frame.signal == CALLS:
+            spans = self._merger(frame.environment, Signal.SPANS)
+            spans.liveness.add(frame, spans.watermarks.merged)
+        else:
+            self._merger(frame.environment, frame.signal).add(frame, now_ns)
         self._taken += 1
         return self.tick(now_ns) if self._taken >= _MOST_FRAMES else []
 
@@ -49,26 +58,37 @@ class FeatureStage:
         """Rows that are due by now, and corrections."""
         self._taken = 0
         outputs: list[Output] = []
-        for (environment, _), merger in self._mergers.items():
+        for merger in self._each():
+            merger.absorb()  # what one signal says of silence in another is known first
+        for merger in self._each():
             frames = merger.advance(now_ns)
-            outputs += [Emit(FEATURES, environment, pack(f), partition=self._partition) for f in frames]
+            outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
         return outputs
 
+    def _each(self) -> Iterator[FeatureMerger]:
+        return (m for mergers in self._mergers.values() for m in mergers.values())
+
     def _merger(self, environment: str, signal: str) -> FeatureMerger:
-        found = self._mergers.get((environment, signal))
+        mergers = self._mergers.setdefault(environment, {})
+        if environment not in self._liveness:
+            self._liveness[environment] = liveness_of(self._settings, mergers)
+        found = mergers.get(signal)
         if found is None:
-            found = FeatureMerger(environment, signal, self._settings, self._partition)
-            self._mergers[environment, signal] = found
+            liveness = self._liveness[environment]
+            found = mergers[signal] = FeatureMerger(environment, signal, self._settings, self._partition, liveness)
         return found
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        mergers = [[e, s, m.snapshot()] for (e, s), m in self._mergers.items()]
-        return dump(_KIND, _VERSION, {"taken": self._taken, "mergers": mergers})
+        mergers = [[m.environment, m.signal, m.snapshot()] for m in self._each()]
+        liveness = {e: found.state() for e, found in self._liveness.items()}
+        return dump(_KIND, _VERSION, {"taken": self._taken, "mergers": mergers, "liveness": liveness})
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is none."""
         body = load(_KIND, _VERSION, state)
-        self._taken, self._mergers = body["taken"], {}
+        self._taken, self._mergers, self._liveness = body["taken"], {}, {}
         for environment, signal, merger in body["mergers"]:
             self._merger(environment, signal).restore(merger)
+        for environment, liveness in body.get("liveness", {}).items():
+            self._liveness[environment].load(liveness)

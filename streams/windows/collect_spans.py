@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from contracts.frames import Decoded, SpanFrame
+from contracts.frames import Decoded, SpanBatch, SpanFrame
 from contracts.frames.telemetry import (
     B1,
     I8,
     I64,
+    KIND_CLIENT,
     KIND_CONSUMER,
     KIND_SERVER,
     U64,
@@ -41,6 +44,7 @@ class Spans(NamedTuple):
     end_ns: I64
     error: B1
     peer: I64
+    site: U64
 
     def where(self, index: I64 | B1) -> Spans:
         """The spans at some index."""
@@ -76,7 +80,8 @@ class SpanCollector(Collector):
                 batch.end_ns,
                 batch.error,
             )
-            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer)))
+            site = _sites(batch, at, decoded.strings)
+            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns)
         self.over_limit(decoded, scopes, batch.resource)
@@ -138,13 +143,16 @@ class SpanCollector(Collector):
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self.load_base(state)
-        self.pending.load(state["pending"])
+        with_sites = len(Spans._fields)  # snapshots of before there were any have a column less
+        self.pending.load(
+            {e: [*c, *([np.zeros(len(c[0]), np.uint64)] * (with_sites - len(c)))] for e, c in state["pending"].items()}
+        )
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
 
 
-_DTYPES = (np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64)
+_DTYPES = (np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64, np.uint64)
 _NO_SPANS = Spans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
 
 
@@ -154,6 +162,22 @@ def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
         return np.full(len(peer), -1, np.int64)
     listed, place = dense(peer.astype(np.int64), len(strings))
     return np.array([names.number(strings[i]) if i else -1 for i in listed.tolist()], np.int64)[place]
+
+
+def _sites(batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> U64:
+    """Per client span a hash of its peer or, where it names none, of its own name; 0 for other spans."""
+    kind, peer, name = batch.kind[at], batch.peer[at], batch.name[at]
+    found = np.zeros(len(kind), np.uint64)
+    client = np.flatnonzero(kind == KIND_CLIENT)
+    said = np.where(peer[client] > 0, peer[client], name[client]).astype(np.int64)
+    listed, place = dense(said, len(strings))
+    found[client] = np.array([_hash(strings[i]) for i in listed.tolist()], np.uint64)[place]
+    return found
+
+
+@functools.lru_cache(1 << 14)
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _requests(origin: Origin, names: Names, spans: Spans, width_ns: int) -> Iterator[tuple[int, Any]]:
@@ -213,4 +237,5 @@ def _span_frame(origin: Origin, names: Names, spans: Spans) -> SpanFrame:
         start_ns=spans.start_ns,
         end_ns=spans.end_ns,
         error=spans.error,
+        site=spans.site,
     )

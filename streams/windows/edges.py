@@ -15,6 +15,7 @@ import numpy as np
 from contracts.frames import SpanFrame
 from contracts.frames.telemetry import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
+from streams.windows.calls import Witness
 from streams.windows.collect import Partial
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, frame, group, row_frame
@@ -23,6 +24,13 @@ from streams.windows.tables import KeyTable, Rows, end_to_end, mix
 from streams.windows.watermark import Watermarks
 
 _KIND, _VERSION = "edges", 1
+_WITHOUT_SITES = np.dtype(
+    [
+        *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
+        *(("service", "<i4"), ("kind", "i1"), ("error", "?")),
+    ]
+)
+"""Spans in snapshots of before they had sites."""
 LAGGARD_NS = 60_000_000_000
 """A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
 partitions catch up one after the other."""
@@ -31,7 +39,7 @@ _SLICES = 8
 SPAN = np.dtype(
     [
         *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
-        *(("service", "<i4"), ("kind", "i1"), ("error", "?")),
+        *(("service", "<i4"), ("kind", "i1"), ("error", "?"), ("site", "<u8")),
     ]
 )
 
@@ -51,6 +59,7 @@ class EdgeJoiner:
         self._parents = KeyTable(SPAN, step, _MOST_SPANS)
         self._waiting = KeyTable(SPAN, step, _MOST_SPANS)
         self._arrived: list[Rows] = []
+        self._witness = Witness(self._names, self.width_ns)
 
     @property
     def pending(self) -> int:
@@ -78,15 +87,16 @@ class EdgeJoiner:
             for cut in group(_calls(children, parents, len(self._names)), self._names, self.width_ns)
         ]
         self.counters["calls"] += sum(int(p.count.sum()) for _, _, p in partials)
+        said = [(self.environment, target, f) for target, f in self._witness.flush(origin)]
         if tells_time and watermark > self.flushed_watermark:
             sent = {t for _, t, _ in partials}
             empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
             partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]
             self.flushed_watermark = watermark
-        return partials
+        return partials + said
 
     def _join(self) -> tuple[Rows, Rows]:
-        """Pairs (child, parent) completed by what arrived."""
+        """Calls (child, parent) completed by what arrived."""
         nothing = np.empty(0, SPAN)
         if not self._arrived:
             return nothing, nothing
@@ -108,8 +118,15 @@ class EdgeJoiner:
         found, parents = self._parents.find(keys)
         alone = np.ones(len(children), np.bool_)
         alone[found] = False
-        self.counters["evicted"] += self._waiting.insert(keys[alone], spans.take(children[alone]), newest)
-        return end_to_end([late_children, spans.take(children[found])]), end_to_end([late_parents, parents])
+        waiting = spans.take(children[alone])
+        self.counters["evicted"] += self._waiting.insert(keys[alone], waiting, newest)
+        callees = end_to_end([late_children, spans.take(children[found])])
+        callers = end_to_end([late_parents, parents])
+        calls = np.flatnonzero(_is_call(callees, callers))
+        callees, callers = callees.take(calls), callers.take(calls)
+        self._witness.arrived(spans, waiting)
+        self._witness.joined(callees, callers, calls < len(late_children))
+        return callees, callers
 
     def _distinct(self, spans: Rows) -> tuple[np.ndarray, Rows]:
         """Spans sorted by key, without those seen before (on whichever source partition)."""
@@ -137,6 +154,8 @@ class EdgeJoiner:
             "parents": self._parents.state(),
             "waiting": self._waiting.state(),
             "arrived": arrived,
+            "sites": True,
+            "witness": self._witness.state(),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -151,11 +170,24 @@ class EdgeJoiner:
         self.watermarks.load(body["watermarks"])
         self.flushed_watermark = body["flushed"]
         self._names.load(body["names"])
-        self._parents.load(body["parents"])
-        self._waiting.load(body["waiting"])
-        self._arrived = [np.frombuffer(body["arrived"], SPAN)] if body["arrived"] else []
+        sites = body.get("sites", False)
+        for table, saved in ((self._parents, body["parents"]), (self._waiting, body["waiting"])):
+            table.load(saved if sites else [[keys, _with_sites(rows), *times] for keys, rows, *times in saved])
+        arrived = body["arrived"] if sites else _with_sites(body["arrived"])
+        self._arrived = [np.frombuffer(arrived, SPAN)] if arrived else []
+        if "witness" in body:
+            self._witness.load(body["witness"])
         self.counters.clear()
         self.counters.update(body["counters"])
+
+
+def _with_sites(saved: bytes) -> bytes:
+    """Spans of a snapshot of before they had sites, with none."""
+    old = np.frombuffer(saved, _WITHOUT_SITES)
+    rows = np.zeros(len(old), SPAN)
+    for name in _WITHOUT_SITES.names or ():
+        rows[name] = old[name]
+    return rows.tobytes()
 
 
 def _rows(frame: SpanFrame, service: np.ndarray) -> Rows:
@@ -163,6 +195,7 @@ def _rows(frame: SpanFrame, service: np.ndarray) -> Rows:
     for name in ("trace", "span", "parent", "start_ns", "end_ns", "kind", "error"):
         rows[name] = getattr(frame, name)
     rows["service"] = service
+    rows["site"] = frame.site if len(frame.site) else 0
     return rows
 
 
@@ -181,8 +214,6 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     The gap is the caller's duration minus the callee's: the time of a call spent between the two, on both ways. One way
     alone (parent.end − child.end) would need clocks that agree; durations don't.
     """
-    is_call = np.flatnonzero(_is_call(children, parents))
-    children, parents = children.take(is_call), parents.take(is_call)
     served = np.maximum(children["end_ns"] - children["start_ns"], 0)
     waited = np.maximum(parents["end_ns"] - parents["start_ns"], 0)
     client = parents["kind"] == KIND_CLIENT

@@ -96,8 +96,19 @@ class Delays:
         self.slot = state.get("slot", np.zeros(capacity, np.int64))
 
 
+HELD_GAPS = 3
+_FADES = 0.9999
+"""Of a gap's length, with each window that has data: in some hours what was usual is forgotten."""
+_USUAL = 0.05
+
+
 class Entities:
-    """At most `most` entities. `first` and `last` are indices of the windows in which they had data."""
+    """At most `most` entities. `first` and `last` are indices of the windows in which they had data.
+
+    `heard` is the newest window with data whose row was sent; `gaps` are the lengths of the longest silences before such rows,
+    longest first; `usual` the events per window with data; `lost`: what is missing now was seen to be lost, so the silence
+    teaches nothing.
+    """
 
     def __init__(self, most: int, cap_ns: int) -> None:
         self.most = most
@@ -107,6 +118,10 @@ class Entities:
         self.first: I64 = np.empty(0, np.int64)
         self.last: I64 = np.empty(0, np.int64)
         self.served: B1 = np.empty(0, np.bool_)
+        self.heard: I64 = np.empty(0, np.int64)
+        self.gaps: F64 = np.zeros((0, HELD_GAPS))
+        self.usual: F64 = np.zeros(0)
+        self.lost: B1 = np.empty(0, np.bool_)
         self.delays = Delays(cap_ns)
         self._number: dict[tuple[str, str], int] = {}
         self._free: list[int] = []
@@ -145,6 +160,10 @@ class Entities:
         self.first = np.concatenate([self.first, np.full(more, NEVER)])
         self.last = np.concatenate([self.last, np.full(more, -1, np.int64)])
         self.served = np.concatenate([self.served, np.zeros(more, np.bool_)])
+        self.heard = np.concatenate([self.heard, np.full(more, -1, np.int64)])
+        self.gaps = np.concatenate([self.gaps, np.zeros((more, HELD_GAPS))])
+        self.usual = np.concatenate([self.usual, np.zeros(more)])
+        self.lost = np.concatenate([self.lost, np.zeros(more, np.bool_)])
         self.delays.grow(size)
 
     def identify(self, number: int, version: str, attributes: str) -> None:
@@ -158,6 +177,23 @@ class Entities:
         """Some entities (each once) had data in a window."""
         self.first[entity] = np.minimum(self.first[entity], window)
         self.last[entity] = np.maximum(self.last[entity], window)
+
+    def find(self, key: tuple[str, str]) -> int:
+        """The number of a known service or edge; -1 where it is none."""
+        return self._number.get(key, -1)
+
+    def sent(self, entity: I64, window: int, events: I64) -> None:
+        """The first rows with data of some entities (each once) were sent for a window: learn how long silences are."""
+        gap = (window - self.heard[entity] - 1).astype(np.float64)
+        gap[(self.heard[entity] < 0) | self.lost[entity]] = 0.0
+        self.gaps[entity] *= _FADES
+        longer = entity[gap > 0]
+        held = np.concatenate([self.gaps[longer], gap[gap > 0, None]], axis=1)
+        self.gaps[longer] = -np.sort(-held, axis=1)[:, :HELD_GAPS]
+        known = self.heard[entity] >= 0
+        self.usual[entity] += np.where(known, _USUAL, 1.0) * (events - self.usual[entity])
+        self.heard[entity] = np.maximum(self.heard[entity], window)
+        self.lost[entity] = False
 
     def known(self, window: int, memory: int) -> B1:
         """Entities that had data before a window, and not longer before it than `memory` windows."""
@@ -173,6 +209,7 @@ class Entities:
             del self._number[self.keys[number]]
             self._free.append(number)
         self.first[gone], self.last[gone], self.served[gone] = NEVER, -1, False
+        self.heard[gone], self.gaps[gone], self.usual[gone], self.lost[gone] = -1, 0.0, 0.0, False
         self.delays.clear(gone)
         return gone
 
@@ -185,6 +222,10 @@ class Entities:
             "first": self.first,
             "last": self.last,
             "served": self.served,
+            "heard": self.heard,
+            "gaps": self.gaps,
+            "usual": self.usual,
+            "lost": self.lost,
             "free": self._free,
             **self.delays.state(len(self.keys)),
         }
@@ -194,6 +235,9 @@ class Entities:
         self.keys = [(a, b) for a, b in state["keys"]]
         self.version, self.attributes = list(state["version"]), list(state["attributes"])
         self.first, self.last, self.served = state["first"], state["last"], state["served"]
+        size = len(self.first)
+        self.heard, self.gaps = state.get("heard", self.last.copy()), state.get("gaps", np.zeros((size, HELD_GAPS)))
+        self.usual, self.lost = state.get("usual", np.zeros(size)), state.get("lost", np.zeros(size, np.bool_))
         self._free = list(state["free"])
         free = set(self._free)
         self._number = {k: i for i, k in enumerate(self.keys) if i not in free}

@@ -8,16 +8,18 @@ after `max_delay_s` is counted as late and dropped.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames import FeatureFrame, PartialFrame
-from contracts.frames.telemetry import B1, F64, I64
+from contracts.frames import FeatureFrame, PartialFrame, Presence
+from contracts.frames.telemetry import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from streams.windows.entities import Entities
 from streams.windows.grouping import dense
+from streams.windows.liveness import WAIT, Liveness
 from streams.windows.rows import SUMS
 from streams.windows.series import HISTO, POINT, MetricWindow, SeriesBook
 from streams.windows.state import dump, load
@@ -31,15 +33,27 @@ _KIND, _VERSION = "features", 1
 JUMP_NS = 10_000_000_000
 """Time that passes in one step longer than this was not observed: no data in it is no information."""
 MEMORY_NS = 300_000_000_000
-"""A service without data is reported as silent (zero rows) for so long; then it is taken to be gone."""
+"""A service without data has rows (quiet, or missing) for so long; then it is taken to be gone."""
 _EDGES_PER_SERVICE = 8
 _SERIES_PER_SERVICE = 64
+
+
+def liveness_of(settings: IngestSettings, mergers: Mapping[str, FeatureMerger]) -> Liveness:
+    """Who judges silence for these mergers of one environment."""
+    return Liveness(settings.window_ms * 1_000_000, int(settings.max_delay_s * 1e9), 4 * settings.max_services, mergers)
 
 
 class FeatureMerger:
     """Merges the partials of one environment, signal and partition of services."""
 
-    def __init__(self, environment: str, signal: str, settings: IngestSettings, partition: int = 0) -> None:
+    def __init__(
+        self,
+        environment: str,
+        signal: str,
+        settings: IngestSettings,
+        partition: int = 0,
+        liveness: Liveness | None = None,
+    ) -> None:
         self.environment, self.signal, self.partition = environment, signal, partition
         self.counters: Counter[str] = Counter()
         self.width_ns = settings.window_ms * 1_000_000
@@ -55,6 +69,7 @@ class FeatureMerger:
         self.series = SeriesBook(self.max_delay_ns, settings.max_services * _SERIES_PER_SERVICE, self.counters)
         self.metrics: dict[int, MetricWindow] = {}
         self._arrived: list[PartialFrame] = []
+        self.liveness = liveness or liveness_of(settings, {signal: self})
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -220,8 +235,9 @@ class FeatureMerger:
             return []
         self._pass_windows(watermark, watermark - before > JUMP_NS)
         frames: list[FeatureFrame] = []
+        held: B1 = np.zeros(self.entities.capacity, np.bool_)
         for index in sorted(self.windows):
-            frames += self._emit(self.windows[index], watermark)
+            frames += self._emit(self.windows[index], watermark, held)
         self._close(watermark)
         return frames
 
@@ -239,7 +255,8 @@ class FeatureMerger:
                 window.fill, window.due_ns = True, 0
         self.frontier = max(self.frontier, reached)
 
-    def _emit(self, window: Window, watermark: int) -> list[FeatureFrame]:
+    def _emit(self, window: Window, watermark: int, held: B1) -> list[FeatureFrame]:
+        """What is due of a window. `held`: series of which an older row is waiting to be judged; their rows come in order."""
         window.changed = False
         if watermark < window.due_ns:
             return []
@@ -249,10 +266,15 @@ class FeatureMerger:
         wanted = window.have & ~window.sent
         if window.fill:
             wanted |= self.entities.known(window.index, MEMORY_NS // self.width_ns) & ~window.sent
-        due = wanted & (delay_ns <= watermark - end_ns)
+        due = wanted & (delay_ns <= watermark - end_ns) & ~held
+        silent = np.flatnonzero(due & ~window.have)
+        waits = silent[self._silent(window, silent, watermark - end_ns)]
+        due[waits] = False
+        held[waits] = True
         dirty = window.dirty & window.sent
         frames = []
         if due.any():
+            self._sent(window, np.flatnonzero(due & window.have))
             frames.append(self._frame(window, np.flatnonzero(due), 0))
         if dirty.any():
             window.revision += 1
@@ -263,6 +285,34 @@ class FeatureMerger:
         waiting = wanted & ~due
         window.due_ns = end_ns + int(delay_ns[waiting].min()) if waiting.any() else 1 << 62
         return frames
+
+    def _silent(self, window: Window, entity: I64, since_ns: int) -> B1:
+        """Which of the rows without data can't be judged yet."""
+        if not len(entity):
+            return np.zeros(0, np.bool_)
+        said = self.liveness.judge(self.signal, self.entities, entity, (window.index, since_ns))
+        window.missing[entity] = said == Presence.MISSING
+        return np.asarray(said == WAIT, np.bool_)
+
+    def _sent(self, window: Window, entity: I64) -> None:
+        """First rows with data go out."""
+        if not len(entity):
+            return
+        self.entities.sent(entity, window.index, self._events(window, entity))
+        if self.signal == Signal.SPANS:
+            self.liveness.spoke(self.entities, entity, window.index)
+
+    def _events(self, window: Window, entity: I64) -> I64:
+        if self.signal == Signal.METRICS:
+            metrics = self.metrics[window.index]
+            metrics.digest(entity, self.series)
+            return metrics.values(entity)[1]
+        return window.sums.of(entity * 2)[0]
+
+    def counted(self, entity: int, window: int) -> int:
+        """Events of an entity (-1: of none) in a window."""
+        found = self.windows.get(window)
+        return 0 if found is None or entity < 0 else int(found.sums.of(np.array([entity * 2], np.int64))[0][0])
 
     def _close(self, watermark: int) -> None:
         keep_ns = self.max_delay_ns + self.lateness_ns
@@ -279,6 +329,7 @@ class FeatureMerger:
 
     def _frame(self, window: Window, entity: I64, revision: int) -> FeatureFrame:
         values, counts, notes = self._values(window, entity)
+        values[window.missing[entity] & ~window.have[entity]] = np.nan
         listed = entity.tolist()
         edges = self.signal == "edges"
         self.counters["rows"] += len(listed)
@@ -297,6 +348,7 @@ class FeatureMerger:
             values=values,
             counts=counts,
             notes=notes,
+            presence=_presence(window.have[entity], window.missing[entity]),
         )
 
     def _values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
@@ -359,6 +411,14 @@ class FeatureMerger:
         self.series.load(body["series"])
         self.counters.clear()
         self.counters.update(body["counters"])
+
+
+def _presence(have: B1, missing: B1) -> I8:
+    """Presence of rows; nothing where all have data."""
+    if have.all():
+        return np.empty(0, np.int8)
+    silent = np.where(missing, Presence.MISSING, Presence.QUIET)
+    return np.where(have, Presence.OBSERVED, silent).astype(np.int8)
 
 
 def _points(frame: PartialFrame, numbers: I64) -> Any:

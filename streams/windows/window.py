@@ -82,7 +82,8 @@ def _ascending(keys: I64) -> bool:
 
 
 class Window:
-    """Which entities have data (`have`), which of their rows were sent and which of those changed since (`dirty`).
+    """Which entities have data (`have`), which of their rows were sent and which of those changed since (`dirty`), and of which
+    without data nothing is known (`missing`).
 
     `fill`: entities without data get rows too, because time passed this window at its own pace. `due_ns` is the watermark
     at which the next row may become due.
@@ -94,6 +95,7 @@ class Window:
         self.have: B1 = np.zeros(capacity, np.bool_)
         self.sent: B1 = np.zeros(capacity, np.bool_)
         self.dirty: B1 = np.zeros(capacity, np.bool_)
+        self.missing: B1 = np.zeros(capacity, np.bool_)
         self.fill = False
         self.changed = False
         self.revision = 0
@@ -104,7 +106,8 @@ class Window:
         more = capacity - len(self.have)
         if more > 0:
             none = np.zeros(more, np.bool_)
-            self.have, self.sent, self.dirty = (np.concatenate([a, none]) for a in (self.have, self.sent, self.dirty))
+            marks = (self.have, self.sent, self.dirty, self.missing)
+            self.have, self.sent, self.dirty, self.missing = (np.concatenate([a, none]) for a in marks)
 
     def touch(self, entity: I64) -> None:
         """Data of some entities came in."""
@@ -124,7 +127,7 @@ class Window:
         return {
             "index": self.index,
             "sums": self.sums.state(),
-            "marks": [np.packbits(a) for a in (self.have, self.sent, self.dirty)],
+            "marks": [np.packbits(a) for a in (self.have, self.sent, self.dirty, self.missing)],
             "flags": [self.fill, self.changed, self.revision, self.due_ns, len(self.have)],
         }
 
@@ -133,4 +136,5 @@ class Window:
         self.index = state["index"]
         self.sums.load(state["sums"])
         self.fill, self.changed, self.revision, self.due_ns, size = state["flags"]
-        self.have, self.sent, self.dirty = (np.unpackbits(m, count=size).astype(np.bool_) for m in state["marks"])
+        marks = [np.unpackbits(m, count=size).astype(np.bool_) for m in state["marks"]]
+        self.have, self.sent, self.dirty, self.missing = [*marks, np.zeros(size, np.bool_)][:4]

@@ -199,6 +199,7 @@ _ROWS: dict[str, Any] = {
     "values": np.array([[12.0, np.nan]]),
     "counts": np.array([12], np.int64),
     "notes": (),
+    "presence": np.array([0], np.int8),
 }
 FRAMES: dict[str, Any] = {
     "FeatureFrame": f.FeatureFrame(revision=0, **_ROWS),
@@ -224,6 +225,7 @@ FRAMES: dict[str, Any] = {
         start_ns=np.array([T], np.int64),
         end_ns=np.array([T + 5], np.int64),
         error=np.array([True]),
+        site=np.array([9], np.uint64),
     ),
     "PartialFrame": f.PartialFrame(
         environment="prod",

@@ -51,6 +51,26 @@ def test_frame_bytes_are_stable_and_readable(name: str) -> None:
         np.testing.assert_array_equal(getattr(found, field.name), getattr(frame, field.name))
 
 
+@pytest.mark.parametrize("path", sorted((GOLDEN / "frames").iterdir()), ids=lambda p: p.name)
+def test_frames_of_every_version_are_readable(path: Path) -> None:
+    name = path.name.split(".")[0]
+    found = f.unpack(type(FRAMES[name]), path.read_bytes())
+    assert dataclasses.asdict(found).keys() == dataclasses.asdict(FRAMES[name]).keys()
+
+
+def test_rows_of_a_frame_from_before_presence_are_observed() -> None:
+    for kind in (f.FeatureFrame, f.EvidenceFrame):
+        found = f.unpack(kind, (GOLDEN / "frames" / f"{kind.__name__}.v1.msgpack").read_bytes())
+        assert len(found.services) > 0
+        assert found.missing.tolist() == [False] * len(found.services)
+
+
+def test_an_anomaly_from_before_it_had_a_kind_is_about_a_service() -> None:
+    kept = e.encode(EVENTS["Anomaly"]).replace(b',"kind":"service"', b"")
+    assert b"kind" not in kept
+    assert e.decode(e.Anomaly, kept) == EVENTS["Anomaly"]
+
+
 def test_a_change_from_before_it_had_a_subject_is_readable() -> None:
     payload = b'{"version":1,"environment":"prod","service":"cart","kind":"deploy","time_ns":1,"text":"rolled out"}'
     assert e.decode(e.Change, payload).subject == ""
@@ -71,5 +91,5 @@ def test_bytes_that_are_no_event_are_refused(payload: bytes) -> None:
 
 
 def test_another_frame_is_refused() -> None:
-    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v1, found SpanFrame v1"):
+    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v2, found SpanFrame v2"):
         f.unpack(f.FeatureFrame, f.pack(FRAMES["SpanFrame"]))

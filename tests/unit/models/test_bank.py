@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts import features as f
-from contracts.checks.detector import frame, steady
+from contracts.checks.detector import as_they_come, everyone, frame, steady
 from models import snapshots
 from models.service.columns import WINDOWS, columns
 from models.service.detector import BankDetector
@@ -129,3 +129,28 @@ def test_three_features_that_repeat_for_long_are_a_stuck_source_and_two_are_not(
     _, scores = fed(345, change)
     assert bool(scores.p_value[0] <= 1e-6) == stuck
     assert (scores.p_value[1:] > 1e-3).all()
+
+
+def test_how_the_rows_of_a_window_come_changes_nothing_of_what_is_said_of_them():
+    late = (0, 0, 1, 2, 5, 5, 15, 25)
+    windows = list(steady(160))
+    whole, apart = BankDetector(), BankDetector()
+    said = [whole.update(frame(w, values), everyone(8)) for w, values in enumerate(windows)]
+    for window, rows, given in as_they_come(windows, late):
+        scores = apart.update(given, everyone(len(rows)))
+        for name in ("decades", "low", "high", "p_value", "warm"):
+            np.testing.assert_array_equal(
+                getattr(scores, name), getattr(said[window], name)[rows], f"{name} at {window}"
+            )
+
+
+def test_a_silence_that_lasts_does_not_become_its_own_measure():
+    """A thin service whose longest silence so far was long falls silent for good: the longer, the surer."""
+    bank, r, least = BankDetector(), np.random.default_rng(1), []
+    for window in range(400):
+        count = float(r.poisson(3.0)) if window < 300 and not 150 <= window < 157 else 0.0
+        values = np.array([[count, *([0.0, 0.02, 0.03, 0.05] if count else [np.nan] * 4)]])
+        scores = bank.update(frame(window, values), everyone(1))
+        least.append(float(scores.p_value[0]))
+    assert min(least[280:300]) > 1e-3
+    assert max(least[312:]) < 1e-3

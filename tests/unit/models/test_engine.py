@@ -7,11 +7,11 @@ import pytest
 
 from contracts import features as f
 from contracts import topics
-from contracts.checks.detector import FEATURES, SECOND, T0, frame, steady
+from contracts.checks.detector import FEATURES, SECOND, T0, as_they_come, frame, steady
 from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, decode, encode
 from contracts.frames.codec import pack, unpack
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.features import EvidenceFrame, Presence
 from contracts.ports import Record
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
@@ -98,23 +98,96 @@ def test_one_slow_second_is_no_incident():
     assert run(DetectEngine(0, SETTINGS), 160, pause) == []
 
 
-def test_a_service_that_sends_no_rows_any_more_is_found_in_a_few_windows():
-    def crash(window, values):
-        kept = values if window < 60 else values[1:]
-        names = tuple(f"s{i}" for i in range(4))[-len(kept) :]
-        return frame(window, kept, services=names)
+def silenced(since, presence, until=10_000, row=0):
+    """From `since` to `until` nothing comes of one service, and its sender says what that means."""
 
+    def change(window, values):
+        if not since <= window < until:
+            return values
+        values[row] = np.nan
+        values[row, 0] = 0.0 if presence is Presence.QUIET else np.nan
+        said = np.zeros(len(values), np.int8)
+        said[row] = presence
+        return frame(window, values, presence=said)
+
+    return change
+
+
+def test_a_service_that_is_asked_nothing_any_more_is_found_in_a_few_windows():
     engine = DetectEngine(0, SETTINGS)
-    told = run(engine, 64, crash)
+    told = run(engine, 64, silenced(60, Presence.QUIET))
     window, event = of(told, OPENED)[0]
     assert (event.service, window <= 62) == ("s0", True)
     assert "no requests for 2 s, expected" in event.text
-    told = run(engine, 60, crash, start=64)
-    assert engine.states("e")["s0"] is ServiceState.STALE
+    told = run(engine, 60, silenced(60, Presence.QUIET), start=64)
+    assert engine.states("e")["s0"] is ServiceState.ANOMALOUS
     assert not of(told, CLOSED)
 
 
-def test_when_nobody_is_heard_of_all_are_stale_and_nobody_is_blamed():
+@pytest.mark.parametrize("rows", [(0,), (0, 1, 2), (0, 1, 2, 3)])
+@pytest.mark.parametrize("seconds", [1, 20, 120])
+def test_lost_telemetry_makes_services_stale_and_is_told_of_none(rows, seconds):
+    engine = DetectEngine(0, SETTINGS)
+
+    def lose(window, values):
+        said = np.zeros(len(values), np.int8)
+        if 60 <= window < 60 + seconds:
+            values[list(rows)], said[list(rows)] = np.nan, Presence.MISSING
+        return frame(window, values, presence=said)
+
+    told = run(engine, 60 + seconds, lose)
+    states = engine.states("e")
+    assert {s for s, state in states.items() if state is ServiceState.STALE} == {f"s{i}" for i in rows}
+    told += run(engine, 60, lose, start=60 + seconds, seed=4)
+    assert set(engine.states("e").values()) == {ServiceState.HEALTHY}
+    assert told == []
+
+
+def test_a_fault_goes_on_while_its_telemetry_is_lost():
+    engine = DetectEngine(0, SETTINGS)
+
+    def change(window, values):
+        failing(50)(window, values)
+        return silenced(60, Presence.MISSING, until=100)(window, values)
+
+    told = run(engine, 120, change)
+    assert len(of(told, OPENED)) == 1
+    assert of(told, CLOSED) == []
+    assert engine.states("e")["s0"] is ServiceState.ANOMALOUS
+
+
+def test_a_row_that_does_not_come_is_no_silence():
+    engine = DetectEngine(0, SETTINGS)
+
+    def without(window, values):
+        kept = values if window < 60 else values[1:]
+        return frame(window, kept, services=tuple(f"s{i}" for i in range(4))[-len(kept) :])
+
+    assert run(engine, 80, without) == []
+    evidence, _ = engine.observe(frame(80, next(steady(1, rows=3)), services=("s1", "s2", "s3")), 0)
+    assert evidence.services == ("s1", "s2", "s3"), "a row was invented"
+    assert run(engine, 30, without, start=81) == []
+    assert engine.states("e")["s0"] is ServiceState.STALE, "nothing has come of it for stale_s"
+
+
+@pytest.mark.parametrize("broken", range(6))
+def test_who_is_later_than_others_is_judged_as_they_are(broken):
+    late = (0, 1, 2, 5, 15, 60)
+    windows = [failing(150, 165, broken)(w, v) for w, v in enumerate(steady(220, rows=6, seed=11))]
+    engine, told, states = DetectEngine(0, SETTINGS), [], {}
+    for window, rows, given in as_they_come(windows, late):
+        now = T0 + (window + late[rows[0]] + 1) * SECOND
+        evidence, anomalies = engine.observe(given, now)
+        told += anomalies + engine.tick(now)
+        states.update(zip(evidence.services, evidence.state, strict=True))
+    opened = [a for a in told if a.phase is OPENED]
+    assert [a.service for a in opened] == [f"s{broken}"]
+    assert T0 + 150 * SECOND <= opened[0].time_ns <= T0 + 151 * SECOND
+    assert [a.service for a in told if a.phase is CLOSED] == [f"s{broken}"]
+    assert set(states.values()) == {ServiceState.HEALTHY}
+
+
+def test_when_nothing_comes_any_more_all_are_stale_and_nobody_is_blamed():
     engine = DetectEngine(0, SETTINGS)
     run(engine, 60)
     assert engine.tick(T0 + 500 * SECOND) == []

@@ -19,7 +19,7 @@ def feed(pool, seconds, start=0, every=4):
     told = None
     for i, value in enumerate(seconds):
         window = T0 + (start + i * every) * SECOND
-        given = Given(np.array([value]), np.array([1]), np.array([True]))
+        given = Given(np.array([value]), np.array([1]), np.array([True]), np.array([True]))
         told = pool.step((("a",), ()), (window, every * SECOND), given)
     return told
 
@@ -45,7 +45,7 @@ def test_steady_latency_is_hardly_ever_called_slow():
 def test_a_busy_series_is_not_pooled():
     pool = Pooled()
     for i in range(60):
-        given = Given(np.array([0.01 if i < 40 else 5.0]), np.array([50]), np.array([True]))
+        given = Given(np.array([0.01 if i < 40 else 5.0]), np.array([50]), np.array([True]), np.array([True]))
         told = pool.step((("a",), ()), (T0 + i * SECOND, SECOND), given)
     assert not told.thin[0]
     assert told.decades[0] == 0
@@ -56,7 +56,7 @@ def test_a_fault_that_may_not_be_learnt_stays_unknown():
     feed(pool, latencies(40))
     known = pool.known[0]
     for i in range(40):
-        given = Given(np.array([2.0]), np.array([1]), np.array([False]))
+        given = Given(np.array([2.0]), np.array([1]), np.array([False]), np.array([True]))
         pool.step((("a",), ()), (T0 + (160 + 4 * i) * SECOND, 4 * SECOND), given)
     assert pool.known[0] == known
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from contracts.events import Anomaly, Change, Contribution
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames import EvidenceFrame
+from contracts.frames import EvidenceFrame, Presence
 from contracts.verdicts import AnomalyPhase, ServiceState
 
 SECOND = 1_000_000_000
@@ -134,6 +134,7 @@ def _edges(rng, edges) -> dict[tuple[str, str], dict[str, float]]:
     out = {}
     for pair, e in sorted(edges.items()):
         n = int(rng.poisson(e["answered"]))
+        out[pair] = {"n": 0, "call_rate": 0}
         if n:
             out[pair] = {
                 "n": n,
@@ -150,7 +151,7 @@ def frames(
 ) -> Iterator[EvidenceFrame]:
     """A window as evidence frames of each signal, scored against what is usual."""
     for signal in (Signal.SPANS, Signal.METRICS, Signal.LOGS):
-        rows = {(n, ""): v for n, v in window.services.items() if signal is Signal.METRICS or v["n"]}
+        rows = {(n, ""): v for n, v in window.services.items()}
         yield _frame(signal, rows, time_ns, usual, environment, versions)
     yield _frame(Signal.EDGES, window.edges, time_ns, usual, environment, versions)
 
@@ -218,7 +219,13 @@ def _frame(signal, rows, time_ns, usual, environment, versions) -> EvidenceFrame
         p_value=10.0**-worst,
         state=tuple(ServiceState.ANOMALOUS if w > 4 else ServiceState.HEALTHY for w in worst),
         notes=(),
+        presence=_presence(signal, [v["n"] for v in rows.values()]),
     )
+
+
+def _presence(signal, counts) -> np.ndarray:
+    quiet = np.array(counts, np.int64) == 0
+    return np.where(quiet & (signal is not Signal.METRICS), Presence.QUIET, Presence.OBSERVED).astype(np.int8)
 
 
 class Detector:

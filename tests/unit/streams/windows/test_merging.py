@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames import FeatureFrame
+from contracts.frames import FeatureFrame, Presence
 from contracts.frames.latency import midpoint
 from contracts.settings import IngestSettings
 from streams.windows.merge import FeatureMerger
@@ -105,7 +105,7 @@ def test_a_window_closes_after_its_lateness_and_carries_the_features() -> None:
     assert frame.versions == ("1.0",)
 
 
-def test_a_silent_service_gets_zero_rows_while_time_goes_on() -> None:
+def test_a_service_of_which_nobody_knows_why_it_is_silent_is_missing_while_time_goes_on() -> None:
     bench = Bench()
     for s in range(8):
         bench.at(s + 0.5)
@@ -113,9 +113,43 @@ def test_a_silent_service_gets_zero_rows_while_time_goes_on() -> None:
         if s < 4:
             bench.requests("dies", s + 0.5)
     bench.at(8.5)
-    assert [w for w in windows(bench.frames, "dies") if w[0] >= 4] == [(4, 0, 0.0), (5, 0, 0.0), (6, 0, 0.0)]
+    assert [w for w in windows(bench.frames, "dies") if w[0] >= 4] == [(4, 0, 0.0), (5, 0, 0.0)]
     values = rows_of(bench.frames)["spans", T0 + 5 * SECOND, "dies", ""]
+    assert values == (0.0, -1.0, -1.0, -1.0, -1.0, -1.0)
+    assert presence(bench.frames, "dies")[4:] == [Presence.MISSING, Presence.MISSING]
+
+
+def presence(frames: list[FeatureFrame], service: str) -> list[int]:
+    """What the first rows of a service are, window by window."""
+    found = [(f, f.services.index(service)) for f in frames if service in f.services and f.revision == 0]
+    return [int(f.presence[i]) if len(f.presence) else int(Presence.OBSERVED) for f, i in found]
+
+
+def test_silences_that_come_again_and_again_are_quiet() -> None:
+    bench = Bench()
+    for s in range(60):
+        bench.at(s + 0.5)
+        bench.requests("busy", s + 0.5)
+        if s % 5 == 0:
+            bench.requests("rare", s + 0.5)
+    bench.at(70)
+    told = presence(bench.frames, "rare")
+    assert set(told[25:58]) == {Presence.OBSERVED, Presence.QUIET}
+    values = rows_of(bench.frames)["spans", T0 + 52 * SECOND, "rare", ""]
     assert values == (0.0, 0.0, -1.0, -1.0, -1.0, -1.0)
+
+
+def test_rows_of_a_series_come_in_order_of_their_windows() -> None:
+    bench = Bench()
+    for s in range(40):
+        bench.at(s + 0.5)
+        bench.requests("busy", s + 0.5)
+        if s not in range(10, 13) and s not in range(20, 29):
+            bench.requests("gappy", s + 0.5)
+    bench.at(45)
+    for service in ("busy", "gappy"):
+        order = [w for w, revision, _ in windows(bench.frames, service) if revision == 0]
+        assert order == list(range(order[0], order[-1] + 1))
 
 
 def test_all_silent_is_noticed_by_the_clock() -> None:
@@ -123,7 +157,8 @@ def test_all_silent_is_noticed_by_the_clock() -> None:
     steady(bench, "a", range(5))
     bench.at(12)
     zero = [w for w in windows(bench.frames, "a") if w[2] == 0]
-    assert [w[0] for w in zero] == [5, 6, 7, 8]
+    assert [w[0] for w in zero] == [5, 6, 7]
+    assert presence(bench.frames, "a")[5:] == [Presence.MISSING] * 3, "one's own silence says nothing"
 
 
 def test_hours_without_data_are_jumped_over() -> None:

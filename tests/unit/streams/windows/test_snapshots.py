@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contracts.errors import UnreadableEvent
 from contracts.frames import pack
 from contracts.settings import IngestSettings
+from streams.windows.calls import CALLS
 from streams.windows.edges import EdgeJoiner
 from streams.windows.merge import FeatureMerger
 from streams.windows.partials import PartialBuilder
@@ -56,7 +57,8 @@ def _chain(restore: Callable[[int], bool]) -> list[bytes]:
         partials = [*(flushed.partials if flushed else ()), *joiner.flush("telemetry.spans/0", i, now)]
         for _, target, partial in partials:
             out.append(pack(partial))
-            mergers[partial.signal, target].add(partial, now)
+            if partial.signal != CALLS:
+                mergers[partial.signal, target].add(partial, now)
         out += [pack(f) for m in mergers.values() for f in m.advance(now)]
     return out
 

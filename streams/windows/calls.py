@@ -1,0 +1,187 @@
+"""What calls say of services that are silent themselves: who was asked, how it went, and who was at work for whom.
+
+A service whose own telemetry does not come is still seen by others. Its callers' client spans say whether it answers; the spans
+of its callees, whose parents are not there, say that it works. Both are counted here as they arrive, without waiting for the
+other half of a call that may never come:
+
+ASKED   caller → callee: client spans of the caller that may have gone to the callee, and how many of them failed
+ALONE   caller → callee: requests that the callee served for somebody unseen, who may have been the caller
+SPOKE   caller → callee: spans of any kind of a service that is known to call the callee
+
+A client span does not say whom it reaches. Where it leads is learnt from calls of which both halves were seen: by its peer or
+its name (the span's `site`). If a site leads to several callees, its spans count for all of them, and are taken back from the others
+when the callee turns up. All are sums of integers: they merge in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from contracts.frames import PartialFrame
+from contracts.frames.telemetry import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER, U64
+from streams.windows.grouping import dense, sum_by
+from streams.windows.names import Names
+from streams.windows.rows import Origin, frame
+from streams.windows.tables import Rows, mix, ranges
+
+CALLS: Final = "calls"
+"""The signal of these partials. It is no feature: it ends where silence is judged."""
+ASKED, ALONE, SPOKE = 0, 1, 2
+_ROLES: Final = 3
+_MOST_TARGETS: Final = 32
+_MOST_PAIRS: Final = 100_000
+
+
+class Fan:
+    """From a key to the few numbers it leads to. Full, it begins anew."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[int, int], None] = {}
+        self._size: dict[int, int] = {}
+        self._keys: U64 = np.empty(0, np.uint64)
+        self._low: I64 = np.zeros(1, np.int64)
+        self._targets: I64 = np.empty(0, np.int64)
+        self._fresh = True
+
+    def learn(self, keys: U64, targets: I64) -> None:
+        """Take note of where keys led."""
+        _, some = np.unique(mix(keys, targets.astype(np.uint64)), return_index=True)
+        for pair in zip(keys[some].tolist(), targets[some].tolist(), strict=True):
+            if pair in self._pairs or self._size.get(pair[0], 0) >= _MOST_TARGETS:
+                continue
+            if len(self._pairs) >= _MOST_PAIRS:
+                self._pairs, self._size = {}, {}
+            self._pairs[pair] = None
+            self._size[pair[0]] = self._size.get(pair[0], 0) + 1
+            self._fresh = False
+
+    def of(self, keys: U64) -> tuple[I64, I64]:
+        """For each target of each key: the index of the key in `keys`, and the target."""
+        if not self._fresh:
+            self._build()
+        if not len(self._keys) or not len(keys):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        hit = np.flatnonzero(self._keys[at] == keys)
+        which, place = ranges(self._low[at[hit]], self._low[at[hit] + 1])
+        return hit[which], self._targets[place]
+
+    def _build(self) -> None:
+        pairs = sorted(self._pairs)
+        keys = np.array([k for k, _ in pairs], np.uint64)
+        self._targets = np.array([t for _, t in pairs], np.int64)
+        self._keys, first = np.unique(keys, return_index=True)
+        self._low = np.append(first, len(pairs)).astype(np.int64)
+        self._fresh = True
+
+    def state(self) -> list[list[int]]:
+        """For a snapshot."""
+        return [list(p) for p in sorted(self._pairs)]
+
+    def load(self, state: list[list[int]]) -> None:
+        """Take the state of a snapshot."""
+        self._pairs, self._size, self._fresh = {}, {}, False
+        for key, target in state:
+            self._pairs[key, target] = None
+            self._size[key] = self._size.get(key, 0) + 1
+
+
+class Witness:
+    """Counts what calls say, for one partition of traces of one environment."""
+
+    def __init__(self, names: Names, width_ns: int) -> None:
+        self._names, self._width_ns = names, width_ns
+        self._callees, self._callers, self._sites = Fan(), Fan(), Fan()
+        self._said: list[tuple[I64, ...]] = []
+
+    def arrived(self, spans: Rows, alone: Rows) -> None:
+        """New spans, and those of them whose parent was not there yet."""
+        window, service = spans["end_ns"] // self._width_ns, spans["service"].astype(np.int64)
+        windows, place = dense(window)
+        key, (count,) = sum_by(place * len(self._names) + service, (np.ones(len(spans), np.int64),))
+        spoke = key % len(self._names)
+        which, callee = self._callees.of(spoke.astype(np.uint64))
+        self._say(windows[key // len(self._names)][which], (spoke[which], callee), SPOKE, count[which])
+
+        client = np.flatnonzero(spans["kind"] == KIND_CLIENT)
+        which, callee = self._sites.of(_site(spans[client]))
+        asked = client[which]
+        self._say(window[asked], (service[asked], callee), ASKED, *_counted(spans["error"][asked]))
+        self._served_alone(alone, 1)
+
+    def joined(self, children: Rows, parents: Rows, late: B1) -> None:
+        """Calls, complete now. `late`: the child had come before, and counted as alone."""
+        self._served_alone(children[late], -1)
+        asked = np.flatnonzero(parents["kind"] == KIND_CLIENT)
+        site, actual = _site(parents[asked]), children["service"][asked].astype(np.int64)
+        which, callee = self._sites.of(site)
+        other = callee != actual[which]
+        taken = asked[which[other]]
+        count, failed = _counted(parents["error"][taken])
+        caller = parents["service"][taken].astype(np.int64)
+        self._say(parents["end_ns"][taken] // self._width_ns, (caller, callee[other]), ASKED, -count, -failed)
+        self._sites.learn(site, actual)
+        pairs = parents["service"].astype(np.int64), children["service"].astype(np.int64)
+        self._callees.learn(pairs[0].astype(np.uint64), pairs[1])
+        self._callers.learn(pairs[1].astype(np.uint64), pairs[0])
+
+    def _served_alone(self, children: Rows, sign: int) -> None:
+        served = children[(children["kind"] == KIND_SERVER) | (children["kind"] == KIND_CONSUMER)]
+        which, caller = self._callers.of(served["service"].astype(np.uint64))
+        callee = served["service"][which].astype(np.int64)
+        count = np.full(len(which), sign, np.int64)
+        self._say(served["end_ns"][which] // self._width_ns, (caller, callee), ALONE, count)
+
+    def _say(self, window: I64, pair: tuple[I64, I64], role: int, count: I64, failed: I64 | None = None) -> None:
+        if len(window):
+            roles = np.full(len(window), role, np.int64)
+            self._said.append(
+                (window, *pair, roles, count, np.zeros(len(window), np.int64) if failed is None else failed)
+            )
+
+    def flush(self, origin: Origin) -> Iterator[tuple[int, PartialFrame]]:
+        """A frame per partition that has the caller or the callee of something said since the last flush."""
+        if not self._said:
+            return
+        window, caller, callee, role, count, failed = (np.concatenate(c) for c in zip(*self._said, strict=True))
+        self._said = []
+        windows, place = dense(window)
+        size = len(self._names)
+        key, (count, failed) = sum_by(((place * size + caller) * size + callee) * _ROLES + role, (count, failed))
+        rest, role = np.divmod(key, _ROLES)
+        rest, callee = np.divmod(rest, size)
+        place, caller = np.divmod(rest, size)
+        targets = self._names.targets()
+        some = (count != 0) | (failed != 0)
+        for target in np.unique(np.concatenate([targets[caller[some]], targets[callee[some]]])).tolist():
+            at = np.flatnonzero(some & ((targets[caller] == target) | (targets[callee] == target)))
+            listed, number = dense(np.concatenate([caller[at], callee[at]]), size)
+            columns: dict[str, Any] = {
+                "window_ns": windows[place[at]] * self._width_ns,
+                "role": role[at].astype(np.int8),
+                "count": count[at],
+                "errors": failed[at],
+            }
+            columns["service"], columns["peer"] = np.split(number.astype(np.int32), 2)
+            yield target, frame(origin, CALLS, self._names, listed, columns)
+
+    def state(self) -> list[Any]:
+        """For a snapshot. What was said is flushed before one is taken, or said again by who takes its place."""
+        return [self._callees.state(), self._callers.state(), self._sites.state(), [list(s) for s in self._said]]
+
+    def load(self, state: list[Any]) -> None:
+        """Take the state of a snapshot."""
+        for fan, saved in zip((self._callees, self._callers, self._sites), state, strict=False):
+            fan.load(saved)
+        self._said = [tuple(s) for s in state[3]]
+
+
+def _site(spans: Rows) -> U64:
+    return mix(spans["service"].astype(np.uint64), spans["site"])
+
+
+def _counted(error: B1) -> tuple[I64, I64]:
+    return np.ones(len(error), np.int64), error.astype(np.int64)
