@@ -18,6 +18,7 @@ from contracts.events import Approval, Control, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
+from contracts.supervision import Supervised
 from contracts.topics import APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
@@ -60,7 +61,7 @@ class Acting:
         self._shared = journal if isinstance(journal, KafkaJournal) else None
         self._clock = clock
         self._turns = Turns()
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = Supervised("journal-keeper", self._keep, clock=clock)
         self._tally = RunTally()
         self._scopes = {EVERYWHERE}
         self.playbooks = load_playbooks(settings.act)
@@ -93,7 +94,7 @@ class Acting:
 
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
-        await self._end_keeping()
+        await self._keeper.stop()
         await self._turns.stop()
         await self.executor.stop()
         if self._shared is not None:
@@ -105,13 +106,13 @@ class Acting:
 
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         """This process owns these partitions now: in the background it takes their journal and goes on with open runs."""
-        await self._end_keeping()
+        await self._keeper.stop()
         self._turns.assign(p for topic, p in assigned if topic == DECISIONS)
-        self._keeper = asyncio.create_task(self._keep(), name="journal-keeper")
+        self._keeper.start()
 
     async def on_revoked(self, revoked: frozenset[tuple[str, int]]) -> None:
         """These partitions go to other processes: stop driving the runs of their environments."""
-        await self._end_keeping()
+        await self._keeper.stop()
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
         self._turns.revoke(gone)
         await self._leave(lambda environment: self._partition(environment) in gone)
@@ -122,12 +123,6 @@ class Acting:
         """What was done with the messages taken so far outlives this process. BrokerUnavailable if not in time."""
         if self._shared is not None:
             await self._shared.settle_all(SETTLE_S)
-
-    async def _end_keeping(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
         """Take what is assigned; take back what was lost although it is assigned."""
@@ -203,6 +198,7 @@ class Acting:
         """What /status shows."""
         return {
             "actuators": [a.name for a in self._actuators],
+            "troubles": dict(sorted(self.facts.troubles.items())),
             "playbooks": sorted(p.name for p in self.playbooks),
             "journal": {
                 "partitions": sorted(self._turns.taken),

@@ -9,6 +9,7 @@ from connectors.kafka.client import KafkaBroker
 from contracts.errors import HomeostatError
 from contracts.events import NodeStatus, encode
 from contracts.ports import Clock
+from contracts.supervision import Supervised
 from contracts.topics import NODES
 from homeostat.release import software
 from streams.worker import Worker
@@ -22,18 +23,16 @@ class NodeReporter:
 
     def __init__(self, node: str, broker: KafkaBroker, clock: Clock, worker: Worker) -> None:
         self._node, self._broker, self._clock, self._worker = node, broker, clock, worker
-        self._task: asyncio.Task[None] | None = None
+        self._task = Supervised("node-status", self._run, clock=clock)
 
     async def start(self) -> None:
         """Begin reporting."""
-        self._task = asyncio.create_task(self._run(), name="node-status")
+        self._task.start()
 
     async def stop(self) -> None:
         """Report the end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        if self._task.running:
+            await self._task.stop()
             await self._report("stopping")
 
     async def _run(self) -> None:

@@ -11,8 +11,10 @@ import os
 import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from connectors.kafka.client import KafkaBroker
@@ -21,6 +23,7 @@ from connectors.otlp.receivers import OtlpReceivers
 from contracts.errors import Retryable
 from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
+from contracts.supervision import crashes, tasks
 from graph.stores import open_store
 from homeostat.acting import Acting
 from homeostat.cluster import ClusterWatch
@@ -194,6 +197,7 @@ class Runtime:
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
             "cluster": self.cluster.status(),
+            "background": [asdict(t) for t in tasks()],
         }
 
     def _samples(self) -> Iterator[Sample]:
@@ -201,6 +205,11 @@ class Runtime:
         yield "live", (), float(vitals.live)
         yield "ready", (), float(vitals.ready)
         yield "data_free_bytes", (), float(shutil.disk_usage(self.settings.data_dir).free)
+        for name, n in crashes().items():
+            yield "background_crashes", (name,), n
+        failing = Counter(t.name for t in tasks() if t.failing)
+        for name in {t.name for t in tasks()}:
+            yield "background_failing", (name,), failing[name]
         if not (self._waiting_for or self._stopping):
             yield from self._samples_of_parts()
 

@@ -15,6 +15,7 @@ import click
 
 from contracts.errors import InvalidSettings
 from contracts.settings import Settings
+from contracts.supervision import once
 from homeostat.cli.app import settings_of
 from homeostat.logs import configure
 
@@ -98,8 +99,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     runtime = Runtime(settings)
-    starting = asyncio.create_task(runtime.start())
-    waiting = asyncio.create_task(stopped.wait())
+    starting, waiting = once("start", runtime.start(), awaited=True), once("until-stopped", stopped.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
