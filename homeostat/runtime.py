@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import time
 import uuid
 from collections import Counter
@@ -25,6 +24,7 @@ from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
 from graph.stores import open_store
+from homeostat import folder
 from homeostat.acting import Acting
 from homeostat.cluster import ClusterWatch
 from homeostat.endpoints import Endpoints, publish, withdraw
@@ -67,7 +67,7 @@ class Runtime:
     async def start(self) -> None:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
         try:
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(folder.prepare, self.settings.data_dir)
             await self._start_api()
             await self._open_log()
             self._waiting_for = "graph"
@@ -204,7 +204,7 @@ class Runtime:
         vitals = self.vitals()
         yield "live", (), float(vitals.live)
         yield "ready", (), float(vitals.ready)
-        yield "data_free_bytes", (), float(shutil.disk_usage(self.settings.data_dir).free)
+        yield "data_free_bytes", (), float(folder.free_bytes(self.settings.data_dir) or 0)
         for name, n in crashes().items():
             yield "background_crashes", (name,), n
         failing = Counter(t.name for t in tasks() if t.failing)

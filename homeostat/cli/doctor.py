@@ -16,10 +16,12 @@ from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
 from contracts.settings import Settings
 from contracts.topics import DEADLETTER, FEATURES, TOPICS
+from homeostat import folder
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, run
 from homeostat.cli.graph import reader
-from homeostat.wiring import load_playbooks
+from homeostat.wiring import load_playbooks, names_for
+from playbooks.language.model import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,12 @@ async def _guarded(name: str, check: Check) -> Finding:
 
 
 async def _data(settings: Settings) -> Finding:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    probe = settings.data_dir / ".doctor"
-    probe.write_bytes(b"x")
-    probe.unlink()
-    return Finding(True, "data", f"{settings.data_dir} can be written")
+    await asyncio.to_thread(folder.prepare, settings.data_dir)
+    free = folder.free_bytes(settings.data_dir)
+    if free is not None and free < folder.LEAST_BYTES:
+        return Finding(False, "data", f"{free / 1e6:.0f} MB are left where {settings.data_dir} is", "free disk space")
+    room = "" if free is None else f", {free / 1e9:.1f} GB are left"
+    return Finding(True, "data", f"{settings.data_dir} can be written{room}")
 
 
 async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
@@ -144,4 +147,14 @@ async def _cluster(settings: Settings) -> Finding:
 
 
 async def _playbooks(settings: Settings) -> Finding:
-    return Finding(True, "playbooks", f"{len(load_playbooks(settings.act))} playbooks, no mistakes")
+    found = load_playbooks(settings.act)
+    unnamed = sorted(
+        {f"act.{s.action}s.{s.arguments.get('name')}" for p in found for s in p.steps if _unnamed(s, settings)}
+    )
+    text = f"{len(found)} playbooks, no mistakes"
+    return Finding(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
+
+
+def _unnamed(step: Step, settings: Settings) -> bool:
+    named = names_for(settings.act)
+    return step.action in named and step.arguments.get("name") not in named[step.action]

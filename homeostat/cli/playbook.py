@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from homeostat.cli.app import settings_of
+from homeostat.wiring import names_for
 from playbooks.language import reader, schema
 
 _FILES = click.Path(exists=True, path_type=Path)
@@ -19,9 +21,12 @@ def playbook() -> None:
 
 @playbook.command()
 @click.argument("files", nargs=-1, required=True, type=_FILES)
-def lint(files: tuple[Path, ...]) -> None:
-    """Check FILES (or folders): every mistake with file:line:column and a suggestion. Exit status 1 if there are any."""
-    problems = reader.lint_all(files)
+@click.option("--without-settings", is_flag=True, help="Let names of webhooks and commands be; settings define them.")
+@click.pass_context
+def lint(ctx: click.Context, files: tuple[Path, ...], without_settings: bool) -> None:
+    """Check FILES (or folders): every mistake with file:line:column and a suggestion, also webhooks and commands that the settings
+    in force (--config, environment) don't define. Exit status 1 if there are any."""
+    problems = reader.lint_all(files, {} if without_settings else names_for(settings_of(ctx).act))
     for problem in problems:
         click.echo(str(problem))
     if problems:

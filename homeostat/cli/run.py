@@ -39,14 +39,22 @@ def up(ctx: click.Context, grpc_port: int | None, http_port: int | None, api_por
 @click.option("--broker", metavar="URL", help="Kafka address, kafka://host:9092[,host:9092].")
 @click.option("--group", help="Consumer group shared by all workers of one installation.")
 @click.option(
-    "--receive", is_flag=True, help="Also listen for OTLP (settings: receivers); else Collectors write to Kafka."
+    "--receive/--no-receive",
+    default=None,
+    help="Whether to listen for OTLP, too (settings: receivers.enabled). Default: no, Collectors write to Kafka.",
 )
 @click.option("--api-port", type=int, help="Status and metrics port (default 8790; 0 picks a free one).")
 @click.pass_context
-def worker(ctx: click.Context, broker: str | None, group: str | None, receive: bool, api_port: int | None) -> None:
+def worker(
+    ctx: click.Context, broker: str | None, group: str | None, receive: bool | None, api_port: int | None
+) -> None:
     """Run the pipeline against Kafka. Start as many as you like: they share the partitions of one consumer group."""
     settings = settings_of(
-        ctx, broker={"url": broker, "group": group}, receivers={"enabled": receive}, api={"port": api_port}
+        ctx,
+        under={"receivers": {"enabled": False}},
+        broker={"url": broker, "group": group},
+        receivers={"enabled": receive},
+        api={"port": api_port},
     )
     if not settings.broker.url.startswith("kafka://"):
         raise InvalidSettings("a worker needs Kafka", fix="--broker kafka://host:9092, or use `homeostat up`")

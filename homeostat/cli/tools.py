@@ -11,6 +11,7 @@ import msgspec
 
 from contracts.errors import UndecodableTelemetry
 from contracts.events import RawMeasurement, RawResponse
+from contracts.settings import shown
 from contracts.topics import RAW, TOPICS
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, run
@@ -109,4 +110,4 @@ def settings(ctx: click.Context, reference: bool) -> None:
     if reference:
         click.echo(settings_reference(), nl=False)
     else:
-        click.echo(settings_of(ctx).model_dump_json(indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(shown(settings_of(ctx))), indent=2).decode())
