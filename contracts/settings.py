@@ -245,7 +245,10 @@ class ApiSettings(Section):
 
     host: str = Field("127.0.0.1", description="address of the status and metrics endpoint")
     port: int = Field(
-        8790, ge=0, le=65535, description="port of /metrics, /healthz, /readyz, /status; 0 picks a free one"
+        8790,
+        ge=0,
+        le=65535,
+        description="port of /metrics, /livez, /healthz, /readyz, /status, /services; 0 picks a free one",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,15 +14,16 @@ from connectors.actuators.registry import open_actuators
 from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
-from contracts.errors import HomeostatError
-from contracts.events import Approval, Control, Decision, Incident, decode
+from contracts.errors import HomeostatError, UnreadableEvent
+from contracts.events import Anomaly, Approval, Control, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
 from contracts.supervision import Supervised
-from contracts.topics import APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
+from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
+from homeostat.services import Services
 from homeostat.tally import RunTally
 from homeostat.turns import Turns, Work
 from homeostat.wiring import load_playbooks
@@ -68,6 +70,8 @@ class Acting:
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
         self.facts = Facts(journal, self._actuators, clock)
+        self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
+        self._untaken_ns = 0
         self.executor = Executor(
             ExecutorWiring(
                 journal=journal,
@@ -86,6 +90,7 @@ class Acting:
             CONTROL: (self._on_control,),
             EVIDENCE: (self._on_evidence,),
             INCIDENTS: (self._on_incident,),
+            ANOMALIES: (self._on_anomaly,),
         }
 
     async def start(self) -> None:
@@ -115,6 +120,7 @@ class Acting:
         await self._keeper.stop()
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
         self._turns.revoke(gone)
+        self.services.forget(lambda environment: self._partition(environment) in gone)
         await self._leave(lambda environment: self._partition(environment) in gone)
         if self._shared is not None:
             await self._shared.release(gone)
@@ -182,7 +188,12 @@ class Acting:
     async def _on_evidence(self, record: Record) -> None:
         frame = unpack(EvidenceFrame, record.value)
         self.facts.observe(frame)
+        self.services.observe(frame, self._clock.now_ns())
         await self.executor.on_evidence(frame)
+
+    async def _on_anomaly(self, record: Record) -> None:
+        with contextlib.suppress(UnreadableEvent):  # whoever diagnoses keeps it
+            self.services.note(decode(Anomaly, record.value))
 
     async def _on_incident(self, record: Record) -> None:
         await self.executor.on_incident(decode(Incident, record.value))
@@ -194,9 +205,24 @@ class Acting:
         await self._broker.send(topic, value, key=key.encode(), partition=partition, headers=headers)
         self._tally.note(topic, value)
 
+    async def ask_policy(self) -> str:
+        """Whether policy answers at all: what can't be checked isn't done."""
+        await self._policy.evaluate({})
+        return ""
+
+    def lacking(self) -> dict[str, str]:
+        """What it can't do now, in words, by what is lacking."""
+        found = {f"actuator {name}": text for name, text in self.facts.troubles.items()}
+        untaken, now_ns = sorted(self._turns.assigned - self._turns.taken), self._clock.now_ns()
+        self._untaken_ns = (self._untaken_ns or now_ns) if untaken else 0
+        if untaken and now_ns - self._untaken_ns > LOST_S * 1e9:
+            found["journal"] = f"partitions {untaken} are not taken: nothing is done in their environments"
+        return found
+
     def status(self) -> dict[str, Any]:
         """What /status shows."""
         return {
+            "stopped": sorted(s for s in self._scopes if not mode_of(self._journal, s).acting),
             "actuators": [a.name for a in self._actuators],
             "troubles": dict(sorted(self.facts.troubles.items())),
             "playbooks": sorted(p.name for p in self.playbooks),

@@ -27,6 +27,8 @@ class GraphWriter:
         self._task = Supervised("graph-writer", self._run)
         self._under_way = 0
         self.dropped = self.failed = self.written = 0
+        self.trouble = ""
+        """Why writes wait now; empty where the store takes them."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -77,6 +79,7 @@ class GraphWriter:
             try:
                 await asyncio.to_thread(self._store.write, statement, rows)
             except Retryable as e:
+                self.trouble = str(e)
                 log.warning("%s; %d graph writes wait, trying again in %.1f s", e, len(self._queue) + len(batch), delay)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 10.0)
@@ -89,7 +92,7 @@ class GraphWriter:
                     await self._each(batch)
                 return
             else:
-                self.written += len(batch)
+                self.written, self.trouble = self.written + len(batch), ""
                 return
 
     async def _each(self, batch: list[GraphWrite]) -> None:

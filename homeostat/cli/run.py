@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import click
@@ -100,9 +99,10 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 async def _serve(settings: Settings) -> None:
+    from homeostat.release import age_s
     from homeostat.runtime import Runtime
 
-    began, stopped = time.monotonic(), asyncio.Event()
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
@@ -116,7 +116,7 @@ async def _serve(settings: Settings) -> None:
     try:
         await starting
         e = runtime.endpoints
-        click.echo(f"homeostat is ready after {time.monotonic() - began:.1f} s")
+        click.echo(f"homeostat is ready after {age_s():.1f} s")
         for name, address in (
             ("OTLP/gRPC", e.otlp_grpc),
             ("OTLP/HTTP", e.otlp_http),

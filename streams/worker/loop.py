@@ -73,6 +73,7 @@ class Worker:
         self._closing = False
         self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
+        self._written_ms: dict[tuple[str, int], int] = {}
         self._recovery: Supervised | None = None
         self._to_recover, self._turn = 0, 0
         self._app = self._make_app()
@@ -166,11 +167,26 @@ class Worker:
     def lag(self) -> dict[str, int]:
         """Messages of owned partitions not taken yet, by topic, as of the last fetch; partitions not read yet are left out."""
         found: dict[str, int] = {}
-        for topic, partition in self._assigned & self._taken.keys():
-            with contextlib.suppress(AssertionError):  # aiokafka's word for a partition that is just being taken away
-                end = self._app.consumer.highwater(TP(topic, partition)) or 0
-                found[topic] = found.get(topic, 0) + max(0, end - self._taken[topic, partition] - 1)
+        for place in self._assigned & self._taken.keys():
+            found[place[0]] = found.get(place[0], 0) + self._waiting(place)
         return found
+
+    def _waiting(self, place: tuple[str, int]) -> int:
+        try:
+            end = self._app.consumer.highwater(TP(*place)) or 0
+        except AssertionError:  # aiokafka's word for a partition that is just being taken away
+            return 0
+        return max(0, end - self._taken[place] - 1)
+
+    @property
+    def behind_s(self) -> float:
+        """How long ago the last message was written that was taken of a partition in which others wait; the longest of all
+        partitions, 0 where none waits."""
+        now_ns, oldest = self._w.clock.now_ns(), 0.0
+        for place in self._assigned & self._taken.keys():
+            if self._waiting(place):
+                oldest = max(oldest, now_ns / 1e9 - self._written_ms[place] / 1e3)
+        return oldest
 
     @property
     def unacknowledged(self) -> int:
@@ -206,6 +222,7 @@ class Worker:
                         continue
                     self._unacked.append(_Taken(event, later))
                     self._taken[record.topic, record.partition] = record.offset
+                    self._written_ms[record.topic, record.partition] = record.timestamp_ms
 
     async def _surely(self, record: Record, turn: int) -> list[asyncio.Future[None]] | None:
         """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
