@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "worker": ("homeostat.cli.run:worker", "Run the pipeline against Kafka; any number of workers share the load."),
     "demo": ("homeostat.cli.run:demo", "Break a small real shop and watch it being repaired."),
     "replay": ("homeostat.cli.replay:replay", "Feed recorded OTLP JSON lines and print what is found."),
+    "status": ("homeostat.cli.status:status", "How it is: services with their state, and what Homeostat itself lacks."),
     "watch": ("homeostat.cli.watch:watch", "Live view of anomalies, incidents, decisions and actions."),
     "why": ("homeostat.cli.graph:why", "Tell the story of an incident: cause, path, evidence, what was done."),
     "graph": ("homeostat.cli.graph:graph", "Query the knowledge graph."),

@@ -122,8 +122,11 @@ def test_the_graph_is_only_read(known: Path) -> None:
 
 def test_without_incidents_why_says_so(known: Path) -> None:
     found = invoke(known, "why")
-    assert found.exit_code == 1
-    assert "incident" in str(found.exception)
+    assert found.exit_code == 0
+    assert "nothing is wrong: there was no incident so far" in found.stdout
+    assert "no running `homeostat up` uses" in found.stdout, "and that nobody looks"
+    assert json.loads(printed(known, "why", "--json")) is None
+    assert invoke(known, "why", "inc-7").exit_code == 1
 
 
 def test_doctor_without_anything_running_says_what_to_fix(data: Path) -> None:
@@ -273,3 +276,17 @@ def test_names_that_no_setting_defines_fail_lint_and_doctor(data: Path, tmp_path
     told = invoke(data, "--set", f"act.playbooks=[{file}]", "doctor")
     assert told.exit_code == 1
     assert "no setting act.webhooks defines 'pagr'" in told.stdout
+
+
+def test_a_playbook_is_shown_as_its_file_and_as_it_was_read(data: Path) -> None:
+    text = printed(data, "playbook", "show", "restart-hung-service")
+    assert "name: restart-hung-service" in text
+    found = json.loads(printed(data, "playbook", "show", "restart-hung-service", "--json"))
+    assert found["name"] == "restart-hung-service"
+    missing = invoke(data, "playbook", "show", "restart-hang-service")
+    assert "did you mean 'restart-hung-service'?" in str(missing.exception)
+
+
+def test_text_of_playbooks_has_no_marks_of_the_yaml_reader(data: Path) -> None:
+    for p in reader.library():
+        assert p.description.replace("\n", " ").isprintable(), p.name
