@@ -81,7 +81,7 @@ class _Commands(click.Group):
 def cli(
     ctx: click.Context, config: Path | None, data_dir: Path | None, overrides: tuple[str, ...], log_level: str | None
 ) -> None:
-    """Homeostat heals services: it reads OpenTelemetry from Kafka, notices within a second that something is wrong,
+    """Homeostat heals services: it reads OpenTelemetry from Kafka, notices within seconds that something is wrong,
     works out which service caused it and why, runs the safest playbook that is likely to help, verifies with numbers
     whether it did, undoes it if not, and writes down every step.
 
