@@ -62,6 +62,11 @@ class Overview:
         return bool(self.processes) and all(p.healthy for p in self.processes)
 
     @property
+    def nothing_wrong(self) -> bool:
+        """Whether Homeostat is well, and every service known to be healthy: not knowing is not that."""
+        return self.healthy and bool(self.services) and all(row["state"] == "healthy" for row in self.services)
+
+    @property
     def counts(self) -> dict[str, dict[str, int]]:
         """By environment, how many services are in which state."""
         found: dict[str, dict[str, int]] = {}

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from contracts.errors import InvalidQuery
+from contracts.errors import HomeostatError, InvalidQuery
 from contracts.ports import GraphStore
 from contracts.settings import Settings
 from contracts.verdicts import IncidentPhase
@@ -21,7 +21,7 @@ from graph import queries
 from graph.stores import open_reader
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import document, json_option, local_option, printable, run
-from homeostat.cli.status import in_a_line
+from homeostat.cli.status import line, overview
 from homeostat.endpoints import running
 from homeostat.times import said
 
@@ -102,19 +102,19 @@ def why(ctx: click.Context, incident: str, as_json: bool, local: bool) -> None:
         click.echo(document(found))
         return
     if found is None or (incident == queries.LATEST and found.phase == IncidentPhase.RESOLVED):
-        click.echo(printable(f"nothing is wrong: {_news(found, local)}\n{_how_it_is(ctx, settings)}\n"))
+        click.echo(printable(_quiet(ctx, settings, found, local)))
     if found is not None:
         click.echo(printable(queries.render_why(found, partial(said, local=local))))
 
 
-def _news(last: queries.Why | None, local: bool) -> str:
-    if last is None:
-        return "there was no incident so far"
-    return f"the latest incident is resolved since {said(last.time_ns, local)}"
-
-
-def _how_it_is(ctx: click.Context, settings: Settings) -> str:
-    return run(in_a_line(ctx, settings, None))
+def _quiet(ctx: click.Context, settings: Settings, last: queries.Why | None, local: bool) -> str:
+    """What to say where no incident is open: that nothing is wrong only if all is known to be well."""
+    news = "there was none so far" if last is None else f"the latest is resolved since {said(last.time_ns, local)}"
+    try:
+        found = run(overview(ctx, settings, None))
+    except HomeostatError as e:
+        return f"no incident is open: {news}\n{e}\n"
+    return f"{'nothing is wrong' if found.nothing_wrong else 'no incident is open'}: {news}\n{line(found)}\n"
 
 
 def _parameter(text: str) -> tuple[str, object]:

@@ -105,9 +105,13 @@ def _document(found: Overview) -> str:
 async def in_a_line(ctx: click.Context, settings: Settings, broker: str | None) -> str:
     """How it is, in one line: for those who watch."""
     try:
-        found = await overview(ctx, settings, broker)
+        return line(await overview(ctx, settings, broker))
     except HomeostatError as e:
         return str(e)
+
+
+def line(found: Overview) -> str:
+    """An overview in one line."""
     services = "; ".join(f"{e}: {summary(n)}" for e, n in sorted(found.counts.items())) or "no services yet"
     behind = max((p.behind_s for p in found.processes), default=0.0)
     lacks = "; ".join(lack for p in found.processes for lack in p.lacks)

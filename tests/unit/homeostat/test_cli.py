@@ -123,7 +123,7 @@ def test_the_graph_is_only_read(known: Path) -> None:
 def test_without_incidents_why_says_so(known: Path) -> None:
     found = invoke(known, "why")
     assert found.exit_code == 0
-    assert "nothing is wrong: there was no incident so far" in found.stdout
+    assert "no incident is open: there was none so far" in found.stdout
     assert "no running `homeostat up` uses" in found.stdout, "and that nobody looks"
     assert json.loads(printed(known, "why", "--json")) is None
     assert invoke(known, "why", "inc-7").exit_code == 1
