@@ -75,10 +75,10 @@ class Services:
         service = self._known.get((anomaly.environment, anomaly.service))
         if service is None:
             return
-        if anomaly.phase is AnomalyPhase.CLOSED:
-            service.anomalies.pop(anomaly.id, None)
-        else:
+        if anomaly.phase in {AnomalyPhase.OPENED, AnomalyPhase.UPDATED}:
             service.anomalies[anomaly.id] = anomaly.text
+        else:
+            service.anomalies.pop(anomaly.id, None)
 
     def forget(self, theirs: Callable[[str], bool]) -> None:
         """These environments are another process's now."""

@@ -51,6 +51,7 @@ NOTHING_TO_LIST = {
     "bench": "prints figures as they are measured",
     "send-raw": "sends",
     "approve": "answers",
+    "adopt": "answers",
     "deny": "answers",
     "stop-acting": "switches",
     "resume": "switches",
