@@ -20,7 +20,8 @@ COPY --from=build /opt/homeostat /opt/homeostat
 ENV PATH=/opt/homeostat/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOMEOSTAT_DATA_DIR=/var/lib/homeostat \
-    HOMEOSTAT_API__HOST=0.0.0.0
+    HOMEOSTAT_API__HOST=0.0.0.0 \
+    HOMEOSTAT_RECEIVERS__HOST=0.0.0.0
 USER homeostat
 WORKDIR /var/lib/homeostat
 VOLUME /var/lib/homeostat

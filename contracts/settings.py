@@ -1,17 +1,21 @@
 """Every setting, declared once. The reference page, `--help` and the example file are generated from these fields.
 
-Order of precedence: command line, environment (`HOMEOSTAT_SECTION__FIELD`), the YAML file given with `--config`, defaults.
+Order of precedence: command line, environment (`HOMEOSTAT_SECTION__FIELD`), the YAML file given with `--config`, defaults;
+`sources.py` has the rules.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from contracts.errors import InvalidSettings, suggest
+from contracts import sources
+from contracts.errors import InvalidSettings
 from contracts.verdicts import Autonomy
 
 
@@ -76,7 +80,10 @@ class IngestSettings(Section):
 class ReceiverSettings(Section):
     """OTLP receivers that bridge into the topics."""
 
-    enabled: bool = Field(True, description="whether `homeostat up` listens for OTLP")
+    enabled: bool = Field(
+        True,
+        description="whether to listen for OTLP; where nothing says so, `homeostat up` does and `homeostat worker` doesn't",
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     grpc_port: int = Field(4317, ge=0, le=65535, description="OTLP/gRPC port; 0 picks a free one")
     http_port: int = Field(4318, ge=0, le=65535, description="OTLP/HTTP port; 0 picks a free one")
@@ -185,7 +192,9 @@ class ActSettings(Section):
         3, ge=1, description="harmful or failed runs of a playbook on a target that open its circuit"
     )
     circuit_reset_s: float = Field(3600.0, gt=0, description="time until an open circuit lets one attempt through")
-    webhooks: dict[str, str] = Field(default_factory=dict, description="named webhook targets: name -> URL")
+    webhooks: dict[str, SecretStr] = Field(
+        default_factory=dict, description="named webhook targets: name -> URL, which is treated as a secret"
+    )
     commands: dict[str, list[str]] = Field(default_factory=dict, description="named commands: name -> argument vector")
     process_manager: str = Field("", description="URL of the local process manager (actuator `process`)")
     kube_context: str = Field(
@@ -236,7 +245,10 @@ class ApiSettings(Section):
 
     host: str = Field("127.0.0.1", description="address of the status and metrics endpoint")
     port: int = Field(
-        8790, ge=0, le=65535, description="port of /metrics, /healthz, /readyz, /status; 0 picks a free one"
+        8790,
+        ge=0,
+        le=65535,
+        description="port of /metrics, /livez, /healthz, /readyz, /status, /services; 0 picks a free one",
     )
 
 
@@ -247,16 +259,8 @@ class LogSettings(Section):
     format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else json")
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """All settings."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="HOMEOSTAT_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
 
     data_dir: Path = Field(Path("homeostat-data"), description="what must outlive the process: journal, state, graph")
     environment: str = Field("default", description="environment of telemetry that names none")
@@ -272,45 +276,62 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over what `load` read from the file."""
-        return env_settings, init_settings
 
+def load(
+    values: Mapping[str, Any] | sources.Layer | None = None,
+    *,
+    source: str = "settings",
+    over: Sequence[sources.Layer] = (),
+    under: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from `values` (a configuration file), below what environment variables say, below `over` (the command line).
 
-def load(values: dict[str, Any] | None = None, *, source: str = "settings") -> Settings:
-    """Settings from `values` (a parsed configuration file) and the environment.
+    `under`: what a command has for default; `environ`: variables, those of this process if not given.
 
     Raises:
-        InvalidSettings: one line per mistake, with the field's path, what is wrong, and the nearest valid name.
+        InvalidSettings: one line per mistake, with its place, the field's path, what is wrong, and the nearest valid name.
     """
+    file = values if isinstance(values, sources.Layer) else sources.Layer(source, values or {})
+    variables = sources.of_environment(Settings, os.environ if environ is None else environ)
+    layers = [sources.Layer("defaults", under or {}), file, *variables, *over]
     try:
-        return Settings(**(values or {}))
+        return Settings(**_without_empty_sections(sources.merged(layers)))
     except ValidationError as e:
-        lines = [_explain(error) for error in e.errors()]
-        raise InvalidSettings(f"{source}: " + "; ".join(lines), fix="see docs/settings.md") from e
+        raise InvalidSettings("; ".join(sources.explain(Settings, e, layers)), fix=sources.FIX) from e
 
 
-def _explain(error: Any) -> str:
-    path = ".".join(str(p) for p in error["loc"])
-    if error["type"] == "extra_forbidden":
-        close = suggest(str(error["loc"][-1]), _names(error["loc"][:-1]))
-        return f"{path}: unknown setting" + (f", did you mean {close!r}?" if close else "")
-    return f"{path}: {error['msg']}"
+def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:
+    """A section whose lines are all commented out reads as nothing."""
+    return {k: v for k, v in values.items() if v is not None or k not in Settings.model_fields}
 
 
-def _names(path: tuple[Any, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+def shown(settings: Settings) -> dict[str, Any]:
+    """All settings as they may be shown: passwords, addresses of webhooks, and what looks like a secret elsewhere are masked."""
+    found: dict[str, Any] = _masked(settings.model_dump(mode="json"))
+    found["act"]["commands"] = {name: _of_command(vector) for name, vector in found["act"]["commands"].items()}
+    return found
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _masked(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(v) for v in value]
+    return _IN_URL.sub(rf"\1{MASK}\2", value) if isinstance(value, str) else value
+
+
+def _of_command(vector: list[str]) -> list[str]:
+    """Mask the arguments that follow a secret's name, and the secrets behind an equals sign or colon."""
+    masked, hide = [], False
+    for word in vector:
+        name = _SECRET.search(word)
+        masked.append(MASK if hide else word if name is None else _ASSIGNED.sub(rf"\1{MASK}", word))
+        hide = not hide and name is not None and word.startswith("-") and _ASSIGNED.search(word) is None
+    return masked
+
+
+MASK: Final = "**********"
+_IN_URL: Final = re.compile(r"(://)[^/@\s]+(@)")
+_SECRET: Final = re.compile(r"(?i)passw|secret|token|api.?key|authorization|credential|bearer")
+_ASSIGNED: Final = re.compile(r"(?is)([=:]\s*).+$")

@@ -2,7 +2,7 @@
 
     python -m graph.bench FOLDER [FOLDER…]       each holds cases: <case>/case.json and <case>/metrics.npz
 
-`case.json` names entities, calls (caller, callee), columns (entity, metric) and the truth; `metrics.npz` holds `normal` and
+case.json names entities, calls (caller, callee), columns (entity, metric) and the truth; `metrics.npz` holds `normal` and
 `abnormal`, (time, column). Only these series are read: spans and logs of a case are not.
 """
 

@@ -159,6 +159,12 @@ def why(store: GraphStore, incident: str = LATEST) -> Why:
     )
 
 
+def latest(store: GraphStore) -> str | None:
+    """The id of the newest incident; None if there was none."""
+    found = store.query(text("incidents"), {"limit": 1})
+    return str(found[0]["id"]) if found else None
+
+
 def render_path(paths: Paths) -> str:
     """`Paths` as text."""
     if not paths.paths:
@@ -169,19 +175,27 @@ def render_path(paths: Paths) -> str:
     return "\n\n".join(_render_chain(chain) for chain in paths.paths)
 
 
-def render_why(answer: Why) -> str:
-    """`Why` as text: the story, causes, changes, what was ruled out, and what was done about it."""
+def utc(time_ns: int) -> str:
+    """UTC, to the millisecond."""
+    if not time_ns:
+        return "an unknown time"
+    at = dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}Z"
+
+
+def render_why(answer: Why, said: Callable[[int], str] = utc) -> str:
+    """`Why` as text: the story, causes, changes, what was ruled out, and what was done about it. `said`: how times are written."""
     suspects = [c for c in answer.causes if not c.ruled_out]
     rivals = [c for c in answer.causes if c.ruled_out]
     head = f"Incident {answer.incident} ({answer.severity or 'unknown'}, {answer.phase or 'unknown'}) in {answer.environment}"
-    since = f"since {_time(answer.onset_ns)}, cause known with {answer.confidence:.0%} confidence"
+    since = f"since {said(answer.onset_ns)}, cause known with {answer.confidence:.0%} confidence"
     sections = [
         f"{head}\n{since}" + (f"\n\n{answer.story}" if answer.story else ""),
         _section("Cause", (_render_cause(c) for c in suspects), "no cause was found"),
         _section("Ruled out", (_render_rival(c) for c in rivals)),
-        _section("Changed shortly before", (_render_change(c) for c in answer.changes)),
-        _section("Seen", (f"{_time(s.onset_ns)} {s.service or s.id}: {s.text} ({s.phase})" for s in answer.symptoms)),
-        _section("Done", (_render_deed(d) for d in answer.deeds), "nothing was done"),
+        _section("Changed shortly before", (_render_change(c, said) for c in answer.changes)),
+        _section("Seen", (f"{said(s.onset_ns)} {s.service or s.id}: {s.text} ({s.phase})" for s in answer.symptoms)),
+        _section("Done", (_render_deed(d, said) for d in answer.deeds), "nothing was done"),
     ]
     return "\n\n".join(s for s in sections if s)
 
@@ -373,23 +387,15 @@ def _render_rival(cause: Cause) -> str:
     return f"{cause.rank}. {cause.service}: {cause.kind}, {cause.probability:.0%}: {cause.ruled_out}"
 
 
-def _render_change(change: Changed) -> str:
+def _render_change(change: Changed, at: Callable[[int], str]) -> str:
     became = f" from {change.before or '?'} to {change.after or '?'}" if change.before or change.after else ""
     actor = f" by {change.actor}" if change.actor else ""
     said = f": {change.text}" if change.text else ""
-    return f"{_time(change.time_ns)} {change.service}: {change.kind}{became}{actor}{said}"
+    return f"{at(change.time_ns)} {change.service}: {change.kind}{became}{actor}{said}"
 
 
-def _render_deed(deed: Deed) -> str:
+def _render_deed(deed: Deed, at: Callable[[int], str]) -> str:
     ended = f"{deed.state}, {deed.outcome}" if deed.outcome else deed.state
     target = f" on {deed.service}" if deed.service else ""
     said = f"\n  {deed.text}" if deed.text else ""
-    return f"{_time(deed.time_ns)} {deed.playbook}{target}: {ended} (run {deed.run}){said}"
-
-
-def _time(time_ns: int) -> str:
-    """UTC, to the millisecond."""
-    if not time_ns:
-        return "an unknown time"
-    at = dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC)
-    return f"{at:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}Z"
+    return f"{at(deed.time_ns)} {deed.playbook}{target}: {ended} (run {deed.run}){said}"

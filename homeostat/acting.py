@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,14 +14,16 @@ from connectors.actuators.registry import open_actuators
 from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
-from contracts.errors import HomeostatError
-from contracts.events import Approval, Control, Decision, Incident, decode
+from contracts.errors import HomeostatError, UnreadableEvent
+from contracts.events import Anomaly, Approval, Control, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
-from contracts.topics import APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
+from contracts.supervision import Supervised
+from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
+from homeostat.services import Services
 from homeostat.tally import RunTally
 from homeostat.turns import Turns, Work
 from homeostat.wiring import load_playbooks
@@ -60,13 +63,15 @@ class Acting:
         self._shared = journal if isinstance(journal, KafkaJournal) else None
         self._clock = clock
         self._turns = Turns()
-        self._keeper: asyncio.Task[None] | None = None
+        self._keeper = Supervised("journal-keeper", self._keep, clock=clock)
         self._tally = RunTally()
         self._scopes = {EVERYWHERE}
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
         self.facts = Facts(journal, self._actuators, clock)
+        self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
+        self._untaken_ns = 0
         self.executor = Executor(
             ExecutorWiring(
                 journal=journal,
@@ -85,6 +90,7 @@ class Acting:
             CONTROL: (self._on_control,),
             EVIDENCE: (self._on_evidence,),
             INCIDENTS: (self._on_incident,),
+            ANOMALIES: (self._on_anomaly,),
         }
 
     async def start(self) -> None:
@@ -93,7 +99,7 @@ class Acting:
 
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
-        await self._end_keeping()
+        await self._keeper.stop()
         await self._turns.stop()
         await self.executor.stop()
         if self._shared is not None:
@@ -105,15 +111,16 @@ class Acting:
 
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         """This process owns these partitions now: in the background it takes their journal and goes on with open runs."""
-        await self._end_keeping()
+        await self._keeper.stop()
         self._turns.assign(p for topic, p in assigned if topic == DECISIONS)
-        self._keeper = asyncio.create_task(self._keep(), name="journal-keeper")
+        self._keeper.start()
 
     async def on_revoked(self, revoked: frozenset[tuple[str, int]]) -> None:
         """These partitions go to other processes: stop driving the runs of their environments."""
-        await self._end_keeping()
+        await self._keeper.stop()
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
         self._turns.revoke(gone)
+        self.services.forget(lambda environment: self._partition(environment) in gone)
         await self._leave(lambda environment: self._partition(environment) in gone)
         if self._shared is not None:
             await self._shared.release(gone)
@@ -122,12 +129,6 @@ class Acting:
         """What was done with the messages taken so far outlives this process. BrokerUnavailable if not in time."""
         if self._shared is not None:
             await self._shared.settle_all(SETTLE_S)
-
-    async def _end_keeping(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
         """Take what is assigned; take back what was lost although it is assigned."""
@@ -187,7 +188,12 @@ class Acting:
     async def _on_evidence(self, record: Record) -> None:
         frame = unpack(EvidenceFrame, record.value)
         self.facts.observe(frame)
+        self.services.observe(frame, self._clock.now_ns())
         await self.executor.on_evidence(frame)
+
+    async def _on_anomaly(self, record: Record) -> None:
+        with contextlib.suppress(UnreadableEvent):  # whoever diagnoses keeps it
+            self.services.note(decode(Anomaly, record.value))
 
     async def _on_incident(self, record: Record) -> None:
         await self.executor.on_incident(decode(Incident, record.value))
@@ -199,10 +205,26 @@ class Acting:
         await self._broker.send(topic, value, key=key.encode(), partition=partition, headers=headers)
         self._tally.note(topic, value)
 
+    async def ask_policy(self) -> str:
+        """Whether policy answers at all: what can't be checked isn't done."""
+        await self._policy.evaluate({})
+        return ""
+
+    def lacking(self) -> dict[str, str]:
+        """What it can't do now, in words, by what is lacking."""
+        found = {f"actuator {name}": text for name, text in self.facts.troubles.items()}
+        untaken, now_ns = sorted(self._turns.assigned - self._turns.taken), self._clock.now_ns()
+        self._untaken_ns = (self._untaken_ns or now_ns) if untaken else 0
+        if untaken and now_ns - self._untaken_ns > LOST_S * 1e9:
+            found["journal"] = f"partitions {untaken} are not taken: nothing is done in their environments"
+        return found
+
     def status(self) -> dict[str, Any]:
         """What /status shows."""
         return {
+            "stopped": sorted(s for s in self._scopes if not mode_of(self._journal, s).acting),
             "actuators": [a.name for a in self._actuators],
+            "troubles": dict(sorted(self.facts.troubles.items())),
             "playbooks": sorted(p.name for p in self.playbooks),
             "journal": {
                 "partitions": sorted(self._turns.taken),

@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from contracts.errors import HomeostatError
 from contracts.frames import EvidenceFrame
 from contracts.ports import Actuator, Clock, Journal, RunEntry, Target, TargetState
+from contracts.supervision import Supervised
 from playbooks.guards import HISTORY_S
 
 log = logging.getLogger(__name__)
 REFRESH_S = 2.0
+DESCRIBE_S = 5.0
+"""An actuator that takes longer to describe one target is passed over: the others' states grow old meanwhile."""
 FORGET_NS = 600_000_000_000
 
 
@@ -28,18 +31,18 @@ class Facts:
         self._targets: dict[tuple[str, str], Target] = {}
         self._heard_ns: dict[tuple[str, str], int] = {}
         self._states: dict[tuple[str, str], TargetState] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._failed: dict[str, str] = {}
+        self._task = Supervised("target-states", self._run, clock=clock)
+        self.troubles: dict[str, str] = {}
+        """By actuator: what it failed with when it was last asked, where that is no answer an actuator may give."""
 
     def start(self) -> None:
         """Begin refreshing."""
-        self._task = asyncio.create_task(self._run(), name="target-states")
+        self._task.start()
 
     async def stop(self) -> None:
         """End refreshing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await self._task.stop()
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Learn from a frame who exists, and by which attributes actuators can find them."""
@@ -71,18 +74,30 @@ class Facts:
 
     async def _run(self) -> None:
         while True:
+            before, self._failed = self.troubles, {}
             for key, target in list(self._targets.items()):
                 state = await self._describe(target)
                 if state is None:
                     self._states.pop(key, None)
                 else:
                     self._states[key] = state
+            self.troubles = self._failed
+            for name in sorted(before.keys() - self.troubles.keys()):
+                log.info("actuator %s describes its targets again", name)
             await asyncio.sleep(REFRESH_S)
 
     async def _describe(self, target: Target) -> TargetState | None:
         for actuator in self._actuators:
             try:
-                return await actuator.describe(target)
+                async with asyncio.timeout(DESCRIBE_S):
+                    return await actuator.describe(target)
             except HomeostatError as e:  # unknown to this one, or away: the next may know
                 log.debug("%s does not describe %s: %s", actuator.name, target.service, e)
+            except (
+                Exception
+            ) as e:  # a plug-in may fail in any way: it must cost neither the other targets nor the next round
+                text = f"cannot describe {target.service}: {type(e).__name__}: {e}".rstrip(": ")
+                if actuator.name not in self.troubles and actuator.name not in self._failed:
+                    log.exception("actuator %s %s; said once until it answers again", actuator.name, text)
+                self._failed[actuator.name] = text
         return None

@@ -8,6 +8,7 @@ from collections import deque
 
 from contracts.errors import Retryable
 from contracts.ports import GraphStore, GraphWrite
+from contracts.supervision import Supervised
 
 log = logging.getLogger(__name__)
 BATCH_ROWS = 1000
@@ -23,9 +24,11 @@ class GraphWriter:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._task: asyncio.Task[None] | None = None
+        self._task = Supervised("graph-writer", self._run)
         self._under_way = 0
         self.dropped = self.failed = self.written = 0
+        self.trouble = ""
+        """Why writes wait now; empty where the store takes them."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -43,11 +46,11 @@ class GraphWriter:
 
     def start(self) -> None:
         """Begin writing."""
-        self._task = asyncio.create_task(self._run(), name="graph-writer")
+        self._task.start()
 
     async def stop(self, patience_s: float = 5.0) -> None:
         """Write what is queued, for at most `patience_s`, then end."""
-        if self._task is None:
+        if not self._task.running:
             return
         try:
             await asyncio.wait_for(self._idle.wait(), patience_s)
@@ -55,20 +58,19 @@ class GraphWriter:
             lost = len(self._queue) + self._under_way
             self.dropped += lost
             log.warning("graph store away: %d writes were not stored", lost)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+        await self._task.stop()
 
     async def _run(self) -> None:
+        self.failed, self._under_way = self.failed + self._under_way, 0  # what was under way at a crash
         while True:
-            await self._wake.wait()
-            self._wake.clear()
             while self._queue:
                 batch = self._batch()
                 self._under_way = len(batch)
                 await self._write(batch)
                 self._under_way = 0
             self._idle.set()
+            await self._wake.wait()
+            self._wake.clear()
 
     async def _write(self, batch: list[GraphWrite]) -> None:
         statement, rows = batch[0].statement, [row for write in batch for row in write.rows]
@@ -77,6 +79,7 @@ class GraphWriter:
             try:
                 await asyncio.to_thread(self._store.write, statement, rows)
             except Retryable as e:
+                self.trouble = str(e)
                 log.warning("%s; %d graph writes wait, trying again in %.1f s", e, len(self._queue) + len(batch), delay)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, 10.0)
@@ -89,7 +92,7 @@ class GraphWriter:
                     await self._each(batch)
                 return
             else:
-                self.written += len(batch)
+                self.written, self.trouble = self.written + len(batch), ""
                 return
 
     async def _each(self, batch: list[GraphWrite]) -> None:

@@ -1,8 +1,9 @@
-"""Is this process alive, and is it ready? Pure verdicts over what it knows of itself; `web/server.py` serves them.
+"""Is this process alive, is it ready, is it well? Pure verdicts over what it knows of itself; `web/server.py` serves them.
 
 Alive means that the consume loop makes progress, or waits for something outside and tries again: a broker that is away is no
 reason to restart a process, a loop that stands still is. Ready means that the process does its share of the work: it has its
-partitions with their state, or stands by because the group has more members than partitions.
+partitions with their state, or stands by because the group has more members than partitions. Healthy means ready, and lacking
+nothing: a process that is minutes behind, or whose disk is full, is alive and ready, and no good.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from typing import Any, Final
+
+from homeostat.checkup import Lack
+from homeostat.times import utc
 
 STUCK_S: Final = 30.0
 """A loop that made no progress for this long, in seconds, stands still; it turns every `ingest.flush_ms` (at most 5 s), and
@@ -45,6 +49,7 @@ class Vitals:
     """Time since the consume loop last made progress."""
     crashed: bool = False
     """Whether the consumer gave up."""
+    lacks: tuple[Lack, ...] = ()
 
     @property
     def condition(self) -> Condition:
@@ -71,9 +76,16 @@ class Vitals:
         """Whether the process does its share of the work."""
         return self.condition in _READY
 
+    @property
+    def healthy(self) -> bool:
+        """Whether it does its share, and nothing is lacking."""
+        return self.ready and not self.lacks
+
     def report(self) -> dict[str, Any]:
-        """As JSON: the condition, why, and the numbers behind it."""
+        """As JSON: the condition, why, what is lacking, and the numbers behind it."""
         return {
+            "healthy": self.healthy,
+            "lacks": [{"what": x.what, "text": x.text, "since": utc(x.since_ns)} for x in self.lacks],
             "condition": self.condition.value,
             "reason": CRASHED
             if self.condition is Condition.STUCK and self.crashed

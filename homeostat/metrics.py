@@ -56,7 +56,20 @@ METRICS: Final[dict[str, MetricSpec]] = {
         MetricSpec("unacknowledged_messages", "gauge", (), "messages taken whose consequences are not saved yet"),
         MetricSpec("loop_age_seconds", "gauge", (), "time since the consume loop last made progress"),
         MetricSpec("data_free_bytes", "gauge", (), "space left where the data folder is"),
-        MetricSpec("live", "gauge", (), "0 when the consume loop stands still: what /healthz says"),
+        MetricSpec("background_crashes", "counter", ("task",), "crashes of background work; it begins again by itself"),
+        MetricSpec(
+            "background_failing",
+            "gauge",
+            ("task",),
+            "background tasks of that name that crashed and haven't run for a minute since",
+        ),
+        MetricSpec("live", "gauge", (), "0 when the consume loop stands still: what /livez says"),
+        MetricSpec("healthy", "gauge", (), "1 while it does its share and lacks nothing: what /healthz says"),
+        MetricSpec("lacks", "gauge", ("what",), "1 for what is lacking now: log, graph, policy, data, pace, …"),
+        MetricSpec(
+            "behind_seconds", "gauge", (), "age of the oldest message that waits to be read, 0 where none waits"
+        ),
+        MetricSpec("services", "gauge", ("environment", "state"), "services by their state, in environments acted for"),
         MetricSpec(
             "ready", "gauge", (), "1 once partitions are assigned (or there are none left) and state is recovered"
         ),

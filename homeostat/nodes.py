@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from connectors.kafka.client import KafkaBroker
 from contracts.errors import HomeostatError
 from contracts.events import NodeStatus, encode
 from contracts.ports import Clock
+from contracts.supervision import Supervised
 from contracts.topics import NODES
+from homeostat.health import Vitals
 from homeostat.release import software
 from streams.worker import Worker
 
@@ -20,20 +23,20 @@ INTERVAL_S = 10.0
 class NodeReporter:
     """Publishes this process's status every ten seconds, and at its start and end."""
 
-    def __init__(self, node: str, broker: KafkaBroker, clock: Clock, worker: Worker) -> None:
-        self._node, self._broker, self._clock, self._worker = node, broker, clock, worker
-        self._task: asyncio.Task[None] | None = None
+    def __init__(
+        self, node: str, broker: KafkaBroker, clock: Clock, worker: Worker, vitals: Callable[[], Vitals]
+    ) -> None:
+        self._node, self._broker, self._clock, self._worker, self._vitals = node, broker, clock, worker, vitals
+        self._task = Supervised("node-status", self._run, clock=clock)
 
     async def start(self) -> None:
         """Begin reporting."""
-        self._task = asyncio.create_task(self._run(), name="node-status")
+        self._task.start()
 
     async def stop(self) -> None:
         """Report the end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        if self._task.running:
+            await self._task.stop()
             await self._report("stopping")
 
     async def _run(self) -> None:
@@ -42,17 +45,21 @@ class NodeReporter:
             await asyncio.sleep(INTERVAL_S)
 
     async def _report(self, lifecycle: str) -> None:
-        host = self._worker.host
+        host, vitals = self._worker.host, self._vitals()
         status = NodeStatus(
             node=self._node,
             stage=",".join(s.name for s in host.specs),
             lifecycle=lifecycle,
-            healthy=self._worker.member,
+            healthy=vitals.healthy,
             time_ns=self._clock.now_ns(),
             consumes=host.topics,
             produces=tuple(sorted({t for s in host.specs for t in s.produces})),
             partitions=tuple(sorted({p for _, p in self._worker.assigned})),
             software=software(),
+            condition=vitals.condition.value,
+            lacks=tuple(f"{x.what}: {x.text}" for x in vitals.lacks),
+            behind_s=round(self._worker.behind_s, 1),
+            lag={topic: n for topic, n in sorted(self._worker.lag.items()) if n},
         )
         try:
             await self._broker.send(NODES, encode(status), key=self._node.encode())

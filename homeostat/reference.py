@@ -38,6 +38,7 @@ EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.ActionRecord: "autonomous.actions",
     e.Feedback: "autonomous.feedback",
     e.Control: "autonomous.control",
+    e.Adoption: "autonomous.adoptions",
     e.NodeStatus: "autonomous.nodes",
     e.DeadLetter: "telemetry.deadletter",
     e.Handling: "autonomous.handling",

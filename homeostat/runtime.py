@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from connectors.kafka.client import KafkaBroker
@@ -21,14 +22,19 @@ from connectors.otlp.receivers import OtlpReceivers
 from contracts.errors import Retryable
 from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
+from contracts.supervision import crashes, tasks
+from contracts.topics import CONTROL
 from graph.stores import open_store
+from homeostat import folder
 from homeostat.acting import Acting
+from homeostat.checkup import BEHIND_S, STAGE_ERRORS, Checkup, Lacks, Rising
 from homeostat.cluster import ClusterWatch
 from homeostat.endpoints import Endpoints, publish, withdraw
 from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
 from homeostat.metrics import Sample, registry
 from homeostat.nodes import NodeReporter
+from homeostat.release import age_s
 from homeostat.web.server import ApiServer
 from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
 from streams.worker import Worker, WorkerWiring
@@ -59,18 +65,20 @@ class Runtime:
         self._stack = AsyncExitStack()
         self._opened: GraphStore | None = None
         self._waiting_for, self._stopping = "broker", False
-        self._began = time.monotonic()
+        self._lacks, self._errors = Lacks(), Rising()
+        self._checkup = Checkup({}, self.clock)
 
     async def start(self) -> None:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
         try:
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(folder.prepare, self.settings.data_dir)
             await self._start_api()
             await self._open_log()
             self._waiting_for = "graph"
             await self._open_stores()
             self._waiting_for = "consumer group"
             await self._start_loop()
+            await self._start_checkup()
             self._waiting_for = "receivers"
             await self._start_endpoints()
             self._waiting_for = ""
@@ -86,7 +94,9 @@ class Runtime:
     async def _start_api(self) -> None:
         """Before all else: who waits for a broker must be able to say so."""
         s = self.settings
-        self.api = ApiServer(s.api, registry(self._samples), self.status, self.vitals, lambda: self._opened)
+        self.api = ApiServer(
+            s.api, registry(self._samples), self.status, self.vitals, lambda: self._opened, self.services
+        )
         self._stack.push_async_callback(self.api.stop)
         await self.api.start()
 
@@ -158,12 +168,63 @@ class Runtime:
         )
         publish(s.data_dir, self.endpoints)
         self._stack.callback(withdraw, s.data_dir)
-        nodes = NodeReporter(self.node, self.broker, self.clock, self.worker)
+        nodes = NodeReporter(self.node, self.broker, self.clock, self.worker, self.vitals)
         self._stack.push_async_callback(nodes.stop)
         await nodes.start()
 
+    async def _start_checkup(self) -> None:
+        probes = {
+            "data": self._ask_data,
+            "log": self._ask_log,
+            "graph": self._ask_graph,
+            "policy": self.acting.ask_policy,
+            "stages": self._ask_stages,
+        }
+        self._checkup = Checkup(probes, self.clock)
+        self._stack.push_async_callback(self._checkup.stop)
+        self._checkup.start()
+
+    async def _ask_data(self) -> str:
+        where = self.settings.data_dir
+        found = await asyncio.to_thread(folder.unwritable, where)
+        free = folder.free_bytes(where)
+        if found:
+            return f"nothing can be written in {where}: {found}"
+        return (
+            f"{free / 1e6:.0f} MB are left where {where} is" if free is not None and free < folder.LEAST_BYTES else ""
+        )
+
+    async def _ask_log(self) -> str:
+        await self.broker.ends([CONTROL])
+        return ""
+
+    async def _ask_graph(self) -> str:
+        await asyncio.to_thread(self.store.query, "RETURN 1 AS n")
+        return self.graph.trouble and f"{len(self.graph)} writes wait: {self.graph.trouble}"
+
+    async def _ask_stages(self) -> str:
+        counted = {f"{s} {what}": n for (s, what), n in self.worker.host.totals().items() if what in STAGE_ERRORS}
+        rose = self._errors.rising(counted, self.clock.now_ns())
+        return f"{', '.join(rose)} in the last minute: the log has the reasons" if rose else ""
+
+    def _lacking(self) -> dict[str, str]:
+        failing = sorted({f"{t.name} {t.detail}".rstrip() + f" ({t.why})" for t in tasks() if t.failing})
+        behind, waiting = self.worker.behind_s, sum(self.worker.lag.values())
+        late = f"{behind:.0f} s behind, {waiting} messages wait" if behind > BEHIND_S else ""
+        return {
+            **self._checkup.found,
+            **self.acting.lacking(),
+            "pace": late,
+            "background": f"{', '.join(failing)} crashed and began again" if failing else "",
+            "cluster": "; ".join(self.cluster.status().get("trouble", ())),
+        }
+
+    def services(self) -> list[dict[str, Any]]:
+        """What /services shows: each service of the environments that this process acts for."""
+        return [] if self._waiting_for or self._stopping else self.acting.services.rows(self.clock.now_ns())
+
     def vitals(self) -> Vitals:
-        """How it is: what /healthz and /readyz answer from."""
+        """How it is: what /livez, /healthz and /readyz answer from."""
         if self._waiting_for or self._stopping:
             return Vitals(waiting_for=self._waiting_for, stopping=self._stopping)
         w = self.worker
@@ -173,34 +234,45 @@ class Runtime:
             recovering=w.recovering,
             loop_age_s=w.loop_age_s,
             crashed=w.crashed,
+            lacks=self._lacks.of(self._lacking(), self.clock.now_ns()),
         )
 
     def status(self) -> dict[str, Any]:
         """What /status shows."""
         vitals = self.vitals()
-        own = {"node": self.node, "uptime_s": round(time.monotonic() - self._began, 1), "ready": vitals.ready}
+        own = {"node": self.node, "uptime_s": round(age_s(), 1), "ready": vitals.ready, **vitals.report()}
         if self._waiting_for or self._stopping:
-            return own | vitals.report()
+            return own
         events: dict[str, dict[str, int]] = {}
         for (stage, what), n in sorted(self.worker.host.totals().items()):
             events.setdefault(stage, {})[what] = n
         return {
             **own,
-            "condition": vitals.condition.value,
             "broker": self.broker.bootstrap,
             "partitions": sorted(f"{t}/{p}" for t, p in self.worker.assigned),
             "lag": self.worker.lag,
+            "behind_s": round(self.worker.behind_s, 1),
+            "services": self.acting.services.counts(self.clock.now_ns()),
             "stages": events,
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
             "cluster": self.cluster.status(),
+            "background": [asdict(t) for t in tasks()],
         }
 
     def _samples(self) -> Iterator[Sample]:
         vitals = self.vitals()
         yield "live", (), float(vitals.live)
+        yield "healthy", (), float(vitals.healthy)
+        for lack in vitals.lacks:
+            yield "lacks", (lack.what,), 1.0
         yield "ready", (), float(vitals.ready)
-        yield "data_free_bytes", (), float(shutil.disk_usage(self.settings.data_dir).free)
+        yield "data_free_bytes", (), float(folder.free_bytes(self.settings.data_dir) or 0)
+        for name, n in crashes().items():
+            yield "background_crashes", (name,), n
+        failing = Counter(t.name for t in tasks() if t.failing)
+        for name in {t.name for t in tasks()}:
+            yield "background_failing", (name,), failing[name]
         if not (self._waiting_for or self._stopping):
             yield from self._samples_of_parts()
 
@@ -209,6 +281,10 @@ class Runtime:
             yield "stage_events", (stage, what), n
         for topic, n in self.worker.lag.items():
             yield "lag_messages", (topic,), n
+        yield "behind_seconds", (), self.worker.behind_s
+        for environment, states in self.acting.services.counts(self.clock.now_ns()).items():
+            for state, n in states.items():
+                yield "services", (environment, state), n
         yield "unacknowledged_messages", (), self.worker.unacknowledged
         yield "loop_age_seconds", (), self.worker.loop_age_s
         for result in ("written", "failed", "dropped"):

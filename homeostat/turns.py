@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from contracts.errors import Fenced, Permanent, Retryable
+from contracts.supervision import once
 
 log = logging.getLogger(__name__)
 _RETRY_S: Final = 0.5
@@ -83,7 +84,7 @@ class Turns:
                 return None
             turn.done_in = taking
         self._last[partition] = turn
-        task = asyncio.create_task(self._in_turn(before, turn, partition, work, kept), name=f"turn-{partition}")
+        task = once("turn", self._in_turn(before, turn, partition, work, kept), detail=str(partition))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
         return task

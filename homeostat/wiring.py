@@ -130,11 +130,16 @@ def load_playbooks(settings: ActSettings) -> list[Playbook]:
     """The playbooks in force: the built-in library, unless switched off, and the user's.
 
     Raises:
-        InvalidPlaybook: every mistake with file, line and column.
+        InvalidPlaybook: every mistake with file, line and column; also a webhook or command that no setting defines.
     """
-    own = reader.read_all(settings.playbooks) if settings.playbooks else []
+    own = reader.read_all(settings.playbooks, names_for(settings)) if settings.playbooks else []
     names = {p.name for p in own}
     return [*own, *(p for p in (reader.library() if settings.library else []) if p.name not in names)]
+
+
+def names_for(settings: ActSettings) -> reader.Named:
+    """What playbooks may call by name."""
+    return {"webhook": settings.webhooks, "command": settings.commands}
 
 
 def topology_writes(settings: Settings, now_ns: int) -> list[GraphWrite]:

@@ -23,7 +23,7 @@ class WebhookActuator:
     actions = frozenset({"webhook"})
 
     def __init__(self, settings: ActSettings) -> None:
-        self._urls = dict(settings.webhooks)
+        self._urls = {name: url.get_secret_value() for name, url in settings.webhooks.items()}
         self._once = OncePerKey()
         self._session: aiohttp.ClientSession | None = None
 

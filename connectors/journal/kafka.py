@@ -47,6 +47,7 @@ from connectors.kafka.librdkafka import options_of
 from contracts.errors import Fenced, HomeostatError, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.settings import BrokerSettings
+from contracts.supervision import once
 from contracts.topics import JOURNAL, partition_of
 from contracts.verdicts import RunState
 
@@ -80,7 +81,9 @@ class KafkaJournal:
         """
         await self.release([partition])
         await self._end_taking(partition)
-        taking = asyncio.create_task(asyncio.to_thread(self._taken, partition, now_ns))
+        taking = once(
+            "journal-take", asyncio.to_thread(self._taken, partition, now_ns), detail=str(partition), awaited=True
+        )
         self._taking[partition] = taking
         try:
             owned = await asyncio.shield(taking)  # a thread can't be cancelled: who cancels this leaves it to the next

@@ -15,6 +15,7 @@ from connectors.journal.changes import Change, Image
 from connectors.journal.log import PartitionLog
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import BrokerUnavailable, Fenced, HomeostatError
+from contracts.supervision import SupervisedThread
 
 _LOG = logging.getLogger(__name__)
 FRESH_S: Final = 3.0
@@ -44,8 +45,7 @@ class OwnedPartition:
         self._waiting: list[tuple[int, Future[float]]] = []
         self._turn = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"journal-{name}", daemon=True)
-        self._thread.start()
+        self._thread = SupervisedThread("journal", self._run, detail=name).start()
 
     @property
     def pending(self) -> int:

@@ -29,6 +29,7 @@ from contracts.errors import HomeostatError, Retryable, UnreadableEvent
 from contracts.events import Change
 from contracts.ports import Clock, GraphWrite, StateStore
 from contracts.settings import KubernetesSettings
+from contracts.supervision import Supervised
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class ClusterWatcher:
         self._informers: list[Informer] = []
         self._model: ClusterModel | None = None
         self._waiting: deque[Change] = deque()
-        self._main: asyncio.Task[None] | None = None
+        self._main = Supervised("kubernetes-watch", self._run, clock=wiring.clock)
         self._saved_at = 0.0
         self._synced = asyncio.Event()
         self.trouble = ""
@@ -98,16 +99,13 @@ class ClusterWatcher:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        if self._main is None:
-            self._main = asyncio.create_task(self._run(), name="kubernetes-watch")
+        self._main.start()
 
     async def stop(self) -> None:
         """End, and keep what the next owner must know. Idempotent."""
-        if self._main is None:
+        if not self._main.running:
             return
-        task, self._main = self._main, None
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await self._main.stop()
         with contextlib.suppress(HomeostatError, TimeoutError):
             async with asyncio.timeout(_STOP_S):
                 await self._flush()
@@ -152,24 +150,23 @@ class ClusterWatcher:
     # --- running
 
     async def _run(self) -> None:
-        backoff = Backoff(self._seed)
-        while True:
-            try:
-                await self._watch()
-            except Exception:  # a mistake of ours; what is known is read anew
-                log.exception("the watch of the cluster failed; it begins again")
-                self.trouble = "it failed and begins again: see the log"
-                await asyncio.sleep(backoff.next_s())
+        try:
+            await self._watch()
+        except Exception:  # a mistake of ours; what is known is read anew
+            self.trouble = "it failed and begins again: see the log"
+            raise
 
     async def _watch(self) -> None:
         access, known = await self._opened()
         server = ApiServer(access)
+        sending = Supervised("kubernetes-send", self._send, clock=self._w.clock, longest_s=_SAVE_S)
         try:
             self._make(server, known)
+            sending.start()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._begin(tasks), name="kubernetes-begin")
-                tasks.create_task(self._send(), name="kubernetes-send")
         finally:
+            await sending.stop()
             await server.close()
 
     async def _opened(self) -> tuple[Access, checkpoint.Checkpoint | None]:
@@ -246,8 +243,6 @@ class ClusterWatcher:
                     await self._save()
             except Retryable as e:
                 self._troubled(e)
-            except Exception:  # the next time may go well; ending here would end it silently for good
-                log.exception("what a cluster tells can't be sent on")
 
     async def _flush(self) -> None:
         model = self._model

@@ -163,3 +163,11 @@ class NodeStatus(Event, frozen=True, kw_only=True):
     partitions: tuple[int, ...] = ()
     software: str = ""
     text: str = ""
+    condition: str = ""
+    """What it is doing, in one word: starting, joining, recovering, working, standing_by, stuck, stopping."""
+    lacks: tuple[str, ...] = ()
+    """What it lacks, in words; `healthy` is false then."""
+    behind_s: float = 0.0
+    """Age of the oldest message that waits to be read."""
+    lag: dict[str, int] = {}
+    """Messages that wait to be read, by topic."""

@@ -1,11 +1,10 @@
-"""Ports: protocols to everything that has more than one implementation. Each has a check-suite in `contracts.checks`."""
+"""Ports: protocols to everything that has more than one implementation. All but the clock have a check suite in `contracts.checks`."""
 
 from contracts.ports.acting import (
     Actuator,
     Applied,
     PolicyEngine,
     PolicyVerdict,
-    Sink,
     StepRequest,
     StepResult,
     Target,
@@ -31,7 +30,6 @@ __all__ = [
     "RunEntry",
     "Scores",
     "SeriesKey",
-    "Sink",
     "Spoken",
     "StateStore",
     "StepEntry",

@@ -1,4 +1,4 @@
-"""Ports to what is acted on and who says whether it may be: actuator, policy, sink."""
+"""Ports to what is acted on and who says whether it may be: actuator, policy."""
 
 from __future__ import annotations
 
@@ -112,23 +112,6 @@ class PolicyEngine(Protocol):
 
     async def evaluate(self, document: Mapping[str, Any]) -> PolicyVerdict:
         """The verdict on one intended action (see docs: policy input)."""
-        ...
-
-    async def close(self) -> None:
-        """Release it. Idempotent."""
-        ...
-
-
-class Sink(Protocol):
-    """Somewhere outside that hears of audit events: a pager, a chat, a file."""
-
-    @property
-    def name(self) -> str:
-        """Name it is registered and chosen by."""
-        ...
-
-    async def deliver(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Deliver one CloudEvent. Retryable errors are tried again; others are recorded."""
         ...
 
     async def close(self) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from contracts.errors import HomeostatError, InvalidSettings, suggest
+from contracts import sources
+from contracts.errors import HomeostatError, suggest
 from contracts.settings import Settings, load
+from contracts.sources import Layer
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "up": ("homeostat.cli.run:up", "Run everything in one process on embedded parts."),
     "worker": ("homeostat.cli.run:worker", "Run the pipeline against Kafka; any number of workers share the load."),
     "demo": ("homeostat.cli.run:demo", "Break a small real shop and watch it being repaired."),
     "replay": ("homeostat.cli.replay:replay", "Feed recorded OTLP JSON lines and print what is found."),
+    "status": ("homeostat.cli.status:status", "How it is: services with their state, and what Homeostat itself lacks."),
     "watch": ("homeostat.cli.watch:watch", "Live view of anomalies, incidents, decisions and actions."),
     "why": ("homeostat.cli.graph:why", "Tell the story of an incident: cause, path, evidence, what was done."),
     "graph": ("homeostat.cli.graph:graph", "Query the knowledge graph."),
@@ -79,7 +81,7 @@ class _Commands(click.Group):
 def cli(
     ctx: click.Context, config: Path | None, data_dir: Path | None, overrides: tuple[str, ...], log_level: str | None
 ) -> None:
-    """Homeostat heals services: it reads OpenTelemetry from Kafka, notices within a second that something is wrong,
+    """Homeostat heals services: it reads OpenTelemetry from Kafka, notices within seconds that something is wrong,
     works out which service caused it and why, runs the safest playbook that is likely to help, verifies with numbers
     whether it did, undoes it if not, and writes down every step.
 
@@ -88,24 +90,31 @@ def cli(
     Then           homeostat up                      and point any OpenTelemetry SDK at it
     In production  homeostat worker --broker kafka://kafka:9092
     """
-    values = _read(config) if config else {}
-    for override in overrides:
-        _assign(values, override)
+    line = [sources.of_override(Settings, override) for override in overrides]
     if data_dir is not None:
-        values["data_dir"] = data_dir
+        line.append(Layer("--data-dir", {"data_dir": data_dir}))
     if log_level is not None:
-        values.setdefault("log", {})["level"] = log_level
-    ctx.obj = values
+        line.append(Layer("--log-level", {"log": {"level": log_level}}))
+    ctx.obj = _Given(sources.of_file(config) if config else None, tuple(line))
 
 
-def settings_of(ctx: click.Context, **sections: Mapping[str, Any]) -> Settings:
-    """Settings from the command line and environment; `sections` are a command's own options (None means not given)."""
-    values: dict[str, Any] = dict(ctx.obj or {})
-    for name, fields in sections.items():
-        given = {k: v for k, v in fields.items() if v is not None}
-        if given:
-            values[name] = {**values.get(name, {}), **given}
-    return load(values)
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What was said before the command's name."""
+
+    file: Layer | None = None
+    line: tuple[Layer, ...] = ()
+
+
+def settings_of(
+    ctx: click.Context, *, under: Mapping[str, Any] | None = None, **sections: Mapping[str, Any]
+) -> Settings:
+    """The settings in force for a command. `sections`: its own options (None means not given), which win over all else;
+    `under`: its own defaults, over which all else wins."""
+    given: _Given = ctx.obj or _Given()
+    own = {name: {k: v for k, v in fields.items() if v is not None} for name, fields in sections.items()}
+    options = Layer(f"options of {ctx.info_name}", own)
+    return load(given.file, over=(*given.line, options), under=under)
 
 
 def main() -> NoReturn:
@@ -122,27 +131,11 @@ def main() -> NoReturn:
     except HomeostatError as e:
         click.echo(f"homeostat: {e}", err=True)
         sys.exit(1)
+    except BrokenPipeError:  # who read it has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename is not None else ""
+        click.echo(f"homeostat: {where}{e.strerror or e}", err=True)
+        sys.exit(1)
     sys.exit(0)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as e:
-        raise InvalidSettings(f"{path}: {e}") from e
-    if found is not None and not isinstance(found, dict):
-        raise InvalidSettings(f"{path}: a mapping of sections is expected", fix="see docs/settings.md")
-    return found or {}
-
-
-def _assign(values: dict[str, Any], override: str) -> None:
-    name, equals, value = override.partition("=")
-    if not equals:
-        raise InvalidSettings(f"--set {override}: SECTION.FIELD=VALUE is expected")
-    *path, last = name.split(".")
-    for part in path:
-        values = values.setdefault(part, {})
-    try:
-        values[last] = YAML(typ="safe", pure=True).load(value)
-    except YAMLError as e:
-        raise InvalidSettings(f"--set {override}: {e}") from e

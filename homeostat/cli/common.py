@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from connectors.kafka.client import KafkaBroker
 from contracts.settings import Settings
@@ -23,6 +24,28 @@ def broker_option(command: F) -> F:
     """`--broker`, for commands that talk to Kafka."""
     text = "Kafka address, kafka://host:9092. Default: that of the running `homeostat up`."
     return click.option("--broker", metavar="URL", help=text)(command)
+
+
+def local_option(command: F) -> F:
+    """`--local`, for commands that show times."""
+    return click.option(
+        "--local", is_flag=True, help="Times of this machine's zone, with their offset, instead of UTC."
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`, for commands that list or show something."""
+    return click.option("--json", "as_json", is_flag=True, help="As JSON.")(command)
+
+
+def document(value: object) -> str:
+    """A value as one JSON document."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+
+
+def printable(text: str) -> str:
+    """Text that others chose, fit for a terminal: what would steer it is shown as a question mark."""
+    return "".join(c if c == "\n" or c.isprintable() else "�" for c in text)
 
 
 def who() -> str:

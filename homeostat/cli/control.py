@@ -12,8 +12,9 @@ from contracts.events import ActionRecord, Approval, Control, decode, encode
 from contracts.topics import ACTIONS, APPROVALS, CONTROL, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import broker_option, connected, run, who
+from homeostat.cli.common import broker_option, connected, local_option, printable, run, who
 from homeostat.endpoints import running
+from homeostat.times import said
 
 
 @click.command("stop-acting")
@@ -111,9 +112,16 @@ async def _answer(ctx: click.Context, broker: str | None, decision: str, comment
 
 @click.command()
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Verify the hash chain.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One record per line as JSON, and the verdict on each chain on standard error.",
+)
+@local_option
 @broker_option
 @click.pass_context
-def audit(ctx: click.Context, verify: bool, broker: str | None) -> None:
+def audit(ctx: click.Context, verify: bool, as_json: bool, local: bool, broker: str | None) -> None:
     """Read the audit trail from autonomous.actions (or, where nothing runs, from the journal in the data folder), and verify its
     hash chain. Exit status 1 if it is broken."""
     from playbooks.audit.chain import verify_chain
@@ -125,16 +133,15 @@ def audit(ctx: click.Context, verify: bool, broker: str | None) -> None:
     else:
         records = run(_published(ctx, broker))
     for r in sorted(records, key=lambda r: (r.environment, r.sequence)):
-        when = time.strftime("%H:%M:%S", time.gmtime(r.time_ns / 1e9))
-        click.echo(
-            f"{when} {r.environment} #{r.sequence} {r.type.removeprefix('io.homeostat.'):22} {r.target:20} {r.text}"
-        )
+        kind = r.type.removeprefix("io.homeostat.")
+        line = f"{said(r.time_ns, local)} {r.environment} #{r.sequence} {kind:22} {r.target:20} {r.text}"
+        click.echo(encode(r).decode() if as_json else printable(line))
     broken = False
     if verify:
         for environment in sorted({r.environment for r in records}):
             report = verify_chain([r for r in records if r.environment == environment])
             verdict = "chain intact" if report.intact else "CHAIN BROKEN: " + "; ".join(report.problems)
-            click.echo(f"{environment}: {report.records} records, {verdict}")
+            click.echo(printable(f"{environment}: {report.records} records, {verdict}"), err=as_json)
             broken = broken or not report.intact
     if broken:
         raise SystemExit(1)

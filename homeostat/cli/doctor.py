@@ -11,15 +11,21 @@ from dataclasses import dataclass
 import click
 
 from connectors.kafka.client import KafkaBroker
+from connectors.policy import open_policy
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
 from contracts.settings import Settings
-from contracts.topics import DEADLETTER, FEATURES, TOPICS
+from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
+from homeostat import folder
+from homeostat.checkup import BEHIND_S
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import broker_option, connected, run
+from homeostat.cli.common import broker_option, connected, document, json_option, printable, run
 from homeostat.cli.graph import reader
-from homeostat.wiring import load_playbooks
+from homeostat.cli.status import overview
+from homeostat.overview import Process
+from homeostat.wiring import load_playbooks, names_for
+from playbooks.language.model import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +42,20 @@ Check = Callable[[], Awaitable[Finding]]
 
 
 @click.command()
+@json_option
 @broker_option
 @click.pass_context
-def doctor(ctx: click.Context, broker: str | None) -> None:
-    """Check broker, topics, graph, clock and cluster, and say what to fix. Exit status 1 if something must be fixed."""
+def doctor(ctx: click.Context, as_json: bool, broker: str | None) -> None:
+    """Check data folder, running processes, broker, topics, pace, graph, clock, policy, cluster and playbooks, and say what to fix.
+    Exit status 1 if something must be fixed."""
     settings = settings_of(ctx)
     findings = run(_all(ctx, settings, broker))
-    for f in findings:
-        click.echo(f"{'ok ' if f.ok else 'FIX'} {f.check:10} {f.text}" + (f"\n{'':15}-> {f.fix}" if f.fix else ""))
+    if as_json:
+        click.echo(document(findings))
+    else:
+        for f in findings:
+            fix = f"\n{'':15}-> {f.fix}" if f.fix else ""
+            click.echo(printable(f"{'ok ' if f.ok else 'FIX'} {f.check:10} {f.text}{fix}"))
     if not all(f.ok for f in findings):
         raise SystemExit(1)
 
@@ -51,9 +63,11 @@ def doctor(ctx: click.Context, broker: str | None) -> None:
 async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> list[Finding]:
     return [
         await _guarded("data", lambda: _data(settings)),
+        *await _processes(ctx, settings, broker),
         *await _log(ctx, broker),
         await _guarded("graph", lambda: _graph(settings)),
         *([await _guarded("cluster", lambda: _cluster(settings))] if "kubernetes" in settings.act.actuators else []),
+        await _guarded("policy", lambda: _policy(settings)),
         await _guarded("playbooks", lambda: _playbooks(settings)),
     ]
 
@@ -68,11 +82,12 @@ async def _guarded(name: str, check: Check) -> Finding:
 
 
 async def _data(settings: Settings) -> Finding:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    probe = settings.data_dir / ".doctor"
-    probe.write_bytes(b"x")
-    probe.unlink()
-    return Finding(True, "data", f"{settings.data_dir} can be written")
+    await asyncio.to_thread(folder.prepare, settings.data_dir)
+    free = folder.free_bytes(settings.data_dir)
+    if free is not None and free < folder.LEAST_BYTES:
+        return Finding(False, "data", f"{free / 1e6:.0f} MB are left where {settings.data_dir} is", "free disk space")
+    room = "" if free is None else f", {free / 1e9:.1f} GB are left"
+    return Finding(True, "data", f"{settings.data_dir} can be written{room}")
 
 
 async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
@@ -82,6 +97,7 @@ async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
                 Finding(True, "broker", f"{client.bootstrap} answers"),
                 await _guarded("topics", lambda: _topics(client, settings)),
                 await _guarded("clock", lambda: _clock(client)),
+                await _guarded("pace", lambda: _pace(client)),
                 await _guarded("letters", lambda: _letters(client)),
             ]
     except HomeostatError as e:
@@ -116,6 +132,49 @@ async def _clock(client: KafkaBroker) -> Finding:
     return Finding(True, "clock", f"newest telemetry is {-ahead_s:.1f} s old")
 
 
+async def _pace(client: KafkaBroker) -> Finding:
+    """Compare the newest message that came with the newest that was made of them: what no process reads grows old."""
+    ingress = [t for t in INGRESS if t in TOPICS]
+    came = max([r.timestamp_ms async for r in client.read(ingress, last=1)], default=None)
+    made = max([r.timestamp_ms async for r in client.read([FEATURES], last=1)], default=None)
+    if came is None:
+        return Finding(True, "pace", "no telemetry has come yet")
+    behind_s = (came - made) / 1e3 if made is not None else time.time() - came / 1e3
+    if behind_s > BEHIND_S:
+        text = f"nothing was made of the telemetry of the last {behind_s:.0f} s"
+        fix = "is a worker running, and what does it lack (`homeostat status`)? is all of it late or refused?"
+        return Finding(False, "pace", text, fix)
+    return Finding(True, "pace", "telemetry is read as it comes")
+
+
+async def _processes(ctx: click.Context, settings: Settings, broker: str | None) -> list[Finding]:
+    try:
+        found = await overview(ctx, settings, broker)
+    except HomeostatError as e:
+        return [Finding(False, "process", e.message, e.fix)]
+    if not found.processes:
+        text = f"no process of Homeostat is heard of at {found.source}"
+        return [Finding(False, "process", text, "start `homeostat up` or `homeostat worker`")]
+    return [_process(p) for p in found.processes]
+
+
+def _process(process: Process) -> Finding:
+    text = f"{process.node}: {process.condition}, {process.behind_s:.1f} s behind"
+    if process.healthy:
+        return Finding(True, "process", text)
+    why = "; ".join(process.lacks) or process.reason or "it says that it is not well"
+    return Finding(False, "process", f"{text}; {why}", "see `homeostat status` and its log")
+
+
+async def _policy(settings: Settings) -> Finding:
+    policy = open_policy(settings.act.policy)
+    try:
+        await policy.evaluate({})
+    finally:
+        await policy.close()
+    return Finding(True, "policy", "it answers" if settings.act.policy else "the built-in one")
+
+
 async def _letters(client: KafkaBroker) -> Finding:
     reasons = Counter([decode(DeadLetter, r.value).reason async for r in client.read([DEADLETTER], last=1000)])
     if not reasons:
@@ -144,4 +203,14 @@ async def _cluster(settings: Settings) -> Finding:
 
 
 async def _playbooks(settings: Settings) -> Finding:
-    return Finding(True, "playbooks", f"{len(load_playbooks(settings.act))} playbooks, no mistakes")
+    found = load_playbooks(settings.act)
+    unnamed = sorted(
+        {f"act.{s.action}s.{s.arguments.get('name')}" for p in found for s in p.steps if _unnamed(s, settings)}
+    )
+    text = f"{len(found)} playbooks, no mistakes"
+    return Finding(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
+
+
+def _unnamed(step: Step, settings: Settings) -> bool:
+    named = names_for(settings.act)
+    return step.action in named and step.arguments.get("name") not in named[step.action]

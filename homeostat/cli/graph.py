@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from contracts.errors import InvalidQuery
+from contracts.errors import HomeostatError, InvalidQuery
 from contracts.ports import GraphStore
 from contracts.settings import Settings
+from contracts.verdicts import IncidentPhase
 from graph import queries
 from graph.stores import open_reader
 from homeostat.cli.app import settings_of
+from homeostat.cli.common import document, json_option, local_option, printable, run
+from homeostat.cli.status import line, overview
 from homeostat.endpoints import running
+from homeostat.times import said
+
+_WIDE = 10_000
 
 
 @contextmanager
@@ -52,10 +61,13 @@ def query(ctx: click.Context, cypher: str, parameters: tuple[str, ...], as_json:
         for row in rows:
             click.echo(msgspec.json.encode(row, enc_hook=str).decode())
     elif rows:
-        table = Table(*rows[0].keys())
+        table = Table(*(escape(printable(name)) for name in rows[0]))
         for row in rows:
-            table.add_row(*(_cell(v) for v in row.values()))
-        Console().print(table)
+            table.add_row(*(Text(printable(_cell(v))) for v in row.values()))
+        console = Console()
+        if not console.is_terminal:  # what reads it wants whole lines
+            console.width = _WIDE
+        console.print(table)
     click.echo(f"{len(rows)} row{'s' if len(rows) != 1 else ''}", err=True)
 
 
@@ -63,21 +75,46 @@ def query(ctx: click.Context, cypher: str, parameters: tuple[str, ...], as_json:
 @click.argument("caller")
 @click.argument("callee")
 @click.option("--environment", help="Environment of both. Default: settings.environment.")
+@json_option
 @click.pass_context
-def path(ctx: click.Context, caller: str, callee: str, environment: str | None) -> None:
+def path(ctx: click.Context, caller: str, callee: str, environment: str | None, as_json: bool) -> None:
     """Shortest call paths from CALLER to CALLEE."""
     settings = settings_of(ctx)
     with reader(settings) as store:
-        click.echo(queries.render_path(queries.path(store, environment or settings.environment, caller, callee)))
+        found = queries.path(store, environment or settings.environment, caller, callee)
+    click.echo(document(found) if as_json else printable(queries.render_path(found)))
 
 
 @click.command()
 @click.argument("incident", default=queries.LATEST)
+@json_option
+@local_option
 @click.pass_context
-def why(ctx: click.Context, incident: str) -> None:
-    """Tell the story of INCIDENT (default: the latest): cause, causal path, evidence, rivals, what was done."""
-    with reader(settings_of(ctx)) as store:
-        click.echo(queries.render_why(queries.why(store, incident)))
+def why(ctx: click.Context, incident: str, as_json: bool, local: bool) -> None:
+    """Tell the story of INCIDENT (default: the latest): cause, causal path, evidence, rivals, what was done. If nothing was wrong, it
+    says so, and how things are."""
+    settings = settings_of(ctx)
+    with reader(settings) as store:
+        found = None
+        if incident != queries.LATEST or queries.latest(store) is not None:
+            found = queries.why(store, incident)
+    if as_json:
+        click.echo(document(found))
+        return
+    if found is None or (incident == queries.LATEST and found.phase == IncidentPhase.RESOLVED):
+        click.echo(printable(_quiet(ctx, settings, found, local)))
+    if found is not None:
+        click.echo(printable(queries.render_why(found, partial(said, local=local))))
+
+
+def _quiet(ctx: click.Context, settings: Settings, last: queries.Why | None, local: bool) -> str:
+    """What to say where no incident is open: that nothing is wrong only if all is known to be well."""
+    news = "there was none so far" if last is None else f"the latest is resolved since {said(last.time_ns, local)}"
+    try:
+        found = run(overview(ctx, settings, None))
+    except HomeostatError as e:
+        return f"no incident is open: {news}\n{e}\n"
+    return f"{'nothing is wrong' if found.nothing_wrong else 'no incident is open'}: {news}\n{line(found)}\n"
 
 
 def _parameter(text: str) -> tuple[str, object]:

@@ -7,6 +7,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from contracts.errors import UnknownName
+from homeostat.cli.app import settings_of
+from homeostat.cli.common import document, json_option, printable
+from homeostat.wiring import load_playbooks, names_for
 from playbooks.language import reader, schema
 
 _FILES = click.Path(exists=True, path_type=Path)
@@ -19,23 +23,52 @@ def playbook() -> None:
 
 @playbook.command()
 @click.argument("files", nargs=-1, required=True, type=_FILES)
-def lint(files: tuple[Path, ...]) -> None:
-    """Check FILES (or folders): every mistake with file:line:column and a suggestion. Exit status 1 if there are any."""
-    problems = reader.lint_all(files)
-    for problem in problems:
-        click.echo(str(problem))
+@click.option("--without-settings", is_flag=True, help="Let names of webhooks and commands be; settings define them.")
+@json_option
+@click.pass_context
+def lint(ctx: click.Context, files: tuple[Path, ...], without_settings: bool, as_json: bool) -> None:
+    """Check FILES (or folders): every mistake with file:line:column and a suggestion, also webhooks and commands that the settings
+    in force (--config, environment) don't define. Exit status 1 if there are any."""
+    problems = reader.lint_all(files, {} if without_settings else names_for(settings_of(ctx).act))
+    if as_json:
+        click.echo(document(problems))
+    else:
+        for problem in problems:
+            click.echo(printable(str(problem)))
     if problems:
         raise SystemExit(1)
-    click.echo(f"{len(reader.read_all(files))} playbooks, no mistakes")
+    if not as_json:
+        click.echo(f"{len(reader.read_all(files))} playbooks, no mistakes")
 
 
 @playbook.command("list")
 @click.argument("files", nargs=-1, type=_FILES)
-def list_(files: tuple[Path, ...]) -> None:
+@json_option
+def list_(files: tuple[Path, ...], as_json: bool) -> None:
     """The built-in library, or the playbooks in FILES."""
-    for p in reader.read_all(files) if files else reader.library():
+    found = reader.read_all(files) if files else reader.library()
+    if as_json:
+        click.echo(document(found))
+        return
+    for p in found:
         causes = ", ".join(c.value for c in p.trigger.match.causes) or "any cause"
         click.echo(f"{p.name:32} tier {p.tier}  {causes:36} {p.description.splitlines()[0]}")
+
+
+@playbook.command("show")
+@click.argument("name")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
+    """The playbook NAME that is in force: as its file has it, or as it was read (--json)."""
+    known = reader.by_name(load_playbooks(settings_of(ctx).act))
+    if name not in known:
+        raise UnknownName("playbook", name, known)
+    found = known[name]
+    click.echo(
+        document(found) if as_json else printable(f"# {found.source}\n{Path(found.source).read_text('utf-8')}"),
+        nl=as_json,
+    )
 
 
 @playbook.command("schema")

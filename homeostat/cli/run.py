@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import click
 
 from contracts.errors import InvalidSettings
 from contracts.settings import Settings
+from contracts.supervision import once
 from homeostat.cli.app import settings_of
 from homeostat.logs import configure
 
@@ -38,14 +38,22 @@ def up(ctx: click.Context, grpc_port: int | None, http_port: int | None, api_por
 @click.option("--broker", metavar="URL", help="Kafka address, kafka://host:9092[,host:9092].")
 @click.option("--group", help="Consumer group shared by all workers of one installation.")
 @click.option(
-    "--receive", is_flag=True, help="Also listen for OTLP (settings: receivers); else Collectors write to Kafka."
+    "--receive/--no-receive",
+    default=None,
+    help="Whether to listen for OTLP, too (settings: receivers.enabled). Default: no, Collectors write to Kafka.",
 )
 @click.option("--api-port", type=int, help="Status and metrics port (default 8790; 0 picks a free one).")
 @click.pass_context
-def worker(ctx: click.Context, broker: str | None, group: str | None, receive: bool, api_port: int | None) -> None:
+def worker(
+    ctx: click.Context, broker: str | None, group: str | None, receive: bool | None, api_port: int | None
+) -> None:
     """Run the pipeline against Kafka. Start as many as you like: they share the partitions of one consumer group."""
     settings = settings_of(
-        ctx, broker={"url": broker, "group": group}, receivers={"enabled": receive}, api={"port": api_port}
+        ctx,
+        under={"receivers": {"enabled": False}},
+        broker={"url": broker, "group": group},
+        receivers={"enabled": receive},
+        api={"port": api_port},
     )
     if not settings.broker.url.startswith("kafka://"):
         raise InvalidSettings("a worker needs Kafka", fix="--broker kafka://host:9092, or use `homeostat up`")
@@ -91,15 +99,15 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 async def _serve(settings: Settings) -> None:
+    from homeostat.release import age_s
     from homeostat.runtime import Runtime
 
-    began, stopped = time.monotonic(), asyncio.Event()
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     runtime = Runtime(settings)
-    starting = asyncio.create_task(runtime.start())
-    waiting = asyncio.create_task(stopped.wait())
+    starting, waiting = once("start", runtime.start(), awaited=True), once("until-stopped", stopped.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
@@ -108,7 +116,7 @@ async def _serve(settings: Settings) -> None:
     try:
         await starting
         e = runtime.endpoints
-        click.echo(f"homeostat is ready after {time.monotonic() - began:.1f} s")
+        click.echo(f"homeostat is ready after {age_s():.1f} s")
         for name, address in (
             ("OTLP/gRPC", e.otlp_grpc),
             ("OTLP/HTTP", e.otlp_http),

@@ -11,9 +11,10 @@ import msgspec
 
 from contracts.errors import UndecodableTelemetry
 from contracts.events import RawMeasurement, RawResponse
+from contracts.settings import shown
 from contracts.topics import RAW, TOPICS
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import broker_option, connected, run
+from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.reference import settings_reference
 
 
@@ -80,33 +81,42 @@ def topics() -> None:
 
 @topics.command("create")
 @click.option("--partitions", type=int, help="Partitions of topics that are missing.")
+@json_option
 @broker_option
 @click.pass_context
-def topics_create(ctx: click.Context, partitions: int | None, broker: str | None) -> None:
+def topics_create(ctx: click.Context, partitions: int | None, as_json: bool, broker: str | None) -> None:
     """Create the topics that are missing. Safe to repeat."""
 
     async def work() -> None:
         async with connected(ctx, broker) as (client, settings):
-            found = await client.ensure_topics(partitions or settings.broker.partitions)
-            for name, count in sorted(found.items()):
+            found = dict(sorted((await client.ensure_topics(partitions or settings.broker.partitions)).items()))
+            if as_json:
+                click.echo(document(found))
+                return
+            for name, count in found.items():
                 click.echo(f"{name}: {count} partitions")
 
     run(work())
 
 
 @topics.command("list")
-def topics_list() -> None:
+@json_option
+def topics_list(as_json: bool) -> None:
     """The table of topics: key, value, who writes and who reads."""
+    if as_json:
+        click.echo(document(list(TOPICS.values())))
+        return
     for t in TOPICS.values():
         click.echo(f"{t.name:24} key: {t.key:22} value: {t.value:30} {t.writers} -> {t.readers}")
 
 
 @click.command()
 @click.option("--reference", is_flag=True, help="Print the reference page (docs/settings.md) instead.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, which is how they are shown anyway.")
 @click.pass_context
-def settings(ctx: click.Context, reference: bool) -> None:
-    """Show the settings in force, secrets masked."""
+def settings(ctx: click.Context, reference: bool, as_json: bool) -> None:
+    """Show the settings in force as JSON, secrets masked."""
     if reference:
         click.echo(settings_reference(), nl=False)
     else:
-        click.echo(settings_of(ctx).model_dump_json(indent=2))
+        click.echo(document(shown(settings_of(ctx))))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 
 import click
 import msgspec
@@ -12,10 +14,13 @@ from rich.text import Text
 
 from contracts.errors import UnreadableEvent
 from contracts.events import ActionRecord, Anomaly, Change, DeadLetter, Decision, Feedback, Incident, decode
-from contracts.ports import Record
+from contracts.ports import Clock, Record, SystemClock
+from contracts.supervision import Supervised
 from contracts.topics import ACTIONS, ANOMALIES, CHANGES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
 from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome, ServiceState
-from homeostat.cli.common import broker_option, connected, run
+from homeostat.cli.common import broker_option, connected, local_option, printable, run
+from homeostat.cli.status import in_a_line
+from homeostat.times import said
 
 Line = tuple[int, str, str, str]
 """Event time (ns), colour, kind, text."""
@@ -103,24 +108,68 @@ _TELLERS: dict[str, Callable[[bytes], Line | None]] = {
 }
 
 
-def render(line: Line) -> Text:
+def render(line: Line, local: bool = False) -> Text:
     """A line as coloured text."""
     at, colour, kind, text = line
-    clock = time.strftime("%H:%M:%S", time.localtime(at / 1e9)) + f".{at // 100_000_000 % 10}"
-    return Text.assemble((clock + " ", "dim"), (f"{kind:20} ", colour), text)
+    return Text.assemble((said(at, local) + " ", "dim"), (f"{kind:20} ", colour), printable(text))
+
+
+class View:
+    """Prints lines, and one now and then where nothing happens, so that silence isn't taken for a view that has ended.
+
+    Lines are never broken where a program reads them.
+    """
+
+    def __init__(self, console: Console, local: bool, clock: Clock) -> None:
+        self._console, self._local, self._clock = console, local, clock
+        self._last_ns = clock.now_ns()
+
+    def show(self, line: Line) -> None:
+        """Print one line."""
+        self._last_ns = self._clock.now_ns()
+        self._console.print(render(line, self._local), soft_wrap=not self._console.is_terminal)
+
+    async def keep_beating(self, every_s: float, how_it_is: Callable[[], Awaitable[str]]) -> None:
+        """Say how it is whenever nothing was shown for `every_s`."""
+        while True:
+            quiet_s = (self._clock.now_ns() - self._last_ns) / 1e9
+            if quiet_s >= every_s:
+                self.show((self._clock.now_ns(), "dim", "nothing happened", await how_it_is()))
+            else:
+                await asyncio.sleep(every_s - quiet_s)
 
 
 @click.command()
 @click.option("--from-beginning", is_flag=True, help="Show what happened before, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON event per line instead.")
+@click.option(
+    "--heartbeat",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Say how it is when nothing happened for this long; 0 for never.",
+)
+@local_option
 @broker_option
 @click.pass_context
-def watch(ctx: click.Context, from_beginning: bool, as_json: bool, broker: str | None) -> None:
+def watch(
+    ctx: click.Context, from_beginning: bool, as_json: bool, heartbeat: float, local: bool, broker: str | None
+) -> None:
     """Follow anomalies, incidents, decisions, actions and their verification as they happen (Ctrl-C ends)."""
-    console, teller = Console(highlight=False, emoji=False), Teller()
+    clock, teller = SystemClock(), Teller()
+    view = View(Console(highlight=False, emoji=False), local, clock)
 
     async def work() -> None:
-        async with connected(ctx, broker) as (client, _):
+        async with connected(ctx, broker) as (client, settings), AsyncExitStack() as stack:
+            if not as_json:
+                how_it_is = partial(in_a_line, ctx, settings, broker)
+                zone = "of this machine's zone" if local else "UTC"
+                text = f"{client.bootstrap}, times are {zone}; {await how_it_is()}"
+                view.show((clock.now_ns(), "bold", "watching", text))
+                if heartbeat:
+                    beating = Supervised("heartbeat", lambda: view.keep_beating(heartbeat, how_it_is))
+                    stack.push_async_callback(beating.start().stop)
             async for record in client.read([INCIDENTS, *_TELLERS], from_beginning=from_beginning, follow=True):
                 if as_json:
                     event = {"topic": record.topic, "event": msgspec.Raw(record.value)}
@@ -131,7 +180,7 @@ def watch(ctx: click.Context, from_beginning: bool, as_json: bool, broker: str |
                 except UnreadableEvent as e:
                     line = (record.timestamp_ms * 1_000_000, "red", record.topic, str(e))
                 if line:
-                    console.print(render(line))
+                    view.show(line)
 
     try:
         run(work())

@@ -13,10 +13,12 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 import msgspec
 
+from contracts.supervision import Supervised, once
 from homeostat.demo.shop.blueprint import LOAD
 from homeostat.demo.shop.directory import Directory
 
@@ -62,7 +64,9 @@ class Customers:
 
     async def run(self) -> None:
         """Shop for ever; report every second."""
-        shoppers = [asyncio.create_task(self._keep_asking(route)) for route in self.rates]
+        shoppers = [
+            Supervised("shopper", partial(self._keep_asking, route), detail=route).start() for route in self.rates
+        ]
         try:
             while True:
                 began = time.time()
@@ -72,9 +76,10 @@ class Customers:
                 sys.stdout.write(msgspec.json.encode(second).decode() + "\n")
                 sys.stdout.flush()
         finally:
-            for task in (*shoppers, *self._under_way):
+            await asyncio.gather(*(s.stop() for s in shoppers))
+            for task in self._under_way:
                 task.cancel()
-            await asyncio.gather(*shoppers, *self._under_way, return_exceptions=True)
+            await asyncio.gather(*self._under_way, return_exceptions=True)
             await self._directory.close()
 
     async def obey(self, line: str) -> None:
@@ -88,7 +93,7 @@ class Customers:
         while True:
             due = max(due + self._random.uniform(0.8, 1.2) / self.rates[route], time.monotonic() - 0.5)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            task = asyncio.create_task(self._ask(route))
+            task = once("customer", self._ask(route))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
@@ -109,7 +114,7 @@ async def _main(manager: str) -> None:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    shopping = asyncio.create_task(customers.run())
+    shopping = once("customers", customers.run())
     while line := await reader.readline():
         await customers.obey(line.decode())
     shopping.cancel()  # whoever started this has gone

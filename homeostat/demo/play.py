@@ -20,6 +20,7 @@ from rich.console import Console
 from connectors.kafka.client import KafkaBroker
 from contracts.errors import BrokerUnavailable, UnknownName
 from contracts.settings import BrokerSettings
+from contracts.supervision import once
 from contracts.topics import ACTIONS, ANOMALIES, DECISIONS, FEEDBACK, INCIDENTS
 from homeostat.cli.watch import Teller
 from homeostat.demo.clients import Normal, learn, suffering
@@ -144,7 +145,7 @@ async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[St
     broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
     await broker.start()
     stage = Stage(console)
-    following = asyncio.create_task(stage.follow(broker), name="demo-story")
+    following = once("demo-story", stage.follow(broker))
     try:
         await asyncio.sleep(0.5)
         yield stage
@@ -163,7 +164,7 @@ async def _homeostat(folder: Path, manager_port: int, otlp_port: int) -> AsyncIt
     command += ["--grpc-port", "0", "--http-port", str(otlp_port), "--api-port", "0"]
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=asyncio.subprocess.STDOUT)
-        ready = asyncio.create_task(_ready(process, data, log), name="demo-ready")
+        ready = once("demo-ready", _ready(process, data, log), awaited=True)
         try:
             yield ready
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from homeostat.health import Vitals
 
 
 class ApiServer:
-    """Serves /healthz /readyz /metrics /status and POST /graph/query on `settings.host:port`.
+    """Serves /livez /healthz /readyz /metrics /status /services and POST /graph/query on `settings.host:port`.
 
     It is the first part to start and the last to stop, so `graph` may be None for a while.
     """
@@ -31,9 +31,10 @@ class ApiServer:
         status: Callable[[], Mapping[str, Any]],
         vitals: Callable[[], Vitals],
         graph: Callable[[], GraphStore | None],
+        services: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
         self._settings, self._registry, self._status = settings, registry, status
-        self._vitals, self._graph = vitals, graph
+        self._vitals, self._graph, self._services = vitals, graph, services
         self._runner: web.AppRunner | None = None
         self.address = ""
 
@@ -46,10 +47,12 @@ class ApiServer:
         app = web.Application()
         app.add_routes(
             [
+                web.get("/livez", self._livez),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.get("/status", self._status_page),
+                web.get("/services", self._services_page),
                 web.post(PATH, self._query),
             ]
         )
@@ -71,9 +74,15 @@ class ApiServer:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _livez(self, _: web.Request) -> web.Response:
+        """For whoever restarts processes: 503 only where that would help."""
         vitals = self._vitals()
         return web.json_response({"live": vitals.live, **vitals.report()}, status=200 if vitals.live else 503)
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        """For whoever wants to know: 200 only while it does its share, and lacks nothing."""
+        vitals = self._vitals()
+        return web.json_response({"live": vitals.live, **vitals.report()}, status=200 if vitals.healthy else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
         vitals = self._vitals()
@@ -84,6 +93,9 @@ class ApiServer:
 
     async def _status_page(self, _: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._status()), content_type="application/json")
+
+    async def _services_page(self, _: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(self._services()), content_type="application/json")
 
     async def _query(self, request: web.Request) -> web.Response:
         graph, question = self._graph(), await request.read()

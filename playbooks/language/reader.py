@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from contracts.errors import InvalidPlaybook
@@ -11,20 +12,22 @@ from playbooks.language.build import build
 from playbooks.language.model import Playbook
 from playbooks.language.problems import Problem, refuse
 from playbooks.language.reading import BAD, Reading
-from playbooks.language.rules import RULES
+from playbooks.language.rules import RULES, named_in_settings
 from playbooks.language.source import MAX_BYTES, parse
 from playbooks.language.tables import PLAYBOOK
 
 SUFFIXES = (".yaml", ".yml")
+Named = Mapping[str, Collection[str]]
+"""By action, the names that the settings define; steps of an action that is not in it may name anything."""
 
 
 def inspect(file: str, payload: bytes) -> tuple[Playbook | None, list[Problem]]:
     """The playbook in `payload`, or None and everything that is wrong with it. `file` is the name to report."""
-    playbook, problems, _ = _inspect(file, payload)
+    playbook, problems, _ = _inspect(file, payload, {})
     return playbook, problems
 
 
-def _inspect(file: str, payload: bytes) -> tuple[Playbook | None, list[Problem], tuple[int, int]]:
+def _inspect(file: str, payload: bytes, named: Named) -> tuple[Playbook | None, list[Problem], tuple[int, int]]:
     source = parse(file, payload)
     if source.root is None:
         return None, sorted(source.problems), (1, 1)
@@ -34,6 +37,7 @@ def _inspect(file: str, payload: bytes) -> tuple[Playbook | None, list[Problem],
     if document is not BAD:
         for rule in RULES:
             rule(document, to)
+        named_in_settings(document, to, named)
     if to.problems:
         return None, sorted(set(to.problems)), _where_named(to)
     return build(document, file), [], _where_named(to)
@@ -49,9 +53,9 @@ def lint(path: Path) -> list[Problem]:
     return lint_all([path])
 
 
-def lint_all(paths: Iterable[Path]) -> list[Problem]:
+def lint_all(paths: Iterable[Path], named: Named = MappingProxyType({})) -> list[Problem]:
     """Every mistake of files and folders, and names that are used twice among them."""
-    return _load(paths)[1]
+    return _load(paths, named)[1]
 
 
 def read(path: Path) -> Playbook:
@@ -60,7 +64,7 @@ def read(path: Path) -> Playbook:
     Raises:
         InvalidPlaybook: one line per mistake, as `file:line:column: what; suggestion [rule]`.
     """
-    playbooks, problems = _load([path])
+    playbooks, problems = _load([path], {})
     if problems or len(playbooks) != 1:
         raise (
             refuse(problems) if problems else InvalidPlaybook(f"{path}: one playbook expected, found {len(playbooks)}")
@@ -68,13 +72,13 @@ def read(path: Path) -> Playbook:
     return playbooks[0]
 
 
-def read_all(paths: Iterable[Path]) -> list[Playbook]:
+def read_all(paths: Iterable[Path], named: Named = MappingProxyType({})) -> list[Playbook]:
     """The playbooks in files and folders, by name.
 
     Raises:
         InvalidPlaybook: all mistakes of all files.
     """
-    playbooks, problems = _load(paths)
+    playbooks, problems = _load(paths, named)
     if problems:
         raise refuse(problems)
     return sorted(playbooks, key=lambda p: p.name)
@@ -88,20 +92,20 @@ def library() -> list[Playbook]:
 LIBRARY = Path(__file__).parent.parent / "library"
 
 
-def _load(paths: Iterable[Path]) -> tuple[list[Playbook], list[Problem]]:
+def _load(paths: Iterable[Path], named: Named) -> tuple[list[Playbook], list[Problem]]:
     playbooks: list[Playbook] = []
     problems: list[Problem] = []
-    named: dict[str, str] = {}
+    seen: dict[str, str] = {}
     for path in _files(paths):
         try:
             payload = _bytes(path)
         except OSError as e:
             problems.append(Problem(str(path), 1, 1, "unreadable", f"the file can't be read: {e.strerror or e}"))
             continue
-        playbook, found, place = _inspect(str(path), payload)
+        playbook, found, place = _inspect(str(path), payload, named)
         problems += found
         if playbook is not None:
-            problems += _twice(playbook, str(path), place, named)
+            problems += _twice(playbook, str(path), place, seen)
             playbooks.append(playbook)
     return playbooks, problems
 
@@ -112,8 +116,8 @@ def _bytes(path: Path) -> bytes:
         return f.read(MAX_BYTES + 1)
 
 
-def _twice(playbook: Playbook, file: str, place: tuple[int, int], named: dict[str, str]) -> list[Problem]:
-    first = named.setdefault(playbook.name, file)
+def _twice(playbook: Playbook, file: str, place: tuple[int, int], seen: dict[str, str]) -> list[Problem]:
+    first = seen.setdefault(playbook.name, file)
     if first == file:
         return []
     message = f"a playbook named {playbook.name!r} exists already, in {first}"

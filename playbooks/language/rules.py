@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from contracts.errors import suggest
@@ -181,6 +181,19 @@ def no_shell(document: Document, to: Reading) -> None:
             if arguments.get("name") in {"sh", "bash", "dash", "zsh", "ksh", "cmd", "powershell", "pwsh"}:
                 message = f"command {arguments['name']!r} would be a shell"
                 to.problem_at((part, i, "with", "name"), "shell", message, "name the program itself in the settings")
+
+
+def named_in_settings(document: Document, to: Reading, named: Mapping[str, Collection[str]]) -> None:
+    """What a step calls by name is there. `named`: by action, the names that the settings define."""
+    for part in ("steps", "rollback"):
+        for i, step in enumerate(_steps(document, part)):
+            action, name = step.get("action"), _mapping(step, "with").get("name")
+            if action is None or action not in named or name is None or name in named[action]:
+                continue
+            close = suggest(name, named[action])
+            there = f"did you mean {close!r}?" if close else f"there are: {', '.join(sorted(named[action])) or 'none'}"
+            message = f"no setting act.{action}s defines {name!r}"
+            to.problem_at((part, i, "with", "name"), "not_in_settings", message, there)
 
 
 RULES: Final[tuple[Callable[[Document, Reading], None], ...]] = (

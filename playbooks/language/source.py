@@ -47,7 +47,7 @@ def parse(file: str, payload: bytes) -> Source:
         problems.append(Problem(file, 1, 1, "empty", "the file holds no playbook"))
     if problems:
         return Source(file, text, None, tuple(problems))
-    return Source(file, text, YAML(typ="rt", pure=True).compose(io.StringIO(text)), ())
+    return Source(file, text, YAML(typ="safe", pure=True).compose(io.StringIO(text)), ())
 
 
 def _decode(file: str, payload: bytes) -> tuple[str, Problem | None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, Retryable
 from contracts.events import ActionRecord, Decision
 from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
+from contracts.supervision import once
 from contracts.topics import CHANGES, FEEDBACK
 from contracts.verdicts import HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
@@ -247,7 +248,7 @@ class Conductor:
                 await self._hold(run, entry, command, held)
             return
         run.resolved.pop(ready.request.key, None)
-        run.acting = asyncio.create_task(effects.apply(ready.aim.actuator, ready.request))
+        run.acting = once("effect", effects.apply(ready.aim.actuator, ready.request), detail=ready.request.key)
         try:
             outcome = await run.acting
         finally:

@@ -9,6 +9,7 @@ await executor.stop()
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 
@@ -18,6 +19,7 @@ from contracts.errors import Fenced
 from contracts.events import Approval, Control, Decision, Incident
 from contracts.frames.features import EvidenceFrame
 from contracts.ports import RunEntry
+from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
 from playbooks.runs import facts
 from playbooks.runs import machine as m
@@ -42,7 +44,7 @@ class Executor:
         self._conductor = Conductor(wiring, self._trail)
         self._watches: dict[str, Watch] = {}
         self._runs: dict[str, Run] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, Supervised] = {}
         self._stopping = False
         self._started = False
 
@@ -135,11 +137,10 @@ class Executor:
         if under_way:
             await asyncio.wait(under_way, timeout=patience_s)
         tasks = [self._tasks[run.plan.run] for run in left if run.plan.run in self._tasks]
-        if tasks:
-            await asyncio.wait(tasks, timeout=0.5)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await asyncio.gather(*(task.wait() for task in tasks))
+        await asyncio.gather(*(task.stop() for task in tasks))
 
     async def stop(self) -> None:
         """Begin nothing more; wait for the effects under way; publish what can be."""
@@ -180,9 +181,10 @@ class Executor:
     def _drive(self, entry: RunEntry) -> None:
         run = Run(plan_from(entry), entry.fence)
         self._runs[entry.run] = run
-        task = asyncio.create_task(self._loop(run), name=entry.run)
-        self._tasks[entry.run] = task
-        task.add_done_callback(lambda _: self._forget(entry.run))
+        # The journal says where it stands: looking again after a crash is always safe.
+        task = Supervised("run", lambda: self._loop(run), detail=entry.run, first_s=RETRY_S, longest_s=RETRY_S)
+        self._tasks[entry.run] = task.start()
+        task.add_done_callback(lambda: self._forget(entry.run))
 
     def _forget(self, run: str) -> None:
         self._runs.pop(run, None)
@@ -197,9 +199,6 @@ class Executor:
             except Fenced:
                 _LOG.warning("run %s has another owner now", run.plan.run)
                 return
-            except Exception:  # noqa: BLE001 - the journal says where it stands: looking again is always safe
-                _LOG.exception("run %s is stuck, looking again in %g s", run.plan.run, RETRY_S)
-                await asyncio.sleep(RETRY_S)
 
     async def _step(self, run: Run) -> bool:
         """One command of the machine; False once the run is over."""

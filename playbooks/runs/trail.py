@@ -15,6 +15,7 @@ from contracts import topics
 from contracts.errors import Conflict, Fenced
 from contracts.events import ActionRecord, Event, decode, encode
 from contracts.ports import Journal
+from contracts.supervision import Supervised
 from playbooks.audit import GENESIS, Head, headers_of, link
 
 Publish = Callable[[str, str, bytes, Sequence[tuple[str, bytes]], str], Awaitable[None]]
@@ -39,14 +40,14 @@ class Trail:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._progress = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task = Supervised("audit-outbox", self._run, longest_s=_RETRY_S[-1])
         self.failures = 0
         """Attempts at publishing that failed."""
 
     def start(self) -> None:
         """Publish what an earlier life left behind, and from now on whatever comes."""
         self.recover()
-        self._task = asyncio.create_task(self._run(), name="audit-outbox")
+        self._task.start()
 
     def recover(self) -> None:
         """Look again for what an earlier life, or another owner, has left to be published."""
@@ -61,13 +62,12 @@ class Trail:
 
     async def stop(self) -> None:
         """Give what is pending one last chance, then stop. What stays is published after the next start."""
-        if self._task is None:
+        if not self._task.running:
             return
         self._closing.set()
         self._wake.set()
         # Not cancelled in the middle of a send, which would be sent again; each send has its own time limit.
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+        await self._task.wait()
 
     def append(self, record: ActionRecord) -> ActionRecord:
         """Link the record to its environment's chain and make it durable; it is published later."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -22,6 +22,7 @@ from faust.types import TP, EventT
 
 from contracts.errors import HomeostatError, Permanent, Retryable
 from contracts.ports import Record
+from contracts.supervision import Supervised
 from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
@@ -65,14 +66,15 @@ class Worker:
         self._unacked: list[_Taken] = []
         self._assigned: frozenset[tuple[str, int]] = frozenset()
         self._coming: frozenset[tuple[str, int]] = frozenset()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[Supervised] = []
         self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._outbox = Outbox(wiring, self.host.counters, self._retrying)
         self._overhearing = Overhearing(wiring, self.host, self._outbox, self._whole)
         self._closing = False
         self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
-        self._recovery: asyncio.Task[None] | None = None
+        self._written_ms: dict[tuple[str, int], int] = {}
+        self._recovery: Supervised | None = None
         self._to_recover, self._turn = 0, 0
         self._app = self._make_app()
 
@@ -84,13 +86,15 @@ class Worker:
         await self._app.start()
         w = self._w
         self._tasks = [
-            asyncio.create_task(self._every(w.settings.ingest.flush_ms / 1000, self._tick), name="worker-tick"),
-            asyncio.create_task(self._every(w.snapshot_s, self._checkpoint), name="worker-snapshot"),
+            _forever("worker-tick", partial(self._every, w.settings.ingest.flush_ms / 1000, self._tick)),
+            _forever("worker-snapshot", partial(self._every, w.snapshot_s, self._checkpoint)),
             *(
-                asyncio.create_task(self._overhearing.follow(t), name=f"worker-{t}")
+                _forever("worker-follow", partial(self._overhearing.follow, t), detail=t)
                 for t in sorted(self._overhearing.topics())
             ),
         ]
+        for task in self._tasks:
+            task.start()
         await self._member.wait()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ready.wait(), _STAND_BY_S)
@@ -122,9 +126,7 @@ class Worker:
 
     async def _end_tasks(self) -> None:
         self._tasks += [self._recovery] if self._recovery else []
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(task.stop() for task in self._tasks))
         self._tasks, self._recovery = [], None
 
     async def _drain(self) -> None:
@@ -165,11 +167,26 @@ class Worker:
     def lag(self) -> dict[str, int]:
         """Messages of owned partitions not taken yet, by topic, as of the last fetch; partitions not read yet are left out."""
         found: dict[str, int] = {}
-        for topic, partition in self._assigned & self._taken.keys():
-            with contextlib.suppress(AssertionError):  # aiokafka's word for a partition that is just being taken away
-                end = self._app.consumer.highwater(TP(topic, partition)) or 0
-                found[topic] = found.get(topic, 0) + max(0, end - self._taken[topic, partition] - 1)
+        for place in self._assigned & self._taken.keys():
+            found[place[0]] = found.get(place[0], 0) + self._waiting(place)
         return found
+
+    def _waiting(self, place: tuple[str, int]) -> int:
+        try:
+            end = self._app.consumer.highwater(TP(*place)) or 0
+        except AssertionError:  # aiokafka's word for a partition that is just being taken away
+            return 0
+        return max(0, end - self._taken[place] - 1)
+
+    @property
+    def behind_s(self) -> float:
+        """How long ago the last message was written that was taken of a partition in which others wait; the longest of all
+        partitions, 0 where none waits."""
+        now_ns, oldest = self._w.clock.now_ns(), 0.0
+        for place in self._assigned & self._taken.keys():
+            if self._waiting(place):
+                oldest = max(oldest, now_ns / 1e9 - self._written_ms[place] / 1e3)
+        return oldest
 
     @property
     def unacknowledged(self) -> int:
@@ -205,6 +222,7 @@ class Worker:
                         continue
                     self._unacked.append(_Taken(event, later))
                     self._taken[record.topic, record.partition] = record.offset
+                    self._written_ms[record.topic, record.partition] = record.timestamp_ms
 
     async def _surely(self, record: Record, turn: int) -> list[asyncio.Future[None]] | None:
         """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
@@ -270,7 +288,9 @@ class Worker:
 
     async def _recover(self) -> None:
         """Read the state of all partitions assigned, before their first message asks for it: until then we are not ready."""
-        for key in sorted({key for place in self._assigned for key in self._keys(*place)}):
+        keys = sorted({key for place in self._assigned for key in self._keys(*place)})
+        self._to_recover = len(keys)
+        for key in keys:
             await self._read_in_the_end(key)
             self._to_recover -= 1
 
@@ -342,7 +362,7 @@ class Worker:
         self._assigned, self._coming = places, frozenset()  # and are taken
         self._forget_recovery()
         self._to_recover = len({key for place in self._assigned for key in self._keys(*place)})
-        self._recovery = asyncio.create_task(self._recover(), name="worker-recovery")
+        self._recovery = _forever("worker-recovery", self._recover).start()
         self._member.set()
         if self._assigned:
             self._ready.set()
@@ -390,8 +410,6 @@ class Worker:
                 await action()
             except HomeostatError as e:
                 log.warning("%s: %s", action.__name__, e)
-            except Exception:  # the next time may go well; ending here would end it silently for good
-                log.exception("%s failed", action.__name__)
 
     async def _retrying(self, call: Callable[[], Awaitable[Any]], turn: int | None = None) -> Any:
         """Call until it succeeds, or partitions were revoked since `turn`: nothing is acknowledged meanwhile, so waiting loses
@@ -407,6 +425,11 @@ class Worker:
                 self._progress = time.monotonic()
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
+
+
+def _forever(name: str, make: Callable[[], Coroutine[Any, Any, None]], *, detail: str = "") -> Supervised:
+    """The worker's own tasks begin again soon: everything waits for them."""
+    return Supervised(name, make, detail=detail, first_s=0.1, longest_s=_AGAIN_S)
 
 
 def _ended(taken: Iterable[_Taken]) -> list[_Taken]:

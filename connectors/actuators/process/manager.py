@@ -17,6 +17,7 @@ from connectors.actuators.process.model import ManagedService, Operation, Operat
 from connectors.actuators.process.replicas import Replicas
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, HomeostatError, TargetNotFound
+from contracts.supervision import once
 
 __all__ = ["ManagedService", "ProcessManager"]
 
@@ -114,7 +115,7 @@ class ProcessManager:
         self._known(order.service)
         task = self._tasks.get(order.key)
         if task is None:
-            task = asyncio.create_task(self._perform(order), name=f"operation-{order.key}")
+            task = once("operation", self._perform(order), detail=order.key)
             self._tasks[order.key] = task
             task.add_done_callback(lambda _: self._tasks.pop(order.key, None))
         operation = await asyncio.shield(task)

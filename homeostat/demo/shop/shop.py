@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 
 from connectors.actuators.process.manager import ManagedService, ProcessManager
+from contracts.supervision import once
 from homeostat.demo.load import Second
 from homeostat.demo.shop.blueprint import GOOD, LOAD, SHOP
 
@@ -61,7 +62,7 @@ class Shop:
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._listening = asyncio.create_task(self._listen(), name="shop-customers")
+        self._listening = once("shop-customers", self._listen())
         return self
 
     async def __aexit__(

@@ -81,7 +81,10 @@ def test_no_neo4j(here: Run, closed: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--set", "detect.warmup=3", "up"), ("detect.warmup: unknown setting", "did you mean 'warmup_windows'?")),
+        (
+            ("--set", "detect.warmup=3", "up"),
+            ("detect.warmup: unknown setting", "did you mean 'detect.warmup_windows'?"),
+        ),
         (("--set", "broker.partitions=none", "up"), ("broker.partitions", "valid integer")),
         (("--set", "graph.store=neo5j", "up", *PORTS), ("unknown graph store 'neo5j'", "did you mean 'neo4j'?")),
         (("--set", "act.actuators=[dry-rum]", "up", *PORTS), ("unknown actuator", "did you mean 'dry-run'?")),

@@ -23,7 +23,7 @@ def test_topics_of_an_environment_share_their_partitioning() -> None:
 
 
 def test_an_unknown_setting_is_named_with_its_neighbour() -> None:
-    with pytest.raises(InvalidSettings, match=r"ingest\.windw_ms: unknown setting, did you mean 'window_ms'\?"):
+    with pytest.raises(InvalidSettings, match=r"ingest\.windw_ms: unknown setting, did you mean 'ingest\.window_ms'\?"):
         settings.load({"ingest": {"windw_ms": 5}})
 
 

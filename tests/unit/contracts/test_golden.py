@@ -76,6 +76,12 @@ def test_a_change_from_before_it_had_a_subject_is_readable() -> None:
     assert e.decode(e.Change, payload).subject == ""
 
 
+def test_a_node_from_before_it_said_what_it_lacks_is_readable() -> None:
+    payload = b'{"version":1,"node":"n","stage":"detect","lifecycle":"running","healthy":true,"time_ns":1}'
+    found = e.decode(e.NodeStatus, payload)
+    assert (found.lacks, found.behind_s, found.lag, found.condition) == ((), 0.0, {}, "")
+
+
 def test_a_newer_version_is_refused() -> None:
     newer = e.encode(EVENTS["Change"]).replace(b'"version":1', b'"version":99')
     with pytest.raises(UnreadableEvent, match="Change v99 is newer than v1"):

@@ -137,3 +137,41 @@ async def test_history_is_that_of_the_environment_within_the_horizon(facts: Fact
             run=run, decision=f"d-{run}", environment=environment, target="a", playbook="p", definition={}, now_ns=at
         )
     assert [r.run for r in facts.history("prod")] == ["r2"]
+
+
+class Broken(DryRunActuator):
+    """A plug-in with a mistake: one service is too much for it."""
+
+    name = "broken"
+    how: str = ""
+
+    async def describe(self, target: Target) -> TargetState:
+        if target.service == "cart" and self.how == "raises":
+            raise KeyError("replicas")
+        if target.service == "cart" and self.how == "hangs":
+            await asyncio.Event().wait()
+        return TargetState(replicas=3, ready=3, version="1", previous_version="", generation="1")
+
+
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+async def test_a_plug_in_that_fails_on_one_target_freezes_no_other(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFRESH_S", 0.02)
+    monkeypatch.setattr(module, "DESCRIBE_S", 0.05)
+    journal, plugin = SqliteJournal(tmp_path / "journal.sqlite"), Broken()
+    facts = Facts(journal, [plugin], ManualClock(NOW))
+    facts.start()
+    try:
+        facts.observe(frame("cart"))
+        await until(lambda: replicas(facts, "cart") == 3)
+        plugin.how = how
+        await until(lambda: replicas(facts, "cart") is None)
+        facts.observe(frame("stock"))
+        await until(lambda: replicas(facts, "stock") == 3)
+        await until(lambda: "cart" in facts.troubles.get("broken", ""))
+        plugin.how = ""
+        await until(lambda: replicas(facts, "cart") == 3 and not facts.troubles)
+    finally:
+        await facts.stop()
+        journal.close()

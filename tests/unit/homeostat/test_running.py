@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
@@ -89,8 +91,51 @@ def messages(endpoints: Endpoints, topic: str) -> list[bytes]:
 def test_doctor(data: Path) -> None:
     lines = said(data, "doctor").splitlines()
     assert [line.split()[:2] for line in lines if not line.startswith(" ")] == [
-        ["ok", check] for check in ("data", "broker", "topics", "clock", "letters", "graph", "playbooks")
+        ["ok", check]
+        for check in ("data", "process", "broker", "topics", "clock", "pace", "letters", "graph", "policy", "playbooks")
     ]
+
+
+def test_status_without_telemetry(data: Path) -> None:
+    text = said(data, "status")
+    assert re.search(r": working, well, up \d+ s; 0\.0 s behind, 0 messages wait\n", text)
+    assert "no services yet" in text
+    found = json.loads(said(data, "status", "--json"))
+    assert (found["healthy"], found["services"], found["processes"][0]["lacks"]) == (True, [], [])
+
+
+def test_status_of_all_that_share_the_log(data: Path, endpoints: Endpoints) -> None:
+    found = json.loads(said(data, "status", "--json", "--broker", f"kafka://{endpoints.broker}"))
+    assert [p["condition"] for p in found["processes"]] == ["working"]
+    assert found["healthy"] is True
+
+
+def watching(data: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), "watch", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+
+
+def test_watch_says_what_it_watches_and_that_nothing_happens(data: Path, endpoints: Endpoints) -> None:
+    with watching(data, "--heartbeat", "0.3") as process:
+        assert process.stdout is not None
+        first, second, third = (process.stdout.readline() for _ in range(3))
+        process.send_signal(signal.SIGINT)
+    assert re.match(rf"[\d-]+ [\d:.]+Z watching +{endpoints.broker}, times are UTC; no services yet", first), first
+    for line in (second, third):
+        assert re.match(r"[\d-]+ [\d:.]+Z nothing happened .* 0\.0 s behind; nothing lacking\n", line), line
+
+
+def test_why_with_nothing_wrong_says_so_and_how_it_is(data: Path) -> None:
+    text = said(data, "why")
+    assert "no incident is open: there was none so far" in text, "no services were seen: it can't be known"
+    assert "nothing lacking" in text
+
+
+def test_the_process_says_when_it_began(endpoints: Endpoints) -> None:
+    """Its age is that of the process, not of what it took until its modules were there."""
+    status = json.loads(get(endpoints, "/status")[1])
+    true_age_s = time.time() - psutil.Process(endpoints.pid).create_time()
+    assert true_age_s - 3 < status["uptime_s"] < true_age_s + 3
 
 
 def test_measurements_by_hand(data: Path, endpoints: Endpoints) -> None:

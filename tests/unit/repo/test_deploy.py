@@ -104,8 +104,8 @@ def test_the_worker_may_write_where_it_writes_and_is_probed_where_it_answers() -
     assert port["containerPort"] == Settings().api.port
     probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
     assert {k: p["path"] for k, p in probes.items()} == {
-        "startup": "/healthz",
-        "liveness": "/healthz",
+        "startup": "/livez",
+        "liveness": "/livez",
         "readiness": "/readyz",
     }
     assert {p["port"] for p in probes.values()} == {port["name"]}
@@ -167,7 +167,8 @@ def test_labels_that_are_asked_for_exist() -> None:
 
 def test_every_metric_is_watched_by_an_alert_or_a_panel() -> None:
     text = " ".join(expressions())
-    assert {n for n in EXPOSED if n not in text} == {"homeostat_live"}, "it is what the loop's age says, too"
+    unasked = {n for n in EXPOSED if n not in text}
+    assert unasked == {"homeostat_live", "homeostat_healthy"}, "the loop's age and what is lacking say it, too"
 
 
 def test_every_alert_says_what_is_wrong_and_the_guide_what_to_do() -> None:

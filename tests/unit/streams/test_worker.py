@@ -264,6 +264,30 @@ async def test_lag_is_what_has_not_been_taken(broker: EmbeddedBroker, make: Call
     assert worker.lag[RAW] == 5
 
 
+async def test_a_loop_that_is_held_up_is_behind_by_its_oldest_message(
+    broker: EmbeddedBroker, make: Callable[..., Worker]
+) -> None:
+    gate = asyncio.Event()
+
+    async def held_up(record: Record) -> None:
+        if record.offset:
+            await gate.wait()
+
+    worker = make(MemoryState(), handlers={RAW: (held_up,)})
+    await worker.start()
+    assert worker.behind_s == 0.0
+    for value in (b"1", b"2", b"3"):
+        await broker.send(RAW, value, partition=0)
+    async with asyncio.timeout(30):
+        while not worker.behind_s > 0.3:
+            await asyncio.sleep(0.02)
+    assert worker.lag[RAW] >= 1
+    gate.set()
+    async with asyncio.timeout(30):
+        while worker.behind_s > 0 or worker.lag[RAW]:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_worker_without_partitions_is_a_member_and_gets_its_own_later(make: Callable[..., Worker]) -> None:
     """The embedded broker has four partitions and dislikes crowds: what the group says is said by hand."""
     worker = make(MemoryState())

@@ -525,8 +525,7 @@ async def test_resuming_a_run_that_died_at_its_effect(
     while not world.process.requests:
         await asyncio.sleep(0)
     for task in list(world.executor._tasks.values()):
-        task.cancel()
-    await asyncio.gather(*world.executor._tasks.values(), return_exceptions=True)
+        await task.stop()
     await world.executor.stop()
     if happened:
         world.process.applied_keys.append(world.process.requests[0].key)

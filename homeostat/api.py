@@ -1,0 +1,103 @@
+"""What plugin authors import, and the only module whose names stay: ports, what travels through them, errors, the check suites.
+
+A plugin is one module that is registered by name under the entry-point group of its port: `homeostat.actuator` (a callable that takes
+`ActSettings`) or `homeostat.detector` (one that takes `DetectSettings`). Run the check suite of its port on it: `checks.actuator`,
+`checks.detector`.
+"""
+
+from __future__ import annotations
+
+import contracts.checks.actuator
+import contracts.checks.detector  # noqa: F401 - so that both are there as `checks.actuator` and `checks.detector`
+from contracts import checks
+from contracts.errors import (
+    ActionFailed,
+    ActuatorUnavailable,
+    Conflict,
+    Forbidden,
+    HomeostatError,
+    InvalidSettings,
+    OutcomeUnknown,
+    Permanent,
+    PolicyUnavailable,
+    Retryable,
+    TargetNotFound,
+    UnknownName,
+)
+from contracts.features import FEATURES, Feature, Signal
+from contracts.frames import EvidenceFrame, FeatureFrame
+from contracts.ports import (
+    Actuator,
+    Applied,
+    Broker,
+    Clock,
+    Detector,
+    GraphStore,
+    GraphWrite,
+    Journal,
+    ManualClock,
+    PolicyEngine,
+    PolicyVerdict,
+    Record,
+    RunEntry,
+    Scores,
+    SeriesKey,
+    Spoken,
+    StateStore,
+    StepEntry,
+    StepRequest,
+    StepResult,
+    SystemClock,
+    Target,
+    TargetState,
+)
+from contracts.settings import ActSettings, DetectSettings
+from contracts.supervision import Supervised, once
+
+__all__ = [
+    "FEATURES",
+    "ActSettings",
+    "ActionFailed",
+    "Actuator",
+    "ActuatorUnavailable",
+    "Applied",
+    "Broker",
+    "Clock",
+    "Conflict",
+    "DetectSettings",
+    "Detector",
+    "EvidenceFrame",
+    "Feature",
+    "FeatureFrame",
+    "Forbidden",
+    "GraphStore",
+    "GraphWrite",
+    "HomeostatError",
+    "InvalidSettings",
+    "Journal",
+    "ManualClock",
+    "OutcomeUnknown",
+    "Permanent",
+    "PolicyEngine",
+    "PolicyUnavailable",
+    "PolicyVerdict",
+    "Record",
+    "Retryable",
+    "RunEntry",
+    "Scores",
+    "SeriesKey",
+    "Signal",
+    "Spoken",
+    "StateStore",
+    "StepEntry",
+    "StepRequest",
+    "StepResult",
+    "Supervised",
+    "SystemClock",
+    "Target",
+    "TargetNotFound",
+    "TargetState",
+    "UnknownName",
+    "checks",
+    "once",
+]
