@@ -17,6 +17,7 @@ from contracts.errors import (
     Conflict,
     Forbidden,
     HomeostatError,
+    InvalidTarget,
     OutcomeUnknown,
     TargetNotFound,
 )
@@ -33,7 +34,7 @@ from playbooks.runs.progress import StepProgress, state_data
 _LOG = logging.getLogger(__name__)
 GRACE_S = 5.0
 """How much longer than a step's timeout an actuator is waited for before its outcome counts as unknown."""
-NO_EFFECT = (ActionFailed, Conflict, ActuatorUnavailable, TargetNotFound, Forbidden)
+NO_EFFECT = (ActionFailed, Conflict, ActuatorUnavailable, TargetNotFound, InvalidTarget, Forbidden)
 """Errors that prove that the effect did not happen (see the port's contract); anything else leaves it unknown."""
 WORTH_RETRYING = (ActionFailed, Conflict, ActuatorUnavailable)
 

@@ -27,6 +27,9 @@ Json = dict[str, Any]
 SCALING = "/apis/autoscaling/v2/namespaces/shop"
 
 
+CLUSTER = "0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10"
+
+
 class Refused(Exception):
     """Answer with a Status."""
 
@@ -81,6 +84,7 @@ class ApiServer:
         app.add_routes(
             [
                 web.get("/version", self._version),
+                web.get("/api/v1/namespaces/kube-system", self._kube_system),
                 web.get(apps + "/replicasets", self._list_replica_sets),
                 web.get(core + "/pods", self._list_pods),
                 web.post(core + "/pods/{name}/eviction", self._evict_pod),
@@ -132,6 +136,9 @@ class ApiServer:
         except web.HTTPNotFound:
             return web.json_response(STATUSES["404"], status=404)
         return response
+
+    async def _kube_system(self, _: web.Request) -> web.Response:
+        return web.json_response({"kind": "Namespace", "metadata": {"name": "kube-system", "uid": CLUSTER}})
 
     async def _version(self, _: web.Request) -> web.Response:
         return web.json_response(load("version.json"))
