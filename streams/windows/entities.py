@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from contracts.claims import Claims, parsed, spelled
 from contracts.frames.telemetry import B1, F64, I64
 
 _STEP = 1.25
@@ -108,6 +109,7 @@ class Entities:
         self.last: I64 = np.empty(0, np.int64)
         self.served: B1 = np.empty(0, np.bool_)
         self.delays = Delays(cap_ns)
+        self._claims: dict[int, Claims] = {}
         self._number: dict[tuple[str, str], int] = {}
         self._free: list[int] = []
 
@@ -132,6 +134,7 @@ class Entities:
         if self._free:
             found = self._free.pop()
             self.keys[found], self.version[found], self.attributes[found] = key, "", ""
+            self._claims.pop(found, None)
             return found
         self.keys.append(key)
         self.version.append("")
@@ -147,12 +150,14 @@ class Entities:
         self.served = np.concatenate([self.served, np.zeros(more, np.bool_)])
         self.delays.grow(size)
 
-    def identify(self, number: int, version: str, attributes: str) -> None:
-        """Keep the latest version and attributes; "" brings no news."""
+    def identify(self, number: int, version: str, attributes: str, source: str, now_ns: int) -> None:
+        """Keep the latest version, and what each source partition says of identity; "" brings no news."""
         if version:
             self.version[number] = version
         if attributes:
-            self.attributes[number] = attributes
+            claims = self._claims.setdefault(number, Claims())
+            claims.hear(source, parsed(attributes), now_ns)
+            self.attributes[number] = spelled(claims.merged(now_ns))
 
     def seen(self, entity: I64, window: int) -> None:
         """Some entities (each once) had data in a window."""
@@ -186,6 +191,7 @@ class Entities:
             "last": self.last,
             "served": self.served,
             "free": self._free,
+            "claims": [[n, c.state()] for n, c in sorted(self._claims.items())],
             **self.delays.state(len(self.keys)),
         }
 
@@ -195,6 +201,7 @@ class Entities:
         self.version, self.attributes = list(state["version"]), list(state["attributes"])
         self.first, self.last, self.served = state["first"], state["last"], state["served"]
         self._free = list(state["free"])
+        self._claims = {n: Claims.of(claims) for n, claims in state.get("claims", ())}
         free = set(self._free)
         self._number = {k: i for i, k in enumerate(self.keys) if i not in free}
         self.delays.load(state, len(self.keys), self.capacity)

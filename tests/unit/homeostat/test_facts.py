@@ -15,6 +15,7 @@ from contracts.errors import ActuatorUnavailable, TargetNotFound
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import ManualClock, StepRequest, Target, TargetState
+from contracts.settings import ActSettings, BindingSettings
 from homeostat import facts as module
 from homeostat.facts import FORGET_NS, Facts
 from playbooks.guards import HISTORY_S
@@ -58,7 +59,9 @@ async def particular() -> Particular:
 async def facts(tmp_path: Path, particular: Particular, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Facts]:
     monkeypatch.setattr(module, "REFRESH_S", 0.02)
     journal = SqliteJournal(tmp_path / "journal.sqlite")
-    found = Facts(journal, [particular, DryRunActuator()], ManualClock(NOW))
+    found = Facts(
+        journal, [particular, DryRunActuator()], ManualClock(NOW), ActSettings(environments={"prod": BindingSettings()})
+    )
     found.start()
     yield found
     await found.stop()

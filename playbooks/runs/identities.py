@@ -1,0 +1,60 @@
+"""What a run really touches, as remembered with it: guards count by it, and it must not change under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from contracts.ports import Identity, Journal, RunEntry
+from contracts.verdicts import HeldReason
+from playbooks.runs.commands import Refuse
+from playbooks.runs.plan import RunPlan
+
+_FACT = "identity/"
+
+
+def identity_data(identity: Identity | None) -> dict[str, Any] | None:
+    """An identity as journal data."""
+    return None if identity is None else msgspec.to_builtins(identity)
+
+
+def identity_from(data: object) -> Identity | None:
+    """An identity from journal data; None where there is none."""
+    return None if data is None else msgspec.convert(data, Identity, strict=False)
+
+
+def identities_of(journal: Journal, run: str) -> dict[str, Identity]:
+    """What each step of a run was found to touch, before anybody was asked about it; empty where nobody has looked yet."""
+    fact = journal.get(_FACT + run) or {}
+    return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact.items()}
+
+
+def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Refuse | None:
+    """Remember what a step touches; refused if that is not what was found before, by which guards, policy and people agreed.
+
+    A step that undoes touches only what a step before it did.
+    """
+    known = identities_of(journal, plan.run)
+    before = known.get(step)
+    if before is None and (not known or step in {s.name for s in plan.playbook.steps}):
+        kept = {name: identity_data(one) for name, one in (known | {step: identity}).items()}
+        journal.put(_FACT + plan.run, kept, plan.environment)
+        return None
+    if identity == before or (before is None and identity in known.values()):
+        return None
+    was = before or next(iter(known.values()))
+    uids = "" if was.uid == identity.uid else f" (uid {was.uid}, now {identity.uid})"
+    return Refuse(HeldReason.TARGET_CHANGED, f"{plan.target} was {was.words}, and is {identity.words}{uids}")
+
+
+def identified(journal: Journal, runs: Sequence[RunEntry]) -> list[RunEntry]:
+    """Runs with the keys of what they act on."""
+    facts = journal.facts(_FACT) if runs else {}
+    return [replace(run, identities=_keys(facts.get(_FACT + run.run) or {})) for run in runs]
+
+
+def _keys(fact: Any) -> tuple[str, ...]:
+    return tuple(sorted({msgspec.convert(one, Identity, strict=False).key for one in fact.values()}))
