@@ -9,7 +9,7 @@ from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
 from playbooks.runs.commands import Refuse
 from playbooks.runs.effects import Aim
 from playbooks.runs.facts import controls_of
-from playbooks.runs.identities import identified
+from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.watching import Watch
@@ -27,10 +27,7 @@ def _context(
 ) -> GuardContext:
     now_ns, journal = wiring.clock.now_ns(), wiring.journal
     since_ns = now_ns - int(HISTORY_S * NS)
-    # The settings keep environments apart. Where two lead to one thing all the same, what one did to it counts for the other.
-    others = [e for e in wiring.settings.environments if e != plan.environment]
-    elsewhere = identified(journal, [run for e in others for run in journal.history(e, since_ns=since_ns)])
-    shared = [run for run in elsewhere if identity in run.identities]
+    shared = elsewhere(journal, plan, identity, since_ns)
     return GuardContext(
         now_ns=now_ns,
         history=[*identified(journal, journal.history(plan.environment, since_ns=since_ns)), *shared],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,8 +28,8 @@ def identity_from(data: object) -> Identity | None:
 
 def identities_of(journal: Journal, run: str) -> dict[str, Identity]:
     """What each step of a run was found to touch, before anybody was asked about it; empty where nobody has looked yet."""
-    fact = journal.get(_FACT + run) or {}
-    return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact.items()}
+    fact = journal.get(_FACT + run) or {"steps": {}}
+    return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact["steps"].items()}
 
 
 def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Refuse | None:
@@ -40,8 +40,12 @@ def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Re
     known = identities_of(journal, plan.run)
     before = known.get(step)
     if before is None and (not known or step in {s.name for s in plan.playbook.steps}):
-        kept = {name: identity_data(one) for name, one in (known | {step: identity}).items()}
-        journal.put(_FACT + plan.run, kept, plan.environment)
+        kept = known | {step: identity}
+        fact = {
+            "steps": {name: identity_data(one) for name, one in kept.items()},
+            "keys": sorted({one.key for one in kept.values()}),
+        }
+        journal.put(_FACT + plan.run, fact, plan.environment)
         return None
     if identity == before or (before is None and identity in known.values()):
         return None
@@ -53,8 +57,17 @@ def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Re
 def identified(journal: Journal, runs: Sequence[RunEntry]) -> list[RunEntry]:
     """Runs with the keys of what they act on."""
     facts = journal.facts(_FACT) if runs else {}
-    return [replace(run, identities=_keys(facts.get(_FACT + run.run) or {})) for run in runs]
+    return [replace(run, identities=_keys(facts.get(_FACT + run.run))) for run in runs]
 
 
-def _keys(fact: Any) -> tuple[str, ...]:
-    return tuple(sorted({msgspec.convert(one, Identity, strict=False).key for one in fact.values()}))
+def elsewhere(journal: Journal, plan: RunPlan, key: str, since_ns: int) -> list[RunEntry]:
+    """Runs of other environments on the same thing, as far as this process knows. The settings keep environments apart; where
+    two lead to one thing all the same, what one did to it counts for the other."""
+    same = [name.removeprefix(_FACT) for name, fact in journal.facts(_FACT).items() if key in _keys(fact)]
+    runs = [run for name in sorted(same) if (run := journal.load(name)) is not None]
+    found = [run for run in runs if run.environment != plan.environment and run.created_ns >= since_ns]
+    return [replace(run, identities=(key,)) for run in found]
+
+
+def _keys(fact: Mapping[str, Any] | None) -> tuple[str, ...]:
+    return () if fact is None else tuple(fact["keys"])
