@@ -71,6 +71,7 @@ class ApiServer:
     autoscalers: list[Json] = field(default_factory=list)
     disruptions: int | None = None  # how many evictions a PodDisruptionBudget still allows
     requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # paths of all requests
     misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
     stuck: bool = False
     effects: int = 0
@@ -112,6 +113,7 @@ class ApiServer:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.asked.append(request.raw_path)
         if request.method != "GET":
             body = json.loads(await request.read() or b"null")
             self.requests.append((request.method, request.path, request.headers.get("Content-Type", ""), body))
