@@ -16,6 +16,7 @@
         ├── InvalidQuery              Cypher the store refuses
         ├── UnknownName               a name that is not in the list (which is given)
         ├── TargetNotFound            the actuator does not know the target
+        ├── InvalidTarget             what telemetry calls the target is no name of anything, or of several things
         ├── Forbidden                 credentials or roles do not allow it
         ├── ActionFailed              the target system refused or failed the effect
         ├── OutcomeUnknown            whether an effect happened cannot be known: ask a person
@@ -129,6 +130,12 @@ class TargetNotFound(Permanent):
     """The actuator does not know the target."""
 
     reason = "target_not_found"
+
+
+class InvalidTarget(Permanent):
+    """What telemetry calls the target is no name of its system, or leads to more than one thing: nothing was asked for it."""
+
+    reason = "invalid_target"
 
 
 class Forbidden(Permanent):

@@ -101,6 +101,10 @@ class HeldReason(enum.StrEnum):
     STALE_TELEMETRY = "stale_telemetry"
     UNKNOWN_TOPOLOGY = "unknown_topology"
     NO_TARGET = "no_target"
+    INVALID_TARGET = "invalid_target"  # what telemetry calls it is no name of anything, or leads to several things
+    UNBOUND_ENVIRONMENT = "unbound_environment"  # the settings don't say what the environment stands for
+    TARGET_CONTESTED = "target_contested"  # telemetry says different things of what the service is
+    TARGET_CHANGED = "target_changed"  # it is no longer what guards, policy or a person were asked about
     NOT_CAPABLE = "not_capable"
     DUPLICATE = "duplicate"
     CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated

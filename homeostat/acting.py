@@ -69,7 +69,7 @@ class Acting:
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
-        self.facts = Facts(journal, self._actuators, clock)
+        self.facts = Facts(journal, self._actuators, clock, settings.act)
         self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
         self._untaken_ns = 0
         self.executor = Executor(

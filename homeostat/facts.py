@@ -6,15 +6,19 @@ Deciding is synchronous and pure; this keeps its answers fresh in the background
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 
+from contracts.claims import Heard
 from contracts.errors import HomeostatError
+from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import Actuator, Clock, Journal, RunEntry, Target, TargetState
+from contracts.settings import ActSettings
 from contracts.supervision import Supervised
 from playbooks.guards import HISTORY_S
+from playbooks.runs.identities import identified
 
 log = logging.getLogger(__name__)
 REFRESH_S = 2.0
@@ -26,9 +30,9 @@ FORGET_NS = 600_000_000_000
 class Facts:
     """`DecisionFacts` of all environments this process owns."""
 
-    def __init__(self, journal: Journal, actuators: Sequence[Actuator], clock: Clock) -> None:
-        self._journal, self._actuators, self._clock = journal, actuators, clock
-        self._targets: dict[tuple[str, str], Target] = {}
+    def __init__(self, journal: Journal, actuators: Sequence[Actuator], clock: Clock, settings: ActSettings) -> None:
+        self._journal, self._actuators, self._clock, self._settings = journal, actuators, clock, settings
+        self._claims: defaultdict[str, Heard] = defaultdict(Heard)
         self._heard_ns: dict[tuple[str, str], int] = {}
         self._states: dict[tuple[str, str], TargetState] = {}
         self._failed: dict[str, str] = {}
@@ -46,20 +50,20 @@ class Facts:
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Learn from a frame who exists, and by which attributes actuators can find them."""
-        for i, service in enumerate(frame.services):
+        for service in frame.services:
             key = (frame.environment, service)
             self._heard_ns[key] = max(frame.window_ns, self._heard_ns.get(key, 0))
-            text = frame.attributes[i] if i < len(frame.attributes) else ""
-            if key not in self._targets or text:
-                self._targets[key] = Target(frame.environment, service, json.loads(text) if text else {})
+        if frame.signal != Signal.EDGES:
+            self._claims[frame.environment].take(frame.signal, frame.services, frame.attributes, frame.window_ns)
 
     def target_state(self, environment: str, service: str) -> TargetState | None:
         """As last described; None if no actuator knows it."""
         return self._states.get((environment, service))
 
     def history(self, environment: str) -> list[RunEntry]:
-        """Runs of the last week."""
-        return self._journal.history(environment, since_ns=self._clock.now_ns() - int(HISTORY_S * 1e9))
+        """Runs of the last week, and what each acted on."""
+        since_ns = self._clock.now_ns() - int(HISTORY_S * 1e9)
+        return identified(self._journal, self._journal.history(environment, since_ns=since_ns))
 
     def known_services(self, environment: str) -> list[str]:
         """Services heard of in the last ten minutes of event time."""
@@ -69,14 +73,18 @@ class Facts:
         )
 
     def actions(self, environment: str) -> frozenset[str]:
-        """All that some actuator can do."""
-        return frozenset().union(*(a.actions for a in self._actuators))
+        """All that some actuator can do, and may do for the environment."""
+        return frozenset().union(*(a.actions for a in self._bound(environment)))
+
+    def _bound(self, environment: str) -> list[Actuator]:
+        return [a for a in self._actuators if self._settings.binding(environment, a.name) is not None]
 
     async def _run(self) -> None:
         while True:
             before, self._failed = self.troubles, {}
-            for key, target in list(self._targets.items()):
-                state = await self._describe(target)
+            for key in list(self._heard_ns):
+                environment, service = key
+                state = await self._describe(Target(environment, service, self._claims[environment].of(service)))
                 if state is None:
                     self._states.pop(key, None)
                 else:
@@ -87,7 +95,7 @@ class Facts:
             await asyncio.sleep(REFRESH_S)
 
     async def _describe(self, target: Target) -> TargetState | None:
-        for actuator in self._actuators:
+        for actuator in self._bound(target.environment):
             try:
                 async with asyncio.timeout(DESCRIBE_S):
                     return await actuator.describe(target)

@@ -8,9 +8,10 @@ import os
 import signal
 from typing import Final
 
+from connectors.actuators.naming import by_name
 from connectors.actuators.once import OncePerKey
 from contracts.errors import ActionFailed, OutcomeUnknown, TargetNotFound
-from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from contracts.settings import ActSettings
 
 _KEPT_BYTES: Final = 2000
@@ -31,6 +32,10 @@ class CommandActuator:
     def __init__(self, settings: ActSettings) -> None:
         self._commands = {name: tuple(vector) for name, vector in settings.commands.items()}
         self._once = OncePerKey()
+
+    async def resolve(self, target: Target) -> Identity:
+        """What a program touches is its own to say: the service that it is run for, by name."""
+        return by_name(self.name, target)
 
     async def describe(self, target: Target) -> TargetState:
         """Always TargetNotFound: a command is not a service."""

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
+from connectors.actuators.naming import by_name, ensure_meant
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 
 _LOG = logging.getLogger(__name__)
 _KEPT: Final = 10_000
+_ON_TARGET: Final = frozenset({"scale", "restart", "rollback"})
 #: What a target nobody has told us about is taken to be: one replica, and a version to go back to.
 _ASSUMED: Final = TargetState(
     replicas=1, ready=1, version="current", previous_version="previous", generation="0", detail={"dry_run": "assumed"}
@@ -39,14 +41,22 @@ class DryRunActuator:
         self._states: dict[tuple[str, str], TargetState] = {}
         self.recorded: list[Recorded] = []
 
+    async def resolve(self, target: Target) -> Identity:
+        """The name itself, within its environment: nothing is behind it."""
+        return by_name(self.name, target)
+
     async def describe(self, target: Target) -> TargetState:
         """The state that what was recorded would have led to."""
-        return self._states.get((target.environment, target.service), _ASSUMED)
+        state = self._states.get((target.environment, target.service), _ASSUMED)
+        return replace(state, identity=await self.resolve(target))
 
     async def apply(self, request: StepRequest) -> StepResult:
         """Record it."""
         if request.key in self._done:
             return self._done[request.key]
+        identity = await self.resolve(request.target)
+        if request.action in _ON_TARGET:
+            ensure_meant(request, identity)
         state = _after(request, await self.describe(request.target))
         details = ", ".join(f"{k}={v}" for k, v in sorted(request.arguments.items()))
         text = f"dry run: would {request.action} {request.target.service}" + (f" ({details})" if details else "")

@@ -8,9 +8,10 @@ from typing import Any, Final
 import aiohttp
 
 from connectors.actuators.http import CONNECT_S, FAILURES, explain
+from connectors.actuators.naming import by_name
 from connectors.actuators.once import OncePerKey
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, OutcomeUnknown, TargetNotFound
-from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from contracts.settings import ActSettings
 
 _KEPT_BYTES: Final = 300
@@ -26,6 +27,10 @@ class WebhookActuator:
         self._urls = {name: url.get_secret_value() for name, url in settings.webhooks.items()}
         self._once = OncePerKey()
         self._session: aiohttp.ClientSession | None = None
+
+    async def resolve(self, target: Target) -> Identity:
+        """A webhook touches nothing of ours: the service that it tells of, by name."""
+        return by_name(self.name, target)
 
     async def describe(self, target: Target) -> TargetState:
         """Always TargetNotFound: a webhook is not a service."""

@@ -22,8 +22,10 @@ complete if {
 	is_string(input.environment)
 	is_string(input.action.kind)
 	is_object(input.action.arguments)
-	is_string(input.target.service)
-	is_object(input.target.attributes)
+	is_string(input.target.cluster)
+	is_string(input.target.namespace)
+	is_string(input.target.kind)
+	is_string(input.target.name)
 	is_number(input.playbook.tier)
 	is_string(input.approved_by)
 }
@@ -46,11 +48,8 @@ deny contains sprintf("no rule is about action %s", [input.action.kind]) if not 
 # What keeps the cluster itself alive is not Homeostat's to touch.
 protected := {"kube-system", "kube-public", "kube-node-lease"}
 
-namespaces contains input.target.attributes["k8s.namespace.name"]
-
-namespaces contains split(input.target.service, "/")[0] if contains(input.target.service, "/")
-
-deny contains sprintf("namespace %s is protected", [name]) if some name in namespaces & protected
+# The target is what the actuator will touch, by its own word; what telemetry calls it is not part of the question.
+deny contains sprintf("namespace %s is protected", [input.target.namespace]) if input.target.namespace in protected
 
 # Never more than the playbook's guard says; without one, never more than this.
 ceiling := 100

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from contracts.errors import HomeostatError, TargetNotFound
-from contracts.ports import Actuator, Applied, StepRequest, Target, TargetState
+from contracts.errors import Conflict, HomeostatError, InvalidTarget, TargetNotFound
+from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Subject:
     `open`: an actuator on it, as another worker would open one. `effects`: how many it has had so far, by its own count.
     `arguments`: for each action, arguments with which it has an effect. `unlisted`: a word that the message about an unknown
     target must hold, such as a target there is; empty where every target is known. `remembers`: the system itself knows
-    keys, so that a repetition by another worker has no effect either.
+    keys, so that a repetition by another worker has no effect either. `aliases`: other claims that lead to the same thing.
     """
 
     open: Callable[[], Actuator]
@@ -35,11 +35,44 @@ class Subject:
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unlisted: str = ""
     remembers: bool = True
+    aliases: tuple[Target, ...] = ()
 
 
 Check = Callable[[Subject], Awaitable[None]]
+REFUSALS: Final = frozenset({"action_failed", "target_not_found", "invalid_target", "unbound_environment"})
 ON_TARGET: Final = frozenset({"scale", "restart", "rollback"})
 TIMEOUT_S: Final = 20.0
+HOSTILE: Final = (
+    *(
+        "x/../kube-system",
+        "../cart",
+        "..",
+        ".",
+        "",
+        "/",
+        "cart/",
+        "cart/scale",
+        "cart?force=true",
+        "cart#",
+        "%2e%2e/cart",
+        "cart%2F..",
+    ),
+    *(
+        "-cart",
+        "--all",
+        "Cart",
+        "cart cart",
+        "cart\n",
+        "cart\x00",
+        "\x1b[2J",
+        "cart\u202e",
+        "c\u0430rt",
+        "cart;reboot",
+        "$(reboot)",
+        "a" * 300,
+    ),
+)
+"""What telemetry may call something, and nothing is called."""
 SETTLE_S: Final = 30.0
 """Patience with a system that changes some time after it was asked, as behind an autoscaler."""
 
@@ -65,8 +98,8 @@ async def request(subject: Subject, actuator: Actuator, action: str, key: str) -
     before: TargetState | None = None
     if action in ON_TARGET:
         before = await actuator.describe(subject.target)
-    arguments = subject.arguments[action]
-    return StepRequest(key, "run-1", "step-1", action, subject.target, arguments, before, TIMEOUT_S)
+    arguments, identity = subject.arguments[action], await actuator.resolve(subject.target)
+    return StepRequest(key, "run-1", "step-1", action, subject.target, arguments, before, TIMEOUT_S, identity)
 
 
 def _expect(actual: object, expected: object, what: str) -> None:
@@ -91,6 +124,78 @@ async def check_unknown_target(subject: Subject) -> None:
             assert subject.unlisted in str(e), f"the message does not list {subject.unlisted!r}: {e}"
         else:
             raise AssertionError("an unknown target was described")
+
+
+async def check_resolves(subject: Subject) -> None:
+    """One thing has one identity: whoever asks, however often, whatever it is called; and the state is that thing's."""
+    async with opened(subject) as actuator, opened(subject) as other:
+        before, first = await count(subject), await actuator.resolve(subject.target)
+        assert first.scope and first.kind and first.name, f"an identity without scope, kind or name: {first}"
+        for target in (subject.target, *subject.aliases):
+            for one in (actuator, other):
+                _expect(await one.resolve(target), first, f"identity of {target.service}")
+        if ON_TARGET & frozenset(subject.arguments):
+            _expect((await actuator.describe(subject.target)).identity, first, "identity in the state")
+        _expect(await count(subject), before, "effects of resolving")
+
+
+async def check_another_thing(subject: Subject) -> None:
+    """What is not what was asked about is not touched: another incarnation, another name, another system."""
+    for action in sorted(ON_TARGET & frozenset(subject.arguments)):
+        async with opened(subject) as actuator:
+            asked = await request(subject, actuator, action, f"another-{action}")
+            assert asked.identity is not None
+            before = await count(subject)
+            changes: list[dict[str, Any]] = [
+                {part: "another"} for part in ("uid", "name", "scope", "namespace", "kind")
+            ]
+            for change in changes:
+                meant = replace(asked.identity, **change)
+                try:
+                    await actuator.apply(replace(asked, identity=meant))
+                except Conflict:
+                    continue
+                raise AssertionError(f"{action} was done to {asked.identity.words}, allowed was {meant.words}")
+            _expect(await count(subject), before, f"effects of a {action} meant for something else")
+
+
+async def check_hostile_names(subject: Subject) -> None:
+    """What is no name of anything there leads nowhere, wherever telemetry puts it; where nothing is behind names, to itself."""
+    async with opened(subject) as actuator:
+        action = min(ON_TARGET & frozenset(subject.arguments), default=min(subject.arguments))
+        asked = await request(subject, actuator, action, "hostile")
+        before = await count(subject)
+        for i, target in enumerate(t for name in HOSTILE for t in _called(subject.target, name)):
+            if await _leads_nowhere(actuator, target, asked.identity) and action in ON_TARGET:
+                await _refuses(actuator, replace(asked, target=target, key=f"hostile-{i}"))
+        _expect(await count(subject), before, "effects on what can't be called so")
+
+
+def _called(target: Target, name: str) -> list[Target]:
+    """A target of a hostile name and nothing else to go by, and the target with each of its attributes so."""
+    attributes = [{**target.attributes, key: name} for key in target.attributes if name]
+    return [replace(target, service=name, attributes={}), *(replace(target, attributes=a) for a in attributes)]
+
+
+async def _leads_nowhere(actuator: Actuator, target: Target, known: Identity | None) -> bool:
+    """Whether it is nothing that may be acted on by the identity `known`; that an attribute is ignored is no harm."""
+    try:
+        found = await actuator.resolve(target)
+    except (InvalidTarget, TargetNotFound):
+        return True
+    if found == known:
+        return False
+    assert target.service.isprintable(), f"{target.service!r} became a target: {found}"
+    _expect(found.name, target.service, f"what {target} leads to")
+    return True
+
+
+async def _refuses(actuator: Actuator, asked: StepRequest) -> None:
+    try:
+        await actuator.apply(asked)
+    except (InvalidTarget, TargetNotFound, Conflict):
+        return
+    raise AssertionError(f"{asked.action} of {asked.target} was done, by the identity of something else")
 
 
 async def check_one_effect(subject: Subject) -> None:
@@ -168,7 +273,7 @@ async def check_refuses(subject: Subject) -> None:
             try:
                 await actuator.apply(one)
             except HomeostatError as e:
-                assert e.reason in {"action_failed", "target_not_found"}, f"{one.action}: refused with {e.reason}"
+                assert e.reason in REFUSALS, f"{one.action}: refused with {e.reason}"
             else:
                 if subject.unlisted:
                     raise AssertionError(f"{one.action} of {one.target.service} was done")
@@ -190,6 +295,9 @@ async def check_close(subject: Subject) -> None:
 CHECKS: Final[tuple[Check, ...]] = (
     check_says_what_it_can,
     check_unknown_target,
+    check_resolves,
+    check_another_thing,
+    check_hostile_names,
     check_one_effect,
     check_same_key_twice,
     check_describe,

@@ -25,8 +25,13 @@ QUESTION: Final[dict[str, Any]] = {
     "run": "r1",
     "action": {"kind": "scale", "arguments": {"replicas": 3}},
     "target": {
-        "service": "shop/cart",
-        "attributes": {"k8s.namespace.name": "shop"},
+        "cluster": "kubernetes:0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10",
+        "namespace": "shop",
+        "kind": "Deployment",
+        "name": "cart",
+        "uid": "6f0c2f9e-4d0e-4c58-9f0a-1f6f6f6f6f01",
+        "service": "cart",
+        "attributes": {"k8s.namespace.name": "shop", "k8s.deployment.name": "cart"},
         "replicas": 2,
         "ready": 2,
         "version": "1.4",
@@ -77,8 +82,8 @@ async def check_denies(factory: Factory) -> None:
     """What the policy forbids is denied, with the reason."""
     _denied(await ask(factory, environment=""), "environment")
     _denied(await ask(factory, action={"kind": "levitate"}), "levitate")
-    _denied(await ask(factory, target={"attributes": {"k8s.namespace.name": "kube-system"}}), "kube-system")
-    _denied(await ask(factory, target={"service": "kube-system/coredns"}), "kube-system")
+    for protected in ("kube-system", "kube-public", "kube-node-lease"):
+        _denied(await ask(factory, target={"namespace": protected}), protected)
     _denied(await ask(factory, action={"kind": "scale", "arguments": {"replicas": 101}}), "101")
     _denied(await ask(factory, playbook={"guards": {"max_replicas": 2}}), "replicas")
     _denied(await ask(factory, action={"kind": "scale", "arguments": {}}), "replicas")
@@ -89,6 +94,8 @@ async def check_incomplete(factory: Factory) -> None:
     """A question that lacks something gets a no, never a guess."""
     for missing in ("environment", "action", "target", "playbook", "approved_by"):
         _denied(await ask(factory, **{missing: None}), "incomplete")
+    for part in ("cluster", "namespace", "kind", "name"):
+        _denied(await ask(factory, target={part: None}), "incomplete")
     engine = factory()
     _denied(await engine.evaluate({}), "incomplete")
     await engine.close()
@@ -107,7 +114,7 @@ async def check_approval(factory: Factory) -> None:
 async def check_steady(factory: Factory) -> None:
     """Questions at the same time don't disturb each other; the same question gets the same answer, reasons in order."""
     engine = factory()
-    bad = question(environment="", action={"kind": "levitate"}, target={"service": "kube-system/x"})
+    bad = question(environment="", action={"kind": "levitate"}, target={"namespace": "kube-system"})
     given = copy.deepcopy(bad)
     verdicts = await asyncio.gather(*(engine.evaluate(q) for q in [bad, question()] * 4))
     await engine.close()

@@ -1,8 +1,10 @@
 """Ports: protocols to everything that has more than one implementation. All but the clock have a check suite in `contracts.checks`."""
 
 from contracts.ports.acting import (
+    UNBOUND,
     Actuator,
     Applied,
+    Identity,
     PolicyEngine,
     PolicyVerdict,
     StepRequest,
@@ -15,6 +17,7 @@ from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
 
 __all__ = [
+    "UNBOUND",
     "Actuator",
     "Applied",
     "Broker",
@@ -22,6 +25,7 @@ __all__ = [
     "Detector",
     "GraphStore",
     "GraphWrite",
+    "Identity",
     "Journal",
     "ManualClock",
     "PolicyEngine",

@@ -123,7 +123,10 @@ class StepEntry:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run as journalled: its definition (JSON), state and steps so far. `fence` is its owner's token."""
+    """A run as journalled: its definition (JSON), state and steps so far. `fence` is its owner's token.
+
+    `identities`: keys of what it acts on (`Identity.key`), added by whoever reads it for guards; empty where not known.
+    """
 
     run: str
     decision: str
@@ -136,6 +139,7 @@ class RunEntry:
     fence: int
     definition: Mapping[str, Any]
     steps: tuple[StepEntry, ...] = ()
+    identities: tuple[str, ...] = ()
 
 
 class Journal(Protocol):

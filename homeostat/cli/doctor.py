@@ -15,6 +15,7 @@ from connectors.policy import open_policy
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
+from contracts.ports import UNBOUND
 from contracts.settings import Settings
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
 from homeostat import folder
@@ -68,6 +69,7 @@ async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> li
         await _guarded("graph", lambda: _graph(settings)),
         *([await _guarded("cluster", lambda: _cluster(settings))] if "kubernetes" in settings.act.actuators else []),
         await _guarded("policy", lambda: _policy(settings)),
+        *([_binding(settings)] if set(settings.act.actuators) - UNBOUND or settings.act.commands else []),
         await _guarded("playbooks", lambda: _playbooks(settings)),
     ]
 
@@ -200,6 +202,15 @@ async def _cluster(settings: Settings) -> Finding:
     from connectors.actuators.kubernetes import cluster_version
 
     return Finding(True, "cluster", await cluster_version(settings.act))
+
+
+def _binding(settings: Settings) -> Finding:
+    """Whether anything may be acted on at all."""
+    bound = settings.act.environments
+    if not bound:
+        fix = f"bind what may be acted on: --set act.environments='{{{settings.environment}: {{}}}}'; see docs/operations.md"
+        return Finding(False, "acting", "no environment is bound to anything: every action will be refused", fix)
+    return Finding(True, "acting", f"environments that may be acted on: {', '.join(sorted(bound))}")
 
 
 async def _playbooks(settings: Settings) -> Finding:

@@ -39,6 +39,7 @@ SETTINGS = {
     "detect.close_windows": 3,
     "diagnose.resolve_s": 2,
     "act.actuators": "[process]",
+    "act.environments": "{default: {}}",
     "act.process_manager": "",
 }
 

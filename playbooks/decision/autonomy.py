@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.claims import CONTESTED
 from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
 from contracts.verdicts import Autonomy, HeldReason
@@ -63,6 +64,7 @@ def _doubts(
         _low_confidence(proposal, settings),
         _stale(incident, world),
         _unknown_topology(proposal, world),
+        _contested(proposal),
         _surprised(world),
     ]
 
@@ -94,6 +96,14 @@ def _unknown_topology(proposal: Proposal | None, world: DecisionWorld) -> Doubt 
     if proposal is not None and proposal.target.service not in world.known_services:
         return Doubt(HeldReason.UNKNOWN_TOPOLOGY, f"{proposal.target.service} is not in the topology")
     return None
+
+
+def _contested(proposal: Proposal | None) -> Doubt | None:
+    said = "" if proposal is None else proposal.target.attributes.get(CONTESTED, "")
+    if proposal is None or not said:
+        return None
+    text = f"telemetry says different things of what {proposal.target.service} is: {said}"
+    return Doubt(HeldReason.TARGET_CONTESTED, text)
 
 
 def _surprised(world: DecisionWorld) -> Doubt | None:

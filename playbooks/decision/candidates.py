@@ -105,6 +105,7 @@ def _guarded(
         actions=world.actions,
         max_concurrent=world.limits.max_concurrent,
         circuit=world.limits.circuit,
+        identity="" if state is None or state.identity is None else state.identity.key,
     )
     return check(playbook, target, state, context)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from contracts.claims import Heard
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from playbooks.decision.world import ServiceView
@@ -21,7 +21,7 @@ class Views:
     def __init__(self) -> None:
         self._frames: dict[tuple[str, int], deque[EvidenceFrame]] = {}
         self._versions: dict[str, str] = {}
-        self._attributes: dict[str, str] = {}
+        self._heard = Heard()
         self._kept: dict[str, ServiceView] = {}
 
     def take(self, frame: EvidenceFrame) -> None:
@@ -30,7 +30,7 @@ class Views:
             return
         self._frames.setdefault((frame.signal, frame.partition), deque(maxlen=FRAMES)).append(frame)
         self._versions.update((s, v) for s, v in zip(frame.services, frame.versions, strict=False) if v)
-        self._attributes.update((s, a) for s, a in zip(frame.services, frame.attributes, strict=False) if a)
+        self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
 
     def known(self, service: str) -> bool:
         """Whether anything was heard of a service."""
@@ -56,7 +56,7 @@ class Views:
             for name, numbers in columns.items():
                 array = getattr(frame, name)
                 numbers.update(_observed(frame.features, array[row]))
-        return ServiceView(self._versions.get(service, ""), _attributes(self._attributes.get(service, "")), **columns)
+        return ServiceView(self._versions.get(service, ""), self._heard.of(service), **columns)
 
     def keep(self, services: Iterable[str]) -> dict[str, ServiceView]:
         """Views worth a snapshot: of services under decision. The others are seen again within a window."""
@@ -70,11 +70,3 @@ class Views:
 def _observed(names: tuple[str, ...], row: Any) -> dict[str, float]:
     values = row.tolist()
     return {n: v for n, v in zip(names, values, strict=False) if v == v}  # noqa: PLR0124 (NaN: not observed)
-
-
-def _attributes(text: str) -> dict[str, str]:
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return {str(k): str(v) for k, v in sorted(found.items())} if isinstance(found, dict) else {}

@@ -35,7 +35,8 @@ class GuardContext:
     """The world as guards see it.
 
     `history` and `open_runs` are of the environment; `run` is the run that asks ("" at decision time) and never counts
-    against itself. `affected` are the services acted on at once, the target included (see `affected_by`). `planned` are
+    against itself. `identity` is the key of what would really be touched, "" where that isn't known; two services that lead to
+    one thing are one target. `affected` are the services acted on at once, the target included (see `affected_by`). `planned` are
     the numbers of replicas that the steps lead to. `actions` is what the actuators can do, None where that isn't known.
     """
 
@@ -50,6 +51,7 @@ class GuardContext:
     max_concurrent: int = 1
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
     run: str = ""
+    identity: str = ""
 
 
 _BEGUN = frozenset({RunState.RUNNING, RunState.VERIFYING, RunState.ROLLING_BACK})
@@ -108,6 +110,11 @@ def _order(run: RunEntry) -> tuple[int, str]:
     return run.created_ns, run.run
 
 
+def on_same(run: RunEntry, target: str, context: GuardContext) -> bool:
+    """Whether a run is about what the one that asks would touch, or calls it by the same name in the same environment."""
+    return run.target == target or bool(context.identity and context.identity in run.identities)
+
+
 def affected_by(target: str, context: GuardContext) -> tuple[str, ...]:
-    """The services acted on at once: the target, and those of the runs under way."""
-    return tuple(sorted({target, *(r.target for r in active_others(context))}))
+    """The services acted on at once: the target, and those of the runs under way on anything else."""
+    return tuple(sorted({target, *(r.target for r in active_others(context) if not on_same(r, target, context))}))

@@ -19,6 +19,7 @@ from playbooks.guards.context import (
     active_others,
     affected_by,
     last_ns,
+    on_same,
     others,
 )
 from playbooks.language import durations, windows
@@ -42,8 +43,10 @@ def kill_switch(playbook: Playbook, target: Target, state: TargetState | None, c
 
 def target_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """What changes the target needs to know its state."""
-    del context
     if state is None and any(s.action in TARGET_ACTIONS for s in playbook.steps):
+        if context.actions is not None and not context.actions & TARGET_ACTIONS:
+            where = f"environment {target.environment!r} is bound to nothing that could (act.environments)"
+            return Held(HeldReason.UNBOUND_ENVIRONMENT, where)
         return Held(HeldReason.NO_TARGET, f"no actuator knows {target.service}")
     return None
 
@@ -62,7 +65,7 @@ def capable(playbook: Playbook, target: Target, state: TargetState | None, conte
 def outcome_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """A target on which an effect may or may not have happened is left alone until a person has looked."""
     del playbook, state
-    runs = [r for r in others(context.history, context) if r.target == target.service and acted(r)]
+    runs = [r for r in others(context.history, context) if on_same(r, target.service, context) and acted(r)]
     latest = max(runs, key=_last, default=None)
     if latest is None or latest.state is not RunState.UNKNOWN:
         return None
@@ -116,7 +119,7 @@ def not_crowded(playbook: Playbook, target: Target, state: TargetState | None, c
     """One run on a target at a time, so many of a playbook, so many in the environment."""
     del state
     active = active_others(context)
-    on_target = [r for r in active if r.target == target.service]
+    on_target = [r for r in active if on_same(r, target.service, context)]
     if on_target:
         return Held(HeldReason.CONCURRENCY, f"{on_target[0].playbook} is under way on {target.service}")
     same = sum(r.playbook == playbook.name for r in active)
@@ -195,7 +198,7 @@ def check_all(playbook: Playbook, target: Target, state: TargetState | None, con
 def _same(playbook: Playbook, target: Target, context: GuardContext) -> list[RunEntry]:
     """Runs of this playbook on this target that acted."""
     runs = others(context.history, context)
-    return [r for r in runs if r.playbook == playbook.name and r.target == target.service and acted(r)]
+    return [r for r in runs if r.playbook == playbook.name and on_same(r, target.service, context) and acted(r)]
 
 
 def _last(run: RunEntry) -> tuple[int, str]:

@@ -6,8 +6,10 @@ A number that is journalled and applied must be absolute: "one more replica" app
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contracts.claims import TARGET_KEYS
 from contracts.errors import ActionFailed
 from contracts.ports import TargetState
 from playbooks.guards import replicas_after
@@ -58,7 +60,33 @@ def _evaluated(plan: RunPlan, step: Step, state: TargetState | None) -> dict[str
     arguments, errors = expressions.resolve(step.arguments, scope_of(plan, state))
     if errors:
         raise ActionFailed(f"{step.name}: {errors[0]}")
+    if step.action == "command":
+        _ensure_no_options(step, arguments)
     return arguments
+
+
+def _ensure_no_options(step: Step, arguments: Mapping[str, Any]) -> None:
+    """A program takes what begins with `-` for an option: only the playbook's author may write one, never telemetry.
+
+    Raises:
+        ActionFailed: an argument, or what is written in its place, is not as its author can have meant it.
+    """
+    written = step.arguments.get("args", ())
+    for i, argument in enumerate(arguments.get("args", ())):
+        template = str(written[i]) if isinstance(written, Sequence) and not isinstance(written, str) else ""
+        text = str(argument)
+        if text.startswith("-") and not template.startswith("-"):
+            raise ActionFailed(f"{step.name}: argument {i + 1} would be an option: {text[:80]!a}", reason="argument")
+        if not text.isprintable() and text != template:
+            raise ActionFailed(f"{step.name}: argument {i + 1} is not printable: {text[:80]!a}", reason="argument")
+
+
+def _attributes(plan: RunPlan, state: TargetState | None) -> dict[str, str]:
+    """What telemetry claims; of what is acted on, what the target really is."""
+    identity = None if state is None else state.identity
+    if identity is None or not identity.attributes:
+        return dict(plan.attributes)
+    return {k: v for k, v in plan.attributes.items() if k not in TARGET_KEYS} | dict(identity.attributes)
 
 
 def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
@@ -72,6 +100,6 @@ def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
         "service.name": plan.target,
         "service.version": "" if state is None else state.version,
         "service.previous_version": "" if state is None else state.previous_version,
-        "service.attributes": dict(plan.attributes),
+        "service.attributes": _attributes(plan, state),
     }
     return scope if state is None else scope | {"replicas": state.replicas, "ready": state.ready}

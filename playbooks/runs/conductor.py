@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, Retryable
 from contracts.events import ActionRecord, Decision
@@ -16,7 +16,7 @@ from contracts.topics import CHANGES, FEEDBACK
 from contracts.verdicts import HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import commands as c
-from playbooks.runs import effects, facts, gate, reporting
+from playbooks.runs import effects, facts, gate, identities, reporting
 from playbooks.runs import machine as m
 from playbooks.runs.arguments import resolve
 from playbooks.runs.guarding import guarded
@@ -139,8 +139,8 @@ class Conductor:
     # --- before anything is done
 
     async def _preflight(self, run: Run, entry: RunEntry, command: c.PreFlight, watch: Watch) -> None:
-        # One at a time per environment: between the count of concurrent runs and this one's start lies an await.
-        async with self._gates[run.plan.environment]:
+        # One at a time per environment, and per thing: between the count of concurrent runs and this one's start lies an await.
+        async with self._gates[run.plan.environment], self._gates[await self._thing(run.plan)]:
             held = await self._validate(run.plan, watch, command.approved)
             follow = m.after_preflight(run.plan, held, command, self.limits)
             if isinstance(follow, c.Begin):
@@ -150,11 +150,26 @@ class Conductor:
                 follow = follow if held is None else held
             if isinstance(follow, c.Refuse) and follow.reason is HeldReason.KILL_SWITCH:
                 return  # the machine turns that into `cancelled`
+            if isinstance(follow, c.RequestApproval):
+                follow = self._with_target(run.plan, follow)
             waits = isinstance(follow, c.Refuse) and self._may_pass(run.plan, follow, command.approved)
             if not waits:
                 self._record(run, entry, follow)
         if waits:
             await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+
+    async def _thing(self, plan: RunPlan) -> str:
+        """The key of what the run is about; its own name where that can't be told (then nothing will be done)."""
+        step = next((s for s in plan.playbook.steps if s.action != "wait"), None)
+        aim = (
+            None if step is None else await effects.find_target(plan, step.action, self._w.actuators, self._w.settings)
+        )
+        return aim.identity.key if isinstance(aim, effects.Aim) else plan.run
+
+    def _with_target(self, plan: RunPlan, request: c.RequestApproval) -> c.RequestApproval:
+        """Who is asked reads what would really be touched."""
+        touched = {one.words: None for one in identities.identities_of(self._w.journal, plan.run).values()}
+        return replace(request, text=f"{request.text}; it acts on {', '.join(touched)}") if touched else request
 
     def _may_pass(self, plan: RunPlan, held: c.Refuse, approved: bool) -> bool:
         """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
@@ -174,26 +189,34 @@ class Conductor:
     async def _validate(self, plan: RunPlan, watch: Watch, approved: bool) -> c.Refuse | None:
         """Switches, then every step's guards, sanity and policy on the target as it is; the first objection counts."""
         refused = self._switched(plan, approved=approved) or self._other_version(plan)
-        asked: c.Refuse | None = None
+        asked: c.Refuse | None = None if approved else gate.contested(plan, watch.attributes(plan.target))
         for step in plan.playbook.steps:
             if refused is None and step.action != "wait":
                 refused = await self._objection(plan, step, watch, approved)
             if refused is not None and refused.reason is HeldReason.APPROVAL:
-                asked, refused = refused, None
+                asked, refused = asked or refused, None
         return refused or asked
 
     async def _objection(self, plan: RunPlan, step: Step, watch: Watch, approved: bool) -> c.Refuse | None:
-        aim = await effects.find_target(plan, step.action, self._w.actuators)
+        aim = await self._aim(plan, step.name, step)
         if isinstance(aim, c.Refuse):
             return aim
         prepared = effects.prepare(plan, c.ApplyStep(step.name, step, 1, ""), "", aim, None)
         planned = () if isinstance(prepared, c.Refuse) else prepared.planned
-        held = guarded(plan, aim.state, planned, watch, self._w)
+        held = guarded(plan, aim, planned, watch, self._w)
         if held is not None:
             return held
         if isinstance(prepared, c.Refuse):
             return prepared
         return await self._policy(plan, prepared, approved)
+
+    async def _aim(self, plan: RunPlan, name: str, step: Step) -> effects.Aim | c.Refuse:
+        """What a step would touch, which must be what it was when the run began."""
+        aim = await effects.find_target(plan, step.action, self._w.actuators, self._w.settings)
+        if isinstance(aim, c.Refuse):
+            return aim
+        changed = identities.settle(self._w.journal, plan, name, aim.identity)
+        return aim if step.action == "webhook" else changed or aim  # who is told of it need not be what it is
 
     def _other_version(self, plan: RunPlan) -> c.Refuse | None:
         playbook = self._w.playbooks.get(plan.playbook.name)
@@ -213,7 +236,7 @@ class Conductor:
         approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
         by = "" if approval is None or not approval.approve else approval.by
         request = effect.request
-        document = gate.policy_document(plan, request.action, request.arguments, request.before, by)
+        document = gate.policy_document(plan, request.action, request.arguments, effect.aim, by)
         return await gate.ask_policy(self._w.policy, document)
 
     # --- one effect
@@ -261,9 +284,11 @@ class Conductor:
         """The effect, looked at and checked again: guards, validation, policy."""
         plan, back = run.plan, isinstance(command, c.Compensate)
         approved = self._approved(plan)
-        aim = await effects.find_target(plan, command.step.action, self._w.actuators)
+        aim = await self._aim(plan, command.name, command.step)
         if isinstance(aim, c.Refuse):
             return aim
+        if not back and not approved and (doubtful := gate.contested(plan, watch.attributes(plan.target))):
+            return doubtful
         if command.again:
             progress = progress_of(entry)[command.name]
             prepared: effects.Prepared | c.Refuse = effects.Prepared(
@@ -276,7 +301,7 @@ class Conductor:
             return prepared
         held = self._switched(plan, approved=approved)
         if held is None and not back:  # going back is bounded by where it came from
-            held = guarded(plan, aim.state, prepared.planned, watch, self._w)
+            held = guarded(plan, aim, prepared.planned, watch, self._w)
         return held or await self._policy(plan, prepared, approved) or prepared
 
     def _approved(self, plan: RunPlan) -> bool:
@@ -293,6 +318,8 @@ class Conductor:
             "action": request.action,
             "key": request.key,
             "actuator": ready.aim.actuator.name,
+            "identity": ready.aim.identity.key,
+            "uid": ready.aim.identity.uid,
         }
         data |= {f"argument.{k}": v for k, v in reporting.plain(request.arguments).items()}
         record = reporting.step_record(run.plan, state, command.name, "intent", text, self._now(), data)

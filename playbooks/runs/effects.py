@@ -17,15 +17,18 @@ from contracts.errors import (
     Conflict,
     Forbidden,
     HomeostatError,
+    InvalidTarget,
     OutcomeUnknown,
     TargetNotFound,
 )
-from contracts.ports import Actuator, StepRequest, StepResult, TargetState
+from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetState
+from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
 from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.commands import ApplyStep, Compensate, Refuse
+from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.preflight import capable, insane
 from playbooks.runs.progress import StepProgress, state_data
@@ -33,16 +36,17 @@ from playbooks.runs.progress import StepProgress, state_data
 _LOG = logging.getLogger(__name__)
 GRACE_S = 5.0
 """How much longer than a step's timeout an actuator is waited for before its outcome counts as unknown."""
-NO_EFFECT = (ActionFailed, Conflict, ActuatorUnavailable, TargetNotFound, Forbidden)
+NO_EFFECT = (ActionFailed, Conflict, ActuatorUnavailable, TargetNotFound, InvalidTarget, Forbidden)
 """Errors that prove that the effect did not happen (see the port's contract); anything else leaves it unknown."""
 WORTH_RETRYING = (ActionFailed, Conflict, ActuatorUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A target as found: the actuator that knows it and its state (None where the action needs none)."""
+    """A target as found: the actuator that knows it, what it is, and its state (None where the action needs none)."""
 
     actuator: Actuator
+    identity: Identity
     state: TargetState | None
 
 
@@ -66,6 +70,7 @@ class Prepared:
             "action": self.request.action,
             "arguments": dict(self.request.arguments),
             "actuator": self.aim.actuator.name,
+            "identity": identity_data(self.request.identity),
             "before": state_data(self.request.before),
         }
 
@@ -86,29 +91,47 @@ class Outcome:
         return {"text": self.text, "retryable": self.retryable, "after": state_data(self.after), **self.data}
 
 
-async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator]) -> Aim | Refuse:
-    """The first capable actuator that knows the target. Nothing is changed."""
+async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Refuse:
+    """The first capable actuator that may act for the environment and knows the target. Nothing is changed."""
     able = capable(actuators, action)
     if not able:
         return Refuse(HeldReason.NOT_CAPABLE, f"no actuator can {action}")
-    found = await _described(plan, able if action in TARGET_ACTIONS else actuators)
+    bound = [a for a in able if settings.binding(plan.environment, a.name) is not None]
+    if not bound:
+        return Refuse(HeldReason.UNBOUND_ENVIRONMENT, settings.unbound(plan.environment))
     if action in TARGET_ACTIONS:
-        return found
-    # What doesn't touch the target (a webhook) needs none; its state only fills in arguments.
-    return Aim(able[0], None if isinstance(found, Refuse) else found.state)
+        return await _described(plan, bound)
+    # What doesn't touch the target (a webhook) needs no state: it only fills in arguments. But it is about what the target is.
+    found = await _described(plan, [a for a in actuators if settings.binding(plan.environment, a.name) is not None])
+    if isinstance(found, Aim):
+        return Aim(bound[0], found.identity, found.state)
+    if action == "command" and found.reason is not HeldReason.NO_TARGET:
+        return found  # a webhook tells somebody, and somebody should be told; a command may do anything
+    try:
+        return Aim(bound[0], await bound[0].resolve(plan.aim), None)
+    except HomeostatError as e:
+        return _lost(plan, bound[0], e)
 
 
 async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Refuse:
     why = ""
     for actuator in able:
         try:
-            return Aim(actuator, await actuator.describe(plan.aim))
+            state = await actuator.describe(plan.aim)
+            return Aim(actuator, state.identity or await actuator.resolve(plan.aim), state)
         except TargetNotFound as e:
             why = why or str(e)
         except HomeostatError as e:
             # Not knowing is no reason to turn to another system: it might have another thing of the same name.
-            return Refuse(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {e}")
+            return _lost(plan, actuator, e)
     return Refuse(HeldReason.NO_TARGET, why)
+
+
+def _lost(plan: RunPlan, actuator: Actuator, error: HomeostatError) -> Refuse:
+    if isinstance(error, InvalidTarget):
+        reason = next((r for r in HeldReason if r == error.reason), HeldReason.INVALID_TARGET)
+        return Refuse(reason, f"{actuator.name} has no {plan.target!a}: {error}")
+    return Refuse(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {error}")
 
 
 def prepare(plan: RunPlan, command: ApplyStep, key: str, aim: Aim, undone: TargetState | None) -> Prepared | Refuse:
@@ -122,7 +145,9 @@ def prepare(plan: RunPlan, command: ApplyStep, key: str, aim: Aim, undone: Targe
         refused = insane(plan, step, arguments, aim.state)
         if refused is not None:
             return refused
-    request = StepRequest(key, plan.run, command.name, step.action, plan.aim, arguments, aim.state, step.timeout_s)
+    request = StepRequest(
+        key, plan.run, command.name, step.action, plan.aim, arguments, aim.state, step.timeout_s, aim.identity
+    )
     return Prepared(aim, step, request)
 
 
@@ -138,6 +163,7 @@ def journalled(plan: RunPlan, name: str, step: Step, progress: StepProgress) -> 
         arguments=dict(intent.get("arguments", {})),
         before=progress.before,
         timeout_s=step.timeout_s,
+        identity=identity_from(intent.get("identity")),
     )
 
 

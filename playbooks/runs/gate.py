@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contracts.claims import CONTESTED
 from contracts.errors import HomeostatError, PolicyUnavailable
-from contracts.ports import Journal, PolicyEngine, TargetState
+from contracts.ports import Journal, PolicyEngine
 from contracts.verdicts import Autonomy, HeldReason
+from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.runs.commands import Refuse
+from playbooks.runs.effects import Aim
 from playbooks.runs.facts import Mode, mode_of, strictest
 from playbooks.runs.plan import RunPlan
 
@@ -30,10 +33,22 @@ def switches(journal: Journal, plan: RunPlan) -> Refuse | None:
     return switched_off(mode_of(journal, plan.environment), plan)
 
 
+def contested(plan: RunPlan, around: Mapping[str, str]) -> Refuse | None:
+    """Whether telemetry says different things of what the target is: when it was decided, or now (`around`)."""
+    said = plan.attributes.get(CONTESTED) or around.get(CONTESTED)
+    if not said or not any(s.action in TARGET_ACTIONS or s.action == "command" for s in plan.playbook.steps):
+        return None
+    return Refuse(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {said}")
+
+
 def policy_document(
-    plan: RunPlan, action: str, arguments: Mapping[str, Any], state: TargetState | None, approved_by: str
+    plan: RunPlan, action: str, arguments: Mapping[str, Any], aim: Aim, approved_by: str
 ) -> dict[str, Any]:
-    """The policy input (docs/actions.md): one intended action and all that speaks for or against it."""
+    """The policy input (docs/actions.md): one intended action and all that speaks for or against it.
+
+    Of the target it has what the actuator vouches for, and nothing that telemetry says.
+    """
+    identity, state = aim.identity, aim.state
     return {
         "environment": plan.environment,
         "incident": plan.incident,
@@ -41,8 +56,13 @@ def policy_document(
         "run": plan.run,
         "action": {"kind": action, "arguments": dict(arguments)},
         "target": {
-            "service": plan.target,
-            "attributes": dict(plan.attributes),
+            "cluster": identity.scope,
+            "namespace": identity.namespace,
+            "kind": identity.kind,
+            "name": identity.name,
+            "uid": identity.uid,
+            "service": identity.name,
+            "attributes": dict(identity.attributes),
             "replicas": None if state is None else state.replicas,
             "ready": None if state is None else state.ready,
             "version": "" if state is None else state.version,

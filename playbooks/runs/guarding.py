@@ -4,34 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contracts.ports import TargetState
+from contracts.verdicts import TERMINAL_RUN_STATES
 from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
 from playbooks.runs.commands import Refuse
+from playbooks.runs.effects import Aim
 from playbooks.runs.facts import controls_of
+from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.watching import Watch
 from playbooks.runs.wiring import ExecutorWiring
 
 
-def guarded(
-    plan: RunPlan, state: TargetState | None, planned: Sequence[int], watch: Watch, wiring: ExecutorWiring
-) -> Refuse | None:
+def guarded(plan: RunPlan, aim: Aim, planned: Sequence[int], watch: Watch, wiring: ExecutorWiring) -> Refuse | None:
     """The first guard that says no. `planned`: the numbers of replicas that the effects in question lead to."""
-    held = check(plan.playbook, plan.aim, state, _context(plan, planned, watch, wiring))
+    held = check(plan.playbook, plan.aim, aim.state, _context(plan, aim.identity.key, planned, watch, wiring))
     return None if held is None else Refuse(held.reason, held.text)
 
 
-def _context(plan: RunPlan, planned: Sequence[int], watch: Watch, wiring: ExecutorWiring) -> GuardContext:
+def _context(
+    plan: RunPlan, identity: str, planned: Sequence[int], watch: Watch, wiring: ExecutorWiring
+) -> GuardContext:
     now_ns, journal = wiring.clock.now_ns(), wiring.journal
+    since_ns = now_ns - int(HISTORY_S * NS)
+    shared = elsewhere(journal, plan, identity, since_ns)
     return GuardContext(
         now_ns=now_ns,
-        history=journal.history(plan.environment, since_ns=now_ns - int(HISTORY_S * NS)),
-        open_runs=journal.open_runs(plan.environment),
+        history=[*identified(journal, journal.history(plan.environment, since_ns=since_ns)), *shared],
+        open_runs=[
+            *identified(journal, journal.open_runs(plan.environment)),
+            *(run for run in shared if run.state not in TERMINAL_RUN_STATES),
+        ],
+        identity=identity,
         known_services=sorted(watch.services()),
         planned=planned,
         controls=controls_of(journal, plan.environment),
-        actions=frozenset(a for actuator in wiring.actuators for a in actuator.actions),
+        actions=frozenset(
+            action
+            for actuator in wiring.actuators
+            if wiring.settings.binding(plan.environment, actuator.name) is not None
+            for action in actuator.actions
+        ),
         max_concurrent=wiring.settings.max_concurrent,
         circuit=CircuitLimits(wiring.settings.circuit_failures, wiring.settings.circuit_reset_s),
         run=plan.run,

@@ -40,6 +40,8 @@ from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan, key_of
 from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, progress_of
 
 NS = 1_000_000_000
+ASKS = frozenset({HeldReason.APPROVAL, HeldReason.TARGET_CONTESTED})
+"""Objections that a person's approval overcomes."""
 RETRY_WAIT_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pause before the 2nd, 3rd, ... attempt; the last one repeats."""
 
@@ -101,7 +103,7 @@ def begin_by_ns(plan: RunPlan, limits: Limits) -> int:
 
 def after_preflight(plan: RunPlan, held: Refuse | None, command: PreFlight, limits: Limits) -> Next:
     """What follows from a pre-flight's result."""
-    if held is not None and held.reason is not HeldReason.APPROVAL:
+    if held is not None and held.reason not in ASKS:
         return held
     if command.approved or (held is None and not plan.needs_approval):
         return Begin()

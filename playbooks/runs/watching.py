@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
+from contracts.claims import Heard
 from contracts.events import Incident
 from contracts.features import Signal
 from contracts.frames.features import EvidenceFrame
@@ -26,10 +26,13 @@ class Watch:
         self._frames: deque[EvidenceFrame] = deque()
         self._incidents: OrderedDict[str, Incident] = OrderedDict()
         self._newest_ns = 0
+        self._heard = Heard()
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Keep a frame; forget those that are too old."""
         self._frames.append(frame)
+        if frame.signal != Signal.EDGES:
+            self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
         self._newest_ns = max(self._newest_ns, frame.window_ns)
         while self._frames and self._frames[0].window_ns < self._newest_ns - HORIZON_NS:
             self._frames.popleft()
@@ -56,7 +59,7 @@ class Watch:
         """Who the target is, who calls it, who suffers."""
         known = self._incidents.get(incident)
         return Surroundings(
-            attributes=self._attributes(target),
+            attributes=self.attributes(target),
             callers=self._callers(target),
             affected=() if known is None else known.blast_radius,
         )
@@ -74,17 +77,6 @@ class Watch:
                 )
         return tuple(sorted(found))
 
-    def _attributes(self, target: str) -> dict[str, str]:
-        merged: dict[str, str] = {}
-        for frame in self._frames:
-            if frame.signal != Signal.EDGES and target in frame.services:
-                merged.update(_parsed(frame.attributes[frame.services.index(target)]))
-        return dict(sorted(merged.items()))
-
-
-def _parsed(text: str) -> dict[str, str]:
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+    def attributes(self, service: str) -> dict[str, str]:
+        """What telemetry says that a service is, and whether it agrees (`contracts.claims`)."""
+        return self._heard.of(service)

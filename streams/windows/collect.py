@@ -55,14 +55,14 @@ class Collector:
         """Whether event time has gone on since the last flush."""
         return self.watermark > self.flushed_watermark
 
-    def scopes(self, decoded: Decoded) -> list[Scope]:
+    def scopes(self, decoded: Decoded, now_ns: int) -> list[Scope]:
         """The environments of a message."""
         environments = sorted({r.environment for r in decoded.resources})
         found = []
         for environment in environments:
             names = self.names_of(environment)
             numbers = np.array(
-                [names.resource(r) if r.environment == environment else -2 for r in decoded.resources], np.int64
+                [names.resource(r, now_ns) if r.environment == environment else -2 for r in decoded.resources], np.int64
             )
             found.append(Scope(names, numbers, bool((numbers >= 0).all())))
         return found

@@ -36,7 +36,7 @@ class LogCollector(Collector):
         batch = decoded.logs
         if batch is None or not len(batch):
             return
-        keep, scopes = self.believable(batch.time_ns, now_ns), self.scopes(decoded)
+        keep, scopes = self.believable(batch.time_ns, now_ns), self.scopes(decoded, now_ns)
         self._learn(batch.template, batch.body, decoded.strings)
         for scope in scopes:
             at = scope.pick(batch.resource, keep)

@@ -41,7 +41,7 @@ class MetricCollector(Collector):
         points, histos = decoded.points, decoded.histograms
         if not (points and len(points)) and not (histos and len(histos)):
             return
-        scopes = self.scopes(decoded)
+        scopes = self.scopes(decoded, now_ns)
         if points and len(points):
             keep = self.believable(points.time_ns, now_ns)
             for scope in scopes:

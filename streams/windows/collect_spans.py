@@ -66,7 +66,7 @@ class SpanCollector(Collector):
         batch = decoded.spans
         if batch is None or not len(batch):
             return
-        keep, scopes = self.believable(batch.end_ns, now_ns), self.scopes(decoded)
+        keep, scopes = self.believable(batch.end_ns, now_ns), self.scopes(decoded, now_ns)
         for scope in scopes:
             at = scope.pick(batch.resource, keep)
             peer = _peers(scope.names, batch.peer[at], decoded.strings)

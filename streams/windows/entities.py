@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from contracts.claims import Claims, parsed, spelled
 from contracts.frames.telemetry import B1, F64, I64
 
 _STEP = 1.25
@@ -123,6 +124,7 @@ class Entities:
         self.usual: F64 = np.zeros(0)
         self.lost: B1 = np.empty(0, np.bool_)
         self.delays = Delays(cap_ns)
+        self._claims: dict[int, Claims] = {}
         self._number: dict[tuple[str, str], int] = {}
         self._free: list[int] = []
 
@@ -147,6 +149,7 @@ class Entities:
         if self._free:
             found = self._free.pop()
             self.keys[found], self.version[found], self.attributes[found] = key, "", ""
+            self._claims.pop(found, None)
             return found
         self.keys.append(key)
         self.version.append("")
@@ -166,12 +169,14 @@ class Entities:
         self.lost = np.concatenate([self.lost, np.zeros(more, np.bool_)])
         self.delays.grow(size)
 
-    def identify(self, number: int, version: str, attributes: str) -> None:
-        """Keep the latest version and attributes; "" brings no news."""
+    def identify(self, number: int, version: str, attributes: str, source: str, now_ns: int) -> None:
+        """Keep the latest version, and what each source partition says of identity; "" brings no news."""
         if version:
             self.version[number] = version
         if attributes:
-            self.attributes[number] = attributes
+            claims = self._claims.setdefault(number, Claims())
+            claims.hear(source, parsed(attributes), now_ns)
+            self.attributes[number] = spelled(claims.merged(now_ns))
 
     def seen(self, entity: I64, window: int) -> None:
         """Some entities (each once) had data in a window."""
@@ -227,6 +232,7 @@ class Entities:
             "usual": self.usual,
             "lost": self.lost,
             "free": self._free,
+            "claims": [[n, c.state()] for n, c in sorted(self._claims.items())],
             **self.delays.state(len(self.keys)),
         }
 
@@ -239,6 +245,7 @@ class Entities:
         self.heard, self.gaps = state.get("heard", self.last.copy()), state.get("gaps", np.zeros((size, HELD_GAPS)))
         self.usual, self.lost = state.get("usual", np.zeros(size)), state.get("lost", np.zeros(size, np.bool_))
         self._free = list(state["free"])
+        self._claims = {n: Claims.of(claims) for n, claims in state.get("claims", ())}
         free = set(self._free)
         self._number = {k: i for i, k in enumerate(self.keys) if i not in free}
         self.delays.load(state, len(self.keys), self.capacity)

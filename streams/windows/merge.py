@@ -70,11 +70,14 @@ class FeatureMerger:
         self.metrics: dict[int, MetricWindow] = {}
         self._arrived: list[PartialFrame] = []
         self.liveness = liveness or liveness_of(settings, {signal: self})
+        self._now_ns = 0
+        """When something last came in, by this process's clock: how fresh a claim is is not for its sender to say."""
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def add(self, frame: PartialFrame, now_ns: int) -> None:
         """Take a frame in; one that was delivered before is ignored."""
+        self._now_ns = now_ns
         known = self.watermarks.sources.get(frame.source)
         if not self.watermarks.admit(frame.source, frame.sequence, frame.watermark_ns, now_ns):
             self.counters["redelivered_frames"] += bool(frame.services)  # an empty one only tells the time
@@ -137,13 +140,16 @@ class FeatureMerger:
             numbers = np.array([number_of((s, "")) for s in frame.services], np.int64)
             for i, number in enumerate(numbers.tolist()):
                 if number >= 0 and (frame.versions[i] or frame.attributes[i]):
-                    self.entities.identify(number, frame.versions[i], frame.attributes[i])
+                    self._identify(number, frame, i)
             return numbers[frame.service]
         pair = frame.service.astype(np.int64) * len(frame.services) + frame.peer
         distinct, place = dense(pair, len(frame.services) ** 2)
         names = frame.services
         pairs = [(names[p // len(names)], names[p % len(names)]) for p in distinct.tolist()]
         return np.array([self._number(*p) for p in pairs], np.int64)[place]
+
+    def _identify(self, number: int, frame: PartialFrame, i: int) -> None:
+        self.entities.identify(number, frame.versions[i], frame.attributes[i], frame.source, self._now_ns)
 
     def _number(self, service: str, peer: str) -> int:
         return self.entities.number((service, peer))
@@ -205,7 +211,7 @@ class FeatureMerger:
         numbers = np.array([self._number(s, "") for s in frame.services], np.int64)
         for i, number in enumerate(numbers.tolist()):
             if number >= 0:
-                self.entities.identify(number, frame.versions[i], frame.attributes[i])
+                self._identify(number, frame, i)
         points, histos = _points(frame, numbers), _histos(frame, numbers)
         index = np.concatenate([points["time"], histos["time"]]) // self.width_ns
         entity = np.concatenate([points["entity"], histos["entity"]]).astype(np.int64)

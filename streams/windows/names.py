@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
+from contracts.claims import REPEAT_NS, TARGET_KEYS, Claim, Claims, parsed, spelled
 from contracts.frames import Resource
 from contracts.frames.telemetry import I64
 from contracts.topics import partition_of
@@ -23,8 +23,8 @@ INSTANCE_KEYS = frozenset(
 class Names:
     """Services (and uninstrumented peers) of one environment, numbered as they are first seen.
 
-    `version` and `attributes` (JSON of what identifies the workload) are the last ones seen; `fresh` names whose
-    attributes have not been sent on yet.
+    `version` is the last one seen, `attributes` (JSON) what all resources of a service claim that it is (`contracts.claims`);
+    `fresh` names whose attributes have not been sent on yet, or not for a while.
     """
 
     def __init__(self, environment: str, partitions: int, most: int) -> None:
@@ -35,7 +35,9 @@ class Names:
         self.fresh: set[int] = set()
         self._number: dict[str, int] = {}
         self._target: list[int] = []
-        self._resources: dict[Resource, int] = {}
+        self._resources: dict[Resource, tuple[int, Claim]] = {}
+        self._claims: dict[int, Claims] = {}
+        self._told_ns: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.text)
@@ -53,27 +55,39 @@ class Names:
             self._target.append(partition_of(f"{self.environment}/{name}", self.partitions))
         return found
 
-    def resource(self, resource: Resource) -> int:
+    def resource(self, resource: Resource, now_ns: int) -> int:
         """The number of a resource's service, whose identity is taken note of; -1 if there is no room."""
         known = self._resources.get(resource)
-        if known is not None and self.version[known] == (resource.version or self.version[known]):
-            return known
+        if known is not None and self.version[known[0]] == (resource.version or self.version[known[0]]):
+            known[1].repeat(now_ns)
+            self._tell(known[0], now_ns, news=False)
+            return known[0]
         number = self.number(resource.service)
         if number < 0:
             return number
         if len(self._resources) > 8 * self.most:
             self._resources.clear()
-        self._resources[resource] = number
         self.version[number] = resource.version or self.version[number]
-        self._identify(number, resource)
+        self._resources[resource] = number, self._identify(number, resource, now_ns)
         return number
 
-    def _identify(self, number: int, resource: Resource) -> None:
-        known: dict[str, str] = json.loads(self.attributes[number] or "{}")
-        merged = {**known, **{k: v for k, v in resource.attributes if k not in INSTANCE_KEYS}}
-        if merged != known:
-            self.attributes[number] = json.dumps(merged, sort_keys=True, separators=(",", ":"))
+    def _identify(self, number: int, resource: Resource, now_ns: int) -> Claim:
+        """Resources that say the same of what would be acted on are one claim, whatever else they say."""
+        claims = self._claims.setdefault(number, Claims())
+        said = {k: v for k, v in resource.attributes if k not in INSTANCE_KEYS}
+        origin = spelled({k: v for k, v in said.items() if k in TARGET_KEYS})
+        before = claims.by[origin].attributes if origin in claims.by else None
+        merged = {**(before or {}), **said}
+        claim = claims.hear(origin, merged, now_ns)
+        self._tell(number, now_ns, news=merged != before)
+        return claim
+
+    def _tell(self, number: int, now_ns: int, *, news: bool) -> None:
+        """What is claimed is sent on if it is news, and now and then in any case: so that it is known to be alive."""
+        if news or now_ns - self._told_ns.get(number, now_ns) >= REPEAT_NS:
+            self.attributes[number] = spelled(self._claims[number].merged(now_ns))
             self.fresh.add(number)
+            self._told_ns[number] = now_ns
 
     def targets(self) -> I64:
         """Partition of services of each name."""
@@ -93,6 +107,7 @@ class Names:
             "version": self.version,
             "attributes": self.attributes,
             "fresh": sorted(self.fresh),
+            "claims": [[n, self._told_ns.get(n, 0), c.state()] for n, c in sorted(self._claims.items())],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -101,3 +116,14 @@ class Names:
             self.number(name)
         self.version, self.attributes = list(state["version"]), list(state["attributes"])
         self.fresh = set(state["fresh"])
+        if "claims" in state:
+            self._claims = {n: Claims.of(claims) for n, _, claims in state["claims"]}
+            self._told_ns = {n: told_ns for n, told_ns, _ in state["claims"]}
+        else:  # of before there were claims: it has what was last said, by nobody knows whom
+            self._claims = {n: _of_old(text) for n, text in enumerate(self.attributes) if text}
+
+
+def _of_old(text: str) -> Claims:
+    attributes = parsed(text)
+    origin = spelled({k: v for k, v in attributes.items() if k in TARGET_KEYS})
+    return Claims({origin: Claim(attributes, 0.0, 0, 0)})

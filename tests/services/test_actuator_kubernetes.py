@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import pytest
 
-from connectors.actuators.kubernetes import KubernetesActuator, changes
+from connectors.actuators.kubernetes import KubernetesActuator, changes, client
 from connectors.actuators.kubernetes import autoscaler as hpa
+from connectors.actuators.kubernetes.looking import Look
 from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, Conflict, Forbidden, TargetNotFound
 from contracts.ports import Applied, StepRequest, Target
-from contracts.settings import ActSettings
+from contracts.settings import ActSettings, BindingSettings
 from tests.services import workloads as w
 from tests.services.kubelet.api import Api
 from tests.services.servers.cluster import Cluster
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.timeout(300)
 _NUMBERS: Final = itertools.count(1)
 PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 INSTANCE: Final = {"strategy": "instance"}
+ENVIRONMENT: Final = "production"
+BOUND: Final = {ENVIRONMENT: BindingSettings()}
 
 
 @dataclass
@@ -45,7 +48,7 @@ class World:
     def target(self, name: str = "cart", kind: str = "Deployment") -> Target:
         """What telemetry would say of it."""
         attributes = {"k8s.namespace.name": self.namespace, f"k8s.{kind.lower()}.name": name}
-        return Target("production", f"shop/{name}", attributes)
+        return Target(ENVIRONMENT, f"shop/{name}", attributes)
 
     async def add(self, kind: str = "Deployment", name: str = "cart", **settings: Any) -> str:
         """A workload with two revisions, 1.4.2 and 1.5.0, rolled out; its path."""
@@ -100,7 +103,7 @@ async def step(
 ) -> StepRequest:
     """A request, with the state before it. Its timeout is generous: the machine may be busy."""
     before = await actuator.describe(target)
-    return StepRequest(key, "run-1", "step-1", action, target, arguments, before, 60.0)
+    return StepRequest(key, "run-1", "step-1", action, target, arguments, before, 60.0, before.identity)
 
 
 def subject(
@@ -110,7 +113,7 @@ def subject(
 
 
 def _opened() -> KubernetesActuator:
-    return KubernetesActuator(ActSettings())
+    return KubernetesActuator(ActSettings(environments=BOUND))
 
 
 # --- the contract
@@ -193,9 +196,9 @@ async def test_somebody_elses_change_meanwhile_is_a_conflict(world: World, actua
     seen = await world.api.get(path)
     await world.api.patch(path, {"metadata": {"annotations": {"team": "shop"}}})
     with pytest.raises(Conflict, match="the object has been modified"):
-        await actuator._cluster.apply(path, changes.scale(seen, "k", 4))
+        await _cluster(actuator).apply(path, changes.scale(seen, "k", 4))
     with pytest.raises(Conflict, match="the object has been modified"):
-        await actuator._cluster.patch(
+        await _cluster(actuator).patch(
             path,
             changes.rollback(seen, "k", (await _history(world, actuator)).earlier[0]),
             "application/json-patch+json",
@@ -204,7 +207,13 @@ async def test_somebody_elses_change_meanwhile_is_a_conflict(world: World, actua
 
 
 async def _history(world: World, actuator: KubernetesActuator) -> Any:
-    return await actuator._look.history(await actuator._look.find(world.target()))
+    look = Look(_cluster(actuator))
+    return await look.history(await look.find(world.target()))
+
+
+def _cluster(actuator: KubernetesActuator) -> client.Cluster:
+    """The one cluster that it is bound to."""
+    return actuator._clusters._at(BOUND[ENVIRONMENT])
 
 
 async def test_one_that_was_made_anew_is_another(world: World, actuator: KubernetesActuator) -> None:
@@ -213,12 +222,12 @@ async def test_one_that_was_made_anew_is_another(world: World, actuator: Kuberne
     seen = await world.api.get(path)
     await world.api.delete(path)
     with pytest.raises((Conflict, Forbidden, TargetNotFound)):
-        await actuator._cluster.apply(path, changes.scale(seen, "k", 4))
+        await _cluster(actuator).apply(path, changes.scale(seen, "k", 4))
     assert not await w.exists(world.api, path)
     await world.add()
     again = await world.api.get(path)
     with pytest.raises(Conflict):
-        await actuator._cluster.apply(path, changes.scale(seen, "k", 4))
+        await _cluster(actuator).apply(path, changes.scale(seen, "k", 4))
     assert (await world.api.get(path))["spec"] == again["spec"]
 
 

@@ -87,7 +87,11 @@ def _settings(folder: Path, graph: Neo4jServer, policy: OpaServer, port: int) ->
         "receivers": {"enabled": False},
         "api": {"port": port},
         "detect": {"warmup_windows": 8},
-        "act": {**command_settings(folder), "policy": policy.document, "decision_expiry_s": EXPIRY_S},
+        "act": {
+            **command_settings(folder, ("before", "early", "late", "after")),
+            "policy": policy.document,
+            "decision_expiry_s": EXPIRY_S,
+        },
         "graph": {"store": "neo4j", "url": graph.uri, "user": graph.user, "password": graph.password, "queue": QUEUE},
     }
 

@@ -15,6 +15,7 @@ from tests.services.kubelet.api import Api, ApiError
 Json = dict[str, Any]
 RBAC = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes" / "base" / "rbac.yaml"
 ACTUATOR_ROLE = "homeostat-actuator"
+CLUSTER_ROLE = "homeostat-cluster"
 APPS = "/apis/apps/v1"
 PATIENCE_S = 60.0
 _RBAC_API = "/apis/rbac.authorization.k8s.io/v1"
@@ -68,13 +69,21 @@ async def namespace(api: Api, name: str) -> None:
 
 
 async def let_act(api: Api, name: str, user: str = "homeostat") -> None:
-    """Bind exactly the deployed actuator's role, for a user, in one namespace."""
-    try:
-        await api.create(f"{_RBAC_API}/clusterroles", _actuator_role())
-    except ApiError as e:
-        if e.status != 409:  # another namespace has it already
-            raise
+    """Bind exactly the deployed actuator's role, for a user, in one namespace; and that it may know which cluster it is in."""
+    for role in (ACTUATOR_ROLE, CLUSTER_ROLE):
+        await _once(api, "clusterroles", _role(role))
+    everywhere = binding("ClusterRole", CLUSTER_ROLE, user)
+    everywhere["metadata"]["name"] = f"{CLUSTER_ROLE}-{user}"
+    await _once(api, "clusterrolebindings", everywhere)
     await api.create(f"{_RBAC_API}/namespaces/{name}/rolebindings", binding("ClusterRole", ACTUATOR_ROLE, user))
+
+
+async def _once(api: Api, kind: str, thing: Json) -> None:
+    try:
+        await api.create(f"{_RBAC_API}/{kind}", thing)
+    except ApiError as e:
+        if e.status != 409:  # made for another namespace already
+            raise
 
 
 def binding(kind: str, role: str, user: str = "homeostat") -> Json:
@@ -88,12 +97,12 @@ def binding(kind: str, role: str, user: str = "homeostat") -> Json:
 
 def actuator_rules() -> list[Json]:
     """The rules that are deployed."""
-    return list(_actuator_role()["rules"])
+    return list(_role(ACTUATOR_ROLE)["rules"])
 
 
-def _actuator_role() -> Json:
+def _role(name: str) -> Json:
     documents = [d for d in yaml.safe_load_all(RBAC.read_text()) if d]
-    (role,) = (d for d in documents if d["metadata"]["name"] == ACTUATOR_ROLE)
+    (role,) = (d for d in documents if d["metadata"]["name"] == name)
     return dict(role)
 
 

@@ -1,11 +1,11 @@
 """The actuator `kubernetes`: scale, restart and roll back Deployments, StatefulSets and DaemonSets through the API server.
 
-Here alone the Kubernetes client is imported (and, elsewhere, in the watch). `client` talks and maps errors, `looking` reads,
-`actuator` acts. `workload`, `revisions`, `autoscaler` and `ownership` say what the server's JSON means and `changes` what it
+Here alone the Kubernetes client is imported (and, elsewhere, in the watch). `clusters` knows which
+cluster an environment stands for, `client` talks and maps errors, `looking` reads, `actuator` acts. `workload`, `revisions`, `autoscaler` and `ownership` say what the server's JSON means and `changes` what it
 should become: all pure, on the JSON as it is, so that no field is lost on the way.
 """
 
-from connectors.actuators.kubernetes.actuator import KubernetesActuator
 from connectors.actuators.kubernetes.client import cluster_version
+from connectors.actuators.kubernetes.clusters import KubernetesActuator
 
 __all__ = ["KubernetesActuator", "cluster_version"]

@@ -1,10 +1,11 @@
-"""The actuator `kubernetes`: look, change once, wait for the rollout."""
+"""The workloads of one cluster: look, change once, wait for the rollout."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,39 +14,42 @@ from connectors.actuators.kubernetes import changes, ownership, workload
 from connectors.actuators.kubernetes.client import JSON_PATCH, Cluster
 from connectors.actuators.kubernetes.looking import Found, Look
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
-from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, OutcomeUnknown
-from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
-from contracts.settings import ActSettings
+from connectors.actuators.naming import ensure_meant
+from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 
 _POLL_S: Final = 0.25
 Effect = Callable[[Found, StepRequest], Awaitable[str]]
 
 
-class KubernetesActuator:
-    """Deployments, StatefulSets and DaemonSets, found by k8s.* attributes of telemetry, else by name in namespace `default`.
+class Workloads:
+    """Deployments, StatefulSets and DaemonSets of a cluster, found by k8s.* attributes of telemetry, else by name in namespace
+    `default`; and what the port `Actuator` wants done with them.
 
     `scale`: {replicas}; where a HorizontalPodAutoscaler scales it, by the autoscaler's bounds. `restart`: {strategy: rolling}, or
     {strategy: instance, instance?: pod}, which evicts one pod for its controller to replace. `rollback`: {version?}: the newest
     earlier revision (of that image tag).
     """
 
-    name = "kubernetes"
-    actions = frozenset({"scale", "restart", "rollback"})
+    def __init__(self, cluster: Cluster, take_over: Collection[str]) -> None:
+        self._cluster = cluster
+        self._look = Look(cluster)
+        self._take_over = frozenset(take_over)
 
-    def __init__(self, settings: ActSettings) -> None:
-        self._cluster = Cluster(settings.kube_context)
-        self._look = Look(self._cluster)
-        self._take_over = frozenset(settings.kube_take_over)
+    async def resolve(self, target: Target) -> Identity:
+        """The workload that it is, by the cluster's uid and its own."""
+        return await self._identity(await self._look.find(target))
 
     async def describe(self, target: Target) -> TargetState:
         """Replicas, version (image tag), the version before, pods, and what an autoscaler allows."""
-        return await self._look.state(await self._look.find(target))
+        found = await self._look.find(target)
+        return replace(await self._look.state(found), identity=await self._identity(found))
 
     async def apply(self, request: StepRequest) -> StepResult:
         """Change once, then wait until the rollout is over or `timeout_s` has passed; what was accepted counts as happened."""
         deadline = time.monotonic() + request.timeout_s
         effect = self._effect(request)
-        found = await self._look.find(request.target)
+        found = await self._meant(request)
         if await self._happened(found, request):
             text = f"{request.action} of {found.place.name} had been done"
         else:
@@ -54,16 +58,24 @@ class KubernetesActuator:
 
     async def applied(self, request: StepRequest) -> Applied:
         """By the annotation that the effect leaves; without it NO only if nobody else has changed anything since."""
-        found = await self._look.find(request.target)
+        try:
+            found = await self._meant(request)
+        except Conflict:
+            return Applied.UNKNOWN  # what it may have happened to is gone
         if await self._happened(found, request):
             return Applied.YES
         if marks_of(found.body).get(LAST_ACTION) == request.key:
             return Applied.NO  # announced, and then not done
         return Applied.NO if await self._untouched(found, request) else Applied.UNKNOWN
 
-    async def close(self) -> None:
-        """Close connections."""
-        await self._cluster.close()
+    async def _identity(self, found: Found) -> Identity:
+        return workload.identity_of(f"kubernetes:{await self._cluster.uid()}", found.place, found.body)
+
+    async def _meant(self, request: StepRequest) -> Found:
+        """The workload that the request is about. Every change carries the uid read here, so that it stays this one."""
+        found = await self._look.find(request.target)
+        ensure_meant(request, await self._identity(found))
+        return found
 
     def _effect(self, request: StepRequest) -> Effect:
         if _is_instance(request):
@@ -124,7 +136,7 @@ class KubernetesActuator:
             known = ", ".join(p["metadata"]["name"] for p in pods) or "none"
             raise ActionFailed(f"{found.place.name} has no pod {name}".rstrip(), fix=f"it has: {known}")
         await self._cluster.apply(found.place.path, changes.announce(found.body, request.key, pod))
-        path = f"{found.place.of_namespace('/api/v1', 'pods')}/{pod['metadata']['name']}/eviction"
+        path = found.place.of_namespace("/api/v1", "pods", str(pod["metadata"]["name"]), "eviction")
         await self._cluster.create(path, changes.eviction(pod))
         return f"pod {pod['metadata']['name']} of {found.place.name} evicted, to be replaced"
 

@@ -59,7 +59,7 @@ def bounds_of(autoscaler: Json) -> Bounds:
 
 def path_of(place: Place, autoscaler: Json) -> str:
     """Where it is."""
-    return f"{place.of_namespace(GROUP, KIND)}/{autoscaler['metadata']['name']}"
+    return place.of_namespace(GROUP, KIND, str(autoscaler["metadata"]["name"]))
 
 
 def asked(autoscaler: Json, replicas: int) -> tuple[Bounds, str]:

@@ -14,6 +14,7 @@ import urllib3.exceptions as failures
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException, OpenApiException
 
+from connectors import paths
 from connectors.actuators.kubernetes.ownership import MANAGER
 from contracts.errors import (
     ActionFailed,
@@ -59,6 +60,19 @@ class Cluster:
         self._context = context
         self._turn = threading.Lock()
         self._client: Any = None
+        self._uid = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether its uid is known, so that `uid` asks nobody."""
+        return bool(self._uid)
+
+    async def uid(self) -> str:
+        """The uid of its namespace kube-system, which is there as long as the cluster is: what the cluster is known by."""
+        if not self._uid:
+            namespace = await self.get("/api/v1/namespaces/kube-system")
+            self._uid = str(namespace["metadata"]["uid"])
+        return self._uid
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """The JSON at a path. Raises Forbidden, TargetNotFound, ActuatorUnavailable, ActionFailed."""
@@ -89,12 +103,13 @@ class Cluster:
 
     def _close(self) -> None:
         with self._turn:
-            opened, self._client = self._client, None
+            opened, self._client, self._uid = self._client, None, ""
         if opened is not None:
             opened.rest_client.pool_manager.clear()
             opened.close()
 
     def _call(self, method: str, path: str, query: Sequence[tuple[str, str]], body: Any, kind: str) -> dict[str, Any]:
+        paths.plain(path)  # whoever made it should have; the client's library resolves `..` by itself
         headers = {"Accept": "application/json"} | ({"Content-Type": kind} if kind else {})
         effect = method != "GET"
         try:

@@ -11,7 +11,7 @@ from connectors.actuators.kubernetes import workload
 from connectors.actuators.kubernetes.client import Cluster
 from connectors.actuators.kubernetes.revisions import History, history_of
 from connectors.actuators.kubernetes.workload import LAST_ACTION, Json, Place, marks_of
-from contracts.errors import HomeostatError, TargetNotFound, suggest
+from contracts.errors import HomeostatError, InvalidTarget, TargetNotFound, suggest
 from contracts.ports import Target, TargetState
 
 _LISTED: Final = "100"
@@ -33,14 +33,19 @@ class Look:
         self._cluster = cluster
 
     async def find(self, target: Target) -> Found:
-        """The target's workload. TargetNotFound lists those of its namespace."""
-        places = workload.places(target)
+        """The target's workload. TargetNotFound lists those of its namespace; InvalidTarget: there are several."""
+        places, found = workload.places(target), list[Found]()
         for place in places:
             try:
-                return Found(place, await self._cluster.get(place.path))
+                found.append(Found(place, await self._cluster.get(place.path)))
             except TargetNotFound:
                 continue
-        raise await self._unknown(target, places)
+        if len(found) > 1:
+            both = " and ".join(f"{workload.KINDS[f.place.kind]} {f.place.name}" for f in found)
+            raise InvalidTarget(f"{target.service} may be {both} in namespace {found[0].place.namespace}")
+        if not found:
+            raise await self._unknown(target, places)
+        return found[0]
 
     async def again(self, found: Found) -> Found:
         """The same workload as it is now."""

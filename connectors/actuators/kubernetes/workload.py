@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from contracts.ports import Target
+from connectors import paths
+from contracts.errors import TargetNotFound
+from contracts.ports import Identity, Target
 
 LAST_ACTION: Final = "homeostat.io/last-action"
 LAST_POD: Final = "homeostat.io/last-pod"
@@ -21,36 +23,61 @@ _KINDS: Final = {
 }
 KINDS: Final = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 Json = Mapping[str, Any]
+_TELL: Final = f"its telemetry should say {_NAMESPACE} and {' or '.join(_KINDS.values())}"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a workload is, if it is there. `kind`: deployments, statefulsets or daemonsets."""
+    """Where a workload is, if it is there. `kind`: deployments, statefulsets or daemonsets.
+
+    Raises:
+        InvalidTarget: it can't be anywhere, as no namespace or workload can be called that.
+    """
 
     namespace: str
     kind: str
     name: str
 
+    def __post_init__(self) -> None:
+        paths.label(self.namespace, "namespace")
+        paths.subdomain(self.name, KINDS[self.kind])
+
     @property
     def path(self) -> str:
         """Path of the workload."""
-        return f"/apis/apps/v1/namespaces/{self.namespace}/{self.kind}/{self.name}"
+        return paths.path("apis", "apps", "v1", "namespaces", self.namespace, self.kind, self.name)
 
-    def of_namespace(self, group: str, kind: str) -> str:
-        """Path of the objects of a kind beside it."""
-        return f"{group}/namespaces/{self.namespace}/{kind}"
+    def of_namespace(self, group: str, kind: str, *names: str) -> str:
+        """Path of the objects of a kind beside it, of one of them by its name, or of a part of that one."""
+        return group + paths.path("namespaces", self.namespace, kind, *names)
 
 
 def places(target: Target) -> list[Place]:
-    """Where to look for a target, best first: as its attributes say, else by its name."""
+    """Where a target may be: as its attributes say, else by its name.
+
+    Raises:
+        InvalidTarget: an attribute is no name of its kind.
+        TargetNotFound: no attribute says what it is, and its own name is no workload's.
+    """
     namespace = target.attributes.get(_NAMESPACE) or "default"
     told = [
         Place(namespace, kind, target.attributes[attribute])
         for kind, attribute in _KINDS.items()
         if target.attributes.get(attribute)
     ]
+    if told:
+        return told
     name = target.service.rpartition("/")[2]
-    return told or [Place(namespace, kind, name) for kind in _KINDS]
+    if target.service.count("/") > 1 or not paths.is_subdomain(name):
+        raise TargetNotFound(f"no workload can be called {paths.shown(target.service)}", fix=_TELL)
+    return [Place(namespace, kind, name) for kind in _KINDS]
+
+
+def identity_of(scope: str, place: Place, body: Json) -> Identity:
+    """What a workload is, by what the server says of it and not by what was asked for."""
+    namespace, name = str(body["metadata"]["namespace"]), str(body["metadata"]["name"])
+    attributes = {_NAMESPACE: namespace, _KINDS[place.kind]: name}
+    return Identity(scope, KINDS[place.kind], name, namespace, str(body["metadata"]["uid"]), attributes)
 
 
 def selector_of(workload: Json) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from connectors import paths
 from connectors.actuators.http import CONNECT_S, FAILURES, explain
+from connectors.actuators.naming import ensure_meant
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
@@ -23,7 +24,7 @@ from contracts.errors import (
     TargetNotFound,
     suggest,
 )
-from contracts.ports import Applied, StepRequest, StepResult, Target, TargetState
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from contracts.settings import ActSettings
 
 _LOOK_S: Final = 2.0
@@ -57,17 +58,26 @@ class ProcessActuator:
             raise InvalidSettings(
                 f"act.process_manager: {self._url!r} is not a URL", fix="actuator process needs http://host:port"
             )
+        address = URL(self._url)
+        self._scope = f"{self.name}:{address.host}:{address.port}{address.raw_path.rstrip('/')}"
         self._session: aiohttp.ClientSession | None = None
 
+    async def resolve(self, target: Target) -> Identity:
+        """The service of that name, or of the last part of it, that the manager runs."""
+        return self._identity(await self._find(target))
+
     async def describe(self, target: Target) -> TargetState:
-        """State of the service of that name, or of the last part of it."""
-        return _state(await self._find(target))
+        """Its state."""
+        service = await self._find(target)
+        return replace(_state(service), identity=self._identity(service))
 
     async def apply(self, request: StepRequest) -> StepResult:
         """Have the effect and wait until the manager says what became of it."""
         body = {"key": request.key, "timeout_s": request.timeout_s, **_body(request)}
-        service = str((await self._find(request.target))["name"])
-        path = f"/services/{_quoted(service)}/{request.action}"
+        found = await self._find(request.target)
+        ensure_meant(request, self._identity(found))
+        service = str(found["name"])
+        path = paths.path("services", service, request.action)
         reply = await self._call("POST", path, request.timeout_s + _SLACK_S, body)
         if reply.status != 200:
             raise refused(reply.status, reply.body)
@@ -77,7 +87,7 @@ class ProcessActuator:
         """What the manager remembers of the key; what is still under way is waited for."""
         deadline = time.monotonic() + request.timeout_s
         while True:
-            reply = await self._call("GET", f"/operations/{_quoted(request.key)}", _LOOK_S)
+            reply = await self._call("GET", paths.path("operations", request.key), _LOOK_S)
             if reply.status == 404:
                 return Applied.NO
             state = reply.body.get("state") if reply.status == 200 else None
@@ -90,6 +100,9 @@ class ProcessActuator:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def _identity(self, service: Mapping[str, Any]) -> Identity:
+        return Identity(self._scope, "service", str(service["name"]))
 
     async def _find(self, target: Target) -> Mapping[str, Any]:
         reply = await self._call("GET", "/services", _LOOK_S)
@@ -111,7 +124,7 @@ class ProcessActuator:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         limit = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
         try:
-            url = URL(self._url + path, encoded=True)
+            url = URL(self._url + paths.plain(path), encoded=True)
             async with self._session.request(method, url, json=body, timeout=limit) as reply:
                 return _Reply(reply.status, await reply.json())
         except FAILURES as e:
@@ -167,7 +180,3 @@ def _state(service: Mapping[str, Any]) -> TargetState:
 def _told(instance: Mapping[str, Any]) -> str:
     state = "ready" if instance["ready"] else "not ready" if instance["alive"] else "ended"
     return f"pid {instance['pid']}, port {instance['port']}, version {instance['version']}, {state}"
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="")

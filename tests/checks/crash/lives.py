@@ -25,8 +25,8 @@ from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import TargetNotFound
 from contracts.events import Decision, Option
 from contracts.frames.features import EvidenceFrame
-from contracts.ports import Applied, PolicyVerdict, StepRequest, StepResult, SystemClock, Target, TargetState
-from contracts.settings import ActSettings
+from contracts.ports import Applied, Identity, PolicyVerdict, StepRequest, StepResult, SystemClock, Target, TargetState
+from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
 from playbooks.runs import Executor, ExecutorWiring, run_of
@@ -104,11 +104,15 @@ class FileActuator:
         self._effects, self._messages, self._blind = folder / "effects", folder / "messages", blind
         self._boundaries = boundaries
 
-    async def describe(self, target: Target) -> TargetState:
+    async def resolve(self, target: Target) -> Identity:
         if target.service != "cart":
             raise TargetNotFound(target.service)
+        return Identity("file", "service", target.service)
+
+    async def describe(self, target: Target) -> TargetState:
+        identity = await self.resolve(target)
         replicas = 2 + sum(e["action"] == "scale" for e in lines(self._effects))
-        return TargetState(replicas, replicas, version="1")
+        return TargetState(replicas, replicas, version="1", identity=identity)
 
     async def apply(self, request: StepRequest) -> StepResult:
         announced = any(
@@ -159,7 +163,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             policy=Permissive(),
             clock=SystemClock(),
             playbooks={PLAYBOOK.name: PLAYBOOK},
-            settings=ActSettings(),
+            settings=ActSettings(environments={"test": BindingSettings()}),
             publish=publish,
             graph=lambda write: None,
         )

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +117,7 @@ class Fleet:
         self.retired.append(member)
 
 
-def command_settings(folder: Path) -> dict[str, object]:
+def command_settings(folder: Path, environments: Iterable[str]) -> dict[str, object]:
     """What workers need to act here: one playbook, whose one step appends its key to a file."""
     effects, script, playbook = folder / "effects", folder / "note.sh", folder / "note.yaml"
     script.write_text(f'#!/bin/sh\necho "$HOMEOSTAT_KEY $HOMEOSTAT_RUN" >> "{effects}"\n')
@@ -125,6 +126,7 @@ def command_settings(folder: Path) -> dict[str, object]:
     effects.touch()
     return {
         "actuators": ["command"],
+        "environments": {name: {} for name in environments},
         "commands": {"note": [str(script)]},
         "playbooks": [str(playbook)],
         "library": False,

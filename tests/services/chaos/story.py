@@ -14,7 +14,7 @@ from pathlib import Path
 from connectors.kafka.client import KafkaBroker
 from contracts.settings import BrokerSettings
 from tests.services.chaos.accounts import Deeds, Difference, counted, dead_letters, deeds, differences, wrongs
-from tests.services.chaos.decisions import Decisions
+from tests.services.chaos.decisions import ENVIRONMENTS, Decisions
 from tests.services.chaos.fleet import Fleet, command_settings, effects_of
 from tests.services.chaos.traffic import Traffic
 from tests.services.chaos.watch import FeatureWatch
@@ -75,7 +75,7 @@ class Story:
             "detect": {"detectors": ["bank"]},
             "receivers": {"enabled": False},
             "api": {"port": 0},
-            "act": {**command_settings(folder), "max_concurrent": 100},
+            "act": {**command_settings(folder, (f"env-{n}" for n in range(ENVIRONMENTS))), "max_concurrent": 100},
         }
         self.fleet = Fleet(folder, server.url, settings)
         self.broker = KafkaBroker(BrokerSettings(url=server.url))

@@ -70,3 +70,26 @@ def test_every_error_is_retryable_or_permanent_with_a_reason_of_its_own() -> Non
     reasons = [k.reason for k in kinds]
     assert len(set(reasons)) == len(reasons)
     assert all(issubclass(k, HomeostatError) for k in kinds)
+
+
+@pytest.mark.parametrize(
+    ("actuators", "environments", "word"),
+    [
+        (["kubernetes"], {"a": {}, "b": {}}, "environments 'a' and 'b' are bound to the same things of one cluster"),
+        (["kubernetes"], {"a": {"namespaces": ["x", "y"]}, "b": {"namespaces": ["y"]}}, "name the namespaces of each"),
+        (["process"], {"a": {}, "b": {}}, "environments 'a' and 'b' share the process manager"),
+        (["kubernetes"], {"a": {"context": "x"}}, "unknown setting"),
+    ],
+)
+def test_one_thing_has_one_environment(actuators: list[str], environments: object, word: str) -> None:
+    with pytest.raises(InvalidSettings, match=word):
+        settings.load({"act": {"actuators": actuators, "environments": environments}})
+
+
+def test_environments_may_share_a_cluster_by_namespaces() -> None:
+    apart = {"a": {"namespaces": ["x"]}, "b": {"namespaces": ["y"]}, "c": {"cluster": "other"}}
+    act = settings.load({"act": {"actuators": ["kubernetes", "command"], "environments": apart}}).act
+    assert act.binding("c", "kubernetes") is not None
+    assert act.binding("d", "kubernetes") is act.binding("d", "command") is None
+    assert act.binding("d", "dry-run") is not None
+    assert act.binding("d", "webhook") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from contracts.errors import ActuatorUnavailable, TargetNotFound
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import ManualClock, StepRequest, Target, TargetState
+from contracts.settings import ActSettings, BindingSettings
 from homeostat import facts as module
 from homeostat.facts import FORGET_NS, Facts
 from playbooks.guards import HISTORY_S
@@ -58,7 +60,9 @@ async def particular() -> Particular:
 async def facts(tmp_path: Path, particular: Particular, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Facts]:
     monkeypatch.setattr(module, "REFRESH_S", 0.02)
     journal = SqliteJournal(tmp_path / "journal.sqlite")
-    found = Facts(journal, [particular, DryRunActuator()], ManualClock(NOW))
+    found = Facts(
+        journal, [particular, DryRunActuator()], ManualClock(NOW), ActSettings(environments={"prod": BindingSettings()})
+    )
     found.start()
     yield found
     await found.stop()
@@ -124,6 +128,15 @@ async def test_services_are_known_for_a_while_after_they_were_heard_of(facts: Fa
 
 async def test_actions_are_those_of_all_actuators(facts: Facts) -> None:
     assert facts.actions("prod") == DryRunActuator.actions | {"purge"}
+
+
+async def test_what_is_not_bound_is_not_looked_at(facts: Facts, particular: Particular) -> None:
+    for environment in ("prod", "elsewhere"):
+        facts.observe(replace(frame("cart"), environment=environment))
+    await until(lambda: replicas(facts, "cart") == 7)
+    state = facts.target_state("elsewhere", "cart")
+    assert state is None or state.detail["dry_run"] == "assumed"
+    assert facts.actions("elsewhere") == DryRunActuator.actions
 
 
 async def test_history_is_that_of_the_environment_within_the_horizon(facts: Facts) -> None:

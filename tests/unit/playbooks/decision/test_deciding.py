@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from contracts.claims import CONTESTED
 from contracts.events import Candidate, Change, Control, Incident, encode
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import DecideSettings
@@ -145,6 +146,10 @@ def test_a_target_no_actuator_knows_is_not_acted_on():
             "recent repairs went worse than predicted",
         ),
         ({"controls": (switch(autonomy=Autonomy.SUGGEST, scope="prod"),)}, "autonomy is set to suggest"),
+        (
+            {"services": {"cart": replace(WORLD.services["cart"], attributes={CONTESTED: "a or b"})}},
+            "telemetry says different things of what cart is: a or b",
+        ),
     ],
 )
 def test_autonomy_falls_with_confidence(change: dict[str, object], word: str):

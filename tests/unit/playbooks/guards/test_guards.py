@@ -189,6 +189,28 @@ def test_blast_radius_counts_what_is_acted_on_at_once():
     assert held(replace(FREE, known_services=("cart",))) is None, "one may always be"
 
 
+def test_two_services_that_are_one_thing_are_one_target():
+    mine = replace(FREE, identity="kubernetes:c/Deployment/shop/cart")
+    other = replace(run(50), target="basket", identities=("kubernetes:c/Deployment/shop/cart",))
+    assert held(replace(mine, history=[other])) == (HeldReason.COOLDOWN, "last run 50s ago, cooldown is 1m")
+    busy = replace(run(60, RunState.RUNNING, playbook="scale"), target="basket", identities=other.identities)
+    crowded = replace(mine, open_runs=[busy], max_concurrent=9)
+    assert held(crowded) == (HeldReason.CONCURRENCY, "scale is under way on cart")
+    assert affected_by("cart", crowded) == ("cart",)
+    lost = replace(run(60, RunState.UNKNOWN, playbook="scale"), target="basket", identities=other.identities)
+    assert held(replace(mine, history=[lost]))[0] is HeldReason.CIRCUIT_OPEN
+    elsewhere = replace(other, identities=("kubernetes:d/Deployment/shop/cart",))
+    assert held(replace(mine, history=[elsewhere])) is None
+
+
+def test_an_environment_that_is_bound_to_nothing():
+    unbound = replace(FREE, actions=frozenset({"webhook"}))
+    assert held(unbound, state=None) == (
+        HeldReason.UNBOUND_ENVIRONMENT,
+        "environment 'prod' is bound to nothing that could (act.environments)",
+    )
+
+
 def test_windows():
     night = playbook(guards=Guards(windows=("Mon-Fri 22:00-06:00",)))
     assert held(FREE, night) == (HeldReason.WINDOW, "only Mon-Fri 22:00-06:00 (UTC)")

@@ -17,6 +17,7 @@ from contracts.frames.features import EvidenceFrame
 from contracts.ports import (
     Applied,
     GraphWrite,
+    Identity,
     ManualClock,
     PolicyVerdict,
     RunEntry,
@@ -26,7 +27,7 @@ from contracts.ports import (
     Target,
     TargetState,
 )
-from contracts.settings import ActSettings
+from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import (
     TERMINAL_RUN_STATES,
     Autonomy,
@@ -40,6 +41,7 @@ from playbooks.runs import Executor, ExecutorWiring
 
 NS = 1_000_000_000
 T0 = 1_700_000_000 * NS
+BOUND = {"test": BindingSettings()}
 
 
 class MemoryJournal:
@@ -150,6 +152,7 @@ class Process:
     """A target with replicas, and an actuator on it that counts effects by key."""
 
     state: TargetState = field(default_factory=lambda: TargetState(2, 2, version="1.1", previous_version="1.0"))
+    identity: Identity = field(default_factory=lambda: Identity("process:here", "service", "cart", uid="u1"))
     name: str = "process"
     actions: frozenset[str] = frozenset({"scale", "restart", "rollback"})
     applied_keys: list[str] = field(default_factory=list)
@@ -159,12 +162,15 @@ class Process:
     answer: Applied | Exception | None = None
     block: asyncio.Event | None = None
 
+    async def resolve(self, target: Target) -> Identity:
+        return (await self.describe(target)).identity or self.identity
+
     async def describe(self, target: Target) -> TargetState:
         if self.describe_error is not None:
             raise self.describe_error
         if target.service != "cart":
             raise TargetNotFound(f"no {target.service}; there is cart")
-        return self.state
+        return replace(self.state, identity=self.identity)
 
     async def apply(self, request: StepRequest) -> StepResult:
         self.requests.append(request)
@@ -228,7 +234,7 @@ class World:
 
     def __init__(self, *playbooks: Playbook, settings: ActSettings | None = None) -> None:
         self.playbooks = {p.name: p for p in (playbooks or (RESTART, SCALE))}
-        self.settings = settings or ActSettings(audit_ack_s=0.2)
+        self.settings = settings or ActSettings(audit_ack_s=0.2, environments=BOUND)
         self.journal: MemoryJournal = MemoryJournal()
         self.process, self.policy = Process(), Policy()
         self.clock = ManualClock(T0)

@@ -34,6 +34,7 @@ from playbooks.language.model import Playbook, Step
 from playbooks.runs import run_of
 from playbooks.runs.plan import Surroundings, definition_of, plan_of
 from tests.unit.playbooks.runs.support import (
+    BOUND,
     NS,
     RESTART,
     SCALE,
@@ -363,7 +364,7 @@ async def test_a_denial_refuses() -> None:
 
 
 async def test_an_approval_that_comes_too_late_is_none() -> None:
-    world = World(replace(RESTART, tier=3), settings=ActSettings(approval_expiry_s=10))
+    world = World(replace(RESTART, tier=3), settings=ActSettings(approval_expiry_s=10, environments=BOUND))
     await world.executor.on_decision(decision())
     await world.run_to(11, error=None)
     await world.executor.on_approval(approval())
@@ -498,7 +499,7 @@ async def test_preflight_refuses(playbook: Playbook, target: str, reason: str) -
 
 async def test_repeated_harm_opens_the_circuit() -> None:
     playbook = replace(RESTART, guards=replace(RESTART.guards, cooldown_s=0.0, max_per_hour=100))
-    world = World(playbook, settings=ActSettings(circuit_failures=2, circuit_reset_s=1000))
+    world = World(playbook, settings=ActSettings(circuit_failures=2, circuit_reset_s=1000, environments=BOUND))
     for n in range(3):
         world.process.errors = [ActionFailed("no")]
         await world.executor.on_decision(decision(name=f"d{n}"))
@@ -552,7 +553,7 @@ async def test_an_owner_that_was_replaced_stops(world: World) -> None:
 
 
 async def test_a_decision_that_was_left_lying_is_not_acted_on() -> None:
-    world = World(settings=ActSettings(decision_expiry_s=60))
+    world = World(settings=ActSettings(decision_expiry_s=60, environments=BOUND))
     world.journal.create(
         run=run_of("d1"),
         decision="d1",

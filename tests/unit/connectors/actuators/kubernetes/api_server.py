@@ -27,6 +27,9 @@ Json = dict[str, Any]
 SCALING = "/apis/autoscaling/v2/namespaces/shop"
 
 
+CLUSTER = "0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10"
+
+
 class Refused(Exception):
     """Answer with a Status."""
 
@@ -68,6 +71,7 @@ class ApiServer:
     autoscalers: list[Json] = field(default_factory=list)
     disruptions: int | None = None  # how many evictions a PodDisruptionBudget still allows
     requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)  # paths of all requests
     misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
     stuck: bool = False
     effects: int = 0
@@ -81,6 +85,7 @@ class ApiServer:
         app.add_routes(
             [
                 web.get("/version", self._version),
+                web.get("/api/v1/namespaces/kube-system", self._kube_system),
                 web.get(apps + "/replicasets", self._list_replica_sets),
                 web.get(core + "/pods", self._list_pods),
                 web.post(core + "/pods/{name}/eviction", self._evict_pod),
@@ -108,6 +113,7 @@ class ApiServer:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        self.asked.append(request.raw_path)
         if request.method != "GET":
             body = json.loads(await request.read() or b"null")
             self.requests.append((request.method, request.path, request.headers.get("Content-Type", ""), body))
@@ -132,6 +138,9 @@ class ApiServer:
         except web.HTTPNotFound:
             return web.json_response(STATUSES["404"], status=404)
         return response
+
+    async def _kube_system(self, _: web.Request) -> web.Response:
+        return web.json_response({"kind": "Namespace", "metadata": {"name": "kube-system", "uid": CLUSTER}})
 
     async def _version(self, _: web.Request) -> web.Response:
         return web.json_response(load("version.json"))

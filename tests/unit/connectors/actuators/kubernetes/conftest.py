@@ -10,8 +10,10 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from connectors.actuators.kubernetes import KubernetesActuator
-from contracts.settings import ActSettings
+from contracts.settings import ActSettings, BindingSettings
 from tests.unit.connectors.actuators.kubernetes.api_server import ApiServer
+
+BOUND = {"production": BindingSettings()}
 
 
 def kubeconfig(folder: Path, url: str) -> Path:
@@ -42,6 +44,6 @@ async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 @pytest.fixture
 async def actuator(cluster: ApiServer) -> AsyncIterator[KubernetesActuator]:
-    actuator = KubernetesActuator(ActSettings(kube_context="here"))
+    actuator = KubernetesActuator(ActSettings(kube_context="here", environments=BOUND))
     yield actuator
     await actuator.close()

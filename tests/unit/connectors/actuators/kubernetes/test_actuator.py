@@ -29,6 +29,7 @@ from tests.unit.connectors.actuators.kubernetes.api_server import (
     Misbehaviour,
     load,
 )
+from tests.unit.connectors.actuators.kubernetes.conftest import BOUND
 
 CART = Target("production", "shop/cart", {"k8s.namespace.name": "shop", "k8s.deployment.name": "cart"})
 QUEUE = Target("production", "queue", {"k8s.namespace.name": "shop", "k8s.statefulset.name": "queue"})
@@ -40,12 +41,12 @@ async def step(
     actuator: KubernetesActuator, action: str, key: str = "run/step/1", target: Target = CART, **arguments: Any
 ) -> StepRequest:
     before = await actuator.describe(target)
-    return StepRequest(key, "run-1", "step-1", action, target, arguments, before, 5.0)
+    return StepRequest(key, "run-1", "step-1", action, target, arguments, before, 5.0, before.identity)
 
 
 def subject(cluster: ApiServer, **arguments: dict[str, Any]) -> checks.Subject:
     return checks.Subject(
-        lambda: KubernetesActuator(ActSettings()),
+        lambda: KubernetesActuator(ActSettings(environments=BOUND)),
         CART,
         lambda: cluster.effects,
         arguments,
@@ -61,6 +62,12 @@ async def test_checks(check: checks.Check, cluster: ApiServer) -> None:
 @pytest.mark.parametrize("check", [checks.check_one_effect, checks.check_same_key_twice, checks.check_close])
 async def test_checks_of_restarting_one_pod(check: checks.Check, cluster: ApiServer) -> None:
     await check(subject(cluster, restart=INSTANCE))
+
+
+def _link(actuator: KubernetesActuator) -> client.Cluster:
+    """Its connection to the one cluster that it is bound to."""
+    (link,) = actuator._clusters._clusters.values()
+    return link
 
 
 def _unready(pod: dict[str, Any]) -> None:
@@ -93,12 +100,12 @@ async def test_a_stateful_set(actuator: KubernetesActuator, cluster: ApiServer) 
 
 async def test_found_by_name(actuator: KubernetesActuator) -> None:
     shop = {"k8s.namespace.name": "shop"}
-    assert (await actuator.describe(Target("e", "shop/cart", shop))).detail["kind"] == "deployments"
-    assert (await actuator.describe(Target("e", "queue", shop))).detail["kind"] == "statefulsets"
+    assert (await actuator.describe(Target("production", "shop/cart", shop))).detail["kind"] == "deployments"
+    assert (await actuator.describe(Target("production", "queue", shop))).detail["kind"] == "statefulsets"
     with pytest.raises(TargetNotFound, match=r"did you mean 'cart'\? there are: cart, queue"):
-        await actuator.describe(Target("e", "shop/carts", shop))
+        await actuator.describe(Target("production", "shop/carts", shop))
     with pytest.raises(TargetNotFound, match="namespace 'default'"):
-        await actuator.describe(Target("e", "shop/cart"))
+        await actuator.describe(Target("production", "shop/cart"))
 
 
 async def test_version_of_the_cluster(cluster: ApiServer) -> None:
@@ -336,14 +343,15 @@ async def test_a_rollout_that_does_not_settle_has_happened(actuator: KubernetesA
 
 async def test_that_it_can_not_be_seen_does_not_undo_it(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     asked = replace(await step(actuator, "scale", replicas=4), timeout_s=0.1)
-    apply = actuator._cluster.apply
+    link = _link(actuator)
+    apply = link.apply
 
     async def blinded(*arguments: Any) -> dict[str, Any]:
         done = await apply(*arguments)
         cluster.misbehaviours.extend([Misbehaviour("GET", 503)] * 5)
         return done
 
-    actuator._cluster.apply = blinded  # type: ignore[method-assign]
+    link.apply = blinded  # type: ignore[method-assign]
     result = await actuator.apply(asked)
     assert (cluster.effects, result.after) == (1, None)
     assert "its state can't be read" in result.text
@@ -379,7 +387,8 @@ async def test_refused(code: int, error: type[Exception], actuator: KubernetesAc
 
 async def test_changed_by_somebody_else_meanwhile(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     asked = await step(actuator, "rollback")
-    get = actuator._cluster.get
+    link = _link(actuator)
+    get = link.get
 
     async def meanwhile(path: str, **query: str) -> dict[str, Any]:
         found = await get(path, **query)
@@ -387,7 +396,7 @@ async def test_changed_by_somebody_else_meanwhile(actuator: KubernetesActuator, 
             cluster.touch(cluster.cart)
         return found
 
-    actuator._cluster.get = meanwhile  # type: ignore[method-assign]
+    link.get = meanwhile  # type: ignore[method-assign]
     with pytest.raises(Conflict, match="the object has been modified"):
         await actuator.apply(asked)
     assert cluster.effects == 0
@@ -450,7 +459,7 @@ async def test_no_cluster(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ActuatorUnavailable, match="kubectl version"):
         await cluster_version(ActSettings())
-    actuator = KubernetesActuator(ActSettings(kube_context="elsewhere"))
+    actuator = KubernetesActuator(ActSettings(kube_context="elsewhere", environments=BOUND))
     with pytest.raises(HomeostatError):
         await actuator.describe(CART)
     await actuator.close()

@@ -1,0 +1,150 @@
+"""What telemetry claims a service is, and whether all who claim agree.
+
+The attributes that say what a service runs as (TARGET_KEYS) decide what would be acted on, and whoever may send telemetry may claim
+them for any service. So nobody's word simply replaces another's: claims are kept with their weight and age, and where two that are
+alive differ, the merged attributes say so under the key CONTESTED. Then nothing is acted on without a person.
+
+Merging is pure, and done at each place where claims of several origins meet: resources in a source partition, source partitions
+in one service's features, signals in front of whoever decides or acts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+CONTESTED: Final = "homeostat.contested"
+"""Attribute that telemetry can't send (receivers keep a fixed list), with the rival claims in words."""
+TARGET_KEYS: Final = (
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.deployment.name",
+    "k8s.statefulset.name",
+    "k8s.daemonset.name",
+)
+HORIZON_NS: Final = 600_000_000_000
+"""A claim that nobody has repeated for this long is over: a workload was renamed, or a stranger has gone."""
+HALF_LIFE_NS: Final = 300_000_000_000
+REPEAT_NS: Final = 60_000_000_000
+"""Claims are passed on again this often, so that the next place knows which are alive."""
+MOST: Final = 16
+"""Claims kept per service; the lightest gives way. Two that differ are enough to be contested."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """What some origin says of a service. `weight` halves with age; `last_ns` is when it was last repeated."""
+
+    attributes: Mapping[str, str]
+    weight: float
+    first_ns: int
+    last_ns: int
+
+    def repeat(self, now_ns: int) -> None:
+        """It was said again."""
+        self.weight = self.at(now_ns) + 1.0
+        self.last_ns = max(self.last_ns, now_ns)
+
+    def at(self, now_ns: int) -> float:
+        """Its weight now."""
+        return float(self.weight * 0.5 ** (max(0, now_ns - self.last_ns) / HALF_LIFE_NS))
+
+
+@dataclass(slots=True)
+class Claims:
+    """The claims about one service, by their origin or their own words."""
+
+    by: dict[str, Claim] = field(default_factory=dict)
+
+    def hear(self, origin: str, attributes: Mapping[str, str], now_ns: int) -> Claim:
+        """An origin says this; what it said before is replaced. The claim, to be repeated."""
+        known = self.by.get(origin)
+        if known is None:
+            known = self.by[origin] = Claim(attributes, 0.0, now_ns, now_ns)
+            if len(self.by) > MOST:
+                del self.by[min(self.by, key=lambda o: (o == origin, self.by[o].at(now_ns), o))]
+        known.attributes = attributes
+        known.repeat(now_ns)
+        return known
+
+    def merged(self, now_ns: int) -> dict[str, str]:
+        """All that is claimed and alive, and whether it is contested. Where claims differ the heaviest counts, or the oldest."""
+        alive = [c for c in self.by.values() if now_ns - c.last_ns < HORIZON_NS]
+        ranked = sorted(alive, key=lambda c: (-c.at(now_ns), c.first_ns))
+        found: dict[str, str] = {}
+        for claim in sorted(alive, key=lambda c: c.last_ns):
+            found.update({k: v for k, v in claim.attributes.items() if k not in TARGET_KEYS})
+        contested = [c.attributes[CONTESTED] for c in ranked if CONTESTED in c.attributes]
+        for key in TARGET_KEYS:
+            said = _said(key, ranked, now_ns)
+            if said:
+                found[key] = next(iter(said))
+            if len(said) > 1:
+                contested.append(f"{key} is {' or '.join(f'{v} ({share:.0%})' for v, share in said.items())}")
+        # Parts of different claims, put together, would be a thing that nobody has claimed.
+        if contested:
+            for key in TARGET_KEYS:
+                found.pop(key, None)
+            found |= {k: v for k, v in ranked[0].attributes.items() if k in TARGET_KEYS}
+            found[CONTESTED] = "; ".join(dict.fromkeys(contested))
+        return found
+
+    def state(self) -> list[Any]:
+        """For a snapshot."""
+        return [[o, dict(c.attributes), c.weight, c.first_ns, c.last_ns] for o, c in self.by.items()]
+
+    @classmethod
+    def of(cls, state: list[Any]) -> Claims:
+        """From a snapshot."""
+        return cls({o: Claim(attributes, weight, first, last) for o, attributes, weight, first, last in state})
+
+
+class Heard:
+    """What frames say of many services, by signal: kept as it came, and looked into only when somebody asks."""
+
+    def __init__(self) -> None:
+        self._by: dict[str, dict[str, tuple[str, int, int]]] = {}
+        self._newest_ns = 0
+
+    def take(self, signal: str, services: Iterable[str], attributes: Iterable[str], time_ns: int) -> None:
+        """A frame's services and their attributes; "" says nothing."""
+        self._newest_ns = max(self._newest_ns, time_ns)
+        for service, text in zip(services, attributes, strict=False):
+            if text:
+                told = self._by.setdefault(service, {})
+                known = told.get(signal)
+                told[signal] = (text, known[1] if known and known[0] == text else time_ns, time_ns)
+
+    def of(self, service: str) -> dict[str, str]:
+        """What is said of a service, by all signals together."""
+        claims = Claims()
+        for signal, (text, first_ns, last_ns) in sorted(self._by.get(service, {}).items()):
+            claims.by[signal] = Claim(parsed(text), 1.0, first_ns, last_ns)
+        return dict(sorted(claims.merged(self._newest_ns).items()))
+
+
+def _said(key: str, ranked: list[Claim], now_ns: int) -> dict[str, float]:
+    """The values claimed for a key, heaviest claim first, each with its share."""
+    weights: dict[str, float] = {}
+    for claim in ranked:
+        value = claim.attributes.get(key)
+        if value:
+            weights[value] = weights.get(value, 0.0) + claim.at(now_ns)
+    whole = sum(weights.values()) or 1.0
+    return {value: weight / whole for value, weight in weights.items()}
+
+
+def parsed(text: str) -> dict[str, str]:
+    """Attributes as a frame carries them (a JSON object, or nothing)."""
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in sorted(found.items())} if isinstance(found, dict) else {}
+
+
+def spelled(attributes: Mapping[str, str]) -> str:
+    """Attributes as a frame carries them."""
+    return json.dumps(dict(attributes), sort_keys=True, separators=(",", ":"))

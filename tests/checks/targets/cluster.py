@@ -1,0 +1,112 @@
+"""A cluster in memory, behind the actuator's own connection: what is asked of it is what would have left for the API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from urllib3.util import parse_url
+
+from connectors.actuators.kubernetes import KubernetesActuator
+from connectors.actuators.kubernetes.client import Cluster
+from contracts.settings import ActSettings
+
+UID = "0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10"
+KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
+Json = dict[str, Any]
+
+
+@dataclass
+class Reply:
+    """As the client's library gives one."""
+
+    status: int
+    body: Any
+    reason: str = ""
+
+    def read(self) -> bytes:
+        return json.dumps(self.body).encode()
+
+
+@dataclass
+class Objects:
+    """`things` by (namespace, kind, name). `seen` are requests as they arrive: after the client's library has resolved `..`."""
+
+    things: dict[tuple[str, str, str], Json] = field(default_factory=dict)
+    seen: list[tuple[str, str, Json | None]] = field(default_factory=list)
+    made: int = 0
+
+    def add(self, namespace: str, kind: str, name: str) -> None:
+        """A workload, or one made anew in its place."""
+        self.made += 1
+        self.things[namespace, kind, name] = {
+            "apiVersion": "apps/v1",
+            "kind": KINDS[kind],
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": f"uid-{self.made}",
+                "resourceVersion": "1",
+                "generation": 1,
+                "annotations": {},
+            },
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": {"spec": {}}},
+            "status": {
+                "observedGeneration": 1,
+                "replicas": 1,
+                "updatedReplicas": 1,
+                "readyReplicas": 1,
+                "availableReplicas": 1,
+            },
+        }
+
+    def answer(self, method: str, path: str, body: Json | None) -> Reply:
+        """What an API server does: names in a path mean what they say once they are unquoted."""
+        arrived = parse_url(f"http://cluster{path}").path or "/"
+        self.seen.append((method, arrived, body))
+        parts = [unquote(part) for part in arrived.strip("/").split("/")]
+        if parts == ["api", "v1", "namespaces", "kube-system"]:
+            return Reply(200, {"metadata": {"name": "kube-system", "uid": UID}})
+        if parts[:4] != ["apis", "apps", "v1", "namespaces"] or len(parts) not in {6, 7}:
+            return Reply(200 if method == "GET" else 404, {"items": []})
+        if len(parts) == 6:
+            return Reply(200, {"items": [t for k, t in self.things.items() if k[:2] == (parts[4], parts[5])]})
+        thing = self.things.get((parts[4], parts[5], parts[6]))
+        if thing is None:
+            return Reply(404, {"message": "not found"})
+        if method == "PATCH":
+            given = json.loads(body)["metadata"] if isinstance(body, str) else {}
+            if given.get("uid") != thing["metadata"]["uid"]:
+                return Reply(409, {"message": "the UID in the precondition does not match"})
+            thing["metadata"]["annotations"] |= given.get("annotations", {})
+        return Reply(200, thing)
+
+
+class Link(Cluster):
+    """The actuator's connection, with `Objects` in place of the client's library."""
+
+    def __init__(self, objects: Objects) -> None:
+        super().__init__("")
+        self._objects = objects
+
+    def _connected(self) -> Any:
+        return self
+
+    def param_serialize(self, method: str, path: str, *, body: Any, **_: Any) -> tuple[str, str, Any]:
+        """The client's: a request."""
+        return method, path, body
+
+    def call_api(self, method: str, path: str, body: Any, **_: Any) -> Reply:
+        """The client's: its answer."""
+        return self._objects.answer(method, path, body)
+
+
+def actuator_on(objects: Objects, environments: Mapping[str, Any]) -> KubernetesActuator:
+    """The actuator as it is, on these objects by whatever context."""
+    actuator = KubernetesActuator(ActSettings.model_validate({"environments": environments}))
+    link = Link(objects)
+    actuator._clusters._at = lambda binding: link  # type: ignore[method-assign,assignment]
+    return actuator
