@@ -87,7 +87,12 @@ class TargetState:
         return self.disrupts or 0 if action in ("restart", "rollback") else 0
 
     def outage(self, action: str, arguments: Mapping[str, Any]) -> str:
-        """In words that an action takes away all that serve; "" where some stay, or none serves now."""
+        """In words that an action takes away all that serve; "" where some stay, or none serves now.
+
+        Restarting one instance is no outage in this sense, even of the only one: less can't be done to it.
+        """
+        if action == "restart" and arguments.get("strategy") == "instance":
+            return ""
         if self.disrupts is None or not 0 < self.ready <= self.taken(action, arguments):
             return ""
         which = "the only instance that serves" if self.ready == 1 else f"all {self.ready} instances that serve"

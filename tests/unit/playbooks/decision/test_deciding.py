@@ -319,10 +319,12 @@ def test_the_hash_changes_with_every_input():
 
 
 def test_what_takes_away_all_that_serve_is_asked_about_whatever_its_tier():
-    alone = replace(STATE, replicas=1, ready=1, disrupts=1)
-    found = decide(HANG, replace(WORLD, targets={"cart": alone}), LIBRARY, SETTINGS)
-    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, "restart-hung-service")
-    assert "an outage of all of it" in found.text
+    leak = incident(cause("cart", CauseKind.LEAK, 0.9))
+    found = decide(leak, replace(WORLD, targets={"cart": replace(STATE, disrupts=1)}), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ACT, "restart-leaking-service")
+    found = decide(leak, replace(WORLD, targets={"cart": replace(STATE, disrupts=2)}), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, "restart-leaking-service")
+    assert "all 2 instances that serve at once: an outage of all of it" in found.text
 
 
 def test_what_its_owner_would_undo_is_not_chosen():

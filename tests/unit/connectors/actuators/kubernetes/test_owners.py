@@ -366,7 +366,7 @@ async def test_how_many_a_roll_out_takes_at_once(
     for action, arguments in (("restart", {"strategy": "rolling"}), ("rollback", {})):
         assert bool(state.outage(action, arguments)) == all_of_them
     assert not state.outage("scale", {"replicas": 9})
-    assert bool(state.outage("restart", INSTANCE)) == (ready == 1 == replicas)
+    assert not state.outage("restart", INSTANCE)
 
 
 @pytest.mark.parametrize(
