@@ -33,15 +33,17 @@ class Releases:
         self._due: dict[str, int] = {}
         self._current: OrderedDict[str, str] = OrderedDict()
         self._lines: OrderedDict[tuple[str, ...], Pod] = OrderedDict()
+        for thing in known.things.values():
+            if isinstance(thing, Pod) and _tells(thing):
+                line = _line(thing)
+                if line not in self._lines or self._lines[line].head.created_ns < thing.head.created_ns:
+                    _keep(self._lines, line, thing)
 
     def take(self, before: Thing | None, now: Thing | None, context: Context) -> list[Change]:
         """An object appeared or changed; `known` holds it as it is now."""
-        owner = None if now is None else now.head.owner
-        if owner is None or owner.watched:
-            return []
-        if isinstance(now, Workload) and now.head.kind is Kind.REPLICA_SET:
+        if isinstance(now, Workload) and now.head.kind is Kind.REPLICA_SET and _foreign(now):
             return self._replica_set(before if isinstance(before, Workload) else None, now, context)
-        if isinstance(now, Pod) and now.lasting and not now.leaving_ns:
+        if isinstance(now, Pod) and _tells(now):
             return self._pod(before if isinstance(before, Pod) else None, now, context)
         return []
 
@@ -68,14 +70,13 @@ class Releases:
         last, serving = self._known.things.get(self._current.get(uid, "")), [w for w in others if w.replicas]
         if before is None:
             known = last if isinstance(last, Workload) else serving[0] if len(serving) == 1 else None
-            if uid in self._due or known is None or _order(known) > _order(now):
+            if known is None or _order(known) > _order(now):
                 self._due.setdefault(uid, context.now_ns + _WAIT_NS)
                 return []
             return self._tell(known, now, context, now.head.created_ns)
         newest = all(_order(w) < _order(now) for w in others)
-        again = _number(now) > _number(before) or bool(
-            now.replicas and not before.replicas and (newest or not _number(now))
-        )
+        begins = bool(now.replicas and not before.replicas)
+        again = 0 < _number(before) < _number(now) or (begins and (newest or not _number(now)))
         if again and serving:
             known = last if isinstance(last, Workload) else self._serving(others)
             return self._tell(known, now, context, now.writer.time_ns, back=_order(before) < _order(known or now))
@@ -104,7 +105,7 @@ class Releases:
     # --- pods
 
     def _pod(self, before: Pod | None, now: Pod, context: Context) -> list[Change]:
-        if not now.images or (before is not None and before.images == now.images):
+        if before is not None and before.images == now.images:
             return []
         line = _line(now)
         last = self._lines.get(line)
@@ -114,6 +115,16 @@ class Releases:
         if last is None or last.images == now.images:
             return []
         return release_changes(last, now, context, now.head.created_ns if before is None else 0)
+
+
+def _foreign(thing: Thing) -> bool:
+    """Whether it belongs to a controller that isn't watched."""
+    return thing.head.owner is not None and not thing.head.owner.watched
+
+
+def _tells(pod: Pod) -> bool:
+    """Whether a release may show in it: it is made to stay, by a controller that isn't watched."""
+    return pod.lasting and not pod.leaving_ns and bool(pod.images) and _foreign(pod)
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.kubernetes import checkpoint
 from connectors.kubernetes.objects import Kind
 from contracts.events import Change
 from tests.unit.connectors.kubernetes import objects as o
@@ -178,6 +179,15 @@ def test_an_image_that_is_changed_in_place_is_a_deploy() -> None:
     cluster.put(operated("cart-0", "1.4", 0), operated("cart-1", "1.4", 0))
     cluster.put(operated("cart-0", "1.5", 0, version=2), operated("cart-1", "1.5", 0, version=3))
     assert said(cluster.passes(1)) == [("deploy", "cart", "1.4", "1.5")]
+
+
+def test_an_operators_release_while_nobody_looked_is_told_by_the_next() -> None:
+    before = Cluster(since=50)
+    before.put(operated("cart-0", "1.4", 0))
+    saved = checkpoint.load(checkpoint.save(before.model.things.values(), o.ns(100)))
+    after = Cluster((*saved.things, *saved.instances), since=95)
+    after.put(operated("cart-1", "1.5", 101))
+    assert said(after.passes(1)) == [("deploy", "cart", "1.4", "1.5")]
 
 
 def test_pods_of_other_parts_of_an_operators_resource_are_no_release() -> None:
