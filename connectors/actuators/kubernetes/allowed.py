@@ -81,7 +81,7 @@ def _whole(facts: Facts, rules: Rules, verb: str) -> None:
     if facts.primary is not None and not {f"{CANARY}.flagger.app", CANARY} & rules.owners:
         canary = next(o for o in owners.owners_of(facts.primary) if o.kind == CANARY)
         raise ActionFailed(
-            f"can't {verb} Deployment {facts.name}: it is what {canary} tries and copies; what serves is "
+            f"can't {verb} {facts.body['kind']} {facts.name}: it is what {canary} tries and copies; what serves is "
             f"{facts.primary['metadata']['name']}",
             reason=owners.OWNED,
             fix="release through Flagger, or pause it",

@@ -77,9 +77,12 @@ def names(budgets: Iterable[Json]) -> str:
 def _share(value: Any, count: int, *, up: bool = False) -> int:
     """An absolute number, or a share of the replicas: rounded down for maxUnavailable of Deployments, up for a surge."""
     text = str(value)
-    if not text.endswith("%"):
-        return int(text)
-    exact = float(text[:-1]) / 100 * count
+    try:
+        if not text.endswith("%"):
+            return int(text)
+        exact = float(text[:-1]) / 100 * count
+    except ValueError:  # nobody checks a custom resource's: what isn't understood may be all
+        return 0 if up else count
     return math.ceil(exact - 1e-9) if up else math.floor(exact + 1e-9)
 
 

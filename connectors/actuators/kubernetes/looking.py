@@ -42,30 +42,32 @@ class Look:
                 found.append(Found(place, await self._cluster.get(place.path)))
             except TargetNotFound:
                 continue
-        found = await self._rolled(places, found)
+        found, unread = await self._rolled(places, found)
         if len(found) > 1:
             both = " and ".join(f"{workload.KINDS[f.place.kind]} {f.place.name}" for f in found)
             raise InvalidTarget(f"{target.service} may be {both} in namespace {found[0].place.namespace}")
         if not found:
-            raise await self._unknown(target, places)
+            raise await self._unknown(target, places, unread)
         return found[0]
 
-    async def _rolled(self, places: Sequence[Place], found: list[Found]) -> list[Found]:
+    async def _rolled(self, places: Sequence[Place], found: list[Found]) -> tuple[list[Found], str]:
         """With the Rollout of Argo that is meant where a Deployment is named that there isn't, or that only lends its template:
-        the Collector takes the owner of a ReplicaSet for a Deployment."""
+        the Collector takes the owner of a ReplicaSet for a Deployment. And why there is none, where that can't be told."""
         of = next((p for p in places if p.kind == "deployments"), None)
         lends = [f for f in found if f.place == of and owners.REFERENCED in marks_of(f.body)]
         if of is None or (found and not lends):
-            return found
+            return found, ""
         place = Place(of.namespace, workload.ROLLOUTS, of.name)
         try:
             body = await self._cluster.get(place.path)
-        except (TargetNotFound, Forbidden):  # without the right to read them there are none to act on
-            return found
+        except TargetNotFound:
+            return found, ""
+        except Forbidden as e:  # without the right to read them there are none to act on
+            return found, f"; a Rollout of Argo may be meant, but {e.fix or e}"
         lent = (body["spec"].get("workloadRef") or {}).get("name")
         if lends and lent != of.name:
-            return found
-        return [*(f for f in found if f not in lends), Found(place, body)]
+            return found, ""
+        return [*(f for f in found if f not in lends), Found(place, body)], ""
 
     async def facts(self, found: Found) -> Facts:
         """What stands around it, as far as it decides on what may be done."""
@@ -78,11 +80,11 @@ class Look:
         )
 
     async def _primary(self, found: Found) -> Json | None:
-        """The Deployment that Flagger runs in the stead of this one, if it does."""
-        if found.place.kind != "deployments":
+        """What Flagger runs in the stead of this one, if it does."""
+        if found.place.kind not in ("deployments", "daemonsets"):
             return None
         try:
-            place = Place(found.place.namespace, "deployments", f"{found.place.name}-primary")
+            place = Place(found.place.namespace, found.place.kind, f"{found.place.name}-primary")
             beside = await self._cluster.get(place.path)
         except (TargetNotFound, InvalidTarget):
             return None
@@ -171,7 +173,7 @@ class Look:
         reply = await self._cluster.get(found.place.of_namespace(group, kind), labelSelector=selector)
         return list(reply.get("items") or ())
 
-    async def _unknown(self, target: Target, places: list[Place]) -> TargetNotFound:
+    async def _unknown(self, target: Target, places: list[Place], unread: str) -> TargetNotFound:
         namespace, names = places[0].namespace, set[str]()
         for place in places:
             try:
@@ -184,5 +186,5 @@ class Look:
         kinds = " or ".join(workload.KINDS[p.kind] for p in places)
         return TargetNotFound(
             f"no {kinds} {places[0].name!r} in namespace {namespace!r} for {target.service}",
-            fix=f"{hint}there are: {', '.join(sorted(names)) or 'none'}",
+            fix=f"{hint}there are: {', '.join(sorted(names)) or 'none'}{unread}",
         )

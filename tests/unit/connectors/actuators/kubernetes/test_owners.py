@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.actuators.kubernetes import KubernetesActuator, disruption
 from connectors.actuators.kubernetes.client import refused
-from contracts.errors import ActionFailed, ActuatorUnavailable, Forbidden, HomeostatError
+from contracts.errors import ActionFailed, ActuatorUnavailable, Forbidden, HomeostatError, TargetNotFound
 from contracts.settings import ActSettings
 from tests.unit.connectors.actuators.kubernetes.api_server import APPLY, ARGO, ApiServer, load
 from tests.unit.connectors.actuators.kubernetes.conftest import BOUND
@@ -328,6 +328,15 @@ async def test_what_only_lends_its_template_is_never_taken_for_what_runs(
     assert all("only lends its template to a Rollout" in why for why in found.values())
 
 
+async def test_rollouts_that_can_not_be_read_are_said_to_be_possible(
+    actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    rolled_by_argo(cluster)
+    cluster.forbidden.add("rollouts")
+    with pytest.raises(TargetNotFound, match="a Rollout of Argo may be meant, but add to its ClusterRole"):
+        await actuator.describe(CART)
+
+
 # --- all pods at once
 
 RECREATE = {"type": "Recreate"}
@@ -378,6 +387,7 @@ async def test_how_many_a_roll_out_takes_at_once(
         ("DaemonSet", {"updateStrategy": {"rollingUpdate": {"maxUnavailable": "100%"}}}, 3),
         ("DaemonSet", {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}}, 0),
         ("Rollout", {"strategy": {"canary": {}}}, 1),
+        ("Rollout", {"strategy": {"canary": {"maxUnavailable": "a few"}}}, 3),
         ("Rollout", {"strategy": {"blueGreen": {"maxUnavailable": "100%"}}}, 3),
     ],
 )
