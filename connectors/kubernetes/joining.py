@@ -12,6 +12,7 @@ from typing import Final
 
 from connectors.kubernetes.known import Known
 from connectors.kubernetes.objects import Kind, Pod, Thing, Workload
+from contracts.claims import CONTESTED
 
 _WORKLOADS: Final = {
     "k8s.deployment.name": Kind.DEPLOYMENT,
@@ -167,6 +168,8 @@ class Joins:
 
 
 def _claimed(attributes: Mapping[str, str]) -> Iterator[str]:
+    if CONTESTED in attributes:  # those who claim it don't agree: nobody's word counts
+        return
     namespace = attributes.get(_NAMESPACE, "")
     if attributes.get(_POD_UID):
         yield _by_uid(attributes[_POD_UID])

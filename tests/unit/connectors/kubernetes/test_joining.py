@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.claims import CONTESTED
 from tests.unit.connectors.kubernetes import objects as o
 from tests.unit.connectors.kubernetes.test_model import Cluster
 
@@ -107,6 +108,14 @@ def test_who_is_named_by_what_it_says_itself_is_not_taken_over_by_another() -> N
     learn(cluster, "a-sidecar", k8s_namespace_name="shop", k8s_deployment_name="cart")
     cluster.passes(1)
     assert set(services(cluster).values()) == {"cart"}
+
+
+def test_what_is_contested_names_nothing() -> None:
+    cluster = cluster_of(component("airflow-worker"))
+    told = {NAMESPACE: "shop", "k8s.deployment.name": "airflow-worker"}
+    cluster.model.learn("worker", told | {CONTESTED: "k8s.deployment.name is a or b"}, o.ns(100))
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"airflow"}
 
 
 def test_a_workload_whose_service_is_renamed_follows() -> None:
