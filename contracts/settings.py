@@ -226,6 +226,10 @@ class ActSettings(Section):
         ("kubectl", "helm"),
         description="field managers whose server-side-applied replicas and templates the actuator `kubernetes` may change; what others apply is left alone",
     )
+    kube_owners: tuple[str, ...] = Field(
+        (),
+        description="kinds of owners (`Kind.group`, e.g. `Canary.flagger.app`) whose objects the actuator `kubernetes` may change all the same, as they don't change them back",
+    )
 
     @model_validator(mode="after")
     def _each_thing_has_one_environment(self) -> Self:

@@ -105,6 +105,8 @@ class HeldReason(enum.StrEnum):
     UNBOUND_ENVIRONMENT = "unbound_environment"  # the settings don't say what the environment stands for
     TARGET_CONTESTED = "target_contested"  # telemetry says different things of what the service is
     TARGET_CHANGED = "target_changed"  # it is no longer what guards, policy or a person were asked about
+    OWNED = "owned"  # somebody else decides on the target: a controller, a repository, an autoscaler's owner
+    OUTAGE = "outage"  # it takes away all instances that serve at once: a person is asked
     NOT_CAPABLE = "not_capable"
     DUPLICATE = "duplicate"
     CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated

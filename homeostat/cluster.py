@@ -7,16 +7,25 @@ the same, byte for byte, and taken once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from connectors.kafka.client import KafkaBroker
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change, encode
-from contracts.ports import Clock, GraphWrite, StateStore
+from contracts.frames import EvidenceFrame, unpack
+from contracts.ports import Clock, GraphWrite, Record, StateStore
 from contracts.settings import Settings
 from contracts.topics import CHANGES, partition_of
 from homeostat.metrics import Sample
+
+
+@lru_cache(maxsize=50_000)
+def _attributes(text: str) -> Mapping[str, str]:
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
 class ClusterWatch:
@@ -50,6 +59,17 @@ class ClusterWatch:
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             await watcher.stop()
+
+    async def on_evidence(self, record: Record) -> None:
+        """Learn which pods and workloads telemetry names; what can't be read its stage counts."""
+        if self._watcher is None:
+            return
+        frame = unpack(EvidenceFrame, record.value)
+        if frame.environment != self._wiring.environment:
+            return
+        for service, text in zip(frame.services, frame.attributes, strict=False):
+            if text:
+                self._watcher.learn(service, _attributes(text), frame.window_ns)
 
     def status(self) -> dict[str, Any]:
         """What /status shows; nothing where this process does not watch."""

@@ -23,7 +23,7 @@ from contracts.errors import Retryable
 from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
-from contracts.topics import CONTROL
+from contracts.topics import CONTROL, EVIDENCE
 from graph.stores import open_store
 from homeostat import folder
 from homeostat.acting import Acting
@@ -37,7 +37,7 @@ from homeostat.nodes import NodeReporter
 from homeostat.release import age_s
 from homeostat.web.server import ApiServer
 from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
-from streams.worker import Worker, WorkerWiring
+from streams.worker import Handler, Worker, WorkerWiring
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class Runtime:
                 specs=recorded_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
                 graph=self.graph.put,
                 log_id=log_id,
-                handlers=self.acting.handlers,
+                handlers=self._handlers(),
                 on_assigned=self._on_assigned,
                 on_revoked=self.acting.on_revoked,
                 before_ack=self.acting.settled,
@@ -150,6 +150,10 @@ class Runtime:
         )
         self._stack.push_async_callback(self.worker.stop)
         await self.worker.start()
+
+    def _handlers(self) -> Mapping[str, tuple[Handler, ...]]:
+        own = self.acting.handlers
+        return {**own, EVIDENCE: (*own.get(EVIDENCE, ()), self.cluster.on_evidence)}
 
     async def _on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         await self.acting.on_assigned(assigned)

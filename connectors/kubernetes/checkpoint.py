@@ -1,5 +1,6 @@
 """What the next owner of a watch must know to tell what changed while nobody looked: Deployments and their like, autoscalers,
-nodes; compressed, so that thousands fit one message. Pods are told of by their own times.
+nodes; and which pods ran for which ReplicaSets, for one that was deleted leaves nothing behind. Compressed, so that thousands fit
+one message; if they don't, pods are left out.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from typing import Final
 
 import msgspec
 
-from connectors.kubernetes.objects import Autoscaler, Kind, Node, Thing, Workload
+from connectors.kubernetes.known import OVER
+from connectors.kubernetes.objects import Autoscaler, Kind, Node, Pod, Thing, Workload
 from contracts.errors import UnreadableEvent
 
 VERSION: Final = 1
+_LARGEST: Final = 700_000
+"""Bytes of a checkpoint with pods."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
@@ -24,11 +28,18 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     workloads: list[Workload]
     autoscalers: list[Autoscaler]
     nodes: list[Node]
+    sets: list[Workload] = []
+    pods: list[Pod] = []
 
     @property
     def things(self) -> list[Thing]:
-        """All of it."""
+        """What people and pipelines write."""
         return [*self.workloads, *self.autoscalers, *self.nodes]
+
+    @property
+    def instances(self) -> list[Thing]:
+        """What was made of it and ran."""
+        return [*self.sets, *self.pods]
 
 
 _DECODER = msgspec.msgpack.Decoder(Checkpoint)
@@ -39,7 +50,16 @@ def save(things: Iterable[Thing], time_ns: int) -> bytes:
     kept = list(things)
     workloads = [t for t in kept if isinstance(t, Workload) and t.head.kind is not Kind.REPLICA_SET]
     scalers, nodes = [t for t in kept if isinstance(t, Autoscaler)], [t for t in kept if isinstance(t, Node)]
-    return zlib.compress(msgspec.msgpack.encode(Checkpoint(VERSION, time_ns, workloads, scalers, nodes)), 1)
+    sets = [t for t in kept if isinstance(t, Workload) and t.head.kind is Kind.REPLICA_SET and t.replicas]
+    pods = [t for t in kept if isinstance(t, Pod) and t.lasting and not t.leaving_ns and t.phase not in OVER]
+    whole = _packed(Checkpoint(VERSION, time_ns, workloads, scalers, nodes, sets, pods))
+    if len(whole) <= _LARGEST:
+        return whole
+    return _packed(Checkpoint(VERSION, time_ns, workloads, scalers, nodes))
+
+
+def _packed(found: Checkpoint) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(found), 1)
 
 
 def load(payload: bytes) -> Checkpoint:

@@ -119,8 +119,7 @@ class Informer:
                     found.add(_uid(raw))  # it is there, whatever it is
                     continue
                 found.add(thing.head.uid)
-                before = self.objects.get(thing.head.uid)
-                if before is None or before.head.version != thing.head.version:
+                if self.objects.get(thing.head.uid) != thing:  # known from another release it may read otherwise, too
                     changed.append(thing)
             token = page.metadata.continue_
             if not token:
@@ -192,14 +191,15 @@ class Informer:
         if event.type == "BOOKMARK":
             return
         thing = self._decode(event.object)
+        if event.type == "DELETED":
+            gone = self.objects.pop(_uid(event.object), None)
+            if gone is not None:
+                self._tell(thing or gone, None)  # gone it is, whether or not its last state can be read
+            return
         if thing is None:
             return
         before = self.objects.get(thing.head.uid)
-        if event.type == "DELETED":
-            if before is not None:
-                del self.objects[thing.head.uid]
-                self._tell(thing, None)
-        elif before is None or before.head.version != version:
+        if before is None or before.head.version != version:
             self.objects[thing.head.uid] = thing
             self._tell(before, thing)
 

@@ -6,22 +6,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from connectors.kubernetes import diff
+from connectors.kubernetes.deletions import Deletions
 from connectors.kubernetes.diff import Context
+from connectors.kubernetes.joining import Joins
+from connectors.kubernetes.known import OVER, Known
 from connectors.kubernetes.objects import Autoscaler, Kind, Node, Notice, Pod, Template, Thing, Workload
-from connectors.kubernetes.rows import link_rows, object_row, retire_row, service_row
+from connectors.kubernetes.releases import Releases
+from connectors.kubernetes.rows import link_rows, object_row, retire_row, service_rows
 from contracts.events import Change
 from contracts.ports import GraphWrite
 
 _SECOND: Final = 1_000_000_000
-_SUSPECT_NS: Final = 7 * _SECOND // 10
-"""Kinds come on separate streams: that a ReplicaSet shrank may be known this much later than that its pod goes."""
-_SHRUNK_NS: Final = 10 * _SECOND
-_ROLLOUT_NS: Final = 600 * _SECOND
 _EARLIER_NS: Final = 2 * _SECOND
 """A ReplicaSet this much older than a roll-out is an earlier revision, not that roll-out's own."""
 REPEAT_NS: Final = 30 * _SECOND
-"""Of what befalls the pods of a service one change of a kind is told in this time; the others are counted."""
+"""Of what befalls the pods of a service in a namespace one change of a kind is told in this time; the others are counted."""
 _ROWS: Final = 1000
 
 
@@ -29,14 +31,17 @@ class ClusterModel:
     """One cluster's objects by uid. `since_ns`: what happened before is old and not told at first sight."""
 
     def __init__(self, environment: str, since_ns: int, known: Iterable[Thing] = ()) -> None:
-        self.things: dict[str, Thing] = {thing.head.uid: thing for thing in known}
+        self._known = Known(known)
+        self.things: dict[str, Thing] = self._known.things
         self.counters: Counter[str] = Counter()
         self._environment, self._since_ns = environment, since_ns
+        self._joins, self._releases = Joins(self._known), Releases(self._known)
+        self._deletions = Deletions(self._known)
+        for thing in self.things.values():
+            if isinstance(thing, Workload | Pod):
+                self._joins.add(thing)
         self._changes: list[Change] = []
-        self._told_ns: dict[tuple[str, str], int] = {}
-        self._suspects: list[tuple[int, Pod]] = []
-        self._shrunk_ns: dict[str, int] = {}
-        self._rolled_ns: dict[str, int] = {}
+        self._told_ns: dict[tuple[str, str, str], int] = {}
         self._objects: dict[str, dict[str, Any]] = {}
         self._links: dict[tuple[str, str, int], dict[str, Any]] = {}
         self._services: dict[tuple[str, str, int], dict[str, Any]] = {}
@@ -46,34 +51,44 @@ class ClusterModel:
         """One object appeared (no `before`), changed, or is gone (no `now`)."""
         thing = now or before
         assert thing is not None
+        before = self.things.get(thing.head.uid, before)
+        now = self._keep(before, now, thing)
+        last = now or _renamed(thing, before)
         context = Context(self._environment, now_ns)
         changes = self._compare(before, now, context)
-        for change in changes:
-            if before is not None or change.time_ns >= self._since_ns:
-                self._tell(change, now_ns)
+        self._deletions.take(before, now, last, now_ns)
+        changes += self._releases.take(before, now, context)
+        self._tell(changes, now_ns, before is not None)
         self._draw(before, now, now_ns)
-        if now is None:
-            self.things.pop(thing.head.uid, None)
-        else:
-            self.things[thing.head.uid] = now
+
+    def learn(self, service: str, attributes: Mapping[str, str], time_ns: int) -> None:
+        """Telemetry of a service came from a resource with these attributes: it may name the pod or workload."""
+        self._joins.learn(service, attributes, time_ns)
 
     def listed(self, kind: Kind, namespace: str, kept: Iterable[Thing], now_ns: int) -> None:
         """All of a kind are known: what the graph holds of others, from an earlier time, is over.
 
         It is told of all that are there, also of those that the last owner knew: each worker may have a graph of its own.
         """
-        kept = list(kept)
+        kept = [self.things.get(thing.head.uid, thing) for thing in kept]
         for thing in kept:
+            self._known.unseen.discard(thing.head.uid)
             self._draw(None, thing, now_ns)
         self._retired.append(retire_row(self._environment, kind, namespace, kept, now_ns))
 
     def tick(self, now_ns: int) -> None:
         """Let time pass: pods whose deletion nobody has explained by now were deleted by somebody."""
-        due = [pod for at_ns, pod in self._suspects if at_ns <= now_ns]
-        self._suspects = [(at_ns, pod) for at_ns, pod in self._suspects if at_ns > now_ns]
-        for pod in due:
-            if self._unexplained(pod, now_ns):
-                self._tell(diff.deletion(pod, Context(self._environment, now_ns)), now_ns)
+        context = Context(self._environment, now_ns)
+        for thing in self._joins.renamed():
+            now = msgspec.structs.replace(thing, service=self._joins.name(thing))
+            self._known.rename(now)
+            self._draw(thing, now, now_ns)
+        self._tell(self._releases.tick(context), now_ns)
+        gone = self._deletions.tick(now_ns)
+        self._tell([diff.deletion(d.pod, context, d.replaced_ns) for d in gone], now_ns)
+        for told, time_ns in list(self._told_ns.items()):
+            if now_ns - time_ns >= REPEAT_NS:
+                del self._told_ns[told]
 
     def changes(self) -> list[Change]:
         """What changed since this was last asked, in order of time."""
@@ -100,12 +115,30 @@ class ClusterModel:
 
     # --- comparing
 
+    def _keep(self, before: Thing | None, now: Thing | None, thing: Thing) -> Thing | None:
+        """Note it; the same with the service that it is, and with the first word of its end."""
+        if now is None:
+            self._known.pop(thing.head.uid)
+            self._joins.remove(thing)
+            return None
+        if isinstance(now, Pod) and isinstance(before, Pod) and 0 < before.leaving_ns < now.leaving_ns:
+            now = msgspec.structs.replace(now, leaving_ns=before.leaving_ns)
+        self._known.put(now)
+        if isinstance(now, Workload | Pod):
+            self._joins.add(now)
+            service = self._joins.name(now)
+            if service != now.service:
+                now = msgspec.structs.replace(now, service=service)
+                self._known.rename(now)
+        return now
+
     def _compare(self, before: Thing | None, now: Thing | None, context: Context) -> list[Change]:
         match now or before:
             case Workload() as thing:
-                return self._workload(_as(Workload, before), _as(Workload, now), thing, context)
-            case Pod() as thing:
-                self._suspect(_as(Pod, before), _as(Pod, now), context.now_ns)
+                old, new = _as(Workload, before), _as(Workload, now)
+                changed = old is not None and new is not None and new.template != old.template
+                return diff.workload_changes(old, new, context, self._earlier(thing) if changed else frozenset())
+            case Pod():
                 return diff.pod_changes(_as(Pod, before), _as(Pod, now), context)
             case Node() as thing:
                 return diff.node_changes(_as(Node, before), _as(Node, now), self._pods_on(thing), context)
@@ -116,22 +149,6 @@ class ClusterModel:
                 return diff.notice_changes(_as(Notice, before), _as(Notice, now), self._about(thing), context)
             case _:
                 return []
-
-    def _workload(
-        self, before: Workload | None, now: Workload | None, thing: Workload, context: Context
-    ) -> list[Change]:
-        uid = thing.head.uid
-        if before is not None and now is not None:
-            if now.replicas < before.replicas:
-                self._shrunk_ns[uid] = context.now_ns
-            if now.template != before.template:
-                self._rolled_ns[uid] = context.now_ns
-        if now is None:
-            self._shrunk_ns.pop(uid, None)
-            self._rolled_ns.pop(uid, None)
-        changed = before is not None and now is not None and now.template != before.template
-        earlier = self._earlier(thing) if changed else frozenset()
-        return diff.workload_changes(before, now, context, earlier)
 
     def _earlier(self, workload: Workload) -> frozenset[Template]:
         """Templates of its ReplicaSets from before its last write."""
@@ -147,7 +164,7 @@ class ClusterModel:
 
     def _pods_on(self, node: Node) -> Counter[str]:
         pods = (t for t in self.things.values() if isinstance(t, Pod) and t.node == node.head.name)
-        return Counter(pod.service for pod in pods if pod.phase not in ("Succeeded", "Failed"))
+        return Counter(pod.service for pod in pods if pod.phase not in OVER)
 
     def _scaled_by(self, scaler: Autoscaler) -> str:
         for thing in self.things.values():
@@ -160,40 +177,22 @@ class ClusterModel:
         thing = self.things.get(notice.about_uid)
         return thing.service if isinstance(thing, Workload | Pod) else ""
 
-    # --- deletions of pods
-
-    def _suspect(self, before: Pod | None, now: Pod | None, now_ns: int) -> None:
-        """Note a pod that begins to go. One that is known to go already was noted then."""
-        known = before is not None and self.things.get(before.head.uid)
-        begins = isinstance(known, Pod) and not known.leaving_ns
-        going = now if now is not None and now.leaving_ns else before if now is None else None
-        if begins and going is not None:
-            self._suspects.append((now_ns + _SUSPECT_NS, going))
-
-    def _unexplained(self, pod: Pod, now_ns: int) -> bool:
-        owner = self.things.get(pod.head.owner.uid) if pod.head.owner else None
-        if not isinstance(owner, Workload) or pod.evicted.reason or pod.phase in ("Succeeded", "Failed"):
-            return False
-        if now_ns - self._shrunk_ns.get(owner.head.uid, -_SHRUNK_NS) < _SHRUNK_NS:
-            return False
-        if owner.head.kind is Kind.DAEMON_SET and now_ns - self._rolled_ns.get(owner.head.uid, 0) < _ROLLOUT_NS:
-            return False
-        if owner.head.kind is Kind.STATEFUL_SET and pod.revision != owner.revision:
-            return False
-        top = self.things.get(owner.head.owner.uid) if owner.head.owner else owner
-        return not (isinstance(top, Workload) and top.last_pod == pod.head.uid)
-
     # --- telling
 
-    def _tell(self, change: Change, now_ns: int) -> None:
-        if change.subject.startswith("pod/"):
-            told = (change.service, change.kind)
-            if now_ns - self._told_ns.get(told, -REPEAT_NS) < REPEAT_NS:
-                self.counters["repeated"] += 1
-                return
-            self._told_ns[told] = now_ns
-        self.counters[change.kind] += 1
-        self._changes.append(change)
+    def _tell(self, changes: Iterable[Change], now_ns: int, known: bool = False) -> None:
+        """Of what is not `known` from before only what is new."""
+        for change in changes:
+            if not known and change.time_ns < self._since_ns:
+                continue
+            kind, _, place = change.subject.partition("/")
+            if kind == "pod":
+                told = (place.partition("/")[0], change.service, change.kind)
+                if now_ns - self._told_ns.get(told, -REPEAT_NS) < REPEAT_NS:
+                    self.counters["repeated"] += 1
+                    continue
+                self._told_ns[told] = now_ns
+            self.counters[change.kind] += 1
+            self._changes.append(change)
 
     def _draw(self, before: Thing | None, now: Thing | None, now_ns: int) -> None:
         thing = now or before
@@ -202,21 +201,32 @@ class ClusterModel:
         environment, until_ns = self._environment, 0 if now else now_ns
         row = object_row(environment, thing, now_ns, until_ns)
         links = {_key(link): link for link in link_rows(environment, thing, now_ns, until_ns)}
-        known = self.things.get(thing.head.uid) if before is not None else None
-        if known is not None:
-            ended = {_key(link): link for link in link_rows(environment, known, now_ns, now_ns)}
-            if row == object_row(environment, known, now_ns) and links.keys() == ended.keys():
+        services = {_key_of_service(s): s for s in service_rows(environment, thing, now_ns, until_ns)}
+        if before is not None:
+            ended = {_key(link): link for link in link_rows(environment, before, now_ns, now_ns)}
+            was = {_key_of_service(s): s for s in service_rows(environment, before, now_ns, now_ns)}
+            same = links.keys() == ended.keys() and services.keys() == was.keys()
+            if same and row == object_row(environment, before, now_ns):
                 return
-            links = ended | links
+            links, services = ended | links, was | services
         self._objects[row["id"]] = row
         self._links.update(links)
-        service = service_row(environment, thing, now_ns, until_ns)
-        if service is not None:
-            self._services[service["service_key"], service["object_id"], service["valid_from"]] = service
+        self._services.update(services)
 
 
 def _key(link: Mapping[str, Any]) -> tuple[str, str, int]:
     return link["from_id"], link["to_id"], link["valid_from"]
+
+
+def _key_of_service(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    return row["service_key"], row["object_id"], row["valid_from"]
+
+
+def _renamed(thing: Thing, before: Thing | None) -> Thing:
+    """What was seen last of something, with the service that it was."""
+    if isinstance(thing, Workload | Pod) and isinstance(before, Workload | Pod):
+        return msgspec.structs.replace(thing, service=before.service)
+    return thing
 
 
 def _as(kind: type[Any], thing: Thing | None) -> Any:

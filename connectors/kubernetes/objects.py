@@ -5,6 +5,7 @@ where unknown; texts that many objects share are interned.
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -26,12 +27,21 @@ class Slim(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Base of all records: without cycles, so the garbage collector need not look at them."""
 
 
+_WORKLOADS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
+
+
 class Owner(Slim, frozen=True, gc=False, array_like=True):
-    """The controller of an object."""
+    """The controller of an object. `group` is its API group; "" where that isn't known."""
 
     kind: str
     name: str
     uid: str
+    group: str = ""
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is a workload that is watched itself, and so tells of its releases; others make workloads of the same kind."""
+        return self.kind in _WORKLOADS and self.group in ("", "apps")
 
 
 class Head(Slim, frozen=True, gc=False, array_like=True):
@@ -72,7 +82,10 @@ class Template(Slim, frozen=True, gc=False, array_like=True):
 
 
 class Workload(Slim, frozen=True, gc=False, array_like=True):
-    """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `revision` is the one that its new pods get, where it says so."""
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet.
+
+    `revision` is the one that its new pods get, where it says so; of a ReplicaSet the number that its owner gives it.
+    """
 
     head: Head
     service: str
@@ -94,6 +107,10 @@ class Container(Slim, frozen=True, gc=False, array_like=True):
     ended: str = ""
     ended_ns: int = 0
     exit_code: int = 0
+    sidecar: bool = False
+    """An init container that stays beside the others until these have ended."""
+    over: bool = False
+    """It has ended and was not started again so far."""
 
 
 class Mark(Slim, frozen=True, gc=False, array_like=True):
@@ -118,6 +135,9 @@ class Pod(Slim, frozen=True, gc=False, array_like=True):
     evicted: Mark = Mark()
     unschedulable: Mark = Mark()
     containers: tuple[Container, ...] = ()
+    images: tuple[str, ...] = ()
+    lasting: bool = False
+    """Whether its containers are to run for ever: no job."""
 
 
 class Condition(Slim, frozen=True, gc=False, array_like=True):

@@ -6,14 +6,14 @@ All raise msgspec.DecodeError (or its subclass ValidationError) for what is no s
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from connectors.kubernetes import wire
-from connectors.kubernetes.naming import LABELS, service_of, top_workload
+from connectors.kubernetes.naming import LABELS, of_canary, service_of, template_hash, top_workload
 from connectors.kubernetes.objects import (
     Autoscaler,
     Condition,
@@ -34,6 +34,8 @@ from connectors.kubernetes.template import summary
 _TEXT: Final = 300
 """Characters kept of what the cluster says in words."""
 _LAST_POD: Final = "homeostat.io/last-pod"
+_REVISIONS: Final = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
+"""Annotations in which a ReplicaSet's owner numbers its releases; going back raises the number of an old one."""
 _CONTROLLERS: Final = "kube-controller-manager"
 AUTOSCALING: Final = "horizontal-pod-autoscaler"
 _BAD_NODE: Final = frozenset({"MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable"})
@@ -68,15 +70,14 @@ def workload(raw: bytes | msgspec.Raw, kind: Kind, labels: tuple[str, ...] = LAB
     found = _WORKLOAD.decode(raw)
     template = _TEMPLATE.decode(found.spec.template)
     head, marks = _head(found.metadata, kind), found.metadata.annotations or {}
-    own_labels = template.metadata.labels or {}
-    top = top_workload(head.owner.kind, head.owner.name, own_labels) if head.owner else (str(kind), head.name)
     every = kind is Kind.DAEMON_SET
+    number = next((marks[key] for key in _REVISIONS if marks.get(key)), "")
     return Workload(
         head=head,
-        service=_service(top, template.metadata, template.spec.containers, labels),
+        service=_service(*_named(head, template.metadata, labels), template.spec.containers, labels),
         replicas=found.status.desired_number_scheduled if every else _or(found.spec.replicas, 1),
         template=summary(found.spec.template),
-        revision=found.status.update_revision or "",
+        revision=number if kind is Kind.REPLICA_SET else found.status.update_revision or "",
         writer=_writer(found.metadata),
         last_pod=marks.get(_LAST_POD, ""),
     )
@@ -91,6 +92,7 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
     conditions = {c.type: c for c in status.conditions or ()}
     scheduled = conditions.get("PodScheduled")
     statuses = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
+    sidecars = {c.name for c in found.spec.init_containers or () if c.restart_policy == "Always"}
     return Pod(
         head=head,
         service=_service(top, wire.TemplateMetadata(meta.labels, meta.annotations), found.spec.containers, labels),
@@ -98,10 +100,12 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
         phase=sys.intern(status.phase),
         scheduled_ns=_ns(scheduled.last_transition_time) if scheduled and scheduled.status == "True" else 0,
         leaving_ns=_leaving_ns(meta),
-        revision=sys.intern(own.get("controller-revision-hash") or own.get("pod-template-hash") or ""),
+        revision=sys.intern(own.get("controller-revision-hash") or template_hash(own)),
         evicted=_evicted(status, conditions.get("DisruptionTarget")),
         unschedulable=_mark(scheduled) if scheduled and scheduled.status == "False" else Mark(),
-        containers=tuple(_container(s) for s in statuses),
+        containers=tuple(_container(s, sidecars) for s in statuses),
+        images=tuple(sys.intern(c.image or "") for c in found.spec.containers or ()),
+        lasting=found.spec.restart_policy in (None, "Always"),
     )
 
 
@@ -149,13 +153,34 @@ def notice(raw: bytes | msgspec.Raw) -> Notice:
     )
 
 
+def _named(
+    head: Head, meta: wire.TemplateMetadata, wanted: tuple[str, ...]
+) -> tuple[tuple[str, str], wire.TemplateMetadata]:
+    """Kind, name and template's metadata by which a workload is named."""
+    own, labels = (str(head.kind), head.name), meta.labels or {}
+    if head.owner is None:
+        return own, meta
+    if head.kind is Kind.REPLICA_SET:
+        return top_workload(head.owner.kind, head.owner.name, labels), meta
+    if head.owner.kind == "Canary":
+        labels, name = of_canary(labels, head.name, wanted)
+        return (str(head.kind), name), wire.TemplateMetadata(labels, meta.annotations)
+    return own, meta
+
+
 def _head(meta: wire.Metadata, kind: Kind) -> Head:
     if not meta.uid or not meta.name:
         raise msgspec.ValidationError(f"a {kind} without a name or uid")
     reference = next((o for o in meta.owner_references or () if o.controller), None)
-    owner = None if reference is None else Owner(sys.intern(reference.kind), sys.intern(reference.name), reference.uid)
+    owner = None if reference is None else _owner(reference)
     namespace = sys.intern(meta.namespace)
     return Head(kind, meta.uid, namespace, meta.name, meta.resource_version, _ns(meta.creation_timestamp), owner)
+
+
+def _owner(reference: wire.OwnerReference) -> Owner:
+    group, slash, _ = reference.api_version.partition("/")
+    texts = (reference.kind, reference.name, reference.uid, group if slash else "")
+    return Owner(*(sys.intern(text) for text in texts))
 
 
 def _service(
@@ -210,7 +235,7 @@ def _conditions(found: Iterable[wire.WireCondition]) -> Iterable[Condition]:
             yield Condition(sys.intern(c.type), bad, _mark(c))
 
 
-def _container(status: wire.ContainerStatus) -> Container:
+def _container(status: wire.ContainerStatus, sidecars: Collection[str]) -> Container:
     now, last = status.state or wire.ContainerState(), status.last_state or wire.ContainerState()
     ended, waiting = now.terminated or last.terminated, now.waiting
     return Container(
@@ -221,6 +246,8 @@ def _container(status: wire.ContainerStatus) -> Container:
         ended=sys.intern((ended.reason if ended else "") or ""),
         ended_ns=_ns(ended.finished_at) if ended else 0,
         exit_code=ended.exit_code if ended else 0,
+        sidecar=status.name in sidecars,
+        over=now.terminated is not None,
     )
 
 

@@ -55,17 +55,19 @@ def link_rows(environment: str, thing: Thing, now_ns: int, valid_to_ns: int = 0)
     ]
 
 
-def service_row(environment: str, thing: Thing, now_ns: int, valid_to_ns: int = 0) -> Row | None:
-    """Which service it is, for what no other object of the graph owns; None for the others."""
+def service_rows(environment: str, thing: Thing, now_ns: int, valid_to_ns: int = 0) -> list[Row]:
+    """Which service it is, for what no other object of the graph owns; nothing for the others."""
     if not isinstance(thing, Workload | Pod) or _owned(thing.head):
-        return None
-    return {
-        "service_key": f"{environment}|{thing.service}",
-        "object_id": object_id(environment, thing.head.place),
-        "valid_from": thing.head.created_ns,
-        "valid_to": valid_to_ns,
-        "time": now_ns,
-    }
+        return []
+    return [
+        {
+            "service_key": f"{environment}|{thing.service}",
+            "object_id": object_id(environment, thing.head.place),
+            "valid_from": thing.head.created_ns,
+            "valid_to": valid_to_ns,
+            "time": now_ns,
+        }
+    ]
 
 
 def retire_row(environment: str, kind: Kind, namespace: str, kept: Iterable[Thing], now_ns: int) -> Row:
@@ -85,7 +87,7 @@ def _links(thing: Thing) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _owned(head: Head) -> bool:
-    return head.owner is not None and head.owner.kind in _WATCHED
+    return head.owner is not None and head.owner.watched
 
 
 def _place(kind: str, namespace: str, name: str) -> str:

@@ -12,8 +12,8 @@ from connectors.otlp.identity import hash64
 
 _RESTARTS: Final = ("kubectl.kubernetes.io/restartedAt", "homeostat.io/restartedAt", "homeostat.io/restarted-by")
 _CHECKSUMS: Final = ("checksum", "hash", "config")
-_HASH_LABEL: Final = "pod-template-hash"
-"""The Deployment controller adds it to the templates of ReplicaSets."""
+_HASH_LABELS: Final = ("pod-template-hash", "rollouts-pod-template-hash")
+"""The Deployment controller and Argo Rollouts add them to the templates of ReplicaSets."""
 _VOLUMES: Final = ("configMap", "secret", "projected")
 Json = dict[str, Any]
 
@@ -29,7 +29,7 @@ def summary(raw: bytes | msgspec.Raw) -> Template:
     marks = metadata.get("annotations") or {}
     restarts = {k: v for k, v in marks.items() if k in _RESTARTS}
     checksums = {k: v for k, v in marks.items() if k not in restarts and any(word in k for word in _CHECKSUMS)}
-    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != _HASH_LABEL}
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k not in _HASH_LABELS}
     containers = [c for key in ("initContainers", "containers") for c in spec.get(key) or ()]
     volumes = spec.get("volumes") or []
     references = [v for v in volumes if any(kind in v for kind in _VOLUMES)]
@@ -53,6 +53,12 @@ def tag_of(image: str) -> str:
     name, _, digest = image.partition("@")
     _, colon, tag = name.rpartition("/")[2].partition(":")
     return tag if colon else digest or ("latest" if name else "")
+
+
+def name_of(image: str) -> str:
+    """An image without its tag and digest."""
+    path, slash, last = image.partition("@")[0].rpartition("/")
+    return path + slash + last.partition(":")[0]
 
 
 def _part(container: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:

@@ -111,6 +111,11 @@ class ClusterWatcher:
                 await self._flush()
                 await self._save()
 
+    def learn(self, service: str, attributes: Mapping[str, str], time_ns: int) -> None:
+        """Telemetry of a service came from a resource with these attributes: it may name the pod or workload."""
+        if self._model is not None:
+            self._model.learn(service, attributes, time_ns)
+
     async def synced(self) -> None:
         """Wait until everything was listed once."""
         await self._synced.wait()
@@ -191,9 +196,11 @@ class ClusterWatcher:
 
     def _make(self, server: ApiServer, saved: checkpoint.Checkpoint | None) -> None:
         w, now_ns = self._w, self._w.clock.now_ns()
-        since_ns = max(now_ns - RECENT_NS, saved.time_ns - _OVERLAP_NS if saved else 0)
-        things = saved.things if saved else []
-        model = self._model = ClusterModel(w.environment, since_ns, things)
+        if self._model is None:
+            since_ns = max(now_ns - RECENT_NS, saved.time_ns - _OVERLAP_NS if saved else 0)
+            known = [*saved.things, *saved.instances] if saved else []
+            self._model = ClusterModel(w.environment, since_ns, known)
+        model, things = self._model, list(self._model.things.values())  # what it knew before a mistake it goes on from
         pace = Pace(resync_s=w.settings.resync_s, seed=self._seed)
 
         def sink(before: Thing | None, now: Thing | None) -> None:

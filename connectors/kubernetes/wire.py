@@ -25,6 +25,7 @@ class OwnerReference(Wire, frozen=True):
     kind: str
     name: str
     uid: str
+    api_version: str = ""
     controller: bool | None = None
 
 
@@ -73,9 +74,12 @@ class Variable(Wire, frozen=True):
 
 
 class ContainerSpec(Wire, frozen=True):
-    """spec.containers[]"""
+    """spec.containers[], spec.initContainers[]"""
 
     name: str = ""
+    image: str | None = None
+    restart_policy: str | None = None
+    """Always makes an init container one that stays beside the others (a native sidecar)."""
     env: list[Variable] | None = None
 
 
@@ -124,7 +128,9 @@ class PodSpec(Wire, frozen=True):
     """spec of a pod."""
 
     node_name: str | None = None
+    restart_policy: str | None = None
     containers: list[ContainerSpec] | None = None
+    init_containers: list[ContainerSpec] | None = None
 
 
 class PodStatus(Wire, frozen=True):

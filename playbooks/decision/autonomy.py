@@ -11,6 +11,7 @@ from contracts.settings import DecideSettings
 from contracts.verdicts import Autonomy, HeldReason
 from playbooks.decision.candidates import Proposal
 from playbooks.decision.world import DecisionWorld
+from playbooks.guards import outage_of
 from playbooks.learning import surprise
 
 NS = 1_000_000_000
@@ -66,6 +67,7 @@ def _doubts(
         _unknown_topology(proposal, world),
         _contested(proposal),
         _surprised(world),
+        _outage(proposal),
     ]
 
 
@@ -104,6 +106,12 @@ def _contested(proposal: Proposal | None) -> Doubt | None:
         return None
     text = f"telemetry says different things of what {proposal.target.service} is: {said}"
     return Doubt(HeldReason.TARGET_CONTESTED, text)
+
+
+def _outage(proposal: Proposal | None) -> Doubt | None:
+    """What takes away all that serves is a person's to allow, whatever the tier."""
+    text = "" if proposal is None else outage_of(proposal.playbook, proposal.state)
+    return Doubt(HeldReason.OUTAGE, text) if text else None
 
 
 def _surprised(world: DecisionWorld) -> Doubt | None:

@@ -1,7 +1,7 @@
 """Limits that hold whatever the score says: pure, counted from the journal, asked twice (deciding, and before an effect)."""
 
 from playbooks.guards.context import HISTORY_S, CircuitLimits, GuardContext, Held, affected_by
-from playbooks.guards.effect import planned_replicas, replicas_after
+from playbooks.guards.effect import outage_of, planned_replicas, replicas_after
 from playbooks.guards.guarding import GUARDS, check, check_all
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "affected_by",
     "check",
     "check_all",
+    "outage_of",
     "planned_replicas",
     "replicas_after",
 ]

@@ -31,6 +31,13 @@ def replicas_after(arguments: Mapping[str, Any], replicas: int, guards: Guards, 
     return max(min(grown, highest), guards.min_replicas)
 
 
+def outage_of(playbook: Playbook, state: TargetState | None) -> str:
+    """In words that a step takes away all instances that serve at once; "" if none does."""
+    if state is None:
+        return ""
+    return next((text for s in playbook.steps if (text := state.outage(s.action, s.arguments))), "")
+
+
 def planned_replicas(playbook: Playbook, state: TargetState | None, scope: Scope) -> tuple[int, ...]:
     """Replicas after each `scale` step, in the order written; empty if there are none or the state isn't known.
 

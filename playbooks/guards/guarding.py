@@ -62,6 +62,16 @@ def capable(playbook: Playbook, target: Target, state: TargetState | None, conte
     return None
 
 
+def unowned(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """Who owns the target decides: what they would undo, or have not left to others, is not done."""
+    del target, context
+    if state is None:
+        return None
+    steps = (s for s in playbook.steps if s.action in TARGET_ACTIONS)
+    why = next((text for s in steps if (text := state.refusal(s.action, s.arguments))), "")
+    return Held(HeldReason.OWNED, why) if why else None
+
+
 def outcome_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """A target on which an effect may or may not have happened is left alone until a person has looked."""
     del playbook, state
@@ -174,6 +184,7 @@ GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
     ("kill switch", kill_switch),
     ("target", target_known),
     ("capability", capable),
+    ("owner", unowned),
     ("outcome known", outcome_known),
     ("circuit", circuit_closed),
     ("cooldown", cooled_down),

@@ -208,7 +208,9 @@ class Conductor:
             return held
         if isinstance(prepared, c.Refuse):
             return prepared
-        return await self._policy(plan, prepared, approved)
+        return await self._policy(plan, prepared, approved) or gate.outage(
+            prepared.request, aim.state, approved=approved
+        )
 
     async def _aim(self, plan: RunPlan, name: str, step: Step) -> effects.Aim | c.Refuse:
         """What a step would touch, which must be what it was when the run began."""
@@ -302,6 +304,7 @@ class Conductor:
         held = self._switched(plan, approved=approved)
         if held is None and not back:  # going back is bounded by where it came from
             held = guarded(plan, aim, prepared.planned, watch, self._w)
+            held = held or gate.outage(prepared.request, aim.state, approved=approved)
         return held or await self._policy(plan, prepared, approved) or prepared
 
     def _approved(self, plan: RunPlan) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.claims import CONTESTED
 from contracts.errors import HomeostatError, PolicyUnavailable
-from contracts.ports import Journal, PolicyEngine
+from contracts.ports import Journal, PolicyEngine, StepRequest, TargetState
 from contracts.verdicts import Autonomy, HeldReason
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.runs.commands import Refuse
@@ -46,9 +46,12 @@ def policy_document(
 ) -> dict[str, Any]:
     """The policy input (docs/actions.md): one intended action and all that speaks for or against it.
 
-    Of the target it has what the actuator vouches for, and nothing that telemetry says.
+    Of the target it has what the actuator vouches for, and nothing that telemetry says. What takes away all instances that serve
+    is tier 3, and its callers are in the blast radius.
     """
     identity, state = aim.identity, aim.state
+    outage = state is not None and bool(state.outage(action, arguments))
+    struck = [s for s in (plan.target, *plan.callers) if s not in plan.affected] if outage else []
     return {
         "environment": plan.environment,
         "incident": plan.incident,
@@ -66,19 +69,26 @@ def policy_document(
             "replicas": None if state is None else state.replicas,
             "ready": None if state is None else state.ready,
             "version": "" if state is None else state.version,
+            "taken_at_once": 0 if state is None else state.taken(action, arguments),
         },
         "playbook": {
             "name": plan.playbook.name,
             "version": plan.playbook.version,
-            "tier": plan.playbook.tier,
+            "tier": max(plan.playbook.tier, 3) if outage else plan.playbook.tier,
             "labels": dict(plan.playbook.labels),
             "guards": {"max_replicas": plan.playbook.guards.max_replicas},
         },
         "cause": {"kind": str(plan.cause), "service": plan.cause_service, "probability": plan.confidence},
         "autonomy": str(plan.autonomy),
-        "blast_radius": list(plan.affected),
+        "blast_radius": [*plan.affected, *struck],
         "approved_by": approved_by,
     }
+
+
+def outage(request: StepRequest, state: TargetState | None, *, approved: bool) -> Refuse | None:
+    """Held where all instances that serve would be taken away at once and no person has agreed, whatever the tier says."""
+    text = "" if approved or state is None else state.outage(request.action, request.arguments)
+    return Refuse(HeldReason.APPROVAL, text) if text else None
 
 
 async def ask_policy(policy: PolicyEngine, document: Mapping[str, Any]) -> Refuse | None:

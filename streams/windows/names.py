@@ -18,6 +18,9 @@ INSTANCE_KEYS = frozenset(
     }
 )
 """Attributes that tell replicas of a service apart; what is left identifies the workload."""
+_WORKLOADS = frozenset({f"k8s.{kind}.name" for kind in ("deployment", "statefulset", "daemonset", "cronjob", "job")})
+_POD = frozenset({"k8s.pod.uid", "k8s.pod.name"})
+"""Of who names no workload any of its pods will do: the cluster knows to which workload it belongs."""
 
 
 class Names:
@@ -74,7 +77,9 @@ class Names:
     def _identify(self, number: int, resource: Resource, now_ns: int) -> Claim:
         """Resources that say the same of what would be acted on are one claim, whatever else they say."""
         claims = self._claims.setdefault(number, Claims())
-        said = {k: v for k, v in resource.attributes if k not in INSTANCE_KEYS}
+        told = dict(resource.attributes)
+        apart = INSTANCE_KEYS if _WORKLOADS & told.keys() else INSTANCE_KEYS - _POD
+        said = {k: v for k, v in told.items() if k not in apart}
         origin = spelled({k: v for k, v in said.items() if k in TARGET_KEYS})
         before = claims.by[origin].attributes if origin in claims.by else None
         merged = {**(before or {}), **said}

@@ -303,6 +303,48 @@ async def test_a_disruption_budget_is_respected(world: World, actuator: Kubernet
     assert (await world.removed(), await actuator.applied(asked)) == (1, Applied.YES)
 
 
+async def test_two_budgets_on_one_pod_are_a_refusal_that_names_them(world: World, actuator: KubernetesActuator) -> None:
+    await world.add()
+    budgets = world.path("poddisruptionbudgets", group="/apis/policy/v1")
+    for name in ("cart", "cart-2"):
+        await world.api.create(budgets, w.disruption_budget("cart", maxUnavailable=1) | {"metadata": {"name": name}})
+    await w.until(lambda: _counted(world, budgets, healthy=2, allowed=1), "the budget to be counted")
+    asked = await step(actuator, world.target(), "restart", **INSTANCE)
+    with pytest.raises(ActionFailed, match=r"several PodDisruptionBudgets .*: cart and cart-2") as caught:
+        await actuator.apply(asked)
+    assert (caught.value.reason, await actuator.applied(asked)) == ("disruption_budget", Applied.NO)
+
+
+async def test_all_pods_at_once_is_told_and_a_budget_against_it_is_respected(
+    world: World, actuator: KubernetesActuator
+) -> None:
+    path = await world.add()
+    strategy = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
+    await world.api.patch(path, strategy, "application/merge-patch+json")
+    await w.rolled_out(world.api, path)
+    state = await actuator.describe(world.target())
+    assert "all 2 instances that serve at once" in state.outage("restart", {"strategy": "rolling"})
+    budgets = world.path("poddisruptionbudgets", group="/apis/policy/v1")
+    await world.api.create(budgets, w.disruption_budget("cart", maxUnavailable=1))
+    await w.until(lambda: _counted(world, budgets, healthy=2, allowed=1), "the budget to be counted")
+    before = await world.generation(path)
+    with pytest.raises(ActionFailed, match="PodDisruptionBudget cart allows 1 at once"):
+        await actuator.apply(await step(actuator, world.target(), "restart", strategy="rolling"))
+    assert await world.generation(path) == before
+
+
+async def test_what_a_controller_owns_is_left_to_it(world: World, actuator: KubernetesActuator) -> None:
+    path = await world.add()
+    owner = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "cart", "uid": "a-1", "controller": True}
+    await world.api.patch(path, {"metadata": {"ownerReferences": [owner]}}, "application/merge-patch+json")
+    before = await world.generation(path)
+    for action, arguments in (("scale", {"replicas": 3}), ("restart", {"strategy": "rolling"}), ("rollback", {})):
+        with pytest.raises(ActionFailed, match="controlled by Canary cart") as caught:
+            await actuator.apply(await step(actuator, world.target(), action, **arguments))
+        assert caught.value.reason == "owned"
+    assert await world.generation(path) == before
+
+
 async def _counted(world: World, budgets: str, healthy: int = 0, allowed: int = 0) -> bool:
     status = (await world.api.get(f"{budgets}/cart")).get("status", {})
     enough = status.get("currentHealthy", 0) >= healthy and status.get("disruptionsAllowed", 0) >= allowed
@@ -336,13 +378,16 @@ async def test_each_rule_that_is_missing_is_named(world: World, actuator: Kubern
     await world.api.create(world.path("roles", group=rbac), {"metadata": {"name": "less"}})
     await world.api.delete(world.path("rolebindings", w.ACTUATOR_ROLE, rbac))
     await world.api.create(world.path("rolebindings", group=rbac), w.binding("Role", "less"))
-    # To list workloads only serves the message about a target that isn't there.
-    needed = {v for v in _verbs() if v[1:] not in {(r, "list") for r in PLURALS.values()}}
+    # To list workloads only serves the message about a target that isn't there. There are no Rollouts here; and budgets are looked at
+    # only where all pods would go at once, which unit tests try.
+    budgets = {("policy", "poddisruptionbudgets", "list")}
+    seldom = {(r, "list") for r in (*PLURALS.values(), "poddisruptionbudgets")}
+    needed = {v for v in _verbs() if v[1:] not in seldom and v[1] != "rollouts"}
     for group, resource, verb in sorted(needed):
-        await _allow(world, needed - {(group, resource, verb)})
+        await _allow(world, budgets | needed - {(group, resource, verb)})
         fix = await _all_actions(world, actuator, f"without {verb} {resource}")
         assert fix.endswith(f'{{apiGroups: ["{group}"], resources: ["{resource}"], verbs: ["{verb}"]}}')
-    await _allow(world, needed)
+    await _allow(world, budgets | needed)
     assert await _all_actions(world, actuator, "with all") == ""
 
 

@@ -176,6 +176,27 @@ async def test_a_killed_pod_is_told_and_its_time_in_the_graph_ends(watching: Wor
     assert gone["gone"] == gone["ended"] > 0
 
 
+async def test_a_killed_pod_is_told_while_a_namespace_with_a_service_of_its_name_is_cleared_away(
+    watching: World,
+) -> None:
+    world, elsewhere = watching, f"{watching.namespace}-b"
+    await w.namespace(world.api, elsewhere)
+    other = World(world.api, world.cluster, elsewhere)
+    await other.deploy("cart")
+    await world.api.delete(f"/api/v1/namespaces/{elsewhere}")
+    pods = f"/api/v1/namespaces/{elsewhere}/pods"
+
+    async def going() -> bool:
+        return all("deletionTimestamp" in p["metadata"] for p in await world.api.items(pods))
+
+    await w.until(going, "its pods to go")
+    del world.changes[:]
+    (victim, *_) = await world.pods("cart")
+    await world.api.delete(world.path("pods", victim, "/api/v1"))
+    assert (await world.told("cart", "restart")).subject == f"pod/{world.namespace}/{victim}"
+    other.store.close()
+
+
 async def test_an_eviction_is_told_as_that(watching: World) -> None:
     world = watching
     (victim, *_) = await world.pods("cart")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from connectors.actuators.kubernetes import autoscaler as hpa
-from connectors.actuators.kubernetes import changes, ownership, workload
-from connectors.actuators.kubernetes.client import JSON_PATCH, Cluster
+from connectors.actuators.kubernetes import changes, disruption, owners, ownership, workload
+from connectors.actuators.kubernetes.allowed import Rules, effect_of, ensure
+from connectors.actuators.kubernetes.client import JSON_PATCH, SEVERAL_BUDGETS, Cluster
 from connectors.actuators.kubernetes.looking import Found, Look
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
 from connectors.actuators.naming import ensure_meant
@@ -23,7 +24,7 @@ Effect = Callable[[Found, StepRequest], Awaitable[str]]
 
 
 class Workloads:
-    """Deployments, StatefulSets and DaemonSets of a cluster, found by k8s.* attributes of telemetry, else by name in namespace
+    """Deployments, StatefulSets, DaemonSets and Rollouts (of Argo) of a cluster, found by k8s.* attributes of telemetry, else by name in namespace
     `default`; and what the port `Actuator` wants done with them.
 
     `scale`: {replicas}; where a HorizontalPodAutoscaler scales it, by the autoscaler's bounds. `restart`: {strategy: rolling}, or
@@ -31,10 +32,10 @@ class Workloads:
     earlier revision (of that image tag).
     """
 
-    def __init__(self, cluster: Cluster, take_over: Collection[str]) -> None:
+    def __init__(self, cluster: Cluster, rules: Rules) -> None:
         self._cluster = cluster
         self._look = Look(cluster)
-        self._take_over = frozenset(take_over)
+        self._rules = rules
 
     async def resolve(self, target: Target) -> Identity:
         """The workload that it is, by the cluster's uid and its own."""
@@ -43,7 +44,7 @@ class Workloads:
     async def describe(self, target: Target) -> TargetState:
         """Replicas, version (image tag), the version before, pods, and what an autoscaler allows."""
         found = await self._look.find(target)
-        return replace(await self._look.state(found), identity=await self._identity(found))
+        return replace(await self._look.state(found, self._rules), identity=await self._identity(found))
 
     async def apply(self, request: StepRequest) -> StepResult:
         """Change once, then wait until the rollout is over or `timeout_s` has passed; what was accepted counts as happened."""
@@ -86,7 +87,9 @@ class Workloads:
         return known[request.action]
 
     async def _once(self, effect: Effect, found: Found, request: StepRequest) -> str:
-        """Have the effect. Where the answer leaves it open, the annotation tells."""
+        """Have the effect, if whoever decides on the workload lets us. Where the answer leaves it open, the annotation tells."""
+        facts = await self._look.facts(found)
+        ensure(effect_of(request.action, request.arguments), facts, self._rules)
         try:
             return await effect(found, request)
         except (ActuatorUnavailable, OutcomeUnknown) as e:
@@ -101,15 +104,12 @@ class Workloads:
 
     async def _scale(self, found: Found, request: StepRequest) -> str:
         name = found.place.name
-        if found.place.kind == "daemonsets":
-            raise ActionFailed(f"{name} is a DaemonSet: it has one pod per node and is not scaled")
         if "replicas" not in request.arguments:
             raise ActionFailed("scale needs a number of replicas")
         replicas, was = int(request.arguments["replicas"]), workload.wanted(found.body)
         scaler = await self._look.autoscaler(found)
         if scaler is not None:
             return await self._bound(found, scaler, request.key, replicas)
-        ownership.ensure_free(found.body, ownership.REPLICAS, self._take_over)
         await self._cluster.apply(found.place.path, changes.scale(found.body, request.key, replicas))
         return f"{name} scaled to {replicas} (was {was})"
 
@@ -118,15 +118,17 @@ class Workloads:
             return f"scale of {found.place.name} had been done"
         bounds, words = hpa.asked(scaler, replicas)
         for field in hpa.spec_of(bounds, with_most=bounds.most != hpa.bounds_of(scaler).most):
-            ownership.ensure_free(scaler, ("spec", field), self._take_over)
+            ownership.ensure_free(scaler, ("spec", field), self._rules.take_over)
+            owners.ensure_not_declared(scaler, ("spec", field), self._rules.take_over)
         await self._cluster.apply(hpa.path_of(found.place, scaler), changes.bound(scaler, key, bounds))
         return f"{found.place.name} is scaled by its autoscaler: {words}"
 
     async def _restart(self, found: Found, request: StepRequest) -> str:
-        _ensure_rolls_out(found)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         await self._cluster.apply(found.place.path, changes.restart(found.body, request.key, now))
-        return f"{found.place.name} restarted, one pod after another"
+        taken, ready = disruption.taken_at_once(found.body), workload.serving(found.body)
+        how = disruption.words(taken, ready) if taken >= ready > 0 else "one pod after another"
+        return f"{found.place.name} restarted, {how}"
 
     async def _restart_instance(self, found: Found, request: StepRequest) -> str:
         name = str(request.arguments.get("instance", ""))
@@ -137,18 +139,32 @@ class Workloads:
             raise ActionFailed(f"{found.place.name} has no pod {name}".rstrip(), fix=f"it has: {known}")
         await self._cluster.apply(found.place.path, changes.announce(found.body, request.key, pod))
         path = found.place.of_namespace("/api/v1", "pods", str(pod["metadata"]["name"]), "eviction")
-        await self._cluster.create(path, changes.eviction(pod))
+        try:
+            await self._cluster.create(path, changes.eviction(pod))
+        except ActionFailed as e:
+            raise await self._named(e, found, pod) from e
         return f"pod {pod['metadata']['name']} of {found.place.name} evicted, to be replaced"
 
+    async def _named(self, error: ActionFailed, found: Found, pod: Json) -> ActionFailed:
+        """A refusal because of several budgets with their names, which the API server does not give."""
+        if error.reason != SEVERAL_BUDGETS:
+            return error
+        try:
+            several = disruption.names(await self._look.budgets(found, pod)) or "unknown"
+        except HomeostatError as e:
+            several = f"unknown ({e})"
+        text = (
+            f"several PodDisruptionBudgets are about pod {pod['metadata']['name']}, so it can't be evicted: {several}"
+        )
+        return ActionFailed(text, reason="disruption_budget", fix="leave one of them")
+
     async def _rollback(self, found: Found, request: StepRequest) -> str:
-        _ensure_rolls_out(found)
         version, name = str(request.arguments.get("version") or ""), found.place.name
         past = await self._look.history(found)
         to = past.find(version)
         if to is None:
             known = ", ".join(dict.fromkeys(r.version for r in past.earlier)) or "none"
             raise ActionFailed(f"{name} has no earlier revision {version}".rstrip(), fix=f"it has: {known}")
-        ownership.ensure_free(found.body, ownership.TEMPLATE, self._take_over)
         await self._cluster.patch(found.place.path, changes.rollback(found.body, request.key, to), JSON_PATCH)
         return f"{name} rolled back to {to.version} (revision {to.number})"
 
@@ -210,20 +226,3 @@ class Workloads:
 
 def _is_instance(request: StepRequest) -> bool:
     return request.action == "restart" and request.arguments.get("strategy") == "instance"
-
-
-def _ensure_rolls_out(found: Found) -> None:
-    """Would a new template be rolled out at all?
-
-    Raises:
-        ActionFailed: not now.
-    """
-    spec, name = found.body["spec"], found.place.name
-    if spec.get("paused"):
-        raise ActionFailed(
-            f"{name} is paused: nothing would be rolled out", fix="kubectl rollout resume, or a person looks"
-        )
-    if spec.get("updateStrategy", {}).get("type") == "OnDelete":
-        raise ActionFailed(
-            f"{name} has updateStrategy OnDelete: nothing would be rolled out", fix="restart single pods"
-        )

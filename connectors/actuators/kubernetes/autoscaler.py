@@ -35,13 +35,18 @@ class Bounds:
         return max(self.most, self.may_raise_to)
 
 
-def of_workload(autoscalers: Iterable[Json], place: Place, kind: str) -> Json | None:
-    """The one that scales a workload of this kind (as in its JSON), if any."""
+def of_workload(autoscalers: Iterable[Json], place: Place, kind: str) -> list[Json]:
+    """Those that scale a workload of this kind (as in its JSON): one, or none, if nobody made a mistake."""
+    found = []
     for one in autoscalers:
         ref = one["spec"]["scaleTargetRef"]
-        if (ref["kind"], ref["name"], ref.get("apiVersion", "").partition("/")[0]) == (kind, place.name, "apps"):
-            return one
-    return None
+        if (ref["kind"], ref["name"], ref.get("apiVersion", "").partition("/")[0]) == (
+            kind,
+            place.name,
+            place.group[0],
+        ):
+            found.append(one)
+    return found
 
 
 def bounds_of(autoscaler: Json) -> Bounds:

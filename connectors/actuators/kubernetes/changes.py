@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes.autoscaler import OWN_MINIMUM, Bounds
-from connectors.actuators.kubernetes.ownership import REPLICAS, applied_by_us
+from connectors.actuators.kubernetes.ownership import REPLICAS, RESTART_AT, applied_by_us
 from connectors.actuators.kubernetes.revisions import RESTARTED_AT, RESTARTED_BY, Revision
-from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
+from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of, template_of
 
 Body = dict[str, Any]
 _OURS_IN_TEMPLATE: Final = (RESTARTED_AT, RESTARTED_BY)
@@ -29,7 +29,13 @@ def scale(workload: Json, key: str, replicas: int) -> Body:
 
 
 def restart(workload: Json, key: str, now: str) -> Body:
-    """Apply: new annotations in the template, which the controller rolls out as for `kubectl rollout restart`."""
+    """Apply: new annotations in the template, which the controller rolls out as for `kubectl rollout restart`.
+
+    A Rollout of Argo has a field for it, and makes no new release of it.
+    """
+    if workload["kind"] == "Rollout":
+        body = _ours(workload, {LAST_ACTION: key})
+        return {**body, "spec": {**body.get("spec", {}), "restartAt": now}}
     return _ours(workload, {LAST_ACTION: key}, {RESTARTED_AT: now, RESTARTED_BY: key})
 
 
@@ -81,8 +87,10 @@ def _ours(workload: Json, marks: Mapping[str, str], in_template: Mapping[str, st
     spec: Body = {}
     if applied_by_us(workload, REPLICAS):
         spec["replicas"] = workload["spec"].get("replicas", 1)
-    there = workload["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    there = template_of(workload).get("metadata", {}).get("annotations") or {}
     kept = {k: there[k] for k in _OURS_IN_TEMPLATE if k in there} | dict(in_template or {})
+    if workload["kind"] == "Rollout" and applied_by_us(workload, RESTART_AT):
+        spec["restartAt"] = workload["spec"].get("restartAt")
     if kept:
         spec["template"] = {"metadata": {"annotations": kept}}
     return body | ({"spec": spec} if spec else {})

@@ -50,6 +50,31 @@ _DENIED: Final = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
+_AWAY: Final = re.compile(r'failed calling webhook "(?P<who>[^"]+)"')
+_ADMISSION: Final = (
+    (
+        re.compile(r'admission webhook "(?P<who>[^"]+)" denied the request'),
+        "admission webhook",
+        "admission_denied",
+        "its rules decide, not the role: change them, or what they look at",
+    ),
+    (
+        re.compile(r"(?P<who>ValidatingAdmissionPolicy '[^']+')[^:]* denied request"),
+        "",
+        "admission_denied",
+        "its rules decide, not the role: change them, or what they look at",
+    ),
+    (re.compile(r'violates PodSecurity (?P<who>"[^"]+")'), "pod security", "admission_denied", "change the template"),
+    (re.compile(r"exceeded quota: (?P<who>[\w.-]+)"), "ResourceQuota", "quota", "raise the quota, or use less of it"),
+    (
+        re.compile(r"(?P<who>)because it is being terminated"),
+        "the namespace's end",
+        "admission_denied",
+        "nothing is made in it any more",
+    ),
+)
+"""Who else may refuse: pattern of the message, what it is, reason, what to do. RBAC's own words are `_DENIED`."""
+SEVERAL_BUDGETS: Final = "several_budgets"
 _FIX: Final = "is the API server reachable, and act.kube_context right? try: kubectl version"
 
 
@@ -149,6 +174,11 @@ def _connect(context: str) -> Any:
 def refused(status: int, said: Mapping[str, Any]) -> HomeostatError:
     """The error that an answer of the API server other than 2xx stands for. `said`: the `Status` object of its body."""
     message = str(said.get("message", ""))
+    by_admission = _admission(status, message)
+    if by_admission is not None:
+        return by_admission
+    if status == 500 and "more than one PodDisruptionBudget" in message:
+        return ActionFailed(f"several budgets are about the pod: {message}", reason=SEVERAL_BUDGETS)
     if status == 429 and _causes(said) & {"DisruptionBudget"}:
         return ActionFailed(
             f"a PodDisruptionBudget forbids it now: {message}",
@@ -157,6 +187,22 @@ def refused(status: int, said: Mapping[str, Any]) -> HomeostatError:
         )
     kind = STATUSES.get(status, ActuatorUnavailable if status >= 500 else ActionFailed)
     return kind(f"the API server said {status}: {message}", fix=_rule(message) if kind is Forbidden else "")
+
+
+def _admission(status: int, message: str) -> HomeostatError | None:
+    """What somebody else refused on the API server's behalf, whatever the status: no role would change it."""
+    away = _AWAY.search(message)
+    if away is not None and status >= 500:
+        return ActuatorUnavailable(
+            f"admission webhook {away['who']} can't be asked, so the API server takes nothing: {message}",
+            fix="it must answer again, or be taken out: kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
+        )
+    for pattern, what, reason, fix in _ADMISSION:
+        found = pattern.search(message)
+        if found is not None and 400 <= status < 500:
+            who = " ".join(part for part in (what, found.groupdict().get("who", "")) if part)
+            return ActionFailed(f"{who} denies it: {message}", reason=reason, fix=fix)
+    return None
 
 
 def _causes(said: Mapping[str, Any]) -> set[str]:

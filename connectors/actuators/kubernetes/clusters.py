@@ -12,6 +12,7 @@ from typing import Final
 
 from connectors.actuators.kubernetes import workload
 from connectors.actuators.kubernetes.actuator import Workloads
+from connectors.actuators.kubernetes.allowed import rules_of
 from connectors.actuators.kubernetes.client import Cluster
 from contracts.errors import HomeostatError, InvalidTarget
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
@@ -86,7 +87,7 @@ class Clusters:
                 f"environment {environment!r} is bound to cluster {binding.cluster}, and this is {uid}", reason=UNBOUND
             )
         await self._ensure_nobody_elses(environment, binding, uid)
-        return Workloads(cluster, self._settings.kube_take_over)
+        return Workloads(cluster, rules_of(self._settings.kube_take_over, self._settings.kube_owners))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors.actuators.kubernetes import autoscaler as hpa
-from connectors.actuators.kubernetes import workload
+from connectors.actuators.kubernetes import disruption, owners, workload
+from connectors.actuators.kubernetes.allowed import CANARY, Facts, Rules, matter, refusals
 from connectors.actuators.kubernetes.client import Cluster
 from connectors.actuators.kubernetes.revisions import History, history_of
 from connectors.actuators.kubernetes.workload import LAST_ACTION, Json, Place, marks_of
-from contracts.errors import HomeostatError, InvalidTarget, TargetNotFound, suggest
+from contracts.errors import Forbidden, HomeostatError, InvalidTarget, TargetNotFound, suggest
 from contracts.ports import Target, TargetState
 
 _LISTED: Final = "100"
 _APPS: Final = "/apis/apps/v1"
+_POLICY: Final = "/apis/policy/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +42,77 @@ class Look:
                 found.append(Found(place, await self._cluster.get(place.path)))
             except TargetNotFound:
                 continue
+        found, unread = await self._rolled(places, found)
         if len(found) > 1:
             both = " and ".join(f"{workload.KINDS[f.place.kind]} {f.place.name}" for f in found)
             raise InvalidTarget(f"{target.service} may be {both} in namespace {found[0].place.namespace}")
         if not found:
-            raise await self._unknown(target, places)
+            raise await self._unknown(target, places, unread)
         return found[0]
+
+    async def _rolled(self, places: Sequence[Place], found: list[Found]) -> tuple[list[Found], str]:
+        """With the Rollout of Argo that is meant where a Deployment is named that there isn't, or that only lends its template:
+        the Collector takes the owner of a ReplicaSet for a Deployment. And why there is none, where that can't be told."""
+        of = next((p for p in places if p.kind == "deployments"), None)
+        lends = [f for f in found if f.place == of and owners.REFERENCED in marks_of(f.body)]
+        if of is None or (found and not lends):
+            return found, ""
+        place = Place(of.namespace, workload.ROLLOUTS, of.name)
+        try:
+            body = await self._cluster.get(place.path)
+        except TargetNotFound:
+            return found, ""
+        except Forbidden as e:  # without the right to read them there are none to act on
+            return found, f"; a Rollout of Argo may be meant, but {e.fix or e}"
+        lent = (body["spec"].get("workloadRef") or {}).get("name")
+        if lends and lent != of.name:
+            return found, ""
+        return [*(f for f in found if f not in lends), Found(place, body)], ""
+
+    async def facts(self, found: Found) -> Facts:
+        """What stands around it, as far as it decides on what may be done."""
+        return Facts(
+            found.place,
+            found.body,
+            scalers=await self.autoscalers(found),
+            primary=await self._primary(found),
+            budgets=await self._budgets(found) if matter(found.body) else None,
+        )
+
+    async def _primary(self, found: Found) -> Json | None:
+        """What Flagger runs in the stead of this one, if it does."""
+        if found.place.kind not in ("deployments", "daemonsets"):
+            return None
+        try:
+            place = Place(found.place.namespace, found.place.kind, f"{found.place.name}-primary")
+            beside = await self._cluster.get(place.path)
+        except (TargetNotFound, InvalidTarget):
+            return None
+        return beside if any(o.kind == CANARY for o in owners.owners_of(beside)) else None
+
+    async def _budgets(self, found: Found) -> Sequence[Json] | HomeostatError:
+        try:
+            return await self.budgets(found, workload.template_of(found.body))
+        except HomeostatError as e:
+            return e
+
+    async def budgets(self, found: Found, of: Json) -> list[Json]:
+        """The disruption budgets that are about a pod, or about those of a template."""
+        try:
+            reply = await self._cluster.get(found.place.of_namespace(_POLICY, "poddisruptionbudgets"))
+        except TargetNotFound:
+            return []
+        return disruption.budgets_of({"metadata": {}, **of}, reply.get("items") or ())
 
     async def again(self, found: Found) -> Found:
         """The same workload as it is now."""
         return Found(found.place, await self._cluster.get(found.place.path))
 
-    async def state(self, found: Found) -> TargetState:
+    async def state(self, found: Found, rules: Rules) -> TargetState:
         """As the port wants it."""
-        body, kept = found.body, await self._kept(found)
-        past, scaler = history_of(body, kept), await self.autoscaler(found)
+        body, kept, facts = found.body, await self._kept(found), await self.facts(found)
+        past, scaler = history_of(body, kept), next(iter(facts.scalers), None)
+        taken = disruption.taken_at_once(body)
         pods = self._of(found, kept, await self._list(found, "/api/v1", "pods"))
         return TargetState(
             replicas=workload.wanted(body),
@@ -71,8 +129,11 @@ class Look:
                 "revision": str(past.now.number),
                 "last_action": marks_of(body).get(LAST_ACTION, ""),
                 "autoscaler": hpa.told(scaler, LAST_ACTION),
+                "roll_out": disruption.words(taken, workload.serving(body)),
             },
             most=None if scaler is None else hpa.bounds_of(scaler).limit,
+            disrupts=taken,
+            refusals=refusals(facts, rules),
         )
 
     async def history(self, found: Found) -> History:
@@ -81,27 +142,30 @@ class Look:
 
     async def pods(self, found: Found) -> list[Json]:
         """The pods it controls; others that its selector happens to match are not its own."""
-        kept = await self._kept(found) if found.place.kind == "deployments" else []
+        kept = await self._kept(found) if found.place.keeps_sets else []
         return self._of(found, kept, await self._list(found, "/api/v1", "pods"))
 
     async def autoscaler(self, found: Found) -> Json | None:
         """The HorizontalPodAutoscaler that scales it, if any."""
+        return next(iter(await self.autoscalers(found)), None)
+
+    async def autoscalers(self, found: Found) -> list[Json]:
+        """All that are about it: several would be somebody's mistake."""
         if found.place.kind == "daemonsets":
-            return None
+            return []
         reply = await self._cluster.get(found.place.of_namespace(hpa.GROUP, hpa.KIND))
-        kind = workload.KINDS[found.place.kind]
-        one = hpa.of_workload(reply.get("items") or (), found.place, kind)
+        several = hpa.of_workload(reply.get("items") or (), found.place, workload.KINDS[found.place.kind])
         # Items of a list don't say what they are.
-        return None if one is None else {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", **one}
+        return [{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", **one} for one in several]
 
     async def _kept(self, found: Found) -> list[Any]:
-        kind = "replicasets" if found.place.kind == "deployments" else "controllerrevisions"
+        kind = "replicasets" if found.place.keeps_sets else "controllerrevisions"
         return await self._list(found, _APPS, kind)
 
     @staticmethod
     def _of(found: Found, kept: Sequence[Json], pods: Sequence[Json]) -> list[Json]:
-        owners = workload.owned(kept, found.body) if found.place.kind == "deployments" else [found.body]
-        uids = {o["metadata"]["uid"] for o in owners}
+        over = workload.owned(kept, found.body) if found.place.keeps_sets else [found.body]
+        uids = {o["metadata"]["uid"] for o in over}
         return [p for p in pods if any(r["uid"] in uids for r in p["metadata"].get("ownerReferences") or ())]
 
     async def _list(self, found: Found, group: str, kind: str) -> list[Any]:
@@ -109,7 +173,7 @@ class Look:
         reply = await self._cluster.get(found.place.of_namespace(group, kind), labelSelector=selector)
         return list(reply.get("items") or ())
 
-    async def _unknown(self, target: Target, places: list[Place]) -> TargetNotFound:
+    async def _unknown(self, target: Target, places: list[Place], unread: str) -> TargetNotFound:
         namespace, names = places[0].namespace, set[str]()
         for place in places:
             try:
@@ -122,5 +186,5 @@ class Look:
         kinds = " or ".join(workload.KINDS[p.kind] for p in places)
         return TargetNotFound(
             f"no {kinds} {places[0].name!r} in namespace {namespace!r} for {target.service}",
-            fix=f"{hint}there are: {', '.join(sorted(names)) or 'none'}",
+            fix=f"{hint}there are: {', '.join(sorted(names)) or 'none'}{unread}",
         )

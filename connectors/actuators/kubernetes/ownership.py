@@ -20,6 +20,8 @@ MANAGER: Final = "homeostat"
 """Our field manager: what managedFields calls us."""
 Path = Sequence[str]
 REPLICAS: Path = ("spec", "replicas")
+RESTART_AT: Path = ("spec", "restartAt")
+MINIMUM: Path = ("spec", "minReplicas")
 TEMPLATE: Path = ("spec", "template", "spec")
 
 
@@ -27,6 +29,12 @@ def appliers(thing: Json, path: Path) -> set[str]:
     """The field managers that have applied something at or below a path."""
     entries = thing["metadata"].get("managedFields") or ()
     return {str(e["manager"]) for e in entries if e.get("operation") == "Apply" and _holds(e.get("fieldsV1"), path)}
+
+
+def managers(thing: Json) -> set[str]:
+    """All that have written it, but for its status."""
+    entries = thing["metadata"].get("managedFields") or ()
+    return {str(e["manager"]) for e in entries if not e.get("subresource")}
 
 
 def applied_by_us(thing: Json, path: Path) -> bool:

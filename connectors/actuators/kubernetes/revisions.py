@@ -1,6 +1,6 @@
 """Revisions of a workload: what it ran before. Pure.
 
-A Deployment keeps them as ReplicaSets, a StatefulSet and a DaemonSet as ControllerRevisions
+A Deployment (and a Rollout of Argo) keeps them as ReplicaSets, a StatefulSet and a DaemonSet as ControllerRevisions
 (https://kubernetes.io/docs/concepts/workloads/controllers/, `kubectl rollout history` reads the same).
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connectors.actuators.kubernetes.workload import Json, image_version, marks_of, owned
+from connectors.actuators.kubernetes.workload import Json, image_version, marks_of, owned, template_of
 
-NUMBER: Final = "deployment.kubernetes.io/revision"
+_NUMBERS: Final = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
 RESTARTED_AT: Final = "homeostat.io/restartedAt"
 RESTARTED_BY: Final = "homeostat.io/restarted-by"
 #: What a restart leaves in a template. A template that differs in these only is the same release.
 _RESTARTS: Final = (RESTARTED_AT, RESTARTED_BY, "kubectl.kubernetes.io/restartedAt")
-_POD_HASH: Final = "pod-template-hash"
+_POD_HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +56,30 @@ class History:
 
 def history_of(workload: Json, kept: Iterable[Json]) -> History:
     """From its ReplicaSets or ControllerRevisions."""
-    if workload["kind"] == "Deployment":
+    if workload["kind"] in ("Deployment", "Rollout"):
         found = [_of_replica_set(s) for s in owned(kept, workload)]
-        number = int(marks_of(workload).get(NUMBER, "0"))
+        number = _number(workload)
     else:
         found = [_of_controller_revision(c) for c in owned(kept, workload)]
         # Going back renumbers the old one, so the newest number is what is wanted now.
         number = max((r.number for r in found), default=0)
-    name = next((r.name for r in found if r.number == number), "")
-    now = Revision(number, name, workload["spec"]["template"])
+    same = next((r for r in found if r.number == number), None)
+    template = template_of(workload) or (same.template if same else {})
+    now = Revision(number, same.name if same else "", template)
     earlier = sorted((r for r in found if r.number != number), key=lambda r: r.number, reverse=True)
     return History(now, tuple(earlier))
 
 
 def _of_replica_set(replica_set: Json) -> Revision:
     template = copy.deepcopy(dict(replica_set["spec"]["template"]))
-    template.get("metadata", {}).get("labels", {}).pop(_POD_HASH, None)
-    return Revision(int(marks_of(replica_set).get(NUMBER, "0")), replica_set["metadata"]["name"], template)
+    for key in _POD_HASHES:
+        template.get("metadata", {}).get("labels", {}).pop(key, None)
+    return Revision(_number(replica_set), replica_set["metadata"]["name"], template)
+
+
+def _number(thing: Json) -> int:
+    marks = marks_of(thing)
+    return next((int(marks[key]) for key in _NUMBERS if key in marks), 0)
 
 
 def _of_controller_revision(kept: Json) -> Revision:

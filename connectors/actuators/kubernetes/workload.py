@@ -21,14 +21,21 @@ _KINDS: Final = {
     "statefulsets": "k8s.statefulset.name",
     "daemonsets": "k8s.daemonset.name",
 }
-KINDS: Final = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
+ROLLOUTS: Final = "rollouts"
+_GROUPS: Final = {ROLLOUTS: ("argoproj.io", "v1alpha1")}
+KINDS: Final = {
+    "deployments": "Deployment",
+    "statefulsets": "StatefulSet",
+    "daemonsets": "DaemonSet",
+    ROLLOUTS: "Rollout",
+}
 Json = Mapping[str, Any]
 _TELL: Final = f"its telemetry should say {_NAMESPACE} and {' or '.join(_KINDS.values())}"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a workload is, if it is there. `kind`: deployments, statefulsets or daemonsets.
+    """Where a workload is, if it is there. `kind`: deployments, statefulsets, daemonsets, or rollouts (of Argo).
 
     Raises:
         InvalidTarget: it can't be anywhere, as no namespace or workload can be called that.
@@ -45,7 +52,17 @@ class Place:
     @property
     def path(self) -> str:
         """Path of the workload."""
-        return paths.path("apis", "apps", "v1", "namespaces", self.namespace, self.kind, self.name)
+        return paths.path("apis", *self.group, "namespaces", self.namespace, self.kind, self.name)
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """API group and version."""
+        return _GROUPS.get(self.kind, ("apps", "v1"))
+
+    @property
+    def keeps_sets(self) -> bool:
+        """Whether each release is a ReplicaSet; else it is a ControllerRevision."""
+        return self.kind in ("deployments", ROLLOUTS)
 
     def of_namespace(self, group: str, kind: str, *names: str) -> str:
         """Path of the objects of a kind beside it, of one of them by its name, or of a part of that one."""
@@ -76,13 +93,15 @@ def places(target: Target) -> list[Place]:
 def identity_of(scope: str, place: Place, body: Json) -> Identity:
     """What a workload is, by what the server says of it and not by what was asked for."""
     namespace, name = str(body["metadata"]["namespace"]), str(body["metadata"]["name"])
-    attributes = {_NAMESPACE: namespace, _KINDS[place.kind]: name}
+    attributes = {_NAMESPACE: namespace, _KINDS.get(place.kind, _KINDS["deployments"]): name}
     return Identity(scope, KINDS[place.kind], name, namespace, str(body["metadata"]["uid"]), attributes)
 
 
 def selector_of(workload: Json) -> str:
-    """Its label selector, as a query wants it."""
-    selector = workload["spec"]["selector"]
+    """Its label selector, as a query wants it. A Rollout that borrows another's template says it in its status."""
+    selector = workload["spec"].get("selector")
+    if selector is None:
+        return str(workload.get("status", {}).get("selector", ""))
     parts = [f"{k}={v}" for k, v in sorted(selector.get("matchLabels", {}).items())]
     for rule in selector.get("matchExpressions", ()):
         key, values = rule["key"], ",".join(sorted(rule.get("values") or ()))
@@ -103,6 +122,16 @@ def image_version(template: Json) -> str:
 def marks_of(thing: Json) -> Mapping[str, str]:
     """Its annotations; none is an empty mapping."""
     return thing["metadata"].get("annotations") or {}
+
+
+def labels_of(thing: Json) -> Mapping[str, str]:
+    """Its labels; none is an empty mapping."""
+    return thing["metadata"].get("labels") or {}
+
+
+def template_of(workload: Json) -> Mapping[str, Any]:
+    """Its pod template; empty where it borrows another's."""
+    return workload["spec"].get("template") or {}
 
 
 def owned(things: Iterable[Json], owner: Json) -> list[Json]:
@@ -140,7 +169,8 @@ def settled(workload: Json) -> bool:
     As `kubectl rollout status` judges: observedGeneration, then updated and available pods.
     """
     status, count = workload.get("status", {}), wanted(workload)
-    seen = int(status.get("observedGeneration", 0)) >= int(workload["metadata"].get("generation", 0))
+    observed = str(status.get("observedGeneration", 0))  # of a Rollout a text, and once a hash
+    seen = not observed.isdecimal() or int(observed) >= int(workload["metadata"].get("generation", 0))
     if "desiredNumberScheduled" in status:
         done = (int(status.get(f, 0)) for f in ("updatedNumberScheduled", "numberAvailable"))
         return seen and all(n >= count for n in done)
@@ -148,6 +178,8 @@ def settled(workload: Json) -> bool:
     if "updateRevision" in status and status.get("currentRevision") == status["updateRevision"]:
         updated = count  # a StatefulSet whose rollout is over stops counting
     available = int(status.get("availableReplicas", 0))
+    if workload["kind"] == "Rollout" and workload["spec"].get("restartAt") not in (None, status.get("restartedAt")):
+        return False
     return seen and updated >= count and available >= count and int(status.get("replicas", 0)) == count
 
 

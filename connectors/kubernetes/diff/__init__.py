@@ -8,7 +8,7 @@ from connectors.kubernetes.diff.context import Context
 from connectors.kubernetes.diff.nodes import node_changes
 from connectors.kubernetes.diff.notices import notice_changes
 from connectors.kubernetes.diff.pods import deletion, pod_changes
-from connectors.kubernetes.diff.workloads import autoscaler_changes, workload_changes
+from connectors.kubernetes.diff.workloads import autoscaler_changes, release_changes, workload_changes
 
 __all__ = [
     "Context",
@@ -17,5 +17,6 @@ __all__ = [
     "node_changes",
     "notice_changes",
     "pod_changes",
+    "release_changes",
     "workload_changes",
 ]

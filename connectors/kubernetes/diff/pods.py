@@ -19,6 +19,8 @@ _UNSTARTABLE: Final = {
     "RunContainerError": "it can't be started",
 }
 _NEW: Final = Container("")
+_SIGNALS: Final = frozenset({130, 137, 143})
+"""Exit codes of what was ended by SIGINT, SIGKILL, SIGTERM: 128 and the number of the signal."""
 
 
 def pod_changes(old: Pod | None, new: Pod | None, context: Context) -> list[Change]:
@@ -33,13 +35,16 @@ def pod_changes(old: Pod | None, new: Pod | None, context: Context) -> list[Chan
     ]
 
 
-def deletion(pod: Pod, context: Context) -> Change:
-    """A pod that somebody deleted although its controller wants it: who did, the API server does not tell."""
+def deletion(pod: Pod, context: Context, replaced_ns: int = 0) -> Change:
+    """A pod that somebody deleted although its controller wants it: who did, the API server does not tell.
+
+    `replaced_ns`: when its replacement was made; 0 while there is none.
+    """
     return context.change(
         pod.service,
         "restart",
-        f"pod {pod.head.name} was deleted and is replaced",
-        time_ns=pod.leaving_ns,
+        f"pod {pod.head.name} was deleted and is {'' if replaced_ns else 'not yet '}replaced",
+        time_ns=pod.leaving_ns or replaced_ns,
         subject=pod.head.place,
     )
 
@@ -53,7 +58,23 @@ def _ended(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
         done = now.exit_code == 0 and now.ended and now.restarts == was.restarts
         if done or (old is None and not now.ended_ns):
             continue  # it has done its work; or it restarted before anybody looked
+        if _stopped(new, now) or (now.sidecar and now.restarts == was.restarts and _over(new)):
+            continue
         yield _end(new, now, context)
+
+
+def _stopped(pod: Pod, container: Container) -> bool:
+    """Whether it ended because its pod goes: by a signal, with an error on its way out, or with a sidecar's last word. That it
+    ran out of memory, or failed before anybody asked the pod to go, is something else."""
+    if not pod.leaving_ns or container.ended == "OOMKilled":
+        return False
+    return not 0 < container.ended_ns < pod.leaving_ns or container.exit_code in _SIGNALS
+
+
+def _over(pod: Pod) -> bool:
+    """Whether its work is done: sidecars are stopped then."""
+    own = [c for c in pod.containers if not c.sidecar]
+    return pod.phase in ("Succeeded", "Failed") or (bool(own) and all(c.over for c in own))
 
 
 def _end(pod: Pod, container: Container, context: Context) -> Change:

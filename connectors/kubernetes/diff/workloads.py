@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from connectors.kubernetes.diff.context import Context, ours
-from connectors.kubernetes.objects import Autoscaler, Kind, Template, Workload
+from connectors.kubernetes.objects import Autoscaler, Kind, Pod, Template, Workload
 from connectors.kubernetes.template import tag_of
 from contracts.events import Change
 
@@ -13,13 +13,13 @@ from contracts.events import Change
 def workload_changes(
     old: Workload | None, new: Workload | None, context: Context, earlier: Container[Template] = frozenset()
 ) -> list[Change]:
-    """Changes of a Deployment, StatefulSet or DaemonSet, or of a ReplicaSet that nobody controls.
+    """Changes of a Deployment, StatefulSet or DaemonSet, whoever controls it, or of a ReplicaSet that nobody controls.
 
     `earlier` holds the templates that this workload had before: going back to one is a roll-back. What Homeostat itself
     wrote last is left to its executor to tell.
     """
     thing = new or old
-    if thing is None or thing.head.owner is not None or (new is not None and old is not None and ours(_manager(new))):
+    if thing is None or _led(thing) or (new is not None and old is not None and ours(_manager(new))):
         return []
     if new is None:
         text = f"{_name(thing)} was deleted"
@@ -27,6 +27,34 @@ def workload_changes(
     if old is None:
         return [_created(new, context)]
     return [*_rolled_out(old, new, context, earlier), *_scaled(old, new, context)]
+
+
+def release_changes(
+    old: Workload | Pod | None, new: Workload | Pod, context: Context, time_ns: int, *, back: bool = False
+) -> list[Change]:
+    """A release by a controller that isn't watched: from what `old` was made of to what `new` is. `back`: to an earlier one.
+
+    `time_ns` 0 is now.
+    """
+    owner = new.head.owner
+    if owner is None or (isinstance(new, Workload) and ours(_manager(new))):
+        return []
+    levels = ("" if old is None else _versions(_images(old)), _versions(_images(new)))
+    name, kind = f"{owner.kind} {new.head.namespace}/{owner.name}", "rollback" if back else "deploy"
+    text = f"{name}: {levels[1]} instead of {levels[0]}"
+    if old is None:
+        text = f"{name} was created with {levels[1]}"
+    elif levels[0] == levels[1]:
+        parts = _parts(old.template, new.template) if isinstance(old, Workload) and isinstance(new, Workload) else []
+        changed = [p for p in parts if p != "restart"]
+        if not changed:
+            return []
+        kind, levels, text = kind if back else "config", ("", ""), f"{name}: other {' and '.join(changed)}"
+    if back:
+        text += ", as in an earlier revision"
+    actor = _manager(new) if isinstance(new, Workload) else ""
+    place = f"{owner.kind.lower()}/{new.head.namespace}/{owner.name}"
+    return [context.change(new.service, kind, text, time_ns=time_ns, actor=actor, levels=levels, subject=place)]
 
 
 def autoscaler_changes(old: Autoscaler | None, new: Autoscaler | None, service: str, context: Context) -> list[Change]:
@@ -46,6 +74,16 @@ def autoscaler_changes(old: Autoscaler | None, new: Autoscaler | None, service: 
     return found
 
 
+def _led(workload: Workload) -> bool:
+    """Whether its changes are told by who controls it, or by what is made of it (`release_changes`)."""
+    owner = workload.head.owner
+    return owner is not None and (owner.watched or workload.head.kind is Kind.REPLICA_SET)
+
+
+def _images(thing: Workload | Pod) -> tuple[str, ...]:
+    return thing.images if isinstance(thing, Pod) else thing.template.images
+
+
 def _manager(workload: Workload) -> str:
     return workload.writer.manager
 
@@ -55,7 +93,7 @@ def _name(workload: Workload) -> str:
 
 
 def _created(new: Workload, context: Context) -> Change:
-    version = _versions(new.template)
+    version = _versions(new.template.images)
     return context.change(
         new.service,
         "deploy",
@@ -73,7 +111,7 @@ def _rolled_out(old: Workload, new: Workload, context: Context, earlier: Contain
         return []
     levels = ("", "")
     if a.images != b.images:
-        kind, levels = "deploy", (_versions(a), _versions(b))
+        kind, levels = "deploy", (_versions(a.images), _versions(b.images))
         text = f"{_name(new)}: {levels[1]} instead of {levels[0]}"
     elif _parts(a, b) == ["restart"]:
         kind, text = "restart", f"{_name(new)} is restarted, one pod after another"
@@ -108,8 +146,8 @@ def _written(new: Workload, context: Context, kind: str, text: str, levels: tupl
     )
 
 
-def _versions(template: Template) -> str:
+def _versions(images: tuple[str, ...]) -> str:
     """What a person calls the version: the tag of the one image, or all images by name and tag."""
-    if len(template.images) == 1:
-        return tag_of(template.images[0])
-    return ", ".join(image.rpartition("/")[2] for image in template.images)
+    if len(images) == 1:
+        return tag_of(images[0])
+    return ", ".join(image.rpartition("/")[2] for image in images)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from connectors.kafka.client import KafkaBroker
+from connectors.kubernetes.watcher import ClusterWatcher
 from contracts.events import Change, decode
-from contracts.ports import ManualClock, StateStore
+from contracts.frames import EvidenceFrame, pack
+from contracts.ports import ManualClock, Record, StateStore
 from contracts.settings import load
-from contracts.topics import CHANGES, partition_of
+from contracts.topics import CHANGES, EVIDENCE, partition_of
 from homeostat.cluster import ClusterWatch
 
 PLACE = (CHANGES, partition_of("prod", 4))
@@ -77,3 +80,42 @@ async def test_changes_go_to_the_partition_of_the_environment() -> None:
     ((topic, value, options),) = broker.sent
     assert (topic, options) == (CHANGES, {"key": b"cart", "partition": PLACE[1]})
     assert decode(Change, value) == change
+
+
+async def test_telemetry_of_the_environment_names_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    learnt: list[Any] = []
+    monkeypatch.setattr(ClusterWatcher, "learn", lambda _, *told: learnt.append(told))
+    found = watch(Broker())
+    await found.on_evidence(evidence("prod"))
+    assert learnt == [], "it does not watch"
+    await found.on_assigned(frozenset({PLACE}))
+    await found.on_evidence(evidence("staging"))
+    await found.on_evidence(evidence("prod"))
+    await found.stop()
+    assert learnt == [("cart", {"k8s.pod.uid": "u1"}, 7)]
+
+
+def evidence(environment: str) -> Record:
+    nothing = np.zeros((2, 0))
+    frame = EvidenceFrame(
+        environment=environment,
+        signal="spans",
+        partition=0,
+        window_ns=7,
+        width_ns=1,
+        services=("cart", "web"),
+        peers=(),
+        versions=("", ""),
+        attributes=('{"k8s.pod.uid":"u1"}', ""),
+        features=(),
+        values=nothing,
+        counts=np.zeros(2, np.int64),
+        score=nothing,
+        low=nothing,
+        high=nothing,
+        p_value=np.ones(2),
+        state=("healthy", "healthy"),
+        notes=(),
+    )
+    return Record(EVIDENCE, 0, 0, b"", pack(frame))

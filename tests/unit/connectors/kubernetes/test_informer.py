@@ -215,6 +215,30 @@ async def test_an_object_that_can_not_be_read_any_more_is_not_taken_for_gone(
     assert ("a", 2, None) not in sink.told
 
 
+async def test_what_is_gone_is_gone_even_if_its_last_state_can_not_be_read(
+    server: ListWatchServer, api: ApiServer
+) -> None:
+    server.put(PATH, o.deployment("a"))
+    sink = Sink()
+    async with running(made(api, sink)) as informer:
+        await informer.synced.wait()
+        broken = o.deployment("a")
+        broken["spec"]["replicas"] = "many"
+        server.delete(PATH, broken)
+        await until(lambda: not informer.objects, "its end")
+    assert sink.told[-1] == ("a", 2, None)
+
+
+async def test_what_is_read_otherwise_than_before_is_told(server: ListWatchServer, api: ApiServer) -> None:
+    raw = server.put(PATH, o.deployment("a"))
+    read = reader(Kind.DEPLOYMENT, ("another",))
+    before = {t.head.uid: t for t in [read(json.dumps(raw | {"spec": {"replicas": 1}}).encode())]}
+    sink = Sink()
+    async with running(made(api, sink, known=before)) as informer:
+        await informer.synced.wait()
+    assert sink.told == [("a", 1, 2)]
+
+
 async def test_what_another_worker_knew_is_compared_with_what_is(server: ListWatchServer, api: ApiServer) -> None:
     read = reader(Kind.DEPLOYMENT)
     before = {t.head.uid: t for n in ("a", "gone") if (t := read(json.dumps(o.deployment(n)).encode()))}

@@ -193,6 +193,62 @@ async def test_a_mistake_of_ours_does_not_end_the_watch(
     assert "ZeroDivisionError" in caplog.text
 
 
+async def test_a_pod_that_is_killed_while_the_watch_begins_again_is_told(
+    server: ListWatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(server)
+    server.put(PODS, o.pod("cart-7d9f-y2y"))
+    world, take = World(), ClusterModel.take
+    world.clock.advance_to(o.ns(1000))
+
+    def mistaken(self: ClusterModel, before: Thing | None, now: Thing | None, now_ns: int) -> None:
+        if now is not None and now.head.name == "n2" and before is None:
+            server.delete(PODS, o.pod())  # while nothing is watched
+            monkeypatch.setattr(ClusterModel, "take", take)
+            raise ZeroDivisionError
+        take(self, before, now, now_ns)
+
+    monkeypatch.setattr(ClusterModel, "take", mistaken)
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        server.put(NODES, o.node("n2"))
+        await until(lambda: watcher.counts()["Pod"] == 1)
+        world.clock.advance_to(o.ns(1002))
+        await until(lambda: said(world) == [("restart", "cart", "")])
+
+
+async def test_a_pod_that_is_killed_while_no_worker_watches_is_told_by_the_next(server: ListWatchServer) -> None:
+    fill(server)
+    server.put(PODS, o.pod("cart-7d9f-y2y"))
+    world = World()
+    world.clock.advance_to(o.ns(1000))
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        await until(lambda: world.saved, "a checkpoint")
+    server.delete(PODS, o.pod())
+    new = o.pod("cart-7d9f-new")
+    new["metadata"]["creationTimestamp"] = o.stamp(1001)
+    server.put(PODS, new)
+    world.clock.advance_to(o.ns(1010))
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        world.clock.advance_to(o.ns(1012))
+        await until(lambda: [c.subject for c in world.changes] == ["pod/shop/cart-7d9f-x2x"])
+
+
+async def test_telemetry_names_what_it_comes_from(server: ListWatchServer) -> None:
+    fill(server)
+    world = World()
+    world.clock.advance_to(o.ns(1000))
+    watcher = world.watcher()
+    watcher.learn("basket", {"k8s.pod.uid": "Pod-shop-cart-7d9f-x2x"}, o.ns(999))  # before it watches: nothing yet
+    async with watching(watcher):
+        await watcher.synced()
+        watcher.learn("basket", {"k8s.pod.uid": "Pod-shop-cart-7d9f-x2x"}, o.ns(1000))
+        server.put(DEPLOYMENTS, o.deployment(replicas=4, managed=[o.managed("kubectl", 900)]))
+        await until(lambda: said(world) == [("scale", "basket", "4")])
+
+
 async def test_without_a_cluster_it_says_so_and_tries_again(
     server: ListWatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

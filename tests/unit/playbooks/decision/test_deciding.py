@@ -321,3 +321,19 @@ def test_the_hash_changes_with_every_input():
         decide(incident(cause("cart", CauseKind.HANG, 0.8)), WORLD, LIBRARY, SETTINGS),
     ]
     assert len({base, *(d.world_hash for d in others)}) == 7
+
+
+def test_what_takes_away_all_that_serve_is_asked_about_whatever_its_tier():
+    leak = incident(cause("cart", CauseKind.LEAK, 0.9))
+    found = decide(leak, replace(WORLD, targets={"cart": replace(STATE, disrupts=1)}), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ACT, "restart-leaking-service")
+    found = decide(leak, replace(WORLD, targets={"cart": replace(STATE, disrupts=2)}), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, "restart-leaking-service")
+    assert "all 2 instances that serve at once: an outage of all of it" in found.text
+
+
+def test_what_its_owner_would_undo_is_not_chosen():
+    owned = replace(STATE, refusals={"restart/instance": "Deployment cart is controlled by Canary cart (flagger.app)"})
+    found = decide(HANG, replace(WORLD, targets={"cart": owned}), LIBRARY, SETTINGS)
+    assert found.chosen.playbook != "restart-hung-service"
+    assert "controlled by Canary cart" in why(found, "restart-hung-service")

@@ -8,7 +8,7 @@ import pytest
 from contracts.events import Control
 from contracts.ports import RunEntry, StepEntry, Target, TargetState
 from contracts.verdicts import Autonomy, HeldReason, RunState, StepPhase
-from playbooks.guards import CircuitLimits, GuardContext, affected_by, check, check_all, planned_replicas
+from playbooks.guards import CircuitLimits, GuardContext, affected_by, check, check_all, outage_of, planned_replicas
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
 
 S = 1_000_000_000
@@ -243,3 +243,47 @@ def test_all_reasons_can_be_asked_for():
         HeldReason.COOLDOWN,
         HeldReason.RATE_LIMIT,
     ]
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "held_back"),
+    [
+        ("scale", {"by": 1}, True),
+        ("restart", {}, True),
+        ("restart", {"strategy": "rolling"}, True),
+        ("restart", {"strategy": "instance"}, False),
+        ("rollback", {}, False),
+        ("webhook", {}, False),
+    ],
+)
+def test_what_the_owner_of_a_target_would_undo_is_held_back(
+    action: str, arguments: dict[str, object], held_back: bool
+) -> None:
+    owned = replace(STATE, refusals={"scale": "it is KEDA's", "restart/rolling": "it is a Canary's"})
+    found = held(FREE, playbook(action=action, **arguments), owned)
+    assert (found is not None) == held_back
+    assert found is None or found[0] is HeldReason.OWNED
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "arguments", "outage"),
+    [
+        (replace(STATE, disrupts=2), "restart", {}, True),
+        (replace(STATE, disrupts=2), "rollback", {}, True),
+        (replace(STATE, disrupts=1), "restart", {"strategy": "rolling"}, False),
+        (replace(STATE, disrupts=0), "restart", {}, False),
+        (replace(STATE, disrupts=2), "restart", {"strategy": "instance"}, False),
+        (replace(STATE, ready=1, disrupts=1), "restart", {"strategy": "instance"}, False),
+        (replace(STATE, ready=1, disrupts=1), "restart", {"strategy": "instance", "instance": "a"}, False),
+        (replace(STATE, replicas=1, ready=1, disrupts=1), "restart", {"strategy": "instance"}, False),
+        (replace(STATE, replicas=1, ready=1, disrupts=1), "restart", {"strategy": "rolling"}, True),
+        (replace(STATE, ready=0, disrupts=0), "restart", {}, False),
+        (replace(STATE, disrupts=2), "scale", {"by": 1}, False),
+        (STATE, "restart", {}, False),
+    ],
+)
+def test_what_takes_away_all_that_serve_is_an_outage(
+    state: TargetState, action: str, arguments: dict[str, object], outage: bool
+) -> None:
+    assert bool(outage_of(playbook(action=action, **arguments), state)) == outage
+    assert outage_of(playbook(action=action, **arguments), None) == ""

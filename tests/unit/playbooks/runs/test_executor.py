@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -628,3 +629,46 @@ async def test_a_crash_in_verification_forgets_neither_baseline_nor_verdict(worl
 
 def _definition() -> dict[str, object]:
     return definition_of(plan_of(decision(), RESTART, now_ns=T0, surroundings=Surroundings()))
+
+
+async def test_what_takes_away_all_that_serve_waits_for_a_person_whatever_its_tier() -> None:
+    world = World(replace(RESTART, tier=1))
+    world.process.state = replace(world.process.state, disrupts=2)
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])
+    asked = world.policy.asked[-1]
+    assert (asked["playbook"]["tier"], asked["target"]["taken_at_once"]) == (3, 2)
+    assert "cart" in asked["blast_radius"]
+    await world.executor.on_approval(approval())
+    await world.executor.idle()
+    assert len(world.process.applied_keys) == 1
+    await world.done()
+    assert any("all 2 instances that serve at once" in record.text for record in world.actions)
+
+
+async def test_what_would_be_an_outage_by_now_is_held_back_at_the_last_check() -> None:
+    """Between the decision and the effect the other instance stopped serving."""
+    world = World(replace(RESTART, tier=1))
+    asked: list[Mapping[str, Any]] = []
+
+    async def evaluate(document: Mapping[str, Any]) -> PolicyVerdict:
+        asked.append(document)
+        world.process.state = replace(world.process.state, ready=1, disrupts=1)
+        return PolicyVerdict(allowed=True)
+
+    world.policy.evaluate = evaluate  # type: ignore[method-assign]
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert world.process.requests == []
+    await world.done()
+
+
+async def test_what_its_owner_would_undo_is_refused_with_his_name() -> None:
+    world = World()
+    world.process.state = replace(world.process.state, refusals={"restart/rolling": "it is Canary cart's"})
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert (world.actions[-1].data["reason"], world.actions[-1].text) == ("owned", "it is Canary cart's")

@@ -24,6 +24,7 @@ APPLY, JSON_PATCH = "application/apply-patch+yaml", "application/json-patch+json
 OF_OBJECT = ("apiVersion", "kind")
 OF_METADATA = ("name", "namespace", "uid", "resourceVersion")
 Json = dict[str, Any]
+ARGO = "/apis/argoproj.io/v1alpha1/namespaces/shop"
 SCALING = "/apis/autoscaling/v2/namespaces/shop"
 
 
@@ -69,6 +70,8 @@ class ApiServer:
     controller_revisions: list[Json] = field(default_factory=lambda: load("controllerrevisions.json")["items"])
     pods: list[Json] = field(default_factory=lambda: load("pods.json")["items"])
     autoscalers: list[Json] = field(default_factory=list)
+    budgets: list[Json] = field(default_factory=list)
+    forbidden: set[str] = field(default_factory=set)  # kinds that may not be read
     disruptions: int | None = None  # how many evictions a PodDisruptionBudget still allows
     requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)  # paths of all requests
@@ -96,6 +99,9 @@ class ApiServer:
                 web.get(apps + kinds, self._list_workloads),
                 web.get(apps + kinds + "/{name}", self._get_workload),
                 web.patch(apps + kinds + "/{name}", self._patch_workload),
+                web.get(ARGO + "/{kind:rollouts}/{name}", self._get_workload),
+                web.patch(ARGO + "/{kind:rollouts}/{name}", self._patch_workload),
+                web.get("/apis/policy/v1/namespaces/shop/poddisruptionbudgets", self._list_budgets),
             ]
         )
         return app
@@ -132,6 +138,9 @@ class ApiServer:
 
     async def _handled(self, request: web.Request, handler: Any) -> web.StreamResponse:
         try:
+            for kind in self.forbidden:
+                if f"/{kind}" in request.path:
+                    raise Refused(403, f'{kind} is forbidden: User "u" cannot list resource "{kind}" in API group "g"')
             response: web.StreamResponse = await handler(request)
         except Refused as e:
             return web.json_response(e.status, status=e.code)
@@ -174,6 +183,9 @@ class ApiServer:
     async def _list_autoscalers(self, request: web.Request) -> web.Response:
         return web.json_response({"items": self.autoscalers})
 
+    async def _list_budgets(self, _: web.Request) -> web.Response:
+        return web.json_response({"items": self.budgets})
+
     async def _patch_autoscaler(self, request: web.Request) -> web.Response:
         found = next(a for a in self.autoscalers if a["metadata"]["name"] == request.match_info["name"])
         return await self._patched(request, found)
@@ -214,6 +226,10 @@ class ApiServer:
         options = json.loads(await request.read())["deleteOptions"]
         if options["preconditions"]["uid"] != pod["metadata"]["uid"]:
             raise Refused(409, "the UID in the precondition does not match the UID in record")
+        if len(self.budgets) > 1:
+            raise Refused(
+                500, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+            )
         if self.disruptions == 0:
             raise Refused(429, budget=True)
         self.disruptions = None if self.disruptions is None else self.disruptions - 1
@@ -233,7 +249,7 @@ class ApiServer:
                     workload["metadata"]["generation"] += 1
                     self.touch(workload)
         status, count = workload["status"], workload["spec"].get("replicas", 1)
-        if workload["kind"] == "Deployment":
+        if workload["kind"] == "Deployment" and self._sets_of(workload):
             hash_ = self._roll_out(workload)
             keep = [
                 p
@@ -245,11 +261,13 @@ class ApiServer:
             self.pods = keep[:count]
         counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), count)
         status |= counts | {"observedGeneration": workload["metadata"]["generation"]}
+        if workload["kind"] == "Rollout":  # it says so in a text
+            generation = str(workload["metadata"]["generation"])
+            status |= {"observedGeneration": generation, "restartedAt": workload["spec"].get("restartAt")}
 
     def _roll_out(self, deployment: Json) -> str:
         """The pod-template-hash of the ReplicaSet for its template, which is made or brought forward."""
-        uid, wanted = deployment["metadata"]["uid"], deployment["spec"]["template"]
-        mine = [s for s in self.replica_sets if s["metadata"]["ownerReferences"][0]["uid"] == uid]
+        wanted, mine = deployment["spec"]["template"], self._sets_of(deployment)
         found = next((s for s in mine if _plain(s["spec"]["template"]) == _plain(wanted)), None)
         newest = max(int(s["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) for s in mine)
         if found is None:
@@ -269,6 +287,10 @@ class ApiServer:
             "deployment.kubernetes.io/revision"
         ]
         return str(found["metadata"]["labels"]["pod-template-hash"])
+
+    def _sets_of(self, deployment: Json) -> list[Json]:
+        uid = deployment["metadata"]["uid"]
+        return [s for s in self.replica_sets if s["metadata"]["ownerReferences"][0]["uid"] == uid]
 
     def _new_pod(self, hash_: str) -> Json:
         self.created += 1

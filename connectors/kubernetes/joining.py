@@ -1,0 +1,184 @@
+"""Which service a workload or pod is in telemetry: by the pod (uid, or namespace and name) or workload that telemetry names. Pure.
+
+What an object says of itself (`naming`) is a guess as soon as it is a label: parts of one application share them, and telemetry
+may use another name. Who names a pod names its workload with it, so one pod of each is enough.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from connectors.kubernetes.known import Known
+from connectors.kubernetes.objects import Kind, Pod, Thing, Workload
+from contracts.claims import CONTESTED
+
+_WORKLOADS: Final = {
+    "k8s.deployment.name": Kind.DEPLOYMENT,
+    "k8s.statefulset.name": Kind.STATEFUL_SET,
+    "k8s.daemonset.name": Kind.DAEMON_SET,
+    "k8s.replicaset.name": Kind.REPLICA_SET,
+}
+_NAMESPACE, _POD_UID, _POD_NAME = "k8s.namespace.name", "k8s.pod.uid", "k8s.pod.name"
+FORGET_NS: Final = 600_000_000_000
+"""A claim that nobody repeats while others do is over: the workload got another name."""
+_CLAIMS: Final = 50_000
+_RIVALS: Final = 8
+_DEEP: Final = 5
+Named = dict[str, int]
+"""Services, and when each was heard of last."""
+
+
+class Joins:
+    """What telemetry claims of the objects that are `known`, which somebody else keeps: `add` and `remove` come after it."""
+
+    def __init__(self, known: Known) -> None:
+        self._known, self._things = known, known.things
+        self._own: dict[str, str] = {}
+        self._places: dict[str, str] = {}
+        self._claims: OrderedDict[str, Named] = OrderedDict()
+        self._heard: OrderedDict[str, tuple[Mapping[str, str], tuple[str, ...]]] = OrderedDict()
+        self._due: set[str] = set()
+
+    # --- objects
+
+    def add(self, thing: Workload | Pod) -> None:
+        """It is there, and calls itself this service."""
+        head = thing.head
+        self._own[head.uid] = thing.service
+        self._places[head.place] = head.uid
+        if isinstance(thing, Workload) and self._known.owned(head.uid):
+            self._due.add(head.uid)
+        for key in (head.place, _by_uid(head.uid)):
+            if isinstance(thing, Pod) and key in self._claims:
+                self._of_top(head.uid, self._claims[key])
+
+    def remove(self, thing: Thing) -> None:
+        """It is gone."""
+        head = thing.head
+        self._own.pop(head.uid, None)
+        if self._places.get(head.place) == head.uid:
+            del self._places[head.place]
+        if head.owner is not None and not self._known.owned(head.owner.uid):
+            self._claims.pop(_by_uid(head.owner.uid), None)
+
+    def name(self, thing: Workload | Pod) -> str:
+        """The service that it is."""
+        top: Thing = thing
+        for _ in range(_DEEP):
+            top = self._things.get(top.head.owner.uid, top) if top.head.owner else top
+        own = self._own.get(top.head.uid) or self._own.get(thing.head.uid, thing.service)
+        found: Named = {}
+        for key in self._keys(thing):
+            for service, time_ns in self._claims.get(key, {}).items():
+                found[service] = max(time_ns, found.get(service, 0))
+        return self._chosen(found, own, top.head.name)
+
+    def renamed(self) -> list[Workload | Pod]:
+        """Objects whose service is another one by now."""
+        due, self._due = self._due, set()
+        found = []
+        for uid in {u for d in due for u in self._tree(d)}:
+            thing = self._things.get(uid)
+            if isinstance(thing, Workload | Pod) and self.name(thing) != thing.service:
+                found.append(thing)
+        return sorted(found, key=lambda t: t.head.uid)
+
+    # --- telemetry
+
+    def learn(self, service: str, attributes: Mapping[str, str], time_ns: int) -> None:
+        """A service was heard of, with these attributes of its resource."""
+        known = self._heard.get(service)
+        keys = known[1] if known is not None and known[0] == attributes else tuple(_claimed(attributes))
+        self._heard[service] = (attributes, keys)
+        self._heard.move_to_end(service)
+        if len(self._heard) > _CLAIMS:
+            self._heard.popitem(last=False)
+        for key in keys:
+            self._claim(key, service, time_ns)
+            uid = key.partition("/")[2] if key.startswith("uid/") else self._places.get(key, "")
+            if isinstance(self._things.get(uid), Pod):
+                self._of_top(uid, {service: time_ns})
+            elif uid and (known is None or key not in known[1]):
+                self._due.add(uid)
+
+    def _claim(self, key: str, service: str, time_ns: int) -> bool:
+        services = self._claims.setdefault(key, {})
+        self._claims.move_to_end(key)
+        new = service not in services
+        services[service] = max(time_ns, services.get(service, 0))
+        if len(services) > _RIVALS:
+            del services[min(services, key=lambda s: (services[s], s))]
+        if len(self._claims) > _CLAIMS:
+            self._claims.popitem(last=False)
+        return new
+
+    def _of_top(self, pod: str, services: Mapping[str, int]) -> None:
+        """What is said of a pod is said of its workload."""
+        top = self._top(pod)
+        for service, time_ns in services.items():
+            if top == pod or self._claim(_by_uid(top), service, time_ns):
+                self._due.add(top)
+
+    # --- looking up
+
+    def _chosen(self, found: Named, own: str, workload: str) -> str:
+        newest = max(found.values(), default=0)
+        fresh = sorted(s for s, time_ns in found.items() if newest - time_ns < FORGET_NS)
+        if not fresh or own in fresh:
+            return own
+        # A service of that name which claims no workload at all is most likely this one: whoever claims it may be mistaken.
+        if own in self._heard and not self._heard[own][1]:
+            return own
+        return min(fresh, key=lambda s: (s.rpartition("/")[2] not in workload, s))
+
+    def _keys(self, thing: Workload | Pod) -> Iterator[str]:
+        """Under which it may be claimed: itself, those that own it, and what the Collector takes a custom owner for."""
+        current: Thing | None = thing
+        for _ in range(_DEEP):
+            if current is None:
+                return
+            head = current.head
+            yield head.place
+            yield _by_uid(head.uid)
+            if head.owner is None:
+                return
+            yield _by_uid(head.owner.uid)
+            if not head.owner.watched:
+                yield f"deployment/{head.namespace}/{head.owner.name}"
+            current = self._things.get(head.owner.uid)
+
+    def _top(self, uid: str) -> str:
+        """The uid of the last of those that own it, whether or not it is known."""
+        for _ in range(_DEEP):
+            thing = self._things.get(uid)
+            if thing is None or thing.head.owner is None:
+                return uid
+            uid = thing.head.owner.uid
+        return uid
+
+    def _tree(self, uid: str) -> Iterator[str]:
+        todo = [(uid, 0)]
+        while todo:
+            found, depth = todo.pop()
+            yield found
+            if depth < _DEEP:
+                todo += [(t.head.uid, depth + 1) for t in self._known.owned(found)]
+
+
+def _claimed(attributes: Mapping[str, str]) -> Iterator[str]:
+    if CONTESTED in attributes:  # those who claim it don't agree: nobody's word counts
+        return
+    namespace = attributes.get(_NAMESPACE, "")
+    if attributes.get(_POD_UID):
+        yield _by_uid(attributes[_POD_UID])
+    if namespace and attributes.get(_POD_NAME):
+        yield f"pod/{namespace}/{attributes[_POD_NAME]}"
+    for attribute, kind in _WORKLOADS.items():
+        if namespace and attributes.get(attribute):
+            yield f"{kind.lower()}/{namespace}/{attributes[attribute]}"
+
+
+def _by_uid(uid: str) -> str:
+    return f"uid/{uid}"

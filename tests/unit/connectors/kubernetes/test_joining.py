@@ -1,0 +1,150 @@
+"""Pods and workloads join services by what telemetry names, not by labels that several share."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.claims import CONTESTED
+from tests.unit.connectors.kubernetes import objects as o
+from tests.unit.connectors.kubernetes.test_model import Cluster
+
+NAMESPACE = "k8s.namespace.name"
+
+
+def component(name: str, of: str = "airflow", **labels: str) -> list[o.Json]:
+    """A Deployment with its ReplicaSet and a pod, all labelled alike."""
+    template = o.template(labels={"app.kubernetes.io/name": of, **labels})
+    deployment, replicas = o.deployment(name, template=template), o.replica_set(f"{name}-7d9f", of=name)
+    replicas["spec"]["template"]["metadata"]["labels"] = {"app.kubernetes.io/name": of, **labels}
+    pod = o.pod(f"{name}-7d9f-a", of=f"{name}-7d9f")
+    pod["metadata"]["labels"] = {"app.kubernetes.io/name": of, "pod-template-hash": "7d9f", **labels}
+    return [deployment, replicas, pod]
+
+
+def cluster_of(*parts: list[o.Json]) -> Cluster:
+    cluster = Cluster(since=50)
+    cluster.put(*(raw for part in parts for raw in part))
+    cluster.passes(1)
+    cluster.rows()
+    return cluster
+
+
+def services(cluster: Cluster) -> dict[str, str]:
+    return {t.head.place: t.service for t in cluster.model.things.values()}  # type: ignore[union-attr]
+
+
+def learn(cluster: Cluster, service: str, seconds: float = 100, **attributes: str) -> None:
+    told = {key.replace("_", "."): value for key, value in attributes.items()}
+    cluster.model.learn(service, told, o.ns(seconds))
+
+
+def test_components_that_share_a_label_are_told_apart_by_their_workloads() -> None:
+    parts = component("airflow-worker", component="worker"), component("airflow-scheduler", component="scheduler")
+    assert set(services(cluster_of(*parts)).values()) == {"airflow-worker", "airflow-scheduler"}
+
+
+def test_the_name_label_alone_still_names_a_service() -> None:
+    release = component("release-cart", "cart", **{"app.kubernetes.io/component": "backend"})
+    assert set(services(cluster_of(release)).values()) == {"cart"}
+
+
+def test_telemetry_that_names_the_deployment_names_all_of_it() -> None:
+    cluster = cluster_of(component("airflow-worker"), component("airflow-scheduler"))
+    assert set(services(cluster).values()) == {"airflow"}
+    learn(cluster, "worker", k8s_namespace_name="shop", k8s_deployment_name="airflow-worker")
+    learn(cluster, "scheduler", k8s_namespace_name="shop", k8s_deployment_name="airflow-scheduler")
+    cluster.passes(1)
+    for place, service in services(cluster).items():
+        assert service in place
+    crashed = copy.deepcopy(component("airflow-worker")[2])
+    crashed["metadata"]["resourceVersion"] = "7"
+    crashed["status"]["containerStatuses"] = [o.container(restarts=1, last=o.ended("OOMKilled", 101))]
+    cluster.put(crashed)
+    assert [(c.kind, c.service) for c in cluster.passes(1)] == [("oom", "worker")]
+
+
+def test_one_pod_by_its_uid_names_its_workload_and_the_pods_that_come_after_it() -> None:
+    cluster = cluster_of(component("airflow-worker"), component("airflow-scheduler"))
+    learn(cluster, "worker", k8s_pod_uid="Pod-shop-airflow-worker-7d9f-a")
+    cluster.passes(1)
+    later = component("airflow-worker")[2]
+    later["metadata"] |= {"name": "airflow-worker-7d9f-b", "uid": "later"}
+    cluster.put(later)
+    found = services(cluster)
+    assert found["pod/shop/airflow-worker-7d9f-b"] == found["deployment/shop/airflow-worker"] == "worker"
+    assert found["deployment/shop/airflow-scheduler"] == "airflow"
+
+
+def test_a_pod_may_be_named_before_it_is_seen_and_its_owners_after_it() -> None:
+    cluster = Cluster(since=50)
+    learn(cluster, "worker", k8s_pod_name="airflow-worker-7d9f-a", k8s_namespace_name="shop")
+    deployment, replicas, pod = component("airflow-worker")
+    cluster.put(pod)
+    cluster.put(replicas)
+    cluster.put(deployment)
+    learn(cluster, "worker", k8s_pod_name="airflow-worker-7d9f-a", k8s_namespace_name="shop")
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"worker"}
+
+
+def test_the_same_pod_name_in_another_namespace_is_another_pod() -> None:
+    cluster = cluster_of(component("airflow-worker"))
+    learn(cluster, "worker", k8s_pod_name="airflow-worker-7d9f-a", k8s_namespace_name="other")
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"airflow"}
+
+
+def test_who_is_named_by_what_it_says_itself_is_not_taken_over_by_another() -> None:
+    cluster = cluster_of(component("cart", "cart"))
+    learn(cluster, "cart")
+    learn(cluster, "evil", k8s_namespace_name="shop", k8s_deployment_name="cart")
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"cart"}
+    learn(cluster, "cart", k8s_namespace_name="shop", k8s_deployment_name="cart")
+    learn(cluster, "a-sidecar", k8s_namespace_name="shop", k8s_deployment_name="cart")
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"cart"}
+
+
+def test_what_is_contested_names_nothing() -> None:
+    cluster = cluster_of(component("airflow-worker"))
+    told = {NAMESPACE: "shop", "k8s.deployment.name": "airflow-worker"}
+    cluster.model.learn("worker", told | {CONTESTED: "k8s.deployment.name is a or b"}, o.ns(100))
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"airflow"}
+
+
+def test_a_workload_whose_service_is_renamed_follows() -> None:
+    cluster = cluster_of(component("airflow-worker"))
+    told = {"k8s_namespace_name": "shop", "k8s_deployment_name": "airflow-worker"}
+    learn(cluster, "worker", **told)
+    learn(cluster, "a-worker-2", 100 + 700, **told)
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"a-worker-2"}
+
+
+def test_the_graph_ends_the_service_it_was_taken_for() -> None:
+    cluster = cluster_of(component("airflow-worker"))
+    learn(cluster, "worker", k8s_namespace_name="shop", k8s_deployment_name="airflow-worker")
+    cluster.passes(1)
+    rows = {r["service_key"]: r["valid_to"] for r in cluster.rows()["link_services"]}
+    assert rows == {"prod|airflow": o.ns(cluster.now), "prod|worker": 0}
+
+
+@given(st.permutations([0, 1, 2, 3, 4, 5, 6, 7]))
+def test_the_names_do_not_depend_on_the_order_of_what_is_seen(order: list[int]) -> None:
+    raws: list[Any] = [*component("airflow-worker"), *component("airflow-scheduler"), "worker", "scheduler"]
+    cluster = Cluster(since=50)
+    for i in order:
+        if isinstance(raws[i], str):
+            learn(cluster, raws[i], k8s_namespace_name="shop", k8s_deployment_name=f"airflow-{raws[i]}")
+        else:
+            cluster.put(raws[i])
+    cluster.passes(1)
+    for place, service in services(cluster).items():
+        assert service in place
+        assert service != "airflow"
