@@ -19,7 +19,7 @@ from contracts.frames.features import EvidenceFrame, FeatureFrame, Presence
 from contracts.frames.telemetry import B1, F64, I8
 from contracts.ports.detecting import Detector, Scores, SeriesKey
 from contracts.settings import DetectSettings
-from contracts.verdicts import AdoptionVerdict, ServiceState
+from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
 from models.adoption import Former
 from models.calibration import LEAST_P
@@ -178,7 +178,7 @@ class DetectEngine:
             own += saturation(frame, lead, i, own) if saturated[i] else []
             own += [b for b in broken.get(i, ()) if b.feature not in {c.feature for c in own}]
             warm = self._see(service, frame, float(decades[i]), bool(lead.warm[i]), own)
-            if frame.revision > 0 or not (news[i] or service.episode.open):
+            if frame.revision > 0 or not (news[i] or service.episode.open) or frame.window_ns <= service.ended_ns:
                 continue
             look = Look(
                 signal=frame.signal,
@@ -191,8 +191,11 @@ class DetectEngine:
                 empty=not bool(news[i]),
                 hard=frame.signal == Signal.SPANS or bool(certain[i]),
             )
-            told += service.episode.look(look, warm or bool(certain[i]), self.settings, self._model)
-            told += self._follow(world, service.episode, frame, i, look.contributions)
+            said = service.episode.look(look, warm or bool(certain[i]), self.settings, self._model)
+            said += self._follow(world, service.episode, frame, i, look.contributions)
+            if said and said[-1].phase is AnomalyPhase.CLOSED:
+                service.ended_ns = frame.window_ns
+            told += said
         return told
 
     def _judge_edges(self, world: World, frame: FeatureFrame, lead: Scores, p: F64, now_ns: int) -> list[Anomaly]:

@@ -76,6 +76,8 @@ class Service:
     told_ns: int = 0
     """When (by the clock) its last row came."""
     stale: bool = False
+    ended_ns: int = 0
+    """When its last episode ended: what a later signal says of the time before belongs to that, and opens nothing."""
 
     @property
     def state(self) -> ServiceState:
@@ -179,7 +181,13 @@ def _plain_service(service: Service) -> dict[str, Any]:
         for signal, v in service.views.items()
     }
     tracks = {signal: _plain_track(t) for signal, t in service.tracks.items()}
-    return {"views": views, "tracks": tracks, "told_ns": service.told_ns, "stale": service.stale}
+    return {
+        "views": views,
+        "tracks": tracks,
+        "told_ns": service.told_ns,
+        "stale": service.stale,
+        "ended_ns": service.ended_ns,
+    }
 
 
 def _plain_contribution(c: Contribution) -> dict[str, Any]:
@@ -196,7 +204,7 @@ def world_of(plain: dict[str, Any]) -> World:
         }
         tracks = {signal: Track(*t) for signal, t in s.get("tracks", {}).items()}
         told_ns = s.get("told_ns", s.get("heard_ns", 0))
-        services[name] = Service(Episode.of(s["episode"]), views, tracks, told_ns, s["stale"])
+        services[name] = Service(Episode.of(s["episode"]), views, tracks, told_ns, s["stale"], s.get("ended_ns", 0))
     edges = [Episode.of(e) for e in plain["edges"]]
     calls = {(a, b): Track(*t) for a, b, t in plain.get("calls", [])}
     families = {signal: Family.of(f) for signal, f in plain.get("families", {}).items()}

@@ -60,6 +60,10 @@ class Known(Protocol):
         """Events of an entity in a window (of metrics: not known)."""
         ...
 
+    def has(self, entity: int, window: int) -> bool:
+        """Whether there are data of an entity for a window."""
+        ...
+
 
 class Evidence:
     """What calls said of one window: per caller and callee, sums of the roles of `streams.windows.calls`."""
@@ -209,12 +213,12 @@ class Liveness:
         return spans is not None and spans.counted(spans.entities.find((service, "")), window) > 0
 
     def _goes_on(self, signal: Signal, service: str, windows: range) -> bool:
-        """Whether a signal of a service has come since others fell silent, and not longer ago than it usually pauses."""
+        """Whether a signal of a service has come during this silence, and not longer ago than it usually pauses."""
         merger = self._mergers.get(signal)
         if merger is None or (number := merger.entities.find((service, ""))) < 0:
             return False
-        last, pause = int(merger.entities.last[number]), float(merger.entities.gaps[number, -1])
-        return last >= windows[0] and windows[-1] - last <= HABIT * (pause + 1.0)
+        pause = int(HABIT * (float(merger.entities.gaps[number, -1]) + 1.0))
+        return any(merger.has(number, w) for w in windows[-max(1, pause) :])
 
     def _asked(self, part: str, key: int, windows: range) -> tuple[int, int, int]:
         """Calls asked, failed, and spans of who may ask: of the last window, or of as many before it as hold enough calls."""

@@ -315,6 +315,11 @@ class FeatureMerger:
             return metrics.values(entity)[1]
         return window.sums.of(entity * 2)[0]
 
+    def has(self, entity: int, window: int) -> bool:
+        """Whether there are data of an entity for a window."""
+        found = self.windows.get(window)
+        return found is not None and entity < len(found.have) and bool(found.have[entity])
+
     def counted(self, entity: int, window: int) -> int:
         """Events of an entity (-1: of none) in a window."""
         found = self.windows.get(window)

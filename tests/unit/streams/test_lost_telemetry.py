@@ -1,0 +1,65 @@
+"""Telemetry that is lost is no outage, and an outage is no lost telemetry: through the real stages, on virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.verdicts import AnomalyKind, ServiceState
+from tests.unit.streams.fleet import Fault, Fleet, Loss
+
+SERVICES = ("cart", "catalog", "pay")
+NODES = {"gateway": "n1", "cart": "n1", "catalog": "n2", "pay": "n2"}
+EVERYTHING = ("gateway", *SERVICES)
+LOST = 60
+pytestmark = pytest.mark.timeout(300)
+
+
+def outages(fleet: Fleet) -> list[str]:
+    """What was told of services."""
+    return [
+        f"{at:.1f} {a.service} {a.peer}: {a.text}" for at, a in fleet.anomalies(lambda a: a.kind is AnomalyKind.SERVICE)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("who", "seconds"),
+    [
+        (("cart",), 20),
+        (("cart",), 120),
+        (("gateway",), 20),
+        (("catalog", "pay"), 20),
+        (EVERYTHING, 20),
+        (EVERYTHING, 120),
+    ],
+    ids=lambda x: "+".join(x) if isinstance(x, tuple) else f"{x} s",
+)
+def test_lost_telemetry_is_stale_and_no_outage(who: tuple[str, ...], seconds: int) -> None:
+    fleet = Fleet(SERVICES, losses=(Loss(who, LOST, LOST + seconds),), rate=45, nodes=NODES).run(LOST + seconds + 20)
+    assert outages(fleet) == []
+    assert fleet.invented() == []
+    for service in who:
+        assert fleet.state(service, LOST + 10) == ServiceState.STALE
+        assert fleet.state(service, LOST + seconds + 15) == ServiceState.HEALTHY
+    for service in set(EVERYTHING) - set(who):
+        assert fleet.state(service, LOST + 10) == ServiceState.HEALTHY
+
+
+@pytest.mark.parametrize("who", [("cart",), ("gateway",)])
+def test_lost_spans_are_no_outage_though_other_signals_come(who: tuple[str, ...]) -> None:
+    fleet = Fleet(SERVICES, losses=(Loss(who, LOST, LOST + 30, ("spans",)),), rate=45).run(LOST + 40)
+    assert outages(fleet) == []
+    assert fleet.state(who[0], LOST + 10) == ServiceState.STALE
+
+
+@pytest.mark.parametrize("batch", [0.25, 5.0])
+def test_a_crash_is_told_at_once_because_its_callers_fail(batch: float) -> None:
+    """However late its own telemetry comes, a service that is gone is told within two seconds of the first failed calls."""
+    delays = {("cart", signal): batch for signal in ("spans", "logs", "metrics")}
+    fleet = Fleet(SERVICES, delays, (Fault("crash", "cart", LOST, LOST + 30),), rate=45).run(LOST + 20)
+    opened = fleet.anomalies(lambda a: a.service == "cart")
+    assert len(opened) == 1
+    told, anomaly = opened[0]
+    assert anomaly.kind is AnomalyKind.SERVICE
+    assert "no requests" in anomaly.text
+    assert told <= LOST + 3.5 + 2 * batch
+    assert fleet.state("cart", LOST + 10) == ServiceState.ANOMALOUS
