@@ -116,7 +116,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "diagnose, decide, act",
             internal=True,
         ),
-        Topic(ANOMALIES, "service", "Anomaly", _P.ENVIRONMENT, _R.WEEK, "detect", "diagnose"),
+        Topic(ANOMALIES, "service", "Anomaly", _P.ENVIRONMENT, _R.WEEK, "features, detect", "diagnose"),
         Topic(INCIDENTS, "incident", "Incident", _P.ENVIRONMENT, _R.WEEK, "diagnose", "decide, act"),
         Topic(
             CHANGES,

@@ -47,7 +47,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
     return (
         StageSpec("ingest", INGRESS, (PARTIALS, SPANS), lambda t, p: IngestStage(t, p, settings, targets)),
         StageSpec("edges", (SPANS,), (PARTIALS,), lambda _, p: EdgeStage(p, settings, targets)),
-        StageSpec("features", (PARTIALS,), (FEATURES,), lambda _, p: FeatureStage(p, settings)),
+        StageSpec("features", (PARTIALS,), (FEATURES, ANOMALIES), lambda _, p: FeatureStage(p, settings, targets)),
         StageSpec(
             "detect",
             (FEATURES,),

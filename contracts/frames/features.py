@@ -29,7 +29,7 @@ class PartialFrame:
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     environment: str
     signal: str
     source: str
@@ -72,6 +72,10 @@ class PartialFrame:
     role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """Spans, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
     service that never serves any. Calls: what is counted. Empty means all 0."""
+    heard: tuple[str, ...] = ()
+    """Nodes (hosts) from which the source had something of the environment since it last said so."""
+    placed: tuple[str, ...] = ()
+    """Where services run, as `service TAB node`; what was not said before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,10 @@ class DiagnosisEngine:
     def anomaly(self, event: Anomaly, now_ns: int) -> None:
         """Take one phase of an anomaly in: it joins the case it belongs to, or starts one."""
         self.counters["anomalies"] += 1
-        self._anomalies[event.id] = event
-        self._dirty = True
         if event.kind is AnomalyKind.TELEMETRY:
             return  # nothing is known of the services: no incident of theirs follows from it
+        self._anomalies[event.id] = event
+        self._dirty = True
         for name in (event.service, event.peer):
             if name:
                 self.world.topology.see(name, event.onset_ns, own=name == event.service)

@@ -1,19 +1,25 @@
-"""Features: partial aggregates of one partition of services in, one columnar frame per environment, signal and window out."""
+"""Features: partial aggregates of one partition of services in, columnar frames per environment, signal and window out.
+
+Also said here: who is silent, and whose telemetry is lost (`streams.windows.liveness`, `streams.windows.losses`).
+"""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 
 from contracts.errors import UnreadableEvent
+from contracts.events import encode
 from contracts.features import Signal
 from contracts.frames import PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import FEATURES
+from contracts.topics import ANOMALIES, FEATURES, partition_of
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
 from streams.windows.liveness import Liveness
+from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import FeatureMerger, liveness_of
 from streams.windows.state import dump, load
 
@@ -25,11 +31,12 @@ _SIGNALS = frozenset({CALLS, *(s.value for s in Signal)})
 class FeatureStage:
     """One partition of services; a merger per environment and signal. Emits on ticks, and in between when much has come."""
 
-    def __init__(self, partition: int, settings: Settings) -> None:
-        self._partition, self._settings = partition, settings.ingest
+    def __init__(self, partition: int, settings: Settings, partitions: int = 1) -> None:
+        self._partition, self._settings, self._partitions = partition, settings.ingest, partitions
         self._mergers: dict[str, dict[str, FeatureMerger]] = {}
         """By environment and signal."""
         self._liveness: dict[str, Liveness] = {}
+        self._losses: dict[str, Losses] = {}
         self._taken = 0
 
     @property
@@ -46,6 +53,7 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
+        self._losses_of(frame.environment).hear(frame, now_ns)
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
             spans.liveness.add(frame, spans.watermarks.merged)
@@ -63,7 +71,25 @@ class FeatureStage:
         for merger in self._each():
             frames = merger.advance(now_ns)
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
+            if merger.signal == Signal.SPANS:
+                for frame in frames:
+                    self._losses_of(merger.environment).see(frame)
+        for losses in self._losses.values():
+            told = losses.look(now_ns)
+            outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
         return outputs
+
+    def _losses_of(self, environment: str) -> Losses:
+        found = self._losses.get(environment)
+        if found is None:
+            found = self._losses[environment] = Losses(environment, functools.partial(self._mine, environment))
+        return found
+
+    def _mine(self, environment: str, scope: str) -> bool:
+        """Whether this partition tells of a scope: of services the one that has them, of the rest one of all."""
+        if scope != EVERYTHING and not scope.startswith(NODE):
+            return True
+        return partition_of(f"{environment}/{scope}", self._partitions) == self._partition
 
     def _each(self) -> Iterator[FeatureMerger]:
         return (m for mergers in self._mergers.values() for m in mergers.values())
@@ -82,13 +108,17 @@ class FeatureStage:
         """The whole state."""
         mergers = [[m.environment, m.signal, m.snapshot()] for m in self._each()]
         liveness = {e: found.state() for e, found in self._liveness.items()}
-        return dump(_KIND, _VERSION, {"taken": self._taken, "mergers": mergers, "liveness": liveness})
+        losses = {e: found.state() for e, found in self._losses.items()}
+        body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
+        return dump(_KIND, _VERSION, body)
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is none."""
         body = load(_KIND, _VERSION, state)
-        self._taken, self._mergers, self._liveness = body["taken"], {}, {}
+        self._taken, self._mergers, self._liveness, self._losses = body["taken"], {}, {}, {}
         for environment, signal, merger in body["mergers"]:
             self._merger(environment, signal).restore(merger)
         for environment, liveness in body.get("liveness", {}).items():
             self._liveness[environment].load(liveness)
+        for environment, losses in body.get("losses", {}).items():
+            self._losses_of(environment).load(losses)

@@ -6,6 +6,7 @@ what a frame's sequence number covers is given by the source's offsets.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from streams.windows.collect import Partial
 from streams.windows.collect_logs import LogCollector
 from streams.windows.collect_metrics import MetricCollector
 from streams.windows.collect_spans import SpanCollector
+from streams.windows.places import Places
 from streams.windows.rows import Origin
 from streams.windows.sequence import Sequence
 from streams.windows.state import dump, load
@@ -39,6 +41,8 @@ class PartialBuilder:
         self._spans = SpanCollector(settings, partitions, self.counters)
         self._logs = LogCollector(settings, partitions, self.counters)
         self._metrics = MetricCollector(settings, partitions, self.counters)
+        self._places: dict[str, Places] = {}
+        """Per environment."""
 
     @property
     def pending(self) -> int:
@@ -50,6 +54,8 @@ class PartialBuilder:
         self.sequence.reach(offset)
         for reason, n in decoded.skipped.items():
             self.counters[f"skipped_{reason}"] += n
+        for resource in decoded.resources:
+            self._places.setdefault(resource.environment, Places()).note(resource)
         self._spans.add(decoded, now_ns)
         self._logs.add(decoded, now_ns)
         self._metrics.add(decoded, now_ns)
@@ -58,7 +64,22 @@ class PartialBuilder:
         """Frames of everything since the last flush, and, if it `tells_time`, empty ones for targets that get none."""
         origin = Origin("", self.source, self.sequence.number, 0, tells_time)
         partials, spans = self._spans.flush(origin)
-        return Flushed([*partials, *self._logs.flush(origin), *self._metrics.flush(origin)], spans)
+        partials += [*self._logs.flush(origin), *self._metrics.flush(origin)]
+        return Flushed(self._with_places(partials) if tells_time else partials, spans)
+
+    def _with_places(self, partials: list[Partial]) -> list[Partial]:
+        """The first frame of each environment for each target says which nodes were heard of."""
+        news = {e: self._places[e].news() for e in {e for e, _, _ in partials} & self._places.keys()}
+        told: set[tuple[str, int]] = set()
+        found: list[Partial] = []
+        for environment, target, frame in partials:
+            heard, placed = news.get(environment, ((), ()))
+            if (heard or placed) and (environment, target) not in told:
+                told.add((environment, target))
+                found.append((environment, target, dataclasses.replace(frame, heard=heard, placed=placed)))
+            else:
+                found.append((environment, target, frame))
+        return found
 
     def snapshot(self) -> bytes:
         """The whole state, with what is pending."""
@@ -67,6 +88,7 @@ class PartialBuilder:
             "spans": self._spans.state(),
             "logs": self._logs.state(),
             "metrics": self._metrics.state(),
+            "places": {e: p.state() for e, p in self._places.items()},
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -82,5 +104,8 @@ class PartialBuilder:
         self._spans.load(body["spans"])
         self._logs.load(body["logs"])
         self._metrics.load(body["metrics"])
+        self._places = {}
+        for environment, places in body.get("places", {}).items():
+            self._places.setdefault(environment, Places()).load(places)
         self.counters.clear()
         self.counters.update(body["counters"])

@@ -243,5 +243,7 @@ FRAMES: dict[str, Any] = {
             "service": np.array([0], np.int32),
             "count": np.array([3], np.int64),
         },
+        heard=("n1",),
+        placed=("shop/cart\tn1",),
     ),
 }

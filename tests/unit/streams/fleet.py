@@ -104,7 +104,9 @@ class Fleet:
         specs = (
             StageSpec("ingest", INGRESS, (PARTIALS, SPANS), lambda t, p: IngestStage(t, p, settings, PARTITIONS)),
             StageSpec("edges", (SPANS,), (PARTIALS,), lambda _, p: EdgeStage(p, settings, PARTITIONS)),
-            StageSpec("features", (PARTIALS,), (FEATURES, ANOMALIES), lambda _, p: FeatureStage(p, settings)),
+            StageSpec(
+                "features", (PARTIALS,), (FEATURES, ANOMALIES), lambda _, p: FeatureStage(p, settings, PARTITIONS)
+            ),
             StageSpec("detect", (FEATURES,), (EVIDENCE, ANOMALIES), lambda _, p: DetectStage(p, settings.detect)),
         )
         self.now = T0
