@@ -60,6 +60,8 @@ class Losses:
         self._lost: dict[str, int] = {}
         """Services of this partition whose rows are missing, with the window since when."""
         self._open: dict[str, Anomaly] = {}
+        self._wide: set[str] = set()
+        """Nodes, or everything, that were silent at the last look, whoever tells of them."""
         self._time_ns = 0
 
     def hear(self, frame: PartialFrame, now_ns: int) -> None:
@@ -91,6 +93,11 @@ class Losses:
         if not self._lost and not self._open and not self._nodes:
             return []
         wanted = self._wanted(now_ns)
+        wide = {s for s in wanted if s == EVERYTHING or s.startswith(NODE)}
+        if self._wide - wide:  # what comes again comes one by one: none of them is a loss of its own
+            self._lost = dict.fromkeys(self._lost, self._time_ns)
+            wanted = {s: found for s, found in wanted.items() if s in wide or s in self._open}
+        self._wide = wide
         told = [self._end(scope) for scope in sorted(self._open) if scope not in wanted]
         for scope, (since_ns, services) in sorted(wanted.items()):
             if scope not in self._open and self._mine(scope):
@@ -147,14 +154,15 @@ class Losses:
         """For a snapshot."""
         kept = {"all": self._all, "nodes": self._nodes, "open": self._open}
         plain = {name: msgspec.to_builtins(value) for name, value in kept.items()}
-        return {**plain, "places": self._places, "lost": self._lost, "time": self._time_ns}
+        return {**plain, "places": self._places, "lost": self._lost, "wide": sorted(self._wide), "time": self._time_ns}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self._all = msgspec.convert(state["all"], Pulse)
         self._nodes = msgspec.convert(state["nodes"], dict[str, Pulse])
         self._open = msgspec.convert(state["open"], dict[str, Anomaly])
-        self._places, self._lost, self._time_ns = dict(state["places"]), dict(state["lost"]), state["time"]
+        self._places, self._lost, self._wide = dict(state["places"]), dict(state["lost"]), set(state["wide"])
+        self._time_ns = state["time"]
 
 
 def _words(scope: str, services: list[str]) -> str:

@@ -34,6 +34,8 @@ def outages(fleet: Fleet) -> list[str]:
     ids=lambda x: "+".join(x) if isinstance(x, tuple) else f"{x} s",
 )
 def test_lost_telemetry_is_stale_and_no_outage(who: tuple[str, ...], seconds: int) -> None:
+    """It is told once, as what it is: of a service, of a node, or of everything."""
+    scope = {1: who[0], 2: "node:n2", 4: "*"}[len(who)]
     fleet = Fleet(SERVICES, losses=(Loss(who, LOST, LOST + seconds),), rate=45, nodes=NODES).run(LOST + seconds + 20)
     assert outages(fleet) == []
     assert fleet.invented() == []
