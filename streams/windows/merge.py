@@ -34,6 +34,8 @@ JUMP_NS = 10_000_000_000
 """Time that passes in one step longer than this was not observed: no data in it is no information."""
 MEMORY_NS = 300_000_000_000
 """A service without data has rows (quiet, or missing) for so long; then it is taken to be gone."""
+AGAIN_NS = 200_000_000
+"""How soon a row that has to wait for what others say is looked at again."""
 _EDGES_PER_SERVICE = 8
 _SERIES_PER_SERVICE = 64
 
@@ -289,7 +291,10 @@ class FeatureMerger:
         window.sent |= due
         window.dirty[:] = False
         waiting = wanted & ~due
-        window.due_ns = end_ns + int(delay_ns[waiting].min()) if waiting.any() else 1 << 62
+        window.due_ns = 1 << 62
+        if waiting.any():
+            due_ns = end_ns + delay_ns[waiting]
+            window.due_ns = int(np.where(due_ns <= watermark, watermark + AGAIN_NS, due_ns).min())
         return frames
 
     def _silent(self, window: Window, entity: I64, since_ns: int) -> B1:
