@@ -143,7 +143,7 @@ class DetectEngine:
         for i, name in enumerate(frame.services):
             service = world.services.get(name)
             disturbed = frame.window_ns < world.suspended.get(name, 0)
-            may[i] = not disturbed and (service is None or not service.episode.open)
+            may[i] = not disturbed and (service is None or not service.troubled(frame.window_ns))
         for i, key in enumerate(zip(frame.services, frame.peers, strict=False)):
             episode = world.edges.get(key)
             may[i] &= episode is None or not episode.open

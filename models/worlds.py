@@ -84,6 +84,11 @@ class Service:
         """What may be said of it now: stale or warming is never healthy."""
         return ServiceState.STALE if self.stale or self.lost else self.episode.state
 
+    def troubled(self, window_ns: int) -> bool:
+        """Whether a window belongs to the episode that is on, or to the last one: some signals come later than others."""
+        since = self.episode.onset_ns <= window_ns
+        return since and (self.episode.open or window_ns <= self.ended_ns)
+
     @property
     def lost(self) -> bool:
         """Whether its requests can't be seen: the rows of its spans are missing or, where it has none, those of all signals."""

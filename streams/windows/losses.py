@@ -20,7 +20,9 @@ from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 
 SECOND: Final = 1_000_000_000
 LOST_NS: Final = 10 * SECOND
-"""Telemetry that has been missing for this long is told of."""
+"""Telemetry of a node or of everything that has not come for this long is told of."""
+ALONE_NS: Final = 15 * SECOND
+"""Telemetry of a service that has been missing for this long is told of; longer, so that whatever hides several is told first."""
 HABIT: Final = 1.5
 EVERYTHING: Final = "*"
 NODE: Final = "node:"
@@ -119,7 +121,7 @@ class Losses:
             if len(services) > 1:
                 found[NODE + node] = (self._since(self._nodes[node]), services)
         covered = {s for _, services in found.values() for s in services}
-        lost = {s: t for s, t in self._lost.items() if s not in covered and self._time_ns - t >= LOST_NS}
+        lost = {s: t for s, t in self._lost.items() if s not in covered and self._time_ns - t >= ALONE_NS}
         return found | {s: (since_ns, [s]) for s, since_ns in lost.items()}
 
     def _since(self, pulse: Pulse) -> int:

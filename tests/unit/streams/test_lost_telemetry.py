@@ -46,7 +46,7 @@ def test_lost_telemetry_is_stale_and_no_outage(who: tuple[str, ...], seconds: in
         assert fleet.state(service, LOST + 10) == ServiceState.HEALTHY
     findings = [(at, a) for at, a in fleet.told if a.kind is AnomalyKind.TELEMETRY]
     assert [(a.service, a.phase) for _, a in findings] == [(scope, "opened"), (scope, "closed")]
-    assert [at for at, _ in findings] == [pytest.approx(LOST + 12, abs=4), pytest.approx(LOST + seconds + 2, abs=3)]
+    assert [at for at, _ in findings] == [pytest.approx(LOST + 14, abs=5), pytest.approx(LOST + seconds + 2, abs=3)]
     assert "comes any more" in findings[0][1].text
 
 

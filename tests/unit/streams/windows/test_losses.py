@@ -1,0 +1,93 @@
+"""Whose telemetry is told to be lost: one finding for the largest scope that explains it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from contracts.frames import FeatureFrame, PartialFrame, Presence, empty_columns
+from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
+from streams.windows.losses import Losses
+from streams.windows.state import dump, load
+
+SECOND = 1_000_000_000
+T0 = 1_700_000_000 * SECOND
+PLACES = {"cart": "n1", "web": "n1", "pay": "n2", "mail": "n3"}
+
+
+def heard(*services: str, first: bool = False) -> PartialFrame:
+    placed = tuple(f"{s}\t{n}" for s, n in PLACES.items()) if first else ()
+    blank = {"versions": (), "attributes": (), "template_text": (), **empty_columns()}
+    nodes = tuple(sorted({PLACES[s] for s in services}))
+    return PartialFrame("prod", "spans", "otlp/0", 1, T0, (), **blank, heard=nodes, placed=placed)
+
+
+def rows(second: int, missing: set[str]) -> FeatureFrame:
+    names = tuple(PLACES)
+    presence = np.array([Presence.MISSING if s in missing else Presence.OBSERVED for s in names], np.int8)
+    blank = {"peers": (), "versions": ("",) * 4, "attributes": ("",) * 4, "features": (), "notes": ()}
+    values = {"values": np.zeros((4, 0)), "counts": np.zeros(4, np.int64)}
+    return FeatureFrame(
+        "prod", "spans", 0, T0 + second * SECOND, SECOND, 0, names, **blank, **values, presence=presence
+    )
+
+
+def story(lost: set[str], begin: int, end: int, until: int, again: bool = False) -> list[tuple[int, str, str]]:
+    """(second, phase, scope) of what is told where telemetry of some services is lost for a time."""
+    losses, told = Losses("prod", lambda _: True), []
+    for second in range(until):
+        now = T0 + second * SECOND
+        gone = lost if begin <= second < end else set()
+        if set(PLACES) - gone:
+            losses.hear(heard(*(set(PLACES) - gone), first=second == 0), now)
+        losses.see(rows(second, gone))
+        told += [(second, a) for a in losses.look(now)]
+        if again:
+            twin = Losses("prod", lambda _: True)
+            twin.load(load("x", 1, dump("x", 1, losses.state())))
+            assert twin.state() == losses.state()
+            losses = twin
+    assert all((a.kind, a.state) == (AnomalyKind.TELEMETRY, ServiceState.STALE) for _, a in told)
+    assert {a.id for _, a in told if a.phase is AnomalyPhase.OPENED} >= {a.id for _, a in told}
+    return [(second, a.phase.value, a.service) for second, a in told]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(
+    ("lost", "scope"),
+    [({"pay"}, "pay"), ({"cart"}, "cart"), ({"cart", "web"}, "node:n1"), (set(PLACES), "*")],
+)
+def test_a_loss_is_told_once_for_what_it_is_of(lost: set[str], scope: str, again: bool) -> None:
+    told = story(lost, 20, 60, 90, again)
+    assert [(phase, what) for _, phase, what in told] == [("opened", scope), ("closed", scope)]
+    assert 29 <= told[0][0] <= 36
+    assert 60 <= told[1][0] <= 62
+
+
+def test_what_is_missing_for_a_moment_is_not_told() -> None:
+    assert story({"pay"}, 20, 28, 60) == []
+    assert story(set(PLACES), 20, 28, 60) == []
+
+
+def test_pauses_that_come_again_and_again_are_no_loss() -> None:
+    """An environment with one sender that batches for half a minute."""
+    losses, told = Losses("prod", lambda _: True), []
+    for second in range(400):
+        now = T0 + second * SECOND
+        if second % 30 == 0:
+            losses.hear(heard(*PLACES, first=second == 0), now)
+        told += [a for a in losses.look(now) if second > 100]
+    assert [a for a in told if a.phase is AnomalyPhase.OPENED] == []
+
+
+def test_each_scope_is_told_by_one_partition() -> None:
+    told = []
+    for partition in range(4):
+        losses = Losses("prod", lambda scope, p=partition: (not scope.startswith("node:")) or p == 2)
+        losses.hear(heard(*PLACES, first=True), T0)
+        for second in range(40):
+            losses.hear(dataclasses.replace(heard("pay", "mail"), sequence=second), T0 + second * SECOND)
+            told += [(partition, a.service) for a in losses.look(T0 + second * SECOND)]
+    assert told == [(2, "node:n1")]
