@@ -67,6 +67,7 @@ class Runtime:
         self._waiting_for, self._stopping = "broker", False
         self._lacks, self._errors = Lacks(), Rising()
         self._checkup = Checkup({}, self.clock)
+        self.receivers: OtlpReceivers | None = None
 
     async def start(self) -> None:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
@@ -163,10 +164,10 @@ class Runtime:
         s = self.settings
         grpc = http = ""
         if s.receivers.enabled:
-            receivers = OtlpReceivers(s.receivers, self.broker.send)
-            self._stack.push_async_callback(receivers.stop)
-            await receivers.start()
-            grpc, http = receivers.grpc_address, receivers.http_address
+            self.receivers = OtlpReceivers(s.receivers, self.broker.send)
+            self._stack.push_async_callback(self.receivers.stop)
+            await self.receivers.start()
+            grpc, http = self.receivers.grpc_address, self.receivers.http_address
         self.endpoints = Endpoints(
             pid=os.getpid(), broker=self.broker.bootstrap, api=self.api.address, otlp_grpc=grpc, otlp_http=http
         )
@@ -294,6 +295,8 @@ class Runtime:
         for result in ("written", "failed", "dropped"):
             yield "graph_writes", (result,), getattr(self.graph, result)
         yield "graph_queue", (), len(self.graph)
+        for what, n in (self.receivers.counters() if self.receivers else {}).items():
+            yield "receiver_messages", (what,), n
         yield "assigned_partitions", (), len(self.worker.assigned)
         yield from self.acting.samples()
         yield from self.cluster.samples()

@@ -12,6 +12,7 @@ from connectors.otlp import json_model as model
 from connectors.otlp.reasons import EMPTY, INVALID_JSON, NOT_OTLP, TRUNCATED, WRONG_SIGNAL, Skips, refuse
 
 _SNAKE_FIELDS: Final = (b'_unix_nano"', b'"resource_spans"', b'"resource_metrics"', b'"resource_logs"')
+_OLD_FIELDS: Final = (b'"instrumentationLibrary', b'"instrumentation_library')  # until OTLP 0.15: scopes
 _HEAD: Final = 65_536  # an encoder that writes snake_case does so from the start
 _UNDERSCORE: Final = re.compile(r"_([a-z0-9])")
 
@@ -24,13 +25,20 @@ _SHAPES: Final[dict[str, tuple[str, str, Any, Any, Any]]] = {
 _DECODERS: Final = {item: msgspec.json.Decoder(item, strict=False) for *_, item in _SHAPES.values()}
 
 
+def is_plain(payload: bytes) -> bool:
+    """Whether the field names are today's in camelCase, as far as can be seen at a glance."""
+    if any(payload.find(marker, 0, _HEAD) >= 0 for marker in _SNAKE_FIELDS):
+        return False
+    return not any(marker in payload for marker in _OLD_FIELDS)
+
+
 def read(payload: bytes, skips: Skips) -> model.Message:
     """The message in JSON `payload`; items that cannot be read are counted in `skips`.
 
     Raises:
         UndecodableTelemetry: it is not JSON, or not OTLP.
     """
-    if not any(payload.find(marker, 0, _HEAD) >= 0 for marker in _SNAKE_FIELDS):
+    if is_plain(payload):
         try:
             message: model.Message = model.MESSAGE.decode(payload)
         except msgspec.ValidationError:

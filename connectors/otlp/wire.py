@@ -12,6 +12,8 @@ from typing import Final
 
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
+DEPRECATED_TAG: Final = b"\xc2\x3e"
+"""The tag of field 1000, length-delimited: instrumentation_library_spans, _metrics, _logs."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LOOK_AT: Final = 8
 _ITEM_TAG: Final = 0x12  # field 2, length-delimited

@@ -130,16 +130,21 @@ class LadybugStore:
                     self._run(part, {"rows": batch})
 
     def query(
-        self, cypher: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        most: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows of a Cypher text; InvalidQuery if it would do more than read while `read_only`."""
+        """Rows of a Cypher text, the first `most`; InvalidQuery if it would do more than read while `read_only`."""
         arguments = {name: argument(value) for name, value in (parameters or {}).items()}
         check_parameters(cypher, arguments)
         if not read_only:
             with self._write_turn():
-                return _rows(self._run(cypher, arguments))
+                return _rows(self._run(cypher, arguments), most)
         check_read_only(cypher)
-        return self._ask(cypher, arguments)
+        return self._ask(cypher, arguments, most)
 
     def close(self) -> None:
         """Close the file, once questions and writes under way are done."""
@@ -149,14 +154,14 @@ class LadybugStore:
                 self._writer.close()
                 self._database.close()
 
-    def _ask(self, cypher: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _ask(self, cypher: str, arguments: Mapping[str, Any], most: int | None) -> list[dict[str, Any]]:
         with self._asking, _explained(self._where):
             self._check_open()
             connection = ladybug.Connection(self._database, num_threads=1)
             try:
                 connection.set_query_timeout(self._timeout_ms)
                 connection.execute("BEGIN TRANSACTION READ ONLY")
-                return _rows(connection.execute(cypher, dict(arguments)))
+                return _rows(connection.execute(cypher, dict(arguments)), most)
             finally:
                 connection.close()  # also ends the transaction
 
@@ -192,11 +197,12 @@ class LadybugStore:
             raise GraphUnavailable(f"{self._where} is closed", reason="graph_closed")
 
 
-def _rows(answer: Any) -> list[dict[str, Any]]:
-    """The rows of an answer; the last one's if the text was several statements."""
+def _rows(answer: Any, most: int | None = None) -> list[dict[str, Any]]:
+    """The rows of an answer, the first `most`; the last one's if the text was several statements."""
     result = answer[-1] if isinstance(answer, list) else answer
     names = result.get_column_names()
-    return [dict(zip(names, map(_value, row), strict=True)) for row in result.get_all()]
+    rows = result.get_all() if most is None else result.get_n(min(most, result.get_num_tuples()))
+    return [dict(zip(names, map(_value, row), strict=True)) for row in rows]
 
 
 def _value(value: Any) -> Any:
