@@ -13,7 +13,7 @@ from homeostat.cli.app import settings_of
 if TYPE_CHECKING:
     from graph.stores import bench as stores
 
-PARTS = ("ingest", "detect", "quality", "graph")
+PARTS = ("ingest", "detect", "receive", "quality", "graph")
 
 
 @click.command()
@@ -32,6 +32,7 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
     \b
     ingest   spans per CPU second from bytes to feature frames, and of decoding against protobuf's bare parser
     detect   milliseconds per tick for 1,000 services x 8 features, bank alone against all detectors
+    receive  CPU time per small message of 23 SDKs, put together against each by itself (two minutes)
     quality  precision, recall and delay of detection on simulated faults, against river and pyod alone (minutes)
     graph    refreshing a topology of 500 services and 3,000 calls, against row by row; a path through it
     """
@@ -40,6 +41,8 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
         _ingest()
     if "detect" in chosen:
         _detect()
+    if "receive" in chosen:
+        _receive()
     if "quality" in chosen:
         _quality(seed)
     if "graph" in chosen:
@@ -65,6 +68,16 @@ def _detect() -> None:
     bank, fused = tick_milliseconds(), tick_milliseconds(detectors=("bank", "river", "pyod"))
     click.echo(
         f"detect   1,000 services x 8 features: {bank:.2f} ms per tick (bank); all detectors {fused / bank:.1f} x that"
+    )
+
+
+def _receive() -> None:
+    from homeostat.senders import EVERY_S, SENDERS, SPANS, cost
+
+    alone, together = cost(0), cost(100)
+    click.echo(
+        f"receive  {SENDERS} SDKs, {SPANS} spans every {EVERY_S:g} s each: {together.per_message_ms:.2f} ms of CPU per message "
+        f"together, {alone.per_message_ms:.2f} ms each by itself: {together.per_message_ms / alone.per_message_ms:.2f} x"
     )
 
 

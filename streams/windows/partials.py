@@ -50,6 +50,8 @@ class PartialBuilder:
         self.sequence.reach(offset)
         for reason, n in decoded.skipped.items():
             self.counters[f"skipped_{reason}"] += n
+        if decoded.added:
+            self.counters["added_points"] += decoded.added
         self._spans.add(decoded, now_ns)
         self._logs.add(decoded, now_ns)
         self._metrics.add(decoded, now_ns)

@@ -22,11 +22,6 @@ from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
 _MESSAGES: Final[dict[str, Any]] = {OTLP_SPANS: TracesData, OTLP_LOGS: LogsData}
 _FIELDS: Final = {OTLP_SPANS: "resourceSpans", OTLP_METRICS: "resourceMetrics", OTLP_LOGS: "resourceLogs"}
-_ITEMS: Final[dict[str, tuple[str, str, str]]] = {
-    OTLP_SPANS: ("resource_spans", "scope_spans", "spans"),
-    OTLP_METRICS: ("resource_metrics", "scope_metrics", "metrics"),
-    OTLP_LOGS: ("resource_logs", "scope_logs", "log_records"),
-}
 _ENTRIES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -62,7 +57,7 @@ def _json_entries(topic: str, payload: bytes) -> bytes | None:
     try:
         payload.decode()
         found = _ENTRIES.decode(payload)
-        if list(found) != [_FIELDS[topic]] or not _has_items(topic, json_model.MESSAGE.decode(payload)):
+        if list(found) != [_FIELDS[topic]] or not json_read.has_items(json_model.MESSAGE.decode(payload)):
             return None
     except json_model.ERRORS:
         return None
@@ -81,8 +76,3 @@ def _is_read(topic: str, payload: bytes) -> bool:
 def _has_a_span(message: Any) -> bool:
     spans = (s for r in message.resource_spans for scope in r.scope_spans for s in scope.spans)
     return any(len(s.trace_id) == 16 and len(s.span_id) == 8 for s in spans)
-
-
-def _has_items(topic: str, message: json_model.Message) -> bool:
-    resources, scopes, items = _ITEMS[topic]
-    return any(getattr(s, items) for r in getattr(message, resources) for s in getattr(r, scopes))
