@@ -9,6 +9,7 @@ import click
 
 from contracts.settings import Settings
 from homeostat.cli.app import settings_of
+from homeostat.terminal import echo
 
 if TYPE_CHECKING:
     from graph.stores import bench as stores
@@ -54,10 +55,10 @@ def _ingest() -> None:
     from streams.windows import bench as windows
 
     for line in windows.run().lines():
-        click.echo(f"ingest   {line}")
+        echo(f"ingest   {line}")
     payload = decoding.protobuf_payload()
     ours, bare = decoding.spans_per_cpu_second(payload), decoding.parsed_per_cpu_second(payload)
-    click.echo(
+    echo(
         f"ingest   decoding to columns: {ours / bare:.2f} x the speed of protobuf's bare parser, which extracts nothing"
     )
 
@@ -66,7 +67,7 @@ def _detect() -> None:
     from models.bench import tick_milliseconds
 
     bank, fused = tick_milliseconds(), tick_milliseconds(detectors=("bank", "river", "pyod"))
-    click.echo(
+    echo(
         f"detect   1,000 services x 8 features: {bank:.2f} ms per tick (bank); all detectors {fused / bank:.1f} x that"
     )
 
@@ -75,7 +76,7 @@ def _receive() -> None:
     from homeostat.senders import EVERY_S, SENDERS, SPANS, cost
 
     alone, together = cost(0), cost(100)
-    click.echo(
+    echo(
         f"receive  {SENDERS} SDKs, {SPANS} spans every {EVERY_S:g} s each: {together.per_message_ms:.2f} ms of CPU per message "
         f"together, {alone.per_message_ms:.2f} ms each by itself: {together.per_message_ms / alone.per_message_ms:.2f} x"
     )
@@ -89,7 +90,7 @@ def _quality(seed: int) -> None:
     series = simulate(plan)
     for names in (("bank", "river", "pyod"), ("bank",), ("river",), ("pyod",)):
         result = score("+".join(names), engine_runs(DetectSettings(detectors=names)), series, plan)
-        click.echo(f"quality  {result.line()}")
+        echo(f"quality  {result.line()}")
 
 
 def _graph(settings: Settings, url: str | None) -> None:
@@ -103,10 +104,10 @@ def _graph(settings: Settings, url: str | None) -> None:
     finally:
         embedded.close()
     for line in figures.lines():
-        click.echo(f"graph    Ladybug: {line}")
+        echo(f"graph    Ladybug: {line}")
     if url:
         for line in _neo4j(settings, url).lines():
-            click.echo(f"graph    Neo4j: {line}")
+            echo(f"graph    Neo4j: {line}")
 
 
 def _neo4j(settings: Settings, url: str) -> stores.Figures:
