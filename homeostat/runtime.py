@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from connectors.kafka.client import KafkaBroker
-from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, open_broker
+from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, is_embedded, open_broker
 from connectors.otlp.receivers import OtlpReceivers
 from contracts.errors import Retryable
 from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
@@ -41,6 +41,8 @@ from streams.worker import Handler, Worker, WorkerWiring
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+BRIEF_S = 5.0
+"""A former process may still be ending; for longer, somebody else really has it."""
 DRAIN_S = 3.0
 """At the end the embedded log is read empty, for at most this long: it ends with the process."""
 
@@ -73,6 +75,7 @@ class Runtime:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
         try:
             await asyncio.to_thread(folder.prepare, self.settings.data_dir)
+            self._claim_folder()
             await self._start_api()
             await self._open_log()
             self._waiting_for = "graph"
@@ -92,6 +95,13 @@ class Runtime:
         self._stopping, self._opened = True, None
         await self._stack.aclose()
 
+    def _claim_folder(self) -> None:
+        """Before all else: two embedded processes on one folder are a mistake, which is said at once. Workers may share one."""
+        if is_embedded(self.settings.broker):
+            claim = folder.Claim(self.settings.data_dir)
+            claim.take()
+            self._stack.callback(claim.release)
+
     async def _start_api(self) -> None:
         """Before all else: who waits for a broker must be able to say so."""
         s = self.settings
@@ -110,7 +120,9 @@ class Runtime:
 
     async def _open_stores(self) -> None:
         s = self.settings
-        self.store = await retrying(lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s)
+        self.store = await retrying(
+            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s, brief=("graph_locked",)
+        )
         self._stack.callback(self.store.close)
         self._opened = self.store
         self.graph = GraphWriter(self.store, s.graph.queue)
@@ -302,17 +314,21 @@ class Runtime:
         yield from self.cluster.samples()
 
 
-async def retrying(call: Callable[[], Awaitable[T]], patience_s: float) -> T:
-    """Call until it succeeds or `patience_s` passed, saying once per attempt what is awaited.
+async def retrying(call: Callable[[], Awaitable[T]], patience_s: float, brief: tuple[str, ...] = ()) -> T:
+    """Call until it succeeds or `patience_s` passed, saying once per attempt what is awaited. For reasons in `brief`, which seldom go
+    away by themselves, patience is no more than BRIEF_S.
 
     Raises:
         Retryable: the last error, when patience ran out.
     """
-    delay, until = 0.5, time.monotonic() + patience_s
+    began = time.monotonic()
+    delay, until = 0.5, began + patience_s
     while True:
         try:
             return await call()
         except Retryable as e:
+            if e.reason in brief:
+                until = min(until, began + BRIEF_S)
             if time.monotonic() + delay > until:
                 raise
             log.warning("%s; trying again in %.1f s", e, delay)
