@@ -32,6 +32,7 @@ SERVICES: Final = {
     "opentelemetry.proto.collector.metrics.v1.MetricsService": OTLP_METRICS,
     "opentelemetry.proto.collector.logs.v1.LogsService": OTLP_LOGS,
 }
+BROKE_OFF: Final = "broke_off"
 _STREAMS: Final = 100
 _IDLE_MS: Final = 300_000
 _HANDSHAKE_MS: Final = 10_000
@@ -48,6 +49,8 @@ def server(settings: ReceiverSettings, intake: Intake) -> Any:
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        # What isn't asked for yet waits with its sender: the library would take in megabytes of each call beforehand.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.so_reuseport", 0),
     ]
     made = grpc.aio.server(options=options, maximum_concurrent_rpcs=_HARD_LIMIT * settings.max_requests)
@@ -84,6 +87,7 @@ def _exporter(settings: ReceiverSettings, intake: Intake, topic: str) -> Callabl
             async with asyncio.timeout(settings.request_timeout_s):
                 body = await context.read()
             if body is grpc.aio.EOF:  # the call is over already: cancelled, or a message larger than may be
+                intake.refused[BROKE_OFF] += 1
                 return 0
             hold.shrink_to(len(body))
             try:

@@ -445,6 +445,21 @@ async def test_what_the_log_still_has_counts_after_its_sender_went_away(log: Log
                 await asyncio.sleep(0.01)
 
 
+async def test_a_large_message_over_grpc(log: Log) -> None:
+    message = traces(SHOP, *({"name": f"a{i}" * 50} for i in range(12_000))).SerializeToString()
+    async with running(log) as found:
+        assert 2 * MB < len(message) < 4 * MB
+        assert await call(found.grpc_address, message) == b""
+        assert len(log.messages) >= 3
+        assert sum(len(decode(*m).spans or ()) for m in log.messages) == 12_000
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(found.grpc_address, message + message)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        async with asyncio.timeout(30):
+            while found.in_flight != (0, 0) or not found.counters()["refused_broke_off"]:
+                await asyncio.sleep(0.01)
+
+
 async def test_connections_have_a_limit_and_a_share(log: Log) -> None:
     async with running(log, max_connections=6) as found:
         port = int(found.http_address.rpartition(":")[2])
