@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import HomeostatError, Permanent, Retryable
+from contracts.private import private_file, private_folder
 
 #: How long a writer waits for another process's transaction.
 BUSY_S: Final = 10.0
@@ -93,7 +94,7 @@ class Database:
         self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         if path is not None:
-            _make_folder(path.parent)
+            _make_private(path)
         with self._explained():
             self._connection = sqlite3.connect(
                 self._file, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -190,11 +191,14 @@ def _into_wal(connection: sqlite3.Connection) -> str:
         time.sleep(_AGAIN_S)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_private(path: Path) -> None:
+    """SQLite gives what it keeps beside the file the same rights."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            private_folder(path.parent)
+        private_file(path)
     except OSError as e:
-        raise Retryable(f"{folder}: {e.strerror}", reason="store_unavailable", fix=_DISK) from e
+        raise Retryable(f"{path.parent}: {e.strerror}", reason="store_unavailable", fix=_DISK) from e
 
 
 def _run_all(db: sqlite3.Connection, sql: str) -> None:

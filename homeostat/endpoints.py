@@ -25,6 +25,7 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 def publish(data_dir: Path, endpoints: Endpoints) -> None:
     """Write the file, whole or not at all."""
     partial = data_dir / f".{NAME}.{endpoints.pid}"
+    partial.touch(mode=0o600)
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(endpoints)))
     partial.replace(data_dir / NAME)
 

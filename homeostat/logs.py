@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from contracts.settings import LogSettings
+from homeostat import terminal
 
 _NOISY = ("aiokafka", "faust", "mode", "kafka", "asyncio", "grpc", "aiohttp.access", "kubernetes", "urllib3", "neo4j")
 _COORDINATOR = "aiokafka.consumer.group_coordinator"
@@ -50,6 +51,11 @@ class Repeats(logging.Filter):
         return True
 
 
+def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What is said may quote telemetry; JSON says control characters as text by itself."""
+    return {key: terminal.hanging(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
 def configure(settings: LogSettings) -> None:
     """Set up logging for this process, to standard error. Third-party libraries are heard from WARNING on."""
     json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
@@ -60,13 +66,15 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
     ]
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(pad_event_to=0)
+    renderers: list[Processor] = [structlog.processors.JSONRenderer()]
+    if not json:
+        renderers = [_printable, structlog.dev.ConsoleRenderer(pad_event_to=0)]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -49,6 +49,12 @@ METRICS: Final[dict[str, MetricSpec]] = {
             ("kind", "what"),
             "what was read of the cluster, by kind of object; and what was told, as kind `change`",
         ),
+        MetricSpec(
+            "receiver_messages",
+            "counter",
+            ("what",),
+            "OTLP messages received and sent to the log (small ones together); requests and connections refused, by reason",
+        ),
         MetricSpec("assigned_partitions", "gauge", (), "topic partitions this process owns"),
         MetricSpec(
             "lag_messages", "gauge", ("topic",), "messages of owned partitions not taken yet, as of the last fetch"

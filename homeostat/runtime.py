@@ -17,10 +17,10 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from connectors.kafka.client import KafkaBroker
-from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, open_broker
+from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, is_embedded, open_broker
 from connectors.otlp.receivers import OtlpReceivers
 from contracts.errors import Retryable
-from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
+from contracts.ports import Broker, Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
 from contracts.topics import CONTROL, EVIDENCE
@@ -41,6 +41,8 @@ from streams.worker import Handler, Worker, WorkerWiring
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+BRIEF_S = 5.0
+"""A former process may still be ending; for longer, somebody else really has it."""
 DRAIN_S = 3.0
 """At the end the embedded log is read empty, for at most this long: it ends with the process."""
 
@@ -67,11 +69,13 @@ class Runtime:
         self._waiting_for, self._stopping = "broker", False
         self._lacks, self._errors = Lacks(), Rising()
         self._checkup = Checkup({}, self.clock)
+        self.receivers: OtlpReceivers | None = None
 
     async def start(self) -> None:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
         try:
             await asyncio.to_thread(folder.prepare, self.settings.data_dir)
+            self._claim_folder()
             await self._start_api()
             await self._open_log()
             self._waiting_for = "graph"
@@ -91,6 +95,13 @@ class Runtime:
         self._stopping, self._opened = True, None
         await self._stack.aclose()
 
+    def _claim_folder(self) -> None:
+        """Before all else: two embedded processes on one folder are a mistake, which is said at once. Workers may share one."""
+        if is_embedded(self.settings.broker):
+            claim = folder.Claim(self.settings.data_dir)
+            claim.take()
+            self._stack.callback(claim.release)
+
     async def _start_api(self) -> None:
         """Before all else: who waits for a broker must be able to say so."""
         s = self.settings
@@ -109,7 +120,9 @@ class Runtime:
 
     async def _open_stores(self) -> None:
         s = self.settings
-        self.store = await retrying(lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s)
+        self.store = await retrying(
+            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s, brief=("graph_locked",)
+        )
         self._stack.callback(self.store.close)
         self._opened = self.store
         self.graph = GraphWriter(self.store, s.graph.queue)
@@ -163,10 +176,12 @@ class Runtime:
         s = self.settings
         grpc = http = ""
         if s.receivers.enabled:
-            receivers = OtlpReceivers(s.receivers, self.broker.send)
-            self._stack.push_async_callback(receivers.stop)
-            await receivers.start()
-            grpc, http = receivers.grpc_address, receivers.http_address
+            embedded = isinstance(self.broker, EmbeddedBroker)
+            send = InTurn(self.broker, self.partitions).send if embedded else self.broker.send
+            self.receivers = OtlpReceivers(s.receivers, send)
+            self._stack.push_async_callback(self.receivers.stop)
+            await self.receivers.start()
+            grpc, http = self.receivers.grpc_address, self.receivers.http_address
         self.endpoints = Endpoints(
             pid=os.getpid(), broker=self.broker.bootstrap, api=self.api.address, otlp_grpc=grpc, otlp_http=http
         )
@@ -294,22 +309,43 @@ class Runtime:
         for result in ("written", "failed", "dropped"):
             yield "graph_writes", (result,), getattr(self.graph, result)
         yield "graph_queue", (), len(self.graph)
+        for what, n in (self.receivers.counters() if self.receivers else {}).items():
+            yield "receiver_messages", (what,), n
         yield "assigned_partitions", (), len(self.worker.assigned)
         yield from self.acting.samples()
         yield from self.cluster.samples()
 
 
-async def retrying(call: Callable[[], Awaitable[T]], patience_s: float) -> T:
-    """Call until it succeeds or `patience_s` passed, saying once per attempt what is awaited.
+class InTurn:
+    """Sends to the partitions of a topic in turn. A window waits for the partition heard of least recently: chance leaves gaps of
+    seconds where messages are few, because small ones go together."""
+
+    def __init__(self, broker: Broker, partitions: Mapping[str, int]) -> None:
+        self._broker, self._partitions = broker, partitions
+        self._sent: Counter[str] = Counter()
+
+    async def send(self, topic: str, value: bytes) -> None:
+        """Append one message, and wait for its acknowledgement."""
+        turn = self._sent[topic]
+        self._sent[topic] += 1
+        await self._broker.send(topic, value, partition=turn % self._partitions[topic])
+
+
+async def retrying(call: Callable[[], Awaitable[T]], patience_s: float, brief: tuple[str, ...] = ()) -> T:
+    """Call until it succeeds or `patience_s` passed, saying once per attempt what is awaited. For reasons in `brief`, which seldom go
+    away by themselves, patience is no more than BRIEF_S.
 
     Raises:
         Retryable: the last error, when patience ran out.
     """
-    delay, until = 0.5, time.monotonic() + patience_s
+    began = time.monotonic()
+    delay, until = 0.5, began + patience_s
     while True:
         try:
             return await call()
         except Retryable as e:
+            if e.reason in brief:
+                until = min(until, began + BRIEF_S)
             if time.monotonic() + delay > until:
                 raise
             log.warning("%s; trying again in %.1f s", e, delay)

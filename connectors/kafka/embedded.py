@@ -49,8 +49,13 @@ class EmbeddedBroker(KafkaBroker):
         self._cluster.flush(0)
 
 
+def is_embedded(settings: BrokerSettings) -> bool:
+    """Whether the log is in this process."""
+    return settings.url.startswith("embedded")
+
+
 def open_broker(settings: BrokerSettings) -> KafkaBroker:
     """The broker `settings.url` names: the embedded one, or a real one."""
-    if settings.url.startswith("embedded"):
+    if is_embedded(settings):
         return EmbeddedBroker(settings)
     return KafkaBroker(settings, follow_wait_ms=settings.fetch_wait_ms)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
-from connectors.otlp import json_read, wire
+from connectors.otlp import json_read, unknown, wire
 from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS
 from connectors.otlp.flatten import Context
 from connectors.otlp.logs import log_batch
@@ -23,6 +23,7 @@ from connectors.otlp.reasons import (
     INVALID_JSON,
     INVALID_PROTOBUF,
     NOT_OTLP,
+    NOTHING_READ,
     TOO_LARGE,
     TRUNCATED,
     refuse,
@@ -83,6 +84,7 @@ def _is_json(payload: bytes) -> bool:
 
 
 def _decode_protobuf(topic: str, payload: bytes, environment: str, rules: Mapping[str, MetricRule]) -> Decoded:
+    payload = wire.modern(payload)
     signal = wire.signal_of(payload) or topic
     if signal == OTLP_SPANS:
         decoded = _plain_spans(payload, environment)
@@ -97,9 +99,12 @@ def _decode_protobuf(topic: str, payload: bytes, environment: str, rules: Mappin
     points = message.resource_metrics if signal == OTLP_METRICS else ()
     logs = message.resource_logs if signal == OTLP_LOGS else ()
     try:
-        return _decoded(Context(PROTO, environment), (spans, points, logs), payload, rules)
+        decoded = _decoded(Context(PROTO, environment), (spans, points, logs), payload, rules)
     except PROTO_ERRORS as e:
         raise refuse(INVALID_PROTOBUF, "a resource or a status that is not one") from e
+    if decoded.is_empty and (found := unknown.in_protobuf(signal, payload)):
+        raise refuse(NOTHING_READ, found)
+    return decoded
 
 
 def _plain_spans(payload: bytes, environment: str) -> Decoded | None:
@@ -116,7 +121,10 @@ def _decode_json(payload: bytes, environment: str, rules: Mapping[str, MetricRul
     context = Context(JSON, environment)
     message = json_read.read(payload, context.skips)
     entries = (message.resource_spans, message.resource_metrics, message.resource_logs)
-    return _decoded(context, entries, payload, rules)
+    decoded = _decoded(context, entries, payload, rules)
+    if decoded.is_empty and (found := context.skips.first or unknown.in_json(payload)):
+        raise refuse(NOTHING_READ, found)
+    return decoded
 
 
 def _decoded(
@@ -131,7 +139,7 @@ def _decoded(
     nothing = spans is None and points is None and histograms is None and logs is None
     if nothing and skips.counts and set(skips.counts) == {INVALID_FIELD}:
         raise refuse(INVALID_FIELD, skips.first)
-    return _result(context, spans, points, histograms, logs)
+    return _result(context, spans, points, histograms, logs, reader.points.added)
 
 
 def _result(
@@ -140,6 +148,7 @@ def _result(
     points: PointBatch | None = None,
     histograms: HistogramBatch | None = None,
     logs: LogBatch | None = None,
+    added: int = 0,
 ) -> Decoded:
     return Decoded(
         strings=context.strings.table(),
@@ -149,4 +158,5 @@ def _result(
         histograms=histograms,
         logs=logs,
         skipped=context.skips.as_dict(),
+        added=added,
     )

@@ -52,7 +52,8 @@ def flatten(entries: Iterable[Any], signal: str, context: Context) -> Flat:
     for i, entry in enumerate(entries):
         identified = context.codec.identify(entry.resource, context.environment)
         if identified is None:
-            context.skips.invalid(f"resource{signal}[{i}].resource", "not a resource")
+            lost = sum(len(getattr(scope, items_field)) for scope in getattr(entry, scopes))
+            context.skips.unreadable(f"resource{signal}[{i}].resource", lost)
             continue
         before = len(items)
         for j, scope in enumerate(getattr(entry, scopes)):

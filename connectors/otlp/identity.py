@@ -14,6 +14,7 @@ from typing import Final
 
 from connectors.otlp.json_model import resource_attributes
 from connectors.otlp.schema import AttributesOfResource
+from connectors.otlp.secrets import masked
 from connectors.otlp.values import Plain, pairs_from_bytes, text_of
 from contracts.frames.telemetry import Resource
 
@@ -133,4 +134,4 @@ def _any(texts: Mapping[str, str], keys: tuple[str, ...]) -> str:
 
 
 def _first(value: Plain) -> str:
-    return text_of(value[0] if isinstance(value, list) and value else value).strip()
+    return masked(text_of(value[0] if isinstance(value, list) and value else value).strip())

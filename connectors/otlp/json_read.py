@@ -12,16 +12,32 @@ from connectors.otlp import json_model as model
 from connectors.otlp.reasons import EMPTY, INVALID_JSON, NOT_OTLP, TRUNCATED, WRONG_SIGNAL, Skips, refuse
 
 _SNAKE_FIELDS: Final = (b'_unix_nano"', b'"resource_spans"', b'"resource_metrics"', b'"resource_logs"')
+_OLD_FIELDS: Final = (b'"instrumentationLibrary', b'"instrumentation_library')  # until OTLP 0.15: scopes
 _HEAD: Final = 65_536  # an encoder that writes snake_case does so from the start
 _UNDERSCORE: Final = re.compile(r"_([a-z0-9])")
 
+LIBRARIES: Final = {
+    "scopeSpans": "instrumentationLibrarySpans",
+    "scopeMetrics": "instrumentationLibraryMetrics",
+    "scopeLogs": "instrumentationLibraryLogs",
+}
+"""What scopes were called until OTLP 0.15."""
+OLD_ITEMS: Final = {"logRecords": "logs"}
+"""Until OTLP 0.12."""
 # signal field -> (scope field, item field, structs of resource, scope and item)
-_SHAPES: Final[dict[str, tuple[str, str, Any, Any, Any]]] = {
+SHAPES: Final[dict[str, tuple[str, str, Any, Any, Any]]] = {
     "resourceSpans": ("scopeSpans", "spans", model.ResourceSpans, model.ScopeSpans, model.Span),
     "resourceMetrics": ("scopeMetrics", "metrics", model.ResourceMetrics, model.ScopeMetrics, model.Metric),
     "resourceLogs": ("scopeLogs", "logRecords", model.ResourceLogs, model.ScopeLogs, model.LogRecord),
 }
-_DECODERS: Final = {item: msgspec.json.Decoder(item, strict=False) for *_, item in _SHAPES.values()}
+_DECODERS: Final = {item: msgspec.json.Decoder(item, strict=False) for *_, item in SHAPES.values()}
+
+
+def is_plain(payload: bytes) -> bool:
+    """Whether the field names are today's in camelCase, as far as can be seen at a glance."""
+    if any(payload.find(marker, 0, _HEAD) >= 0 for marker in _SNAKE_FIELDS):
+        return False
+    return not any(marker in payload for marker in _OLD_FIELDS)
 
 
 def read(payload: bytes, skips: Skips) -> model.Message:
@@ -30,7 +46,7 @@ def read(payload: bytes, skips: Skips) -> model.Message:
     Raises:
         UndecodableTelemetry: it is not JSON, or not OTLP.
     """
-    if not any(payload.find(marker, 0, _HEAD) >= 0 for marker in _SNAKE_FIELDS):
+    if is_plain(payload):
         try:
             message: model.Message = model.MESSAGE.decode(payload)
         except msgspec.ValidationError:
@@ -38,19 +54,28 @@ def read(payload: bytes, skips: Skips) -> model.Message:
         except model.ERRORS as e:
             raise _malformed(e) from e
         else:
-            if message.resource_spans or message.resource_metrics or message.resource_logs:
+            if has_items(message):
                 return message
     return _read_leniently(payload, skips)
 
 
+def has_items(message: model.Message) -> bool:
+    """Whether there is anything below the scopes; where there isn't, it may be called otherwise."""
+    return (
+        any(scope.spans for spans in message.resource_spans for scope in spans.scope_spans)
+        or any(scope.metrics for metrics in message.resource_metrics for scope in metrics.scope_metrics)
+        or any(scope.log_records for logs in message.resource_logs for scope in logs.scope_logs)
+    )
+
+
 def _read_leniently(payload: bytes, skips: Skips) -> model.Message:
     try:
-        body = _normalise(msgspec.json.decode(payload))
+        body = normalise(msgspec.json.decode(payload))
     except model.ERRORS as e:
         raise _malformed(e) from e
     if not isinstance(body, dict):
         raise refuse(NOT_OTLP, "the JSON is not an object")
-    known = [key for key in _SHAPES if key in body]
+    known = [key for key in SHAPES if key in body]
     if not known:
         raise _not_otlp(body)
     read = {key: _resources(key, body[key], skips) for key in known}
@@ -58,31 +83,37 @@ def _read_leniently(payload: bytes, skips: Skips) -> model.Message:
 
 
 def _resources(key: str, entries: Any, skips: Skips) -> list[Any]:
-    scope_key, _, resource_kind, _, _ = _SHAPES[key]
+    scope_key, _, resource_kind, _, _ = SHAPES[key]
     read = []
     for i, entry in enumerate(_list(entries, key, skips)):
         place = f"{key}[{i}]"
         if not isinstance(entry, dict):
             skips.invalid(place, "expected an object")
             continue
-        scopes = _list(entry.get(scope_key, []), f"{place}.{scope_key}", skips)
-        found = [_scope(key, s, f"{place}.{scope_key}[{j}]", skips) for j, s in enumerate(scopes)]
+        found = [
+            _scope(key, scope, f"{place}.{name}[{j}]", skips)
+            for name in (scope_key, LIBRARIES[scope_key])
+            for j, scope in enumerate(_list(entry.get(name, []), f"{place}.{name}", skips))
+        ]
         resource = Raw(msgspec.json.encode(entry["resource"])) if "resource" in entry else model.NOTHING
         read.append(resource_kind(resource, [s for s in found if s is not None]))
     return read
 
 
 def _scope(key: str, entry: Any, place: str, skips: Skips) -> Any:
-    _, item_key, _, scope_kind, item_kind = _SHAPES[key]
+    _, item_key, _, scope_kind, item_kind = SHAPES[key]
     if not isinstance(entry, dict):
         skips.invalid(place, "expected an object")
         return None
-    items = _list(entry.get(item_key, []), f"{place}.{item_key}", skips)
-    read = [_item(item_kind, item, f"{place}.{item_key}[{k}]", skips) for k, item in enumerate(items)]
+    read = [
+        _item(item_kind, item, f"{place}.{name}[{k}]", skips)
+        for name in filter(None, (item_key, OLD_ITEMS.get(item_key)))
+        for k, item in enumerate(_list(entry.get(name, []), f"{place}.{name}", skips))
+    ]
     kept = [item for item in read if item is not None]
     if scope_kind is not model.ScopeMetrics:
         return scope_kind(kept)
-    scope = entry.get("scope")
+    scope = entry.get("scope") or entry.get("instrumentationLibrary")
     name = scope.get("name", "") if isinstance(scope, dict) else ""
     return scope_kind(model.Scope(name if isinstance(name, str) else ""), kept)
 
@@ -104,12 +135,12 @@ def _list(value: Any, place: str, skips: Skips) -> list[Any]:
     return []
 
 
-def _normalise(value: Any) -> Any:
+def normalise(value: Any) -> Any:
     """Field names in camelCase, and no nulls (null means default). Attribute keys are values, so they stay."""
     if isinstance(value, dict):
-        return {_camel(k): _normalise(v) for k, v in value.items() if v is not None}
+        return {_camel(k): normalise(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
-        return [_normalise(v) for v in value]
+        return [normalise(v) for v in value]
     return value
 
 
@@ -129,5 +160,5 @@ def _not_otlp(body: dict[str, Any]) -> Exception:
         return refuse(EMPTY)
     foreign = sorted(k for k in body if k.startswith("resource") and k[8:9].isupper())
     if foreign:
-        return refuse(WRONG_SIGNAL, f"{foreign[0]}; expected one of {', '.join(_SHAPES)}")
-    return refuse(NOT_OTLP, f"none of {', '.join(_SHAPES)} in {sorted(body)[:5]}")
+        return refuse(WRONG_SIGNAL, f"{foreign[0]}; expected one of {', '.join(SHAPES)}")
+    return refuse(NOT_OTLP, f"none of {', '.join(SHAPES)} in {sorted(body)[:5]}")

@@ -58,6 +58,8 @@ class PointRows:
     """Rows of a `PointBatch` in the making."""
 
     def __init__(self) -> None:
+        self.added = 0
+        """Points that were added to another of the same level."""
         self._rows: list[list[Any]] = []
         self._summed: dict[tuple[int, int, int], list[Any]] = {}
 
@@ -68,6 +70,7 @@ class PointRows:
             known = self._summed.get(key)
             if known is not None:
                 known[6] += row[6]
+                self.added += 1
                 return
             self._summed[key] = row
         self._rows.append(row)
@@ -94,12 +97,18 @@ class MetricReader:
         for i, entry in enumerate(entries):
             identified = self._context.codec.identify(entry.resource, self._context.environment)
             if identified is None:
-                self._context.skips.invalid(f"resourceMetrics[{i}].resource", "not a resource")
+                lost = sum(self._size(metric) for scope in entry.scope_metrics for metric in scope.metrics)
+                self._context.skips.unreadable(f"resourceMetrics[{i}].resource", lost)
                 continue
             for j, scope in enumerate(entry.scope_metrics):
                 name = scope.scope.name if scope.scope is not None else ""
                 for k, metric in enumerate(scope.metrics):
                     self._metric(metric, identified, name, (i, j, k))
+
+    def _size(self, metric: Any) -> int:
+        """Points of a metric; 1 where they cannot be read."""
+        data = self._context.codec.data(metric)
+        return 1 if data is None else len(data.points)
 
     def _metric(self, metric: Any, identified: Identified, scope: str, at: tuple[int, int, int]) -> None:
         context = self._context

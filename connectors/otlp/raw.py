@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from connectors.otlp import unknown
 from connectors.otlp.identity import hash64, is_address
 from connectors.otlp.metrics import LEVEL, feature_index, series_of
-from connectors.otlp.reasons import INVALID_FIELD, INVALID_JSON, NOT_FINITE, TRUNCATED, Skips, refuse
+from connectors.otlp.reasons import INVALID_FIELD, INVALID_JSON, NOT_FINITE, NOTHING_READ, TRUNCATED, Skips, refuse
 from contracts import features as f
 from contracts.events import RawMeasurement
 from contracts.frames.telemetry import F64, KIND_SERVER, U64, Decoded, PointBatch, Resource, SpanBatch
@@ -40,13 +41,16 @@ def decode_raw(payload: bytes, default_environment: str = _DEFAULT) -> Decoded:
     time_ns = epoch_ns(measurement.timestamp)
     environment = measurement.environment if measurement.environment != _DEFAULT else default_environment
     strings, spans = _spans(measurement, time_ns, payload, skips)
-    return Decoded(
+    decoded = Decoded(
         strings=strings,
         resources=(Resource(environment, measurement.service.strip(), measurement.version),),
         spans=spans,
         points=_points(measurement, environment, time_ns, skips),
         skipped=skips.as_dict(),
     )
+    if decoded.is_empty and (found := unknown.in_raw(payload)):
+        raise refuse(NOTHING_READ, found)
+    return decoded
 
 
 def _read(payload: bytes) -> RawMeasurement:

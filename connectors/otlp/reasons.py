@@ -19,6 +19,7 @@ INVALID_PROTOBUF: Final = "invalid_protobuf"
 WRONG_SIGNAL: Final = "wrong_signal"
 TOO_LARGE: Final = "too_large"
 INVALID_FIELD: Final = "invalid_field"
+NOTHING_READ: Final = "nothing_read"
 
 BAD_TIME: Final = "bad_time"
 UNMAPPED_METRIC: Final = "unmapped_metric"
@@ -40,6 +41,7 @@ REFUSED: Final[dict[str, str]] = {
     WRONG_SIGNAL: "OpenTelemetry of a kind that is not traces, metrics or logs",
     TOO_LARGE: "more bytes than a decoder accepts",
     INVALID_FIELD: "a field has the wrong type or an impossible value, and nothing else in the message is usable",
+    NOTHING_READ: "nothing in it is known, and it is not empty",
 }
 SKIPPED: Final[dict[str, str]] = {
     INVALID_FIELD: "an item has a field of the wrong type or an impossible value",
@@ -71,8 +73,17 @@ class Skips:
     def invalid(self, place: str, problem: str) -> None:
         """Count an item with an invalid field at `place`."""
         self.counts[INVALID_FIELD] += 1
+        self.note(place, problem)
+
+    def note(self, place: str, problem: str) -> None:
+        """Remember a place where something is wrong, if it is the first; nothing is lost by it."""
         if not self.first:
             self.first = f"{place}: {problem}"
+
+    def unreadable(self, place: str, items: int) -> None:
+        """Count the items of a resource that cannot be read: nobody knows whose they are."""
+        self.note(place, "not a resource")
+        self.add(INVALID_FIELD, items)
 
     def as_dict(self) -> dict[str, int]:
         """The counts in alphabetic order of their reasons."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from connectors.otlp.identity import is_address
+from connectors.otlp.secrets import masked_name
 from connectors.otlp.values import Plain, number_of, text_of
 from contracts import features as f
 
@@ -95,7 +96,7 @@ def _value(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> Plain:
 
 
 def _text(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:
-    return text_of(_value(attributes, keys))
+    return masked_name(text_of(_value(attributes, keys)))
 
 
 def _suffix(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:

@@ -11,8 +11,9 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from connectors.otlp import wire
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.reasons import INVALID_JSON, INVALID_PROTOBUF, refuse
+from connectors.otlp.reasons import INVALID_JSON, INVALID_PROTOBUF, NOTHING_READ, refuse
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
 # topic -> message class, resource, scope and item fields
@@ -21,13 +22,23 @@ _SHAPES: Final[dict[str, tuple[Any, str, str, str]]] = {
     OTLP_METRICS: (MetricsData, "resource_metrics", "scope_metrics", "metrics"),
     OTLP_LOGS: (LogsData, "resource_logs", "scope_logs", "log_records"),
 }
+_OLD_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "scopeSpans": ("instrumentationLibrarySpans",),
+    "scopeMetrics": ("instrumentationLibraryMetrics",),
+    "scopeLogs": ("instrumentationLibraryLogs",),
+    "logRecords": ("logs",),
+    "scope_spans": ("instrumentation_library_spans",),
+    "scope_metrics": ("instrumentation_library_metrics",),
+    "scope_logs": ("instrumentation_library_logs",),
+    "log_records": ("logs",),
+}
 
 
 def split(topic: str, payload: bytes, limit: int) -> tuple[list[bytes], int]:
     """Messages of at most `limit` bytes that together hold `payload`, and the number of items that are too large alone.
 
     Raises:
-        UndecodableTelemetry: it is larger than `limit` and cannot be read.
+        UndecodableTelemetry: it is larger than `limit` and cannot be read, or nothing in it is known.
     """
     if len(payload) <= limit:
         return [payload], 0
@@ -39,6 +50,8 @@ def split(topic: str, payload: bytes, limit: int) -> tuple[list[bytes], int]:
             small.append(piece)
         else:
             rejected += items
+    if not small and not rejected:
+        raise refuse(NOTHING_READ, f"{len(payload)} bytes on {topic}")
     return list(_packed(small, limit, is_json)), rejected
 
 
@@ -66,7 +79,7 @@ def _join(pieces: list[bytes], is_json: bool) -> bytes:
 def _split_protobuf(topic: str, payload: bytes, limit: int) -> Iterator[tuple[bytes, int]]:
     kind, resource_field, scope_field, item_field = _SHAPES[topic]
     try:
-        message = kind.FromString(payload)
+        message = kind.FromString(wire.modern(payload))
     except DecodeError as e:
         raise refuse(INVALID_PROTOBUF, f"{len(payload)} bytes on {topic}") from e
     for entry in getattr(message, resource_field):
@@ -97,9 +110,13 @@ def _split_json(topic: str, payload: bytes, limit: int) -> Iterator[tuple[bytes,
         message = msgspec.json.decode(payload)
         resource_field, scope_field, item_field = (_spelling(payload, f) for f in fields)
         for entry in message[resource_field]:
-            for scope in entry[scope_field]:
-                yield from _json_halves(entry, scope, (resource_field, scope_field, item_field), limit)
-    except (*ERRORS, LookupError, TypeError) as e:
+            rest = dict(entry)
+            scopes = [s for name in (scope_field, *_old(scope_field)) for s in rest.pop(name, None) or ()]
+            for scope in scopes:
+                old = [i for name in _old(item_field) for i in scope.pop(name, None) or ()]
+                scope[item_field] = [*(scope.get(item_field) or ()), *old]
+                yield from _json_halves(rest, scope, (resource_field, scope_field, item_field), limit)
+    except (*ERRORS, LookupError, TypeError, AttributeError) as e:
         raise refuse(INVALID_JSON, f"{len(payload)} bytes on {topic}: {e}") from e
 
 
@@ -115,9 +132,14 @@ def _json_halves(entry: Any, scope: Any, fields: tuple[str, str, str], limit: in
         yield piece, len(items)
 
 
+def _old(field: str) -> tuple[str, ...]:
+    """What a field was called before, in either spelling."""
+    return _OLD_NAMES.get(field, ())
+
+
 def _spelling(payload: bytes, field: str) -> str:
     """How the message spells a field: as protobuf does, or in camelCase."""
-    if f'"{field}"'.encode() in payload:
+    if any(f'"{name}"'.encode() in payload for name in (field, *_old(field)) if "_" in name):
         return field
     first, *rest = field.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -1,7 +1,7 @@
 """Log templates: a message with its variable parts masked, so that repetitions of one statement are one template.
 
 The masks are the usual preprocessing of log parsers (Drain: He et al., ICWS 2017, section III.A), ordered so that the more
-specific comes first. A source location (`Orders#42`, `pay.py:17`) names the statement and is kept.
+specific comes first. Secrets are masked before everything else (`connectors.otlp.secrets`). A source location (`Orders#42`, `pay.py:17`) names the statement and is kept.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from connectors.otlp.identity import hash64
 from connectors.otlp.json_model import ERRORS
+from connectors.otlp.secrets import MASK, masked, names_secret
 from connectors.otlp.values import Plain, text_of
 
 MAX_BODY: Final = 4096
@@ -93,11 +94,11 @@ def message_of(values: Mapping[str, Plain]) -> str:
     for key in _MESSAGE_KEYS:
         if isinstance(values.get(key), str) and values[key]:
             return str(values[key])
-    return " ".join(f"{key}={text_of(value)}" for key, value in sorted(values.items()))
+    return " ".join(f"{k}={MASK if names_secret(k) else text_of(v)}" for k, v in sorted(values.items()))
 
 
 def _template(message: str, severity: int) -> Template:
-    text = _MASKS.sub(_mask, message[:MAX_TEXT])
+    text = _MASKS.sub(_mask, masked(message[:MAX_BODY])[:MAX_TEXT])
     return Template(hash64(text), text, severity)
 
 

@@ -12,8 +12,11 @@ from typing import Final
 
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
+DEPRECATED_TAG: Final = b"\xc2\x3e"
+"""The tag of field 1000, length-delimited: instrumentation_library_spans, _metrics, _logs."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LOOK_AT: Final = 8
+_DEPRECATED: Final = 1000
 _ITEM_TAG: Final = 0x12  # field 2, length-delimited
 _METRIC_DATA: Final = {5, 7, 9, 10, 11}  # gauge, sum, histogram, exponential histogram, summary
 _SPAN_TIMES: Final = {7, 8}  # start_time_unix_nano, end_time_unix_nano: both fixed64
@@ -54,6 +57,43 @@ def is_truncated(payload: bytes) -> bool:
     except Malformed as e:
         return e.truncated
     return False
+
+
+def modern(payload: bytes) -> bytes:
+    """The message with what lies in its resources' field 1000 (instrumentation libraries, as they were called until OTLP 0.15)
+    moved to field 2 (scopes): the two have the same fields. What isn't protobuf stays as it is."""
+    if DEPRECATED_TAG not in payload:
+        return payload
+    try:
+        return b"".join(_with_scopes(payload))
+    except Malformed:
+        return payload
+
+
+def _with_scopes(payload: bytes) -> Iterator[bytes]:
+    at = 0
+    for number, wire, start, end in fields(payload, 0, len(payload)):
+        if (number, wire) != (1, _BYTES):
+            yield payload[at:end]
+        else:
+            entry, begin = [], start
+            for inner, inner_wire, s, e in fields(payload, start, end):
+                old = (inner, inner_wire) == (_DEPRECATED, _BYTES)
+                entry.append(bytes([_ITEM_TAG]) + varint(e - s) + payload[s:e] if old else payload[begin:e])
+                begin = e
+            body = b"".join(entry)
+            yield b"\n" + varint(len(body)) + body
+        at = end
+
+
+def varint(value: int) -> bytes:
+    """A number of seven bits a byte, the lowest first."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def fields(data: bytes, at: int, end: int) -> Iterator[Field]:

@@ -70,6 +70,14 @@ def _count(store: GraphStore, pattern: str) -> int:
     return int(_one(store, f"MATCH {pattern} RETURN count(*) AS n")["n"])
 
 
+def check_reads_no_more_than_asked(factory: Factory) -> None:
+    """A question with `most` gives the first rows, and all where there are fewer."""
+    with opened(factory) as store:
+        asked = "UNWIND range(1, 50) AS i RETURN i ORDER BY i"
+        _expect([r["i"] for r in store.query(asked, most=3)], [1, 2, 3], "the first three rows")
+        _expect(len(store.query(asked, most=60)), 50, "rows where there are fewer than asked for")
+
+
 def check_migrates_twice(factory: Factory) -> None:
     """Migrating is idempotent and keeps what is there."""
     with opened(factory) as store:
@@ -397,6 +405,7 @@ def _write_story(store: GraphStore, *, backwards: bool = False) -> None:
 
 CHECKS: Final[tuple[Check, ...]] = (
     check_migrates_twice,
+    check_reads_no_more_than_asked,
     check_service_round_trip,
     check_services_merge,
     check_later_row_of_a_batch_wins,

@@ -116,7 +116,8 @@ class LogBatch:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """All that one message held. `skipped` counts what was readable but is not used, by reason."""
+    """All that one message held. `skipped` counts what was readable but is not used, by reason; `added` are points that went
+    into the row of another (the parts of one level)."""
 
     VERSION: ClassVar[int] = 1
     strings: tuple[str, ...] = ("",)
@@ -126,3 +127,9 @@ class Decoded:
     histograms: HistogramBatch | None = None
     logs: LogBatch | None = None
     skipped: dict[str, int] = field(default_factory=dict)
+    added: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing at all in it: no record, and none that was left out."""
+        return not self.skipped and all(b is None for b in (self.spans, self.points, self.histograms, self.logs))

@@ -83,9 +83,15 @@ class GraphStore(Protocol):
         ...
 
     def query(
-        self, cypher: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        most: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows of any Cypher text; nodes and relationships come as dicts of their properties."""
+        """Rows of any Cypher text; nodes and relationships come as dicts of their properties. `most`: reading an answer ends
+        after so many rows."""
         ...
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ def graph_file(data_dir: Path) -> Path:
 
 
 def open_store(settings: GraphSettings, data_dir: Path) -> GraphStore:
-    """The configured store, with its schema up to date. Retrying is the caller's.
+    """The configured store, with its schema up to date. Retrying is the caller's. A damaged file of the embedded one is set aside.
 
     Raises:
         GraphUnavailable: it can't be reached; reason graph_locked if another process has the file open.
@@ -30,6 +30,10 @@ def open_store(settings: GraphSettings, data_dir: Path) -> GraphStore:
         InvalidSettings: the server's certificate is not trusted.
         UnknownName: `settings.store` is none of `STORES`.
     """
+    if settings.store == "ladybug":
+        from graph.stores.recovery import open_whole
+
+        return open_whole(graph_file(data_dir))
     store = _open(settings, data_dir)
     try:
         store.migrate()

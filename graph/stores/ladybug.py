@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,8 @@ _ADDRESS_SPACE: Final = 1 << 38
 _BUFFER_POOL: Final = 256 << 20
 _THREADS: Final = 2
 
+LOCKED: Final = "graph_locked"
+DAMAGED: Final = "graph_damaged"
 _INTERNAL: Final = frozenset({"_ID", "_LABEL", "_SRC", "_DST"})
 
 #: What Ladybug says before the colon -> the error it becomes. A test compares this with the words in Ladybug's library.
@@ -39,6 +41,7 @@ ERRORS: Final[Mapping[str, type[HomeostatError]]] = {
     "Storage exception": GraphUnavailable,
 }
 _LOCKED: Final = re.compile(r"Could not set lock on file.*?(?:held by PID (\d+))?\)", re.DOTALL)
+_NOT_ITS_FAULT: Final = ("IO exception", "Buffer manager exception", "Connection exception")
 # The grammar's list of what could have come instead: some hundred words.
 _EXPECTING: Final = re.compile(r" expecting \{[^}]*\}")
 
@@ -50,7 +53,7 @@ def explain(error: Exception, where: str = "the graph") -> HomeostatError:
         process = f"process {locked.group(1)}" if locked.group(1) else "another process"
         return GraphUnavailable(
             f"{where} is open in {process}",
-            reason="graph_locked",
+            reason=LOCKED,
             fix="ask the running Homeostat (it answers POST /graph/query), stop it, or set another data_dir",
         )
     if message.startswith("Interrupted"):
@@ -72,24 +75,46 @@ def _explained(where: str) -> Iterator[None]:
         raise explain(e, where) from e
 
 
+@contextmanager
+def opening(where: str) -> Iterator[None]:
+    """What can't be opened is damaged, unless somebody else has it open, or the disk or the memory is to blame."""
+    try:
+        with _explained(where):
+            yield
+    except (HomeostatError, MemoryError) as e:
+        external = isinstance(e, GraphUnavailable) and not isinstance(e.__cause__, RuntimeError)
+        said = str(e.__cause__ or e)
+        if external or getattr(e, "reason", "") in (LOCKED, "newer_schema") or said.startswith(_NOT_ITS_FAULT):
+            raise
+        raise GraphUnavailable(
+            f"{where} is damaged: {said.strip()}",
+            reason=DAMAGED,
+            fix="it is history for questions: `homeostat up` sets it aside and begins anew",
+        ) from e
+
+
 class LadybugStore:
     """`GraphStore` in a file (or in memory without a path). One process at a time may open a file; threads may share it.
 
     Writes go one after the other; questions run beside them, each seeing the graph as of its start.
     """
 
-    def __init__(self, path: Path | None = None, *, query_timeout_s: float = 30.0) -> None:
-        """Open or create the graph.
+    def __init__(
+        self, path: Path | None = None, *, query_timeout_s: float = 30.0, on_close: Callable[[], None] = lambda: None
+    ) -> None:
+        """Open or create the graph. `on_close` is called once it is closed.
 
         Raises:
-            GraphUnavailable: the file is open in another process (reason graph_locked), or can't be used.
+            GraphUnavailable: the file is open in another process (reason graph_locked), can't be used, or isn't a graph any more
+                (graph_damaged).
         """
+        self._on_close = on_close
         self._where = str(path) if path else "the graph in memory"
         self._timeout_ms = int(query_timeout_s * 1000)
         self._writing = threading.Lock()
         self._asking = threading.Lock()
         self._closed = False
-        with _explained(self._where):
+        with opening(self._where):
             try:
                 if path:
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,16 +155,21 @@ class LadybugStore:
                     self._run(part, {"rows": batch})
 
     def query(
-        self, cypher: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        most: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows of a Cypher text; InvalidQuery if it would do more than read while `read_only`."""
+        """Rows of a Cypher text, the first `most`; InvalidQuery if it would do more than read while `read_only`."""
         arguments = {name: argument(value) for name, value in (parameters or {}).items()}
         check_parameters(cypher, arguments)
         if not read_only:
             with self._write_turn():
-                return _rows(self._run(cypher, arguments))
+                return _rows(self._run(cypher, arguments), most)
         check_read_only(cypher)
-        return self._ask(cypher, arguments)
+        return self._ask(cypher, arguments, most)
 
     def close(self) -> None:
         """Close the file, once questions and writes under way are done."""
@@ -148,15 +178,16 @@ class LadybugStore:
                 self._closed = True
                 self._writer.close()
                 self._database.close()
+                self._on_close()
 
-    def _ask(self, cypher: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _ask(self, cypher: str, arguments: Mapping[str, Any], most: int | None) -> list[dict[str, Any]]:
         with self._asking, _explained(self._where):
             self._check_open()
             connection = ladybug.Connection(self._database, num_threads=1)
             try:
                 connection.set_query_timeout(self._timeout_ms)
                 connection.execute("BEGIN TRANSACTION READ ONLY")
-                return _rows(connection.execute(cypher, dict(arguments)))
+                return _rows(connection.execute(cypher, dict(arguments)), most)
             finally:
                 connection.close()  # also ends the transaction
 
@@ -192,11 +223,12 @@ class LadybugStore:
             raise GraphUnavailable(f"{self._where} is closed", reason="graph_closed")
 
 
-def _rows(answer: Any) -> list[dict[str, Any]]:
-    """The rows of an answer; the last one's if the text was several statements."""
+def _rows(answer: Any, most: int | None = None) -> list[dict[str, Any]]:
+    """The rows of an answer, the first `most`; the last one's if the text was several statements."""
     result = answer[-1] if isinstance(answer, list) else answer
     names = result.get_column_names()
-    return [dict(zip(names, map(_value, row), strict=True)) for row in result.get_all()]
+    rows = result.get_all() if most is None else result.get_n(min(most, result.get_num_tuples()))
+    return [dict(zip(names, map(_value, row), strict=True)) for row in rows]
 
 
 def _value(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -187,32 +188,39 @@ class Neo4jStore:
             session.execute_write(work)
 
     def query(
-        self, cypher: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        most: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows of a Cypher text; InvalidQuery if it would do more than read while `read_only`."""
+        """Rows of a Cypher text, the first `most`; InvalidQuery if it would do more than read while `read_only`."""
         arguments = {name: argument(value) for name, value in (parameters or {}).items()}
         if read_only:
             check_read_only(cypher)
-            return self._run(cypher, arguments, neo4j.READ_ACCESS)
-        return self._managed(cypher, arguments, neo4j.WRITE_ACCESS)
+            return self._run(cypher, arguments, neo4j.READ_ACCESS, most)
+        return self._managed(cypher, arguments, neo4j.WRITE_ACCESS, most)
 
-    def _run(self, cypher: str, arguments: dict[str, Any], mode: str) -> list[dict[str, Any]]:
+    def _run(self, cypher: str, arguments: dict[str, Any], mode: str, most: int | None = None) -> list[dict[str, Any]]:
         """One statement in one round trip; after a failure that the driver calls passing, once more with its retries.
 
         Only for what may run twice: it isn't known whether a statement whose answer was lost has run.
         """
         with self._session(mode) as session:
             try:
-                return _rows(session.run(neo4j.Query(cypher, timeout=self._timeout_s), arguments))
+                return _rows(session.run(neo4j.Query(cypher, timeout=self._timeout_s), arguments), most)
             except (exceptions.Neo4jError, exceptions.DriverError) as e:
                 if not e.is_retryable():
                     raise
-        return self._managed(cypher, arguments, mode)
+        return self._managed(cypher, arguments, mode, most)
 
-    def _managed(self, cypher: str, arguments: dict[str, Any], mode: str) -> list[dict[str, Any]]:
+    def _managed(
+        self, cypher: str, arguments: dict[str, Any], mode: str, most: int | None = None
+    ) -> list[dict[str, Any]]:
         @neo4j.unit_of_work(timeout=self._timeout_s)
         def work(tx: neo4j.ManagedTransaction) -> list[dict[str, Any]]:
-            return _rows(tx.run(cypher, arguments))
+            return _rows(tx.run(cypher, arguments), most)
 
         with self._session(mode) as session:
             return session.execute_read(work) if mode == neo4j.READ_ACCESS else session.execute_write(work)
@@ -236,9 +244,10 @@ class Neo4jStore:
             raise GraphUnavailable(f"Neo4j at {self._url}: {e}", fix=_REACH) from e
 
 
-def _rows(result: neo4j.Result) -> list[dict[str, Any]]:
+def _rows(result: neo4j.Result, most: int | None = None) -> list[dict[str, Any]]:
+    """The rows of an answer, the first `most`: the others stay with the server."""
     names = result.keys()
-    return [dict(zip(names, map(_value, record), strict=True)) for record in result]
+    return [dict(zip(names, map(_value, record), strict=True)) for record in islice(result, most)]
 
 
 def _value(value: Any) -> Any:

@@ -24,6 +24,8 @@ from contracts.ports import GraphStore
 
 PATH: Final = "/graph/query"
 MAX_ROWS: Final = 10_000
+MAX_BYTES: Final = 32 * 1024 * 1024
+_ROWS_AT_ONCE: Final = 256
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,27 +49,44 @@ class Refusal(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def answer(store: GraphStore, body: bytes, *, max_rows: int = MAX_ROWS) -> tuple[int, bytes]:
-    """Status and JSON body for a request's body. It blocks while the store works: call it in a thread."""
+def answer(store: GraphStore, body: bytes, *, max_rows: int = MAX_ROWS) -> tuple[int, list[bytes]]:
+    """Status and JSON body, in pieces, for a request's body. It blocks while the store works: call it in a thread. Whatever the
+    question, no more than `max_rows` rows and about `MAX_BYTES` are ever held."""
     try:
         question = msgspec.json.decode(body, type=Question)
-        rows = store.query(question.cypher, question.parameters)
-        if len(rows) > max_rows:
-            raise InvalidQuery(
-                f"{len(rows)} rows; at most {max_rows} are sent", reason="too_many_rows", fix="add LIMIT"
-            )
-        return 200, msgspec.json.encode(Answer(rows))
+        return 200, _pieces(store.query(question.cypher, question.parameters, most=max_rows + 1), max_rows)
     except msgspec.MsgspecError as e:
         fix = '{"cypher": "…", "parameters": {…}}'
-        return 400, msgspec.json.encode(Refusal("bad_request", f"the request can't be read: {e}", fix))
+        return 400, [msgspec.json.encode(Refusal("bad_request", f"the request can't be read: {e}", fix))]
     except HomeostatError as e:
         return refuse(e)
 
 
-def refuse(error: HomeostatError) -> tuple[int, bytes]:
+def _pieces(rows: list[dict[str, Any]], max_rows: int) -> list[bytes]:
+    """An `Answer` of the rows, encoded some at a time. It takes them out of the list: each is held once, as a row or as text."""
+    if len(rows) > max_rows:
+        raise InvalidQuery(
+            f"more than {max_rows} rows, which is all that is sent", reason="too_many_rows", fix="add LIMIT"
+        )
+    rows.reverse()
+    pieces, size = [b'{"rows":['], 0
+    while rows:
+        some = [rows.pop() for _ in range(min(_ROWS_AT_ONCE, len(rows)))]
+        pieces.append(msgspec.json.encode(some)[1:-1] + (b"," if rows else b""))
+        size += len(pieces[-1])
+        if size > MAX_BYTES:
+            raise InvalidQuery(
+                f"more than {MAX_BYTES} bytes, which is all that is sent",
+                reason="too_large",
+                fix="ask for fewer rows or fields",
+            )
+    return [*pieces, b"]}"]
+
+
+def refuse(error: HomeostatError) -> tuple[int, list[bytes]]:
     """Status and JSON body that say why there is no answer."""
     status = 503 if isinstance(error, Retryable) else 400
-    return status, msgspec.json.encode(Refusal(error.reason, error.message, error.fix))
+    return status, [msgspec.json.encode(Refusal(error.reason, error.message, error.fix))]
 
 
 class RemoteStore:
@@ -87,14 +106,19 @@ class RemoteStore:
         raise InvalidQuery(f"{statement}: the graph of a running Homeostat is only read", reason="not_read_only")
 
     def query(
-        self, cypher: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        most: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows of a Cypher text, as the running Homeostat's store gives them."""
+        """Rows of a Cypher text, as the running Homeostat's store gives them, the first `most`."""
         if not read_only:
             raise InvalidQuery("the graph of a running Homeostat is only read", reason="not_read_only")
         status, body = self._post(msgspec.json.encode(Question(cypher, dict(parameters or {}))))
         if status == 200:
-            return msgspec.json.decode(body, type=Answer).rows
+            return msgspec.json.decode(body, type=Answer).rows[:most]
         raise self._refused(status, body)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from contracts.events import Adoption, encode
 from contracts.topics import ADOPTIONS
 from contracts.verdicts import AdoptionVerdict
 from homeostat.cli.common import broker_option, connected, run, who
+from homeostat.terminal import echo
 
 
 @click.command()
@@ -28,7 +29,7 @@ def adopt(
     told = (
         "is not normal: nothing of it is adopted" if refuse else "does now is taken for normal, if an anomaly is open"
     )
-    click.echo(f"what {service} ({where}) {told}; see `homeostat watch`")
+    echo(f"what {service} ({where}) {told}; see `homeostat watch`")
 
 
 async def _say(

@@ -15,6 +15,7 @@ from contracts import sources
 from contracts.errors import HomeostatError, suggest
 from contracts.settings import Settings, load
 from contracts.sources import Layer
+from homeostat.terminal import echo
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "up": ("homeostat.cli.run:up", "Run everything in one process on embedded parts."),
@@ -129,13 +130,13 @@ def main() -> NoReturn:
     except click.Abort:
         sys.exit(130)
     except HomeostatError as e:
-        click.echo(f"homeostat: {e}", err=True)
+        echo(f"homeostat: {e}", err=True)
         sys.exit(1)
     except BrokenPipeError:  # who read it has seen enough
         sys.stderr.close()
         sys.exit(0)
     except OSError as e:
         where = f"{e.filename}: " if e.filename is not None else ""
-        click.echo(f"homeostat: {where}{e.strerror or e}", err=True)
+        echo(f"homeostat: {where}{e.strerror or e}", err=True)
         sys.exit(1)
     sys.exit(0)

@@ -9,11 +9,12 @@ import click
 
 from contracts.settings import Settings
 from homeostat.cli.app import settings_of
+from homeostat.terminal import echo
 
 if TYPE_CHECKING:
     from graph.stores import bench as stores
 
-PARTS = ("ingest", "detect", "quality", "graph")
+PARTS = ("ingest", "detect", "receive", "quality", "graph")
 
 
 @click.command()
@@ -32,6 +33,7 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
     \b
     ingest   spans per CPU second from bytes to feature frames, and of decoding against protobuf's bare parser
     detect   milliseconds per tick for 1,000 services x 8 features, bank alone against all detectors
+    receive  CPU time per small message of 23 SDKs, put together against each by itself (two minutes)
     quality  precision, recall and delay of detection on simulated faults, against river and pyod alone (minutes)
     graph    refreshing a topology of 500 services and 3,000 calls, against row by row; a path through it
     """
@@ -40,6 +42,8 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
         _ingest()
     if "detect" in chosen:
         _detect()
+    if "receive" in chosen:
+        _receive()
     if "quality" in chosen:
         _quality(seed)
     if "graph" in chosen:
@@ -51,10 +55,10 @@ def _ingest() -> None:
     from streams.windows import bench as windows
 
     for line in windows.run().lines():
-        click.echo(f"ingest   {line}")
+        echo(f"ingest   {line}")
     payload = decoding.protobuf_payload()
     ours, bare = decoding.spans_per_cpu_second(payload), decoding.parsed_per_cpu_second(payload)
-    click.echo(
+    echo(
         f"ingest   decoding to columns: {ours / bare:.2f} x the speed of protobuf's bare parser, which extracts nothing"
     )
 
@@ -63,8 +67,18 @@ def _detect() -> None:
     from models.bench import tick_milliseconds
 
     bank, fused = tick_milliseconds(), tick_milliseconds(detectors=("bank", "river", "pyod"))
-    click.echo(
+    echo(
         f"detect   1,000 services x 8 features: {bank:.2f} ms per tick (bank); all detectors {fused / bank:.1f} x that"
+    )
+
+
+def _receive() -> None:
+    from homeostat.senders import EVERY_S, SENDERS, SPANS, cost
+
+    alone, together = cost(0), cost(100)
+    echo(
+        f"receive  {SENDERS} SDKs, {SPANS} spans every {EVERY_S:g} s each: {together.per_message_ms:.2f} ms of CPU per message "
+        f"together, {alone.per_message_ms:.2f} ms each by itself: {together.per_message_ms / alone.per_message_ms:.2f} x"
     )
 
 
@@ -76,7 +90,7 @@ def _quality(seed: int) -> None:
     series = simulate(plan)
     for names in (("bank", "river", "pyod"), ("bank",), ("river",), ("pyod",)):
         result = score("+".join(names), engine_runs(DetectSettings(detectors=names)), series, plan)
-        click.echo(f"quality  {result.line()}")
+        echo(f"quality  {result.line()}")
 
 
 def _graph(settings: Settings, url: str | None) -> None:
@@ -90,10 +104,10 @@ def _graph(settings: Settings, url: str | None) -> None:
     finally:
         embedded.close()
     for line in figures.lines():
-        click.echo(f"graph    Ladybug: {line}")
+        echo(f"graph    Ladybug: {line}")
     if url:
         for line in _neo4j(settings, url).lines():
-            click.echo(f"graph    Neo4j: {line}")
+            echo(f"graph    Neo4j: {line}")
 
 
 def _neo4j(settings: Settings, url: str) -> stores.Figures:

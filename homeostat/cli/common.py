@@ -43,11 +43,6 @@ def document(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
 
 
-def printable(text: str) -> str:
-    """Text that others chose, fit for a terminal: what would steer it is shown as a question mark."""
-    return "".join(c if c == "\n" or c.isprintable() else "�" for c in text)
-
-
 def who() -> str:
     """The person at the keyboard, as put on approvals and controls."""
     return getpass.getuser()

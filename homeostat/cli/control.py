@@ -12,8 +12,9 @@ from contracts.events import ActionRecord, Approval, Control, decode, encode
 from contracts.topics import ACTIONS, APPROVALS, CONTROL, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import broker_option, connected, local_option, printable, run, who
+from homeostat.cli.common import broker_option, connected, local_option, run, who
 from homeostat.endpoints import running
+from homeostat.terminal import echo, hanging
 from homeostat.times import said
 
 
@@ -31,7 +32,7 @@ def stop_acting(ctx: click.Context, scope: str, reason: str, broker: str | None)
             Control(scope=scope, acting=False, autonomy=Autonomy.OBSERVE, by=who(), time_ns=0, reason=reason),
         )
     )
-    click.echo(f"acting stopped in {'all environments' if scope == '*' else scope}")
+    echo(f"acting stopped in {'all environments' if scope == '*' else scope}")
 
 
 @click.command()
@@ -48,7 +49,7 @@ def stop_acting(ctx: click.Context, scope: str, reason: str, broker: str | None)
 def resume(ctx: click.Context, scope: str, autonomy: str, broker: str | None) -> None:
     """Allow acting again."""
     run(_control(ctx, broker, Control(scope=scope, acting=True, autonomy=Autonomy(autonomy), by=who(), time_ns=0)))
-    click.echo(f"acting resumed in {'all environments' if scope == '*' else scope}, autonomy: {autonomy}")
+    echo(f"acting resumed in {'all environments' if scope == '*' else scope}, autonomy: {autonomy}")
 
 
 async def _control(ctx: click.Context, broker: str | None, control: Control) -> None:
@@ -107,7 +108,7 @@ async def _answer(ctx: click.Context, broker: str | None, decision: str, comment
         await client.send(
             APPROVALS, encode(answer), key=decision.encode(), partition=partition_of(environment, partitions)
         )
-    click.echo(f"{'approved' if approved else 'denied'} {decision}")
+    echo(f"{'approved' if approved else 'denied'} {decision}")
 
 
 @click.command()
@@ -135,13 +136,13 @@ def audit(ctx: click.Context, verify: bool, as_json: bool, local: bool, broker: 
     for r in sorted(records, key=lambda r: (r.environment, r.sequence)):
         kind = r.type.removeprefix("io.homeostat.")
         line = f"{said(r.time_ns, local)} {r.environment} #{r.sequence} {kind:22} {r.target:20} {r.text}"
-        click.echo(encode(r).decode() if as_json else printable(line))
+        echo(encode(r).decode() if as_json else hanging(line))
     broken = False
     if verify:
         for environment in sorted({r.environment for r in records}):
             report = verify_chain([r for r in records if r.environment == environment])
             verdict = "chain intact" if report.intact else "CHAIN BROKEN: " + "; ".join(report.problems)
-            click.echo(printable(f"{environment}: {report.records} records, {verdict}"), err=as_json)
+            echo(f"{environment}: {report.records} records, {verdict}", err=as_json)
             broken = broken or not report.intact
     if broken:
         raise SystemExit(1)

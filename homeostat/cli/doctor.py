@@ -21,10 +21,11 @@ from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
 from homeostat import folder
 from homeostat.checkup import BEHIND_S
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import broker_option, connected, document, json_option, printable, run
+from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
 from homeostat.cli.status import overview
 from homeostat.overview import Process
+from homeostat.terminal import echo
 from homeostat.wiring import load_playbooks, names_for
 from playbooks.language.model import Step
 
@@ -52,11 +53,11 @@ def doctor(ctx: click.Context, as_json: bool, broker: str | None) -> None:
     settings = settings_of(ctx)
     findings = run(_all(ctx, settings, broker))
     if as_json:
-        click.echo(document(findings))
+        echo(document(findings))
     else:
         for f in findings:
             fix = f"\n{'':15}-> {f.fix}" if f.fix else ""
-            click.echo(printable(f"{'ok ' if f.ok else 'FIX'} {f.check:10} {f.text}{fix}"))
+            echo(f"{'ok ' if f.ok else 'FIX'} {f.check:10} {f.text}{fix}")
     if not all(f.ok for f in findings):
         raise SystemExit(1)
 

@@ -8,8 +8,6 @@ from functools import partial
 
 import click
 import msgspec
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,10 +17,12 @@ from contracts.settings import Settings
 from contracts.verdicts import IncidentPhase
 from graph import queries
 from graph.stores import open_reader
+from homeostat import terminal
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import document, json_option, local_option, printable, run
+from homeostat.cli.common import document, json_option, local_option, run
 from homeostat.cli.status import line, overview
 from homeostat.endpoints import running
+from homeostat.terminal import echo
 from homeostat.times import said
 
 _WIDE = 10_000
@@ -59,16 +59,16 @@ def query(ctx: click.Context, cypher: str, parameters: tuple[str, ...], as_json:
         rows = store.query(cypher, dict(map(_parameter, parameters)))
     if as_json:
         for row in rows:
-            click.echo(msgspec.json.encode(row, enc_hook=str).decode())
+            echo(msgspec.json.encode(row, enc_hook=str).decode())
     elif rows:
-        table = Table(*(escape(printable(name)) for name in rows[0]))
+        table = Table(*(Text(name) for name in rows[0]))
         for row in rows:
-            table.add_row(*(Text(printable(_cell(v))) for v in row.values()))
-        console = Console()
+            table.add_row(*(Text(_cell(v)) for v in row.values()))
+        console = terminal.console()
         if not console.is_terminal:  # what reads it wants whole lines
             console.width = _WIDE
         console.print(table)
-    click.echo(f"{len(rows)} row{'s' if len(rows) != 1 else ''}", err=True)
+    echo(f"{len(rows)} row{'s' if len(rows) != 1 else ''}", err=True)
 
 
 @graph.command()
@@ -82,7 +82,7 @@ def path(ctx: click.Context, caller: str, callee: str, environment: str | None, 
     settings = settings_of(ctx)
     with reader(settings) as store:
         found = queries.path(store, environment or settings.environment, caller, callee)
-    click.echo(document(found) if as_json else printable(queries.render_path(found)))
+    echo(document(found) if as_json else queries.render_path(found))
 
 
 @click.command()
@@ -99,12 +99,12 @@ def why(ctx: click.Context, incident: str, as_json: bool, local: bool) -> None:
         if incident != queries.LATEST or queries.latest(store) is not None:
             found = queries.why(store, incident)
     if as_json:
-        click.echo(document(found))
+        echo(document(found))
         return
     if found is None or (incident == queries.LATEST and found.phase == IncidentPhase.RESOLVED):
-        click.echo(printable(_quiet(ctx, settings, found, local)))
+        echo(_quiet(ctx, settings, found, local))
     if found is not None:
-        click.echo(printable(queries.render_why(found, partial(said, local=local))))
+        echo(queries.render_why(found, partial(said, local=local)))
 
 
 def _quiet(ctx: click.Context, settings: Settings, last: queries.Why | None, local: bool) -> str:

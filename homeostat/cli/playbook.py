@@ -9,7 +9,8 @@ import msgspec
 
 from contracts.errors import UnknownName
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import document, json_option, printable
+from homeostat.cli.common import document, json_option
+from homeostat.terminal import echo
 from homeostat.wiring import load_playbooks, names_for
 from playbooks.language import reader, schema
 
@@ -31,14 +32,14 @@ def lint(ctx: click.Context, files: tuple[Path, ...], without_settings: bool, as
     in force (--config, environment) don't define. Exit status 1 if there are any."""
     problems = reader.lint_all(files, {} if without_settings else names_for(settings_of(ctx).act))
     if as_json:
-        click.echo(document(problems))
+        echo(document(problems))
     else:
         for problem in problems:
-            click.echo(printable(str(problem)))
+            echo(str(problem))
     if problems:
         raise SystemExit(1)
     if not as_json:
-        click.echo(f"{len(reader.read_all(files))} playbooks, no mistakes")
+        echo(f"{len(reader.read_all(files))} playbooks, no mistakes")
 
 
 @playbook.command("list")
@@ -48,11 +49,11 @@ def list_(files: tuple[Path, ...], as_json: bool) -> None:
     """The built-in library, or the playbooks in FILES."""
     found = reader.read_all(files) if files else reader.library()
     if as_json:
-        click.echo(document(found))
+        echo(document(found))
         return
     for p in found:
         causes = ", ".join(c.value for c in p.trigger.match.causes) or "any cause"
-        click.echo(f"{p.name:32} tier {p.tier}  {causes:36} {p.description.splitlines()[0]}")
+        echo(f"{p.name:32} tier {p.tier}  {causes:36} {p.description.splitlines()[0]}")
 
 
 @playbook.command("show")
@@ -65,8 +66,8 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     if name not in known:
         raise UnknownName("playbook", name, known)
     found = known[name]
-    click.echo(
-        document(found) if as_json else printable(f"# {found.source}\n{Path(found.source).read_text('utf-8')}"),
+    echo(
+        document(found) if as_json else f"# {found.source}\n{Path(found.source).read_text('utf-8')}",
         nl=as_json,
     )
 
@@ -74,4 +75,4 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @playbook.command("schema")
 def schema_() -> None:
     """The JSON schema, for editors."""
-    click.echo(msgspec.json.format(msgspec.json.encode(schema.json_schema()), indent=2).decode())
+    echo(msgspec.json.format(msgspec.json.encode(schema.json_schema()), indent=2).decode())

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from connectors.otlp.recording import read
 from contracts.events import Incident, decode
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import DEADLETTER, INCIDENTS, TOPICS
+from homeostat import terminal
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import run
 from homeostat.cli.replay_log import Asked, replay_log
 from homeostat.cli.watch import Teller, render
 from homeostat.replay import SECOND
 from homeostat.replay import replay as feed
+from homeostat.terminal import echo
 from homeostat.wiring import perceive_specs
 from streams.memory import MemoryPipeline
 
@@ -68,7 +69,7 @@ def replay(ctx: click.Context, /, files: tuple[Path, ...], broker: str | None, *
 
 
 def _replay_files(settings: Settings, files: tuple[Path, ...], speed: float | None, as_json: bool) -> None:
-    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    console = terminal.console(soft_wrap=True)
     teller, seen = Teller(), Counter[str]()
     causes: dict[str, str] = {}
 
@@ -78,7 +79,7 @@ def _replay_files(settings: Settings, files: tuple[Path, ...], speed: float | No
             incident = decode(Incident, record.value)
             causes[incident.id] = ", ".join(f"{c.service} {c.probability:.0%}" for c in incident.candidates[:3])
             if as_json:
-                click.echo(record.value.decode())
+                echo(record.value.decode())
         if not as_json and (line := teller.line(record)):
             console.print(render(line))
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import click
-from rich.console import Console
 
 from connectors.kafka.client import KafkaBroker
 from contracts.ports import Record
 from contracts.settings import Settings
+from homeostat import terminal
 from homeostat.cli.watch import Teller, render
 from homeostat.replay_log import (
     ALWAYS,
@@ -27,6 +27,7 @@ from homeostat.replay_log import (
     replayed,
     since_offset,
 )
+from homeostat.terminal import echo
 from streams.again import Place
 
 _SHOWN: Final = 20
@@ -100,27 +101,27 @@ async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...], fo
 
 
 def _tell(again: Again, asked: Asked) -> None:
-    console, teller = Console(highlight=False, emoji=False, soft_wrap=True), Teller()
+    console, teller = terminal.console(soft_wrap=True), Teller()
     for at_ns, (topic, key, value) in again.events:
         if asked.as_json:
             if value[:1] == b"{":
-                click.echo(value.decode())
+                echo(value.decode())
             continue
         line = teller.line(Record(topic, 0, 0, key, value, (), at_ns // 1_000_000))
         if line:
             console.print(render(line))
     for name in again.made_otherwise:
-        click.echo(f"{name}: made with another release, other settings or playbooks than these", err=True)
+        echo(f"{name}: made with another release, other settings or playbooks than these", err=True)
     for why in again.broken:
-        click.echo(f"not replayed: {why}", err=True)
+        echo(f"not replayed: {why}", err=True)
 
 
 def _judge(again: Again, differences: Sequence[Difference], wanted: Wanted, *, quiet: bool) -> int:
     for d in differences[:_SHOWN]:
-        click.echo(f"{d.topic} {d.key}: {d.where + ': ' if d.where else ''}{d.text}", err=True)
+        echo(f"{d.topic} {d.key}: {d.where + ': ' if d.where else ''}{d.text}", err=True)
     if len(differences) > _SHOWN:
-        click.echo(f"and {len(differences) - _SHOWN} more", err=True)
+        echo(f"and {len(differences) - _SHOWN} more", err=True)
     said = f"{len(differences)} differ" if differences else "the same as in the log, byte for byte"
     names = ", ".join(wanted.stages)
-    click.echo(f"{len(again.events)} events of {names}: {said}", err=quiet)
+    echo(f"{len(again.events)} events of {names}: {said}", err=quiet)
     return 1 if differences or again.broken else 0

@@ -17,6 +17,7 @@ from contracts.settings import Settings
 from contracts.supervision import once
 from homeostat.cli.app import settings_of
 from homeostat.logs import configure
+from homeostat.terminal import echo
 
 PATIENCE_S = 3.0
 """How long a task that was cancelled at the end may take."""
@@ -116,7 +117,7 @@ async def _serve(settings: Settings) -> None:
     try:
         await starting
         e = runtime.endpoints
-        click.echo(f"homeostat is ready after {age_s():.1f} s")
+        echo(f"homeostat is ready after {age_s():.1f} s")
         for name, address in (
             ("OTLP/gRPC", e.otlp_grpc),
             ("OTLP/HTTP", e.otlp_http),
@@ -125,9 +126,9 @@ async def _serve(settings: Settings) -> None:
             ("metrics", f"{e.api}/metrics"),
             ("data", str(settings.data_dir)),
         ):
-            click.echo(f"  {name:10} {address or 'off'}")
+            echo(f"  {name:10} {address or 'off'}")
         await waiting
-        click.echo("stopping: finishing what is under way")
+        echo("stopping: finishing what is under way")
     finally:
         waiting.cancel()
         await runtime.stop()

@@ -11,9 +11,10 @@ import click
 from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.settings import Settings
 from homeostat.cli.app import settings_of
-from homeostat.cli.common import broker_option, connected, document, json_option, local_option, printable, run
+from homeostat.cli.common import broker_option, connected, document, json_option, local_option, run
 from homeostat.endpoints import running
 from homeostat.overview import Overview, Process, of_log, of_process
+from homeostat.terminal import echo
 from homeostat.times import ago, lasting, said, utc
 
 _ORDER = ("anomalous", "stale", "warming", "healthy")
@@ -28,7 +29,7 @@ def status(ctx: click.Context, as_json: bool, local: bool, broker: str | None) -
     """Show how it is: what Homeostat itself lacks, how far it is behind, and each service with its state (anomalous, stale, warming,
     healthy), since when and why. Exit status 1 if something is lacking."""
     found = run(overview(ctx, settings_of(ctx), broker))
-    click.echo(_document(found) if as_json else printable("\n".join(lines(found, local))))
+    echo(_document(found) if as_json else "\n".join(lines(found, local)))
     if not found.healthy:
         raise SystemExit(1)
 

@@ -16,6 +16,7 @@ from contracts.topics import RAW, TOPICS
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.reference import settings_reference
+from homeostat.terminal import echo
 
 
 @click.command("send-raw")
@@ -71,7 +72,7 @@ async def _send(ctx: click.Context, broker: str | None, messages: Any) -> None:
                 raise UndecodableTelemetry(f"measurement {number}: {e}", fix="see docs/topics.md, telemetry.raw") from e
             await client.send(RAW, message, key=measured.service.encode())
             sent += 1
-    click.echo(f"{sent} measurement{'s' if sent != 1 else ''} sent")
+    echo(f"{sent} measurement{'s' if sent != 1 else ''} sent")
 
 
 @click.group()
@@ -91,10 +92,10 @@ def topics_create(ctx: click.Context, partitions: int | None, as_json: bool, bro
         async with connected(ctx, broker) as (client, settings):
             found = dict(sorted((await client.ensure_topics(partitions or settings.broker.partitions)).items()))
             if as_json:
-                click.echo(document(found))
+                echo(document(found))
                 return
             for name, count in found.items():
-                click.echo(f"{name}: {count} partitions")
+                echo(f"{name}: {count} partitions")
 
     run(work())
 
@@ -104,10 +105,10 @@ def topics_create(ctx: click.Context, partitions: int | None, as_json: bool, bro
 def topics_list(as_json: bool) -> None:
     """The table of topics: key, value, who writes and who reads."""
     if as_json:
-        click.echo(document(list(TOPICS.values())))
+        echo(document(list(TOPICS.values())))
         return
     for t in TOPICS.values():
-        click.echo(f"{t.name:24} key: {t.key:22} value: {t.value:30} {t.writers} -> {t.readers}")
+        echo(f"{t.name:24} key: {t.key:22} value: {t.value:30} {t.writers} -> {t.readers}")
 
 
 @click.command()
@@ -117,6 +118,6 @@ def topics_list(as_json: bool) -> None:
 def settings(ctx: click.Context, reference: bool, as_json: bool) -> None:
     """Show the settings in force as JSON, secrets masked."""
     if reference:
-        click.echo(settings_reference(), nl=False)
+        echo(settings_reference(), nl=False)
     else:
-        click.echo(document(shown(settings_of(ctx))))
+        echo(document(shown(settings_of(ctx))))

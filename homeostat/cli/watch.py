@@ -18,8 +18,10 @@ from contracts.ports import Clock, Record, SystemClock
 from contracts.supervision import Supervised
 from contracts.topics import ACTIONS, ANOMALIES, CHANGES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
 from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome, ServiceState
-from homeostat.cli.common import broker_option, connected, local_option, printable, run
+from homeostat import terminal
+from homeostat.cli.common import broker_option, connected, local_option, run
 from homeostat.cli.status import in_a_line
+from homeostat.terminal import echo
 from homeostat.times import said
 
 Line = tuple[int, str, str, str]
@@ -111,7 +113,7 @@ _TELLERS: dict[str, Callable[[bytes], Line | None]] = {
 def render(line: Line, local: bool = False) -> Text:
     """A line as coloured text."""
     at, colour, kind, text = line
-    return Text.assemble((said(at, local) + " ", "dim"), (f"{kind:20} ", colour), printable(text))
+    return Text.assemble((said(at, local) + " ", "dim"), (f"{kind:20} ", colour), terminal.hanging(text))
 
 
 class View:
@@ -158,7 +160,7 @@ def watch(
 ) -> None:
     """Follow anomalies, incidents, decisions, actions and their verification as they happen (Ctrl-C ends)."""
     clock, teller = SystemClock(), Teller()
-    view = View(Console(highlight=False, emoji=False), local, clock)
+    view = View(terminal.console(), local, clock)
 
     async def work() -> None:
         async with connected(ctx, broker) as (client, settings), AsyncExitStack() as stack:
@@ -173,7 +175,7 @@ def watch(
             async for record in client.read([INCIDENTS, *_TELLERS], from_beginning=from_beginning, follow=True):
                 if as_json:
                     event = {"topic": record.topic, "event": msgspec.Raw(record.value)}
-                    click.echo(msgspec.json.encode(event).decode())
+                    echo(msgspec.json.encode(event).decode())
                     continue
                 try:
                     line = teller.line(record)
@@ -185,4 +187,4 @@ def watch(
     try:
         run(work())
     except KeyboardInterrupt:
-        click.echo("stopped watching")
+        echo("stopped watching")

@@ -22,6 +22,7 @@ from contracts.errors import BrokerUnavailable, UnknownName
 from contracts.settings import BrokerSettings
 from contracts.supervision import once
 from contracts.topics import ACTIONS, ANOMALIES, DECISIONS, FEEDBACK, INCIDENTS
+from homeostat import terminal
 from homeostat.cli.watch import Teller
 from homeostat.demo.clients import Normal, learn, suffering
 from homeostat.demo.scenes import SCENES, Scene
@@ -54,7 +55,7 @@ async def play(keep: Path | None, only: Sequence[str], report: Path | None) -> i
     if unknown:
         raise UnknownName("scene", unknown[0], (s.name for s in SCENES))
     scenes = [s for s in SCENES if not only or s.name in only]
-    console = Console(highlight=False, emoji=False)
+    console = terminal.console(markup=True)
     with contextlib.ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeostat-demo-")))
         folder.mkdir(parents=True, exist_ok=True)

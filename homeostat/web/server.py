@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from connectors.doors import KEEPALIVE_S, RETRY_AFTER_S, Door, host_check
 from contracts.errors import GraphUnavailable, InvalidSettings
 from contracts.ports import GraphStore
 from contracts.settings import ApiSettings
-from graph.stores.remote import PATH, answer, refuse
+from graph.stores.remote import PATH, refuse
 from homeostat.health import Vitals
+from homeostat.web.questions import Questions
+
+_JSON: Final = "application/json"
+MAX_QUESTION: Final = 1 << 20
 
 
 class ApiServer:
@@ -35,7 +40,9 @@ class ApiServer:
     ) -> None:
         self._settings, self._registry, self._status = settings, registry, status
         self._vitals, self._graph, self._services = vitals, graph, services
+        self._questions = Questions(settings)
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -44,7 +51,10 @@ class ApiServer:
         Raises:
             InvalidSettings: the address is taken or not allowed.
         """
-        app = web.Application()
+        s = self._settings
+        app = web.Application(
+            middlewares=[host_check(s.host, s.allowed_hosts, "api.allowed_hosts")], client_max_size=MAX_QUESTION
+        )
         app.add_routes(
             [
                 web.get("/livez", self._livez),
@@ -56,23 +66,28 @@ class ApiServer:
                 web.post(PATH, self._query),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEPALIVE_S)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+            # Health and metrics are asked for from one address: no share of a peer here.
+            self._server = await Door(s.max_connections, s.max_connections).open(self._runner, s.host, s.port)
         except OSError as e:
-            where = f"{self._settings.host}:{self._settings.port}"
+            where = f"{s.host}:{s.port}"
             raise InvalidSettings(
                 f"cannot listen on {where}: {e.strerror}", fix="set api.port; 0 picks a free one"
             ) from e
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._server.sockets[0].getsockname()[:2]
         self.address = f"http://{host}:{port}"
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        server, self._server = self._server, None
+        runner, self._runner = self._runner, None
+        if server is not None:
+            server.close()
+        if runner is not None:
+            await runner.cleanup()
+        self._questions.close()
 
     async def _livez(self, _: web.Request) -> web.Response:
         """For whoever restarts processes: 503 only where that would help."""
@@ -97,10 +112,22 @@ class ApiServer:
     async def _services_page(self, _: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._services()), content_type="application/json")
 
-    async def _query(self, request: web.Request) -> web.Response:
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        if request.content_type != _JSON:  # what a page of any origin may send without asking is no question
+            return web.json_response(
+                {"error": "content_type", "message": f"content type {request.content_type}; expected {_JSON}"},
+                status=415,
+            )
         graph, question = self._graph(), await request.read()
         if graph is None:
-            status, body = refuse(GraphUnavailable("the graph is not open", fix="ask again when /readyz says 200"))
+            status, pieces = refuse(GraphUnavailable("the graph is not open", fix="ask again when /readyz says 200"))
         else:
-            status, body = await asyncio.to_thread(answer, graph, question)
-        return web.Response(status=status, body=body, content_type="application/json")
+            status, pieces = await self._questions.answer(graph, question)
+        response = web.StreamResponse(status=status, headers={"Content-Type": f"{_JSON}; charset=utf-8"})
+        if status in (429, 503):
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+        return response

@@ -89,11 +89,11 @@ class Collector:
         if len(time_ns):
             self.newest[environment] = max(self.newest.get(environment, 0), int(time_ns.max()))
 
-    def over_limit(self, decoded: Decoded, scopes: list[Scope], resource: I32) -> None:
-        """Count records of services for which there was no room."""
+    def over_limit(self, scopes: list[Scope], resource: I32, keep: B1) -> None:
+        """Count records, of those in `keep`, of services for which there was no room."""
         for scope in scopes:
             if not scope.whole and (scope.numbers == -1).any():
-                self.counters["service_limit"] += int(np.count_nonzero(scope.numbers[resource] == -1))
+                self.counters["service_limit"] += int(np.count_nonzero((scope.numbers[resource] == -1) & keep))
 
     def heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[Partial]:
         """Frames without rows, to tell the time to targets that got none; not for environments that are silent."""

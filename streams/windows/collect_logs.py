@@ -44,7 +44,7 @@ class LogCollector(Collector):
             columns = (scope.numbers[batch.resource[at]], batch.time_ns[at], error, batch.template[at])
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns[1])
-        self.over_limit(decoded, scopes, batch.resource)
+        self.over_limit(scopes, batch.resource, keep)
 
     def _learn(self, template: U64, body: Column, strings: tuple[str, ...]) -> None:
         found, first = np.unique(template, return_index=True)

@@ -46,12 +46,12 @@ class MetricCollector(Collector):
             keep = self.believable(points.time_ns, now_ns)
             for scope in scopes:
                 self._add_points(scope, points, scope.pick(points.resource, keep))
-            self.over_limit(decoded, scopes, points.resource)
+            self.over_limit(scopes, points.resource, keep)
         if histos and len(histos):
             keep = self.believable(histos.time_ns, now_ns)
             for scope in scopes:
                 self._add_histos(scope, histos, scope.pick(histos.resource, keep))
-            self.over_limit(decoded, scopes, histos.resource)
+            self.over_limit(scopes, histos.resource, keep)
 
     def _add_points(self, scope: Scope, b: PointBatch, at: Any) -> None:
         columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.feature, b.series, b.mode)))

@@ -84,7 +84,7 @@ class SpanCollector(Collector):
             columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns)
-        self.over_limit(decoded, scopes, batch.resource)
+        self.over_limit(scopes, batch.resource, keep)
 
     def flush(self, origin: Origin) -> tuple[list[Partial], list[tuple[str, int, SpanFrame]]]:
         """Everything since the last flush: partials (spans and edges), and span frames per partition of traces."""

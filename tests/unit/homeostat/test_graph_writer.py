@@ -36,7 +36,14 @@ class Flaky:
     def migrate(self) -> None:
         self.store.migrate()
 
-    def query(self, cypher: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = True) -> Any:
+    def query(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+        most: int | None = None,
+    ) -> Any:
         return self.store.query(cypher, parameters, read_only=read_only)
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ async def test_what_is_served(vitals: Vitals, livez: int, healthz: int, readyz: 
     await server.start()
     try:
         found = {path: await _get(f"{server.address}/{path}") for path in ("livez", "healthz", "readyz")}
-        async with aiohttp.ClientSession() as session, session.post(f"{server.address}/graph/query", data=b"{}") as r:
+        async with aiohttp.ClientSession() as session, session.post(f"{server.address}/graph/query", json={}) as r:
             assert (r.status, (await r.json())["error"]) == (503, "graph_unavailable")
     finally:
         await server.stop()

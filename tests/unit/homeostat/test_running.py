@@ -73,7 +73,10 @@ def said(data: Path, *arguments: str, typed: str | None = None) -> str:
 def get(endpoints: Endpoints, path: str, body: Any = None) -> tuple[int, bytes]:
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(endpoints.api + path, data, timeout=20) as response:
+        request = urllib.request.Request(
+            endpoints.api + path, data, {"Content-Type": "application/json"} if data else {}
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as e:
         with e:
@@ -211,16 +214,6 @@ def test_questions_that_cannot_be_answered(endpoints: Endpoints, body: Any, stat
     assert (found, json.loads(answer)["error"]) == (status, error)
 
 
-def test_a_second_one_on_the_same_folder_says_who_has_it(data: Path, endpoints: Endpoints) -> None:
-    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), "--set", "graph.retry_s=0", "up", *PORTS]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert second.returncode == 1
-    assert f"graph.lbug is open in process {endpoints.pid}" in second.stderr
-    assert "stop it, or set another data_dir" in second.stderr
-    assert "Traceback" not in second.stderr
-    assert running(data) == endpoints, "the first one can still be found"
-
-
 async def test_a_port_that_is_taken_is_named(endpoints: Endpoints) -> None:
     port = int(endpoints.api.rsplit(":", 1)[1])
     server = ApiServer(ApiSettings(port=port), registry(list), dict, Vitals, lambda: None)
@@ -234,3 +227,22 @@ def test_it_is_in_the_registry_of_nodes(endpoints: Endpoints) -> None:
     assert (status.lifecycle, status.healthy, status.partitions) == ("running", True, (0, 1, 2, 3))
     assert status.node.startswith(os.uname().nodename)
     assert {"ingest", "features", "detect", "diagnose", "decide"} <= set(status.stage.split(","))
+
+
+def test_a_second_one_on_the_same_folder_says_so_at_once(data: Path, endpoints: Endpoints) -> None:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), "up", *PORTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 1
+    assert f"in use by another `homeostat up` (process {endpoints.pid})" in done.stderr
+    assert "--data-dir" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - began < 45, "it does not wait for what never comes"
+    assert running(data) == endpoints
+
+
+def test_nobody_else_may_read_the_data_folder(data: Path) -> None:
+    assert data.stat().st_mode & 0o777 == 0o700
+    files = {f.name: f.stat().st_mode & 0o777 for f in data.iterdir() if f.is_file()}
+    assert {"journal.sqlite", "state.sqlite", "graph.lbug", "endpoints.json"} <= files.keys()
+    assert not {name: oct(mode) for name, mode in files.items() if mode & 0o077 and not name.startswith("graph.lbug.")}

@@ -7,16 +7,21 @@ import datetime
 import gzip
 import ipaddress
 import json
+import zlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import grpc
 import pytest
+import zstandard
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
@@ -29,8 +34,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from connectors.otlp.decode import decode
 from connectors.otlp.receivers import OtlpReceivers
+from connectors.otlp.receiving.intake import PATIENCE_S
 from contracts.errors import ActionFailed, BrokerUnavailable, InvalidSettings
-from contracts.settings import ReceiverSettings
+from contracts.settings import ReceiverSettings, load
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from tests.unit.connectors.otlp.builders import as_json, logs, metrics, traces
 
@@ -330,3 +336,229 @@ async def test_exporters_see_the_failure(receivers: OtlpReceivers, log: Log) -> 
     span.end()
     assert await asyncio.to_thread(exporter.export, [span]) is SpanExportResult.FAILURE
     provider.shutdown()
+
+
+# What strangers may use up. Each test sets its own limits.
+
+MB = 1 << 20
+
+
+@asynccontextmanager
+async def running(log: Log, **limits: Any) -> AsyncIterator[OtlpReceivers]:
+    """Receivers with these settings."""
+    found = OtlpReceivers(ReceiverSettings(grpc_port=0, http_port=0, **limits), log.send)
+    await found.start()
+    try:
+        yield found
+    finally:
+        await found.stop()
+
+
+@asynccontextmanager
+async def unfinished(
+    receivers: OtlpReceivers, count: int, size: int, peer: str = "127.0.0.1"
+) -> AsyncIterator[list[Any]]:
+    """Requests of `size` bytes that stop one byte short, from `peer`."""
+    port = int(receivers.http_address.rpartition(":")[2])
+    head = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: %d\r\n\r\n"
+    streams = []
+    for _ in range(count):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(peer, 0))
+        writer.write(head % size + b"\n" + bytes(size - 2))
+        streams.append((reader, writer))
+    try:
+        yield streams
+    finally:
+        for _, writer in streams:
+            writer.close()
+        await asyncio.gather(*(w.wait_closed() for _, w in streams), return_exceptions=True)
+        while any("RequestHandler.start" in str(t.get_coro()) for t in asyncio.all_tasks()):  # they linger
+            await asyncio.sleep(0.05)
+
+
+async def statuses(streams: list[Any], seconds: float) -> list[int]:
+    """Statuses of those answered within a time; 0 for the others."""
+
+    async def status(reader: asyncio.StreamReader) -> int:
+        try:
+            async with asyncio.timeout(seconds):
+                return int((await reader.readline()).split()[1])
+        except (TimeoutError, OSError, IndexError):
+            return 0
+
+    return list(await asyncio.gather(*(status(r) for r, _ in streams)))
+
+
+async def test_unfinished_requests_use_up_their_senders_share_only(log: Log) -> None:
+    limits = {"max_in_flight_bytes": 16 * MB, "max_request_bytes": 4 * MB, "max_grpc_bytes": MB}
+    small = traces(SHOP, {}).SerializeToString()
+    async with running(log, **limits) as found, unfinished(found, 30, 4 * MB, "127.0.0.2") as streams:
+        answers = await statuses(streams, PATIENCE_S + 3)
+        assert answers.count(429) == 28, "two of 4 MiB are the share of one peer"
+        assert (await post(f"{found.http_address}/v1/traces", small, PROTOBUF))[0] == 200
+        assert await call(found.grpc_address, small) == b""
+        assert found.counters()["refused_overloaded"] == 28
+
+
+async def test_what_does_not_arrive_in_time_gives_its_room_back(log: Log) -> None:
+    async with running(log, request_timeout_s=0.3) as found, unfinished(found, 3, MB) as streams:
+        assert await statuses(streams, 30) == [408] * 3
+        assert found.in_flight == (0, 0)
+
+
+async def test_too_much_at_once_is_told_with_when_to_come_again(log: Log) -> None:
+    small = traces(SHOP, {}).SerializeToString()
+    async with running(log, max_requests=2) as found:
+        log.gate = asyncio.Event()
+        held = asyncio.create_task(post(f"{found.http_address}/v1/traces", small, PROTOBUF))
+        async with asyncio.timeout(30):
+            while not found.in_flight[0]:
+                await asyncio.sleep(0.01)
+        status, headers, _ = await post(f"{found.http_address}/v1/traces", small, PROTOBUF)
+        assert (status, headers["Retry-After"]) == (429, "1")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(found.grpc_address, small)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        details = dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
+        (info,) = Status.FromString(details).details
+        retry = RetryInfo()
+        assert info.Unpack(retry)
+        assert retry.retry_delay.seconds == 1
+        log.gate.set()
+        assert (await held)[0] == 200
+        assert found.in_flight == (0, 0)
+
+
+async def test_what_the_log_still_has_counts_after_its_sender_went_away(log: Log) -> None:
+    async with running(log) as found:
+        log.gate = asyncio.Event()
+        gone = asyncio.create_task(call(found.grpc_address, traces(SHOP, {}).SerializeToString()))
+        async with asyncio.timeout(30):
+            while not found.in_flight[0]:
+                await asyncio.sleep(0.01)
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            await asyncio.sleep(0.2)
+            assert found.in_flight[0] == 1
+            log.gate.set()
+            while found.in_flight[0]:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_large_message_over_grpc(log: Log) -> None:
+    message = traces(SHOP, *({"name": f"a{i}" * 50} for i in range(12_000))).SerializeToString()
+    async with running(log) as found:
+        assert 2 * MB < len(message) < 4 * MB
+        assert await call(found.grpc_address, message) == b""
+        assert len(log.messages) >= 3
+        assert sum(len(decode(*m).spans or ()) for m in log.messages) == 12_000
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(found.grpc_address, message + message)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        async with asyncio.timeout(30):
+            while found.in_flight != (0, 0) or not found.counters()["refused_broke_off"]:
+                await asyncio.sleep(0.01)
+
+
+async def test_connections_have_a_limit_and_a_share(log: Log) -> None:
+    async with running(log, max_connections=6) as found:
+        port = int(found.http_address.rpartition(":")[2])
+        opened = [await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(5)]
+        assert await statuses(opened, 0.5) == [0, 0, 0, 503, 503]
+        assert (await post(f"{found.http_address}/v1/traces", b"", PROTOBUF))[0] == 200
+        assert found.counters()["refused_connections"] == 2
+        for _, writer in opened:
+            writer.close()
+        await asyncio.gather(*(w.wait_closed() for _, w in opened), return_exceptions=True)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstandard.compress])
+async def test_every_compression_on_both_protocols(receivers: OtlpReceivers, log: Log, compress: Any) -> None:
+    packed = traces(SHOP, {}).SerializeToString()
+    encoding = {gzip.compress: "gzip", zlib.compress: "deflate"}.get(compress, "zstd")
+    url = f"{receivers.http_address}/v1/traces"
+    assert (await post(url, compress(packed), {**PROTOBUF, "Content-Encoding": encoding}))[0] == 200
+    async with grpc.aio.insecure_channel(receivers.grpc_address) as channel:
+        await channel.unary_unary(TRACE_EXPORT)(compress(packed), metadata=(("grpc-encoding", encoding),))
+    assert log.messages == [(OTLP_SPANS, packed)] * 2
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstandard.compress])
+async def test_a_bomb_is_refused_on_both_protocols(receivers: OtlpReceivers, log: Log, compress: Any) -> None:
+    bomb = compress(b"\n" + bytes(200 * MB))
+    encoding = {gzip.compress: "gzip", zlib.compress: "deflate"}.get(compress, "zstd")
+    url = f"{receivers.http_address}/v1/traces"
+    assert (await post(url, bomb, {**PROTOBUF, "Content-Encoding": encoding}))[0] == 413
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(receivers.grpc_address, bomb)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert log.messages == []
+    assert receivers.in_flight == (0, 0)
+
+
+async def test_an_unknown_compression_is_told(receivers: OtlpReceivers) -> None:
+    status, _, body = await post(f"{receivers.http_address}/v1/traces", b"x", {**PROTOBUF, "Content-Encoding": "br"})
+    assert status == 415
+    assert b"gzip, deflate, zstd" in body
+
+
+async def test_many_small_messages_are_few_in_the_log(log: Log) -> None:
+    async with running(log, coalesce_ms=1000) as found:
+        async with grpc.aio.insecure_channel(found.grpc_address) as channel:
+            export = channel.unary_unary(TRACE_EXPORT)
+            await export(traces(SHOP, {"name": "first"}).SerializeToString())
+            await asyncio.gather(*(export(traces(SHOP, {"name": f"n{i}"}).SerializeToString()) for i in range(50)))
+        assert len(log.messages) <= 5
+        assert sorted(names(log.messages)) == sorted(["checkout first", *(f"checkout n{i}" for i in range(50))])
+        assert found.counters()["received"] == 51
+        assert found.counters()["sent"] == len(log.messages)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "status"),
+    [
+        ("localhost:4318", (), 200),
+        ("127.0.0.1:4318", (), 200),
+        ("[::1]:4318", (), 200),
+        ("evil.example:4318", (), 421),
+        ("127.0.0.1.evil.example", (), 421),
+        ("otel.example", ("otel.example",), 200),
+        ("localhost", ("otel.example",), 200),
+        ("evil.example", ("otel.example",), 421),
+    ],
+)
+async def test_the_host_that_was_asked_for(log: Log, host: str, allowed: tuple[str, ...], status: int) -> None:
+    async with running(log, allowed_hosts=allowed) as found:
+        headers = {**PROTOBUF, "Host": host}
+        assert (await post(f"{found.http_address}/v1/traces", b"", headers))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ((), "https://shop.example", False),
+        (("https://shop.example",), "https://shop.example", True),
+        (("https://*.shop.example",), "https://www.shop.example", True),
+        (("https://*.shop.example",), "https://evil.example", False),
+        (("*",), "https://any.example", True),
+    ],
+)
+async def test_pages_of_which_origins_may_send(log: Log, origins: tuple[str, ...], origin: str, allowed: bool) -> None:
+    async with (
+        running(log, cors_origins=origins, cors_headers=("X-Tenant",)) as found,
+        aiohttp.ClientSession() as session,
+    ):
+        url, named = f"{found.http_address}/v1/traces", {"Origin": origin}
+        asked = {**named, "Access-Control-Request-Method": "POST"}
+        async with session.options(url, headers=asked) as answer:
+            assert (answer.status == 204) is allowed
+            assert (answer.headers.get("Access-Control-Allow-Origin") == origin) is allowed
+            assert not allowed or "X-Tenant" in answer.headers["Access-Control-Allow-Headers"]
+        async with session.post(url, headers={**named, **PROTOBUF}) as answer:
+            assert answer.status == 200
+            assert (answer.headers.get("Access-Control-Allow-Origin") == origin) is allowed
+
+
+def test_limits_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InvalidSettings, match="max_in_flight_bytes"):
+        load({"receivers": {"max_in_flight_bytes": 1 << 20}})
