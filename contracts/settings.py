@@ -442,12 +442,17 @@ def shown(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def without_credentials(text: str) -> str:
+    """Text for others to read: what stands before the @ of an address is masked."""
+    return _IN_URL.sub(rf"\1{MASK}\2", text)
+
+
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _masked(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(v) for v in value]
-    return _IN_URL.sub(rf"\1{MASK}\2", value) if isinstance(value, str) else value
+    return without_credentials(value) if isinstance(value, str) else value
 
 
 def _of_command(vector: list[str]) -> list[str]:

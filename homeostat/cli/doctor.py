@@ -16,7 +16,7 @@ from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
 from contracts.ports import UNBOUND
-from contracts.settings import Settings
+from contracts.settings import Settings, without_credentials
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
 from homeostat import folder
 from homeostat.checkup import BEHIND_S
@@ -79,7 +79,7 @@ async def _guarded(name: str, check: Check) -> Finding:
     try:
         return await check()
     except HomeostatError as e:
-        return Finding(False, name, e.message, e.fix)
+        return Finding(False, name, without_credentials(e.message), e.fix)
     except OSError as e:
         return Finding(False, name, str(e))
 
@@ -104,7 +104,7 @@ async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
                 await _guarded("letters", lambda: _letters(client)),
             ]
     except HomeostatError as e:
-        return [Finding(False, "broker", e.message, e.fix)]
+        return [Finding(False, "broker", without_credentials(e.message), e.fix)]
 
 
 async def _topics(client: KafkaBroker, settings: Settings) -> Finding:

@@ -54,13 +54,10 @@ class PartialBuilder:
         self.sequence.reach(offset)
         for reason, n in decoded.skipped.items():
             self.counters[f"skipped_{reason}"] += n
-<<<<<<< HEAD
         for resource in decoded.resources:
             self._places.setdefault(resource.environment, Places()).note(resource)
-=======
         if decoded.added:
             self.counters["added_points"] += decoded.added
->>>>>>> h8
         self._spans.add(decoded, now_ns)
         self._logs.add(decoded, now_ns)
         self._metrics.add(decoded, now_ns)

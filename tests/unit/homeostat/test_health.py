@@ -127,6 +127,11 @@ def test_since_when_something_is_lacking() -> None:
     assert lacks.of({"log": "away"}, 9) == (Lack("log", "away", 9),)
 
 
+def test_what_is_lacking_names_no_password() -> None:
+    (lack,) = Lacks().of({"policy": "http://user:hunter2@opa:8181/v1 answered 500"}, 1)
+    assert lack.text == "http://**********@opa:8181/v1 answered 500"
+
+
 def test_errors_of_the_last_minute_count_and_older_ones_do_not() -> None:
     rising, second = Rising(), 10**9
     assert rising.rising({"detect tick_errors": 4}, 0) == [], "from before the first look"
