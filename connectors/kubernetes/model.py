@@ -167,10 +167,13 @@ class ClusterModel:
         return Counter(pod.service for pod in pods if pod.phase not in OVER)
 
     def _scaled_by(self, scaler: Autoscaler) -> str:
+        wanted = scaler.target_kind, scaler.head.namespace, scaler.target
         for thing in self.things.values():
             head = thing.head
-            if (head.kind, head.namespace, head.name) == (scaler.target_kind, scaler.head.namespace, scaler.target):
-                return thing.service if isinstance(thing, Workload) else ""
+            own = head.kind, head.namespace, head.name
+            made_by = (head.owner.kind, head.namespace, head.owner.name) if head.owner else own
+            if isinstance(thing, Workload) and wanted in (own, made_by):  # a Rollout is known by its ReplicaSets
+                return thing.service
         return scaler.target
 
     def _about(self, notice: Notice) -> str:

@@ -39,6 +39,8 @@ RECENT_NS: Final = 600 * _SECOND
 _OVERLAP_NS: Final = 5 * _SECOND
 _FLUSH_S: Final = 0.2
 _SAVE_S: Final = 5.0
+_KEEP_S: Final = 60.0
+"""What has not changed is saved again this often, so that its time is not too old."""
 _STOP_S: Final = 5.0
 _PATIENCE_S: Final = 15.0
 _LIMIT: Final = 10_000
@@ -92,7 +94,8 @@ class ClusterWatcher:
         self._model: ClusterModel | None = None
         self._waiting: deque[Change] = deque()
         self._main = Supervised("kubernetes-watch", self._run, clock=wiring.clock)
-        self._saved_at = 0.0
+        self._saved_at = self._kept_at = 0.0
+        self._kept = b""
         self._synced = asyncio.Event()
         self.trouble = ""
         self.dropped = self.published = 0
@@ -247,7 +250,7 @@ class ClusterWatcher:
             try:
                 await self._flush()
                 if self.is_synced and time.monotonic() - self._saved_at > _SAVE_S:
-                    await self._save()
+                    await self._save(changed_only=True)
             except Retryable as e:
                 self._troubled(e)
 
@@ -268,12 +271,15 @@ class ClusterWatcher:
             self.published += 1
             self.trouble = ""
 
-    async def _save(self) -> None:
+    async def _save(self, *, changed_only: bool = False) -> None:
         if self._model is None or not self.is_synced:
             return
-        self._saved_at = time.monotonic()
-        payload = checkpoint.save(self._model.things.values(), self._w.clock.now_ns())
-        await self._w.state.save(self._key, payload)
+        self._saved_at, things = time.monotonic(), list(self._model.things.values())
+        content = checkpoint.save(things, 0)
+        if changed_only and content == self._kept and self._saved_at - self._kept_at < _KEEP_S:
+            return
+        await self._w.state.save(self._key, checkpoint.save(things, self._w.clock.now_ns()))
+        self._kept, self._kept_at = content, self._saved_at
 
     def _troubled(self, error: HomeostatError) -> None:
         if str(error) != self.trouble:

@@ -129,7 +129,8 @@ def source_of(thing: Json) -> Source | None:
     applied = by & _ARGO and (instance or appliers(thing, ()) & _ARGO)
     if any(argo) or applied or any(k.startswith("argocd.argoproj.io/") for k in (*labels, *marks)):
         name = next((n for n in (*argo, instance) if n), "")
-        return Source("Argo CD", f"Application {name}" if name else "", _ARGO)
+        whole = "Replace=true" in marks.get("argocd.argoproj.io/sync-options", "")  # then nothing of ours stays
+        return Source("Argo CD", f"Application {name}" if name else "", _ARGO, keeps_annotations=not whole)
     for prefix, kind in (("kustomize.toolkit.fluxcd.io", "Kustomization"), ("helm.toolkit.fluxcd.io", "HelmRelease")):
         off = marks.get(f"{prefix}/reconcile", labels.get(f"{prefix}/reconcile")) == "disabled"
         once = marks.get(f"{prefix}/ssa", labels.get(f"{prefix}/ssa", "")).lower() in ("ifnotpresent", "ignore")

@@ -160,6 +160,18 @@ def test_an_autoscaler_is_told_for_what_it_scales() -> None:
     assert [(c.kind, c.service, c.after) for c in cluster.passes(1)] == [("scale", "cart", "1-9")]
 
 
+def test_an_autoscaler_of_a_rollout_is_told_for_the_service_of_its_replica_sets() -> None:
+    cluster = running()
+    replicas = o.replica_set("basket-1", template=o.template(labels={"app": "cart"}))
+    replicas["metadata"]["ownerReferences"] = o.owner("Rollout", "basket")
+    first, second = (o.autoscaler(version=v, high=h) for v, h in ((30, 5), (31, 9)))
+    for raw in (first, second):
+        raw["metadata"]["uid"] = "basket-scaler"
+        raw["spec"]["scaleTargetRef"] = {"kind": "Rollout", "name": "basket"}
+    cluster.put(replicas, first, second)
+    assert [(c.kind, c.service, c.after) for c in cluster.passes(1)] == [("scale", "cart", "1-9")]
+
+
 # --- holding back
 
 

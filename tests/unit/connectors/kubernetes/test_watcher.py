@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectors.kubernetes import watcher as watchers
 from connectors.kubernetes.model import ClusterModel
 from connectors.kubernetes.objects import Thing
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring, sources
@@ -234,6 +235,28 @@ async def test_a_pod_that_is_killed_while_no_worker_watches_is_told_by_the_next(
         await watcher.synced()
         world.clock.advance_to(o.ns(1012))
         await until(lambda: [c.subject for c in world.changes] == ["pod/shop/cart-7d9f-x2x"])
+
+
+async def test_what_has_not_changed_is_not_saved_again(
+    server: ListWatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "_SAVE_S", 0.0)
+    fill(server)
+    world, saves = World(), list[bytes]()
+
+    async def save(key: str, value: bytes) -> None:
+        saves.append(value)
+
+    monkeypatch.setattr(world, "save", save)
+    watcher = world.watcher()
+    async with watching(watcher):
+        await until(lambda: len(saves) == 1)
+        looked = watcher._saved_at
+        await until(lambda: watcher._saved_at > looked + 0.5, "several looks")
+        assert len(saves) == 1
+        server.put(PODS, o.pod("cart-7d9f-y2y"))
+        await until(lambda: len(saves) == 2)
+    assert len(saves) == 3, "and at the end in any case"
 
 
 async def test_telemetry_names_what_it_comes_from(server: ListWatchServer) -> None:

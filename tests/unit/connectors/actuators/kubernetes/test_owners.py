@@ -158,6 +158,7 @@ PART = {"template": {"spec": {"containers": []}}}
         ({}, ARGO_MARKS | applied(**WHOLE), [], RESTARTS, "Argo CD (Application shop-app)"),
         ({}, ARGO_MARKS | applied(**PART), [], {*RESTARTS, "scale"}, "Argo CD"),
         ({}, ARGO_MARKS, [], RESTARTS, "may declare spec.template.spec"),
+        ({}, ARGO_MARKS | {"argocd.argoproj.io/sync-options": "Prune=false,Replace=true"}, [], EVICTION, "Argo CD"),
         ({"argocd.argoproj.io/instance": "x"}, applied(**WHOLE), [], RESTARTS, "Application x"),
         (
             {"app.kubernetes.io/instance": "x"},
