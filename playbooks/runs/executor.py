@@ -63,22 +63,24 @@ class Executor:
         watch = self._watch(decision.environment)
         around = watch.surroundings(decision.chosen.target, decision.incident)
         plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
-        entry = self._w.journal.create(
-            run=plan.run,
-            decision=plan.decision,
-            environment=plan.environment,
-            target=plan.target,
-            playbook=playbook.name,
-            definition=definition_of(plan),
-            now_ns=plan.created_ns,
-        )
+        with self._trail.together(plan.environment):
+            entry = self._w.journal.create(
+                run=plan.run,
+                decision=plan.decision,
+                environment=plan.environment,
+                target=plan.target,
+                playbook=playbook.name,
+                definition=definition_of(plan),
+                now_ns=plan.created_ns,
+            )
+            if entry is not None:
+                self._conductor.announce(Run(plan, entry.fence), decision)
         entry = entry or self._begun(plan.run)
         if entry is not None:
-            self._conductor.announce(Run(plan, entry.fence), decision)
             self._drive(entry)
 
     def _begun(self, run: str) -> RunEntry | None:
-        """The run of a decision that comes again because, the first time, nobody could be told of it."""
+        """The run of a decision that comes again, if nobody drives it."""
         entry = self._w.journal.load(run)
         return entry if entry is not None and entry.state is RunState.PENDING and run not in self._tasks else None
 

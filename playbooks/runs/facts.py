@@ -112,6 +112,28 @@ def begun_of(journal: Journal, run: str) -> int:
     return 0 if fact is None else int(fact["time_ns"])
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An effect that the audit trail says is about to happen: its record, and enough to have it, or to say that it was not had."""
+
+    step: str
+    key: str
+    sequence: int
+    intent: Mapping[str, Any]
+
+
+def keep_announced(journal: Journal, plan: RunPlan, announced: Announced | None) -> None:
+    """Remember what was announced last; None once its outcome is told."""
+    fact = {} if announced is None else msgspec.to_builtins(announced)
+    journal.put(f"announced/{plan.run}", fact, plan.environment)
+
+
+def announced_of(journal: Journal, run: str) -> Announced | None:
+    """The effect of a run that was announced and whose outcome is not told yet."""
+    fact = journal.get(f"announced/{run}")
+    return msgspec.convert(fact, Announced, strict=False) if fact else None
+
+
 def keep_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level]) -> None:
     """Remember the levels from before the action."""
     # JSON has no NaN: what was not observed is left out.

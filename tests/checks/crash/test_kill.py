@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from playbooks.audit import verify_chain
+from tests.checks.crash.stories import flaws
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,6 +34,7 @@ def check_trail(case: dict[str, Any]) -> None:
     assert all(effect["announced"] for effect in case["effects"]), "an effect without a prior audit event"
     assert verify_chain(line.encode() for line in case["messages"]).intact, case["deaths"]
     assert set(case["kept"]) == set(case["messages"]), "what the journal keeps and what the world read differ"
+    assert flaws(json.loads(line) for line in case["messages"]) == [], case["deaths"]
 
 
 @pytest.mark.slow

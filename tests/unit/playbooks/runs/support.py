@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +53,19 @@ class MemoryJournal:
         self.entries: dict[str, RunEntry] = {}
         self.kept: dict[str, bytes] = {}
         self.records: dict[str, dict[int, list[Any]]] = defaultdict(dict)
+
+    @contextmanager
+    def together(self, environment: str) -> Iterator[None]:
+        kept = (
+            dict(self.entries),
+            dict(self.kept),
+            {e: {n: list(r) for n, r in t.items()} for e, t in self.records.items()},
+        )
+        try:
+            yield
+        except BaseException:
+            self.entries, self.kept, self.records = kept[0], kept[1], defaultdict(dict, kept[2])
+            raise
 
     def create(
         self,
