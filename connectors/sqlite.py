@@ -127,11 +127,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the file's write lock from its start. Within another one it is a part of that."""
-        with self._turn:
-            with self._transaction("BEGIN IMMEDIATE") as connection:
-                yield connection
-            if not connection.in_transaction:  # it is in the log now, where `sync` finds it
-                self._written += 1
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
 
     @property
     def unsynced(self) -> bool:
@@ -184,13 +181,15 @@ class Database:
             connection = self._connection
             if connection is None:
                 raise Permanent(f"{self._file} is closed", reason="store_closed")
-            if connection.in_transaction:  # this thread's: others wait for their turn
+            within = connection.in_transaction  # of this thread: others wait for their turn
+            if within:
                 yield connection
                 return
             connection.execute(begin)
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._written += begin != "BEGIN"  # it is in the log now, where `sync` finds it
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

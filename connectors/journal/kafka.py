@@ -151,7 +151,7 @@ class KafkaJournal:
     @contextmanager
     def together(self, environment: str) -> Iterator[None]:
         """What is written of the environment within the block is one part of one transaction of Kafka."""
-        with self._of(environment).together():
+        with self._of(environment).together() if environment else self._local.together(""):
             yield
 
     # -- runs

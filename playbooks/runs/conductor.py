@@ -30,6 +30,7 @@ from playbooks.verify import Verifier
 _LOG = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
 _TRANSIENT = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.AUDIT_UNAVAILABLE, HeldReason.NO_TARGET})
+_KEPT_WAITING = frozenset({HeldReason.JOURNAL_UNAVAILABLE, HeldReason.CONTROL_UNAVAILABLE})
 _EFFECTLESS = frozenset({RunState.REFUSED, RunState.CANCELLED})
 
 
@@ -42,7 +43,7 @@ class Run:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     resolved: dict[str, Applied] = field(default_factory=dict)
     verifier: Verifier | None = None
-    acting: asyncio.Task[effects.Outcome] | None = None
+    acting: asyncio.Task[effects.Outcome | c.Refuse] | None = None
     parked: bool = False
     released: bool = False
     """Whether this process is to stop driving it, at the next occasion."""
@@ -242,7 +243,7 @@ class Conductor:
 
     def _switched(self, plan: RunPlan, *, approved: bool) -> c.Refuse | None:
         """Switches that forbid; that an approval is wanted is no objection where there is one or it is asked for anyway."""
-        held = gate.switches(self._w.journal, plan)
+        held = gate.switches(self._w.journal, plan, self._w.autonomy)
         if held is not None and held.reason is HeldReason.APPROVAL and (approved or plan.needs_approval):
             return None
         return held
@@ -276,7 +277,7 @@ class Conductor:
         held = await self._kept(run)
         if held is not None:
             run.resolved[ready.request.key] = Applied.NO  # nobody need be asked: it was not even tried
-            if held.reason is HeldReason.JOURNAL_UNAVAILABLE:
+            if held.reason in _KEPT_WAITING:
                 _LOG.warning("%s waits with %s: %s", run.plan.run, command.name, held.text)
                 await self.park(
                     run, self._now() + int(ASK_AGAIN_S * m.NS)
@@ -371,11 +372,16 @@ class Conductor:
         return self._switched(run.plan, approved=self._approved(run.plan))
 
     async def _kept(self, run: Run) -> c.Refuse | None:
-        """Held unless the intent outlives this process, and the run is known to be still ours. The last check of all."""
+        """Held unless the intent outlives this process, the run is known to be still ours, and every switch is known that
+        was turned up to now."""
         try:
             await self._w.journal.settled(run.plan.environment, self._w.settings.audit_ack_s)
         except Retryable as e:
             return c.Refuse(HeldReason.JOURNAL_UNAVAILABLE, str(e))
+        try:
+            await self._w.heard()
+        except Retryable as e:
+            return c.Refuse(HeldReason.CONTROL_UNAVAILABLE, str(e))
         return self._switched(run.plan, approved=self._approved(run.plan))
 
     async def _hold(self, run: Run, entry: RunEntry, command: c.ApplyStep, held: c.Refuse) -> None:

@@ -21,7 +21,7 @@ from contracts.frames.features import EvidenceFrame
 from contracts.ports import RunEntry
 from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
-from playbooks.runs import facts
+from playbooks.runs import facts, switches
 from playbooks.runs import machine as m
 from playbooks.runs.conductor import Conductor, Run
 from playbooks.runs.plan import definition_of, plan_from, plan_of
@@ -90,11 +90,11 @@ class Executor:
         if facts.take_approval(self._w.journal, approval):
             self.poke(approval.environment)
 
-    async def on_control(self, control: Control) -> None:
+    async def on_control(self, control: Control, place: switches.Place) -> None:
         """Kill switch or autonomy: takes effect before the next effect of every run in scope."""
         self._start()
-        if facts.take_control(self._w.journal, control):
-            self.poke(None if control.scope == facts.EVERYWHERE else control.scope)
+        if switches.take(self._w.journal, control, place):
+            self.poke(None if control.scope == switches.EVERYWHERE else control.scope)
 
     async def on_evidence(self, frame: EvidenceFrame) -> None:
         """What is seen: baseline before an action, proof after it."""
@@ -161,6 +161,11 @@ class Executor:
         while any(not run.parked or run.wake.is_set() for run in self._runs.values()):
             self._conductor.parked.clear()
             await self._conductor.parked.wait()
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Ids of the runs that have an effect under way."""
+        return tuple(run.plan.run for run in self._runs.values() if run.acting is not None)
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -236,7 +241,7 @@ class Executor:
         verdict = facts.verdict_of(journal, plan.run)
         return m.Situation(
             now_ns=self._w.clock.now_ns(),
-            acting=facts.mode_of(journal, plan.environment).acting,
+            acting=switches.mode_of(journal, plan.environment).acting,
             approval=facts.approval_of(journal, plan.decision),
             outcome=None if verdict is None else verdict.outcome,
             outcome_text="" if verdict is None else verdict.text,

@@ -1,4 +1,4 @@
-"""Small durable facts that the executor keeps in the journal: switches, approvals, verdicts."""
+"""Small durable facts that the executor keeps in the journal: approvals, verdicts, what was announced."""
 
 from __future__ import annotations
 
@@ -9,59 +9,11 @@ from typing import Any
 
 import msgspec
 
-from contracts.events import Approval, Control
+from contracts.events import Approval
 from contracts.ports import Journal
-from contracts.verdicts import Autonomy, Outcome
+from contracts.verdicts import Outcome
 from playbooks.runs.plan import RunPlan
 from playbooks.verify.levels import Level
-
-EVERYWHERE = "*"
-_RANK = {Autonomy.OBSERVE: 0, Autonomy.SUGGEST: 1, Autonomy.ACT: 2}
-
-
-def take_control(journal: Journal, control: Control) -> bool:
-    """Remember a switch; False if a later one of its scope is known already (delivery may repeat and reorder)."""
-    known = journal.get(f"control/{control.scope}")
-    if known is not None and known["time_ns"] > control.time_ns:
-        return False
-    journal.put(f"control/{control.scope}", msgspec.to_builtins(control))
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """Whether, and how freely, may be acted in an environment; `by` says who stopped it."""
-
-    acting: bool
-    autonomy: Autonomy
-    by: str = ""
-
-
-def mode_of(journal: Journal, environment: str) -> Mode:
-    """The strictest of what is set for the environment and for all."""
-    mode = Mode(acting=True, autonomy=Autonomy.ACT)
-    for control in controls_of(journal, environment):
-        mode = _stricter(mode, control)
-    return mode
-
-
-def controls_of(journal: Journal, environment: str) -> list[Control]:
-    """The switches that are set for the environment or for all."""
-    facts = (journal.get(f"control/{scope}") for scope in (EVERYWHERE, environment))
-    return [msgspec.convert(fact, Control) for fact in facts if fact is not None]
-
-
-def _stricter(mode: Mode, control: Control) -> Mode:
-    return Mode(
-        acting=mode.acting and control.acting,
-        autonomy=min(mode.autonomy, control.autonomy, key=_RANK.__getitem__),
-        by=mode.by if control.acting else control.by,
-    )
-
-
-def strictest(a: Autonomy, b: Autonomy) -> Autonomy:
-    """The one of two that allows less."""
-    return min(a, b, key=_RANK.__getitem__)
 
 
 def take_approval(journal: Journal, approval: Approval) -> bool:

@@ -148,11 +148,19 @@ def test_measurements_by_hand(data: Path, endpoints: Endpoints) -> None:
 
 
 def test_the_switch(data: Path, endpoints: Endpoints) -> None:
-    assert said(data, "stop-acting", "--reason", "drill") == "acting stopped in all environments\n"
+    node = json.loads(get(endpoints, "/status")[1])["node"]
+    assert said(data, "stop-acting", "--reason", "drill") == (
+        f"acting stopped in all environments: confirmed by {node}\n"
+    )
+    assert "drill" in json.loads(get(endpoints, "/status")[1])["acting"]["stopped"]["*"]
     assert said(data, "resume", "--environment", "prod", "--autonomy", "suggest").startswith("acting resumed in prod")
-    off, on = sorted((decode(Control, m) for m in messages(endpoints, CONTROL)), key=lambda c: c.time_ns)
+    begun, off, *on = sorted((decode(Control, m) for m in messages(endpoints, CONTROL)), key=lambda c: c.time_ns)
+    assert (begun.scope, begun.acting, begun.initial) == ("*", True, True)
     assert (off.scope, off.acting, off.reason) == ("*", False, "drill")
-    assert (on.scope, on.acting, on.autonomy) == ("prod", True, Autonomy.SUGGEST)
+    assert {(c.scope, c.acting, c.autonomy) for c in on} == {("prod", True, Autonomy.SUGGEST)}
+    assert len(on) == 4, "in every partition"
+    assert said(data, "resume").startswith("acting resumed in all environments, autonomy: act: confirmed by ")
+    assert json.loads(get(endpoints, "/status")[1])["acting"]["stopped"] == {}
 
 
 def test_a_decision_nobody_took_cannot_be_approved(data: Path) -> None:

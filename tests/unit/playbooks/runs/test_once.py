@@ -15,7 +15,7 @@ from contracts.ports import Applied
 from contracts.settings import ActSettings
 from contracts.verdicts import RunState, StepPhase
 from playbooks.language.model import Step
-from playbooks.runs.facts import mode_of
+from playbooks.runs.switches import mode_of
 from tests.checks.crash.stories import flaws
 from tests.unit.playbooks.runs.support import NS, RESTART, T0, MemoryJournal, World, control, decision
 

@@ -1,0 +1,130 @@
+"""Turning switches from outside, and finding out who follows them: what `homeostat stop-acting` and `resume` do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from connectors.journal.sqlite import SqliteJournal
+from connectors.kafka.client import KafkaBroker
+from contracts.errors import BrokerUnavailable, Permanent
+from contracts.events import Control, NodeStatus, decode, encode
+from contracts.settings import Settings
+from contracts.topics import CONTROL, NODES
+from homeostat.switchboard import begin_in, begin_on
+from playbooks.runs import switches
+
+GONE_NS: Final = 600_000_000_000
+"""A process unheard of for this long before the newest report of any has ended without a word. They report every ten seconds."""
+_ENDED: Final = frozenset({"stopping", "stopped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Who follows a switch. `waiting`: why not, by process; `silent`: those that were given up on, with their last report."""
+
+    confirmed: tuple[str, ...]
+    waiting: Mapping[str, str]
+    silent: tuple[str, ...] = ()
+
+
+async def turn(client: KafkaBroker, control: Control) -> dict[str, int]:
+    """Write a switch; by partition, the offset that who follows it has passed.
+
+    A stop goes to the partition of its scope. Going on goes to all, as it ends whatever stop is in any of them.
+
+    Raises:
+        BrokerUnavailable: it could not be written, or is not in the log afterwards.
+    """
+    await begin_on(client, control.time_ns)
+    value, key = encode(control), control.scope.encode()
+    partitions = sorted(partition for _, partition in await client.ends([CONTROL]))
+    for partition in partitions if control.acting else (None,):
+        await client.send(CONTROL, value, key=key, partition=partition)
+    found = {r.partition: r.offset + 1 async for r in client.read([CONTROL]) if r.value == value}
+    if not found or (control.acting and len(found) < len(partitions)):
+        raise BrokerUnavailable(f"{CONTROL} does not hold what was written to it", fix="is it being made anew?")
+    return {str(partition): offset for partition, offset in found.items()}
+
+
+async def followed(client: KafkaBroker, wanted: Mapping[str, int], control: Control, patience_s: float) -> Followed:
+    """Wait until every process that runs says that it follows the switch, or patience ends."""
+    reports: dict[str, NodeStatus] = {}
+
+    async def heard(*, follow: bool) -> Followed:
+        async for record in client.read([NODES], follow=follow):
+            status = decode(NodeStatus, record.value)
+            reports[status.node] = status
+            if follow and not (found := judged(reports, wanted, control)).waiting:
+                return found
+        return judged(reports, wanted, control)
+
+    found = await heard(follow=False)
+    if not found.waiting:
+        return found
+    try:
+        async with asyncio.timeout(patience_s):
+            return await heard(follow=True)
+    except TimeoutError:
+        return judged(reports, wanted, control)
+
+
+def judged(reports: Mapping[str, NodeStatus], wanted: Mapping[str, int], control: Control) -> Followed:
+    """Who follows a switch, by the last report of each process."""
+    newest = max((s.time_ns for s in reports.values()), default=0)
+    running = {node: s for node, s in sorted(reports.items()) if s.lifecycle not in _ENDED}
+    reasons = {node: _reason(s, wanted, control) for node, s in running.items()}
+    silent = [node for node, why in reasons.items() if why and newest - running[node].time_ns > GONE_NS]
+    return Followed(
+        confirmed=tuple(node for node, why in reasons.items() if not why),
+        waiting={node: why for node, why in reasons.items() if why and node not in silent},
+        silent=tuple(silent),
+    )
+
+
+def _reason(status: NodeStatus, wanted: Mapping[str, int], control: Control) -> str:
+    """Why a process does not follow a switch, as far as it says; empty if it does."""
+    if any(status.controls.get(partition, 0) < offset for partition, offset in wanted.items()):
+        return "has not said that it follows it"
+    if control.acting:
+        return f"still stopped {status.stopped[control.scope]}" if control.scope in status.stopped else ""
+    if control.scope not in status.stopped:
+        return "was told to go on since"
+    return f"still has an effect under way: {', '.join(status.effects)}" if status.effects else ""
+
+
+def journal_file(settings: Settings) -> Path | None:
+    """The journal in which a switch can be armed; None where switches are on Kafka alone."""
+    embedded = settings.broker.url.startswith("embedded") and settings.act.journal != "kafka"
+    return settings.data_dir / "journal.sqlite" if embedded else None
+
+
+def arm(settings: Settings, control: Control) -> None:
+    """Say it to the journal's file: it holds from the next start on, and a stop at once for whoever has the file open.
+
+    Raises:
+        Permanent: there is no such file here.
+    """
+    file = journal_file(settings)
+    if file is None:
+        raise Permanent("there is no journal here that it could be written to", reason="no_journal")
+    journal = SqliteJournal(file)
+    try:
+        begin_in(settings.data_dir, journal, control.time_ns, fresh=journal.fresh)
+        switches.arm(journal, control)
+    finally:
+        journal.close()
+
+
+def disarm(settings: Settings, scope: str) -> None:
+    """Take back what was armed for who runs now: it was told to go on."""
+    file = journal_file(settings)
+    if file is not None and file.exists():
+        journal = SqliteJournal(file)
+        try:
+            switches.disarm(journal, scope)
+        finally:
+            journal.close()
