@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
-from contracts.errors import BrokerUnavailable, Permanent
+from contracts.errors import BrokerUnavailable, Permanent, UnknownName
 from contracts.events import Control, NodeStatus, decode, encode
 from contracts.settings import Settings
 from contracts.topics import CONTROL, NODES
 from homeostat.switchboard import begin_in, begin_on
 from playbooks.runs import switches
 
-GONE_NS: Final = 600_000_000_000
-"""A process unheard of for this long before the newest report of any has ended without a word. They report every ten seconds."""
 _ENDED: Final = frozenset({"stopping", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Who follows a switch. `waiting`: why not, by process; `silent`: those that were given up on, with their last report."""
+    """Who follows a switch, and by process why not. Who has ended without a word is among the latter until a person says so
+    (`ended`): that it was not heard of for long could be its clock, or ours."""
 
     confirmed: tuple[str, ...]
     waiting: Mapping[str, str]
-    silent: tuple[str, ...] = ()
 
 
 async def turn(client: KafkaBroker, control: Control) -> dict[str, int]:
@@ -74,26 +75,41 @@ async def followed(client: KafkaBroker, wanted: Mapping[str, int], control: Cont
 
 def judged(reports: Mapping[str, NodeStatus], wanted: Mapping[str, int], control: Control) -> Followed:
     """Who follows a switch, by the last report of each process."""
-    newest = max((s.time_ns for s in reports.values()), default=0)
     running = {node: s for node, s in sorted(reports.items()) if s.lifecycle not in _ENDED}
     reasons = {node: _reason(s, wanted, control) for node, s in running.items()}
-    silent = [node for node, why in reasons.items() if why and newest - running[node].time_ns > GONE_NS]
     return Followed(
         confirmed=tuple(node for node, why in reasons.items() if not why),
-        waiting={node: why for node, why in reasons.items() if why and node not in silent},
-        silent=tuple(silent),
+        waiting={node: why for node, why in reasons.items() if why},
     )
+
+
+async def ended(client: KafkaBroker, nodes: Iterable[str], by: str, now_ns: int) -> None:
+    """Write down that processes have ended which did not say so themselves. One that lives says the contrary soon.
+
+    Raises:
+        UnknownName: there is no such process.
+    """
+    reports = {s.node: s async for r in client.read([NODES]) for s in [decode(NodeStatus, r.value)]}
+    for node in nodes:
+        if node not in reports:
+            raise UnknownName("process", node, reports)
+        last = msgspec.structs.replace(reports[node], lifecycle="stopped", time_ns=now_ns, text=f"ended, says {by}")
+        await client.send(NODES, encode(last), key=node.encode())
 
 
 def _reason(status: NodeStatus, wanted: Mapping[str, int], control: Control) -> str:
     """Why a process does not follow a switch, as far as it says; empty if it does."""
     if any(status.controls.get(partition, 0) < offset for partition, offset in wanted.items()):
-        return "has not said that it follows it"
+        return f"has not said that it follows it; it last said something at {_utc(status.time_ns)}"
     if control.acting:
         return f"still stopped {status.stopped[control.scope]}" if control.scope in status.stopped else ""
     if control.scope not in status.stopped:
         return "was told to go on since"
     return f"still has an effect under way: {', '.join(status.effects)}" if status.effects else ""
+
+
+def _utc(time_ns: int) -> str:
+    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ} (its clock)"
 
 
 def journal_file(settings: Settings) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from contracts.errors import HomeostatError
 from contracts.events import ActionRecord, Approval, Control, decode, encode
 from contracts.topics import ACTIONS, APPROVALS, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
+from homeostat import steering
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, local_option, printable, run, who
 from homeostat.endpoints import running
@@ -28,18 +30,24 @@ wait_option = click.option(
     show_default=True,
     help="Seconds to wait for confirmations.",
 )
+ended_option = click.option(
+    "--ended", multiple=True, metavar="NODE", help="This process has ended without saying so (repeatable)."
+)
 
 
 @click.command("stop-acting")
 @click.option("--environment", "scope", default="*", show_default=True, help="Environment to stop; * for all.")
 @click.option("--reason", default="", help="Why, for the record.")
 @wait_option
+@ended_option
 @broker_option
 @click.pass_context
-def stop_acting(ctx: click.Context, scope: str, reason: str, patience_s: float, broker: str | None) -> None:
+def stop_acting(
+    ctx: click.Context, scope: str, reason: str, patience_s: float, ended: tuple[str, ...], broker: str | None
+) -> None:
     """Kill switch: no further effect until `homeostat resume`. Waits until every running process confirms that it follows, and
     has no effect under way. Where nothing runs it is armed for the next start. Exit status 3: not confirmed by all."""
-    _turn(ctx, broker, _control(scope, Autonomy.OBSERVE, acting=False, reason=reason), patience_s)
+    _turn(ctx, broker, _control(scope, Autonomy.OBSERVE, acting=False, reason=reason), patience_s, ended)
 
 
 @click.command()
@@ -52,18 +60,21 @@ def stop_acting(ctx: click.Context, scope: str, reason: str, patience_s: float, 
     help="How much may be done without a person.",
 )
 @wait_option
+@ended_option
 @broker_option
 @click.pass_context
-def resume(ctx: click.Context, scope: str, autonomy: str, patience_s: float, broker: str | None) -> None:
+def resume(
+    ctx: click.Context, scope: str, autonomy: str, patience_s: float, ended: tuple[str, ...], broker: str | None
+) -> None:
     """Allow acting again. Waits until every running process confirms it. Exit status 3: not confirmed by all."""
-    _turn(ctx, broker, _control(scope, Autonomy(autonomy), acting=True), patience_s)
+    _turn(ctx, broker, _control(scope, Autonomy(autonomy), acting=True), patience_s, ended)
 
 
 def _control(scope: str, autonomy: Autonomy, *, acting: bool, reason: str = "") -> Control:
     return Control(scope=scope, acting=acting, autonomy=autonomy, by=who(), time_ns=time.time_ns(), reason=reason)
 
 
-def _turn(ctx: click.Context, broker: str | None, control: Control, patience_s: float) -> None:
+def _turn(ctx: click.Context, broker: str | None, control: Control, patience_s: float, ended: Sequence[str]) -> None:
     settings, words = settings_of(ctx), _said(control)
     file = None if broker else journal_file(settings)
     if file is not None and running(settings.data_dir) is None:
@@ -71,7 +82,7 @@ def _turn(ctx: click.Context, broker: str | None, control: Control, patience_s: 
         click.echo(f"{words}: nothing runs, it holds from the next start on ({file})")
         return
     try:
-        found = run(_follow(ctx, broker, control, patience_s))
+        found = run(_follow(ctx, broker, control, patience_s, ended))
     except HomeostatError as e:
         if control.acting or file is None:
             raise
@@ -83,10 +94,13 @@ def _turn(ctx: click.Context, broker: str | None, control: Control, patience_s: 
     _tell(words, found)
 
 
-async def _follow(ctx: click.Context, broker: str | None, control: Control, patience_s: float) -> Followed:
+async def _follow(
+    ctx: click.Context, broker: str | None, control: Control, patience_s: float, ended: Sequence[str]
+) -> Followed:
     async with connected(ctx, broker) as (client, settings):
         await client.ensure_topics(settings.broker.partitions)
         wanted = await turn(client, control)
+        await steering.ended(client, ended, control.by, control.time_ns)
         return await followed(client, wanted, control, patience_s)
 
 
@@ -98,14 +112,13 @@ def _said(control: Control) -> str:
 
 
 def _tell(words: str, found: Followed) -> None:
-    for node in found.silent:
-        click.echo(f"{node} has ended without a word: nothing was heard of it for more than ten minutes", err=True)
     if found.waiting:
         click.echo(f"error: written, but NOT confirmed by all: {words}", err=True)
         for node, why in found.waiting.items():
             click.echo(f"  {node} {why}", err=True)
         for node in found.confirmed:
             click.echo(f"  {node} confirmed", err=True)
+        click.echo("what has ended without a word can be named with --ended NODE", err=True)
         raise SystemExit(UNCONFIRMED)
     nobody = "nobody runs; it holds for whoever starts"
     click.echo(f"{words}: " + (f"confirmed by {', '.join(found.confirmed)}" if found.confirmed else nobody))
