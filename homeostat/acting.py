@@ -14,7 +14,7 @@ from connectors.actuators.registry import open_actuators
 from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
-from contracts.errors import HomeostatError, UnreadableEvent
+from contracts.errors import HomeostatError, Permanent, UnreadableEvent
 from contracts.events import Anomaly, Approval, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
@@ -32,6 +32,7 @@ from playbooks.language import reader
 from playbooks.runs.executor import Executor
 from playbooks.runs.switches import EVERYWHERE
 from playbooks.runs.wiring import ExecutorWiring
+from streams.stage import Emit
 from streams.worker import Handler
 
 log = logging.getLogger(__name__)
@@ -179,6 +180,22 @@ class Acting:
     def _partition(self, environment: str) -> int:
         return partition_of(environment, self._partitions[DECISIONS])
 
+    async def before_send(self, emit: Emit) -> None:
+        """Note the decisions of the own decide stage in the journal of their environment, in turn: before they come back."""
+        if emit.topic != DECISIONS:
+            return
+        decision = decode(Decision, emit.value)
+        try:
+            later = await self._turns.do(self._partition(decision.environment), partial(self._issued, decision))
+        except Permanent as e:  # its partition was taken away meanwhile: the next owner decides again
+            log.warning("decision %s is not noted: %s", decision.id, e)
+            return
+        if later is not None:
+            later.add_done_callback(_seen)
+
+    async def _issued(self, decision: Decision) -> None:
+        self.executor.issued(decision)
+
     async def _on_decision(self, record: Record) -> asyncio.Future[None] | None:
         decision = decode(Decision, record.value)
         return await self._in_turn(decision.environment, lambda: self.executor.on_decision(decision))
@@ -251,3 +268,9 @@ class Acting:
         yield from self._tally.samples()
         for scope, acting in self.switchboard.acting().items():
             yield "acting_allowed", (scope,), float(acting)
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """What went wrong with it is said where it is missed: the decision is not believed."""
+    if not done.cancelled() and done.exception() is not None:
+        log.warning("a decision is not noted: %s", done.exception())

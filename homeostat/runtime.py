@@ -149,6 +149,7 @@ class Runtime:
                 on_assigned=self._on_assigned,
                 on_revoked=self.acting.on_revoked,
                 before_ack=self.acting.settled,
+                before_send=self.acting.before_send,
                 fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
                 drain_s=DRAIN_S if embedded else 0.0,
             )

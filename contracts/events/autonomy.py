@@ -55,7 +55,11 @@ class Decision(Event, frozen=True, kw_only=True):
 
 
 class Approval(Event, frozen=True, kw_only=True):
-    """A person's answer. `by` is who signed in."""
+    """A person's answer. `by` is who signed in.
+
+    `digest` is SHA-256 (hex) over the bytes of the decision that was read: it proves that the answer comes after it, and is
+    about exactly that. Without it `time_ns` must not be before the decision's.
+    """
 
     decision: str
     environment: str
@@ -63,6 +67,7 @@ class Approval(Event, frozen=True, kw_only=True):
     by: str
     time_ns: int
     comment: str = ""
+    digest: str = ""
 
 
 class ActionRecord(Event, frozen=True, kw_only=True):

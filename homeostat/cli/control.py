@@ -10,7 +10,7 @@ import click
 
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import HomeostatError
-from contracts.events import ActionRecord, Approval, Control, decode, encode
+from contracts.events import ActionRecord, Approval, Control, Decision, decode, encode
 from contracts.topics import ACTIONS, APPROVALS, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
 from homeostat import steering
@@ -19,6 +19,7 @@ from homeostat.cli.common import broker_option, connected, local_option, printab
 from homeostat.endpoints import running
 from homeostat.steering import Followed, arm, disarm, followed, journal_file, turn
 from homeostat.times import said
+from playbooks.runs.proof import digest_of
 
 UNCONFIRMED = 3
 """Exit status where somebody who runs has not said that he follows."""
@@ -145,27 +146,26 @@ def deny(ctx: click.Context, decision: str, comment: str, broker: str | None) ->
 
 
 async def _answer(ctx: click.Context, broker: str | None, decision: str, comment: str, *, approved: bool) -> None:
-    from contracts.events import Decision
-
     async with connected(ctx, broker) as (client, settings):
-        environment = None
+        asked = None
         async for record in client.read([DECISIONS]):
             found = decode(Decision, record.value)
             if found.id == decision:
-                environment = found.environment
-        if environment is None:
+                asked = found
+        if asked is None:
             raise click.ClickException(f"no decision {decision!r} on {DECISIONS}; see `homeostat watch`")
         answer = Approval(
             decision=decision,
-            environment=environment,
+            environment=asked.environment,
             approve=approved,
             by=who(),
             time_ns=time.time_ns(),
             comment=comment,
+            digest=digest_of(asked),
         )
         partitions = (await client.ensure_topics(settings.broker.partitions))[APPROVALS]
         await client.send(
-            APPROVALS, encode(answer), key=decision.encode(), partition=partition_of(environment, partitions)
+            APPROVALS, encode(answer), key=decision.encode(), partition=partition_of(asked.environment, partitions)
         )
     click.echo(f"{'approved' if approved else 'denied'} {decision}")
 

@@ -16,7 +16,7 @@ from contracts.topics import CHANGES, FEEDBACK
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import commands as c
-from playbooks.runs import effects, facts, gate, identities, reporting
+from playbooks.runs import effects, facts, gate, identities, proof, reporting
 from playbooks.runs import machine as m
 from playbooks.runs.arguments import resolve
 from playbooks.runs.guarding import guarded
@@ -192,7 +192,7 @@ class Conductor:
         if held.reason is not HeldReason.POLICY_UNAVAILABLE:
             return False
         until_ns = m.begin_by_ns(plan, self.limits)
-        approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
+        approval = proof.approval_of(self._w.journal, plan) if approved else None
         if approval is not None:
             fresh_ns = approval.time_ns + int(self.limits.decision_expiry_s * m.NS)
             until_ns = min(fresh_ns, m.expires_ns(plan, self.limits))
@@ -249,7 +249,7 @@ class Conductor:
         return held
 
     async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> c.Refuse | None:
-        approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
+        approval = proof.approval_of(self._w.journal, plan) if approved else None
         by = "" if approval is None or not approval.approve else approval.by
         request = effect.request
         document = gate.policy_document(plan, request.action, request.arguments, effect.aim, by)
@@ -337,7 +337,7 @@ class Conductor:
         return held or await self._policy(plan, prepared, approved) or prepared
 
     def _approved(self, plan: RunPlan) -> bool:
-        approval = facts.approval_of(self._w.journal, plan.decision)
+        approval = proof.approval_of(self._w.journal, plan)
         return approval is not None and approval.approve
 
     def _say(self, run: Run, ready: effects.Prepared, command: c.ApplyStep) -> int:

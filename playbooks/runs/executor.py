@@ -21,7 +21,7 @@ from contracts.frames.features import EvidenceFrame
 from contracts.ports import RunEntry
 from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
-from playbooks.runs import facts, switches
+from playbooks.runs import facts, proof, switches
 from playbooks.runs import machine as m
 from playbooks.runs.conductor import Conductor, Run
 from playbooks.runs.plan import definition_of, plan_from, plan_of
@@ -50,8 +50,17 @@ class Executor:
 
     # --- events
 
+    def issued(self, decision: Decision) -> None:
+        """The environment's own decide stage emits a decision: tell this before it is sent. Fenced."""
+        if decision.chosen.playbook in self._w.playbooks:
+            proof.note(self._w.journal, decision)
+
     async def on_decision(self, decision: Decision) -> None:
-        """Begin the run of a decision, unless it has one already or asks for none."""
+        """Begin the run of a decision, unless it has one already or asks for none.
+
+        Raises:
+            Permanent: it is not one of the environment's own decide stage.
+        """
         self._start()
         if decision.verdict is DecisionVerdict.NOTHING:
             return
@@ -60,6 +69,8 @@ class Executor:
             if decision.verdict is DecisionVerdict.ACT:
                 _LOG.error("decision %s wants unknown playbook %r", decision.id, decision.chosen.playbook)
             return
+        if not self._w.settings.foreign_decisions:
+            proof.require_own(self._w.journal, decision)
         watch = self._watch(decision.environment)
         around = watch.surroundings(decision.chosen.target, decision.incident)
         plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
@@ -85,9 +96,14 @@ class Executor:
         return entry if entry is not None and entry.state is RunState.PENDING and run not in self._tasks else None
 
     async def on_approval(self, approval: Approval) -> None:
-        """A person answered. The first answer counts."""
+        """A person answered. The first answer counts.
+
+        Raises:
+            Permanent: it answers no decision that is known here, or not this one.
+        """
         self._start()
-        if facts.take_approval(self._w.journal, approval):
+        waits = proof.require_answer(self._w.journal, approval)
+        if waits and facts.take_approval(self._w.journal, approval):
             self.poke(approval.environment)
 
     async def on_control(self, control: Control, place: switches.Place) -> None:
@@ -242,7 +258,7 @@ class Executor:
         return m.Situation(
             now_ns=self._w.clock.now_ns(),
             acting=switches.mode_of(journal, plan.environment).acting,
-            approval=facts.approval_of(journal, plan.decision),
+            approval=proof.approval_of(journal, plan),
             outcome=None if verdict is None else verdict.outcome,
             outcome_text="" if verdict is None else verdict.text,
             incident_over=watch.over(plan.incident),

@@ -323,6 +323,8 @@ class Worker:
             for t in ended:
                 await self._bury(t)
             await self._outbox.delivered()
+            if self._w.before_ack is not None:
+                await self._retrying(self._w.before_ack, turn)
             unsaved = set[str]()
             for instance, changes, payload in dirty:
                 if turn != self._turn:
@@ -331,8 +333,6 @@ class Worker:
                     instance.saved = changes
                 else:
                     unsaved.add(instance.key)
-            if self._w.before_ack is not None:
-                await self._retrying(self._w.before_ack, turn)
             if turn != self._turn:
                 return
             ended = [t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))]

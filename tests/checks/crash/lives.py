@@ -178,6 +178,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
         )
     )
     await executor.resume()
+    executor.issued(DECISION)
     await executor.on_decision(DECISION)
     window = time.time_ns()
     while (entry := journal.load(run_of(DECISION.id))) is None or entry.state not in TERMINAL_RUN_STATES:

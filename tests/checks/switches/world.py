@@ -297,4 +297,6 @@ class Story:
 
 async def decided(executor: Executor, name: str, now_ns: int) -> None:
     """A decision to act."""
-    await executor.on_decision(decision(name=name, now_ns=now_ns))
+    given = decision(name=name, now_ns=now_ns)
+    executor.issued(given)
+    await executor.on_decision(given)

@@ -245,9 +245,13 @@ SCALE = replace(
 
 
 class Told(Executor):
-    """An executor that is told of switches in the order in which a test turns them."""
+    """An executor that is told of switches in the order in which a test turns them, and whose decisions are its own."""
 
     _turned = itertools.count()
+
+    async def on_decision(self, decision: Decision) -> None:
+        self.issued(decision)
+        await super().on_decision(decision)
 
     async def on_control(self, control: Control, place: switches.Place | None = None) -> None:
         await super().on_control(control, place or switches.Place("log", 0, next(self._turned)))
