@@ -23,6 +23,7 @@ from contracts.errors import (
 )
 from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetState
 from contracts.settings import ActSettings
+from contracts.told import told
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
@@ -89,7 +90,7 @@ class Outcome:
     @property
     def line(self) -> dict[str, Any]:
         """What the journal keeps with the outcome."""
-        return {"text": self.text, "retryable": self.retryable, "after": state_data(self.after), **self.data}
+        return {"text": told(self.text), "retryable": self.retryable, "after": state_data(self.after), **self.data}
 
 
 async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Refuse:
@@ -197,4 +198,5 @@ async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[]
 
 
 def _applied(result: StepResult) -> Outcome:
-    return Outcome(StepPhase.APPLIED, result.text, result.after, {"result": dict(result.data)})
+    data = {k: told(v) if isinstance(v, str) else v for k, v in result.data.items()}
+    return Outcome(StepPhase.APPLIED, result.text, result.after, {"result": data})
