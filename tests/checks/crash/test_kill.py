@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -60,3 +61,17 @@ def test_where_it_cannot_be_known_the_run_says_unknown(tmp_path: Path) -> None:
             assert "a person must look" in case["messages"][-1]
         check_trail(case)
     assert states["unknown"] >= 4, "dying between intent and outcome leaves it unknown"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kills_at_random_moments_with_processes_as_targets(tmp_path: Path) -> None:
+    """`HOMEOSTAT_KILLS=300 pytest tests/checks/crash -k random` kills as often."""
+    kills = os.environ.get("HOMEOSTAT_KILLS", "12")
+    command = [sys.executable, "-m", "tests.checks.crash.random_kills", str(tmp_path / "kills"), kills]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+    found = json.loads(done.stdout)
+    assert found["kills"] == int(kills)
+    assert found["wrong"] == []
