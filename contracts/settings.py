@@ -199,7 +199,7 @@ class ActSettings(Section):
     )
     journal: Literal["auto", "sqlite", "kafka"] = Field(
         "auto",
-        description="where runs are recorded: sqlite (a file, for workers that share it), kafka (the topic "
+        description="where runs are recorded: sqlite (a file, for one worker), kafka (the topic "
         "autonomous.journal, for any number of machines); auto: sqlite with the embedded log, else kafka",
     )
     foreign_decisions: bool = Field(

@@ -13,8 +13,9 @@ import msgspec
 
 from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
-from contracts.errors import BrokerUnavailable, Permanent, UnknownName
+from contracts.errors import BrokerUnavailable, Permanent, UnknownName, UnreadableEvent
 from contracts.events import Control, NodeStatus, decode, encode
+from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import CONTROL, NODES
 from homeostat.switchboard import begin_in, begin_on
@@ -57,7 +58,7 @@ async def followed(client: KafkaBroker, wanted: Mapping[str, int], control: Cont
 
     async def heard(*, follow: bool) -> Followed:
         async for record in client.read([NODES], follow=follow):
-            status = decode(NodeStatus, record.value)
+            status = _read(record)
             reports[status.node] = status
             if follow and not (found := judged(reports, wanted, control)).waiting:
                 return found
@@ -89,7 +90,7 @@ async def ended(client: KafkaBroker, nodes: Iterable[str], by: str, now_ns: int)
     Raises:
         UnknownName: there is no such process.
     """
-    reports = {s.node: s async for r in client.read([NODES]) for s in [decode(NodeStatus, r.value)]}
+    reports = {s.node: s async for r in client.read([NODES]) for s in [_read(r)]}
     for node in nodes:
         if node not in reports:
             raise UnknownName("process", node, reports)
@@ -106,6 +107,15 @@ def _reason(status: NodeStatus, wanted: Mapping[str, int], control: Control) -> 
     if control.scope not in status.stopped:
         return "was told to go on since"
     return f"still has an effect under way: {', '.join(status.effects)}" if status.effects else ""
+
+
+def _read(record: Record) -> NodeStatus:
+    """A report; one that can't be read is of a process of which nothing else is known."""
+    try:
+        return decode(NodeStatus, record.value)
+    except UnreadableEvent:
+        name = (record.key or b"nameless").decode(errors="replace")
+        return NodeStatus(node=name, stage="", lifecycle="unreadable", healthy=False, time_ns=0)
 
 
 def _utc(time_ns: int) -> str:
