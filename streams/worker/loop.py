@@ -263,7 +263,10 @@ class Worker:
             return await work
         except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
             if turn == self._turn:  # else its next owner takes it
-                log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
+                if isinstance(e, Permanent):  # it is refused on purpose, and says why
+                    log.warning("%s/%d@%d is refused: %s", record.topic, record.partition, record.offset, e)
+                else:
+                    log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
                 await self._outbox.send([dead_letter(record, e, self._w.clock.now_ns())])
             return None
 
