@@ -21,7 +21,7 @@ from streams.worker import Worker
 log = logging.getLogger(__name__)
 INTERVAL_S = 10.0
 _BUSY_S = 0.5
-"""While an effect is under way: who stopped acting waits for its end."""
+"""While something passes that others wait for: an effect under way, partitions whose state is being read."""
 
 
 class NodeReporter:
@@ -50,7 +50,8 @@ class NodeReporter:
             self._acting.news.clear()
             await self._report("running")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_BUSY_S if self._acting.executor.effects else INTERVAL_S):
+                passing = bool(self._acting.executor.effects) or not self._vitals().ready
+                async with asyncio.timeout(_BUSY_S if passing else INTERVAL_S):
                     await self._acting.news.wait()
 
     async def _report(self, lifecycle: str) -> None:

@@ -19,6 +19,7 @@ from connectors.kafka.client import KafkaBroker
 from contracts.errors import BrokerUnavailable, UnreadableEvent
 from contracts.events import Control, decode, encode
 from contracts.ports import Clock, Journal, Record
+from contracts.supervision import once
 from contracts.topics import ACTIONS, CONTROL, JOURNAL
 from contracts.verdicts import Autonomy
 from playbooks.runs import switches
@@ -91,7 +92,7 @@ class Switchboard:
         scope, changed, error = self._taken(record)
         known = switches.known_places(self._journal, self._log).get((scope, record.partition), record.offset)
         if not changed and record.offset < known and self._checking is None:
-            self._checking = asyncio.create_task(self._check(), name="switches")  # is it another log than it was?
+            self._checking = once("switches", self._check())  # is it another log than it was?
         if error is not None:
             raise error
 

@@ -28,7 +28,7 @@ from connectors.actuators.process.store import OperationStore
 from connectors.journal.sqlite import SqliteJournal
 from contracts.events import Decision, Option
 from contracts.ports import SystemClock
-from contracts.settings import ActSettings
+from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
 from playbooks.audit import verify_chain
 from playbooks.language.model import Guards, Match, Playbook, Step, Trigger, Verify
@@ -94,7 +94,7 @@ async def live(folder: Path, url: str, number: int) -> None:
             policy=Permissive(),
             clock=SystemClock(),
             playbooks={p.name: p for p in (GROW, SHRINK)},
-            settings=ActSettings(),
+            settings=ActSettings(environments={"test": BindingSettings()}),
             publish=publish,
             graph=lambda write: None,
             autonomy=Autonomy.ACT,

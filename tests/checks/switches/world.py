@@ -24,7 +24,7 @@ from homeostat.steering import judged, turn
 from homeostat.switchboard import Switchboard
 from playbooks.language.model import Guards, Verify
 from playbooks.runs import Executor, ExecutorWiring
-from tests.unit.playbooks.runs.support import NS, RESTART, T0, MemoryJournal, Policy, Process, decision
+from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, MemoryJournal, Policy, Process, decision
 
 PARTITIONS = 3
 LENGTH = 40
@@ -122,7 +122,7 @@ class Worker:
                 policy=Policy(),
                 clock=self.clock,
                 playbooks=PLAYBOOKS,
-                settings=ActSettings(decision_expiry_s=1e9, max_concurrent=1000),
+                settings=ActSettings(decision_expiry_s=1e9, max_concurrent=1000, environments=BOUND),
                 publish=_published,
                 graph=lambda write: None,
                 autonomy=Autonomy.ACT,

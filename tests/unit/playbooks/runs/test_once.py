@@ -17,7 +17,7 @@ from contracts.verdicts import RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs.switches import mode_of
 from tests.checks.crash.stories import flaws
-from tests.unit.playbooks.runs.support import NS, RESTART, T0, MemoryJournal, World, control, decision
+from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, MemoryJournal, World, control, decision
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_a_block_that_fails_leaves_no_record_and_the_chain_goes_on(world: 
 
 async def test_what_was_announced_and_not_begun_is_told_as_skipped() -> None:
     """The broker took the intent, then acting was stopped: the intent has an outcome, before the run's end."""
-    world = World(settings=ActSettings(audit_ack_s=60))
+    world = World(settings=ActSettings(audit_ack_s=60, environments=BOUND))
     world.broker_away = True
     await world.executor.on_decision(decision())
     for _ in range(5):

@@ -15,7 +15,7 @@ from contracts.verdicts import Autonomy, DecisionVerdict, RunState
 from playbooks.runs import Executor, run_of
 from playbooks.runs.facts import take_approval
 from playbooks.runs.proof import digest_of
-from tests.unit.playbooks.runs.support import NS, RESTART, SCALE, T0, World, approval, control, decision
+from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, SCALE, T0, World, approval, control, decision
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_a_decision_of_a_former_owner_is_believed_as_far_as_the_journal_ou
 
 
 async def test_where_others_decide_their_decisions_are_carried_out() -> None:
-    world = World(settings=ActSettings(foreign_decisions=True))
+    world = World(settings=ActSettings(foreign_decisions=True, environments=BOUND))
     await come(world, decision())
     await world.run_to(3)
     assert len(world.process.applied_keys) == 1
@@ -79,7 +79,7 @@ async def test_where_others_decide_their_decisions_are_carried_out() -> None:
     ],
 )
 async def test_nobody_decides_above_what_this_process_is_set_to(own: Autonomy, state: RunState, effects: int) -> None:
-    world = World(settings=ActSettings(foreign_decisions=True))
+    world = World(settings=ActSettings(foreign_decisions=True, environments=BOUND))
     world.autonomy = own
     world.born()
     await come(world, decision(autonomy=Autonomy.ACT))
