@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -18,6 +19,8 @@ from contracts.private import private_file, private_folder
 #: How long a writer waits for another process's transaction.
 BUSY_S: Final = 10.0
 _AGAIN_S: Final = 0.01
+#: A write-ahead log of this size is put into its database, by whoever waits for the disk anyway.
+_CHECKPOINT_BYTES: Final = 4 << 20
 
 #: SQLite's primary result code -> (error, reason, what to do). https://sqlite.org/rescode.html; a test lists them all.
 _BUSY: Final = "another process holds it for too long: is one stuck?"
@@ -78,12 +81,17 @@ class Schema:
 
 
 class Database:
-    """One SQLite file, opened durably (WAL, synchronous=FULL). Threads share it, one at a time.
+    """One SQLite file with a write-ahead log. Threads share it, one at a time.
+
+    A transaction is on disk when its block ends (synchronous=FULL); or, `behind`, once `sync` has returned: then a block
+    never waits for the disk, and an event loop can use it. Transactions stay in order either way: what a crash of the
+    machine leaves is all of them up to one, as each frame of the log carries the checksum of those before it
+    (https://sqlite.org/fileformat2.html#walformat).
 
     Errors: Retryable (busy, disk) and Permanent (damaged, closed, newer_schema), mapped here for all users.
     """
 
-    def __init__(self, path: Path | None, schema: Schema) -> None:
+    def __init__(self, path: Path | None, schema: Schema, *, behind: bool = False) -> None:
         """Open or create the file and bring its schema up to date; without a path it is in memory, and ends with this.
 
         Raises:
@@ -91,8 +99,13 @@ class Database:
             Permanent: it is no SQLite file, or one of a later release.
         """
         self._file = ":memory:" if path is None else str(path)
-        self._turn = threading.RLock()
+        self._behind = behind and path is not None
+        self._turn, self._syncing = threading.RLock(), threading.Lock()
+        self._written = self._synced = 0
+        self._failed: HomeostatError | None = None
         self._connection: sqlite3.Connection | None = None
+        self.fresh = True
+        """Whether the file was made just now."""
         if path is not None:
             _make_private(path)
         with self._explained():
@@ -114,12 +127,50 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the file's write lock from its start, and is on disk when the block ends."""
+        """A transaction that holds the file's write lock from its start. Within another one it is a part of that."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
+    @property
+    def unsynced(self) -> bool:
+        """Whether something was written that may not be on disk yet."""
+        return self._behind and self._synced < self._written
+
+    def sync(self) -> None:
+        """All that was written before is on disk when this returns. Blocks for the disk, and keeps nobody from writing.
+
+        Raises:
+            Permanent: the disk failed to take something, now or before. What it has of that nobody can know: the kernel
+                may call the next attempt a success without having written the same pages again.
+        """
+        wanted = self._written
+        with self._syncing:
+            if self._failed is not None:
+                raise self._failed
+            if self._synced >= wanted:
+                return
+            reached = self._written
+            try:
+                if _flush(f"{self._file}-wal") > _CHECKPOINT_BYTES:
+                    self._checkpoint()
+            except OSError as e:
+                self._failed = Permanent(f"{self._file}: {e.strerror}", reason="store_unavailable", fix=_DISK)
+                raise self._failed from e
+            self._synced = reached
+
+    def _checkpoint(self) -> None:
+        """Put what is in the log into the database, by a connection of its own: writers go on meanwhile."""
+        with self._explained():
+            connection = sqlite3.connect(self._file, timeout=BUSY_S, isolation_level=None)
+            try:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                connection.close()
+
     def close(self) -> None:
-        """Close the file. Idempotent."""
+        """Close the file; all is on disk then. Idempotent."""
+        if self._connection is not None and self._failed is None and self.unsynced:
+            self.sync()
         with self._turn, self._explained():
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -131,10 +182,15 @@ class Database:
             connection = self._connection
             if connection is None:
                 raise Permanent(f"{self._file} is closed", reason="store_closed")
+            within = connection.in_transaction  # of this thread: others wait for their turn
+            if within:
+                yield connection
+                return
             connection.execute(begin)
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._written += begin != "BEGIN"  # it is in the log now, where `sync` finds it
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -154,13 +210,16 @@ class Database:
             raise Permanent(
                 f"{self._file}: no write-ahead log there", reason="store_unavailable", fix="use a local disk"
             )
-        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute(f"PRAGMA synchronous={'NORMAL' if self._behind else 'FULL'}")
+        if self._behind:
+            self._connection.execute("PRAGMA wal_autocheckpoint=0")
         self._connection.execute("PRAGMA foreign_keys=ON")
 
     def _migrate(self, schema: Schema) -> None:
         with self.writing() as db:
             db.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT")
             at = db.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()[0]
+            self.fresh = not at
             steps = schema.steps()
             if at > steps[-1][0]:
                 raise Permanent(
@@ -189,6 +248,19 @@ def _into_wal(connection: sqlite3.Connection) -> str:
             if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
         time.sleep(_AGAIN_S)
+
+
+def _flush(file: str) -> int:
+    """Have the disk take all of a file; its size. None is needed where there is no such file."""
+    try:
+        opened = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return 0
+    try:
+        os.fsync(opened)
+        return os.fstat(opened).st_size
+    finally:
+        os.close(opened)
 
 
 def _make_private(path: Path) -> None:

@@ -250,8 +250,13 @@ class ActSettings(Section):
     )
     journal: Literal["auto", "sqlite", "kafka"] = Field(
         "auto",
-        description="where runs are recorded: sqlite (a file, for workers that share it), kafka (the topic "
+        description="where runs are recorded: sqlite (a file, for one worker), kafka (the topic "
         "autonomous.journal, for any number of machines); auto: sqlite with the embedded log, else kafka",
+    )
+    foreign_decisions: bool = Field(
+        False,
+        description="whether to carry out decisions on autonomous.decisions that this installation's own decide stage did "
+        "not make; whoever may write there then acts",
     )
     approval_expiry_s: float = Field(900.0, gt=0, description="an approval not given in this time is a no")
     decision_expiry_s: float = Field(120.0, gt=0, description="a decision not begun in this time is too old to act on")

@@ -14,8 +14,8 @@ from connectors.actuators.registry import open_actuators
 from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
-from contracts.errors import HomeostatError, UnreadableEvent
-from contracts.events import Anomaly, Approval, Control, Decision, Incident, decode
+from contracts.errors import HomeostatError, Permanent, UnreadableEvent
+from contracts.events import Anomaly, Approval, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
@@ -24,13 +24,15 @@ from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DECISIONS, EVIDENCE,
 from homeostat.facts import Facts
 from homeostat.metrics import Sample
 from homeostat.services import Services
+from homeostat.switchboard import Switchboard
 from homeostat.tally import RunTally
 from homeostat.turns import Turns, Work
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
-from playbooks.runs.facts import EVERYWHERE, mode_of
+from playbooks.runs.switches import EVERYWHERE
 from playbooks.runs.wiring import ExecutorWiring
+from streams.stage import Emit
 from streams.worker import Handler
 
 log = logging.getLogger(__name__)
@@ -58,14 +60,18 @@ class Acting:
         journal: Journal,
         graph: Callable[[GraphWrite], None],
         clock: Clock,
+        log_id: str,
     ) -> None:
+        """`log_id` names an embedded log, which is new at each start; empty for one that stays."""
         self._broker, self._partitions, self._journal = broker, partitions, journal
         self._shared = journal if isinstance(journal, KafkaJournal) else None
         self._clock = clock
         self._turns = Turns()
         self._keeper = Supervised("journal-keeper", self._keep, clock=clock)
         self._tally = RunTally()
-        self._scopes = {EVERYWHERE}
+        self.switchboard = Switchboard(broker, journal, clock, log_id, self._turned)
+        self.news = asyncio.Event()
+        """Set when a switch changed something."""
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
@@ -82,19 +88,23 @@ class Acting:
                 settings=settings.act,
                 publish=self._publish,
                 graph=graph,
+                autonomy=settings.decide.autonomy,
+                heard=partial(self.switchboard.heard, settings.act.audit_ack_s),
             )
         )
         self.handlers: Mapping[str, tuple[Handler, ...]] = {
             DECISIONS: (self._on_decision,),
             APPROVALS: (self._on_approval,),
-            CONTROL: (self._on_control,),
+            CONTROL: (self.switchboard.take,),
             EVIDENCE: (self._on_evidence,),
             INCIDENTS: (self._on_incident,),
             ANOMALIES: (self._on_anomaly,),
         }
 
     async def start(self) -> None:
-        """Begin keeping facts fresh. Runs left open are taken over once their environment's partition is assigned."""
+        """Know the switches, then begin keeping facts fresh. Runs left open are taken over once their environment's partition
+        is assigned. BrokerUnavailable if the switches can't be read."""
+        await self.switchboard.start()
         self.facts.start()
 
     async def stop(self) -> None:
@@ -104,6 +114,7 @@ class Acting:
         await self.executor.stop()
         if self._shared is not None:
             await self._shared.release(self._turns.assigned)
+        await self.switchboard.stop()
         await self.facts.stop()
         for actuator in self._actuators:
             await actuator.close()
@@ -126,9 +137,11 @@ class Acting:
             await self._shared.release(gone)
 
     async def settled(self) -> None:
-        """What was done with the messages taken so far outlives this process. BrokerUnavailable if not in time."""
+        """What was done with the messages taken so far outlives this process. Retryable if not in time."""
         if self._shared is not None:
             await self._shared.settle_all(SETTLE_S)
+        else:
+            await self._journal.settled("", SETTLE_S)
 
     async def _keep(self) -> None:
         """Take what is assigned; take back what was lost although it is assigned."""
@@ -167,6 +180,22 @@ class Acting:
     def _partition(self, environment: str) -> int:
         return partition_of(environment, self._partitions[DECISIONS])
 
+    async def before_send(self, emit: Emit) -> None:
+        """Note the decisions of the own decide stage in the journal of their environment, in turn: before they come back."""
+        if emit.topic != DECISIONS:
+            return
+        decision = decode(Decision, emit.value)
+        try:
+            later = await self._turns.do(self._partition(decision.environment), partial(self._issued, decision))
+        except Permanent as e:  # its partition was taken away meanwhile: the next owner decides again
+            log.warning("decision %s is not noted: %s", decision.id, e)
+            return
+        if later is not None:
+            later.add_done_callback(_seen)
+
+    async def _issued(self, decision: Decision) -> None:
+        self.executor.issued(decision)
+
     async def _on_decision(self, record: Record) -> asyncio.Future[None] | None:
         decision = decode(Decision, record.value)
         return await self._in_turn(decision.environment, lambda: self.executor.on_decision(decision))
@@ -176,14 +205,13 @@ class Acting:
         return await self._in_turn(approval.environment, lambda: self.executor.on_approval(approval))
 
     async def _in_turn(self, environment: str, work: Work) -> asyncio.Future[None] | None:
-        """Done, and kept: a message whose run Kafka doesn't have yet, and that another owner would not know of, is not over."""
-        kept = None if self._shared is None else partial(self._shared.settled, environment, SETTLE_S)
+        """Done, and kept: a message whose run is not durable yet, and that another owner would not know of, is not over."""
+        kept = partial(self._journal.settled, environment, SETTLE_S)
         return await self._turns.do(self._partition(environment), work, kept)
 
-    async def _on_control(self, record: Record) -> None:
-        control = decode(Control, record.value)
-        self._scopes.add(control.scope)
-        await self.executor.on_control(control)
+    def _turned(self, scope: str) -> None:
+        self.executor.poke(None if scope == EVERYWHERE else scope)
+        self.news.set()
 
     async def _on_evidence(self, record: Record) -> None:
         frame = unpack(EvidenceFrame, record.value)
@@ -222,7 +250,7 @@ class Acting:
     def status(self) -> dict[str, Any]:
         """What /status shows."""
         return {
-            "stopped": sorted(s for s in self._scopes if not mode_of(self._journal, s).acting),
+            "stopped": self.switchboard.stopped(),
             "actuators": [a.name for a in self._actuators],
             "troubles": dict(sorted(self.facts.troubles.items())),
             "playbooks": sorted(p.name for p in self.playbooks),
@@ -238,5 +266,11 @@ class Acting:
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
         yield from self._tally.samples()
-        for scope in sorted(self._scopes):
-            yield "acting_allowed", (scope,), float(mode_of(self._journal, scope).acting)
+        for scope, acting in self.switchboard.acting().items():
+            yield "acting_allowed", (scope,), float(acting)
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """What went wrong with it is said where it is missed: the decision is not believed."""
+    if not done.cancelled() and done.exception() is not None:
+        log.warning("a decision is not noted: %s", done.exception())

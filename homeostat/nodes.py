@@ -1,8 +1,9 @@
-"""The registry of running processes on autonomous.nodes: what each is, what it owns, and how it is."""
+"""The registry of running processes on autonomous.nodes: what each is, what it owns, how it is, which switches it follows."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -12,21 +13,26 @@ from contracts.events import NodeStatus, encode
 from contracts.ports import Clock
 from contracts.supervision import Supervised
 from contracts.topics import NODES
+from homeostat.acting import Acting
 from homeostat.health import Vitals
 from homeostat.release import software
 from streams.worker import Worker
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 10.0
+_BUSY_S = 0.5
+"""While something passes that others wait for: an effect under way, partitions whose state is being read."""
 
 
 class NodeReporter:
-    """Publishes this process's status every ten seconds, and at its start and end."""
+    """Publishes this process's status every ten seconds, at its start and end, and when a switch was turned: whoever turned it
+    waits for that."""
 
     def __init__(
-        self, node: str, broker: KafkaBroker, clock: Clock, worker: Worker, vitals: Callable[[], Vitals]
+        self, node: str, broker: KafkaBroker, worker: Worker, acting: Acting, vitals: Callable[[], Vitals], clock: Clock
     ) -> None:
-        self._node, self._broker, self._clock, self._worker, self._vitals = node, broker, clock, worker, vitals
+        self._node, self._broker, self._worker, self._acting = node, broker, worker, acting
+        self._clock, self._vitals = clock, vitals
         self._task = Supervised("node-status", self._run, clock=clock)
 
     async def start(self) -> None:
@@ -41,8 +47,12 @@ class NodeReporter:
 
     async def _run(self) -> None:
         while True:
+            self._acting.news.clear()
             await self._report("running")
-            await asyncio.sleep(INTERVAL_S)
+            with contextlib.suppress(TimeoutError):
+                passing = bool(self._acting.executor.effects) or not self._vitals().ready
+                async with asyncio.timeout(_BUSY_S if passing else INTERVAL_S):
+                    await self._acting.news.wait()
 
     async def _report(self, lifecycle: str) -> None:
         host, vitals = self._worker.host, self._vitals()
@@ -60,6 +70,9 @@ class NodeReporter:
             lacks=tuple(f"{x.what}: {x.text}" for x in vitals.lacks),
             behind_s=round(self._worker.behind_s, 1),
             lag={topic: n for topic, n in sorted(self._worker.lag.items()) if n},
+            controls=self._acting.switchboard.followed(),
+            stopped=self._acting.switchboard.stopped(),
+            effects=self._acting.executor.effects,
         )
         try:
             await self._broker.send(NODES, encode(status), key=self._node.encode())

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, is_embedded, open_broker
 from connectors.otlp.receivers import OtlpReceivers
@@ -35,6 +36,7 @@ from homeostat.health import Vitals
 from homeostat.metrics import Sample, registry
 from homeostat.nodes import NodeReporter
 from homeostat.release import age_s
+from homeostat.switchboard import begin_in
 from homeostat.web.server import ApiServer
 from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
 from streams.worker import Handler, Worker, WorkerWiring
@@ -135,14 +137,17 @@ class Runtime:
 
     async def _start_loop(self) -> None:
         s, embedded = self.settings, isinstance(self.broker, EmbeddedBroker)
-        self.acting = Acting(s, self.broker, self.partitions, self.journal, self.graph.put, self.clock)
+        log_id = uuid.uuid4().hex if embedded else ""
+        if embedded:
+            fresh = not isinstance(self.journal, SqliteJournal) or self.journal.fresh
+            begin_in(s.data_dir, self.journal, self.clock.now_ns(), fresh=fresh)
+        self.acting = Acting(s, self.broker, self.partitions, self.journal, self.graph.put, self.clock, log_id)
         self._stack.push_async_callback(self.acting.stop)
-        await self.acting.start()
+        await retrying(self.acting.start, s.broker.retry_s)
         state: StateStore = open_state(s, self.broker)
         self._stack.push_async_callback(state.close)
         self.cluster = ClusterWatch(s, self.broker, self.partitions, state, self.graph.put, self.clock)
         self._stack.push_async_callback(self.cluster.stop)
-        log_id = uuid.uuid4().hex if embedded else ""
         self.worker = Worker(
             WorkerWiring(
                 settings=s,
@@ -157,6 +162,7 @@ class Runtime:
                 on_assigned=self._on_assigned,
                 on_revoked=self.acting.on_revoked,
                 before_ack=self.acting.settled,
+                before_send=self.acting.before_send,
                 fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
                 drain_s=DRAIN_S if embedded else 0.0,
             )
@@ -187,7 +193,7 @@ class Runtime:
         )
         publish(s.data_dir, self.endpoints)
         self._stack.callback(withdraw, s.data_dir)
-        nodes = NodeReporter(self.node, self.broker, self.clock, self.worker, self.vitals)
+        nodes = NodeReporter(self.node, self.broker, self.worker, self.acting, self.vitals, self.clock)
         self._stack.push_async_callback(nodes.stop)
         await nodes.start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 from typing import Final
@@ -13,8 +14,11 @@ from connectors.actuators.once import OncePerKey
 from contracts.errors import ActionFailed, OutcomeUnknown, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from contracts.settings import ActSettings
+from contracts.told import masked, plain
 
 _KEPT_BYTES: Final = 2000
+_TOLD: Final = 200
+"""Characters of its output that are told: what is told is kept for ever."""
 _GRACE_S: Final = 1.0
 _OWN: Final = "HOMEOSTAT_"
 
@@ -91,12 +95,17 @@ class CommandActuator:
 
 
 async def _last_words(process: asyncio.subprocess.Process) -> str:
-    """Output up to its end; only the last of it is kept, however much there is."""
+    """The end of its output, without secrets and what a terminal obeys; where there was more, a digest of all of it."""
     assert process.stdout is not None
-    kept = b""
+    kept, size, digest = b"", 0, hashlib.sha256()
     while chunk := await process.stdout.read(65536):
         kept = (kept + chunk)[-_KEPT_BYTES:]
-    return kept.decode("utf-8", "replace").strip()
+        size += len(chunk)
+        digest.update(chunk)
+    said = plain(masked(plain(kept.decode("utf-8", "replace"))))
+    if len(said) <= _TOLD and size <= _KEPT_BYTES:
+        return said
+    return f"…{said[-_TOLD:]} (the end of {size} bytes, SHA-256 {digest.hexdigest()})"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -28,6 +28,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from connectors.journal.changes import (
@@ -146,6 +147,12 @@ class KafkaJournal:
     def pending(self) -> int:
         """Changes that Kafka does not have yet."""
         return sum(owned.pending for owned in self._owned.values())
+
+    @contextmanager
+    def together(self, environment: str) -> Iterator[None]:
+        """What is written of the environment within the block is one part of one transaction of Kafka."""
+        with self._of(environment).together() if environment else self._local.together(""):
+            yield
 
     # -- runs
 

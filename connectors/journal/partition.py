@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Final
 
 from connectors.journal.changes import Change, Image
@@ -22,7 +24,8 @@ FRESH_S: Final = 3.0
 """An effect may follow from ownership that was confirmed at most this long ago. Less than any consumer group's session
 timeout, so who slept through the loss of a partition asks again before it acts."""
 _RETRY_S: Final = 0.5
-_BATCH: Final = 500
+_BATCH: Final = 250
+"""Groups of changes in one transaction."""
 _CLOSE_S: Final = 3.0
 
 
@@ -38,7 +41,11 @@ class OwnedPartition:
             if run in self.steps:
                 self.steps[run] += 1
         self._log = log
-        self._changes: deque[Change] = deque()
+        self._changes: deque[Sequence[Change]] = deque()
+        """In groups, each of which is written whole or not at all."""
+        self._group: list[Change] | None = None
+        self._grouping = 0
+        """Whose group it is: other threads' changes are none of it."""
         self._queued = self._written = 0
         self._confirmed = time.monotonic()
         self._lost: HomeostatError | None = None
@@ -63,11 +70,30 @@ class OwnedPartition:
             raise self._lost
 
     def queue(self, changes: Sequence[Change]) -> None:
-        """Have the changes written, in order, after all before them."""
-        with self._turn:
-            self._changes.extend(changes)
-            self._queued += len(changes)
-            self._turn.notify_all()
+        """Have the changes written, in order, after all before them: whole or not at all."""
+        if self._group is not None and self._grouping == threading.get_ident():
+            self._group.extend(changes)
+        elif changes:
+            with self._turn:
+                self._changes.append(changes)
+                self._queued += len(changes)
+                self._turn.notify_all()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is changed within the block is one group of changes; none of it stays if the block raises."""
+        if self._group is not None:
+            yield
+            return
+        numbers, self._group, self._grouping = dict(self.steps), [], threading.get_ident()
+        try:
+            with self.copy.together(""):
+                yield
+        except BaseException:
+            self.steps, self._group = numbers, None
+            raise
+        changes, self._group = self._group, None
+        self.queue(changes)
 
     async def settled(self, timeout_s: float) -> None:
         """Until all that is queued now is in Kafka and ownership is fresh."""
@@ -110,7 +136,7 @@ class OwnedPartition:
         while not self.lost:
             with self._turn:
                 self._turn.wait_for(lambda: self._changes or self._waiting or self._closing)
-                batch = [self._changes[i] for i in range(min(_BATCH, len(self._changes)))]
+                batch = list(itertools.islice(self._changes, _BATCH))
                 if self._closing:
                     until = until or time.monotonic() + _CLOSE_S
                     if not batch or time.monotonic() > until:
@@ -118,10 +144,10 @@ class OwnedPartition:
             self._write(batch)
         self._log.close()
 
-    def _write(self, batch: Sequence[Change]) -> None:
+    def _write(self, batch: Sequence[Sequence[Change]]) -> None:
         began = time.monotonic()
         try:
-            self._log.write(batch)
+            self._log.write([change for group in batch for change in group])
         except Fenced as e:
             self._lost = e
             self._settle_all(e)
@@ -129,13 +155,13 @@ class OwnedPartition:
             _LOG.warning("the journal waits with %d changes: %s", self.pending, e)
             time.sleep(_RETRY_S)
         else:
-            self._note(len(batch), began)
+            self._note(batch, began)
 
-    def _note(self, written: int, began: float) -> None:
+    def _note(self, batch: Sequence[Sequence[Change]], began: float) -> None:
         with self._turn:
-            for _ in range(written):
+            for group in batch:
                 self._changes.popleft()
-            self._written += written
+                self._written += len(group)
             self._confirmed = began
             done = [answer for number, answer in self._waiting if number <= self._written]
             self._waiting = [(number, answer) for number, answer in self._waiting if number > self._written]

@@ -1,9 +1,11 @@
-"""The journal in one SQLite file. Several processes may share it; each method is one transaction, on disk on return."""
+"""The journal in one SQLite file. Several processes may share it; each method is one transaction, on disk once settled."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +13,7 @@ import msgspec
 
 from connectors.journal.changes import Image
 from connectors.sqlite import Database, Schema
-from contracts.errors import Conflict, Fenced, UnknownName
+from contracts.errors import Conflict, Fenced, Retryable, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 
@@ -26,7 +28,19 @@ class SqliteJournal:
 
     def __init__(self, path: Path | None) -> None:
         """Open or create the journal; without a path it is in memory only."""
-        self._db = Database(path, _SCHEMA)
+        self._db = Database(path, _SCHEMA, behind=True)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the file was made by this: there was no journal before."""
+        return self._db.fresh
+
+    @contextmanager
+    def together(self, environment: str) -> Iterator[None]:
+        """What is written within the block is kept whole or not at all."""
+        del environment
+        with self._db.writing():
+            yield
 
     def create(
         self,
@@ -152,7 +166,15 @@ class SqliteJournal:
             )
 
     async def settled(self, environment: str, timeout_s: float) -> None:
-        """Every method is durable when it returns: nothing to wait for."""
+        """The disk has all that was written. The waiting is a thread's: nothing else ever waits for the disk."""
+        if not self._db.unsynced:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.to_thread(self._db.sync)
+        except TimeoutError as e:
+            text = f"the disk did not take the journal's changes within {timeout_s:g} s"
+            raise Retryable(text, reason="store_unavailable", fix="is it overloaded, or about to fail?") from e
 
     def restore(self, image: Image) -> None:
         """Fill an empty journal."""

@@ -216,6 +216,42 @@ def check_audit(factory: Factory) -> None:
         _expect(one.audit("other", unpublished=True), [], "what was published at once")
 
 
+def check_together(factory: Factory) -> None:
+    """What is written together is there whole; of a block that raises nothing is, and what follows goes on as before."""
+    with opened(factory) as journal:
+        entry = create(journal, 1)
+        assert entry is not None, "the first run of a decision was refused"
+        try:
+            with journal.together("e"):
+                assert create(journal, 2) is not None, "a run within a block was refused"
+                journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k", 2), entry.fence)
+                journal.set_state("r1", entry.fence, RunState.RUNNING, 2)
+                journal.put("f", {}, "e")
+                journal.append_audit("e", b"lost", 1)
+                _refuses(Conflict, "a number that is taken", lambda: journal.append_audit("e", b"lost", 1))
+                raise _Broken
+        except _Broken:
+            pass
+        _expect(journal.load("r1"), entry, "a run after a block that raised")
+        _expect((journal.load("r2"), journal.get("f"), journal.audit("e")), (None, None, []), "what a block left")
+        with journal.together("e"):
+            journal.append_audit("e", b"kept", 1)
+            with journal.together("e"):
+                journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k", 2), entry.fence)
+            _refuses(Fenced, "an old fence", lambda: journal.set_state("r1", entry.fence - 1, RunState.FAILED, 2))
+            journal.set_state("r1", entry.fence, RunState.RUNNING, 3)
+            _expect(_loaded(journal, "r1").state, RunState.RUNNING, "the state as seen within the block")
+        _expect(journal.audit("e"), [(1, b"kept")], "the audit trail of a block")
+        found = _loaded(journal, "r1")
+        _expect((found.state, len(found.steps)), (RunState.RUNNING, 1), "the run after a block")
+        journal.step(StepEntry("r1", "s", StepPhase.APPLIED, "k", 4), entry.fence)
+        _expect(len(_loaded(journal, "r1").steps), 2, "steps after both blocks")
+
+
+class _Broken(Exception):
+    """Ends a block."""
+
+
 def check_threads(factory: Factory) -> None:
     """Threads may share one journal: nothing is lost."""
     with opened(factory) as journal:
@@ -262,7 +298,8 @@ async def _begun(journal: Journal) -> RunEntry:
     journal.set_state("r1", entry.fence, RunState.RUNNING, 3)
     journal.put("verdict/r1", {"text": "ü"}, "e")
     journal.append_audit("e", b"one", 1)
-    journal.append_audit("e", b"two", 2)
+    with journal.together("e"):
+        journal.append_audit("e", b"two", 2)
     journal.mark_published("e", 1)
     await journal.settled("e", PATIENCE_S)
     return entry
@@ -332,6 +369,7 @@ BY_ONE_OWNER: Final[tuple[Check, ...]] = (
     check_steps,
     check_open_runs,
     check_history,
+    check_together,
     check_threads,
     check_close,
 )

@@ -55,7 +55,11 @@ class Decision(Event, frozen=True, kw_only=True):
 
 
 class Approval(Event, frozen=True, kw_only=True):
-    """A person's answer. `by` is who signed in."""
+    """A person's answer. `by` is who signed in.
+
+    `digest` is SHA-256 (hex) over the bytes of the decision that was read: it proves that the answer comes after it, and is
+    about exactly that. Without it `time_ns` must not be before the decision's.
+    """
 
     decision: str
     environment: str
@@ -63,6 +67,7 @@ class Approval(Event, frozen=True, kw_only=True):
     by: str
     time_ns: int
     comment: str = ""
+    digest: str = ""
 
 
 class ActionRecord(Event, frozen=True, kw_only=True):
@@ -140,7 +145,11 @@ class Adoption(Event, frozen=True, kw_only=True):
 
 
 class Control(Event, frozen=True, kw_only=True):
-    """Kill switch and autonomy mode of a scope: an environment, or "*" for all."""
+    """Kill switch and autonomy mode of a scope: an environment, or "*" for all.
+
+    The order of switches is that of the log, per partition; `time_ns` is for people. `initial` says that an installation has
+    begun, in which nobody had said anything yet; it is nothing beside what people say.
+    """
 
     scope: str
     acting: bool
@@ -148,10 +157,15 @@ class Control(Event, frozen=True, kw_only=True):
     by: str
     time_ns: int
     reason: str = ""
+    initial: bool = False
 
 
 class NodeStatus(Event, frozen=True, kw_only=True):
-    """One stage instance: what it is and how it is."""
+    """One process: what it is, how it is, and which switches it follows.
+
+    `controls`: by partition of autonomous.control, the offset after the last record that it follows. `stopped`: the scopes in
+    which it does not act, with who stopped it and why. `effects`: runs that have an effect under way at this moment.
+    """
 
     node: str
     stage: str
@@ -171,3 +185,6 @@ class NodeStatus(Event, frozen=True, kw_only=True):
     """Age of the oldest message that waits to be read."""
     lag: dict[str, int] = {}
     """Messages that wait to be read, by topic."""
+    controls: dict[str, int] = {}
+    stopped: dict[str, str] = {}
+    effects: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -160,6 +161,11 @@ class Journal(Protocol):
     it, too, from every write and from `settled`, once the environment is another process's.
     """
 
+    def together(self, environment: str) -> AbstractContextManager[None]:
+        """What is written of the environment within the block is kept whole or not at all, whenever the process dies; a
+        block that raises leaves nothing. Nothing may be awaited within it."""
+        ...
+
     def create(
         self,
         *,
@@ -229,7 +235,7 @@ class Journal(Protocol):
 
     async def settled(self, environment: str, timeout_s: float) -> None:
         """Return once all that was written of the environment is durable for its next owner, and this process is known to
-        own it still. BrokerUnavailable if that is not known within `timeout_s`: then nothing may follow from it. Fenced."""
+        own it still. Retryable if that is not known within `timeout_s`: then nothing may follow from it. Fenced."""
         ...
 
     def close(self) -> None:

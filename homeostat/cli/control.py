@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from connectors.journal.sqlite import SqliteJournal
-from contracts.events import ActionRecord, Approval, Control, decode, encode
-from contracts.topics import ACTIONS, APPROVALS, CONTROL, DECISIONS, partition_of
+from contracts.errors import HomeostatError
+from contracts.events import ActionRecord, Approval, Control, Decision, decode, encode
+from contracts.topics import ACTIONS, APPROVALS, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
+from homeostat import steering
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, local_option, run, who
 from homeostat.endpoints import running
+from homeostat.steering import Followed, arm, disarm, followed, journal_file, turn
 from homeostat.terminal import echo, hanging
 from homeostat.times import said
+from playbooks.runs.proof import digest_of
+
+UNCONFIRMED = 3
+"""Exit status where somebody who runs has not said that he follows."""
+wait_option = click.option(
+    "--wait",
+    "patience_s",
+    type=click.FloatRange(0),
+    default=15.0,
+    show_default=True,
+    help="Seconds to wait for confirmations.",
+)
+ended_option = click.option(
+    "--ended", multiple=True, metavar="NODE", help="This process has ended without saying so (repeatable)."
+)
 
 
 @click.command("stop-acting")
 @click.option("--environment", "scope", default="*", show_default=True, help="Environment to stop; * for all.")
 @click.option("--reason", default="", help="Why, for the record.")
+@wait_option
+@ended_option
 @broker_option
 @click.pass_context
-def stop_acting(ctx: click.Context, scope: str, reason: str, broker: str | None) -> None:
-    """Kill switch: no further effect until `homeostat resume`. Running repairs stop before their next effect."""
-    run(
-        _control(
-            ctx,
-            broker,
-            Control(scope=scope, acting=False, autonomy=Autonomy.OBSERVE, by=who(), time_ns=0, reason=reason),
-        )
-    )
-    echo(f"acting stopped in {'all environments' if scope == '*' else scope}")
+def stop_acting(
+    ctx: click.Context, scope: str, reason: str, patience_s: float, ended: tuple[str, ...], broker: str | None
+) -> None:
+    """Kill switch: no further effect until `homeostat resume`. Waits until every running process confirms that it follows, and
+    has no effect under way. Where nothing runs it is armed for the next start. Exit status 3: not confirmed by all."""
+    _turn(ctx, broker, _control(scope, Autonomy.OBSERVE, acting=False, reason=reason), patience_s, ended)
 
 
 @click.command()
@@ -44,25 +61,69 @@ def stop_acting(ctx: click.Context, scope: str, reason: str, broker: str | None)
     show_default=True,
     help="How much may be done without a person.",
 )
+@wait_option
+@ended_option
 @broker_option
 @click.pass_context
-def resume(ctx: click.Context, scope: str, autonomy: str, broker: str | None) -> None:
-    """Allow acting again."""
-    run(_control(ctx, broker, Control(scope=scope, acting=True, autonomy=Autonomy(autonomy), by=who(), time_ns=0)))
-    echo(f"acting resumed in {'all environments' if scope == '*' else scope}, autonomy: {autonomy}")
+def resume(
+    ctx: click.Context, scope: str, autonomy: str, patience_s: float, ended: tuple[str, ...], broker: str | None
+) -> None:
+    """Allow acting again. Waits until every running process confirms it. Exit status 3: not confirmed by all."""
+    _turn(ctx, broker, _control(scope, Autonomy(autonomy), acting=True), patience_s, ended)
 
 
-async def _control(ctx: click.Context, broker: str | None, control: Control) -> None:
-    stamped = Control(
-        scope=control.scope,
-        acting=control.acting,
-        autonomy=control.autonomy,
-        by=control.by,
-        time_ns=time.time_ns(),
-        reason=control.reason,
+def _control(scope: str, autonomy: Autonomy, *, acting: bool, reason: str = "") -> Control:
+    return Control(scope=scope, acting=acting, autonomy=autonomy, by=who(), time_ns=time.time_ns(), reason=reason)
+
+
+def _turn(ctx: click.Context, broker: str | None, control: Control, patience_s: float, ended: Sequence[str]) -> None:
+    settings, words = settings_of(ctx), _said(control)
+    file = None if broker else journal_file(settings)
+    if file is not None and running(settings.data_dir) is None:
+        arm(settings, control)
+        echo(f"{words}: nothing runs, it holds from the next start on ({file})")
+        return
+    try:
+        found = run(_follow(ctx, broker, control, patience_s, ended))
+    except HomeostatError as e:
+        if control.acting or file is None:
+            raise
+        arm(settings, control)
+        echo(f"error: NOT confirmed, but written to {file}, which who runs here looks at: {e}", err=True)
+        raise SystemExit(UNCONFIRMED) from e
+    if control.acting and file is not None:
+        disarm(settings, control.scope)
+    _tell(words, found)
+
+
+async def _follow(
+    ctx: click.Context, broker: str | None, control: Control, patience_s: float, ended: Sequence[str]
+) -> Followed:
+    async with connected(ctx, broker) as (client, settings):
+        await client.ensure_topics(settings.broker.partitions)
+        wanted = await turn(client, control)
+        await steering.ended(client, ended, control.by, control.time_ns)
+        return await followed(client, wanted, control, patience_s)
+
+
+def _said(control: Control) -> str:
+    where = "all environments" if control.scope == "*" else control.scope
+    return (
+        f"acting resumed in {where}, autonomy: {control.autonomy}" if control.acting else f"acting stopped in {where}"
     )
-    async with connected(ctx, broker) as (client, _):
-        await client.send(CONTROL, encode(stamped), key=control.scope.encode())
+
+
+def _tell(words: str, found: Followed) -> None:
+    if found.waiting:
+        echo(f"error: written, but NOT confirmed by all: {words}", err=True)
+        for node, why in found.waiting.items():
+            echo(f"  {node} {why}", err=True)
+        for node in found.confirmed:
+            echo(f"  {node} confirmed", err=True)
+        echo("what has ended without a word can be named with --ended NODE", err=True)
+        raise SystemExit(UNCONFIRMED)
+    nobody = "nobody runs; it holds for whoever starts"
+    echo(f"{words}: " + (f"confirmed by {', '.join(found.confirmed)}" if found.confirmed else nobody))
 
 
 @click.command()
@@ -86,27 +147,26 @@ def deny(ctx: click.Context, decision: str, comment: str, broker: str | None) ->
 
 
 async def _answer(ctx: click.Context, broker: str | None, decision: str, comment: str, *, approved: bool) -> None:
-    from contracts.events import Decision
-
     async with connected(ctx, broker) as (client, settings):
-        environment = None
+        asked = None
         async for record in client.read([DECISIONS]):
             found = decode(Decision, record.value)
             if found.id == decision:
-                environment = found.environment
-        if environment is None:
+                asked = found
+        if asked is None:
             raise click.ClickException(f"no decision {decision!r} on {DECISIONS}; see `homeostat watch`")
         answer = Approval(
             decision=decision,
-            environment=environment,
+            environment=asked.environment,
             approve=approved,
             by=who(),
             time_ns=time.time_ns(),
             comment=comment,
+            digest=digest_of(asked),
         )
         partitions = (await client.ensure_topics(settings.broker.partitions))[APPROVALS]
         await client.send(
-            APPROVALS, encode(answer), key=decision.encode(), partition=partition_of(environment, partitions)
+            APPROVALS, encode(answer), key=decision.encode(), partition=partition_of(asked.environment, partitions)
         )
     echo(f"{'approved' if approved else 'denied'} {decision}")
 

@@ -97,7 +97,7 @@ async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
     try:
         async with connected(ctx, broker) as (client, settings):
             return [
-                Finding(True, "broker", f"{client.bootstrap} answers"),
+                Finding(True, "broker", f"{client.bootstrap} answers{_open(settings, broker)}"),
                 await _guarded("topics", lambda: _topics(client, settings)),
                 await _guarded("clock", lambda: _clock(client)),
                 await _guarded("pace", lambda: _pace(client)),
@@ -105,6 +105,12 @@ async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
             ]
     except HomeostatError as e:
         return [Finding(False, "broker", without_credentials(e.message), e.fix)]
+
+
+def _open(settings: Settings, broker: str | None) -> str:
+    """librdkafka's mock cluster listens on loopback, without any authentication, and on no other kind of socket."""
+    embedded = broker is None and not settings.broker.url.startswith("kafka://")
+    return "; it is the embedded one: every user of this machine can read it, and steer by it" if embedded else ""
 
 
 async def _topics(client: KafkaBroker, settings: Settings) -> Finding:

@@ -61,7 +61,9 @@ def query(ctx: click.Context, cypher: str, parameters: tuple[str, ...], as_json:
         for row in rows:
             echo(msgspec.json.encode(row, enc_hook=str).decode())
     elif rows:
-        table = Table(*(Text(name) for name in rows[0]))
+        table = Table()
+        for name in rows[0]:
+            table.add_column(Text(name))
         for row in rows:
             table.add_row(*(Text(_cell(v)) for v in row.values()))
         console = terminal.console()

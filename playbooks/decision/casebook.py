@@ -125,9 +125,12 @@ class Casebook:
             del self._closed[next(iter(self._closed))]
 
     def control(self, control: Control, now_ns: int) -> list[Decision]:
-        """A switch was turned. The latest of a scope counts, in whatever order they arrive."""
+        """A switch was turned. The last that arrives counts, whatever its time says: they arrive in the order of the log.
+
+        What is decided here is only proposed: who acts looks at the switches of all partitions (`playbooks.runs.switches`).
+        """
         known = self._controls.get(control.scope)
-        if known is not None and known.time_ns > control.time_ns:
+        if known == control or (control.initial and known is not None):
             return []
         self._controls[control.scope] = control
         return [d for case in self._ordered() for d in self._look(case, now_ns)]

@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, Retryable
-from contracts.events import ActionRecord, Decision
+from contracts.events import Decision
 from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
 from contracts.supervision import once
 from contracts.topics import CHANGES, FEEDBACK
-from contracts.verdicts import HeldReason, Outcome, RunState, StepPhase
+from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import commands as c
-from playbooks.runs import effects, facts, gate, identities, reporting
+from playbooks.runs import effects, facts, gate, identities, proof, reporting
 from playbooks.runs import machine as m
 from playbooks.runs.arguments import resolve
 from playbooks.runs.guarding import guarded
 from playbooks.runs.plan import RunPlan
-from playbooks.runs.progress import NOT_BEGUN, effects_of, progress_of
+from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, progress_of
 from playbooks.runs.trail import Trail
 from playbooks.runs.watching import Watch
 from playbooks.runs.wiring import ExecutorWiring
@@ -30,6 +30,7 @@ from playbooks.verify import Verifier
 _LOG = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
 _TRANSIENT = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.AUDIT_UNAVAILABLE, HeldReason.NO_TARGET})
+_KEPT_WAITING = frozenset({HeldReason.JOURNAL_UNAVAILABLE, HeldReason.CONTROL_UNAVAILABLE})
 _EFFECTLESS = frozenset({RunState.REFUSED, RunState.CANCELLED})
 
 
@@ -42,7 +43,7 @@ class Run:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     resolved: dict[str, Applied] = field(default_factory=dict)
     verifier: Verifier | None = None
-    acting: asyncio.Task[effects.Outcome] | None = None
+    acting: asyncio.Task[effects.Outcome | c.Refuse] | None = None
     parked: bool = False
     released: bool = False
     """Whether this process is to stop driving it, at the next occasion."""
@@ -79,8 +80,9 @@ class Conductor:
             case c.RequestApproval():
                 self.enter(run, RunState.AWAITING_APPROVAL, command.text, {"expires_ns": command.expires_ns})
             case c.Begin():
-                facts.keep_begun(self._w.journal, run.plan, self._now())
-                self.enter(run, RunState.RUNNING, f"{run.plan.playbook.name} begins on {run.plan.target}")
+                with self._trail.together(run.plan.environment):
+                    facts.keep_begun(self._w.journal, run.plan, self._now())
+                    self.enter(run, RunState.RUNNING, f"{run.plan.playbook.name} begins on {run.plan.target}")
             case c.Refuse():
                 self.enter(run, RunState.REFUSED, command.text, {"reason": str(command.reason)})
             case c.Settle():
@@ -113,14 +115,28 @@ class Conductor:
             run.wake.clear()
 
     def enter(self, run: Run, state: RunState, text: str, data: reporting.Data | None = None) -> None:
-        """A run's new state: first the audit record, then the journal, then the graph."""
+        """A run's new state: audit record and journal in one, then the graph."""
         now = self._now()
-        self._trail.append(reporting.run_record(run.plan, state, text, now, data or {}))
-        self._w.journal.set_state(run.plan.run, run.fence, state, now)
+        with self._trail.together(run.plan.environment):
+            if state in TERMINAL_RUN_STATES or state is RunState.ROLLING_BACK:
+                self._close(run, text)
+            self._trail.append(reporting.run_record(run.plan, state, text, now, data or {}))
+            self._w.journal.set_state(run.plan.run, run.fence, state, now)
         self._w.graph(reporting.graph_row(run.plan, state, text, now, None))
 
+    def _close(self, run: Run, why: str) -> None:
+        """Nothing stays announced for ever: what was not begun, or not waited for to the end, is told as skipped."""
+        entry = self._w.journal.load(run.plan.run)
+        progress = {} if entry is None else progress_of(entry)
+        left = {name: p.key for name, p in progress.items() if p.status is StepStatus.IN_DOUBT and _is_wait(p)}
+        said = facts.announced_of(self._w.journal, run.plan.run)
+        if said is not None and progress.get(said.step, NOT_BEGUN).key != said.key:
+            left[said.step] = said.key
+        for name, key in left.items():
+            self._line(run, name, key, StepPhase.SKIPPED, {"text": why}, f"it was not done: {why}")
+
     def announce(self, run: Run, decision: Decision) -> None:
-        """The first record of a run: that a decision has led to it."""
+        """The first record of a run, that a decision has led to it: to be kept together with the run."""
         plan = run.plan
         data: reporting.Data = {"verdict": str(decision.verdict), "score": decision.chosen.score}
         text = f"{plan.playbook.name} on {plan.target}: {decision.text}"
@@ -176,7 +192,7 @@ class Conductor:
         if held.reason is not HeldReason.POLICY_UNAVAILABLE:
             return False
         until_ns = m.begin_by_ns(plan, self.limits)
-        approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
+        approval = proof.approval_of(self._w.journal, plan) if approved else None
         if approval is not None:
             fresh_ns = approval.time_ns + int(self.limits.decision_expiry_s * m.NS)
             until_ns = min(fresh_ns, m.expires_ns(plan, self.limits))
@@ -229,13 +245,13 @@ class Conductor:
 
     def _switched(self, plan: RunPlan, *, approved: bool) -> c.Refuse | None:
         """Switches that forbid; that an approval is wanted is no objection where there is one or it is asked for anyway."""
-        held = gate.switches(self._w.journal, plan)
+        held = gate.switches(self._w.journal, plan, self._w.autonomy)
         if held is not None and held.reason is HeldReason.APPROVAL and (approved or plan.needs_approval):
             return None
         return held
 
     async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> c.Refuse | None:
-        approval = facts.approval_of(self._w.journal, plan.decision) if approved else None
+        approval = proof.approval_of(self._w.journal, plan) if approved else None
         by = "" if approval is None or not approval.approve else approval.by
         request = effect.request
         document = gate.policy_document(plan, request.action, request.arguments, effect.aim, by)
@@ -251,8 +267,7 @@ class Conductor:
             else:
                 await self._hold(run, entry, command, ready)
             return
-        said = self._say(run, ready, command)
-        held = await self._announced(run, said)
+        held = await self._announced(run, self._say(run, ready, command))
         if held is not None:
             await self._hold(run, entry, command, held)
             return
@@ -264,7 +279,7 @@ class Conductor:
         held = await self._kept(run)
         if held is not None:
             run.resolved[ready.request.key] = Applied.NO  # nobody need be asked: it was not even tried
-            if held.reason is HeldReason.JOURNAL_UNAVAILABLE:
+            if held.reason in _KEPT_WAITING:
                 _LOG.warning("%s waits with %s: %s", run.plan.run, command.name, held.text)
                 await self.park(
                     run, self._now() + int(ASK_AGAIN_S * m.NS)
@@ -273,12 +288,26 @@ class Conductor:
                 await self._hold(run, entry, command, held)
             return
         run.resolved.pop(ready.request.key, None)
-        run.acting = once("effect", effects.apply(ready.aim.actuator, ready.request), detail=ready.request.key)
+        outcome = await self._apply(run, ready)
+        if isinstance(outcome, c.Refuse):
+            run.resolved[ready.request.key] = Applied.NO
+            await self._hold(run, entry, command, outcome)
+        else:
+            self._conclude(run, ready, outcome)
+
+    async def _apply(self, run: Run, ready: effects.Prepared) -> effects.Outcome | c.Refuse:
+        """The effect itself, in a task of its own: who ends this run's task waits for it."""
+
+        def objection() -> c.Refuse | None:
+            return self._switched(run.plan, approved=self._approved(run.plan))
+
+        run.acting = once(
+            "effect", effects.apply(ready.aim.actuator, ready.request, objection), detail=ready.request.key
+        )
         try:
-            outcome = await run.acting
+            return await run.acting
         finally:
             run.acting = None
-        self._conclude(run, ready, outcome)
 
     async def _ready(
         self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: Watch
@@ -297,8 +326,11 @@ class Conductor:
                 aim, command.step, effects.journalled(plan, command.name, command.step, progress)
             )
         else:
-            key = m.keyed(plan.run, command)
-            prepared = effects.prepare(plan, command, key, aim, _undone(entry, command))
+            key, said = m.keyed(plan.run, command), facts.announced_of(self._w.journal, plan.run)
+            if said is not None and said.key == key:
+                prepared = effects.Prepared(aim, command.step, effects.announced(plan, command.step, said))
+            else:
+                prepared = effects.prepare(plan, command, key, aim, _undone(entry, command))
         if isinstance(prepared, c.Refuse):
             return prepared
         held = self._switched(plan, approved=approved)
@@ -308,12 +340,15 @@ class Conductor:
         return held or await self._policy(plan, prepared, approved) or prepared
 
     def _approved(self, plan: RunPlan) -> bool:
-        approval = facts.approval_of(self._w.journal, plan.decision)
+        approval = proof.approval_of(self._w.journal, plan)
         return approval is not None and approval.approve
 
-    def _say(self, run: Run, ready: effects.Prepared, command: c.ApplyStep) -> ActionRecord:
-        """The audit record that comes before the effect."""
+    def _say(self, run: Run, ready: effects.Prepared, command: c.ApplyStep) -> int:
+        """The sequence of the audit record that comes before the effect: there is one, however often it is tried to have it."""
         request, state = ready.request, _state_of(command)
+        said = facts.announced_of(self._w.journal, run.plan.run)
+        if said is not None and said.key == request.key:
+            return said.sequence
         again = "again, it had not happened: " if command.again else ""
         details = ", ".join(f"{k}={v}" for k, v in request.arguments.items())
         text = f"{again}{request.action} {run.plan.target}" + (f" ({details})" if details else "")
@@ -326,21 +361,30 @@ class Conductor:
         }
         data |= {f"argument.{k}": v for k, v in reporting.plain(request.arguments).items()}
         record = reporting.step_record(run.plan, state, command.name, "intent", text, self._now(), data)
-        return self._trail.append(record)
+        with self._trail.together(run.plan.environment):
+            sequence = self._trail.append(record).sequence
+            announced = facts.Announced(command.name, request.key, sequence, ready.intent)
+            facts.keep_announced(self._w.journal, run.plan, announced)
+        return sequence
 
-    async def _announced(self, run: Run, said: ActionRecord) -> c.Refuse | None:
+    async def _announced(self, run: Run, sequence: int) -> c.Refuse | None:
         """Held unless the world can read of the effect before it happens, and nobody pulled the switch meanwhile."""
-        if not await self._trail.acknowledged(said):
+        if not await self._trail.acknowledged(run.plan.environment, sequence):
             text = f"the broker did not take the audit event within {self._w.settings.audit_ack_s:g} s"
             return c.Refuse(HeldReason.AUDIT_UNAVAILABLE, text)
         return self._switched(run.plan, approved=self._approved(run.plan))
 
     async def _kept(self, run: Run) -> c.Refuse | None:
-        """Held unless the intent outlives this process, and the run is known to be still ours. The last check of all."""
+        """Held unless the intent outlives this process, the run is known to be still ours, and every switch is known that
+        was turned up to now."""
         try:
             await self._w.journal.settled(run.plan.environment, self._w.settings.audit_ack_s)
         except Retryable as e:
             return c.Refuse(HeldReason.JOURNAL_UNAVAILABLE, str(e))
+        try:
+            await self._w.heard()
+        except Retryable as e:
+            return c.Refuse(HeldReason.CONTROL_UNAVAILABLE, str(e))
         return self._switched(run.plan, approved=self._approved(run.plan))
 
     async def _hold(self, run: Run, entry: RunEntry, command: c.ApplyStep, held: c.Refuse) -> None:
@@ -353,14 +397,16 @@ class Conductor:
             return
         key = m.keyed(run.plan.run, command)
         reason = {"reason": str(held.reason), "text": held.text}
-        self._line(run, command.name, key, StepPhase.SKIPPED, reason, f"{held.reason}: {held.text}")
-        self._record(run, entry, m.after_held(entry, run.plan, command.name, held))
+        with self._trail.together(run.plan.environment):
+            self._line(run, command.name, key, StepPhase.SKIPPED, reason, f"{held.reason}: {held.text}")
+            self._record(run, entry, m.after_held(entry, run.plan, command.name, held))
 
     def _conclude(self, run: Run, ready: effects.Prepared, outcome: effects.Outcome) -> None:
         request = ready.request
-        if outcome.phase is StepPhase.APPLIED:
-            self._tell_change(run.plan, ready.step, request)
-        self._line(run, request.step, request.key, outcome.phase, outcome.line, outcome.text)
+        with self._trail.together(run.plan.environment):
+            if outcome.phase is StepPhase.APPLIED:
+                self._tell_change(run.plan, ready.step, request)
+            self._line(run, request.step, request.key, outcome.phase, outcome.line, outcome.text)
 
     def _tell_change(self, plan: RunPlan, step: Step, request: StepRequest) -> None:
         change = reporting.change_of(plan, step, request.before, request.arguments, self._now())
@@ -368,14 +414,18 @@ class Conductor:
             self._trail.send(CHANGES, plan.target, change, plan.environment)
 
     def _line(self, run: Run, step: str, key: str, phase: StepPhase, data: Mapping[str, object], text: str) -> None:
-        """A step's new phase: the audit record, then the journal."""
+        """A step's new phase: audit record and journal in one."""
         now = self._now()
         entry = self._w.journal.load(run.plan.run)
         state = RunState.RUNNING if entry is None else entry.state
         told = {k: v for k, v in data.items() if k in {"reason", "retryable"}} | {"key": key}
         record = reporting.step_record(run.plan, state, step, phase, text, now, reporting.plain(told))
-        self._trail.append(record)
-        self._w.journal.step(StepEntry(run.plan.run, step, phase, key, now, data), run.fence)
+        with self._trail.together(run.plan.environment):
+            self._trail.append(record)
+            self._w.journal.step(StepEntry(run.plan.run, step, phase, key, now, data), run.fence)
+            said = facts.announced_of(self._w.journal, run.plan.run)
+            if said is not None and said.key == key:
+                facts.keep_announced(self._w.journal, run.plan, None)
 
     def _begin_wait(self, run: Run, command: c.BeginWait) -> None:
         try:
@@ -415,10 +465,11 @@ class Conductor:
             Applied.NO: StepPhase.SKIPPED,
             Applied.UNKNOWN: StepPhase.UNKNOWN,
         }[command.applied]
-        if phase is StepPhase.APPLIED:
-            step, progress = run.plan.step(command.name), progress_of(entry)[command.name]
-            self._tell_change(run.plan, step, effects.journalled(run.plan, command.name, step, progress))
-        self._line(run, command.name, command.key, phase, {"text": command.text, "recovered": True}, command.text)
+        with self._trail.together(run.plan.environment):
+            if phase is StepPhase.APPLIED:
+                step, progress = run.plan.step(command.name), progress_of(entry)[command.name]
+                self._tell_change(run.plan, step, effects.journalled(run.plan, command.name, step, progress))
+            self._line(run, command.name, command.key, phase, {"text": command.text, "recovered": True}, command.text)
 
     # --- the end
 
@@ -427,14 +478,16 @@ class Conductor:
         verdict = facts.verdict_of(self._w.journal, plan.run)
         touched = bool(effects_of(entry)) or command.state not in _EFFECTLESS
         outcome = command.outcome or (Outcome.SAME if command.state not in _EFFECTLESS else Outcome.INCONCLUSIVE)
-        if touched:
-            feedback = reporting.feedback_of(plan, outcome, verdict, command.text, now)
-            self._trail.send(FEEDBACK, plan.run, feedback, plan.environment)
         data: dict[str, str | int | float | bool | None] = {"outcome": str(outcome)} if touched else {}
         if verdict is not None:
             data |= {"verdict": str(verdict.outcome), "credit": verdict.credit}
-        self._trail.append(reporting.run_record(plan, command.state, command.text, now, data))
-        self._w.journal.set_state(plan.run, run.fence, command.state, now)
+        with self._trail.together(plan.environment):
+            if touched:
+                feedback = reporting.feedback_of(plan, outcome, verdict, command.text, now)
+                self._trail.send(FEEDBACK, plan.run, feedback, plan.environment)
+            self._close(run, command.text)
+            self._trail.append(reporting.run_record(plan, command.state, command.text, now, data))
+            self._w.journal.set_state(plan.run, run.fence, command.state, now)
         self._w.graph(reporting.graph_row(plan, command.state, command.text, now, outcome if touched else None))
 
     def _now(self) -> int:
@@ -443,6 +496,10 @@ class Conductor:
 
 def _state_of(command: c.ApplyStep) -> RunState:
     return RunState.ROLLING_BACK if isinstance(command, c.Compensate) else RunState.RUNNING
+
+
+def _is_wait(progress: StepProgress) -> bool:
+    return progress.intent.get("action") == "wait"
 
 
 def _undone(entry: RunEntry, command: c.ApplyStep) -> TargetState | None:

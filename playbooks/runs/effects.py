@@ -1,13 +1,13 @@
 """One effect: look, check, say it, journal the intent, do it, journal the outcome. Each stage in its own function.
 
-Nothing is awaited between the last look at the kill switch, the journalled intent and the call of the actuator.
+Nothing is awaited, and no other task has its turn, between the last look at the switches and the call of the actuator.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +23,17 @@ from contracts.errors import (
 )
 from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetState
 from contracts.settings import ActSettings
+from contracts.told import told
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
 from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.commands import ApplyStep, Compensate, Refuse
+from playbooks.runs.facts import Announced
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.preflight import capable, insane
-from playbooks.runs.progress import StepProgress, state_data
+from playbooks.runs.progress import StepProgress, state_data, state_from
 
 _LOG = logging.getLogger(__name__)
 GRACE_S = 5.0
@@ -88,7 +90,7 @@ class Outcome:
     @property
     def line(self) -> dict[str, Any]:
         """What the journal keeps with the outcome."""
-        return {"text": self.text, "retryable": self.retryable, "after": state_data(self.after), **self.data}
+        return {"text": told(self.text), "retryable": self.retryable, "after": state_data(self.after), **self.data}
 
 
 async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Refuse:
@@ -153,24 +155,33 @@ def prepare(plan: RunPlan, command: ApplyStep, key: str, aim: Aim, undone: Targe
 
 def journalled(plan: RunPlan, name: str, step: Step, progress: StepProgress) -> StepRequest:
     """The request of an intent, rebuilt from the journal."""
-    intent = progress.intent
+    return announced(plan, step, Announced(name, progress.key, 0, progress.intent))
+
+
+def announced(plan: RunPlan, step: Step, said: Announced) -> StepRequest:
+    """The request of an effect as it was announced."""
+    intent = said.intent
     return StepRequest(
-        key=progress.key,
+        key=said.key,
         run=plan.run,
-        step=name,
+        step=said.step,
         action=str(intent.get("action", step.action)),
         target=plan.aim,
         arguments=dict(intent.get("arguments", {})),
-        before=progress.before,
+        before=state_from(intent.get("before")),
         timeout_s=step.timeout_s,
         identity=identity_from(intent.get("identity")),
     )
 
 
-async def apply(actuator: Actuator, request: StepRequest) -> Outcome:
-    """Have the effect. Never raises for what the actuator does; a cancelled call leaves the intent without outcome."""
+async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[], Refuse | None]) -> Outcome | Refuse:
+    """Have the effect, unless there is an objection at this very moment (then nothing was tried). Never raises for what the
+    actuator does; a cancelled call leaves the intent without outcome."""
     try:
         async with asyncio.timeout(request.timeout_s + GRACE_S):
+            held = objection()
+            if held is not None:
+                return held
             result = await actuator.apply(request)
     except NO_EFFECT as e:
         return Outcome(StepPhase.FAILED, str(e), data={"reason": e.reason}, retryable=isinstance(e, WORTH_RETRYING))
@@ -187,4 +198,5 @@ async def apply(actuator: Actuator, request: StepRequest) -> Outcome:
 
 
 def _applied(result: StepResult) -> Outcome:
-    return Outcome(StepPhase.APPLIED, result.text, result.after, {"result": dict(result.data)})
+    data = {k: told(v) if isinstance(v, str) else v for k, v in result.data.items()}
+    return Outcome(StepPhase.APPLIED, result.text, result.after, {"result": data})

@@ -21,7 +21,7 @@ from contracts.frames.features import EvidenceFrame
 from contracts.ports import RunEntry
 from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
-from playbooks.runs import facts
+from playbooks.runs import facts, proof, switches
 from playbooks.runs import machine as m
 from playbooks.runs.conductor import Conductor, Run
 from playbooks.runs.plan import definition_of, plan_from, plan_of
@@ -50,8 +50,17 @@ class Executor:
 
     # --- events
 
+    def issued(self, decision: Decision) -> None:
+        """The environment's own decide stage emits a decision: tell this before it is sent. Fenced."""
+        if decision.chosen.playbook in self._w.playbooks:
+            proof.note(self._w.journal, decision)
+
     async def on_decision(self, decision: Decision) -> None:
-        """Begin the run of a decision, unless it has one already or asks for none."""
+        """Begin the run of a decision, unless it has one already or asks for none.
+
+        Raises:
+            Permanent: it is not one of the environment's own decide stage.
+        """
         self._start()
         if decision.verdict is DecisionVerdict.NOTHING:
             return
@@ -60,39 +69,48 @@ class Executor:
             if decision.verdict is DecisionVerdict.ACT:
                 _LOG.error("decision %s wants unknown playbook %r", decision.id, decision.chosen.playbook)
             return
+        if not self._w.settings.foreign_decisions:
+            proof.require_own(self._w.journal, decision)
         watch = self._watch(decision.environment)
         around = watch.surroundings(decision.chosen.target, decision.incident)
         plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
-        entry = self._w.journal.create(
-            run=plan.run,
-            decision=plan.decision,
-            environment=plan.environment,
-            target=plan.target,
-            playbook=playbook.name,
-            definition=definition_of(plan),
-            now_ns=plan.created_ns,
-        )
+        with self._trail.together(plan.environment):
+            entry = self._w.journal.create(
+                run=plan.run,
+                decision=plan.decision,
+                environment=plan.environment,
+                target=plan.target,
+                playbook=playbook.name,
+                definition=definition_of(plan),
+                now_ns=plan.created_ns,
+            )
+            if entry is not None:
+                self._conductor.announce(Run(plan, entry.fence), decision)
         entry = entry or self._begun(plan.run)
         if entry is not None:
-            self._conductor.announce(Run(plan, entry.fence), decision)
             self._drive(entry)
 
     def _begun(self, run: str) -> RunEntry | None:
-        """The run of a decision that comes again because, the first time, nobody could be told of it."""
+        """The run of a decision that comes again, if nobody drives it."""
         entry = self._w.journal.load(run)
         return entry if entry is not None and entry.state is RunState.PENDING and run not in self._tasks else None
 
     async def on_approval(self, approval: Approval) -> None:
-        """A person answered. The first answer counts."""
+        """A person answered. The first answer counts.
+
+        Raises:
+            Permanent: it answers no decision that is known here, or not this one.
+        """
         self._start()
-        if facts.take_approval(self._w.journal, approval):
+        waits = proof.require_answer(self._w.journal, approval)
+        if waits and facts.take_approval(self._w.journal, approval):
             self.poke(approval.environment)
 
-    async def on_control(self, control: Control) -> None:
+    async def on_control(self, control: Control, place: switches.Place) -> None:
         """Kill switch or autonomy: takes effect before the next effect of every run in scope."""
         self._start()
-        if facts.take_control(self._w.journal, control):
-            self.poke(None if control.scope == facts.EVERYWHERE else control.scope)
+        if switches.take(self._w.journal, control, place):
+            self.poke(None if control.scope == switches.EVERYWHERE else control.scope)
 
     async def on_evidence(self, frame: EvidenceFrame) -> None:
         """What is seen: baseline before an action, proof after it."""
@@ -159,6 +177,11 @@ class Executor:
         while any(not run.parked or run.wake.is_set() for run in self._runs.values()):
             self._conductor.parked.clear()
             await self._conductor.parked.wait()
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Ids of the runs that have an effect under way."""
+        return tuple(run.plan.run for run in self._runs.values() if run.acting is not None)
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -234,8 +257,8 @@ class Executor:
         verdict = facts.verdict_of(journal, plan.run)
         return m.Situation(
             now_ns=self._w.clock.now_ns(),
-            acting=facts.mode_of(journal, plan.environment).acting,
-            approval=facts.approval_of(journal, plan.decision),
+            acting=switches.mode_of(journal, plan.environment).acting,
+            approval=proof.approval_of(journal, plan),
             outcome=None if verdict is None else verdict.outcome,
             outcome_text="" if verdict is None else verdict.text,
             incident_over=watch.over(plan.incident),

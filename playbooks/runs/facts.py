@@ -1,4 +1,4 @@
-"""Small durable facts that the executor keeps in the journal: switches, approvals, verdicts."""
+"""Small durable facts that the executor keeps in the journal: approvals, verdicts, what was announced."""
 
 from __future__ import annotations
 
@@ -9,59 +9,11 @@ from typing import Any
 
 import msgspec
 
-from contracts.events import Approval, Control
+from contracts.events import Approval
 from contracts.ports import Journal
-from contracts.verdicts import Autonomy, Outcome
+from contracts.verdicts import Outcome
 from playbooks.runs.plan import RunPlan
 from playbooks.verify.levels import Level
-
-EVERYWHERE = "*"
-_RANK = {Autonomy.OBSERVE: 0, Autonomy.SUGGEST: 1, Autonomy.ACT: 2}
-
-
-def take_control(journal: Journal, control: Control) -> bool:
-    """Remember a switch; False if a later one of its scope is known already (delivery may repeat and reorder)."""
-    known = journal.get(f"control/{control.scope}")
-    if known is not None and known["time_ns"] > control.time_ns:
-        return False
-    journal.put(f"control/{control.scope}", msgspec.to_builtins(control))
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """Whether, and how freely, may be acted in an environment; `by` says who stopped it."""
-
-    acting: bool
-    autonomy: Autonomy
-    by: str = ""
-
-
-def mode_of(journal: Journal, environment: str) -> Mode:
-    """The strictest of what is set for the environment and for all."""
-    mode = Mode(acting=True, autonomy=Autonomy.ACT)
-    for control in controls_of(journal, environment):
-        mode = _stricter(mode, control)
-    return mode
-
-
-def controls_of(journal: Journal, environment: str) -> list[Control]:
-    """The switches that are set for the environment or for all."""
-    facts = (journal.get(f"control/{scope}") for scope in (EVERYWHERE, environment))
-    return [msgspec.convert(fact, Control) for fact in facts if fact is not None]
-
-
-def _stricter(mode: Mode, control: Control) -> Mode:
-    return Mode(
-        acting=mode.acting and control.acting,
-        autonomy=min(mode.autonomy, control.autonomy, key=_RANK.__getitem__),
-        by=mode.by if control.acting else control.by,
-    )
-
-
-def strictest(a: Autonomy, b: Autonomy) -> Autonomy:
-    """The one of two that allows less."""
-    return min(a, b, key=_RANK.__getitem__)
 
 
 def take_approval(journal: Journal, approval: Approval) -> bool:
@@ -110,6 +62,28 @@ def begun_of(journal: Journal, run: str) -> int:
     """When a run was let begin, epoch nanoseconds; 0 if it wasn't."""
     fact = journal.get(f"begun/{run}")
     return 0 if fact is None else int(fact["time_ns"])
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An effect that the audit trail says is about to happen: its record, and enough to have it, or to say that it was not had."""
+
+    step: str
+    key: str
+    sequence: int
+    intent: Mapping[str, Any]
+
+
+def keep_announced(journal: Journal, plan: RunPlan, announced: Announced | None) -> None:
+    """Remember what was announced last; None once its outcome is told."""
+    fact = {} if announced is None else msgspec.to_builtins(announced)
+    journal.put(f"announced/{plan.run}", fact, plan.environment)
+
+
+def announced_of(journal: Journal, run: str) -> Announced | None:
+    """The effect of a run that was announced and whose outcome is not told yet."""
+    fact = journal.get(f"announced/{run}")
+    return msgspec.convert(fact, Announced, strict=False) if fact else None
 
 
 def keep_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level]) -> None:

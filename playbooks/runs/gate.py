@@ -12,15 +12,15 @@ from contracts.verdicts import Autonomy, HeldReason
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.runs.commands import Refuse
 from playbooks.runs.effects import Aim
-from playbooks.runs.facts import Mode, mode_of, strictest
 from playbooks.runs.plan import RunPlan
+from playbooks.runs.switches import Mode, mode_of, strictest
 
 
-def switched_off(mode: Mode, plan: RunPlan) -> Refuse | None:
-    """What the run-time switches say."""
+def switched_off(mode: Mode, plan: RunPlan, own: Autonomy) -> Refuse | None:
+    """What the run-time switches say, and this process's own settings: a decision can ask for less, never for more."""
     if not mode.acting:
         return Refuse(HeldReason.KILL_SWITCH, f"acting was stopped by {mode.by}")
-    autonomy = strictest(mode.autonomy, plan.autonomy)
+    autonomy = strictest(own, strictest(mode.autonomy, plan.autonomy))
     if autonomy is Autonomy.OBSERVE:
         return Refuse(HeldReason.LOW_CONFIDENCE, "autonomy is observe: decide and record, act on nothing")
     if autonomy is Autonomy.SUGGEST:
@@ -28,9 +28,9 @@ def switched_off(mode: Mode, plan: RunPlan) -> Refuse | None:
     return None
 
 
-def switches(journal: Journal, plan: RunPlan) -> Refuse | None:
-    """What the run-time switches say at this moment."""
-    return switched_off(mode_of(journal, plan.environment), plan)
+def switches(journal: Journal, plan: RunPlan, own: Autonomy) -> Refuse | None:
+    """What the run-time switches and this process's own settings say at this moment."""
+    return switched_off(mode_of(journal, plan.environment), plan, own)
 
 
 def contested(plan: RunPlan, around: Mapping[str, str]) -> Refuse | None:

@@ -8,10 +8,10 @@ from contracts.verdicts import TERMINAL_RUN_STATES
 from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
 from playbooks.runs.commands import Refuse
 from playbooks.runs.effects import Aim
-from playbooks.runs.facts import controls_of
 from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
+from playbooks.runs.switches import controls_of
 from playbooks.runs.watching import Watch
 from playbooks.runs.wiring import ExecutorWiring
 

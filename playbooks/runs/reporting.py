@@ -9,6 +9,7 @@ import msgspec
 
 from contracts.events import ActionRecord, Change, Feedback, Measure
 from contracts.ports import GraphWrite, TargetState
+from contracts.told import told
 from contracts.verdicts import Outcome, RunState
 from playbooks.language.model import Step
 from playbooks.runs.facts import Verdict
@@ -16,6 +17,8 @@ from playbooks.runs.plan import RunPlan
 
 ACTOR = "homeostat"
 _CHANGES = {"scale", "restart", "rollback"}
+_STEP_TEXT, _RUN_TEXT = 500, 2000
+"""Characters of a record's text: steps tell what others said, runs what we say."""
 Data = Mapping[str, str | int | float | bool | None]
 """What an audit record may carry besides its fields."""
 
@@ -47,9 +50,9 @@ def _record(plan: RunPlan, kind: str, state: RunState, text: str, now_ns: int, d
         target=plan.target,
         state=state,
         actor=ACTOR,
-        text=text,
+        text=told(text, _STEP_TEXT if step else _RUN_TEXT),
         step=step,
-        data=dict(data),
+        data={k: told(v) if isinstance(v, str) else v for k, v in data.items()},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from contracts import topics
 from contracts.errors import Conflict, Fenced
@@ -69,6 +69,16 @@ class Trail:
         # Not cancelled in the middle of a send, which would be sent again; each send has its own time limit.
         await self._task.wait()
 
+    @contextlib.contextmanager
+    def together(self, environment: str) -> Iterator[None]:
+        """Records and what they tell of are kept both or neither: a transition is told once, however often a process dies."""
+        try:
+            with self._journal.together(environment):
+                yield
+        except BaseException:
+            self._heads.pop(environment, None)  # it may be of a record that was not kept
+            raise
+
     def append(self, record: ActionRecord) -> ActionRecord:
         """Link the record to its environment's chain and make it durable; it is published later."""
         environment = record.environment
@@ -97,11 +107,13 @@ class Trail:
         self._journal.put(_OUTBOX + environment, {"items": items[-_OUTBOX_LIMIT:]}, environment)
         self._kick(environment)
 
-    async def acknowledged(self, record: ActionRecord) -> bool:
+    async def acknowledged(self, environment: str, sequence: int) -> bool:
         """Whether the broker has the record (and all before it); waits for that up to `ack_s`."""
+        if self._published.get(environment, 0) < sequence:
+            self._kick(environment)  # an earlier life may have published it
         try:
             async with asyncio.timeout(self._ack_s):
-                while self._published.get(record.environment, 0) < record.sequence:
+                while self._published.get(environment, 0) < sequence:
                     await self._progress.wait()
         except TimeoutError:
             return False
@@ -160,6 +172,7 @@ class Trail:
 
     async def _flush_audit(self, environment: str) -> None:
         due = self._journal.audit(environment, unpublished=True)
+        self._note(environment, due[0][0] - 1 if due else self._head(environment).sequence)
         if due:  # what the world was told must be what the next owner knows: its chain continues it
             await self._journal.settled(environment, self._ack_s)
         for sequence, body in due:
@@ -167,6 +180,11 @@ class Trail:
             async with asyncio.timeout(self._ack_s):
                 await self._publish(topics.ACTIONS, record.run, body, headers_of(record), environment)
             self._journal.mark_published(environment, sequence)
+            self._note(environment, sequence)
+
+    def _note(self, environment: str, sequence: int) -> None:
+        """The broker has the records up to this one."""
+        if sequence > self._published.get(environment, 0):
             self._published[environment] = sequence
             self._progress.set()
             self._progress = asyncio.Event()

@@ -263,7 +263,10 @@ class Worker:
             return await work
         except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
             if turn == self._turn:  # else its next owner takes it
-                log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
+                if isinstance(e, Permanent):  # it is refused on purpose, and says why
+                    log.warning("%s/%d@%d is refused: %s", record.topic, record.partition, record.offset, e)
+                else:
+                    log.exception("handler failed on %s/%d@%d", record.topic, record.partition, record.offset)
                 await self._outbox.send([dead_letter(record, e, self._w.clock.now_ns())])
             return None
 
@@ -323,6 +326,8 @@ class Worker:
             for t in ended:
                 await self._bury(t)
             await self._outbox.delivered()
+            if self._w.before_ack is not None:
+                await self._retrying(self._w.before_ack, turn)
             unsaved = set[str]()
             for instance, changes, payload in dirty:
                 if turn != self._turn:
@@ -331,8 +336,6 @@ class Worker:
                     instance.saved = changes
                 else:
                     unsaved.add(instance.key)
-            if self._w.before_ack is not None:
-                await self._retrying(self._w.before_ack, turn)
             if turn != self._turn:
                 return
             ended = [t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))]

@@ -42,6 +42,8 @@ class Outbox:
             if isinstance(output, GraphWrite):
                 self._w.graph(output)
             else:
+                if self._w.before_send is not None:
+                    await self._w.before_send(output)
                 await self._retrying(partial(self._enqueue, output))
 
     async def _enqueue(self, emit: Emit) -> None:

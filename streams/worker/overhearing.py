@@ -35,8 +35,13 @@ class Overhearing:
     async def follow(self, topic: str) -> None:
         """Pass on what comes, for ever; of switches also what was there."""
         while True:
+            last: dict[tuple[str, int], int] = {}
             try:
                 async for record in self._w.broker.read([topic], from_beginning=topic == CONTROL, follow=True):
+                    place = record.topic, record.partition
+                    if record.offset <= last.get(place, -1):  # the topic was made anew: what it says is all news
+                        self._told.pop(place, None)
+                    last[place] = record.offset
                     await self._tell(record)
             except HomeostatError as e:
                 log.warning("%s; %s is read again", e, topic)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from connectors.kafka.client import KafkaBroker
 from contracts.ports import Clock, GraphWrite, Record, StateStore
 from contracts.settings import Settings
-from streams.stage import StageSpec
+from streams.stage import Emit, StageSpec
 
 Handler = Callable[[Record], Awaitable["asyncio.Future[None] | None"]]
 """Takes a message. A future says that it will be done with it later: until then the message is not acknowledged, and the loop goes on."""
@@ -31,7 +31,10 @@ class WorkerWiring:
     on_assigned: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
     on_revoked: Callable[[frozenset[tuple[str, int]]], Awaitable[None]] | None = None
     before_ack: Callable[[], Awaitable[None]] | None = None
-    """Returns once what the handlers did is durable; asked before their messages are acknowledged."""
+    """Returns once what the handlers did, and were told by `before_send`, is durable; asked before the stages' state is saved and
+    messages are acknowledged."""
+    before_send: Callable[[Emit], Awaitable[None]] | None = None
+    """Is told of each message of the stages before it is sent."""
     snapshot_s: float = 5.0
     fetch_wait_ms: int = 500
     drain_s: float = 0.0

@@ -91,6 +91,7 @@ def _settings(folder: Path, graph: Neo4jServer, policy: OpaServer, port: int) ->
             **command_settings(folder, ("before", "early", "late", "after")),
             "policy": policy.document,
             "decision_expiry_s": EXPIRY_S,
+            "foreign_decisions": True,
         },
         "graph": {"store": "neo4j", "url": graph.uri, "user": graph.user, "password": graph.password, "queue": QUEUE},
     }

@@ -23,13 +23,13 @@ import numpy as np
 
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import TargetNotFound
-from contracts.events import Decision, Option
+from contracts.events import Control, Decision, Option
 from contracts.frames.features import EvidenceFrame
 from contracts.ports import Applied, Identity, PolicyVerdict, StepRequest, StepResult, SystemClock, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
-from playbooks.runs import Executor, ExecutorWiring, run_of
+from playbooks.runs import Executor, ExecutorWiring, run_of, switches
 
 NS = 1_000_000_000
 PAIRS = 12
@@ -61,6 +61,9 @@ DECISION = Decision(
     world_hash="w",
     text="cart hangs",
 )
+
+
+GO = Control(scope="*", acting=True, autonomy=Autonomy.ACT, by="ann", time_ns=0)
 
 
 class Boundaries:
@@ -156,6 +159,10 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             append(folder / "messages", value)
         boundaries.cross()
 
+    async def heard() -> None:
+        boundaries.cross()
+
+    switches.begin(journal, GO)
     executor = Executor(
         ExecutorWiring(
             journal=journal,
@@ -166,9 +173,12 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             settings=ActSettings(environments={"test": BindingSettings()}),
             publish=publish,
             graph=lambda write: None,
+            autonomy=Autonomy.ACT,
+            heard=heard,
         )
     )
     await executor.resume()
+    executor.issued(DECISION)
     await executor.on_decision(DECISION)
     window = time.time_ns()
     while (entry := journal.load(run_of(DECISION.id))) is None or entry.state not in TERMINAL_RUN_STATES:

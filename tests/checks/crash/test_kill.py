@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from playbooks.audit import verify_chain
+from tests.checks.crash.stories import flaws
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,6 +35,7 @@ def check_trail(case: dict[str, Any]) -> None:
     assert all(effect["announced"] for effect in case["effects"]), "an effect without a prior audit event"
     assert verify_chain(line.encode() for line in case["messages"]).intact, case["deaths"]
     assert set(case["kept"]) == set(case["messages"]), "what the journal keeps and what the world read differ"
+    assert flaws(json.loads(line) for line in case["messages"]) == [], case["deaths"]
 
 
 @pytest.mark.slow
@@ -58,3 +61,18 @@ def test_where_it_cannot_be_known_the_run_says_unknown(tmp_path: Path) -> None:
             assert "a person must look" in case["messages"][-1]
         check_trail(case)
     assert states["unknown"] >= 4, "dying between intent and outcome leaves it unknown"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kills_at_random_moments_with_processes_as_targets(tmp_path: Path) -> None:
+    """`HOMEOSTAT_KILLS=300 pytest tests/checks/crash -k random` kills as often."""
+    kills = os.environ.get("HOMEOSTAT_KILLS", "12")
+    command = [sys.executable, "-m", "tests.checks.crash.random_kills", str(tmp_path / "kills"), kills]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+    found = json.loads(done.stdout)
+    assert found["kills"] == int(kills)
+    assert found["wrong"] == []
+    assert found["states"].get("succeeded", 0) > found["decisions"] / 2, "hardly anything was done at all"

@@ -75,7 +75,11 @@ class Story:
             "detect": {"detectors": ["bank"]},
             "receivers": {"enabled": False},
             "api": {"port": 0},
-            "act": {**command_settings(folder, (f"env-{n}" for n in range(ENVIRONMENTS))), "max_concurrent": 100},
+            "act": {
+                **command_settings(folder, (f"env-{n}" for n in range(ENVIRONMENTS))),
+                "max_concurrent": 100,
+                "foreign_decisions": True,
+            },
         }
         self.fleet = Fleet(folder, server.url, settings)
         self.broker = KafkaBroker(BrokerSettings(url=server.url))

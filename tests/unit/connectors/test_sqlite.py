@@ -28,6 +28,64 @@ def test_durable_settings(tmp_path: Path) -> None:
     database.close()
 
 
+def test_who_writes_behind_never_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hangs holds up `sync` alone, and what was written meanwhile is waited for by the next one."""
+    hangs, flushed = threading.Event(), list[int]()
+
+    def flush(file: int) -> None:
+        assert hangs.wait(20)
+        flushed.append(file)
+
+    database = Database(tmp_path / "x.sqlite", SCHEMA, behind=True)
+    monkeypatch.setattr("connectors.sqlite.os.fsync", flush)
+    with database.reading() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (1,)  # NORMAL: a commit does not sync
+        assert db.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)  # nor does one in a thousand
+    put(database, "a")
+    waiting = threading.Thread(target=database.sync)
+    waiting.start()
+    for n in range(50):
+        put(database, f"b{n}")
+    assert (flushed, database.unsynced, waiting.is_alive()) == ([], True, True)
+    hangs.set()
+    waiting.join()
+    assert database.unsynced, "what came while the disk was at work is not known to be on it"
+    database.sync()
+    database.sync()
+    assert (len(flushed), database.unsynced) == (2, False)
+    database.close()
+
+
+def test_what_a_disk_failed_to_take_once_is_never_said_to_be_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed fsync Linux marks the pages as clean: the next one "succeeds" (Rebello et al., ATC 2020)."""
+    database = Database(tmp_path / "x.sqlite", SCHEMA, behind=True)
+    put(database, "a")
+    with monkeypatch.context() as broken:
+        broken.setattr("connectors.sqlite.os.fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(Permanent, match="Input/output"):
+            database.sync()
+    with pytest.raises(Permanent, match="Input/output"):
+        database.sync()
+    database.close()
+
+
+def test_a_log_is_put_into_its_database_by_who_waits(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.sqlite", SCHEMA, behind=True)
+    for n in range(60):
+        put(database, f"{n}", "x" * 100_000)
+    size = (tmp_path / "x.sqlite").stat().st_size
+    database.sync()
+    assert (tmp_path / "x.sqlite").stat().st_size > size + 4_000_000
+    database.close()
+
+
+def put(database: Database, key: str, text: str = "") -> None:
+    with database.writing() as db:
+        db.execute("INSERT INTO facts VALUES (?, ?)", (key, f'{{"text": "{text}"}}'))
+
+
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         database = Database(tmp_path / "x.sqlite", SCHEMA)

@@ -88,7 +88,7 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidSettings, match="data_dir|data folder"):
+    with pytest.raises(InvalidSettings, match=r"data_dir|data folder"):
         prepare(tmp_path / "file" / "data")
-    with pytest.raises(InvalidSettings, match="data_dir|data folder"):
+    with pytest.raises(InvalidSettings, match=r"data_dir|data folder"):
         Claim(tmp_path / "file").take()

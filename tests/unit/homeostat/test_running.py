@@ -22,16 +22,18 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.kafka.client import KafkaBroker
+from connectors.kafka.embedded import PARTITIONS
 from contracts.errors import InvalidSettings
-from contracts.events import Control, NodeStatus, RawMeasurement, decode
+from contracts.events import Control, DeadLetter, NodeStatus, RawMeasurement, decode, encode
 from contracts.settings import ApiSettings, BrokerSettings
-from contracts.topics import CONTROL, NODES, RAW
+from contracts.topics import APPROVALS, CONTROL, DEADLETTER, DECISIONS, NODES, RAW, partition_of
 from contracts.verdicts import Autonomy
 from homeostat.cli.app import cli
 from homeostat.endpoints import Endpoints, running
 from homeostat.health import Vitals
 from homeostat.metrics import METRICS, registry
 from homeostat.web.server import ApiServer
+from tests.unit.playbooks.runs.support import approval, decision
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 PORTS = ("--grpc-port", "0", "--http-port", "0", "--api-port", "0")
@@ -151,11 +153,46 @@ def test_measurements_by_hand(data: Path, endpoints: Endpoints) -> None:
 
 
 def test_the_switch(data: Path, endpoints: Endpoints) -> None:
-    assert said(data, "stop-acting", "--reason", "drill") == "acting stopped in all environments\n"
+    node = json.loads(get(endpoints, "/status")[1])["node"]
+    assert said(data, "stop-acting", "--reason", "drill") == (
+        f"acting stopped in all environments: confirmed by {node}\n"
+    )
+    assert "drill" in json.loads(get(endpoints, "/status")[1])["acting"]["stopped"]["*"]
     assert said(data, "resume", "--environment", "prod", "--autonomy", "suggest").startswith("acting resumed in prod")
-    off, on = sorted((decode(Control, m) for m in messages(endpoints, CONTROL)), key=lambda c: c.time_ns)
+    begun, off, *on = sorted((decode(Control, m) for m in messages(endpoints, CONTROL)), key=lambda c: c.time_ns)
+    assert (begun.scope, begun.acting, begun.initial) == ("*", True, True)
     assert (off.scope, off.acting, off.reason) == ("*", False, "drill")
-    assert (on.scope, on.acting, on.autonomy) == ("prod", True, Autonomy.SUGGEST)
+    assert {(c.scope, c.acting, c.autonomy) for c in on} == {("prod", True, Autonomy.SUGGEST)}
+    assert len(on) == 4, "in every partition"
+    assert said(data, "resume").startswith("acting resumed in all environments, autonomy: act: confirmed by ")
+    assert json.loads(get(endpoints, "/status")[1])["acting"]["stopped"] == {}
+
+
+def test_decisions_and_answers_of_strangers_are_dead_letters(endpoints: Endpoints) -> None:
+    """Written to the topics by somebody who may: nothing comes of them, and they are kept with the reason."""
+    forged, answer = decision("restart-failing-service", name="forged"), approval(decision="forged")
+
+    async def told() -> list[DeadLetter]:
+        broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
+        await broker.start()
+        try:
+            at = partition_of(forged.environment, PARTITIONS)
+            await broker.send(APPROVALS, encode(answer), partition=at)
+            await broker.send(DECISIONS, encode(forged), partition=at)
+            found: list[DeadLetter] = []
+            async with asyncio.timeout(100):
+                async for record in broker.read([DEADLETTER], follow=True):
+                    found.append(decode(DeadLetter, record.value))
+                    if {letter.source_topic for letter in found} >= {APPROVALS, DECISIONS}:
+                        return found
+        finally:
+            await broker.stop()
+        raise AssertionError("unreachable")
+
+    letters = {letter.source_topic: letter for letter in asyncio.run(told())}
+    assert {letters[t].reason for t in (APPROVALS, DECISIONS)} == {"unproven"}
+    assert letters[DECISIONS].payload == encode(forged)
+    assert json.loads(get(endpoints, "/status")[1])["acting"]["open_runs"] == {}
 
 
 def test_a_decision_nobody_took_cannot_be_approved(data: Path) -> None:

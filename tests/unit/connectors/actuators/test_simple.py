@@ -265,7 +265,7 @@ def _runs(pid: int) -> bool:
 
 
 async def test_much_output_is_read_and_its_end_kept() -> None:
-    with pytest.raises(ActionFailed, match=r"the end$"):
+    with pytest.raises(ActionFailed, match=r"the end \(the end of 3000009 bytes, SHA-256 [0-9a-f]{64}\)$"):
         await commands(loud="print('x' * 3_000_000); print('the end'); exit(1)").apply(step("command", name="loud"))
 
 
@@ -320,3 +320,11 @@ async def test_cut_off_in_the_middle_is_in_doubt() -> None:
         await task
     with pytest.raises(OutcomeUnknown):
         await once.run("k", hangs)
+
+
+async def test_what_a_command_prints_is_told_without_secrets_and_escapes() -> None:
+    script = "printf '\\033[31mlogin with password=hunter2xyz\\033[0m failed'; exit 3"
+    actuator = CommandActuator(ActSettings(commands={"loose": ["sh", "-c", script]}))
+    with pytest.raises(ActionFailed) as caught:
+        await actuator.apply(step("command", name="loose"))
+    assert caught.value.message == "command loose ended with status 3: login with password=*** failed"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +39,7 @@ from contracts.verdicts import (
     ServiceState,
 )
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
-from playbooks.runs import Executor, ExecutorWiring
+from playbooks.runs import Executor, ExecutorWiring, switches
 
 NS = 1_000_000_000
 T0 = 1_700_000_000 * NS
@@ -52,6 +54,19 @@ class MemoryJournal:
         self.entries: dict[str, RunEntry] = {}
         self.kept: dict[str, bytes] = {}
         self.records: dict[str, dict[int, list[Any]]] = defaultdict(dict)
+
+    @contextmanager
+    def together(self, environment: str) -> Iterator[None]:
+        kept = (
+            dict(self.entries),
+            dict(self.kept),
+            {e: {n: list(r) for n, r in t.items()} for e, t in self.records.items()},
+        )
+        try:
+            yield
+        except BaseException:
+            self.entries, self.kept, self.records = kept[0], kept[1], defaultdict(dict, kept[2])
+            raise
 
     def create(
         self,
@@ -229,6 +244,19 @@ SCALE = replace(
 )
 
 
+class Told(Executor):
+    """An executor that is told of switches in the order in which a test turns them, and whose decisions are its own."""
+
+    _turned = itertools.count()
+
+    async def on_decision(self, decision: Decision) -> None:
+        self.issued(decision)
+        await super().on_decision(decision)
+
+    async def on_control(self, control: Control, place: switches.Place | None = None) -> None:
+        await super().on_control(control, place or switches.Place("log", 0, next(self._turned)))
+
+
 class World:
     """Everything around one executor, which can die and come back (`reborn`)."""
 
@@ -241,10 +269,12 @@ class World:
         self.topic: list[tuple[str, str, bytes, tuple[tuple[str, bytes], ...], str]] = []
         self.graph: list[GraphWrite] = []
         self.broker_away = False
+        self.autonomy = Autonomy.ACT
         self.executor = self.born()
 
-    def born(self) -> Executor:
-        self.executor = Executor(
+    def born(self) -> Told:
+        switches.begin(self.journal, control(acting=True))
+        self.executor = Told(
             ExecutorWiring(
                 journal=self.journal,
                 actuators=(self.process,),
@@ -254,9 +284,14 @@ class World:
                 settings=self.settings,
                 publish=self.publish,
                 graph=self.graph.append,
+                autonomy=self.autonomy,
+                heard=self.heard,
             )
         )
         return self.executor
+
+    async def heard(self) -> None:
+        """Every switch is known: tests tell the executor of each."""
 
     async def publish(
         self, topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]], route: str
