@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from connectors.otlp.receiving.join import entries, join
+from contracts.supervision import once
 
 Send = Callable[[str, bytes], Awaitable[None]]
 _Key = tuple[str, bool]  # topic, whether JSON: the two encodings don't mix
@@ -112,7 +113,7 @@ class Coalescer:
 
     def _start(self, topic: str, value: bytes, messages: list[_Waiting]) -> None:
         self.counters["sent"] += 1
-        task = asyncio.create_task(self._deliver(topic, value), name=f"otlp-to-{topic}")
+        task = once("otlp-send", self._deliver(topic, value), detail=topic, awaited=True)
         self._sending.add(task)
         task.add_done_callback(lambda sent: self._tell(sent, messages))
 
