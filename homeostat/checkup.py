@@ -17,7 +17,7 @@ from contracts.settings import without_credentials
 from contracts.supervision import Supervised, once
 
 log = logging.getLogger(__name__)
-EVERY_S: Final = 5.0
+EVERY_S: Final = 10.0
 PATIENCE_S: Final = 5.0
 """Who does not answer in this time is away."""
 BEHIND_S: Final = 15.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import CONTROL, NODES
 from homeostat.switchboard import begin_in, begin_on
+from homeostat.times import said
 from playbooks.runs import switches
 
 _ENDED: Final = frozenset({"stopping", "stopped"})
@@ -119,7 +119,7 @@ def _read(record: Record) -> NodeStatus:
 
 
 def _utc(time_ns: int) -> str:
-    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%dT%H:%M:%SZ} (its clock)"
+    return f"{said(time_ns)} (its clock)"
 
 
 def journal_file(settings: Settings) -> Path | None:

@@ -113,7 +113,7 @@ class Coalescer:
 
     def _start(self, topic: str, value: bytes, messages: list[_Waiting]) -> None:
         self.counters["sent"] += 1
-        task = once("otlp-to-log", self._deliver(topic, value), detail=topic, awaited=True)
+        task = once("otlp-send", self._deliver(topic, value), detail=topic, awaited=True)
         self._sending.add(task)
         task.add_done_callback(lambda sent: self._tell(sent, messages))
 

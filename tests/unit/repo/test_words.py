@@ -33,6 +33,8 @@ TICKED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FILE = re.compile(r"[\w-]*\.(py|md|ya?ml|sqlite|lbug|json|rego|toml|lock|cypher|sql|sh|example)$")
 OTHERS = {"shared", "dist"}
 """Folders that are made, or lie beside the repository."""
+EXAMPLES = {"--token"}
+"""Options of others, named as examples."""
 ENCODINGS = {"otlp_proto", "otlp_json"}
 """What a Collector calls its encodings; no topics."""
 
@@ -78,7 +80,7 @@ def there(name: str) -> bool | None:  # noqa: PLR0911 - a table, read from top t
     if " " in name or re.search(r"[<>|*{}()=…:]", name):
         return None
     if name.startswith("-"):
-        return name in options() if name.startswith("--") else None
+        return name in options() | EXAMPLES if name.startswith("--") else None
     if re.fullmatch(r"/[a-z]+", name):
         return f'"{name}"' in sources()
     if name.startswith("homeostat_"):
