@@ -140,7 +140,7 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
                         Computed(Text(longest=500), ("string", "int", "double", "bool")),
                         unlisted="'args' must be a list: no shell splits it into words",
                     ),
-                    "arguments appended to the command's own, one entry each",
+                    "arguments appended to the command's own, one entry each; only what is written here may begin with `-`, never a value",
                 ),
             ),
             False,

@@ -1,6 +1,6 @@
 """Whatever telemetry calls things, no effect leaves for an object that policy did not see by its canonical identity.
 
-Ten claims an example: 100 examples (1,000 claims) by default, 10,000 claims with HOMEOSTAT_TEST_CLAIMS=10000.
+Ten claims an example: 100 examples (1,000 claims) by default, 10,000 claims with TEST_CLAIMS=10000.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.checks.targets.cluster import KINDS, UID, Objects, actuator_on
 from tests.unit.playbooks.runs.support import RESTART, T0, World, decision, frame
 
 PER_EXAMPLE = 10
-EXAMPLES = int(os.environ.get("HOMEOSTAT_TEST_CLAIMS", "1000")) // PER_EXAMPLE
+EXAMPLES = int(os.environ.get("TEST_CLAIMS", "1000")) // PER_EXAMPLE
 NAMESPACES = ("shop", "pay", "default", "kube-system")
 NAMES = ("cart", "queue", "db", "coredns")
 PROTECTED = frozenset({"kube-system"})

@@ -173,7 +173,8 @@ async def test_a_plug_in_that_fails_on_one_target_freezes_no_other(
     monkeypatch.setattr(module, "REFRESH_S", 0.02)
     monkeypatch.setattr(module, "DESCRIBE_S", 0.05)
     journal, plugin = SqliteJournal(tmp_path / "journal.sqlite"), Broken()
-    facts = Facts(journal, [plugin], ManualClock(NOW), ActSettings(environments={"prod": BindingSettings()}))
+    bound = ActSettings(environments={"prod": BindingSettings()})
+    facts = Facts(journal, [plugin], ManualClock(NOW), bound)
     facts.start()
     try:
         facts.observe(frame("cart"))

@@ -51,6 +51,7 @@ async def test_policy_journal_audit_and_request_speak_of_the_thing(world: World)
         "replicas": 2,
         "ready": 2,
         "version": "1.1",
+        "taken_at_once": 0,
     }
     assert "x/../y" not in str(world.policy.asked)
     assert world.process.requests[0].identity == DEPLOYMENT
