@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from connectors.otlp.receiving.join import entries, join
+from contracts.supervision import once
 
 Send = Callable[[str, bytes], Awaitable[None]]
 _Key = tuple[str, bool]  # topic, whether JSON: the two encodings don't mix
@@ -112,23 +113,26 @@ class Coalescer:
 
     def _start(self, topic: str, value: bytes, messages: list[_Waiting]) -> None:
         self.counters["sent"] += 1
-        task = asyncio.create_task(self._deliver(topic, value), name=f"otlp-to-{topic}")
+        task = once("otlp-to-log", self._deliver(topic, value, messages))
         self._sending.add(task)
-        task.add_done_callback(lambda sent: self._tell(sent, messages))
+        task.add_done_callback(self._sending.discard)
 
-    async def _deliver(self, topic: str, value: bytes) -> None:
-        await self._send(topic, value)
+    async def _deliver(self, topic: str, value: bytes, messages: list[_Waiting]) -> None:
+        outcome: BaseException | None = asyncio.CancelledError()
+        try:
+            (outcome,) = await asyncio.gather(self._send(topic, value), return_exceptions=True)
+        finally:
+            for message in messages:
+                _tell(message.taken, outcome)
 
-    def _tell(self, sent: asyncio.Task[None], messages: list[_Waiting]) -> None:
-        self._sending.discard(sent)
-        error = None if sent.cancelled() else sent.exception()
-        for message in messages:
-            if sent.cancelled():
-                message.taken.cancel()
-            elif error is not None:
-                message.taken.set_exception(error)
-            else:
-                message.taken.set_result(None)
+
+def _tell(taken: asyncio.Future[None], outcome: BaseException | None) -> None:
+    if isinstance(outcome, asyncio.CancelledError):
+        taken.cancel()
+    elif outcome is not None:
+        taken.set_exception(outcome)
+    else:
+        taken.set_result(None)
 
 
 def _over(taken: asyncio.Future[None], done: Callable[[], None]) -> None:
