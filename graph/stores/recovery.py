@@ -24,6 +24,7 @@ from graph.stores.ladybug import DAMAGED, LOCKED, LadybugStore, opening
 log = logging.getLogger(__name__)
 PROBE_S: Final = 60.0
 _KEPT: Final = 2
+_DIGITS: Final = 19  # of a time in nanoseconds
 _OPEN: Final = ".open"
 _ASIDE: Final = ".damaged-"
 _READABLE, _LOCKED, _DAMAGED = 0, 3, 4
@@ -52,16 +53,14 @@ def open_whole(path: Path, *, probe_s: float = PROBE_S) -> LadybugStore:
 
 def set_aside(path: Path, why: str) -> Path:
     """Rename the file, and what belongs to it; its new name. Those set aside long ago are deleted."""
-    aside = path.with_name(
-        f"{path.name}{_ASIDE}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{time.time_ns() % 10**9:09}"
-    )
+    aside = path.with_name(f"{path.name}{_ASIDE}{time.time_ns()}")
     for file in list(_files(path)):
         file.rename(aside.with_name(aside.name + file.name.removeprefix(path.name)))
     log.warning("the graph's file was damaged, its history is set aside as %s and a new one begins: %s", aside, why)
     earlier = sorted(path.parent.glob(f"{path.name}{_ASIDE}*"))
-    named = sorted({f.name.removeprefix(path.name + _ASIDE)[:26] for f in earlier})
+    named = sorted({f.name.removeprefix(path.name + _ASIDE)[:_DIGITS] for f in earlier})
     for file in earlier:
-        if file.name.removeprefix(path.name + _ASIDE)[:26] in named[:-_KEPT]:
+        if file.name.removeprefix(path.name + _ASIDE)[:_DIGITS] in named[:-_KEPT]:
             file.unlink(missing_ok=True)
     return aside
 
