@@ -65,8 +65,8 @@ class Node:
     """New log templates since onset."""
     onset_ns: int = 0
     """When it first looked anomalous; 0 where it does not."""
-    lately: float = math.nan
-    """Requests it served in the last windows known of it; NaN where none is."""
+    lately: Mapping[str, float] = field(default_factory=dict)
+    """Means of its span features over the last windows known of it; without those that were not observed."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""

@@ -225,7 +225,7 @@ def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
     than usual), that failed, or that took as long as time-outs do. A service that goes on answering in good time is no reason for
     its callers to wait, so of such a one only failures count.
     """
-    answers = node.lately > 0 and node.strength(*LATENCIES, *ERRORS) < 0.3
+    answers = node.lately.get(f.REQUEST_RATE, 0.0) > 0 and node.strength(*LATENCIES, *ERRORS) < 0.3
     found = 0.0
     for edge in edges:
         if not math.isnan(edge.attempted):
@@ -251,10 +251,11 @@ def _failing(node: Node) -> float:
 
 
 def _timing_out(node: Node) -> float:
-    """Share of requests that take as long as time-outs do: much longer than usual, and a second at least."""
+    """Share of requests that lately take as long as time-outs do: much longer than usual, and about a second at least."""
     for name, share in ((f.LATENCY_P50, 0.75), (f.LATENCY_P95, 0.25), (f.LATENCY_P99, 0.1)):
         shift = node.shifts.get(name)
-        if shift is not None and shift.after - shift.before >= TIMEOUT_S and shift.after > 5 * shift.before:
+        now = node.lately.get(name, 0.0)
+        if shift is not None and now - shift.before >= TIMEOUT_S and now > 5 * shift.before:
             return share
     return 0.0
 

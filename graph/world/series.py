@@ -7,7 +7,6 @@ healthy time only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -168,14 +167,16 @@ class SeriesStore:
         after *= self._independent(rows, known, since)
         return before, after, _strongest(np.where(since[..., None], self.score[rows], 0.0))
 
-    def lately(self, key: tuple[str, str], windows: int = LATELY) -> float:
-        """What was counted in the last windows of a row that are known; NaN where none is."""
+    def lately(self, key: tuple[str, str], windows: int = LATELY) -> dict[str, float]:
+        """Means of what was observed in the last windows of a row that are known, by feature; silence is a rate of 0."""
         row = self.index.get(key)
         if row is None:
-            return math.nan
+            return {}
         known = np.flatnonzero((self.slot >= 0) & (self.counts[row] >= 0))
-        last = known[np.argsort(self.slot[known])][-windows:]
-        return float(self.counts[row, last].sum()) if len(last) else math.nan
+        last = self.values[row, known[np.argsort(self.slot[known])][-windows:]]
+        seen = np.isfinite(last)
+        sums, n = np.where(seen, last, 0.0).sum(axis=0), seen.sum(axis=0)
+        return {f: float(s / k) for f, s, k in zip(self.features, sums, n, strict=True) if k}
 
     def _independent(self, rows: I64, known: NDArray[np.bool_], since: NDArray[np.bool_]) -> F64:
         """Factor (rows, features) by which latency windows since onset count: where requests are rare, neighbouring windows

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from streams.memory import MemoryPipeline
 
 S, MS = 1_000_000_000, 1_000_000
 T0 = 1_780_000_000 * S
-ONSET_S, END_S = 75, 105
+ONSET_S, END_S = 60, 85
 SERVER, CLIENT = 2, 3
 STEP_NS = 200 * MS
 
@@ -73,7 +73,7 @@ USUAL = (Route("GET /", 8, 4, {"catalog": 1.0, "reco": 1.0}), Route("POST /buy",
 
 @dataclass(frozen=True)
 class Plan:
-    """A minute and a quarter as usual, then half a minute of something else."""
+    """A minute as usual, then something else."""
 
     usual: Sequence[Route] = USUAL
     changed: Sequence[Route] | None = None
@@ -265,6 +265,3 @@ def through(telemetry: Iterator[tuple[int, bytes]], settings: Settings | None = 
             pipeline.tick(now_ns)
         pipeline.feed(OTLP_SPANS, payload, now_ns, partition=count % 2)
     return found
-
-
-Check = Callable[[Found], None]
