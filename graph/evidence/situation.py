@@ -67,6 +67,8 @@ class Node:
     """When it first looked anomalous; 0 where it does not."""
     lately: Mapping[str, float] = field(default_factory=dict)
     """Means of its span features over the last windows known of it; without those that were not observed."""
+    known_ns: int = 0
+    """Up to when it is known what it served; 0 where nothing is."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""

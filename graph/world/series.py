@@ -178,6 +178,12 @@ class SeriesStore:
         sums, n = np.where(seen, last, 0.0).sum(axis=0), seen.sum(axis=0)
         return {f: float(s / k) for f, s, k in zip(self.features, sums, n, strict=True) if k}
 
+    def known_ns(self, key: tuple[str, str]) -> int:
+        """End of the last window of a row that is known, epoch nanoseconds; 0 where none is."""
+        row = self.index.get(key)
+        known = self.slot[(self.slot >= 0) & (self.counts[row] >= 0)] if row is not None else self.slot[:0]
+        return (int(known.max()) + 1) * self.width_ns if len(known) else 0
+
     def _independent(self, rows: I64, known: NDArray[np.bool_], since: NDArray[np.bool_]) -> F64:
         """Factor (rows, features) by which latency windows since onset count: where requests are rare, neighbouring windows
         hold parts of one request's work and say the same, so runs of windows count, not windows."""

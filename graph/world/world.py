@@ -173,8 +173,9 @@ class World:
             t for time_ns, text in self.notes.get(name, ()) if time_ns >= onset_ns for t in text.split("\n") if t
         )
         own = service.own and service.kind == "service"
-        lately = self.series[Signal.SPANS].lately((name, ""))
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, lately)
+        spans = self.series[Signal.SPANS]
+        lately, known_ns = spans.lately((name, "")), spans.known_ns((name, ""))
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, lately, known_ns)
 
     def _shifts(
         self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int, until: int = NEVER
