@@ -60,11 +60,13 @@ def _unheard(seen: Assessment) -> bool:
     if situation.now_ns - situation.onset_ns >= PATIENCE_NS:
         return False
     until_ns = min(leader.known_ns, situation.onset_ns + HEARD_NS)
-    rare = {
-        e.callee for e in situation.out(leader.name) if e.per_request_before <= OFTEN
-    }  # not those of which nothing came
-    callees = (situation.nodes[e.callee] for e in situation.out(leader.name) if e.callee not in rare)
-    return any(0 < c.known_ns < until_ns for c in callees if c.own)
+    for edge in situation.out(leader.name):
+        callee = situation.nodes[edge.callee]
+        if edge.per_request_before <= OFTEN or not callee.own:  # those of which nothing has come may matter
+            continue
+        if 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
+            return True
+    return False
 
 
 def incident_of(case: Case, seen: Assessment, radius: tuple[str, ...], settings: DiagnoseSettings) -> Incident:

@@ -92,6 +92,8 @@ class Edge:
     """Calls since onset that the callee answered."""
     attempted: float = math.nan
     """Calls since onset as the caller counts them, answered or not; NaN where the caller does not name its callees."""
+    known_ns: int = 0
+    """Up to when it is known how many calls were answered; 0 where nothing is."""
 
     @property
     def made(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -142,7 +143,8 @@ class World:
         nodes = {n: self._node(n, per_node[n], onset_ns, (onsets or {}).get(n, 0)) for n in chosen}
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
         along = self._along(pairs, onset_ns)
-        edges = {pair: _edge(pair, *along[pair], served[pair[0]]) for pair in pairs}
+        known_ns = self.series[Signal.EDGES].known_ns
+        edges = {p: replace(_edge(p, *along[p], served[p[0]]), known_ns=known_ns(p)) for p in pairs}
         recent = tuple(
             c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
         )
