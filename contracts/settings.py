@@ -54,6 +54,21 @@ class BrokerSettings(Section):
     retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable broker at start")
 
 
+LONG_LIVED: Final = (
+    *("*/ws", "*/ws/*", "*/wss", "*/websocket", "*/websocket/*", "*/websockets", "*/websockets/*"),
+    *("*/socket.io", "*/socket.io/*", "*/engine.io/*", "*/sockjs/*", "*/signalr/*", "*/cable", "*/mqtt"),
+    *("*/sse", "*/sse/*", "*/event-stream", "*/event-stream/*", "*/eventsource", "*/eventsource/*"),
+    *("*/longpoll", "*/longpoll/*", "*/long-poll", "*/long-poll/*", "*/longpolling", "*/longpolling/*"),
+    *(
+        "*Health/Watch",
+        "*ServerReflection/ServerReflectionInfo",
+        "*DiscoveryService/Stream*",
+        "*DiscoveryService/Delta*",
+    ),
+)
+"""Names of spans that long-lived exchanges go by with widely used libraries."""
+
+
 class IngestSettings(Section):
     """From bytes to feature frames."""
 
@@ -71,6 +86,11 @@ class IngestSettings(Section):
         gt=0,
         description="how long a call waits for its other half before it counts as orphaned, by the time of the source that is "
         "furthest behind of those heard of in the last minute",
+    )
+    long_lived: tuple[str, ...] = Field(
+        LONG_LIVED,
+        description="patterns of span names (and routes) of exchanges that last as long as their user likes: web sockets, event "
+        "streams, long polls. They count as no request and their durations as no latency. What attributes declare needs no pattern",
     )
     max_services: int = Field(
         5000,

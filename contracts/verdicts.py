@@ -107,6 +107,8 @@ class HeldReason(enum.StrEnum):
     TARGET_CHANGED = "target_changed"  # it is no longer what guards, policy or a person were asked about
     OWNED = "owned"  # somebody else decides on the target: a controller, a repository, an autoscaler's owner
     OUTAGE = "outage"  # it takes away all instances that serve at once: a person is asked
+    INNOCENT = "innocent"  # by its own evidence the target answers as before: nothing is to be repaired there
+    UNPROVEN = "unproven"  # whether the target answers as before can't be told: that takes more certainty of the cause
     NOT_CAPABLE = "not_capable"
     DUPLICATE = "duplicate"
     CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated
@@ -114,6 +116,14 @@ class HeldReason(enum.StrEnum):
     JOURNAL_UNAVAILABLE = "journal_unavailable"  # the intent could not be made to outlive this process: no effect
     CONTROL_UNAVAILABLE = "control_unavailable"  # whether acting was stopped could not be read: no effect
     RESOLVED = "resolved"  # the incident was over before anything was done
+
+
+class Conduct(enum.StrEnum):
+    """How a target answers by its own evidence. `UNKNOWN` is neither of the others."""
+
+    AS_BEFORE = "as_before"
+    WORSE = "worse"
+    UNKNOWN = "unknown"
 
 
 class RunState(enum.StrEnum):

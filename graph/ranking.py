@@ -35,15 +35,27 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "new_logs": 0.4,
     "log_shape": 0.5,
     "release": 1.0,
+    "oom": 1.0,
+    "restart": 1.0,
+    "eviction": 1.0,
+    "start": 1.0,
+    "probe": 1.0,
+    "scheduling": 1.0,
+    "node": 1.0,
 }
+"""Nats (over the temperature) for each unit of strength of a channel."""
 TEMPERATURE: Final = 0.45
 BACKGROUND: Final = 0.8
 """Score of "none of these"."""
 OBSERVER_SHARE: Final = 0.4
 """What evidence at a mere observer is worth: it sees its callee's trouble, not its own."""
+MOST_PRIOR: Final = 2.0
+"""What all changes around a service together may add to its score."""
 DEPENDENCY_SHARE: Final = 0.8
 SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
+PRIORS: Final = ("release", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
+"""Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +101,11 @@ def weight(finding: Finding) -> float:
 def score(node: Node, found: list[Finding]) -> float:
     """A candidate's score: weighted reasons with diminishing returns, hints only beside symptoms in full."""
     symptoms = sorted((weight(x) for x in found if x.channel in SYMPTOMS), reverse=True)
-    hints = sorted((weight(x) for x in found if x.channel not in SYMPTOMS and x.channel != "release"), reverse=True)
-    release = max((weight(x) for x in found if x.channel == "release"), default=0.0)
+    hints = sorted((weight(x) for x in found if x.channel not in (*SYMPTOMS, *PRIORS)), reverse=True)
+    priors = sorted((weight(x) for x in found if x.channel in PRIORS), reverse=True)
     total = _diminishing(symptoms) + _diminishing(hints)
-    # A release is a prior: it tips the scale between services that show something, and is nothing by itself.
-    total += release * min(1.0, total)
+    # Priors tip the scale between services that show something, and are nothing by themselves.
+    total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total)
     if node.observer:
         return OBSERVER_SHARE * total
     return total if node.own else DEPENDENCY_SHARE * total

@@ -33,6 +33,7 @@ from connectors.otlp.semconv import METRICS, MetricRule
 from connectors.otlp.spans import plain_span_batch, span_batch
 from contracts.errors import UnknownName
 from contracts.frames.telemetry import Decoded, HistogramBatch, LogBatch, PointBatch, SpanBatch
+from contracts.settings import LONG_LIVED
 from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -48,8 +49,10 @@ def decode(
     *,
     default_environment: str = "default",
     metrics: Mapping[str, MetricRule] = METRICS,
+    long_lived: tuple[str, ...] = LONG_LIVED,
 ) -> Decoded:
-    """The columns of one message from an ingress topic. `metrics` maps metric names onto features.
+    """The columns of one message from an ingress topic. `metrics` maps metric names onto features, `long_lived` are patterns of
+    the names of spans whose durations are no latency.
 
     Raises:
         UndecodableTelemetry: nothing in it can be read; the message names the place, `reason` the kind of problem.
@@ -60,7 +63,7 @@ def decode(
     if len(payload) > MAX_BYTES:
         raise refuse(TOO_LARGE, f"{len(payload)} bytes, at most {MAX_BYTES}")
     if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
-        return _decode_protobuf(topic, payload, default_environment, metrics)
+        return _decode_protobuf(topic, payload, Context(PROTO, default_environment, long_lived), metrics)
     text = payload.removeprefix(_BOM).lstrip(_JSON_SPACE)
     if not text:
         raise refuse(EMPTY)
@@ -69,7 +72,7 @@ def decode(
     try:
         if topic == RAW:
             return decode_raw(text, default_environment)
-        return _decode_json(text, default_environment, metrics)
+        return _decode_json(text, Context(JSON, default_environment, long_lived), metrics)
     except RecursionError:
         raise refuse(INVALID_JSON, "nested too deeply") from None
 
@@ -83,11 +86,11 @@ def _is_json(payload: bytes) -> bool:
     return not text or (text[:1] == b"{" and text.rstrip()[-1:] == b"}" and wire.signal_of(payload) is None)
 
 
-def _decode_protobuf(topic: str, payload: bytes, environment: str, rules: Mapping[str, MetricRule]) -> Decoded:
+def _decode_protobuf(topic: str, payload: bytes, context: Context, rules: Mapping[str, MetricRule]) -> Decoded:
     payload = wire.modern(payload)
     signal = wire.signal_of(payload) or topic
     if signal == OTLP_SPANS:
-        decoded = _plain_spans(payload, environment)
+        decoded = _plain_spans(payload, Context(PROTO, context.environment, context.long_lived))
         if decoded is not None:
             return decoded
     try:
@@ -99,7 +102,7 @@ def _decode_protobuf(topic: str, payload: bytes, environment: str, rules: Mappin
     points = message.resource_metrics if signal == OTLP_METRICS else ()
     logs = message.resource_logs if signal == OTLP_LOGS else ()
     try:
-        decoded = _decoded(Context(PROTO, environment), (spans, points, logs), payload, rules)
+        decoded = _decoded(context, (spans, points, logs), payload, rules)
     except PROTO_ERRORS as e:
         raise refuse(INVALID_PROTOBUF, "a resource or a status that is not one") from e
     if decoded.is_empty and (found := unknown.in_protobuf(signal, payload)):
@@ -107,9 +110,8 @@ def _decode_protobuf(topic: str, payload: bytes, environment: str, rules: Mappin
     return decoded
 
 
-def _plain_spans(payload: bytes, environment: str) -> Decoded | None:
+def _plain_spans(payload: bytes, context: Context) -> Decoded | None:
     """Spans by the quick way, where there are many and all of them are plain; None: not so."""
-    context = Context(PROTO, environment)
     try:
         spans = plain_span_batch(TracesOfBytes.FromString(payload).resource_spans, context)
     except PROTO_ERRORS:
@@ -117,8 +119,7 @@ def _plain_spans(payload: bytes, environment: str) -> Decoded | None:
     return None if spans is None else _result(context, spans)
 
 
-def _decode_json(payload: bytes, environment: str, rules: Mapping[str, MetricRule]) -> Decoded:
-    context = Context(JSON, environment)
+def _decode_json(payload: bytes, context: Context, rules: Mapping[str, MetricRule]) -> Decoded:
     message = json_read.read(payload, context.skips)
     entries = (message.resource_spans, message.resource_metrics, message.resource_logs)
     decoded = _decoded(context, entries, payload, rules)

@@ -20,6 +20,8 @@ class Context:
 
     codec: Codec
     environment: str
+    long_lived: tuple[str, ...] = ()
+    """Patterns of the names of spans that are streams."""
     strings: Strings = field(default_factory=Strings)
     resources: Resources = field(default_factory=Resources)
     skips: Skips = field(default_factory=Skips)

@@ -17,8 +17,9 @@ import numpy as np
 
 from connectors.otlp.codecs import DELTA, EXPONENTIAL, Codec, MetricData
 from connectors.otlp.identity import hash64
-from connectors.otlp.reasons import BAD_TIME, NO_BUCKETS, NO_RECORDED_VALUE, NOT_SERVED, Skips
+from connectors.otlp.reasons import BAD_TIME, LONG_LIVED, NO_BUCKETS, NO_RECORDED_VALUE, NOT_SERVED, Skips
 from connectors.otlp.semconv import is_served, is_server_error
+from connectors.otlp.streaming import is_long_lived, is_stream, route_of
 from connectors.otlp.values import Plain, text_of
 from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
 from contracts.frames.telemetry import F64, I32, I64, HistogramBatch
@@ -39,8 +40,8 @@ _LOG_GAMMA: Final = math.log(GAMMA)
 class HistogramRows:
     """Rows of a `HistogramBatch` in the making."""
 
-    def __init__(self, codec: Codec, skips: Skips) -> None:
-        self._codec, self._skips = codec, skips
+    def __init__(self, codec: Codec, skips: Skips, long_lived: tuple[str, ...] = ()) -> None:
+        self._codec, self._skips, self._long_lived = codec, skips, long_lived
         self._rows: list[tuple[int, int, int, int, int, bool]] = []
         self._buckets: list[tuple[I32, I64]] = []
 
@@ -92,7 +93,10 @@ class HistogramRows:
             return NO_RECORDED_VALUE
         if not 0 < point.time_unix_nano <= _MAX_TIME:
             return BAD_TIME
-        return "" if is_served(attributes, source.rule.kind_required) else NOT_SERVED
+        if not is_served(attributes, source.rule.kind_required):
+            return NOT_SERVED
+        route = route_of(attributes)
+        return LONG_LIVED if is_stream(attributes) or (route and is_long_lived(route, self._long_lived)) else ""
 
 
 def _explicit(point: Any, data: MetricData, source: Source) -> tuple[I32, I64] | None:

@@ -89,7 +89,7 @@ class MetricReader:
 
     def __init__(self, context: Context, rules: Mapping[str, MetricRule]) -> None:
         self.points = PointRows()
-        self.histograms = HistogramRows(context.codec, context.skips)
+        self.histograms = HistogramRows(context.codec, context.skips, context.long_lived)
         self._context, self._rules = context, rules
 
     def read(self, entries: Iterable[Any]) -> None:

@@ -31,6 +31,7 @@ NO_BUCKETS: Final = "no_buckets"
 DELTA_LEVEL: Final = "delta_level"
 OTHER_STATE: Final = "other_state"
 NOT_SERVED: Final = "not_served"
+LONG_LIVED: Final = "long_lived"
 
 REFUSED: Final[dict[str, str]] = {
     EMPTY: "no bytes, only white space, or an empty JSON object",
@@ -54,6 +55,7 @@ SKIPPED: Final[dict[str, str]] = {
     NO_BUCKETS: "a cumulative histogram point without buckets",
     DELTA_LEVEL: "a change of a level whose absolute value is not known",
     OTHER_STATE: "a point of a state that the feature leaves out (idle CPU, free memory)",
+    LONG_LIVED: "a duration of a web socket, an event stream, a long poll: that is no latency",
     NOT_SERVED: "a duration of a call that was not served here (a client's or an internal one)",
 }
 

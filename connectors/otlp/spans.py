@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import semconv, span_bytes
+from connectors.otlp import semconv, span_bytes, streaming
 from connectors.otlp.codecs import Needle, status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import Context, Flat, flatten
@@ -40,6 +40,7 @@ _PEER_OF: Final[dict[int, Callable[[Mapping[str, Plain]], str]]] = {
     KIND_CONSUMER: semconv.broker_of,
 }
 _HAS_PEER: Final = np.array([kind in _PEER_OF for kind in range(6)])
+_MESSAGES: Final = np.array([kind in (KIND_PRODUCER, KIND_CONSUMER) for kind in range(6)])
 _ID_NAMES: Final = ("traceId", "spanId", "parentSpanId")
 _LONG: Final = 16_384
 _QUOTE, _COLON, _SPACE, _FIVE = b'": 5'
@@ -82,6 +83,7 @@ _NAMING_STARTS: Final = span_bytes.starts_of(
     frozenset((*semconv.DB_SYSTEM, *semconv.MESSAGING_SYSTEM, *semconv.LOGICAL_PEER))
 )
 _STATUS_STARTS: Final = span_bytes.starts_of(semconv.HTTP_STATUS_KEYS)
+_STREAM_STARTS: Final = span_bytes.starts_of(streaming.STREAM_KEYS)
 _SERVER_ERRORS: Final = Needle(_server_error_positions, _holds_server_error, semconv.HTTP_STATUS_KEYS)
 
 
@@ -104,6 +106,7 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: Context) -> Span
         error=(code == _ERROR) | _failed_by_status(spans, kind, code, payload, context),
         name=context.strings.column(codec.names(spans)),
         peer=_peers(spans, kind, payload, context),
+        stream=_streams(spans, payload, context),
     )
     return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
 
@@ -125,6 +128,7 @@ def plain_span_batch(entries: Iterable[Any], context: Context) -> SpanBatch | No
         error=(code == _ERROR) | _plain_failed_by_status(spans, kind, code),
         name=context.strings.bytes_column(spans.names()),
         peer=_plain_peers(spans, kind, context),
+        stream=_plain_streams(spans),
     )
     return _batch(columns, flat, ([], [], []), context)
 
@@ -140,6 +144,8 @@ class _Columns:
     error: B1
     name: I32
     peer: I32
+    stream: B1
+    """Those whose attributes say so."""
 
 
 def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: Context) -> SpanBatch | None:
@@ -159,6 +165,7 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         error=columns.error,
         name=columns.name,
         peer=columns.peer,
+        stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
     )
     return _kept(batch, valid & timely)
 
@@ -199,6 +206,38 @@ def _failed_by_status(spans: list[Any], kind: I8, code: I64, payload: bytes, con
         for row, attributes in context.codec.pick(spans, payload, _SERVER_ERRORS):
             failed[row] = code[row] == 0 and kind[row] in _REQUEST_KINDS and semconv.http_failed(attributes)
     return failed
+
+
+def _streams(spans: list[Any], payload: bytes, context: Context) -> B1:
+    """Spans whose attributes say that they last as long as their user likes."""
+    found = np.zeros(len(spans), np.bool_)
+    for row, attributes in context.codec.pick(spans, payload, streaming.STREAMS):
+        found[row] = streaming.is_stream(attributes)
+    return found
+
+
+def _named_streams(name: I32, context: Context) -> B1:
+    """Spans whose names are declared as such. A message has few names, so each is looked at once."""
+    patterns, table = context.long_lived, context.strings.table()
+    if not patterns:
+        return np.zeros(len(name), np.bool_)
+    known = np.array([streaming.is_long_lived(text, patterns) for text in table], np.bool_)
+    found: B1 = known[name]
+    return found
+
+
+def _plain_streams(spans: span_bytes.Spans) -> B1:
+    found = np.zeros(len(spans.kind), np.bool_)
+    places = streaming.hits(spans.text)
+    if not places:
+        return found
+    maybe = np.zeros(len(found) + 1, np.bool_)
+    maybe[np.searchsorted(spans.start, places, side="right") - 1] = True
+    attributes = spans.attributes.where(maybe[:-1][spans.attributes.row])
+    attributes = attributes.where(span_bytes.among(span_bytes.key_starts(spans, attributes), _STREAM_STARTS))
+    for row, pairs in _by_row(spans.text, attributes):
+        found[row] = streaming.is_stream(pairs_from_bytes(pairs, streaming.STREAM_KEYS))
+    return found
 
 
 def _plain_peers(spans: span_bytes.Spans, kind: I8, context: Context) -> I32:

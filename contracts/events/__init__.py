@@ -15,6 +15,8 @@ from contracts.events.autonomy import (
 from contracts.events.codec import Event, decode, encode
 from contracts.events.handling import Handling, Lookup
 from contracts.events.telemetry import (
+    CORDONED,
+    WELL,
     Anomaly,
     Candidate,
     Change,
@@ -28,6 +30,8 @@ from contracts.events.telemetry import (
 )
 
 __all__ = [
+    "CORDONED",
+    "WELL",
     "ActionRecord",
     "Adoption",
     "Anomaly",

@@ -43,6 +43,10 @@ class DeadLetter(Event, frozen=True, kw_only=True):
     time_ns: int = 0
 
 
+WELL, CORDONED = "well", "cordoned"
+"""`after` of a change of a node that is no trouble: it is well again, or somebody lets it take no new pods."""
+
+
 class Change(Event, frozen=True, kw_only=True):
     """A deploy, a configuration change, a scaling (also our own: `actor` is "homeostat"), or what befell a service's instances.
 

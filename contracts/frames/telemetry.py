@@ -49,6 +49,8 @@ class SpanBatch:
     name: I32
     peer: I32
     """Uninstrumented callee named by attributes, as `db:postgresql/orders` or `messaging:kafka/orders`; 0 where none."""
+    stream: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Which last as long as their user likes (web sockets, event streams, long polls). Empty means none."""
 
     def __len__(self) -> int:
         return len(self.span)

@@ -17,6 +17,12 @@ MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
 OVERWHELMING: Final = 0.95
 MAX_CANDIDATES: Final = 8
+HEARD_NS: Final = 2_000_000_000
+"""So much of the time since the onset must be known of those whom a suspect calls."""
+PATIENCE_NS: Final = 12_000_000_000
+"""For which a suspect's callees are waited for at most, from the onset."""
+OFTEN: Final = 0.05
+"""Calls per request from which a callee is one that matters."""
 
 
 @dataclass(slots=True)
@@ -39,12 +45,28 @@ class Case:
             self.leader, self.leader_kind, self.leads_since_ns = leader.service, leader.kind, now_ns
 
     def settled(self, seen: Assessment, settle_s: float) -> bool:
-        """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and has led for
-        `settle_s` unless it is beyond doubt."""
+        """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
+        calls, and has led for `settle_s` unless it is beyond doubt."""
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
-        if seen.calls_until_ns < since_ns:
+        if seen.calls_until_ns < since_ns or _unheard(seen):
             return False
         return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * 1e9
+
+
+def _unheard(seen: Assessment) -> bool:
+    """Whether it is too early to blame the leader: of somebody whom it calls it is not known yet what it served since the onset.
+    Whether a silent service is gone or its telemetry takes time can't be told at once; nobody is waited for longer than that."""
+    situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
+    if situation.now_ns - situation.onset_ns >= PATIENCE_NS:
+        return False
+    until_ns = min(leader.known_ns, situation.onset_ns + HEARD_NS)
+    for edge in situation.out(leader.name):
+        callee = situation.nodes[edge.callee]
+        if edge.per_request_before <= OFTEN or not callee.own:  # those of which nothing has come may matter
+            continue
+        if 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
+            return True
+    return False
 
 
 def incident_of(case: Case, seen: Assessment, radius: tuple[str, ...], settings: DiagnoseSettings) -> Incident:

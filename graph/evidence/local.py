@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from contracts import features as f
+from contracts.events import CORDONED, WELL, Change
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -144,4 +147,66 @@ def releases(situation: Situation) -> Iterator[Finding]:
         )
 
 
-LOCAL: tuple[Callable[[Situation], Iterator[Finding]], ...] = (cpu, memory, waiting, demand, logs, log_shape, releases)
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a kind of event at a service's instances speaks for: so strong, for this mechanism."""
+
+    strength: float
+    kind: CauseKind | None
+
+
+_TOLD: Final[Mapping[str, _Told]] = {
+    "oom": _Told(1.2, CauseKind.LEAK),
+    "restart": _Told(1.0, CauseKind.CRASH),
+    "eviction": _Told(0.8, CauseKind.CRASH),
+    "start": _Told(1.0, CauseKind.CRASH),
+    "probe": _Told(0.8, CauseKind.HANG),
+    "scheduling": _Told(0.5, CauseKind.SATURATION),
+    "node": _Told(0.7, None),
+}
+"""By kind of change (docs/telemetry.md). Set by hand, like all weights here: less than what a service shows by itself."""
+_MANY: Final = 1.5
+"""Times its strength that a kind may speak for, however often it is told."""
+_FRESH_S, _FADES_S = 60.0, 60.0
+"""An event this long before the onset speaks in full; then half of it fades in as much time again."""
+
+
+def instances(situation: Situation) -> Iterator[Finding]:
+    """What befell a service's instances around the onset: restarts, OOM kills, evictions, failed starts and probes, node trouble.
+
+    By themselves they blame nobody (instances come and go); with symptoms of the same service they tell the mechanism.
+    """
+    for service, kind in dict.fromkeys((c.service, c.kind) for c in situation.changes if c.kind in _TOLD):
+        found = [c for c in situation.changes if (c.service, c.kind) == (service, kind) and _befell(c)]
+        if not found:
+            continue
+        spoken = [_TOLD[kind].strength * _fresh(situation, c) for c in found]
+        best = max(range(len(found)), key=lambda i: (spoken[i], found[i].time_ns))
+        strength = min(_MANY * _TOLD[kind].strength, spoken[best] + 0.25 * (sum(spoken) - spoken[best]))
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        yield Finding(service, kind, strength, f"{service}: {found[best].text or kind}{more}", _TOLD[kind].kind)
+
+
+def _befell(change_: Change) -> bool:
+    """Whether it happened to the service: what somebody asked for (a rolling restart, also by us) is no sign of trouble, nor is a
+    node that is well again or set aside."""
+    if change_.kind == "restart":
+        return change_.actor in ("", "kubelet")
+    return not (change_.kind == "node" and change_.after in (WELL, CORDONED))
+
+
+def _fresh(situation: Situation, change_: Change) -> float:
+    age_s = (situation.onset_ns - change_.time_ns) / 1e9
+    return 1.0 if age_s <= _FRESH_S else 0.5 ** ((age_s - _FRESH_S) / _FADES_S)
+
+
+LOCAL: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
+    cpu,
+    memory,
+    waiting,
+    demand,
+    logs,
+    log_shape,
+    releases,
+    instances,
+)

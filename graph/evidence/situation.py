@@ -65,6 +65,10 @@ class Node:
     """New log templates since onset."""
     onset_ns: int = 0
     """When it first looked anomalous; 0 where it does not."""
+    lately: Mapping[str, float] = field(default_factory=dict)
+    """Means of its span features over the last windows known of it; without those that were not observed."""
+    known_ns: int = 0
+    """Up to when it is known what it served; 0 where nothing is."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""
@@ -88,6 +92,8 @@ class Edge:
     """Calls since onset that the callee answered."""
     attempted: float = math.nan
     """Calls since onset as the caller counts them, answered or not; NaN where the caller does not name its callees."""
+    known_ns: int = 0
+    """Up to when it is known how many calls were answered; 0 where nothing is."""
 
     @property
     def made(self) -> float:

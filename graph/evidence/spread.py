@@ -24,6 +24,12 @@ SUBTRACT: Final = 0.5
 """Share of the best callee's evidence taken off a caller where seconds can't be compared."""
 BLOCKED_NS: Final = 15_000_000_000
 """Requests that hang have timed out by then."""
+SERVES: Final = 0.4
+"""Share of its usual requests from which a service is not silent."""
+LEAST_ASKED: Final = 0.25
+"""Share of the missing calls that must be known to have been made."""
+TIMEOUT_S: Final = 0.8
+"""Seconds beyond the usual from which a request has probably waited for a time-out."""
 MIX: Final = 0.2
 """Relative uncertainty of how many calls a request makes: the mix of requests varies."""
 UNEXPLAINED: Final = 0.05
@@ -174,7 +180,11 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
 
     Expected are the calls its callers say they made; where they do not, those they would have made for the requests they
     served since (and, for callers in distress, which may be stuck in that very call, for the requests they used to serve).
+    That fewer calls come is no silence by itself: who serves as many requests as ever is not silent, whatever its callers do, and
+    of a caller that does not count its calls the missing ones must show as requests that hang, fail or time out.
     """
+    if _serves(node):
+        return None
     edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
     expected, observed = 0.0, sum(e.observed for e in edges)
     distress, worst = 0.0, ""
@@ -188,13 +198,66 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     z = missing_z(expected, observed, max((e.per_request_before for e in edges), default=0.0))
     if distress < 0.3 or z < 1.5 or observed > 0.4 * expected:
         return None
+    asked = min(1.0, 1.5 * _unanswered(situation, node, edges) / (expected - observed))
+    if asked < LEAST_ASKED:
+        return None
     slow = situation.nodes[worst].strength(*LATENCIES) > situation.nodes[worst].strength(*ERRORS)
-    strength = 2 * math.log1p(z) * (1 - observed / expected) * min(1.0, distress)
+    strength = 2 * math.log1p(z) * (1 - observed / expected) * min(1.0, distress) * asked
     text = (
         f"{node.name} answered {observed:.0f} of about {expected:.0f} calls expected since onset, "
         f"while {worst} {'waits' if slow else 'fails'}"
     )
     return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst
+
+
+def _serves(node: Node) -> bool:
+    """Whether a service itself tells that it serves about as many requests as ever."""
+    rate = node.shifts.get(f.REQUEST_RATE)
+    if rate is None or not node.own or not math.isfinite(rate.before):
+        return False
+    return rate.after > SERVES * rate.before
+
+
+def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
+    """How many calls to a service are known, or seem, to have been made and not answered.
+
+    Where a caller counts its calls, that is the answer. Else its requests must show it: those that are still out (it serves fewer
+    than usual), that failed, or that took as long as time-outs do. A service that goes on answering in good time is no reason for
+    its callers to wait, so of such a one only failures count.
+    """
+    answers = node.lately.get(f.REQUEST_RATE, 0.0) > 0 and node.strength(*LATENCIES, *ERRORS) < 0.3
+    found = 0.0
+    for edge in edges:
+        if not math.isnan(edge.attempted):
+            found += max(0.0, edge.attempted - edge.observed)
+            continue
+        caller = situation.nodes[edge.caller]
+        rate = caller.shifts.get(f.REQUEST_RATE)
+        if rate is None:
+            continue
+        served = rate.after * rate.samples
+        requests = served * _failing(caller)
+        if not answers:
+            usual = rate.before * rate.samples
+            requests += max(0.0, usual - served - math.sqrt(usual)) + served * _timing_out(caller)
+        found += edge.per_request_before * requests
+    return found
+
+
+def _failing(node: Node) -> float:
+    """Share of requests that fail beyond the usual."""
+    found = (node.shifts[n] for n in ERRORS if n in node.shifts)
+    return max((s.after - (s.before if math.isfinite(s.before) else 0.0) for s in found), default=0.0)
+
+
+def _timing_out(node: Node) -> float:
+    """Share of requests that lately take as long as time-outs do: much longer than usual, and about a second at least."""
+    for name, share in ((f.LATENCY_P50, 0.75), (f.LATENCY_P95, 0.25), (f.LATENCY_P99, 0.1)):
+        shift = node.shifts.get(name)
+        now = node.lately.get(name, 0.0)
+        if shift is not None and now - shift.before >= TIMEOUT_S and now > 5 * shift.before:
+            return share
+    return 0.0
 
 
 def missing_z(expected: float, observed: float, bunch: float) -> float:

@@ -20,6 +20,8 @@ RING: Final = 120
 """Windows kept per row."""
 DECAY: Final = 0.5 ** (1 / 600.0)
 """Of the folded moments, per folded window: a half-life of 600 windows."""
+LATELY: Final = 3
+"""Windows that say whether a service answers at this moment."""
 NEVER: Final = np.iinfo(np.int64).max
 
 F32 = NDArray[np.float32]
@@ -147,15 +149,15 @@ class SeriesStore:
             self.values[row, hidden], self.score[row, hidden], self.counts[row, hidden] = np.nan, 0.0, np.nan
             self.frozen[row] = NEVER
 
-    def before_after(self, rows: I64, onset: int, lead: int = 2) -> tuple[F64, F64, F64]:
+    def before_after(self, rows: I64, onset: int, lead: int = 2, until: int = NEVER) -> tuple[F64, F64, F64]:
         """Moments (3, rows, features) before `onset - lead`, and from `onset` on, and the detector's decades since (mean of the
-        three strongest windows, signed).
+        three strongest windows, signed). Windows after `until` are left out.
 
         Windows of which a row says nothing (it is missing, or has not come yet) count neither way.
         """
         counts, values = self.counts[rows], self.values[rows]
         slots = self.slot[None, :]
-        known = (slots >= self.first[rows][:, None]) & (slots >= 0) & (counts >= 0)
+        known = (slots >= self.first[rows][:, None]) & (slots >= 0) & (slots <= until) & (counts >= 0)
         weight, value = self._weighted(values, counts)
         power = np.stack([weight, weight * value, weight * value**2])
         healthy = known & (slots < onset - lead) & (slots < self.frozen[rows][:, None])
@@ -164,6 +166,23 @@ class SeriesStore:
         after = self._without_largest(np.einsum("krtf,rt->krf", power, since), value, weight * since[..., None])
         after *= self._independent(rows, known, since)
         return before, after, _strongest(np.where(since[..., None], self.score[rows], 0.0))
+
+    def lately(self, key: tuple[str, str], windows: int = LATELY) -> dict[str, float]:
+        """Means of what was observed in the last windows of a row that are known, by feature; silence is a rate of 0."""
+        row = self.index.get(key)
+        if row is None:
+            return {}
+        known = np.flatnonzero((self.slot >= 0) & (self.counts[row] >= 0))
+        last = self.values[row, known[np.argsort(self.slot[known])][-windows:]]
+        seen = np.isfinite(last)
+        sums, n = np.where(seen, last, 0.0).sum(axis=0), seen.sum(axis=0)
+        return {f: float(s / k) for f, s, k in zip(self.features, sums, n, strict=True) if k}
+
+    def known_ns(self, key: tuple[str, str]) -> int:
+        """End of the last window of a row that is known, epoch nanoseconds; 0 where none is."""
+        row = self.index.get(key)
+        known = self.slot[(self.slot >= 0) & (self.counts[row] >= 0)] if row is not None else self.slot[:0]
+        return (int(known.max()) + 1) * self.width_ns if len(known) else 0
 
     def _independent(self, rows: I64, known: NDArray[np.bool_], since: NDArray[np.bool_]) -> F64:
         """Factor (rows, features) by which latency windows since onset count: where requests are rare, neighbouring windows

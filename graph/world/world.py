@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from contracts.frames import EvidenceFrame
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.world.aliases import Aliases
-from graph.world.series import SeriesStore
+from graph.world.series import NEVER, SeriesStore
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
@@ -138,15 +139,22 @@ class World:
         for signal in (Signal.SPANS, Signal.METRICS, Signal.LOGS):
             for (name, _), found in self._shifts(signal, [(n, "") for n in chosen], onset_ns).items():
                 per_node[name].update(found)
-        served = {n: per_node[n].get(REQUEST_RATE) for n in chosen}
+        served = self._served(chosen, onset_ns)
         nodes = {n: self._node(n, per_node[n], onset_ns, (onsets or {}).get(n, 0)) for n in chosen}
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
         along = self._along(pairs, onset_ns)
-        edges = {pair: _edge(pair, *along[pair], served[pair[0]]) for pair in pairs}
+        known_ns = self.series[Signal.EDGES].known_ns
+        edges = {p: replace(_edge(p, *along[p], served[p[0]]), known_ns=known_ns(p)) for p in pairs}
         recent = tuple(
             c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
         )
         return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
+
+    def _served(self, names: list[str], onset_ns: int) -> dict[str, Shift | None]:
+        """Requests served up to where calls are known, too: what came later would look as if it had made no calls."""
+        width_ns = self.series[Signal.EDGES].width_ns or 1
+        found = self._shifts(Signal.SPANS, [(n, "") for n in names], onset_ns, self.calls_until_ns // width_ns - 1)
+        return {n: found.get((n, ""), {}).get(REQUEST_RATE) for n in names}
 
     def _along(self, pairs: list[tuple[str, str]], onset_ns: int) -> dict[tuple[str, str], tuple[Shifts, Shift | None]]:
         """Shifts of calls, and of the calls made. Where the caller names its callee, its own view of how they went counts:
@@ -167,17 +175,19 @@ class World:
             t for time_ns, text in self.notes.get(name, ()) if time_ns >= onset_ns for t in text.split("\n") if t
         )
         own = service.own and service.kind == "service"
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns)
+        spans = self.series[Signal.SPANS]
+        lately, known_ns = spans.lately((name, "")), spans.known_ns((name, ""))
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, lately, known_ns)
 
     def _shifts(
-        self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int
+        self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int, until: int = NEVER
     ) -> dict[tuple[str, str], dict[str, Shift]]:
         store = self.series[signal]
         known = [k for k in keys if k in store.index]
         if not known or not store.width_ns:
             return {}
         rows = np.array([store.index[k] for k in known], np.int64)
-        before, after, detected = store.before_after(rows, onset_ns // store.width_ns)
+        before, after, detected = store.before_after(rows, onset_ns // store.width_ns, until=until)
         return dict(zip(known, shifts(store.features, store.kinds, before, after, detected), strict=True))
 
 

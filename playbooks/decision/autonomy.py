@@ -8,15 +8,20 @@ from typing import Final
 from contracts.claims import CONTESTED
 from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
-from contracts.verdicts import Autonomy, HeldReason
+from contracts.verdicts import Autonomy, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
+from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.learning import surprise
 
 NS = 1_000_000_000
 SURPRISE_LIMIT: Final = 2.0
 """Standard deviations by which outcomes may be worse than predicted (one-sided 2.3 % if predictions are right)."""
+
+PROVEN: Final = 0.9
+"""Probability of the cause from which a target may be acted on that shows nothing itself, because it serves too little or is not
+heard of."""
 
 _ORDER: Final = (Autonomy.OBSERVE, Autonomy.SUGGEST, Autonomy.ACT)
 
@@ -63,6 +68,7 @@ def _doubts(
 ) -> list[Doubt | None]:
     return [
         _low_confidence(proposal, settings),
+        _unproven(proposal, world),
         _stale(incident, world),
         _unknown_topology(proposal, world),
         _contested(proposal),
@@ -78,6 +84,21 @@ def _low_confidence(proposal: Proposal | None, settings: DecideSettings) -> Doub
         f"the cause is only {proposal.cause_probability:.0%} sure, {settings.min_confidence:.0%} is needed to act alone"
     )
     return Doubt(HeldReason.LOW_CONFIDENCE, text)
+
+
+def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
+    """Of a target that is not known to answer otherwise than before the cause must be surer. Not being ready is proof enough."""
+    if proposal is None or not any(s.action in TARGET_ACTIONS for s in proposal.playbook.steps):
+        return None
+    standing, state = world.standings.get(proposal.target.service), proposal.state
+    if standing is None or standing.conduct is not Conduct.UNKNOWN:
+        return None
+    if proposal.cause_probability >= PROVEN and not standing.lost:
+        return None
+    if state is not None and state.ready < state.replicas:
+        return None
+    wanted = "" if standing.lost else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
+    return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")
 
 
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:

@@ -106,6 +106,7 @@ def _guarded(
         max_concurrent=world.limits.max_concurrent,
         circuit=world.limits.circuit,
         identity="" if state is None or state.identity is None else state.identity.key,
+        standing=world.standings.get(target.service),
     )
     return check(playbook, target, state, context)
 

@@ -17,7 +17,7 @@ import msgspec
 
 from contracts.errors import UnreadableEvent
 from contracts.events import Control, Decision, Feedback, Incident
-from contracts.frames import EvidenceFrame
+from contracts.frames import EvidenceFrame, pack, unpack
 from contracts.ports import RunEntry
 from contracts.settings import DecideSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState
@@ -69,6 +69,8 @@ class _Saved(msgspec.Struct):
     expected: dict[str, float]
     heard_ns: dict[str, int]
     views: dict[str, dict[str, ServiceView]]
+    rows: dict[str, list[bytes]] = {}
+    """Packed evidence of the services under decision, by environment."""
 
 
 _VERSION: Final = 1
@@ -220,6 +222,7 @@ class Casebook:
             posteriors=self.posteriors,
             targets={s: self._facts.target_state(environment, s) for s in services},
             services={s: views.view(s) for s in services},
+            standings={s: views.standing(s, case.incident.onset_ns) for s in services},
             # Definitions say nothing that guards count, and would be the bulk of what is hashed.
             history=tuple(replace(r, definition={}) for r in history),
             known_services=tuple(sorted(self._facts.known_services(environment))),
@@ -247,7 +250,9 @@ class Casebook:
         involved: dict[str, set[str]] = {}
         for case in self._cases.values():
             involved.setdefault(case.incident.environment, set()).update(c.service for c in top_causes(case.incident))
-        views = {e: self._views[e].keep(services) for e, services in sorted(involved.items()) if e in self._views}
+        known = {e: services for e, services in sorted(involved.items()) if e in self._views}
+        views = {e: self._views[e].keep(services) for e, services in known.items()}
+        rows = {e: [pack(f) for f in self._views[e].rows(services)] for e, services in known.items()}
         return msgspec.msgpack.encode(
             _Saved(
                 _VERSION,
@@ -259,6 +264,7 @@ class Casebook:
                 self._expected,
                 self._heard_ns,
                 views,
+                rows,
             )
         )
 
@@ -279,7 +285,8 @@ class Casebook:
         self.posteriors = from_json(saved.posteriors, learning_of(self._settings))
         self._views = {}
         for environment, kept in saved.views.items():
-            self._views.setdefault(environment, Views()).restore(kept)
+            frames = [unpack(EvidenceFrame, f) for f in saved.rows.get(environment, ())]
+            self._views.setdefault(environment, Views()).restore(kept, frames)
 
 
 def _signature(decision: Decision) -> tuple[str, str, str]:

@@ -18,8 +18,8 @@ from playbooks.language.model import Playbook
 
 NOTHING: Final = "do-nothing"
 PERSON: Final = "ask-a-person"
-TRANSIENT: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS})
-"""Reasons that pass when the runs under way end: worth waiting for rather than asking a person."""
+TRANSIENT: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS, HeldReason.UNPROVEN})
+"""Reasons that pass when the runs under way end, or a moment later: worth waiting for rather than asking a person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import msgspec
 from contracts.events import Control, Incident
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
-from playbooks.guards import CircuitLimits
+from playbooks.guards import CircuitLimits, Standing
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
 
@@ -96,6 +96,8 @@ class DecisionWorld:
     posteriors: Posteriors
     targets: Mapping[str, TargetState | None] = field(default_factory=dict)
     services: Mapping[str, ServiceView] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    """How each suspected service has answered since the onset."""
     history: tuple[RunEntry, ...] = ()
     known_services: tuple[str, ...] = ()
     actions: frozenset[str] | None = None

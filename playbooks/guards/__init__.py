@@ -3,6 +3,7 @@
 from playbooks.guards.context import HISTORY_S, CircuitLimits, GuardContext, Held, affected_by
 from playbooks.guards.effect import outage_of, planned_replicas, replicas_after
 from playbooks.guards.guarding import GUARDS, check, check_all
+from playbooks.guards.innocence import Standing, standing
 
 __all__ = [
     "GUARDS",
@@ -10,10 +11,12 @@ __all__ = [
     "CircuitLimits",
     "GuardContext",
     "Held",
+    "Standing",
     "affected_by",
     "check",
     "check_all",
     "outage_of",
     "planned_replicas",
     "replicas_after",
+    "standing",
 ]

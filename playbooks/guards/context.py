@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from contracts.events import Control
 from contracts.ports import RunEntry
 from contracts.verdicts import HeldReason, RunState, StepPhase
+from playbooks.guards.innocence import Standing
 
 NS = 1_000_000_000
 HISTORY_S = 604_800.0
@@ -52,6 +53,7 @@ class GuardContext:
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
     run: str = ""
     identity: str = ""
+    standing: Standing | None = None
 
 
 _BEGUN = frozenset({RunState.RUNNING, RunState.VERIFYING, RunState.ROLLING_BACK})

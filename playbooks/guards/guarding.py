@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from contracts.ports import RunEntry, Target, TargetState
-from contracts.verdicts import HeldReason, RunState
+from contracts.verdicts import Conduct, HeldReason, RunState
 from playbooks.guards.context import (
     NS,
     GuardContext,
@@ -49,6 +49,24 @@ def target_known(playbook: Playbook, target: Target, state: TargetState | None, 
             return Held(HeldReason.UNBOUND_ENVIRONMENT, where)
         return Held(HeldReason.NO_TARGET, f"no actuator knows {target.service}")
     return None
+
+
+def innocent(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """What answers as before is not restarted, rolled back or scaled, whoever is blamed. Instances that are not ready, and for
+    scaling a demand above the usual, are reasons of their own."""
+    acts = {s.action for s in playbook.steps if s.action in TARGET_ACTIONS}
+    standing = context.standing
+    if not acts or standing is None or standing.conduct is Conduct.WORSE:
+        return None
+    if (state is not None and state.ready < state.replicas) or (standing.demand and acts == {"scale"}):
+        return None
+    if standing.conduct is Conduct.UNKNOWN:
+        return (
+            Held(HeldReason.UNPROVEN, f"{target.service}: {standing.text}; that is waited for")
+            if standing.young
+            else None
+        )
+    return Held(HeldReason.INNOCENT, f"{target.service} is not to blame: {standing.text}")
 
 
 def capable(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
@@ -183,6 +201,7 @@ def in_window(playbook: Playbook, target: Target, state: TargetState | None, con
 GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
     ("kill switch", kill_switch),
     ("target", target_known),
+    ("innocence", innocent),
     ("capability", capable),
     ("owner", unowned),
     ("outcome known", outcome_known),

@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
 _TRANSIENT = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.AUDIT_UNAVAILABLE, HeldReason.NO_TARGET})
 _KEPT_WAITING = frozenset({HeldReason.JOURNAL_UNAVAILABLE, HeldReason.CONTROL_UNAVAILABLE})
+_ASKED_AGAIN = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.UNPROVEN})
 _EFFECTLESS = frozenset({RunState.REFUSED, RunState.CANCELLED})
 
 
@@ -188,8 +189,9 @@ class Conductor:
         return replace(request, text=f"{request.text}; it acts on {', '.join(touched)}") if touched else request
 
     def _may_pass(self, plan: RunPlan, held: c.Refuse, approved: bool) -> bool:
-        """Whether policy can't be asked and there is time to ask again: nothing is done meanwhile."""
-        if held.reason is not HeldReason.POLICY_UNAVAILABLE:
+        """Whether policy can't be asked, or the target has not been heard of, and there is time to ask again: nothing is done
+        meanwhile."""
+        if held.reason not in _ASKED_AGAIN:
             return False
         until_ns = m.begin_by_ns(plan, self.limits)
         approval = proof.approval_of(self._w.journal, plan) if approved else None
@@ -335,7 +337,7 @@ class Conductor:
             return prepared
         held = self._switched(plan, approved=approved)
         if held is None and not back:  # going back is bounded by where it came from
-            held = guarded(plan, aim, prepared.planned, watch, self._w)
+            held = guarded(plan, aim, prepared.planned, watch, self._w, untouched=not effects_of(entry))
             held = held or gate.outage(prepared.request, aim.state, approved=approved)
         return held or await self._policy(plan, prepared, approved) or prepared
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from contracts.verdicts import TERMINAL_RUN_STATES
 from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
@@ -16,9 +17,21 @@ from playbooks.runs.watching import Watch
 from playbooks.runs.wiring import ExecutorWiring
 
 
-def guarded(plan: RunPlan, aim: Aim, planned: Sequence[int], watch: Watch, wiring: ExecutorWiring) -> Refuse | None:
-    """The first guard that says no. `planned`: the numbers of replicas that the effects in question lead to."""
-    held = check(plan.playbook, plan.aim, aim.state, _context(plan, aim.identity.key, planned, watch, wiring))
+def guarded(
+    plan: RunPlan,
+    aim: Aim,
+    planned: Sequence[int],
+    watch: Watch,
+    wiring: ExecutorWiring,
+    *,
+    untouched: bool = True,
+) -> Refuse | None:
+    """The first guard that says no. `planned`: the numbers of replicas that the effects in question lead to; `untouched`: the run
+    has had no effect yet, so how the target answers is its own doing."""
+    context = _context(plan, aim.identity.key, planned, watch, wiring)
+    if untouched:
+        context = replace(context, standing=watch.standing(plan.target, plan.onset_ns))
+    held = check(plan.playbook, plan.aim, aim.state, context)
     return None if held is None else Refuse(held.reason, held.text)
 
 

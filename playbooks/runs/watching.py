@@ -10,6 +10,7 @@ from contracts.events import Incident
 from contracts.features import Signal
 from contracts.frames.features import EvidenceFrame
 from contracts.verdicts import IncidentPhase
+from playbooks.guards import Standing, standing
 from playbooks.runs.plan import Surroundings
 
 NS = 1_000_000_000
@@ -49,6 +50,10 @@ class Watch:
     def frames(self) -> Iterator[EvidenceFrame]:
         """The frames kept, in order of arrival."""
         return iter(tuple(self._frames))
+
+    def standing(self, target: str, onset_ns: int) -> Standing:
+        """How the target has answered since a moment."""
+        return standing(self._frames, target, onset_ns)
 
     def over(self, incident: str) -> bool:
         """Whether the incident is known to be resolved."""

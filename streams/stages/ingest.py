@@ -20,7 +20,7 @@ class IngestStage:
     """One partition of one ingress topic. Flushes on every tick, and in between when much has come."""
 
     def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
-        self._environment = settings.environment
+        self._environment, self._long_lived = settings.environment, settings.ingest.long_lived
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
 
@@ -35,7 +35,7 @@ class IngestStage:
         Raises:
             UndecodableTelemetry: it is not telemetry.
         """
-        decoded = decode(record.topic, record.value, default_environment=self._environment)
+        decoded = decode(record.topic, record.value, default_environment=self._environment, long_lived=self._long_lived)
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(tells_time=False) if alone else []
         self._builder.add(decoded, now_ns, record.offset)

@@ -28,6 +28,8 @@ from streams.windows.rows import Events, Origin, group, row_frame
 from streams.windows.tables import KeyTable, mix
 
 _MOST_REMEMBERED = 1 << 20
+OPENING_NS = 1_000_000_000
+"""A stream that fails this soon was never opened."""
 SERVED, ROOT = 0, 1
 """Roles of a row: requests served (SERVER, CONSUMER), and other root spans (see PartialFrame.role)."""
 
@@ -45,6 +47,7 @@ class Spans(NamedTuple):
     error: B1
     peer: I64
     site: U64
+    stream: B1
 
     def where(self, index: I64 | B1) -> Spans:
         """The spans at some index."""
@@ -81,7 +84,8 @@ class SpanCollector(Collector):
                 batch.error,
             )
             site = _sites(batch, at, decoded.strings)
-            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site)))
+            stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
+            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at])))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns)
         self.over_limit(scopes, batch.resource, keep)
@@ -97,6 +101,8 @@ class SpanCollector(Collector):
             names = self.names[environment]
             spans = self._fresh(environment, Spans(*columns))
             self.counters["spans"] += len(spans.span)
+            if spans.stream.any():
+                self.counters["long_lived"] += int(np.count_nonzero(spans.stream))
             for target, frame in _requests(here, names, spans, self.width_ns):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
@@ -143,17 +149,28 @@ class SpanCollector(Collector):
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self.load_base(state)
-        with_sites = len(Spans._fields)  # snapshots of before there were any have a column less
-        self.pending.load(
-            {e: [*c, *([np.zeros(len(c[0]), np.uint64)] * (with_sites - len(c)))] for e, c in state["pending"].items()}
-        )
+        self.pending.load({e: _widened(columns) for e, columns in state["pending"].items()})
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
 
 
-_DTYPES = (np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64, np.uint64)
+_DTYPES = (
+    *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
+    *(np.uint64, np.bool_),
+)
 _NO_SPANS = Spans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
+
+
+def _widened(columns: list[Any]) -> list[Any]:
+    """Columns of a snapshot; older ones lack those that came later, and had none of what these tell."""
+    return [*columns, *(np.zeros(len(columns[0]), t) for t in _DTYPES[len(columns) :])]
+
+
+def _counts(spans: Spans) -> B1:
+    """Spans that are requests, with a duration that means something. How long a stream lasts is its user's choice, and when many
+    end at once nothing has happened to requests; one that fails as soon as it is opened was a request that failed."""
+    return ~spans.stream | (spans.error & (spans.end_ns - spans.start_ns <= OPENING_NS))
 
 
 def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
@@ -186,7 +203,9 @@ def _requests(origin: Origin, names: Names, spans: Spans, width_ns: int) -> Iter
     some = spans.where(chosen)
     duration = np.maximum(some.end_ns - some.start_ns, 0)
     role = np.where(served[chosen], SERVED, ROOT).astype(np.int64)
-    events = Events(some.end_ns, some.service, role, 2, duration, (some.error.astype(np.int64), duration))
+    sums = (some.error.astype(np.int64), duration)
+    counted = _counts(some) if some.stream.any() else None
+    events = Events(some.end_ns, some.service, role, 2, duration, sums, counted)
     for cut in group(events, names, width_ns):
         yield cut.target, row_frame(origin, "spans", names, cut)
 
@@ -202,7 +221,8 @@ def _peer_edges(origin: Origin, names: Names, spans: Spans, width_ns: int) -> li
     duration = np.maximum(some.end_ns - some.start_ns, 0)
     none = np.zeros(len(duration), np.int64)
     sums = (some.error.astype(np.int64), duration, none, none)
-    events = Events(some.end_ns, caller, callee, len(names), duration, sums)
+    counted = _counts(some) if some.stream.any() else None
+    events = Events(some.end_ns, caller, callee, len(names), duration, sums, counted)
     here = Origin(origin.environment, origin.source, origin.sequence, 0)
     return [
         (origin.environment, cut.target, row_frame(here, "edges", names, cut)) for cut in group(events, names, width_ns)
@@ -238,4 +258,5 @@ def _span_frame(origin: Origin, names: Names, spans: Spans) -> SpanFrame:
         end_ns=spans.end_ns,
         error=spans.error,
         site=spans.site,
+        stream=~_counts(spans) if spans.stream.any() else _NO_SPANS.stream,
     )

@@ -34,6 +34,8 @@ _WITHOUT_SITES = np.dtype(
 LAGGARD_NS = 60_000_000_000
 """A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
 partitions catch up one after the other."""
+STREAM = 8
+"""Bit in the kind of a row: the span lasts as long as its user likes (kinds are 0 to 5). So rows and snapshots keep their layout."""
 _MOST_SPANS = 4_000_000
 _SLICES = 8
 SPAN = np.dtype(
@@ -196,12 +198,20 @@ def _rows(frame: SpanFrame, service: np.ndarray) -> Rows:
         rows[name] = getattr(frame, name)
     rows["service"] = service
     rows["site"] = frame.site if len(frame.site) else 0
+    if len(frame.stream):
+        rows["kind"] |= frame.stream.astype(np.int8) * STREAM
     return rows
+
+
+def _kinds(rows: Rows) -> I64:
+    """Kinds of spans, without the mark of streams."""
+    kinds: I64 = rows["kind"].astype(np.int64) & (STREAM - 1)
+    return kinds
 
 
 def _is_call(children: Rows, parents: Rows) -> B1:
     """Pairs that are calls: of two services, and either the caller or the callee says so by its kind."""
-    caller, callee = parents["kind"], children["kind"]
+    caller, callee = _kinds(parents), _kinds(children)
     same = (children["trace"] == parents["trace"]) & (children["parent"] == parents["span"])
     kinds = (caller == KIND_CLIENT) | (caller == KIND_PRODUCER) | (callee == KIND_SERVER) | (callee == KIND_CONSUMER)
     found: B1 = same & (children["service"] != parents["service"]) & kinds
@@ -216,10 +226,12 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     """
     served = np.maximum(children["end_ns"] - children["start_ns"], 0)
     waited = np.maximum(parents["end_ns"] - parents["start_ns"], 0)
-    client = parents["kind"] == KIND_CLIENT
+    client = _kinds(parents) == KIND_CLIENT
+    streams = (children["kind"] & STREAM != 0) | (client & (parents["kind"] & STREAM != 0))
     error = (children["error"] | (client & parents["error"])).astype(np.int64)
     duration = np.where(client, waited, served)
     gap = np.where(client, np.maximum(waited - served, 0), 0)
     sums: tuple[I64, ...] = (error, duration, gap, client.astype(np.int64))
     caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))
-    return Events(children["end_ns"].copy(), caller, callee, names, duration, sums)
+    counted = ~streams if streams.any() else None
+    return Events(children["end_ns"].copy(), caller, callee, names, duration, sums, counted)

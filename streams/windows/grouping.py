@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from contracts.frames.telemetry import I32, I64
 Column = NDArray[Any]
 _BUCKET_BITS = 11
 _BUCKET_MASK = (1 << _BUCKET_BITS) - 1
-assert BUCKETS <= 1 << _BUCKET_BITS
+assert BUCKETS < 1 << _BUCKET_BITS
+APART: Final = (1 << _BUCKET_BITS) - 1
+"""A bucket that no duration has, for what has none that counts."""
 _LOWER_NS = np.concatenate(
     [[-(1 << 62)], np.ceil(BASE * GAMMA ** np.arange(1, BUCKETS) * 1e9).astype(np.int64), [1 << 62]]
 )

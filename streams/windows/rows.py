@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from contracts.frames import PartialFrame, empty_columns
-from contracts.frames.telemetry import I64
-from streams.windows.grouping import Groups, aggregate, bucket_of_ns, dense
+from contracts.frames.telemetry import B1, I32, I64
+from streams.windows.grouping import APART, Groups, aggregate, bucket_of_ns, dense
 from streams.windows.names import Names
 
 SUMS: Final = {
@@ -48,6 +48,8 @@ class Events:
     others: int
     duration_ns: I64
     sums: tuple[I64, ...]
+    counted: B1 | None = None
+    """Events that count and whose durations do; the others only show that somebody is there. None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def group(events: Events, names: Names, width_ns: int, *, histogram: bool = True
     key, windows = row_keys(events, names, width_ns)
     services = len(names)
     bucket = bucket_of_ns(events.duration_ns) if histogram else np.zeros(len(key), np.int32)
-    groups = aggregate(key, bucket, events.sums)
+    groups = aggregate(key, bucket, events.sums) if events.counted is None else _counted(key, bucket, events)
     rest, other = np.divmod(groups.keys, events.others)
     rest, service = np.divmod(rest, services)
     target, window = np.divmod(rest, len(windows))
@@ -104,6 +106,17 @@ def group(events: Events, names: Names, width_ns: int, *, histogram: bool = True
             rows=rows,
             cells=slice(int(cells[t]), int(cells[t + 1])) if histogram else None,
         )
+
+
+def _counted(key: I64, bucket: I32, events: Events) -> Groups:
+    """Groups of all events, with the counts, sums and durations of those that count."""
+    counted = events.counted
+    weight = np.ones(len(key), np.int64) if counted is None else counted.astype(np.int64)
+    apart = np.where(weight > 0, bucket, APART).astype(np.int32)
+    whole = aggregate(key, apart, (*(s * weight for s in events.sums), weight))
+    kept = whole.hist_bucket != APART
+    cells = (c[kept] for c in (whole.hist_row, whole.hist_bucket, whole.hist_count))
+    return Groups(whole.keys, whole.sums[-1], whole.sums[:-1], *cells)
 
 
 def frame(origin: Origin, signal: str, names: Names | None, services: I64, columns: dict[str, Any]) -> PartialFrame:

@@ -7,7 +7,7 @@ from typing import Final
 
 from connectors.kubernetes.diff.context import Context
 from connectors.kubernetes.objects import Mark, Node
-from contracts.events import Change
+from contracts.events import CORDONED, WELL, Change
 
 _SAID: Final = {
     "Ready": ("is not ready", "is ready again"),
@@ -29,24 +29,30 @@ def node_changes(old: Node | None, new: Node | None, pods: Mapping[str, int], co
             "node",
             f"node {thing.head.name} {text}; {count} {'pod' if count == 1 else 'pods'} of {service} there",
             time_ns=time_ns,
+            levels=("", state),
             subject=thing.head.place,
         )
-        for text, time_ns in _said(old, new)
+        for text, time_ns, state in _said(old, new)
         for service, count in sorted(pods.items())
     ]
 
 
-def _said(old: Node | None, new: Node | None) -> Iterator[tuple[str, int]]:
+def _said(old: Node | None, new: Node | None) -> Iterator[tuple[str, int, str]]:
+    """What is said of a node, since when, and what it is by that: "" where it is in trouble."""
     if new is None:
-        yield "was removed from the cluster", 0
+        yield "was removed from the cluster", 0, ""
         return
     before = {c.type: c.bad for c in old.conditions} if old else {}
     for now in new.conditions:
         if now.bad != before.get(now.type, False):
             bad, good = _SAID[now.type]
-            yield (f"{bad}{_why(now.mark)}" if now.bad else good), now.mark.since_ns
+            yield (f"{bad}{_why(now.mark)}" if now.bad else good), now.mark.since_ns, "" if now.bad else WELL
     if old is not None and old.cordoned != new.cordoned:
-        yield ("gets no new pods (cordoned)" if new.cordoned else "gets pods again"), 0
+        yield (
+            ("gets no new pods (cordoned)" if new.cordoned else "gets pods again"),
+            0,
+            CORDONED if new.cordoned else WELL,
+        )
 
 
 def _why(mark: Mark) -> str:

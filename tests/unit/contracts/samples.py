@@ -226,6 +226,7 @@ FRAMES: dict[str, Any] = {
         end_ns=np.array([T + 5], np.int64),
         error=np.array([True]),
         site=np.array([9], np.uint64),
+        stream=np.array([False]),
     ),
     "PartialFrame": f.PartialFrame(
         environment="prod",

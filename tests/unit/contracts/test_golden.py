@@ -82,6 +82,11 @@ def test_a_node_from_before_it_said_what_it_lacks_is_readable() -> None:
     assert (found.lacks, found.behind_s, found.lag, found.condition) == ((), 0.0, {}, "")
 
 
+def test_spans_from_before_streams_were_told_apart_are_readable() -> None:
+    found = f.unpack(f.SpanFrame, (GOLDEN / "frames" / "SpanFrame.v1.msgpack").read_bytes())
+    assert (found.services, len(found.span), len(found.stream)) == (("shop/cart",), 1, 0)
+
+
 def test_a_newer_version_is_refused() -> None:
     newer = e.encode(EVENTS["Change"]).replace(b'"version":1', b'"version":99')
     with pytest.raises(UnreadableEvent, match="Change v99 is newer than v1"):

@@ -208,7 +208,10 @@ def test_the_kill_switch_and_its_end(book: Casebook):
 def test_asking_becomes_acting_once_the_cause_is_sure(book: Casebook):
     assert decided(book.incident(incident(T0, 1, probability=0.45), T0)) == (ASK, "restart-hung-service")
     assert book.incident(incident(T0 + S, 2, probability=0.46), T0 + S) == []
-    assert decided(book.incident(incident(T0 + 2 * S, 3, probability=0.8), T0 + 2 * S)) == (ACT, "restart-hung-service")
+    assert decided(book.incident(incident(T0 + 2 * S, 3, probability=0.95), T0 + 2 * S)) == (
+        ACT,
+        "restart-hung-service",
+    )
 
 
 def test_another_cause_while_nothing_was_done_is_decided_anew_but_without_flicker(book: Casebook):

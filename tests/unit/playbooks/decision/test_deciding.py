@@ -14,6 +14,7 @@ from contracts.settings import DecideSettings
 from contracts.verdicts import (
     Autonomy,
     CauseKind,
+    Conduct,
     DecisionVerdict,
     HeldReason,
     IncidentPhase,
@@ -21,6 +22,7 @@ from contracts.verdicts import (
     Severity,
 )
 from playbooks.decision import NOTHING, PERSON, Attempt, DecisionWorld, ServiceView, decide
+from playbooks.guards import Standing
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify, library
 from playbooks.learning import Posteriors, Prediction
 
@@ -337,3 +339,37 @@ def test_what_its_owner_would_undo_is_not_chosen():
     found = decide(HANG, replace(WORLD, targets={"cart": owned}), LIBRARY, SETTINGS)
     assert found.chosen.playbook != "restart-hung-service"
     assert "controlled by Canary cart" in why(found, "restart-hung-service")
+
+
+def answers(conduct: Conduct, **how: bool) -> DecisionWorld:
+    return replace(
+        WORLD, standings={"cart": Standing(conduct, "what was seen", **how), "web": Standing(Conduct.AS_BEFORE, "")}
+    )
+
+
+@pytest.mark.parametrize("kind", [k for k in CauseKind if k not in (CauseKind.NETWORK, CauseKind.DEPENDENCY)])
+def test_whoever_is_blamed_nothing_is_done_to_what_answers_as_before(kind: CauseKind):
+    found = decide(incident(cause("cart", kind, 0.99)), answers(Conduct.AS_BEFORE), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+    remedies = [o for o in found.options if o.target]
+    assert all(o.held is not None for o in remedies)
+    assert not remedies or any(
+        o.held is HeldReason.INNOCENT and "cart is not to blame" in o.held_text for o in remedies
+    )
+
+
+def test_a_target_that_shows_nothing_by_itself_takes_more_certainty():
+    unsure = incident(cause("cart", CauseKind.HANG, 0.8))
+    found = decide(unsure, answers(Conduct.UNKNOWN), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, "restart-hung-service")
+    assert "what was seen; the cause must be 90% sure" in found.text
+    sure = incident(cause("cart", CauseKind.HANG, 0.95))
+    assert decide(sure, answers(Conduct.UNKNOWN), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    assert decide(sure, answers(Conduct.UNKNOWN, lost=True), LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+    assert decide(unsure, answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+
+
+def test_evidence_that_is_still_to_come_is_waited_for():
+    found = decide(HANG, answers(Conduct.UNKNOWN, young=True), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    assert "waiting to do restart-hung-service on cart" in found.text

@@ -257,6 +257,9 @@ class Told(Executor):
         await super().on_control(control, place or switches.Place("log", 0, next(self._turned)))
 
 
+MENDED = -1.0
+
+
 class World:
     """Everything around one executor, which can die and come back (`reborn`)."""
 
@@ -315,13 +318,15 @@ class World:
     def state(self, decision: str = "d1") -> RunState:
         return next(e.state for e in self.journal.entries.values() if e.decision == decision)
 
-    async def run_to(self, seconds: float, *, error: float | None = 0.0, traffic: float = 50.0) -> None:
-        """Let time pass second by second until `seconds` after T0, with an evidence frame per second."""
+    async def run_to(self, seconds: float, *, error: float | None = MENDED, traffic: float = 50.0) -> None:
+        """Let time pass second by second until `seconds` after T0, with an evidence frame per second. The target fails until it is
+        acted on, and then no more, unless told otherwise."""
         while self.clock.now_ns() < T0 + int(seconds * NS):
             window = self.clock.now_ns()
             self.clock.advance_to(window + NS)
             if error is not None:
-                await self.executor.on_evidence(frame(window, {"cart": (traffic, error)}))
+                share = error if error != MENDED else 0.0 if self.process.requests else 0.6
+                await self.executor.on_evidence(frame(window, {"cart": (traffic, share)}))
             self.executor.poke()
             await self.executor.idle()
 

@@ -228,10 +228,10 @@ async def test_without_a_broker_no_action_and_it_says_so_later(world: World) -> 
 async def test_with_policy_away_nothing_is_done_until_it_is_back(world: World) -> None:
     world.policy.verdict = PolicyUnavailable("opa is away")
     await world.executor.on_decision(decision())
-    await world.run_to(20)
+    await world.run_to(20, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.PENDING, [])
     world.policy.verdict = PolicyVerdict(allowed=True)
-    await world.run_to(25)
+    await world.run_to(25, error=0.6)
     assert len(world.process.requests) == 1
 
 
@@ -245,9 +245,9 @@ async def test_policy_that_goes_away_between_the_two_questions_holds_the_effect(
     world.policy = Leaving()
     executor = world.born()
     await executor.on_decision(decision())
-    await world.run_to(20)
+    await world.run_to(20, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.RUNNING, [])
-    await world.run_to(world.settings.decision_expiry_s)
+    await world.run_to(world.settings.decision_expiry_s, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
     assert world.actions[-1].data["reason"] == "policy_unavailable"
@@ -256,7 +256,7 @@ async def test_policy_that_goes_away_between_the_two_questions_holds_the_effect(
 async def test_policy_away_for_too_long_is_a_no_and_it_says_so(world: World) -> None:
     world.policy.verdict = PolicyUnavailable("opa is away")
     await world.executor.on_decision(decision())
-    await world.run_to(world.settings.decision_expiry_s)
+    await world.run_to(world.settings.decision_expiry_s, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
     assert world.actions[-1].data["reason"] == "policy_unavailable"
@@ -318,6 +318,57 @@ async def test_an_intent_that_cannot_be_kept_is_given_up_when_the_decision_is_to
     await world.run_to(world.settings.decision_expiry_s + 5)
     assert (world.state() in TERMINAL_RUN_STATES, world.process.requests) == (True, [])
     assert [s.phase for s in journal.entries[run_of("d1")].steps] == [StepPhase.INTENT, StepPhase.SKIPPED]
+
+
+async def well(world: World, seconds: range) -> None:
+    for second in seconds:
+        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01)}))
+
+
+@pytest.mark.parametrize("playbook", [RESTART, SCALE])
+async def test_what_answers_as_before_is_not_touched(playbook: Playbook) -> None:
+    world = World(playbook)
+    await well(world, range(-60, 0))
+    await world.executor.on_decision(decision(playbook.name))
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    last = world.actions[-1]
+    assert (last.type, last.data["reason"]) == ("io.homeostat.run.refused", "innocent")
+    assert "cart is not to blame: it answers as before" in last.text
+
+
+async def test_what_has_recovered_while_a_person_was_asked_is_left_alone() -> None:
+    world = World(replace(RESTART, tier=3))
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.run_to(30, error=0.01)
+    assert world.state() is RunState.AWAITING_APPROVAL
+    await world.executor.on_approval(approval(now_ns=T0 + 30 * NS))
+    await world.executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert world.actions[-1].data["reason"] == "innocent"
+
+
+async def test_it_is_looked_at_again_right_before_the_effect(world: World) -> None:
+    """Between the two looks lies the question to policy: a target that recovers meanwhile is left alone."""
+    await healthy_then_broken(world)
+    executor = world.executor
+
+    class Slow(type(world.policy)):  # type: ignore[misc]
+        async def evaluate(self, document: object) -> PolicyVerdict:
+            if len(self.asked) == 0:
+                await well(world, range(12))
+            return await super().evaluate(document)
+
+    world.policy.__class__ = Slow
+    await executor.on_decision(decision())
+    await executor.idle()
+    assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
+    await world.done()
+    assert "step.skipped" in world.story
+    assert world.actions[-1].data["reason"] == "innocent"
 
 
 async def test_released_runs_are_left_to_the_next_owner_who_goes_on(world: World) -> None:
@@ -383,10 +434,10 @@ async def test_what_a_person_approved_late_waits_for_policy_as_long_as_what_was_
     await world.run_to(late, error=None)
     world.policy.verdict = PolicyUnavailable("opa is away")
     await world.executor.on_approval(approval(now_ns=T0 + int(late * NS)))
-    await world.run_to(late + 20)
+    await world.run_to(late + 20, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])
     world.policy.verdict = PolicyVerdict(allowed=True)
-    await world.run_to(late + 25)
+    await world.run_to(late + 25, error=0.6)
     assert len(world.process.requests) == 1
     await world.done()
 
@@ -398,7 +449,7 @@ async def test_policy_that_is_away_until_the_approval_expires_is_said_to_be_the_
     await world.run_to(expires - 30, error=None)
     world.policy.verdict = PolicyUnavailable("opa is away")
     await world.executor.on_approval(approval(now_ns=T0 + int((expires - 30) * NS)))
-    await world.run_to(expires + 5)
+    await world.run_to(expires + 5, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
     assert world.actions[-1].data["reason"] == "policy_unavailable"

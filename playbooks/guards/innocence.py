@@ -1,0 +1,350 @@
+"""Does a target answer as before? From its own evidence alone: the requests it serves, their errors and latency, its resources.
+
+Restarting, rolling back or scaling what answers as before repairs nothing and breaks something. A diagnosis may be wrong; what the
+target shows by itself is looked at once more, when deciding and right before the effect. Three answers: `as_before` (nothing is
+done to it), `worse` (it shows something itself), `unknown` (too few requests, none of its own, or nothing heard of it: more certainty
+is needed before it is acted on).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import features as f
+from contracts.frames import EvidenceFrame
+from contracts.verdicts import Conduct, ServiceState
+
+NS: Final = 1_000_000_000
+HISTORY_NS: Final = 90 * NS
+"""How far back evidence is looked at: enough to know what was usual before."""
+RECENT: Final = 10
+"""Windows since the onset that are judged: the latest."""
+LEAST_WINDOWS: Final = 2
+LEAST_REQUESTS: Final = 5.0
+"""Windows and requests since the onset from which an answer as before can be told."""
+PATIENCE_NS: Final = 10 * NS
+"""How long after the onset a target's own evidence is waited for."""
+AMISS: Final = 1 / 3
+"""Share of windows out of their expected range from which a target does not answer as before; chance gives a few percent."""
+SURE_Z: Final = 3.0
+"""Standard deviations by which levels since the onset differ from those before, for all windows together."""
+SLOWER: Final = 1.2
+"""Times the usual latency below which it is as before, however sure."""
+MISSED: Final = 5.0
+"""Requests that must be missing at a target that serves none any more: by chance, fewer than one time in a hundred."""
+FAILING: Final = 0.1
+"""Additional share of failed calls, as callers see it, that speaks against a target."""
+EXTERNAL: Final = "external:"
+FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
+"""Resources whose shortage is the target's own trouble, felt or not yet felt."""
+BUSY: Final = (f.CPU, f.CPU_CORES)
+"""Resources that say how much it is asked for: a reason to scale, none to restart."""
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a target bears itself. `demand`: it is asked for more than usual, or runs hotter: reason enough to scale it. `young`: too
+    little time has passed since the onset to tell, a moment later more is known. `lost`: it used to be heard of and is not."""
+
+    conduct: Conduct
+    text: str
+    demand: bool = False
+    young: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Face:
+    """The columns in which a signal shows requests served."""
+
+    signal: f.Signal
+    rate: str
+    errors: str
+    latencies: tuple[str, ...]
+
+
+_FACES: Final = (
+    _Face(f.Signal.SPANS, f.REQUEST_RATE, f.ERROR_RATE, (f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99)),
+    _Face(
+        f.Signal.METRICS,
+        f.METRIC_REQUEST_RATE,
+        f.METRIC_ERROR_RATE,
+        (f.METRIC_LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P99),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A service's rows of one signal, one per window, oldest first. Columns are (windows,) arrays by feature."""
+
+    window: NDArray[np.int64]
+    width_s: float
+    counts: F64
+    values: dict[str, F64]
+    low: dict[str, F64]
+    high: dict[str, F64]
+
+    def part(self, keep: NDArray[np.bool_]) -> _Rows:
+        """Some of the windows."""
+        cut = ({n: c[keep] for n, c in columns.items()} for columns in (self.values, self.low, self.high))
+        return _Rows(self.window[keep], self.width_s, self.counts[keep], *cut)
+
+    def above(self, *names: str) -> NDArray[np.bool_]:
+        """In which windows one of these is above its expected range."""
+        out = np.zeros(len(self.window), np.bool_)
+        for name in names:
+            if name in self.values:
+                out |= self.values[name] > self.high[name]
+        return out
+
+
+def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> Standing:
+    """How `service` has answered since `onset_ns`, against what was usual before and the expected ranges. Frames in order of
+    arrival; a later one of the same window counts."""
+    kept = list(frames)
+    rows = {s: _rows(kept, service, s) for s in (f.Signal.SPANS, f.Signal.METRICS)}
+    said = [_served(rows[face.signal], face, onset_ns) for face in _FACES]
+    demand = any(_asked_more(rows[face.signal], face, onset_ns) for face in _FACES) or _hot(rows[f.Signal.METRICS])
+    full = _full(rows[f.Signal.METRICS])
+    if full:
+        return Standing(Conduct.WORSE, full, demand)
+    for conduct in (Conduct.WORSE, Conduct.AS_BEFORE):
+        text = next((t for c, t in said if c is conduct), "")
+        if text:
+            blamed = _callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
+            return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand)
+    return _unknown(kept, rows[f.Signal.SPANS], next((t for _, t in said if t), ""), onset_ns, demand)
+
+
+def _unknown(frames: Sequence[EvidenceFrame], spans: _Rows | None, text: str, onset_ns: int, demand: bool) -> Standing:
+    """Why it can't be told: it is too early, its telemetry has ceased, it is hardly asked, or it never told of requests."""
+    if spans is None or not spans.counts.any():
+        return Standing(Conduct.UNKNOWN, text or "it reports no requests of its own", demand)
+    newest = max(frame.window_ns for frame in frames if frame.signal == f.Signal.SPANS)
+    before, since = _split(spans, _FACES[0], onset_ns)
+    lost = not len(since.window)
+    early = newest - onset_ns < PATIENCE_NS and (lost or float((since.counts > 0).sum()) < LEAST_WINDOWS)
+    young = early and len(before.window) > 0 and float(before.counts.mean()) >= 1
+    said = "it has not been heard of since the onset" if lost else text
+    return Standing(Conduct.UNKNOWN, said, demand, young, lost)
+
+
+def _rows(frames: Sequence[EvidenceFrame], service: str, signal: str) -> _Rows | None:
+    found: dict[int, tuple[EvidenceFrame, int]] = {}
+    for frame in frames:
+        if frame.signal == signal and service in frame.services:
+            at = frame.services.index(service)
+            if frame.state[at] != ServiceState.STALE:
+                found[frame.window_ns] = frame, at
+    if not found:
+        return None
+    newest = max(found)
+    order = sorted(w for w in found if w >= newest - HISTORY_NS)
+    picked = [found[w] for w in order]
+    features = picked[-1][0].features
+    picked = [(frame, at) for frame, at in picked if frame.features == features]
+    columns = []
+    for name in ("values", "low", "high"):
+        table = np.array([getattr(frame, name)[at] for frame, at in picked], np.float64)
+        columns.append({feature: table[:, j] for j, feature in enumerate(features)})
+    counts = np.array([frame.counts[at] for frame, at in picked], np.float64)
+    window = np.array([frame.window_ns for frame, _ in picked], np.int64)
+    return _Rows(window, picked[-1][0].width_ns / NS, counts, *columns)
+
+
+def _split(rows: _Rows, face: _Face, onset_ns: int) -> tuple[_Rows, _Rows]:
+    """Windows before the onset, and the latest since, of those in which requests were counted at all."""
+    known = rows.part(np.isfinite(rows.values[face.rate])) if face.rate in rows.values else rows.part(rows.counts < 0)
+    width_ns = round(rows.width_s * NS)
+    since = known.window + width_ns > onset_ns
+    latest = since.copy()
+    latest[np.flatnonzero(since)[:-RECENT]] = False
+    return known.part(~since), known.part(latest)
+
+
+def _served(rows: _Rows | None, face: _Face, onset_ns: int) -> tuple[Conduct, str]:
+    if rows is None:
+        return Conduct.UNKNOWN, ""
+    before, since = _split(rows, face, onset_ns)
+    if not len(since.window) or not (before.counts.any() or since.counts.any()):
+        return Conduct.UNKNOWN, ""
+    silent = _silent(before, since)
+    if silent is not None:
+        return silent
+    busy = since.part(since.counts > 0)
+    worse = _worse(before.part(before.counts > 0), busy, face)
+    if worse:
+        return Conduct.WORSE, worse
+    requests = busy.counts.sum()
+    if len(busy.window) < LEAST_WINDOWS or requests < LEAST_REQUESTS:
+        return (
+            Conduct.UNKNOWN,
+            f"it served {requests:.0f} requests since the onset: too few to tell whether it answers as before",
+        )
+    ranges = [np.isfinite(busy.high[n]).any() for n in (face.errors, *face.latencies) if n in busy.high]
+    if not any(ranges) and not len(before.window):
+        return Conduct.UNKNOWN, "nothing is known of it from before the onset"
+    return Conduct.AS_BEFORE, f"it answers as before: {_told(busy, face)}"
+
+
+def _silent(before: _Rows, since: _Rows) -> tuple[Conduct, str] | None:
+    """Whether it has stopped serving: the latest windows are without requests, and enough are missing."""
+    busy = np.flatnonzero(since.counts > 0)
+    quiet = len(since.window) - (int(busy[-1]) + 1 if len(busy) else 0)
+    if not quiet:
+        return None
+    # Who is asked less since the onset, yet answers, pauses more often.
+    means = [float(before.counts.mean())] if len(before.window) else []
+    means += (
+        [float(since.counts[: busy[-1] + 1].mean())] if len(busy) >= LEAST_WINDOWS or (len(busy) and not means) else []
+    )
+    usual = min(means, default=0.0)
+    if usual * quiet >= MISSED:
+        seconds = quiet * since.width_s
+        return Conduct.WORSE, f"it served nothing for {seconds:.0f} s, where {usual * quiet:.0f} requests are usual"
+    if not len(busy):
+        return Conduct.UNKNOWN, "it served no requests since the onset, and is asked rarely"
+    return None
+
+
+def _worse(before: _Rows, busy: _Rows, face: _Face) -> str:
+    """What is worse since the onset than before, "" where nothing is."""
+    for name in (face.errors, *face.latencies):
+        if name not in busy.values:
+            continue
+        amiss = busy.above(name)
+        if amiss.mean() >= AMISS if len(amiss) else False:
+            worst = float(np.nanmax(busy.values[name]))
+            return f"{f.FEATURES[name].text} was above its expected range in {amiss.sum()} of {len(amiss)} windows (up to {worst:.3g})"
+    failed = _more_failures(before, busy, face.errors)
+    return failed or next((t for n in face.latencies if (t := _slower(before, busy, n))), "")
+
+
+def _more_failures(before: _Rows, busy: _Rows, name: str) -> str:
+    if name not in busy.values or not len(before.window):
+        return ""
+    (a, n), (b, m) = _failures(before, name), _failures(busy, name)
+    if not n or not m:
+        return ""
+    p = (a + b + 0.5) / (n + m + 1)
+    z = (b / m - a / n) / math.sqrt(p * (1 - p) * (1 / n + 1 / m))
+    return (
+        f"{b:.0f} of {m:.0f} requests failed since the onset, {a:.0f} of {n:.0f} before"
+        if z >= SURE_Z and b >= 3
+        else ""
+    )
+
+
+def _failures(rows: _Rows, name: str) -> tuple[float, float]:
+    share = np.nan_to_num(rows.values[name])
+    return float((share * rows.counts).sum()), float(rows.counts.sum())
+
+
+def _slower(before: _Rows, busy: _Rows, name: str) -> str:
+    if name not in busy.values:
+        return ""
+    old, new = (v[np.isfinite(v) & (v > 0)] for v in (before.values.get(name, np.empty(0)), busy.values[name]))
+    if len(old) < 2 * LEAST_WINDOWS or len(new) < LEAST_WINDOWS:
+        return ""
+    a, b = np.log(old), np.log(new)
+    spread = max(float(a.std()), 0.05)
+    z = (b.mean() - a.mean()) / (spread * math.sqrt(1 / len(a) + 1 / len(b)))
+    ratio = math.exp(b.mean() - a.mean())
+    return f"{f.FEATURES[name].text} is {ratio:.2g} times the usual" if z >= SURE_Z and ratio >= SLOWER else ""
+
+
+def _told(busy: _Rows, face: _Face) -> str:
+    seconds = len(busy.window) * busy.width_s
+    parts = [f"{busy.counts.sum():.0f} requests in {seconds:.0f} s"]
+    share, _ = _failures(busy, face.errors) if face.errors in busy.values else (0.0, 0.0)
+    parts.append(f"{share:.0f} failed")
+    for name in (n for n in face.latencies[1:2] if n in busy.values):
+        shown = busy.values[name][np.isfinite(busy.values[name])]
+        high = busy.high[name][np.isfinite(busy.high[name])]
+        if len(shown) and len(high):
+            parts.append(
+                f"latency (p95) {1000 * float(np.median(shown)):.3g} ms, expected up to {1000 * float(high[-1]):.3g} ms"
+            )
+    return ", ".join(parts)
+
+
+def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int) -> bool:
+    """Whether it has been asked for more than usual since the onset."""
+    if rows is None:
+        return False
+    before, since = _split(rows, face, onset_ns)
+    if not len(since.window):
+        return False
+    if since.above(face.rate).mean() >= AMISS:
+        return True
+    if not len(before.window):
+        return False
+    old, new = float(before.counts.mean()), float(since.counts.mean())
+    return new > 1.3 * old and (new - old) * len(since.window) > SURE_Z * math.sqrt(max(old * len(since.window), 1.0))
+
+
+def _late(rows: _Rows | None, name: str) -> tuple[F64, F64]:
+    """The latest observed values of a resource, and the upper ends of what was expected."""
+    if rows is None or name not in rows.values:
+        return np.empty(0), np.empty(0)
+    seen = np.isfinite(rows.values[name]) & np.isfinite(rows.high[name])
+    return rows.values[name][seen][-RECENT:], rows.high[name][seen][-RECENT:]
+
+
+def _full(metrics: _Rows | None) -> str:
+    """Which resource is short, "" where none is: the last look and a third of the latest are above the expected range."""
+    for name in FULL:
+        values, high = _late(metrics, name)
+        if len(values) and values[-1] > high[-1] and (values > high).mean() >= AMISS:
+            return f"{f.FEATURES[name].text}: {values[-1]:.3g}, expected up to {high[-1]:.3g}"
+    return ""
+
+
+def _hot(metrics: _Rows | None) -> bool:
+    late = (_late(metrics, name) for name in BUSY)
+    return any(len(v) > 0 and bool(v[-1] > h[-1]) and bool((v > h).mean() >= AMISS) for v, h in late)
+
+
+def _callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    """Calls that fail on the way, as callers tell: the target may not know of them."""
+    calls = [c for c in _calls(frames, service) if c[0] >= onset_ns - HISTORY_NS]
+    old = [(n, e) for window, n, e in calls if window < onset_ns]
+    new = [(n, e) for window, n, e in calls if window >= onset_ns]
+    made, failed = sum(n for n, _ in new), sum(n * e for n, e in new)
+    if made < LEAST_REQUESTS or failed < 3:
+        return ""
+    usual = sum(n * e for n, e in old) / max(1.0, sum(n for n, _ in old))
+    if failed / made < usual + FAILING:
+        return ""
+    return f"its callers see {failed:.0f} of {made:.0f} calls fail, though it reports none of that itself"
+
+
+def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
+    """Window, calls and share of failures of every row of calls to the service, by whatever name its callers know it."""
+    names = {service, service.rsplit("/", 1)[-1]}
+    for frame in frames:
+        if frame.signal != f.Signal.EDGES or f.CALL_ERROR_RATE not in frame.features:
+            continue
+        column = frame.features.index(f.CALL_ERROR_RATE)
+        for i, peer in enumerate(frame.peers):
+            if frame.counts[i] > 0 and frame.state[i] != ServiceState.STALE and _names(peer, service, names):
+                yield frame.window_ns, float(frame.counts[i]), float(np.nan_to_num(frame.values[i, column]))
+
+
+def _names(peer: str, service: str, names: set[str]) -> bool:
+    return peer == service or (peer.startswith(EXTERNAL) and bool(means(peer) & names))
+
+
+def means(peer: str) -> set[str]:
+    """The names of services that a callee's name may stand for: itself, or, where a caller chose it, what it says."""
+    name = peer.removeprefix(EXTERNAL)
+    return {name} if name == peer else {name, name.split(".", 1)[0]}

@@ -1,0 +1,267 @@
+"""A shop in virtual time whose traffic changes as traffic does, as OTLP JSON, and the whole pipeline in memory that it goes through.
+
+A plan says what each route of the entrance does: how often it is asked for, how long it takes by itself, whom it calls with
+which probability. `changed` is the plan from the onset on. Services can be broken, too, so that the same watch is seen to find those.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.events import Decision, Incident, decode
+from contracts.ports import Record, RunEntry, TargetState
+from contracts.settings import Settings
+from contracts.topics import DECISIONS, INCIDENTS, OTLP_SPANS, TOPICS
+from contracts.verdicts import DecisionVerdict, IncidentPhase
+from homeostat.wiring import stage_specs
+from playbooks.language import library
+from streams.memory import MemoryPipeline
+
+S, MS = 1_000_000_000, 1_000_000
+T0 = 1_780_000_000 * S
+ONSET_S, END_S = 60, 85
+SERVER, CLIENT = 2, 3
+STEP_NS = 200 * MS
+
+
+@dataclass(frozen=True)
+class Route:
+    """Something the entrance is asked for: requests per second, its own milliseconds, callees with calls per request."""
+
+    name: str
+    rate: float
+    own_ms: float
+    calls: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a service: it hangs, refuses, fails a share of its requests or takes so many times as long."""
+
+    hangs: bool = False
+    refuses: bool = False
+    fails: float = 0.0
+    slower: float = 1.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """A long-lived exchange that is cut at a time, with what its span says of itself."""
+
+    service: str
+    name: str
+    began_s: float
+    ended_s: float
+    attributes: Mapping[str, Any]
+    error: bool = False
+
+
+INSIDE: Mapping[str, Route] = {
+    "checkout": Route("POST /checkout", 0, 12, {"payment": 1.0}),
+    "payment": Route("POST /pay", 0, 10),
+    "catalog": Route("GET /items", 0, 8),
+    "reco": Route("GET /reco", 0, 9),
+    "reco-b": Route("GET /reco", 0, 9),
+}
+USUAL = (Route("GET /", 8, 4, {"catalog": 1.0, "reco": 1.0}), Route("POST /buy", 6, 4, {"checkout": 1.0}))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A minute as usual, then something else."""
+
+    usual: Sequence[Route] = USUAL
+    changed: Sequence[Route] | None = None
+    trouble: Mapping[str, Trouble] = field(default_factory=dict)
+    sessions: Sequence[Session] = ()
+    timeout_s: float = 2.0
+    fallback: bool = False
+    """Whether the entrance answers well although a call failed."""
+    names_callees: bool = False
+
+
+class Shop:
+    """Makes the spans of a plan, each with the time at which it ends."""
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self._plan, self._rng = plan, random.Random(seed)
+        self.spans: list[tuple[int, str, dict[str, Any]]] = []
+
+    def spans_by_end(self) -> list[tuple[int, str, dict[str, Any]]]:
+        """All spans (end, service, span), oldest first."""
+        for second in range(END_S):
+            routes = self._plan.changed if second >= ONSET_S and self._plan.changed is not None else self._plan.usual
+            for route in routes:
+                for _ in range(self._poisson(route.rate)):
+                    at = T0 + second * S + self._rng.randrange(S)
+                    self._serve("gateway", route, at, self._id(32), "", at >= T0 + ONSET_S * S)
+        for session in self._plan.sessions:
+            begin, end = (T0 + int(t * S) for t in (session.began_s, session.ended_s))
+            self._span(
+                session.service,
+                session.name,
+                SERVER,
+                (self._id(32), self._id(16), ""),
+                begin,
+                end,
+                session.error,
+                session.attributes,
+            )
+        return sorted(self.spans, key=lambda s: s[0])
+
+    def _serve(
+        self, service: str, route: Route, at: int, trace: str, parent: str, ill: bool
+    ) -> tuple[int, bool] | None:
+        """One request from `at` on: when it ends and whether it failed; None if it never does."""
+        trouble = self._plan.trouble.get(service, Trouble()) if ill else Trouble()
+        if trouble.hangs or trouble.refuses:
+            return None
+        me, own = self._id(16), int(route.own_ms * MS * self._rng.lognormvariate(0, 0.25) * trouble.slower)
+        now, failed = at + own // 2, self._rng.random() < trouble.fails
+        for callee, times in route.calls.items():
+            for _ in range(int(times) + (self._rng.random() < times % 1)):
+                now, bad = self._call(service, callee, now, trace, me, ill)
+                failed |= bad and not self._plan.fallback
+        now += own // 2
+        self._span(
+            service,
+            route.name,
+            SERVER,
+            (trace, me, parent),
+            at,
+            now,
+            failed,
+            {"http.response.status_code": 500 if failed else 200},
+        )
+        return now, failed
+
+    def _call(self, caller: str, callee: str, at: int, trace: str, parent: str, ill: bool) -> tuple[int, bool]:
+        me = self._id(16)
+        answer = self._serve(callee, INSIDE[callee], at + MS, trace, me, ill)
+        if answer is None:
+            hangs = self._plan.trouble[callee].hangs
+            answer = at + (int(self._plan.timeout_s * S) if hangs else 2 * MS), True
+        end, failed = answer[0] + MS, answer[1]
+        more = {"peer.service": callee} if self._plan.names_callees else {}
+        self._span(caller, "call", CLIENT, (trace, me, parent), at, end, failed, more)
+        return end, failed
+
+    def _span(self, service, name, kind, ids, start, end, failed, attributes) -> None:
+        trace, me, parent = ids
+        span: dict[str, Any] = {
+            "traceId": trace, "spanId": me, "name": name, "kind": kind, "startTimeUnixNano": str(start), "endTimeUnixNano": str(end),
+            "attributes": [{"key": k, "value": value(v)} for k, v in attributes.items()],
+        }  # fmt: skip
+        if parent:
+            span["parentSpanId"] = parent
+        if failed:
+            span["status"] = {"code": 2}
+        self.spans.append((end, service, span))
+
+    def _id(self, digits: int) -> str:
+        return f"{self._rng.getrandbits(4 * digits) | 1:0{digits}x}"
+
+    def _poisson(self, mean: float) -> int:
+        count, left = 0, self._rng.expovariate(1.0)
+        while left < mean:
+            count, left = count + 1, left + self._rng.expovariate(1.0)
+        return count
+
+
+def value(plain: Any) -> dict[str, Any]:
+    """An attribute's value as OTLP JSON writes it."""
+    if isinstance(plain, list):
+        return {"arrayValue": {"values": [value(v) for v in plain]}}
+    return {"intValue": str(plain)} if isinstance(plain, int) else {"stringValue": plain}
+
+
+class Facts:
+    """Every service is known to an actuator, with two instances that are ready; nothing has been done yet."""
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        return TargetState(2, 2, "v2", "v1")
+
+    def history(self, environment: str) -> list[RunEntry]:
+        return []
+
+    def known_services(self, environment: str) -> tuple[str, ...]:
+        return ("gateway", *INSIDE, "a", "b", "c", "d", "e")
+
+    def actions(self, environment: str) -> frozenset[str]:
+        return frozenset({"scale", "restart", "rollback", "webhook"})
+
+
+@dataclass
+class Found:
+    """What came of it, in order."""
+
+    incidents: list[Incident] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+
+    @property
+    def touched(self) -> set[str]:
+        """Targets on which something would have been done without a person."""
+        return {d.chosen.target for d in self.decisions if d.verdict is DecisionVerdict.ACT}
+
+    @property
+    def offered(self) -> set[str]:
+        """Targets for which a person was asked to agree to a remedy."""
+        return {d.chosen.target for d in self.decisions if d.verdict is DecisionVerdict.ASK and d.chosen.target}
+
+    @property
+    def blamed(self) -> set[str]:
+        """Leading causes of settled diagnoses."""
+        return {
+            i.candidates[0].service
+            for i in self.incidents
+            if i.settled and i.phase is not IncidentPhase.RESOLVED and i.candidates[0].probability >= 0.5
+        }
+
+    def told(self) -> str:
+        """For a person who reads why a test failed."""
+        lines = [f"{(i.time_ns - T0) / S:6.1f} {i.phase} {i.text}" for i in self.incidents]
+        return "\n".join(lines + [f"{(d.time_ns - T0) / S:6.1f} {d.verdict} {d.text}" for d in self.decisions])
+
+
+def messages(spans: Sequence[tuple[int, str, dict[str, Any]]], until_ns: int) -> Iterator[tuple[int, bytes]]:
+    """One message a service and step, at the end of the step; nothing from `until_ns` on."""
+    steps: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for end, service, span in spans:
+        if end < until_ns:
+            steps[end // STEP_NS + 1][service].append(span)
+    for step, services in sorted(steps.items()):
+        for service, some in services.items():
+            resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+            body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": some}]}]}
+            yield step * STEP_NS, json.dumps(body).encode()
+
+
+def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
+    """What the pipeline makes of a plan, up to the end of its telemetry."""
+    return through(messages(Shop(plan, seed).spans_by_end(), T0 + END_S * S), settings)
+
+
+def through(telemetry: Iterator[tuple[int, bytes]], settings: Settings | None = None) -> Found:
+    """What the pipeline makes of messages of spans, up to the last of them. Nothing is acted on."""
+    found = Found()
+
+    def hear(record: Record) -> None:
+        if record.topic == INCIDENTS:
+            found.incidents.append(decode(Incident, record.value))
+        elif record.topic == DECISIONS:
+            found.decisions.append(decode(Decision, record.value))
+
+    specs = stage_specs(settings or Settings(), dict.fromkeys(TOPICS, 2), library(), Facts())
+    pipeline, now_ns = MemoryPipeline(specs, 2, hear), 0
+    for count, (at, payload) in enumerate(telemetry):
+        now_ns = now_ns or at
+        while now_ns < at:
+            now_ns = min(now_ns + STEP_NS, at)
+            pipeline.tick(now_ns)
+        pipeline.feed(OTLP_SPANS, payload, now_ns, partition=count % 2)
+    return found

@@ -1,0 +1,99 @@
+"""Rows that have not come, are missing or stale say nothing of a service; rows that say it was quiet do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from contracts.events import Anomaly
+from contracts.features import BY_SIGNAL, Signal
+from contracts.frames import EvidenceFrame, Presence
+from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
+from graph.diagnosis.assess import assess
+from graph.diagnosis.case import Case
+from graph.evidence.spread import silence
+from graph.grouping import Group
+from graph.ranking import rank
+from graph.world import World
+
+S = 1_000_000_000
+T0 = 1_780_000_000 * S
+ONSET, END = 60, 75
+RATE = 10
+
+
+def frame(signal: Signal, window: int, rows: dict[tuple[str, str], list[float]], presence: Presence) -> EvidenceFrame:
+    shape = (len(rows), len(BY_SIGNAL[signal]))
+    values = np.array(list(rows.values())).reshape(shape)
+    names, peers = zip(*rows, strict=True)
+    return EvidenceFrame(
+        environment="shop", signal=signal, partition=0, window_ns=T0 + window * S, width_ns=S, services=names,
+        peers=peers if signal is Signal.EDGES else (), versions=("",) * len(rows), attributes=("",) * len(rows),
+        features=BY_SIGNAL[signal], values=values, counts=np.nan_to_num(values[:, 0]).astype(np.int64), score=np.zeros(shape),
+        low=np.zeros(shape), high=np.ones(shape), p_value=np.ones(len(rows)), state=("healthy",) * len(rows), notes=(),
+        presence=np.full(len(rows), presence, np.int8),
+    )  # fmt: skip
+
+
+def seen(how: str, end: int = END) -> World:
+    """The gateway has failed half of its requests since the onset. `how`: what has come of the user service since then."""
+    world, nothing = World("shop"), [np.nan] * 4
+    for t in range(end):
+        ill = t >= ONSET
+        gateway = [RATE, 0.5 if ill else 0.0, 0.05, 0.08, 0.09]
+        world.take(frame(Signal.SPANS, t, {("gateway", ""): gateway}, Presence.OBSERVED))
+        late = 30 if how == "late" else 0
+        if not ill or how == "late":
+            if t >= late:
+                served = {("user", ""): [RATE, 0.0, 0.01, 0.02, 0.02]}
+                world.take(frame(Signal.SPANS, t - late, served, Presence.OBSERVED))
+                calls = {("gateway", "user"): [RATE, 0.0, 0.02, 0.001]}
+                world.take(frame(Signal.EDGES, t - late, calls, Presence.OBSERVED))
+        elif how == "missing":
+            world.take(frame(Signal.SPANS, t, {("user", ""): [np.nan, *nothing]}, Presence.MISSING))
+            world.take(frame(Signal.EDGES, t, {("gateway", "user"): nothing}, Presence.MISSING))
+        elif how == "quiet":
+            world.take(frame(Signal.SPANS, t, {("user", ""): [0.0, *nothing]}, Presence.QUIET))
+            world.take(frame(Signal.EDGES, t, {("gateway", "user"): [0.0, *nothing[1:]]}, Presence.QUIET))
+    return world
+
+
+@pytest.mark.parametrize("how", ["late", "missing", "nothing"])
+def test_what_has_not_come_is_no_silence(how: str):
+    situation = seen(how).situation(["gateway", "user"], T0 + ONSET * S)
+    assert [f for f in silence(situation) if f.service == "user"] == []
+    suspects = {s.service: s for s in rank(situation)}
+    assert suspects["user"].score < 0.1
+    assert suspects["gateway"].probability > 0.8
+
+
+def test_who_says_that_nothing_came_is_silent():
+    situation = seen("quiet").situation(["gateway", "user"], T0 + ONSET * S)
+    found = [f for f in silence(situation) if f.service == "user"]
+    assert [f.kind for f in found] == [CauseKind.CRASH]
+    assert rank(situation)[0].service == "user"
+
+
+@pytest.mark.parametrize(("how", "waits"), [("late", True), ("missing", True), ("nothing", True), ("quiet", False)])
+def test_a_caller_is_not_settled_on_before_its_callees_are_known(how: str, waits: bool):
+    """In the seconds after a callee fell silent its caller alone shows something."""
+    world = seen(how, END - 9)
+    group = Group("inc-1", T0 + ONSET * S, "gateway")
+    group.add(anomaly("gateway"))
+    found = assess(world, group, T0 + ONSET * S, 0)
+    assert found is not None
+    case = Case(group)
+    case.follow(found.leader, T0 + ONSET * S)
+    assert found.leader.service == ("user" if how == "quiet" else "gateway")
+    assert case.settled(found, 1.5) is not waits
+    later = assess(seen(how), group, T0 + ONSET * S, 0)
+    assert later is not None
+    assert case.settled(later, 1.5) is (how != "late"), "nobody is waited for for ever, but calls that still come are"
+
+
+def anomaly(service: str) -> Anomaly:
+    at = T0 + (ONSET + 2) * S
+    return Anomaly(
+        id="a", environment="shop", service=service, phase=AnomalyPhase.OPENED, state=ServiceState.ANOMALOUS,
+        onset_ns=T0 + ONSET * S, time_ns=at, p_value=1e-9, decades=9.0, contributions=(), detector="x", model_version="1", text="",
+    )  # fmt: skip

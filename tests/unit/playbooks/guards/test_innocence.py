@@ -1,0 +1,188 @@
+"""Whether a target answers as before, from generated evidence of many kinds: the sick are never called innocent, the well are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts.features import BY_SIGNAL, Signal
+from contracts.frames import EvidenceFrame
+from contracts.ports import Target, TargetState
+from contracts.verdicts import Conduct, HeldReason, ServiceState
+from playbooks.guards import GuardContext, Standing, check, standing
+from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
+
+S = 1_000_000_000
+T0 = 1_800_000_000 * S
+HEALTHY = str(ServiceState.HEALTHY)
+READY = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")
+
+
+def spans(
+    at: int, rng: np.random.Generator, rate: float, *, error: float = 0.002, latency: float = 0.03, state: str = HEALTHY
+) -> EvidenceFrame:
+    """A second of `cart`, beside `web`, which is well; ranges as a detector learns them at `rate` 8."""
+    names = ("cart", "web")
+    rows, counts = [], []
+    for name in names:
+        n = int(rng.poisson(rate if name == "cart" else 8.0))
+        failed = int(rng.binomial(n, error if name == "cart" else 0.002))
+        took = np.sort(rng.lognormal(np.log(latency if name == "cart" else 0.03), 0.3, n))
+        p = [float(np.quantile(took, q)) if n else np.nan for q in (0.5, 0.95, 0.99)]
+        rows.append([float(n), failed / n if n else np.nan, *p])
+        counts.append(n)
+    return _frame(
+        "spans",
+        at,
+        names,
+        rows,
+        counts,
+        low=[0.1, 0.0, 0.01, 0.02, 0.02],
+        high=[24.0, 0.2, 0.06, 0.11, 0.13],
+        state=state,
+    )
+
+
+def metrics(at: int, **values: float) -> EvidenceFrame:
+    """A look at the resources of `cart`, usually memory 300 to 400 MB and CPU up to 0.5."""
+    columns = BY_SIGNAL[Signal.METRICS]
+    expected = {"memory_bytes": 4e8, "cpu_utilization": 0.5, "pool_wait": 3.0}
+    row = [values.get(c, np.nan) for c in columns]
+    high = [expected.get(c, np.nan) for c in columns]
+    return _frame("metrics", at, ("cart",), [row], [0], low=[0.0 if h == h else np.nan for h in high], high=high)  # noqa: PLR0124
+
+
+def calls(at: int, n: int, error: float, latency: float = 0.035, peer: str = "cart") -> EvidenceFrame:
+    """How `web` sees its calls to `cart`."""
+    row = [float(n), error, latency, 0.002]
+    return _frame("edges", at, ("web",), [row], [n], low=[0, 0, 0.01, 0], high=[24, 0.1, 0.12, 0.01], peers=(peer,))
+
+
+def _frame(signal, at, names, rows, counts, *, low, high, state=HEALTHY, peers=()) -> EvidenceFrame:
+    n, columns = len(names), BY_SIGNAL[Signal(signal)]
+    shape = (n, len(columns))
+    return EvidenceFrame(
+        environment="prod", signal=signal, partition=0, window_ns=at, width_ns=S, services=names, peers=peers,
+        versions=("",) * n, attributes=("",) * n, features=columns, values=np.array(rows, float).reshape(shape),
+        counts=np.array(counts, np.int64), score=np.zeros(shape), low=np.tile(np.array(low, float), (n, 1)),
+        high=np.tile(np.array(high, float), (n, 1)), p_value=np.ones(n), state=(state,) * n, notes=("",) * n,
+    )  # fmt: skip
+
+
+def watched(seed: int, seconds: int = 5, usual: float = 8.0, after: dict | None = None, extra=lambda t: []) -> Standing:
+    """A minute as usual, then `seconds` as `after` says, since the onset at T0."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for t in range(-60, seconds):
+        changed = {"rate": usual, **(after or {})} if t >= 0 else {"rate": usual}
+        frames.append(spans(T0 + t * S, rng, **changed))
+        frames += extra(t)
+    return standing(frames, "cart", T0)
+
+
+SICK = {
+    "fails": {"after": {"error": 0.5}},
+    "fails a little, for long": {"after": {"error": 0.1}, "seconds": 10, "usual": 40.0},
+    "slow": {"after": {"latency": 0.2}},
+    "somewhat slow": {"after": {"latency": 0.05}, "seconds": 8},
+    "hangs": {"after": {"rate": 0.0}, "seconds": 3},
+    "crashed at a low rate": {"after": {"rate": 0.0}, "seconds": 8, "usual": 1.5},
+    "fills its memory": {"extra": lambda t: [metrics(T0 + t * S, memory_bytes=(3.5e8 if t < 0 else 6e8))]},
+    "waits for its pool": {"extra": lambda t: [metrics(T0 + t * S, pool_wait=(1.0 if t < 0 else 40.0))]},
+}
+WELL = {
+    "nothing has changed": {},
+    "few seconds": {"seconds": 2},
+    "is asked half as often": {"after": {"rate": 4.0}, "seconds": 8},
+    "is hardly asked any more": {"after": {"rate": 2.0}, "seconds": 10},
+    "its caller waits for itself": {"extra": lambda t: [calls(T0 + t * S, 8, 0.0, 0.03 if t < 0 else 0.9)]},
+    "busy": {"usual": 200.0},
+    "its processor is warm": {"extra": lambda t: [metrics(T0 + t * S, cpu_utilization=0.3 if t < 0 else 0.7)]},
+}
+UNKNOWN = {
+    "is asked once in a while": {"usual": 0.2},
+    "its callers fail": {"extra": lambda t: [calls(T0 + t * S, 8, 0.0 if t < 0 else 0.6, peer="external:cart")]},
+    "its rows are stale": {"after": {"state": str(ServiceState.STALE)}},
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", SICK)
+def test_the_sick_are_not_innocent(kind: str, seed: int):
+    found = watched(seed, **SICK[kind])
+    assert found.conduct is Conduct.WORSE, found
+    assert check(book("restart"), TARGET, READY, context(found)) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("kind", WELL)
+def test_the_well_are_left_alone(kind: str, seed: int):
+    found = watched(seed, **WELL[kind])
+    assert found.conduct is Conduct.AS_BEFORE, found
+    for action in ("restart", "rollback"):
+        held = check(book(action), TARGET, READY, context(found))
+        assert held is not None
+        assert held.reason is HeldReason.INNOCENT, held
+        assert "answers as before" in held.text
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_what_can_not_be_told_is_neither(kind: str):
+    assert watched(1, **UNKNOWN[kind]).conduct is Conduct.UNKNOWN
+
+
+def test_a_service_without_requests_of_its_own_is_not_judged_by_them():
+    frames = [metrics(T0 + t * S, memory_bytes=3.5e8) for t in range(-60, 5)]
+    found = standing(frames, "cart", T0)
+    assert (found.conduct, found.young, found.lost) == (Conduct.UNKNOWN, False, False)
+    assert check(book("restart"), TARGET, READY, context(found)) is None
+
+
+def test_who_has_not_been_heard_of_is_waited_for_and_then_lost():
+    rng = np.random.default_rng(3)
+    frames = [spans(T0 + t * S, rng, 8.0) for t in range(-60, 20)]
+    gone = [f if f.window_ns < T0 else without(f, "cart") for f in frames]
+    early, late = standing(gone[:63], "cart", T0), standing(gone, "cart", T0)
+    assert (early.conduct, early.young, early.lost) == (Conduct.UNKNOWN, True, True)
+    assert (late.conduct, late.young, late.lost) == (Conduct.UNKNOWN, False, True)
+    held = check(book("restart"), TARGET, READY, context(early))
+    assert held is not None
+    assert held.reason is HeldReason.UNPROVEN
+
+
+def test_a_demand_above_the_usual_is_a_reason_to_scale_and_none_to_restart():
+    found = watched(5, seconds=6, after={"rate": 30.0})
+    assert (found.conduct, found.demand) == (Conduct.AS_BEFORE, True)
+    assert check(book("scale", by=1), TARGET, READY, context(found)) is None
+    assert check(book("restart"), TARGET, READY, context(found)) is not None
+
+
+def test_instances_that_are_not_ready_speak_for_themselves():
+    found = watched(6)
+    assert check(book("restart"), TARGET, replace(READY, ready=1), context(found)) is None
+
+
+def test_what_does_not_touch_the_target_needs_no_guilt():
+    assert check(book("webhook", name="pager"), TARGET, READY, context(watched(7))) is None
+
+
+def without(frame: EvidenceFrame, name: str) -> EvidenceFrame:
+    keep = [i for i, s in enumerate(frame.services) if s != name]
+    arrays = {n: getattr(frame, n)[keep] for n in ("values", "counts", "score", "low", "high", "p_value")}
+    names = {
+        n: tuple(getattr(frame, n)[i] for i in keep) for n in ("services", "versions", "attributes", "state", "notes")
+    }
+    return replace(frame, **arrays, **names)
+
+
+TARGET = Target("prod", "cart")
+
+
+def context(found: Standing) -> GuardContext:
+    return GuardContext(now_ns=T0 + 10 * S, known_services=("cart", "web", "db"), planned=(3,), standing=found)
+
+
+def book(action: str, **arguments: object) -> Playbook:
+    return Playbook("do", "1", "", Trigger(Match()), 1, Guards(), (Step("do", action, arguments),), Verify(()))
