@@ -11,6 +11,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from playbooks.decision.world import ServiceView
 
+MOST_SERVICES: Final = 20_000
 FRAMES: Final = 10
 """Windows kept per signal and partition: a service silent for longer has no present features."""
 
@@ -31,6 +32,13 @@ class Views:
         self._frames.setdefault((frame.signal, frame.partition), deque(maxlen=FRAMES)).append(frame)
         self._versions.update((s, v) for s, v in zip(frame.services, frame.versions, strict=False) if v)
         self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
+        if len(self._versions) > MOST_SERVICES:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Of services that are in no frame any more, forget all but what is kept."""
+        here = {s for frames in self._frames.values() for f in frames for s in f.services} | self._kept.keys()
+        self._versions = {s: v for s, v in self._versions.items() if s in here}
 
     def known(self, service: str) -> bool:
         """Whether anything was heard of a service."""

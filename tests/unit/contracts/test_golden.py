@@ -82,6 +82,11 @@ def test_a_node_from_before_it_said_what_it_lacks_is_readable() -> None:
     assert (found.lacks, found.behind_s, found.lag, found.condition) == ((), 0.0, {}, "")
 
 
+def test_spans_from_before_their_clocks_were_in_question_are_readable() -> None:
+    frame = f.unpack(f.SpanFrame, (GOLDEN / "frames" / "SpanFrame.v1.msgpack").read_bytes())
+    assert (frame.services, frame.clocks, len(frame.clock)) == (("shop/cart",), (), 0)
+
+
 def test_a_newer_version_is_refused() -> None:
     newer = e.encode(EVENTS["Change"]).replace(b'"version":1', b'"version":99')
     with pytest.raises(UnreadableEvent, match="Change v99 is newer than v1"):
@@ -97,5 +102,5 @@ def test_bytes_that_are_no_event_are_refused(payload: bytes) -> None:
 
 
 def test_another_frame_is_refused() -> None:
-    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v2, found SpanFrame v2"):
+    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v2, found SpanFrame v3"):
         f.unpack(f.FeatureFrame, f.pack(FRAMES["SpanFrame"]))
