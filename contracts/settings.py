@@ -20,6 +20,9 @@ from contracts.errors import InvalidSettings
 from contracts.ports.acting import UNBOUND
 from contracts.verdicts import Autonomy
 
+MAX_ENVIRONMENTS: Final = 256
+"""Environments of which there is room where nothing else is set."""
+
 
 class Section(BaseModel):
     """A group of settings; unknown names are refused."""
@@ -95,7 +98,14 @@ class IngestSettings(Section):
     max_services: int = Field(
         5000,
         ge=1,
-        description="services per environment; what more of them send is dropped and counted as service_limit",
+        description="services per environment; for more, those that were least of use and were not heard of lately leave, and what "
+        "finds no room is dropped, both counted (service_left, service_limit)",
+    )
+    max_environments: int = Field(
+        MAX_ENVIRONMENTS,
+        ge=1,
+        description="environments; for more, those that were least of use and were not heard of lately leave, and what finds no "
+        "room is dropped, both counted (environment_left, environment_limit)",
     )
 
 

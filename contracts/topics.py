@@ -73,6 +73,7 @@ EVIDENCE: Final = "telemetry.evidence"
 ANOMALIES: Final = "telemetry.anomalies"
 INCIDENTS: Final = "telemetry.incidents"
 CHANGES: Final = "telemetry.changes"
+CLOCKS: Final = "telemetry.clocks"
 DECISIONS: Final = "autonomous.decisions"
 APPROVALS: Final = "autonomous.approvals"
 ACTIONS: Final = "autonomous.actions"
@@ -127,6 +128,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "act, the cluster watch, anyone",
             "diagnose",
         ),
+        Topic(CLOCKS, "service", "ClockOffset", _P.KEY, _R.HOUR, "edges", "ingest"),
         Topic(DECISIONS, "incident", "Decision", _P.ENVIRONMENT, _R.WEEK, "decide", "act"),
         Topic(APPROVALS, "decision", "Approval", _P.ENVIRONMENT, _R.WEEK, "people", "act"),
         Topic(ACTIONS, "run", "CloudEvents 1.0, binary mode", _P.ENVIRONMENT, _R.FOREVER, "act", "the world"),

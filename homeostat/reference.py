@@ -31,6 +31,7 @@ from contracts.topics import TOPICS
 EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.RawMeasurement: "telemetry.raw",
     e.Change: "telemetry.changes",
+    e.ClockOffset: "telemetry.clocks",
     e.Anomaly: "telemetry.anomalies",
     e.Incident: "telemetry.incidents",
     e.Decision: "autonomous.decisions",

@@ -19,6 +19,7 @@ from contracts.topics import (
     ADOPTIONS,
     ANOMALIES,
     CHANGES,
+    CLOCKS,
     DECISIONS,
     EVIDENCE,
     FEATURES,
@@ -45,17 +46,23 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
     """The stages from telemetry to incidents: they look, and touch nothing."""
     targets = partitions[PARTIALS]
     return (
-        StageSpec("ingest", INGRESS, (PARTIALS, SPANS), lambda t, p: IngestStage(t, p, settings, targets)),
-        StageSpec("edges", (SPANS,), (PARTIALS,), lambda _, p: EdgeStage(p, settings, targets)),
+        StageSpec(
+            "ingest",
+            INGRESS,
+            (PARTIALS, SPANS),
+            lambda t, p: IngestStage(t, p, settings, targets),
+            overhears=(CLOCKS,),
+        ),
+        StageSpec("edges", (SPANS,), (PARTIALS, CLOCKS), lambda _, p: EdgeStage(p, settings, targets)),
         StageSpec("features", (PARTIALS,), (FEATURES, ANOMALIES), lambda _, p: FeatureStage(p, settings, targets)),
         StageSpec(
             "detect",
             (FEATURES,),
             (EVIDENCE, ANOMALIES),
-            lambda _, p: DetectStage(p, settings.detect),
+            lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments),
             overhears=(CHANGES, ADOPTIONS),
         ),
-        diagnose.spec(settings.diagnose),
+        diagnose.spec(settings.diagnose, settings.ingest.max_environments),
     )
 
 
@@ -66,7 +73,7 @@ def stage_specs(
     offered, limits = tuple(playbooks), limits_of(settings.act, settings.detect)
     return (
         *perceive_specs(settings, partitions),
-        decide.spec(offered, settings.decide, limits, facts),
+        decide.spec(offered, settings.decide, limits, facts, settings.ingest.max_environments),
     )
 
 
@@ -84,7 +91,7 @@ def recorded_specs(
     for name in sorted(wanted - plain.keys()):
         raise UnknownName("stage in decide.recorded", name, plain)
     taped = {
-        name: decide.recorded_spec(offered, settings.decide, limits, facts, made_with)
+        name: decide.recorded_spec(offered, settings.decide, limits, facts, made_with, settings.ingest.max_environments)
         if name == decide.NAME
         else recorded(spec, made_with)
         for name, spec in plain.items()

@@ -17,7 +17,7 @@ from contracts.events import Adoption, Anomaly, Contribution
 from contracts.features import NETWORK_GAP, Signal
 from contracts.frames.features import EvidenceFrame, FeatureFrame, Presence
 from contracts.frames.telemetry import B1, F64, I8
-from contracts.ports.detecting import Detector, Scores, SeriesKey
+from contracts.ports.detecting import Detector, ForgetsEnvironments, Scores, SeriesKey
 from contracts.settings import DetectSettings
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
@@ -89,6 +89,23 @@ class DetectEngine:
         """Do not learn from `service` until then (event time): what it does is our own action's doing."""
         world = self._worlds.setdefault(environment, World())
         world.suspended[service] = max(until_ns, world.suspended.get(service, 0))
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Environments of which something is known."""
+        return tuple(self._worlds)
+
+    def forget(self, environment: str) -> None:
+        """An environment is gone."""
+        self._worlds.pop(environment, None)
+        self._pools = {key: p for key, p in self._pools.items() if key[0] != environment}
+        for detector in self.detectors:
+            if isinstance(detector, ForgetsEnvironments):
+                detector.forget(environment)
+
+    def make_room(self) -> int:
+        """Forget services and edges unheard of for longest where there are too many to keep; how many services."""
+        return sum(world.make_room() for world in self._worlds.values())
 
     def states(self, environment: str) -> dict[str, ServiceState]:
         """The state of every service of an environment."""

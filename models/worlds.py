@@ -12,6 +12,7 @@ from contracts.events import Contribution
 from contracts.features import Signal
 from contracts.frames.features import Presence
 from contracts.frames.telemetry import B1, F64
+from contracts.room import surplus
 from contracts.verdicts import ServiceState
 from models.adoption import Former
 from models.episodes import NS, Episode
@@ -25,6 +26,8 @@ VIEW_NS: Final = 90 * NS
 HOLE_NS: Final = 20 * NS
 """A series without rows for longer than this was not watched: what comes first then is not what is usual, and nothing opens for
 as long. After missing rows, for as long as they lasted."""
+MOST_SERVICES: Final = 20_000
+"""Services (and edges) of one environment in one partition whose state is kept."""
 
 
 @dataclass(slots=True)
@@ -121,6 +124,12 @@ class Family:
         found[known] = discoveries(self._p[known], rate)
         return np.asarray(found[rows], np.bool_)
 
+    def forget(self, keys: set[tuple[str, str]]) -> None:
+        """Series that left are hypotheses no more."""
+        kept = np.array([i for i, key in enumerate(self._slots.keys) if key not in keys], np.intp)
+        self._p = np.concatenate([self._p, np.full(len(self._slots) - len(self._p), np.nan)])[kept]
+        self._slots.keep(kept)
+
     def plain(self) -> list[Any]:
         """The state as plain values."""
         return [[list(k) for k in self._slots.keys], self._p]
@@ -157,6 +166,29 @@ class World:
     def family(self, signal: str) -> Family:
         """The hypotheses of a signal."""
         return self.families.setdefault(signal, Family())
+
+    def make_room(self) -> int:
+        """Forget who was not heard of for longest, where there are too many; how many services that were. Who has an episode on
+        stays, and so does what a person refused."""
+        services, calls = surplus(len(self.services), MOST_SERVICES), surplus(len(self.calls), MOST_SERVICES)
+        if not services and not calls:
+            return 0
+        quiet = {name: s.told_ns for name, s in self.services.items() if not s.episode.open}
+        gone = set(sorted(quiet, key=lambda name: (quiet[name], name))[:services])
+        idle = {k: t.window_ns for k, t in self.calls.items() if k not in self.edges or not self.edges[k].open}
+        left = set(sorted(idle, key=lambda key: (idle[key], key))[:calls])
+        left |= {key for key in idle if not gone.isdisjoint(key)}
+        tables: list[dict[str, Any]] = [self.services, self.suspended, self.words, *self.promises.values()]
+        for known in tables:
+            for name in gone & known.keys():
+                del known[name]
+        for key in left | {(name, "") for name in gone}:
+            self.calls.pop(key, None)
+            self.edges.pop(key, None)
+            self.formers.pop(key, None)
+        for family in self.families.values():
+            family.forget(left | {(name, "") for name in gone})
+        return len(gone)
 
 
 def plain_world(world: World) -> dict[str, Any]:

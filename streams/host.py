@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,23 @@ from streams.deadletter import dead_letter
 from streams.stage import CatchesUp, Output, Stage, StageSpec, consumers
 
 log = logging.getLogger(__name__)
+ANNOUNCED: Final[dict[str, str]] = {
+    "service_limit": "no room for more services: what they sent was dropped",
+    "service_left": "services that were least of use were forgotten to make room",
+    "names_left": "names of services and peers that were least of use were forgotten to make room",
+    "environment_limit": "no room for more environments: what they sent was dropped",
+    "environment_left": "environments that were least of use were forgotten to make room",
+    "template_limit": "a service logs too many templates: new ones are not told as new",
+    "template_left": "templates of logs that did not come for long were forgotten to make room",
+    "series_over_limit": "more series of metrics than there is room for",
+    "series_left": "series of metrics that did not come for long were forgotten to make room",
+    "evicted": "spans were forgotten before their callers or callees came: there is no room for more",
+    "time_mended": "event time was ahead of the clock and was set back",
+    "future": "records from the future were dropped: clocks of senders are far ahead",
+}
+"""What a stage counts that a person should hear of, and in which words; at most every `ANNOUNCE_NS` of each."""
+ANNOUNCE_NS: Final = 300_000_000_000
+LOOK_NS: Final = 5_000_000_000
 
 
 class _Saved(msgspec.Struct, frozen=True):
@@ -96,9 +114,12 @@ class StageHost:
     ) -> None:
         self.specs, self.log_id, self.shared_log = tuple(specs), log_id, shared_log
         self.by_topic = consumers(self.specs)
+        self._rank = {spec.name: i for i, spec in enumerate(self.specs)}
         self.instances: dict[str, Instance] = {}
         self.counters: Counter[tuple[str, str]] = Counter()
         self._load = load
+        self._announced: dict[tuple[str, str], tuple[int, int]] = {}
+        self._looked_ns = 0
         self._standing: dict[tuple[str, bytes | None], Record] = {}
 
     @property
@@ -201,9 +222,9 @@ class StageHost:
             return [dead_letter(record, e, now_ns)]
 
     def tick(self, now_ns: int) -> list[Output]:
-        """Let time pass in every instance. Never raises."""
+        """Let time pass in every instance, in an order that does not depend on whose message made which. Never raises."""
         outputs: list[Output] = []
-        for instance in list(self.instances.values()):
+        for instance in sorted(self.instances.values(), key=lambda i: (self._rank[i.spec.name], i.key)):
             try:
                 found = instance.stage.tick(now_ns)
             except Exception:
@@ -213,7 +234,18 @@ class StageHost:
             if found:
                 instance.touch()
             outputs += found
+        if abs(now_ns - self._looked_ns) >= LOOK_NS:
+            self._looked_ns = now_ns
+            self._announce(now_ns)
         return outputs
+
+    def _announce(self, now_ns: int) -> None:
+        """Say what reached a limit: what is only counted is noticed too late."""
+        for (stage, what), number in self.totals().items():
+            told, at_ns = self._announced.get((stage, what), (0, 0))
+            if what in ANNOUNCED and number > told and not 0 <= now_ns - at_ns < ANNOUNCE_NS:
+                self._announced[stage, what] = number, now_ns
+                log.warning("%s: %s (%s: %d more)", stage, ANNOUNCED[what], what, number - told)
 
     def forget(self, topic: str, partition: int) -> list[Instance]:
         """Drop the instances of a partition that now belongs to somebody else; those that were dropped."""

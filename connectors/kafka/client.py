@@ -21,7 +21,7 @@ from connectors.kafka.tuning import wait_for_ever, wait_no_longer
 from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
-from contracts.topics import TOPICS, Topic
+from contracts.topics import TOPICS, Partitioning, Topic
 from contracts.trust import trusting
 
 PREFIX = "kafka://"
@@ -249,9 +249,13 @@ async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow
 
 
 def _new_topic(topic: Topic, partitions: int, copies: int) -> NewTopic:
+    """A topic as the table has it. What others write is stamped by the broker: a producer could write any time into the log,
+    and event time is believed as far as the log confirms it."""
     configs = {"retention.ms": str(topic.retention_ms)}
     if topic.compacted:
         configs = COMPACTED
+    if topic.partitioning is Partitioning.FOREIGN:
+        configs = configs | {"message.timestamp.type": "LogAppendTime"}
     return NewTopic(
         topic.name,
         num_partitions=partitions,

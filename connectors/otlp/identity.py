@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from connectors.otlp.folding import fold
 from connectors.otlp.json_model import resource_attributes
 from connectors.otlp.schema import AttributesOfResource
 from connectors.otlp.secrets import masked
@@ -121,7 +122,7 @@ def _service(texts: Mapping[str, str]) -> str:
         name = next((texts[k] for k in NAME_KEYS if _is_name(texts.get(k, ""))), "")
     if not name:
         name = given if given.startswith(UNKNOWN_SERVICE) else UNKNOWN_SERVICE
-    namespace = texts.get("service.namespace", "")
+    name, namespace = fold(name), texts.get("service.namespace", "")
     return f"{namespace}/{name}" if namespace else name
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from connectors.otlp.folding import fold, fold_temporary
 from connectors.otlp.identity import is_address
 from connectors.otlp.secrets import masked_name
 from connectors.otlp.values import Plain, number_of, text_of
@@ -24,13 +25,16 @@ MESSAGING_DESTINATION: Final = (
     "messaging.destination.name",
     "messaging.destination",
 )
+MESSAGING_TEMPORARY: Final = ("messaging.destination.temporary", "messaging.destination.anonymous")
 LOGICAL_PEER: Final = ("peer.service", "service.peer.name")
 HOST: Final = ("peer.service", "service.peer.name", "server.address", "net.peer.name")
 GRPC_STATUS: Final = ("rpc.response.status_code", "rpc.grpc.status_code")
 SPAN_KIND: Final = "span.kind"
 STATUS_CODE: Final = ("status.code", "otel.status_code", "status_code")
 
-PEER_KEYS: Final = frozenset((*DB_SYSTEM, *DB_NAME, *MESSAGING_SYSTEM, *MESSAGING_DESTINATION, *HOST))
+PEER_KEYS: Final = frozenset(
+    (*DB_SYSTEM, *DB_NAME, *MESSAGING_SYSTEM, *MESSAGING_DESTINATION, *MESSAGING_TEMPORARY, *HOST)
+)
 HTTP_STATUS_KEYS: Final = frozenset(HTTP_STATUS)
 
 # gRPC codes that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
@@ -57,13 +61,18 @@ def callee_of(attributes: Mapping[str, Plain]) -> str:
     itself is found out later, by name.
     """
     peer = _text(attributes, LOGICAL_PEER)
-    return database_of(attributes) or (f"external:{peer}" if peer and not is_address(peer) else "")
+    return database_of(attributes) or (f"external:{fold(peer)}" if peer and not is_address(peer) else "")
 
 
 def broker_of(attributes: Mapping[str, Plain]) -> str:
     """`messaging:<system>/<destination>` from a producer's or consumer's attributes; "" where they name none."""
     system = _text(attributes, MESSAGING_SYSTEM)
-    return f"messaging:{system}{_suffix(attributes, MESSAGING_DESTINATION)}" if system else ""
+    if not system:
+        return ""
+    name = _text(attributes, MESSAGING_DESTINATION)
+    if name and any(attributes.get(key) is True for key in MESSAGING_TEMPORARY):
+        return f"messaging:{system}/{fold_temporary(name)}"
+    return f"messaging:{system}{_suffix(attributes, MESSAGING_DESTINATION)}"
 
 
 def is_server_error(attributes: Mapping[str, Plain]) -> bool:
@@ -104,7 +113,7 @@ def _suffix(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:
     if not name:
         host = _text(attributes, HOST)
         name = "" if is_address(host) else host
-    return f"/{name}" if name else ""
+    return f"/{fold(name)}" if name else ""
 
 
 @dataclass(frozen=True, slots=True)

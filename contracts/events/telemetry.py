@@ -66,6 +66,20 @@ class Change(Event, frozen=True, kw_only=True):
     """What exactly changed, where a service has several of it: `pod/shop/cart-7d9f-x2x`, `deployment/shop/cart`."""
 
 
+class ClockOffset(Event, frozen=True, kw_only=True):
+    """How far the clock of a sender is off: `offset_ns` below 0 is behind. It is a fact of telemetry, not of the service.
+
+    Found by `pairs` spans that began before those that called them. Told again while it is true, and with 0 when it is over.
+    """
+
+    environment: str
+    service: str
+    instance: str
+    offset_ns: int
+    time_ns: int
+    pairs: int
+
+
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     """One feature's part in an anomaly. `decades` is signed: positive where higher than expected.
 

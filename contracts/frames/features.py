@@ -80,9 +80,13 @@ class PartialFrame:
 
 @dataclass(frozen=True, slots=True)
 class SpanFrame:
-    """Spans on their way to the stage that joins callers with callees; one partition of trace ids."""
+    """Spans on their way to the stage that joins callers with callees; one partition of trace ids.
 
-    VERSION: ClassVar[int] = 2
+    `clock[i]` is the entry of `clocks` by whose clock span i was timed, -1 where that clock is not in question; empty where
+    none is. By `clock_shift_ns` its times were shifted; `clock_floor_ns` is its least delay of late.
+    """
+
+    VERSION: ClassVar[int] = 3
     environment: str
     source: str
     sequence: int
@@ -101,6 +105,10 @@ class SpanFrame:
     means all 0."""
     stream: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Which last as long as their user likes: calls that are made, but neither counted nor timed. Empty means none."""
+    clocks: tuple[str, ...] = ()
+    clock: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    clock_shift_ns: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    clock_floor_ns: I64 = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 class Presence(enum.IntEnum):

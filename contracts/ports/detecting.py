@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1, F64
@@ -48,6 +48,15 @@ class SeriesKey:
     signal: str
     service: str
     peer: str = ""
+
+
+@runtime_checkable
+class ForgetsEnvironments(Protocol):
+    """A detector that can forget an environment; one that can't keeps what it knows of each it has ever seen."""
+
+    def forget(self, environment: str) -> None:
+        """The environment is gone."""
+        ...
 
 
 class Detector(Protocol):

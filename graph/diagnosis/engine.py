@@ -48,6 +48,11 @@ class DiagnosisEngine:
         self._dirty = False
         self._written_s = -1
 
+    @property
+    def busy(self) -> bool:
+        """Whether an incident was told of that is not over."""
+        return any(case.published is not None for case in self._cases.values())
+
     def evidence(self, frame: EvidenceFrame, now_ns: int) -> None:
         """Take one window of evidence in."""
         self.world.take(frame)
@@ -112,6 +117,7 @@ class DiagnosisEngine:
 
     def tick(self, now_ns: int) -> list[Incident | GraphWrite]:
         """Incidents opened, updated and resolved since the last tick, and what to write to the graph."""
+        self._make_room()
         self._look_around(now_ns)
         writes = self._topology_writes()
         if self.world.new_changes:
@@ -138,6 +144,14 @@ class DiagnosisEngine:
         leaders = [c.leader for c in self._cases.values() if c.published is not None]
         for anomaly in self._watch.look(self.world, leaders):
             self.anomaly(anomaly, now_ns)
+
+    def _make_room(self) -> None:
+        """Forget services that are least of use where there are too many, but none that some case is about."""
+        involved = {name for case in self._cases.values() for name in (*case.group.services, *case.frozen)}
+        gone = self.world.make_room(involved)
+        for name in gone:
+            self._bad.pop(name, None)
+        self.counters["services_left"] += len(gone)
 
     def _topology_writes(self) -> list[GraphWrite]:
         second, topology = self.world.time_ns // SECOND, self.world.topology

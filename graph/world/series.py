@@ -23,6 +23,8 @@ DECAY: Final = 0.5 ** (1 / 600.0)
 LATELY: Final = 3
 """Windows that say whether a service answers at this moment."""
 NEVER: Final = np.iinfo(np.int64).max
+_LARGEST: Final = 1e17
+"""No telemetry is truly larger; squares and sums of what is must not overflow single precision."""
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -81,7 +83,7 @@ class SeriesStore:
         at = window % RING
         columns = [self.features.index(f) for f in frame.features if f in self.features]
         source = [j for j, f in enumerate(frame.features) if f in self.features]
-        self.values[rows[:, None], at, columns] = frame.values[:, source]
+        self.values[rows[:, None], at, columns] = np.clip(frame.values[:, source], -_LARGEST, _LARGEST)
         self.score[rows[:, None], at, columns] = np.nan_to_num(frame.score[:, source])
         self.counts[rows, at] = np.where(frame.missing, np.nan, frame.counts)
         self.partition[rows] = frame.partition
@@ -97,6 +99,21 @@ class SeriesStore:
         if len(self.keys) > len(self.values):
             self._grow(max(64, 2 * len(self.keys)))
         return np.array([self.index[k] for k in keys], np.int64)
+
+    def forget(self, names: set[str]) -> None:
+        """Take the series of services that left out, and of the calls of and to them."""
+        kept = [i for i, key in enumerate(self.keys) if names.isdisjoint(key)]
+        if len(kept) == len(self.keys):
+            return
+        old, self.keys = self.columns(), [self.keys[i] for i in kept]
+        self.index = {key: i for i, key in enumerate(self.keys)}
+        self._allocate(max(64, 2 * len(kept)))
+        for name, array in old.items():
+            target = getattr(self, name)
+            if name == "moments":
+                target[:, : len(kept)] = array[:, kept]
+            else:
+                target[: len(kept)] = array[kept]
 
     def _grow(self, rows: int) -> None:
         old = self.columns()

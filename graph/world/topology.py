@@ -113,6 +113,19 @@ class Topology:
             for others in neighbours.values():
                 others.pop(name, None)
 
+    def forget_all(self, names: set[str]) -> None:
+        """Take services that left, and their calls, out."""
+        self.services = {n: s for n, s in self.services.items() if n not in names}
+        self.changed_services = {n: None for n in self.changed_services if n not in names}
+        self.calls = {pair: c for pair, c in self.calls.items() if names.isdisjoint(pair)}
+        self.changed_calls = {pair: None for pair in self.changed_calls if names.isdisjoint(pair)}
+        for neighbours in (self.callees, self.callers):
+            for name in names & neighbours.keys():
+                del neighbours[name]
+            for others in neighbours.values():
+                for name in names & others.keys():
+                    del others[name]
+
     def expire(self, now_ns: int) -> None:
         """End the interval of edges that have been idle for too long."""
         for edge in self.calls.values():

@@ -13,6 +13,7 @@ import numpy as np
 from contracts.events import Change
 from contracts.features import BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
+from contracts.room import MERIT_NS, leaving, surplus
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.world.aliases import Aliases
@@ -21,6 +22,8 @@ from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
 MAX_NOTES: Final = 50
+MAX_SERVICES: Final = 20_000
+LOOK_NS: Final = 60_000_000_000
 
 
 Shifts = dict[str, Shift]
@@ -41,6 +44,7 @@ class World:
         """End of the newest window seen."""
         self.aliases = Aliases(self.topology)
         self._calls_ns = 0
+        self._looked_ns = 0
 
     @property
     def calls_until_ns(self) -> int:
@@ -111,6 +115,24 @@ class World:
         kept = [c for c in self.changes if not _same_change(c, event)]
         self.changes = deque(kept, maxlen=MAX_CHANGES)
         self._remember(event)
+
+    def make_room(self, kept: set[str]) -> set[str]:
+        """Forget services (and peers) that are least of use where there are too many; who left. Those `kept` do not."""
+        services = [s for s in self.topology.services.values() if s.name not in kept]
+        wanted = surplus(len(self.topology.services), MAX_SERVICES)
+        if not wanted or self.time_ns - self._looked_ns < LOOK_NS:
+            return set()
+        self._looked_ns = self.time_ns
+        times = np.array([(s.first_seen_ns, s.last_seen_ns) for s in services], np.int64).reshape(-1, 2)
+        left = leaving(times[:, 0], times[:, 1], self.time_ns - LOOK_NS, MERIT_NS, wanted)
+        gone = {services[i].name for i in left.tolist()}
+        if gone:
+            self.topology.forget_all(gone)
+            for store in self.series.values():
+                store.forget(gone)
+            for name in gone:
+                self.notes.pop(name, None)
+        return gone
 
     def freeze(self, services: Iterable[str], onset_ns: int) -> None:
         """Stop learning what is usual for these services and their calls from `onset_ns` on."""

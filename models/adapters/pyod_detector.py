@@ -120,6 +120,10 @@ class PyodDetector:
         track = self._tracks.get((series.environment, series.signal))
         return track.normaliser.rebase(series, levels) if track is not None else {}
 
+    def forget(self, environment: str) -> None:
+        """The environment is gone."""
+        self._tracks = {key: track for key, track in self._tracks.items() if key[0] != environment}
+
     def snapshot(self) -> bytes:
         """The whole state."""
         tracks = [

@@ -158,6 +158,10 @@ class RiverDetector:
             models.pop(row, None)
         return normaliser.rebase(series, levels)
 
+    def forget(self, environment: str) -> None:
+        """The environment is gone."""
+        self._tracks = {key: track for key, track in self._tracks.items() if key[0] != environment}
+
     def snapshot(self) -> bytes:
         """The whole state."""
         tracks = [

@@ -64,6 +64,10 @@ class BankDetector:
         row = track[0].slots.find(series.service, series.peer) if track else None
         return track[1].rebase(row, levels) if track and row is not None and row < len(track[1]) else {}
 
+    def forget(self, environment: str) -> None:
+        """The environment is gone."""
+        self._tracks = {key: track for key, track in self._tracks.items() if key[0] != environment}
+
     def snapshot(self) -> bytes:
         """The whole state."""
         tracks = [

@@ -99,6 +99,21 @@ class Casebook:
         self._heard_ns[frame.environment] = now_ns
         self._views.setdefault(frame.environment, Views()).take(frame)
 
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Environments of which something was heard."""
+        return tuple(self._heard_ns)
+
+    @property
+    def busy(self) -> set[str]:
+        """Environments with an incident that is not over."""
+        return {case.incident.environment for case in self._cases.values()}
+
+    def forget(self, environment: str) -> None:
+        """An environment is gone. What was learnt of playbooks stays."""
+        for known in (self._heard_ns, self._views, self._predictions):
+            known.pop(environment, None)
+
     def incident(self, incident: Incident, now_ns: int) -> list[Decision]:
         """An incident opened, changed or is over. An older revision than the one known changes nothing."""
         number, revision = self._known(incident.id)

@@ -15,6 +15,7 @@ from playbooks.decision.world import ServiceView
 from playbooks.guards import Standing, standing
 from playbooks.guards.innocence import means
 
+MOST_SERVICES: Final = 20_000
 FRAMES: Final = 10
 """Windows per signal and partition that count as the present: a service silent for longer has no present features."""
 KEPT: Final = 90
@@ -37,6 +38,13 @@ class Views:
             return
         self._versions.update((s, v) for s, v in zip(frame.services, frame.versions, strict=False) if v)
         self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
+        if len(self._versions) > MOST_SERVICES:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Of services that are in no frame any more, forget all but what is kept."""
+        here = {s for frames in self._frames.values() for f in frames for s in f.services} | self._kept.keys()
+        self._versions = {s: v for s, v in self._versions.items() if s in here}
 
     def known(self, service: str) -> bool:
         """Whether anything was heard of a service."""

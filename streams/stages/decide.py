@@ -15,7 +15,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Control, Decision, Feedback, Incident, decode, encode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
-from contracts.settings import DecideSettings
+from contracts.settings import MAX_ENVIRONMENTS, DecideSettings
 from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, HANDLING, INCIDENTS
 from playbooks.decision import DecisionFacts, Limits
 from playbooks.decision.casebook import Casebook
@@ -24,6 +24,7 @@ from playbooks.learning import Posteriors
 from streams.handling import RecordedStage, Recorder
 from streams.stage import Emit, Output, Stage, StageSpec
 from streams.stages.decide_lookups import RecordedFacts
+from streams.tenants import Tenants
 
 CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE)
 NAME: Final = "decide"
@@ -35,13 +36,21 @@ class DecideStage:
     """The environments of one partition."""
 
     def __init__(
-        self, playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts
+        self,
+        playbooks: Sequence[Playbook],
+        settings: DecideSettings,
+        limits: Limits,
+        facts: DecisionFacts,
+        max_environments: int = MAX_ENVIRONMENTS,
     ) -> None:
         self._casebook = Casebook(playbooks, settings, limits, facts)
+        self._tenants = Tenants(max_environments, self._casebook.forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Decisions by verdict, looks, and what was ignored."""
+        self._casebook.counters.update(self._tenants.counters)
+        self._tenants.counters.clear()
         return self._casebook.counters
 
     @property
@@ -57,7 +66,9 @@ class DecideStage:
         """
         book = self._casebook
         if record.topic == EVIDENCE:
-            book.evidence(unpack(EvidenceFrame, record.value), now_ns)
+            frame = unpack(EvidenceFrame, record.value)
+            if self._tenants.lets_in(frame.environment, now_ns, book.busy):
+                book.evidence(frame, now_ns)
             return []
         if record.topic == INCIDENTS:
             return _emits(book.incident(decode(Incident, record.value), now_ns))
@@ -78,32 +89,44 @@ class DecideStage:
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is something else."""
         self._casebook.restore(state)
+        self._tenants.restored(self._casebook.environments)
 
 
 def _emits(decisions: list[Decision]) -> list[Output]:
     return [Emit(DECISIONS, d.incident, encode(d), route=d.environment) for d in decisions]
 
 
-def spec(playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts) -> StageSpec:
+def spec(
+    playbooks: Sequence[Playbook],
+    settings: DecideSettings,
+    limits: Limits,
+    facts: DecisionFacts,
+    max_environments: int = MAX_ENVIRONMENTS,
+) -> StageSpec:
     """The stage as the drivers run it."""
     return StageSpec(
         name=NAME,
         consumes=CONSUMES,
         produces=(DECISIONS,),
-        make=lambda topic, partition: DecideStage(playbooks, settings, limits, facts),
+        make=lambda topic, partition: DecideStage(playbooks, settings, limits, facts, max_environments),
         colocated=True,
         overhears=(CONTROL,),
     )
 
 
 def recorded_spec(
-    playbooks: Sequence[Playbook], settings: DecideSettings, limits: Limits, facts: DecisionFacts, made_with: str
+    playbooks: Sequence[Playbook],
+    settings: DecideSettings,
+    limits: Limits,
+    facts: DecisionFacts,
+    made_with: str,
+    max_environments: int = MAX_ENVIRONMENTS,
 ) -> StageSpec:
     """The stage, with a record of what it took in and looked up."""
 
     def make(topic: str, partition: int) -> Stage:
         def stage(recorder: Recorder) -> Stage:
-            return DecideStage(playbooks, settings, limits, RecordedFacts(facts, recorder))
+            return DecideStage(playbooks, settings, limits, RecordedFacts(facts, recorder), max_environments)
 
         # One instance reads several topics; which of them came first is no part of its name.
         return RecordedStage(stage, Recorder(NAME, INCIDENTS, partition, made_with), LIFE_NS)

@@ -11,9 +11,10 @@ from contracts.events import Adoption, Anomaly, Change, decode, encode
 from contracts.frames.codec import pack, unpack
 from contracts.frames.features import FeatureFrame
 from contracts.ports import Record
-from contracts.settings import DetectSettings
+from contracts.settings import MAX_ENVIRONMENTS, DetectSettings
 from models.engine import DetectEngine
 from streams.stage import Emit, Output
+from streams.tenants import Tenants
 
 OURSELVES: Final = "homeostat"
 DISTURBED_NS: Final = 10_000_000_000
@@ -23,13 +24,16 @@ DISTURBED_NS: Final = 10_000_000_000
 class DetectStage:
     """One partition of `telemetry.features`, all of `telemetry.changes` and of `autonomous.adoptions`. What it emits is routed by environment."""
 
-    def __init__(self, partition: int, settings: DetectSettings) -> None:
+    def __init__(self, partition: int, settings: DetectSettings, max_environments: int = MAX_ENVIRONMENTS) -> None:
         self.engine = DetectEngine(partition, settings)
         self._counters: Counter[str] = Counter()
+        self._tenants = Tenants(max_environments, self.engine.forget)
 
     @property
     def counters(self) -> Counter[str]:
-        """Frames, rows and anomalies so far."""
+        """Frames, rows and anomalies so far, and names for which there was no room."""
+        self._counters.update(self._tenants.counters)
+        self._tenants.counters.clear()
         return self._counters
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
@@ -50,6 +54,8 @@ class DetectStage:
 
     def _judge(self, record: Record, now_ns: int) -> list[Output]:
         frame = unpack(FeatureFrame, record.value)
+        if not self._tenants.lets_in(frame.environment, now_ns):
+            return []
         try:
             evidence, anomalies = self.engine.observe(frame, now_ns)
         except (UnknownName, ValueError, IndexError) as e:
@@ -64,6 +70,7 @@ class DetectStage:
 
     def tick(self, now_ns: int) -> list[Output]:
         """Notice who fell silent."""
+        self._counters["service_left"] += self.engine.make_room()
         return self._tell(self.engine.tick(now_ns))
 
     def snapshot(self) -> bytes:
@@ -73,6 +80,7 @@ class DetectStage:
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state."""
         self.engine.restore(state)
+        self._tenants.restored(self.engine.environments)
 
     def _heed(self, change: Change) -> None:
         """Deploys of others show in the telemetry itself; only what we do is kept from being learnt."""

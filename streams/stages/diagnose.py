@@ -14,10 +14,11 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Change, Incident, decode, encode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
-from contracts.settings import DiagnoseSettings
+from contracts.settings import MAX_ENVIRONMENTS, DiagnoseSettings
 from contracts.topics import ANOMALIES, CHANGES, EVIDENCE, INCIDENTS
 from graph.diagnosis import DiagnosisEngine
 from streams.stage import Emit, Output, StageSpec
+from streams.tenants import Tenants
 
 CONSUMES: Final = (EVIDENCE, ANOMALIES, CHANGES)
 
@@ -25,14 +26,16 @@ CONSUMES: Final = (EVIDENCE, ANOMALIES, CHANGES)
 class DiagnoseStage:
     """One engine per environment of a partition, in order of first sight."""
 
-    def __init__(self, settings: DiagnoseSettings) -> None:
+    def __init__(self, settings: DiagnoseSettings, max_environments: int = MAX_ENVIRONMENTS) -> None:
         self._settings = settings
         self._engines: dict[str, DiagnosisEngine] = {}
+        self._gone: Counter[str] = Counter()
+        self._tenants = Tenants(max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
         """What was taken in and found, summed over environments."""
-        return sum((e.counters for e in self._engines.values()), Counter())
+        return sum((e.counters for e in self._engines.values()), self._gone + self._tenants.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take one message in; incidents follow at the next tick.
@@ -42,16 +45,30 @@ class DiagnoseStage:
         """
         if record.topic == EVIDENCE:
             frame = unpack(EvidenceFrame, record.value)
-            self._engine(frame.environment).evidence(frame, now_ns)
+            if self._lets_in(frame.environment, now_ns):
+                self._engine(frame.environment).evidence(frame, now_ns)
         elif record.topic == ANOMALIES:
             anomaly = decode(Anomaly, record.value)
-            self._engine(anomaly.environment).anomaly(anomaly, now_ns)
+            if self._lets_in(anomaly.environment, now_ns):
+                self._engine(anomaly.environment).anomaly(anomaly, now_ns)
         elif record.topic == CHANGES:
             change = decode(Change, record.value)
-            self._engine(change.environment).change(change, now_ns)
+            if self._lets_in(change.environment, now_ns):
+                self._engine(change.environment).change(change, now_ns)
         else:
             raise UnreadableEvent(f"diagnose does not read {record.topic}", reason="unknown_topic")
         return []
+
+    def _lets_in(self, environment: str, now_ns: int) -> bool:
+        """Whether there is room for an environment; none leaves whose incident is not over."""
+        if environment in self._engines:
+            return self._tenants.lets_in(environment, now_ns)
+        return self._tenants.lets_in(environment, now_ns, {n for n, e in self._engines.items() if e.busy})
+
+    def _forget(self, environment: str) -> None:
+        engine = self._engines.pop(environment, None)
+        if engine is not None:
+            self._gone += engine.counters
 
     def _engine(self, environment: str) -> DiagnosisEngine:
         if environment not in self._engines:
@@ -82,14 +99,19 @@ class DiagnoseStage:
         self._engines = {}
         for environment, part in saved.items():
             self._engine(environment).restore(part)
+        self._tenants.restored(self._engines)
 
 
 def _emit(incident: Incident, environment: str) -> Emit:
     return Emit(INCIDENTS, incident.id, encode(incident), route=environment)
 
 
-def spec(settings: DiagnoseSettings) -> StageSpec:
+def spec(settings: DiagnoseSettings, max_environments: int = MAX_ENVIRONMENTS) -> StageSpec:
     """How the pipeline makes and feeds this stage."""
     return StageSpec(
-        "diagnose", CONSUMES, (INCIDENTS,), lambda _topic, _partition: DiagnoseStage(settings), colocated=True
+        "diagnose",
+        CONSUMES,
+        (INCIDENTS,),
+        lambda _topic, _partition: DiagnoseStage(settings, max_environments),
+        colocated=True,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+from contracts.events import encode
 from contracts.frames import SpanFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import PARTIALS, SPANS
+from contracts.topics import CLOCKS, PARTIALS, SPANS
 from streams.stage import Emit, Output
+from streams.tenants import Tenants
 from streams.windows.edges import EdgeJoiner
 from streams.windows.sequence import CatchUp, Sequence
 from streams.windows.state import dump, load
@@ -25,11 +27,13 @@ class EdgeStage:
         self._settings, self._partitions = settings.ingest, partitions
         self._sequence, self._catch_up = Sequence(), CatchUp()
         self._joiners: dict[str, EdgeJoiner] = {}
+        self._gone: Counter[str] = Counter()
+        self._tenants = Tenants(settings.ingest.max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Calls found, and what was dropped: orphans, duplicates, evicted, redelivered_frames."""
-        return sum((j.counters for j in self._joiners.values()), Counter())
+        return sum((j.counters for j in self._joiners.values()), self._gone + self._tenants.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take a frame of spans in.
@@ -41,15 +45,20 @@ class EdgeStage:
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(now_ns, tells_time=False) if alone else []
         self._sequence.reach(record.offset)
-        joiner = self._joiner(frame.environment)
-        joiner.add(frame, now_ns)
-        if alone or joiner.pending >= _MOST_PENDING:
+        if self._tenants.lets_in(frame.environment, now_ns):
+            self._joiner(frame.environment).add(frame, now_ns)
+        if alone or sum(j.pending for j in self._joiners.values()) >= _MOST_PENDING:
             outputs += self._flush(now_ns, tells_time=not alone)
         return outputs
 
     def tick(self, now_ns: int) -> list[Output]:
         """Join what has come since the last flush, and send the calls on."""
         return self._flush(now_ns)
+
+    def _forget(self, environment: str) -> None:
+        joiner = self._joiners.pop(environment, None)
+        if joiner is not None:
+            self._gone += joiner.counters
 
     def _joiner(self, environment: str) -> EdgeJoiner:
         found = self._joiners.get(environment)
@@ -62,6 +71,7 @@ class EdgeStage:
         for joiner in self._joiners.values():
             partials = joiner.flush(self._source, self._sequence.number, now_ns, tells_time=tells_time)
             outputs += [Emit(PARTIALS, e, pack(f), partition=t) for e, t, f in partials]
+            outputs += [Emit(CLOCKS, f"{c.environment}/{c.service}", encode(c)) for c in joiner.clocks(now_ns)]
         return outputs
 
     def snapshot(self) -> bytes:
@@ -76,6 +86,7 @@ class EdgeStage:
         self._joiners = {}
         for environment, joiner in body["joiners"]:
             self._joiner(environment).restore(joiner)
+        self._tenants.restored(self._joiners)
         self._catch_up.restored()
 
     def begin_anew(self) -> None:

@@ -17,6 +17,7 @@ from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, FEATURES, partition_of
 from streams.stage import Emit, Output
+from streams.tenants import Tenants
 from streams.windows.calls import CALLS
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
@@ -38,11 +39,13 @@ class FeatureStage:
         self._liveness: dict[str, Liveness] = {}
         self._losses: dict[str, Losses] = {}
         self._taken = 0
+        self._gone: Counter[str] = Counter()
+        self._tenants = Tenants(settings.ingest.max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Rows sent and corrected, and what was dropped: late, service_limit, stale_points, redelivered_frames."""
-        return sum((m.counters for m in self._each()), Counter())
+        return sum((m.counters for m in self._each()), self._gone + self._tenants.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take a frame of partials in.
@@ -53,6 +56,8 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
+        if not self._tenants.lets_in(frame.environment, now_ns):
+            return []
         self._losses_of(frame.environment).hear(frame, now_ns)
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
@@ -78,6 +83,12 @@ class FeatureStage:
             told = losses.look(now_ns)
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
         return outputs
+
+    def _forget(self, environment: str) -> None:
+        self._liveness.pop(environment, None)
+        self._losses.pop(environment, None)
+        for merger in self._mergers.pop(environment, {}).values():
+            self._gone += merger.counters
 
     def _losses_of(self, environment: str) -> Losses:
         found = self._losses.get(environment)
@@ -122,3 +133,4 @@ class FeatureStage:
             self._liveness[environment].load(liveness)
         for environment, losses in body.get("losses", {}).items():
             self._losses_of(environment).load(losses)
+        self._tenants.restored(self._mergers)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 from connectors.otlp.decode import decode
+from contracts.events import ClockOffset
+from contracts.events import decode as decode_event
 from contracts.frames import pack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import PARTIALS, SPANS
+from contracts.topics import CLOCKS, PARTIALS, SPANS
 from streams.stage import Emit, Output
+from streams.windows.collect import Receipt
 from streams.windows.partials import PartialBuilder
 from streams.windows.sequence import CatchUp
 
@@ -34,11 +37,15 @@ class IngestStage:
 
         Raises:
             UndecodableTelemetry: it is not telemetry.
+            UnreadableEvent: it is not word of a clock.
         """
+        if record.topic == CLOCKS:
+            self._builder.clocks.told(decode_event(ClockOffset, record.value), now_ns)
+            return []
         decoded = decode(record.topic, record.value, default_environment=self._environment, long_lived=self._long_lived)
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(tells_time=False) if alone else []
-        self._builder.add(decoded, now_ns, record.offset)
+        self._builder.add(decoded, Receipt.of(record.timestamp_ms, now_ns), record.offset)
         if alone or self._builder.pending >= _MOST_PENDING:
             outputs += self._flush(tells_time=not alone)
         return outputs

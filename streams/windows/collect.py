@@ -1,11 +1,11 @@
-"""What collects the records of one signal until they are flushed: identity, event-time watermark, senders of the future."""
+"""What collects the records of one signal until they are flushed: identity, event-time watermarks, senders of the future."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,41 @@ from streams.windows.rows import Origin, frame
 
 Partial = tuple[str, int, PartialFrame]
 """Environment, target partition, frame."""
+NAMES_QUIET_NS: Final = 15_000_000_000
+"""A name that was used since then does not leave."""
+TRAILING_NS: Final = 10_000_000_000
+"""A watermark is never further than this behind the time of receipt: who sends old times only must not hold up the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """When a message came: the only time in it that no sender can choose.
+
+    `now_ns` is our own clock. `time_ns` is when the log took the message: behind `now_ns` while a backlog is read, and never
+    ahead of it, because a producer may write whatever it likes there.
+    """
+
+    now_ns: int
+    time_ns: int
+
+    @classmethod
+    def of(cls, timestamp_ms: int, now_ns: int) -> Receipt:
+        """That of a record with this timestamp (0 or less: it has none), read at `now_ns`."""
+        return cls(now_ns, min(timestamp_ms * 1_000_000 + 999_999, now_ns) if timestamp_ms > 0 else now_ns)
+
+
+@dataclass(slots=True)
+class Mark:
+    """How far event time has come in one environment, and how far its receivers were told."""
+
+    reached_ns: int = 0
+    flushed_ns: int = 0
+
+    def move(self, newest_ns: int, receipt: Receipt) -> None:
+        """Records as new as `newest_ns` came. What was believed before and is ahead of our clock is not believed any more."""
+        self.flushed_ns = min(self.flushed_ns, receipt.now_ns)
+        known = min(self.reached_ns, receipt.now_ns)
+        self.reached_ns = max(known, min(newest_ns, receipt.time_ns), receipt.time_ns - TRAILING_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +72,11 @@ class Scope:
 
 
 class Collector:
-    """Base of the collectors. A watermark is of the source partition and signal, so that signals never wait for each other."""
+    """Base of the collectors. A watermark is of the source partition, signal and environment: none moves another's.
+
+    It is the newest event time, as far as the time of receipt confirms it: whatever clocks senders have, and however they
+    creep ahead, event time never overtakes the receiver's.
+    """
 
     signal = ""
 
@@ -46,23 +85,26 @@ class Collector:
         self.width_ns = settings.window_ms * 1_000_000
         self.max_delay_ns = int(settings.max_delay_s * 1e9)
         self.names: dict[str, Names] = {}
-        self.newest: dict[str, int] = {}
-        self.watermark = 0
-        self.flushed_watermark = 0
+        self.marks: dict[str, Mark] = {}
+        self.refused: frozenset[str] = frozenset()
+        """Environments for which there is no room at the moment."""
+        self._outside = np.zeros(0, np.bool_)
+        self.now_ns = 0
 
-    @property
-    def moved(self) -> bool:
-        """Whether event time has gone on since the last flush."""
-        return self.watermark > self.flushed_watermark
+    def watermark(self, environment: str) -> int:
+        """How far event time has come in an environment."""
+        mark = self.marks.get(environment)
+        return mark.reached_ns if mark is not None else 0
 
-    def scopes(self, decoded: Decoded, now_ns: int) -> list[Scope]:
+    def scopes(self, decoded: Decoded) -> list[Scope]:
         """The environments of a message."""
-        environments = sorted({r.environment for r in decoded.resources})
+        environments = sorted({r.environment for r in decoded.resources} - self.refused)
+        self._outside = np.array([r.environment in self.refused for r in decoded.resources], np.bool_)
         found = []
         for environment in environments:
             names = self.names_of(environment)
             numbers = np.array(
-                [names.resource(r, now_ns) if r.environment == environment else -2 for r in decoded.resources], np.int64
+                [names.resource(r) if r.environment == environment else -2 for r in decoded.resources], np.int64
             )
             found.append(Scope(names, numbers, bool((numbers >= 0).all())))
         return found
@@ -72,57 +114,67 @@ class Collector:
         found = self.names.get(environment)
         if found is None:
             found = self.names[environment] = Names(environment, self.partitions, 4 * self.settings.max_services)
+        found.now_ns = max(found.now_ns, self.now_ns)
         return found
 
-    def believable(self, time_ns: I64, now_ns: int) -> B1:
-        """Which event times may be true. One sender's clock far ahead of everybody must not drag time along."""
-        limit = max(self.watermark, now_ns) + self.max_delay_ns
-        keep = time_ns <= limit
+    def make_room(self) -> None:
+        """Forget names that are least of use, where there are many. Nothing of theirs is pending after a flush."""
+        self.counters["names_left"] += sum(names.make_room(NAMES_QUIET_NS) for names in self.names.values())
+
+    def forget(self, environment: str) -> None:
+        """An environment is gone."""
+        self.names.pop(environment, None)
+        self.marks.pop(environment, None)
+
+    def believable(self, time_ns: I64, receipt: Receipt) -> B1:
+        """Which event times may be true: no sender knows what has yet to happen. A little ahead is an inexact clock."""
+        keep = time_ns <= receipt.now_ns + self.max_delay_ns
         if not keep.all():
             self.counters["future"] += int(np.count_nonzero(~keep))
-        if keep.any():
-            self.watermark = max(self.watermark, int(time_ns[keep].max()))
         return keep
 
-    def note(self, environment: str, time_ns: I64) -> None:
-        """Remember when an environment was last heard of."""
+    def note(self, environment: str, time_ns: I64, receipt: Receipt) -> None:
+        """Event time goes on with the records of an environment."""
         if len(time_ns):
-            self.newest[environment] = max(self.newest.get(environment, 0), int(time_ns.max()))
+            self.marks.setdefault(environment, Mark()).move(int(time_ns.max()), receipt)
 
     def over_limit(self, scopes: list[Scope], resource: I32, keep: B1) -> None:
-        """Count records, of those in `keep`, of services for which there was no room."""
+        """Count records, of those in `keep`, of services and environments for which there was no room."""
+        if self._outside.any():
+            self.counters["environment_limit"] += int(np.count_nonzero(self._outside[resource] & keep))
         for scope in scopes:
             if not scope.whole and (scope.numbers == -1).any():
                 self.counters["service_limit"] += int(np.count_nonzero((scope.numbers[resource] == -1) & keep))
 
     def heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[Partial]:
-        """Frames without rows, to tell the time to targets that got none; not for environments that are silent."""
-        if not (origin.tells_time and self.moved):
-            return
-        for environment, newest in sorted(self.newest.items()):
-            if newest < self.watermark - self.max_delay_ns:
-                continue
-            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+        """Frames without rows, to tell the time to targets that got none; not of environments where it stands still."""
+        for here in self.news(origin):
             empty = frame(here, self.signal, None, np.empty(0, np.int64), {})
-            yield from ((environment, t, empty) for t in range(self.partitions) if (environment, t) not in sent)
-        self.flushed_watermark = self.watermark
+            targets = [(here.environment, t) for t in range(self.partitions)]
+            yield from ((e, t, empty) for e, t in targets if (e, t) not in sent)
+            self.marks[here.environment].flushed_ns = here.watermark_ns
+
+    def news(self, origin: Origin) -> list[Origin]:
+        """The environments, as origins of frames, whose time has gone on since the last heartbeats."""
+        if not origin.tells_time:
+            return []
+        moved = sorted((e, m.reached_ns) for e, m in self.marks.items() if m.reached_ns > m.flushed_ns)
+        return [Origin(environment, origin.source, origin.sequence, reached) for environment, reached in moved]
 
     def base_state(self) -> dict[str, Any]:
         """For a snapshot: what every collector remembers."""
         return {
             "names": {k: v.state() for k, v in self.names.items()},
-            "newest": self.newest,
-            "watermark": self.watermark,
-            "flushed": self.flushed_watermark,
+            "marks": {k: [m.reached_ns, m.flushed_ns] for k, m in self.marks.items()},
         }
 
     def load_base(self, state: dict[str, Any]) -> None:
-        """Take what every collector remembers from a snapshot."""
+        """Take what every collector remembers from a snapshot. Before each environment had a watermark of its own, one of all
+        was kept, which any of them may have moved: none is taken from there."""
         self.names = {}
         for environment, names in state["names"].items():
             self.names_of(environment).load(names)
-        self.newest = dict(state["newest"])
-        self.watermark, self.flushed_watermark = state["watermark"], state["flushed"]
+        self.marks = {k: Mark(*m) for k, m in state.get("marks", {}).items()}
 
 
 class Pending:

@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.frames import Decoded, HistogramBatch, PointBatch
 from contracts.settings import IngestSettings
-from streams.windows.collect import Collector, Partial, Pending, Scope
+from streams.windows.collect import Collector, Partial, Pending, Receipt, Scope
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.rows import Origin, frame
@@ -36,29 +36,29 @@ class MetricCollector(Collector):
         """How much is pending."""
         return self.points.rows + self.histos.rows
 
-    def add(self, decoded: Decoded, now_ns: int) -> None:
+    def add(self, decoded: Decoded, receipt: Receipt) -> None:
         """Take the points of a message."""
         points, histos = decoded.points, decoded.histograms
         if not (points and len(points)) and not (histos and len(histos)):
             return
-        scopes = self.scopes(decoded, now_ns)
+        scopes = self.scopes(decoded)
         if points and len(points):
-            keep = self.believable(points.time_ns, now_ns)
+            keep = self.believable(points.time_ns, receipt)
             for scope in scopes:
-                self._add_points(scope, points, scope.pick(points.resource, keep))
+                self._add_points(scope, points, scope.pick(points.resource, keep), receipt)
             self.over_limit(scopes, points.resource, keep)
         if histos and len(histos):
-            keep = self.believable(histos.time_ns, now_ns)
+            keep = self.believable(histos.time_ns, receipt)
             for scope in scopes:
-                self._add_histos(scope, histos, scope.pick(histos.resource, keep))
+                self._add_histos(scope, histos, scope.pick(histos.resource, keep), receipt)
             self.over_limit(scopes, histos.resource, keep)
 
-    def _add_points(self, scope: Scope, b: PointBatch, at: Any) -> None:
+    def _add_points(self, scope: Scope, b: PointBatch, at: Any, receipt: Receipt) -> None:
         columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.feature, b.series, b.mode)))
         self.points.add(scope.names.environment, (*columns, b.start_ns[at], b.time_ns[at], b.value[at]))
-        self.note(scope.names.environment, b.time_ns[at])
+        self.note(scope.names.environment, b.time_ns[at], receipt)
 
-    def _add_histos(self, scope: Scope, b: HistogramBatch, at: Any) -> None:
+    def _add_histos(self, scope: Scope, b: HistogramBatch, at: Any, receipt: Receipt) -> None:
         environment = scope.names.environment
         first = sum(len(c[0]) for c in self.histos.batches.get(environment, []))
         low, high = b.offset[:-1][at].astype(np.int64), b.offset[1:][at].astype(np.int64)
@@ -66,7 +66,7 @@ class MetricCollector(Collector):
         columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.series, b.mode, b.start_ns, b.time_ns, b.error)))
         self.histos.add(environment, columns)
         self.cells.add(environment, (which + first, b.bucket[cell], b.count[cell]))
-        self.note(environment, b.time_ns[at])
+        self.note(environment, b.time_ns[at], receipt)
 
     def flush(self, origin: Origin) -> list[Partial]:
         """Everything since the last flush."""
@@ -74,7 +74,7 @@ class MetricCollector(Collector):
         partials: list[Partial] = []
         sent: set[tuple[str, int]] = set()
         for environment in sorted({*points, *histos}):
-            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+            here = Origin(environment, origin.source, origin.sequence, self.watermark(environment))
             names = self.names[environment]
             parts = (points.get(environment), histos.get(environment), cells.get(environment))
             self.counters["points"] += sum(len(p[0]) for p in parts[:2] if p is not None)

@@ -14,6 +14,7 @@ from contracts.frames import Decoded, SpanBatch, SpanFrame
 from contracts.frames.telemetry import (
     B1,
     I8,
+    I32,
     I64,
     KIND_CLIENT,
     KIND_CONSUMER,
@@ -21,7 +22,8 @@ from contracts.frames.telemetry import (
     U64,
 )
 from contracts.settings import IngestSettings
-from streams.windows.collect import Collector, Partial, Pending
+from streams.windows.clocks import Tag, Tags
+from streams.windows.collect import Collector, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, group, row_frame
@@ -35,7 +37,8 @@ SERVED, ROOT = 0, 1
 
 
 class Spans(NamedTuple):
-    """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none."""
+    """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none, and so
+    is `clock`, the number of a clock that is in question."""
 
     service: I64
     trace: U64
@@ -48,6 +51,7 @@ class Spans(NamedTuple):
     peer: I64
     site: U64
     stream: B1
+    clock: I32
 
     def where(self, index: I64 | B1) -> Spans:
         """The spans at some index."""
@@ -63,13 +67,15 @@ class SpanCollector(Collector):
         super().__init__(settings, partitions, counters)
         self.pending = Pending()
         self.recent: dict[str, KeyTable] = {}
+        self.clocks: dict[Tag, int] = {}
 
-    def add(self, decoded: Decoded, now_ns: int) -> None:
-        """Take the spans of a message."""
+    def add(self, decoded: Decoded, receipt: Receipt, tags: Tags | None = None) -> None:
+        """Take the spans of a message. `tags` say which of them were timed by clocks in question."""
         batch = decoded.spans
         if batch is None or not len(batch):
             return
-        keep, scopes = self.believable(batch.end_ns, now_ns), self.scopes(decoded, now_ns)
+        keep, scopes = self.believable(batch.end_ns, receipt), self.scopes(decoded)
+        clocks = self._clocks_of(tags, len(decoded.resources))
         for scope in scopes:
             at = scope.pick(batch.resource, keep)
             peer = _peers(scope.names, batch.peer[at], decoded.strings)
@@ -83,12 +89,19 @@ class SpanCollector(Collector):
                 batch.end_ns,
                 batch.error,
             )
-            site = _sites(batch, at, decoded.strings)
+            site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at])))
+            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock)))
             self.pending.add(scope.names.environment, columns)
-            self.note(scope.names.environment, columns.end_ns)
+            self.note(scope.names.environment, columns.end_ns, receipt)
         self.over_limit(scopes, batch.resource, keep)
+
+    def _clocks_of(self, tags: Tags | None, resources: int) -> I32:
+        """Per resource the number of its clock among those since the last flush; -1 where it is not in question."""
+        if tags is None or not tags.clocks:
+            return np.full(resources, -1, np.int32)
+        numbers = [self.clocks.setdefault(tag, len(self.clocks)) for tag in tags.clocks]
+        return np.where(tags.of < 0, -1, np.array(numbers, np.int32)[tags.of]).astype(np.int32)
 
     def flush(self, origin: Origin) -> tuple[list[Partial], list[tuple[str, int, SpanFrame]]]:
         """Everything since the last flush: partials (spans and edges), and span frames per partition of traces."""
@@ -97,7 +110,7 @@ class SpanCollector(Collector):
         sent: set[tuple[str, int]] = set()
         joined: set[tuple[str, int]] = set()
         for environment, columns in self.pending.drain():
-            here = Origin(environment, origin.source, origin.sequence, self.watermark)
+            here = Origin(environment, origin.source, origin.sequence, self.watermark(environment))
             names = self.names[environment]
             spans = self._fresh(environment, Spans(*columns))
             self.counters["spans"] += len(spans.span)
@@ -107,9 +120,10 @@ class SpanCollector(Collector):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
             partials += _peer_edges(here, names, spans, self.width_ns)
-            for partition, span_frame in _span_frames(here, names, spans, self.partitions):
+            for partition, span_frame in _span_frames(here, names, spans, (self.partitions, tuple(self.clocks))):
                 frames.append((environment, partition, span_frame))
                 joined.add((environment, partition))
+        self.clocks = {}
         frames += self._span_heartbeats(origin, joined)
         partials += self.heartbeats(origin, sent)
         return partials, frames
@@ -125,31 +139,40 @@ class SpanCollector(Collector):
         again = table.contains(ordered)
         again[1:] |= ordered[1:] == ordered[:-1]
         again &= spans.span[order] != 0
-        table.insert(ordered if not again.any() else ordered[~again], None, int(spans.end_ns.max()))
-        table.expire(self.watermark - self.max_delay_ns)
+        reached = self.watermark(environment)
+        table.insert(ordered if not again.any() else ordered[~again], None, reached)
+        table.expire(reached - self.max_delay_ns)
         if not again.any():
             return spans
         self.counters["duplicates"] += int(np.count_nonzero(again))
         return spans.where(np.sort(order[~again]))
 
     def _span_heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[tuple[str, int, SpanFrame]]:
-        if not (origin.tells_time and self.moved):
-            return
-        for environment, newest in sorted(self.newest.items()):
-            if newest >= self.watermark - self.max_delay_ns:
-                here = Origin(environment, origin.source, origin.sequence, self.watermark)
-                empty = _span_frame(here, self.names[environment], _NO_SPANS)
-                yield from ((environment, p, empty) for p in range(self.partitions) if (environment, p) not in sent)
+        for here in self.news(origin):
+            empty = _span_frame(here, self.names[here.environment], _NO_SPANS)
+            partitions = [(here.environment, p) for p in range(self.partitions)]
+            yield from ((e, p, empty) for e, p in partitions if (e, p) not in sent)
+
+    def forget(self, environment: str) -> None:
+        """An environment is gone."""
+        super().forget(environment)
+        self.recent.pop(environment, None)
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
         recent = {k: v.state() for k, v in self.recent.items()}
-        return {**self.base_state(), "pending": self.pending.state(), "recent": recent}
+        return {
+            **self.base_state(),
+            "pending": self.pending.state(),
+            "recent": recent,
+            "clocks": [list(c) for c in self.clocks],
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self.load_base(state)
-        self.pending.load({e: _widened(columns) for e, columns in state["pending"].items()})
+        self.pending.load({e: _complete(c) for e, c in state["pending"].items()})
+        self.clocks = {Tag(*c): i for i, c in enumerate(state.get("clocks", ()))}
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
@@ -157,14 +180,16 @@ class SpanCollector(Collector):
 
 _DTYPES = (
     *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
-    *(np.uint64, np.bool_),
+    *(np.uint64, np.bool_, np.int32),
 )
 _NO_SPANS = Spans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
 
 
-def _widened(columns: list[Any]) -> list[Any]:
-    """Columns of a snapshot; older ones lack those that came later, and had none of what these tell."""
-    return [*columns, *(np.zeros(len(columns[0]), t) for t in _DTYPES[len(columns) :])]
+def _complete(columns: list[Column]) -> list[Column]:
+    """Columns of a snapshot; one from before spans had sites, could be streams, or had clocks, has fewer."""
+    rows = len(columns[0])
+    later: list[Column] = [np.zeros(rows, np.uint64), np.zeros(rows, np.bool_), np.full(rows, -1, np.int32)]
+    return [*columns, *later[len(columns) - len(Spans._fields) :]] if len(columns) < len(Spans._fields) else columns
 
 
 def _counts(spans: Spans) -> B1:
@@ -229,8 +254,12 @@ def _peer_edges(origin: Origin, names: Names, spans: Spans, width_ns: int) -> li
     ]
 
 
-def _span_frames(origin: Origin, names: Names, spans: Spans, partitions: int) -> Iterator[tuple[int, SpanFrame]]:
-    """Spans by partition of their trace. Those without ids can't be joined."""
+def _span_frames(
+    origin: Origin, names: Names, spans: Spans, places: tuple[int, tuple[Tag, ...]]
+) -> Iterator[tuple[int, SpanFrame]]:
+    """Spans by partition of their trace; `places` are the number of partitions and the clocks that spans name. Those without
+    ids can't be joined."""
+    partitions, clocks = places
     part = (spans.trace % np.uint64(partitions)).astype(np.uint16)
     order = np.argsort(part, kind="stable")
     usable = (spans.span != 0) & (spans.trace != 0)
@@ -238,11 +267,15 @@ def _span_frames(origin: Origin, names: Names, spans: Spans, partitions: int) ->
         order = order[usable[order]]
     bounds = np.searchsorted(part[order], np.arange(partitions + 1))
     for p in np.flatnonzero(np.diff(bounds)).tolist():
-        yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]))
+        yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]), clocks)
 
 
-def _span_frame(origin: Origin, names: Names, spans: Spans) -> SpanFrame:
+def _span_frame(origin: Origin, names: Names, spans: Spans, clocks: tuple[Tag, ...] = ()) -> SpanFrame:
     listed, place = dense(spans.service, len(names))
+    timed, clock = dense(spans.clock[spans.clock >= 0].astype(np.int64))
+    column = np.full(len(spans.clock) if len(timed) else 0, -1, np.int32)
+    if len(timed):
+        column[spans.clock >= 0] = clock
     return SpanFrame(
         environment=origin.environment,
         source=origin.source,
@@ -259,4 +292,8 @@ def _span_frame(origin: Origin, names: Names, spans: Spans) -> SpanFrame:
         error=spans.error,
         site=spans.site,
         stream=~_counts(spans) if spans.stream.any() else _NO_SPANS.stream,
+        clocks=tuple(clocks[i].source for i in timed.tolist()),
+        clock=column,
+        clock_shift_ns=np.array([clocks[i].shift_ns for i in timed.tolist()], np.int64),
+        clock_floor_ns=np.array([clocks[i].floor_ns for i in timed.tolist()], np.int64),
     )

@@ -9,14 +9,17 @@ scattering of spans over messages nor their order changes which pairs are found.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
+from contracts.events import ClockOffset
 from contracts.frames import SpanFrame
-from contracts.frames.telemetry import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
+from contracts.frames.telemetry import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
 from streams.windows.calls import Witness
 from streams.windows.collect import Partial
+from streams.windows.containment import NONE, Containment
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, frame, group, row_frame
 from streams.windows.state import dump, load
@@ -41,9 +44,11 @@ _SLICES = 8
 SPAN = np.dtype(
     [
         *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
-        *(("service", "<i4"), ("kind", "i1"), ("error", "?"), ("site", "<u8")),
+        *(("service", "<i4"), ("kind", "i1"), ("error", "?"), ("site", "<u8"), ("clock", "<i4")),
     ]
 )
+_WITHOUT_CLOCKS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name != "clock"])
+"""As in snapshots of before clocks were in question."""
 
 
 class EdgeJoiner:
@@ -62,6 +67,7 @@ class EdgeJoiner:
         self._waiting = KeyTable(SPAN, step, _MOST_SPANS)
         self._arrived: list[Rows] = []
         self._witness = Witness(self._names, self.width_ns)
+        self._clocks = Containment()
 
     @property
     def pending(self) -> int:
@@ -70,19 +76,26 @@ class EdgeJoiner:
 
     def add(self, frame: SpanFrame, now_ns: int) -> None:
         """Take a frame in; one that was delivered before is ignored."""
+        if self.watermarks.mend(now_ns):
+            self.flushed_watermark = min(self.flushed_watermark, now_ns)
+            self._parents.mend(now_ns)
+            self._waiting.mend(now_ns)
         if not self.watermarks.admit(frame.source, frame.sequence, frame.watermark_ns, now_ns):
             self.counters["redelivered_frames"] += bool(len(frame.span))  # an empty one only tells the time
             return
         if len(frame.span):
+            self._names.now_ns = max(self._names.now_ns, now_ns)
             numbers = np.array([self._names.number(s) for s in frame.services], np.int32)
-            rows = _rows(frame, numbers[frame.service])
+            rows = _rows(frame, numbers[frame.service], self._clocks.number(frame))
             self._arrived.append(rows if (numbers >= 0).all() else rows[rows["service"] >= 0])
 
     def flush(self, source: str, sequence: int, now_ns: int, *, tells_time: bool = True) -> list[Partial]:
         """Calls found since the last flush, and, if it `tells_time`, empty frames for targets that get none."""
         watermark = self.watermarks.advance(now_ns)
         children, parents = self._join()
+        self._clocks.learn(children, parents, now_ns)
         self._forget(min(watermark, self.watermarks.slowest(now_ns, LAGGARD_NS)))
+        self.counters["names_left"] += self._names.make_room(LAGGARD_NS, self._named)
         origin = Origin(self.environment, source, sequence, watermark)
         partials: list[Partial] = [
             (self.environment, cut.target, row_frame(origin, "edges", self._names, cut))
@@ -97,6 +110,14 @@ class EdgeJoiner:
             self.flushed_watermark = watermark
         return partials + said
 
+    def _named(self) -> I64:
+        """Numbers of names in the tables."""
+        return np.union1d(self._parents.column("service"), self._waiting.column("service")).astype(np.int64)
+
+    def clocks(self, now_ns: int) -> list[ClockOffset]:
+        """What became known of the clocks of senders."""
+        return self._clocks.news(self.environment, now_ns)
+
     def _join(self) -> tuple[Rows, Rows]:
         """Calls (child, parent) completed by what arrived."""
         nothing = np.empty(0, SPAN)
@@ -107,7 +128,8 @@ class EdgeJoiner:
         keys, spans = self._distinct(spans)
         if not len(spans):
             return nothing, nothing
-        newest = int(spans["end_ns"].max())
+        # They are kept from now on, whatever the clocks of their senders say.
+        newest = self.watermarks.furthest or int(spans["end_ns"].max())
         which, late_children = self._waiting.take(keys)
         late_parents = spans.take(which)
         self.counters["evicted"] += self._parents.insert(keys, spans, newest)
@@ -158,6 +180,7 @@ class EdgeJoiner:
             "arrived": arrived,
             "sites": True,
             "witness": self._witness.state(),
+            "clocks": self._clocks.state(),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -172,31 +195,37 @@ class EdgeJoiner:
         self.watermarks.load(body["watermarks"])
         self.flushed_watermark = body["flushed"]
         self._names.load(body["names"])
-        sites = body.get("sites", False)
+        kept = SPAN if "clocks" in body else _WITHOUT_CLOCKS if body.get("sites", False) else _WITHOUT_SITES
         for table, saved in ((self._parents, body["parents"]), (self._waiting, body["waiting"])):
-            table.load(saved if sites else [[keys, _with_sites(rows), *times] for keys, rows, *times in saved])
-        arrived = body["arrived"] if sites else _with_sites(body["arrived"])
+            table.load([[keys, _spans_of(rows, kept), *times] for keys, rows, *times in saved])
+        arrived = _spans_of(body["arrived"], kept)
         self._arrived = [np.frombuffer(arrived, SPAN)] if arrived else []
         if "witness" in body:
             self._witness.load(body["witness"])
+        self._clocks = Containment()
+        if "clocks" in body:
+            self._clocks.load(body["clocks"])
         self.counters.clear()
         self.counters.update(body["counters"])
 
 
-def _with_sites(saved: bytes) -> bytes:
-    """Spans of a snapshot of before they had sites, with none."""
-    old = np.frombuffer(saved, _WITHOUT_SITES)
+def _spans_of(saved: bytes, kept: np.dtype[Any]) -> bytes:
+    """Spans of a snapshot as they are now; those of before had no sites, or no clocks."""
+    if kept is SPAN:
+        return saved
+    old = np.frombuffer(saved, kept)
     rows = np.zeros(len(old), SPAN)
-    for name in _WITHOUT_SITES.names or ():
+    rows["clock"] = NONE
+    for name in kept.names or ():
         rows[name] = old[name]
     return rows.tobytes()
 
 
-def _rows(frame: SpanFrame, service: np.ndarray) -> Rows:
+def _rows(frame: SpanFrame, service: np.ndarray, clock: I32) -> Rows:
     rows = np.empty(len(frame.span), SPAN)
     for name in ("trace", "span", "parent", "start_ns", "end_ns", "kind", "error"):
         rows[name] = getattr(frame, name)
-    rows["service"] = service
+    rows["service"], rows["clock"] = service, clock
     rows["site"] = frame.site if len(frame.site) else 0
     if len(frame.stream):
         rows["kind"] |= frame.stream.astype(np.int8) * STREAM

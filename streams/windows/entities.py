@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts.claims import Claims, parsed, spelled
 from contracts.frames.telemetry import B1, F64, I64
+from contracts.room import leaving, surplus
 
 _STEP = 1.25
 _FINEST_NS = 50_000_000
@@ -69,6 +70,11 @@ class Delays:
         self.arrived_s[later] = now_s
         np.maximum.at(self.worst_ns, (entity, self.slot[entity]), late_ns)
 
+    def forget(self) -> None:
+        """Forget what was learnt of all: it was measured by a time that was wrong."""
+        self.clear(np.arange(len(self.weight)))
+        self.halved_ns = 0
+
     def clear(self, entity: I64) -> None:
         """Forget what was learnt of some entities."""
         self.weight[entity] = 0
@@ -104,7 +110,8 @@ _USUAL = 0.05
 
 
 class Entities:
-    """At most `most` entities. `first` and `last` are indices of the windows in which they had data.
+    """At most `most` entities. `first` and `last` are indices of the windows in which they had data, `came` of
+    those in which some came, whatever window it was for.
 
     `heard` is the newest window with data whose row was sent; `gaps` are the lengths of the longest silences before such rows,
     longest first; `usual` the events per window with data; `lost`: what is missing now was seen to be lost, so the silence
@@ -118,6 +125,7 @@ class Entities:
         self.attributes: list[str] = []
         self.first: I64 = np.empty(0, np.int64)
         self.last: I64 = np.empty(0, np.int64)
+        self.came: I64 = np.empty(0, np.int64)
         self.served: B1 = np.empty(0, np.bool_)
         self.heard: I64 = np.empty(0, np.int64)
         self.gaps: F64 = np.zeros((0, HELD_GAPS))
@@ -127,6 +135,7 @@ class Entities:
         self._claims: dict[int, Claims] = {}
         self._number: dict[tuple[str, str], int] = {}
         self._free: list[int] = []
+        self._looked = -1
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -162,6 +171,7 @@ class Entities:
         more = size - self.capacity
         self.first = np.concatenate([self.first, np.full(more, NEVER)])
         self.last = np.concatenate([self.last, np.full(more, -1, np.int64)])
+        self.came = np.concatenate([self.came, np.full(more, -1, np.int64)])
         self.served = np.concatenate([self.served, np.zeros(more, np.bool_)])
         self.heard = np.concatenate([self.heard, np.full(more, -1, np.int64)])
         self.gaps = np.concatenate([self.gaps, np.zeros((more, HELD_GAPS))])
@@ -177,6 +187,20 @@ class Entities:
             claims = self._claims.setdefault(number, Claims())
             claims.hear(source, parsed(attributes), now_ns)
             self.attributes[number] = spelled(claims.merged(now_ns))
+
+    def resumed(self, entity: I64, index: I64, now: int, jump: int) -> None:
+        """Data of these entities came for these windows at window `now`. Whose data are later by far (`jump`) than the last ones
+        although they followed soon had its clock set, or corrected: it was not silent in between, so it begins anew."""
+        if not len(entity):
+            return
+        newest = np.full(self.capacity, -1, np.int64)
+        np.maximum.at(newest, entity, index)
+        some = np.flatnonzero(newest >= 0)
+        leapt = some[
+            (newest[some] - self.last[some] > jump + np.maximum(now - self.came[some], 0)) & (self.last[some] >= 0)
+        ]
+        self.first[leapt] = NEVER
+        self.came[some] = now
 
     def seen(self, entity: I64, window: int) -> None:
         """Some entities (each once) had data in a window."""
@@ -205,16 +229,31 @@ class Entities:
         found: B1 = (self.first < window) & (self.last >= window - memory)
         return found
 
-    def recycle(self, before: int) -> I64:
-        """Forget entities without data since window `before`, to make room; the numbers that are free again."""
-        active = np.zeros(self.capacity, np.bool_)
-        active[list(self._number.values())] = True
-        gone = np.flatnonzero(active & (self.last < before))
+    def mend(self, latest: int) -> None:
+        """Nothing was seen after window `latest`, whatever was believed."""
+        self.last, self.heard = np.minimum(self.last, latest), np.minimum(self.heard, latest)
+        self.came = np.minimum(self.came, latest)
+        known = self.first != NEVER
+        self.first[known] = np.minimum(self.first[known], latest)
+        self.delays.forget()
+
+    def make_room(self, before: int, merit: int) -> I64:
+        """Where there are many, forget the least useful of those without data since window `before`; the numbers that are free
+        again. Having been there for `merit` windows counts most."""
+        wanted = surplus(len(self._number), self.most)
+        if not wanted or before == self._looked:
+            return np.empty(0, np.int64)
+        self._looked = before
+        last = np.full(self.capacity, NEVER)
+        active = np.fromiter(self._number.values(), np.int64, len(self._number))
+        last[active] = np.maximum(self.last[active], self.came[active])
+        gone = leaving(np.minimum(self.first, last), last, before, merit, wanted)
         for number in gone.tolist():
             del self._number[self.keys[number]]
             self._free.append(number)
         self.first[gone], self.last[gone], self.served[gone] = NEVER, -1, False
         self.heard[gone], self.gaps[gone], self.usual[gone], self.lost[gone] = -1, 0.0, 0.0, False
+        self.came[gone] = -1
         self.delays.clear(gone)
         return gone
 
@@ -226,6 +265,7 @@ class Entities:
             "attributes": self.attributes,
             "first": self.first,
             "last": self.last,
+            "came": self.came,
             "served": self.served,
             "heard": self.heard,
             "gaps": self.gaps,
@@ -244,6 +284,7 @@ class Entities:
         size = len(self.first)
         self.heard, self.gaps = state.get("heard", self.last.copy()), state.get("gaps", np.zeros((size, HELD_GAPS)))
         self.usual, self.lost = state.get("usual", np.zeros(size)), state.get("lost", np.zeros(size, np.bool_))
+        self.came = state.get("came", self.last.copy())
         self._free = list(state["free"])
         self._claims = {n: Claims.of(claims) for n, claims in state.get("claims", ())}
         free = set(self._free)

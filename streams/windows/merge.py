@@ -16,6 +16,7 @@ import numpy as np
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.frames.telemetry import B1, F64, I8, I64
+from contracts.room import MERIT_NS
 from contracts.settings import IngestSettings
 from streams.windows.entities import Entities
 from streams.windows.grouping import dense
@@ -66,6 +67,7 @@ class FeatureMerger:
         self.entities = Entities(most, self.max_delay_ns)
         self.windows: dict[int, Window] = {}
         self.frontier = -1
+        self._jump = JUMP_NS // self.width_ns
         self._restored_ns = -1
         self.templates = TemplateBook()
         self.series = SeriesBook(self.max_delay_ns, settings.max_services * _SERIES_PER_SERVICE, self.counters)
@@ -80,6 +82,7 @@ class FeatureMerger:
     def add(self, frame: PartialFrame, now_ns: int) -> None:
         """Take a frame in; one that was delivered before is ignored."""
         self._now_ns = now_ns
+        self._mend_time(now_ns)
         known = self.watermarks.sources.get(frame.source)
         if not self.watermarks.admit(frame.source, frame.sequence, frame.watermark_ns, now_ns):
             self.counters["redelivered_frames"] += bool(frame.services)  # an empty one only tells the time
@@ -114,6 +117,7 @@ class FeatureMerger:
         columns = [np.concatenate([getattr(f, n) for f in frames]) for n in ("count", *SUMS[self.signal])]
         usable = (entity >= 0) & ~self._too_late(index)
         self._count_lost(entity, usable, columns[0])
+        self.entities.resumed(entity[usable], index[usable], self.watermarks.merged // self.width_ns, self._jump)
         key = entity * 2 + role
         first_row = np.cumsum([0, *(len(f.count) for f in frames)])
         hist_row = np.concatenate([f.hist_row + first for f, first in zip(frames, first_row, strict=False)])
@@ -232,10 +236,24 @@ class FeatureMerger:
             self._noticed(window, np.unique(entity[mine]))
         self._learn_delays(entity[usable], index[usable], np.ones(int(np.count_nonzero(usable)), np.int64))
 
+    def _mend_time(self, now_ns: int) -> None:
+        """If event time was ahead of the clock (it was led there, or the clock was set back), begin again from the clock."""
+        if not self.watermarks.mend(now_ns):
+            return
+        self.counters["time_mended"] += 1
+        latest = now_ns // self.width_ns
+        self.frontier = min(self.frontier, latest - 1)
+        self.entities.mend(latest)
+        for index in [i for i in self.windows if i > latest + self.max_delay_ns // self.width_ns]:
+            del self.windows[index]
+            self.metrics.pop(index, None)
+            self.templates.close(index)
+
     # --- out --------------------------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> list[FeatureFrame]:
         """Rows that are due, and corrections, oldest window first."""
+        self._mend_time(now_ns)
         self.absorb()
         before = self.watermarks.merged
         watermark = self.watermarks.advance(now_ns)
@@ -336,10 +354,11 @@ class FeatureMerger:
             del self.windows[index]
             self.metrics.pop(index, None)
             self.templates.close(index)
-        if len(self.entities) >= self.entities.most:
-            gone = self.entities.recycle((watermark - keep_ns - MEMORY_NS) // self.width_ns)
-            for entity in gone.tolist():
-                self.templates.forget(entity)
+        gone = self.entities.make_room((watermark - keep_ns) // self.width_ns, MERIT_NS // self.width_ns)
+        self.counters["service_left"] += len(gone)
+        self.counters["template_left"], self.counters["template_limit"] = self.templates.left, self.templates.over_limit
+        for entity in gone.tolist():
+            self.templates.forget(entity)
         if self.signal == "metrics":
             self.series.expire(watermark - 10 * self.max_delay_ns)
 

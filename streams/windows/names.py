@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 
 from contracts.claims import REPEAT_NS, TARGET_KEYS, Claim, Claims, parsed, spelled
 from contracts.frames import Resource
 from contracts.frames.telemetry import I64
+from contracts.room import MERIT_NS, leaving, surplus
 from contracts.topics import partition_of
 
+NEVER: Final = np.iinfo(np.int64).max
 INSTANCE_KEYS = frozenset(
     {
         *("service.instance.id", "service.version", "k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip", "k8s.node.name"),
@@ -23,11 +26,16 @@ _POD = frozenset({"k8s.pod.uid", "k8s.pod.name"})
 """Of who names no workload any of its pods will do: the cluster knows to which workload it belongs."""
 
 
+LOOK_NS: Final = 1_000_000_000
+
+
 class Names:
-    """Services (and uninstrumented peers) of one environment, numbered as they are first seen.
+    """Services (and uninstrumented peers) of one environment, numbered as they are first seen; at most `most`.
 
     `version` is the last one seen, `attributes` (JSON) what all resources of a service claim that it is (`contracts.claims`);
     `fresh` names whose attributes have not been sent on yet, or not for a while.
+    `now_ns` is the time at which names are used; those that were not used for long leave where there are many (`make_room`), and
+    their numbers are given to others.
     """
 
     def __init__(self, environment: str, partitions: int, most: int) -> None:
@@ -36,34 +44,74 @@ class Names:
         self.version: list[str] = []
         self.attributes: list[str] = []
         self.fresh: set[int] = set()
+        self.now_ns = 0
         self._number: dict[str, int] = {}
         self._target: list[int] = []
         self._resources: dict[Resource, tuple[int, Claim]] = {}
         self._claims: dict[int, Claims] = {}
         self._told_ns: dict[int, int] = {}
+        self._first: list[int] = []
+        self._last: list[int] = []
+        self._free: list[int] = []
+        self._looked_ns = 0
 
     def __len__(self) -> int:
+        """One more than the largest number."""
         return len(self.text)
 
     def number(self, name: str) -> int:
         """The number of a name; -1 if there is no room for another."""
         found = self._number.get(name)
         if found is None:
-            if len(self.text) >= self.most:
+            if len(self._number) >= self.most:
                 return -1
-            found = self._number[name] = len(self.text)
-            self.text.append(name)
-            self.version.append("")
-            self.attributes.append("")
-            self._target.append(partition_of(f"{self.environment}/{name}", self.partitions))
+            found = self._number[name] = self._place(name)
+        self._last[found] = self.now_ns
         return found
 
-    def resource(self, resource: Resource, now_ns: int) -> int:
+    def _place(self, name: str) -> int:
+        target = partition_of(f"{self.environment}/{name}", self.partitions)
+        if self._free:
+            found = self._free.pop()
+            self.text[found], self.version[found], self.attributes[found], self._target[found] = name, "", "", target
+            self._first[found] = self.now_ns
+            return found
+        self.text.append(name)
+        self.version.append("")
+        self.attributes.append("")
+        self._target.append(target)
+        for column in (self._first, self._last):
+            column.append(self.now_ns)
+        return len(self.text) - 1
+
+    def make_room(self, quiet_ns: int, in_use: Callable[[], I64] = lambda: np.empty(0, np.int64)) -> int:
+        """Forget names, if there are many, that were not used for `quiet_ns` and are not `in_use`; how many left. No number of
+        one that leaves may be pending."""
+        wanted = surplus(len(self._number), self.most)
+        if not wanted or abs(self.now_ns - self._looked_ns) < LOOK_NS:
+            return 0
+        self._looked_ns = self.now_ns
+        last = np.array(self._last, np.int64)
+        last[self._free] = NEVER
+        last[in_use()] = NEVER
+        gone = leaving(np.array(self._first, np.int64), last, self.now_ns - quiet_ns, MERIT_NS, wanted).tolist()
+        for number in gone:
+            del self._number[self.text[number]]
+            self.fresh.discard(number)
+            self._claims.pop(number, None)
+            self._told_ns.pop(number, None)
+        self._free += gone
+        left = set(gone)
+        self._resources = {r: known for r, known in self._resources.items() if known[0] not in left}
+        return len(gone)
+
+    def resource(self, resource: Resource) -> int:
         """The number of a resource's service, whose identity is taken note of; -1 if there is no room."""
         known = self._resources.get(resource)
         if known is not None and self.version[known[0]] == (resource.version or self.version[known[0]]):
-            known[1].repeat(now_ns)
-            self._tell(known[0], now_ns, news=False)
+            self._last[known[0]] = self.now_ns
+            known[1].repeat(self.now_ns)
+            self._tell(known[0], self.now_ns, news=False)
             return known[0]
         number = self.number(resource.service)
         if number < 0:
@@ -71,7 +119,7 @@ class Names:
         if len(self._resources) > 8 * self.most:
             self._resources.clear()
         self.version[number] = resource.version or self.version[number]
-        self._resources[resource] = number, self._identify(number, resource, now_ns)
+        self._resources[resource] = number, self._identify(number, resource, self.now_ns)
         return number
 
     def _identify(self, number: int, resource: Resource, now_ns: int) -> Claim:
@@ -99,7 +147,7 @@ class Names:
         return np.array(self._target, np.int64)
 
     def news(self, number: int) -> str:
-        """Attributes that were not sent on yet, which they are from now on; else ""."""
+        """Attributes that were not sent on lately, which they are from now on; else ""."""
         if number not in self.fresh:
             return ""
         self.fresh.discard(number)
@@ -113,14 +161,21 @@ class Names:
             "attributes": self.attributes,
             "fresh": sorted(self.fresh),
             "claims": [[n, self._told_ns.get(n, 0), c.state()] for n, c in sorted(self._claims.items())],
+            "free": self._free,
+            "times": [self._first, self._last],
+            "now": [self.now_ns, self._looked_ns],
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take the state of a snapshot."""
-        for name in state["text"]:
-            self.number(name)
-        self.version, self.attributes = list(state["version"]), list(state["attributes"])
-        self.fresh = set(state["fresh"])
+        """Take the state of a snapshot; one of before names were forgotten knows no times."""
+        self.text, self.version = list(state["text"]), list(state["version"])
+        self.attributes, self.fresh = list(state["attributes"]), set(state["fresh"])
+        self._free, self._resources = list(state.get("free", ())), {}
+        self.now_ns, self._looked_ns = state.get("now", (0, 0))
+        self._first, self._last = (list(c) for c in state.get("times", [[0] * len(self.text)] * 2))
+        free = set(self._free)
+        self._number = {t: i for i, t in enumerate(self.text) if i not in free}
+        self._target = [partition_of(f"{self.environment}/{t}", self.partitions) for t in self.text]
         if "claims" in state:
             self._claims = {n: Claims.of(claims) for n, _, claims in state["claims"]}
             self._told_ns = {n: told_ns for n, told_ns, _ in state["claims"]}

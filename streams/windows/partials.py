@@ -11,8 +11,10 @@ from collections import Counter
 from typing import NamedTuple
 
 from contracts.frames import Decoded, SpanFrame
+from contracts.room import Room
 from contracts.settings import IngestSettings
-from streams.windows.collect import Partial
+from streams.windows.clocks import Clocks
+from streams.windows.collect import Collector, Partial, Receipt
 from streams.windows.collect_logs import LogCollector
 from streams.windows.collect_metrics import MetricCollector
 from streams.windows.collect_spans import SpanCollector
@@ -22,6 +24,9 @@ from streams.windows.sequence import Sequence
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "partials", 1
+_SOURCES_PER_SERVICE = 4
+ENVIRONMENT_QUIET_NS = 60_000_000_000
+"""An environment that was heard of since then does not leave."""
 
 
 class Flushed(NamedTuple):
@@ -38,6 +43,8 @@ class PartialBuilder:
         self.source = source
         self.counters: Counter[str] = Counter()
         self.sequence = Sequence()
+        self.clocks = Clocks(_SOURCES_PER_SERVICE * settings.max_services)
+        self._environments = Room[str](settings.max_environments, ENVIRONMENT_QUIET_NS)
         self._spans = SpanCollector(settings, partitions, self.counters)
         self._logs = LogCollector(settings, partitions, self.counters)
         self._metrics = MetricCollector(settings, partitions, self.counters)
@@ -49,24 +56,50 @@ class PartialBuilder:
         """Records that wait for a flush."""
         return self._spans.pending.rows + self._logs.pending.rows + self._metrics.rows
 
-    def add(self, decoded: Decoded, now_ns: int, offset: int) -> None:
+    def add(self, decoded: Decoded, receipt: Receipt, offset: int) -> None:
         """Take a message in. `offset` is its place in the source."""
         self.sequence.reach(offset)
+        self._admit(decoded, receipt)
+        decoded, tags = self.clocks.correct(decoded, receipt, receipt.now_ns + self._spans.max_delay_ns)
+        self.counters["clock_corrected"] += sum(tag.shift_ns != 0 for tag in tags.clocks)
         for reason, n in decoded.skipped.items():
             self.counters[f"skipped_{reason}"] += n
         for resource in decoded.resources:
-            self._places.setdefault(resource.environment, Places()).note(resource)
+            if resource.environment not in self._spans.refused:
+                self._places.setdefault(resource.environment, Places()).note(resource)
         if decoded.added:
             self.counters["added_points"] += decoded.added
-        self._spans.add(decoded, now_ns)
-        self._logs.add(decoded, now_ns)
-        self._metrics.add(decoded, now_ns)
+        self._spans.add(decoded, receipt, tags)
+        self._logs.add(decoded, receipt)
+        self._metrics.add(decoded, receipt)
+
+    def _admit(self, decoded: Decoded, receipt: Receipt) -> None:
+        """Let environments in, as far as there is room."""
+        refused = set[str]()
+        for environment in sorted({r.environment for r in decoded.resources}):
+            admitted, gone = self._environments.admit(environment, receipt.now_ns)
+            if not admitted:
+                refused.add(environment)
+            for left in gone:
+                self.clocks.forget(left)
+                self._places.pop(left, None)
+                for collector in self._collectors:
+                    collector.forget(left)
+            self.counters["environment_left"] += len(gone)
+        for collector in self._collectors:
+            collector.refused, collector.now_ns = frozenset(refused), receipt.now_ns
+
+    @property
+    def _collectors(self) -> tuple[Collector, ...]:
+        return self._spans, self._logs, self._metrics
 
     def flush(self, *, tells_time: bool = True) -> Flushed:
         """Frames of everything since the last flush, and, if it `tells_time`, empty ones for targets that get none."""
         origin = Origin("", self.source, self.sequence.number, 0, tells_time)
         partials, spans = self._spans.flush(origin)
         partials += [*self._logs.flush(origin), *self._metrics.flush(origin)]
+        for collector in self._collectors:
+            collector.make_room()
         return Flushed(self._with_places(partials) if tells_time else partials, spans)
 
     def _with_places(self, partials: list[Partial]) -> list[Partial]:
@@ -91,6 +124,8 @@ class PartialBuilder:
             "logs": self._logs.state(),
             "metrics": self._metrics.state(),
             "places": {e: p.state() for e, p in self._places.items()},
+            "clocks": self.clocks.state(),
+            "environments": self._environments.state(),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -109,5 +144,8 @@ class PartialBuilder:
         self._places = {}
         for environment, places in body.get("places", {}).items():
             self._places.setdefault(environment, Places()).load(places)
+        self.clocks.load(body.get("clocks", []))
+        known = {name for collector in self._collectors for name in collector.names}
+        self._environments.load(body.get("environments", []), sorted(known))
         self.counters.clear()
         self.counters.update(body["counters"])

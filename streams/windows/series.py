@@ -13,6 +13,7 @@ import numpy as np
 
 from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
 from contracts.frames.telemetry import F64, I64
+from contracts.room import ROOMY
 from streams.windows.grouping import Column, run_starts
 from streams.windows.tables import Rows
 from streams.windows.window import Sums
@@ -38,6 +39,7 @@ HISTO = np.dtype(
 )
 """A histogram point; `low` and `high` bound its cells."""
 _REQUESTS, _ERRORS, _P50 = (FEATURES.index(n) for n in (METRIC_REQUEST_RATE, METRIC_ERROR_RATE, METRIC_LATENCY_P50))
+_LOOK_NS = 10_000_000_000
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -49,6 +51,7 @@ class SeriesBook:
 
     def __init__(self, fresh_ns: int, most: int, counters: Counter[str]) -> None:
         self.fresh_ns, self.most, self.counters = fresh_ns, most, counters
+        self._looked_ns = 0
         self._slot: dict[int, int] = {}
         self._start: I64 = np.empty(0, np.int64)
         self._time: I64 = np.empty(0, np.int64)
@@ -137,15 +140,27 @@ class SeriesBook:
         return *_subtract(buckets, counts, known[2], known[3]), (time - known[1]) / 1e9
 
     def expire(self, before_ns: int) -> None:
-        """Forget series without a point since `before_ns`, once there are too many."""
-        if len(self._histos) >= self.most:
-            self._histos = {k: v for k, v in self._histos.items() if v[1] >= before_ns}
-        if len(self._slot) < self.most:
+        """Once there are too many series, forget those without a point since `before_ns`; if there are many still, those whose last
+        point is oldest. It is looked at every ten seconds, as that takes time where there are many."""
+        if max(len(self._histos), len(self._slot)) < self.most or 0 <= before_ns - self._looked_ns < _LOOK_NS:
             return
-        keep = [(s, i) for s, i in self._slot.items() if self._time[i] >= before_ns]
+        self._looked_ns = before_ns
+        histos = {k: v[1] for k, v in self._histos.items()}
+        kept = self._newest(histos, before_ns)
+        self._histos = {k: v for k, v in self._histos.items() if k in kept}
+        kept = self._newest({s: int(self._time[i]) for s, i in self._slot.items()}, before_ns)
+        keep = [(s, i) for s, i in self._slot.items() if s in kept]
         at = np.array([i for _, i in keep], np.int64)
         self._slot = {s: i for i, (s, _) in enumerate(keep)}
         self._start, self._time, self._value = self._start[at], self._time[at], self._value[at]
+
+    def _newest(self, last_ns: dict[int, int], before_ns: int) -> set[int]:
+        """The series to keep, where the last point of each was at `last_ns`."""
+        if len(last_ns) < self.most:
+            return set(last_ns)
+        lively = sorted((s for s, at in last_ns.items() if at >= before_ns), key=lambda s: (-last_ns[s], s))
+        self.counters["series_left"] += len(last_ns) - min(len(lively), int(ROOMY * self.most))
+        return set(lively[: int(ROOMY * self.most)])
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""

@@ -158,6 +158,16 @@ class KeyTable:
         self.slices = [s for s in self.slices if s.newest_ns >= before_ns]
         return sum(int(np.count_nonzero(s.alive)) for s in gone)
 
+    def column(self, name: str) -> NDArray[Any]:
+        """The distinct values of one column of all rows."""
+        found = [np.unique(s.rows[name]) for s in self.slices if s.rows is not None]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    def mend(self, latest_ns: int) -> None:
+        """Nothing in the table is newer than this, whatever was believed."""
+        for s in self.slices:
+            s.newest_ns, s.opened_ns = min(s.newest_ns, latest_ns), min(s.opened_ns, latest_ns)
+
     def state(self) -> list[list[Any]]:
         """For a snapshot."""
         living = [s.living() for s in self.slices if s.alive.any()]

@@ -1,7 +1,8 @@
 """Watermarks: how far event time has come, merged over the sources that feed a stage.
 
 The merged watermark is the minimum over the sources that are not idle (Akidau et al., The Dataflow Model, VLDB 2015,
-section 2.3, with idle sources left out as Flink does). It never goes back.
+section 2.3, with idle sources left out as Flink does). It never goes back, unless it was ahead of the clock of who keeps it:
+nothing is true that has yet to happen, be it told by a source, kept in a snapshot, or from before our own clock was set.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 from streams.windows.sequence import NEW_LOG_GAP
 
 _MOST_SOURCES = 4096
+AHEAD_NS = 5_000_000_000
+"""How far a watermark may be ahead of this process' clock: those of workers differ."""
 _ALIKE, _BURST, _LATELY, _RHYTHM = 2, 0.5, 2.0, 0.25
 """A silence is usual if there was one at least half as long before it, and what was said between them took at most half its
 length: so a slow sender's batches come. Or, up to twice its length, if silence and speech were each as long, to a quarter, as
@@ -52,6 +55,7 @@ class Watermarks:
         """Take note of a frame; False if its rows were delivered before and must be ignored."""
         self._now(now_ns)
         self._heard(now_ns)
+        watermark_ns = min(watermark_ns, now_ns + AHEAD_NS)
         known = self.sources.get(source)
         if known is None:
             self._make_room()
@@ -77,6 +81,23 @@ class Watermarks:
             reached += now_ns - max(s.seen_ns for s in voices) - self.idle_ns
         self.merged = max(self.merged, reached)
         return self.merged
+
+    @property
+    def furthest(self) -> int:
+        """The watermark of the source that is furthest ahead; 0 if there is none."""
+        return max((s.watermark_ns for s in self.sources.values()), default=0)
+
+    def mend(self, now_ns: int) -> bool:
+        """Take back what is ahead of the clock; whether there was any."""
+        limit = now_ns + AHEAD_NS
+        if self.merged <= limit and self.now_ns <= limit and self.furthest <= limit:
+            return False
+        self.merged = min(self.merged, now_ns)
+        self.now_ns, self.opened_ns = min(self.now_ns, now_ns), min(self.opened_ns, now_ns)
+        self.disturbed_ns, self._silent_until_ns = now_ns, min(self._silent_until_ns, now_ns)
+        for source in self.sources.values():
+            source.watermark_ns, source.seen_ns = min(source.watermark_ns, now_ns), min(source.seen_ns, now_ns)
+        return True
 
     def slowest(self, now_ns: int, within_ns: int) -> int:
         """The watermark of the source that is furthest behind, of those heard of in the last `within_ns`; 0 if there is none."""

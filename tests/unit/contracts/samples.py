@@ -71,6 +71,9 @@ EVENTS: dict[str, e.Event] = {
         time_ns=T,
     ),
     "Change": CHANGE,
+    "ClockOffset": e.ClockOffset(
+        environment="prod", service="shop/cart", instance="cart-1", offset_ns=-30_000_000_000, time_ns=T, pairs=64
+    ),
     "Anomaly": e.Anomaly(
         id="prod/shop/cart/1700000000",
         environment="prod",
@@ -227,6 +230,10 @@ FRAMES: dict[str, Any] = {
         error=np.array([True]),
         site=np.array([9], np.uint64),
         stream=np.array([False]),
+        clocks=("shop/cart\x1fcart-1",),
+        clock=np.array([0], np.int32),
+        clock_shift_ns=np.array([30_000_000_000], np.int64),
+        clock_floor_ns=np.array([30_000_000_001], np.int64),
     ),
     "PartialFrame": f.PartialFrame(
         environment="prod",

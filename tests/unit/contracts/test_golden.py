@@ -82,9 +82,10 @@ def test_a_node_from_before_it_said_what_it_lacks_is_readable() -> None:
     assert (found.lacks, found.behind_s, found.lag, found.condition) == ((), 0.0, {}, "")
 
 
-def test_spans_from_before_streams_were_told_apart_are_readable() -> None:
+def test_spans_from_before_streams_were_told_apart_and_clocks_in_question_are_readable() -> None:
     found = f.unpack(f.SpanFrame, (GOLDEN / "frames" / "SpanFrame.v1.msgpack").read_bytes())
     assert (found.services, len(found.span), len(found.stream)) == (("shop/cart",), 1, 0)
+    assert (found.clocks, len(found.clock)) == ((), 0)
 
 
 def test_a_newer_version_is_refused() -> None:
@@ -102,5 +103,5 @@ def test_bytes_that_are_no_event_are_refused(payload: bytes) -> None:
 
 
 def test_another_frame_is_refused() -> None:
-    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v2, found SpanFrame v2"):
+    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v2, found SpanFrame v3"):
         f.unpack(f.FeatureFrame, f.pack(FRAMES["SpanFrame"]))

@@ -18,7 +18,7 @@ NOW = T0 + 60 * SECOND
 def backlog() -> list[Record]:
     """Messages of one span each, written before now."""
     spans = [Span("web", n + 1, n + 1, 0, SERVER, T0 + n * MS, T0 + (n + 5) * MS) for n in range(MESSAGES)]
-    return [Record(OTLP_SPANS, 0, n, None, otlp([span]), (), T0 // MS + n) for n, span in enumerate(spans)]
+    return [Record(OTLP_SPANS, 0, n, None, otlp([span]), (), T0 // MS + n + 5) for n, span in enumerate(spans)]
 
 
 def emits(outputs: list[Output], topic: str) -> list[Emit]:

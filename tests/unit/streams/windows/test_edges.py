@@ -9,6 +9,7 @@ import pytest
 
 from contracts.frames import PartialFrame
 from contracts.settings import IngestSettings
+from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.partials import PartialBuilder
 from tests.unit.streams.windows.support import (
@@ -33,10 +34,10 @@ class Joining:
     def __init__(self, source: str = "otlp_spans/0", joiner: EdgeJoiner | None = None) -> None:
         self.builder = PartialBuilder(source, SETTINGS, 1)
         self.joiner = joiner or EdgeJoiner("prod", SETTINGS, 1)
-        self.now, self.offset = T0, 0
+        self.now, self.offset = T0 + 2 * SECOND, 0
 
-    def send(self, *spans: Span) -> list[PartialFrame]:
-        self.builder.add(decoded(list(spans)), self.now, self.offset)
+    def send(self, *spans: Span, logged: int = 0) -> list[PartialFrame]:
+        self.builder.add(decoded(list(spans)), Receipt(self.now, logged or self.now), self.offset)
         flushed = self.builder.flush()
         for _, _, frame in flushed.spans:
             self.joiner.add(frame, self.now)
@@ -81,7 +82,7 @@ def test_the_other_half_may_come_from_a_partition_that_catches_up(behind_s: int,
     for second in range(1, behind_s + 1):
         ahead.now = behind.now = T0 + second * SECOND
         ahead.send(span("a", 100 + second, 0, SERVER, 1000 * second, 1000 * second + 10))
-    assert edges(behind.send(CALLEE)) == ([("a", "b", 1, 0, 100, 30, 1)] if found else [])
+    assert edges(behind.send(CALLEE, logged=T0 + SECOND)) == ([("a", "b", 1, 0, 100, 30, 1)] if found else [])
     assert (ahead.joiner.counters["orphans"] == 0) == found
 
 
@@ -149,7 +150,7 @@ def test_peers_that_send_no_spans() -> None:
 def test_the_same_span_from_two_partitions_counts_once() -> None:
     joining = Joining()
     twin = PartialBuilder("otlp_spans/1", SETTINGS, 1)
-    twin.add(decoded([CALLER, CALLEE]), T0, 0)
+    twin.add(decoded([CALLER, CALLEE]), Receipt(T0, T0), 0)
     for _, _, frame in twin.flush().spans:
         joining.joiner.add(frame, T0)
     assert edges(joining.send(CALLER, CALLEE)) == [("a", "b", 1, 0, 100, 30, 1)]

@@ -1,0 +1,272 @@
+"""Clocks of senders that are off are found, corrected and told of; who merely sends late is not taken for one of them."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from contracts.events import ClockOffset, decode
+from contracts.features import ERROR_RATE
+from contracts.frames import FeatureFrame, unpack
+from contracts.ports import Record
+from contracts.settings import load
+from contracts.topics import CLOCKS, FEATURES, OTLP_METRICS, OTLP_SPANS, TOPICS
+from homeostat.wiring import perceive_specs
+from streams.memory import MemoryPipeline
+from streams.windows.clocks import AHEAD_NS, SLOT_NS, TOLERANCE_NS, Source
+from tests.unit.connectors.otlp import builders
+from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, otlp
+
+PARTITIONS, PER_SECOND, FAILS_FROM = 4, 8, 40
+Clock = Callable[[float], float]
+"""By how many seconds a clock is off, at a second."""
+
+
+def right(_: float) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A process: its service, its clock, and how often it sends what it has."""
+
+    service: str
+    instance: str = ""
+    clock: Clock = right
+    every_s: float = 1.0
+    held_s: float = 0.0
+    """Whatever it sends is held up for so long on its way, as by a sampler."""
+
+
+@dataclass
+class Town:
+    """gateway calls checkout calls payment (one sender of several at random), which fails half of the time from a second on."""
+
+    payments: tuple[Sender, ...]
+    gateway: Sender = field(default_factory=lambda: Sender("gateway"))
+    checkout: Sender = field(default_factory=lambda: Sender("checkout"))
+    fails_from: ClassVar[int] = FAILS_FROM
+
+    def messages(self, seconds: int) -> Iterator[tuple[int, bytes]]:
+        """What is received, and when."""
+        rng = random.Random(5)
+        waiting: dict[Sender, list[Span]] = {s: [] for s in (self.gateway, self.checkout, *self.payments)}
+        for n in range(seconds * PER_SECOND):
+            for sender, span in self._trace(rng, n / PER_SECOND):
+                waiting[sender].append(span)
+        sent = [m for sender, spans in waiting.items() for m in self._sent(sender, spans, seconds)]
+        yield from heapq.merge(sorted(sent))
+
+    def _trace(self, rng: random.Random, at: float) -> list[tuple[Sender, Span]]:
+        trace, ids = rng.getrandbits(63) | 1, [rng.getrandbits(63) | 1 for _ in range(5)]
+        payment, bad = rng.choice(self.payments), at >= self.fails_from and rng.random() < 0.5
+        rows = [
+            (self.gateway, ids[0], 0, SERVER, 0, 34),
+            (self.gateway, ids[1], ids[0], CLIENT, 2, 32),
+            (self.checkout, ids[2], ids[1], SERVER, 4, 30),
+            (self.checkout, ids[3], ids[2], CLIENT, 6, 28),
+            (payment, ids[4], ids[3], SERVER, 8, 26),
+        ]
+        begun = T0 + int(at * SECOND)
+        return [
+            (s, Span(s.service, trace, span, parent, kind, begun + a * MS, begun + b * MS, bad))
+            for s, span, parent, kind, a, b in rows
+        ]
+
+    @staticmethod
+    def _sent(sender: Sender, spans: list[Span], seconds: int) -> Iterator[tuple[int, bytes]]:
+        every = int(sender.every_s * SECOND)
+        batches: dict[int, list[Span]] = {}
+        for span in spans:
+            batches.setdefault((span.end - T0) // every + 1, []).append(span)
+        for number, batch in batches.items():
+            sent = T0 + number * every
+            told = []
+            for s in batch:
+                off = int(sender.clock((s.end - T0) / SECOND) * SECOND)
+                told.append(Span(s.service, s.trace, s.span, s.parent, s.kind, s.start + off, s.end + off, s.error))
+            payload = otlp(told)
+            if sender.instance:
+                payload = _with_instance(payload, sender.instance)
+            yield sent + int(sender.held_s * SECOND) + 50 * MS, payload
+
+
+def _with_instance(payload: bytes, instance: str) -> bytes:
+    message = TracesData.FromString(payload)
+    for entry in message.resource_spans:
+        entry.resource.attributes.add(key="service.instance.id").value.string_value = instance
+    return message.SerializeToString()
+
+
+@dataclass
+class Seen:
+    """What came of a town: rows of payment by second, offsets told, counters."""
+
+    errors: dict[int, float] = field(default_factory=dict)
+    calls: dict[int, int] = field(default_factory=dict)
+    requests: dict[int, int] = field(default_factory=dict)
+    told: list[ClockOffset] = field(default_factory=list)
+    counters: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def take(self, record: Record) -> None:
+        if record.topic == CLOCKS:
+            self.told.append(decode(ClockOffset, record.value))
+        if record.topic != FEATURES:
+            return
+        frame = unpack(FeatureFrame, record.value)
+        second = (frame.window_ns - T0) // SECOND
+        for i, service in enumerate(frame.services):
+            if frame.signal == "spans" and service == "payment":
+                self.requests[second] = int(frame.counts[i])
+                self.errors[second] = float(frame.values[i, frame.features.index(ERROR_RATE)])
+            if frame.signal == "edges" and frame.peers[i] == "payment":
+                self.calls[second] = int(frame.counts[i])
+
+
+def run(town: Town, seconds: int = 60) -> Seen:
+    """The stages up to features, on the messages of a town."""
+    seen = Seen()
+    specs = perceive_specs(load(), dict.fromkeys(TOPICS, PARTITIONS))[:3]
+    pipeline, now = MemoryPipeline(specs, PARTITIONS, seen.take), T0
+    for n, (at, payload) in enumerate(town.messages(seconds)):
+        while now + 200 * MS <= at:
+            now += 200 * MS
+            pipeline.tick(now)
+        now = max(now, at)
+        pipeline.feed(OTLP_SPANS, payload, now, partition=n % PARTITIONS)
+    for _ in range(75):
+        now += 200 * MS
+        pipeline.tick(now)
+    seen.counters = pipeline.host.totals()
+    return seen
+
+
+def failing_since(seen: Seen) -> int:
+    """The second from which payment fails, by its own spans."""
+    return min(s for s, share in seen.errors.items() if np.isfinite(share) and share > 0)
+
+
+@pytest.mark.parametrize(
+    ("clock", "off_s"),
+    [
+        (lambda _: -30.0, -30),
+        (lambda _: -5.0, -5),
+        (lambda _: -300.0, -300),
+        (lambda s: -20.0 - 0.02 * s, -21),
+        (lambda _: 30.0, 0),
+        (lambda _: 4.0, 0),
+        (lambda s: 10.0 + 0.02 * s, 0),
+    ],
+    ids=["behind", "a little behind", "far behind", "drifting behind", "ahead", "a little ahead", "drifting ahead"],
+)
+def test_a_clock_that_is_off_is_corrected(clock: Clock, off_s: int) -> None:
+    seen = run(Town((Sender("payment", clock=clock),)))
+    assert abs(failing_since(seen) - FAILS_FROM) <= 1
+    assert seen.counters["features", "late"] <= 0.1 * seen.counters["ingest", "spans"]
+    later = range(15, 55)
+    assert [s for s in later if not seen.requests.get(s)] == [], "rows where there were requests"
+    assert [s for s in later if not seen.calls.get(s)] == [], "calls in the same windows"
+    assert max(seen.requests.get(s, 0) for s in later) <= 2 * PER_SECOND, "nothing twice"
+    if off_s:
+        assert {o.service for o in seen.told} == {"payment"}
+        assert all(abs(o.offset_ns / SECOND - off_s) < 1 for o in seen.told[-2:] if o.time_ns < T0 + 65 * SECOND)
+
+
+def test_a_clock_that_is_set_right_is_right_at_once() -> None:
+    for off in (-30.0, 30.0):
+        seen = run(Town((Sender("payment", clock=lambda s, off=off: off if s < 30 else 0.0),)))
+        assert failing_since(seen) == FAILS_FROM
+        assert [s for s in range(32, 55) if not seen.requests.get(s)] == []
+
+
+def test_one_of_several_pods() -> None:
+    pods = tuple(Sender("payment", f"payment-{n}", right if n else lambda _: -30.0) for n in range(3))
+    seen = run(Town(pods))
+    assert failing_since(seen) == FAILS_FROM
+    assert {(o.service, o.instance) for o in seen.told} == {("payment", "payment-0")}
+    assert sum(seen.requests.get(s, 0) for s in range(20, 50)) == 30 * PER_SECOND
+
+
+def test_the_caller_may_be_the_one_who_is_behind() -> None:
+    seen = run(Town((Sender("payment"),), gateway=Sender("gateway", clock=lambda _: -30.0)))
+    assert {o.service for o in seen.told} == {"gateway"}
+    assert failing_since(seen) == FAILS_FROM
+
+
+def test_two_in_a_row_on_one_host_may_be_behind() -> None:
+    behind = Sender("checkout", clock=lambda _: -30.0)
+    seen = run(Town((Sender("payment", clock=lambda _: -30.0),), checkout=behind))
+    assert {o.service for o in seen.told} == {"checkout", "payment"}
+    assert failing_since(seen) == FAILS_FROM
+
+
+@pytest.mark.parametrize("every_s", [0.2, 5, 15, 60])
+@pytest.mark.parametrize("held_s", [0, 30])
+def test_who_sends_late_is_late_and_no_more(every_s: float, held_s: float) -> None:
+    seen = run(Town((Sender("payment", every_s=every_s, held_s=held_s),)))
+    assert seen.told == []
+    assert seen.counters["ingest", "clock_corrected"] == 0
+
+
+def test_calls_that_time_out_are_no_sign_of_a_clock() -> None:
+    """Callers give up after a tenth of what their callee takes; it sends late, too."""
+
+    class Slow(Town):
+        def _trace(self, rng: random.Random, at: float) -> list[tuple[Sender, Span]]:
+            *rest, (payment, s) = super()._trace(rng, at)
+            late = Span(s.service, s.trace, s.span, s.parent, s.kind, s.start, s.end + 8 * SECOND, s.error)
+            return [*rest, (payment, late)]
+
+    seen = run(Slow((Sender("payment", every_s=5),), checkout=Sender("checkout", every_s=5)))
+    assert seen.told == []
+
+
+def test_browsers_have_many_clocks_and_one_name() -> None:
+    """Each batch counts for itself: one that is ahead does not move the others."""
+    source, now = Source(), T0
+    floors = [-30 * SECOND, SECOND // 10, -60 * SECOND, SECOND // 5, -5 * SECOND]
+    shifts = []
+    for floor in floors * 5:
+        now += SECOND
+        source.heard(floor, now)
+        shifts.append(source.shift_ns(floor, now))
+    assert shifts[5:] == [min(f, 0) for f in floors] * 4
+
+
+def test_a_batch_is_never_shifted_ahead() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        source, now = Source(), T0
+        source.told_ns, source.told_at_ns = rng.randrange(-60, 60) * SECOND, T0
+        for _ in range(10):
+            now += rng.randrange(2 * SLOT_NS)
+            floor = rng.randrange(-90, 90) * SECOND
+            source.heard(floor, now)
+            shift = source.shift_ns(floor, now)
+            assert floor - shift >= min(0, floor) if shift > 0 else floor - shift >= -AHEAD_NS
+
+
+def test_metrics_of_a_clock_ahead_are_shifted_too() -> None:
+    seen: list[FeatureFrame] = []
+    specs = perceive_specs(load(), dict.fromkeys(TOPICS, 1))[:3]
+    pipeline = MemoryPipeline(
+        specs, 1, lambda r: seen.append(unpack(FeatureFrame, r.value)) if r.topic == FEATURES else None
+    )
+    for second in range(20):
+        now = T0 + second * SECOND
+        resource = {"service.name": "cart", "deployment.environment.name": "prod"}
+        message, scope = builders.metrics(resource)
+        builders.gauge(scope, "process.cpu.utilization", 0.5, "1", now + 40 * SECOND)
+        pipeline.feed(OTLP_METRICS, message.SerializeToString(), now)
+        for step in range(5):
+            pipeline.tick(now + step * 200 * MS)
+    assert {f.window_ns for f in seen if f.signal == "metrics"} >= {T0 + s * SECOND for s in range(1, 15)}
+    assert TOLERANCE_NS >= AHEAD_NS
