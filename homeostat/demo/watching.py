@@ -10,7 +10,7 @@ from typing import TypeVar
 from contracts.events import ActionRecord, Anomaly, Decision, Event, Feedback, Incident, decode
 from contracts.ports import Record
 from contracts.topics import ACTIONS, ANOMALIES, DECISIONS, FEEDBACK, INCIDENTS
-from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome
+from contracts.verdicts import AnomalyKind, AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome
 from homeostat.demo.scenes import Scene
 
 E = TypeVar("E", bound=Event)
@@ -51,7 +51,7 @@ class Heard:
 
     def detected(self) -> tuple[float, Anomaly] | None:
         """The first anomaly that opened."""
-        return self.first(Anomaly, lambda a: a.phase is AnomalyPhase.OPENED)
+        return self.first(Anomaly, lambda a: a.phase is AnomalyPhase.OPENED and a.kind is AnomalyKind.SERVICE)
 
     def decided(self) -> tuple[float, Decision] | None:
         """The first decision to do something about it, or to ask."""
