@@ -406,6 +406,17 @@ async def test_what_does_not_arrive_in_time_gives_its_room_back(log: Log) -> Non
         assert found.in_flight == (0, 0)
 
 
+async def test_a_call_without_a_message_ends_and_gives_its_room_back(log: Log) -> None:
+    async with running(log, request_timeout_s=0.3) as found, grpc.aio.insecure_channel(found.grpc_address) as channel:
+        never = channel.stream_unary(TRACE_EXPORT)()  # the headers are sent, a message never
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await never
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "no message in 0.3 s" in (caught.value.details() or "")
+        assert found.in_flight == (0, 0)
+        assert await call(found.grpc_address, traces(SHOP, {}).SerializeToString()) == b""
+
+
 async def test_too_much_at_once_is_told_with_when_to_come_again(log: Log) -> None:
     small = traces(SHOP, {}).SerializeToString()
     async with running(log, max_requests=2) as found:
