@@ -11,7 +11,7 @@ SERVICES = ("cart", "catalog", "pay")
 NODES = {"gateway": "n1", "cart": "n1", "catalog": "n2", "pay": "n2"}
 EVERYTHING = ("gateway", *SERVICES)
 LOST = 60
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def outages(fleet: Fleet) -> list[str]:
