@@ -21,6 +21,8 @@ from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 SECOND: Final = 1_000_000_000
 LOST_NS: Final = 10 * SECOND
 """Telemetry of a node or of everything that has not come for this long is told of."""
+NODE_NS: Final = 2 * SECOND
+"""How much longer a node has to be silent than everything, so that the loss of everything is told first."""
 ALONE_NS: Final = 15 * SECOND
 """Telemetry of a service that has been missing for this long is told of; longer, so that whatever hides several is told first."""
 HABIT: Final = 1.5
@@ -113,7 +115,7 @@ class Losses:
             # What was open before goes on: nothing is known of it either.
             kept = {s: (a.onset_ns, [s]) for s, a in self._open.items()}
             return kept | {EVERYTHING: (self._since(self._all), sorted(self._places) or sorted(self._lost))}
-        silent = {n for n, pulse in self._nodes.items() if pulse.silent(now_ns)}
+        silent = {n for n, pulse in self._nodes.items() if pulse.silent(now_ns - NODE_NS)}
         hidden = {s: nodes for s, nodes in self._places.items() if nodes and silent.issuperset(nodes)}
         found: dict[str, tuple[int, list[str]]] = {}
         for node in silent:
