@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from contracts.events import Anomaly
+from contracts.features import Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 
@@ -28,6 +29,8 @@ ALONE_NS: Final = 15 * SECOND
 HABIT: Final = 1.5
 EVERYTHING: Final = "*"
 NODE: Final = "node:"
+_FROM_SENDERS: Final = frozenset({Signal.SPANS, Signal.LOGS, Signal.METRICS})
+"""Signals whose frames come because something was received; what is made of them may come later."""
 _MOST_NODES: Final = 4096
 _MOST_NAMED: Final = 5
 _GAPS: Final = 3
@@ -70,7 +73,8 @@ class Losses:
 
     def hear(self, frame: PartialFrame, now_ns: int) -> None:
         """A source has something of this environment: which nodes it comes from, and what runs there."""
-        self._all.beat(now_ns)
+        if frame.signal in _FROM_SENDERS:
+            self._all.beat(now_ns)
         for node in frame.heard:
             if node in self._nodes or len(self._nodes) < _MOST_NODES:
                 self._nodes.setdefault(node, Pulse()).beat(now_ns)
