@@ -15,17 +15,22 @@ from typing import Any, Final
 import msgspec
 
 from contracts.events import Anomaly
+from contracts.features import Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 
 SECOND: Final = 1_000_000_000
 LOST_NS: Final = 10 * SECOND
 """Telemetry of a node or of everything that has not come for this long is told of."""
+NODE_NS: Final = 2 * SECOND
+"""How much longer a node has to be silent than everything, so that the loss of everything is told first."""
 ALONE_NS: Final = 15 * SECOND
 """Telemetry of a service that has been missing for this long is told of; longer, so that whatever hides several is told first."""
 HABIT: Final = 1.5
 EVERYTHING: Final = "*"
 NODE: Final = "node:"
+_FROM_SENDERS: Final = frozenset({Signal.SPANS, Signal.LOGS, Signal.METRICS})
+"""Signals whose frames come because something was received; what is made of them may come later."""
 _MOST_NODES: Final = 4096
 _MOST_NAMED: Final = 5
 _GAPS: Final = 3
@@ -68,7 +73,8 @@ class Losses:
 
     def hear(self, frame: PartialFrame, now_ns: int) -> None:
         """A source has something of this environment: which nodes it comes from, and what runs there."""
-        self._all.beat(now_ns)
+        if frame.signal in _FROM_SENDERS:
+            self._all.beat(now_ns)
         for node in frame.heard:
             if node in self._nodes or len(self._nodes) < _MOST_NODES:
                 self._nodes.setdefault(node, Pulse()).beat(now_ns)
@@ -113,7 +119,7 @@ class Losses:
             # What was open before goes on: nothing is known of it either.
             kept = {s: (a.onset_ns, [s]) for s, a in self._open.items()}
             return kept | {EVERYTHING: (self._since(self._all), sorted(self._places) or sorted(self._lost))}
-        silent = {n for n, pulse in self._nodes.items() if pulse.silent(now_ns)}
+        silent = {n for n, pulse in self._nodes.items() if pulse.silent(now_ns - NODE_NS)}
         hidden = {s: nodes for s, nodes in self._places.items() if nodes and silent.issuperset(nodes)}
         found: dict[str, tuple[int, list[str]]] = {}
         for node in silent:

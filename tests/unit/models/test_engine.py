@@ -170,10 +170,10 @@ def test_a_row_that_does_not_come_is_no_silence():
     assert engine.states("e")["s0"] is ServiceState.STALE, "nothing has come of it for stale_s"
 
 
-@pytest.mark.parametrize("broken", range(6))
+@pytest.mark.parametrize("broken", [0, 3, 5])
 def test_who_is_later_than_others_is_judged_as_they_are(broken):
     late = (0, 1, 2, 5, 15, 60)
-    windows = [failing(150, 165, broken)(w, v) for w, v in enumerate(steady(220, rows=6, seed=11))]
+    windows = [failing(70, 80, broken)(w, v) for w, v in enumerate(steady(110, rows=6, seed=11))]
     engine, told, states = DetectEngine(0, SETTINGS), [], {}
     for window, rows, given in as_they_come(windows, late):
         now = T0 + (window + late[rows[0]] + 1) * SECOND
@@ -182,7 +182,7 @@ def test_who_is_later_than_others_is_judged_as_they_are(broken):
         states.update(zip(evidence.services, evidence.state, strict=True))
     opened = [a for a in told if a.phase is OPENED]
     assert [a.service for a in opened] == [f"s{broken}"]
-    assert T0 + 150 * SECOND <= opened[0].time_ns <= T0 + 151 * SECOND
+    assert T0 + 70 * SECOND <= opened[0].time_ns <= T0 + 71 * SECOND
     assert [a.service for a in told if a.phase is CLOSED] == [f"s{broken}"]
     assert set(states.values()) == {ServiceState.HEALTHY}
 

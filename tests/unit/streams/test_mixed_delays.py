@@ -15,7 +15,7 @@ MIXED = {
     for i, service in enumerate(SERVICES)
     for signal, shift in (("spans", 0), ("logs", 2), ("metrics", 4))
 }
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 FIRST, EVERY, LONG = 110, 8, 15
 
 
