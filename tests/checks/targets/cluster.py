@@ -17,6 +17,7 @@ from contracts.settings import ActSettings
 UID = "0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10"
 KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 Json = dict[str, Any]
+_NODES = dict.fromkeys(("desiredNumberScheduled", "updatedNumberScheduled", "numberReady", "numberAvailable"), 3)
 
 
 @dataclass
@@ -53,13 +54,14 @@ class Objects:
                 "generation": 1,
                 "annotations": {},
             },
-            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": {"spec": {}}},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": name}}, "template": {"spec": {}}},
             "status": {
                 "observedGeneration": 1,
-                "replicas": 1,
-                "updatedReplicas": 1,
-                "readyReplicas": 1,
-                "availableReplicas": 1,
+                "replicas": 3,
+                "updatedReplicas": 3,
+                "readyReplicas": 3,
+                "availableReplicas": 3,
+                **(_NODES if kind == "daemonsets" else {}),
             },
         }
 
@@ -71,7 +73,8 @@ class Objects:
         if parts == ["api", "v1", "namespaces", "kube-system"]:
             return Reply(200, {"metadata": {"name": "kube-system", "uid": UID}})
         if parts[:4] != ["apis", "apps", "v1", "namespaces"] or len(parts) not in {6, 7}:
-            return Reply(200 if method == "GET" else 404, {"items": []})
+            listed = method == "GET" and len(parts) == (6 if parts[0] == "apis" else 5)
+            return Reply(200, {"items": []}) if listed else Reply(404, {"message": "not found"})
         if len(parts) == 6:
             return Reply(200, {"items": [t for k, t in self.things.items() if k[:2] == (parts[4], parts[5])]})
         thing = self.things.get((parts[4], parts[5], parts[6]))
