@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from contracts.settings import Settings
+from contracts.verdicts import CauseKind
 from tests.scenarios.traffic import ONSET_S, USUAL, Plan, Route, Session, Trouble, through, watch
 
 SETTINGS = Settings(detect={"detectors": ("bank",)})
@@ -125,3 +126,12 @@ def test_a_recording_of_web_sockets_that_end_at_a_deploy():
     found = through(recorded("F04-*"))
     assert not found.incidents, found.told()
     assert not found.decisions, found.told()
+
+
+@pytest.mark.slow
+def test_a_recording_in_which_a_clock_is_behind():
+    """Who is half a minute behind, and fails half of its requests, is told as that: it has not crashed, and no bystander is blamed."""
+    found = through(recorded("F21-*"), SETTINGS)
+    assert found.blamed == {"payment"}, found.told()
+    assert {i.candidates[0].kind for i in found.incidents} == {CauseKind.ERRORS}, found.told()
+    assert found.touched <= {"payment"}, found.told()

@@ -11,6 +11,7 @@ import pytest
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import Decoded, SpanBatch
 from contracts.settings import IngestSettings
+from streams.windows.collect import Receipt
 from streams.windows.collect_spans import SpanCollector
 from streams.windows.edges import EdgeJoiner
 from streams.windows.merge import FeatureMerger
@@ -18,6 +19,7 @@ from streams.windows.rows import Origin
 from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, decoded, rows_of
 
 SPANS, EDGES = BY_SIGNAL[Signal.SPANS], BY_SIGNAL[Signal.EDGES]
+NOW = Receipt(T0 + SECOND, T0 + SECOND)
 REQUEST = Span("gateway", 1, 1, 0, SERVER, T0, T0 + 40 * MS)
 SESSION = Span("gateway", 2, 2, 0, SERVER, T0 - 60 * SECOND, T0 + 50 * MS)
 PROXIED = (
@@ -38,7 +40,7 @@ def features(said: Decoded, *, again: bool = False) -> dict:
     """Rows of spans and edges that a message leads to; `again`: the state is saved and read in between."""
     settings = IngestSettings()
     collector = SpanCollector(settings, 1, Counter())
-    collector.add(said, T0 + SECOND)
+    collector.add(said, NOW)
     if again:
         state = collector.state()
         collector = SpanCollector(settings, 1, Counter())
@@ -98,9 +100,9 @@ def test_an_opening_that_fails_at_once_is_a_request_that_failed():
 
 def test_spans_of_a_snapshot_that_knew_no_streams_are_read():
     collector = SpanCollector(IngestSettings(), 1, Counter())
-    collector.add(message([REQUEST], []), T0 + SECOND)
+    collector.add(message([REQUEST], []), NOW)
     state = collector.state()
-    state["pending"] = {e: columns[:-1] for e, columns in state["pending"].items()}
+    state["pending"] = {e: columns[:9] for e, columns in state["pending"].items()}
     restored = SpanCollector(IngestSettings(), 1, Counter())
     restored.load(state)
     partials, _ = restored.flush(Origin("", "otlp/0", 1, 0))
