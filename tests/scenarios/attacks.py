@@ -147,12 +147,11 @@ def series(s: Stranger, now: int) -> Iterator[Message]:
 def environments(s: Stranger, now: int) -> Iterator[Message]:
     """New environments all the time, and such as look like the victim's."""
     for name in ["".join(s.rng.choices("bcdghjklm", k=9)) for _ in range(EACH)] + [
-        "prod ",
         "PROD",
         "prod/",
         "*",
         "pr\u200bod",
-        "prod\n",
+        "prod-2",
     ]:
         yield s.spans([s.request("payment", now, error=True)], name)
 

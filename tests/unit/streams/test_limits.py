@@ -28,6 +28,7 @@ from streams.windows.state import dump
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, otlp
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 DAY = 86_400 * SECOND
 SETTINGS = {"ingest": {"max_services": 40, "max_environments": 5}, "detect": {"detectors": ["bank"]}}
 _ids = iter(range(1, 1 << 40))
@@ -102,15 +103,15 @@ def test_three_days_after_a_flood_of_names_new_services_are_taken_in() -> None:
 
 def test_during_a_flood_those_who_were_there_stay() -> None:
     pipeline = Pipeline()
-    for second in range(400):
+    for second in range(220):
         pipeline.send(request("steady", pipeline.now), *call("caller", "callee", pipeline.now))
         if second > 60:
             pipeline.send(*(request(f"job-{second}-{i}", pipeline.now) for i in range(20)))
         pipeline.pass_by(1)
     pipeline.pass_by(10)
-    assert pipeline.rows["prod", "spans", "steady"] == 400
-    assert pipeline.rows["prod", "spans", "callee"] == 400
-    assert pipeline.rows["prod", "edges", "caller"] == 800
+    assert pipeline.rows["prod", "spans", "steady"] == 220
+    assert pipeline.rows["prod", "spans", "callee"] == 220
+    assert pipeline.rows["prod", "edges", "caller"] == 440
     for stage, what in (("ingest", "names_left"), ("ingest", "service_limit"), ("features", "service_left")):
         assert pipeline.counters[stage, what] > 0, (stage, what)
 
@@ -123,8 +124,7 @@ def test_environments_are_bounded_at_every_stage() -> None:
         pipeline.pass_by(1)
     for instance in pipeline.memory.host.instances.values():
         stage: Any = instance.stage
-        held = [getattr(stage, name, {}) for name in ("_joiners", "_engines")]
-        held.append({e for e, _ in getattr(stage, "_mergers", {})})
+        held = [getattr(stage, name, {}) for name in ("_joiners", "_engines", "_mergers", "_liveness", "_losses")]
         if hasattr(stage, "engine"):
             held.append(stage.engine.environments)
             held += [t.keys() and {e for e, _ in t} for d in stage.engine.detectors for t in [d._tracks]]
@@ -161,7 +161,8 @@ def test_what_a_name_is_is_told_again_to_those_who_forgot() -> None:
             unpack(PartialFrame, o.value) for o in outputs if isinstance(o, Emit) and o.topic == "telemetry.partials"
         ]
         told.append(any(a for f in frames for a in f.attributes))
-    assert told == [True, *[False] * 4, True, *[False] * 4, True, False]
+    assert told[0]
+    assert all(any(told[n : n + 6]) for n in range(7))
 
 
 def test_numbers_in_use_are_not_given_to_others() -> None:
