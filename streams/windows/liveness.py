@@ -149,6 +149,8 @@ class Liveness:
         window, since_ns = at
         silent = window - np.maximum(entities.heard[entity], entities.first[entity])
         usual = entities.gaps[entity, -1]
+        for i in np.flatnonzero(silent < 1).tolist():
+            silent[i] = self._before(signal, int(entity[i]), window, float(usual[i]))
         said = np.where(silent <= HABIT * usual, int(Presence.QUIET), WAIT).astype(np.int8)
         look = self._service if signal == Signal.SPANS else self._edge if signal == Signal.EDGES else self._records
         for i in np.flatnonzero(said == WAIT).tolist():
@@ -161,6 +163,13 @@ class Liveness:
             elif since_ns >= delay_ns:
                 said[i] = Presence.MISSING
         return said
+
+    def _before(self, signal: str, entity: int, window: int, usual: float) -> int:
+        """How long it has been silent up to a window, where a later row with data was sent: as far as it matters."""
+        merger, most = self._mergers.get(signal), max(LOOK_BACK, int(HABIT * usual) + 1)
+        if merger is None:
+            return most
+        return next((n for n in range(1, most) if merger.has(entity, window - n)), most)
 
     def _delay_ns(self, key: tuple[str, str]) -> int:
         numbers = [self._names[name] for name in key if name in self._names]

@@ -160,6 +160,43 @@ def test_rows_of_a_series_come_in_order_of_their_windows() -> None:
         assert order == list(range(order[0], order[-1] + 1))
 
 
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("resumes", [18.6, 18.65, 18.7, 18.75, 18.8, 18.9])
+def test_what_comes_again_makes_no_quiet_row_of_one_that_waits(resumes: float, restored: bool) -> None:
+    """Of seconds in which nothing came nothing is known, whenever in a second data come again."""
+    bench = Bench()
+    times = [k / 4 for k in range(4 * 10)] + [resumes + 0.15 * k for k in range(40)]
+    for at in times:
+        bench.at(at)
+        bench.requests("a", at, n=5)
+        bench.requests("b", at, n=5)
+        if restored:
+            state = bench.merger.snapshot()
+            bench.merger = FeatureMerger("prod", bench.signal, SETTINGS)
+            bench.merger.restore(state)
+    bench.at(26)
+    for service in ("a", "b"):
+        order = [w for w, revision, _ in windows(bench.frames, service) if revision == 0]
+        assert order == list(range(order[0], order[-1] + 1))
+        told = dict(zip(order, presence(bench.frames, service), strict=True))
+        assert {told[s] for s in range(11, int(resumes))} == {Presence.MISSING}
+
+
+def test_a_row_that_newer_data_overtook_is_judged_by_the_silence_before_it() -> None:
+    """Not as no silence at all, which would always be one as usual."""
+    bench = Bench()
+    steady(bench, "a", range(10))
+    bench.at(20)
+    entities, merger = bench.merger.entities, bench.merger
+    a = np.array([entities.find(("a", ""))])
+    newest = 20 + T0 // SECOND
+    assert int(entities.heard[a[0]]) == newest - 11
+    entities.heard[a] = newest
+    for second in (15, 18):
+        said = merger.liveness.judge("spans", entities, a, (second + T0 // SECOND, 5 * SECOND))
+        assert said.tolist() == [Presence.MISSING]
+
+
 def test_all_silent_is_noticed_by_the_clock() -> None:
     bench = Bench()
     steady(bench, "a", range(5))
