@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,13 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, Presence
 from contracts.frames.latency import midpoint
 from contracts.settings import IngestSettings
+from streams.windows.calls import ASKED, CALLS
 from streams.windows.clocks import timed
 from streams.windows.collect import Receipt
 from streams.windows.merge import FeatureMerger
 from streams.windows.partials import PartialBuilder
+from streams.windows.rows import Origin
+from streams.windows.rows import frame as partial
 from tests.unit.streams.windows.support import (
     CLIENT,
     INTERNAL,
@@ -195,6 +200,23 @@ def test_a_row_that_newer_data_overtook_is_judged_by_the_silence_before_it() -> 
     for second in (15, 18):
         said = merger.liveness.judge("spans", entities, a, (second + T0 // SECOND, 5 * SECOND))
         assert said.tolist() == [Presence.MISSING]
+
+
+def test_what_calls_said_is_forgotten_in_time() -> None:
+    liveness = Bench().merger.liveness
+    for second in range(1000):
+        columns = {
+            "window_ns": np.array([T0 + second * SECOND]),
+            "service": np.array([0], np.int32),
+            "peer": np.array([1], np.int32),
+            "role": np.array([ASKED], np.int8),
+            "count": np.array([5]),
+            "errors": np.array([0]),
+        }
+        said = partial(Origin("prod", "edges/0", second, 0), CALLS, None, np.empty(0, np.int64), columns)
+        liveness.add(replace(said, services=("a", "b")), T0 + second * SECOND)
+    assert len(liveness.state()["windows"]) <= 2 * SETTINGS.max_delay_s + 2
+    assert liveness.state()["windows"][-1][0] == 999 + T0 // SECOND
 
 
 def test_all_silent_is_noticed_by_the_clock() -> None:
