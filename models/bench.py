@@ -43,8 +43,6 @@ HARD: Final = frozenset({"latency", "errors", "crash", "traffic_drop"})
 """Faults that are at full strength from their first second."""
 SPANS: Final = (f.REQUEST_RATE, f.ERROR_RATE, f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99)
 METRICS: Final = (f.CPU, f.MEMORY, f.QUEUE_LAG)
-EXACT_BELOW: Final = 60.0
-"""Requests per second below which single requests are drawn; above, percentiles are drawn from their limit law."""
 SETTLE_S: Final = 60
 """After a fault's end, for this long what is said belongs to it."""
 
@@ -372,10 +370,6 @@ def tick_milliseconds(services: int = 1000, rounds: int = 60, detectors: Sequenc
             _: list[Scores] = [d.update(frame, may) for d in made]
         spent.append(1e3 * (time.process_time() - began))
     return float(np.median(spent[rounds // 3 :]))
-
-
-SPARSE: Final = Plan(services=28, seconds=240, warmup=0, faults=0, rates=(0.04, 2.0))
-"""Healthy traffic as thin as a staging system's: 28 services, about 15 requests/s among them, four minutes."""
 
 
 def main() -> None:

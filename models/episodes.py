@@ -67,7 +67,7 @@ class History:
 
 @dataclass(slots=True)
 class Episode:
-    """State machine of one service (or edge). Events come out of `look`, `forget` and `silence`."""
+    """State machine of one service (or edge). Events come out of `look`, `end` and `adopt`."""
 
     environment: str
     service: str
@@ -119,14 +119,6 @@ class Episode:
         if not self.open or look.signal != self.opener or history.empty < EMPTY_PER_QUIET * settings.close_windows:
             return []
         return [self.end(look, ServiceState.STALE, model, "no more requests come: whether it is well can't be told")]
-
-    def silence(self, look: Look, onset_ns: int, model: tuple[str, str], text: str) -> list[Anomaly]:
-        """Open an episode for a service that stopped being heard of; nothing if one is on."""
-        if self.open:
-            return []
-        self._begin(onset_ns, look)
-        self.state = ServiceState.STALE
-        return [self._tell(AnomalyPhase.OPENED, look, model, text)]
 
     def end(self, look: Look, state: ServiceState, model: tuple[str, str], text: str = "") -> Anomaly:
         """Close the episode that is on."""

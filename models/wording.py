@@ -47,11 +47,6 @@ def adopted(contributions: Sequence[Contribution], by: str) -> str:
     return f"{levels}: {reason}"
 
 
-def silent(seconds: float, rate: float) -> str:
-    """The text of a service that stopped being heard of."""
-    return f"nothing heard for {seconds:.0f} s, expected about {_number(rate)} requests/s"
-
-
 def _part(c: Contribution, compared: str = "expected") -> str:
     feature = FEATURES[c.feature]
     name = NAMES.get(c.feature, c.feature.replace("_", " "))

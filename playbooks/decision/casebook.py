@@ -23,7 +23,7 @@ from contracts.settings import DecideSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.deciding import decide
-from playbooks.decision.views import Views
+from playbooks.decision.views import Came, Views
 from playbooks.decision.world import Attempt, DecisionFacts, DecisionWorld, Limits, ServiceView
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction, from_json, learning_of
@@ -71,6 +71,10 @@ class _Saved(msgspec.Struct):
     views: dict[str, dict[str, ServiceView]]
     rows: dict[str, list[bytes]] = {}
     """Packed evidence of the services under decision, by environment."""
+    came: dict[str, list[int]] = {}
+    """How far event time had come with each of `rows`; nothing in snapshots from before that counted."""
+    times: dict[str, dict[int, int]] = {}
+    """How far event time has come, by environment and partition."""
 
 
 _VERSION: Final = 1
@@ -267,7 +271,7 @@ class Casebook:
             involved.setdefault(case.incident.environment, set()).update(c.service for c in top_causes(case.incident))
         known = {e: services for e, services in sorted(involved.items()) if e in self._views}
         views = {e: self._views[e].keep(services) for e, services in known.items()}
-        rows = {e: [pack(f) for f in self._views[e].rows(services)] for e, services in known.items()}
+        kept = {e: self._views[e].rows(services) for e, services in known.items()}
         return msgspec.msgpack.encode(
             _Saved(
                 _VERSION,
@@ -279,7 +283,9 @@ class Casebook:
                 self._expected,
                 self._heard_ns,
                 views,
-                rows,
+                {e: [pack(c.frame) for c in rows] for e, rows in kept.items()},
+                {e: [c.time_ns for c in rows] for e, rows in kept.items()},
+                {e: self._views[e].times for e in known},
             )
         )
 
@@ -301,7 +307,9 @@ class Casebook:
         self._views = {}
         for environment, kept in saved.views.items():
             frames = [unpack(EvidenceFrame, f) for f in saved.rows.get(environment, ())]
-            self._views.setdefault(environment, Views()).restore(kept, frames)
+            came = saved.came.get(environment) or [f.window_ns for f in frames]
+            rows = [Came(time_ns, frame) for time_ns, frame in zip(came, frames, strict=True)]
+            self._views.setdefault(environment, Views()).restore(kept, rows, saved.times.get(environment, {}))
 
 
 def _signature(decision: Decision) -> tuple[str, str, str]:

@@ -1,12 +1,15 @@
-"""What telemetry last said of each service, kept cheaply: the latest frames as they are, looked into only when deciding."""
+"""What telemetry last said of each service, kept cheaply: the latest frames as they are, looked into only when deciding.
+
+Services are each as late as they are, and rows of one window come in several frames. So nothing here counts frames, nor compares
+a service's windows with those of others: a service's newest row is its present for some seconds of event time after it came.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from contracts.claims import Heard
 from contracts.features import Signal
@@ -16,34 +19,77 @@ from playbooks.guards import Standing, standing
 from playbooks.guards.innocence import means
 
 MOST_SERVICES: Final = 20_000
-FRAMES: Final = 10
-"""Windows per signal and partition that count as the present: a service silent for longer has no present features."""
+PRESENT: Final = 10
+"""Windows of event time after which a service's newest row is no longer its present, if no newer one has come."""
 KEPT: Final = 90
-"""Windows kept per signal and partition: what a target was like before it was suspected."""
+"""Windows of event time for which a frame is kept after it came: what a target was like before it was suspected."""
+MOST_FRAMES: Final = 100 * KEPT
+"""Frames per signal and partition that are kept at most, however many come."""
+BACK: Final = 2 * KEPT
+"""Windows by which a frame is older than event time that show that event time was wrong: the clock it came by was set back."""
+
+
+class Came(NamedTuple):
+    """A frame, and how far event time of its partition had come then."""
+
+    time_ns: int
+    frame: EvidenceFrame
+
+
+class Newest(NamedTuple):
+    """A service's newest row of a signal: its partition and window, and how far event time had come when it came first."""
+
+    partition: int
+    window_ns: int
+    time_ns: int
 
 
 class Views:
     """The services of one environment."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[str, int], deque[EvidenceFrame]] = {}
+        self._frames: dict[tuple[str, int], deque[Came]] = {}
+        self._time_ns: dict[int, int] = {}
+        """How far event time has come, by partition of services: the newest window of any signal."""
+        self._latest: dict[str, dict[str, Newest]] = {}
+        """Newest rows, by signal and service."""
         self._versions: dict[str, str] = {}
         self._heard = Heard()
         self._kept: dict[str, ServiceView] = {}
 
     def take(self, frame: EvidenceFrame) -> None:
         """Keep a frame. Edges carry no features of a service, but how its callers see it."""
-        self._frames.setdefault((frame.signal, frame.partition), deque(maxlen=KEPT)).append(frame)
+        self._keep(frame, self._tell_time(frame))
+
+    def _tell_time(self, frame: EvidenceFrame) -> int:
+        time_ns = self._time_ns.get(frame.partition, 0)
+        if frame.window_ns > time_ns or frame.window_ns < time_ns - BACK * frame.width_ns:
+            time_ns = self._time_ns[frame.partition] = frame.window_ns
+        return time_ns
+
+    def _keep(self, frame: EvidenceFrame, time_ns: int) -> None:
+        kept = self._frames.setdefault((frame.signal, frame.partition), deque(maxlen=MOST_FRAMES))
+        kept.append(Came(time_ns, frame))
+        while not time_ns - KEPT * frame.width_ns < kept[0].time_ns <= time_ns:
+            kept.popleft()
         if frame.signal == Signal.EDGES:
             return
+        latest = self._latest.setdefault(frame.signal, {})
+        for service in frame.services:
+            known = latest.get(service)
+            if known is None or not known.window_ns >= frame.window_ns >= known.window_ns - BACK * frame.width_ns:
+                latest[service] = Newest(frame.partition, frame.window_ns, time_ns)
         self._versions.update((s, v) for s, v in zip(frame.services, frame.versions, strict=False) if v)
         self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
         if len(self._versions) > MOST_SERVICES:
-            self._make_room()
+            self._make_room(KEPT * frame.width_ns)
 
-    def _make_room(self) -> None:
+    def _make_room(self, kept_ns: int) -> None:
         """Of services that are in no frame any more, forget all but what is kept."""
-        here = {s for frames in self._frames.values() for f in frames for s in f.services} | self._kept.keys()
+        for signal, latest in self._latest.items():
+            time = self._time_ns
+            self._latest[signal] = {s: n for s, n in latest.items() if 0 <= time[n.partition] - n.time_ns < kept_ns}
+        here = self._kept.keys() | {s for latest in self._latest.values() for s in latest}
         self._versions = {s: v for s, v in self._versions.items() if s in here}
 
     def known(self, service: str) -> bool:
@@ -52,7 +98,7 @@ class Views:
 
     def standing(self, service: str, onset_ns: int) -> Standing:
         """How a service has answered since a moment, by all frames kept."""
-        return standing((f for frames in self._frames.values() for f in frames), service, onset_ns)
+        return standing((c.frame for frames in self._frames.values() for c in frames), service, onset_ns)
 
     def _seen(self, service: str) -> bool:
         return next(iter(self._newest(service)), None) is not None
@@ -65,10 +111,17 @@ class Views:
         return self._view(service, newest)
 
     def _newest(self, service: str) -> Iterator[EvidenceFrame]:
-        for key in sorted(k for k in self._frames if k[0] != Signal.EDGES):
-            present = islice(reversed(self._frames[key]), FRAMES)
-            found = next((f for f in present if service in f.services), None)
-            if found is not None:
+        for signal in sorted(self._latest):
+            newest = self._latest[signal].get(service)
+            if newest is None:
+                continue
+            frames = reversed(self._frames[signal, newest.partition])
+            same = (c.frame for c in frames if c.frame.window_ns == newest.window_ns)
+            found = next((f for f in same if service in f.services), None)
+            if found is None:
+                continue
+            age_ns = self._time_ns[newest.partition] - newest.time_ns
+            if 0 <= age_ns < PRESENT * found.width_ns:
                 yield found
 
     def _view(self, service: str, frames: Iterable[EvidenceFrame]) -> ServiceView:
@@ -84,16 +137,23 @@ class Views:
         """Views worth a snapshot: of services under decision. The others are seen again within a window."""
         return {s: self.view(s) for s in sorted(set(services))}
 
-    def rows(self, services: Iterable[str]) -> list[EvidenceFrame]:
+    def rows(self, services: Iterable[str]) -> list[Came]:
         """The frames kept, with only the rows of these services and of calls to them: worth a snapshot, too."""
         wanted = frozenset(services)
-        cuts = (_cut(f, wanted) for key in sorted(self._frames) for f in self._frames[key])
-        return [c for c in cuts if c is not None]
+        cuts = ((c.time_ns, _cut(c.frame, wanted)) for key in sorted(self._frames) for c in self._frames[key])
+        return [Came(time_ns, frame) for time_ns, frame in cuts if frame is not None]
 
-    def restore(self, kept: Mapping[str, ServiceView], frames: Iterable[EvidenceFrame] = ()) -> None:
+    @property
+    def times(self) -> dict[int, int]:
+        """How far event time has come, by partition."""
+        return dict(self._time_ns)
+
+    def restore(self, kept: Mapping[str, ServiceView], rows: Iterable[Came], times: Mapping[int, int]) -> None:
         """Fall back on these until telemetry comes in again."""
-        for frame in frames:
-            self.take(frame)
+        for came in rows:
+            self._keep(came.frame, came.time_ns)
+            self._time_ns[came.frame.partition] = max(came.time_ns, self._time_ns.get(came.frame.partition, 0))
+        self._time_ns.update(times)
         self._kept = dict(kept)
 
 
@@ -110,6 +170,7 @@ def _cut(frame: EvidenceFrame, wanted: frozenset[str]) -> EvidenceFrame | None:
     if not rows:
         return None
     cut: dict[str, Any] = {name: getattr(frame, name)[rows] for name in _BY_ROW}
+    cut["presence"] = frame.presence[rows] if len(frame.presence) else frame.presence
     for name in _BY_NAME:
         column = getattr(frame, name)
         cut[name] = tuple(column[i] for i in rows if i < len(column))

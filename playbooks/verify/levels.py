@@ -35,7 +35,8 @@ class SeriesKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One window. `value`, `low`, `high` in the feature's unit; NaN where not observed or not known."""
+    """One window. `value`, `low`, `high` in the feature's unit; NaN where not observed or not known. `came_ns` is how far event
+    time of the environment had come when the window was first heard of."""
 
     start_ns: int
     end_ns: int
@@ -44,6 +45,7 @@ class Point:
     high: float
     score: float
     count: int
+    came_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

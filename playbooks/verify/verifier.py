@@ -71,7 +71,9 @@ class Verifier:
         for key, points in self._points.items():
             row, column = rows.get((key.service, key.peer)), columns.get(key.feature)
             if row is not None and column is not None:
-                points[frame.window_ns] = _point(frame, row, column)
+                known = points.get(frame.window_ns)
+                came_ns = known.came_ns if known is not None else self._newest_ns
+                points[frame.window_ns] = _point(frame, row, column, came_ns)
 
     def reference(self) -> dict[str, Level]:
         """The levels from before the action, to be kept where a crash can't take them."""
@@ -254,8 +256,9 @@ class Verifier:
         return max(int(self._verify.for_s * NS), 3 * level.interval_ns)
 
     def _fresh(self, run: Sequence[Point], level: Level) -> bool:
-        """Whether a streak reaches up to now; one that ended in silence doesn't count."""
-        return bool(run) and self._newest_ns - run[-1].end_ns <= self._gap_ns(level)
+        """Whether a streak reaches up to now; one that ended in silence doesn't count. Each service is as late as it is, so its
+        silence begins when its last window came, not when that ended."""
+        return bool(run) and self._newest_ns - run[-1].came_ns <= self._gap_ns(level)
 
 
 def _series_of(checks: Iterable[Check], target: str, callers: Sequence[str]) -> list[tuple[Check, SeriesKey]]:
@@ -277,7 +280,7 @@ def _rows(frame: EvidenceFrame) -> dict[tuple[str, str], int]:
     return {(service, ""): i for i, service in enumerate(frame.services)}
 
 
-def _point(frame: EvidenceFrame, row: int, column: int) -> Point:
+def _point(frame: EvidenceFrame, row: int, column: int, came_ns: int) -> Point:
     return Point(
         start_ns=frame.window_ns,
         end_ns=frame.window_ns + frame.width_ns,
@@ -286,6 +289,7 @@ def _point(frame: EvidenceFrame, row: int, column: int) -> Point:
         high=float(frame.high[row, column]),
         score=float(frame.score[row, column]),
         count=int(frame.counts[row]),
+        came_ns=came_ns,
     )
 
 

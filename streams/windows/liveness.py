@@ -45,6 +45,8 @@ BEYOND: Final = 2.0
 WORKING: Final = 0.5
 """A service that logs this share of what is usual is at work."""
 _USUAL: Final = 0.05
+_KEPT: Final = 2
+"""What was said of a window is kept so many times the longest delay: the time of other signals may be behind that of spans."""
 _PAIR: Final = 1 << 26
 
 
@@ -107,6 +109,7 @@ class Liveness:
         if reached_ns and len(told):
             late_ns = reached_ns - (index[told] + 1) * self.width_ns
             self._delays.observe(callee[told], late_ns, frame.count[told], reached_ns)
+        self._close((reached_ns - _KEPT * self.max_delay_ns) // self.width_ns)
 
     def _take(self, window: int, pair: tuple[I64, I64], role: I8, said: tuple[I64, I64]) -> None:
         found = self._windows.setdefault(window, Evidence())
@@ -128,8 +131,7 @@ class Liveness:
                 self._alone = np.concatenate([self._alone, np.zeros(size - len(self._alone))])
         return found
 
-    def close(self, before: int) -> None:
-        """Forget windows before `before`."""
+    def _close(self, before: int) -> None:
         for window in [w for w in self._windows if w < before]:
             del self._windows[window]
 
@@ -149,6 +151,8 @@ class Liveness:
         window, since_ns = at
         silent = window - np.maximum(entities.heard[entity], entities.first[entity])
         usual = entities.gaps[entity, -1]
+        for i in np.flatnonzero(silent < 1).tolist():
+            silent[i] = self._before(signal, int(entity[i]), window, float(usual[i]))
         said = np.where(silent <= HABIT * usual, int(Presence.QUIET), WAIT).astype(np.int8)
         look = self._service if signal == Signal.SPANS else self._edge if signal == Signal.EDGES else self._records
         for i in np.flatnonzero(said == WAIT).tolist():
@@ -161,6 +165,13 @@ class Liveness:
             elif since_ns >= delay_ns:
                 said[i] = Presence.MISSING
         return said
+
+    def _before(self, signal: str, entity: int, window: int, usual: float) -> int:
+        """How long it has been silent up to a window, where a later row with data was sent: as far as it matters."""
+        merger, most = self._mergers.get(signal), max(LOOK_BACK, int(HABIT * usual) + 1)
+        if merger is None:
+            return most
+        return next((n for n in range(1, most) if merger.has(entity, window - n)), most)
 
     def _delay_ns(self, key: tuple[str, str]) -> int:
         numbers = [self._names[name] for name in key if name in self._names]

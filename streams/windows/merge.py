@@ -285,6 +285,7 @@ class FeatureMerger:
         """What is due of a window. `held`: series of which an older row is waiting to be judged; their rows come in order."""
         window.changed = False
         if watermark < window.due_ns:
+            held[window.waits] = True
             return []
         window.fit(self.entities.capacity)
         end_ns = (window.index + 1) * self.width_ns + self.lateness_ns
@@ -297,6 +298,7 @@ class FeatureMerger:
         waits = silent[self._silent(window, silent, watermark - end_ns)]
         due[waits] = False
         held[waits] = True
+        window.waits = waits
         dirty = window.dirty & window.sent
         frames = []
         if due.any():

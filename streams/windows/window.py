@@ -83,7 +83,7 @@ def _ascending(keys: I64) -> bool:
 
 class Window:
     """Which entities have data (`have`), which of their rows were sent and which of those changed since (`dirty`), and of which
-    without data nothing is known (`missing`).
+    without data nothing is known (`missing`). `waits` are the entities whose silence could not be judged at the last look.
 
     `fill`: entities without data get rows too, because time passed this window at its own pace. `due_ns` is the watermark
     at which the next row may become due.
@@ -96,6 +96,7 @@ class Window:
         self.sent: B1 = np.zeros(capacity, np.bool_)
         self.dirty: B1 = np.zeros(capacity, np.bool_)
         self.missing: B1 = np.zeros(capacity, np.bool_)
+        self.waits: I64 = np.empty(0, np.int64)
         self.fill = False
         self.changed = False
         self.revision = 0
@@ -129,6 +130,7 @@ class Window:
             "sums": self.sums.state(),
             "marks": [np.packbits(a) for a in (self.have, self.sent, self.dirty, self.missing)],
             "flags": [self.fill, self.changed, self.revision, self.due_ns, len(self.have)],
+            "waits": self.waits,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -136,5 +138,6 @@ class Window:
         self.index = state["index"]
         self.sums.load(state["sums"])
         self.fill, self.changed, self.revision, self.due_ns, size = state["flags"]
+        self.waits = state.get("waits", np.empty(0, np.int64))
         marks = [np.unpackbits(m, count=size).astype(np.bool_) for m in state["marks"]]
         self.have, self.sent, self.dirty, self.missing = [*marks, np.zeros(size, np.bool_)][:4]

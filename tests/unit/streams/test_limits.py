@@ -290,5 +290,6 @@ def test_views_of_decisions_forget_services(monkeypatch: pytest.MonkeyPatch) -> 
     view = views.Views()
     for n in range(300):
         view.take(_frame(EvidenceFrame, n, ("steady", f"job-{n}")))
-        assert len(view._versions) <= 51
+        assert len(view._versions) <= views.KEPT + 1
+        assert len(view._latest["spans"]) <= views.KEPT + 1
     assert view.view("steady").version == "1"

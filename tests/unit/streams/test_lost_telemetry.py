@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from contracts.frames import Presence
 from contracts.verdicts import AnomalyKind, ServiceState
 from tests.unit.streams.fleet import Fault, Fleet, Loss
 
@@ -11,9 +12,6 @@ SERVICES = ("cart", "catalog", "pay")
 NODES = {"gateway": "n1", "cart": "n1", "catalog": "n2", "pay": "n2"}
 EVERYTHING = ("gateway", *SERVICES)
 LOST = 60
-LAST_WINDOW = pytest.mark.xfail(
-    reason="the last window of a loss of everything may be told as quiet instead of missing", strict=False
-)
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -31,8 +29,8 @@ def outages(fleet: Fleet) -> list[str]:
         (("cart",), 120),
         (("gateway",), 20),
         (("catalog", "pay"), 20),
-        pytest.param(EVERYTHING, 20, marks=LAST_WINDOW),
-        pytest.param(EVERYTHING, 120, marks=LAST_WINDOW),
+        (EVERYTHING, 20),
+        (EVERYTHING, 120),
     ],
     ids=lambda x: "+".join(x) if isinstance(x, tuple) else f"{x} s",
 )
@@ -51,6 +49,15 @@ def test_lost_telemetry_is_stale_and_no_outage(who: tuple[str, ...], seconds: in
     assert [(a.service, a.phase) for _, a in findings] == [(scope, "opened"), (scope, "closed")]
     assert [at for at, _ in findings] == [pytest.approx(LOST + 14, abs=5), pytest.approx(LOST + seconds + 2, abs=3)]
     assert "comes any more" in findings[0][1].text
+
+
+@pytest.mark.parametrize("resumes", [0.25, 0.5, 0.75])
+def test_whenever_in_a_second_telemetry_comes_again_nothing_is_invented(resumes: float) -> None:
+    fleet = Fleet(SERVICES, losses=(Loss(EVERYTHING, 30, 42 + resumes),), rate=45, nodes=NODES).run(48)
+    assert outages(fleet) == []
+    assert fleet.invented() == []
+    wanted = {(s, w) for s in EVERYTHING for w in range(31, 41)}
+    assert {(s, w) for s, w, what, _ in fleet.rows() if what is Presence.MISSING} >= wanted
 
 
 @pytest.mark.parametrize("who", [("cart",), ("gateway",)])

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from contracts.errors import UnreadableEvent
 from contracts.events import Candidate, Control, Decision, Feedback, Incident, encode
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames import EvidenceFrame
+from contracts.frames import EvidenceFrame, Presence
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
 from contracts.verdicts import (
@@ -327,3 +328,75 @@ def test_views_take_the_newest_window_that_has_the_service():
     edges = replace(frame(T0 + 20 * S), signal="edges", peers=("db", "db"))
     views.take(edges)
     assert views.view("web").values == {"request_rate": 10.0}
+
+
+def living(views: Views, seconds: range, late: dict[str, int]) -> None:
+    """Every second a row of each service, in a frame of its own, so many seconds later than those of others."""
+    for second in seconds:
+        for service, by in late.items():
+            views.take(frame(T0 + (second - by) * S, rate=float(second - by), services=(service,)))
+
+
+def test_a_service_later_than_others_has_a_present_and_a_past_of_its_own():
+    views = Views()
+    late = {"web": 0, "cart": 30, **{f"s{i}": i for i in range(25)}}
+    living(views, range(200), late)
+    for service, by in late.items():
+        assert views.view(service).values == {"request_rate": 199.0 - by}
+    windows = {s: {c.frame.window_ns for c in views.rows([s])} for s in ("web", "cart")}
+    assert len(windows["web"]) >= 90
+    assert len(windows["cart"]) >= 90
+    assert len(views.rows(late)) <= 91 * len(late), "what is older is forgotten"
+    living(views, range(200, 215), {"web": 0})
+    assert views.view("cart").values == {}, "nothing of it has come for ten windows"
+    assert views.view("web").values == {"request_rate": 214.0}
+
+
+def test_a_correction_of_an_older_window_is_no_present():
+    views = Views()
+    views.take(frame(T0 + 5 * S, rate=5.0))
+    views.take(frame(T0 + 3 * S, rate=33.0))
+    assert views.view("cart").values == {"request_rate": 5.0}
+    views.take(frame(T0 + 5 * S, rate=6.0))
+    assert views.view("cart").values == {"request_rate": 6.0}, "the last word on a window counts"
+    for second in range(6, 16):
+        views.take(frame(T0 + second * S, services=("web",)))
+    views.take(frame(T0 + 4 * S, rate=44.0))
+    views.take(frame(T0 + 16 * S, services=("web",)))
+    assert views.view("cart").values == {}
+
+
+def test_what_is_missing_has_no_present_features():
+    views = Views()
+    views.take(frame(T0, rate=5.0))
+    views.take(replace(frame(T0 + S, rate=np.nan), presence=np.array([Presence.MISSING, Presence.OBSERVED], np.int8)))
+    assert views.view("cart").values == {}
+    (_, cut), (_, lost) = views.rows(["cart"])
+    assert cut.missing.tolist() == [False]
+    assert lost.missing.tolist() == [True]
+
+
+def test_event_time_that_was_wrong_keeps_nobody_present():
+    views = Views()
+    views.take(frame(T0 + 86_400 * S, rate=1.0, services=("web", "cart")))
+    living(views, range(300), {"web": 0})
+    assert views.view("web").values == {"request_rate": 299.0}
+    assert views.view("cart").values == {}
+    assert len(views.rows(["web"])) <= 92
+
+
+def test_views_survive_a_snapshot_as_they_are(book: Casebook, facts: Facts):
+    at = T0 + 100 * S
+    for second in range(100):
+        book.evidence(frame(T0 + second * S, services=("web",)), at)
+        book.evidence(frame(T0 + (second - 30) * S, rate=float(second), services=("cart",)), at)
+    for second in range(100, 111):
+        book.evidence(frame(T0 + second * S, services=("web",)), at)
+    book.incident(incident(at, 1), at)
+    again = Casebook(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), facts)
+    again.restore(book.snapshot())
+    assert again.snapshot() == book.snapshot()
+    old = msgspec.msgpack.decode(book.snapshot())
+    del old["came"], old["times"]
+    again.restore(msgspec.msgpack.encode(old))
+    assert len(again._views["prod"].rows(["cart"])) > 50

@@ -145,6 +145,31 @@ def test_silence_is_not_recovery() -> None:
     assert outcome(script.at(20)) is Outcome.INCONCLUSIVE
 
 
+def late(by: int, until: int, silent_from: int = 99) -> Script:
+    """What is told of cart comes `by` seconds after that of others; nothing of seconds from `silent_from`."""
+    script = Script(others={}).before()
+    for second in range(until):
+        script.verifier.observe(service_frame(second, {"web": WELL}))
+        if 0 <= second - by < silent_from:
+            script.verifier.observe(service_frame(second - by, {"cart": WELL}))
+    return script
+
+
+@pytest.mark.parametrize("by", [5, 12])
+def test_a_target_later_than_others_is_verified_by_its_own_time(by: int) -> None:
+    assert outcome(late(by, by + 2).at(by + 2)) is None
+    assert outcome(late(by, by + 3).at(by + 3)) is Outcome.BETTER
+    assert outcome(late(by, 20).at(21)) is Outcome.BETTER
+
+
+def test_silence_of_a_target_later_than_others_is_not_recovery() -> None:
+    assert outcome(late(5, 19, silent_from=2).at(21)) is Outcome.INCONCLUSIVE
+    # It looked well for long enough, then nothing came any more: when the rest has come it is too long ago.
+    script = late(5, 16, silent_from=4)
+    script.verifier.observe(service_frame(2, {"cart": WELL}))
+    assert outcome(script.at(21)) is Outcome.INCONCLUSIVE, "a correction is no new word of it"
+
+
 def test_no_telemetry_at_all_is_inconclusive() -> None:
     found = Script().before().at(20)
     assert outcome(found) is Outcome.INCONCLUSIVE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,13 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, Presence
 from contracts.frames.latency import midpoint
 from contracts.settings import IngestSettings
+from streams.windows.calls import ASKED, CALLS
 from streams.windows.clocks import timed
 from streams.windows.collect import Receipt
 from streams.windows.merge import FeatureMerger
 from streams.windows.partials import PartialBuilder
+from streams.windows.rows import Origin
+from streams.windows.rows import frame as partial
 from tests.unit.streams.windows.support import (
     CLIENT,
     INTERNAL,
@@ -158,6 +163,60 @@ def test_rows_of_a_series_come_in_order_of_their_windows() -> None:
     for service in ("busy", "gappy"):
         order = [w for w, revision, _ in windows(bench.frames, service) if revision == 0]
         assert order == list(range(order[0], order[-1] + 1))
+
+
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("resumes", [18.6, 18.65, 18.7, 18.75, 18.8, 18.9])
+def test_what_comes_again_makes_no_quiet_row_of_one_that_waits(resumes: float, restored: bool) -> None:
+    """Of seconds in which nothing came nothing is known, whenever in a second data come again."""
+    bench = Bench()
+    times = [k / 4 for k in range(4 * 10)] + [resumes + 0.15 * k for k in range(40)]
+    for at in times:
+        bench.at(at)
+        bench.requests("a", at, n=5)
+        bench.requests("b", at, n=5)
+        if restored:
+            state = bench.merger.snapshot()
+            bench.merger = FeatureMerger("prod", bench.signal, SETTINGS)
+            bench.merger.restore(state)
+    bench.at(26)
+    for service in ("a", "b"):
+        order = [w for w, revision, _ in windows(bench.frames, service) if revision == 0]
+        assert order == list(range(order[0], order[-1] + 1))
+        told = dict(zip(order, presence(bench.frames, service), strict=True))
+        assert {told[s] for s in range(11, int(resumes))} == {Presence.MISSING}
+
+
+def test_a_row_that_newer_data_overtook_is_judged_by_the_silence_before_it() -> None:
+    """Not as no silence at all, which would always be one as usual."""
+    bench = Bench()
+    steady(bench, "a", range(10))
+    bench.at(20)
+    entities, merger = bench.merger.entities, bench.merger
+    a = np.array([entities.find(("a", ""))])
+    newest = 20 + T0 // SECOND
+    assert int(entities.heard[a[0]]) == newest - 11
+    entities.heard[a] = newest
+    for second in (15, 18):
+        said = merger.liveness.judge("spans", entities, a, (second + T0 // SECOND, 5 * SECOND))
+        assert said.tolist() == [Presence.MISSING]
+
+
+def test_what_calls_said_is_forgotten_in_time() -> None:
+    liveness = Bench().merger.liveness
+    for second in range(1000):
+        columns = {
+            "window_ns": np.array([T0 + second * SECOND]),
+            "service": np.array([0], np.int32),
+            "peer": np.array([1], np.int32),
+            "role": np.array([ASKED], np.int8),
+            "count": np.array([5]),
+            "errors": np.array([0]),
+        }
+        said = partial(Origin("prod", "edges/0", second, 0), CALLS, None, np.empty(0, np.int64), columns)
+        liveness.add(replace(said, services=("a", "b")), T0 + second * SECOND)
+    assert len(liveness.state()["windows"]) <= 2 * SETTINGS.max_delay_s + 2
+    assert liveness.state()["windows"][-1][0] == 999 + T0 // SECOND
 
 
 def test_all_silent_is_noticed_by_the_clock() -> None:
