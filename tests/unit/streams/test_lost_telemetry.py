@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.verdicts import AnomalyKind, ServiceState
+from tests.patience import LONG_S
 from tests.unit.streams.fleet import Fault, Fleet, Loss
 
 SERVICES = ("cart", "catalog", "pay")
@@ -14,7 +15,7 @@ LOST = 60
 LAST_WINDOW = pytest.mark.xfail(
     reason="the last window of a loss of everything may be told as quiet instead of missing", strict=False
 )
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(LONG_S)
 
 
 def outages(fleet: Fleet) -> list[str]:
