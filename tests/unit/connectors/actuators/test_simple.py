@@ -336,4 +336,4 @@ async def test_what_a_command_prints_is_told_without_secrets_and_escapes() -> No
     actuator = CommandActuator(ActSettings(commands={"loose": ["sh", "-c", script]}))
     with pytest.raises(ActionFailed) as caught:
         await actuator.apply(step("command", name="loose"))
-    assert caught.value.message == "command loose ended with status 3: login with password=*** failed"
+    assert caught.value.message == "command loose ended with status 3: login with password=<secret> failed"
