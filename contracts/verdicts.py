@@ -110,6 +110,7 @@ class HeldReason(enum.StrEnum):
     INNOCENT = "innocent"  # by its own evidence the target answers as before: nothing is to be repaired there
     UNPROVEN = "unproven"  # whether the target answers as before can't be told: that takes more certainty of the cause
     NOT_CAPABLE = "not_capable"
+    ACTUATOR_FAULT = "actuator_fault"  # an actuator broke, or answered with what is no answer: nothing was tried
     DUPLICATE = "duplicate"
     CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated
     AUDIT_UNAVAILABLE = "audit_unavailable"  # the intent could not be published: no effect without a prior audit event

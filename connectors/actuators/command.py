@@ -13,8 +13,9 @@ from connectors.actuators.naming import by_name
 from connectors.actuators.once import OncePerKey
 from contracts.errors import ActionFailed, OutcomeUnknown, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from contracts.secrets import masked
 from contracts.settings import ActSettings
-from contracts.told import masked, plain
+from contracts.told import plain
 
 _KEPT_BYTES: Final = 2000
 _TOLD: Final = 200

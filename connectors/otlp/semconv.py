@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 from connectors.otlp.folding import fold, fold_temporary
 from connectors.otlp.identity import is_address
-from connectors.otlp.secrets import masked_name
 from connectors.otlp.values import Plain, number_of, text_of
 from contracts import features as f
+from contracts.secrets import masked_name
 
 HTTP_STATUS: Final = ("http.response.status_code", "http.status_code")
 DB_SYSTEM: Final = ("db.system.name", "db.system")

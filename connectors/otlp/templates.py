@@ -1,7 +1,7 @@
 """Log templates: a message with its variable parts masked, so that repetitions of one statement are one template.
 
 The masks are the usual preprocessing of log parsers (Drain: He et al., ICWS 2017, section III.A), ordered so that the more
-specific comes first. Secrets are masked before everything else (`connectors.otlp.secrets`). A source location (`Orders#42`, `pay.py:17`) names the statement and is kept.
+specific comes first. Secrets are masked before everything else (`contracts.secrets`). A source location (`Orders#42`, `pay.py:17`) names the statement and is kept.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from connectors.otlp.identity import hash64
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.secrets import MASK, masked, names_secret
 from connectors.otlp.values import Plain, text_of
+from contracts.secrets import MASK, masked, names_secret
 
 MAX_BODY: Final = 4096
 """Characters of a body that are read."""

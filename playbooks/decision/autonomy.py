@@ -102,14 +102,15 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
 
 
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:
-    """The target's own silence is no sign (a crashed service is silent); that of the whole environment is."""
+    """The target's own silence is no sign (a crashed service is silent); that of the whole environment is. A diagnosis is told
+    again only when it changes, and is as young as the last sign that its services are not well."""
     silent_s = (world.now_ns - world.heard_ns) / NS
     if silent_s > world.limits.stale_s:
         since = f"for {silent_s:.0f} s" if world.heard_ns else "yet"
         return Doubt(HeldReason.STALE_TELEMETRY, f"no telemetry has come in {since}")
-    age_s = (world.now_ns - incident.time_ns) / NS
+    age_s = (world.now_ns - max(incident.time_ns, world.confirmed_ns)) / NS
     if age_s > world.limits.stale_s:
-        return Doubt(HeldReason.STALE_TELEMETRY, f"the diagnosis is {age_s:.0f} s old")
+        return Doubt(HeldReason.STALE_TELEMETRY, f"the diagnosis is {age_s:.0f} s old, and nothing confirmed it since")
     return None
 
 

@@ -17,10 +17,11 @@ import msgspec
 
 from contracts.errors import UnreadableEvent
 from contracts.events import Control, Decision, Feedback, Incident
+from contracts.features import Signal
 from contracts.frames import EvidenceFrame, pack, unpack
 from contracts.ports import RunEntry
 from contracts.settings import DecideSettings
-from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState
+from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.deciding import decide
 from playbooks.decision.views import Came, Views
@@ -55,6 +56,8 @@ class Case(msgspec.Struct):
     checked_ns: int = 0
     repaired_ns: int = 0
     attempts: list[Attempt] = []
+    confirmed_ns: int = 0
+    """End of the last window in which a service of the incident was anomalous."""
 
 
 class _Saved(msgspec.Struct):
@@ -102,6 +105,17 @@ class Casebook:
         """Telemetry came in."""
         self._heard_ns[frame.environment] = now_ns
         self._views.setdefault(frame.environment, Views()).take(frame)
+        self._confirm(frame, now_ns)
+
+    def _confirm(self, frame: EvidenceFrame, now_ns: int) -> None:
+        """An incident is told again only when it changes: that it lasts is seen by its services."""
+        cases = [c for c in self._cases.values() if c.incident.environment == frame.environment]
+        if not cases or frame.signal == Signal.EDGES:
+            return
+        sick = {s for s, state in zip(frame.services, frame.state, strict=False) if state == ServiceState.ANOMALOUS}
+        for case in cases:
+            if not sick.isdisjoint(case.incident.services):
+                case.confirmed_ns = max(case.confirmed_ns, min(frame.window_ns + frame.width_ns, now_ns))
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -238,6 +252,7 @@ class Casebook:
             now_ns=now_ns,
             number=case.number + 1,
             heard_ns=self._heard_ns.get(environment, 0),
+            confirmed_ns=case.confirmed_ns,
             posteriors=self.posteriors,
             targets={s: self._facts.target_state(environment, s) for s in services},
             services={s: views.view(s) for s in services},

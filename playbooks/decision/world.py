@@ -68,8 +68,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits that are not a playbook's own. `stale_s`: telemetry or an incident older than this is no ground to act on;
-    `decision_expiry_s`: the executor begins no decision older than this."""
+    """Limits that are not a playbook's own. `stale_s`: telemetry, or an incident that nothing confirms, older than this is no
+    ground to act on; `decision_expiry_s`: the executor begins no decision older than this."""
 
     max_concurrent: int = 1
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
@@ -105,6 +105,8 @@ class DecisionWorld:
     attempts: tuple[Attempt, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    confirmed_ns: int = 0
+    """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
 
 
 def world_hash(

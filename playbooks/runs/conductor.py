@@ -8,15 +8,15 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, Retryable
+from contracts.errors import ActionFailed, ActuatorUnavailable, Retryable
 from contracts.events import Decision
 from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
 from contracts.supervision import once
 from contracts.topics import CHANGES, FEEDBACK
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
+from playbooks.runs import asking, effects, facts, gate, identities, proof, reporting
 from playbooks.runs import commands as c
-from playbooks.runs import effects, facts, gate, identities, proof, reporting
 from playbooks.runs import machine as m
 from playbooks.runs.arguments import resolve
 from playbooks.runs.guarding import guarded
@@ -29,7 +29,9 @@ from playbooks.verify import Verifier
 
 _LOG = logging.getLogger(__name__)
 ASK_AGAIN_S = 1.0
-_TRANSIENT = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.AUDIT_UNAVAILABLE, HeldReason.NO_TARGET})
+_TRANSIENT = frozenset(
+    {HeldReason.POLICY_UNAVAILABLE, HeldReason.AUDIT_UNAVAILABLE, HeldReason.NO_TARGET, HeldReason.ACTUATOR_FAULT}
+)
 _KEPT_WAITING = frozenset({HeldReason.JOURNAL_UNAVAILABLE, HeldReason.CONTROL_UNAVAILABLE})
 _ASKED_AGAIN = frozenset({HeldReason.POLICY_UNAVAILABLE, HeldReason.UNPROVEN})
 _EFFECTLESS = frozenset({RunState.REFUSED, RunState.CANCELLED})
@@ -449,15 +451,12 @@ class Conductor:
         actuator = next((a for a in self._w.actuators if a.name == name), None)
         run.doubtful_since_ns = run.doubtful_since_ns or self._now()
         try:
-            answer = Applied.UNKNOWN if actuator is None else await actuator.applied(request)
+            answer = Applied.UNKNOWN if actuator is None else await asking.applied(actuator, request)
         except ActuatorUnavailable as e:
             if self._now() - run.doubtful_since_ns < self.limits.decision_expiry_s * m.NS:
                 _LOG.warning("cannot ask %s about %s yet: %s", name, run.plan.run, e)
                 await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
                 return
-            answer = Applied.UNKNOWN
-        except HomeostatError as e:
-            _LOG.warning("%s can't tell about %s: %s", name, run.plan.run, e)
             answer = Applied.UNKNOWN
         run.resolved[command.key] = answer
 

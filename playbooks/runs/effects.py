@@ -27,6 +27,7 @@ from contracts.told import told
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
+from playbooks.runs import asking
 from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.commands import ApplyStep, Compensate, Refuse
 from playbooks.runs.facts import Announced
@@ -110,7 +111,7 @@ async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator],
     if action == "command" and found.reason is not HeldReason.NO_TARGET:
         return found  # a webhook tells somebody, and somebody should be told; a command may do anything
     try:
-        return Aim(bound[0], await bound[0].resolve(plan.aim), None)
+        return Aim(bound[0], await asking.resolve(bound[0], plan.aim), None)
     except HomeostatError as e:
         return _lost(plan, bound[0], e)
 
@@ -119,8 +120,8 @@ async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Refuse:
     why = ""
     for actuator in able:
         try:
-            state = await actuator.describe(plan.aim)
-            return Aim(actuator, state.identity or await actuator.resolve(plan.aim), state)
+            state = await asking.describe(actuator, plan.aim)
+            return Aim(actuator, state.identity or await asking.resolve(actuator, plan.aim), state)
         except TargetNotFound as e:
             why = why or str(e)
         except HomeostatError as e:
@@ -133,6 +134,8 @@ def _lost(plan: RunPlan, actuator: Actuator, error: HomeostatError) -> Refuse:
     if isinstance(error, InvalidTarget):
         reason = next((r for r in HeldReason if r == error.reason), HeldReason.INVALID_TARGET)
         return Refuse(reason, f"{actuator.name} has no {plan.target!a}: {error}")
+    if error.reason == asking.FAULT:
+        return Refuse(HeldReason.ACTUATOR_FAULT, error.message)
     return Refuse(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {error}")
 
 
@@ -182,7 +185,7 @@ async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[]
             held = objection()
             if held is not None:
                 return held
-            result = await actuator.apply(request)
+            return _applied(actuator, await actuator.apply(request))
     except NO_EFFECT as e:
         return Outcome(StepPhase.FAILED, str(e), data={"reason": e.reason}, retryable=isinstance(e, WORTH_RETRYING))
     except OutcomeUnknown as e:
@@ -194,9 +197,12 @@ async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[]
         _LOG.exception("actuator %s failed in an unforeseen way", actuator.name)
         text = f"{actuator.name}: {type(e).__name__}: {e}"
         return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
-    return _applied(result)
 
 
-def _applied(result: StepResult) -> Outcome:
-    data = {k: told(v) if isinstance(v, str) else v for k, v in result.data.items()}
-    return Outcome(StepPhase.APPLIED, result.text, result.after, {"result": data})
+def _applied(actuator: Actuator, result: StepResult) -> Outcome:
+    """What it said of an effect that happened; of that, what can be kept."""
+    if not isinstance(result, StepResult):
+        text = f"{actuator.name} answered with {type(result).__name__}, which says nothing of the effect"
+        return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
+    data = {str(k): v if isinstance(v, bool | int | float | None) else told(str(v)) for k, v in result.data.items()}
+    return Outcome(StepPhase.APPLIED, str(result.text), asking.kept_state(result.after), {"result": data})

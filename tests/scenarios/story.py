@@ -17,6 +17,7 @@ from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
 from contracts.topics import ACTIONS, ANOMALIES, DEADLETTER, DECISIONS, EVIDENCE, FEEDBACK, INCIDENTS
+from tests.patience import PATIENCE_S
 
 E = TypeVar("E", bound=Event)
 KINDS: dict[str, type[Event]] = {
@@ -27,7 +28,6 @@ KINDS: dict[str, type[Event]] = {
     FEEDBACK: Feedback,
     DEADLETTER: DeadLetter,
 }
-PATIENCE_S = 45.0
 
 
 class Story:
@@ -94,7 +94,7 @@ async def homeostat(data: Path, *arguments: str) -> str:
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "COLUMNS": "200"},
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 0, f"homeostat {' '.join(arguments)}: {err.decode()}{out.decode()}"
     return out.decode()
 

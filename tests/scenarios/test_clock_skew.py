@@ -16,6 +16,7 @@ from contracts.topics import INCIDENTS, OTLP_SPANS, TOPICS
 from contracts.verdicts import CauseKind
 from homeostat.wiring import perceive_specs
 from streams.memory import MemoryPipeline
+from tests.patience import LONG_S
 from tests.unit.streams.windows.support import MS
 from tests.unit.streams.windows.test_clocks import PARTITIONS, Clock, Sender, Town
 
@@ -57,7 +58,7 @@ def _blames_payment(found: list[Incident]) -> None:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(LONG_S)
 def test_a_clock_behind_as_recorded(shared_data: Path) -> None:
     file = shared_data.parent / "field/inputs/F21-clock-30s-behind.jsonl.gz"
     if not file.is_file():
@@ -66,7 +67,7 @@ def test_a_clock_behind_as_recorded(shared_data: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(LONG_S)
 @pytest.mark.parametrize("clock", [lambda _: -45.0, lambda _: 45.0], ids=["behind", "ahead"])
 def test_a_clock_off_as_generated(clock: Clock) -> None:
     _blames_payment(incidents(Town((Sender("payment", clock=clock),)).messages(60)))

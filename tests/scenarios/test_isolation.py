@@ -20,6 +20,7 @@ from contracts.settings import load
 from contracts.topics import ANOMALIES, EVIDENCE, FEATURES, INCIDENTS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, TOPICS
 from homeostat.wiring import perceive_specs
 from streams.memory import MemoryPipeline
+from tests.patience import LONG_S
 from tests.scenarios.attacks import ATTACKS, VICTIMS, Stranger
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import MS, SECOND, T0
@@ -138,7 +139,7 @@ def test_there_is_something_to_find() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(LONG_S)
 @pytest.mark.parametrize(("seed", "kinds"), tuple(attacks()), ids=lambda v: str(v) if isinstance(v, int) else "")
 def test_what_is_found_stays_the_same(seed: int, kinds: tuple[int, ...]) -> None:
     finds = found(seed, kinds)

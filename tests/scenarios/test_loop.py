@@ -21,6 +21,7 @@ from contracts.verdicts import AnomalyPhase, DecisionVerdict, HeldReason, Incide
 from homeostat.endpoints import running
 from homeostat.runtime import Runtime
 from playbooks.audit import from_cloudevent, verify_chain
+from tests.patience import LONG_S, PATIENCE_S
 from tests.scenarios.story import Story, homeostat, listening, until
 from tests.scenarios.town import CALLS, town
 
@@ -39,9 +40,9 @@ def _settings(data: Path) -> Settings:
             "data_dir": data,
             "receivers": {"grpc_port": 0, "http_port": 0},
             "api": {"port": 0},
-            "detect": {"warmup_windows": WARMUP},
+            "detect": {"warmup_windows": WARMUP, "stale_s": PATIENCE_S},
             "diagnose": {"resolve_s": 3},
-            "act": {"actuators": ["dry-run"]},
+            "act": {"actuators": ["dry-run"], "decision_expiry_s": PATIENCE_S, "audit_ack_s": PATIENCE_S},
         }
     )
 
@@ -57,7 +58,7 @@ async def _up(data: Path) -> AsyncIterator[Runtime]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(LONG_S)
 async def test_a_fault_is_noticed_blamed_repaired_and_written_down_and_a_stopped_homeostat_touches_nothing(
     tmp_path: Path,
 ) -> None:

@@ -16,6 +16,7 @@ from contracts.settings import load
 from contracts.topics import DECISIONS
 from contracts.verdicts import DecisionVerdict, Outcome
 from homeostat.runtime import Runtime
+from tests.patience import LONG_S, PATIENCE_S
 from tests.scenarios.story import Story, listening, until
 from tests.scenarios.town import CALLS, town
 
@@ -23,15 +24,15 @@ STAGES = ("ingest", "edges", "features", "detect", "diagnose", "decide")
 SETTINGS = {
     "receivers": {"grpc_port": 0, "http_port": 0},
     "api": {"port": 0},
-    "detect": {"warmup_windows": 8},
+    "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
     "diagnose": {"resolve_s": 3},
     "decide": {"recorded": STAGES},
-    "act": {"actuators": ["dry-run"]},
+    "act": {"actuators": ["dry-run"], "decision_expiry_s": PATIENCE_S, "audit_ack_s": PATIENCE_S},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(LONG_S)
 async def test_every_stage_emits_the_same_again(tmp_path: Path) -> None:
     runtime = Runtime(load({"data_dir": tmp_path, **SETTINGS}))
     await runtime.start()
@@ -94,5 +95,5 @@ async def replay(
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **(environment or {})},
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return process.returncode or 0, out.decode(), err.decode()

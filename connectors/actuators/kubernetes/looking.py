@@ -39,7 +39,7 @@ class Look:
         places, found = workload.places(target), list[Found]()
         for place in places:
             try:
-                found.append(Found(place, await self._cluster.get(place.path)))
+                found.append(await self._read(place))
             except TargetNotFound:
                 continue
         found, unread = await self._rolled(places, found)
@@ -59,15 +59,15 @@ class Look:
             return found, ""
         place = Place(of.namespace, workload.ROLLOUTS, of.name)
         try:
-            body = await self._cluster.get(place.path)
+            rollout = await self._read(place)
         except TargetNotFound:
             return found, ""
         except Forbidden as e:  # without the right to read them there are none to act on
             return found, f"; a Rollout of Argo may be meant, but {e.fix or e}"
-        lent = (body["spec"].get("workloadRef") or {}).get("name")
+        lent = (rollout.body["spec"].get("workloadRef") or {}).get("name")
         if lends and lent != of.name:
             return found, ""
-        return [*(f for f in found if f not in lends), Found(place, body)], ""
+        return [*(f for f in found if f not in lends), rollout], ""
 
     async def facts(self, found: Found) -> Facts:
         """What stands around it, as far as it decides on what may be done."""
@@ -106,7 +106,17 @@ class Look:
 
     async def again(self, found: Found) -> Found:
         """The same workload as it is now."""
-        return Found(found.place, await self._cluster.get(found.place.path))
+        return await self._read(found.place)
+
+    async def _read(self, place: Place) -> Found:
+        """The workload at a place. InvalidTarget where what is there says nothing of what it runs: another kind's schema, or a
+        proxy's answer."""
+        body = await self._cluster.get(place.path)
+        if not isinstance(body.get("spec"), dict) or not (body.get("metadata") or {}).get("uid"):
+            raise InvalidTarget(
+                f"{workload.KINDS[place.kind]} {place.name} in namespace {place.namespace} has no spec or uid"
+            )
+        return Found(place, body)
 
     async def state(self, found: Found, rules: Rules) -> TargetState:
         """As the port wants it."""

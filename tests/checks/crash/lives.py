@@ -30,6 +30,7 @@ from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
 from playbooks.runs import Executor, ExecutorWiring, run_of, switches
+from tests.patience import PATIENCE_S
 
 NS = 1_000_000_000
 PAIRS = 12
@@ -208,7 +209,7 @@ def child(folder: Path, deadly: int, *, blind: bool) -> int:
     if pid == 0:
         code = 1
         try:
-            count = asyncio.run(asyncio.wait_for(live(folder, deadly, blind=blind), 30))
+            count = asyncio.run(asyncio.wait_for(live(folder, deadly, blind=blind), PATIENCE_S))
             os.write(writing, str(count).encode())
             code = 0
         finally:

@@ -35,6 +35,7 @@ from playbooks.language.model import Guards, Match, Playbook, Step, Trigger, Ver
 from playbooks.runs import Executor, ExecutorWiring, run_of, switches
 from tests.checks.crash.lives import GO, Permissive, append
 from tests.checks.crash.stories import flaws
+from tests.patience import PATIENCE_S
 
 ROOT: Final = Path(__file__).parents[3]
 SERVICE: Final = ROOT / "tests/unit/connectors/actuators/process/service.py"
@@ -149,13 +150,13 @@ def manager(folder: Path) -> Iterator[str]:
         yield process.stdout.readline().rpartition(" ")[2].strip()
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
         process.stdout.close()
 
 
 def changes(url: str) -> int:
     """How often the service was changed, as the manager counts."""
-    with urllib.request.urlopen(f"{url}/services/cart", timeout=30) as answer:
+    with urllib.request.urlopen(f"{url}/services/cart", timeout=PATIENCE_S) as answer:
         return int(json.load(answer)["generation"])
 
 

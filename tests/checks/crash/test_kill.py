@@ -14,13 +14,14 @@ import pytest
 
 from playbooks.audit import verify_chain
 from tests.checks.crash.stories import flaws
+from tests.patience import LONG_S
 
 ROOT = Path(__file__).parents[3]
 
 
 def cases(folder: Path, variant: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "tests.checks.crash.lives", str(folder), variant]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(all(case["died"]) for case in found) > 50, "the boundaries were not reached"
@@ -39,7 +40,7 @@ def check_trail(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(LONG_S)
 def test_the_effect_happens_exactly_once(tmp_path: Path) -> None:
     for case in cases(tmp_path, "sighted"):
         assert case["state"] == "succeeded", case["deaths"]
@@ -48,7 +49,7 @@ def test_the_effect_happens_exactly_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(LONG_S)
 def test_where_it_cannot_be_known_the_run_says_unknown(tmp_path: Path) -> None:
     states = Counter[str]()
     for case in cases(tmp_path, "blind"):
@@ -64,12 +65,12 @@ def test_where_it_cannot_be_known_the_run_says_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(LONG_S)
 def test_kills_at_random_moments_with_processes_as_targets(tmp_path: Path) -> None:
     """`HOMEOSTAT_KILLS=300 pytest tests/checks/crash -k random` kills as often."""
     kills = os.environ.get("HOMEOSTAT_KILLS", "12")
     command = [sys.executable, "-m", "tests.checks.crash.random_kills", str(tmp_path / "kills"), kills]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
     found = json.loads(done.stdout)

@@ -11,6 +11,7 @@ import pytest
 from connectors.kafka.embedded import EmbeddedBroker
 from contracts.settings import BrokerSettings
 from contracts.topics import partition_of
+from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import World, decision
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "examples" / "consume_actions.py"
@@ -26,7 +27,7 @@ async def consume(bootstrap: str) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, errors = await asyncio.wait_for(process.communicate(), 40)
+    out, errors = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return process.returncode, (out + errors).decode()
 
 

@@ -22,6 +22,7 @@ from contracts.topics import DEADLETTER, FEATURES
 from homeostat.wiring import perceive_specs
 from streams.worker import Worker, WorkerWiring
 from tests.checks.fuzz.garbage import garbage, good
+from tests.patience import LONG_S
 
 MESSAGES, PARTITIONS = 10_000, 4
 KEPT = ("spans", "points", "log_records")
@@ -31,7 +32,7 @@ Place = tuple[str, int, int]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(LONG_S)
 async def test_ten_thousand_broken_messages(tmp_path: Path) -> None:
     settings = load({"data_dir": tmp_path, "ingest": {"max_delay_s": 10}})
     broker = EmbeddedBroker(settings.broker)
@@ -123,7 +124,7 @@ def _place(letter: DeadLetter) -> Place:
 
 async def _good_telemetry_still_flows(broker: EmbeddedBroker) -> None:
     since = time.time_ns()
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(LONG_S):
         while True:
             for topic, messages in good(time.time_ns()).items():
                 await broker.send(topic, messages[0], partition=1)
@@ -135,7 +136,7 @@ async def _good_telemetry_still_flows(broker: EmbeddedBroker) -> None:
                 return
 
 
-async def _until(condition: Callable[[], bool], seconds: float = 400) -> None:
+async def _until(condition: Callable[[], bool], seconds: float = LONG_S) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.05)

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from contracts.topics import FEATURES, INGRESS, OTLP_SPANS, TOPICS
 from homeostat.endpoints import running
 from homeostat.wiring import perceive_specs
 from streams.memory import MemoryPipeline
+from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.streams.windows.support import MS, SECOND, T0, Span, otlp, rows_of, traffic
 
 SECONDS, WORKERS, PARTITIONS = 12, 3, 4
@@ -32,7 +34,7 @@ Rows = dict[tuple[str, int, str, str], tuple[float, ...]]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(LONG_S)
 async def test_three_workers_find_what_one_partition_in_memory_finds(tmp_path: Path) -> None:
     spans = traffic(seed=9, seconds=SECONDS)
     expected = _whole(_alone(spans, load({"ingest": {"max_delay_s": 60}})))
@@ -46,11 +48,10 @@ async def test_three_workers_find_what_one_partition_in_memory_finds(tmp_path: P
             assert all(shares), "every worker owns something"
             await _send(broker, spans)
             found: Rows = {}
-            for _ in range(120):
-                found = _whole(rows_of([unpack(FeatureFrame, r.value) async for r in broker.read([FEATURES])]))
-                if found == expected:
-                    break
+            until = time.monotonic() + PATIENCE_S
+            while found != expected and time.monotonic() < until:
                 await asyncio.sleep(0.5)
+                found = _whole(rows_of([unpack(FeatureFrame, r.value) async for r in broker.read([FEATURES])]))
             assert {k: v for k, v in found.items() if expected.get(k) != v} == {}
             assert found.keys() == expected.keys()
     finally:
@@ -109,7 +110,7 @@ async def _workers(broker: EmbeddedBroker, folder: Path) -> AsyncIterator[list[P
         for process in processes:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
-        await asyncio.gather(*(asyncio.wait_for(p.wait(), 40) for p in processes))
+        await asyncio.gather(*(asyncio.wait_for(p.wait(), PATIENCE_S) for p in processes))
     assert [p.returncode for p in processes] == [0] * WORKERS, "stopped gracefully"
 
 
@@ -126,7 +127,8 @@ async def _shares(folders: list[Path]) -> list[set[str]]:
     """The partitions of each worker, once all of the ingress topics belong to exactly one."""
     wanted = {f"{topic}/{p}" for topic in INGRESS for p in range(PARTITIONS)}
     shares: list[set[str]] = []
-    for _ in range(400):
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
         shares = [set((await _status(f)).get("partitions", ())) & wanted for f in folders]
         if sum(map(len, shares)) == len(wanted) and set().union(*shares) == wanted and all(shares):
             return shares

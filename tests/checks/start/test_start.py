@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import sys
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,17 +64,26 @@ def closed() -> Iterator[int]:
         yield int(taken.getsockname()[1])
 
 
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock while something is tried again finds it a second later, however long an attempt takes."""
+    ticks = itertools.count(0.0)
+    monkeypatch.setattr("homeostat.runtime.time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+
+
+@pytest.mark.usefixtures("counted")
 def test_no_broker(here: Run, closed: int) -> None:
-    found = here("--set", "broker.retry_s=1.2", "worker", "--broker", f"kafka://127.0.0.1:{closed}")
+    found = here("--set", "broker.retry_s=2", "worker", "--broker", f"kafka://127.0.0.1:{closed}")
     line = found.line()
     assert f"Kafka at 127.0.0.1:{closed} cannot be reached" in line
     assert "check broker.url" in line
     assert "trying again in 0.5 s" in found.err
 
 
+@pytest.mark.usefixtures("counted")
 def test_no_neo4j(here: Run, closed: int) -> None:
     neo4j = ("--set", "graph.store=neo4j", "--set", f"graph.url=bolt://127.0.0.1:{closed}")
-    found = here(*neo4j, "--set", "graph.retry_s=8", "up", *PORTS)
+    found = here(*neo4j, "--set", "graph.retry_s=2", "up", *PORTS)
     line = found.line()
     assert f"127.0.0.1:{closed}" in line
     assert "trying again in 0.5 s" in found.err

@@ -11,12 +11,13 @@ import os
 import pytest
 
 from tests.checks.switches.world import Story
+from tests.patience import LONG_S
 
 COUNT = int(os.environ.get("HOMEOSTAT_INTERLEAVINGS", "150"))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(LONG_S)
 async def test_nothing_begins_after_a_stop_that_was_confirmed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     effects = confirmed = 0

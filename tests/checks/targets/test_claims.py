@@ -25,6 +25,7 @@ from contracts.ports import PolicyVerdict
 from contracts.settings import ActSettings
 from playbooks.language.model import Guards
 from tests.checks.targets.cluster import KINDS, UID, Objects, actuator_on
+from tests.patience import LONG_S
 from tests.unit.playbooks.runs.support import RESTART, T0, World, decision, frame
 
 PER_EXAMPLE = 10
@@ -130,7 +131,7 @@ async def play(claims: list[Mapping[str, Any]]) -> tuple[Objects, Watching]:
     return objects, watching
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(LONG_S)
 @settings(max_examples=EXAMPLES)
 @given(st.lists(claim, min_size=PER_EXAMPLE, max_size=PER_EXAMPLE))
 def test_policy_has_seen_whatever_is_touched(claims: list[Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from connectors.otlp.recording import read
 from contracts.topics import OTLP_SPANS
 from homeostat.reference import settings_reference
 from playbooks.language import reader
+from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.connectors.otlp import builders as build
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,7 +48,7 @@ asyncio.run(open_policy("").close())
 assert not [m for m in sys.modules if m.split(".")[0] == "tests"]
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 Run = Callable[..., str]
 
 
@@ -81,7 +82,7 @@ def run(installed: Path, tmp_path: Path) -> Run:
 def _run(command: list[str], folder: Path) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     found = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=150, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
     return found.stdout

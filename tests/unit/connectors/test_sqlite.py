@@ -11,6 +11,7 @@ from connectors.journal.sqlite import SqliteJournal
 from connectors.sqlite import ERRORS, Database, Schema, explain
 from connectors.state.sqlite import SqliteStateStore
 from contracts.errors import Permanent, Retryable
+from tests.patience import PATIENCE_S
 
 SCHEMA = Schema("connectors.journal.migrations")
 
@@ -33,7 +34,7 @@ def test_who_writes_behind_never_waits_for_the_disk(tmp_path: Path, monkeypatch:
     hangs, flushed = threading.Event(), list[int]()
 
     def flush(file: int) -> None:
-        assert hangs.wait(20)
+        assert hangs.wait(PATIENCE_S)
         flushed.append(file)
 
     database = Database(tmp_path / "x.sqlite", SCHEMA, behind=True)

@@ -14,6 +14,7 @@ import pytest
 from contracts import supervision
 from contracts.ports import ManualClock
 from contracts.supervision import CALM_S, LONGEST_S, Supervised, SupervisedThread, TaskPhase, crashes, once, tasks
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -82,7 +83,8 @@ async def test_it_says_that_it_restarts_and_since_when() -> None:
         await gate.wait()
 
     task = Supervised("test-since", work, clock=clock, sleep=sleep).start()
-    await asyncio.sleep(0.01)
+    while task.state.phase is TaskPhase.RUNNING:
+        await asyncio.sleep(0)
     assert (task.state.phase, task.state.since_ns) == (TaskPhase.RESTARTING, 9)
     assert "No space left" in task.state.why
     await task.stop()
@@ -125,7 +127,8 @@ async def test_what_ends_by_itself_never_fails_unheard(caplog: pytest.LogCapture
         raise ValueError("nobody asks")
 
     once("test-once", fails())
-    await asyncio.sleep(0.01)
+    while supervision._begun:
+        await asyncio.sleep(0)
     assert "nobody asks" in caplog.text
     assert crashes()["test-once"] == 1
     assert not supervision._begun
@@ -142,8 +145,8 @@ def test_a_thread_begins_again_too(caplog: pytest.LogCaptureFixture) -> None:
 
     with caplog.at_level(logging.ERROR):
         thread = SupervisedThread("test-thread", work, first_s=0.0).start()
-        assert ran.wait(10)
-        assert thread.join(10)
+        assert ran.wait(PATIENCE_S)
+        assert thread.join(PATIENCE_S)
     assert crashes()["test-thread"] == 2
     assert thread.state.phase is TaskPhase.ENDED
 

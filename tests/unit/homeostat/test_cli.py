@@ -18,6 +18,7 @@ from homeostat.cli import run
 from homeostat.cli.app import COMMANDS, cli
 from homeostat.reference import settings_reference
 from playbooks.language import reader
+from tests.patience import PATIENCE_S
 
 BAD = Path(__file__).resolve().parents[2] / "testdata" / "bad_playbooks"
 
@@ -232,7 +233,7 @@ def test_settings_shows_no_secret(data: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_one_clear_line(command: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     words = [sys.executable, "-m", "homeostat", "--data-dir", str(tmp_path / "file" / "data"), command]
-    found = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    found = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert found.returncode == 1
     assert "cannot be made: not a directory" in found.stdout + found.stderr
     assert "set another data_dir" in found.stdout + found.stderr

@@ -32,6 +32,7 @@ from graph.topology import parse_topology
 from homeostat import reference
 from homeostat.cli.app import cli, settings_of
 from playbooks.language.reader import inspect
+from tests.patience import PATIENCE_S
 from tools import docs
 
 ROOT = Path(__file__).parents[3]
@@ -342,7 +343,9 @@ async def test_announcing_a_change() -> None:
         told = ["--environment", "production", "--service", "shop/cart", "--before", "1.4.1", "--after", "1.4.2"]
         script = ROOT / "docs/examples/announce_change.py"
         run = [sys.executable, str(script), "--bootstrap", broker.bootstrap, *told]
-        done = await asyncio.to_thread(subprocess.run, run, capture_output=True, text=True, timeout=40, check=False)
+        done = await asyncio.to_thread(
+            subprocess.run, run, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stderr
         (record,) = [r async for r in KafkaBroker.read(broker, [CHANGES])]
     finally:

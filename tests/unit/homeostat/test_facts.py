@@ -20,6 +20,7 @@ from contracts.settings import ActSettings, BindingSettings
 from homeostat import facts as module
 from homeostat.facts import FORGET_NS, Facts
 from playbooks.guards import HISTORY_S
+from tests.patience import PATIENCE_S
 
 NOW = 1_700_000_000_000_000_000
 
@@ -70,7 +71,7 @@ async def facts(tmp_path: Path, particular: Particular, monkeypatch: pytest.Monk
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
 

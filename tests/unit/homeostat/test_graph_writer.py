@@ -14,6 +14,7 @@ from contracts.ports import GraphStore, GraphWrite
 from contracts.settings import GraphSettings
 from graph.stores import open_store
 from homeostat.graph_writer import BATCH_ROWS, GraphWriter
+from tests.patience import PATIENCE_S
 
 
 class Flaky:
@@ -72,7 +73,7 @@ def known(store: Flaky) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
 

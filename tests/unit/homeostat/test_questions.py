@@ -16,6 +16,7 @@ from contracts.settings import ApiSettings
 from homeostat.health import Vitals
 from homeostat.metrics import registry
 from homeostat.web.server import ApiServer
+from tests.patience import PATIENCE_S
 
 
 class Graph:
@@ -44,7 +45,7 @@ class Graph:
     ) -> list[dict[str, Any]]:
         """Rows."""
         self.threads.add(threading.current_thread().name)
-        assert self.gate.wait(30)
+        assert self.gate.wait(PATIENCE_S)
         return [{"i": i} for i in range(min(int(cypher), most or 0))]
 
 
@@ -110,7 +111,7 @@ async def test_slow_questions_wait_in_line_and_hold_up_nobody_else() -> None:
     graph = Graph()
     async with serving(graph, query_threads=1, query_queue=2) as address:
         asked = [asyncio.create_task(ask(address)) for _ in range(6)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while sum(t.done() for t in asked) < 3:
                 await asyncio.sleep(0.01)
             refused = [t.result() for t in asked if t.done()]

@@ -33,9 +33,10 @@ from homeostat.endpoints import Endpoints, running
 from homeostat.health import Vitals
 from homeostat.metrics import METRICS, registry
 from homeostat.web.server import ApiServer
+from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.playbooks.runs.support import approval, decision
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 PORTS = ("--grpc-port", "0", "--http-port", "0", "--api-port", "0")
 
 
@@ -46,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     command = [sys.executable, "-m", "homeostat", "--data-dir", str(folder), "up", *PORTS]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + PATIENCE_S
             while running(folder) is None:
                 assert process.poll() is None, process.communicate()[1]
                 assert time.monotonic() < until
@@ -54,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             yield folder
         finally:
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, "Traceback" in errors) == (0, False), errors
     assert running(folder) is None
 
@@ -78,7 +79,7 @@ def get(endpoints: Endpoints, path: str, body: Any = None) -> tuple[int, bytes]:
         request = urllib.request.Request(
             endpoints.api + path, data, {"Content-Type": "application/json"} if data else {}
         )
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as e:
         with e:
@@ -103,7 +104,7 @@ def test_doctor(data: Path) -> None:
 
 def test_status_without_telemetry(data: Path) -> None:
     text = said(data, "status")
-    assert re.search(r": working, well, up \d+ s; 0\.0 s behind, 0 messages wait\n", text)
+    assert re.search(r": working, well, up \d+ s; \d+\.\d s behind, \d+ messages? waits?\n", text)
     assert "no services yet" in text
     found = json.loads(said(data, "status", "--json"))
     assert (found["healthy"], found["services"], found["processes"][0]["lacks"]) == (True, [], [])
@@ -127,7 +128,7 @@ def test_watch_says_what_it_watches_and_that_nothing_happens(data: Path, endpoin
         process.send_signal(signal.SIGINT)
     assert re.match(rf"[\d-]+ [\d:.]+Z watching +{endpoints.broker}, times are UTC; no services yet", first), first
     for line in (second, third):
-        assert re.match(r"[\d-]+ [\d:.]+Z nothing happened .* 0\.0 s behind; nothing lacking\n", line), line
+        assert re.match(r"[\d-]+ [\d:.]+Z nothing happened .* \d+\.\d s behind; nothing lacking\n", line), line
 
 
 def test_why_with_nothing_wrong_says_so_and_how_it_is(data: Path) -> None:
@@ -138,9 +139,10 @@ def test_why_with_nothing_wrong_says_so_and_how_it_is(data: Path) -> None:
 
 def test_the_process_says_when_it_began(endpoints: Endpoints) -> None:
     """Its age is that of the process, not of what it took until its modules were there."""
+    born = psutil.Process(endpoints.pid).create_time()  # by the boot time, which has whole seconds
+    asked_s = time.time() - born
     status = json.loads(get(endpoints, "/status")[1])
-    true_age_s = time.time() - psutil.Process(endpoints.pid).create_time()
-    assert true_age_s - 3 < status["uptime_s"] < true_age_s + 3
+    assert asked_s - 1.5 < status["uptime_s"] < time.time() - born + 1.5
 
 
 def test_measurements_by_hand(data: Path, endpoints: Endpoints) -> None:
@@ -180,7 +182,7 @@ def test_decisions_and_answers_of_strangers_are_dead_letters(endpoints: Endpoint
             await broker.send(APPROVALS, encode(answer), partition=at)
             await broker.send(DECISIONS, encode(forged), partition=at)
             found: list[DeadLetter] = []
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(PATIENCE_S):
                 async for record in broker.read([DEADLETTER], follow=True):
                     found.append(decode(DeadLetter, record.value))
                     if {letter.source_topic for letter in found} >= {APPROVALS, DECISIONS}:
@@ -232,7 +234,7 @@ def test_metrics_are_prometheus_text_and_all_of_the_list(endpoints: Endpoints) -
     assert families["homeostat_ready"].samples[0].value == 1
     assert families["homeostat_live"].samples[0].value == 1
     assert families["homeostat_data_free_bytes"].samples[0].value > 0
-    assert families["homeostat_loop_age_seconds"].samples[0].value < 30
+    assert families["homeostat_loop_age_seconds"].samples[0].value < PATIENCE_S
     assert families["homeostat_assigned_partitions"].samples[0].value >= 16
     assert "process_resident_memory_bytes" in families
 
@@ -267,14 +269,14 @@ def test_it_is_in_the_registry_of_nodes(endpoints: Endpoints) -> None:
 
 
 def test_a_second_one_on_the_same_folder_says_so_at_once(data: Path, endpoints: Endpoints) -> None:
-    began = time.monotonic()
-    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), "up", *PORTS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    """It does not wait, though it may, for what never comes."""
+    patient = ("--set", f"broker.retry_s={2 * PATIENCE_S}", "--set", f"graph.retry_s={2 * PATIENCE_S}")
+    command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), *patient, "up", *PORTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 1
     assert f"in use by another `homeostat up` (process {endpoints.pid})" in done.stderr
     assert "--data-dir" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 45, "it does not wait for what never comes"
     assert running(data) == endpoints
 
 

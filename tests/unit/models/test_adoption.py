@@ -14,6 +14,7 @@ from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models.adoption import BUCKETS, Course
 from models.engine import DetectEngine
 from streams.stages.detect import DetectStage
+from tests.patience import LONG_S
 
 BANK = DetectSettings(detectors=("bank",))
 HOUR = 3600
@@ -74,7 +75,7 @@ def traffic(factor):
     return change
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(LONG_S)
 def test_harm_that_lasts_for_two_hours_is_never_healthy():
     def faults(values):
         values[0, ERRORS] = 0.5

@@ -25,10 +25,11 @@ from streams.stages.ingest import IngestStage
 from streams.windows import series, templates
 from streams.windows.names import Names
 from streams.windows.state import dump
+from tests.patience import LONG_S
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, otlp
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 DAY = 86_400 * SECOND
 SETTINGS = {"ingest": {"max_services": 40, "max_environments": 5}, "detect": {"detectors": ["bank"]}}
 _ids = iter(range(1, 1 << 40))

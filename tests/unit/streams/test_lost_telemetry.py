@@ -6,13 +6,14 @@ import pytest
 
 from contracts.frames import Presence
 from contracts.verdicts import AnomalyKind, ServiceState
+from tests.patience import LONG_S
 from tests.unit.streams.fleet import Fault, Fleet, Loss
 
 SERVICES = ("cart", "catalog", "pay")
 NODES = {"gateway": "n1", "cart": "n1", "catalog": "n2", "pay": "n2"}
 EVERYTHING = ("gateway", *SERVICES)
 LOST = 60
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(LONG_S)
 
 
 def outages(fleet: Fleet) -> list[str]:

@@ -19,6 +19,7 @@ from contracts.settings import load
 from contracts.topics import ANOMALIES, CHANGES, DEADLETTER, FEATURES, INCIDENTS, OTLP_LOGS, OTLP_SPANS, RAW, TOPICS
 from homeostat.wiring import perceive_specs
 from streams.memory import MemoryPipeline
+from tests.patience import LONG_S
 from tests.unit.connectors.otlp import builders as build
 from tests.unit.streams.windows.support import MS, SECOND, T0, Span, otlp, traffic
 
@@ -76,7 +77,7 @@ def _feed(pipeline: MemoryPipeline) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(LONG_S)
 def test_the_same_bytes_on_every_topic_in_processes_with_different_hash_seeds() -> None:
     script = f"import json, runpy; print(json.dumps(runpy.run_path({__file__!r})['digests']()))"
     children = [
@@ -87,7 +88,7 @@ def test_the_same_bytes_on_every_topic_in_processes_with_different_hash_seeds() 
         )
         for seed in ("0", "4711")
     ]
-    (one, seen), (other, _) = (json.loads(child.communicate(timeout=100)[0]) for child in children)
+    (one, seen), (other, _) = (json.loads(child.communicate(timeout=LONG_S)[0]) for child in children)
     assert one == other
     for topic in (FEATURES, ANOMALIES, INCIDENTS, DEADLETTER, "graph"):
         assert seen[topic], f"nothing on {topic}: the comparison says nothing about it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.frames import Presence
+from tests.patience import LONG_S
 from tests.unit.streams.fleet import Fault, Fleet
 
 DELAYS = (0.25, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -15,7 +16,7 @@ MIXED = {
     for i, service in enumerate(SERVICES)
     for signal, shift in (("spans", 0), ("logs", 2), ("metrics", 4))
 }
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(LONG_S)
 FIRST, EVERY, LONG = 110, 8, 15
 
 

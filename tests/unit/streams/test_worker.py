@@ -19,6 +19,7 @@ from contracts.topics import CONTROL, DEADLETTER, FEATURES, PARTIALS, RAW
 from streams.host import StageHost
 from streams.stage import Emit, Output, StageSpec
 from streams.worker import Worker, WorkerWiring
+from tests.patience import PATIENCE_S
 
 
 class Adder:
@@ -112,7 +113,7 @@ async def make(broker: EmbeddedBroker, tmp_path: Path) -> AsyncIterator[Callable
         await worker.stop()
 
 
-async def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
+async def _until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -248,7 +249,7 @@ async def test_a_worker_recovers_the_state_of_its_partitions_before_their_first_
     state.let.set()
     await _until(lambda: worker.recovering == 0)
     assert worker.host.instances == {}, "and no message has come yet"
-    assert worker.loop_age_s < 30
+    assert worker.loop_age_s < PATIENCE_S
 
 
 async def test_lag_is_what_has_not_been_taken(broker: EmbeddedBroker, make: Callable[..., Worker]) -> None:
@@ -278,12 +279,12 @@ async def test_a_loop_that_is_held_up_is_behind_by_its_oldest_message(
     assert worker.behind_s == 0.0
     for value in (b"1", b"2", b"3"):
         await broker.send(RAW, value, partition=0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not worker.behind_s > 0.3:
             await asyncio.sleep(0.02)
     assert worker.lag[RAW] >= 1
     gate.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while worker.behind_s > 0 or worker.lag[RAW]:
             await asyncio.sleep(0.02)
 

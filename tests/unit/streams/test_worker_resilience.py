@@ -22,6 +22,7 @@ from contracts.settings import load
 from contracts.topics import CONTROL, DEADLETTER, FEATURES, RAW
 from streams.stage import Emit, Output, StageSpec
 from streams.worker import Worker, WorkerWiring
+from tests.patience import PATIENCE_S
 
 
 class Obedient:
@@ -110,13 +111,13 @@ async def _worker(
             handlers={k: tuple(v) for k, v in handlers.items()},
             snapshot_s=0.2,
             fetch_wait_ms=FETCH_WAIT_MS,
-            drain_s=3,
+            drain_s=PATIENCE_S,
         )
     )
 
 
 async def _until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.02)
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, ActuatorUnavailable, OutcomeUnknown, TargetNotFound
 from contracts.ports import Applied, StepRequest, StepResult, Target
 from contracts.settings import ActSettings
+from tests.patience import PATIENCE_S
 
 TARGET = Target("production", "shop/cart")
 
 
-def step(action: str, key: str = "k", timeout_s: float = 10.0, **arguments: Any) -> StepRequest:
+def step(action: str, key: str = "k", timeout_s: float = PATIENCE_S, **arguments: Any) -> StepRequest:
     return StepRequest(key, "run-1", "step-1", action, TARGET, arguments, None, timeout_s)
 
 
@@ -150,11 +151,16 @@ async def test_refused_by_a_webhook(
 
 
 async def test_a_webhook_that_does_not_answer(receiver: Receiver, hook: WebhookActuator) -> None:
-    receiver.delay_s = 1.0
+    receiver.delay_s = PATIENCE_S
     asked = step("webhook", timeout_s=0.2, name="pager")
-    for _ in range(2):  # in doubt it is not called again
-        with pytest.raises(OutcomeUnknown, match="sent, and no answer"):
+    while True:
+        with pytest.raises((OutcomeUnknown, ActuatorUnavailable)) as caught:
             await hook.apply(asked)
+        if isinstance(caught.value, OutcomeUnknown):
+            break
+        asked = replace(asked, timeout_s=2 * asked.timeout_s)  # the machine was too slow even to send it
+    with pytest.raises(OutcomeUnknown, match="sent, and no answer"):
+        await hook.apply(asked)  # in doubt it is not called again
     assert len(receiver.got) == 1
     assert await hook.applied(asked) is Applied.UNKNOWN
 
@@ -249,9 +255,12 @@ async def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_pat
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
         f"open({str(pid_file)!r}, 'w').write(str(p.pid)); time.sleep(60)"
     )
-    with pytest.raises(OutcomeUnknown, match="killed after 1 s"):
-        await commands(slow=code).apply(step("command", timeout_s=1.0, name="slow"))
-    deadline = time.monotonic() + 5
+    limit_s = 1
+    while not pid_file.exists() or not pid_file.read_text():  # until it lives long enough to have a child
+        with pytest.raises(OutcomeUnknown, match=f"killed after {limit_s} s"):
+            await commands(slow=code).apply(step("command", timeout_s=limit_s, name="slow"))
+        limit_s *= 2
+    deadline = time.monotonic() + PATIENCE_S
     while _runs(int(pid_file.read_text())) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     assert not _runs(int(pid_file.read_text()))
@@ -327,4 +336,4 @@ async def test_what_a_command_prints_is_told_without_secrets_and_escapes() -> No
     actuator = CommandActuator(ActSettings(commands={"loose": ["sh", "-c", script]}))
     with pytest.raises(ActionFailed) as caught:
         await actuator.apply(step("command", name="loose"))
-    assert caught.value.message == "command loose ended with status 3: login with password=*** failed"
+    assert caught.value.message == "command loose ended with status 3: login with password=<secret> failed"

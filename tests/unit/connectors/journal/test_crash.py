@@ -41,14 +41,13 @@ for i in range(first, first + 10_000):
 """
 
 
-def killed_writer(file: Path, first: int, after_s: float) -> list[str]:
-    """What a writer said it had done until it was killed `after_s` after its first word."""
+def killed_writer(file: Path, first: int, words: int) -> list[str]:
+    """What a writer said it had done until it was killed, somewhere after so many words."""
     process = subprocess.Popen(
         [sys.executable, "-c", _WRITER, str(file), str(first)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    said = [process.stdout.readline().strip()]
-    time.sleep(after_s)
+    said = [process.stdout.readline().strip() for _ in range(words)]
     process.send_signal(signal.SIGKILL)
     said += process.stdout.read().split("\n")[:-1]  # the last line may be cut
     process.stdout.close()
@@ -77,7 +76,7 @@ def test_killed_at_any_point(tmp_path: Path) -> None:
     pauses = random.Random(7)
     first = 0
     for _ in range(6):
-        said = killed_writer(file, first, pauses.uniform(0, 0.15))
+        said = killed_writer(file, first, pauses.randint(1, 60))
         journal = SqliteJournal(file)
         for word, number in (line.split() for line in said):
             entry = journal.load(f"r{number}")

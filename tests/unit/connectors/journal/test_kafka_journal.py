@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -22,6 +21,7 @@ from contracts.ports import StepEntry
 from contracts.settings import BrokerSettings
 from contracts.topics import JOURNAL, partition_of
 from contracts.verdicts import RunState, StepPhase
+from tests.patience import PATIENCE_S
 
 NOW = 1_700_000_000_000_000_000
 SETTINGS = BrokerSettings()
@@ -153,7 +153,7 @@ async def test_a_taking_that_was_cancelled_does_not_shut_out_the_one_after_it(
 
     def slowly(self: PartitionLog) -> dict[str, bytes]:
         order.append("begun")
-        go.wait(10)
+        go.wait(PATIENCE_S)
         found = take(self)
         order.append("taken")
         return found
@@ -197,7 +197,7 @@ class Troubled(PartitionLog):
 
 def troubled(broker: EmbeddedBroker, owner: str) -> Troubled:
     options = options_of(SETTINGS, broker.bootstrap)
-    return Troubled(options, topic=JOURNAL, partition=1, group="g", owner=owner, timeout_s=10)
+    return Troubled(options, topic=JOURNAL, partition=1, group="g", owner=owner, timeout_s=PATIENCE_S)
 
 
 def test_writes_wait_for_the_broker_in_order_and_nothing_settles_meanwhile(broker: EmbeddedBroker) -> None:
@@ -205,13 +205,14 @@ def test_writes_wait_for_the_broker_in_order_and_nothing_settles_meanwhile(broke
 
     log = troubled(broker, "one")
     log.take()
-    log.away = 3
+    log.away = 1_000_000
     owned = OwnedPartition(log, Image(), "1")
     owned.queue([fact_change("a", {"n": n}) for n in range(50)])
     with pytest.raises(BrokerUnavailable, match=r"within 0\.2 s"):
         asyncio.run(owned.settled(0.2))
     assert owned.pending == 50
-    asyncio.run(owned.settled(30))
+    log.away = 3
+    asyncio.run(owned.settled(PATIENCE_S))
     assert owned.pending == 0
     owned.close()
     assert image_of(troubled(broker, "two").take()).facts == {"a": {"n": 49}}
@@ -232,8 +233,6 @@ def test_who_reconnects_looks_whether_it_is_the_owner_still(broker: EmbeddedBrok
 
 async def test_without_a_broker_it_says_so(broker: EmbeddedBroker) -> None:
     journal = KafkaJournal(SETTINGS, "127.0.0.1:1", PARTITIONS, "n", timeout_s=1.0)
-    began = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1 cannot be reached"):
         await journal.take(0, NOW)
-    assert time.monotonic() - began < 20
     journal.close()

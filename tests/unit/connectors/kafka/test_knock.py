@@ -16,6 +16,7 @@ from connectors.kafka.errors import translate
 from connectors.kafka.knock import knock
 from contracts.errors import BrokerUnavailable, Forbidden, HomeostatError, InvalidSettings
 from contracts.settings import BrokerSettings
+from tests.patience import PATIENCE_S
 
 PLAIN = {"security_protocol": "PLAINTEXT"}
 
@@ -45,7 +46,7 @@ async def test_an_address_without_a_port(address: str) -> None:
 async def test_tls_where_none_is_spoken(embedded: EmbeddedBroker) -> None:
     settings = BrokerSettings(url=f"kafka://{embedded.bootstrap}", security_protocol="SSL")
     with pytest.raises(BrokerUnavailable, match=r"broker\.(security_protocol|url)"):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             await KafkaBroker(settings).start()
 
 

@@ -14,6 +14,7 @@ from connectors.kafka.embedded import EmbeddedBroker
 from connectors.kafka.tuning import rejoin_after_errors, wait_for_ever, wait_no_longer
 from contracts.settings import load
 from contracts.topics import RAW
+from tests.patience import PATIENCE_S
 
 
 async def test_a_group_that_refused_a_member_is_told_of_and_joined_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -35,7 +36,7 @@ async def test_a_group_that_refused_a_member_is_told_of_and_joined_again(caplog:
         coordinator.ensure_coordinator_known = refused_once
         with caplog.at_level(logging.WARNING):
             consumer.subscribe([RAW])
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while not consumer.assignment():
                     await asyncio.sleep(0.05)
         assert (
@@ -58,10 +59,10 @@ async def test_a_patient_producer_gives_nothing_up_until_it_is_to_stop(patient: 
         wait_for_ever(producer)
     del broker  # and its port is closed
     sent = await producer.send(RAW, b"away", partition=0)
-    await asyncio.wait([sent], timeout=3)
+    await asyncio.wait([sent], timeout=3 if patient else PATIENCE_S)
     assert sent.done() is not patient
     wait_no_longer(producer)
-    await asyncio.wait_for(producer.stop(), 10)
+    await asyncio.wait_for(producer.stop(), PATIENCE_S)
     assert sent.done()
     with contextlib.suppress(KafkaError):
         await sent

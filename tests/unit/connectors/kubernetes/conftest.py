@@ -14,10 +14,11 @@ from aiohttp.test_utils import TestServer
 
 from connectors.kubernetes.access import open_access
 from connectors.kubernetes.api import ApiServer
+from tests.patience import PATIENCE_S
 from tests.unit.connectors.kubernetes.list_watch import ListWatchServer
 
 
-async def until(condition: Callable[[], object], what: str = "", patience_s: float = 30.0) -> None:
+async def until(condition: Callable[[], object], what: str = "", patience_s: float = PATIENCE_S) -> None:
     """Wait until something holds."""
     end = time.monotonic() + patience_s
     while not condition():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import ipaddress
@@ -34,10 +35,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from connectors.otlp.decode import decode
 from connectors.otlp.receivers import OtlpReceivers
-from connectors.otlp.receiving.intake import PATIENCE_S
 from contracts.errors import ActionFailed, BrokerUnavailable, InvalidSettings
 from contracts.settings import ReceiverSettings, load
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
+from tests.patience import PATIENCE_S
 from tests.unit.connectors.otlp.builders import as_json, logs, metrics, traces
 
 LIMIT = 2048
@@ -300,7 +301,9 @@ async def test_stopping_finishes_what_is_under_way(log: Log) -> None:
     request = traces(SHOP, {}).SerializeToString()
     grpc_call = asyncio.create_task(call(running.grpc_address, request))
     http_call = asyncio.create_task(post(f"{running.http_address}/v1/traces", request, PROTOBUF))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(PATIENCE_S):
+        while running.in_flight[0] < 2:
+            await asyncio.sleep(0.01)
     stopping = asyncio.create_task(running.stop())
     await asyncio.sleep(0.05)
     log.gate.set()
@@ -376,24 +379,30 @@ async def unfinished(
             await asyncio.sleep(0.05)
 
 
-async def statuses(streams: list[Any], seconds: float) -> list[int]:
-    """Statuses of those answered within a time; 0 for the others."""
+async def statuses(streams: list[Any], answered: int) -> list[int]:
+    """The status of each once so many are answered, and others might have been, too; 0 for these."""
 
     async def status(reader: asyncio.StreamReader) -> int:
         try:
-            async with asyncio.timeout(seconds):
-                return int((await reader.readline()).split()[1])
-        except (TimeoutError, OSError, IndexError):
+            return int((await reader.readline()).split()[1])
+        except (OSError, IndexError):
             return 0
 
-    return list(await asyncio.gather(*(status(r) for r, _ in streams)))
+    asked = [asyncio.create_task(status(r)) for r, _ in streams]
+    async with asyncio.timeout(PATIENCE_S):
+        while sum(a.done() for a in asked) < answered:
+            await asyncio.sleep(0.01)
+    await asyncio.wait(asked, timeout=0.5)
+    for waiting in asked:
+        waiting.cancel()
+    return [0 if isinstance(s, BaseException) else s for s in await asyncio.gather(*asked, return_exceptions=True)]
 
 
 async def test_unfinished_requests_use_up_their_senders_share_only(log: Log) -> None:
     limits = {"max_in_flight_bytes": 16 * MB, "max_request_bytes": 4 * MB, "max_grpc_bytes": MB}
     small = traces(SHOP, {}).SerializeToString()
     async with running(log, **limits) as found, unfinished(found, 30, 4 * MB, "127.0.0.2") as streams:
-        answers = await statuses(streams, PATIENCE_S + 3)
+        answers = await statuses(streams, 28)
         assert answers.count(429) == 28, "two of 4 MiB are the share of one peer"
         assert (await post(f"{found.http_address}/v1/traces", small, PROTOBUF))[0] == 200
         assert await call(found.grpc_address, small) == b""
@@ -402,7 +411,7 @@ async def test_unfinished_requests_use_up_their_senders_share_only(log: Log) -> 
 
 async def test_what_does_not_arrive_in_time_gives_its_room_back(log: Log) -> None:
     async with running(log, request_timeout_s=0.3) as found, unfinished(found, 3, MB) as streams:
-        assert await statuses(streams, 30) == [408] * 3
+        assert await statuses(streams, 3) == [408] * 3
         assert found.in_flight == (0, 0)
 
 
@@ -414,7 +423,12 @@ async def test_a_call_without_a_message_ends_and_gives_its_room_back(log: Log) -
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "no message in 0.3 s" in (caught.value.details() or "")
         assert found.in_flight == (0, 0)
-        assert await call(found.grpc_address, traces(SHOP, {}).SerializeToString()) == b""
+        for _ in range(100):  # a slow machine may need longer than that even for a whole one
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                assert await call(found.grpc_address, traces(SHOP, {}).SerializeToString()) == b""
+                break
+        else:
+            pytest.fail("nobody else is served")
 
 
 async def test_too_much_at_once_is_told_with_when_to_come_again(log: Log) -> None:
@@ -422,7 +436,7 @@ async def test_too_much_at_once_is_told_with_when_to_come_again(log: Log) -> Non
     async with running(log, max_requests=2) as found:
         log.gate = asyncio.Event()
         held = asyncio.create_task(post(f"{found.http_address}/v1/traces", small, PROTOBUF))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not found.in_flight[0]:
                 await asyncio.sleep(0.01)
         status, headers, _ = await post(f"{found.http_address}/v1/traces", small, PROTOBUF)
@@ -444,7 +458,7 @@ async def test_what_the_log_still_has_counts_after_its_sender_went_away(log: Log
     async with running(log) as found:
         log.gate = asyncio.Event()
         gone = asyncio.create_task(call(found.grpc_address, traces(SHOP, {}).SerializeToString()))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not found.in_flight[0]:
                 await asyncio.sleep(0.01)
             gone.cancel()
@@ -466,7 +480,7 @@ async def test_a_large_message_over_grpc(log: Log) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(found.grpc_address, message + message)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while found.in_flight != (0, 0) or not found.counters()["refused_broke_off"]:
                 await asyncio.sleep(0.01)
 
@@ -475,7 +489,7 @@ async def test_connections_have_a_limit_and_a_share(log: Log) -> None:
     async with running(log, max_connections=6) as found:
         port = int(found.http_address.rpartition(":")[2])
         opened = [await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(5)]
-        assert await statuses(opened, 0.5) == [0, 0, 0, 503, 503]
+        assert await statuses(opened, 2) == [0, 0, 0, 503, 503]
         assert (await post(f"{found.http_address}/v1/traces", b"", PROTOBUF))[0] == 200
         assert found.counters()["refused_connections"] == 2
         for _, writer in opened:

@@ -5,6 +5,7 @@ import threading
 
 from graph.stores import bench
 from graph.stores.ladybug import LadybugStore
+from tests.patience import PATIENCE_S
 
 
 def test_figures_of_the_embedded_store_leave_nothing_behind() -> None:
@@ -23,7 +24,7 @@ def test_the_relay_counts_turns_not_packets() -> None:
         threading.Thread(target=_echo, args=(server,), daemon=True).start()
         trips = bench.RoundTrips("127.0.0.1", server.getsockname()[1])
         host, _, port = trips.address.partition(":")
-        with socket.create_connection((host, int(port)), timeout=30) as client:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
             for turn in range(1, 4):
                 client.sendall(b"a")
                 client.sendall(b"b")

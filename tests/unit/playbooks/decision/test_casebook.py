@@ -246,6 +246,41 @@ def test_old_incidents_are_not_acted_on(book: Casebook):
     assert "the diagnosis is 60 s old" in d.text
 
 
+def stopped_for_a_minute(book: Casebook, *, service: str, state: str, saved: bool = False) -> list[Decision]:
+    """Acting is stopped while an incident lasts and its diagnosis stays the same; a minute later it is resumed."""
+    book.control(switch(1, acting=False), T0)
+    book.incident(incident(T0, 1, services=("cart", "pay")), T0)
+    for second in range(1, 60):
+        at = T0 + second * S
+        book.evidence(replace(frame(at, services=("db", service)), state=("healthy", state)), at + S)
+        book.tick(at + S)
+    if saved:
+        kept, book = book.snapshot(), Casebook(LIBRARY, DecideSettings(), book._limits, Facts())
+        book.restore(kept)
+    return book.control(switch(2, acting=True), T0 + 61 * S)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_diagnosis_that_lasts_is_as_young_as_the_last_sign_of_it(book: Casebook, saved: bool):
+    found = stopped_for_a_minute(book, service="pay", state="anomalous", saved=saved)
+    assert decided(found) == (ACT, "restart-hung-service")
+
+
+@pytest.mark.parametrize(("service", "state"), [("pay", "healthy"), ("pay", "stale"), ("web", "anomalous")])
+def test_what_else_is_heard_does_not_make_a_diagnosis_younger(book: Casebook, service: str, state: str):
+    (d,) = stopped_for_a_minute(book, service=service, state=state)
+    assert d.verdict is ASK
+    assert "the diagnosis is 61 s old" in d.text
+
+
+def test_late_evidence_confirms_what_was_not_what_is(book: Casebook):
+    book.control(switch(1, acting=False), T0)
+    book.incident(incident(T0, 1), T0)
+    book.evidence(replace(frame(T0 + 4 * S), state=("anomalous", "healthy")), T0 + 60 * S)
+    (d,) = book.control(switch(2, acting=True), T0 + 61 * S)
+    assert (d.verdict, "the diagnosis is 56 s old" in d.text) == (ASK, True)
+
+
 def test_predictions_that_fail_lower_autonomy(book: Casebook, facts: Facts):
     for i in range(3):
         at = T0 + i * 4000 * S // 10

@@ -140,7 +140,11 @@ def test_a_target_no_actuator_knows_is_not_acted_on():
     [
         ({"heard_ns": NOW - 31 * S}, "no telemetry has come in for 31 s"),
         ({"heard_ns": 0}, "no telemetry has come in yet"),
-        ({"now_ns": NOW + 40 * S, "heard_ns": NOW + 40 * S}, "the diagnosis is 41 s old"),
+        (
+            {"now_ns": NOW + 40 * S, "heard_ns": NOW + 40 * S},
+            "the diagnosis is 41 s old, and nothing confirmed it since",
+        ),
+        ({"now_ns": NOW + 40 * S, "heard_ns": NOW + 40 * S, "confirmed_ns": NOW + 8 * S}, "the diagnosis is 32 s old"),
         ({"known_services": ()}, "no topology is known"),
         ({"known_services": ("web",)}, "cart is not in the topology"),
         (

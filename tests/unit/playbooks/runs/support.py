@@ -40,6 +40,7 @@ from contracts.verdicts import (
 )
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
 from playbooks.runs import Executor, ExecutorWiring, switches
+from tests.patience import PATIENCE_S
 
 NS = 1_000_000_000
 T0 = 1_700_000_000 * NS
@@ -265,7 +266,7 @@ class World:
 
     def __init__(self, *playbooks: Playbook, settings: ActSettings | None = None) -> None:
         self.playbooks = {p.name: p for p in (playbooks or (RESTART, SCALE))}
-        self.settings = settings or ActSettings(audit_ack_s=0.2, environments=BOUND)
+        self.settings = settings or ActSettings(audit_ack_s=PATIENCE_S, environments=BOUND)
         self.journal: MemoryJournal = MemoryJournal()
         self.process, self.policy = Process(), Policy()
         self.clock = ManualClock(T0)

@@ -212,7 +212,8 @@ async def test_without_policy_no_action_and_it_says_so(
     assert world.actions[-1].data["reason"] == reason
 
 
-async def test_without_a_broker_no_action_and_it_says_so_later(world: World) -> None:
+async def test_without_a_broker_no_action_and_it_says_so_later() -> None:
+    world = World(settings=ActSettings(audit_ack_s=0.2, environments=BOUND))
     world.broker_away = True
     await world.executor.on_decision(decision())
     await world.executor.idle()

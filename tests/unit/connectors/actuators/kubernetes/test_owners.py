@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from connectors.actuators.kubernetes import KubernetesActuator, disruption
 from connectors.actuators.kubernetes.client import refused
-from contracts.errors import ActionFailed, ActuatorUnavailable, Forbidden, HomeostatError, TargetNotFound
+from contracts.errors import ActionFailed, ActuatorUnavailable, Forbidden, HomeostatError, InvalidTarget, TargetNotFound
 from contracts.settings import ActSettings
 from tests.unit.connectors.actuators.kubernetes.api_server import APPLY, ARGO, ApiServer, load
 from tests.unit.connectors.actuators.kubernetes.conftest import BOUND
-from tests.unit.connectors.actuators.kubernetes.test_actuator import CART, INSTANCE, QUEUE, step
+from tests.unit.connectors.actuators.kubernetes.test_actuator import CART, INSTANCE, QUEUE, _link, step
 
 Json = dict[str, Any]
 ACTIONS: dict[str, Json] = {
@@ -286,6 +286,24 @@ def rolled_by_argo(cluster: ApiServer, *, lent: bool = False) -> Json:
         del cluster.workloads["deployments/cart"]
     cluster.workloads["rollouts/cart"] = rollout
     return rollout
+
+
+@pytest.mark.parametrize("broken", [{}, {"spec": None, "metadata": {"uid": "u"}}, {"spec": {}, "metadata": {}}])
+async def test_an_object_that_says_nothing_of_itself_is_refused_by_name(
+    broken: Json, actuator: KubernetesActuator, cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await actuator.describe(CART)
+    rolled_by_argo(cluster)
+    link = _link(actuator)
+    get = link.get
+
+    async def emptied(path: str, **more: Any) -> Json:
+        found = await get(path, **more)
+        return broken if "/rollouts/" in path else found
+
+    monkeypatch.setattr(link, "get", emptied)
+    with pytest.raises(InvalidTarget, match="Rollout cart in namespace shop has no spec or uid"):
+        await actuator.describe(CART)
 
 
 @pytest.mark.parametrize("lent", [False, True])

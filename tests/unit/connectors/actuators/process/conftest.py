@@ -12,11 +12,12 @@ import pytest
 from connectors.actuators.process.actuator import ProcessActuator
 from connectors.actuators.process.manager import ManagedService, ProcessManager
 from contracts.settings import ActSettings
+from tests.patience import PATIENCE_S
 
 COMMAND = (sys.executable, "-S", str(Path(__file__).with_name("service.py")), "{port}", "{version}", "{instance}")
 SERVICES = (
-    ManagedService("cart", COMMAND, replicas=1, version="v1", ready_timeout_s=10.0),
-    ManagedService("shop/pay", COMMAND, replicas=2, version="v1", env={"STUBBORN": "1"}, ready_timeout_s=10.0),
+    ManagedService("cart", COMMAND, replicas=1, version="v1", ready_timeout_s=PATIENCE_S),
+    ManagedService("shop/pay", COMMAND, replicas=2, version="v1", env={"STUBBORN": "1"}, ready_timeout_s=PATIENCE_S),
 )
 
 

@@ -24,12 +24,13 @@ from contracts.errors import (
 )
 from contracts.ports import Applied, StepRequest, Target
 from contracts.settings import ActSettings
+from tests.patience import PATIENCE_S
 
 JSON = {"Content-Type": "application/json"}
 TARGET = Target("production", "shop/cart")
 
 
-def step(action: str, key: str = "k", timeout_s: float = 10.0, **arguments: Any) -> StepRequest:
+def step(action: str, key: str = "k", timeout_s: float = PATIENCE_S, **arguments: Any) -> StepRequest:
     return StepRequest(key, "run-1", "step-1", action, TARGET, arguments, None, timeout_s)
 
 
@@ -73,14 +74,16 @@ async def test_a_key_given_for_something_else(manager: ProcessManager, actuator:
 async def test_asked_while_under_way(manager: ProcessManager, actuator: ProcessActuator) -> None:
     asked = step("rollback", version="v9")
     working = asyncio.create_task(actuator.apply(asked))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(PATIENCE_S):
+        while manager._open_store.find(asked.key) is None:
+            await asyncio.sleep(0.01)
     assert await actuator.applied(asked) is Applied.YES, "it waits for what is under way"
     await working
 
 
 async def test_interrupted_is_unknown(manager: ProcessManager, actuator: ProcessActuator) -> None:
     store = manager._open_store
-    store.begin(Order("k", "cart", "scale", {"replicas": 5, "timeout_s": 10.0}))
+    store.begin(Order("k", "cart", "scale", {"replicas": 5, "timeout_s": PATIENCE_S}))
     store.begin_life()
     assert await actuator.applied(step("scale", replicas=5)) is Applied.UNKNOWN
     with pytest.raises(OutcomeUnknown, match="the process manager ended"):

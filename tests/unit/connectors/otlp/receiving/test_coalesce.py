@@ -16,6 +16,7 @@ from contracts.errors import BrokerUnavailable, UndecodableTelemetry
 from contracts.frames import Decoded
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
 from tests.checks.fuzz.garbage import garbage, good
+from tests.patience import PATIENCE_S
 from tests.unit.connectors.otlp.builders import T0, as_json, traces
 
 WAIT_S = 0.2
@@ -86,7 +87,7 @@ async def test_much_goes_before_the_time_is_over() -> None:
     await together.put(OTLP_SPANS, one, False)
     puts = [asyncio.create_task(together.put(OTLP_SPANS, one, False)) for _ in range(9)]
     await asyncio.sleep(0)
-    await asyncio.wait(puts[:8], timeout=30)
+    await asyncio.wait(puts[:8], timeout=PATIENCE_S)
     assert [len(names) for names in log.names()] == [1, 4, 4]
     await together.put(
         OTLP_SPANS, span("y" * 5000).SerializeToString(), False
@@ -101,7 +102,7 @@ async def test_nobody_is_answered_before_the_log_has_it() -> None:
     await together.put(OTLP_SPANS, span("first").SerializeToString(), False)
     log.gate.clear()
     puts = [asyncio.create_task(together.put(OTLP_SPANS, span(f"n{i}").SerializeToString(), False)) for i in range(3)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while len(log.values) < 2:
             await asyncio.sleep(0.01)
     assert not any(p.done() for p in puts)

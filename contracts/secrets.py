@@ -1,4 +1,4 @@
-"""Secrets in text from telemetry, masked before anything of it is kept: what applications log by mistake.
+"""Secrets in text from elsewhere (telemetry, what commands print, what APIs answer), masked before anything of it is kept.
 
 Known are secrets by their form (private keys, JSON Web Tokens, keys of well-known providers, payment cards), by where they stand
 (user information of a URL, an Authorization header, a cookie), and by their name (`password=…`, `"apiKey": "…"`, `--token …`).
