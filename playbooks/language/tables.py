@@ -71,7 +71,8 @@ GUARDS: Final = Block(
         Field(
             "blastRadius",
             Number(0, 1, above_low=True),
-            "largest share of the environment's services acted on at once; one is always allowed",
+            "largest share of the environment's services acted on at once; one is always allowed. Right before an effect only "
+            "services count that served requests in five of the last ten minutes: names made up in telemetry don't enlarge it",
             default="0.34",
         ),
         Field("maxConcurrent", Number(1, 100, whole=True), "runs of this playbook at once", default="1"),

@@ -49,7 +49,7 @@ def _context(
             *(run for run in shared if run.state not in TERMINAL_RUN_STATES),
         ],
         identity=identity,
-        known_services=sorted(watch.services()),
+        known_services=sorted(watch.established()),
         planned=planned,
         controls=controls_of(journal, plan.environment),
         actions=frozenset(

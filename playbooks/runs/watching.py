@@ -12,6 +12,7 @@ from contracts.frames.features import EvidenceFrame
 from contracts.verdicts import IncidentPhase
 from playbooks.guards import Standing, standing
 from playbooks.runs.plan import Surroundings
+from playbooks.runs.serving import Serving
 
 NS = 1_000_000_000
 HORIZON_NS = 180 * NS
@@ -28,10 +29,12 @@ class Watch:
         self._incidents: OrderedDict[str, Incident] = OrderedDict()
         self._newest_ns = 0
         self._heard = Heard()
+        self._serving = Serving()
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Keep a frame; forget those that are too old."""
         self._frames.append(frame)
+        self._serving.observe(frame)
         if frame.signal != Signal.EDGES:
             self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
         self._newest_ns = max(self._newest_ns, frame.window_ns)
@@ -69,9 +72,9 @@ class Watch:
             affected=() if known is None else known.blast_radius,
         )
 
-    def services(self) -> frozenset[str]:
-        """Every service heard of within the horizon."""
-        return frozenset().union(*(f.services for f in self._frames))
+    def established(self) -> frozenset[str]:
+        """Services that have served requests for some minutes: names that were just made up enlarge no limit."""
+        return self._serving.established()
 
     def _callers(self, target: str) -> tuple[str, ...]:
         found: set[str] = set()

@@ -190,6 +190,14 @@ def test_variables_of_others_are_none_of_our_business() -> None:
     assert load(environ=links | dict.fromkeys((PREFIX + name for name in sources.OTHERS), "x")) == Settings()
 
 
+def test_no_variable_that_tests_read_is_refused_as_a_setting() -> None:
+    read = re.compile(rf'environ(?:\.get\(|\[)"{PREFIX}(\w+)"')
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    found = {name for file in files for name in read.findall(file.read_text(encoding="utf-8"))}
+    assert {"ATTACKS", "KILLS"} <= found
+    assert found <= set(sources.OTHERS)
+
+
 def test_a_wrong_value_is_said_with_the_source_that_had_the_last_word(tmp_path: Path) -> None:
     file = tmp_path / "homeostat.yaml"
     file.write_text("broker:\n  url: kafka://a:1\n  partitions: 0\nreceivers: 5\n")

@@ -1,0 +1,78 @@
+"""The limit on what is acted on at once counts services at work, not names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts.frames import Presence
+from contracts.ports import RunEntry
+from contracts.settings import ActSettings
+from contracts.verdicts import HeldReason, RunState
+from playbooks.language.model import Guards
+from playbooks.runs.serving import KEPT, LEAST, MINUTE_NS, Serving
+from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, World, decision, frame
+
+REAL = {f"s{n}": (50.0, 0.0) for n in range(7)} | {"cart": (50.0, 0.0)}
+MADE_UP = {f"job-{n}": (50.0, 0.0) for n in range(500)}
+START = T0 // MINUTE_NS * MINUTE_NS
+
+
+def after(frames: list[tuple[int, dict[str, tuple[float, float]]]]) -> frozenset[str]:
+    serving = Serving()
+    for minute, rows in frames:
+        serving.observe(frame(START + minute * MINUTE_NS, rows))
+    return serving.established()
+
+
+def test_who_served_for_some_minutes_counts_and_a_burst_of_names_does_not() -> None:
+    assert after([(n, REAL) for n in range(LEAST - 1)]) == frozenset()
+    assert after([(n, REAL) for n in range(LEAST)]) == REAL.keys()
+    assert after([(n, REAL) for n in range(LEAST)] + [(LEAST - 1, MADE_UP)] * 50) == REAL.keys()
+    late = [(LEAST - n, MADE_UP) for n in range(3)]  # as late as telemetry may be
+    assert after([(n, REAL) for n in range(LEAST)] + late) == REAL.keys()
+
+
+def test_who_has_ceased_counts_for_some_minutes_still() -> None:
+    before = [(n, REAL) for n in range(LEAST)]
+    assert after([*before, (KEPT - 1, {"cart": (1.0, 0.0)})]) == REAL.keys()
+    assert after([*before, (KEPT, {"cart": (1.0, 0.0)})]) == {"cart"}
+    assert after([(KEPT + LEAST, REAL), *before]) == frozenset(), "what is older than that is not kept"
+
+
+def test_silence_and_metrics_of_something_else_are_no_requests() -> None:
+    serving = Serving()
+    for minute in range(KEPT):
+        row = frame(START + minute * MINUTE_NS, {"a": (50.0, 0.0)})
+        serving.observe(replace(row, services=("quiet",), counts=np.zeros(1, np.int64)))
+        serving.observe(replace(row, services=("missing",), presence=np.array([Presence.MISSING], np.int8)))
+        serving.observe(replace(row, services=("logs",), signal="logs"))
+        serving.observe(replace(row, services=("cpu",), signal="metrics", features=("cpu_utilization", "restarts")))
+        told = replace(row, services=("told",), signal="metrics", features=("metric_request_rate", "restarts"))
+        serving.observe(told)
+        serving.observe(replace(told, services=("none",), values=np.array([[np.nan, 0.0]])))
+    assert serving.established() == {"told"}
+
+
+@pytest.mark.parametrize(("others", "allowed"), [(("s1",), True), (("s1", "s2"), False)])
+async def test_names_made_up_allow_no_more_to_be_acted_on_at_once(others: tuple[str, ...], allowed: bool) -> None:
+    settings = ActSettings.model_validate({"environments": BOUND, "max_concurrent": 9})
+    world = World(replace(RESTART, guards=Guards(blast_radius=0.3, max_concurrent=9)), settings=settings)
+    for name in others:
+        world.journal.entries[name] = RunEntry(
+            name, "d-" + name, "test", name, "p-" + name, RunState.RUNNING, T0 - NS, T0, 1, {}
+        )
+    for minute in range(-LEAST, 0):
+        await world.executor.on_evidence(frame(T0 + minute * MINUTE_NS, REAL))
+    failing = REAL | MADE_UP | {"cart": (50.0, 0.5)}
+    for second in range(1, 50):
+        await world.executor.on_evidence(frame(T0 + second * NS, failing, ill=["cart"]))
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert len(world.process.applied_keys) == allowed
+    assert (world.state() is RunState.REFUSED) is not allowed
+    world.journal.entries = {name: e for name, e in world.journal.entries.items() if name not in others}
+    await world.done()
+    assert (HeldReason.BLAST_RADIUS in [r.data.get("reason") for r in world.actions]) is not allowed
