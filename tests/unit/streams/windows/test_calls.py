@@ -10,6 +10,7 @@ import pytest
 
 from contracts.settings import IngestSettings
 from streams.windows.calls import ALONE, ASKED, CALLS, SPOKE
+from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.partials import PartialBuilder
 from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, decoded
@@ -28,7 +29,7 @@ class Half:
     def send(self, *spans: Span) -> None:
         self.n += 1
         now = T0 + self.n * 100 * MS
-        self.builder.add(decoded(list(spans)), now, self.n)
+        self.builder.add(decoded(list(spans)), Receipt(now, now), self.n)
         for _, partition, frame in self.builder.flush().spans:
             if partition == 0:
                 self.joiner.add(frame, now)

@@ -22,6 +22,11 @@ def resource(deployment: str, **more: str) -> Resource:
     return Resource("prod", "cart", "1", attributes=tuple(sorted(attributes.items())))
 
 
+def hear(names: Names, resource: Resource, now_ns: int) -> None:
+    names.now_ns = now_ns
+    names.resource(resource)
+
+
 def told(names: Names) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(names.attributes[names.number("cart")])
     return found
@@ -31,10 +36,10 @@ def told(names: Names) -> dict[str, Any]:
 def test_a_stranger_does_not_redirect_a_service(restored: bool) -> None:
     names = Names("prod", 4, 10)
     for i in range(9):
-        names.resource(resource("cart"), NOW + i)
+        hear(names, resource("cart"), NOW + i)
     assert names.news(0)
     assert CONTESTED not in told(names)
-    names.resource(resource("payments"), NOW + 9)
+    hear(names, resource("payments"), NOW + 9)
     if restored:
         state = json.loads(json.dumps(names.state()))
         names = Names("prod", 4, 10)
@@ -43,21 +48,21 @@ def test_a_stranger_does_not_redirect_a_service(restored: bool) -> None:
     assert told(names)[CONTESTED] == "k8s.deployment.name is cart (90%) or payments (10%)"
     assert names.news(0), "it is sent on"
     for after_s in range(0, 700, 30):
-        names.resource(resource("cart"), NOW + after_s * SECOND)
+        hear(names, resource("cart"), NOW + after_s * SECOND)
     assert CONTESTED not in told(names), "who has not been heard of for ten minutes has gone"
 
 
 def test_replicas_are_one_claim() -> None:
     names = Names("prod", 4, 10)
     for i in range(40):
-        names.resource(resource("cart", **{"k8s.pod.name": f"cart-{i}"}), NOW)
+        hear(names, resource("cart", **{"k8s.pod.name": f"cart-{i}"}), NOW)
     assert told(names) == {DEPLOYMENT: "cart", "k8s.namespace.name": "shop"}
 
 
 def test_what_is_claimed_is_said_again_now_and_then() -> None:
     names, said = Names("prod", 4, 10), 0
     for after_s in range(0, 600, 5):
-        names.resource(resource("cart"), NOW + after_s * SECOND)
+        hear(names, resource("cart"), NOW + after_s * SECOND)
         said += bool(names.news(0))
     assert said == 600 * SECOND // REPEAT_NS
 
@@ -67,7 +72,7 @@ def test_a_snapshot_of_before_there_were_claims() -> None:
     names = Names("prod", 4, 10)
     names.load(state)
     assert told(names) == {DEPLOYMENT: "cart"}
-    names.resource(resource("cart"), NOW)
+    hear(names, resource("cart"), NOW)
     assert told(names)[DEPLOYMENT] == "cart"
 
 

@@ -23,5 +23,5 @@ POD = {"k8s.pod.uid": "u1", "k8s.pod.name": "cart-7d9f-a", "k8s.namespace.name":
 )
 def test_a_pod_is_kept_of_who_names_no_workload(told: dict[str, str], kept: dict[str, str]) -> None:
     names = Names("prod", 4, 10)
-    number = names.resource(Resource("prod", "cart", "1", "i", tuple(sorted(told.items()))), 0)
+    number = names.resource(Resource("prod", "cart", "1", "i", tuple(sorted(told.items()))))
     assert json.loads(names.attributes[number] or "{}") == kept
