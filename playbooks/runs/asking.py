@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -19,7 +19,6 @@ from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.progress import state_data, state_from
 
 _LOG = logging.getLogger(__name__)
-T = TypeVar("T")
 LOOK_S: Final = 60.0
 """How long an answer is waited for."""
 FAULT: Final = "actuator_fault"
@@ -73,7 +72,7 @@ def _again(data: object) -> object:
     return msgspec.json.decode(msgspec.json.encode(data))
 
 
-async def _asked(actuator: Actuator, what: str, about: str, call: Callable[[], Awaitable[T]]) -> T:
+async def _asked(actuator: Actuator, what: str, about: str, call: Callable[[], Awaitable[object]]) -> object:
     try:
         async with asyncio.timeout(LOOK_S):
             return await call()

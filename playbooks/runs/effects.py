@@ -199,7 +199,7 @@ async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[]
         return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
 
 
-def _applied(actuator: Actuator, result: StepResult) -> Outcome:
+def _applied(actuator: Actuator, result: object) -> Outcome:
     """What it said of an effect that happened; of that, what can be kept."""
     if not isinstance(result, StepResult):
         text = f"{actuator.name} answered with {type(result).__name__}, which says nothing of the effect"
