@@ -29,7 +29,13 @@ from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.streams.windows.support import MS, SECOND, T0, Span, otlp, rows_of, traffic
 
 SECONDS, WORKERS, PARTITIONS = 12, 3, 4
-OPTIONS = {"ingest.max_delay_s": 60, "receivers.enabled": False, "api.port": 0, "broker.fetch_wait_ms": 20}
+OPTIONS = {
+    "ingest.max_delay_s": 3600,
+    "ingest.idle_timeout_s": 60,
+    "receivers.enabled": False,
+    "api.port": 0,
+    "broker.fetch_wait_ms": 20,
+}
 Rows = dict[tuple[str, int, str, str], tuple[float, ...]]
 
 
@@ -37,7 +43,7 @@ Rows = dict[tuple[str, int, str, str], tuple[float, ...]]
 @pytest.mark.timeout(LONG_S)
 async def test_three_workers_find_what_one_partition_in_memory_finds(tmp_path: Path) -> None:
     spans = traffic(seed=9, seconds=SECONDS)
-    expected = _whole(_alone(spans, load({"ingest": {"max_delay_s": 60}})))
+    expected = _whole(_alone(spans, load({"ingest": {"max_delay_s": 3600}})))
     assert {k[0] for k in expected} == {"spans", "edges"}
     broker = EmbeddedBroker(load().broker)
     await broker.start()
@@ -48,7 +54,7 @@ async def test_three_workers_find_what_one_partition_in_memory_finds(tmp_path: P
             assert all(shares), "every worker owns something"
             await _send(broker, spans)
             found: Rows = {}
-            until = time.monotonic() + PATIENCE_S
+            until = time.monotonic() + 3 * PATIENCE_S
             while found != expected and time.monotonic() < until:
                 await asyncio.sleep(0.5)
                 found = _whole(rows_of([unpack(FeatureFrame, r.value) async for r in broker.read([FEATURES])]))
