@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from contracts.claims import Claims, parsed, spelled
@@ -107,6 +108,44 @@ HELD_GAPS = 3
 _FADES = 0.9999
 """Of a gap's length, with each window that has data: in some hours what was usual is forgotten."""
 _USUAL = 0.05
+_USUAL_HERE: Final = 1.0 / 600.0
+_MOSTLY: Final = 0.5
+"""Share of windows in which somebody is heard from which a silence of everybody is unusual."""
+
+
+class Together(msgspec.Struct):
+    """Silences of everybody at once, by the windows for which rows with data were sent.
+
+    Where somebody is nearly always heard, such a silence says something of how telemetry comes and nothing of how often a service is
+    asked: it teaches no habit. Where everybody is silent most of the time it is how life is there.
+    """
+
+    newest: int = -1
+    begin: int = 0
+    end: int = 0
+    """Windows [begin, end) of the last silence of everybody."""
+    heard: float = 0.0
+    passed: float = 0.0
+    """Windows with data, and all, of about the last `1 / _USUAL_HERE`."""
+
+    def take(self, window: int) -> None:
+        """Rows with data were sent for a window."""
+        if window <= self.newest:
+            return
+        if self.newest >= 0:
+            silent = window - self.newest - 1
+            if silent:
+                self.begin, self.end = self.newest + 1, window
+            keep = (1.0 - _USUAL_HERE) ** (silent + 1)
+            self.heard, self.passed = self.heard * keep + 1.0, self.passed * keep + silent + 1.0
+        self.newest = window
+
+    def explains(self, heard: I64, window: int) -> B1:
+        """Whether silences from after `heard` up to a window are mostly one of everybody, where that is unusual."""
+        common = np.minimum(window, self.end) - np.maximum(heard + 1, self.begin)
+        unusual = self.heard >= _MOSTLY * self.passed
+        found: B1 = (common > 0.5 * (window - heard - 1)) & unusual
+        return found
 
 
 class Entities:
@@ -136,6 +175,7 @@ class Entities:
         self._number: dict[tuple[str, str], int] = {}
         self._free: list[int] = []
         self._looked = -1
+        self._together = Together()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -213,8 +253,9 @@ class Entities:
 
     def sent(self, entity: I64, window: int, events: I64) -> None:
         """The first rows with data of some entities (each once) were sent for a window: learn how long silences are."""
+        self._together.take(window)
         gap = (window - self.heard[entity] - 1).astype(np.float64)
-        gap[(self.heard[entity] < 0) | self.lost[entity]] = 0.0
+        gap[(self.heard[entity] < 0) | self.lost[entity] | self._together.explains(self.heard[entity], window)] = 0.0
         self.gaps[entity] *= _FADES
         longer = entity[gap > 0]
         held = np.concatenate([self.gaps[longer], gap[gap > 0, None]], axis=1)
@@ -233,6 +274,7 @@ class Entities:
         """Nothing was seen after window `latest`, whatever was believed."""
         self.last, self.heard = np.minimum(self.last, latest), np.minimum(self.heard, latest)
         self.came = np.minimum(self.came, latest)
+        self._together.newest = min(self._together.newest, latest)
         known = self.first != NEVER
         self.first[known] = np.minimum(self.first[known], latest)
         self.delays.forget()
@@ -272,6 +314,7 @@ class Entities:
             "usual": self.usual,
             "lost": self.lost,
             "free": self._free,
+            "together": msgspec.to_builtins(self._together),
             "claims": [[n, c.state()] for n, c in sorted(self._claims.items())],
             **self.delays.state(len(self.keys)),
         }
@@ -285,6 +328,7 @@ class Entities:
         self.heard, self.gaps = state.get("heard", self.last.copy()), state.get("gaps", np.zeros((size, HELD_GAPS)))
         self.usual, self.lost = state.get("usual", np.zeros(size)), state.get("lost", np.zeros(size, np.bool_))
         self.came = state.get("came", self.last.copy())
+        self._together = msgspec.convert(state.get("together", {}), Together)
         self._free = list(state["free"])
         self._claims = {n: Claims.of(claims) for n, claims in state.get("claims", ())}
         free = set(self._free)

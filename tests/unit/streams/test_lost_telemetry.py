@@ -61,6 +61,13 @@ def test_whenever_in_a_second_telemetry_comes_again_nothing_is_invented(resumes:
     assert {(s, w) for s, w, what, _ in fleet.rows() if what is Presence.MISSING} >= wanted
 
 
+def test_losses_that_come_again_and_again_are_no_habit() -> None:
+    losses = tuple(Loss(EVERYTHING, at, at + 12) for at in range(40, 140, 25))
+    fleet = Fleet(SERVICES, losses=losses, rate=45, nodes=NODES).run(140)
+    assert outages(fleet) == []
+    assert fleet.invented() == []
+
+
 @pytest.mark.parametrize("who", [("cart",), ("gateway",)])
 def test_lost_spans_are_no_outage_though_other_signals_come(who: tuple[str, ...]) -> None:
     fleet = Fleet(SERVICES, losses=(Loss(who, LOST, LOST + 30, ("spans",)),), rate=45).run(LOST + 40)
