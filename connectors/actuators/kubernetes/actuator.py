@@ -14,12 +14,15 @@ from connectors.actuators.kubernetes import changes, disruption, owners, ownersh
 from connectors.actuators.kubernetes.allowed import Rules, effect_of, ensure
 from connectors.actuators.kubernetes.client import JSON_PATCH, SEVERAL_BUDGETS, Cluster
 from connectors.actuators.kubernetes.looking import Found, Look
+from connectors.actuators.kubernetes.revisions import Revision
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
 from connectors.actuators.naming import ensure_meant
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 
 _POLL_S: Final = 0.25
+STATUS_RACES: Final = 20
+"""How often its controller may be faster than a roll-back."""
 Effect = Callable[[Found, StepRequest], Awaitable[str]]
 
 
@@ -165,8 +168,23 @@ class Workloads:
         if to is None:
             known = ", ".join(dict.fromkeys(r.version for r in past.earlier)) or "none"
             raise ActionFailed(f"{name} has no earlier revision {version}".rstrip(), fix=f"it has: {known}")
-        await self._cluster.patch(found.place.path, changes.rollback(found.body, request.key, to), JSON_PATCH)
+        await self._replace_template(found, request.key, to)
         return f"{name} rolled back to {to.version} (revision {to.number})"
+
+    async def _replace_template(self, found: Found, key: str, to: Revision) -> None:
+        """Put an earlier template in the place of the one that was read. Its controller writes status and
+        annotations all the time: where nothing else was changed it is tried again; what anybody wants otherwise by now is left alone
+        (Conflict)."""
+        for _ in range(STATUS_RACES):
+            try:
+                await self._cluster.patch(found.place.path, changes.rollback(found.body, key, to), JSON_PATCH)
+            except Conflict:
+                read, found = found, await self._look.again(found)
+                if _spec_of(read) != _spec_of(found):
+                    raise
+            else:
+                return
+        raise Conflict(f"{found.place.name} was changed {STATUS_RACES} times while it was to be rolled back")
 
     # --- looking
 
@@ -226,3 +244,8 @@ class Workloads:
 
 def _is_instance(request: StepRequest) -> bool:
     return request.action == "restart" and request.arguments.get("strategy") == "instance"
+
+
+def _spec_of(found: Found) -> tuple[object, object]:
+    """Which object it is, and what is wanted of it."""
+    return found.body["metadata"]["uid"], found.body["spec"]

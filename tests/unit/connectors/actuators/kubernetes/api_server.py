@@ -11,7 +11,7 @@ import asyncio
 import copy
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ class ApiServer:
     requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)  # paths of all requests
     misbehaviours: deque[Misbehaviour] = field(default_factory=deque)
+    before_patch: list[Callable[[], None]] = field(default_factory=list)
+    """What somebody else does just before each patch is taken."""
     stuck: bool = False
     effects: int = 0
     version: int = 6000
@@ -195,6 +197,9 @@ class ApiServer:
 
     async def _patched(self, request: web.Request, found: Json) -> web.Response:
         kind, body = request.headers["Content-Type"], json.loads(await request.read())
+        if self.before_patch:
+            self.before_patch.pop(0)()
+            self.touch(found)
         changed = copy.deepcopy(found)
         if kind == APPLY:
             assert (request.query["fieldManager"], request.query["force"]) == ("homeostat", "true")

@@ -183,6 +183,29 @@ async def test_rollback(actuator: KubernetesActuator, cluster: ApiServer) -> Non
         await actuator.apply(await step(actuator, "rollback", "k3", version="0.0.1"))
 
 
+@pytest.mark.parametrize("changed", [None, "spec", "uid"])
+async def test_a_rollback_races_with_the_controller_and_with_nobody_else(
+    changed: str | None, actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    asked = await step(actuator, "rollback")
+
+    def meanwhile() -> None:
+        cluster.cart["status"]["observedGeneration"] = 99
+        if changed == "spec":
+            cluster.cart["spec"]["template"]["spec"]["hostNetwork"] = True
+        if changed == "uid":
+            cluster.cart["metadata"]["uid"] = "made-anew"
+
+    cluster.before_patch = [meanwhile] * 3
+    if changed is None:
+        assert (await actuator.apply(asked)).after.version == "1.4.2"  # type: ignore[union-attr]
+        assert (cluster.effects, len(cluster.requests)) == (1, 4)
+    else:
+        with pytest.raises(Conflict if changed == "spec" else ActionFailed):
+            await actuator.apply(asked)
+        assert cluster.effects == 0
+
+
 async def test_what_was_applied_before_stays(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     """Server-side apply removes what its manager leaves out; removed replicas would be one, removed marks a restart."""
     await actuator.apply(await step(actuator, "scale", "k1", replicas=4))
