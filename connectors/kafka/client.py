@@ -195,7 +195,14 @@ class KafkaBroker:
     async def read(
         self, topics: Sequence[str], *, from_beginning: bool = True, follow: bool = False, last: int | None = None
     ) -> AsyncIterator[Record]:
-        """Messages of `topics`; ends at the end found at the start, unless `follow`. `last`: that many per partition."""
+        """Messages of `topics`; ends at the end found at the start, unless `follow`. `last`: that many per partition. A topic that
+        there isn't (yet) has no messages; to follow it is to wait for it."""
+        if not follow:
+            async with self._consuming() as consumer:
+                there = await consumer.topics()
+            topics = [topic for topic in topics if topic in there]
+            if not topics:
+                return
         async with self._consuming(*topics, wait_ms=self._follow_wait_ms if follow else _READ_WAIT_MS) as consumer:
             async for record in _scan(consumer, None if from_beginning and last is None else last or 0, follow=follow):
                 yield record
