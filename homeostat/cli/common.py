@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -63,6 +64,8 @@ async def connected(ctx: click.Context, broker: str | None) -> AsyncIterator[tup
     settings = settings_of(ctx)
     url = settings.broker.url if broker is None and settings.broker.url.startswith("kafka://") else None
     address = url or broker_address(settings.data_dir, broker)
+    # What its client can't do it raises, and is told once; what it logs meanwhile would stand between the lines of a command.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     client = KafkaBroker(settings.broker.model_copy(update={"url": address}))
     await client.start()
     try:
