@@ -4,7 +4,8 @@ A service whose own telemetry does not come is still seen by others. Its callers
 of its callees, whose parents are not there, say that it works. Both are counted here as they arrive, without waiting for the
 other half of a call that may never come:
 
-ASKED   caller → callee: client spans of the caller that may have gone to the callee, and how many of them failed
+ASKED   caller → callee: client spans of the caller that may have gone to the callee, and how many of them failed, or ended long
+        after an answer usually comes: who gives up on a callee that hangs often doesn't call that an error
 ALONE   caller → callee: requests that the callee served for somebody unseen, who may have been the caller
 SPOKE   caller → callee: spans of any kind of a service that is known to call the callee
 
@@ -33,6 +34,10 @@ ASKED, ALONE, SPOKE = 0, 1, 2
 _ROLES: Final = 3
 _MOST_TARGETS: Final = 32
 _MOST_PAIRS: Final = 100_000
+_SLOWER: Final = 5.0
+_SLOWER_NS: Final = 200_000_000
+"""A call that took so many times as long as answers usually do, and so much longer, was not answered as usual."""
+_USUAL: Final = 0.1
 
 
 class Fan:
@@ -96,6 +101,8 @@ class Witness:
         self._names, self._width_ns = names, width_ns
         self._callees, self._callers, self._sites = Fan(), Fan(), Fan()
         self._said: list[tuple[I64, ...]] = []
+        self._usual: dict[int, float] = {}
+        """How long calls of a site take that are answered, in ns."""
 
     def arrived(self, spans: Rows, alone: Rows) -> None:
         """New spans, and those of them whose parent was not there yet."""
@@ -107,9 +114,11 @@ class Witness:
         self._say(windows[key // len(self._names)][which], (spoke[which], callee), SPOKE, count[which])
 
         client = np.flatnonzero(spans["kind"] == KIND_CLIENT)
+        failed = np.zeros(len(spans), np.bool_)
+        failed[client] = self._failed(spans[client])
         which, callee = self._sites.of(_site(spans[client]))
         asked = client[which]
-        self._say(window[asked], (service[asked], callee), ASKED, *_counted(spans["error"][asked]))
+        self._say(window[asked], (service[asked], callee), ASKED, *_counted(failed[asked]))
         self._served_alone(alone, 1)
 
     def joined(self, children: Rows, parents: Rows, late: B1) -> None:
@@ -120,13 +129,36 @@ class Witness:
         which, callee = self._sites.of(site)
         other = callee != actual[which]
         taken = asked[which[other]]
-        count, failed = _counted(parents["error"][taken])
+        count, failed = _counted(self._failed(parents[taken]))
         caller = parents["service"][taken].astype(np.int64)
         self._say(parents["end_ns"][taken] // self._width_ns, (caller, callee[other]), ASKED, -count, -failed)
         self._sites.learn(site, actual)
+        self._answered(parents[asked])
         pairs = parents["service"].astype(np.int64), children["service"].astype(np.int64)
         self._callees.learn(pairs[0].astype(np.uint64), pairs[1])
         self._callers.learn(pairs[1].astype(np.uint64), pairs[0])
+
+    def _failed(self, calls: Rows) -> B1:
+        """Which client spans failed, or took far longer than what is answered."""
+        sites, place = np.unique(_site(calls), return_inverse=True)
+        usual = np.array([self._usual.get(s, np.inf) for s in sites.tolist()])
+        limit = np.maximum(_SLOWER * usual, usual + _SLOWER_NS)
+        failed: B1 = calls["error"] | (calls["end_ns"] - calls["start_ns"] > limit[place.ravel()])
+        return failed
+
+    def _answered(self, calls: Rows) -> None:
+        """Learn how long answered calls take."""
+        good = calls[~self._failed(calls)]
+        sites, place = np.unique(_site(good), return_inverse=True)
+        took = (good["end_ns"] - good["start_ns"]).astype(np.float64)
+        mean = np.bincount(place.ravel(), took, len(sites)) / np.maximum(
+            np.bincount(place.ravel(), minlength=len(sites)), 1
+        )
+        if len(self._usual) + len(sites) > _MOST_PAIRS:
+            self._usual = {}
+        for site, mean_ns in zip(sites.tolist(), mean.tolist(), strict=True):
+            before = self._usual.get(site, mean_ns)
+            self._usual[site] = before + _USUAL * (mean_ns - before)
 
     def _served_alone(self, children: Rows, sign: int) -> None:
         served = children[(children["kind"] == KIND_SERVER) | (children["kind"] == KIND_CONSUMER)]
@@ -170,13 +202,20 @@ class Witness:
 
     def state(self) -> list[Any]:
         """For a snapshot. What was said is flushed before one is taken, or said again by who takes its place."""
-        return [self._callees.state(), self._callers.state(), self._sites.state(), [list(s) for s in self._said]]
+        return [
+            self._callees.state(),
+            self._callers.state(),
+            self._sites.state(),
+            [list(s) for s in self._said],
+            self._usual,
+        ]
 
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
         for fan, saved in zip((self._callees, self._callers, self._sites), state, strict=False):
             fan.load(saved)
         self._said = [tuple(s) for s in state[3]]
+        self._usual = {int(site): float(ns) for site, ns in state[4].items()} if len(state) > 4 else {}
 
 
 def _site(spans: Rows) -> U64:

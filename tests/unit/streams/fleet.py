@@ -47,7 +47,8 @@ SIGNALS = {"spans": OTLP_SPANS, "logs": OTLP_LOGS, "metrics": OTLP_METRICS}
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a service, in seconds [begin, end): `slow`, `errors`, `drop` (hardly anybody asks), `crash`."""
+    """What is wrong with a service, in seconds [begin, end): `slow`, `errors`, `drop` (hardly anybody asks), `crash`,
+    `hang` (it answers nothing, and who asks gives up after a second without calling that an error)."""
 
     kind: str
     service: str
@@ -151,8 +152,10 @@ class Fleet:
         failed |= kind == "errors" and self.rng.random() < 0.5
         if kind == "crash":
             took = MS
+        if kind == "hang":
+            took, failed = SECOND, False
         end = at + took
-        if kind != "crash":
+        if kind not in {"crash", "hang"}:
             self._keep(service, "spans", Sent(end, trace, span, call, SERVER, "GET /", took, failed))
             self._keep(service, "logs", Sent(end, error=failed))
         self._keep(

@@ -75,6 +75,14 @@ def test_lost_spans_are_no_outage_though_other_signals_come(who: tuple[str, ...]
     assert fleet.state(who[0], LOST + 10) == ServiceState.STALE
 
 
+def test_a_service_that_hangs_is_told_because_its_callers_give_up() -> None:
+    fleet = Fleet(SERVICES, {}, (Fault("hang", "cart", LOST, LOST + 30),), rate=45).run(LOST + 20)
+    opened = fleet.anomalies(lambda a: a.service == "cart")
+    assert [a.kind for _, a in opened] == [AnomalyKind.SERVICE]
+    assert "no requests" in opened[0][1].text
+    assert opened[0][0] <= LOST + 6
+
+
 @pytest.mark.parametrize("batch", [0.25, 5.0])
 def test_a_crash_is_told_at_once_because_its_callers_fail(batch: float) -> None:
     """However late its own telemetry comes, a service that is gone is told within two seconds of the first failed calls."""
