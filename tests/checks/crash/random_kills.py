@@ -23,17 +23,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from connectors.actuators.process.actuator import ProcessActuator
 from connectors.actuators.process.store import OperationStore
 from connectors.journal.sqlite import SqliteJournal
-from contracts.events import Decision, Option
+from contracts.events import Decision
 from contracts.ports import SystemClock
 from contracts.settings import ActSettings, BindingSettings
-from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
+from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy
 from playbooks.audit import verify_chain
 from playbooks.language.model import Guards, Match, Playbook, Step, Trigger, Verify
 from playbooks.runs import Executor, ExecutorWiring, run_of, switches
-from tests.checks.crash.lives import GO, Permissive, append
+from tests.checks.crash.lives import DECISION, GO, Permissive, append
 from tests.checks.crash.stories import flaws
 from tests.patience import PATIENCE_S
 
@@ -57,21 +59,9 @@ SHRINK: Final = replace(GROW, name="shrink", steps=(Step("scale", "scale", {"by"
 def decision(number: int) -> Decision:
     """One after the other, which take back what the one before did."""
     playbook = SHRINK if number % 2 else GROW
-    return Decision(
-        id=f"d{number}",
-        incident=f"i{number}",
-        environment="test",
-        time_ns=time.time_ns(),
-        verdict=DecisionVerdict.ACT,
-        autonomy=Autonomy.ACT,
-        cause=CauseKind.HANG,
-        cause_service="cart",
-        cause_probability=0.9,
-        onset_ns=0,
-        chosen=Option(playbook=playbook.name, playbook_version="1", target="cart", score=1.0),
-        options=(),
-        world_hash="w",
-        text="cart hangs",
+    chosen = msgspec.structs.replace(DECISION.chosen, playbook=playbook.name)
+    return msgspec.structs.replace(
+        DECISION, id=f"d{number}", incident=f"i{number}", time_ns=time.time_ns(), chosen=chosen
     )
 
 
