@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import HomeostatError, Permanent, Retryable
-from contracts.private import private_file, private_folder
+from contracts.file_modes import private_file, private_folder
 
 #: How long a writer waits for another process's transaction.
 BUSY_S: Final = 10.0

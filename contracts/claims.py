@@ -101,7 +101,7 @@ class Claims:
         return cls({o: Claim(attributes, weight, first, last) for o, attributes, weight, first, last in state})
 
 
-class Heard:
+class ClaimsHeard:
     """What frames say of many services, by signal: kept as it came, and looked into only when somebody asks."""
 
     def __init__(self) -> None:

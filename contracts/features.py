@@ -20,7 +20,7 @@ class Signal(enum.StrEnum):
     EDGES = "edges"
 
 
-class Kind(enum.StrEnum):
+class FeatureKind(enum.StrEnum):
     """The statistical type of a feature: decides its transform and its noise model."""
 
     LATENCY = "latency"  # positive, heavy-tailed, seconds
@@ -36,7 +36,7 @@ class Feature:
 
     name: str
     signal: Signal
-    kind: Kind
+    kind: FeatureKind
     unit: str
     worse: int
     text: str
@@ -68,7 +68,7 @@ CALL_ERROR_RATE: Final = "call_error_rate"
 CALL_LATENCY_P95: Final = "call_latency_p95"
 NETWORK_GAP: Final = "network_gap"
 
-_S, _K = Signal, Kind
+_S, _K = Signal, FeatureKind
 
 FEATURES: Final[dict[str, Feature]] = {
     f.name: f

@@ -1,7 +1,7 @@
 """Every setting, declared once. The reference page, `--help` and the example file are generated from these fields.
 
 Order of precedence: command line, environment (`HOMEOSTAT_SECTION__FIELD`), the YAML file given with `--config`, defaults;
-`sources.py` has the rules.
+`settings_sources.py` has the rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from contracts import sources
+from contracts import settings_sources
 from contracts.errors import InvalidSettings
 from contracts.ports.acting import UNBOUND
 from contracts.verdicts import Autonomy
@@ -442,10 +442,10 @@ class Settings(Section):
 
 
 def load(
-    values: Mapping[str, Any] | sources.Layer | None = None,
+    values: Mapping[str, Any] | settings_sources.Layer | None = None,
     *,
     source: str = "settings",
-    over: Sequence[sources.Layer] = (),
+    over: Sequence[settings_sources.Layer] = (),
     under: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
@@ -456,13 +456,13 @@ def load(
     Raises:
         InvalidSettings: one line per mistake, with its place, the field's path, what is wrong, and the nearest valid name.
     """
-    file = values if isinstance(values, sources.Layer) else sources.Layer(source, values or {})
-    variables = sources.of_environment(Settings, os.environ if environ is None else environ)
-    layers = [sources.Layer("defaults", under or {}), file, *variables, *over]
+    file = values if isinstance(values, settings_sources.Layer) else settings_sources.Layer(source, values or {})
+    variables = settings_sources.of_environment(Settings, os.environ if environ is None else environ)
+    layers = [settings_sources.Layer("defaults", under or {}), file, *variables, *over]
     try:
-        return Settings(**_without_empty_sections(sources.merged(layers)))
+        return Settings(**_without_empty_sections(settings_sources.merged(layers)))
     except ValidationError as e:
-        raise InvalidSettings("; ".join(sources.explain(Settings, e, layers)), fix=sources.FIX) from e
+        raise InvalidSettings("; ".join(settings_sources.explain(Settings, e, layers)), fix=settings_sources.FIX) from e
 
 
 def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:

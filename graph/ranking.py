@@ -4,7 +4,7 @@ A candidate's score is the sum of `WEIGHTS[channel] × strength` over its findin
 diminishing returns (the strongest full, further ones half). Scores become probabilities by a softmax together with a
 background that stands for "none of these": weak evidence leaves the mass there. The weights, the temperature and the background
 were set by hand against synthetic faults; they are not fitted and the probabilities are not calibrated on labelled cases yet
-(`graph.bench` measures the order only).
+(`homeostat.bench.diagnosis` measures the order only).
 """
 
 from __future__ import annotations

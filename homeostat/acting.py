@@ -21,12 +21,12 @@ from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
 from contracts.supervision import Supervised
 from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
-from homeostat.facts import Facts
+from homeostat.lanes import Lanes, Work
 from homeostat.metrics import Sample
-from homeostat.services import Services
+from homeostat.run_metrics import RunMetrics
+from homeostat.service_states import Services
 from homeostat.switchboard import Switchboard
-from homeostat.tally import RunTally
-from homeostat.turns import Turns, Work
+from homeostat.target_states import TargetStates
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
@@ -66,16 +66,16 @@ class Acting:
         self._broker, self._partitions, self._journal = broker, partitions, journal
         self._shared = journal if isinstance(journal, KafkaJournal) else None
         self._clock = clock
-        self._turns = Turns()
+        self._lanes = Lanes()
         self._keeper = Supervised("journal-keeper", self._keep, clock=clock)
-        self._tally = RunTally()
+        self._run_metrics = RunMetrics()
         self.switchboard = Switchboard(broker, journal, clock, log_id, self._turned)
         self.news = asyncio.Event()
         """Set when a switch changed something."""
         self.playbooks = load_playbooks(settings.act)
         self._actuators = open_actuators(settings.act)
         self._policy = open_policy(settings.act.policy)
-        self.facts = Facts(journal, self._actuators, clock, settings.act)
+        self.facts = TargetStates(journal, self._actuators, clock, settings.act)
         self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
         self._untaken_ns = 0
         self.executor = Executor(
@@ -110,10 +110,10 @@ class Acting:
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
         await self._keeper.stop()
-        await self._turns.stop()
+        await self._lanes.stop()
         await self.executor.stop()
         if self._shared is not None:
-            await self._shared.release(self._turns.assigned)
+            await self._shared.release(self._lanes.assigned)
         await self.switchboard.stop()
         await self.facts.stop()
         for actuator in self._actuators:
@@ -123,14 +123,14 @@ class Acting:
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         """This process owns these partitions now: in the background it takes their journal and goes on with open runs."""
         await self._keeper.stop()
-        self._turns.assign(p for topic, p in assigned if topic == DECISIONS)
+        self._lanes.assign(p for topic, p in assigned if topic == DECISIONS)
         self._keeper.start()
 
     async def on_revoked(self, revoked: frozenset[tuple[str, int]]) -> None:
         """These partitions go to other processes: stop driving the runs of their environments."""
         await self._keeper.stop()
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
-        self._turns.revoke(gone)
+        self._lanes.revoke(gone)
         self.services.forget(lambda environment: self._partition(environment) in gone)
         await self._leave(lambda environment: self._partition(environment) in gone)
         if self._shared is not None:
@@ -145,12 +145,12 @@ class Acting:
 
     async def _keep(self) -> None:
         """Take what is assigned; take back what was lost although it is assigned."""
-        await asyncio.gather(*(self._take(partition) for partition in sorted(self._turns.assigned)))
+        await asyncio.gather(*(self._take(partition) for partition in sorted(self._lanes.assigned)))
         while self._shared is not None:
-            lost = self._shared.lost & self._turns.assigned
-            self._turns.lose(lost)
+            lost = self._shared.lost & self._lanes.assigned
+            self._lanes.lose(lost)
             await asyncio.sleep(LOST_S)
-            for partition in sorted(lost & self._turns.assigned):
+            for partition in sorted(lost & self._lanes.assigned):
                 log.warning(
                     "journal partition %d is assigned to us and lost to another worker: taking it back", partition
                 )
@@ -158,12 +158,12 @@ class Acting:
 
     async def _take(self, partition: int) -> None:
         while True:
-            self._turns.lose([partition])
+            self._lanes.lose([partition])
             try:
                 if self._shared is not None:
                     await self._leave(lambda environment: self._partition(environment) == partition)
                     await self._shared.take(partition, self._clock.now_ns())
-                self._turns.take(partition)
+                self._lanes.take(partition)
                 found = sorted({r.environment for r in self._journal.open_runs()})
                 await self.executor.resume([e for e in found if self._partition(e) == partition])
                 return
@@ -186,7 +186,7 @@ class Acting:
             return
         decision = decode(Decision, emit.value)
         try:
-            later = await self._turns.do(self._partition(decision.environment), partial(self._issued, decision))
+            later = await self._lanes.do(self._partition(decision.environment), partial(self._issued, decision))
         except Permanent as e:  # its partition was taken away meanwhile: the next owner decides again
             log.warning("decision %s is not noted: %s", decision.id, e)
             return
@@ -207,7 +207,7 @@ class Acting:
     async def _in_turn(self, environment: str, work: Work) -> asyncio.Future[None] | None:
         """Done, and kept: a message whose run is not durable yet, and that another owner would not know of, is not over."""
         kept = partial(self._journal.settled, environment, SETTLE_S)
-        return await self._turns.do(self._partition(environment), work, kept)
+        return await self._lanes.do(self._partition(environment), work, kept)
 
     def _turned(self, scope: str) -> None:
         self.executor.poke(None if scope == EVERYWHERE else scope)
@@ -231,7 +231,7 @@ class Acting:
     ) -> None:
         partition = partition_of(route or key, self._partitions[topic])
         await self._broker.send(topic, value, key=key.encode(), partition=partition, headers=headers)
-        self._tally.note(topic, value)
+        self._run_metrics.note(topic, value)
 
     async def ask_policy(self) -> str:
         """Whether policy answers at all: what can't be checked isn't done."""
@@ -241,7 +241,7 @@ class Acting:
     def lacking(self) -> dict[str, str]:
         """What it can't do now, in words, by what is lacking."""
         found = {f"actuator {name}": text for name, text in self.facts.troubles.items()}
-        untaken, now_ns = sorted(self._turns.assigned - self._turns.taken), self._clock.now_ns()
+        untaken, now_ns = sorted(self._lanes.assigned - self._lanes.taken), self._clock.now_ns()
         self._untaken_ns = (self._untaken_ns or now_ns) if untaken else 0
         if untaken and now_ns - self._untaken_ns > LOST_S * 1e9:
             found["journal"] = f"partitions {untaken} are not taken: nothing is done in their environments"
@@ -255,7 +255,7 @@ class Acting:
             "troubles": dict(sorted(self.facts.troubles.items())),
             "playbooks": sorted(p.name for p in self.playbooks),
             "journal": {
-                "partitions": sorted(self._turns.taken),
+                "partitions": sorted(self._lanes.taken),
                 "pending": 0 if self._shared is None else self._shared.pending,
             },
             "open_runs": {r.run: r.state.value for r in self._journal.open_runs()},
@@ -265,7 +265,7 @@ class Acting:
         """Its metrics."""
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
-        yield from self._tally.samples()
+        yield from self._run_metrics.samples()
         for scope, acting in self.switchboard.acting().items():
             yield "acting_allowed", (scope,), float(acting)
 

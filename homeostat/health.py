@@ -20,7 +20,7 @@ STUCK_S: Final = 30.0
 a repeated attempt is progress, too (at most 5 s apart)."""
 
 
-class Condition(enum.StrEnum):
+class ProcessState(enum.StrEnum):
     """What a process is doing, in one word. Live are all but `STUCK`; ready are `WORKING` and `STANDING_BY`."""
 
     STARTING = "starting"  # parts are being opened: see `waiting_for`
@@ -32,7 +32,7 @@ class Condition(enum.StrEnum):
     STOPPING = "stopping"
 
 
-_READY: Final = frozenset({Condition.WORKING, Condition.STANDING_BY})
+_READY: Final = frozenset({ProcessState.WORKING, ProcessState.STANDING_BY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,24 @@ class Vitals:
     lacks: tuple[Lack, ...] = ()
 
     @property
-    def condition(self) -> Condition:
+    def condition(self) -> ProcessState:
         """The first of these that holds: what keeps a process from its work comes first."""
         if self.stopping:
-            return Condition.STOPPING
+            return ProcessState.STOPPING
         if self.waiting_for:
-            return Condition.STARTING
+            return ProcessState.STARTING
         if self.crashed or self.loop_age_s > STUCK_S:
-            return Condition.STUCK
+            return ProcessState.STUCK
         if not self.member:
-            return Condition.JOINING
+            return ProcessState.JOINING
         if not self.partitions:
-            return Condition.STANDING_BY
-        return Condition.RECOVERING if self.recovering else Condition.WORKING
+            return ProcessState.STANDING_BY
+        return ProcessState.RECOVERING if self.recovering else ProcessState.WORKING
 
     @property
     def live(self) -> bool:
         """False only where a restart would help."""
-        return self.condition is not Condition.STUCK
+        return self.condition is not ProcessState.STUCK
 
     @property
     def ready(self) -> bool:
@@ -88,7 +88,7 @@ class Vitals:
             "lacks": [{"what": x.what, "text": x.text, "since": utc(x.since_ns)} for x in self.lacks],
             "condition": self.condition.value,
             "reason": CRASHED
-            if self.condition is Condition.STUCK and self.crashed
+            if self.condition is ProcessState.STUCK and self.crashed
             else _REASONS[self.condition].format(v=self),
             "partitions": self.partitions,
             "recovering": self.recovering,
@@ -98,11 +98,11 @@ class Vitals:
 
 CRASHED: Final = "the consumer gave up: its last words are in the log"
 _REASONS: Final = {
-    Condition.STARTING: "waiting for the {v.waiting_for}",
-    Condition.JOINING: "the consumer group has not assigned partitions yet",
-    Condition.RECOVERING: "state of {v.recovering} stages is being read",
-    Condition.WORKING: "{v.partitions} topic partitions assigned, state recovered",
-    Condition.STANDING_BY: "a member of the group without partitions: there are more workers than partitions",
-    Condition.STUCK: "the consume loop made no progress for {v.loop_age_s:.0f} s",
-    Condition.STOPPING: "finishing what is under way",
+    ProcessState.STARTING: "waiting for the {v.waiting_for}",
+    ProcessState.JOINING: "the consumer group has not assigned partitions yet",
+    ProcessState.RECOVERING: "state of {v.recovering} stages is being read",
+    ProcessState.WORKING: "{v.partitions} topic partitions assigned, state recovered",
+    ProcessState.STANDING_BY: "a member of the group without partitions: there are more workers than partitions",
+    ProcessState.STUCK: "the consume loop made no progress for {v.loop_age_s:.0f} s",
+    ProcessState.STOPPING: "finishing what is under way",
 }

@@ -26,18 +26,18 @@ from contracts.settings import Settings, without_credentials
 from contracts.supervision import crashes, tasks
 from contracts.topics import CONTROL, EVIDENCE
 from graph.stores import open_store
-from homeostat import folder
+from homeostat import data_folder
 from homeostat.acting import Acting
 from homeostat.checkup import BEHIND_S, STAGE_ERRORS, Checkup, Lacks, Rising
 from homeostat.cluster import ClusterWatch
 from homeostat.endpoints import Endpoints, publish, withdraw
 from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
+from homeostat.heartbeat import Heartbeat
 from homeostat.metrics import Sample, registry
-from homeostat.nodes import NodeReporter
 from homeostat.release import age_s
 from homeostat.switchboard import begin_in
-from homeostat.web.server import ApiServer
+from homeostat.web.server import WebServer
 from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
 from streams.worker import Handler, Worker, WorkerWiring
 
@@ -59,7 +59,7 @@ class Runtime:
     acting: Acting
     cluster: ClusterWatch
     worker: Worker
-    api: ApiServer
+    api: WebServer
     endpoints: Endpoints
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -76,7 +76,7 @@ class Runtime:
     async def start(self) -> None:
         """Start everything. What cannot be reached is retried for `retry_s`, then a HomeostatError says what to do."""
         try:
-            await asyncio.to_thread(folder.prepare, self.settings.data_dir)
+            await asyncio.to_thread(data_folder.prepare, self.settings.data_dir)
             self._claim_folder()
             await self._start_api()
             await self._open_log()
@@ -100,14 +100,14 @@ class Runtime:
     def _claim_folder(self) -> None:
         """Before all else: two embedded processes on one folder are a mistake, which is said at once. Workers may share one."""
         if is_embedded(self.settings.broker):
-            claim = folder.Claim(self.settings.data_dir)
+            claim = data_folder.FolderLock(self.settings.data_dir)
             claim.take()
             self._stack.callback(claim.release)
 
     async def _start_api(self) -> None:
         """Before all else: who waits for a broker must be able to say so."""
         s = self.settings
-        self.api = ApiServer(
+        self.api = WebServer(
             s.api, registry(self._samples), self.status, self.vitals, lambda: self._opened, self.services
         )
         self._stack.push_async_callback(self.api.stop)
@@ -193,7 +193,7 @@ class Runtime:
         )
         publish(s.data_dir, self.endpoints)
         self._stack.callback(withdraw, s.data_dir)
-        nodes = NodeReporter(self.node, self.broker, self.worker, self.acting, self.vitals, self.clock)
+        nodes = Heartbeat(self.node, self.broker, self.worker, self.acting, self.vitals, self.clock)
         self._stack.push_async_callback(nodes.stop)
         await nodes.start()
 
@@ -211,12 +211,14 @@ class Runtime:
 
     async def _ask_data(self) -> str:
         where = self.settings.data_dir
-        found = await asyncio.to_thread(folder.unwritable, where)
-        free = folder.free_bytes(where)
+        found = await asyncio.to_thread(data_folder.unwritable, where)
+        free = data_folder.free_bytes(where)
         if found:
             return f"nothing can be written in {where}: {found}"
         return (
-            f"{free / 1e6:.0f} MB are left where {where} is" if free is not None and free < folder.LEAST_BYTES else ""
+            f"{free / 1e6:.0f} MB are left where {where} is"
+            if free is not None and free < data_folder.LEAST_BYTES
+            else ""
         )
 
     async def _ask_log(self) -> str:
@@ -292,7 +294,7 @@ class Runtime:
         for lack in vitals.lacks:
             yield "lacks", (lack.what,), 1.0
         yield "ready", (), float(vitals.ready)
-        yield "data_free_bytes", (), float(folder.free_bytes(self.settings.data_dir) or 0)
+        yield "data_free_bytes", (), float(data_folder.free_bytes(self.settings.data_dir) or 0)
         for name, n in crashes().items():
             yield "background_crashes", (name,), n
         failing = Counter(t.name for t in tasks() if t.failing)

@@ -118,7 +118,7 @@ class Switchboard:
 
     async def _read(self) -> None:
         """The whole topic, to its end. What was remembered and is not there makes all of it doubtful."""
-        before, found = switches.known_places(self._journal, self._log), switches.Reading()
+        before, found = switches.known_places(self._journal, self._log), switches.SwitchReading()
         async for record in self._broker.read([CONTROL]):
             scope, _, _ = self._taken(record)
             found.note(scope, record.partition, record.offset)
@@ -129,7 +129,7 @@ class Switchboard:
 
     def _taken(self, record: Record) -> tuple[str, bool, UnreadableEvent | None]:
         """The scope of a record, whether it changed anything, and why it can't be read."""
-        place, error = switches.Place(self._log, record.partition, record.offset), None
+        place, error = switches.LogPosition(self._log, record.partition, record.offset), None
         try:
             control = decode(Control, record.value)
         except UnreadableEvent as e:

@@ -28,12 +28,12 @@ from contracts.topics import (
     PARTIALS,
     SPANS,
 )
-from graph.topology import read_topology
+from graph.topology_file import read_topology
 from homeostat.release import software
 from playbooks.decision import DecisionFacts, limits_of
 from playbooks.language import reader
 from playbooks.language.model import Playbook
-from streams.handling import recorded
+from streams.replay.recorder import recorded
 from streams.stage import StageSpec
 from streams.stages import decide, diagnose
 from streams.stages.detect import DetectStage

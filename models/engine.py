@@ -23,16 +23,16 @@ from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
 from models.adoption import Former
 from models.calibration import LEAST_P
+from models.contributions import contributions, merge, shared
 from models.detectors import create
-from models.episodes import HARD_REQUESTS, NS, Episode, Look
+from models.engine_state import VIEW_NS, EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
+from models.episodes import HARD_REQUESTS, NS, Episode, WindowEvidence
 from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, fuse_detectors
 from models.harm import BROKEN_DECADES, HARM_DECADES, Promises, harms, objective_of
-from models.reasons import contributions, merge, shared
+from models.low_traffic import POOLED, pool_contribution, pool_of, with_pool
 from models.saturation import SATURATED_DECADES, saturated_rows, saturation
+from models.service.attribution import SPEAKS
 from models.service.pooled import Pool, Pooled
-from models.service.spoken import SPEAKS
-from models.thin import POOLED, pool_contribution, pool_of, with_pool
-from models.worlds import VIEW_NS, Service, Track, View, World, plain_world, world_of
 
 VERSION: Final = 1
 EDGE_SPEAKS: Final = 3.0
@@ -49,7 +49,7 @@ class DetectEngine:
         self.detectors = list(detectors) if detectors is not None else create(settings)
         self._model = "+".join(d.name for d in self.detectors), ",".join(d.version for d in self.detectors)
         self._lead = next((i for i, d in enumerate(self.detectors) if d.name == LEADER), 0)
-        self._worlds: dict[str, World] = {}
+        self._states: dict[str, EngineState] = {}
         self._pools: dict[tuple[str, str], Pooled] = {}
 
     def observe(self, frame: FeatureFrame, now_ns: int) -> tuple[EvidenceFrame, list[Anomaly]]:
@@ -59,7 +59,7 @@ class DetectEngine:
             UnknownName: the frame has a column that is not a feature, or a signal that is none.
         """
         Signal(frame.signal)
-        world = self._worlds.setdefault(frame.environment, World())
+        world = self._states.setdefault(frame.environment, EngineState())
         learn = self._may_learn(world, frame)
         scores = [d.update(frame, learn) for d in self.detectors]
         p = fuse_detectors(
@@ -79,7 +79,7 @@ class DetectEngine:
 
     def tick(self, now_ns: int) -> list[Anomaly]:
         """Notice of whom nothing has come for `stale_s`: whatever becomes of its telemetry, it is not healthy."""
-        for world in self._worlds.values():
+        for world in self._states.values():
             for service in world.services.values():
                 limit = max(int(self.settings.stale_s * NS), CADENCES * service.cadence_ns)
                 service.stale = now_ns - service.told_ns > limit
@@ -87,17 +87,17 @@ class DetectEngine:
 
     def suspend(self, environment: str, service: str, until_ns: int) -> None:
         """Do not learn from `service` until then (event time): what it does is our own action's doing."""
-        world = self._worlds.setdefault(environment, World())
+        world = self._states.setdefault(environment, EngineState())
         world.suspended[service] = max(until_ns, world.suspended.get(service, 0))
 
     @property
     def environments(self) -> tuple[str, ...]:
         """Environments of which something is known."""
-        return tuple(self._worlds)
+        return tuple(self._states)
 
     def forget(self, environment: str) -> None:
         """An environment is gone."""
-        self._worlds.pop(environment, None)
+        self._states.pop(environment, None)
         self._pools = {key: p for key, p in self._pools.items() if key[0] != environment}
         for detector in self.detectors:
             if isinstance(detector, ForgetsEnvironments):
@@ -105,17 +105,17 @@ class DetectEngine:
 
     def make_room(self) -> int:
         """Forget services and edges unheard of for longest where there are too many to keep; how many services."""
-        return sum(world.make_room() for world in self._worlds.values())
+        return sum(world.make_room() for world in self._states.values())
 
     def states(self, environment: str) -> dict[str, ServiceState]:
         """The state of every service of an environment."""
-        world = self._worlds.get(environment, World())
+        world = self._states.get(environment, EngineState())
         return {name: service.state for name, service in world.services.items()}
 
     def heed(self, adoption: Adoption) -> list[Anomaly]:
         """Take a person's word on the levels of a service: accept them as normal, or refuse to, which undoes an adoption. The
         newest word holds."""
-        world = self._worlds.setdefault(adoption.environment, World())
+        world = self._states.setdefault(adoption.environment, EngineState())
         name = adoption.service
         if adoption.time_ns <= world.words.get(name, 0):
             return []
@@ -135,7 +135,7 @@ class DetectEngine:
         """The whole state, detectors included."""
         body = {
             "detectors": {d.name: d.snapshot() for d in self.detectors},
-            "worlds": {name: plain_world(world) for name, world in self._worlds.items()},
+            "worlds": {name: plain_world(world) for name, world in self._states.items()},
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
         }
         return snapshots.save("detect-engine", VERSION, body)
@@ -150,10 +150,10 @@ class DetectEngine:
         for detector in self.detectors:
             if detector.name in body["detectors"]:
                 detector.restore(body["detectors"][detector.name])
-        self._worlds = {name: world_of(plain) for name, plain in body["worlds"].items()}
+        self._states = {name: world_of(plain) for name, plain in body["worlds"].items()}
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
 
-    def _may_learn(self, world: World, frame: FeatureFrame) -> B1:
+    def _may_learn(self, world: EngineState, frame: FeatureFrame) -> B1:
         """False for services that our own action disturbs, and for those with an episode on: what stays changed becomes normal
         by adoption or not at all."""
         may = np.ones(len(frame.services), np.bool_)
@@ -167,7 +167,7 @@ class DetectEngine:
         return may
 
     def _judge(
-        self, world: World, frame: FeatureFrame, opinion: tuple[Scores, Pool | None], p: F64, now_ns: int
+        self, world: EngineState, frame: FeatureFrame, opinion: tuple[Scores, Pool | None], p: F64, now_ns: int
     ) -> list[Anomaly]:
         """Update each service's view and step the episodes of those about which the frame has news."""
         lead, pool = opinion
@@ -197,7 +197,7 @@ class DetectEngine:
             warm = self._see(service, frame, float(decades[i]), bool(lead.warm[i]), own)
             if frame.revision > 0 or not (news[i] or service.episode.open) or frame.window_ns <= service.ended_ns:
                 continue
-            look = Look(
+            look = WindowEvidence(
                 signal=frame.signal,
                 window_ns=frame.window_ns,
                 decades=float(fused[i]),
@@ -215,7 +215,7 @@ class DetectEngine:
             told += said
         return told
 
-    def _judge_edges(self, world: World, frame: FeatureFrame, lead: Scores, p: F64, now_ns: int) -> list[Anomaly]:
+    def _judge_edges(self, world: EngineState, frame: FeatureFrame, lead: Scores, p: F64, now_ns: int) -> list[Anomaly]:
         """Step the episodes of edges on which time is lost *between* the services: what neither of them shows. Slow or
         failing callees are anomalies of the callee, so other edges stay evidence only."""
         if NETWORK_GAP not in frame.features or frame.revision > 0:
@@ -224,7 +224,7 @@ class DetectEngine:
         decades = -np.log10(np.maximum(p, LEAST_P))
         presence, missing, settled = _presence(frame), frame.missing, np.zeros(len(p), np.bool_)
         for i, key in enumerate(zip(frame.services, frame.peers, strict=True)):
-            track = world.calls.setdefault(key, Track())
+            track = world.calls.setdefault(key, SeriesTrack())
             track.follow(frame.window_ns, int(presence[i]), frame.width_ns)
             settled[i] = frame.window_ns >= track.settled_ns
         found = self._discoveries(world, frame, p) & settled
@@ -234,7 +234,7 @@ class DetectEngine:
             if missing[i] or not lead.warm[i] or not (key in world.edges or lost):
                 continue
             episode = world.edges.setdefault(key, Episode(frame.environment, key[0], key[1]))
-            look = Look(
+            look = WindowEvidence(
                 signal=frame.signal,
                 window_ns=frame.window_ns,
                 decades=float(decades[i]) if lost or episode.open else 0.0,
@@ -249,7 +249,7 @@ class DetectEngine:
         return told
 
     def _follow(
-        self, world: World, episode: Episode, frame: FeatureFrame, i: int, parts: tuple[Contribution, ...]
+        self, world: EngineState, episode: Episode, frame: FeatureFrame, i: int, parts: tuple[Contribution, ...]
     ) -> list[Anomaly]:
         """Follow what departs in an open episode, and end it by adoption where that harms nobody and has settled."""
         if not episode.open:
@@ -269,7 +269,7 @@ class DetectEngine:
             return []
         return [self._adopt(world, episode, frame.window_ns, wording.OURSELVES)]
 
-    def _adopt(self, world: World, episode: Episode, window_ns: int, by: str) -> Anomaly:
+    def _adopt(self, world: EngineState, episode: Episode, window_ns: int, by: str) -> Anomaly:
         """Take the levels of an episode for normal, and remember those from before."""
         key, adopting = (episode.service, episode.peer), episode.adopting
         before = self._rebase(episode.environment, key, adopting.levels())
@@ -292,12 +292,12 @@ class DetectEngine:
         return before
 
     @staticmethod
-    def _apart_ns(service: Service, frame: FeatureFrame) -> int:
+    def _apart_ns(service: ServiceDetection, frame: FeatureFrame) -> int:
         """How far apart a service's observations of this signal usually are."""
         view = service.views.get(frame.signal)
         return view.cadence_ns if view is not None else frame.width_ns
 
-    def _discoveries(self, world: World, frame: FeatureFrame, p: F64) -> B1:
+    def _discoveries(self, world: EngineState, frame: FeatureFrame, p: F64) -> B1:
         """Which rows' p-values may be called discoveries, among those of all series; corrections make none."""
         if frame.revision > 0:
             return np.zeros(len(p), np.bool_)
@@ -306,17 +306,17 @@ class DetectEngine:
         return world.family(frame.signal).discoveries(keys, known, self.settings.false_discovery_rate)
 
     @staticmethod
-    def _hear(world: World, frame: FeatureFrame, now_ns: int) -> B1:
+    def _hear(world: EngineState, frame: FeatureFrame, now_ns: int) -> B1:
         """Take note of who has a row; which of them have been watched for long enough to open anything."""
         presence, settled = _presence(frame), np.ones(len(frame.services), np.bool_)
         for i, name in enumerate(frame.services):
             service = world.services.get(name)
             if service is None:
-                service = world.services[name] = Service(Episode(frame.environment, name))
+                service = world.services[name] = ServiceDetection(Episode(frame.environment, name))
             service.told_ns, service.stale = max(service.told_ns, now_ns), False
             if frame.revision > 0:
                 continue
-            track = service.tracks.setdefault(frame.signal, Track())
+            track = service.tracks.setdefault(frame.signal, SeriesTrack())
             hole = track.follow(frame.window_ns, int(presence[i]), frame.width_ns)
             if frame.signal == Signal.METRICS:
                 continue  # they come when their reader likes: a hole says nothing
@@ -327,7 +327,7 @@ class DetectEngine:
         return settled
 
     @staticmethod
-    def _combine(world: World, frame: FeatureFrame, i: int, own: float) -> float:
+    def _combine(world: EngineState, frame: FeatureFrame, i: int, own: float) -> float:
         """Decades of this signal plus part of what the others say at the same time. They can't speak for a signal that
         sees nothing itself."""
         service = world.services[frame.services[i]]
@@ -335,14 +335,16 @@ class DetectEngine:
         return own + SIGNALS_ADD * min(max(others, default=0.0), SUPPORT * own)
 
     @staticmethod
-    def _see(service: Service, frame: FeatureFrame, decades: float, warm: bool, own: list[Contribution]) -> bool:
+    def _see(
+        service: ServiceDetection, frame: FeatureFrame, decades: float, warm: bool, own: list[Contribution]
+    ) -> bool:
         """Put the newest evidence of this signal on record; whether any signal is warm."""
         old = service.views.get(frame.signal)
         cadence = frame.width_ns
         if old is not None and frame.window_ns > old.window_ns:
             cadence = max(frame.width_ns, min(frame.window_ns - old.window_ns, VIEW_NS))
         if old is None or frame.window_ns >= old.window_ns:
-            service.views[frame.signal] = View(frame.window_ns, decades, warm, cadence, own)
+            service.views[frame.signal] = SignalView(frame.window_ns, decades, warm, cadence, own)
         return any(v.warm for v in service.views.values())
 
 

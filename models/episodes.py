@@ -37,7 +37,7 @@ MATERIAL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WindowEvidence:
     """What one window of one signal says about a service: decades of fused evidence, and whether it survives the
     false-discovery bound over all services."""
 
@@ -56,7 +56,7 @@ class Look:
 
 
 @dataclass(slots=True)
-class History:
+class SignalHistory:
     """The last windows of one signal."""
 
     suspicious: list[bool] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Episode:
     peer: str = ""
     """The callee, for the episode of an edge."""
     state: ServiceState = ServiceState.WARMING
-    histories: dict[str, History] = field(default_factory=dict)
+    histories: dict[str, SignalHistory] = field(default_factory=dict)
     id: str = ""
     onset_ns: int = 0
     opened_ns: int = 0
@@ -90,13 +90,13 @@ class Episode:
         """Whether an episode is on."""
         return bool(self.id)
 
-    def look(self, look: Look, warm: bool, settings: DetectSettings, model: tuple[str, str]) -> list[Anomaly]:
+    def look(self, look: WindowEvidence, warm: bool, settings: DetectSettings, model: tuple[str, str]) -> list[Anomaly]:
         """Take in one window; what is to be told. `model` is (detector, version)."""
         self.last_ns = max(self.last_ns, look.window_ns)
         if not warm and not self.open:
             self.state = ServiceState.WARMING
             return []
-        history = self.histories.setdefault(look.signal, History())
+        history = self.histories.setdefault(look.signal, SignalHistory())
         if look.empty:
             history.empty += 1
             return self._rest(history, look, settings, model)
@@ -114,13 +114,15 @@ class Episode:
             return [self.end(look, ServiceState.HEALTHY, model)]
         return [self._tell(AnomalyPhase.UPDATED, look, model)] if self._worth_telling(look) else []
 
-    def _rest(self, history: History, look: Look, settings: DetectSettings, model: tuple[str, str]) -> list[Anomaly]:
+    def _rest(
+        self, history: SignalHistory, look: WindowEvidence, settings: DetectSettings, model: tuple[str, str]
+    ) -> list[Anomaly]:
         """An empty window: it counts for closing only, and for a fraction."""
         if not self.open or look.signal != self.opener or history.empty < EMPTY_PER_QUIET * settings.close_windows:
             return []
         return [self.end(look, ServiceState.STALE, model, "no more requests come: whether it is well can't be told")]
 
-    def end(self, look: Look, state: ServiceState, model: tuple[str, str], text: str = "") -> Anomaly:
+    def end(self, look: WindowEvidence, state: ServiceState, model: tuple[str, str], text: str = "") -> Anomaly:
         """Close the episode that is on."""
         self.state = state
         told = self._tell(AnomalyPhase.CLOSED, look, model, text or "back to what is expected")
@@ -130,7 +132,7 @@ class Episode:
     def adopt(self, window_ns: int, model: tuple[str, str], by: str, text: str) -> Anomaly:
         """End the episode that is on by taking its levels for normal."""
         self.state = ServiceState.HEALTHY
-        look = Look(self.opener, window_ns, 0.0, False, 0, self.adopting.parts())
+        look = WindowEvidence(self.opener, window_ns, 0.0, False, 0, self.adopting.parts())
         told = self._tell(AnomalyPhase.ADOPTED, look, model, text)
         self._clear()
         return msgspec.structs.replace(told, by=by)
@@ -142,7 +144,7 @@ class Episode:
             history.suspicious, history.quiet, history.empty, history.uneasy_since_ns = [], 0, 0, 0
 
     @staticmethod
-    def _note(history: History, look: Look, settings: DetectSettings) -> None:
+    def _note(history: SignalHistory, look: WindowEvidence, settings: DetectSettings) -> None:
         p = 10.0**-look.decades
         history.suspicious = [*history.suspicious, p <= settings.open_p and look.discovery][-LOOK_BACK:]
         history.quiet = history.quiet + 1 if p > settings.close_p else 0
@@ -152,7 +154,7 @@ class Episode:
             history.uneasy_since_ns = look.window_ns
 
     @staticmethod
-    def _opens(history: History, look: Look, settings: DetectSettings) -> bool:
+    def _opens(history: SignalHistory, look: WindowEvidence, settings: DetectSettings) -> bool:
         if not history.suspicious[-1]:
             return False
         hard = look.hard and look.decades >= HARD_DECADES and look.requests >= HARD_REQUESTS
@@ -163,7 +165,7 @@ class Episode:
         quiet = opener is None or opener.quiet >= settings.close_windows
         return quiet and not any(any(h.suspicious) for h in self.histories.values())
 
-    def _begin(self, onset_ns: int, look: Look) -> None:
+    def _begin(self, onset_ns: int, look: WindowEvidence) -> None:
         self.onset_ns, self.opened_ns, self.opener = onset_ns, look.window_ns, look.signal
         name = "\0".join((self.environment, self.service, self.peer, str(onset_ns), str(look.window_ns))).encode()
         self.id = "an-" + hashlib.blake2b(name, digest_size=8).hexdigest()
@@ -171,14 +173,14 @@ class Episode:
         self.adopting = Adopting(opened_ns=look.window_ns, harmed_ns=look.window_ns)
         self.adopting.note(look.contributions)
 
-    def _worth_telling(self, look: Look) -> bool:
+    def _worth_telling(self, look: WindowEvidence) -> bool:
         if look.window_ns - self.told_ns < UPDATE_NS or 10.0**-look.decades > 0.01:
             return False
         features = tuple(c.feature for c in look.contributions)
         joined = not set(features) <= set(self.told_features)
         return joined or look.decades >= self.told_decades + MATERIAL
 
-    def _tell(self, phase: AnomalyPhase, look: Look, model: tuple[str, str], text: str = "") -> Anomaly:
+    def _tell(self, phase: AnomalyPhase, look: WindowEvidence, model: tuple[str, str], text: str = "") -> Anomaly:
         if phase is AnomalyPhase.OPENED:
             self.told_features = ()
         self.told_ns, self.told_decades = look.window_ns, look.decades

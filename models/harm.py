@@ -23,7 +23,7 @@ from contracts.features import (
     POOL_WAIT,
     QUEUE_LAG,
     RESTARTS,
-    Kind,
+    FeatureKind,
     Signal,
 )
 from contracts.frames.features import FeatureFrame
@@ -79,13 +79,13 @@ def harms(part: Contribution, settings: DetectSettings, objective: Objective) ->
         return True
     if part.feature in FAILURES:
         return part.value > max(allowed_failures(settings, objective), part.high)
-    if FEATURES[part.feature].kind is Kind.LATENCY:
+    if FEATURES[part.feature].kind is FeatureKind.LATENCY:
         if objective.latency_s is not None and part.feature in {LATENCY_P95, METRIC_LATENCY_P95}:
             return part.value > objective.latency_s
         return part.value > SLOWER * part.high and part.value - part.high > NOTICED_S
     if part.feature in TRAFFIC:
         return part.value < FEWER * part.low
-    if FEATURES[part.feature].kind is Kind.UTILIZATION:
+    if FEATURES[part.feature].kind is FeatureKind.UTILIZATION:
         return part.value >= USED_UP
     return part.feature == RESTARTS or (part.feature in WORK_WAITS and part.value > part.high)
 

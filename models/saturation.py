@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 
 from contracts.events import Contribution
-from contracts.features import FEATURES, Kind, Signal
+from contracts.features import FEATURES, FeatureKind, Signal
 from contracts.frames.features import FeatureFrame
 from contracts.frames.telemetry import B1
 from contracts.ports.detecting import Scores
+from models.engine_state import EngineState
 from models.episodes import NS
-from models.worlds import World
 
 SLOW_NS: Final = 15 * NS
 """Readings further apart than this are means over that time: each is a busy spell, not a spike."""
@@ -21,7 +21,7 @@ SATURATED: Final = 0.6
 SATURATED_DECADES: Final = 7.0
 
 
-def saturated_rows(world: World, frame: FeatureFrame, lead: Scores) -> B1:
+def saturated_rows(world: EngineState, frame: FeatureFrame, lead: Scores) -> B1:
     """Rows whose slow readings (means over `SLOW_NS` or longer) say that a resource is used up, far above what it was."""
     found = np.zeros(len(frame.services), np.bool_)
     columns = _limits(frame)
@@ -39,7 +39,7 @@ def _limits(frame: FeatureFrame) -> list[int]:
     """Columns that are shares of a limit."""
     if frame.signal != Signal.METRICS:
         return []
-    return [j for j, name in enumerate(frame.features) if FEATURES[name].kind is Kind.UTILIZATION]
+    return [j for j, name in enumerate(frame.features) if FEATURES[name].kind is FeatureKind.UTILIZATION]
 
 
 def saturation(frame: FeatureFrame, lead: Scores, i: int, own: list[Contribution]) -> list[Contribution]:

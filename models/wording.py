@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.events import Contribution
-from contracts.features import FEATURES, Kind, Signal
+from contracts.features import FEATURES, FeatureKind, Signal
 
 NAMES = {
     "request_rate": "request rate",
@@ -52,21 +52,21 @@ def _part(c: Contribution, compared: str = "expected") -> str:
     name = NAMES.get(c.feature, c.feature.replace("_", " "))
     expected = f"{compared} {_range(c, feature.kind, feature.unit)}"
     span = f" over about {_number(c.window_s)} s" if c.window_s else ""
-    if c.value is not None and c.value == 0 and feature.kind is Kind.COUNT and feature.signal is Signal.SPANS:
+    if c.value is not None and c.value == 0 and feature.kind is FeatureKind.COUNT and feature.signal is Signal.SPANS:
         return f"no requests{span.replace(' over about', ' for')}, {expected}"
     value = "unknown" if c.value is None else _quantity(c.value, feature.kind, feature.unit)
     return f"{name} {value}{span}, {expected}"
 
 
-def _range(c: Contribution, kind: Kind, unit: str) -> str:
-    if kind in {Kind.RATIO, Kind.UTILIZATION}:
+def _range(c: Contribution, kind: FeatureKind, unit: str) -> str:
+    if kind in {FeatureKind.RATIO, FeatureKind.UTILIZATION}:
         return f"{_number(100 * c.low)}–{_number(100 * c.high)} %"
     factor, short = _scale(c.high, unit)
     return f"{_number(c.low / factor)}–{_number(c.high / factor)}{short}"
 
 
-def _quantity(value: float, kind: Kind, unit: str) -> str:
-    if kind in {Kind.RATIO, Kind.UTILIZATION}:
+def _quantity(value: float, kind: FeatureKind, unit: str) -> str:
+    if kind in {FeatureKind.RATIO, FeatureKind.UTILIZATION}:
         return f"{_number(100 * value)} %"
     factor, short = _scale(value, unit)
     return f"{_number(value / factor)}{short}"

@@ -47,7 +47,7 @@ class _Saved(msgspec.Struct, frozen=True):
     state: bytes
 
 
-class Instance:
+class HostedStage:
     """One stage for one partition, with the offsets its state includes."""
 
     def __init__(self, spec: StageSpec, key: str, stage: Stage) -> None:
@@ -115,7 +115,7 @@ class StageHost:
         self.specs, self.log_id, self.shared_log = tuple(specs), log_id, shared_log
         self.by_topic = consumers(self.specs)
         self._rank = {spec.name: i for i, spec in enumerate(self.specs)}
-        self.instances: dict[str, Instance] = {}
+        self.instances: dict[str, HostedStage] = {}
         self.counters: Counter[tuple[str, str]] = Counter()
         self._load = load
         self._announced: dict[tuple[str, str], tuple[int, int]] = {}
@@ -132,16 +132,16 @@ class StageHost:
         """Every topic that some stage overhears."""
         return tuple(sorted({t for s in self.specs for t in s.overhears}))
 
-    def instance(self, spec: StageSpec, topic: str, partition: int) -> Instance:
+    def instance(self, spec: StageSpec, topic: str, partition: int) -> HostedStage:
         """The instance that takes messages of this topic and partition; made, and restored, on first use."""
         key = spec.instance_key(topic, partition)
         found = self.instances.get(key)
         if found is None:
-            found = self.instances[key] = Instance(spec, key, spec.make(topic, partition))
+            found = self.instances[key] = HostedStage(spec, key, spec.make(topic, partition))
             self._restore(found)
         return found
 
-    def _restore(self, instance: Instance) -> None:
+    def _restore(self, instance: HostedStage) -> None:
         payload = self._load(instance.key)
         if payload is None:
             if self.shared_log and isinstance(instance.stage, CatchesUp):
@@ -195,11 +195,11 @@ class StageHost:
         found = [i for i in self.instances.values() if record.topic in i.spec.overhears]
         return [output for instance in found for output in self.tell(instance, record, now_ns)]
 
-    def _brief(self, instance: Instance, now_ns: int) -> list[Output]:
+    def _brief(self, instance: HostedStage, now_ns: int) -> list[Output]:
         standing = [r for r in self._standing.values() if r.topic in instance.spec.overhears]
         return [output for record in standing for output in self.tell(instance, record, now_ns)]
 
-    def tell(self, instance: Instance, record: Record, now_ns: int) -> list[Output]:
+    def tell(self, instance: HostedStage, record: Record, now_ns: int) -> list[Output]:
         """Let one instance overhear a record. Never raises."""
         instance.touch()
         try:
@@ -208,7 +208,7 @@ class StageHost:
             log.exception("%s cannot follow what it overheard on %s", instance.key, record.topic)
             return [dead_letter(record, e, now_ns)]
 
-    def _guarded(self, instance: Instance, record: Record, now_ns: int) -> list[Output]:
+    def _guarded(self, instance: HostedStage, record: Record, now_ns: int) -> list[Output]:
         try:
             self.counters[instance.spec.name, "messages"] += 1
             return instance.handle(record, now_ns)
@@ -247,7 +247,7 @@ class StageHost:
                 self._announced[stage, what] = number, now_ns
                 log.warning("%s: %s (%s: %d more)", stage, ANNOUNCED[what], what, number - told)
 
-    def forget(self, topic: str, partition: int) -> list[Instance]:
+    def forget(self, topic: str, partition: int) -> list[HostedStage]:
         """Drop the instances of a partition that now belongs to somebody else; those that were dropped."""
         keys = [s.instance_key(topic, partition) for s in self.by_topic.get(topic, ())]
         gone = [self.instances.pop(k) for k in keys if k in self.instances]
@@ -263,6 +263,6 @@ class StageHost:
         return totals
 
     @staticmethod
-    def _count(totals: Counter[tuple[str, str]], instance: Instance) -> None:
+    def _count(totals: Counter[tuple[str, str]], instance: HostedStage) -> None:
         for name, n in instance.stage.counters.items():
             totals[instance.spec.name, name] += n

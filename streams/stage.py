@@ -1,7 +1,7 @@
 """What a stage is: state and two pure methods. Stages return what to emit; they never send, wait, or look at a clock.
 
 There is one instance of a stage per partition it owns, so a partition that moves to another worker takes its state along
-(`snapshot`, `restore`). Two drivers run the same stages: `streams.worker` (Faust on Kafka) and `streams.memory`
+(`snapshot`, `restore`). Two drivers run the same stages: `streams.worker` (Faust on Kafka) and `streams.in_memory`
 (in-process and deterministic: replay, backtests, benchmarks).
 """
 

@@ -9,13 +9,13 @@ import os
 import signal
 from typing import Final
 
+from connectors.actuators.idempotency import OncePerKey
 from connectors.actuators.naming import by_name
-from connectors.actuators.once import OncePerKey
 from contracts.errors import ActionFailed, OutcomeUnknown, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from contracts.sanitizing import plain
 from contracts.secrets import masked
 from contracts.settings import ActSettings
-from contracts.told import plain
 
 _KEPT_BYTES: Final = 2000
 _TOLD: Final = 200

@@ -21,7 +21,7 @@ _ASSUMED: Final = TargetState(
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class DryEffect:
     """One effect that would have been had."""
 
     key: str
@@ -39,7 +39,7 @@ class DryRunActuator:
     def __init__(self) -> None:
         self._done: OrderedDict[str, StepResult] = OrderedDict()
         self._states: dict[tuple[str, str], TargetState] = {}
-        self.recorded: list[Recorded] = []
+        self.recorded: list[DryEffect] = []
 
     async def resolve(self, target: Target) -> Identity:
         """The name itself, within its environment: nothing is behind it."""
@@ -61,7 +61,7 @@ class DryRunActuator:
         details = ", ".join(f"{k}={v}" for k, v in sorted(request.arguments.items()))
         text = f"dry run: would {request.action} {request.target.service}" + (f" ({details})" if details else "")
         _LOG.info("%s", text)
-        self.recorded.append(Recorded(request.key, request.action, request.target, dict(request.arguments)))
+        self.recorded.append(DryEffect(request.key, request.action, request.target, dict(request.arguments)))
         self._states[request.target.environment, request.target.service] = state
         result = self._done[request.key] = StepResult(text, state, {"dry_run": True})
         while len(self._done) > _KEPT:

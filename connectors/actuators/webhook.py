@@ -8,8 +8,8 @@ from typing import Any, Final
 import aiohttp
 
 from connectors.actuators.http import CONNECT_S, FAILURES, explain
+from connectors.actuators.idempotency import OncePerKey
 from connectors.actuators.naming import by_name
-from connectors.actuators.once import OncePerKey
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, OutcomeUnknown, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from contracts.settings import ActSettings

@@ -16,13 +16,13 @@ from aiokafka.errors import (
 )
 
 from connectors.kafka.errors import translate
-from connectors.kafka.knock import knock
+from connectors.kafka.preflight import preflight
 from connectors.kafka.tuning import wait_for_ever, wait_no_longer
 from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
+from contracts.tls import trusting
 from contracts.topics import TOPICS, Partitioning, Topic
-from contracts.trust import trusting
 
 PREFIX = "kafka://"
 KNOWN_S = 10.0
@@ -84,7 +84,7 @@ class KafkaBroker:
             Forbidden: the credentials are refused.
             InvalidSettings: certificates or the kind of sign-in do not fit.
         """
-        await knock(self._bootstrap, client_options(self._settings))
+        await preflight(self._bootstrap, client_options(self._settings))
         self._producer = await self._producing()
         self._patient = wait_for_ever(await self._producing())
 

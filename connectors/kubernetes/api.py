@@ -18,7 +18,7 @@ SILENT_S: Final = 130.0
 """A watch from which nothing came for this long, not even a bookmark (sent each minute), is begun anew."""
 _BUFFER: Final = 1 << 17
 _LIST = msgspec.json.Decoder(wire.WireList)
-_STATUS = msgspec.json.Decoder(wire.Status)
+_STATUS = msgspec.json.Decoder(wire.StatusWire)
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 Query = Mapping[str, str]
 
@@ -41,7 +41,7 @@ class ListWatch(Protocol):
         ...
 
 
-class ApiServer:
+class ClusterApi:
     """`ListWatch` over HTTP."""
 
     def __init__(self, access: Access) -> None:

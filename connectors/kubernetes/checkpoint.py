@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from connectors.kubernetes.known import OVER
-from connectors.kubernetes.objects import Autoscaler, Kind, Node, Pod, Thing, Workload
+from connectors.kubernetes.object_index import OVER
+from connectors.kubernetes.objects import Autoscaler, MachineNode, ObjectKind, Pod, Thing, Workload
 from contracts.errors import UnreadableEvent
 
 VERSION: Final = 1
@@ -27,7 +27,7 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
     workloads: list[Workload]
     autoscalers: list[Autoscaler]
-    nodes: list[Node]
+    nodes: list[MachineNode]
     sets: list[Workload] = []
     pods: list[Pod] = []
 
@@ -48,9 +48,9 @@ _DECODER = msgspec.msgpack.Decoder(Checkpoint)
 def save(things: Iterable[Thing], time_ns: int) -> bytes:
     """A checkpoint of these objects."""
     kept = list(things)
-    workloads = [t for t in kept if isinstance(t, Workload) and t.head.kind is not Kind.REPLICA_SET]
-    scalers, nodes = [t for t in kept if isinstance(t, Autoscaler)], [t for t in kept if isinstance(t, Node)]
-    sets = [t for t in kept if isinstance(t, Workload) and t.head.kind is Kind.REPLICA_SET and t.replicas]
+    workloads = [t for t in kept if isinstance(t, Workload) and t.head.kind is not ObjectKind.REPLICA_SET]
+    scalers, nodes = [t for t in kept if isinstance(t, Autoscaler)], [t for t in kept if isinstance(t, MachineNode)]
+    sets = [t for t in kept if isinstance(t, Workload) and t.head.kind is ObjectKind.REPLICA_SET and t.replicas]
     pods = [t for t in kept if isinstance(t, Pod) and t.lasting and not t.leaving_ns and t.phase not in OVER]
     whole = _packed(Checkpoint(VERSION, time_ns, workloads, scalers, nodes, sets, pods))
     if len(whole) <= _LARGEST:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.kubernetes.known import OVER, Known
-from connectors.kubernetes.objects import Kind, Pod, Thing, Workload
+from connectors.kubernetes.object_index import OVER, ObjectIndex
+from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 
 _SECOND: Final = 1_000_000_000
 _SUSPECT_NS: Final = 7 * _SECOND // 10
@@ -41,7 +41,7 @@ class Deletions:
     What is only known from an earlier time explains nothing: its word is waited for.
     """
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: ObjectIndex) -> None:
         self._known, self._things = known, known.things
         self._suspects: list[_Suspect] = []
         self._shrunk_ns: dict[str, int] = {}
@@ -101,9 +101,9 @@ class Deletions:
         uid, kind = owner.head.uid, owner.head.kind
         if at_ns - self._shrunk_ns.get(uid, -_SHRUNK_NS) < _SHRUNK_NS:
             return False
-        if kind is Kind.DAEMON_SET and at_ns - self._rolled_ns.get(uid, -_ROLLOUT_NS) < _ROLLOUT_NS:
+        if kind is ObjectKind.DAEMON_SET and at_ns - self._rolled_ns.get(uid, -_ROLLOUT_NS) < _ROLLOUT_NS:
             return False
-        if kind is Kind.STATEFUL_SET and pod.revision != owner.revision:
+        if kind is ObjectKind.STATEFUL_SET and pod.revision != owner.revision:
             return False
         top = self._things.get(owner.head.owner.uid) if owner.head.owner else owner
         return not (isinstance(top, Workload) and top.last_pod == pod.head.uid)

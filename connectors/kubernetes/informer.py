@@ -20,7 +20,7 @@ import msgspec
 from connectors.kubernetes import wire
 from connectors.kubernetes.api import Expired, ListWatch, Query, refused, resource_of
 from connectors.kubernetes.backoff import Backoff
-from connectors.kubernetes.objects import Kind, Thing
+from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import Reader
 from contracts.errors import ClusterUnavailable, HomeostatError
 
@@ -31,7 +31,7 @@ WATCH_S: Final = 290
 _SHORT_S: Final = 1.0
 """A watch that ends sooner, without a word, counts as a failure."""
 _EVENT = msgspec.json.Decoder(wire.WireEvent)
-_STATUS = msgspec.json.Decoder(wire.Status)
+_STATUS = msgspec.json.Decoder(wire.StatusWire)
 _BARE = msgspec.json.Decoder(wire.Bare)
 
 Sink = Callable[[Thing | None, Thing | None], None]
@@ -39,10 +39,10 @@ Sink = Callable[[Thing | None, Thing | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class WatchSource:
     """What to list and watch: a kind, the path of its collection, and which of it."""
 
-    kind: Kind
+    kind: ObjectKind
     path: str
     selector: str = ""
     namespace: str = ""
@@ -70,7 +70,7 @@ class Informer:
 
     def __init__(
         self,
-        source: Source,
+        source: WatchSource,
         server: ListWatch,
         read: Reader,
         sink: Sink,

@@ -10,15 +10,15 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from connectors.kubernetes.known import Known
-from connectors.kubernetes.objects import Kind, Pod, Thing, Workload
+from connectors.kubernetes.object_index import ObjectIndex
+from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 from contracts.claims import CONTESTED
 
 _WORKLOADS: Final = {
-    "k8s.deployment.name": Kind.DEPLOYMENT,
-    "k8s.statefulset.name": Kind.STATEFUL_SET,
-    "k8s.daemonset.name": Kind.DAEMON_SET,
-    "k8s.replicaset.name": Kind.REPLICA_SET,
+    "k8s.deployment.name": ObjectKind.DEPLOYMENT,
+    "k8s.statefulset.name": ObjectKind.STATEFUL_SET,
+    "k8s.daemonset.name": ObjectKind.DAEMON_SET,
+    "k8s.replicaset.name": ObjectKind.REPLICA_SET,
 }
 _NAMESPACE, _POD_UID, _POD_NAME = "k8s.namespace.name", "k8s.pod.uid", "k8s.pod.name"
 FORGET_NS: Final = 600_000_000_000
@@ -33,7 +33,7 @@ Named = dict[str, int]
 class Joins:
     """What telemetry claims of the objects that are `known`, which somebody else keeps: `add` and `remove` come after it."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: ObjectIndex) -> None:
         self._known, self._things = known, known.things
         self._own: dict[str, str] = {}
         self._places: dict[str, str] = {}

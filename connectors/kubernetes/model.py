@@ -10,10 +10,10 @@ import msgspec
 
 from connectors.kubernetes import diff
 from connectors.kubernetes.deletions import Deletions
-from connectors.kubernetes.diff import Context
+from connectors.kubernetes.diff import DiffContext
 from connectors.kubernetes.joining import Joins
-from connectors.kubernetes.known import OVER, Known
-from connectors.kubernetes.objects import Autoscaler, Kind, Node, Notice, Pod, Template, Thing, Workload
+from connectors.kubernetes.object_index import OVER, ObjectIndex
+from connectors.kubernetes.objects import Autoscaler, MachineNode, Notice, ObjectKind, Pod, PodTemplate, Thing, Workload
 from connectors.kubernetes.releases import Releases
 from connectors.kubernetes.rows import link_rows, object_row, retire_row, service_rows
 from contracts.events import Change
@@ -31,7 +31,7 @@ class ClusterModel:
     """One cluster's objects by uid. `since_ns`: what happened before is old and not told at first sight."""
 
     def __init__(self, environment: str, since_ns: int, known: Iterable[Thing] = ()) -> None:
-        self._known = Known(known)
+        self._known = ObjectIndex(known)
         self.things: dict[str, Thing] = self._known.things
         self.counters: Counter[str] = Counter()
         self._environment, self._since_ns = environment, since_ns
@@ -54,7 +54,7 @@ class ClusterModel:
         before = self.things.get(thing.head.uid, before)
         now = self._keep(before, now, thing)
         last = now or _renamed(thing, before)
-        context = Context(self._environment, now_ns)
+        context = DiffContext(self._environment, now_ns)
         changes = self._compare(before, now, context)
         self._deletions.take(before, now, last, now_ns)
         changes += self._releases.take(before, now, context)
@@ -65,7 +65,7 @@ class ClusterModel:
         """Telemetry of a service came from a resource with these attributes: it may name the pod or workload."""
         self._joins.learn(service, attributes, time_ns)
 
-    def listed(self, kind: Kind, namespace: str, kept: Iterable[Thing], now_ns: int) -> None:
+    def listed(self, kind: ObjectKind, namespace: str, kept: Iterable[Thing], now_ns: int) -> None:
         """All of a kind are known: what the graph holds of others, from an earlier time, is over.
 
         It is told of all that are there, also of those that the last owner knew: each worker may have a graph of its own.
@@ -78,7 +78,7 @@ class ClusterModel:
 
     def tick(self, now_ns: int) -> None:
         """Let time pass: pods whose deletion nobody has explained by now were deleted by somebody."""
-        context = Context(self._environment, now_ns)
+        context = DiffContext(self._environment, now_ns)
         for thing in self._joins.renamed():
             now = msgspec.structs.replace(thing, service=self._joins.name(thing))
             self._known.rename(now)
@@ -132,7 +132,7 @@ class ClusterModel:
                 self._known.rename(now)
         return now
 
-    def _compare(self, before: Thing | None, now: Thing | None, context: Context) -> list[Change]:
+    def _compare(self, before: Thing | None, now: Thing | None, context: DiffContext) -> list[Change]:
         match now or before:
             case Workload() as thing:
                 old, new = _as(Workload, before), _as(Workload, now)
@@ -140,8 +140,8 @@ class ClusterModel:
                 return diff.workload_changes(old, new, context, self._earlier(thing) if changed else frozenset())
             case Pod():
                 return diff.pod_changes(_as(Pod, before), _as(Pod, now), context)
-            case Node() as thing:
-                return diff.node_changes(_as(Node, before), _as(Node, now), self._pods_on(thing), context)
+            case MachineNode() as thing:
+                return diff.node_changes(_as(MachineNode, before), _as(MachineNode, now), self._pods_on(thing), context)
             case Autoscaler() as thing:
                 service = self._scaled_by(thing)
                 return diff.autoscaler_changes(_as(Autoscaler, before), _as(Autoscaler, now), service, context)
@@ -150,7 +150,7 @@ class ClusterModel:
             case _:
                 return []
 
-    def _earlier(self, workload: Workload) -> frozenset[Template]:
+    def _earlier(self, workload: Workload) -> frozenset[PodTemplate]:
         """Templates of its ReplicaSets from before its last write."""
         until_ns = workload.writer.time_ns - _EARLIER_NS
         return frozenset(
@@ -162,7 +162,7 @@ class ClusterModel:
             and t.head.created_ns < until_ns
         )
 
-    def _pods_on(self, node: Node) -> Counter[str]:
+    def _pods_on(self, node: MachineNode) -> Counter[str]:
         pods = (t for t in self.things.values() if isinstance(t, Pod) and t.node == node.head.name)
         return Counter(pod.service for pod in pods if pod.phase not in OVER)
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 
-class Kind(enum.StrEnum):
+class ObjectKind(enum.StrEnum):
     """Kinds of objects that are watched, as the API server calls them."""
 
     DEPLOYMENT = "Deployment"
@@ -30,7 +30,7 @@ class Slim(msgspec.Struct, frozen=True, gc=False, array_like=True):
 _WORKLOADS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 
 
-class Owner(Slim, frozen=True, gc=False, array_like=True):
+class ControllerRef(Slim, frozen=True, gc=False, array_like=True):
     """The controller of an object. `group` is its API group; "" where that isn't known."""
 
     kind: str
@@ -44,16 +44,16 @@ class Owner(Slim, frozen=True, gc=False, array_like=True):
         return self.kind in _WORKLOADS and self.group in ("", "apps")
 
 
-class Head(Slim, frozen=True, gc=False, array_like=True):
+class ObjectHead(Slim, frozen=True, gc=False, array_like=True):
     """What every object has. `version` is its resourceVersion."""
 
-    kind: Kind
+    kind: ObjectKind
     uid: str
     namespace: str
     name: str
     version: str
     created_ns: int
-    owner: Owner | None
+    owner: ControllerRef | None
 
     @property
     def place(self) -> str:
@@ -69,7 +69,7 @@ class Writer(Slim, frozen=True, gc=False, array_like=True):
     time_ns: int = 0
 
 
-class Template(Slim, frozen=True, gc=False, array_like=True):
+class PodTemplate(Slim, frozen=True, gc=False, array_like=True):
     """A pod template as hashes of its parts, so that two can be compared without being kept."""
 
     images: tuple[str, ...] = ()
@@ -87,10 +87,10 @@ class Workload(Slim, frozen=True, gc=False, array_like=True):
     `revision` is the one that its new pods get, where it says so; of a ReplicaSet the number that its owner gives it.
     """
 
-    head: Head
+    head: ObjectHead
     service: str
     replicas: int
-    template: Template
+    template: PodTemplate
     revision: str = ""
     writer: Writer = Writer()
     last_pod: str = ""
@@ -113,7 +113,7 @@ class Container(Slim, frozen=True, gc=False, array_like=True):
     """It has ended and was not started again so far."""
 
 
-class Mark(Slim, frozen=True, gc=False, array_like=True):
+class ConditionMark(Slim, frozen=True, gc=False, array_like=True):
     """A condition that holds: its reason, words, and since when. Without a reason it does not hold."""
 
     reason: str = ""
@@ -124,7 +124,7 @@ class Mark(Slim, frozen=True, gc=False, array_like=True):
 class Pod(Slim, frozen=True, gc=False, array_like=True):
     """A pod. `revision` is that of the template it was made from."""
 
-    head: Head
+    head: ObjectHead
     service: str
     node: str
     phase: str
@@ -132,46 +132,46 @@ class Pod(Slim, frozen=True, gc=False, array_like=True):
     leaving_ns: int = 0
     """When its deletion was asked for; 0 while it may stay."""
     revision: str = ""
-    evicted: Mark = Mark()
-    unschedulable: Mark = Mark()
+    evicted: ConditionMark = ConditionMark()
+    unschedulable: ConditionMark = ConditionMark()
     containers: tuple[Container, ...] = ()
     images: tuple[str, ...] = ()
     lasting: bool = False
     """Whether its containers are to run for ever: no job."""
 
 
-class Condition(Slim, frozen=True, gc=False, array_like=True):
+class NodeCondition(Slim, frozen=True, gc=False, array_like=True):
     """A condition of a node. `bad`: it should not be so (`Ready` is bad where it is not ready)."""
 
     type: str
     bad: bool
-    mark: Mark
+    mark: ConditionMark
 
 
-class Node(Slim, frozen=True, gc=False, array_like=True):
+class MachineNode(Slim, frozen=True, gc=False, array_like=True):
     """A machine that pods run on; cordoned, it gets no new ones."""
 
-    head: Head
+    head: ObjectHead
     cordoned: bool = False
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[NodeCondition, ...] = ()
 
 
 class Autoscaler(Slim, frozen=True, gc=False, array_like=True):
     """A HorizontalPodAutoscaler. `limited` holds while it would have more replicas than it may."""
 
-    head: Head
+    head: ObjectHead
     target_kind: str
     target: str
     low: int
     high: int
     writer: Writer = Writer()
-    limited: Mark = Mark()
+    limited: ConditionMark = ConditionMark()
 
 
 class Notice(Slim, frozen=True, gc=False, array_like=True):
     """An Event of type Warning about an object."""
 
-    head: Head
+    head: ObjectHead
     about_kind: str
     about_uid: str
     about: str
@@ -181,4 +181,4 @@ class Notice(Slim, frozen=True, gc=False, array_like=True):
     last_ns: int
 
 
-Thing = Workload | Pod | Node | Autoscaler | Notice
+Thing = Workload | Pod | MachineNode | Autoscaler | Notice

@@ -16,14 +16,14 @@ from connectors.kubernetes import wire
 from connectors.kubernetes.naming import LABELS, of_canary, service_of, template_hash, top_workload
 from connectors.kubernetes.objects import (
     Autoscaler,
-    Condition,
+    ConditionMark,
     Container,
-    Head,
-    Kind,
-    Mark,
-    Node,
+    ControllerRef,
+    MachineNode,
+    NodeCondition,
     Notice,
-    Owner,
+    ObjectHead,
+    ObjectKind,
     Pod,
     Thing,
     Workload,
@@ -50,34 +50,34 @@ _NOTICE = msgspec.json.Decoder(wire.WireNotice)
 Reader = Callable[[bytes | msgspec.Raw], Thing]
 
 
-def reader(kind: Kind, labels: tuple[str, ...] = LABELS) -> Reader:
+def reader(kind: ObjectKind, labels: tuple[str, ...] = LABELS) -> Reader:
     """The function that reads objects of a kind; `labels` name services, best first."""
     match kind:
-        case Kind.POD:
+        case ObjectKind.POD:
             return lambda raw: pod(raw, labels)
-        case Kind.NODE:
+        case ObjectKind.NODE:
             return node
-        case Kind.AUTOSCALER:
+        case ObjectKind.AUTOSCALER:
             return autoscaler
-        case Kind.NOTICE:
+        case ObjectKind.NOTICE:
             return notice
         case _:
             return lambda raw: workload(raw, kind, labels)
 
 
-def workload(raw: bytes | msgspec.Raw, kind: Kind, labels: tuple[str, ...] = LABELS) -> Workload:
+def workload(raw: bytes | msgspec.Raw, kind: ObjectKind, labels: tuple[str, ...] = LABELS) -> Workload:
     """A Deployment, StatefulSet, DaemonSet or ReplicaSet."""
     found = _WORKLOAD.decode(raw)
     template = _TEMPLATE.decode(found.spec.template)
     head, marks = _head(found.metadata, kind), found.metadata.annotations or {}
-    every = kind is Kind.DAEMON_SET
+    every = kind is ObjectKind.DAEMON_SET
     number = next((marks[key] for key in _REVISIONS if marks.get(key)), "")
     return Workload(
         head=head,
         service=_service(*_named(head, template.metadata, labels), template.spec.containers, labels),
         replicas=found.status.desired_number_scheduled if every else _or(found.spec.replicas, 1),
         template=summary(found.spec.template),
-        revision=number if kind is Kind.REPLICA_SET else found.status.update_revision or "",
+        revision=number if kind is ObjectKind.REPLICA_SET else found.status.update_revision or "",
         writer=_writer(found.metadata),
         last_pod=marks.get(_LAST_POD, ""),
     )
@@ -86,9 +86,9 @@ def workload(raw: bytes | msgspec.Raw, kind: Kind, labels: tuple[str, ...] = LAB
 def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
     """A pod."""
     found = _POD.decode(raw)
-    meta, status, head = found.metadata, found.status, _head(found.metadata, Kind.POD)
+    meta, status, head = found.metadata, found.status, _head(found.metadata, ObjectKind.POD)
     own = meta.labels or {}
-    top = top_workload(head.owner.kind, head.owner.name, own) if head.owner else (str(Kind.POD), head.name)
+    top = top_workload(head.owner.kind, head.owner.name, own) if head.owner else (str(ObjectKind.POD), head.name)
     conditions = {c.type: c for c in status.conditions or ()}
     scheduled = conditions.get("PodScheduled")
     statuses = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
@@ -102,18 +102,18 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
         leaving_ns=_leaving_ns(meta),
         revision=sys.intern(own.get("controller-revision-hash") or template_hash(own)),
         evicted=_evicted(status, conditions.get("DisruptionTarget")),
-        unschedulable=_mark(scheduled) if scheduled and scheduled.status == "False" else Mark(),
+        unschedulable=_mark(scheduled) if scheduled and scheduled.status == "False" else ConditionMark(),
         containers=tuple(_container(s, sidecars) for s in statuses),
         images=tuple(sys.intern(c.image or "") for c in found.spec.containers or ()),
         lasting=found.spec.restart_policy in (None, "Always"),
     )
 
 
-def node(raw: bytes | msgspec.Raw) -> Node:
+def node(raw: bytes | msgspec.Raw) -> MachineNode:
     """A node."""
     found = _NODE.decode(raw)
-    return Node(
-        head=_head(found.metadata, Kind.NODE),
+    return MachineNode(
+        head=_head(found.metadata, ObjectKind.NODE),
         cordoned=bool(found.spec.unschedulable),
         conditions=tuple(_conditions(found.status.conditions or ())),
     )
@@ -125,20 +125,20 @@ def autoscaler(raw: bytes | msgspec.Raw) -> Autoscaler:
     limited = next((c for c in found.status.conditions or () if c.type == "ScalingLimited"), None)
     over = limited is not None and limited.status == "True" and limited.reason == "TooManyReplicas"
     return Autoscaler(
-        head=_head(found.metadata, Kind.AUTOSCALER),
+        head=_head(found.metadata, ObjectKind.AUTOSCALER),
         target_kind=found.spec.scale_target_ref.kind,
         target=found.spec.scale_target_ref.name,
         low=_or(found.spec.min_replicas, 1),
         high=found.spec.max_replicas,
         writer=_writer(found.metadata),
-        limited=_mark(limited) if over and limited else Mark(),
+        limited=_mark(limited) if over and limited else ConditionMark(),
     )
 
 
 def notice(raw: bytes | msgspec.Raw) -> Notice:
     """An Event."""
     found = _NOTICE.decode(raw)
-    head, about = _head(found.metadata, Kind.NOTICE), found.involved_object
+    head, about = _head(found.metadata, ObjectKind.NOTICE), found.involved_object
     first = _ns(found.first_timestamp) or _ns(found.event_time) or head.created_ns
     last = _ns(found.series.last_observed_time) if found.series else 0
     return Notice(
@@ -154,13 +154,13 @@ def notice(raw: bytes | msgspec.Raw) -> Notice:
 
 
 def _named(
-    head: Head, meta: wire.TemplateMetadata, wanted: tuple[str, ...]
+    head: ObjectHead, meta: wire.TemplateMetadata, wanted: tuple[str, ...]
 ) -> tuple[tuple[str, str], wire.TemplateMetadata]:
     """Kind, name and template's metadata by which a workload is named."""
     own, labels = (str(head.kind), head.name), meta.labels or {}
     if head.owner is None:
         return own, meta
-    if head.kind is Kind.REPLICA_SET:
+    if head.kind is ObjectKind.REPLICA_SET:
         return top_workload(head.owner.kind, head.owner.name, labels), meta
     if head.owner.kind == "Canary":
         labels, name = of_canary(labels, head.name, wanted)
@@ -168,19 +168,19 @@ def _named(
     return own, meta
 
 
-def _head(meta: wire.Metadata, kind: Kind) -> Head:
+def _head(meta: wire.Metadata, kind: ObjectKind) -> ObjectHead:
     if not meta.uid or not meta.name:
         raise msgspec.ValidationError(f"a {kind} without a name or uid")
     reference = next((o for o in meta.owner_references or () if o.controller), None)
     owner = None if reference is None else _owner(reference)
     namespace = sys.intern(meta.namespace)
-    return Head(kind, meta.uid, namespace, meta.name, meta.resource_version, _ns(meta.creation_timestamp), owner)
+    return ObjectHead(kind, meta.uid, namespace, meta.name, meta.resource_version, _ns(meta.creation_timestamp), owner)
 
 
-def _owner(reference: wire.OwnerReference) -> Owner:
+def _owner(reference: wire.OwnerReference) -> ControllerRef:
     group, slash, _ = reference.api_version.partition("/")
     texts = (reference.kind, reference.name, reference.uid, group if slash else "")
-    return Owner(*(sys.intern(text) for text in texts))
+    return ControllerRef(*(sys.intern(text) for text in texts))
 
 
 def _service(
@@ -215,24 +215,24 @@ def _leaving_ns(meta: wire.Metadata) -> int:
     return _ns(meta.deletion_timestamp) - (meta.deletion_grace_period_seconds or 0) * 1_000_000_000
 
 
-def _evicted(status: wire.PodStatus, disruption: wire.WireCondition | None) -> Mark:
+def _evicted(status: wire.PodStatus, disruption: wire.WireCondition | None) -> ConditionMark:
     if disruption is not None and disruption.status == "True":
         return _mark(disruption)
     if status.reason == "Evicted":
-        return Mark("Evicted", (status.message or "")[:_TEXT], _ns(status.start_time))
-    return Mark()
+        return ConditionMark("Evicted", (status.message or "")[:_TEXT], _ns(status.start_time))
+    return ConditionMark()
 
 
-def _mark(condition: wire.WireCondition) -> Mark:
+def _mark(condition: wire.WireCondition) -> ConditionMark:
     reason = sys.intern(condition.reason or condition.type)
-    return Mark(reason, (condition.message or "")[:_TEXT], _ns(condition.last_transition_time))
+    return ConditionMark(reason, (condition.message or "")[:_TEXT], _ns(condition.last_transition_time))
 
 
-def _conditions(found: Iterable[wire.WireCondition]) -> Iterable[Condition]:
+def _conditions(found: Iterable[wire.WireCondition]) -> Iterable[NodeCondition]:
     for c in found:
         if c.type == "Ready" or c.type in _BAD_NODE:
             bad = c.status != "True" if c.type == "Ready" else c.status == "True"
-            yield Condition(sys.intern(c.type), bad, _mark(c))
+            yield NodeCondition(sys.intern(c.type), bad, _mark(c))
 
 
 def _container(status: wire.ContainerStatus, sidecars: Collection[str]) -> Container:

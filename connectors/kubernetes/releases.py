@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from connectors.kubernetes.diff import Context, release_changes
-from connectors.kubernetes.known import Known
-from connectors.kubernetes.objects import Kind, Pod, Thing, Workload
+from connectors.kubernetes.diff import DiffContext, release_changes
+from connectors.kubernetes.object_index import ObjectIndex
+from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 from connectors.kubernetes.template import name_of
 from contracts.events import Change
 
@@ -28,7 +28,7 @@ _KEPT: Final = 5_000
 class Releases:
     """What was released last by each controller. `known` is kept by somebody else."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: ObjectIndex) -> None:
         self._known = known
         self._due: dict[str, int] = {}
         self._current: OrderedDict[str, str] = OrderedDict()
@@ -39,15 +39,15 @@ class Releases:
                 if line not in self._lines or self._lines[line].head.created_ns < thing.head.created_ns:
                     _keep(self._lines, line, thing)
 
-    def take(self, before: Thing | None, now: Thing | None, context: Context) -> list[Change]:
+    def take(self, before: Thing | None, now: Thing | None, context: DiffContext) -> list[Change]:
         """An object appeared or changed; `known` holds it as it is now."""
-        if isinstance(now, Workload) and now.head.kind is Kind.REPLICA_SET and _foreign(now):
+        if isinstance(now, Workload) and now.head.kind is ObjectKind.REPLICA_SET and _foreign(now):
             return self._replica_set(before if isinstance(before, Workload) else None, now, context)
         if isinstance(now, Pod) and _tells(now):
             return self._pod(before if isinstance(before, Pod) else None, now, context)
         return []
 
-    def tick(self, context: Context) -> list[Change]:
+    def tick(self, context: DiffContext) -> list[Change]:
         """Let time pass: what was before the new ReplicaSets is known by now."""
         due = [uid for uid, at_ns in self._due.items() if at_ns <= context.now_ns]
         found: list[Change] = []
@@ -61,7 +61,7 @@ class Releases:
 
     # --- ReplicaSets
 
-    def _replica_set(self, before: Workload | None, now: Workload, context: Context) -> list[Change]:
+    def _replica_set(self, before: Workload | None, now: Workload, context: DiffContext) -> list[Change]:
         assert now.head.owner is not None
         uid = now.head.owner.uid
         if before is not None and (before.replicas, before.revision) == (now.replicas, now.revision):
@@ -85,7 +85,7 @@ class Releases:
         return []
 
     def _tell(
-        self, old: Workload | None, new: Workload, context: Context, time_ns: int, *, back: bool = False
+        self, old: Workload | None, new: Workload, context: DiffContext, time_ns: int, *, back: bool = False
     ) -> list[Change]:
         assert new.head.owner is not None
         uid = new.head.owner.uid
@@ -95,7 +95,9 @@ class Releases:
         return release_changes(old, new, context, time_ns, back=back)
 
     def _sets(self, owner: str) -> list[Workload]:
-        return [t for t in self._known.owned(owner) if isinstance(t, Workload) and t.head.kind is Kind.REPLICA_SET]
+        return [
+            t for t in self._known.owned(owner) if isinstance(t, Workload) and t.head.kind is ObjectKind.REPLICA_SET
+        ]
 
     @staticmethod
     def _serving(sets: Sequence[Workload]) -> Workload | None:
@@ -104,7 +106,7 @@ class Releases:
 
     # --- pods
 
-    def _pod(self, before: Pod | None, now: Pod, context: Context) -> list[Change]:
+    def _pod(self, before: Pod | None, now: Pod, context: DiffContext) -> list[Change]:
         if before is not None and before.images == now.images:
             return []
         line = _line(now)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from connectors.kubernetes.objects import Autoscaler, Head, Kind, Node, Pod, Thing, Workload
+from connectors.kubernetes.objects import Autoscaler, MachineNode, ObjectHead, ObjectKind, Pod, Thing, Workload
 from connectors.kubernetes.template import tag_of
 
-_WATCHED: Final = frozenset({*Kind} - {Kind.NOTICE})
+_WATCHED: Final = frozenset({*ObjectKind} - {ObjectKind.NOTICE})
 Row = dict[str, Any]
 
 
@@ -70,7 +70,7 @@ def service_rows(environment: str, thing: Thing, now_ns: int, valid_to_ns: int =
     ]
 
 
-def retire_row(environment: str, kind: Kind, namespace: str, kept: Iterable[Thing], now_ns: int) -> Row:
+def retire_row(environment: str, kind: ObjectKind, namespace: str, kept: Iterable[Thing], now_ns: int) -> Row:
     """What of a kind (in a namespace; "" is all) is no longer there: all but `kept`."""
     ids = [object_id(environment, thing.head.place) for thing in kept]
     return {"environment": environment, "kind": str(kind), "namespace": namespace, "time": now_ns, "kept": ids}
@@ -81,17 +81,17 @@ def _links(thing: Thing) -> Iterator[tuple[str, str, str, int]]:
     if head.owner is not None and _owned(head):
         yield "owns", _place(head.owner.kind, head.namespace, head.owner.name), head.place, head.created_ns
     if isinstance(thing, Pod) and thing.node:
-        yield "runs_on", head.place, _place(Kind.NODE, "", thing.node), thing.scheduled_ns or head.created_ns
+        yield "runs_on", head.place, _place(ObjectKind.NODE, "", thing.node), thing.scheduled_ns or head.created_ns
     if isinstance(thing, Autoscaler) and thing.target_kind in _WATCHED:
         yield "scales", head.place, _place(thing.target_kind, head.namespace, thing.target), head.created_ns
 
 
-def _owned(head: Head) -> bool:
+def _owned(head: ObjectHead) -> bool:
     return head.owner is not None and head.owner.watched
 
 
 def _place(kind: str, namespace: str, name: str) -> str:
-    return Head(Kind(kind), "", namespace, name, "", 0, None).place
+    return ObjectHead(ObjectKind(kind), "", namespace, name, "", 0, None).place
 
 
 def _version(thing: Thing) -> str:
@@ -102,7 +102,7 @@ def _state(thing: Thing) -> str:
     match thing:
         case Pod():
             return "Leaving" if thing.leaving_ns else thing.phase
-        case Node():
+        case MachineNode():
             bad = [c.type if c.type != "Ready" else "NotReady" for c in thing.conditions if c.bad]
             return ", ".join([*bad, *(["Cordoned"] if thing.cordoned else [])]) or "Ready"
         case _:

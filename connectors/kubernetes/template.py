@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.kubernetes.objects import Template
+from connectors.kubernetes.objects import PodTemplate
 from connectors.otlp.identity import hash64
 
 _RESTARTS: Final = ("kubectl.kubernetes.io/restartedAt", "homeostat.io/restartedAt", "homeostat.io/restarted-by")
@@ -18,7 +18,7 @@ _VOLUMES: Final = ("configMap", "secret", "projected")
 Json = dict[str, Any]
 
 
-def summary(raw: bytes | msgspec.Raw) -> Template:
+def summary(raw: bytes | msgspec.Raw) -> PodTemplate:
     """A pod template's JSON in short.
 
     Raises:
@@ -45,7 +45,7 @@ def summary(raw: bytes | msgspec.Raw) -> Template:
     ]
     images = tuple(str(c.get("image", "")) for c in spec.get("containers") or ())
     inits = [str(c.get("image", "")) for c in spec.get("initContainers") or ()]
-    return Template(images, _hash(config), _hash(resources), _hash(restarts), _hash([*rest, inits]))
+    return PodTemplate(images, _hash(config), _hash(resources), _hash(restarts), _hash([*rest, inits]))
 
 
 def tag_of(image: str) -> str:

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from connectors.kubernetes import checkpoint
 from connectors.kubernetes.access import Access, open_access
-from connectors.kubernetes.api import ApiServer
+from connectors.kubernetes.api import ClusterApi
 from connectors.kubernetes.backoff import Backoff
-from connectors.kubernetes.informer import Informer, Pace, Source
+from connectors.kubernetes.informer import Informer, Pace, WatchSource
 from connectors.kubernetes.model import ClusterModel
-from connectors.kubernetes.objects import Kind, Thing
+from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import reader
 from contracts.errors import HomeostatError, Retryable, UnreadableEvent
 from contracts.events import Change
@@ -46,17 +46,17 @@ _PATIENCE_S: Final = 15.0
 _LIMIT: Final = 10_000
 """Changes that wait while the broker is away; the oldest go first, counted."""
 
-_PATHS: Final[Mapping[Kind, tuple[str, str]]] = {
-    Kind.DEPLOYMENT: ("/apis/apps/v1", "deployments"),
-    Kind.STATEFUL_SET: ("/apis/apps/v1", "statefulsets"),
-    Kind.DAEMON_SET: ("/apis/apps/v1", "daemonsets"),
-    Kind.REPLICA_SET: ("/apis/apps/v1", "replicasets"),
-    Kind.POD: ("/api/v1", "pods"),
-    Kind.AUTOSCALER: ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
-    Kind.NODE: ("/api/v1", "nodes"),
-    Kind.NOTICE: ("/api/v1", "events"),
+_PATHS: Final[Mapping[ObjectKind, tuple[str, str]]] = {
+    ObjectKind.DEPLOYMENT: ("/apis/apps/v1", "deployments"),
+    ObjectKind.STATEFUL_SET: ("/apis/apps/v1", "statefulsets"),
+    ObjectKind.DAEMON_SET: ("/apis/apps/v1", "daemonsets"),
+    ObjectKind.REPLICA_SET: ("/apis/apps/v1", "replicasets"),
+    ObjectKind.POD: ("/api/v1", "pods"),
+    ObjectKind.AUTOSCALER: ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    ObjectKind.NODE: ("/api/v1", "nodes"),
+    ObjectKind.NOTICE: ("/api/v1", "events"),
 }
-_LATER: Final = frozenset({Kind.NODE, Kind.NOTICE, Kind.AUTOSCALER})
+_LATER: Final = frozenset({ObjectKind.NODE, ObjectKind.NOTICE, ObjectKind.AUTOSCALER})
 """What they say is about the others, which are listed before."""
 
 
@@ -72,15 +72,15 @@ class WatchWiring:
     state: StateStore
 
 
-def sources(namespaces: tuple[str, ...]) -> Iterator[Source]:
+def sources(namespaces: tuple[str, ...]) -> Iterator[WatchSource]:
     """What to watch, in all namespaces or in those given."""
     for kind, (group, resource) in _PATHS.items():
-        selector = "type=Warning" if kind is Kind.NOTICE else ""
-        if kind is Kind.NODE or not namespaces:
-            yield Source(kind, f"{group}/{resource}", selector)
+        selector = "type=Warning" if kind is ObjectKind.NOTICE else ""
+        if kind is ObjectKind.NODE or not namespaces:
+            yield WatchSource(kind, f"{group}/{resource}", selector)
         else:
             for namespace in namespaces:
-                yield Source(kind, f"{group}/namespaces/{namespace}/{resource}", selector, namespace)
+                yield WatchSource(kind, f"{group}/namespaces/{namespace}/{resource}", selector, namespace)
 
 
 class ClusterWatcher:
@@ -166,7 +166,7 @@ class ClusterWatcher:
 
     async def _watch(self) -> None:
         access, known = await self._opened()
-        server = ApiServer(access)
+        server = ClusterApi(access)
         sending = Supervised("kubernetes-send", self._send, clock=self._w.clock, longest_s=_SAVE_S)
         try:
             self._make(server, known)
@@ -197,7 +197,7 @@ class ClusterWatcher:
             log.warning("%s; the cluster is seen as if for the first time", e)
             return None
 
-    def _make(self, server: ApiServer, saved: checkpoint.Checkpoint | None) -> None:
+    def _make(self, server: ClusterApi, saved: checkpoint.Checkpoint | None) -> None:
         w, now_ns = self._w, self._w.clock.now_ns()
         if self._model is None:
             since_ns = max(now_ns - RECENT_NS, saved.time_ns - _OVERLAP_NS if saved else 0)
@@ -239,7 +239,7 @@ class ClusterWatcher:
         await informer.synced.wait()
         assert self._model is not None
         source, kept = informer.source, list(informer.objects.values())
-        if source.kind is not Kind.NOTICE:
+        if source.kind is not ObjectKind.NOTICE:
             self._model.listed(source.kind, source.namespace, kept, self._w.clock.now_ns())
 
     # --- sending
@@ -287,5 +287,5 @@ class ClusterWatcher:
         self.trouble = str(error)
 
 
-def _is_of(source: Source, thing: Thing) -> bool:
+def _is_of(source: WatchSource, thing: Thing) -> bool:
     return thing.head.kind is source.kind and source.namespace in ("", thing.head.namespace)

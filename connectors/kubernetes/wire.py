@@ -65,7 +65,7 @@ class ValueFrom(Wire, frozen=True):
     field_ref: FieldRef | None = None
 
 
-class Variable(Wire, frozen=True):
+class EnvVarWire(Wire, frozen=True):
     """env[]"""
 
     name: str
@@ -80,7 +80,7 @@ class ContainerSpec(Wire, frozen=True):
     image: str | None = None
     restart_policy: str | None = None
     """Always makes an init container one that stays beside the others (a native sidecar)."""
-    env: list[Variable] | None = None
+    env: list[EnvVarWire] | None = None
 
 
 class Ended(Wire, frozen=True):
@@ -201,7 +201,7 @@ class NodeSpec(Wire, frozen=True):
     unschedulable: bool | None = None
 
 
-class NodeStatus(Wire, frozen=True):
+class NodeStatusWire(Wire, frozen=True):
     """status of a node."""
 
     conditions: list[WireCondition] | None = None
@@ -212,7 +212,7 @@ class WireNode(Wire, frozen=True):
 
     metadata: Metadata
     spec: NodeSpec = NodeSpec()
-    status: NodeStatus = NodeStatus()
+    status: NodeStatusWire = NodeStatusWire()
 
 
 class ScaleTarget(Wire, frozen=True):
@@ -252,7 +252,7 @@ class InvolvedObject(Wire, frozen=True):
     uid: str = ""
 
 
-class Series(Wire, frozen=True):
+class EventSeries(Wire, frozen=True):
     """series"""
 
     last_observed_time: datetime | None = None
@@ -268,7 +268,7 @@ class WireNotice(Wire, frozen=True):
     first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
     event_time: datetime | None = None
-    series: Series | None = None
+    series: EventSeries | None = None
 
 
 class ListMeta(Wire, frozen=True):
@@ -292,7 +292,7 @@ class WireEvent(Wire, frozen=True):
     object: msgspec.Raw
 
 
-class Status(Wire, frozen=True):
+class StatusWire(Wire, frozen=True):
     """v1 Status: what the API server says where something went wrong."""
 
     message: str | None = None

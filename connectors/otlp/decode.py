@@ -13,7 +13,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from connectors.otlp import json_read, unknown, wire
 from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS
-from connectors.otlp.flatten import Context
+from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.logs import log_batch
 from connectors.otlp.metrics import MetricReader
 from connectors.otlp.raw import decode_raw
@@ -63,7 +63,7 @@ def decode(
     if len(payload) > MAX_BYTES:
         raise refuse(TOO_LARGE, f"{len(payload)} bytes, at most {MAX_BYTES}")
     if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
-        return _decode_protobuf(topic, payload, Context(PROTO, default_environment, long_lived), metrics)
+        return _decode_protobuf(topic, payload, DecodeContext(PROTO, default_environment, long_lived), metrics)
     text = payload.removeprefix(_BOM).lstrip(_JSON_SPACE)
     if not text:
         raise refuse(EMPTY)
@@ -72,7 +72,7 @@ def decode(
     try:
         if topic == RAW:
             return decode_raw(text, default_environment)
-        return _decode_json(text, Context(JSON, default_environment, long_lived), metrics)
+        return _decode_json(text, DecodeContext(JSON, default_environment, long_lived), metrics)
     except RecursionError:
         raise refuse(INVALID_JSON, "nested too deeply") from None
 
@@ -86,11 +86,11 @@ def _is_json(payload: bytes) -> bool:
     return not text or (text[:1] == b"{" and text.rstrip()[-1:] == b"}" and wire.signal_of(payload) is None)
 
 
-def _decode_protobuf(topic: str, payload: bytes, context: Context, rules: Mapping[str, MetricRule]) -> Decoded:
+def _decode_protobuf(topic: str, payload: bytes, context: DecodeContext, rules: Mapping[str, MetricRule]) -> Decoded:
     payload = wire.modern(payload)
     signal = wire.signal_of(payload) or topic
     if signal == OTLP_SPANS:
-        decoded = _plain_spans(payload, Context(PROTO, context.environment, context.long_lived))
+        decoded = _plain_spans(payload, DecodeContext(PROTO, context.environment, context.long_lived))
         if decoded is not None:
             return decoded
     try:
@@ -110,7 +110,7 @@ def _decode_protobuf(topic: str, payload: bytes, context: Context, rules: Mappin
     return decoded
 
 
-def _plain_spans(payload: bytes, context: Context) -> Decoded | None:
+def _plain_spans(payload: bytes, context: DecodeContext) -> Decoded | None:
     """Spans by the quick way, where there are many and all of them are plain; None: not so."""
     try:
         spans = plain_span_batch(TracesOfBytes.FromString(payload).resource_spans, context)
@@ -119,7 +119,7 @@ def _plain_spans(payload: bytes, context: Context) -> Decoded | None:
     return None if spans is None else _result(context, spans)
 
 
-def _decode_json(payload: bytes, context: Context, rules: Mapping[str, MetricRule]) -> Decoded:
+def _decode_json(payload: bytes, context: DecodeContext, rules: Mapping[str, MetricRule]) -> Decoded:
     message = json_read.read(payload, context.skips)
     entries = (message.resource_spans, message.resource_metrics, message.resource_logs)
     decoded = _decoded(context, entries, payload, rules)
@@ -129,7 +129,7 @@ def _decode_json(payload: bytes, context: Context, rules: Mapping[str, MetricRul
 
 
 def _decoded(
-    context: Context, entries: tuple[Any, Any, Any], payload: bytes, rules: Mapping[str, MetricRule]
+    context: DecodeContext, entries: tuple[Any, Any, Any], payload: bytes, rules: Mapping[str, MetricRule]
 ) -> Decoded:
     spans = span_batch(entries[0], payload, context)
     reader = MetricReader(context, rules)
@@ -144,7 +144,7 @@ def _decoded(
 
 
 def _result(
-    context: Context,
+    context: DecodeContext,
     spans: SpanBatch | None,
     points: PointBatch | None = None,
     histograms: HistogramBatch | None = None,

@@ -15,7 +15,7 @@ from contracts.frames.telemetry import I32
 
 
 @dataclass(slots=True)
-class Context:
+class DecodeContext:
     """What decoding one message shares between its parts."""
 
     codec: Codec
@@ -44,7 +44,7 @@ class Flat:
         return f"item {row}"
 
 
-def flatten(entries: Iterable[Any], signal: str, context: Context) -> Flat:
+def flatten(entries: Iterable[Any], signal: str, context: DecodeContext) -> Flat:
     """All items of `signal` (`Spans` or `Logs`) in ResourceX messages."""
     scopes, items_field = ("scope_spans", "spans") if signal == "Spans" else ("scope_logs", "log_records")
     item_name = "spans" if signal == "Spans" else "logRecords"

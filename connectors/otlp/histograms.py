@@ -25,7 +25,7 @@ from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
 from contracts.frames.telemetry import F64, I32, I64, HistogramBatch
 
 if TYPE_CHECKING:
-    from connectors.otlp.metrics import Source
+    from connectors.otlp.metrics import MetricSource
 
 CUMULATIVE_HISTOGRAM, DELTA_HISTOGRAM = 1, 2
 MAX_COUNT: Final = 1 << 53
@@ -45,7 +45,7 @@ class HistogramRows:
         self._rows: list[tuple[int, int, int, int, int, bool]] = []
         self._buckets: list[tuple[I32, I64]] = []
 
-    def add(self, data: MetricData, source: Source) -> None:
+    def add(self, data: MetricData, source: MetricSource) -> None:
         """Take in the points of one metric."""
         for i, point in enumerate(self._codec.points(data, self._skips, source)):
             attributes = self._codec.attributes(point.attributes) if point.attributes else {}
@@ -76,7 +76,12 @@ class HistogramRows:
         return HistogramBatch(*columns)
 
     def _add(
-        self, point: Any, data: MetricData, source: Source, attributes: Mapping[str, Plain], buckets: tuple[I32, I64]
+        self,
+        point: Any,
+        data: MetricData,
+        source: MetricSource,
+        attributes: Mapping[str, Plain],
+        buckets: tuple[I32, I64],
     ) -> None:
         mode = DELTA_HISTOGRAM if data.temporality == DELTA else CUMULATIVE_HISTOGRAM
         start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
@@ -88,7 +93,7 @@ class HistogramRows:
         self._rows.append((source.resource, series, mode, start, point.time_unix_nano, error))
         self._buckets.append(buckets)
 
-    def _unusable(self, point: Any, attributes: Mapping[str, Plain], source: Source) -> str:
+    def _unusable(self, point: Any, attributes: Mapping[str, Plain], source: MetricSource) -> str:
         if point.flags & 1:
             return NO_RECORDED_VALUE
         if not 0 < point.time_unix_nano <= _MAX_TIME:
@@ -99,7 +104,7 @@ class HistogramRows:
         return LONG_LIVED if is_stream(attributes) or (route and is_long_lived(route, self._long_lived)) else ""
 
 
-def _explicit(point: Any, data: MetricData, source: Source) -> tuple[I32, I64] | None:
+def _explicit(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, I64] | None:
     """Grid buckets of a histogram with explicit bounds; None where it has no buckets that can be used."""
     counts = _counts(point.bucket_counts)
     bounds = tuple(point.explicit_bounds)
@@ -112,7 +117,7 @@ def _explicit(point: Any, data: MetricData, source: Source) -> tuple[I32, I64] |
     return _merge(at.ravel(), dealt.ravel())
 
 
-def _exponential(point: Any, source: Source) -> tuple[I32, I64]:
+def _exponential(point: Any, source: MetricSource) -> tuple[I32, I64]:
     """Grid buckets of an exponential histogram: bucket i of scale s is (b^i, b^(i+1)] with b = 2^(2^−s)."""
     if abs(point.scale) > _MAX_SCALE:
         raise ValueError(f"scale {point.scale} is out of range")

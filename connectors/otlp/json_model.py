@@ -60,13 +60,13 @@ class ResourceAttributes(Struct):
     attributes: list[Pair] | None = None
 
 
-class Scope(Struct):
+class ScopeJson(Struct):
     """InstrumentationScope."""
 
     name: str = ""
 
 
-class Status(Struct):
+class StatusJson(Struct):
     """Status of a span."""
 
     code: int | str = 0
@@ -83,7 +83,7 @@ class Span(Struct, rename="camel"):
     start_time_unix_nano: U63 = 0
     end_time_unix_nano: U63 = 0
     attributes: Raw = NOTHING
-    status: Status | None = None
+    status: StatusJson | None = None
 
 
 class LogRecord(Struct, rename="camel"):
@@ -171,7 +171,7 @@ class ScopeSpans(Struct, rename="camel"):
 class ScopeMetrics(Struct, rename="camel"):
     """ScopeMetrics."""
 
-    scope: Scope | None = None
+    scope: ScopeJson | None = None
     metrics: list[Metric] = field(default_factory=list)
 
 

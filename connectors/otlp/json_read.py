@@ -115,7 +115,7 @@ def _scope(key: str, entry: Any, place: str, skips: Skips) -> Any:
         return scope_kind(kept)
     scope = entry.get("scope") or entry.get("instrumentationLibrary")
     name = scope.get("name", "") if isinstance(scope, dict) else ""
-    return scope_kind(model.Scope(name if isinstance(name, str) else ""), kept)
+    return scope_kind(model.ScopeJson(name if isinstance(name, str) else ""), kept)
 
 
 def _item(kind: Any, item: Any, place: str, skips: Skips) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.otlp.columns import times, usable
-from connectors.otlp.flatten import Context, flatten
+from connectors.otlp.flatten import DecodeContext, flatten
 from connectors.otlp.reasons import BAD_TIME
 from connectors.otlp.templates import MAX_BODY, message_of, severity_of, template_of
 from connectors.otlp.values import Plain, text_of
@@ -17,7 +17,7 @@ from contracts.frames.telemetry import LogBatch
 _MAX_SEVERITY: Final = 24
 
 
-def log_batch(entries: Iterable[Any], context: Context) -> LogBatch | None:
+def log_batch(entries: Iterable[Any], context: DecodeContext) -> LogBatch | None:
     """The records of ResourceLogs messages; None where there are none. A broken trace or span id becomes 0."""
     flat = flatten(entries, "Logs", context)
     records, codec = flat.items, context.codec

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.otlp.codecs import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
-from connectors.otlp.flatten import Context
+from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.histograms import HistogramRows
 from connectors.otlp.identity import Identified, hash64
 from connectors.otlp.reasons import (
@@ -39,7 +39,7 @@ _MAX_TIME: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MetricSource:
     """One metric of one resource: what its points have in common. `at` is where it stands: resource, scope, metric."""
 
     rule: MetricRule
@@ -87,7 +87,7 @@ class PointRows:
 class MetricReader:
     """Reads the ResourceMetrics messages of one message."""
 
-    def __init__(self, context: Context, rules: Mapping[str, MetricRule]) -> None:
+    def __init__(self, context: DecodeContext, rules: Mapping[str, MetricRule]) -> None:
         self.points = PointRows()
         self.histograms = HistogramRows(context.codec, context.skips, context.long_lived)
         self._context, self._rules = context, rules
@@ -121,7 +121,7 @@ class MetricReader:
         if rule is None or refused:
             context.skips.add(refused or UNMAPPED_METRIC, len(data.points))
             return
-        source = Source(
+        source = MetricSource(
             rule=rule,
             resource=context.resources.index(identified),
             identity=f"{identified.key:016x}\x1f{scope}\x1f{metric.name}",
@@ -133,7 +133,7 @@ class MetricReader:
         else:
             self._numbers(data, source)
 
-    def _numbers(self, data: MetricData, source: Source) -> None:
+    def _numbers(self, data: MetricData, source: MetricSource) -> None:
         context = self._context
         mode = _mode(data, source.rule)
         feature = feature_index(source.rule.feature)
@@ -149,7 +149,7 @@ class MetricReader:
             row = [source.resource, feature, series, mode, start, point.time_unix_nano, value]
             self.points.add(row, bool(summed))
 
-    def _value(self, point: Any, attributes: Mapping[str, Plain], source: Source) -> tuple[float | None, str]:
+    def _value(self, point: Any, attributes: Mapping[str, Plain], source: MetricSource) -> tuple[float | None, str]:
         """The value of a point in its feature's unit, or None and why it is not used."""
         rule = source.rule
         if point.flags & _NO_RECORDED_VALUE_FLAG:

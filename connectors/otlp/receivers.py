@@ -17,7 +17,7 @@ from typing import Any, Final
 import grpc
 from aiohttp import web
 
-from connectors.doors import KEEPALIVE_S, Door
+from connectors.admission import KEEPALIVE_S, Door
 from connectors.otlp.receiving import over_grpc, over_http
 from connectors.otlp.receiving.coalesce import Send
 from connectors.otlp.receiving.intake import Intake, peer_of

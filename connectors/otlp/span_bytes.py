@@ -57,7 +57,7 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class SpanBytes:
     """n spans in `text` (all bodies end to end, then zeros): ids, times and kinds as columns, the rest by its place.
 
     `start` has n + 1 entries: where each body begins. Names and statuses lie at `*_at` and are `*_size` bytes long.
@@ -89,7 +89,7 @@ class Spans:
         return [(r, self.text[a : a + n]) for r, a, n in zip(rows.tolist(), at, size, strict=True)]
 
 
-def read(bodies: list[bytes]) -> Spans | None:
+def read(bodies: list[bytes]) -> SpanBytes | None:
     """The spans of serialized Span messages; None where something is not plain."""
     size = np.fromiter(map(len, bodies), np.int64, len(bodies))
     bounds = np.zeros(len(bodies) + 1, np.int64)
@@ -104,7 +104,7 @@ def read(bodies: list[bytes]) -> Spans | None:
     at[length == 0] = bounds[-1]  # where there are only zeros
     ids, words = _words(text, ">u8"), _words(text, "<u8")
     kind = length[_KIND]
-    return Spans(
+    return SpanBytes(
         text=text,
         start=bounds,
         trace=ids[at[_TRACE] + 8 * (length[_TRACE] > 0)].astype(np.uint64),
@@ -197,7 +197,7 @@ def starts_of(keys: frozenset[str]) -> U64:
     return np.array(sorted({int.from_bytes(bytes([len(k)]) + k.encode()[:7], "little") for k in keys}), np.uint64)
 
 
-def key_starts(spans: Spans, attributes: Attributes) -> U64:
+def key_starts(spans: SpanBytes, attributes: Attributes) -> U64:
     """What the key of each attribute begins with (see `starts_of`); 0 where the attribute is not plain."""
     data, words = np.frombuffer(spans.text, np.uint8), _words(spans.text, "<u8")
     first, size = data[attributes.start], data[attributes.start + 1].astype(np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 from connectors.otlp import semconv, span_bytes, streaming
 from connectors.otlp.codecs import Needle, status_code
 from connectors.otlp.columns import times, usable
-from connectors.otlp.flatten import Context, Flat, flatten
+from connectors.otlp.flatten import DecodeContext, Flat, flatten
 from connectors.otlp.reasons import BAD_TIME, INVALID_FIELD
 from connectors.otlp.values import Plain, pairs_from_bytes
 from connectors.otlp.wire import positions
@@ -87,7 +87,7 @@ _STREAM_STARTS: Final = span_bytes.starts_of(streaming.STREAM_KEYS)
 _SERVER_ERRORS: Final = Needle(_server_error_positions, _holds_server_error, semconv.HTTP_STATUS_KEYS)
 
 
-def span_batch(entries: Iterable[Any], payload: bytes, context: Context) -> SpanBatch | None:
+def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -> SpanBatch | None:
     """The spans of ResourceSpans messages; None where there are none. `payload` is the message they came from."""
     flat = flatten(entries, "Spans", context)
     spans, codec = flat.items, context.codec
@@ -111,7 +111,7 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: Context) -> Span
     return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
 
 
-def plain_span_batch(entries: Iterable[Any], context: Context) -> SpanBatch | None:
+def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatch | None:
     """The same of messages whose spans are still bytes; None where they are few or not plain (see `span_bytes`)."""
     flat = flatten(entries, "Spans", context)
     spans = span_bytes.read(flat.items) if len(flat.items) >= span_bytes.FEWEST else None
@@ -148,7 +148,7 @@ class _Columns:
     """Those whose attributes say so."""
 
 
-def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: Context) -> SpanBatch | None:
+def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext) -> SpanBatch | None:
     trace, span, parent = columns.ids
     start, end = columns.start, columns.end
     valid = _valid_ids((trace != 0) & (span != 0), broken, flat, context)
@@ -170,7 +170,7 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
     return _kept(batch, valid & timely)
 
 
-def _valid_ids(valid: B1, broken: tuple[list[int], ...], flat: Flat, context: Context) -> B1:
+def _valid_ids(valid: B1, broken: tuple[list[int], ...], flat: Flat, context: DecodeContext) -> B1:
     for rows in broken:
         valid[rows] = False
     if not valid.all():
@@ -189,7 +189,7 @@ def _kept(batch: SpanBatch, keep: B1) -> SpanBatch | None:
     return SpanBatch(*(getattr(batch, column)[keep] for column in SpanBatch.__slots__))
 
 
-def _peers(spans: list[Any], kind: I8, payload: bytes, context: Context) -> I32:
+def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> I32:
     """Databases and brokers that callers name: nobody else reports them."""
     peers = np.zeros(len(spans), np.int32)
     for row, attributes in context.codec.pick(spans, payload, _PEERS):
@@ -199,7 +199,7 @@ def _peers(spans: list[Any], kind: I8, payload: bytes, context: Context) -> I32:
     return peers
 
 
-def _failed_by_status(spans: list[Any], kind: I8, code: I64, payload: bytes, context: Context) -> B1:
+def _failed_by_status(spans: list[Any], kind: I8, code: I64, payload: bytes, context: DecodeContext) -> B1:
     """Requests whose instrumentation set no status but recorded an HTTP server error."""
     failed = np.zeros(len(spans), np.bool_)
     if _STATUS_MARKER in payload:
@@ -208,7 +208,7 @@ def _failed_by_status(spans: list[Any], kind: I8, code: I64, payload: bytes, con
     return failed
 
 
-def _streams(spans: list[Any], payload: bytes, context: Context) -> B1:
+def _streams(spans: list[Any], payload: bytes, context: DecodeContext) -> B1:
     """Spans whose attributes say that they last as long as their user likes."""
     found = np.zeros(len(spans), np.bool_)
     for row, attributes in context.codec.pick(spans, payload, streaming.STREAMS):
@@ -216,7 +216,7 @@ def _streams(spans: list[Any], payload: bytes, context: Context) -> B1:
     return found
 
 
-def _named_streams(name: I32, context: Context) -> B1:
+def _named_streams(name: I32, context: DecodeContext) -> B1:
     """Spans whose names are declared as such. A message has few names, so each is looked at once."""
     patterns, table = context.long_lived, context.strings.table()
     if not patterns:
@@ -226,7 +226,7 @@ def _named_streams(name: I32, context: Context) -> B1:
     return found
 
 
-def _plain_streams(spans: span_bytes.Spans) -> B1:
+def _plain_streams(spans: span_bytes.SpanBytes) -> B1:
     found = np.zeros(len(spans.kind), np.bool_)
     places = streaming.hits(spans.text)
     if not places:
@@ -240,7 +240,7 @@ def _plain_streams(spans: span_bytes.Spans) -> B1:
     return found
 
 
-def _plain_peers(spans: span_bytes.Spans, kind: I8, context: Context) -> I32:
+def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, context: DecodeContext) -> I32:
     """As `_peers`. What names peers is the same few attributes again and again: each combination is read once."""
     peers = np.zeros(len(kind), np.int32)
     attributes = spans.attributes.where(_HAS_PEER[kind][spans.attributes.row])
@@ -254,7 +254,7 @@ def _plain_peers(spans: span_bytes.Spans, kind: I8, context: Context) -> I32:
     return peers
 
 
-def _plain_failed_by_status(spans: span_bytes.Spans, kind: I8, code: I64) -> B1:
+def _plain_failed_by_status(spans: span_bytes.SpanBytes, kind: I8, code: I64) -> B1:
     failed = np.zeros(len(kind), np.bool_)
     if _STATUS_MARKER not in spans.text:
         return failed

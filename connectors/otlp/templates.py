@@ -27,7 +27,7 @@ _MESSAGE_KEYS: Final = ("message", "msg", "log", "event", "body")
 _LEVEL_KEYS: Final = ("level", "severity", "levelname", "log.level", "lvl")
 
 
-class Template(NamedTuple):
+class LogTemplate(NamedTuple):
     """A masked body, its hash, and the severity its own text claims (0 where it claims none)."""
 
     hash: int
@@ -79,7 +79,7 @@ _SEVERITY_NAME: Final = re.compile(r"(?:SEVERITY_NUMBER_)?([A-Z]+)([2-4])?")
 
 
 @lru_cache(maxsize=CACHED_BODIES)
-def template_of(body: str) -> Template:
+def template_of(body: str) -> LogTemplate:
     """The template of a body; of a body that is a JSON object, the template of its message."""
     values = _json_object(body) if body.startswith("{") else None
     if values is not None:
@@ -97,9 +97,9 @@ def message_of(values: Mapping[str, Plain]) -> str:
     return " ".join(f"{k}={MASK if names_secret(k) else text_of(v)}" for k, v in sorted(values.items()))
 
 
-def _template(message: str, severity: int) -> Template:
+def _template(message: str, severity: int) -> LogTemplate:
     text = _MASKS.sub(_mask, masked(message[:MAX_BODY])[:MAX_TEXT])
-    return Template(hash64(text), text, severity)
+    return LogTemplate(hash64(text), text, severity)
 
 
 def _json_object(body: str) -> dict[str, Plain] | None:

@@ -14,7 +14,7 @@ from contracts.features import Signal
 from graph.diagnosis.case import Case
 from graph.diagnosis.watch import Watch
 from graph.world.series import SeriesStore
-from graph.world.topology import Call, Service, Topology
+from graph.world.topology import Call, ServiceNode, Topology
 from graph.world.world import MAX_CHANGES, MAX_NOTES, World
 
 VERSION: Final = 1
@@ -52,7 +52,7 @@ class _Series(msgspec.Struct):
 class _World(msgspec.Struct):
     environment: str
     time_ns: int
-    services: list[Service]
+    services: list[ServiceNode]
     calls: list[Call]
     changed_services: list[str]
     changed_calls: list[tuple[str, str]]

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import Kind
+from contracts.features import FeatureKind
 from graph.evidence.situation import Shift
 
 F64 = NDArray[np.float64]
@@ -23,11 +23,11 @@ F64 = NDArray[np.float64]
 PEER_SHARE: Final = 0.5
 """Share of the peers' median spread below which no spread is believed."""
 FLOOR: Final = {
-    Kind.LATENCY: 0.08,  # nats
-    Kind.RATIO: 0.02,
-    Kind.COUNT: 0.3,  # per second
-    Kind.UTILIZATION: 0.02,
-    Kind.LEVEL: 1e-9,
+    FeatureKind.LATENCY: 0.08,  # nats
+    FeatureKind.RATIO: 0.02,
+    FeatureKind.COUNT: 0.3,  # per second
+    FeatureKind.UTILIZATION: 0.02,
+    FeatureKind.LEVEL: 1e-9,
 }
 MIN_BEFORE: Final = 8
 """Windows (ratios: trials) that must be known from before."""
@@ -43,7 +43,7 @@ def decades_of(z: F64) -> F64:
 
 
 def shifts(
-    features: Sequence[str], kinds: Sequence[Kind], before: F64, after: F64, detected: F64
+    features: Sequence[str], kinds: Sequence[FeatureKind], before: F64, after: F64, detected: F64
 ) -> list[dict[str, Shift]]:
     """What changed in each row, from moments (3: weight, sum, sum of squares; rows; features) and the detector's decades."""
     n0, n1 = before[0], after[0]
@@ -52,7 +52,7 @@ def shifts(
         own = np.sqrt(np.maximum(before[2] / n0 - m0**2, 0.0))
     out: list[dict[str, Shift]] = [{} for _ in range(before.shape[1])]
     for j, (name, kind) in enumerate(zip(features, kinds, strict=True)):
-        column = _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j]) if kind is Kind.RATIO else None
+        column = _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j]) if kind is FeatureKind.RATIO else None
         deviation, decades = column or _level(kind, m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
         for i in np.flatnonzero(n1[:, j] > 0):
             out[i][name] = _shift(
@@ -62,9 +62,17 @@ def shifts(
 
 
 def _shift(  # noqa: PLR0913, PLR0917 - one cell of each column
-    name: str, kind: Kind, m0: float, m1: float, deviation: float, decades: float, n0: float, n1: float, detected: float
+    name: str,
+    kind: FeatureKind,
+    m0: float,
+    m1: float,
+    deviation: float,
+    decades: float,
+    n0: float,
+    n1: float,
+    detected: float,
 ) -> Shift:
-    back = math.exp if kind is Kind.LATENCY else float
+    back = math.exp if kind is FeatureKind.LATENCY else float
     if n0 < MIN_BEFORE or not math.isfinite(deviation):
         # Nothing to compare with: only the detector can say whether this is unusual.
         before, said = math.nan if n0 <= 0 else back(m0), float(detected)
@@ -74,11 +82,11 @@ def _shift(  # noqa: PLR0913, PLR0917 - one cell of each column
     return Shift(name, back(m0), back(m1), float(deviation), float(decades), float(n1), float(n0))
 
 
-def _level(kind: Kind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
+def _level(kind: FeatureKind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
     known = own[(n0 >= MIN_BEFORE) & np.isfinite(own)]
     peers = float(np.median(known)) if len(known) else 0.0
     scale = np.maximum(np.where(np.isfinite(own), own, 0.0), max(PEER_SHARE * peers, FLOOR[kind]))
-    if kind is Kind.COUNT:
+    if kind is FeatureKind.COUNT:
         scale = np.maximum(scale, np.sqrt(np.maximum(m0, 0.0)))
     with np.errstate(divide="ignore", invalid="ignore"):
         deviation = (m1 - m0) / scale
@@ -94,5 +102,5 @@ def _ratio(m0: F64, n0: F64, m1: F64, n1: F64) -> tuple[F64, F64]:
         z = (p1 - p0) / np.sqrt(
             np.maximum(pooled * (1 - pooled), 1e-6) * (1 / np.maximum(n0, 1) + 1 / np.maximum(n1, 1))
         )
-        spread = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS) + FLOOR[Kind.RATIO]
+        spread = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS) + FLOOR[FeatureKind.RATIO]
     return (np.nan_to_num(m1) - np.nan_to_num(m0)) / spread, decades_of(np.nan_to_num(z))

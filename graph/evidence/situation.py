@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from contracts.events import Change
-from contracts.features import FEATURES, Kind, Signal
+from contracts.features import FEATURES, FeatureKind, Signal
 
 WELL_KNOWN: Final = 40.0
 """Windows (or requests) seen before from which what is usual is known as well as matters."""
@@ -39,7 +39,9 @@ class Shift:
 
     @property
     def _latency(self) -> bool:
-        return FEATURES[self.feature].kind is Kind.LATENCY and FEATURES[self.feature].signal is not Signal.METRICS
+        return (
+            FEATURES[self.feature].kind is FeatureKind.LATENCY and FEATURES[self.feature].signal is not Signal.METRICS
+        )
 
     @property
     def known(self) -> float:

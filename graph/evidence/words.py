@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from contracts.features import FEATURES, Kind
+from contracts.features import FEATURES, FeatureKind
 from graph.evidence.situation import Shift
 
 
@@ -13,13 +13,13 @@ def number(feature: str, value: float) -> str:
     if not math.isfinite(value):
         return "unknown"
     kind, unit = FEATURES[feature].kind, FEATURES[feature].unit
-    if kind is Kind.LATENCY:
+    if kind is FeatureKind.LATENCY:
         return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"
-    if kind in (Kind.RATIO, Kind.UTILIZATION):
+    if kind in (FeatureKind.RATIO, FeatureKind.UTILIZATION):
         return f"{100 * value:.3g} %"
     if unit == "By":
         return f"{value / 1048576:.3g} MiB"
-    return f"{value:.3g}/s" if kind is Kind.COUNT else f"{value:.3g}"
+    return f"{value:.3g}/s" if kind is FeatureKind.COUNT else f"{value:.3g}"
 
 
 _NAMES = {
@@ -54,4 +54,6 @@ def change(shift: Shift) -> str:
         return f"{text}, never seen before"
     text += f" instead of {number(shift.feature, shift.before)}"
     ratio = shift.ratio
-    return f"{text} (×{ratio:.2g})" if 0 < ratio < 1000 and FEATURES[shift.feature].kind is not Kind.RATIO else text
+    return (
+        f"{text} (×{ratio:.2g})" if 0 < ratio < 1000 and FEATURES[shift.feature].kind is not FeatureKind.RATIO else text
+    )

@@ -13,7 +13,7 @@ import neo4j
 from neo4j import exceptions, graph
 
 from contracts.errors import Forbidden, GraphUnavailable, HomeostatError, InvalidQuery, InvalidSettings
-from contracts.trust import trusting
+from contracts.tls import trusting
 from graph.cypher import statement
 from graph.stores.guard import check_read_only
 from graph.stores.migrations import pending

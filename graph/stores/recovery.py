@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import GraphUnavailable, HomeostatError
-from contracts.private import private_files
+from contracts.file_modes import private_files
 from graph.stores.ladybug import DAMAGED, LOCKED, LadybugStore, opening
 
 log = logging.getLogger(__name__)

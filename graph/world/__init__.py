@@ -4,7 +4,7 @@ Fed by evidence frames and change events; bounded in memory; asked for the evide
 """
 
 from graph.world.series import RING, SeriesStore
-from graph.world.topology import Call, Service, Topology, kind_of
+from graph.world.topology import Call, ServiceNode, Topology, kind_of
 from graph.world.world import World
 
-__all__ = ["RING", "Call", "SeriesStore", "Service", "Topology", "World", "kind_of"]
+__all__ = ["RING", "Call", "SeriesStore", "ServiceNode", "Topology", "World", "kind_of"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import FEATURES, Kind
+from contracts.features import FEATURES, FeatureKind
 from contracts.frames import EvidenceFrame
 
 RING: Final = 120
@@ -31,10 +31,10 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 
-def transform(values: NDArray[Any], kinds: Sequence[Kind]) -> F64:
+def transform(values: NDArray[Any], kinds: Sequence[FeatureKind]) -> F64:
     """Values (..., features) on the scale where differences are compared: log for latencies, as is for the rest."""
     out = np.asarray(values, np.float64).copy()
-    log = np.array([k is Kind.LATENCY for k in kinds], bool)
+    log = np.array([k is FeatureKind.LATENCY for k in kinds], bool)
     if log.any():
         out[..., log] = np.log(np.maximum(out[..., log], 1e-5))
     return out
@@ -46,7 +46,7 @@ class SeriesStore:
     def __init__(self, features: tuple[str, ...]) -> None:
         self.features = features
         self.kinds = [FEATURES[f].kind for f in features]
-        self.ratios = np.array([k is Kind.RATIO for k in self.kinds], bool)
+        self.ratios = np.array([k is FeatureKind.RATIO for k in self.kinds], bool)
         self.width_ns = 0
         self.keys: list[tuple[str, str]] = []
         self.index: dict[tuple[str, str], int] = {}
@@ -212,13 +212,13 @@ class SeriesStore:
         windows, runs = (busy & fresh).sum(axis=1), (busy & fresh & ~follows).sum(axis=1)
         often = busy.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         factor = np.where(windows > 0, often + (1 - often) * runs / np.maximum(windows, 1), 1.0)
-        latency = np.array([k is Kind.LATENCY for k in self.kinds])
+        latency = np.array([k is FeatureKind.LATENCY for k in self.kinds])
         return np.where(latency[None, :], factor[:, None], 1.0)
 
     def _without_largest(self, after: F64, value: F64, weight: F64) -> F64:
         """Latency moments less their largest window, from three windows on: one outlier in sparse traffic is no shift."""
         top = np.where(weight > 0, value, -np.inf).max(axis=1, initial=-np.inf)
-        drop = (after[0] >= 3) & np.array([k is Kind.LATENCY for k in self.kinds]) & np.isfinite(top)
+        drop = (after[0] >= 3) & np.array([k is FeatureKind.LATENCY for k in self.kinds]) & np.isfinite(top)
         top = np.where(drop, top, 0.0)
         less: F64 = after - np.stack([drop.astype(np.float64), top, top**2])
         return less

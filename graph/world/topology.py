@@ -23,7 +23,7 @@ def is_observer(name: str) -> bool:
 
 
 @dataclasses.dataclass(slots=True)
-class Service:
+class ServiceNode:
     """A node of the graph. `own` is true once it has sent telemetry itself."""
 
     name: str
@@ -53,7 +53,7 @@ class Topology:
     """Services and calls of one environment, in order of first sight."""
 
     def __init__(self) -> None:
-        self.services: dict[str, Service] = {}
+        self.services: dict[str, ServiceNode] = {}
         self.calls: dict[tuple[str, str], Call] = {}
         self.callees: dict[str, dict[str, None]] = {}
         self.callers: dict[str, dict[str, None]] = {}
@@ -64,11 +64,11 @@ class Topology:
         self.ended: list[Call] = []
         """Intervals that ended since the graph was last told."""
 
-    def see(self, name: str, time_ns: int, *, own: bool = False) -> Service:
+    def see(self, name: str, time_ns: int, *, own: bool = False) -> ServiceNode:
         """Note that a service was seen; its record."""
         service = self.services.get(name)
         if service is None:
-            service = self.services[name] = Service(name, kind_of(name), time_ns, time_ns, own=own)
+            service = self.services[name] = ServiceNode(name, kind_of(name), time_ns, time_ns, own=own)
             self.changed_services[name] = None
         service.last_seen_ns = max(service.last_seen_ns, time_ns)
         if own and not service.own:

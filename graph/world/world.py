@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.events import Change
 from contracts.features import BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
-from contracts.room import MERIT_NS, leaving, surplus
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.world.aliases import Aliases

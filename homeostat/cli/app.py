@@ -11,10 +11,10 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from contracts import sources
+from contracts import settings_sources
 from contracts.errors import HomeostatError, suggest
 from contracts.settings import Settings, load
-from contracts.sources import Layer
+from contracts.settings_sources import Layer
 from homeostat.terminal import echo
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -91,12 +91,12 @@ def cli(
     Then           homeostat up                      and point any OpenTelemetry SDK at it
     In production  homeostat worker --broker kafka://kafka:9092
     """
-    line = [sources.of_override(Settings, override) for override in overrides]
+    line = [settings_sources.of_override(Settings, override) for override in overrides]
     if data_dir is not None:
         line.append(Layer("--data-dir", {"data_dir": data_dir}))
     if log_level is not None:
         line.append(Layer("--log-level", {"log": {"level": log_level}}))
-    ctx.obj = _Given(sources.of_file(config) if config else None, tuple(line))
+    ctx.obj = _Given(settings_sources.of_file(config) if config else None, tuple(line))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from homeostat.cli.app import settings_of
 from homeostat.terminal import echo
 
 if TYPE_CHECKING:
-    from graph.stores import bench as stores
+    from homeostat.bench import stores
 
 PARTS = ("ingest", "detect", "receive", "quality", "graph")
 
@@ -51,8 +51,8 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
 
 
 def _ingest() -> None:
-    from connectors.otlp import bench as decoding
-    from streams.windows import bench as windows
+    from homeostat.bench import features as windows
+    from homeostat.bench import reading as decoding
 
     for line in windows.run().lines():
         echo(f"ingest   {line}")
@@ -64,7 +64,7 @@ def _ingest() -> None:
 
 
 def _detect() -> None:
-    from models.bench import tick_milliseconds
+    from homeostat.bench.detection import tick_milliseconds
 
     bank, fused = tick_milliseconds(), tick_milliseconds(detectors=("bank", "river", "pyod"))
     echo(
@@ -84,7 +84,7 @@ def _receive() -> None:
 
 def _quality(seed: int) -> None:
     from contracts.settings import DetectSettings
-    from models.bench import Plan, engine_runs, score, simulate
+    from homeostat.bench.detection import Plan, engine_runs, score, simulate
 
     plan = Plan(seed=seed)
     series = simulate(plan)
@@ -94,8 +94,8 @@ def _quality(seed: int) -> None:
 
 
 def _graph(settings: Settings, url: str | None) -> None:
-    from graph.stores import bench as stores
     from graph.stores.ladybug import LadybugStore
+    from homeostat.bench import stores
 
     embedded = LadybugStore()
     try:
@@ -111,8 +111,8 @@ def _graph(settings: Settings, url: str | None) -> None:
 
 
 def _neo4j(settings: Settings, url: str) -> stores.Figures:
-    from graph.stores import bench as stores
     from graph.stores.neo4j import Neo4jStore
+    from homeostat.bench import stores
 
     at = urlsplit(url)
     if at.scheme != "bolt" or not at.hostname:

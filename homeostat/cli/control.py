@@ -13,14 +13,14 @@ from contracts.errors import HomeostatError
 from contracts.events import ActionRecord, Approval, Control, Decision, decode, encode
 from contracts.topics import ACTIONS, APPROVALS, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
-from homeostat import steering
+from homeostat import control_client
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, local_option, run, who
+from homeostat.control_client import Followed, arm, disarm, followed, journal_file, turn
 from homeostat.endpoints import running
-from homeostat.steering import Followed, arm, disarm, followed, journal_file, turn
 from homeostat.terminal import echo, hanging
 from homeostat.times import said
-from playbooks.runs.proof import digest_of
+from playbooks.runs.authenticity import digest_of
 
 UNCONFIRMED = 3
 """Exit status where somebody who runs has not said that he follows."""
@@ -102,7 +102,7 @@ async def _follow(
     async with connected(ctx, broker) as (client, settings):
         await client.ensure_topics(settings.broker.partitions)
         wanted = await turn(client, control)
-        await steering.ended(client, ended, control.by, control.time_ns)
+        await control_client.ended(client, ended, control.by, control.time_ns)
         return await followed(client, wanted, control, patience_s)
 
 

@@ -18,20 +18,20 @@ from contracts.frames import FeatureFrame, unpack
 from contracts.ports import UNBOUND
 from contracts.settings import Settings, without_credentials
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
-from homeostat import folder
+from homeostat import data_folder
 from homeostat.checkup import BEHIND_S
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
 from homeostat.cli.status import overview
-from homeostat.overview import Process
+from homeostat.status import Process
 from homeostat.terminal import echo
 from homeostat.wiring import load_playbooks, names_for
 from playbooks.language.model import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check found; `fix` is empty where nothing needs fixing."""
 
     ok: bool
@@ -40,7 +40,7 @@ class Finding:
     fix: str = ""
 
 
-Check = Callable[[], Awaitable[Finding]]
+Check = Callable[[], Awaitable[CheckResult]]
 
 
 @click.command()
@@ -62,7 +62,7 @@ def doctor(ctx: click.Context, as_json: bool, broker: str | None) -> None:
         raise SystemExit(1)
 
 
-async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> list[Finding]:
+async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> list[CheckResult]:
     return [
         await _guarded("data", lambda: _data(settings)),
         *await _processes(ctx, settings, broker),
@@ -75,36 +75,38 @@ async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> li
     ]
 
 
-async def _guarded(name: str, check: Check) -> Finding:
+async def _guarded(name: str, check: Check) -> CheckResult:
     try:
         return await check()
     except HomeostatError as e:
-        return Finding(False, name, without_credentials(e.message), e.fix)
+        return CheckResult(False, name, without_credentials(e.message), e.fix)
     except OSError as e:
-        return Finding(False, name, str(e))
+        return CheckResult(False, name, str(e))
 
 
-async def _data(settings: Settings) -> Finding:
-    await asyncio.to_thread(folder.prepare, settings.data_dir)
-    free = folder.free_bytes(settings.data_dir)
-    if free is not None and free < folder.LEAST_BYTES:
-        return Finding(False, "data", f"{free / 1e6:.0f} MB are left where {settings.data_dir} is", "free disk space")
+async def _data(settings: Settings) -> CheckResult:
+    await asyncio.to_thread(data_folder.prepare, settings.data_dir)
+    free = data_folder.free_bytes(settings.data_dir)
+    if free is not None and free < data_folder.LEAST_BYTES:
+        return CheckResult(
+            False, "data", f"{free / 1e6:.0f} MB are left where {settings.data_dir} is", "free disk space"
+        )
     room = "" if free is None else f", {free / 1e9:.1f} GB are left"
-    return Finding(True, "data", f"{settings.data_dir} can be written{room}")
+    return CheckResult(True, "data", f"{settings.data_dir} can be written{room}")
 
 
-async def _log(ctx: click.Context, broker: str | None) -> list[Finding]:
+async def _log(ctx: click.Context, broker: str | None) -> list[CheckResult]:
     try:
         async with connected(ctx, broker) as (client, settings):
             return [
-                Finding(True, "broker", f"{client.bootstrap} answers{_open(settings, broker)}"),
+                CheckResult(True, "broker", f"{client.bootstrap} answers{_open(settings, broker)}"),
                 await _guarded("topics", lambda: _topics(client, settings)),
                 await _guarded("clock", lambda: _clock(client)),
                 await _guarded("pace", lambda: _pace(client)),
                 await _guarded("letters", lambda: _letters(client)),
             ]
     except HomeostatError as e:
-        return [Finding(False, "broker", without_credentials(e.message), e.fix)]
+        return [CheckResult(False, "broker", without_credentials(e.message), e.fix)]
 
 
 def _open(settings: Settings, broker: str | None) -> str:
@@ -113,50 +115,50 @@ def _open(settings: Settings, broker: str | None) -> str:
     return "; it is the embedded one: every user of this machine can read it, and steer by it" if embedded else ""
 
 
-async def _topics(client: KafkaBroker, settings: Settings) -> Finding:
+async def _topics(client: KafkaBroker, settings: Settings) -> CheckResult:
     found = await client.ensure_topics(settings.broker.partitions)
     missing = [t for t in TOPICS if t not in found]
     if missing:
-        return Finding(False, "topics", f"missing: {', '.join(missing)}", "homeostat topics create")
+        return CheckResult(False, "topics", f"missing: {', '.join(missing)}", "homeostat topics create")
     shared = {found[t.name] for t in TOPICS.values() if t.partitioning.value == "environment"}
     if len(shared) > 1:
         text = f"topics of an environment differ in partitions: {sorted(shared)}"
-        return Finding(False, "topics", text, "give them all the same number of partitions")
-    return Finding(True, "topics", f"all {len(found)} exist")
+        return CheckResult(False, "topics", text, "give them all the same number of partitions")
+    return CheckResult(True, "topics", f"all {len(found)} exist")
 
 
-async def _clock(client: KafkaBroker) -> Finding:
+async def _clock(client: KafkaBroker) -> CheckResult:
     """Compare this machine's clock with the newest telemetry: what is from the future was stamped by another clock."""
     newest = max(
         [unpack(FeatureFrame, r.value).window_ns async for r in client.read([FEATURES], last=1)],
         default=None,
     )
     if newest is None:
-        return Finding(True, "clock", "no telemetry yet to compare with")
+        return CheckResult(True, "clock", "no telemetry yet to compare with")
     ahead_s = (newest - time.time_ns()) / 1e9
     if ahead_s > 2:
-        return Finding(
+        return CheckResult(
             False, "clock", f"telemetry is {ahead_s:.1f} s ahead of this clock", "synchronise the clocks (NTP)"
         )
-    return Finding(True, "clock", f"newest telemetry is {-ahead_s:.1f} s old")
+    return CheckResult(True, "clock", f"newest telemetry is {-ahead_s:.1f} s old")
 
 
-async def _pace(client: KafkaBroker) -> Finding:
+async def _pace(client: KafkaBroker) -> CheckResult:
     """Compare the newest message that came with the newest that was made of them: what no process reads grows old."""
     ingress = [t for t in INGRESS if t in TOPICS]
     came = max([r.timestamp_ms async for r in client.read(ingress, last=1)], default=None)
     made = max([r.timestamp_ms async for r in client.read([FEATURES], last=1)], default=None)
     if came is None:
-        return Finding(True, "pace", "no telemetry has come yet")
+        return CheckResult(True, "pace", "no telemetry has come yet")
     behind_s = (came - made) / 1e3 if made is not None else time.time() - came / 1e3
     if behind_s > BEHIND_S:
         text = f"nothing was made of the telemetry of the last {behind_s:.0f} s"
         fix = "is a worker running, and what does it lack (`homeostat status`)? is all of it late or refused?"
-        return Finding(False, "pace", text, fix)
-    return Finding(True, "pace", "telemetry is read as it comes")
+        return CheckResult(False, "pace", text, fix)
+    return CheckResult(True, "pace", "telemetry is read as it comes")
 
 
-async def _processes(ctx: click.Context, settings: Settings, broker: str | None) -> list[Finding]:
+async def _processes(ctx: click.Context, settings: Settings, broker: str | None) -> list[CheckResult]:
     try:
         found = await overview(ctx, settings, broker)
     except HomeostatError:
@@ -165,33 +167,33 @@ async def _processes(ctx: click.Context, settings: Settings, broker: str | None)
         text = (
             f"none is heard of at {found.source}: nothing is looked at until `homeostat up` or `homeostat worker` runs"
         )
-        return [Finding(True, "process", text)]
+        return [CheckResult(True, "process", text)]
     return [_process(p) for p in found.processes]
 
 
-def _process(process: Process) -> Finding:
+def _process(process: Process) -> CheckResult:
     text = f"{process.node}: {process.condition}, {process.behind_s:.1f} s behind"
     if process.healthy:
-        return Finding(True, "process", text)
+        return CheckResult(True, "process", text)
     why = "; ".join(process.lacks) or process.reason or "it says that it is not well"
-    return Finding(False, "process", f"{text}; {why}", "see `homeostat status` and its log")
+    return CheckResult(False, "process", f"{text}; {why}", "see `homeostat status` and its log")
 
 
-async def _policy(settings: Settings) -> Finding:
+async def _policy(settings: Settings) -> CheckResult:
     policy = open_policy(settings.act.policy)
     try:
         await policy.evaluate({})
     finally:
         await policy.close()
-    return Finding(True, "policy", "it answers" if settings.act.policy else "the built-in one")
+    return CheckResult(True, "policy", "it answers" if settings.act.policy else "the built-in one")
 
 
-async def _letters(client: KafkaBroker) -> Finding:
+async def _letters(client: KafkaBroker) -> CheckResult:
     reasons = Counter([decode(DeadLetter, r.value).reason async for r in client.read([DEADLETTER], last=1000)])
     if not reasons:
-        return Finding(True, "letters", "no dead letters")
+        return CheckResult(True, "letters", "no dead letters")
     text = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
-    return Finding(
+    return CheckResult(
         True,
         "letters",
         f"dead letters (newest 1000 per partition): {text}",
@@ -199,36 +201,38 @@ async def _letters(client: KafkaBroker) -> Finding:
     )
 
 
-async def _graph(settings: Settings) -> Finding:
+async def _graph(settings: Settings) -> CheckResult:
     def count() -> int:
         with reader(settings) as store:
             return int(store.query("MATCH (s:Service) RETURN count(s) AS n")[0]["n"])
 
-    return Finding(True, "graph", f"{settings.graph.store} answers, {await asyncio.to_thread(count)} services known")
+    return CheckResult(
+        True, "graph", f"{settings.graph.store} answers, {await asyncio.to_thread(count)} services known"
+    )
 
 
-async def _cluster(settings: Settings) -> Finding:
+async def _cluster(settings: Settings) -> CheckResult:
     from connectors.actuators.kubernetes import cluster_version
 
-    return Finding(True, "cluster", await cluster_version(settings.act))
+    return CheckResult(True, "cluster", await cluster_version(settings.act))
 
 
-def _binding(settings: Settings) -> Finding:
+def _binding(settings: Settings) -> CheckResult:
     """Whether anything may be acted on at all."""
     bound = settings.act.environments
     if not bound:
         fix = f"bind what may be acted on: --set act.environments='{{{settings.environment}: {{}}}}'; see docs/operations.md"
-        return Finding(False, "acting", "no environment is bound to anything: every action will be refused", fix)
-    return Finding(True, "acting", f"environments that may be acted on: {', '.join(sorted(bound))}")
+        return CheckResult(False, "acting", "no environment is bound to anything: every action will be refused", fix)
+    return CheckResult(True, "acting", f"environments that may be acted on: {', '.join(sorted(bound))}")
 
 
-async def _playbooks(settings: Settings) -> Finding:
+async def _playbooks(settings: Settings) -> CheckResult:
     found = load_playbooks(settings.act)
     unnamed = sorted(
         {f"act.{s.action}s.{s.arguments.get('name')}" for p in found for s in p.steps if _unnamed(s, settings)}
     )
     text = f"{len(found)} playbooks, no mistakes"
-    return Finding(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
+    return CheckResult(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
 
 
 def _unnamed(step: Step, settings: Settings) -> bool:

@@ -21,11 +21,11 @@ from homeostat.cli.app import settings_of
 from homeostat.cli.common import run
 from homeostat.cli.replay_log import Asked, replay_log
 from homeostat.cli.watch import Teller, render
-from homeostat.replay import SECOND
-from homeostat.replay import replay as feed
+from homeostat.replay.recording import SECOND
+from homeostat.replay.recording import replay as feed
 from homeostat.terminal import echo
 from homeostat.wiring import perceive_specs
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 
 PARTITIONS = 4
 

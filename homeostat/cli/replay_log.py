@@ -15,12 +15,12 @@ from contracts.ports import Record
 from contracts.settings import Settings
 from homeostat import terminal
 from homeostat.cli.watch import Teller, render
-from homeostat.replay_log import (
+from homeostat.replay.log import (
     ALWAYS,
-    Again,
     Difference,
-    Recorded,
-    Wanted,
+    RecordedHandling,
+    Replayed,
+    ReplayRequest,
     compared,
     neighbours,
     recorded,
@@ -28,7 +28,7 @@ from homeostat.replay_log import (
     since_offset,
 )
 from homeostat.terminal import echo
-from streams.again import Place
+from streams.replay.player import Place
 
 _SHOWN: Final = 20
 _PLACE: Final = re.compile(r"(.+)/(\d+)@(\d+)")
@@ -93,14 +93,14 @@ async def replay_log(settings: Settings, asked: Asked) -> int:
     return _judge(again, differences, wanted, quiet=asked.as_json)
 
 
-async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...], found: Recorded) -> Wanted:
+async def _wanted(client: KafkaBroker, asked: Asked, stages: tuple[str, ...], found: RecordedHandling) -> ReplayRequest:
     since_ns = time_ns(asked.since) if asked.since else found.since_ns
     if asked.from_offset:
         since_ns = max(since_ns, await since_offset(client, found, place(asked.from_offset)))
-    return Wanted(stages, since_ns, time_ns(asked.until) if asked.until else ALWAYS[1])
+    return ReplayRequest(stages, since_ns, time_ns(asked.until) if asked.until else ALWAYS[1])
 
 
-def _tell(again: Again, asked: Asked) -> None:
+def _tell(again: Replayed, asked: Asked) -> None:
     console, teller = terminal.console(soft_wrap=True), Teller()
     for at_ns, (topic, key, value) in again.events:
         if asked.as_json:
@@ -116,7 +116,7 @@ def _tell(again: Again, asked: Asked) -> None:
         echo(f"not replayed: {why}", err=True)
 
 
-def _judge(again: Again, differences: Sequence[Difference], wanted: Wanted, *, quiet: bool) -> int:
+def _judge(again: Replayed, differences: Sequence[Difference], wanted: ReplayRequest, *, quiet: bool) -> int:
     for d in differences[:_SHOWN]:
         echo(f"{d.topic} {d.key}: {d.where + ': ' if d.where else ''}{d.text}", err=True)
     if len(differences) > _SHOWN:

@@ -13,7 +13,7 @@ from contracts.settings import Settings
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, local_option, run
 from homeostat.endpoints import running
-from homeostat.overview import Overview, Process, of_log, of_process
+from homeostat.status import Overview, Process, of_log, of_process
 from homeostat.terminal import echo
 from homeostat.times import ago, lasting, said, utc
 

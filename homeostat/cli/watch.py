@@ -116,7 +116,7 @@ def render(line: Line, local: bool = False) -> Text:
     return Text.assemble((said(at, local) + " ", "dim"), (f"{kind:20} ", colour), terminal.hanging(text))
 
 
-class View:
+class WatchView:
     """Prints lines, and one now and then where nothing happens, so that silence isn't taken for a view that has ended.
 
     Lines are never broken where a program reads them.
@@ -160,7 +160,7 @@ def watch(
 ) -> None:
     """Follow anomalies, incidents, decisions, actions and their verification as they happen (Ctrl-C ends)."""
     clock, teller = SystemClock(), Teller()
-    view = View(terminal.console(), local, clock)
+    view = WatchView(terminal.console(), local, clock)
 
     async def work() -> None:
         async with connected(ctx, broker) as (client, settings), AsyncExitStack() as stack:

@@ -28,7 +28,7 @@ from homeostat.demo.clients import Normal, learn, suffering
 from homeostat.demo.scenes import SCENES, Scene
 from homeostat.demo.shop.shop import Shop
 from homeostat.demo.verdict import SceneReport, judge
-from homeostat.demo.watching import Heard
+from homeostat.demo.watching import EventsSeen
 from homeostat.endpoints import Endpoints, running
 
 QUIET_S = 22
@@ -86,15 +86,15 @@ async def _play(scenes: Sequence[Scene], folder: Path, console: Console) -> list
     return reports
 
 
-class Stage:
+class SceneWatch:
     """What is heard of Homeostat, and told in the terminal, while a scene plays."""
 
     def __init__(self, console: Console) -> None:
-        self.heard, self._console, self._teller = Heard(), console, Teller()
+        self.heard, self._console, self._teller = EventsSeen(), console, Teller()
 
-    def begin(self) -> Heard:
+    def begin(self) -> EventsSeen:
         """A new scene begins now."""
-        self.heard = Heard()
+        self.heard = EventsSeen()
         return self.heard
 
     async def follow(self, broker: KafkaBroker) -> None:
@@ -109,7 +109,7 @@ class Stage:
                 self._console.print(text, markup=False)
 
 
-async def _scene(scene: Scene, shop: Shop, stage: Stage, normal: Normal, console: Console) -> SceneReport:
+async def _scene(scene: Scene, shop: Shop, stage: SceneWatch, normal: Normal, console: Console) -> SceneReport:
     console.rule(f"[bold]{scene.name}[/]: {scene.title}")
     heard = stage.begin()
     await scene.happen(shop)
@@ -143,10 +143,10 @@ async def _until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 @asynccontextmanager
-async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[Stage]:
+async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[SceneWatch]:
     broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
     await broker.start()
-    stage = Stage(console)
+    stage = SceneWatch(console)
     following = once("demo-story", stage.follow(broker))
     try:
         await asyncio.sleep(0.5)

@@ -26,7 +26,7 @@ EFFECTS = (INTENT, "io.homeostat.step.applied")
 
 
 @dataclass
-class Heard:
+class EventsSeen:
     """Events since `began` (epoch seconds), each with the time it was heard."""
 
     began: float = field(default_factory=time.time)

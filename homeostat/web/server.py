@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from connectors.doors import KEEPALIVE_S, RETRY_AFTER_S, Door, host_check
+from connectors.admission import KEEPALIVE_S, RETRY_AFTER_S, Door, host_check
 from contracts.errors import GraphUnavailable, InvalidSettings
 from contracts.ports import GraphStore
 from contracts.settings import ApiSettings
@@ -23,7 +23,7 @@ _JSON: Final = "application/json"
 MAX_QUESTION: Final = 1 << 20
 
 
-class ApiServer:
+class WebServer:
     """Serves /livez /healthz /readyz /metrics /status /services and POST /graph/query on `settings.host:port`.
 
     It is the first part to start and the last to stop, so `graph` may be None for a while.

@@ -32,7 +32,7 @@ BUDGET = 256
 CALM = 2.0
 
 
-class Track:
+class SignalModel:
     """The model of one environment and signal."""
 
     def __init__(self, normaliser: Normaliser) -> None:
@@ -76,13 +76,13 @@ class PyodDetector:
 
     def __init__(self, warmup: int = 30, seed: int = 7) -> None:
         self._warmup, self._seed = warmup, seed
-        self._tracks: dict[tuple[str, str], Track] = {}
+        self._tracks: dict[tuple[str, str], SignalModel] = {}
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
         """Score and learn; see the port."""
         key = (frame.environment, frame.signal)
         if key not in self._tracks:
-            self._tracks[key] = Track(Normaliser(Signal(frame.signal), width_seconds(frame)))
+            self._tracks[key] = SignalModel(Normaliser(Signal(frame.signal), width_seconds(frame)))
         track = self._tracks[key]
         found = track.normaliser.update(frame, learn)
         if found.aligned.widened is not None:
@@ -98,7 +98,7 @@ class PyodDetector:
         return Scores(decades=decades, low=found.low, high=found.high, p_value=p, warm=warm)
 
     @staticmethod
-    def _score(track: Track, vectors: F64, warm: B1) -> F64:
+    def _score(track: SignalModel, vectors: F64, warm: B1) -> F64:
         p = np.ones(len(vectors))
         strangest = np.abs(vectors).max(axis=1, initial=0.0)
         asked = np.flatnonzero(warm & (strangest > CALM))
@@ -107,7 +107,7 @@ class PyodDetector:
             p[asked] = conformal_p(np.asarray(track.model.decision_function(vectors[asked])), track.reference)
         return p
 
-    def _learn(self, track: Track, vectors: F64) -> None:
+    def _learn(self, track: SignalModel, vectors: F64) -> None:
         track.take(np.roll(vectors, -(track.taken % len(vectors)), axis=0)[:PER_WINDOW])
         track.frames += 1
         due = track.frames % EVERY == 0 or track.model is None
@@ -143,7 +143,7 @@ class PyodDetector:
         """Take a snapshot's state; models are fitted again from the vectors they were fitted to."""
         self._tracks = {}
         for plain in snapshots.load(self.name, VERSION, state)["tracks"]:
-            track = Track(Normaliser.of(plain["normaliser"]))
+            track = SignalModel(Normaliser.of(plain["normaliser"]))
             track.window, track.fitted = plain["window"], plain["fitted"]
             track.taken, track.frames = plain["taken"], plain["frames"]
             track.fit(self._seed)

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from contracts.frames.telemetry import B1, F64
 from contracts.ports.detecting import Spoken
 from models.service.alignment import Inputs
+from models.service.attribution import Speaker
 from models.service.columns import WINDOWS, Columns
 from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudest, tail_decades
 from models.service.learning import learn
 from models.service.silence import missing, stuck, usual_events
-from models.service.spoken import Speaker
 from models.service.state import BankState, fresh_state
 from models.service.transforms import restore, stabilise
 from models.service.tuning import Tuning

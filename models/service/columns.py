@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.errors import UnknownName
-from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, MEMORY, MEMORY_BYTES, Feature, Kind, Signal
+from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, MEMORY, MEMORY_BYTES, Feature, FeatureKind, Signal
 from contracts.frames.telemetry import B1, F64
 
 WINDOWS = (1, 3, 10, 60)
@@ -40,12 +40,12 @@ CHATTER: Caps = (1.0, 1.2, 1.5, 1.8)
 COUNT_FLOOR = 0.03
 """Share of a count's transformed location that is added to its floor: load is never quite even."""
 
-BY_KIND: dict[Kind, Profile] = {
-    Kind.LATENCY: Profile(0.35, 0.05, SLOW, heavy=True),
-    Kind.RATIO: Profile(1.0, 0.0, HARD),
-    Kind.COUNT: Profile(1.0, 0.05, HARD),
-    Kind.UTILIZATION: Profile(0.03, 0.01, RESOURCE),
-    Kind.LEVEL: Profile(0.15, 0.08, LEVELS),
+BY_KIND: dict[FeatureKind, Profile] = {
+    FeatureKind.LATENCY: Profile(0.35, 0.05, SLOW, heavy=True),
+    FeatureKind.RATIO: Profile(1.0, 0.0, HARD),
+    FeatureKind.COUNT: Profile(1.0, 0.05, HARD),
+    FeatureKind.UTILIZATION: Profile(0.03, 0.01, RESOURCE),
+    FeatureKind.LEVEL: Profile(0.15, 0.08, LEVELS),
 }
 BY_NAME: dict[str, Profile] = {
     "latency_p50": Profile(0.35, 0.04, SLOW),
@@ -61,7 +61,13 @@ BY_NAME: dict[str, Profile] = {
     "restarts": Profile(0.3, 0.1, (4.0, 5.0, 6.0, 6.0)),
 }
 GROUPS = ("latency", "errors", "traffic", "resource")
-_GROUP = {Kind.LATENCY: 0, Kind.RATIO: 1, Kind.COUNT: 2, Kind.UTILIZATION: 3, Kind.LEVEL: 3}
+_GROUP = {
+    FeatureKind.LATENCY: 0,
+    FeatureKind.RATIO: 1,
+    FeatureKind.COUNT: 2,
+    FeatureKind.UTILIZATION: 3,
+    FeatureKind.LEVEL: 3,
+}
 
 
 def profile(feature: Feature) -> Profile:
@@ -74,7 +80,7 @@ class Columns:
     """The columns of one signal's bank, as arrays over features (F) and windows (W)."""
 
     names: tuple[str, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[FeatureKind, ...]
     latency: B1
     ratio: B1
     count: B1
@@ -107,17 +113,17 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
     profiles = [profile(f) for f in features]
     kinds = tuple(f.kind for f in features)
 
-    def of(kind: Kind) -> B1:
+    def of(kind: FeatureKind) -> B1:
         return np.array([k is kind for k in kinds], np.bool_)
 
     traffic = COUNT_OF[signal]
     return Columns(
         names=names,
         kinds=kinds,
-        latency=of(Kind.LATENCY),
-        ratio=of(Kind.RATIO),
-        count=of(Kind.COUNT),
-        level=of(Kind.LEVEL),
+        latency=of(FeatureKind.LATENCY),
+        ratio=of(FeatureKind.RATIO),
+        count=of(FeatureKind.COUNT),
+        level=of(FeatureKind.LEVEL),
         heavy=np.array([p.heavy for p in profiles], np.bool_),
         worse=np.array([f.worse for f in features], np.float64),
         sigma=np.array([p.sigma for p in profiles], np.float64),
@@ -125,7 +131,7 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         caps=np.array([p.caps for p in profiles], np.float64).reshape(len(names), len(WINDOWS)),
         group=tuple(_GROUP[k] for k in kinds),
         traffic=names.index(traffic) if traffic in names else -1,
-        patient=(of(Kind.UTILIZATION) | of(Kind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
+        patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
     )
 
 

@@ -21,14 +21,14 @@ _TAIL = b'"digest":"'
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainHead:
     """The last record of a chain: what the next one continues."""
 
     sequence: int
     digest: str
 
 
-GENESIS = Head(0, "")
+GENESIS = ChainHead(0, "")
 """What the first record of an environment continues."""
 
 
@@ -43,7 +43,7 @@ class ChainReport:
     environment: str
     records: int
     duplicates: int
-    head: Head
+    head: ChainHead
     problems: tuple[str, ...]
 
     @property
@@ -71,7 +71,7 @@ def digest_of(record: ActionRecord | bytes) -> str:
     return hashlib.sha256(record[:start] + b'"}').hexdigest()
 
 
-def link(record: ActionRecord, head: Head) -> ActionRecord:
+def link(record: ActionRecord, head: ChainHead) -> ActionRecord:
     """`record` as the next one after `head`: with its sequence, id, previous digest and own digest."""
     sequence = head.sequence + 1
     linked = msgspec.structs.replace(
@@ -84,7 +84,7 @@ def link(record: ActionRecord, head: Head) -> ActionRecord:
     return msgspec.structs.replace(linked, digest=digest_of(linked))
 
 
-def verify_chain(records: Iterable[ActionRecord | bytes], start: Head = GENESIS) -> ChainReport:
+def verify_chain(records: Iterable[ActionRecord | bytes], start: ChainHead = GENESIS) -> ChainReport:
     """Check the records of one environment, in the order they were read, as the continuation of `start`."""
     head, environment, count, duplicates = start, "", 0, 0
     seen: dict[int, str] = {start.sequence: start.digest}
@@ -100,7 +100,7 @@ def verify_chain(records: Iterable[ActionRecord | bytes], start: Head = GENESIS)
         if problem:
             problems.append(problem)
         if record.sequence > head.sequence:
-            head = Head(record.sequence, record.digest)
+            head = ChainHead(record.sequence, record.digest)
         seen[record.sequence] = record.digest
     return ChainReport(environment, count, duplicates, head, tuple(problems))
 
@@ -111,7 +111,7 @@ def _read(raw: ActionRecord | bytes) -> tuple[ActionRecord, str]:
     return decode(ActionRecord, raw), digest_of(raw)
 
 
-def _problem(record: ActionRecord, actual: str, head: Head, environment: str) -> str:
+def _problem(record: ActionRecord, actual: str, head: ChainHead, environment: str) -> str:
     at = f"record {record.sequence}"
     if record.environment != environment:
         return f"{at} is of environment {record.environment!r}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from contracts.claims import Heard
+from contracts.claims import ClaimsHeard
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from playbooks.decision.world import ServiceView
@@ -54,7 +54,7 @@ class Views:
         self._latest: dict[str, dict[str, Newest]] = {}
         """Newest rows, by signal and service."""
         self._versions: dict[str, str] = {}
-        self._heard = Heard()
+        self._heard = ClaimsHeard()
         self._kept: dict[str, ServiceView] = {}
 
     def take(self, frame: EvidenceFrame) -> None:

@@ -67,7 +67,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DecisionLimits:
     """Limits that are not a playbook's own. `stale_s`: telemetry, or an incident that nothing confirms, older than this is no
     ground to act on; `decision_expiry_s`: the executor begins no decision older than this."""
 
@@ -77,10 +77,10 @@ class Limits:
     decision_expiry_s: float = 120.0
 
 
-def limits_of(act: ActSettings, detect: DetectSettings) -> Limits:
+def limits_of(act: ActSettings, detect: DetectSettings) -> DecisionLimits:
     """The limits in the settings."""
     circuit = CircuitLimits(act.circuit_failures, act.circuit_reset_s)
-    return Limits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s)
+    return DecisionLimits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class DecisionWorld:
     controls: tuple[Control, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     predictions: tuple[Prediction, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: DecisionLimits = field(default_factory=DecisionLimits)
     confirmed_ns: int = 0
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from playbooks.language.blocks import Block, Body, Field, Many
-from playbooks.language.shapes import Choice, Computed, Duration, Either, Number, Text
+from playbooks.language.shapes import ChoiceShape, Computed, Duration, Either, Number, Text
 
 BEFORE: Final = "before"
 """Argument of a rollback step that stands for the state journalled before the effect it undoes."""
@@ -75,7 +75,7 @@ ACTIONS: Final[dict[str, ActionSpec]] = {
             (
                 Field(
                     "strategy",
-                    Choice("strategy", ("instance", "rolling")),
+                    ChoiceShape("strategy", ("instance", "rolling")),
                     "`instance` replaces what runs at once; `rolling` one after another, keeping the rest serving",
                     default="rolling",
                 ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from contracts.errors import suggest
-from playbooks.language.reading import BAD, Path, Reading, describe, is_ambiguous, kind_of
+from playbooks.language.reading import BAD, Path, ReadContext, describe, is_ambiguous, kind_of
 from playbooks.language.shapes import Shape, Text, check_templates, number_of, wrong_type
 from playbooks.language.source import Node
 
@@ -23,7 +23,7 @@ class Many:
     unlisted: str = ""
     """What to say of text where a list is wanted."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "list":
             if self.or_one and kind_of(node) not in {"null", "mapping"}:
                 value = self.item.read(node, at, to)
@@ -55,7 +55,7 @@ class Texts:
 
     most: int = 50
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "mapping":
             return wrong_type(node, at, to, "a mapping of names to text")
         values = {}
@@ -76,7 +76,7 @@ class Texts:
 class Body:
     """Text, or a mapping of scalars and lists; `${{ … }}` in any text of it."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         kind = kind_of(node)
         if kind == "mapping":
             return {k: v for k, c in pairs(node, at, to) if (v := self.read(c, (*at, k), to)) is not BAD}
@@ -95,7 +95,7 @@ class Body:
         return "text or a mapping; `${{ … }}` in any text"
 
 
-def pairs(node: Node, at: Path, to: Reading) -> list[tuple[str, Node]]:
+def pairs(node: Node, at: Path, to: ReadContext) -> list[tuple[str, Node]]:
     """Keys and nodes of a mapping; duplicates and keys that aren't text are recorded and left out."""
     seen: dict[str, Node] = {}
     for key, child in node.value:
@@ -139,7 +139,7 @@ class Block:
     one_of: tuple[str, ...] = field(default=())
     """Exactly one of these keys must be there."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "mapping":
             return wrong_type(node, at, to, "a mapping") if at else self._no_document(node, to)
         known, values, meant = {f.key: f for f in self.fields}, {}, set[str]()
@@ -154,10 +154,10 @@ class Block:
         self._missing(node, meant, to)
         return values
 
-    def _no_document(self, node: Node, to: Reading) -> Any:
+    def _no_document(self, node: Node, to: ReadContext) -> Any:
         return to.problem(node, "wrong_type", f"a playbook is a mapping, not {describe(node)}")
 
-    def _unknown(self, key: str, at: Path, to: Reading) -> str:
+    def _unknown(self, key: str, at: Path, to: ReadContext) -> str:
         """Record it; the key that was probably meant, which is not reported as missing as well."""
         close = suggest(key, [f.key for f in self.fields])
         valid = ", ".join(f.key for f in self.fields)
@@ -165,7 +165,7 @@ class Block:
         to.problem(to.nodes[(*at, key, KEY)], "unknown_key", f"unknown key {key!r} in {self.name}", hint)
         return close or key
 
-    def _missing(self, node: Node, found: set[str], to: Reading) -> None:
+    def _missing(self, node: Node, found: set[str], to: ReadContext) -> None:
         for f in self.fields:
             if f.required and f.key not in found:
                 to.problem(node, "missing", f"{self.name} needs {f.key!r}", f"add it: {f.text}")

@@ -11,7 +11,7 @@ from contracts.errors import InvalidPlaybook
 from playbooks.language.build import build
 from playbooks.language.model import Playbook
 from playbooks.language.problems import Problem, refuse
-from playbooks.language.reading import BAD, Reading
+from playbooks.language.reading import BAD, ReadContext
 from playbooks.language.rules import RULES, named_in_settings
 from playbooks.language.source import MAX_BYTES, parse
 from playbooks.language.tables import PLAYBOOK
@@ -31,7 +31,7 @@ def _inspect(file: str, payload: bytes, named: Named) -> tuple[Playbook | None, 
     source = parse(file, payload)
     if source.root is None:
         return None, sorted(source.problems), (1, 1)
-    to = Reading(file, source.text)
+    to = ReadContext(file, source.text)
     to.nodes[()] = source.root
     document: Any = PLAYBOOK.read(source.root, (), to)
     if document is not BAD:
@@ -43,7 +43,7 @@ def _inspect(file: str, payload: bytes, named: Named) -> tuple[Playbook | None, 
     return build(document, file), [], _where_named(to)
 
 
-def _where_named(to: Reading) -> tuple[int, int]:
+def _where_named(to: ReadContext) -> tuple[int, int]:
     node = to.nodes.get(("metadata", "name"))
     return (1, 1) if node is None else (node.start_mark.line + 1, node.start_mark.column + 1)
 

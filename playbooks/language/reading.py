@@ -17,7 +17,7 @@ _TAG: Final = "tag:yaml.org,2002:"
 AMBIGUOUS: Final = frozenset({"on", "off", "yes", "no", "y", "n"})
 
 
-class Reading:
+class ReadContext:
     """Collects while shapes read."""
 
     def __init__(self, file: str, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from contracts.errors import suggest
 from playbooks.language.actions import ACTIONS, BEFORE
 from playbooks.language.blocks import KEY
-from playbooks.language.reading import Path, Reading
+from playbooks.language.reading import Path, ReadContext
 
 Document = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ def _mapping(document: Document, part: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def unique_steps(document: Document, to: Reading) -> None:
+def unique_steps(document: Document, to: ReadContext) -> None:
     """A step's name is its name in the journal."""
     for part in ("steps", "rollback"):
         seen: dict[str, int] = {}
@@ -36,7 +36,7 @@ def unique_steps(document: Document, to: Reading) -> None:
                 seen[name] = i
 
 
-def known_needs(document: Document, to: Reading) -> None:
+def known_needs(document: Document, to: ReadContext) -> None:
     """`needs` names steps of the same part."""
     for part in ("steps", "rollback"):
         names = [s["name"] for s in _steps(document, part) if "name" in s]
@@ -48,7 +48,7 @@ def known_needs(document: Document, to: Reading) -> None:
                     to.problem_at((part, i, "needs", j), "unknown_step", f"needs unknown step {need!r}", hint)
 
 
-def no_cycles(document: Document, to: Reading) -> None:
+def no_cycles(document: Document, to: ReadContext) -> None:
     """Steps can be put in an order."""
     for part in ("steps", "rollback"):
         steps = _steps(document, part)
@@ -85,14 +85,14 @@ def _cycle(needs: Mapping[str, Sequence[str]]) -> list[str]:
         walk.append(following)
 
 
-def verified(document: Document, to: Reading) -> None:
+def verified(document: Document, to: ReadContext) -> None:
     """What acts without a person must find out whether it helped."""
     tier = document.get("tier")
     if tier in (1, 2) and ("verify",) not in to.nodes:
         to.problem_at(("tier",), "no_verify", f"tier {tier} needs 'verify'", "say which features tell that it helped")
 
 
-def narrow(document: Document, to: Reading) -> None:
+def narrow(document: Document, to: ReadContext) -> None:
     """What acts without a person must say for which causes."""
     path: Path = ("trigger", "match")
     readable = "match" in _mapping(document, "trigger")
@@ -101,7 +101,7 @@ def narrow(document: Document, to: Reading) -> None:
         to.problem_at(path, "too_wide", message, "name the causes it is a remedy for")
 
 
-def undone(document: Document, to: Reading) -> None:
+def undone(document: Document, to: ReadContext) -> None:
     """Where an action can't undo itself, rollback must be written, be it to say that there is nothing to undo."""
     if ("rollback",) in to.nodes:
         return
@@ -120,7 +120,7 @@ _UNDO: Final = {
 }
 
 
-def replica_bounds(document: Document, to: Reading) -> None:
+def replica_bounds(document: Document, to: ReadContext) -> None:
     """Fewest replicas are not more than most; a fixed number is between them."""
     guards = _mapping(document, "guards")
     low, high = guards.get("minReplicas", 1), guards.get("maxReplicas", 10)
@@ -135,7 +135,7 @@ def replica_bounds(document: Document, to: Reading) -> None:
             to.problem_at(("steps", i, "with", "replicas"), "replica_bounds", message)
 
 
-def cooled(document: Document, to: Reading) -> None:
+def cooled(document: Document, to: ReadContext) -> None:
     """What acts by itself pauses between two runs."""
     if document.get("tier") == 1 and _mapping(document, "guards").get("cooldown") == 0:
         to.problem_at(
@@ -143,7 +143,7 @@ def cooled(document: Document, to: Reading) -> None:
         )
 
 
-def patient(document: Document, to: Reading) -> None:
+def patient(document: Document, to: ReadContext) -> None:
     """Verification has time to hold."""
     verify = _mapping(document, "verify")
     needed, limit = verify.get("for", 3.0), verify.get("within", 60.0)
@@ -152,7 +152,7 @@ def patient(document: Document, to: Reading) -> None:
         to.problem_at(path, "verify_times", f"checks can't hold for {needed:g}s within {limit:g}s")
 
 
-def measured(document: Document, to: Reading) -> None:
+def measured(document: Document, to: ReadContext) -> None:
     """`by` says how much lower or higher; the expected range needs none."""
     for i, check in enumerate(_mapping(document, "verify").get("checks", ())):
         path: Path = ("verify", "checks", i, "by")
@@ -162,7 +162,7 @@ def measured(document: Document, to: Reading) -> None:
             )
 
 
-def before_only_back(document: Document, to: Reading) -> None:
+def before_only_back(document: Document, to: ReadContext) -> None:
     """`before` is a state that only a rollback step knows."""
     for i, step in enumerate(_steps(document, "steps")):
         for key, value in _mapping(step, "with").items():
@@ -171,7 +171,7 @@ def before_only_back(document: Document, to: Reading) -> None:
                 to.problem_at(("steps", i, "with", key), "before", message)
 
 
-def no_shell(document: Document, to: Reading) -> None:
+def no_shell(document: Document, to: ReadContext) -> None:
     """A command's arguments do not bring a shell along."""
     for part in ("steps", "rollback"):
         for i, step in enumerate(_steps(document, part)):
@@ -183,7 +183,7 @@ def no_shell(document: Document, to: Reading) -> None:
                 to.problem_at((part, i, "with", "name"), "shell", message, "name the program itself in the settings")
 
 
-def named_in_settings(document: Document, to: Reading, named: Mapping[str, Collection[str]]) -> None:
+def named_in_settings(document: Document, to: ReadContext, named: Mapping[str, Collection[str]]) -> None:
     """What a step calls by name is there. `named`: by action, the names that the settings define."""
     for part in ("steps", "rollback"):
         for i, step in enumerate(_steps(document, part)):
@@ -196,7 +196,7 @@ def named_in_settings(document: Document, to: Reading, named: Mapping[str, Colle
             to.problem_at((part, i, "with", "name"), "not_in_settings", message, there)
 
 
-RULES: Final[tuple[Callable[[Document, Reading], None], ...]] = (
+RULES: Final[tuple[Callable[[Document, ReadContext], None], ...]] = (
     unique_steps,
     known_needs,
     no_cycles,

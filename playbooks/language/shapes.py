@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from playbooks.language import durations, expressions, windows
-from playbooks.language.reading import BAD, Path, Reading, describe, is_ambiguous, kind_of
+from playbooks.language.reading import BAD, Path, ReadContext, describe, is_ambiguous, kind_of
 from playbooks.language.source import Node
 
 TEMPLATE_SCHEMA: Final = {"type": "string", "pattern": r"\$\{\{.*\}\}"}
@@ -21,7 +21,7 @@ TEMPLATE_SCHEMA: Final = {"type": "string", "pattern": r"\$\{\{.*\}\}"}
 class Shape(Protocol):
     """One kind of value."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         """The value, or BAD."""
         ...
 
@@ -34,7 +34,7 @@ class Shape(Protocol):
         ...
 
 
-def wrong_type(node: Node, at: Path, to: Reading, wanted: str, suggestion: str = "") -> Any:
+def wrong_type(node: Node, at: Path, to: ReadContext, wanted: str, suggestion: str = "") -> Any:
     """Record that something else was expected."""
     name = next((p for p in reversed(at) if isinstance(p, str)), "the document")
     return to.problem(node, "wrong_type", f"{name!r} must be {wanted}, not {describe(node)}", suggestion)
@@ -50,7 +50,7 @@ class Text:
     example: str = ""
     refused: tuple[str, ...] = ()
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "text":
             quoted = f'write "{node.value}"' if kind_of(node) in {"int", "float", "bool"} else ""
             return wrong_type(node, at, to, "text", quoted)
@@ -80,7 +80,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChoiceShape:
     """One of a list of words. `noun` names the list in messages. `elsewhere` are words that exist but `misplaced` here."""
 
     noun: str
@@ -88,7 +88,7 @@ class Choice:
     elsewhere: tuple[str, ...] = ()
     misplaced: str = ""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "text":
             return wrong_type(node, at, to, f"one of {', '.join(self.values)}")
         if node.value in self.elsewhere:
@@ -117,7 +117,7 @@ class Number:
     whole: bool = False
     above_low: bool = False
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         wanted = "a whole number" if self.whole else "a number"
         if kind_of(node) not in ({"int"} if self.whole else {"int", "float"}):
             return wrong_type(node, at, to, wanted, _unquoted(node))
@@ -159,7 +159,7 @@ class Duration:
     low_s: float
     high_s: float
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         value = durations.parse(node.value) if kind_of(node) == "text" else None
         if value is None:
             hint = f"write {node.value}s" if kind_of(node) in {"int", "float"} else "such as 500ms, 30s, 5m or 1h30m"
@@ -179,7 +179,7 @@ class Duration:
 class TimeWindow:
     """Times of the week."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "text" or windows.parse(node.value) is None:
             return to.problem(
                 node, "window", f"{describe(node)} is no time window", "such as Mon-Fri 08:00-18:00 (UTC)"
@@ -194,10 +194,10 @@ class TimeWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class ConditionShape:
     """A CEL expression that is true or false."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "text":
             return wrong_type(node, at, to, "an expression, as text", 'put it in quotes, such as "replicas < 5"')
         return _checked(node, node.value, 0, to, ("bool",), in_argument=False)
@@ -209,7 +209,9 @@ class Condition:
         return "CEL, true or false"
 
 
-def _checked(node: Node, text: str, skipped: int, to: Reading, wanted: tuple[str, ...], *, in_argument: bool) -> Any:
+def _checked(
+    node: Node, text: str, skipped: int, to: ReadContext, wanted: tuple[str, ...], *, in_argument: bool
+) -> Any:
     """The scalar's value if the expression `text`, which begins `skipped` characters into it, is right."""
     errors = expressions.check(text, wanted, in_argument=in_argument)
     before = node.value[:skipped]
@@ -220,7 +222,7 @@ def _checked(node: Node, text: str, skipped: int, to: Reading, wanted: tuple[str
     return BAD if errors else node.value
 
 
-def check_templates(node: Node, to: Reading, wanted: tuple[str, ...] = ()) -> Any:
+def check_templates(node: Node, to: ReadContext, wanted: tuple[str, ...] = ()) -> Any:
     """The text of a scalar with every `${{ … }}` in it checked."""
     value, good = node.value, True
     if value.count("${{") != len(expressions.TEMPLATE.findall(value)):
@@ -239,7 +241,7 @@ class Computed:
     inner: Shape
     wanted: tuple[str, ...]
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "text" or "${{" not in node.value:
             return self.inner.read(node, at, to)
         whole = node.value.strip().startswith("${{") and node.value.strip().endswith("}}")
@@ -259,7 +261,7 @@ class Either:
     word: str
     other: Shape
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         return node.value if kind_of(node) == "text" and node.value == self.word else self.other.read(node, at, to)
 
     def schema(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ Node = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A file's text and its root node; `root` is None where there is none to look at."""
 
     file: str
@@ -32,22 +32,22 @@ class Source:
     problems: tuple[Problem, ...]
 
 
-def parse(file: str, payload: bytes) -> Source:
+def parse(file: str, payload: bytes) -> SourceFile:
     """The file's nodes, and whatever is wrong with it as YAML."""
     text, problem = _decode(file, payload)
     if problem is not None:
-        return Source(file, text, None, (problem,))
+        return SourceFile(file, text, None, (problem,))
     try:
         problems, documents = _inspect(file, text)
     except MarkedYAMLError as e:
-        return Source(file, text, None, (_syntax(file, e),))
+        return SourceFile(file, text, None, (_syntax(file, e),))
     except (YAMLError, ValueError, OverflowError) as e:
-        return Source(file, text, None, (Problem(file, 1, 1, "yaml", f"not YAML: {str(e).splitlines()[0]}"),))
+        return SourceFile(file, text, None, (Problem(file, 1, 1, "yaml", f"not YAML: {str(e).splitlines()[0]}"),))
     if not documents:
         problems.append(Problem(file, 1, 1, "empty", "the file holds no playbook"))
     if problems:
-        return Source(file, text, None, tuple(problems))
-    return Source(file, text, YAML(typ="safe", pure=True).compose(io.StringIO(text)), ())
+        return SourceFile(file, text, None, tuple(problems))
+    return SourceFile(file, text, YAML(typ="safe", pure=True).compose(io.StringIO(text)), ())
 
 
 def _decode(file: str, payload: bytes) -> tuple[str, Problem | None]:

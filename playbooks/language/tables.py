@@ -8,8 +8,8 @@ from contracts.verdicts import CauseKind, Severity
 from playbooks.language.actions import ACTIONS
 from playbooks.language.blocks import Block, Field, Many, Texts
 from playbooks.language.expressions import EDGE_FEATURES, SERVICE_FEATURES
-from playbooks.language.reading import BAD, Path, Reading
-from playbooks.language.shapes import Choice, Condition, Duration, Number, Text, TimeWindow
+from playbooks.language.reading import BAD, Path, ReadContext
+from playbooks.language.shapes import ChoiceShape, ConditionShape, Duration, Number, Text, TimeWindow
 from playbooks.language.source import Node
 
 API_VERSION: Final = "homeostat.io/v1"
@@ -38,13 +38,13 @@ MATCH: Final = Block(
     (
         Field(
             "cause",
-            Many(Choice("cause", tuple(c.value for c in CauseKind)), or_one=True),
+            Many(ChoiceShape("cause", tuple(c.value for c in CauseKind)), or_one=True),
             "kinds of root cause",
             default="any",
         ),
         Field(
             "severity",
-            Many(Choice("severity", tuple(s.value for s in Severity)), or_one=True),
+            Many(ChoiceShape("severity", tuple(s.value for s in Severity)), or_one=True),
             "severities",
             default="any",
         ),
@@ -57,7 +57,7 @@ TRIGGER: Final = Block(
     "trigger",
     (
         Field("match", MATCH, "which causes it is a remedy for", required=True),
-        Field("when", Many(Condition(), or_one=True, most=20), "conditions that must all hold", default="none"),
+        Field("when", Many(ConditionShape(), or_one=True, most=20), "conditions that must all hold", default="none"),
     ),
 )
 
@@ -87,7 +87,7 @@ class Steps:
     def __init__(self, least: int) -> None:
         self._least = least
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         """A tuple of dicts, one per step."""
         steps = Many(_Step(), least=self._least, most=50).read(node, at, to)
         return steps if steps is BAD else tuple(s for s in steps if isinstance(s, dict))
@@ -112,7 +112,7 @@ def _arguments_schema(name: str) -> dict[str, Any]:
 
 
 class _Step:
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         step = STEP.read(node, at, to)
         if step is BAD or "action" not in step:
             return step
@@ -135,7 +135,7 @@ class _Step:
 class _Later:
     """Arguments: read once the action is known."""
 
-    def read(self, node: Node, at: Path, to: Reading) -> Any:
+    def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         del node, at, to
         return {}
 
@@ -150,7 +150,7 @@ STEP: Final = Block(
     "step",
     (
         Field("name", _STEP_NAME, "unique within the playbook", required=True),
-        Field("action", Choice("action", tuple(ACTIONS)), "what is done", required=True),
+        Field("action", ChoiceShape("action", tuple(ACTIONS)), "what is done", required=True),
         Field("with", _Later(), "the action's arguments", default="none"),
         Field("needs", Many(_STEP_NAME, or_one=True), "steps that must be done before", default="none"),
         Field("timeout", Duration(0.1, 3600.0), "longest time the effect may take", default="30s"),
@@ -168,14 +168,14 @@ CHECK: Final = Block(
     (
         Field(
             "feature",
-            Choice("feature", SERVICE_FEATURES, EDGE_FEATURES, "is measured per edge, not per service"),
+            ChoiceShape("feature", SERVICE_FEATURES, EDGE_FEATURES, "is measured per edge, not per service"),
             "what is measured",
             required=True,
         ),
         Field("service", Text(longest=253), "`target`, `callers`, or a service's name", default="target"),
         Field(
             "better",
-            Choice("direction", ("expected", "lower", "higher")),
+            ChoiceShape("direction", ("expected", "lower", "higher")),
             "`expected`: back inside the expected range; `lower`, `higher`: by at least `by` against its worst",
             default="expected",
         ),
@@ -195,8 +195,8 @@ VERIFY: Final = Block(
 PLAYBOOK: Final = Block(
     "the playbook",
     (
-        Field("apiVersion", Choice("API version", (API_VERSION,)), "version of the language", required=True),
-        Field("kind", Choice("kind", (KIND,)), "what this file is", required=True),
+        Field("apiVersion", ChoiceShape("API version", (API_VERSION,)), "version of the language", required=True),
+        Field("kind", ChoiceShape("kind", (KIND,)), "what this file is", required=True),
         Field("metadata", METADATA, "what it is called", required=True),
         Field("trigger", TRIGGER, "what it is a remedy for", required=True),
         Field(

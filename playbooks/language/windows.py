@@ -17,7 +17,7 @@ _WINDOW: Final = re.compile(PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeOfWeek:
     """Weekdays (0 is Monday) and minutes of the day; `end` before `start` reaches into the next day."""
 
     days: frozenset[int]
@@ -32,13 +32,13 @@ class Window:
         return late or ((day - 1) % 7 in self.days and minute < self.end)
 
 
-def parse(text: str) -> Window | None:
+def parse(text: str) -> TimeOfWeek | None:
     """The window, or None if it is none (equal ends are none: say 00:00-24:00)."""
     found = _WINDOW.fullmatch(text)
     if found is None:
         return None
     start, end = _minute(found.group(2)), _minute(found.group(3))
-    return None if start == end else Window(_days(found.group(1)), start, end)
+    return None if start == end else TimeOfWeek(_days(found.group(1)), start, end)
 
 
 def _minute(text: str) -> int:

@@ -97,7 +97,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Verify:
+class VerifyCommand:
     """All effects happened (the last at `acted_ns`): find out what came of it."""
 
     acted_ns: int
@@ -131,7 +131,7 @@ Next = (
     | Resolve
     | Settle
     | Wait
-    | Verify
+    | VerifyCommand
     | RollBack
     | Finish
 )

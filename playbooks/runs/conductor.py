@@ -15,15 +15,15 @@ from contracts.supervision import once
 from contracts.topics import CHANGES, FEEDBACK
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
-from playbooks.runs import asking, effects, facts, gate, identities, proof, reporting
+from playbooks.runs import actuator_calls, authenticity, effects, identities, journal_records, permission, reporting
 from playbooks.runs import commands as c
 from playbooks.runs import machine as m
 from playbooks.runs.arguments import resolve
+from playbooks.runs.audit_trail import Trail
 from playbooks.runs.guarding import guarded
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, progress_of
-from playbooks.runs.trail import Trail
-from playbooks.runs.watching import Watch
+from playbooks.runs.telemetry_view import TelemetryView
 from playbooks.runs.wiring import ExecutorWiring
 from playbooks.verify import Verifier
 
@@ -46,7 +46,7 @@ class Run:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     resolved: dict[str, Applied] = field(default_factory=dict)
     verifier: Verifier | None = None
-    acting: asyncio.Task[effects.Outcome | c.Refuse] | None = None
+    acting: asyncio.Task[effects.EffectOutcome | c.Refuse] | None = None
     parked: bool = False
     released: bool = False
     """Whether this process is to stop driving it, at the next occasion."""
@@ -61,9 +61,9 @@ class Conductor:
         self._gates: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.parked = asyncio.Event()
         """Set whenever a run begins to wait."""
-        self.limits = m.Limits(wiring.settings.approval_expiry_s, wiring.settings.decision_expiry_s)
+        self.limits = m.RunLimits(wiring.settings.approval_expiry_s, wiring.settings.decision_expiry_s)
 
-    async def carry_out(self, run: Run, entry: RunEntry, command: c.Next, watch: Watch) -> None:
+    async def carry_out(self, run: Run, entry: RunEntry, command: c.Next, watch: TelemetryView) -> None:
         """One command, whole."""
         match command:
             case c.PreFlight():
@@ -84,7 +84,7 @@ class Conductor:
                 self.enter(run, RunState.AWAITING_APPROVAL, command.text, {"expires_ns": command.expires_ns})
             case c.Begin():
                 with self._trail.together(run.plan.environment):
-                    facts.keep_begun(self._w.journal, run.plan, self._now())
+                    journal_records.keep_begun(self._w.journal, run.plan, self._now())
                     self.enter(run, RunState.RUNNING, f"{run.plan.playbook.name} begins on {run.plan.target}")
             case c.Refuse():
                 self.enter(run, RunState.REFUSED, command.text, {"reason": str(command.reason)})
@@ -94,7 +94,7 @@ class Conductor:
                 self._begin_wait(run, command)
             case c.EndWait():
                 self._line(run, command.name, command.key, StepPhase.APPLIED, {}, "waited")
-            case c.Verify():
+            case c.VerifyCommand():
                 self.enter(run, RunState.VERIFYING, f"all steps done; watching {run.plan.target} and its callers")
             case c.RollBack():
                 self.enter(run, RunState.ROLLING_BACK, command.text)
@@ -132,7 +132,7 @@ class Conductor:
         entry = self._w.journal.load(run.plan.run)
         progress = {} if entry is None else progress_of(entry)
         left = {name: p.key for name, p in progress.items() if p.status is StepStatus.IN_DOUBT and _is_wait(p)}
-        said = facts.announced_of(self._w.journal, run.plan.run)
+        said = journal_records.announced_of(self._w.journal, run.plan.run)
         if said is not None and progress.get(said.step, NOT_BEGUN).key != said.key:
             left[said.step] = said.key
         for name, key in left.items():
@@ -146,10 +146,10 @@ class Conductor:
         self._trail.append(reporting.run_record(plan, RunState.PENDING, text, self._now(), data))
         self._w.graph(reporting.graph_row(plan, RunState.PENDING, text, self._now(), None))
 
-    def verifier(self, run: Run, acted_ns: int, watch: Watch) -> Verifier:
+    def verifier(self, run: Run, acted_ns: int, watch: TelemetryView) -> Verifier:
         """A verifier of the run's action that has seen all there is to see."""
         plan = run.plan
-        kept = facts.reference_of(self._w.journal, plan.run)
+        kept = journal_records.reference_of(self._w.journal, plan.run)
         verifier = Verifier(plan.playbook.verify, plan.target, plan.callers, plan.onset_ns, acted_ns, kept)
         for frame in watch.frames():
             verifier.observe(frame)
@@ -157,7 +157,7 @@ class Conductor:
 
     # --- before anything is done
 
-    async def _preflight(self, run: Run, entry: RunEntry, command: c.PreFlight, watch: Watch) -> None:
+    async def _preflight(self, run: Run, entry: RunEntry, command: c.PreFlight, watch: TelemetryView) -> None:
         # One at a time per environment, and per thing: between the count of concurrent runs and this one's start lies an await.
         async with self._gates[run.plan.environment], self._gates[await self._thing(run.plan)]:
             held = await self._validate(run.plan, watch, command.approved)
@@ -196,7 +196,7 @@ class Conductor:
         if held.reason not in _ASKED_AGAIN:
             return False
         until_ns = m.begin_by_ns(plan, self.limits)
-        approval = proof.approval_of(self._w.journal, plan) if approved else None
+        approval = authenticity.approval_of(self._w.journal, plan) if approved else None
         if approval is not None:
             fresh_ns = approval.time_ns + int(self.limits.decision_expiry_s * m.NS)
             until_ns = min(fresh_ns, m.expires_ns(plan, self.limits))
@@ -206,10 +206,10 @@ class Conductor:
             return True
         return False
 
-    async def _validate(self, plan: RunPlan, watch: Watch, approved: bool) -> c.Refuse | None:
+    async def _validate(self, plan: RunPlan, watch: TelemetryView, approved: bool) -> c.Refuse | None:
         """Switches, then every step's guards, sanity and policy on the target as it is; the first objection counts."""
         refused = self._switched(plan, approved=approved) or self._other_version(plan)
-        asked: c.Refuse | None = None if approved else gate.contested(plan, watch.attributes(plan.target))
+        asked: c.Refuse | None = None if approved else permission.contested(plan, watch.attributes(plan.target))
         for step in plan.playbook.steps:
             if refused is None and step.action != "wait":
                 refused = await self._objection(plan, step, watch, approved)
@@ -217,7 +217,7 @@ class Conductor:
                 asked, refused = asked or refused, None
         return refused or asked
 
-    async def _objection(self, plan: RunPlan, step: Step, watch: Watch, approved: bool) -> c.Refuse | None:
+    async def _objection(self, plan: RunPlan, step: Step, watch: TelemetryView, approved: bool) -> c.Refuse | None:
         aim = await self._aim(plan, step.name, step)
         if isinstance(aim, c.Refuse):
             return aim
@@ -228,7 +228,7 @@ class Conductor:
             return held
         if isinstance(prepared, c.Refuse):
             return prepared
-        return await self._policy(plan, prepared, approved) or gate.outage(
+        return await self._policy(plan, prepared, approved) or permission.outage(
             prepared.request, aim.state, approved=approved
         )
 
@@ -249,21 +249,21 @@ class Conductor:
 
     def _switched(self, plan: RunPlan, *, approved: bool) -> c.Refuse | None:
         """Switches that forbid; that an approval is wanted is no objection where there is one or it is asked for anyway."""
-        held = gate.switches(self._w.journal, plan, self._w.autonomy)
+        held = permission.switches(self._w.journal, plan, self._w.autonomy)
         if held is not None and held.reason is HeldReason.APPROVAL and (approved or plan.needs_approval):
             return None
         return held
 
     async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> c.Refuse | None:
-        approval = proof.approval_of(self._w.journal, plan) if approved else None
+        approval = authenticity.approval_of(self._w.journal, plan) if approved else None
         by = "" if approval is None or not approval.approve else approval.by
         request = effect.request
-        document = gate.policy_document(plan, request.action, request.arguments, effect.aim, by)
-        return await gate.ask_policy(self._w.policy, document)
+        document = permission.policy_document(plan, request.action, request.arguments, effect.aim, by)
+        return await permission.ask_policy(self._w.policy, document)
 
     # --- one effect
 
-    async def _effect(self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: Watch) -> None:
+    async def _effect(self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: TelemetryView) -> None:
         ready = await self._ready(run, entry, command, watch)
         if isinstance(ready, c.Refuse):
             if not isinstance(command, c.Compensate) and self._may_pass(run.plan, ready, self._approved(run.plan)):
@@ -276,7 +276,9 @@ class Conductor:
             await self._hold(run, entry, command, held)
             return
         if not effects_of(entry):
-            facts.keep_reference(self._w.journal, run.plan, self.verifier(run, self._now(), watch).reference())
+            journal_records.keep_reference(
+                self._w.journal, run.plan, self.verifier(run, self._now(), watch).reference()
+            )
         if not command.again:
             line = StepEntry(run.plan.run, command.name, StepPhase.INTENT, ready.request.key, self._now(), ready.intent)
             self._w.journal.step(line, run.fence)
@@ -299,7 +301,7 @@ class Conductor:
         else:
             self._conclude(run, ready, outcome)
 
-    async def _apply(self, run: Run, ready: effects.Prepared) -> effects.Outcome | c.Refuse:
+    async def _apply(self, run: Run, ready: effects.Prepared) -> effects.EffectOutcome | c.Refuse:
         """The effect itself, in a task of its own: who ends this run's task waits for it."""
 
         def objection() -> c.Refuse | None:
@@ -314,7 +316,7 @@ class Conductor:
             run.acting = None
 
     async def _ready(
-        self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: Watch
+        self, run: Run, entry: RunEntry, command: c.ApplyStep, watch: TelemetryView
     ) -> effects.Prepared | c.Refuse:
         """The effect, looked at and checked again: guards, validation, policy."""
         plan, back = run.plan, isinstance(command, c.Compensate)
@@ -322,7 +324,7 @@ class Conductor:
         aim = await self._aim(plan, command.name, command.step)
         if isinstance(aim, c.Refuse):
             return aim
-        if not back and not approved and (doubtful := gate.contested(plan, watch.attributes(plan.target))):
+        if not back and not approved and (doubtful := permission.contested(plan, watch.attributes(plan.target))):
             return doubtful
         if command.again:
             progress = progress_of(entry)[command.name]
@@ -330,7 +332,7 @@ class Conductor:
                 aim, command.step, effects.journalled(plan, command.name, command.step, progress)
             )
         else:
-            key, said = m.keyed(plan.run, command), facts.announced_of(self._w.journal, plan.run)
+            key, said = m.keyed(plan.run, command), journal_records.announced_of(self._w.journal, plan.run)
             if said is not None and said.key == key:
                 prepared = effects.Prepared(aim, command.step, effects.announced(plan, command.step, said))
             else:
@@ -340,17 +342,17 @@ class Conductor:
         held = self._switched(plan, approved=approved)
         if held is None and not back:  # going back is bounded by where it came from
             held = guarded(plan, aim, prepared.planned, watch, self._w, untouched=not effects_of(entry))
-            held = held or gate.outage(prepared.request, aim.state, approved=approved)
+            held = held or permission.outage(prepared.request, aim.state, approved=approved)
         return held or await self._policy(plan, prepared, approved) or prepared
 
     def _approved(self, plan: RunPlan) -> bool:
-        approval = proof.approval_of(self._w.journal, plan)
+        approval = authenticity.approval_of(self._w.journal, plan)
         return approval is not None and approval.approve
 
     def _say(self, run: Run, ready: effects.Prepared, command: c.ApplyStep) -> int:
         """The sequence of the audit record that comes before the effect: there is one, however often it is tried to have it."""
         request, state = ready.request, _state_of(command)
-        said = facts.announced_of(self._w.journal, run.plan.run)
+        said = journal_records.announced_of(self._w.journal, run.plan.run)
         if said is not None and said.key == request.key:
             return said.sequence
         again = "again, it had not happened: " if command.again else ""
@@ -367,8 +369,8 @@ class Conductor:
         record = reporting.step_record(run.plan, state, command.name, "intent", text, self._now(), data)
         with self._trail.together(run.plan.environment):
             sequence = self._trail.append(record).sequence
-            announced = facts.Announced(command.name, request.key, sequence, ready.intent)
-            facts.keep_announced(self._w.journal, run.plan, announced)
+            announced = journal_records.Announced(command.name, request.key, sequence, ready.intent)
+            journal_records.keep_announced(self._w.journal, run.plan, announced)
         return sequence
 
     async def _announced(self, run: Run, sequence: int) -> c.Refuse | None:
@@ -405,7 +407,7 @@ class Conductor:
             self._line(run, command.name, key, StepPhase.SKIPPED, reason, f"{held.reason}: {held.text}")
             self._record(run, entry, m.after_held(entry, run.plan, command.name, held))
 
-    def _conclude(self, run: Run, ready: effects.Prepared, outcome: effects.Outcome) -> None:
+    def _conclude(self, run: Run, ready: effects.Prepared, outcome: effects.EffectOutcome) -> None:
         request = ready.request
         with self._trail.together(run.plan.environment):
             if outcome.phase is StepPhase.APPLIED:
@@ -427,9 +429,9 @@ class Conductor:
         with self._trail.together(run.plan.environment):
             self._trail.append(record)
             self._w.journal.step(StepEntry(run.plan.run, step, phase, key, now, data), run.fence)
-            said = facts.announced_of(self._w.journal, run.plan.run)
+            said = journal_records.announced_of(self._w.journal, run.plan.run)
             if said is not None and said.key == key:
-                facts.keep_announced(self._w.journal, run.plan, None)
+                journal_records.keep_announced(self._w.journal, run.plan, None)
 
     def _begin_wait(self, run: Run, command: c.BeginWait) -> None:
         try:
@@ -451,7 +453,7 @@ class Conductor:
         actuator = next((a for a in self._w.actuators if a.name == name), None)
         run.doubtful_since_ns = run.doubtful_since_ns or self._now()
         try:
-            answer = Applied.UNKNOWN if actuator is None else await asking.applied(actuator, request)
+            answer = Applied.UNKNOWN if actuator is None else await actuator_calls.applied(actuator, request)
         except ActuatorUnavailable as e:
             if self._now() - run.doubtful_since_ns < self.limits.decision_expiry_s * m.NS:
                 _LOG.warning("cannot ask %s about %s yet: %s", name, run.plan.run, e)
@@ -476,7 +478,7 @@ class Conductor:
 
     def _finish(self, run: Run, entry: RunEntry, command: c.Finish) -> None:
         plan, now = run.plan, self._now()
-        verdict = facts.verdict_of(self._w.journal, plan.run)
+        verdict = journal_records.verdict_of(self._w.journal, plan.run)
         touched = bool(effects_of(entry)) or command.state not in _EFFECTLESS
         outcome = command.outcome or (Outcome.SAME if command.state not in _EFFECTLESS else Outcome.INCONCLUSIVE)
         data: dict[str, str | int | float | bool | None] = {"outcome": str(outcome)} if touched else {}

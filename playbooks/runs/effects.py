@@ -22,16 +22,16 @@ from contracts.errors import (
     TargetNotFound,
 )
 from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetState
+from contracts.sanitizing import told
 from contracts.settings import ActSettings
-from contracts.told import told
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
-from playbooks.runs import asking
+from playbooks.runs import actuator_calls
 from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.commands import ApplyStep, Compensate, Refuse
-from playbooks.runs.facts import Announced
 from playbooks.runs.identities import identity_data, identity_from
+from playbooks.runs.journal_records import Announced
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.preflight import capable, insane
 from playbooks.runs.progress import StepProgress, state_data, state_from
@@ -79,7 +79,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EffectOutcome:
     """What became of an effect, as a journal phase."""
 
     phase: StepPhase
@@ -111,7 +111,7 @@ async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator],
     if action == "command" and found.reason is not HeldReason.NO_TARGET:
         return found  # a webhook tells somebody, and somebody should be told; a command may do anything
     try:
-        return Aim(bound[0], await asking.resolve(bound[0], plan.aim), None)
+        return Aim(bound[0], await actuator_calls.resolve(bound[0], plan.aim), None)
     except HomeostatError as e:
         return _lost(plan, bound[0], e)
 
@@ -120,8 +120,8 @@ async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Refuse:
     why = ""
     for actuator in able:
         try:
-            state = await asking.describe(actuator, plan.aim)
-            return Aim(actuator, state.identity or await asking.resolve(actuator, plan.aim), state)
+            state = await actuator_calls.describe(actuator, plan.aim)
+            return Aim(actuator, state.identity or await actuator_calls.resolve(actuator, plan.aim), state)
         except TargetNotFound as e:
             why = why or str(e)
         except HomeostatError as e:
@@ -134,7 +134,7 @@ def _lost(plan: RunPlan, actuator: Actuator, error: HomeostatError) -> Refuse:
     if isinstance(error, InvalidTarget):
         reason = next((r for r in HeldReason if r == error.reason), HeldReason.INVALID_TARGET)
         return Refuse(reason, f"{actuator.name} has no {plan.target!a}: {error}")
-    if error.reason == asking.FAULT:
+    if error.reason == actuator_calls.FAULT:
         return Refuse(HeldReason.ACTUATOR_FAULT, error.message)
     return Refuse(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {error}")
 
@@ -177,7 +177,9 @@ def announced(plan: RunPlan, step: Step, said: Announced) -> StepRequest:
     )
 
 
-async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[], Refuse | None]) -> Outcome | Refuse:
+async def apply(
+    actuator: Actuator, request: StepRequest, objection: Callable[[], Refuse | None]
+) -> EffectOutcome | Refuse:
     """Have the effect, unless there is an objection at this very moment (then nothing was tried). Never raises for what the
     actuator does; a cancelled call leaves the intent without outcome."""
     try:
@@ -187,22 +189,24 @@ async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[]
                 return held
             return _applied(actuator, await actuator.apply(request))
     except NO_EFFECT as e:
-        return Outcome(StepPhase.FAILED, str(e), data={"reason": e.reason}, retryable=isinstance(e, WORTH_RETRYING))
+        return EffectOutcome(
+            StepPhase.FAILED, str(e), data={"reason": e.reason}, retryable=isinstance(e, WORTH_RETRYING)
+        )
     except OutcomeUnknown as e:
-        return Outcome(StepPhase.UNKNOWN, str(e), data={"reason": e.reason})
+        return EffectOutcome(StepPhase.UNKNOWN, str(e), data={"reason": e.reason})
     except TimeoutError:
         text = f"{actuator.name} did not answer within {request.timeout_s + GRACE_S:g} s"
-        return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
+        return EffectOutcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
     except Exception as e:  # noqa: BLE001 - an actuator may be anybody's: what it raises proves nothing about the effect
         _LOG.exception("actuator %s failed in an unforeseen way", actuator.name)
         text = f"{actuator.name}: {type(e).__name__}: {e}"
-        return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
+        return EffectOutcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
 
 
-def _applied(actuator: Actuator, result: object) -> Outcome:
+def _applied(actuator: Actuator, result: object) -> EffectOutcome:
     """What it said of an effect that happened; of that, what can be kept."""
     if not isinstance(result, StepResult):
         text = f"{actuator.name} answered with {type(result).__name__}, which says nothing of the effect"
-        return Outcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
+        return EffectOutcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
     data = {str(k): v if isinstance(v, bool | int | float | None) else told(str(v)) for k, v in result.data.items()}
-    return Outcome(StepPhase.APPLIED, str(result.text), asking.kept_state(result.after), {"result": data})
+    return EffectOutcome(StepPhase.APPLIED, str(result.text), actuator_calls.kept_state(result.after), {"result": data})

@@ -21,12 +21,12 @@ from contracts.frames.features import EvidenceFrame
 from contracts.ports import RunEntry
 from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
-from playbooks.runs import facts, proof, switches
+from playbooks.runs import authenticity, journal_records, switches
 from playbooks.runs import machine as m
+from playbooks.runs.audit_trail import Trail
 from playbooks.runs.conductor import Conductor, Run
 from playbooks.runs.plan import definition_of, plan_from, plan_of
-from playbooks.runs.trail import Trail
-from playbooks.runs.watching import Watch
+from playbooks.runs.telemetry_view import TelemetryView
 from playbooks.runs.wiring import ExecutorWiring
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Executor:
         self._w = wiring
         self._trail = Trail(wiring.journal, wiring.publish, wiring.settings.audit_ack_s)
         self._conductor = Conductor(wiring, self._trail)
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, TelemetryView] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, Supervised] = {}
         self._stopping = False
@@ -53,7 +53,7 @@ class Executor:
     def issued(self, decision: Decision) -> None:
         """The environment's own decide stage emits a decision: tell this before it is sent. Fenced."""
         if decision.chosen.playbook in self._w.playbooks:
-            proof.note(self._w.journal, decision)
+            authenticity.note(self._w.journal, decision)
 
     async def on_decision(self, decision: Decision) -> None:
         """Begin the run of a decision, unless it has one already or asks for none.
@@ -70,7 +70,7 @@ class Executor:
                 _LOG.error("decision %s wants unknown playbook %r", decision.id, decision.chosen.playbook)
             return
         if not self._w.settings.foreign_decisions:
-            proof.require_own(self._w.journal, decision)
+            authenticity.require_own(self._w.journal, decision)
         watch = self._watch(decision.environment)
         around = watch.surroundings(decision.chosen.target, decision.incident)
         plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
@@ -102,11 +102,11 @@ class Executor:
             Permanent: it answers no decision that is known here, or not this one.
         """
         self._start()
-        waits = proof.require_answer(self._w.journal, approval)
-        if waits and facts.take_approval(self._w.journal, approval):
+        waits = authenticity.require_answer(self._w.journal, approval)
+        if waits and journal_records.take_approval(self._w.journal, approval):
             self.poke(approval.environment)
 
-    async def on_control(self, control: Control, place: switches.Place) -> None:
+    async def on_control(self, control: Control, place: switches.LogPosition) -> None:
         """Kill switch or autonomy: takes effect before the next effect of every run in scope."""
         self._start()
         if switches.take(self._w.journal, control, place):
@@ -195,8 +195,8 @@ class Executor:
             self._started = True
             self._trail.start()
 
-    def _watch(self, environment: str) -> Watch:
-        return self._watches.setdefault(environment, Watch())
+    def _watch(self, environment: str) -> TelemetryView:
+        return self._watches.setdefault(environment, TelemetryView())
 
     def _of(self, environment: str | None) -> list[Run]:
         return [r for r in self._runs.values() if environment in {None, r.plan.environment}]
@@ -239,9 +239,9 @@ class Executor:
         await self._conductor.carry_out(run, entry, command, watch)
         return True
 
-    def _look(self, run: Run, entry: RunEntry, watch: Watch) -> None:
+    def _look(self, run: Run, entry: RunEntry, watch: TelemetryView) -> None:
         """Has verification a verdict? It is remembered before anything follows from it."""
-        if facts.verdict_of(self._w.journal, entry.run) is not None:
+        if journal_records.verdict_of(self._w.journal, entry.run) is not None:
             return
         if run.verifier is None:
             run.verifier = self._conductor.verifier(run, m.acted_ns(entry, run.plan), watch)
@@ -249,20 +249,20 @@ class Executor:
         found = run.verifier.verdict(now)
         if found is not None:
             measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
-            verdict = facts.Verdict(found.outcome, found.text, now, found.credit, measures)
-            facts.keep_verdict(self._w.journal, run.plan, verdict)
+            verdict = journal_records.Verdict(found.outcome, found.text, now, found.credit, measures)
+            journal_records.keep_verdict(self._w.journal, run.plan, verdict)
 
-    def _situation(self, run: Run, watch: Watch) -> m.Situation:
+    def _situation(self, run: Run, watch: TelemetryView) -> m.RunInput:
         journal, plan = self._w.journal, run.plan
-        verdict = facts.verdict_of(journal, plan.run)
-        return m.Situation(
+        verdict = journal_records.verdict_of(journal, plan.run)
+        return m.RunInput(
             now_ns=self._w.clock.now_ns(),
             acting=switches.mode_of(journal, plan.environment).acting,
-            approval=proof.approval_of(journal, plan),
+            approval=authenticity.approval_of(journal, plan),
             outcome=None if verdict is None else verdict.outcome,
             outcome_text="" if verdict is None else verdict.text,
             incident_over=watch.over(plan.incident),
-            begun_ns=facts.begun_of(journal, plan.run),
+            begun_ns=journal_records.begun_of(journal, plan.run),
             decided_ns=0 if verdict is None else verdict.time_ns,
             resolved=run.resolved,
         )

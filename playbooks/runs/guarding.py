@@ -13,7 +13,7 @@ from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.switches import controls_of
-from playbooks.runs.watching import Watch
+from playbooks.runs.telemetry_view import TelemetryView
 from playbooks.runs.wiring import ExecutorWiring
 
 
@@ -21,7 +21,7 @@ def guarded(
     plan: RunPlan,
     aim: Aim,
     planned: Sequence[int],
-    watch: Watch,
+    watch: TelemetryView,
     wiring: ExecutorWiring,
     *,
     untouched: bool = True,
@@ -36,7 +36,7 @@ def guarded(
 
 
 def _context(
-    plan: RunPlan, identity: str, planned: Sequence[int], watch: Watch, wiring: ExecutorWiring
+    plan: RunPlan, identity: str, planned: Sequence[int], watch: TelemetryView, wiring: ExecutorWiring
 ) -> GuardContext:
     now_ns, journal = wiring.clock.now_ns(), wiring.journal
     since_ns = now_ns - int(HISTORY_S * NS)

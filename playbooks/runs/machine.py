@@ -33,7 +33,7 @@ from playbooks.runs.commands import (
     Resolve,
     RollBack,
     Settle,
-    Verify,
+    VerifyCommand,
     Wait,
 )
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan, key_of
@@ -47,7 +47,7 @@ RETRY_WAIT_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """Times after which a run is too old, from settings."""
 
     approval_expiry_s: float
@@ -55,7 +55,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class RunInput:
     """What the machine is told besides the journal. `resolved` is what actuators said of intents without an outcome."""
 
     now_ns: int
@@ -71,7 +71,7 @@ class Situation:
     resolved: Mapping[str, Applied] = field(default_factory=dict)
 
 
-def next_command(entry: RunEntry, plan: RunPlan, now: Situation, limits: Limits) -> Next | None:
+def next_command(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) -> Next | None:
     """What to do next with the run; None once it is over."""
     if entry.state in TERMINAL_RUN_STATES:
         return None
@@ -91,17 +91,17 @@ def next_command(entry: RunEntry, plan: RunPlan, now: Situation, limits: Limits)
             return _rolling_back(entry, plan, now, limits)
 
 
-def expires_ns(plan: RunPlan, limits: Limits) -> int:
+def expires_ns(plan: RunPlan, limits: RunLimits) -> int:
     """When an approval not given is a no. Counted from the run's creation, so that a restart doesn't extend it."""
     return plan.created_ns + int(limits.approval_expiry_s * NS)
 
 
-def begin_by_ns(plan: RunPlan, limits: Limits) -> int:
+def begin_by_ns(plan: RunPlan, limits: RunLimits) -> int:
     """When a decision that nobody approved is too old to begin with."""
     return min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * NS)
 
 
-def after_preflight(plan: RunPlan, held: Refuse | None, command: PreFlight, limits: Limits) -> Next:
+def after_preflight(plan: RunPlan, held: Refuse | None, command: PreFlight, limits: RunLimits) -> Next:
     """What follows from a pre-flight's result."""
     if held is not None and held.reason not in ASKS:
         return held
@@ -125,7 +125,7 @@ def after_held(entry: RunEntry, plan: RunPlan, name: str, held: Refuse) -> Next:
     return _broken(plan, name, f"{held.reason}: {held.text}", done) if done else held
 
 
-def _in_doubt(entry: RunEntry, plan: RunPlan, now: Situation, limits: Limits) -> Next | None:
+def _in_doubt(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) -> Next | None:
     """Before anything else: what became of an intent without an outcome?"""
     for name, step in progress_of(entry).items():
         if step.status is StepStatus.UNKNOWN:
@@ -153,21 +153,21 @@ def _unknown(name: str) -> Finish:
     )
 
 
-def _pending(plan: RunPlan, now: Situation, limits: Limits) -> Next:
+def _pending(plan: RunPlan, now: RunInput, limits: RunLimits) -> Next:
     stopped = _stopped(now)
     if stopped is not None:
         return stopped
     return too_old(plan, now.now_ns, limits) or PreFlight(approved=False)
 
 
-def too_old(plan: RunPlan, now_ns: int, limits: Limits) -> Refuse | None:
+def too_old(plan: RunPlan, now_ns: int, limits: RunLimits) -> Refuse | None:
     """Whether a decision that nobody approved was made too long ago to begin with it."""
     if now_ns > begin_by_ns(plan, limits):
         return Refuse(HeldReason.STALE_TELEMETRY, "the decision is too old to act on")
     return None
 
 
-def _awaiting(plan: RunPlan, now: Situation, limits: Limits) -> Next:
+def _awaiting(plan: RunPlan, now: RunInput, limits: RunLimits) -> Next:
     stopped = _stopped(now)
     if stopped is not None:
         return stopped
@@ -185,7 +185,7 @@ def _comment(approval: Approval) -> str:
     return f": {approval.comment}" if approval.comment else ""
 
 
-def _stopped(now: Situation) -> Finish | None:
+def _stopped(now: RunInput) -> Finish | None:
     if not now.acting:
         return Finish(RunState.CANCELLED, "acting is stopped (kill switch); nothing was done")
     if now.incident_over:
@@ -193,12 +193,12 @@ def _stopped(now: Situation) -> Finish | None:
     return None
 
 
-def _running(entry: RunEntry, plan: RunPlan, now: Situation, limits: Limits) -> Next:
+def _running(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) -> Next:
     steps = progress_of(entry)
     done = [name for name, _ in effects_of(entry)]
     chosen = _ready(plan.playbook.steps, steps, "")
     if chosen is None:
-        return Verify(acted_ns(entry, plan)) if plan.playbook.verify.checks else _unverified()
+        return VerifyCommand(acted_ns(entry, plan)) if plan.playbook.verify.checks else _unverified()
     name, step, progress = chosen
     if not now.acting:
         return _cancelled(done, name)
@@ -216,7 +216,7 @@ def _unverified() -> Finish:
     return Finish(RunState.SUCCEEDED, "all steps done; this playbook has nothing to verify", Outcome.INCONCLUSIVE)
 
 
-def _overdue(entry: RunEntry, plan: RunPlan, now: Situation, limits: Limits) -> bool:
+def _overdue(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) -> bool:
     """Whether nothing has happened for so long that the picture the decision was made on can't be trusted any more."""
     last = now.begun_ns or plan.created_ns
     for step in progress_of(entry).values():
@@ -264,7 +264,7 @@ def _exhausted(step: Step, progress: StepProgress) -> bool:
     return not progress.retryable or progress.attempts > step.retries
 
 
-def _advance(name: str, step: Step, progress: StepProgress, now: Situation) -> Next:
+def _advance(name: str, step: Step, progress: StepProgress, now: RunInput) -> Next:
     if step.action == "wait":
         return _pause(name, step, progress, now)
     if progress.status is StepStatus.FAILED:
@@ -275,7 +275,7 @@ def _advance(name: str, step: Step, progress: StepProgress, now: Situation) -> N
     return _effect(name, step, progress, again=False)
 
 
-def _pause(name: str, step: Step, progress: StepProgress, now: Situation) -> Next:
+def _pause(name: str, step: Step, progress: StepProgress, now: RunInput) -> Next:
     if progress.status is StepStatus.NEW:
         return BeginWait(name, step, f"{name}/wait")
     until = progress.since_ns + int(waiting_s(progress) * NS)
@@ -304,7 +304,7 @@ def acted_ns(entry: RunEntry, plan: RunPlan) -> int:
     return max(times, default=plan.created_ns)
 
 
-def _verifying(entry: RunEntry, plan: RunPlan, now: Situation) -> Next:
+def _verifying(entry: RunEntry, plan: RunPlan, now: RunInput) -> Next:
     undo = bool(plan.playbook.rollback) and bool(effects_of(entry))
     match now.outcome:
         case None:
@@ -320,7 +320,7 @@ def _verifying(entry: RunEntry, plan: RunPlan, now: Situation) -> Next:
             return Finish(RunState.FAILED, f"{outcome}: {now.outcome_text}{blocked}", outcome)
 
 
-def _rolling_back(entry: RunEntry, plan: RunPlan, now: Situation, limits: Limits) -> Next:
+def _rolling_back(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) -> Next:
     chosen = _ready(plan.playbook.rollback, progress_of(entry), ROLLBACK_PREFIX)
     outcome = now.outcome
     if chosen is None:

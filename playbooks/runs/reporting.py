@@ -9,10 +9,10 @@ import msgspec
 
 from contracts.events import ActionRecord, Change, Feedback, Measure
 from contracts.ports import GraphWrite, TargetState
-from contracts.told import told
+from contracts.sanitizing import told
 from contracts.verdicts import Outcome, RunState
 from playbooks.language.model import Step
-from playbooks.runs.facts import Verdict
+from playbooks.runs.journal_records import Verdict
 from playbooks.runs.plan import RunPlan
 
 ACTOR = "homeostat"

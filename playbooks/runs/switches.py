@@ -33,7 +33,7 @@ _ARMED_LOG: Final = "armed"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogPosition:
     """Where a record is. `log` names the log among those of the same topic; the embedded one is new at each start."""
 
     log: str
@@ -56,7 +56,7 @@ class _Known(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Reading:
+class SwitchReading:
     """What one reading of the whole topic found: the last offset of each scope in each partition, and of each partition."""
 
     scopes: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Reading:
         self.partitions[partition] = max(offset, self.partitions.get(partition, -1))
 
 
-def take(journal: Journal, control: Control, place: Place) -> bool:
+def take(journal: Journal, control: Control, place: LogPosition) -> bool:
     """Remember a switch; False if it changes nothing: delivery may repeat. A stop wins a tie."""
     if control.initial:
         return begin(journal, control)
@@ -84,7 +84,7 @@ def take(journal: Journal, control: Control, place: Place) -> bool:
     return True
 
 
-def unreadable(place: Place, now_ns: int) -> Control:
+def unreadable(place: LogPosition, now_ns: int) -> Control:
     """What counts in place of a record that can't be read: it may have been a stop of anything."""
     why = f"record {place.partition}@{place.offset} of autonomous.control can't be read"
     return doubtful(EVERYWHERE, why, now_ns)
@@ -114,12 +114,12 @@ def known_places(journal: Journal, log: str) -> dict[tuple[str, int], int]:
     }
 
 
-def missing(before: Mapping[tuple[str, int], int], found: Reading) -> list[tuple[str, int]]:
+def missing(before: Mapping[tuple[str, int], int], found: SwitchReading) -> list[tuple[str, int]]:
     """What was remembered before a reading and is not in the log any more: it is another log, or not whole."""
     return [place for place, offset in before.items() if found.scopes.get(place, -1) < offset]
 
 
-def doubt(journal: Journal, log: str, lost: Iterable[tuple[str, int]], found: Reading, now_ns: int) -> list[str]:
+def doubt(journal: Journal, log: str, lost: Iterable[tuple[str, int]], found: SwitchReading, now_ns: int) -> list[str]:
     """Stop the scopes of which the log lost what was remembered; whoever resumes after what it holds now lifts that."""
     scopes = []
     for scope, partition in lost:

@@ -9,7 +9,7 @@ from contracts.ports import Actuator, Clock, GraphWrite, Journal, PolicyEngine
 from contracts.settings import ActSettings
 from contracts.verdicts import Autonomy
 from playbooks.language.model import Playbook
-from playbooks.runs.trail import Publish
+from playbooks.runs.audit_trail import Publish
 
 
 @dataclass(frozen=True, slots=True)

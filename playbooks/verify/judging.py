@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from contracts.features import FEATURES, Kind
+from contracts.features import FEATURES, FeatureKind
 from playbooks.language.model import Check
-from playbooks.verify.levels import Level, Point, SeriesKey, within
+from playbooks.verify.levels import Level, LevelKey, Point, within
 
 UNREMARKABLE = 2.0
 """Decades of evidence below which a window counts as expected although it is just outside of its range (p > 0.01)."""
@@ -15,14 +15,14 @@ MIN_COUNT = 5
 """Requests in a window below which a ratio or percentile is too noisy to call anything worse."""
 ALIVE = 0.1
 """Share of its usual traffic that a service must show to count as serving again."""
-_FLOOR = {Kind.RATIO: 0.1, Kind.UTILIZATION: 0.1, Kind.LATENCY: 0.01}
+_FLOOR = {FeatureKind.RATIO: 0.1, FeatureKind.UTILIZATION: 0.1, FeatureKind.LATENCY: 0.01}
 _SCALE = 0.5
 
 Judge = Callable[[Point], bool | None]
 """True: good (or, for harm, bad); None: the window says nothing."""
 
 
-def helped(check: Check, key: SeriesKey, level: Level) -> Judge:
+def helped(check: Check, key: LevelKey, level: Level) -> Judge:
     """Whether a window meets the check."""
     if check.better == "lower":
         return lambda p: None if math.isnan(p.value) else p.value <= level.worst * (1 - check.by)
@@ -37,7 +37,7 @@ def _raised(check: Check, level: Level) -> float:
     return aim if level.worst > 0 or math.isnan(level.baseline) else check.by * level.baseline
 
 
-def expected(point: Point, key: SeriesKey, level: Level) -> bool:
+def expected(point: Point, key: LevelKey, level: Level) -> bool:
     """Whether a window is back in the expected range: that of before the fault, or the models' range of now.
 
     The latter only if it would not also welcome the fault: a model that got used to it is no witness.
@@ -53,7 +53,7 @@ def expected(point: Point, key: SeriesKey, level: Level) -> bool:
     return within(point.value, point.low, point.high, worse) or (known and unremarkable < UNREMARKABLE)
 
 
-def harmed(key: SeriesKey, level: Level) -> Judge:
+def harmed(key: LevelKey, level: Level) -> Judge:
     """Whether a window is clearly worse than when the action came: out of range and by a margin beyond it."""
     kind, worse = FEATURES[key.feature].kind, key.worse or 1
     start = level.acted if math.isfinite(level.acted) else level.baseline

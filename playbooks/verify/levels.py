@@ -15,7 +15,7 @@ TREND_POINTS = 30
 MIN_TREND_POINTS = 4
 
 
-class SeriesKey(NamedTuple):
+class LevelKey(NamedTuple):
     """A feature of a service, or of the edge `service -> peer`."""
 
     feature: str
@@ -71,7 +71,7 @@ class Level:
         return self.acted + self.slope * (time_ns - self.acted_ns) / 1e9
 
 
-def level_of(points: Sequence[Point], key: SeriesKey, onset_ns: int, acted_ns: int) -> Level:
+def level_of(points: Sequence[Point], key: LevelKey, onset_ns: int, acted_ns: int) -> Level:
     """The levels of a series; `points` in order of time, those that end after `acted_ns` are not looked at."""
     seen = [p for p in points if math.isfinite(p.value) and p.end_ns <= acted_ns]
     before = [p for p in seen if p.end_ns <= onset_ns]

@@ -18,7 +18,7 @@ from contracts.frames.features import EvidenceFrame
 from contracts.verdicts import Outcome
 from playbooks.language.model import Check, Verify
 from playbooks.verify.judging import ALIVE, expected, harmed, helped, lasts_ns, serving, streak
-from playbooks.verify.levels import Level, Point, SeriesKey, level_of, within
+from playbooks.verify.levels import Level, LevelKey, Point, level_of, within
 from playbooks.verify.peers import Peers
 
 NS = 1_000_000_000
@@ -31,7 +31,7 @@ _TRAFFIC = (REQUEST_RATE, METRIC_REQUEST_RATE)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Verification:
     """What verification found. `credit` (0..1) is how much of it the action can claim."""
 
     outcome: Outcome
@@ -56,10 +56,10 @@ class Verifier:
         self._onset_ns, self._acted_ns = onset_ns, acted_ns
         self._reference = dict(reference or {})
         self._checks = tuple(_series_of(verify.checks, target, self._callers))
-        self._points: dict[SeriesKey, dict[int, Point]] = {key: {} for key in self._watched()}
+        self._points: dict[LevelKey, dict[int, Point]] = {key: {} for key in self._watched()}
         self._peers = Peers(target, acted_ns)
         self._newest_ns = 0
-        self._levels: dict[SeriesKey, Level] = {}
+        self._levels: dict[LevelKey, Level] = {}
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Take a frame in; a window that comes again replaces what it said before."""
@@ -79,7 +79,7 @@ class Verifier:
         """The levels from before the action, to be kept where a crash can't take them."""
         return {"|".join(key): self._level(key) for key in self._points}
 
-    def verdict(self, now_ns: int) -> Finding | None:
+    def verdict(self, now_ns: int) -> Verification | None:
         """What came of the action; None while it is too early to say."""
         wanted = [*self._checks, *self._ailing()]
         need = self._need_ns()
@@ -95,7 +95,7 @@ class Verifier:
 
     # --- verdicts
 
-    def _better(self) -> Finding:
+    def _better(self) -> Verification:
         peers, own = self._peers.recovered(), self._recovering()
         credit = (0.5 if own else 1.0) * (0.5 if peers else 1.0)
         notes = [f"but {own} was recovering anyway"] if own else []
@@ -103,7 +103,7 @@ class Verifier:
             notes.append(f"but untouched peers recovered too: {', '.join(peers)}")
         return self._finding(Outcome.BETTER, "; ".join([self._story(), *notes]), credit)
 
-    def _too_late(self) -> Finding:
+    def _too_late(self) -> Verification:
         limit = f"within {self._verify.within_s:g} s"
         if self._newest_ns <= self._acted_ns:
             return self._finding(Outcome.INCONCLUSIVE, f"no telemetry at all since the action {limit}")
@@ -122,15 +122,15 @@ class Verifier:
             )
         return self._finding(Outcome.INCONCLUSIVE, f"not long enough as expected {limit}: {self._story()}")
 
-    def _failing(self, check: Check, key: SeriesKey) -> bool:
+    def _failing(self, check: Check, key: LevelKey) -> bool:
         after = self._after(key)
         return self._heard(key) and not helped(check, key, self._level(key))(after[-1])
 
-    def _heard(self, key: SeriesKey) -> bool:
+    def _heard(self, key: LevelKey) -> bool:
         return self._fresh(self._after(key), self._level(key))
 
-    def _finding(self, outcome: Outcome, text: str, credit: float = 1.0) -> Finding:
-        return Finding(outcome, tuple(self._measure(c, k) for c, k in self._checks), text, credit)
+    def _finding(self, outcome: Outcome, text: str, credit: float = 1.0) -> Verification:
+        return Verification(outcome, tuple(self._measure(c, k) for c, k in self._checks), text, credit)
 
     def _story(self) -> str:
         parts = []
@@ -141,13 +141,13 @@ class Verifier:
 
     # --- judgements
 
-    def _ailing(self) -> list[tuple[Check, SeriesKey]]:
+    def _ailing(self) -> list[tuple[Check, LevelKey]]:
         """What else the target and its callers suffered from when it acted, whatever the playbook checks: it must be over, too."""
         named = {key for _, key in self._checks}
-        keys = [SeriesKey(f, service) for service in (self._target, *self._callers) for f in _GUARDED]
+        keys = [LevelKey(f, service) for service in (self._target, *self._callers) for f in _GUARDED]
         return [(Check(k.feature, k.service), k) for k in dict.fromkeys(keys) if k not in named and self._off(k)]
 
-    def _off(self, key: SeriesKey) -> bool:
+    def _off(self, key: LevelKey) -> bool:
         level = self._level(key)
         return math.isfinite(level.acted) and math.isfinite(level.high) and not _within(level.acted, level, key)
 
@@ -161,17 +161,17 @@ class Verifier:
         return bool(self._ailing()) or self._silenced()
 
     def _silenced(self) -> bool:
-        levels = [self._level(SeriesKey(feature, self._target)) for feature in _TRAFFIC]
+        levels = [self._level(LevelKey(feature, self._target)) for feature in _TRAFFIC]
         return any(level.baseline > 0 and level.acted < ALIVE * level.baseline for level in levels)
 
-    def _good(self, check: Check, key: SeriesKey) -> list[Point]:
+    def _good(self, check: Check, key: LevelKey) -> list[Point]:
         level = self._level(key)
         run = streak(self._after(key), helped(check, key, level), self._gap_ns(level))
         return run if self._fresh(run, level) else []
 
     def _alive(self, need_ns: int) -> bool:
         for feature in _TRAFFIC:
-            key = SeriesKey(feature, self._target)
+            key = LevelKey(feature, self._target)
             level = self._level(key)
             if level.baseline > 0:
                 run = streak(self._after(key), serving(level), self._gap_ns(level))
@@ -205,7 +205,7 @@ class Verifier:
             found = key.text
         return found
 
-    def _measure(self, check: Check, key: SeriesKey) -> Measure:
+    def _measure(self, check: Check, key: LevelKey) -> Measure:
         level, after = self._level(key), self._after(key)
         run = self._good(check, key)
         last = [p.value for p in (run or after[-3:]) if math.isfinite(p.value)]
@@ -226,13 +226,13 @@ class Verifier:
 
     # --- series
 
-    def _watched(self) -> list[SeriesKey]:
+    def _watched(self) -> list[LevelKey]:
         keys = [key for _, key in self._checks]
-        keys += [SeriesKey(feature, self._target) for feature in _TRAFFIC]
-        keys += [SeriesKey(feature, service) for service in (self._target, *self._callers) for feature in _GUARDED]
+        keys += [LevelKey(feature, self._target) for feature in _TRAFFIC]
+        keys += [LevelKey(feature, service) for service in (self._target, *self._callers) for feature in _GUARDED]
         return list(dict.fromkeys(keys))
 
-    def _level(self, key: SeriesKey) -> Level:
+    def _level(self, key: LevelKey) -> Level:
         level = self._levels.get(key)
         if level is None:
             level = level_of(self._sorted(key), key, self._onset_ns, self._acted_ns)
@@ -241,11 +241,11 @@ class Verifier:
             self._levels[key] = level
         return level
 
-    def _after(self, key: SeriesKey) -> list[Point]:
+    def _after(self, key: LevelKey) -> list[Point]:
         """Observed windows that began after the action."""
         return [p for p in self._sorted(key) if p.start_ns >= self._acted_ns and math.isfinite(p.value)]
 
-    def _sorted(self, key: SeriesKey) -> list[Point]:
+    def _sorted(self, key: LevelKey) -> list[Point]:
         points = self._points[key]
         return [points[window] for window in sorted(points)]
 
@@ -261,16 +261,16 @@ class Verifier:
         return bool(run) and self._newest_ns - run[-1].came_ns <= self._gap_ns(level)
 
 
-def _series_of(checks: Iterable[Check], target: str, callers: Sequence[str]) -> list[tuple[Check, SeriesKey]]:
+def _series_of(checks: Iterable[Check], target: str, callers: Sequence[str]) -> list[tuple[Check, LevelKey]]:
     """The series behind each check. Checks on callers fall back to the target where nobody calls it."""
-    found: list[tuple[Check, SeriesKey]] = []
+    found: list[tuple[Check, LevelKey]] = []
     for check in checks:
         if FEATURES[check.feature].signal is Signal.EDGES:
             ends = callers if check.service in {"target", "callers"} else (check.service,)
-            found += [(check, SeriesKey(check.feature, caller, target)) for caller in ends]
+            found += [(check, LevelKey(check.feature, caller, target)) for caller in ends]
             continue
         named = {"target": (target,), "callers": tuple(callers) or (target,)}.get(check.service, (check.service,))
-        found += [(check, SeriesKey(check.feature, service)) for service in named]
+        found += [(check, LevelKey(check.feature, service)) for service in named]
     return list(dict.fromkeys(found))
 
 
@@ -293,7 +293,7 @@ def _point(frame: EvidenceFrame, row: int, column: int, came_ns: int) -> Point:
     )
 
 
-def _within(value: float, level: Level, key: SeriesKey) -> bool:
+def _within(value: float, level: Level, key: LevelKey) -> bool:
     return within(value, level.low, level.high, key.worse)
 
 

@@ -17,14 +17,14 @@ from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DecideSettings
 from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, HANDLING, INCIDENTS
-from playbooks.decision import DecisionFacts, Limits
-from playbooks.decision.casebook import Casebook
+from playbooks.decision import DecisionFacts, DecisionLimits
+from playbooks.decision.pending import PendingDecisions
 from playbooks.language import Playbook
 from playbooks.learning import Posteriors
-from streams.handling import RecordedStage, Recorder
+from streams.environments import Environments
+from streams.replay.lookups import RecordedFacts
+from streams.replay.recorder import RecordedStage, Recorder
 from streams.stage import Emit, Output, Stage, StageSpec
-from streams.stages.decide_lookups import RecordedFacts
-from streams.tenants import Tenants
 
 CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE)
 NAME: Final = "decide"
@@ -39,24 +39,24 @@ class DecideStage:
         self,
         playbooks: Sequence[Playbook],
         settings: DecideSettings,
-        limits: Limits,
+        limits: DecisionLimits,
         facts: DecisionFacts,
         max_environments: int = MAX_ENVIRONMENTS,
     ) -> None:
-        self._casebook = Casebook(playbooks, settings, limits, facts)
-        self._tenants = Tenants(max_environments, self._casebook.forget)
+        self._pending = PendingDecisions(playbooks, settings, limits, facts)
+        self._environments = Environments(max_environments, self._pending.forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Decisions by verdict, looks, and what was ignored."""
-        self._casebook.counters.update(self._tenants.counters)
-        self._tenants.counters.clear()
-        return self._casebook.counters
+        self._pending.counters.update(self._environments.counters)
+        self._environments.counters.clear()
+        return self._pending.counters
 
     @property
     def posteriors(self) -> Posteriors:
         """What was learnt so far."""
-        return self._casebook.posteriors
+        return self._pending.posteriors
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take one message in; the decisions that follow.
@@ -64,10 +64,10 @@ class DecideStage:
         Raises:
             UnreadableEvent: the value is not what its topic promises.
         """
-        book = self._casebook
+        book = self._pending
         if record.topic == EVIDENCE:
             frame = unpack(EvidenceFrame, record.value)
-            if self._tenants.lets_in(frame.environment, now_ns, book.busy):
+            if self._environments.lets_in(frame.environment, now_ns, book.busy):
                 book.evidence(frame, now_ns)
             return []
         if record.topic == INCIDENTS:
@@ -80,16 +80,16 @@ class DecideStage:
 
     def tick(self, now_ns: int) -> list[Output]:
         """Look again at incidents for which nothing is under way."""
-        return _emits(self._casebook.tick(now_ns))
+        return _emits(self._pending.tick(now_ns))
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        return self._casebook.snapshot()
+        return self._pending.snapshot()
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is something else."""
-        self._casebook.restore(state)
-        self._tenants.restored(self._casebook.environments)
+        self._pending.restore(state)
+        self._environments.restored(self._pending.environments)
 
 
 def _emits(decisions: list[Decision]) -> list[Output]:
@@ -99,7 +99,7 @@ def _emits(decisions: list[Decision]) -> list[Output]:
 def spec(
     playbooks: Sequence[Playbook],
     settings: DecideSettings,
-    limits: Limits,
+    limits: DecisionLimits,
     facts: DecisionFacts,
     max_environments: int = MAX_ENVIRONMENTS,
 ) -> StageSpec:
@@ -117,7 +117,7 @@ def spec(
 def recorded_spec(
     playbooks: Sequence[Playbook],
     settings: DecideSettings,
-    limits: Limits,
+    limits: DecisionLimits,
     facts: DecisionFacts,
     made_with: str,
     max_environments: int = MAX_ENVIRONMENTS,

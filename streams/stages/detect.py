@@ -13,8 +13,8 @@ from contracts.frames.features import FeatureFrame
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DetectSettings
 from models.engine import DetectEngine
+from streams.environments import Environments
 from streams.stage import Emit, Output
-from streams.tenants import Tenants
 
 OURSELVES: Final = "homeostat"
 DISTURBED_NS: Final = 10_000_000_000
@@ -27,13 +27,13 @@ class DetectStage:
     def __init__(self, partition: int, settings: DetectSettings, max_environments: int = MAX_ENVIRONMENTS) -> None:
         self.engine = DetectEngine(partition, settings)
         self._counters: Counter[str] = Counter()
-        self._tenants = Tenants(max_environments, self.engine.forget)
+        self._environments = Environments(max_environments, self.engine.forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Frames, rows and anomalies so far, and names for which there was no room."""
-        self._counters.update(self._tenants.counters)
-        self._tenants.counters.clear()
+        self._counters.update(self._environments.counters)
+        self._environments.counters.clear()
         return self._counters
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
@@ -54,7 +54,7 @@ class DetectStage:
 
     def _judge(self, record: Record, now_ns: int) -> list[Output]:
         frame = unpack(FeatureFrame, record.value)
-        if not self._tenants.lets_in(frame.environment, now_ns):
+        if not self._environments.lets_in(frame.environment, now_ns):
             return []
         try:
             evidence, anomalies = self.engine.observe(frame, now_ns)
@@ -80,7 +80,7 @@ class DetectStage:
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state."""
         self.engine.restore(state)
-        self._tenants.restored(self.engine.environments)
+        self._environments.restored(self.engine.environments)
 
     def _heed(self, change: Change) -> None:
         """Deploys of others show in the telemetry itself; only what we do is kept from being learnt."""

@@ -17,8 +17,8 @@ from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DiagnoseSettings
 from contracts.topics import ANOMALIES, CHANGES, EVIDENCE, INCIDENTS
 from graph.diagnosis import DiagnosisEngine
+from streams.environments import Environments
 from streams.stage import Emit, Output, StageSpec
-from streams.tenants import Tenants
 
 CONSUMES: Final = (EVIDENCE, ANOMALIES, CHANGES)
 
@@ -30,12 +30,12 @@ class DiagnoseStage:
         self._settings = settings
         self._engines: dict[str, DiagnosisEngine] = {}
         self._gone: Counter[str] = Counter()
-        self._tenants = Tenants(max_environments, self._forget)
+        self._environments = Environments(max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
         """What was taken in and found, summed over environments."""
-        return sum((e.counters for e in self._engines.values()), self._gone + self._tenants.counters)
+        return sum((e.counters for e in self._engines.values()), self._gone + self._environments.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take one message in; incidents follow at the next tick.
@@ -62,8 +62,8 @@ class DiagnoseStage:
     def _lets_in(self, environment: str, now_ns: int) -> bool:
         """Whether there is room for an environment; none leaves whose incident is not over."""
         if environment in self._engines:
-            return self._tenants.lets_in(environment, now_ns)
-        return self._tenants.lets_in(environment, now_ns, {n for n, e in self._engines.items() if e.busy})
+            return self._environments.lets_in(environment, now_ns)
+        return self._environments.lets_in(environment, now_ns, {n for n, e in self._engines.items() if e.busy})
 
     def _forget(self, environment: str) -> None:
         engine = self._engines.pop(environment, None)
@@ -99,7 +99,7 @@ class DiagnoseStage:
         self._engines = {}
         for environment, part in saved.items():
             self._engine(environment).restore(part)
-        self._tenants.restored(self._engines)
+        self._environments.restored(self._engines)
 
 
 def _emit(incident: Incident, environment: str) -> Emit:

@@ -9,8 +9,8 @@ from contracts.frames import SpanFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import CLOCKS, PARTIALS, SPANS
+from streams.environments import Environments
 from streams.stage import Emit, Output
-from streams.tenants import Tenants
 from streams.windows.edges import EdgeJoiner
 from streams.windows.sequence import CatchUp, Sequence
 from streams.windows.state import dump, load
@@ -28,12 +28,12 @@ class EdgeStage:
         self._sequence, self._catch_up = Sequence(), CatchUp()
         self._joiners: dict[str, EdgeJoiner] = {}
         self._gone: Counter[str] = Counter()
-        self._tenants = Tenants(settings.ingest.max_environments, self._forget)
+        self._environments = Environments(settings.ingest.max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Calls found, and what was dropped: orphans, duplicates, evicted, redelivered_frames."""
-        return sum((j.counters for j in self._joiners.values()), self._gone + self._tenants.counters)
+        return sum((j.counters for j in self._joiners.values()), self._gone + self._environments.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take a frame of spans in.
@@ -45,7 +45,7 @@ class EdgeStage:
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(now_ns, tells_time=False) if alone else []
         self._sequence.reach(record.offset)
-        if self._tenants.lets_in(frame.environment, now_ns):
+        if self._environments.lets_in(frame.environment, now_ns):
             self._joiner(frame.environment).add(frame, now_ns)
         if alone or sum(j.pending for j in self._joiners.values()) >= _MOST_PENDING:
             outputs += self._flush(now_ns, tells_time=not alone)
@@ -86,7 +86,7 @@ class EdgeStage:
         self._joiners = {}
         for environment, joiner in body["joiners"]:
             self._joiner(environment).restore(joiner)
-        self._tenants.restored(self._joiners)
+        self._environments.restored(self._joiners)
         self._catch_up.restored()
 
     def begin_anew(self) -> None:

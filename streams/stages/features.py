@@ -16,8 +16,8 @@ from contracts.frames import PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, FEATURES, partition_of
+from streams.environments import Environments
 from streams.stage import Emit, Output
-from streams.tenants import Tenants
 from streams.windows.calls import CALLS
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
@@ -40,12 +40,12 @@ class FeatureStage:
         self._losses: dict[str, Losses] = {}
         self._taken = 0
         self._gone: Counter[str] = Counter()
-        self._tenants = Tenants(settings.ingest.max_environments, self._forget)
+        self._environments = Environments(settings.ingest.max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
         """Rows sent and corrected, and what was dropped: late, service_limit, stale_points, redelivered_frames."""
-        return sum((m.counters for m in self._each()), self._gone + self._tenants.counters)
+        return sum((m.counters for m in self._each()), self._gone + self._environments.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take a frame of partials in.
@@ -56,7 +56,7 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
-        if not self._tenants.lets_in(frame.environment, now_ns):
+        if not self._environments.lets_in(frame.environment, now_ns):
             return []
         self._losses_of(frame.environment).hear(frame, now_ns)
         if frame.signal == CALLS:
@@ -133,4 +133,4 @@ class FeatureStage:
             self._liveness[environment].load(liveness)
         for environment, losses in body.get("losses", {}).items():
             self._losses_of(environment).load(losses)
-        self._tenants.restored(self._mergers)
+        self._environments.restored(self._mergers)

@@ -39,7 +39,7 @@ _STRAY: Final = 8
 
 
 @dataclass(slots=True)
-class Source:
+class ClockSource:
     """What sends by one clock. `floors` are, per slot of the receiver's time, the least and the greatest delay of its batches."""
 
     floors: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=SLOTS))
@@ -101,7 +101,7 @@ class Clocks:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.sources: dict[str, OrderedDict[str, Source]] = {}
+        self.sources: dict[str, OrderedDict[str, ClockSource]] = {}
 
     def correct(self, decoded: Decoded, receipt: Receipt, latest_ns: int) -> tuple[Decoded, Tags]:
         """A message with its times corrected, and its sources whose clocks are in question. Records after `latest_ns` will not
@@ -129,11 +129,11 @@ class Clocks:
             known.told_ns = -offset.offset_ns
         known.told_at_ns = now_ns
 
-    def _source(self, environment: str, name: str) -> Source:
+    def _source(self, environment: str, name: str) -> ClockSource:
         known = self.sources.setdefault(environment, OrderedDict())
         source = known.get(name)
         if source is None:
-            source = known[name] = Source()
+            source = known[name] = ClockSource()
             if len(known) > self.most:
                 known.popitem(last=False)
         known.move_to_end(name)

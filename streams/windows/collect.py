@@ -42,7 +42,7 @@ class Receipt:
 
 
 @dataclass(slots=True)
-class Mark:
+class TimeMark:
     """How far event time has come in one environment, and how far its receivers were told."""
 
     reached_ns: int = 0
@@ -56,7 +56,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class EnvironmentPart:
     """One environment of a message: per resource of the message the number of its service there, or -1."""
 
     names: Names
@@ -85,7 +85,7 @@ class Collector:
         self.width_ns = settings.window_ms * 1_000_000
         self.max_delay_ns = int(settings.max_delay_s * 1e9)
         self.names: dict[str, Names] = {}
-        self.marks: dict[str, Mark] = {}
+        self.marks: dict[str, TimeMark] = {}
         self.refused: frozenset[str] = frozenset()
         """Environments for which there is no room at the moment."""
         self._outside = np.zeros(0, np.bool_)
@@ -96,7 +96,7 @@ class Collector:
         mark = self.marks.get(environment)
         return mark.reached_ns if mark is not None else 0
 
-    def scopes(self, decoded: Decoded) -> list[Scope]:
+    def scopes(self, decoded: Decoded) -> list[EnvironmentPart]:
         """The environments of a message."""
         environments = sorted({r.environment for r in decoded.resources} - self.refused)
         self._outside = np.array([r.environment in self.refused for r in decoded.resources], np.bool_)
@@ -106,7 +106,7 @@ class Collector:
             numbers = np.array(
                 [names.resource(r) if r.environment == environment else -2 for r in decoded.resources], np.int64
             )
-            found.append(Scope(names, numbers, bool((numbers >= 0).all())))
+            found.append(EnvironmentPart(names, numbers, bool((numbers >= 0).all())))
         return found
 
     def names_of(self, environment: str) -> Names:
@@ -136,9 +136,9 @@ class Collector:
     def note(self, environment: str, time_ns: I64, receipt: Receipt) -> None:
         """Event time goes on with the records of an environment."""
         if len(time_ns):
-            self.marks.setdefault(environment, Mark()).move(int(time_ns.max()), receipt)
+            self.marks.setdefault(environment, TimeMark()).move(int(time_ns.max()), receipt)
 
-    def over_limit(self, scopes: list[Scope], resource: I32, keep: B1) -> None:
+    def over_limit(self, scopes: list[EnvironmentPart], resource: I32, keep: B1) -> None:
         """Count records, of those in `keep`, of services and environments for which there was no room."""
         if self._outside.any():
             self.counters["environment_limit"] += int(np.count_nonzero(self._outside[resource] & keep))
@@ -174,7 +174,7 @@ class Collector:
         self.names = {}
         for environment, names in state["names"].items():
             self.names_of(environment).load(names)
-        self.marks = {k: Mark(*m) for k, m in state.get("marks", {}).items()}
+        self.marks = {k: TimeMark(*m) for k, m in state.get("marks", {}).items()}
 
 
 class Pending:

@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.frames import Decoded, HistogramBatch, PointBatch
 from contracts.settings import IngestSettings
-from streams.windows.collect import Collector, Partial, Pending, Receipt, Scope
+from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.rows import Origin, frame
@@ -53,12 +53,12 @@ class MetricCollector(Collector):
                 self._add_histos(scope, histos, scope.pick(histos.resource, keep), receipt)
             self.over_limit(scopes, histos.resource, keep)
 
-    def _add_points(self, scope: Scope, b: PointBatch, at: Any, receipt: Receipt) -> None:
+    def _add_points(self, scope: EnvironmentPart, b: PointBatch, at: Any, receipt: Receipt) -> None:
         columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.feature, b.series, b.mode)))
         self.points.add(scope.names.environment, (*columns, b.start_ns[at], b.time_ns[at], b.value[at]))
         self.note(scope.names.environment, b.time_ns[at], receipt)
 
-    def _add_histos(self, scope: Scope, b: HistogramBatch, at: Any, receipt: Receipt) -> None:
+    def _add_histos(self, scope: EnvironmentPart, b: HistogramBatch, at: Any, receipt: Receipt) -> None:
         environment = scope.names.environment
         first = sum(len(c[0]) for c in self.histos.batches.get(environment, []))
         low, high = b.offset[:-1][at].astype(np.int64), b.offset[1:][at].astype(np.int64)

@@ -36,7 +36,7 @@ SERVED, ROOT = 0, 1
 """Roles of a row: requests served (SERVER, CONSUMER), and other root spans (see PartialFrame.role)."""
 
 
-class Spans(NamedTuple):
+class PendingSpans(NamedTuple):
     """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none, and so
     is `clock`, the number of a clock that is in question."""
 
@@ -53,9 +53,9 @@ class Spans(NamedTuple):
     stream: B1
     clock: I32
 
-    def where(self, index: I64 | B1) -> Spans:
+    def where(self, index: I64 | B1) -> PendingSpans:
         """The spans at some index."""
-        return Spans(*[c[index] for c in cast("tuple[Any, ...]", self)])
+        return PendingSpans(*[c[index] for c in cast("tuple[Any, ...]", self)])
 
 
 class SpanCollector(Collector):
@@ -91,7 +91,7 @@ class SpanCollector(Collector):
             )
             site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            columns = Spans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock)))
+            columns = PendingSpans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
         self.over_limit(scopes, batch.resource, keep)
@@ -112,7 +112,7 @@ class SpanCollector(Collector):
         for environment, columns in self.pending.drain():
             here = Origin(environment, origin.source, origin.sequence, self.watermark(environment))
             names = self.names[environment]
-            spans = self._fresh(environment, Spans(*columns))
+            spans = self._fresh(environment, PendingSpans(*columns))
             self.counters["spans"] += len(spans.span)
             if spans.stream.any():
                 self.counters["long_lived"] += int(np.count_nonzero(spans.stream))
@@ -128,7 +128,7 @@ class SpanCollector(Collector):
         partials += self.heartbeats(origin, sent)
         return partials, frames
 
-    def _fresh(self, environment: str, spans: Spans) -> Spans:
+    def _fresh(self, environment: str, spans: PendingSpans) -> PendingSpans:
         """Spans that were not seen before: exporters and Collectors send a batch again when no answer came."""
         table = self.recent.get(environment)
         if table is None:
@@ -182,17 +182,21 @@ _DTYPES = (
     *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
     *(np.uint64, np.bool_, np.int32),
 )
-_NO_SPANS = Spans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
+_NO_SPANS = PendingSpans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
 
 
 def _complete(columns: list[Column]) -> list[Column]:
     """Columns of a snapshot; one from before spans had sites, could be streams, or had clocks, has fewer."""
     rows = len(columns[0])
     later: list[Column] = [np.zeros(rows, np.uint64), np.zeros(rows, np.bool_), np.full(rows, -1, np.int32)]
-    return [*columns, *later[len(columns) - len(Spans._fields) :]] if len(columns) < len(Spans._fields) else columns
+    return (
+        [*columns, *later[len(columns) - len(PendingSpans._fields) :]]
+        if len(columns) < len(PendingSpans._fields)
+        else columns
+    )
 
 
-def _counts(spans: Spans) -> B1:
+def _counts(spans: PendingSpans) -> B1:
     """Spans that are requests, with a duration that means something. How long a stream lasts is its user's choice, and when many
     end at once nothing has happened to requests; one that fails as soon as it is opened was a request that failed."""
     return ~spans.stream | (spans.error & (spans.end_ns - spans.start_ns <= OPENING_NS))
@@ -222,7 +226,7 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _requests(origin: Origin, names: Names, spans: Spans, width_ns: int) -> Iterator[tuple[int, Any]]:
+def _requests(origin: Origin, names: Names, spans: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:
     served = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER)
     chosen = np.flatnonzero(served | (spans.parent == 0))
     some = spans.where(chosen)
@@ -235,7 +239,7 @@ def _requests(origin: Origin, names: Names, spans: Spans, width_ns: int) -> Iter
         yield cut.target, row_frame(origin, "spans", names, cut)
 
 
-def _peer_edges(origin: Origin, names: Names, spans: Spans, width_ns: int) -> list[Partial]:
+def _peer_edges(origin: Origin, names: Names, spans: PendingSpans, width_ns: int) -> list[Partial]:
     """Calls to what sends no spans itself, known from the caller's attributes; and from a queue to who consumes it.
 
     These frames carry no watermark: that of the edges comes from where callers and callees are joined.
@@ -255,7 +259,7 @@ def _peer_edges(origin: Origin, names: Names, spans: Spans, width_ns: int) -> li
 
 
 def _span_frames(
-    origin: Origin, names: Names, spans: Spans, places: tuple[int, tuple[Tag, ...]]
+    origin: Origin, names: Names, spans: PendingSpans, places: tuple[int, tuple[Tag, ...]]
 ) -> Iterator[tuple[int, SpanFrame]]:
     """Spans by partition of their trace; `places` are the number of partitions and the clocks that spans name. Those without
     ids can't be joined."""
@@ -270,7 +274,7 @@ def _span_frames(
         yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]), clocks)
 
 
-def _span_frame(origin: Origin, names: Names, spans: Spans, clocks: tuple[Tag, ...] = ()) -> SpanFrame:
+def _span_frame(origin: Origin, names: Names, spans: PendingSpans, clocks: tuple[Tag, ...] = ()) -> SpanFrame:
     listed, place = dense(spans.service, len(names))
     timed, clock = dense(spans.clock[spans.clock >= 0].astype(np.int64))
     column = np.full(len(spans.clock) if len(timed) else 0, -1, np.int32)

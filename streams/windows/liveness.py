@@ -50,7 +50,7 @@ _KEPT: Final = 2
 _PAIR: Final = 1 << 26
 
 
-class Known(Protocol):
+class SignalTime(Protocol):
     """What a merger of one signal knows: its entities, and how far its time has come."""
 
     @property
@@ -67,7 +67,7 @@ class Known(Protocol):
         ...
 
 
-class Evidence:
+class CallCounts:
     """What calls said of one window: per caller and callee, sums of the roles of `streams.windows.calls`."""
 
     def __init__(self) -> None:
@@ -77,12 +77,12 @@ class Evidence:
 class Liveness:
     """Who is silent, of one environment and partition of services. `mergers` are those of its signals, as they come to be."""
 
-    def __init__(self, width_ns: int, max_delay_ns: int, most: int, mergers: Mapping[str, Known]) -> None:
+    def __init__(self, width_ns: int, max_delay_ns: int, most: int, mergers: Mapping[str, SignalTime]) -> None:
         self.width_ns, self.max_delay_ns, self.most = width_ns, max_delay_ns, most
         self._mergers = mergers
         self._names: dict[str, int] = {}
         self._sequences: dict[str, int] = {}
-        self._windows: dict[int, Evidence] = {}
+        self._windows: dict[int, CallCounts] = {}
         self._delays = Delays(max_delay_ns)
         self._alone: F64 = np.zeros(0)
         """Usual requests per window that a service's callees serve for somebody unseen."""
@@ -112,7 +112,7 @@ class Liveness:
         self._close((reached_ns - _KEPT * self.max_delay_ns) // self.width_ns)
 
     def _take(self, window: int, pair: tuple[I64, I64], role: I8, said: tuple[I64, I64]) -> None:
-        found = self._windows.setdefault(window, Evidence())
+        found = self._windows.setdefault(window, CallCounts())
         count, failed = said
         columns = tuple(np.where(role == r, c, 0) for r, c in ((ASKED, count), (ASKED, failed), (SPOKE, count)))
         found.callees.add(pair[1], columns)
@@ -271,6 +271,6 @@ class Liveness:
         self._delays.load(state["delays"], len(self._names), len(self._alone))
         self._windows = {}
         for window, *sums in state["windows"]:
-            found = self._windows[window] = Evidence()
+            found = self._windows[window] = CallCounts()
             for part, saved in zip((found.callees, found.callers, found.pairs), sums, strict=True):
                 part.load(saved)

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from contracts.capacity import MERIT_NS
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.frames.telemetry import B1, F64, I8, I64
-from contracts.room import MERIT_NS
 from contracts.settings import IngestSettings
 from streams.windows.entities import Entities
 from streams.windows.grouping import dense

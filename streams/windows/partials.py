@@ -10,8 +10,8 @@ import dataclasses
 from collections import Counter
 from typing import NamedTuple
 
+from contracts.capacity import Room
 from contracts.frames import Decoded, SpanFrame
-from contracts.room import Room
 from contracts.settings import IngestSettings
 from streams.windows.clocks import Clocks
 from streams.windows.collect import Collector, Partial, Receipt

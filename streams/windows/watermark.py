@@ -22,7 +22,7 @@ those before: so those of several senders come. After an outage telemetry flows 
 
 
 @dataclass(slots=True)
-class Source:
+class WatermarkSource:
     """One source: the last sequence taken, its watermark (0: none) and when (processing time) it was last heard of."""
 
     sequence: int
@@ -46,7 +46,7 @@ class Watermarks:
 
     def __init__(self, idle_ns: int, *, extrapolate: bool = True) -> None:
         self.idle_ns, self.extrapolate = idle_ns, extrapolate
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, WatermarkSource] = {}
         self.merged = 0
         self.opened_ns = self.now_ns = -1
         self.disturbed_ns = self._spoke_ns = self._silent_ns = self._silent_until_ns = 0
@@ -59,7 +59,7 @@ class Watermarks:
         known = self.sources.get(source)
         if known is None:
             self._make_room()
-            self.sources[source] = Source(sequence, watermark_ns, now_ns)
+            self.sources[source] = WatermarkSource(sequence, watermark_ns, now_ns)
             return True
         known.seen_ns = max(known.seen_ns, now_ns)
         known.watermark_ns = max(known.watermark_ns, watermark_ns)
@@ -143,7 +143,7 @@ class Watermarks:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
-        self.sources = {k: Source(a, b, c) for k, a, b, c in state["sources"]}
+        self.sources = {k: WatermarkSource(a, b, c) for k, a, b, c in state["sources"]}
         self.merged, self.opened_ns, self.now_ns = state["merged"], state["opened"], state["now"]
         self.disturbed_ns = state.get("disturbed", 0)
         self._silent_ns, self._silent_until_ns = state.get("silent", 0), state.get("silent_until", 0)

@@ -27,9 +27,9 @@ from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.app import make_app, record_of
-from streams.worker.lacking import lacking
+from streams.worker.broadcast import Broadcast
 from streams.worker.outbox import Outbox
-from streams.worker.overhearing import Overhearing
+from streams.worker.reread import messages_to_reread
 from streams.worker.wiring import WorkerWiring
 
 log = logging.getLogger(__name__)
@@ -69,28 +69,28 @@ class Worker:
         self._tasks: list[Supervised] = []
         self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._outbox = Outbox(wiring, self.host.counters, self._retrying)
-        self._overhearing = Overhearing(wiring, self.host, self._outbox, self._whole)
+        self._broadcast = Broadcast(wiring, self.host, self._outbox, self._whole)
         self._closing = False
         self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
         self._written_ms: dict[tuple[str, int], int] = {}
         self._recovery: Supervised | None = None
-        self._to_recover, self._turn = 0, 0
+        self._to_recover, self._epoch = 0, 0
         self._app = self._make_app()
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Join the group; returns once partitions are assigned, or the group has none left for this worker."""
-        await self._retrying(self._overhearing.know_switches)
+        await self._retrying(self._broadcast.know_switches)
         await self._app.start()
         w = self._w
         self._tasks = [
             _forever("worker-tick", partial(self._every, w.settings.ingest.flush_ms / 1000, self._tick)),
             _forever("worker-snapshot", partial(self._every, w.snapshot_s, self._checkpoint)),
             *(
-                _forever("worker-follow", partial(self._overhearing.follow, t), detail=t)
-                for t in sorted(self._overhearing.topics())
+                _forever("worker-follow", partial(self._broadcast.follow, t), detail=t)
+                for t in sorted(self._broadcast.topics())
             ),
         ]
         for task in self._tasks:
@@ -211,26 +211,26 @@ class Worker:
 
     async def _consume(self, stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
-            record, turn = record_of(event), self._turn
+            record, epoch = record_of(event), self._epoch
             if (record.topic, record.partition) in self._coming:
                 await self._member.wait()
             async with self._taking:
-                mine = turn == self._turn and (record.topic, record.partition) in self._assigned
+                mine = epoch == self._epoch and (record.topic, record.partition) in self._assigned
                 if mine and not self._closing:
-                    later = await self._surely(record, turn)
+                    later = await self._handled_or_kept(record, epoch)
                     if later is None:
                         continue
                     self._unacked.append(_Taken(event, later))
                     self._taken[record.topic, record.partition] = record.offset
                     self._written_ms[record.topic, record.partition] = record.timestamp_ms
 
-    async def _surely(self, record: Record, turn: int) -> list[asyncio.Future[None]] | None:
+    async def _handled_or_kept(self, record: Record, epoch: int) -> list[asyncio.Future[None]] | None:
         """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
-        while turn == self._turn:
+        while epoch == self._epoch:
             try:
                 return await self._take(record)
             except Exception:
-                if turn == self._turn:
+                if epoch == self._epoch:
                     log.exception("%s/%d@%d: not taken; trying again", record.topic, record.partition, record.offset)
                     await asyncio.sleep(_AGAIN_S)
         return None
@@ -238,31 +238,31 @@ class Worker:
     async def _take(self, record: Record) -> list[asyncio.Future[None]] | None:
         """Take one message: what will be done with it later. None if its partition was taken away meanwhile: its next owner takes
         it, or we do, again."""
-        now_ns, turn = self._w.clock.now_ns(), self._turn
+        now_ns, epoch = self._w.clock.now_ns(), self._epoch
         await self._load_states(record)
         if (record.topic, record.partition) not in self._taken:
-            await self._retrying(partial(self._take_lacking, record, turn))
+            await self._retrying(partial(self._reread, record, epoch))
         async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
-            if turn != self._turn:
+            if epoch != self._epoch:
                 return None
             await self._outbox.send(self.host.handle(record, now_ns))
-        later = [await self._done(handler(record), record, turn) for handler in self._w.handlers.get(record.topic, ())]
-        return [f for f in later if f is not None] if turn == self._turn else None
+        later = [await self._done(handler(record), record, epoch) for handler in self._w.handlers.get(record.topic, ())]
+        return [f for f in later if f is not None] if epoch == self._epoch else None
 
-    async def _take_lacking(self, first: Record, turn: int) -> None:
+    async def _reread(self, first: Record, epoch: int) -> None:
         """For the stages alone: those who act took these messages before they were acknowledged."""
-        async with contextlib.aclosing(lacking(self.host, self._w.broker, first)) as found:
+        async with contextlib.aclosing(messages_to_reread(self.host, self._w.broker, first)) as found:
             async for record in found:
                 async with self._whole:
-                    if turn != self._turn:
+                    if epoch != self._epoch:
                         return
                     await self._outbox.send(self.host.handle(record, self._w.clock.now_ns()))
 
-    async def _done(self, work: Awaitable[F | None], record: Record, turn: int) -> F | None:
+    async def _done(self, work: Awaitable[F | None], record: Record, epoch: int) -> F | None:
         try:
             return await work
         except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
-            if turn == self._turn:  # else its next owner takes it
+            if epoch == self._epoch:  # else its next owner takes it
                 if isinstance(e, Permanent):  # it is refused on purpose, and says why
                     log.warning("%s/%d@%d is refused: %s", record.topic, record.partition, record.offset, e)
                 else:
@@ -270,10 +270,10 @@ class Worker:
                 await self._outbox.send([dead_letter(record, e, self._w.clock.now_ns())])
             return None
 
-    async def _bury(self, taken: _Taken) -> None:
+    async def _dead_letter(self, taken: _Taken) -> None:
         """Keep a message that something failed on later: once, however often it is tried to acknowledge it."""
         for later in taken.later:
-            await self._done(later, record_of(taken.event), self._turn)
+            await self._done(later, record_of(taken.event), self._epoch)
         taken.later.clear()
 
     async def _load_states(self, record: Record) -> None:
@@ -282,8 +282,8 @@ class Worker:
 
     async def _load_state(self, key: str) -> None:
         if key not in self.host.instances and key not in self._loaded:
-            turn, found = self._turn, await self._retrying(partial(self._w.state.load, key))
-            if turn == self._turn:  # else it may have had another owner, who changed it
+            epoch, found = self._epoch, await self._retrying(partial(self._w.state.load, key))
+            if epoch == self._epoch:  # else it may have had another owner, who changed it
                 self._loaded[key] = found
 
     def _keys(self, topic: str, partition: int) -> list[str]:
@@ -317,26 +317,26 @@ class Worker:
 
         It ends half-way if partitions are revoked meanwhile: what it has yet to save is older than what their next owner has.
         """
-        turn = self._turn
+        epoch = self._epoch
         async with self._saving:
             async with self._whole:
                 taken = len(self._unacked)
                 dirty = [(i, i.changes, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
             ended = _ended(self._unacked[:taken])
             for t in ended:
-                await self._bury(t)
+                await self._dead_letter(t)
             await self._outbox.delivered()
             if self._w.before_ack is not None:
-                await self._retrying(self._w.before_ack, turn)
+                await self._retrying(self._w.before_ack, epoch)
             unsaved = set[str]()
             for instance, changes, payload in dirty:
-                if turn != self._turn:
+                if epoch != self._epoch:
                     return
-                if await self._save(instance.key, payload, turn):
+                if await self._save(instance.key, payload, epoch):
                     instance.saved = changes
                 else:
                     unsaved.add(instance.key)
-            if turn != self._turn:
+            if epoch != self._epoch:
                 return
             ended = [t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))]
             for t in ended:
@@ -344,10 +344,10 @@ class Worker:
             done = set(ended)
             self._unacked = [t for t in self._unacked if t not in done]
 
-    async def _save(self, key: str, payload: bytes, turn: int) -> bool:
+    async def _save(self, key: str, payload: bytes, epoch: int) -> bool:
         """Whether it is saved. What can't be must not keep others from it, only its own messages from being acknowledged."""
         try:
-            await self._retrying(partial(self._w.state.save, key, payload), turn)
+            await self._retrying(partial(self._w.state.save, key, payload), epoch)
         except Permanent as e:
             self.host.counters["worker", "unsaved"] += 1
             log.error(
@@ -381,7 +381,7 @@ class Worker:
         self._forget_recovery()
         places = frozenset((tp.topic, tp.partition) for tp in revoked)
         self._assigned -= places  # nothing more is taken of them
-        self._turn += 1
+        self._epoch += 1
         try:
             async with asyncio.timeout(STOP_S):
                 await self._checkpoint()
@@ -414,15 +414,15 @@ class Worker:
             except HomeostatError as e:
                 log.warning("%s: %s", action.__name__, e)
 
-    async def _retrying(self, call: Callable[[], Awaitable[Any]], turn: int | None = None) -> Any:
-        """Call until it succeeds, or partitions were revoked since `turn`: nothing is acknowledged meanwhile, so waiting loses
+    async def _retrying(self, call: Callable[[], Awaitable[Any]], epoch: int | None = None) -> Any:
+        """Call until it succeeds, or partitions were revoked since `epoch`: nothing is acknowledged meanwhile, so waiting loses
         nothing."""
         delay = 0.05
         while True:
             try:
                 return await call()
             except Retryable as e:
-                if turn not in (None, self._turn):
+                if epoch not in (None, self._epoch):
                     raise
                 log.warning("%s; trying again in %.1f s", e, delay)
                 self._progress = time.monotonic()

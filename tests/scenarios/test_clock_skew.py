@@ -15,7 +15,7 @@ from contracts.settings import load
 from contracts.topics import INCIDENTS, OTLP_SPANS, TOPICS
 from contracts.verdicts import CauseKind
 from homeostat.wiring import perceive_specs
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S
 from tests.unit.streams.windows.support import MS
 from tests.unit.streams.windows.test_clocks import PARTITIONS, Clock, Sender, Town

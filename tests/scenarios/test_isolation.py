@@ -19,7 +19,7 @@ from contracts.ports import GraphWrite, Record
 from contracts.settings import load
 from contracts.topics import ANOMALIES, EVIDENCE, FEATURES, INCIDENTS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, TOPICS
 from homeostat.wiring import perceive_specs
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S
 from tests.scenarios.attacks import ATTACKS, VICTIMS, Stranger
 from tests.unit.connectors.otlp import builders

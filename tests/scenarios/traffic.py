@@ -20,7 +20,7 @@ from contracts.topics import DECISIONS, INCIDENTS, OTLP_SPANS, TOPICS
 from contracts.verdicts import DecisionVerdict, IncidentPhase
 from homeostat.wiring import stage_specs
 from playbooks.language import library
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 
 S, MS = 1_000_000_000, 1_000_000
 T0 = 1_780_000_000 * S

@@ -15,7 +15,7 @@ import pytest
 
 from connectors.actuators.kubernetes import KubernetesActuator, changes, client
 from connectors.actuators.kubernetes import autoscaler as hpa
-from connectors.actuators.kubernetes.looking import Look
+from connectors.actuators.kubernetes.workload_reader import WorkloadReader
 from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, Conflict, Forbidden, TargetNotFound
 from contracts.ports import Applied, StepRequest, Target
@@ -207,7 +207,7 @@ async def test_somebody_elses_change_meanwhile_is_a_conflict(world: World, actua
 
 
 async def _history(world: World, actuator: KubernetesActuator) -> Any:
-    look = Look(_cluster(actuator))
+    look = WorkloadReader(_cluster(actuator))
     return await look.history(await look.find(world.target()))
 
 

@@ -11,9 +11,9 @@ import neo4j as driver
 import pytest
 
 from graph.cypher import names, statement, text
-from graph.stores.bench import RoundTrips, refresh, run, topology
 from graph.stores.neo4j import Neo4jStore
 from graph.stores.packing import parameters
+from homeostat.bench.stores import RoundTrips, refresh, run, topology
 from tests.services.servers.neo4j import Neo4jServer, neo4j
 
 WASTEFUL = ("AllNodesScan", "NodeByLabelScan", "CartesianProduct", "RelationshipTypeScan")

@@ -22,7 +22,7 @@ from contracts.verdicts import Outcome, RunState
 from homeostat.demo.clients import Normal, learn, suffering
 from homeostat.demo.play import QUIET_S
 from homeostat.demo.shop.blueprint import BAD, GOOD
-from homeostat.demo.watching import Heard
+from homeostat.demo.watching import EventsSeen
 from tests.services import workloads as w
 from tests.services.kubelet import Api, ProcessKubelet
 from tests.services.repair.inventory import Thing, acted_on, changed, inventory
@@ -45,14 +45,14 @@ class Stage:
     normal: Normal
     times: dict[str, float] = field(default_factory=dict)
 
-    async def until(self, condition: Callable[[], bool], what: str, heard: Heard) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, heard: EventsSeen) -> None:
         """Wait; if it doesn't come, fail with what was heard instead."""
         deadline = time.monotonic() + WITHIN_S
         while not condition():
             assert time.monotonic() < deadline, f"waited {WITHIN_S:g} s for {what}; heard:\n" + told(heard)
             await asyncio.sleep(0.1)
 
-    async def calm(self, heard: Heard) -> None:
+    async def calm(self, heard: EventsSeen) -> None:
         """Every incident over, customers well: so that the next script begins where this one did."""
 
         def well() -> bool:
@@ -61,7 +61,7 @@ class Stage:
         await self.until(well, "calm after the repair", heard)
 
 
-def told(heard: Heard) -> str:
+def told(heard: EventsSeen) -> str:
     """What was heard, a line each: seconds since the fault, what it is, its words."""
     lines = []
     for at, event in heard.events:
@@ -70,7 +70,7 @@ def told(heard: Heard) -> str:
     return "\n".join(lines)
 
 
-def moments(heard: Heard) -> str:
+def moments(heard: EventsSeen) -> str:
     """The loop's milestones in seconds since the fault."""
     found = {
         "detected": heard.detected(),
@@ -98,7 +98,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         yield Stage(shop, story, learn(list(shop.seconds)[4:]))
 
 
-async def _repaired(stage: Stage, name: str, target: str, action: str, heard: Heard) -> None:
+async def _repaired(stage: Stage, name: str, target: str, action: str, heard: EventsSeen) -> None:
     """The script's end: one verified run, of this action on this target alone."""
     await stage.until(lambda: heard.verified() is not None, "a verified repair", heard)
     runs = heard.all(ActionRecord, lambda r: r.type == "io.homeostat.run.succeeded")
@@ -115,7 +115,7 @@ async def _repaired(stage: Stage, name: str, target: str, action: str, heard: He
     print(f"\n{name}, seconds after the fault: {moments(heard)}, customers well {well:.1f}")
 
 
-def _well(stage: Stage, heard: Heard) -> float | None:
+def _well(stage: Stage, heard: EventsSeen) -> float | None:
     return suffering(list(stage.shop.seconds), stage.normal, heard.began).well_s
 
 

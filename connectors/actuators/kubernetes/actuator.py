@@ -13,9 +13,9 @@ from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes import changes, disruption, owners, ownership, workload
 from connectors.actuators.kubernetes.allowed import Rules, effect_of, ensure
 from connectors.actuators.kubernetes.client import JSON_PATCH, SEVERAL_BUDGETS, Cluster
-from connectors.actuators.kubernetes.looking import Found, Look
 from connectors.actuators.kubernetes.revisions import Revision
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
+from connectors.actuators.kubernetes.workload_reader import Found, WorkloadReader
 from connectors.actuators.naming import ensure_meant
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
@@ -37,7 +37,7 @@ class Workloads:
 
     def __init__(self, cluster: Cluster, rules: Rules) -> None:
         self._cluster = cluster
-        self._look = Look(cluster)
+        self._look = WorkloadReader(cluster)
         self._rules = rules
 
     async def resolve(self, target: Target) -> Identity:

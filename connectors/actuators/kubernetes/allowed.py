@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors.actuators.kubernetes import disruption, owners, ownership, workload
-from connectors.actuators.kubernetes.workload import ROLLOUTS, Json, Place
+from connectors.actuators.kubernetes.workload import ROLLOUTS, Json, WorkloadPath
 from contracts.errors import ActionFailed, HomeostatError
 
 NOTHING: Final = "nothing_to_do"
@@ -28,14 +28,14 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class WorkloadState:
     """A workload and what stands around it.
 
     `scalers` are the autoscalers that are about it. `primary` is the Deployment that Flagger runs in its stead, if it does.
     `budgets` are those that are about its pods; an error where they can't be read, None where they don't matter.
     """
 
-    place: Place
+    place: WorkloadPath
     body: Json
     scalers: Sequence[Json] = ()
     primary: Json | None = None
@@ -54,7 +54,7 @@ def effect_of(action: str, arguments: Mapping[str, Any]) -> str:
     return "restart/instance" if arguments.get("strategy") == "instance" else "restart/rolling"
 
 
-def ensure(effect: str, facts: Facts, rules: Rules) -> None:
+def ensure(effect: str, facts: WorkloadState, rules: Rules) -> None:
     """May it be done?
 
     Raises:
@@ -64,7 +64,7 @@ def ensure(effect: str, facts: Facts, rules: Rules) -> None:
     _CHECKS[effect](facts, rules)
 
 
-def refusals(facts: Facts, rules: Rules) -> dict[str, str]:
+def refusals(facts: WorkloadState, rules: Rules) -> dict[str, str]:
     """Why effects would not be had, by name; those that are left out would."""
     found = {}
     for effect in _CHECKS:
@@ -75,7 +75,7 @@ def refusals(facts: Facts, rules: Rules) -> dict[str, str]:
     return found
 
 
-def _whole(facts: Facts, rules: Rules, verb: str) -> None:
+def _whole(facts: WorkloadState, rules: Rules, verb: str) -> None:
     """Whatever is done: it is nobody else's, and there is something to do it to."""
     owners.ensure_not_owned(facts.body, verb, rules.owners)
     if facts.primary is not None and not {f"{CANARY}.flagger.app", CANARY} & rules.owners:
@@ -95,7 +95,7 @@ def _whole(facts: Facts, rules: Rules, verb: str) -> None:
         )
 
 
-def _rolls_out(facts: Facts, verb: str) -> None:
+def _rolls_out(facts: WorkloadState, verb: str) -> None:
     """Would a new template be rolled out at all?"""
     spec, status, name = facts.body["spec"], facts.body.get("status", {}), facts.name
     if spec.get("paused") or status.get("pauseConditions") or status.get("abort"):
@@ -123,7 +123,7 @@ def _rolls_out(facts: Facts, verb: str) -> None:
         )
 
 
-def _scale(facts: Facts, rules: Rules) -> None:
+def _scale(facts: WorkloadState, rules: Rules) -> None:
     name = facts.name
     if facts.place.kind == "daemonsets":
         raise ActionFailed(f"{name} is a DaemonSet: it has one pod per node and is not scaled")
@@ -148,17 +148,17 @@ def _scale(facts: Facts, rules: Rules) -> None:
     owners.ensure_not_declared(scaler, ownership.MINIMUM, rules.take_over)
 
 
-def _restart(facts: Facts, rules: Rules) -> None:
+def _restart(facts: WorkloadState, rules: Rules) -> None:
     _whole(facts, rules, "restart")
     owners.ensure_keeps_annotations(facts.body, rules.take_over)
     _rolls_out(facts, "restart")
 
 
-def _restart_instance(facts: Facts, rules: Rules) -> None:
+def _restart_instance(facts: WorkloadState, rules: Rules) -> None:
     _whole(facts, rules, "restart")
 
 
-def _rollback(facts: Facts, rules: Rules) -> None:
+def _rollback(facts: WorkloadState, rules: Rules) -> None:
     _whole(facts, rules, "roll back")
     if facts.place.kind == ROLLOUTS:
         raise ActionFailed(
@@ -171,7 +171,7 @@ def _rollback(facts: Facts, rules: Rules) -> None:
     owners.ensure_not_declared(facts.body, ownership.TEMPLATE, rules.take_over)
 
 
-_CHECKS: Final[Mapping[str, Callable[[Facts, Rules], None]]] = {
+_CHECKS: Final[Mapping[str, Callable[[WorkloadState, Rules], None]]] = {
     "scale": _scale,
     "restart/rolling": _restart,
     "restart/instance": _restart_instance,

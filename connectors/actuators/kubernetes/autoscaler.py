@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connectors.actuators.kubernetes.workload import Json, Place, marks_of
+from connectors.actuators.kubernetes.workload import Json, WorkloadPath, marks_of
 from contracts.errors import ActionFailed
 
 OWN_MINIMUM: Final = "homeostat.io/own-min-replicas"
@@ -35,7 +35,7 @@ class Bounds:
         return max(self.most, self.may_raise_to)
 
 
-def of_workload(autoscalers: Iterable[Json], place: Place, kind: str) -> list[Json]:
+def of_workload(autoscalers: Iterable[Json], place: WorkloadPath, kind: str) -> list[Json]:
     """Those that scale a workload of this kind (as in its JSON): one, or none, if nobody made a mistake."""
     found = []
     for one in autoscalers:
@@ -62,7 +62,7 @@ def bounds_of(autoscaler: Json) -> Bounds:
     )
 
 
-def path_of(place: Place, autoscaler: Json) -> str:
+def path_of(place: WorkloadPath, autoscaler: Json) -> str:
     """Where it is."""
     return place.of_namespace(GROUP, KIND, str(autoscaler["metadata"]["name"]))
 

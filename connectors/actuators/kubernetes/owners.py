@@ -37,7 +37,7 @@ _INSTEAD: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class OwnerInfo:
     """Whom an object belongs to. `group` is the API group, "" for the core or where it isn't said."""
 
     kind: str
@@ -55,7 +55,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DeliveryTool:
     """What applies an object again and again from a repository: a tool, and what it calls the thing that the object is a part of."""
 
     tool: str
@@ -97,28 +97,28 @@ _OTHERS: Final[Mapping[str, str]] = {
 """Labels or annotations of other tools that apply again and again; whether they keep what they don't declare is not known."""
 
 
-def owners_of(thing: Json) -> list[Owner]:
+def owners_of(thing: Json) -> list[OwnerInfo]:
     """Its owners, the controller first."""
     found = []
     for one in thing["metadata"].get("ownerReferences") or ():
         group, slash, _ = str(one.get("apiVersion", "")).partition("/")
-        owner = Owner(str(one["kind"]), group if slash else "", str(one["name"]), bool(one.get("controller")))
+        owner = OwnerInfo(str(one["kind"]), group if slash else "", str(one["name"]), bool(one.get("controller")))
         if owner.controls or owner.kind not in _HARMLESS:
             found.append(owner)
     return sorted(found, key=lambda o: not o.controls)
 
 
-def keda_of(autoscaler: Json) -> Owner | None:
+def keda_of(autoscaler: Json) -> OwnerInfo | None:
     """The ScaledObject behind an autoscaler, where its owner reference does not say so but its labels do."""
     labels = labels_of(autoscaler)
     name = labels.get("scaledobject.keda.sh/name", "")
     made = labels.get("app.kubernetes.io/managed-by") == "keda-operator"
     if not name and not made:
         return None
-    return Owner("ScaledObject", "keda.sh", name or labels.get("app.kubernetes.io/name", "of KEDA"), controls=True)
+    return OwnerInfo("ScaledObject", "keda.sh", name or labels.get("app.kubernetes.io/name", "of KEDA"), controls=True)
 
 
-def source_of(thing: Json) -> Source | None:
+def source_of(thing: Json) -> DeliveryTool | None:
     """The GitOps tool that applies it, by its labels, annotations and field managers."""
     labels, marks, by = labels_of(thing), marks_of(thing), managers(thing)
     argo = [
@@ -130,7 +130,7 @@ def source_of(thing: Json) -> Source | None:
     if any(argo) or applied or any(k.startswith("argocd.argoproj.io/") for k in (*labels, *marks)):
         name = next((n for n in (*argo, instance) if n), "")
         whole = "Replace=true" in marks.get("argocd.argoproj.io/sync-options", "")  # then nothing of ours stays
-        return Source("Argo CD", f"Application {name}" if name else "", _ARGO, keeps_annotations=not whole)
+        return DeliveryTool("Argo CD", f"Application {name}" if name else "", _ARGO, keeps_annotations=not whole)
     for prefix, kind in (("kustomize.toolkit.fluxcd.io", "Kustomization"), ("helm.toolkit.fluxcd.io", "HelmRelease")):
         off = marks.get(f"{prefix}/reconcile", labels.get(f"{prefix}/reconcile")) == "disabled"
         once = marks.get(f"{prefix}/ssa", labels.get(f"{prefix}/ssa", "")).lower() in ("ifnotpresent", "ignore")
@@ -138,19 +138,19 @@ def source_of(thing: Json) -> Source | None:
             return None  # its owner has told Flux to leave it alone
         if labels.get(f"{prefix}/name"):
             name = f"{kind} {labels.get(f'{prefix}/namespace', '')}/{labels[f'{prefix}/name']}"
-            return Source("Flux", name, _FLUX)
+            return DeliveryTool("Flux", name, _FLUX)
     if by & _FLUX:
-        return Source("Flux", "", _FLUX)
+        return DeliveryTool("Flux", "", _FLUX)
     for key, tool in _OTHERS.items():
         if key in labels or key in marks:
             value = labels.get(key) or marks.get(key) or ""
             if tool == "Config Sync" and value == "disabled":
                 continue
-            return Source(tool, "", frozenset({tool}), keeps_annotations=False)
+            return DeliveryTool(tool, "", frozenset({tool}), keeps_annotations=False)
     return None
 
 
-def declares(thing: Json, source: Source, path: Path) -> bool | None:
+def declares(thing: Json, source: DeliveryTool, path: Path) -> bool | None:
     """Whether the tool wants a value of a field; None where that can't be told.
 
     Server-side apply says so in managedFields, client-side apply keeps what it applied in an annotation.
@@ -196,7 +196,7 @@ def ensure_not_owned(thing: Json, verb: str, allowed: Collection[str]) -> None:
             raise refusal(what, owner, verb)
 
 
-def refusal(what: str, owner: Owner, verb: str) -> ActionFailed:
+def refusal(what: str, owner: OwnerInfo, verb: str) -> ActionFailed:
     """That something is its owner's to change."""
     instead = _INSTEAD.get(owner.of_kind) or f"change it in {owner.kind} {owner.name}"
     fix = f"{instead}; or list {owner.of_kind} in act.kube_owners, if it does not mind"

@@ -36,7 +36,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class RevisionHistory:
     """What the workload runs now, and its other releases, newest first."""
 
     now: Revision
@@ -54,7 +54,7 @@ class History:
         return next((r.version for r in self.earlier if r.version != self.now.version), "")
 
 
-def history_of(workload: Json, kept: Iterable[Json]) -> History:
+def history_of(workload: Json, kept: Iterable[Json]) -> RevisionHistory:
     """From its ReplicaSets or ControllerRevisions."""
     if workload["kind"] in ("Deployment", "Rollout"):
         found = [_of_replica_set(s) for s in owned(kept, workload)]
@@ -67,7 +67,7 @@ def history_of(workload: Json, kept: Iterable[Json]) -> History:
     template = template_of(workload) or (same.template if same else {})
     now = Revision(number, same.name if same else "", template)
     earlier = sorted((r for r in found if r.number != number), key=lambda r: r.number, reverse=True)
-    return History(now, tuple(earlier))
+    return RevisionHistory(now, tuple(earlier))
 
 
 def _of_replica_set(replica_set: Json) -> Revision:

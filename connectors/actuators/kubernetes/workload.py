@@ -34,7 +34,7 @@ _TELL: Final = f"its telemetry should say {_NAMESPACE} and {' or '.join(_KINDS.v
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkloadPath:
     """Where a workload is, if it is there. `kind`: deployments, statefulsets, daemonsets, or rollouts (of Argo).
 
     Raises:
@@ -69,7 +69,7 @@ class Place:
         return group + paths.path("namespaces", self.namespace, kind, *names)
 
 
-def places(target: Target) -> list[Place]:
+def places(target: Target) -> list[WorkloadPath]:
     """Where a target may be: as its attributes say, else by its name.
 
     Raises:
@@ -78,7 +78,7 @@ def places(target: Target) -> list[Place]:
     """
     namespace = target.attributes.get(_NAMESPACE) or "default"
     told = [
-        Place(namespace, kind, target.attributes[attribute])
+        WorkloadPath(namespace, kind, target.attributes[attribute])
         for kind, attribute in _KINDS.items()
         if target.attributes.get(attribute)
     ]
@@ -87,10 +87,10 @@ def places(target: Target) -> list[Place]:
     name = target.service.rpartition("/")[2]
     if target.service.count("/") > 1 or not paths.is_subdomain(name):
         raise TargetNotFound(f"no workload can be called {paths.shown(target.service)}", fix=_TELL)
-    return [Place(namespace, kind, name) for kind in _KINDS]
+    return [WorkloadPath(namespace, kind, name) for kind in _KINDS]
 
 
-def identity_of(scope: str, place: Place, body: Json) -> Identity:
+def identity_of(scope: str, place: WorkloadPath, body: Json) -> Identity:
     """What a workload is, by what the server says of it and not by what was asked for."""
     namespace, name = str(body["metadata"]["namespace"]), str(body["metadata"]["name"])
     attributes = {_NAMESPACE: namespace, _KINDS.get(place.kind, _KINDS["deployments"]): name}

@@ -31,7 +31,7 @@ _GIVEN: Final[deque[int]] = deque(maxlen=200)
 
 
 @dataclass(slots=True, eq=False)
-class Instance:
+class ProcessInstance:
     """A started process. `listed`: callers are sent to it."""
 
     id: str
@@ -117,7 +117,7 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProcessHost:
     """Where instances run: the address they bind, where their output goes, and the manager's own URL."""
 
     host: str
@@ -125,7 +125,7 @@ class Place:
     manager: str
 
 
-async def launch(service: ManagedService, identity: str, version: str, place: Place) -> Instance:
+async def launch(service: ManagedService, identity: str, version: str, place: ProcessHost) -> ProcessInstance:
     """Start a process; it is neither ready nor listed yet.
 
     Raises:
@@ -139,7 +139,7 @@ async def launch(service: ManagedService, identity: str, version: str, place: Pl
         process = await _spawn(command, {k: _filled(v, values) for k, v in service.env.items()}, log)
     except OSError as e:
         raise ActionFailed(f"{identity} can't be started: {e}") from e
-    return Instance(identity, place.host, port, version, log, process, time.time())
+    return ProcessInstance(identity, place.host, port, version, log, process, time.time())
 
 
 async def _spawn(command: list[str], env: Mapping[str, str], log: Path) -> asyncio.subprocess.Process:

@@ -12,8 +12,8 @@ import aiohttp
 from aiohttp import web
 
 from connectors.actuators.process.api import build_app
-from connectors.actuators.process.instance import Place
-from connectors.actuators.process.model import ManagedService, Operation, OperationState, Order, Wanted
+from connectors.actuators.process.instance import ProcessHost
+from connectors.actuators.process.model import DesiredState, ManagedService, Operation, OperationState, Order
 from connectors.actuators.process.replicas import Replicas
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, HomeostatError, TargetNotFound
@@ -68,9 +68,9 @@ class ProcessManager:
         life = await asyncio.to_thread(store.begin_life)
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
         await self._listen()
-        place = Place(self._host, self._file.parent / "logs", self.url)
+        place = ProcessHost(self._host, self._file.parent / "logs", self.url)
         for service in self._services:
-            wanted = store.wanted(service.name, Wanted(service.replicas, service.version))
+            wanted = store.wanted(service.name, DesiredState(service.replicas, service.version))
             self._replicas[service.name] = Replicas(service, wanted, place, self._session, life)
         try:
             async with asyncio.TaskGroup() as group:

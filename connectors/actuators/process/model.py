@@ -26,7 +26,7 @@ class ManagedService:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredState:
     """What a service should be. `generation` counts changes."""
 
     replicas: int

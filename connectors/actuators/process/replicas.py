@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from connectors.actuators.process.instance import Instance, Place, launch
-from connectors.actuators.process.model import ManagedService, Wanted
+from connectors.actuators.process.instance import ProcessHost, ProcessInstance, launch
+from connectors.actuators.process.model import DesiredState, ManagedService
 from contracts.errors import ActionFailed
 
 DRAIN_S: Final = 0.3
@@ -21,12 +21,17 @@ class Replicas:
     """One service. Its changes are made one at a time; each either happens or leaves everything as it was."""
 
     def __init__(
-        self, service: ManagedService, wanted: Wanted, place: Place, session: aiohttp.ClientSession, life: int
+        self,
+        service: ManagedService,
+        wanted: DesiredState,
+        place: ProcessHost,
+        session: aiohttp.ClientSession,
+        life: int,
     ) -> None:
         self.service, self.wanted, self.turn = service, wanted, asyncio.Lock()
         self._place, self._session, self._life = place, session, life
-        self._instances: list[Instance] = []
-        self._leaving: list[Instance] = []
+        self._instances: list[ProcessInstance] = []
+        self._leaving: list[ProcessInstance] = []
         self._numbered = 0
 
     def document(self) -> dict[str, Any]:
@@ -97,7 +102,7 @@ class Replicas:
         """End all instances."""
         await asyncio.gather(*(i.stop() for i in (*self._instances, *self._leaving)))
 
-    async def _retire(self, old: Sequence[Instance]) -> None:
+    async def _retire(self, old: Sequence[ProcessInstance]) -> None:
         """Send nobody to them any more, and end them. Cut off in the middle, `stop` ends them."""
         self._leaving = list(old)
         draining = any(i.serving for i in old)
@@ -108,7 +113,7 @@ class Replicas:
         self._leaving = []
 
     async def _replace(
-        self, old: Sequence[Instance], count: int, version: str, timeout_s: float, *, at_once: bool
+        self, old: Sequence[ProcessInstance], count: int, version: str, timeout_s: float, *, at_once: bool
     ) -> None:
         """Start new, wait until they are ready, and only then end the old. `at_once`: no caller is sent to the old meanwhile."""
         listed = [i for i in old if i.listed]
@@ -126,9 +131,9 @@ class Replicas:
             self._become()
         await self._retire(old)
 
-    async def _started(self, count: int, version: str, timeout_s: float) -> list[Instance]:
+    async def _started(self, count: int, version: str, timeout_s: float) -> list[ProcessInstance]:
         """So many ready, listed instances. Raises ActionFailed, and then none of them is left."""
-        instances: list[Instance] = []
+        instances: list[ProcessInstance] = []
         try:
             while len(instances) < count:
                 instances.append(await launch(self.service, self._next_id(), version, self._place))
@@ -151,6 +156,6 @@ class Replicas:
         self.wanted = replace(self.wanted, generation=self.wanted.generation + 1, **changes)
 
 
-def _list(instances: Sequence[Instance], *, listed: bool) -> None:
+def _list(instances: Sequence[ProcessInstance], *, listed: bool) -> None:
     for instance in instances:
         instance.listed = listed

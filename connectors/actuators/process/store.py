@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.actuators.process.model import Operation, OperationState, Order, Wanted
+from connectors.actuators.process.model import DesiredState, Operation, OperationState, Order
 from connectors.sqlite import Database, Schema
 
 _SCHEMA: Final = Schema("connectors.actuators.process.migrations")
@@ -30,13 +30,13 @@ class OperationStore:
             )
             return int(db.execute("INSERT INTO starts (time_ns) VALUES (?)", (now,)).lastrowid or 0)
 
-    def wanted(self, service: str, default: Wanted) -> Wanted:
+    def wanted(self, service: str, default: DesiredState) -> DesiredState:
         """What a service should be, from before; `default` for one that is new."""
         with self._db.reading() as db:
             row = db.execute(
                 "SELECT replicas, version, previous_version, generation FROM services WHERE name = ?", (service,)
             ).fetchone()
-        return Wanted(*row) if row else default
+        return DesiredState(*row) if row else default
 
     def find(self, key: str) -> Operation | None:
         """What became of a key; None if it was never seen."""
@@ -58,7 +58,7 @@ class OperationStore:
                 (order.key, order.service, order.kind, _text(order.arguments), now, now),
             )
 
-    def finish(self, operation: Operation, wanted: Wanted | None) -> None:
+    def finish(self, operation: Operation, wanted: DesiredState | None) -> None:
         """Remember what became of it and, where it changed, what the service should be: both or neither."""
         order = operation.order
         with self._db.writing() as db:

@@ -4,14 +4,14 @@
 so that two workers who see the same say the same.
 """
 
-from connectors.kubernetes.diff.context import Context
+from connectors.kubernetes.diff.context import DiffContext
 from connectors.kubernetes.diff.nodes import node_changes
 from connectors.kubernetes.diff.notices import notice_changes
 from connectors.kubernetes.diff.pods import deletion, pod_changes
 from connectors.kubernetes.diff.workloads import autoscaler_changes, release_changes, workload_changes
 
 __all__ = [
-    "Context",
+    "DiffContext",
     "autoscaler_changes",
     "deletion",
     "node_changes",

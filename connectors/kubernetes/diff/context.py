@@ -10,7 +10,7 @@ OURSELVES = "homeostat"
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class DiffContext:
     """The environment, and the time that is taken where the API server tells none (epoch nanoseconds)."""
 
     environment: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from connectors.kubernetes.diff.context import Context
-from connectors.kubernetes.objects import Mark, Node
+from connectors.kubernetes.diff.context import DiffContext
+from connectors.kubernetes.objects import ConditionMark, MachineNode
 from contracts.events import CORDONED, WELL, Change
 
 _SAID: Final = {
@@ -18,7 +18,9 @@ _SAID: Final = {
 }
 
 
-def node_changes(old: Node | None, new: Node | None, pods: Mapping[str, int], context: Context) -> list[Change]:
+def node_changes(
+    old: MachineNode | None, new: MachineNode | None, pods: Mapping[str, int], context: DiffContext
+) -> list[Change]:
     """Not ready, pressure, cordoned, gone, and all these over again. `pods`: how many each service has on the node."""
     thing = new or old
     if thing is None:
@@ -37,7 +39,7 @@ def node_changes(old: Node | None, new: Node | None, pods: Mapping[str, int], co
     ]
 
 
-def _said(old: Node | None, new: Node | None) -> Iterator[tuple[str, int, str]]:
+def _said(old: MachineNode | None, new: MachineNode | None) -> Iterator[tuple[str, int, str]]:
     """What is said of a node, since when, and what it is by that: "" where it is in trouble."""
     if new is None:
         yield "was removed from the cluster", 0, ""
@@ -55,5 +57,5 @@ def _said(old: Node | None, new: Node | None) -> Iterator[tuple[str, int, str]]:
         )
 
 
-def _why(mark: Mark) -> str:
+def _why(mark: ConditionMark) -> str:
     return f" ({mark.reason}{': ' if mark.text else ''}{mark.text})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from connectors.kubernetes.diff.context import Context
+from connectors.kubernetes.diff.context import DiffContext
 from connectors.kubernetes.objects import Notice
 from contracts.events import Change
 
@@ -23,7 +23,7 @@ _AGAIN_NS: Final = 300 * 1_000_000_000
 """An Event that was quiet for this long is news again."""
 
 
-def notice_changes(old: Notice | None, new: Notice | None, service: str, context: Context) -> list[Change]:
+def notice_changes(old: Notice | None, new: Notice | None, service: str, context: DiffContext) -> list[Change]:
     """A warning about an object of `service`, told when it begins, not every time it is repeated."""
     if new is None or not service or new.reason not in KINDS:
         return []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from connectors.kubernetes.diff.context import Context
-from connectors.kubernetes.objects import Container, Mark, Pod
+from connectors.kubernetes.diff.context import DiffContext
+from connectors.kubernetes.objects import ConditionMark, Container, Pod
 from contracts.events import Change
 
 _UNSTARTABLE: Final = {
@@ -23,7 +23,7 @@ _SIGNALS: Final = frozenset({130, 137, 143})
 """Exit codes of what was ended by SIGINT, SIGKILL, SIGTERM: 128 and the number of the signal."""
 
 
-def pod_changes(old: Pod | None, new: Pod | None, context: Context) -> list[Change]:
+def pod_changes(old: Pod | None, new: Pod | None, context: DiffContext) -> list[Change]:
     """Restarts and OOM kills, containers that can't start, evictions, pods that fit nowhere."""
     if new is None:
         return []
@@ -35,7 +35,7 @@ def pod_changes(old: Pod | None, new: Pod | None, context: Context) -> list[Chan
     ]
 
 
-def deletion(pod: Pod, context: Context, replaced_ns: int = 0) -> Change:
+def deletion(pod: Pod, context: DiffContext, replaced_ns: int = 0) -> Change:
     """A pod that somebody deleted although its controller wants it: who did, the API server does not tell.
 
     `replaced_ns`: when its replacement was made; 0 while there is none.
@@ -49,7 +49,7 @@ def deletion(pod: Pod, context: Context, replaced_ns: int = 0) -> Change:
     )
 
 
-def _ended(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+def _ended(old: Pod | None, new: Pod, context: DiffContext) -> Iterator[Change]:
     before = {c.name: c for c in old.containers} if old else {}
     for now in new.containers:
         was = before.get(now.name, _NEW)
@@ -77,7 +77,7 @@ def _over(pod: Pod) -> bool:
     return pod.phase in ("Succeeded", "Failed") or (bool(own) and all(c.over for c in own))
 
 
-def _end(pod: Pod, container: Container, context: Context) -> Change:
+def _end(pod: Pod, container: Container, context: DiffContext) -> Change:
     killed = container.ended == "OOMKilled"
     how = "ran out of memory and was killed" if killed else f"ended ({container.ended or 'unknown'})"
     code = f", exit code {container.exit_code}" if container.exit_code and not killed else ""
@@ -91,7 +91,7 @@ def _end(pod: Pod, container: Container, context: Context) -> Change:
     )
 
 
-def _unstartable(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+def _unstartable(old: Pod | None, new: Pod, context: DiffContext) -> Iterator[Change]:
     before = {c.name: _UNSTARTABLE.get(c.waiting, "") for c in old.containers} if old else {}
     for now in new.containers:
         why = _UNSTARTABLE.get(now.waiting, "")
@@ -103,7 +103,7 @@ def _unstartable(old: Pod | None, new: Pod, context: Context) -> Iterator[Change
             yield context.change(new.service, "start", text, time_ns=time_ns, actor="kubelet", subject=subject)
 
 
-def _evicted(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+def _evicted(old: Pod | None, new: Pod, context: DiffContext) -> Iterator[Change]:
     if _begins(old.evicted if old else None, new.evicted):
         text = f"pod {new.head.name} was evicted from {new.node}: {_words(new.evicted)}"
         time_ns = new.evicted.since_ns
@@ -112,7 +112,7 @@ def _evicted(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
         )
 
 
-def _unschedulable(old: Pod | None, new: Pod, context: Context) -> Iterator[Change]:
+def _unschedulable(old: Pod | None, new: Pod, context: DiffContext) -> Iterator[Change]:
     if new.unschedulable.reason != "Unschedulable":  # gated, or the scheduler itself is in trouble
         return
     if _begins(old.unschedulable if old else None, new.unschedulable):
@@ -123,9 +123,9 @@ def _unschedulable(old: Pod | None, new: Pod, context: Context) -> Iterator[Chan
         )
 
 
-def _begins(old: Mark | None, new: Mark) -> bool:
+def _begins(old: ConditionMark | None, new: ConditionMark) -> bool:
     return bool(new.reason) and (old is None or old.reason != new.reason)
 
 
-def _words(mark: Mark) -> str:
+def _words(mark: ConditionMark) -> str:
     return mark.text or mark.reason

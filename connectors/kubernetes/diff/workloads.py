@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from connectors.kubernetes.diff.context import Context, ours
-from connectors.kubernetes.objects import Autoscaler, Kind, Pod, Template, Workload
+from connectors.kubernetes.diff.context import DiffContext, ours
+from connectors.kubernetes.objects import Autoscaler, ObjectKind, Pod, PodTemplate, Workload
 from connectors.kubernetes.template import tag_of
 from contracts.events import Change
 
 
 def workload_changes(
-    old: Workload | None, new: Workload | None, context: Context, earlier: Container[Template] = frozenset()
+    old: Workload | None, new: Workload | None, context: DiffContext, earlier: Container[PodTemplate] = frozenset()
 ) -> list[Change]:
     """Changes of a Deployment, StatefulSet or DaemonSet, whoever controls it, or of a ReplicaSet that nobody controls.
 
@@ -30,7 +30,7 @@ def workload_changes(
 
 
 def release_changes(
-    old: Workload | Pod | None, new: Workload | Pod, context: Context, time_ns: int, *, back: bool = False
+    old: Workload | Pod | None, new: Workload | Pod, context: DiffContext, time_ns: int, *, back: bool = False
 ) -> list[Change]:
     """A release by a controller that isn't watched: from what `old` was made of to what `new` is. `back`: to an earlier one.
 
@@ -57,7 +57,9 @@ def release_changes(
     return [context.change(new.service, kind, text, time_ns=time_ns, actor=actor, levels=levels, subject=place)]
 
 
-def autoscaler_changes(old: Autoscaler | None, new: Autoscaler | None, service: str, context: Context) -> list[Change]:
+def autoscaler_changes(
+    old: Autoscaler | None, new: Autoscaler | None, service: str, context: DiffContext
+) -> list[Change]:
     """Other bounds, and being at the upper one while more is wanted. `service` is what it scales."""
     if new is None:
         return []
@@ -77,7 +79,7 @@ def autoscaler_changes(old: Autoscaler | None, new: Autoscaler | None, service: 
 def _led(workload: Workload) -> bool:
     """Whether its changes are told by who controls it, or by what is made of it (`release_changes`)."""
     owner = workload.head.owner
-    return owner is not None and (owner.watched or workload.head.kind is Kind.REPLICA_SET)
+    return owner is not None and (owner.watched or workload.head.kind is ObjectKind.REPLICA_SET)
 
 
 def _images(thing: Workload | Pod) -> tuple[str, ...]:
@@ -92,7 +94,7 @@ def _name(workload: Workload) -> str:
     return f"{workload.head.kind} {workload.head.namespace}/{workload.head.name}"
 
 
-def _created(new: Workload, context: Context) -> Change:
+def _created(new: Workload, context: DiffContext) -> Change:
     version = _versions(new.template.images)
     return context.change(
         new.service,
@@ -105,7 +107,7 @@ def _created(new: Workload, context: Context) -> Change:
     )
 
 
-def _rolled_out(old: Workload, new: Workload, context: Context, earlier: Container[Template]) -> list[Change]:
+def _rolled_out(old: Workload, new: Workload, context: DiffContext, earlier: Container[PodTemplate]) -> list[Change]:
     a, b = old.template, new.template
     if a == b:
         return []
@@ -122,19 +124,19 @@ def _rolled_out(old: Workload, new: Workload, context: Context, earlier: Contain
     return [_written(new, context, kind, text, levels)]
 
 
-def _parts(a: Template, b: Template) -> list[str]:
+def _parts(a: PodTemplate, b: PodTemplate) -> list[str]:
     names = {"config": "configuration", "resources": "resources", "rest": "pod template", "restarted": "restart"}
     return [name for field, name in names.items() if getattr(a, field) != getattr(b, field)]
 
 
-def _scaled(old: Workload, new: Workload, context: Context) -> list[Change]:
-    if old.replicas == new.replicas or new.head.kind is Kind.DAEMON_SET:  # its number follows that of the nodes
+def _scaled(old: Workload, new: Workload, context: DiffContext) -> list[Change]:
+    if old.replicas == new.replicas or new.head.kind is ObjectKind.DAEMON_SET:  # its number follows that of the nodes
         return []
     before, after = str(old.replicas), str(new.replicas)
     return [_written(new, context, "scale", f"{_name(new)} scaled to {after} (was {before})", (before, after))]
 
 
-def _written(new: Workload, context: Context, kind: str, text: str, levels: tuple[str, str]) -> Change:
+def _written(new: Workload, context: DiffContext, kind: str, text: str, levels: tuple[str, str]) -> Change:
     return context.change(
         new.service,
         kind,

@@ -22,7 +22,7 @@ def overloaded(what: str) -> Retryable:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReceiverLimits:
     """The most there may be at once."""
 
     requests: int
@@ -34,7 +34,7 @@ class Limits:
 class Budget:
     """Counts what is in flight. Every request enters once and leaves once (`Hold.release`)."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ReceiverLimits) -> None:
         self.limits = limits
         self.requests = self.bytes = 0
         self.peer_requests: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from connectors.otlp.reasons import NOT_OTLP, TOO_LARGE, refuse
-from connectors.otlp.receiving.budget import Budget, Hold, Limits
+from connectors.otlp.receiving.budget import Budget, Hold, ReceiverLimits
 from connectors.otlp.receiving.coalesce import Coalescer, Send
 from connectors.otlp.receiving.inflate import Inflater, inflater
 from connectors.otlp.split import split
@@ -33,7 +33,7 @@ class Intake:
         self._most, self._message = settings.max_request_bytes, settings.max_message_bytes
         share = settings.peer_share
         self.budget = Budget(
-            Limits(
+            ReceiverLimits(
                 requests=settings.max_requests,
                 peer_requests=max(1, int(settings.max_requests * share)),
                 bytes=settings.max_in_flight_bytes,

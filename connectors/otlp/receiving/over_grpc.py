@@ -18,7 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from connectors.doors import RETRY_AFTER_S
+from connectors.admission import RETRY_AFTER_S
 from connectors.otlp.receiving.budget import OVERLOADED
 from connectors.otlp.receiving.inflate import sniffed
 from connectors.otlp.receiving.intake import PATIENCE_S, Intake, peer_of

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from connectors.doors import RETRY_AFTER_S, Handler, host_check
+from connectors.admission import RETRY_AFTER_S, Handler, host_check
 from connectors.otlp.reasons import NOT_OTLP, TOO_LARGE, refuse
 from connectors.otlp.receiving.budget import OVERLOADED, Hold
 from connectors.otlp.receiving.inflate import ENCODINGS, encoding_of

@@ -24,7 +24,7 @@ from contracts.settings import Settings, load
 from contracts.topics import FEATURES, INGRESS, OTLP_SPANS, TOPICS
 from homeostat.endpoints import running
 from homeostat.wiring import perceive_specs
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.streams.windows.support import MS, SECOND, T0, Span, otlp, rows_of, traffic
 

@@ -1,7 +1,7 @@
 """Two workers on one log, with everything that may happen to switches: `Story(seed)` is one interleaving.
 
 The log, its delivery, the clocks and the target are made up; switchboard, executor and what confirms a stop are the real ones.
-A stop counts as confirmed when `homeostat.steering.judged` says so of the reports of both workers. From then on, until somebody
+A stop counts as confirmed when `homeostat.control_client.judged` says so of the reports of both workers. From then on, until somebody
 writes to go on in the partition of that stop, nothing may begin.
 """
 
@@ -20,7 +20,7 @@ from contracts.ports import Record, StepRequest, StepResult
 from contracts.settings import ActSettings
 from contracts.topics import CONTROL, JOURNAL
 from contracts.verdicts import Autonomy
-from homeostat.steering import judged, turn
+from homeostat.control_client import judged, turn
 from homeostat.switchboard import Switchboard
 from playbooks.language.model import Guards, Verify
 from playbooks.runs import Executor, ExecutorWiring

@@ -16,7 +16,7 @@ from typing import Final
 from connectors.kafka.client import KafkaBroker
 from contracts.settings import BrokerSettings
 from homeostat.demo.play import SETTINGS, TOPICS
-from homeostat.demo.watching import Heard
+from homeostat.demo.watching import EventsSeen
 from homeostat.endpoints import Endpoints, running
 
 READY_S: Final = 60.0
@@ -58,11 +58,11 @@ class Story:
     """What Homeostat says, from now on. `begin` starts a new chapter."""
 
     def __init__(self) -> None:
-        self.heard = Heard()
+        self.heard = EventsSeen()
 
-    def begin(self) -> Heard:
+    def begin(self) -> EventsSeen:
         """A new script begins now."""
-        self.heard = Heard()
+        self.heard = EventsSeen()
         return self.heard
 
 

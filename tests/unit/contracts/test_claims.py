@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.claims import CONTESTED, HORIZON_NS, MOST, TARGET_KEYS, Claims, Heard, parsed, spelled
+from contracts.claims import CONTESTED, HORIZON_NS, MOST, TARGET_KEYS, Claims, ClaimsHeard, parsed, spelled
 
 NOW = 1_700_000_000_000_000_000
 NAMESPACE, DEPLOYMENT = "k8s.namespace.name", "k8s.deployment.name"
@@ -56,7 +56,7 @@ def test_a_doubt_that_was_found_before_is_passed_on() -> None:
 
 
 def test_signals_are_heard_separately() -> None:
-    both = Heard()
+    both = ClaimsHeard()
     for signal, attributes in (("spans", CART), ("logs", OTHER)):
         both.take(signal, ("cart", "web"), (spelled(attributes), ""), NOW)
     assert both.of("cart")[DEPLOYMENT] in {"cart", "coredns"}

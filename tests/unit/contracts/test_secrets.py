@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.sanitizing import told
 from contracts.secrets import _FORMS, MASK, _mask, masked, names_secret
-from contracts.told import told
 from tests.patience import PATIENCE_S
 
 # Put together here, so that no scanner takes them for real ones.

@@ -13,7 +13,7 @@ from contracts.errors import UnknownName
 from contracts.ports import GraphStore
 from graph.queries import path, render_path, render_why, why
 from graph.stores.ladybug import LadybugStore
-from graph.topology import parse_topology
+from graph.topology_file import parse_topology
 
 
 @pytest.fixture(scope="module")

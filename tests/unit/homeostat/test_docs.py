@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.otlp.raw import decode_raw
-from contracts import events, sources
+from contracts import events, settings_sources
 from contracts.checks import graph_rows as rows
 from contracts.checks.graph_rows import SECOND, T0
 from contracts.errors import InvalidSettings
@@ -28,7 +28,7 @@ from contracts.ports import GraphStore
 from contracts.settings import BrokerSettings, Settings, load
 from contracts.topics import CHANGES, TOPICS, partition_of
 from graph.stores.ladybug import LadybugStore
-from graph.topology import parse_topology
+from graph.topology_file import parse_topology
 from homeostat import reference
 from homeostat.cli.app import cli, settings_of
 from playbooks.language.reader import inspect
@@ -227,7 +227,7 @@ def test_environment_variables_in_the_docs_are_settings() -> None:
     variables = dict.fromkeys(named - {"HOMEOSTAT_SECTION__FIELD"}, "[]")
     assert len(variables) > 50
     with pytest.raises(InvalidSettings) as caught:
-        sources.of_environment(Settings, variables)
+        settings_sources.of_environment(Settings, variables)
     assert "unknown setting" not in str(caught.value)
 
 

@@ -16,12 +16,12 @@ from contracts.errors import BrokerUnavailable, GraphUnavailable, PolicyUnavaila
 from contracts.ports import ManualClock
 from contracts.settings import ApiSettings, load
 from contracts.supervision import Supervised
-from homeostat import checkup, folder
+from homeostat import checkup, data_folder
 from homeostat.checkup import Checkup, Lack, Lacks, Rising
-from homeostat.health import STUCK_S, Condition, Vitals
+from homeostat.health import STUCK_S, ProcessState, Vitals
 from homeostat.metrics import registry
 from homeostat.runtime import Runtime
-from homeostat.web.server import ApiServer
+from homeostat.web.server import WebServer
 from tests.patience import PATIENCE_S
 
 AT_WORK = {"member": True, "partitions": 4}
@@ -30,20 +30,20 @@ AT_WORK = {"member": True, "partitions": 4}
 @pytest.mark.parametrize(
     ("vitals", "condition", "live", "ready", "reason"),
     [
-        (Vitals(waiting_for="broker"), Condition.STARTING, True, False, "waiting for the broker"),
-        (Vitals(), Condition.JOINING, True, False, "has not assigned partitions yet"),
-        (Vitals(**AT_WORK, recovering=3), Condition.RECOVERING, True, False, "state of 3 stages is being read"),
-        (Vitals(**AT_WORK), Condition.WORKING, True, True, "4 topic partitions assigned, state recovered"),
-        (Vitals(member=True), Condition.STANDING_BY, True, True, "more workers than partitions"),
-        (Vitals(**AT_WORK, loop_age_s=STUCK_S), Condition.WORKING, True, True, "state recovered"),
-        (Vitals(**AT_WORK, loop_age_s=STUCK_S + 1), Condition.STUCK, False, False, "no progress for 31 s"),
-        (Vitals(loop_age_s=STUCK_S + 1), Condition.STUCK, False, False, "no progress for 31 s"),
-        (Vitals(**AT_WORK, crashed=True), Condition.STUCK, False, False, "the consumer gave up"),
-        (Vitals(**AT_WORK, stopping=True), Condition.STOPPING, True, False, "finishing what is under way"),
-        (Vitals(waiting_for="graph", stopping=True), Condition.STOPPING, True, False, "finishing what is under way"),
+        (Vitals(waiting_for="broker"), ProcessState.STARTING, True, False, "waiting for the broker"),
+        (Vitals(), ProcessState.JOINING, True, False, "has not assigned partitions yet"),
+        (Vitals(**AT_WORK, recovering=3), ProcessState.RECOVERING, True, False, "state of 3 stages is being read"),
+        (Vitals(**AT_WORK), ProcessState.WORKING, True, True, "4 topic partitions assigned, state recovered"),
+        (Vitals(member=True), ProcessState.STANDING_BY, True, True, "more workers than partitions"),
+        (Vitals(**AT_WORK, loop_age_s=STUCK_S), ProcessState.WORKING, True, True, "state recovered"),
+        (Vitals(**AT_WORK, loop_age_s=STUCK_S + 1), ProcessState.STUCK, False, False, "no progress for 31 s"),
+        (Vitals(loop_age_s=STUCK_S + 1), ProcessState.STUCK, False, False, "no progress for 31 s"),
+        (Vitals(**AT_WORK, crashed=True), ProcessState.STUCK, False, False, "the consumer gave up"),
+        (Vitals(**AT_WORK, stopping=True), ProcessState.STOPPING, True, False, "finishing what is under way"),
+        (Vitals(waiting_for="graph", stopping=True), ProcessState.STOPPING, True, False, "finishing what is under way"),
     ],
 )
-def test_verdicts(vitals: Vitals, condition: Condition, live: bool, ready: bool, reason: str) -> None:
+def test_verdicts(vitals: Vitals, condition: ProcessState, live: bool, ready: bool, reason: str) -> None:
     assert (vitals.condition, vitals.live, vitals.ready) == (condition, live, ready)
     assert reason in vitals.report()["reason"]
 
@@ -68,7 +68,7 @@ LACKS = (Lack("graph", "away", 1_700_000_000_000_000_000),)
     ],
 )
 async def test_what_is_served(vitals: Vitals, livez: int, healthz: int, readyz: int) -> None:
-    server = ApiServer(ApiSettings(port=0), registry(list), dict, lambda: vitals, lambda: None)
+    server = WebServer(ApiSettings(port=0), registry(list), dict, lambda: vitals, lambda: None)
     await server.start()
     try:
         found = {path: await _get(f"{server.address}/{path}") for path in ("livez", "healthz", "readyz")}
@@ -209,10 +209,10 @@ async def test_no_kind_of_trouble_looks_well(running: Runtime, monkeypatch: pyte
         m.setattr(worker, "behind_s", property(lambda _: 240.0))
 
     def disk_full(m: pytest.MonkeyPatch) -> None:
-        m.setattr(folder, "free_bytes", lambda _: 1_000_000)
+        m.setattr(data_folder, "free_bytes", lambda _: 1_000_000)
 
     def read_only(m: pytest.MonkeyPatch) -> None:
-        m.setattr(folder, "unwritable", lambda _: "read-only file system")
+        m.setattr(data_folder, "unwritable", lambda _: "read-only file system")
 
     def graph_away(m: pytest.MonkeyPatch) -> None:
         m.setattr(running.store, "query", lambda *_, **__: _raise(GraphUnavailable("gone")))

@@ -15,7 +15,7 @@ import pytest
 from contracts.settings import ApiSettings
 from homeostat.health import Vitals
 from homeostat.metrics import registry
-from homeostat.web.server import ApiServer
+from homeostat.web.server import WebServer
 from tests.patience import PATIENCE_S
 
 
@@ -52,7 +52,7 @@ class Graph:
 @asynccontextmanager
 async def serving(graph: Graph, **settings: Any) -> AsyncIterator[str]:
     """The address of the server of a graph."""
-    server = ApiServer(ApiSettings(port=0, **settings), registry(list), dict, Vitals, lambda: graph)
+    server = WebServer(ApiSettings(port=0, **settings), registry(list), dict, Vitals, lambda: graph)
     await server.start()
     try:
         yield server.address

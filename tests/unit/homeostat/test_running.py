@@ -32,7 +32,7 @@ from homeostat.cli.app import cli
 from homeostat.endpoints import Endpoints, running
 from homeostat.health import Vitals
 from homeostat.metrics import METRICS, registry
-from homeostat.web.server import ApiServer
+from homeostat.web.server import WebServer
 from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.playbooks.runs.support import approval, decision
 
@@ -264,7 +264,7 @@ def test_questions_that_cannot_be_answered(endpoints: Endpoints, body: Any, stat
 
 async def test_a_port_that_is_taken_is_named(endpoints: Endpoints) -> None:
     port = int(endpoints.api.rsplit(":", 1)[1])
-    server = ApiServer(ApiSettings(port=port), registry(list), dict, Vitals, lambda: None)
+    server = WebServer(ApiSettings(port=port), registry(list), dict, Vitals, lambda: None)
     with pytest.raises(InvalidSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}.*set api\.port"):
         await server.start()
     await server.stop()

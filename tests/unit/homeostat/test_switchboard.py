@@ -19,8 +19,8 @@ from contracts.settings import BrokerSettings
 from contracts.topics import CONTROL
 from contracts.verdicts import Autonomy
 from homeostat.cli.app import cli
+from homeostat.control_client import judged, turn
 from homeostat.endpoints import Endpoints, publish
-from homeostat.steering import judged, turn
 from homeostat.switchboard import MARK, Switchboard, begin_in
 from playbooks.runs import switches
 from tests.checks.switches.world import Client, Log

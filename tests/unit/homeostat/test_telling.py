@@ -23,8 +23,8 @@ from graph import queries
 from homeostat import times
 from homeostat.cli.app import cli
 from homeostat.cli.status import lines
-from homeostat.cli.watch import Teller, View, render
-from homeostat.overview import Overview, Process
+from homeostat.cli.watch import Teller, WatchView, render
+from homeostat.status import Overview, Process
 from homeostat.terminal import printable
 from tests.unit.contracts.samples import EVENTS
 
@@ -94,7 +94,7 @@ def test_a_time_is_utc_and_local_on_request() -> None:
 
 def piped(text: str) -> str:
     out = io.StringIO()
-    View(Console(file=out, width=80, highlight=False, emoji=False), False, ManualClock(AT)).show(
+    WatchView(Console(file=out, width=80, highlight=False, emoji=False), False, ManualClock(AT)).show(
         (AT, "red", "kind", text)
     )
     return out.getvalue()

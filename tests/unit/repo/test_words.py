@@ -20,7 +20,7 @@ import click
 import pytest
 
 from contracts.settings import Settings
-from contracts.sources import names
+from contracts.settings_sources import names
 from contracts.topics import TOPICS
 from homeostat.cli.app import cli
 from homeostat.metrics import METRICS

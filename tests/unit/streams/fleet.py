@@ -29,7 +29,7 @@ from contracts.topics import (
     PARTIALS,
     SPANS,
 )
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 from streams.stage import StageSpec
 from streams.stages.detect import DetectStage
 from streams.stages.edges import EdgeStage

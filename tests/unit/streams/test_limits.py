@@ -16,10 +16,10 @@ from contracts.topics import EVIDENCE, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, TOPI
 from graph.diagnosis import DiagnosisEngine
 from graph.world import world as worlds
 from homeostat.wiring import perceive_specs
-from models import worlds as detected
+from models import engine_state as detected
 from models.engine import DetectEngine
 from playbooks.decision import views
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 from streams.stage import Emit
 from streams.stages.ingest import IngestStage
 from streams.windows import series, templates

@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestServer
 from connectors.actuators.command import CommandActuator
 from connectors.actuators.dry_run import DryRunActuator
 from connectors.actuators.http import explain
-from connectors.actuators.once import OncePerKey
+from connectors.actuators.idempotency import OncePerKey
 from connectors.actuators.webhook import WebhookActuator, refused
 from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, ActuatorUnavailable, OutcomeUnknown, TargetNotFound

@@ -13,7 +13,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.api import ApiServer
+from connectors.kubernetes.api import ClusterApi
 from tests.patience import PATIENCE_S
 from tests.unit.connectors.kubernetes.list_watch import ListWatchServer
 
@@ -49,8 +49,8 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 @pytest.fixture
-async def api(server: ListWatchServer) -> AsyncIterator[ApiServer]:
-    found = ApiServer(open_access("here"))
+async def api(server: ListWatchServer) -> AsyncIterator[ClusterApi]:
+    found = ClusterApi(open_access("here"))
     yield found
     with contextlib.suppress(Exception):
         await found.close()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from connectors.kubernetes import checkpoint
-from connectors.kubernetes.objects import Kind
+from connectors.kubernetes.objects import ObjectKind
 from tests.unit.connectors.kubernetes import objects as o
 from tests.unit.connectors.kubernetes.test_model import Cluster, kinds, running, thing
 from tests.unit.connectors.kubernetes.test_releases import operated
@@ -180,12 +180,12 @@ def taken_over(*raws: o.Json, known: Cluster | None = None) -> Cluster:
     saved = checkpoint.load(checkpoint.save(before.model.things.values(), o.ns(100)))
     after = Cluster((*saved.things, *saved.instances), since=95)
     there = {r["metadata"]["uid"] for r in raws}
-    for kind in (Kind.POD, Kind.REPLICA_SET, Kind.DEPLOYMENT):
+    for kind in (ObjectKind.POD, ObjectKind.REPLICA_SET, ObjectKind.DEPLOYMENT):
         for uid, was in list(after.model.things.items()):
             if was.head.kind is kind and uid not in there:
                 after.model.take(was, None, o.ns(after.now))
         after.put(*(r for r in raws if r["kind"] == str(kind)))
-        assert after.passes(1) == [] or kind is not Kind.POD, "its ReplicaSet has not been heard yet"
+        assert after.passes(1) == [] or kind is not ObjectKind.POD, "its ReplicaSet has not been heard yet"
         after.model.listed(kind, "", [thing(r) for r in raws if r["kind"] == str(kind)], o.ns(after.now))
     return after
 

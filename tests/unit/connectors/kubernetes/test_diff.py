@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import read
 from connectors.kubernetes.diff import (
-    Context,
+    DiffContext,
     autoscaler_changes,
     deletion,
     node_changes,
@@ -20,14 +20,14 @@ from connectors.kubernetes.diff import (
     pod_changes,
     workload_changes,
 )
-from connectors.kubernetes.objects import Autoscaler, Kind, Node, Notice, Pod, Workload
+from connectors.kubernetes.objects import Autoscaler, MachineNode, Notice, ObjectKind, Pod, Workload
 from contracts.events import Change
 from tests.unit.connectors.kubernetes import objects as o
 
-NOW = Context("prod", o.ns(1000))
+NOW = DiffContext("prod", o.ns(1000))
 
 
-def workload(raw: o.Json, kind: Kind = Kind.DEPLOYMENT) -> Workload:
+def workload(raw: o.Json, kind: ObjectKind = ObjectKind.DEPLOYMENT) -> Workload:
     return read.workload(json.dumps(raw).encode(), kind)
 
 
@@ -35,7 +35,7 @@ def pod(**said: Any) -> Pod:
     return read.pod(json.dumps(o.pod(**said)).encode())
 
 
-def node(**said: Any) -> Node:
+def node(**said: Any) -> MachineNode:
     return read.node(json.dumps(o.node(**said)).encode())
 
 
@@ -99,7 +99,7 @@ def test_a_rolling_restart_is_no_new_configuration() -> None:
 
 def test_going_back_to_an_earlier_template_is_a_rollback() -> None:
     newer = workload(o.deployment(template=o.template("registry/cart:1.5")))
-    earlier = {workload(o.replica_set(template=o.template()), Kind.REPLICA_SET).template}
+    earlier = {workload(o.replica_set(template=o.template()), ObjectKind.REPLICA_SET).template}
     (change,) = workload_changes(newer, workload(BASE), NOW, frozenset(earlier))
     assert (change.kind, change.before, change.after) == ("rollback", "1.5", "1.4")
 
@@ -112,7 +112,7 @@ def test_created_and_deleted() -> None:
 
 
 def test_what_a_controller_makes_is_not_told() -> None:
-    one, two = (workload(o.replica_set(replicas=n), Kind.REPLICA_SET) for n in (1, 2))
+    one, two = (workload(o.replica_set(replicas=n), ObjectKind.REPLICA_SET) for n in (1, 2))
     assert workload_changes(None, one, NOW) == workload_changes(one, two, NOW) == workload_changes(two, None, NOW) == []
 
 
@@ -283,7 +283,7 @@ PODS = st.builds(lambda containers: pod(containers=[containers]), CONTAINERS)
 
 @given(DEPLOYMENTS, DEPLOYMENTS, st.integers(0, 2000))
 def test_the_same_two_sights_say_the_same_whenever_they_are_compared(old: Workload, new: Workload, later: int) -> None:
-    told = [workload_changes(old, new, Context("prod", o.ns(t))) for t in (10, 10 + later)]
+    told = [workload_changes(old, new, DiffContext("prod", o.ns(t))) for t in (10, 10 + later)]
     assert told[0] == told[1]
     assert workload_changes(new, new, NOW) == []
 

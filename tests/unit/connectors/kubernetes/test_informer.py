@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import informer as informers
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.api import ApiServer, resource_of
+from connectors.kubernetes.api import ClusterApi, resource_of
 from connectors.kubernetes.backoff import Backoff
-from connectors.kubernetes.informer import Informer, Pace, Source, newer
-from connectors.kubernetes.objects import Kind, Thing, Workload
+from connectors.kubernetes.informer import Informer, Pace, WatchSource, newer
+from connectors.kubernetes.objects import ObjectKind, Thing, Workload
 from connectors.kubernetes.read import reader
 from contracts.errors import ClusterUnavailable, Forbidden
 from tests.unit.connectors.kubernetes import objects as o
@@ -25,7 +25,7 @@ from tests.unit.connectors.kubernetes.conftest import until
 from tests.unit.connectors.kubernetes.list_watch import ListWatchServer
 
 PATH = "/apis/apps/v1/deployments"
-SOURCE = Source(Kind.DEPLOYMENT, PATH)
+SOURCE = WatchSource(ObjectKind.DEPLOYMENT, PATH)
 FAST = Pace(longest_wait_s=0.05)
 
 
@@ -55,8 +55,8 @@ async def running(informer: Informer) -> AsyncIterator[Informer]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def made(api: ApiServer, sink: Sink, pace: Pace = FAST, **more: object) -> Informer:
-    return Informer(SOURCE, api, reader(Kind.DEPLOYMENT), sink, pace=pace, **more)  # type: ignore[arg-type]
+def made(api: ClusterApi, sink: Sink, pace: Pace = FAST, **more: object) -> Informer:
+    return Informer(SOURCE, api, reader(ObjectKind.DEPLOYMENT), sink, pace=pace, **more)  # type: ignore[arg-type]
 
 
 def truth(server: ListWatchServer) -> dict[str, int]:
@@ -68,7 +68,7 @@ def known(informer: Informer) -> dict[str, int | None]:
 
 
 async def test_lists_in_pages_and_follows(
-    server: ListWatchServer, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+    server: ListWatchServer, api: ClusterApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(informers, "PAGE", 2)
     for i in range(5):
@@ -86,7 +86,7 @@ async def test_lists_in_pages_and_follows(
     assert {q["authorization"] for q in server.queries} == {"Bearer t0ken"}
 
 
-async def test_goes_on_after_a_disconnect_without_listing(server: ListWatchServer, api: ApiServer) -> None:
+async def test_goes_on_after_a_disconnect_without_listing(server: ListWatchServer, api: ClusterApi) -> None:
     server.put(PATH, o.deployment("a"))
     sink = Sink()
     async with running(made(api, sink)) as informer:
@@ -100,7 +100,7 @@ async def test_goes_on_after_a_disconnect_without_listing(server: ListWatchServe
     assert [t[2] for t in sink.told] == [2, 3, 4, 5, 6, 7]
 
 
-async def test_a_bookmark_moves_the_place_to_go_on_from(server: ListWatchServer, api: ApiServer) -> None:
+async def test_a_bookmark_moves_the_place_to_go_on_from(server: ListWatchServer, api: ClusterApi) -> None:
     server.put(PATH, o.deployment("a"))
     async with running(made(api, Sink())) as informer:
         await informer.synced.wait()
@@ -118,7 +118,7 @@ async def test_a_bookmark_moves_the_place_to_go_on_from(server: ListWatchServer,
 
 
 async def test_lists_again_when_its_version_is_gone_and_tells_what_it_missed(
-    server: ListWatchServer, api: ApiServer
+    server: ListWatchServer, api: ClusterApi
 ) -> None:
     server.put(PATH, o.deployment("stays"))
     server.put(PATH, o.deployment("goes"))
@@ -139,7 +139,7 @@ async def test_lists_again_when_its_version_is_gone_and_tells_what_it_missed(
     assert sorted(sink.told) == [("comes", None, 2), ("goes", 2, None), ("stays", 2, 4)]
 
 
-async def test_410_as_a_status_lists_again_too(server: ListWatchServer, api: ApiServer) -> None:
+async def test_410_as_a_status_lists_again_too(server: ListWatchServer, api: ClusterApi) -> None:
     server.put(PATH, o.deployment("a"))
     async with running(made(api, Sink())) as informer:
         await informer.synced.wait()
@@ -154,7 +154,7 @@ async def test_410_as_a_status_lists_again_too(server: ListWatchServer, api: Api
 
 
 async def test_a_list_that_expires_between_pages_is_asked_for_whole(
-    server: ListWatchServer, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+    server: ListWatchServer, api: ClusterApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(informers, "PAGE", 2)
     for i in range(5):
@@ -167,7 +167,7 @@ async def test_a_list_that_expires_between_pages_is_asked_for_whole(
     assert ["limit" in q for q in lists] == [True, True, False]
 
 
-async def test_what_was_seen_before_or_is_late_changes_nothing(server: ListWatchServer, api: ApiServer) -> None:
+async def test_what_was_seen_before_or_is_late_changes_nothing(server: ListWatchServer, api: ClusterApi) -> None:
     server.put(PATH, o.deployment("a"))
     sink = Sink()
     async with running(made(api, sink)) as informer:
@@ -183,7 +183,7 @@ async def test_what_was_seen_before_or_is_late_changes_nothing(server: ListWatch
 
 
 async def test_what_can_not_be_read_is_counted_and_stops_nothing(
-    server: ListWatchServer, api: ApiServer, caplog: pytest.LogCaptureFixture
+    server: ListWatchServer, api: ClusterApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.put(PATH, o.deployment("good"))
     server.put(PATH, {"metadata": {"name": "bad", "uid": "bad"}, "spec": {"replicas": "many"}})
@@ -199,7 +199,7 @@ async def test_what_can_not_be_read_is_counted_and_stops_nothing(
 
 
 async def test_an_object_that_can_not_be_read_any_more_is_not_taken_for_gone(
-    server: ListWatchServer, api: ApiServer
+    server: ListWatchServer, api: ClusterApi
 ) -> None:
     server.put(PATH, o.deployment("a"))
     sink = Sink()
@@ -216,7 +216,7 @@ async def test_an_object_that_can_not_be_read_any_more_is_not_taken_for_gone(
 
 
 async def test_what_is_gone_is_gone_even_if_its_last_state_can_not_be_read(
-    server: ListWatchServer, api: ApiServer
+    server: ListWatchServer, api: ClusterApi
 ) -> None:
     server.put(PATH, o.deployment("a"))
     sink = Sink()
@@ -229,9 +229,9 @@ async def test_what_is_gone_is_gone_even_if_its_last_state_can_not_be_read(
     assert sink.told[-1] == ("a", 2, None)
 
 
-async def test_what_is_read_otherwise_than_before_is_told(server: ListWatchServer, api: ApiServer) -> None:
+async def test_what_is_read_otherwise_than_before_is_told(server: ListWatchServer, api: ClusterApi) -> None:
     raw = server.put(PATH, o.deployment("a"))
-    read = reader(Kind.DEPLOYMENT, ("another",))
+    read = reader(ObjectKind.DEPLOYMENT, ("another",))
     before = {t.head.uid: t for t in [read(json.dumps(raw | {"spec": {"replicas": 1}}).encode())]}
     sink = Sink()
     async with running(made(api, sink, known=before)) as informer:
@@ -239,8 +239,8 @@ async def test_what_is_read_otherwise_than_before_is_told(server: ListWatchServe
     assert sink.told == [("a", 1, 2)]
 
 
-async def test_what_another_worker_knew_is_compared_with_what_is(server: ListWatchServer, api: ApiServer) -> None:
-    read = reader(Kind.DEPLOYMENT)
+async def test_what_another_worker_knew_is_compared_with_what_is(server: ListWatchServer, api: ClusterApi) -> None:
+    read = reader(ObjectKind.DEPLOYMENT)
     before = {t.head.uid: t for n in ("a", "gone") if (t := read(json.dumps(o.deployment(n)).encode()))}
     server.put(PATH, o.deployment("a", replicas=8))
     sink = Sink()
@@ -249,7 +249,7 @@ async def test_what_another_worker_knew_is_compared_with_what_is(server: ListWat
     assert sorted(sink.told, key=str) == [("a", 2, 8), ("gone", 2, None)]
 
 
-async def test_lists_again_from_time_to_time(server: ListWatchServer, api: ApiServer) -> None:
+async def test_lists_again_from_time_to_time(server: ListWatchServer, api: ClusterApi) -> None:
     server.put(PATH, o.deployment("a"))
     sink = Sink()
     async with running(made(api, sink, Pace(resync_s=0.0, longest_wait_s=0.05))) as informer:
@@ -276,7 +276,7 @@ async def test_lists_again_from_time_to_time(server: ListWatchServer, api: ApiSe
     ],
 )
 async def test_refusals_are_one_line_and_tried_again(
-    server: ListWatchServer, api: ApiServer, caplog: pytest.LogCaptureFixture, status: int, error: str, text: str
+    server: ListWatchServer, api: ClusterApi, caplog: pytest.LogCaptureFixture, status: int, error: str, text: str
 ) -> None:
     caplog.set_level(logging.INFO, "connectors.kubernetes")
     server.refuse = status
@@ -292,7 +292,7 @@ async def test_refusals_are_one_line_and_tried_again(
     assert text in said[0]
 
 
-async def test_a_server_that_is_away_is_named_with_what_to_check(server: ListWatchServer, api: ApiServer) -> None:
+async def test_a_server_that_is_away_is_named_with_what_to_check(server: ListWatchServer, api: ClusterApi) -> None:
     server.drop_lists = 2
     server.put(PATH, o.deployment("a"))
     async with running(made(api, Sink())) as informer:
@@ -302,7 +302,7 @@ async def test_a_server_that_is_away_is_named_with_what_to_check(server: ListWat
         await informer.synced.wait()
 
 
-async def test_a_server_that_always_says_gone_is_not_stormed(server: ListWatchServer, api: ApiServer) -> None:
+async def test_a_server_that_always_says_gone_is_not_stormed(server: ListWatchServer, api: ClusterApi) -> None:
     server.put(PATH, o.deployment("a"))
     waits: list[float] = []
     informer = made(api, Sink(), Pace(seed=1, longest_wait_s=0.4))
@@ -326,7 +326,7 @@ def test_no_way_to_a_cluster_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, 
         open_access("nowhere")
 
 
-async def test_errors_name_verb_and_resource(server: ListWatchServer, api: ApiServer) -> None:
+async def test_errors_name_verb_and_resource(server: ListWatchServer, api: ClusterApi) -> None:
     server.refuse = 403
     with pytest.raises(Forbidden, match="watch pods in shop"):
         await anext(api.watch("/api/v1/namespaces/shop/pods", {"resourceVersion": "1", "watch": "1"}))

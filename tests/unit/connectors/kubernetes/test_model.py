@@ -11,13 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from connectors.kubernetes import checkpoint, read
 from connectors.kubernetes.model import REPEAT_NS, ClusterModel
-from connectors.kubernetes.objects import Kind, Thing
+from connectors.kubernetes.objects import ObjectKind, Thing
 from contracts.events import Change
 from tests.unit.connectors.kubernetes import objects as o
 
 
 def thing(raw: o.Json) -> Thing:
-    return read.reader(Kind(raw["kind"]))(json.dumps(raw).encode())
+    return read.reader(ObjectKind(raw["kind"]))(json.dumps(raw).encode())
 
 
 class Cluster:
@@ -264,7 +264,7 @@ def test_a_link_that_becomes_another_ends() -> None:
 
 def test_after_a_list_the_graph_ends_what_it_holds_of_others() -> None:
     cluster = running()
-    cluster.model.listed(Kind.POD, "shop", [thing(o.pod())], o.ns(200))
+    cluster.model.listed(ObjectKind.POD, "shop", [thing(o.pod())], o.ns(200))
     rows = cluster.rows()
     assert [r["name"] for r in rows["upsert_objects"]] == ["cart-7d9f-x2x"], (
         "another worker may have told another graph"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import read
 from connectors.kubernetes.naming import service_of, top_workload
-from connectors.kubernetes.objects import Kind, Mark
+from connectors.kubernetes.objects import ConditionMark, ObjectKind
 from connectors.kubernetes.template import summary, tag_of
 from tests.unit.connectors.kubernetes import objects as o
 
@@ -46,7 +46,7 @@ def test_the_time_of_a_deletion_is_when_it_was_asked_for() -> None:
 def test_an_eviction_has_its_reason() -> None:
     said = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "drained"}
     found = read.pod(raw(o.pod(conditions=[said | {"lastTransitionTime": o.stamp(9)}])))
-    assert found.evicted == Mark("EvictionByEvictionAPI", "drained", o.ns(9))
+    assert found.evicted == ConditionMark("EvictionByEvictionAPI", "drained", o.ns(9))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_an_eviction_has_its_reason() -> None:
     ],
 )
 def test_who_wrote_a_spec_last(entries: list[o.Json], writer: str) -> None:
-    assert read.workload(raw(o.deployment(managed=entries)), Kind.DEPLOYMENT).writer.manager == writer
+    assert read.workload(raw(o.deployment(managed=entries)), ObjectKind.DEPLOYMENT).writer.manager == writer
 
 
 def test_lists_may_be_null() -> None:
@@ -72,14 +72,14 @@ def test_lists_may_be_null() -> None:
 
 
 @pytest.mark.parametrize("broken", [b"", b"{", b"[]", b"{}", b'{"metadata":{"name":"x"}}', b'{"metadata":{"name":5}}'])
-@pytest.mark.parametrize("kind", list(Kind))
-def test_what_is_no_object_is_refused(kind: Kind, broken: bytes) -> None:
+@pytest.mark.parametrize("kind", list(ObjectKind))
+def test_what_is_no_object_is_refused(kind: ObjectKind, broken: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         read.reader(kind)(broken)
 
 
-@given(st.sampled_from(list(Kind)), st.binary(max_size=40), st.integers(0, 400), st.integers(0, 400))
-def test_damaged_objects_never_do_worse_than_be_refused(kind: Kind, junk: bytes, start: int, end: int) -> None:
+@given(st.sampled_from(list(ObjectKind)), st.binary(max_size=40), st.integers(0, 400), st.integers(0, 400))
+def test_damaged_objects_never_do_worse_than_be_refused(kind: ObjectKind, junk: bytes, start: int, end: int) -> None:
     whole = raw(o.pod(containers=[o.container(last=o.ended("Error", 1))]) | o.deployment())
     with contextlib.suppress(msgspec.DecodeError, ValueError, TypeError, AttributeError, RecursionError):
         assert read.reader(kind)(whole[:start] + junk + whole[end:]).head.kind is kind
@@ -192,8 +192,8 @@ def test_the_workload_behind_a_pod(owner: tuple[str, str], labels: dict[str, str
 def test_all_that_belongs_together_has_one_service_name() -> None:
     labelled = {"metadata": {"labels": {}}, "spec": o.template()["spec"]}
     found = [
-        read.workload(raw(o.deployment(template=labelled)), Kind.DEPLOYMENT).service,
-        read.workload(raw(o.replica_set(template=labelled)), Kind.REPLICA_SET).service,
+        read.workload(raw(o.deployment(template=labelled)), ObjectKind.DEPLOYMENT).service,
+        read.workload(raw(o.replica_set(template=labelled)), ObjectKind.REPLICA_SET).service,
         read.pod(raw(o.pod())).service,
     ]
     assert found == ["cart"] * 3

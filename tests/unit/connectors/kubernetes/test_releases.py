@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.kubernetes import checkpoint
-from connectors.kubernetes.objects import Kind
+from connectors.kubernetes.objects import ObjectKind
 from contracts.events import Change
 from tests.unit.connectors.kubernetes import objects as o
 from tests.unit.connectors.kubernetes.test_model import Cluster, thing
@@ -137,9 +137,9 @@ def test_replica_sets_of_a_deployment_are_left_to_its_own_word() -> None:
 # --- workloads that somebody made
 
 
-@pytest.mark.parametrize("kind", [Kind.DEPLOYMENT, Kind.STATEFUL_SET, Kind.DAEMON_SET])
+@pytest.mark.parametrize("kind", [ObjectKind.DEPLOYMENT, ObjectKind.STATEFUL_SET, ObjectKind.DAEMON_SET])
 @pytest.mark.parametrize("owner", ["Kafka", "Canary", "Elasticsearch", "Revision"])
-def test_a_workload_that_an_operator_writes_tells_of_its_releases(kind: Kind, owner: str) -> None:
+def test_a_workload_that_an_operator_writes_tells_of_its_releases(kind: ObjectKind, owner: str) -> None:
     cluster = Cluster(since=50)
     for version, tag in ((1, "1.4"), (2, "1.5")):
         raw = owned(o.deployment(template=o.template(f"registry/cart:{tag}")), owner, "cart")

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.otlp import bench
 from connectors.otlp import decode as module
 from connectors.otlp.decode import decode
 from connectors.otlp.reasons import REFUSED, SKIPPED
 from contracts.errors import UndecodableTelemetry, UnknownName
 from contracts.frames.telemetry import Decoded
 from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, PARTIALS, RAW
+from homeostat.bench import reading
 from tests.unit.connectors.otlp import test_logs, test_spans
 from tests.unit.connectors.otlp.builders import as_json, counter, descending, gauge, histogram, metrics
 from tests.unit.connectors.otlp.test_spans import same
@@ -184,14 +184,14 @@ def test_environment_of_resources_that_name_none() -> None:
 
 
 def test_bench_messages_are_equal_in_both_encodings() -> None:
-    left = decode(OTLP_SPANS, bench.protobuf_payload(200))
-    right = decode(OTLP_SPANS, bench.json_payload(200))
+    left = decode(OTLP_SPANS, reading.protobuf_payload(200))
+    right = decode(OTLP_SPANS, reading.json_payload(200))
     assert left.spans is not None
     assert len(left.spans) == 200
     assert same(left, right)
-    assert same(left, decode(OTLP_SPANS, descending(bench.span_message(200))))
-    assert bench.protobuf_payload(200) == bench.protobuf_payload(200)
+    assert same(left, decode(OTLP_SPANS, descending(reading.span_message(200))))
+    assert reading.protobuf_payload(200) == reading.protobuf_payload(200)
 
 
 def test_bench_measures_each_encoding() -> None:
-    assert all(rate > 0 for rate in bench.run(seconds=0.01, spans=40).values())
+    assert all(rate > 0 for rate in reading.run(seconds=0.01, spans=40).values())

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.otlp import span_bytes
-from connectors.otlp.bench import span_message
 from connectors.otlp.decode import decode
 from contracts.errors import UndecodableTelemetry
 from contracts.topics import OTLP_SPANS
+from homeostat.bench.reading import span_message
 from tests.unit.connectors.otlp.builders import MS, T0, descending, traces
 
 _VALUES: tuple[Any, ...] = (

@@ -23,7 +23,7 @@ from homeostat.demo.load import RouteSecond, Second
 from homeostat.demo.scenes import SCENES, Scene
 from homeostat.demo.shop.blueprint import LOAD, SHOP
 from homeostat.demo.verdict import judge
-from homeostat.demo.watching import Heard
+from homeostat.demo.watching import EventsSeen
 
 NORMAL = Normal({"/buy": 0.1})
 HANG = next(s for s in SCENES if s.name == "hang")
@@ -133,8 +133,8 @@ def _better() -> e.Feedback:
     )
 
 
-def _heard(*events: tuple[str, e.Event]) -> Heard:
-    heard = Heard()
+def _heard(*events: tuple[str, e.Event]) -> EventsSeen:
+    heard = EventsSeen()
     for topic, event in events:
         heard.take(Record(topic, 0, 0, None, e.encode(event)))
     return heard

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contracts.errors import ChainBroken, UnreadableEvent
 from contracts.events import ActionRecord, encode
 from contracts.verdicts import RunState
-from playbooks.audit import GENESIS, Head, digest_of, from_cloudevent, headers_of, link, verify_chain
+from playbooks.audit import GENESIS, ChainHead, digest_of, from_cloudevent, headers_of, link, verify_chain
 from playbooks.audit.cloudevents import rfc3339
 
 
@@ -41,7 +41,7 @@ def chain(count: int) -> list[ActionRecord]:
     head = GENESIS
     for n in range(count):
         found.append(link(record(f"step {n}"), head))
-        head = Head(found[-1].sequence, found[-1].digest)
+        head = ChainHead(found[-1].sequence, found[-1].digest)
     return found
 
 
@@ -50,12 +50,12 @@ def test_a_whole_chain_verifies_as_values_and_as_bytes() -> None:
     for form in (records, [encode(r) for r in records]):
         report = verify_chain(form)
         assert report.intact
-        assert (report.records, report.head) == (5, Head(5, records[-1].digest))
+        assert (report.records, report.head) == (5, ChainHead(5, records[-1].digest))
 
 
 def test_it_can_be_continued_from_a_known_head() -> None:
     records = chain(5)
-    assert verify_chain(records[3:], Head(3, records[2].digest)).intact
+    assert verify_chain(records[3:], ChainHead(3, records[2].digest)).intact
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_it_can_be_continued_from_a_known_head() -> None:
         (lambda r: [*r[:2], *r[3:]], "records 3 to 3 are missing"),
         (lambda r: r[2:], "records 1 to 2 are missing"),
         (lambda r: [r[0], r[2], r[1], *r[3:]], "missing"),
-        (lambda r: [*r[:2], link(record("forged"), Head(2, r[1].digest)), *r[3:]], "was replaced"),
-        (lambda r: [*r, link(record("forged"), Head(2, r[1].digest))], "reordered or inserted"),
+        (lambda r: [*r[:2], link(record("forged"), ChainHead(2, r[1].digest)), *r[3:]], "was replaced"),
+        (lambda r: [*r, link(record("forged"), ChainHead(2, r[1].digest))], "reordered or inserted"),
     ],
 )
 def test_tampering_shows(tamper, problem: str) -> None:  # type: ignore[no-untyped-def]

@@ -254,8 +254,8 @@ class Told(Executor):
         self.issued(decision)
         await super().on_decision(decision)
 
-    async def on_control(self, control: Control, place: switches.Place | None = None) -> None:
-        await super().on_control(control, place or switches.Place("log", 0, next(self._turned)))
+    async def on_control(self, control: Control, place: switches.LogPosition | None = None) -> None:
+        await super().on_control(control, place or switches.LogPosition("log", 0, next(self._turned)))
 
 
 MENDED = -1.0

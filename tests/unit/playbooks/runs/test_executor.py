@@ -34,7 +34,7 @@ from playbooks.audit import from_cloudevent, verify_chain
 from playbooks.language.model import Playbook, Step
 from playbooks.runs import run_of
 from playbooks.runs.plan import Surroundings, definition_of, plan_of
-from playbooks.runs.switches import Place
+from playbooks.runs.switches import LogPosition
 from tests.unit.playbooks.runs.support import (
     BOUND,
     NS,
@@ -502,8 +502,8 @@ async def test_a_switch_pulled_while_the_audit_event_is_on_its_way(world: World)
 
 async def test_older_switches_do_not_undo_newer_ones(world: World) -> None:
     """Older is what was written before in the log, whatever times they carry."""
-    await world.executor.on_control(control(acting=False, now_ns=T0), Place("log", 1, 9))
-    await world.executor.on_control(control(acting=True, now_ns=T0 + NS), Place("log", 1, 8))
+    await world.executor.on_control(control(acting=False, now_ns=T0), LogPosition("log", 1, 9))
+    await world.executor.on_control(control(acting=True, now_ns=T0 + NS), LogPosition("log", 1, 8))
     await world.executor.on_decision(decision())
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.CANCELLED, [])

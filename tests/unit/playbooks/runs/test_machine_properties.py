@@ -17,7 +17,7 @@ from playbooks.runs import machine as m
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_from, plan_of
 from tests.unit.playbooks.runs.support import NS, SCALE, T0, decision
 
-LIMITS = m.Limits(approval_expiry_s=60, decision_expiry_s=30)
+LIMITS = m.RunLimits(approval_expiry_s=60, decision_expiry_s=30)
 PLAYBOOK = replace(
     SCALE,
     steps=(
@@ -39,7 +39,7 @@ class Simulation:
 
     plan: RunPlan
     entry: RunEntry
-    now: m.Situation
+    now: m.RunInput
     true_effects: dict[str, int] = field(default_factory=dict)
     per_step: dict[str, int] = field(default_factory=dict)
     resolved: dict[str, Applied] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Simulation:
                 self.line(command.name, StepPhase.INTENT, command.key, {"action": "wait", "seconds": 4})
             case c.EndWait():
                 self.line(command.name, StepPhase.APPLIED, command.key)
-            case c.Verify():
+            case c.VerifyCommand():
                 self.enter(RunState.VERIFYING)
             case c.RollBack():
                 self.enter(RunState.ROLLING_BACK)
@@ -169,7 +169,7 @@ def simulation(tier: int) -> Simulation:
     playbook = replace(PLAYBOOK, tier=tier)
     plan = plan_of(decision("scale-out"), playbook, now_ns=T0, surroundings=Surroundings())
     entry = RunEntry(plan.run, "d1", "test", "cart", "scale-out", RunState.PENDING, T0, T0, 1, definition_of(plan))
-    return Simulation(plan, entry, m.Situation(now_ns=T0))
+    return Simulation(plan, entry, m.RunInput(now_ns=T0))
 
 
 @settings(max_examples=150, deadline=None)
@@ -201,7 +201,7 @@ def test_steps_run_in_the_order_written_once_their_needs_are_done() -> None:
     order = []
     for _ in range(20):
         command = m.next_command(world.entry, world.plan, world.now, LIMITS)
-        if isinstance(command, c.Verify):
+        if isinstance(command, c.VerifyCommand):
             break
         if isinstance(command, c.ApplyStep | c.BeginWait):
             order.append(command.name)

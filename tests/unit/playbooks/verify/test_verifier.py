@@ -12,7 +12,7 @@ import pytest
 from contracts.frames.features import EvidenceFrame
 from contracts.verdicts import Outcome, ServiceState
 from playbooks.language.model import Check, Verify
-from playbooks.verify import Finding, Verifier
+from playbooks.verify import Verification, Verifier
 
 NS = 1_000_000_000
 T0 = 1_700_000_000 * NS
@@ -85,15 +85,15 @@ class Script:
             self.verifier.observe(service_frame(second, rows | dict(others)))
         return self
 
-    def see(self, second: float, **rows: Sequence[float]) -> Finding | None:
+    def see(self, second: float, **rows: Sequence[float]) -> Verification | None:
         self.verifier.observe(service_frame(second, rows))
         return self.at(second + 1.3)
 
-    def at(self, second: float) -> Finding | None:
+    def at(self, second: float) -> Verification | None:
         return self.verifier.verdict(T0 + int(second * NS))
 
 
-def outcome(found: Finding | None) -> Outcome | None:
+def outcome(found: Verification | None) -> Outcome | None:
     return None if found is None else found.outcome
 
 

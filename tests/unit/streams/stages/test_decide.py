@@ -10,7 +10,7 @@ from contracts.topics import DECISIONS, INCIDENTS, partition_of
 from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Severity
 from playbooks.decision import limits_of
 from playbooks.language import library
-from streams.memory import MemoryPipeline
+from streams.in_memory import MemoryPipeline
 from streams.stage import Emit
 from streams.stages.decide import CONSUMES, DecideStage, spec
 

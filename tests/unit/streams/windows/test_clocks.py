@@ -20,8 +20,8 @@ from contracts.ports import Record
 from contracts.settings import load
 from contracts.topics import CLOCKS, FEATURES, OTLP_METRICS, OTLP_SPANS, TOPICS
 from homeostat.wiring import perceive_specs
-from streams.memory import MemoryPipeline
-from streams.windows.clocks import AHEAD_NS, SLOT_NS, TOLERANCE_NS, Source
+from streams.in_memory import MemoryPipeline
+from streams.windows.clocks import AHEAD_NS, SLOT_NS, TOLERANCE_NS, ClockSource
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, otlp
 
@@ -231,7 +231,7 @@ def test_calls_that_time_out_are_no_sign_of_a_clock() -> None:
 
 def test_browsers_have_many_clocks_and_one_name() -> None:
     """Each batch counts for itself: one that is ahead does not move the others."""
-    source, now = Source(), T0
+    source, now = ClockSource(), T0
     floors = [-30 * SECOND, SECOND // 10, -60 * SECOND, SECOND // 5, -5 * SECOND]
     shifts = []
     for floor in floors * 5:
@@ -244,7 +244,7 @@ def test_browsers_have_many_clocks_and_one_name() -> None:
 def test_a_batch_is_never_shifted_ahead() -> None:
     rng = random.Random(1)
     for _ in range(300):
-        source, now = Source(), T0
+        source, now = ClockSource(), T0
         source.told_ns, source.told_at_ns = rng.randrange(-60, 60) * SECOND, T0
         for _ in range(10):
             now += rng.randrange(2 * SLOT_NS)

@@ -23,7 +23,7 @@ from connectors.actuators.process.__main__ import read_services
 from connectors.actuators.process.actuator import ProcessActuator
 from connectors.actuators.process.instance import free_port
 from connectors.actuators.process.manager import ManagedService, ProcessManager
-from connectors.actuators.process.model import Operation, OperationState, Order, Wanted
+from connectors.actuators.process.model import DesiredState, Operation, OperationState, Order
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, InvalidSettings, TargetNotFound
 from contracts.ports import Applied, StepRequest, Target
@@ -256,12 +256,12 @@ def test_store_tells_what_became_of_every_key(steps: list[tuple[str, str]]) -> N
             elif model.get(key) is OperationState.RUNNING:
                 model[key] = OperationState(what)
                 replicas = number if what == "done" else replicas
-                wanted = Wanted(number, "v1") if what == "done" else None
+                wanted = DesiredState(number, "v1") if what == "done" else None
                 store.finish(Operation(order("scale", key), model[key]), wanted)
         for key in ("a", "b"):
             found = store.find(key)
             assert (found.state if found else None) == model.get(key)
-        assert store.wanted("cart", Wanted(1, "v1")).replicas == replicas
+        assert store.wanted("cart", DesiredState(1, "v1")).replicas == replicas
         store.close()
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.otlp.receiving.budget import Budget, Hold, Limits
+from connectors.otlp.receiving.budget import Budget, Hold, ReceiverLimits
 from connectors.otlp.receiving.intake import peer_of
 from contracts.errors import Retryable
 
-LIMITS = Limits(requests=4, peer_requests=2, bytes=100, peer_bytes=60)
+LIMITS = ReceiverLimits(requests=4, peer_requests=2, bytes=100, peer_bytes=60)
 
 
 def test_requests_in_total_and_of_a_peer() -> None:

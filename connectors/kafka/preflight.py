@@ -1,0 +1,49 @@
+"""One connection to Kafka by itself, before any client: what is wrong with address, certificates or credentials, by name.
+
+aiokafka's clients try all bootstrap servers, log what each of them said, and then only know that none would do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from connectors.kafka.errors import translate
+from contracts.errors import HomeostatError, InvalidSettings, Retryable
+
+TIMEOUT_S: Final = 10.0
+"""Patience with one server: some only drop what they don't understand."""
+
+
+async def preflight(bootstrap: str, options: dict[str, Any]) -> None:
+    """Return once one of the servers lets us in, with aiokafka's `options` (without the address).
+
+    Raises:
+        Forbidden: credentials or mechanism are refused.
+        InvalidSettings: the certificate is not trusted.
+        BrokerUnavailable: none of them can be reached, or one side speaks TLS and the other does not.
+    """
+    refusals: list[HomeostatError] = []
+    for address in bootstrap.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not (host and port.isdecimal()):
+            raise InvalidSettings(f"broker.url: {address!r} is not host:port", fix="kafka://host:9092")
+        try:
+            await _greet(host.strip("[]"), int(port), options)
+        except (KafkaError, OSError) as e:
+            refusals.append(translate(e, address))
+        else:
+            return
+    # A server that answers and refuses tells more than one that is away: that one may come back, this one will not change.
+    raise next((r for r in refusals if not isinstance(r, Retryable)), refusals[0])
+
+
+async def _greet(host: str, port: int, options: dict[str, Any]) -> None:
+    connection = await create_conn(host, port, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
+    try:
+        await connection.send(MetadataRequest([]))  # the first request that a listener with SASL refuses without it
+    finally:
+        connection.close()

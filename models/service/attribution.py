@@ -1,0 +1,102 @@
+"""What evidence rests on, in a feature's own unit: the mean of the window that spoke, and the range expected of such a mean.
+
+The range ends where the evidence would fall below what is worth telling, so the mean that spoke always lies outside of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.features import FeatureKind
+from contracts.frames.telemetry import B1, F64
+from contracts.ports.detecting import Spoken
+from models.service.columns import WINDOWS, Columns
+from models.service.evidence import BASE, DECADES, WINDOWS_LOOKED_AT, deviance_z
+from models.service.silence import usual_events
+from models.service.state import BankState
+from models.service.transforms import LEAST_LATENCY_S
+from models.service.tuning import Tuning
+from models.service.windows import Observed, share
+
+SPEAKS: Final = 1.0
+"""Decades from which a feature is named in an anomaly."""
+TOLD: Final = max(SPEAKS + WINDOWS_LOOKED_AT - BASE, 0.0) / DECADES
+"""Mean excesses beyond its quantile from which a departure is worth telling."""
+
+
+class Speaker:
+    """Tells what the evidence of one pass over a bank rests on. `z` are the departures (W, F, S) that were judged."""
+
+    def __init__(self, state: BankState, tuning: Tuning, columns: Columns, seen: Observed, z: F64) -> None:
+        self._s, self._t, self._c, self._seen, self._z = state, tuning, columns, seen, z
+
+    def tell(self, decades: F64, which: NDArray[np.int8], silent: B1) -> dict[tuple[int, int], Spoken]:
+        """By (row, column): what decades of `SPEAKS` and more rest on. `which` (F, S) is the window that spoke; `silent` (S,)
+        are the rows whose missing requests did."""
+        found = {}
+        for column, row in np.argwhere(decades >= SPEAKS).tolist():
+            if column == self._c.traffic and silent[row]:
+                found[row, column] = self._silence(row, column)
+            elif self._c.ratio[column]:
+                found[row, column] = self._ratio(row, column, int(which[column, row]))
+            else:
+                found[row, column] = self._mean(row, column, int(which[column, row]))
+        return found
+
+    def _reach(self, window: int, column: int, row: int) -> float:
+        """Standard deviations from which the window's departure is worth telling."""
+        s = self._s
+        size = float(s.quantile[window, column, row] + TOLD * s.excess[window, column, row])
+        bent = window == 0 and self._c.heavy[column]
+        return 5.0 * math.expm1(size / 5.0) if bent else size
+
+    def _mean(self, row: int, column: int, window: int) -> Spoken:
+        s, at = self._s, (window, column, row)
+        centre, departure, z = float(s.mean[column, row]), float(s.acc[at]), float(self._z[at])
+        reach = abs(departure / z) * self._reach(*at) if z else 0.0
+        told = float(s.raw[at])
+        if abs(told) <= reach or told * departure < 0:  # what was bounded points elsewhere: tell what was judged
+            told = departure
+        kind = self._c.kinds[column]
+        low, value, high = (self._restored(kind, x) for x in (centre - reach, centre + told, centre + reach))
+        if window == 0:
+            value = float(self._seen.values[column, row])
+        return Spoken(value, low, high, WINDOWS[window])
+
+    def _restored(self, kind: FeatureKind, x: float) -> float:
+        """Inverse of `models.service.transforms.stabilise` for one value."""
+        if kind is FeatureKind.LATENCY:
+            return math.exp(min(max(x, math.log(LEAST_LATENCY_S)), 50.0))
+        x = max(x, 0.0)
+        if kind is FeatureKind.COUNT:
+            return max((x / 2.0) ** 2 - 0.375, 0.0) / self._seen.width_s
+        return math.expm1(min(x, 500.0)) if kind is FeatureKind.LEVEL else x
+
+    def _ratio(self, row: int, column: int, window: int) -> Spoken:
+        """Errors among trials: the share from which their deviance is worth telling is found by bisection."""
+        s, at = self._s, (window, column, row)
+        trials = max(float(s.var[at]), 1e-9)
+        normal = float(share(s, self._t, column)[row])
+        reach = self._reach(*at) * max(float(s.width[at]), 1.0)
+        low, high = normal, 1.0
+        for _ in range(30):
+            middle = (low + high) / 2.0
+            far = deviance_z(np.array(middle * trials), np.array(normal * trials)) >= reach
+            low, high = (low, middle) if far else (middle, high)
+        told = float(s.raw[at]) / trials
+        if told <= high:  # errors fade more slowly where they are judged: tell what was judged
+            told = max(float(s.acc[at]) / trials, told)
+        return Spoken(min(told, 1.0), 0.0, high, WINDOWS[window])
+
+    def _silence(self, row: int, column: int) -> Spoken:
+        """No request in as many windows as the silence has lasted, and how many per second are usual in such a time."""
+        s, width_s = self._s, self._seen.width_s
+        run = max(int(s.silent[row]), 1)
+        usual = max(float(usual_events(s.mean[column, row : row + 1])[0]), 0.0)
+        spread = 3.0 * math.sqrt(max(usual * run, 1e-9))
+        low, high = max(usual * run - spread, 0.1 * usual * run), usual * run + spread
+        return Spoken(0.0, low / run / width_s, high / run / width_s, run)

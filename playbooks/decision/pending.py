@@ -1,0 +1,339 @@
+"""Incidents under decision: when to decide, when to wait for an outcome, when to decide again. Pure; time is an argument.
+
+One incident has one live decision. It is decided when its diagnosis is settled; while a remedy is under way nothing else is
+decided; what came of it (feedback, or the run's end in the journal) leads to the next decision, which knows what was tried.
+Where nothing is under way, the question is asked again with every new revision, switch, and second; a decision goes out only
+if it differs from the one before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Control, Decision, Feedback, Incident
+from contracts.features import Signal
+from contracts.frames import EvidenceFrame, pack, unpack
+from contracts.ports import RunEntry
+from contracts.settings import DecideSettings
+from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
+from playbooks.decision.candidates import top_causes
+from playbooks.decision.deciding import decide
+from playbooks.decision.views import Came, Views
+from playbooks.decision.world import Attempt, DecisionFacts, DecisionLimits, DecisionWorld, ServiceView
+from playbooks.language.model import Playbook
+from playbooks.learning import Posteriors, Prediction, from_json, learning_of
+
+NS = 1_000_000_000
+RECHECK_S: Final = 1.0
+"""Pause between two looks at an incident for which nothing is under way."""
+CALM_S: Final = 3.0
+"""Pause before a decision that was not acted on is replaced by another that does not act either."""
+GRACE_S: Final = 30.0
+"""Time an incident has to end after a repair was verified."""
+FEEDBACK_S: Final = 5.0
+"""Time the verified outcome has to arrive after its run ended, before the run's state is taken for it."""
+_REMEMBERED: Final = 500
+_SETTLED_OUTCOMES: Final = (Outcome.BETTER, Outcome.SAME, Outcome.WORSE)
+
+
+class PendingDecision(msgspec.Struct):
+    """One incident. `live` is the decision that is under way or offered for approval; `last` what was last decided."""
+
+    incident: Incident
+    number: int = 0
+    live: str = ""
+    live_verdict: str = ""
+    last: tuple[str, str, str] | None = None
+    playbook: str = ""
+    target: str = ""
+    decided_ns: int = 0
+    checked_ns: int = 0
+    repaired_ns: int = 0
+    attempts: list[Attempt] = []
+    confirmed_ns: int = 0
+    """End of the last window in which a service of the incident was anomalous."""
+
+
+class _SavedPending(msgspec.Struct):
+    """A snapshot."""
+
+    version: int
+    cases: dict[str, PendingDecision]
+    closed: dict[str, tuple[int, int]]
+    posteriors: dict[str, object]
+    controls: dict[str, Control]
+    predictions: dict[str, list[Prediction]]
+    expected: dict[str, float]
+    heard_ns: dict[str, int]
+    views: dict[str, dict[str, ServiceView]]
+    rows: dict[str, list[bytes]] = {}
+    """Packed evidence of the services under decision, by environment."""
+    came: dict[str, list[int]] = {}
+    """How far event time had come with each of `rows`; nothing in snapshots from before that counted."""
+    times: dict[str, dict[int, int]] = {}
+    """How far event time has come, by environment and partition."""
+
+
+_VERSION: Final = 1
+
+
+class PendingDecisions:
+    """All environments of one owner. `facts` answers what telemetry does not tell."""
+
+    def __init__(
+        self, playbooks: Sequence[Playbook], settings: DecideSettings, limits: DecisionLimits, facts: DecisionFacts
+    ) -> None:
+        self._playbooks, self._settings = tuple(sorted(playbooks, key=lambda p: p.name)), settings
+        self._limits, self._facts = limits, facts
+        self.posteriors = Posteriors(learning_of(settings))
+        self.counters: Counter[str] = Counter()
+        self._cases: dict[str, PendingDecision] = {}
+        self._closed: dict[str, tuple[int, int]] = {}
+        self._controls: dict[str, Control] = {}
+        self._predictions: dict[str, list[Prediction]] = {}
+        self._expected: dict[str, float] = {}
+        self._heard_ns: dict[str, int] = {}
+        self._views: dict[str, Views] = {}
+
+    def evidence(self, frame: EvidenceFrame, now_ns: int) -> None:
+        """Telemetry came in."""
+        self._heard_ns[frame.environment] = now_ns
+        self._views.setdefault(frame.environment, Views()).take(frame)
+        self._confirm(frame, now_ns)
+
+    def _confirm(self, frame: EvidenceFrame, now_ns: int) -> None:
+        """An incident is told again only when it changes: that it lasts is seen by its services."""
+        cases = [c for c in self._cases.values() if c.incident.environment == frame.environment]
+        if not cases or frame.signal == Signal.EDGES:
+            return
+        sick = {s for s, state in zip(frame.services, frame.state, strict=False) if state == ServiceState.ANOMALOUS}
+        for case in cases:
+            if not sick.isdisjoint(case.incident.services):
+                case.confirmed_ns = max(case.confirmed_ns, min(frame.window_ns + frame.width_ns, now_ns))
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Environments of which something was heard."""
+        return tuple(self._heard_ns)
+
+    @property
+    def busy(self) -> set[str]:
+        """Environments with an incident that is not over."""
+        return {case.incident.environment for case in self._cases.values()}
+
+    def forget(self, environment: str) -> None:
+        """An environment is gone. What was learnt of playbooks stays."""
+        for known in (self._heard_ns, self._views, self._predictions):
+            known.pop(environment, None)
+
+    def incident(self, incident: Incident, now_ns: int) -> list[Decision]:
+        """An incident opened, changed or is over. An older revision than the one known changes nothing."""
+        number, revision = self._known(incident.id)
+        if incident.revision <= revision:
+            self.counters["stale_incidents"] += 1
+            return []
+        self._heard_ns[incident.environment] = max(now_ns, self._heard_ns.get(incident.environment, 0))
+        if incident.phase is IncidentPhase.RESOLVED:
+            self._cases.pop(incident.id, None)
+            self._close(incident.id, number, incident.revision)
+            return []
+        case = self._cases.setdefault(incident.id, PendingDecision(incident, number))
+        case.incident = incident
+        return self._look(case, now_ns)
+
+    def _known(self, incident: str) -> tuple[int, int]:
+        case = self._cases.get(incident)
+        if case is not None:
+            return case.number, case.incident.revision
+        return self._closed.get(incident, (0, -1))
+
+    def _close(self, incident: str, number: int, revision: int) -> None:
+        self._closed.pop(incident, None)
+        self._closed[incident] = number, revision
+        while len(self._closed) > _REMEMBERED:
+            del self._closed[next(iter(self._closed))]
+
+    def control(self, control: Control, now_ns: int) -> list[Decision]:
+        """A switch was turned. The last that arrives counts, whatever its time says: they arrive in the order of the log.
+
+        What is decided here is only proposed: who acts looks at the switches of all partitions (`playbooks.runs.switches`).
+        """
+        known = self._controls.get(control.scope)
+        if known == control or (control.initial and known is not None):
+            return []
+        self._controls[control.scope] = control
+        return [d for case in self._ordered() for d in self._look(case, now_ns)]
+
+    def feedback(self, feedback: Feedback, now_ns: int) -> list[Decision]:
+        """An outcome was verified, or a person judged a run: learn from it, and go on with the incident."""
+        before = self.posteriors
+        self.posteriors = before.update(feedback, now_ns)
+        if self.posteriors is before:
+            self.counters["feedback_repeated"] += 1
+            return []
+        if feedback.by != "homeostat":
+            return []
+        self._remember(feedback, now_ns)
+        case = self._cases.get(feedback.incident)
+        if case is None or any(a.decision == feedback.decision for a in case.attempts):
+            return []
+        self._finish(
+            case, Attempt(feedback.decision, feedback.playbook, feedback.target, str(feedback.outcome), now_ns)
+        )
+        return self._look(case, now_ns)
+
+    def _remember(self, feedback: Feedback, now_ns: int) -> None:
+        probability = self._expected.pop(feedback.decision, None)
+        if probability is not None and feedback.outcome in _SETTLED_OUTCOMES:
+            kept = self._predictions.setdefault(feedback.environment, [])
+            kept.append(Prediction(now_ns, probability, feedback.outcome is Outcome.BETTER))
+            del kept[:-_REMEMBERED]
+
+    def tick(self, now_ns: int) -> list[Decision]:
+        """Look again at what waits."""
+        due = [c for c in self._ordered() if now_ns - c.checked_ns >= RECHECK_S * NS]
+        return [d for case in due for d in self._look(case, now_ns)]
+
+    def _ordered(self) -> list[PendingDecision]:
+        return [self._cases[i] for i in sorted(self._cases)]
+
+    def _finish(self, case: PendingDecision, attempt: Attempt) -> None:
+        case.attempts.append(attempt)
+        case.last = None
+        case.repaired_ns = attempt.time_ns if attempt.helped else 0
+        if attempt.decision == case.live:
+            case.live = case.live_verdict = ""
+
+    def _look(self, case: PendingDecision, now_ns: int) -> list[Decision]:
+        """Decide if it is time to, and if that comes to something else than before."""
+        case.checked_ns = now_ns
+        history = self._facts.history(case.incident.environment)
+        if self._under_way(case, history, now_ns) or not case.incident.settled:
+            return []
+        if case.repaired_ns and now_ns - case.repaired_ns < GRACE_S * NS:
+            return []
+        world = self._world(case, history, now_ns)
+        decision = decide(case.incident, world, self._playbooks, self._settings)
+        self.counters["looks"] += 1
+        if not _differs(case, decision, now_ns):
+            return []
+        self._take(case, decision)
+        return [decision]
+
+    def _under_way(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> bool:
+        """Whether a remedy is. What the journal says of a run that ended without feedback is taken for its outcome."""
+        if not case.live:
+            return False
+        run = next((r for r in history if r.decision == case.live), None)
+        if run is None:
+            lapsed = now_ns - case.decided_ns > 2 * self._limits.decision_expiry_s * NS
+            if lapsed and case.live_verdict == DecisionVerdict.ACT:
+                self.counters["decisions_lapsed"] += 1
+                case.live, case.live_verdict, case.last = "", "", None
+            return case.live_verdict == DecisionVerdict.ACT
+        if run.state is RunState.AWAITING_APPROVAL:
+            return False
+        if run.state not in TERMINAL_RUN_STATES or now_ns - run.updated_ns < FEEDBACK_S * NS:
+            return True
+        self._finish(case, Attempt(run.decision, run.playbook, run.target, str(run.state), now_ns))
+        return False
+
+    def _world(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> DecisionWorld:
+        environment = case.incident.environment
+        services = dict.fromkeys(c.service for c in top_causes(case.incident))
+        views = self._views.setdefault(environment, Views())
+        return DecisionWorld(
+            now_ns=now_ns,
+            number=case.number + 1,
+            heard_ns=self._heard_ns.get(environment, 0),
+            confirmed_ns=case.confirmed_ns,
+            posteriors=self.posteriors,
+            targets={s: self._facts.target_state(environment, s) for s in services},
+            services={s: views.view(s) for s in services},
+            standings={s: views.standing(s, case.incident.onset_ns) for s in services},
+            # Definitions say nothing that guards count, and would be the bulk of what is hashed.
+            history=tuple(replace(r, definition={}) for r in history),
+            known_services=tuple(sorted(self._facts.known_services(environment))),
+            actions=self._facts.actions(environment),
+            controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
+            attempts=tuple(case.attempts),
+            predictions=tuple(self._predictions.get(environment, ())),
+            limits=self._limits,
+        )
+
+    def _take(self, case: PendingDecision, decision: Decision) -> None:
+        case.number += 1
+        case.last, case.decided_ns = _signature(decision), decision.time_ns
+        case.playbook, case.target = decision.chosen.playbook, decision.chosen.target
+        offered = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
+        case.live, case.live_verdict = (decision.id, str(decision.verdict)) if offered else ("", "")
+        if offered:
+            self._expected[decision.id] = decision.chosen.success_probability
+            while len(self._expected) > _REMEMBERED:
+                del self._expected[next(iter(self._expected))]
+        self.counters[f"decisions_{decision.verdict}"] += 1
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        involved: dict[str, set[str]] = {}
+        for case in self._cases.values():
+            involved.setdefault(case.incident.environment, set()).update(c.service for c in top_causes(case.incident))
+        known = {e: services for e, services in sorted(involved.items()) if e in self._views}
+        views = {e: self._views[e].keep(services) for e, services in known.items()}
+        kept = {e: self._views[e].rows(services) for e, services in known.items()}
+        return msgspec.msgpack.encode(
+            _SavedPending(
+                _VERSION,
+                self._cases,
+                self._closed,
+                self.posteriors.to_json(),
+                self._controls,
+                self._predictions,
+                self._expected,
+                self._heard_ns,
+                views,
+                {e: [pack(c.frame) for c in rows] for e, rows in kept.items()},
+                {e: [c.time_ns for c in rows] for e, rows in kept.items()},
+                {e: self._views[e].times for e in known},
+            )
+        )
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state.
+
+        Raises:
+            UnreadableEvent: it is no snapshot of this, or of a newer version.
+        """
+        try:
+            saved = msgspec.msgpack.decode(state, type=_SavedPending)
+        except msgspec.DecodeError as e:
+            raise UnreadableEvent(f"not a snapshot of decisions: {e}") from e
+        if saved.version > _VERSION:
+            raise UnreadableEvent(f"snapshot v{saved.version} of decisions is newer than v{_VERSION}")
+        self._cases, self._closed, self._controls = saved.cases, saved.closed, saved.controls
+        self._predictions, self._expected, self._heard_ns = saved.predictions, saved.expected, saved.heard_ns
+        self.posteriors = from_json(saved.posteriors, learning_of(self._settings))
+        self._views = {}
+        for environment, kept in saved.views.items():
+            frames = [unpack(EvidenceFrame, f) for f in saved.rows.get(environment, ())]
+            came = saved.came.get(environment) or [f.window_ns for f in frames]
+            rows = [Came(time_ns, frame) for time_ns, frame in zip(came, frames, strict=True)]
+            self._views.setdefault(environment, Views()).restore(kept, rows, saved.times.get(environment, {}))
+
+
+def _signature(decision: Decision) -> tuple[str, str, str]:
+    return str(decision.verdict), decision.chosen.playbook, decision.chosen.target
+
+
+def _differs(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
+    """Whether it is news. Acting is at once; another way of not acting only after a pause, or it would flicker."""
+    found = _signature(decision)
+    if case.last is None or decision.verdict is DecisionVerdict.ACT:
+        return found != case.last
+    return found != case.last and now_ns - case.decided_ns >= CALM_S * NS

@@ -1,0 +1,90 @@
+"""What the executor keeps of the telemetry around it: recent evidence frames, and which incidents are over."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+
+from contracts.claims import ClaimsHeard
+from contracts.events import Incident
+from contracts.features import Signal
+from contracts.frames.features import EvidenceFrame
+from contracts.verdicts import IncidentPhase
+from playbooks.guards import Standing, standing
+from playbooks.runs.plan import Surroundings
+from playbooks.runs.serving import Serving
+
+NS = 1_000_000_000
+HORIZON_NS = 180 * NS
+"""How far back evidence is kept: long enough for a baseline from before the onset."""
+EDGES_NS = 60 * NS
+_INCIDENTS = 1000
+
+
+class TelemetryView:
+    """One environment as the executor sees it."""
+
+    def __init__(self) -> None:
+        self._frames: deque[EvidenceFrame] = deque()
+        self._incidents: OrderedDict[str, Incident] = OrderedDict()
+        self._newest_ns = 0
+        self._heard = ClaimsHeard()
+        self._serving = Serving()
+
+    def observe(self, frame: EvidenceFrame) -> None:
+        """Keep a frame; forget those that are too old."""
+        self._frames.append(frame)
+        self._serving.observe(frame)
+        if frame.signal != Signal.EDGES:
+            self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
+        self._newest_ns = max(self._newest_ns, frame.window_ns)
+        while self._frames and self._frames[0].window_ns < self._newest_ns - HORIZON_NS:
+            self._frames.popleft()
+
+    def note(self, incident: Incident) -> None:
+        """Remember the latest revision of an incident."""
+        known = self._incidents.get(incident.id)
+        if known is None or incident.revision >= known.revision:
+            self._incidents[incident.id] = incident
+            self._incidents.move_to_end(incident.id)
+        while len(self._incidents) > _INCIDENTS:
+            self._incidents.popitem(last=False)
+
+    def frames(self) -> Iterator[EvidenceFrame]:
+        """The frames kept, in order of arrival."""
+        return iter(tuple(self._frames))
+
+    def standing(self, target: str, onset_ns: int) -> Standing:
+        """How the target has answered since a moment."""
+        return standing(self._frames, target, onset_ns)
+
+    def over(self, incident: str) -> bool:
+        """Whether the incident is known to be resolved."""
+        known = self._incidents.get(incident)
+        return known is not None and known.phase is IncidentPhase.RESOLVED
+
+    def surroundings(self, target: str, incident: str) -> Surroundings:
+        """Who the target is, who calls it, who suffers."""
+        known = self._incidents.get(incident)
+        return Surroundings(
+            attributes=self.attributes(target),
+            callers=self._callers(target),
+            affected=() if known is None else known.blast_radius,
+        )
+
+    def established(self) -> frozenset[str]:
+        """Services that have served requests for some minutes: names that were just made up enlarge no limit."""
+        return self._serving.established()
+
+    def _callers(self, target: str) -> tuple[str, ...]:
+        found: set[str] = set()
+        for frame in self._frames:
+            if frame.signal == Signal.EDGES and frame.window_ns >= self._newest_ns - EDGES_NS:
+                found.update(
+                    s for s, p in zip(frame.services, frame.peers, strict=False) if p == target and s != target
+                )
+        return tuple(sorted(found))
+
+    def attributes(self, service: str) -> dict[str, str]:
+        """What telemetry says that a service is, and whether it agrees (`contracts.claims`)."""
+        return self._heard.of(service)

@@ -1,0 +1,157 @@
+"""`homeostat replay --from-kafka` over the embedded broker: refusals, and differences named by their first field."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from connectors.kafka.client import KafkaBroker
+from connectors.kafka.embedded import EmbeddedBroker
+from contracts.errors import Permanent, UnknownName
+from contracts.events import Candidate, Decision, Incident, decode, encode
+from contracts.ports import Record, RunEntry, TargetState
+from contracts.settings import BrokerSettings, Settings, load
+from contracts.topics import DECISIONS, INCIDENTS, TOPICS
+from contracts.verdicts import CauseKind, IncidentPhase, Severity
+from homeostat.cli.app import cli
+from homeostat.cli.replay_log import place, time_ns
+from homeostat.replay.log import Replayed, ReplayRequest, compared, neighbours, recorded, replayed, since_offset
+from homeostat.wiring import load_playbooks, recorded_specs
+from streams.host import StageHost
+from streams.stage import Emit
+
+S = 1_000_000_000
+T0 = 1_800_000_000 * S
+SETTINGS = load()
+PARTITIONS = dict.fromkeys(TOPICS, 4)
+INCIDENT = Incident(
+    id="inc-1", environment="prod", phase=IncidentPhase.OPENED, severity=Severity.CRITICAL, onset_ns=T0, time_ns=T0, revision=1,
+    anomalies=(), services=("cart",), blast_radius=("web",), confidence=1.0, settled=True, text="",
+    candidates=(Candidate(service="cart", kind=CauseKind.CRASH, probability=0.9, evidence=(), path=()),),
+)  # fmt: skip
+
+
+class Facts:
+    """A world in which the second look finds more replicas than the first."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        self.looks += 1
+        return TargetState(self.looks, self.looks)
+
+    def history(self, environment: str) -> list[RunEntry]:
+        return []
+
+    def known_services(self, environment: str) -> tuple[str, ...]:
+        return ("cart", "web")
+
+    def actions(self, environment: str) -> frozenset[str] | None:
+        return frozenset({"restart"})
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[KafkaBroker]:
+    """A log with two incidents and what a recorded stage decided on them."""
+    embedded = EmbeddedBroker(BrokerSettings())
+    await embedded.start()
+    await embedded.ensure_topics(4)
+    facts = Facts()
+    host = StageHost(
+        s for s in recorded_specs(SETTINGS, PARTITIONS, load_playbooks(SETTINGS.act), facts) if s.name == "decide"
+    )
+    for i, name in enumerate(("inc-1", "inc-2")):
+        value = encode(INCIDENT).replace(b"inc-1", name.encode())
+        await embedded.send(INCIDENTS, value, key=name.encode(), partition=1)
+        for emit in host.handle(Record(INCIDENTS, 1, i, name.encode(), value), T0 + i * S):
+            assert isinstance(emit, Emit)
+            await embedded.send(emit.topic, emit.value, key=emit.key.encode(), partition=1)
+    yield embedded
+    await embedded.stop()
+
+
+async def _replayed(broker: KafkaBroker, settings: Settings = SETTINGS) -> Replayed:
+    return await replayed(broker, settings, await recorded(broker, ("decide",)), ReplayRequest())
+
+
+async def test_the_log_and_the_replay_are_the_same(broker: KafkaBroker) -> None:
+    again = await _replayed(broker)
+    assert [decode(Decision, value).incident for _, (_, _, value) in again.events] == ["inc-1", "inc-2"]
+    assert (again.broken, again.made_otherwise) == ([], [])
+    assert await compared(broker, again, ReplayRequest(), (DECISIONS,)) == []
+
+
+async def test_a_window_and_an_offset_cut_both_sides_alike(broker: KafkaBroker) -> None:
+    for where in ((DECISIONS, 1, 1), (INCIDENTS, 1, 1)):
+        found = await recorded(broker, ("decide",))
+        wanted = ReplayRequest(since_ns=await since_offset(broker, found, where))
+        again = await replayed(broker, SETTINGS, found, wanted)
+        assert [decode(Decision, value).incident for _, (_, _, value) in again.events] == ["inc-2"]
+        assert await compared(broker, again, wanted, (DECISIONS,)) == []
+    with pytest.raises(Permanent, match=r"decide took nothing from telemetry\.incidents/1 at offset 9 or later"):
+        await since_offset(broker, found, (INCIDENTS, 1, 9))
+
+
+async def test_the_first_field_that_differs_is_named(broker: KafkaBroker) -> None:
+    again = await _replayed(broker)
+    topic, key, value = again.events[0][1]
+    forged = value.replace(b'"autonomy":"act"', b'"autonomy":"observe"')
+    assert forged != value
+    again.events[0] = (T0, (topic, key, forged))
+    (difference,) = await compared(broker, again, ReplayRequest(), (DECISIONS,))
+    assert (difference.where, difference.text) == ("autonomy", '"act" in the log, "observe" in the replay')
+    again.events = again.events[1:]
+    (difference,) = await compared(broker, again, ReplayRequest(), (DECISIONS,))
+    assert (difference.where, difference.text) == ("", "only in the log")
+
+
+async def test_other_settings_are_noticed(broker: KafkaBroker) -> None:
+    again = await _replayed(broker, load({"decide": {"autonomy": "observe"}}))
+    assert again.made_otherwise == ["decide/telemetry.incidents/1"]
+    found = await compared(broker, again, ReplayRequest(), (DECISIONS,))
+    assert len(found) == 2
+    assert all(d.where for d in found)
+
+
+async def test_unknown_stages_are_refused(broker: KafkaBroker) -> None:
+    with pytest.raises(UnknownName, match=r"recorded stage 'detect'.*decide"):
+        await recorded(broker, ("detect",))
+    with pytest.raises(UnknownName, match="stage 'decid'"):
+        neighbours(SETTINGS, PARTITIONS, "decid")
+    with pytest.raises(UnknownName, match=r"decide\.recorded"):
+        recorded_specs(load({"decide": {"recorded": ["dcide"]}}), PARTITIONS, (), Facts())
+
+
+async def test_the_command_tells_and_judges(broker: KafkaBroker) -> None:
+    command = ["replay", "--from-kafka", f"kafka://{broker.bootstrap}", "--compare"]
+    result = await asyncio.to_thread(CliRunner().invoke, cli, command)
+    assert (result.exit_code, "2 events of decide: the same as in the log, byte for byte" in result.output) == (0, True)
+    result = await asyncio.to_thread(CliRunner(env={"HOMEOSTAT_DECIDE__AUTONOMY": "observe"}).invoke, cli, command)
+    assert (result.exit_code, "2 differ" in result.output) == (1, True)
+
+
+def test_times_and_places() -> None:
+    assert time_ns("2026-01-31T12:00:00Z") == time_ns("2026-01-31T12:00:00") == 1_769_860_800 * S
+    assert time_ns("2026-01-31T12:00:00.000001+01:00") == (1_769_860_800 - 3600) * S + 1000
+    assert place("telemetry.incidents/3@1200") == ("telemetry.incidents", 3, 1200)
+    for wrong, read in (("yesterday", time_ns), ("telemetry.incidents", place), ("a/b@c", place)):
+        with pytest.raises(click.BadParameter):
+            read(wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give FILES, or --from-kafka"),
+        (["--from-kafka", "kafka://127.0.0.1:1", __file__], "give FILES, or --from-kafka"),
+        (["--from-kafka", "kafka://127.0.0.1:1", "--speed", "2"], "are for FILES"),
+    ],
+)
+def test_options_that_exclude_each_other(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(cli, ["replay", *arguments])
+    assert (result.exit_code, said in result.output) == (2, True), result.output

@@ -1,0 +1,437 @@
+"""An incident's way through decisions: when, how often, and what follows from what."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Candidate, Control, Decision, Feedback, Incident, encode
+from contracts.features import BY_SIGNAL, Signal
+from contracts.frames import EvidenceFrame, Presence
+from contracts.ports import RunEntry, TargetState
+from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.verdicts import (
+    Autonomy,
+    CauseKind,
+    DecisionVerdict,
+    IncidentPhase,
+    Outcome,
+    RunState,
+    Severity,
+)
+from playbooks.decision import NOTHING, PERSON, limits_of
+from playbooks.decision.pending import PendingDecisions
+from playbooks.decision.views import Views
+from playbooks.language import library
+
+S = 1_000_000_000
+T0 = 1_800_000_000 * S
+LIBRARY = library()
+COLUMNS = BY_SIGNAL[Signal.SPANS]
+
+
+class Facts:
+    """What the shell keeps: actuators' states and the journal."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunEntry] = {}
+        self.states = {"cart": TargetState(2, 2, "v2", "v1"), "web": TargetState(2, 2, "v2", "v1")}
+
+    def target_state(self, environment: str, service: str) -> TargetState | None:
+        return self.states.get(service)
+
+    def history(self, environment: str) -> list[RunEntry]:
+        return list(self.runs.values())
+
+    def known_services(self, environment: str) -> tuple[str, ...]:
+        return ("cart", "db", "pay", "web")
+
+    def actions(self, environment: str) -> frozenset[str]:
+        return frozenset({"scale", "restart", "rollback"})
+
+    def journal(self, decision: Decision, state: RunState, now_ns: int) -> None:
+        chosen = decision.chosen
+        known = self.runs.get(decision.id)
+        created = known.created_ns if known else now_ns
+        self.runs[decision.id] = RunEntry(
+            "run-" + decision.id, decision.id, "prod", chosen.target, chosen.playbook, state, created, now_ns, 1, {"big": "x"}
+        )  # fmt: skip
+
+
+def incident(
+    at: int,
+    revision: int,
+    *,
+    kind: CauseKind = CauseKind.HANG,
+    probability: float = 0.9,
+    name: str = "inc-1",
+    **changes: object,
+) -> Incident:
+    candidate = Candidate(service="cart", kind=kind, probability=probability, evidence=(), path=())
+    base = Incident(
+        id=name, environment="prod", phase=IncidentPhase.UPDATED, severity=Severity.WARNING, onset_ns=T0 - 3 * S, time_ns=at,
+        revision=revision, anomalies=("a",), services=("cart",), candidates=(candidate,), blast_radius=("web",),
+        confidence=0.9, settled=True, text="",
+    )  # fmt: skip
+    return _changed(base, changes)
+
+
+def _changed(base: Incident, changes: dict[str, object]) -> Incident:
+    values = {f: getattr(base, f) for f in base.__struct_fields__} | changes
+    return Incident(**values)
+
+
+def frame(window: int, rate: float = 10.0, services: tuple[str, ...] = ("cart", "web")) -> EvidenceFrame:
+    shape = (len(services), len(COLUMNS))
+    values = np.full(shape, np.nan)
+    values[:, COLUMNS.index("request_rate")] = rate
+    return EvidenceFrame(
+        environment="prod", signal="spans", partition=0, window_ns=window, width_ns=S, services=services, peers=(),
+        versions=("v2",) * len(services), attributes=('{"k8s.namespace.name": "shop"}',) * len(services), features=COLUMNS,
+        values=values, counts=np.ones(len(services), np.int64), score=np.zeros(shape), low=np.zeros(shape),
+        high=np.full(shape, 20.0), p_value=np.ones(len(services)), state=("healthy",) * len(services), notes=("",) * len(services),
+    )  # fmt: skip
+
+
+def feedback(decision: Decision, outcome: Outcome, at: int) -> Feedback:
+    return Feedback(
+        run="run-" + decision.id, decision=decision.id, incident=decision.incident, environment="prod",
+        playbook=decision.chosen.playbook, cause=decision.cause, target=decision.chosen.target, outcome=outcome, time_ns=at,
+        measures=(), text="",
+    )  # fmt: skip
+
+
+def switch(at: int, *, acting: bool, scope: str = "*") -> Control:
+    return Control(scope=scope, acting=acting, autonomy=Autonomy.ACT, by="ada", time_ns=at)
+
+
+@pytest.fixture
+def facts() -> Facts:
+    return Facts()
+
+
+@pytest.fixture
+def book(facts: Facts) -> PendingDecisions:
+    return PendingDecisions(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), facts)
+
+
+def decided(decisions: list[Decision]) -> tuple[DecisionVerdict, str]:
+    (decision,) = decisions
+    return decision.verdict, decision.chosen.playbook
+
+
+ACT, ASK, WAIT = DecisionVerdict.ACT, DecisionVerdict.ASK, DecisionVerdict.NOTHING
+
+
+def test_it_waits_until_the_diagnosis_is_settled(book: PendingDecisions):
+    assert book.incident(incident(T0, 1, settled=False), T0) == []
+    assert book.tick(T0 + 2 * S) == []
+    assert decided(book.incident(incident(T0 + 2 * S, 2), T0 + 2 * S)) == (ACT, "restart-hung-service")
+
+
+def test_one_live_decision_whatever_else_comes_in(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.RUNNING, T0)
+    assert book.incident(incident(T0 + S, 2, kind=CauseKind.CRASH), T0 + S) == []
+    assert book.incident(incident(T0, 1), T0 + S) == [], "an older revision"
+    assert all(book.tick(T0 + i * S) == [] for i in range(2, 60))
+
+
+def test_before_the_run_is_journalled_the_decision_is_live_too(book: PendingDecisions):
+    book.incident(incident(T0, 1), T0)
+    assert all(book.tick(T0 + i * S) == [] for i in range(1, 200))
+
+
+def test_a_decision_that_nobody_carried_out_lapses(book: PendingDecisions):
+    (first,) = book.incident(incident(T0, 1), T0)
+    late = T0 + 241 * S
+    (second,) = book.incident(incident(late, 2), late)
+    assert (second.verdict, second.id) == (ACT, "inc-1-d2")
+    assert first.id == "inc-1-d1"
+
+
+def test_a_remedy_that_did_not_help_is_followed_by_the_next_and_then_a_person(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.FAILED, T0 + 20 * S)
+    before = book.posteriors.probability("restart-hung-service", CauseKind.HANG, "prod", "cart", T0)
+    (d2,) = book.feedback(feedback(d, Outcome.SAME, T0 + 20 * S), T0 + 20 * S)
+    assert (d2.verdict, d2.chosen.playbook, d2.id) == (ASK, PERSON, "inc-1-d2")
+    assert "tried already: restart-hung-service on cart (same)" in d2.text
+    assert book.posteriors.probability("restart-hung-service", CauseKind.HANG, "prod", "cart", T0 + 20 * S) < before
+    assert all(book.tick(T0 + i * S) == [] for i in range(21, 40)), "a person is asked once"
+
+
+def test_feedback_while_the_roll_back_runs_waits_for_it(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.ROLLING_BACK, T0 + 10 * S)
+    decisions = book.feedback(feedback(d, Outcome.WORSE, T0 + 10 * S), T0 + 10 * S)
+    assert all(x.verdict is not ACT for x in decisions)
+
+
+def test_a_repair_has_time_to_show(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.SUCCEEDED, T0 + 10 * S)
+    assert book.feedback(feedback(d, Outcome.BETTER, T0 + 10 * S), T0 + 10 * S) == []
+    assert book.incident(incident(T0 + 20 * S, 2), T0 + 20 * S) == []
+    late = T0 + 41 * S
+    assert decided(book.incident(incident(late, 3), late)) == (ASK, PERSON), "the cooldown holds the same remedy"
+
+
+def test_a_resolved_incident_is_dropped_and_a_reopened_one_counts_on(book: PendingDecisions):
+    book.incident(incident(T0, 1), T0)
+    assert book.incident(incident(T0 + S, 2, phase=IncidentPhase.RESOLVED), T0 + S) == []
+    assert book.tick(T0 + 5 * S) == []
+    assert book.incident(incident(T0, 1), T0 + 5 * S) == [], "an old revision does not reopen it"
+    (d,) = book.incident(incident(T0 + 6 * S, 3), T0 + 6 * S)
+    assert d.id == "inc-1-d2", "one decision has one run, ever"
+
+
+def test_a_run_that_ended_without_feedback_counts_by_its_state(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.REFUSED, T0 + S)
+    assert book.tick(T0 + 3 * S) == [], "feedback may be on its way"
+    found = book.tick(T0 + 7 * S)
+    assert decided(found) == (ASK, PERSON)
+    assert "refused" in found[0].text
+
+
+def test_the_kill_switch_and_its_end(book: PendingDecisions):
+    book.control(switch(1, acting=False), T0)
+    assert decided(book.incident(incident(T0, 1), T0)) == (WAIT, NOTHING)
+    assert book.incident(incident(T0 + S, 2), T0 + S) == [], "said once"
+    assert book.control(switch(1, acting=False), T0 + S) == [], "the same again changes nothing"
+    later = book.control(switch(0, acting=True), T0 + 2 * S)
+    assert decided(later) == (ACT, "restart-hung-service"), "the order is that of arrival, whatever the times say"
+
+
+def test_asking_becomes_acting_once_the_cause_is_sure(book: PendingDecisions):
+    assert decided(book.incident(incident(T0, 1, probability=0.45), T0)) == (ASK, "restart-hung-service")
+    assert book.incident(incident(T0 + S, 2, probability=0.46), T0 + S) == []
+    assert decided(book.incident(incident(T0 + 2 * S, 3, probability=0.95), T0 + 2 * S)) == (
+        ACT,
+        "restart-hung-service",
+    )
+
+
+def test_another_cause_while_nothing_was_done_is_decided_anew_but_without_flicker(book: PendingDecisions):
+    book.incident(incident(T0, 1, kind=CauseKind.UNKNOWN), T0)
+    assert book.incident(incident(T0 + S, 2, probability=0.45), T0 + S) == []
+    assert decided(book.tick(T0 + 4 * S)) == (ASK, "restart-hung-service")
+
+
+def test_an_approved_run_is_under_way(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1, probability=0.45), T0)
+    facts.journal(d, RunState.AWAITING_APPROVAL, T0 + S)
+    assert book.incident(incident(T0 + 4 * S, 2, probability=0.45), T0 + 4 * S) == []
+    facts.journal(d, RunState.RUNNING, T0 + 5 * S)
+    assert book.incident(incident(T0 + 9 * S, 3, probability=0.9), T0 + 9 * S) == []
+
+
+def test_two_incidents_are_acted_on_one_after_another(book: PendingDecisions, facts: Facts):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.RUNNING, T0)
+    other = Candidate(service="web", kind=CauseKind.HANG, probability=0.9, evidence=(), path=())
+    (waits,) = book.incident(incident(T0 + S, 1, name="inc-2", candidates=(other,)), T0 + S)
+    assert (waits.verdict, waits.chosen.playbook) == (WAIT, NOTHING)
+    facts.journal(d, RunState.SUCCEEDED, T0 + 10 * S)
+    found = book.tick(T0 + 11 * S)
+    assert [(x.incident, x.verdict, x.chosen.target) for x in found] == [("inc-2", ACT, "web")]
+
+
+def test_old_incidents_are_not_acted_on(book: PendingDecisions):
+    (d,) = book.incident(incident(T0 - 60 * S, 1), T0)
+    assert d.verdict is ASK
+    assert "the diagnosis is 60 s old" in d.text
+
+
+def stopped_for_a_minute(book: PendingDecisions, *, service: str, state: str, saved: bool = False) -> list[Decision]:
+    """Acting is stopped while an incident lasts and its diagnosis stays the same; a minute later it is resumed."""
+    book.control(switch(1, acting=False), T0)
+    book.incident(incident(T0, 1, services=("cart", "pay")), T0)
+    for second in range(1, 60):
+        at = T0 + second * S
+        book.evidence(replace(frame(at, services=("db", service)), state=("healthy", state)), at + S)
+        book.tick(at + S)
+    if saved:
+        kept, book = book.snapshot(), PendingDecisions(LIBRARY, DecideSettings(), book._limits, Facts())
+        book.restore(kept)
+    return book.control(switch(2, acting=True), T0 + 61 * S)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_diagnosis_that_lasts_is_as_young_as_the_last_sign_of_it(book: PendingDecisions, saved: bool):
+    found = stopped_for_a_minute(book, service="pay", state="anomalous", saved=saved)
+    assert decided(found) == (ACT, "restart-hung-service")
+
+
+@pytest.mark.parametrize(("service", "state"), [("pay", "healthy"), ("pay", "stale"), ("web", "anomalous")])
+def test_what_else_is_heard_does_not_make_a_diagnosis_younger(book: PendingDecisions, service: str, state: str):
+    (d,) = stopped_for_a_minute(book, service=service, state=state)
+    assert d.verdict is ASK
+    assert "the diagnosis is 61 s old" in d.text
+
+
+def test_late_evidence_confirms_what_was_not_what_is(book: PendingDecisions):
+    book.control(switch(1, acting=False), T0)
+    book.incident(incident(T0, 1), T0)
+    book.evidence(replace(frame(T0 + 4 * S), state=("anomalous", "healthy")), T0 + 60 * S)
+    (d,) = book.control(switch(2, acting=True), T0 + 61 * S)
+    assert (d.verdict, "the diagnosis is 56 s old" in d.text) == (ASK, True)
+
+
+def test_predictions_that_fail_lower_autonomy(book: PendingDecisions, facts: Facts):
+    for i in range(3):
+        at = T0 + i * 4000 * S // 10
+        (d,) = book.incident(incident(at, 1, name=f"i{i}", candidates=(Candidate(
+            service="cart" if i % 2 else "web", kind=(CauseKind.HANG, CauseKind.CRASH)[i // 2], probability=1.0, evidence=(), path=()),)), at)  # fmt: skip
+        assert d.verdict is ACT
+        facts.journal(d, RunState.ROLLED_BACK, at + S)
+        book.feedback(feedback(d, Outcome.SAME, at + S), at + S)
+        book.incident(incident(at + S, 2, name=f"i{i}", phase=IncidentPhase.RESOLVED), at + S)
+    at = T0 + 1700 * S
+    (d,) = book.incident(incident(at, 1, name="last", kind=CauseKind.BAD_RELEASE), at)
+    assert (d.verdict, d.chosen.playbook) == (ASK, "roll-back-bad-release")
+    assert "recent repairs went worse than predicted" in d.text
+
+
+def test_features_reach_the_conditions(book: PendingDecisions):
+    book.evidence(frame(T0 - S, rate=50.0), T0)
+    assert decided(book.incident(incident(T0, 1, kind=CauseKind.LATENCY), T0)) == (ACT, "scale-out-slow-service")
+
+
+def script(facts: Facts) -> list[tuple[str, object, int]]:
+    first = incident(T0 + S, 1, kind=CauseKind.LATENCY)
+    return [
+        ("evidence", frame(T0, rate=50.0), T0),
+        ("incident", first, T0 + S),
+        ("incident", incident(T0 + 2 * S, 1, name="inc-2", probability=0.3), T0 + 2 * S),
+        ("control", switch(T0, acting=False, scope="prod"), T0 + 3 * S),
+        ("tick", None, T0 + 7 * S),
+        ("incident", incident(T0 + 8 * S, 2, name="inc-2", probability=0.9), T0 + 8 * S),
+        ("control", switch(T0 + 9 * S, acting=True, scope="prod"), T0 + 9 * S),
+        ("tick", None, T0 + 14 * S),
+        ("incident", incident(T0 + 15 * S, 2, phase=IncidentPhase.RESOLVED), T0 + 15 * S),
+        ("tick", None, T0 + 300 * S),
+    ]
+
+
+def play(book: PendingDecisions, events: list[tuple[str, object, int]], cut: int | None = None) -> list[bytes]:
+    out: list[Decision] = []
+    for i, (what, value, at) in enumerate(events):
+        if i == cut:
+            saved = book.snapshot()
+            book = PendingDecisions(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), Facts())
+            book.restore(saved)
+            assert book.snapshot() == saved
+        if what == "evidence":
+            book.evidence(value, at)
+        else:
+            out += book.tick(at) if what == "tick" else getattr(book, what)(value, at)
+    return [encode(d) for d in out]
+
+
+@pytest.mark.parametrize("cut", range(2, 10))
+def test_a_restart_while_an_incident_is_open_changes_nothing(facts: Facts, cut: int):
+    def fresh() -> PendingDecisions:
+        return PendingDecisions(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), Facts())
+
+    whole = play(fresh(), script(facts))
+    assert len(whole) >= 3
+    assert play(fresh(), script(facts), cut) == whole
+
+
+def test_something_else_is_no_snapshot(book: PendingDecisions):
+    with pytest.raises(UnreadableEvent):
+        book.restore(b"\x93\x01\x02\x03")
+    with pytest.raises(UnreadableEvent):
+        book.restore(b"")
+
+
+def test_views_take_the_newest_window_that_has_the_service():
+    views = Views()
+    views.take(frame(T0, rate=1.0))
+    views.take(frame(T0 + S, rate=2.0, services=("web",)))
+    assert views.view("cart").values == {"request_rate": 1.0}
+    assert views.view("web").values == {"request_rate": 2.0}
+    assert views.view("web").attributes == {"k8s.namespace.name": "shop"}
+    for i in range(2, 12):
+        views.take(frame(T0 + i * S, services=("web",)))
+    assert views.view("cart").values == {}, "silent for ten windows: no present features"
+    assert views.view("cart").version == "v2", "but still known"
+    edges = replace(frame(T0 + 20 * S), signal="edges", peers=("db", "db"))
+    views.take(edges)
+    assert views.view("web").values == {"request_rate": 10.0}
+
+
+def living(views: Views, seconds: range, late: dict[str, int]) -> None:
+    """Every second a row of each service, in a frame of its own, so many seconds later than those of others."""
+    for second in seconds:
+        for service, by in late.items():
+            views.take(frame(T0 + (second - by) * S, rate=float(second - by), services=(service,)))
+
+
+def test_a_service_later_than_others_has_a_present_and_a_past_of_its_own():
+    views = Views()
+    late = {"web": 0, "cart": 30, **{f"s{i}": i for i in range(25)}}
+    living(views, range(200), late)
+    for service, by in late.items():
+        assert views.view(service).values == {"request_rate": 199.0 - by}
+    windows = {s: {c.frame.window_ns for c in views.rows([s])} for s in ("web", "cart")}
+    assert len(windows["web"]) >= 90
+    assert len(windows["cart"]) >= 90
+    assert len(views.rows(late)) <= 91 * len(late), "what is older is forgotten"
+    living(views, range(200, 215), {"web": 0})
+    assert views.view("cart").values == {}, "nothing of it has come for ten windows"
+    assert views.view("web").values == {"request_rate": 214.0}
+
+
+def test_a_correction_of_an_older_window_is_no_present():
+    views = Views()
+    views.take(frame(T0 + 5 * S, rate=5.0))
+    views.take(frame(T0 + 3 * S, rate=33.0))
+    assert views.view("cart").values == {"request_rate": 5.0}
+    views.take(frame(T0 + 5 * S, rate=6.0))
+    assert views.view("cart").values == {"request_rate": 6.0}, "the last word on a window counts"
+    for second in range(6, 16):
+        views.take(frame(T0 + second * S, services=("web",)))
+    views.take(frame(T0 + 4 * S, rate=44.0))
+    views.take(frame(T0 + 16 * S, services=("web",)))
+    assert views.view("cart").values == {}
+
+
+def test_what_is_missing_has_no_present_features():
+    views = Views()
+    views.take(frame(T0, rate=5.0))
+    views.take(replace(frame(T0 + S, rate=np.nan), presence=np.array([Presence.MISSING, Presence.OBSERVED], np.int8)))
+    assert views.view("cart").values == {}
+    (_, cut), (_, lost) = views.rows(["cart"])
+    assert cut.missing.tolist() == [False]
+    assert lost.missing.tolist() == [True]
+
+
+def test_event_time_that_was_wrong_keeps_nobody_present():
+    views = Views()
+    views.take(frame(T0 + 86_400 * S, rate=1.0, services=("web", "cart")))
+    living(views, range(300), {"web": 0})
+    assert views.view("web").values == {"request_rate": 299.0}
+    assert views.view("cart").values == {}
+    assert len(views.rows(["web"])) <= 92
+
+
+def test_views_survive_a_snapshot_as_they_are(book: PendingDecisions, facts: Facts):
+    at = T0 + 100 * S
+    for second in range(100):
+        book.evidence(frame(T0 + second * S, services=("web",)), at)
+        book.evidence(frame(T0 + (second - 30) * S, rate=float(second), services=("cart",)), at)
+    for second in range(100, 111):
+        book.evidence(frame(T0 + second * S, services=("web",)), at)
+    book.incident(incident(at, 1), at)
+    again = PendingDecisions(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), facts)
+    again.restore(book.snapshot())
+    assert again.snapshot() == book.snapshot()
+    old = msgspec.msgpack.decode(book.snapshot())
+    del old["came"], old["times"]
+    again.restore(msgspec.msgpack.encode(old))
+    assert len(again._views["prod"].rows(["cart"])) > 50
