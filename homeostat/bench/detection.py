@@ -8,6 +8,7 @@ really are. Deterministic for a seed.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from contracts.frames.telemetry import B1, F64, I64
 from contracts.ports.detecting import Detector, Scores
 from contracts.settings import DetectSettings
 from contracts.verdicts import ENDED, AnomalyPhase
+from homeostat.terminal import echo
 from models.detectors import create
 from models.engine import DetectEngine
 
@@ -374,21 +376,18 @@ def tick_milliseconds(services: int = 1000, rounds: int = 60, detectors: Sequenc
 
 def main() -> None:
     """Print the table, and what the fused detectors missed."""
-    import sys
-
     plan = Plan(seed=int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     series = simulate(plan)
-    write = sys.stdout.write
     for names in (("bank",), ("bank", "river", "pyod"), ("river",), ("pyod",)):
         result = score("+".join(names), engine_runs(DetectSettings(detectors=names)), series, plan)
-        write(result.line() + "\n")
+        echo(result.line())
         if names[0] == "bank":
-            write("  missed: " + ", ".join(f"{k} {v}" for k, v in result.missed.items()) + "\n")
+            echo("  missed: " + ", ".join(f"{k} {v}" for k, v in result.missed.items()))
     for seed in range(4):
         sparse = Plan(services=28, seconds=240, warmup=0, faults=0, rates=(0.04, 2.0), seed=seed)
         spans, _ = engine_runs(DetectSettings())(simulate(sparse), sparse)
-        write(f"sparse healthy traffic, seed {seed}: {sum(map(len, spans))} false episodes\n")
-    write(f"1,000 services × 8 features: bank {tick_milliseconds():.2f} ms per tick\n")
+        echo(f"sparse healthy traffic, seed {seed}: {sum(map(len, spans))} false episodes")
+    echo(f"1,000 services × 8 features: bank {tick_milliseconds():.2f} ms per tick")
 
 
 if __name__ == "__main__":

@@ -221,6 +221,6 @@ def run(load: Load | None = None, settings: Settings | None = None) -> FeatureRe
 
 
 if __name__ == "__main__":
-    import sys
+    from homeostat.terminal import echo
 
-    sys.stdout.write("\n".join(run().lines()) + "\n")
+    echo("\n".join(run().lines()))
