@@ -18,7 +18,7 @@ Factory = Callable[[ActSettings], Actuator]
 
 
 def _process(settings: ActSettings) -> Actuator:
-    from connectors.actuators.process.actuator import ProcessActuator
+    from connectors.actuators.process.process_actuator import ProcessActuator
 
     return ProcessActuator(settings)
 
