@@ -51,8 +51,8 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
 
 
 def _ingest() -> None:
-    from homeostat.bench import reading as decoding
     from homeostat.bench import ingest
+    from homeostat.bench import reading as decoding
 
     for line in ingest.run().lines():
         echo(f"ingest   {line}")
