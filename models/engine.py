@@ -15,8 +15,8 @@ import numpy as np
 
 from contracts.events import Adoption, Anomaly, Contribution
 from contracts.features import NETWORK_GAP, Signal
-from contracts.frames.features import EvidenceFrame, FeatureFrame, Presence
-from contracts.frames.telemetry import B1, F64, I8
+from contracts.frames.decoded import B1, F64, I8
+from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, Presence
 from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports.detecting import Detector, ForgetsEnvironments, Scores, SeriesKey
 from contracts.settings import DetectSettings

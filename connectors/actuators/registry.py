@@ -13,7 +13,7 @@ from contracts.settings import ActSettings
 
 
 def _process(settings: ActSettings) -> Actuator:
-    from connectors.actuators.process.actuator import ProcessActuator
+    from connectors.actuators.process.process_actuator import ProcessActuator
 
     return ProcessActuator(settings)
 

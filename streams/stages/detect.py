@@ -9,7 +9,7 @@ from contracts import topics
 from contracts.errors import UnknownName, UnreadableEvent
 from contracts.events import Adoption, Anomaly, Change, decode, encode
 from contracts.frames.codec import pack, unpack
-from contracts.frames.features import FeatureFrame
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DetectSettings

@@ -184,6 +184,31 @@ def test_a_package_names_all_that_lives_there_and_nothing_else(package: str) -> 
     assert folders - named == set(), "there and not named"
 
 
+def glossary() -> frozenset[str]:
+    """Words that the glossary replaces by others: its tables' last column."""
+    rows = [line.strip("| ").split("|") for line in (ROOT / "docs/glossary.md").read_text("utf-8").splitlines()]
+    return frozenset(
+        w.strip() for r in rows if len(r) == 3 and r[2].strip() not in {"not", "---"} for w in r[2].split(",")
+    )
+
+
+def test_nothing_bears_a_name_that_the_glossary_replaces() -> None:
+    replaced = glossary()
+    assert {"turns", "overhearing", "knock"} <= replaced
+    wrong = []
+    for path in modules():
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {
+            path.stem,
+            *(n.name.strip("_") for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)),
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                names.update(w.lower() for w in re.findall(r"[A-Z][a-z]+", node.name))
+        wrong += [f"{path.relative_to(ROOT)}: {name}" for name in sorted(names & replaced)]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
