@@ -99,6 +99,12 @@ class Codec(Protocol):
         """Rows of the spans that hold what the needle searches for, and their attributes that it wants."""
         ...
 
+    def read(
+        self, spans: Sequence[Any], payload: bytes, rows: Sequence[int], wanted: frozenset[str]
+    ) -> Iterator[dict[str, Plain]]:
+        """The attributes of some rows that are wanted."""
+        ...
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All attributes of a metric point."""
         ...
@@ -169,6 +175,15 @@ class ProtoCodec:
                 attributes = AttributesOfSpan.FromString(payload[start:end]).attributes
                 yield row, pairs_from_bytes(attributes, needle.wanted)
 
+    def read(
+        self, spans: Sequence[Any], payload: bytes, rows: Sequence[int], wanted: frozenset[str]
+    ) -> Iterator[dict[str, Plain]]:
+        """Attributes are read from the message's bytes."""
+        starts = item_starts(payload) if rows else []
+        for row in rows:
+            start, end = item_at(payload, starts[row])
+            yield pairs_from_bytes(AttributesOfSpan.FromString(payload[start:end]).attributes, wanted)
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All values are converted."""
         return {a.key: from_proto(a.value) for a in attributes}
@@ -235,6 +250,12 @@ class JsonCodec:
         for row, span in enumerate(spans):
             if needle.json(bytes(span.attributes)):
                 yield row, model.pick_json(span.attributes, needle.wanted)
+
+    def read(
+        self, spans: Sequence[Any], payload: bytes, rows: Sequence[int], wanted: frozenset[str]
+    ) -> Iterator[dict[str, Plain]]:
+        """Attributes are unread so far."""
+        return (model.pick_json(spans[row].attributes, wanted) for row in rows)
 
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """Attributes of a point are decoded with it."""

@@ -10,31 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from connectors.otlp.folding import fold, fold_temporary
-from connectors.otlp.identity import is_address
 from connectors.otlp.values import Plain, number_of, text_of
 from contracts import features as f
 from contracts.secrets import masked_name
 
 HTTP_STATUS: Final = ("http.response.status_code", "http.status_code")
-DB_SYSTEM: Final = ("db.system.name", "db.system")
-DB_NAME: Final = ("db.namespace", "db.name")
-MESSAGING_SYSTEM: Final = ("messaging.system",)
-MESSAGING_DESTINATION: Final = (
-    "messaging.destination.template",
-    "messaging.destination.name",
-    "messaging.destination",
-)
-MESSAGING_TEMPORARY: Final = ("messaging.destination.temporary", "messaging.destination.anonymous")
-LOGICAL_PEER: Final = ("peer.service", "service.peer.name")
-HOST: Final = ("peer.service", "service.peer.name", "server.address", "net.peer.name")
 GRPC_STATUS: Final = ("rpc.response.status_code", "rpc.grpc.status_code")
 SPAN_KIND: Final = "span.kind"
 STATUS_CODE: Final = ("status.code", "otel.status_code", "status_code")
 
-PEER_KEYS: Final = frozenset(
-    (*DB_SYSTEM, *DB_NAME, *MESSAGING_SYSTEM, *MESSAGING_DESTINATION, *MESSAGING_TEMPORARY, *HOST)
-)
 HTTP_STATUS_KEYS: Final = frozenset(HTTP_STATUS)
 
 # gRPC codes that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
@@ -43,36 +27,6 @@ _GRPC_SERVER_ERRORS: Final = {
     *("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
 }
 _SERVED_KINDS: Final = {"SERVER", "CONSUMER"}
-
-
-def database_of(attributes: Mapping[str, Plain]) -> str:
-    """`db:<system>/<name>` from a client span's attributes; "" where they name no database.
-
-    Without a name the host stands in, unless it is an address.
-    """
-    system = _text(attributes, DB_SYSTEM)
-    return f"db:{system}{_suffix(attributes, DB_NAME)}" if system else ""
-
-
-def callee_of(attributes: Mapping[str, Plain]) -> str:
-    """Whom a client span says it calls: a database, else `external:<name>` by the name given in `peer.service`.
-
-    The caller's own view also knows of calls that were never answered. Whether that name is a service that sends spans
-    itself is found out later, by name.
-    """
-    peer = _text(attributes, LOGICAL_PEER)
-    return database_of(attributes) or (f"external:{fold(peer)}" if peer and not is_address(peer) else "")
-
-
-def broker_of(attributes: Mapping[str, Plain]) -> str:
-    """`messaging:<system>/<destination>` from a producer's or consumer's attributes; "" where they name none."""
-    system = _text(attributes, MESSAGING_SYSTEM)
-    if not system:
-        return ""
-    name = _text(attributes, MESSAGING_DESTINATION)
-    if name and any(attributes.get(key) is True for key in MESSAGING_TEMPORARY):
-        return f"messaging:{system}/{fold_temporary(name)}"
-    return f"messaging:{system}{_suffix(attributes, MESSAGING_DESTINATION)}"
 
 
 def is_server_error(attributes: Mapping[str, Plain]) -> bool:
@@ -106,14 +60,6 @@ def _value(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> Plain:
 
 def _text(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:
     return masked_name(text_of(_value(attributes, keys)))
-
-
-def _suffix(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:
-    name = _text(attributes, keys)
-    if not name:
-        host = _text(attributes, HOST)
-        name = "" if is_address(host) else host
-    return f"/{fold(name)}" if name else ""
 
 
 @dataclass(frozen=True, slots=True)
