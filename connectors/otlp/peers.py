@@ -164,11 +164,11 @@ def _host_in(text: str) -> str:
     host = url["host"] if url else text
     if not url and (host.count(":") == 1 or "]:" in host):
         host = host.rpartition(":")[0]
-    host = host.rstrip(".").lower()
+    host = host.rstrip(".").lower().strip("[]")
     if not _HOST.fullmatch(host) or host in _NOBODY or not any(c.isalnum() for c in host):
         return ""
     if is_address(host):
-        address = ipaddress.ip_address(host.strip("[]"))
+        address = ipaddress.ip_address(host)
         return "" if address.is_loopback or address.is_unspecified else str(address)
     return "" if host.isdigit() or "/" in host else fold(masked_name(host))
 

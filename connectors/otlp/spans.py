@@ -238,14 +238,15 @@ def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, context: DecodeContext) 
     starts = span_bytes.key_starts(spans, attributes)
     naming = np.zeros(len(kind), np.bool_)
     naming[attributes.row[span_bytes.among(starts, _NAMING_STARTS)]] = True
-    urls = attributes.where(span_bytes.among(starts, _URL_STARTS) & ~naming[attributes.row])
     named = attributes.where(span_bytes.among(starts, _PEER_STARTS) & naming[attributes.row])
     told, said = [peers.Peer()], np.zeros(len(kind), np.int64)
     for of_kind, namer in peers.PEER_OF.items():
         same = span_bytes.alike(spans, named.where(kind[named.row] == of_kind))
         said[same.row] = same.group + len(told)
         told += [namer(pairs_from_bytes(pairs, peers.PEER_KEYS)) for pairs in same.pairs]
-    for row, pairs in _by_row(spans.text, urls.where(kind[urls.row] == KIND_CLIENT)):
+    nameless = (np.array([not p.name for p in told], np.bool_)[said]) & (kind == KIND_CLIENT)
+    urls = attributes.where(nameless[attributes.row] & span_bytes.among(starts, _URL_STARTS))
+    for row, pairs in _by_row(spans.text, urls):
         said[row] = len(told)
         told.append(peers.callee_of(pairs_from_bytes(pairs, peers.URL_KEYS)))
     some, first = np.unique(said, return_index=True)
