@@ -388,7 +388,7 @@ def test_who_suffers_from_what_others_run_is_left_alone_and_a_person_is_told(kin
         incident(cause(BANK, CauseKind.DEPENDENCY, 0.5), cause("cart", kind, 0.45)), WORLD, LIBRARY, SETTINGS
     )
     assert found.verdict is DecisionVerdict.ASK
-    acting = [o for o in found.options if o.target == "cart"]
+    acting = [o for o in found.options if o.target == "cart" and not o.playbook.startswith("page-")]
     assert all(o.held in (HeldReason.OUTSIDE, HeldReason.CONDITION) for o in acting)
     assert all(BANK in o.held_text for o in acting if o.held is HeldReason.OUTSIDE)
 
