@@ -7,9 +7,9 @@ A plugin is one module that is registered by name under the entry-point group of
 
 from __future__ import annotations
 
-import contracts.checks.actuator
-import contracts.checks.detector  # noqa: F401 - so that both are there as `checks.actuator` and `checks.detector`
 from contracts import checks
+from contracts.checks import actuator as _actuator  # noqa: F401 - so that it is there as `checks.actuator`
+from contracts.checks import detector as _detector  # noqa: F401
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
