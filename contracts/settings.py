@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -394,6 +395,14 @@ class GraphSettings(Section):
         10_000, ge=1, description="graph writes queued while the store is away; beyond it they are counted"
     )
     retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable store at start")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlace:
+    """What a graph store is opened with: the settings of the graph, and the folder of what must outlive the process."""
+
+    settings: GraphSettings
+    data_dir: Path
 
 
 class SinkSettings(Section):

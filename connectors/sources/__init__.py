@@ -1,6 +1,6 @@
 """Where telemetry comes from besides Kafka and the receivers: files of OTLP JSON, and what plugins bring.
 
-Here live the built-in source (`otlp_file`) and what takes in every source, whoever wrote it (`source_intake`). Never here: reading what a
+Here live the built-in source (`file_source`) and what takes in every source, whoever wrote it (`source_intake`). Never here: reading what a
 message says; that is `connectors.otlp`'s.
 """
 
@@ -16,7 +16,7 @@ __all__ = ["SOURCES", "open_sources"]
 
 
 def _file(settings: SourceSettings) -> Source:
-    from connectors.sources.otlp_file import FileSource
+    from connectors.sources.file_source import FileSource
 
     return FileSource(settings)
 

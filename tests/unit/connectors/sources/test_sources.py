@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sources import open_sources, otlp_file, source_intake
+from connectors.sources import file_source, open_sources, source_intake
 from connectors.sources.source_intake import SourceIntake
 from contracts.checks import source as suite
 from contracts.checks.source import SourceSubject
@@ -50,7 +50,7 @@ async def test_a_file_is_followed_through_growth_rotation_and_half_lines(tmp_pat
 
     async def after(write: Callable[[], object]) -> bytes:
         waiting = asyncio.ensure_future(anext(messages))
-        await asyncio.sleep(2 * otlp_file.LOOK_S)  # it has looked, and found nothing
+        await asyncio.sleep(2 * file_source.LOOK_S)  # it has looked, and found nothing
         assert not waiting.done()
         write()
         return (await waiting).payload
