@@ -75,7 +75,9 @@ def _report(plugin: InstalledPlugin, settings: Settings, in_use: bool) -> Plugin
     described: dict[str, str] = {}
     problem = ""
     try:
-        PLUGIN_KINDS[plugin.kind].registry.installed()
+        registry = PLUGIN_KINDS[plugin.kind].registry
+        if plugin.name in registry.built_in:
+            registry.installed()  # says what is wrong with that
         loaded = plugin.load()
         described = _described(plugin.name, loaded.settings)
         if in_use:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from contracts.errors import InvalidPlugin
-from contracts.plugins import KINDS
+from contracts.plugins import KINDS, InstalledPlugin
+from contracts.settings import Settings
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import document, json_option, run
 from homeostat.plugins import CheckOutcome, check, find, reports
@@ -38,42 +39,44 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 
 
 @plugin.command("check")
-@click.argument("name")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--kind", type=click.Choice(KINDS), help="Where plugins of several kinds have that name.")
 @json_option
 @click.pass_context
-def check_(ctx: click.Context, name: str, kind: str | None, as_json: bool) -> None:
-    """Run the check-suite of its port on the installed plugin NAME, with the settings in force. Exit status 1 if it fails."""
-    settings, found = settings_of(ctx), find(name, kind or "")
-
-    async def all_of_it() -> list[CheckOutcome]:
-        outcomes: list[CheckOutcome] = []
-        async for outcome in check(found, settings):
-            outcomes.append(outcome)
-            if not as_json:
-                mark, text = ("FIX", outcome.problem) if outcome.problem else ("ok ", _sentence(outcome.text))
-                echo(f"{mark} {outcome.check:32} {text}")
-        return outcomes
-
-    try:
-        outcomes = run(all_of_it())
-    except InvalidPlugin as e:
-        raise SystemExit(_refused(e, as_json)) from e
-    failed = sum(bool(o.problem) for o in outcomes)
+def check_(ctx: click.Context, names: tuple[str, ...], kind: str | None, as_json: bool) -> None:
+    """Run the check-suite of its port on each installed plugin NAME, with the settings in force. Exit status 1 if one fails."""
+    settings = settings_of(ctx)
+    plugins = [find(name, kind or "") for name in names]
+    outcomes = {p.name: run(_checked(p, settings, quiet=as_json)) for p in plugins}
     if as_json:
         echo(document(outcomes))
-    else:
-        echo(
-            f"{found.words}: "
-            + (f"{failed} of {len(outcomes)} checks failed" if failed else f"{len(outcomes)} checks passed")
-        )
-    if failed:
+    if any(outcome.problem for found in outcomes.values() for outcome in found):
         raise SystemExit(1)
 
 
-def _refused(error: InvalidPlugin, as_json: bool) -> int:
-    echo(document({"problem": str(error)}) if as_json else f"FIX {error}")
-    return 1
+async def _checked(plugin: InstalledPlugin, settings: Settings, *, quiet: bool) -> list[CheckOutcome]:
+    """Run one suite, telling how each check ends as it ends. What can't be opened has one outcome."""
+    outcomes: list[CheckOutcome] = []
+    try:
+        async for outcome in check(plugin, settings):
+            outcomes.append(outcome)
+            _tell(outcome, quiet)
+    except InvalidPlugin as e:
+        outcomes.append(CheckOutcome("opens", "", str(e)))
+        _tell(outcomes[-1], quiet)
+    failed = sum(bool(o.problem) for o in outcomes)
+    if not quiet:
+        echo(
+            f"{plugin.words}: "
+            + (f"{failed} of {len(outcomes)} checks failed" if failed else f"{len(outcomes)} checks passed")
+        )
+    return outcomes
+
+
+def _tell(outcome: CheckOutcome, quiet: bool) -> None:
+    if not quiet:
+        mark, text = ("FIX", outcome.problem) if outcome.problem else ("ok ", _sentence(outcome.text))
+        echo(f"{mark} {outcome.check:32} {text}")
 
 
 def _sentence(text: str) -> str:

@@ -102,9 +102,13 @@ def test_installed_beside_the_wheel_they_are_found_checked_and_used(environment:
     listed = json.loads(_run([homeostat, "--config", str(config), "plugin", "list", "--json"], tmp_path))
     ours = {(r["kind"], r["name"]): r["in_use"] for r in listed if r["brought_by"] == "acme-homeostat 1.0.0"}
     assert ours == {(k, n): k in {"actuator", "detector", "policy", "sink"} for k, n in NAMES.items()}
-    for kind in ("actuator", "detector", "sink"):
-        said = _run([homeostat, "--config", str(config), "plugin", "check", NAMES[kind]], tmp_path)
-        assert f"{len(PLUGIN_KINDS[kind].suite.CHECKS)} checks passed" in said
+    checked = ("actuator", "detector", "sink")
+    said = _run([homeostat, "--config", str(config), "plugin", "check", *(NAMES[kind] for kind in checked)], tmp_path)
+    for kind in checked:
+        assert (
+            f"{len(PLUGIN_KINDS[kind].suite.CHECKS)} checks passed"
+            in said.partition(f"'{NAMES[kind]}' of")[2].split("\n")[0]
+        )
     doctor = _run([homeostat, "--config", str(config), "doctor"], tmp_path, status=1)  # nothing runs yet
     assert "ok  plugin     actuator 'desired-state' of acme-homeostat 1.0.0\n" in doctor
     assert "ok  plugin     source 'measurements-db' of acme-homeostat 1.0.0, not in use\n" in doctor
