@@ -30,8 +30,8 @@ from homeostat.target_states import TargetStates
 from homeostat.wiring import load_playbooks
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
+from playbooks.runs.ports import ExecutorWiring
 from playbooks.runs.switches import EVERYWHERE
-from playbooks.runs.wiring import ExecutorWiring
 from streams.stage import Emit
 from streams.worker import Handler
 
@@ -89,7 +89,7 @@ class Acting:
                 publish=self._publish,
                 graph=graph,
                 autonomy=settings.decide.autonomy,
-                heard=partial(self.switchboard.heard, settings.act.audit_ack_s),
+                caught_up=partial(self.switchboard.caught_up, settings.act.audit_ack_s),
             )
         )
         self.handlers: Mapping[str, tuple[Handler, ...]] = {

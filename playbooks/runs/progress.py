@@ -87,10 +87,21 @@ def effects_of(entry: RunEntry) -> list[tuple[str, StepProgress]]:
     return [
         (name, step)
         for name, step in progress_of(entry).items()
-        if step.status is StepStatus.APPLIED
-        and not name.startswith(ROLLBACK_PREFIX)
-        and step.intent.get("action") != "wait"
+        if step.status is StepStatus.APPLIED and not name.startswith(ROLLBACK_PREFIX) and not is_pause(step)
     ]
+
+
+def is_pause(step: StepProgress) -> bool:
+    """Whether the step that was begun only waits."""
+    return step.intent.get("action") == "wait"
+
+
+def open_intent(entry: RunEntry) -> tuple[str, StepProgress] | None:
+    """The step whose effect has no outcome in the journal, or an unknown one; None if there is none."""
+    for name, step in progress_of(entry).items():
+        if step.status is StepStatus.UNKNOWN or (step.status is StepStatus.IN_DOUBT and not is_pause(step)):
+            return name, step
+    return None
 
 
 def state_data(state: TargetState | None) -> dict[str, Any] | None:
