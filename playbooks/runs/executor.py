@@ -27,13 +27,13 @@ from playbooks.runs.commands import Work
 from playbooks.runs.conductor import Conductor
 from playbooks.runs.events import MachineFault, RunEvent
 from playbooks.runs.expiry import Expiry
-from playbooks.runs.observation import Observed, acted_ns, observe
+from playbooks.runs.observation import RunInput, acted_ns, observe
 from playbooks.runs.plan import definition_of, plan_from, plan_of
 from playbooks.runs.ports import ExecutorWiring
 from playbooks.runs.progress import NOT_BEGUN, open_intent
-from playbooks.runs.recorder import Recorder
+from playbooks.runs.recorder import RunRecorder
 from playbooks.runs.run import Run
-from playbooks.runs.situation import Situation
+from playbooks.runs.situation import RunSituation
 from playbooks.runs.telemetry_view import TelemetryView
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Executor:
         self._trail = Trail(wiring.journal, wiring.publish, wiring.settings.audit_ack_s)
         self._expiry = Expiry(wiring.settings.approval_expiry_s, wiring.settings.decision_expiry_s)
         self._conductor = Conductor(wiring, self._trail, self._expiry)
-        self._recorder = Recorder(wiring, self._trail)
+        self._recorder = RunRecorder(wiring, self._trail)
         self._views: dict[str, TelemetryView] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, Supervised] = {}
@@ -263,7 +263,7 @@ class Executor:
         journal, plan = self._w.journal, run.plan
         if entry.state is RunState.VERIFYING:
             self._verify(run, entry, view)
-        now = Observed(
+        now = RunInput(
             now_ns=self._w.clock.now_ns(),
             acting=switches.mode_of(journal, plan.environment).acting,
             approval=authenticity.approval_of(journal, plan),
@@ -276,7 +276,7 @@ class Executor:
     def _react(self, run: Run, entry: RunEntry, event: RunEvent) -> Work | None:
         """Write down what the machine says of the event; what is to be done then. Nothing is awaited."""
         state = run.state = machine.state_of(entry, run.state)
-        situation = Situation.of(entry, run.plan)
+        situation = RunSituation.of(entry, run.plan)
         try:
             reaction = machine.react(state, event, situation)
         except machine.UnlistedTransition as error:

@@ -24,7 +24,7 @@ from playbooks.runs import events as e
 from playbooks.runs import reactions as r
 from playbooks.runs.commands import Command, Record, Work
 from playbooks.runs.progress import StepStatus, open_intent, progress_of
-from playbooks.runs.situation import Situation
+from playbooks.runs.situation import RunSituation
 
 
 class MachineState(enum.StrEnum):
@@ -77,7 +77,7 @@ class Guard:
     """A condition under which a transition is taken, on what the run has done and what its playbook has."""
 
     text: str
-    holds: Callable[[Situation], bool]
+    holds: Callable[[RunSituation], bool]
 
 
 ALWAYS: Final = Guard("", lambda run: True)
@@ -97,7 +97,7 @@ class Transition:
     state: MachineState
     event: type[e.RunEvent]
     to: MachineState
-    commands: Callable[[Situation, Any], tuple[Command, ...]]
+    commands: Callable[[RunSituation, Any], tuple[Command, ...]]
     guard: Guard = ALWAYS
 
 
@@ -239,7 +239,7 @@ class Reaction:
     work: Work | None
 
 
-def react(state: MachineState, event: e.RunEvent, run: Situation) -> Reaction:
+def react(state: MachineState, event: e.RunEvent, run: RunSituation) -> Reaction:
     """What follows from an event.
 
     Raises:

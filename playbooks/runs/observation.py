@@ -25,7 +25,7 @@ from playbooks.runs.progress import (
     StepProgress,
     StepStatus,
     effects_of,
-    is_pause,
+    is_wait,
     open_intent,
     progress_of,
 )
@@ -35,7 +35,7 @@ RETRY_WAIT_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class RunInput:
     """What there is to know of a run besides its journal. `begun_ns`: when it was let begin, 0 if it wasn't."""
 
     now_ns: int
@@ -46,7 +46,7 @@ class Observed:
     begun_ns: int = 0
 
 
-def observe(state: S, entry: RunEntry, plan: RunPlan, now: Observed, expiry: Expiry) -> e.RunEvent:
+def observe(state: S, entry: RunEntry, plan: RunPlan, now: RunInput, expiry: Expiry) -> e.RunEvent:
     """The event that the run's state asks about, most urgent first. `state` is not terminal."""
     match state:
         case S.PENDING:
@@ -65,17 +65,17 @@ def observe(state: S, entry: RunEntry, plan: RunPlan, now: Observed, expiry: Exp
             return _of_steps(plan.playbook.steps, "", entry, plan, now, expiry)
 
 
-def _stopped(now: Observed) -> e.RunEvent | None:
+def _stopped(now: RunInput) -> e.RunEvent | None:
     if not now.acting:
         return e.ActingStopped()
     return e.IncidentOver() if now.incident_over else None
 
 
-def _of_decision(plan: RunPlan, now: Observed, expiry: Expiry) -> e.RunEvent:
+def _of_decision(plan: RunPlan, now: RunInput, expiry: Expiry) -> e.RunEvent:
     return e.DecisionExpired() if now.now_ns > expiry.begin_ns(plan) else e.DecisionReady()
 
 
-def _of_approval(plan: RunPlan, now: Observed, expiry: Expiry) -> e.RunEvent:
+def _of_approval(plan: RunPlan, now: RunInput, expiry: Expiry) -> e.RunEvent:
     expires = expiry.approval_ns(plan)
     if now.now_ns >= expires:
         return e.ApprovalExpired(expiry.approval_s)
@@ -91,7 +91,7 @@ def _of_open_intent(entry: RunEntry, plan: RunPlan) -> e.RunEvent:
     return e.OutcomeMissing(name, plan.step(name), progress.key)
 
 
-def _of_absent_effect(entry: RunEntry, plan: RunPlan, now: Observed, expiry: Expiry) -> e.RunEvent:
+def _of_absent_effect(entry: RunEntry, plan: RunPlan, now: RunInput, expiry: Expiry) -> e.RunEvent:
     name, progress = open_intent(entry) or ("", NOT_BEGUN)
     if not now.acting:
         return e.ActingStopped(name, progress.key)
@@ -100,7 +100,7 @@ def _of_absent_effect(entry: RunEntry, plan: RunPlan, now: Observed, expiry: Exp
     return e.StepDue(name, plan.step(name), progress.key)
 
 
-def _of_verification(entry: RunEntry, plan: RunPlan, now: Observed) -> e.RunEvent:
+def _of_verification(entry: RunEntry, plan: RunPlan, now: RunInput) -> e.RunEvent:
     verdict = now.verdict
     if verdict is None:
         return e.NotYet(acted_ns(entry, plan) + int(plan.playbook.verify.within_s * SECOND))
@@ -114,7 +114,7 @@ def _of_verification(entry: RunEntry, plan: RunPlan, now: Observed) -> e.RunEven
 
 
 def _of_steps(
-    steps: Sequence[Step], prefix: str, entry: RunEntry, plan: RunPlan, now: Observed, expiry: Expiry
+    steps: Sequence[Step], prefix: str, entry: RunEntry, plan: RunPlan, now: RunInput, expiry: Expiry
 ) -> e.RunEvent:
     """What the next step meets: the first one, in the order written, that isn't done and whose needs are."""
     progress = progress_of(entry)
@@ -139,7 +139,7 @@ def _of_steps(
     return e.StepDue(name, step, key_of(plan.run, name, so_far.attempts + 1))
 
 
-def _of_pause(plan: RunPlan, name: str, step: Step, so_far: StepProgress, now: Observed) -> e.RunEvent:
+def _of_pause(plan: RunPlan, name: str, step: Step, so_far: StepProgress, now: RunInput) -> e.RunEvent:
     if so_far.status is StepStatus.NEW:
         key = f"{name}/wait"
         try:
@@ -161,7 +161,7 @@ def _exhausted(step: Step, so_far: StepProgress) -> bool:
     return so_far.status is StepStatus.SKIPPED
 
 
-def _overdue(entry: RunEntry, plan: RunPlan, now: Observed, expiry: Expiry) -> bool:
+def _overdue(entry: RunEntry, plan: RunPlan, now: RunInput, expiry: Expiry) -> bool:
     """Whether nothing has happened for so long that the picture the decision was made on can't be trusted any more."""
     last = now.begun_ns or plan.created_ns
     for step in progress_of(entry).values():
@@ -173,7 +173,7 @@ def _overdue(entry: RunEntry, plan: RunPlan, now: Observed, expiry: Expiry) -> b
 
 def _pause_s(so_far: StepProgress) -> float:
     """How long a wait step that has begun waits, seconds; 0 for other steps."""
-    return float(so_far.intent.get("seconds", 0.0)) if is_pause(so_far) else 0.0
+    return float(so_far.intent.get("seconds", 0.0)) if is_wait(so_far) else 0.0
 
 
 def acted_ns(entry: RunEntry, plan: RunPlan) -> int:

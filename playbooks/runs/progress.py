@@ -87,11 +87,11 @@ def effects_of(entry: RunEntry) -> list[tuple[str, StepProgress]]:
     return [
         (name, step)
         for name, step in progress_of(entry).items()
-        if step.status is StepStatus.APPLIED and not name.startswith(ROLLBACK_PREFIX) and not is_pause(step)
+        if step.status is StepStatus.APPLIED and not name.startswith(ROLLBACK_PREFIX) and not is_wait(step)
     ]
 
 
-def is_pause(step: StepProgress) -> bool:
+def is_wait(step: StepProgress) -> bool:
     """Whether the step that was begun only waits."""
     return step.intent.get("action") == "wait"
 
@@ -99,7 +99,7 @@ def is_pause(step: StepProgress) -> bool:
 def open_intent(entry: RunEntry) -> tuple[str, StepProgress] | None:
     """The step whose effect has no outcome in the journal, or an unknown one; None if there is none."""
     for name, step in progress_of(entry).items():
-        if step.status is StepStatus.UNKNOWN or (step.status is StepStatus.IN_DOUBT and not is_pause(step)):
+        if step.status is StepStatus.UNKNOWN or (step.status is StepStatus.IN_DOUBT and not is_wait(step)):
             return name, step
     return None
 

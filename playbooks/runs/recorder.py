@@ -15,13 +15,13 @@ from playbooks.runs.audit_trail import Trail
 from playbooks.runs.machine import Reaction
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.ports import ExecutorWiring
-from playbooks.runs.progress import NOT_BEGUN, StepStatus, effects_of, is_pause, progress_of
+from playbooks.runs.progress import NOT_BEGUN, StepStatus, effects_of, is_wait, progress_of
 from playbooks.runs.run import Run
 
 _EFFECTLESS = frozenset({RunState.REFUSED, RunState.CANCELLED})
 
 
-class Recorder:
+class RunRecorder:
     """Audit trail, journal, published events and graph rows of runs. Raises Fenced once another owner has taken a run over."""
 
     def __init__(self, wiring: ExecutorWiring, trail: Trail) -> None:
@@ -91,7 +91,7 @@ class Recorder:
         """Nothing stays announced for ever: what was not begun, or not waited for to the end, is recorded as skipped."""
         entry = self._journal.load(run.plan.run)
         progress = {} if entry is None else progress_of(entry)
-        left = {name: p.key for name, p in progress.items() if p.status is StepStatus.IN_DOUBT and is_pause(p)}
+        left = {name: p.key for name, p in progress.items() if p.status is StepStatus.IN_DOUBT and is_wait(p)}
         announced = journal_records.announced_of(self._journal, run.plan.run)
         if announced is not None and progress.get(announced.step, NOT_BEGUN).key != announced.key:
             left[announced.step] = announced.key

@@ -11,7 +11,7 @@ from playbooks.runs.progress import effects_of
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class RunSituation:
     """A run's plan, and the names of the steps that had an effect."""
 
     plan: RunPlan

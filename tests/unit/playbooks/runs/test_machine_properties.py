@@ -21,9 +21,9 @@ from playbooks.runs.effects import Aim, Prepared
 from playbooks.runs.expiry import Expiry
 from playbooks.runs.journal_records import Verdict
 from playbooks.runs.machine import MachineState
-from playbooks.runs.observation import Observed, observe
+from playbooks.runs.observation import RunInput, observe
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_from, plan_of
-from playbooks.runs.situation import Situation
+from playbooks.runs.situation import RunSituation
 from tests.unit.playbooks.runs.support import NS, SCALE, T0, Process, decision
 
 EXPIRY = Expiry(approval_s=60, decision_s=30)
@@ -52,7 +52,7 @@ class Simulation:
 
     plan: RunPlan
     entry: RunEntry
-    now: Observed
+    now: RunInput
     true_effects: dict[str, int] = field(default_factory=dict)
     per_step: dict[str, int] = field(default_factory=dict)
     known: MachineState | None = None
@@ -75,7 +75,7 @@ class Simulation:
     def react(self, event: e.RunEvent) -> c.Work | None:
         """One transition, recorded as the recorder does it; what is to be done then."""
         before = self.state
-        reaction = machine.react(before, event, Situation.of(self.entry, self.plan))
+        reaction = machine.react(before, event, RunSituation.of(self.entry, self.plan))
         to = reaction.transition.to
         for record in reaction.records:
             match record:
@@ -227,7 +227,7 @@ def simulation(tier: int) -> Simulation:
     playbook = replace(PLAYBOOK, tier=tier)
     plan = plan_of(decision("scale-out"), playbook, now_ns=T0, surroundings=Surroundings())
     entry = RunEntry(plan.run, "d1", "test", "cart", "scale-out", RunState.PENDING, T0, T0, 1, definition_of(plan))
-    return Simulation(plan, entry, Observed(now_ns=T0))
+    return Simulation(plan, entry, RunInput(now_ns=T0))
 
 
 @settings(max_examples=150, deadline=None)
@@ -249,7 +249,7 @@ def test_nothing_follows_a_terminal_state(state: RunState, event: type[e.RunEven
     world.entry = replace(world.entry, state=state)
     assert world.state.terminal
     with pytest.raises(machine.UnlistedTransition, match=f"a run that is {state} can't take {event.__name__}"):
-        machine.react(world.state, object.__new__(event), Situation.of(world.entry, world.plan))
+        machine.react(world.state, object.__new__(event), RunSituation.of(world.entry, world.plan))
 
 
 def test_steps_run_in_the_order_written_once_their_needs_are_done() -> None:

@@ -23,7 +23,7 @@ from playbooks.runs import events as e
 from playbooks.runs import executor, machine, observation
 from playbooks.runs.machine import TABLE, MachineState, Transition
 from playbooks.runs.plan import Surroundings, plan_of
-from playbooks.runs.situation import Situation
+from playbooks.runs.situation import RunSituation
 from tests.checks.crash.stories import flaws
 from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import (
@@ -45,12 +45,12 @@ OPEN = [state for state in MachineState if not state.terminal]
 LISTED = {(row.state, row.event) for row in TABLE}
 
 
-def situations() -> Iterator[Situation]:
+def situations() -> Iterator[RunSituation]:
     """Every combination of what guards ask about."""
     for done, rollback, checks in product(((), ("grow",)), ((), SCALE.rollback), ((), RESTART.verify.checks)):
         playbook = replace(SCALE, rollback=rollback, verify=Verify(checks))
         plan = plan_of(decision("scale-out"), playbook, now_ns=T0, surroundings=Surroundings())
-        yield Situation(plan, done)
+        yield RunSituation(plan, done)
 
 
 # --- the table itself
@@ -80,6 +80,18 @@ def test_every_event_is_listed_somewhere_and_every_state_can_be_reached_and_left
     assert {state for state in OPEN if (state, e.MachineFault) in LISTED} == set(OPEN)
 
 
+def test_steps_of_a_rollback_have_the_same_states_as_steps_forward() -> None:
+    """So the diagram of one step in docs/architecture.md is that of both."""
+    s = MachineState
+    forward = {s.RUNNING: s.ROLLING_BACK, s.PAUSED: s.ROLLBACK_PAUSED, s.IN_DOUBT: s.ROLLBACK_IN_DOUBT,
+               s.NOT_APPLIED: s.ROLLBACK_NOT_APPLIED}  # fmt: skip
+    within = {
+        (forward[r.state], r.event, forward[r.to], r.commands) for r in TABLE if {r.state, r.to} <= forward.keys()
+    }
+    back = set(forward.values())
+    assert within == {(r.state, r.event, r.to, r.commands) for r in TABLE if {r.state, r.to} <= back}
+
+
 # --- runs of the real executor that take its rows
 
 
@@ -91,7 +103,7 @@ class Taken:
         self._react = machine.react
         patch.setattr(machine, "react", self.react)
 
-    def react(self, state: MachineState, event: e.RunEvent, run: Situation) -> machine.Reaction:
+    def react(self, state: MachineState, event: e.RunEvent, run: RunSituation) -> machine.Reaction:
         reaction = self._react(state, event, run)
         row = reaction.transition
         told = [r for r in reaction.records if isinstance(r, c.RecordState | c.RecordEnd)]
