@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from contracts.actions import Touches, action_of, waits
 from contracts.errors import ActionFailed, ActuatorUnavailable, Retryable
 from contracts.events import Decision
 from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
@@ -22,7 +23,7 @@ from playbooks.runs.arguments import resolve
 from playbooks.runs.audit_trail import Trail
 from playbooks.runs.guarding import guarded
 from playbooks.runs.plan import RunPlan
-from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, progress_of
+from playbooks.runs.progress import NOT_BEGUN, StepStatus, effects_of, is_wait, progress_of
 from playbooks.runs.telemetry_view import TelemetryView
 from playbooks.runs.wiring import ExecutorWiring
 from playbooks.verify import Verifier
@@ -131,7 +132,7 @@ class Conductor:
         """Nothing stays announced for ever: what was not begun, or not waited for to the end, is told as skipped."""
         entry = self._w.journal.load(run.plan.run)
         progress = {} if entry is None else progress_of(entry)
-        left = {name: p.key for name, p in progress.items() if p.status is StepStatus.IN_DOUBT and _is_wait(p)}
+        left = {name: p.key for name, p in progress.items() if p.status is StepStatus.IN_DOUBT and is_wait(p)}
         said = journal_records.announced_of(self._w.journal, run.plan.run)
         if said is not None and progress.get(said.step, NOT_BEGUN).key != said.key:
             left[said.step] = said.key
@@ -179,7 +180,7 @@ class Conductor:
 
     async def _thing(self, plan: RunPlan) -> str:
         """The key of what the run is about; its own name where that can't be told (then nothing will be done)."""
-        step = next((s for s in plan.playbook.steps if s.action != "wait"), None)
+        step = next((s for s in plan.playbook.steps if not waits(s.action)), None)
         aim = (
             None if step is None else await effects.find_target(plan, step.action, self._w.actuators, self._w.settings)
         )
@@ -211,7 +212,7 @@ class Conductor:
         refused = self._switched(plan, approved=approved) or self._other_version(plan)
         asked: c.Refuse | None = None if approved else permission.contested(plan, watch.attributes(plan.target))
         for step in plan.playbook.steps:
-            if refused is None and step.action != "wait":
+            if refused is None and not waits(step.action):
                 refused = await self._objection(plan, step, watch, approved)
             if refused is not None and refused.reason is HeldReason.APPROVAL:
                 asked, refused = asked or refused, None
@@ -238,7 +239,9 @@ class Conductor:
         if isinstance(aim, c.Refuse):
             return aim
         changed = identities.settle(self._w.journal, plan, name, aim.identity)
-        return aim if step.action == "webhook" else changed or aim  # who is told of it need not be what it is
+        return (
+            aim if action_of(step.action).touches is Touches.SOMEBODY else changed or aim
+        )  # who is told of it need not be what it is
 
     def _other_version(self, plan: RunPlan) -> c.Refuse | None:
         playbook = self._w.playbooks.get(plan.playbook.name)
@@ -356,8 +359,7 @@ class Conductor:
         if said is not None and said.key == request.key:
             return said.sequence
         again = "again, it had not happened: " if command.again else ""
-        details = ", ".join(f"{k}={v}" for k, v in request.arguments.items())
-        text = f"{again}{request.action} {run.plan.target}" + (f" ({details})" if details else "")
+        text = again + action_of(request.action).words(run.plan.target, request.arguments)
         data: dict[str, str | int | float | bool | None] = {
             "action": request.action,
             "key": request.key,
@@ -435,12 +437,12 @@ class Conductor:
 
     def _begin_wait(self, run: Run, command: c.BeginWait) -> None:
         try:
-            seconds = float(resolve(run.plan, command.step, None).get("seconds", 0.0))
+            seconds = action_of(command.step.action).pause_s(resolve(run.plan, command.step, None))
         except (ActionFailed, ValueError) as e:
             reason = {"reason": ActionFailed.reason, "text": str(e)}
             self._line(run, command.name, command.key, StepPhase.FAILED, reason, str(e))
             return
-        intent = {"action": "wait", "seconds": seconds}
+        intent = {"action": command.step.action, "seconds": seconds}
         self._line(run, command.name, command.key, StepPhase.INTENT, intent, f"waiting {seconds:g} s")
 
     # --- after a crash
@@ -499,10 +501,6 @@ class Conductor:
 
 def _state_of(command: c.ApplyStep) -> RunState:
     return RunState.ROLLING_BACK if isinstance(command, c.Compensate) else RunState.RUNNING
-
-
-def _is_wait(progress: StepProgress) -> bool:
-    return progress.intent.get("action") == "wait"
 
 
 def _undone(entry: RunEntry, command: c.ApplyStep) -> TargetState | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from contracts.actions import waits
 from contracts.events import Approval
 from contracts.ports import Applied, RunEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState
@@ -37,7 +38,7 @@ from playbooks.runs.commands import (
     Wait,
 )
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan, key_of
-from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, progress_of
+from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, is_wait, progress_of
 
 NS = 1_000_000_000
 ASKS = frozenset({HeldReason.APPROVAL, HeldReason.TARGET_CONTESTED})
@@ -130,7 +131,7 @@ def _in_doubt(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) 
     for name, step in progress_of(entry).items():
         if step.status is StepStatus.UNKNOWN:
             return _unknown(name)
-        if step.status is not StepStatus.IN_DOUBT or step.intent.get("action") == "wait":
+        if step.status is not StepStatus.IN_DOUBT or is_wait(step):
             continue
         answer = now.resolved.get(step.key)
         if answer is None:
@@ -265,7 +266,7 @@ def _exhausted(step: Step, progress: StepProgress) -> bool:
 
 
 def _advance(name: str, step: Step, progress: StepProgress, now: RunInput) -> Next:
-    if step.action == "wait":
+    if waits(step.action):
         return _pause(name, step, progress, now)
     if progress.status is StepStatus.FAILED:
         pause = RETRY_WAIT_S[min(progress.attempts, len(RETRY_WAIT_S)) - 1]
@@ -284,7 +285,7 @@ def _pause(name: str, step: Step, progress: StepProgress, now: RunInput) -> Next
 
 def waiting_s(progress: StepProgress) -> float:
     """How long a wait step that has begun waits, seconds; 0 for other steps."""
-    return float(progress.intent.get("seconds", 0.0)) if progress.intent.get("action") == "wait" else 0.0
+    return float(progress.intent.get("seconds", 0.0)) if is_wait(progress) else 0.0
 
 
 def _effect(name: str, step: Step, progress: StepProgress, *, again: bool) -> ApplyStep:
