@@ -123,7 +123,9 @@ class Runtime:
     async def _open_stores(self) -> None:
         s = self.settings
         self.store = await retrying(
-            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s, brief=("graph_locked",)
+            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir, s.plugins),
+            s.graph.retry_s,
+            brief=("graph_locked",),
         )
         self._stack.callback(self.store.close)
         self._opened = self.store
