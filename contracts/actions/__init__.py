@@ -16,7 +16,7 @@ from contracts.actions.arguments import (
     NumberValue,
     TextValue,
 )
-from contracts.actions.installed import BUILT_IN, action_of, installed, touches_target, waits
+from contracts.actions.registry import BUILT_IN, action_of, installed, touches_target, waits
 
 __all__ = [
     "BEFORE",
