@@ -10,6 +10,8 @@ from __future__ import annotations
 import contracts.checks.actuator
 import contracts.checks.detector  # noqa: F401 - so that both are there as `checks.actuator` and `checks.detector`
 from contracts import checks
+from contracts.actions import *  # noqa: F403 - all of them, and their list is theirs
+from contracts.actions import __all__ as _actions
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
@@ -32,6 +34,7 @@ from contracts.settings import ActSettings, DetectSettings
 from contracts.supervision import Supervised, once
 
 __all__ = [  # noqa: PLE0604 - names, all of them
+    *_actions,
     *_ports,
     "FEATURES",
     "ActSettings",

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from contracts.actions import Touches, action_of, waits
 from contracts.errors import ActuatorUnavailable, Retryable
 from contracts.ports import Applied, RunEntry, TargetState
 from contracts.supervision import once
@@ -129,7 +130,7 @@ class Conductor:
         refused = self._switches(plan, approved=approved) or self._other_version(plan)
         asked: Held | None = None if approved else permission.contested(plan, view.attributes(plan.target))
         for step in plan.playbook.steps:
-            if refused is None and step.action != "wait":
+            if refused is None and not waits(step.action):
                 refused = await self._objection_to(plan, step, view, approved)
             if refused is not None and refused.reason is HeldReason.APPROVAL:
                 asked, refused = asked or refused, None
@@ -164,7 +165,7 @@ class Conductor:
 
     async def _target_key(self, plan: RunPlan) -> str:
         """The key of what the run is about; its own name where that can't be told (then nothing will be done)."""
-        step = next((s for s in plan.playbook.steps if s.action != "wait"), None)
+        step = next((s for s in plan.playbook.steps if not waits(s.action)), None)
         aim = (
             None if step is None else await effects.find_target(plan, step.action, self._w.actuators, self._w.settings)
         )
@@ -209,7 +210,9 @@ class Conductor:
         if isinstance(aim, Held):
             return aim
         changed = identities.settle(self._w.journal, plan, name, aim.identity)
-        return aim if step.action == "webhook" else changed or aim  # who is told of it need not be what it is
+        if action_of(step.action).touches is Touches.SOMEBODY:  # who is told of it need not be what it is
+            return aim
+        return changed or aim
 
     async def _policy(self, plan: RunPlan, effect: effects.Prepared, approved: bool) -> Held | None:
         approval = authenticity.approval_of(self._w.journal, plan) if approved else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.actions import Touches, action_of
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
@@ -26,7 +27,6 @@ from contracts.sanitizing import told
 from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.guards import Held
-from playbooks.language.actions import TARGET_ACTIONS
 from playbooks.language.model import Step
 from playbooks.runs import actuator_calls
 from playbooks.runs.arguments import resolve, restore
@@ -64,7 +64,8 @@ class Prepared:
     @property
     def planned(self) -> tuple[int, ...]:
         """The number of replicas that the effect leads to; empty where it leads to none."""
-        return (int(self.request.arguments["replicas"]),) if self.request.action == "scale" else ()
+        replicas = action_of(self.request.action).replicas(self.request.arguments)
+        return () if replicas is None else (replicas,)
 
     @property
     def intent(self) -> dict[str, Any]:
@@ -96,19 +97,21 @@ class EffectOutcome:
 
 async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
     """The first capable actuator that may act for the environment and knows the target. Nothing is changed."""
-    able = capable(actuators, action)
+    does, able = action_of(action), capable(actuators, action)
+    if not does.installed:
+        return Held(HeldReason.NOT_CAPABLE, does.text)
     if not able:
         return Held(HeldReason.NOT_CAPABLE, f"no actuator can {action}")
     bound = [a for a in able if settings.binding(plan.environment, a.name) is not None]
     if not bound:
         return Held(HeldReason.UNBOUND_ENVIRONMENT, settings.unbound(plan.environment))
-    if action in TARGET_ACTIONS:
+    if does.touches is Touches.TARGET:
         return await _described(plan, bound)
     # What doesn't touch the target (a webhook) needs no state: it only fills in arguments. But it is about what the target is.
     found = await _described(plan, [a for a in actuators if settings.binding(plan.environment, a.name) is not None])
     if isinstance(found, Aim):
         return Aim(bound[0], found.identity, found.state)
-    if action == "command" and found.reason is not HeldReason.NO_TARGET:
+    if does.touches is Touches.ANYTHING and found.reason is not HeldReason.NO_TARGET:
         return found  # a webhook tells somebody, and somebody should be told; a command may do anything
     try:
         return Aim(bound[0], await actuator_calls.resolve(bound[0], plan.aim), None)

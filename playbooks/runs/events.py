@@ -162,9 +162,10 @@ class TooLate(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class PauseDue(RunEvent):
-    """A wait step's turn has come."""
+    """A wait step's turn has come. `action`: the name of its action."""
 
     name: str
+    action: str
     key: str
     seconds: float
 

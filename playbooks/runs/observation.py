@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.actions import action_of, waits
 from contracts.errors import ActionFailed
 from contracts.events import Approval
 from contracts.ports import RunEntry
@@ -130,7 +131,7 @@ def _of_steps(
         return e.StepFailed(name, str(so_far.data.get("text", "")))
     if _overdue(entry, plan, now, expiry):
         return e.TooLate(name)
-    if step.action == "wait":
+    if waits(step.action):
         return _of_pause(plan, name, step, so_far, now)
     if so_far.status is StepStatus.FAILED:
         until = so_far.since_ns + int(RETRY_WAIT_S[min(so_far.attempts, len(RETRY_WAIT_S)) - 1] * SECOND)
@@ -143,7 +144,7 @@ def _of_pause(plan: RunPlan, name: str, step: Step, so_far: StepProgress, now: R
     if so_far.status is StepStatus.NEW:
         key = f"{name}/wait"
         try:
-            return e.PauseDue(name, key, float(resolve(plan, step, None).get("seconds", 0.0)))
+            return e.PauseDue(name, step.action, key, action_of(step.action).pause_s(resolve(plan, step, None)))
         except (ActionFailed, ValueError) as error:
             return e.PauseInvalid(name, key, str(error))
     until = so_far.since_ns + int(_pause_s(so_far) * SECOND)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.actions import waits
 from contracts.ports import RunEntry, StepEntry, TargetState
 from contracts.verdicts import StepPhase
 from playbooks.runs.plan import ROLLBACK_PREFIX
@@ -92,8 +93,8 @@ def effects_of(entry: RunEntry) -> list[tuple[str, StepProgress]]:
 
 
 def is_wait(step: StepProgress) -> bool:
-    """Whether the step that was begun only waits."""
-    return step.intent.get("action") == "wait"
+    """Whether the step that was begun only lets time pass."""
+    return waits(str(step.intent.get("action", "")))
 
 
 def open_intent(entry: RunEntry) -> tuple[str, StepProgress] | None:

@@ -121,7 +121,7 @@ def _absent(name: str, key: str, text: str) -> c.RecordStep:
 
 
 def begin_pause(run: RunSituation, event: e.PauseDue) -> Commands:
-    intent = {"action": "wait", "seconds": event.seconds}
+    intent = {"action": event.action, "seconds": event.seconds}
     return (c.RecordStep(event.name, event.key, StepPhase.INTENT, intent, f"waiting {event.seconds:g} s"),)
 
 

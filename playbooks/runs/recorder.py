@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contracts.actions import action_of
 from contracts.events import Decision
 from contracts.ports import RunEntry, StepEntry
 from contracts.topics import CHANGES, FEEDBACK
@@ -123,8 +124,7 @@ class RunRecorder:
         if announced is not None and announced.key == request.key:
             return
         again = "again, it had not happened: " if record.again else ""
-        details = ", ".join(f"{k}={v}" for k, v in request.arguments.items())
-        text = f"{again}{request.action} {plan.target}" + (f" ({details})" if details else "")
+        text = again + action_of(request.action).words(plan.target, request.arguments)
         data = {
             "action": request.action,
             "key": request.key,
