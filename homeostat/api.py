@@ -18,6 +18,7 @@ from contracts.errors import (
     Conflict,
     Forbidden,
     HomeostatError,
+    InvalidPlugin,
     InvalidSettings,
     OutcomeUnknown,
     Permanent,
@@ -28,6 +29,7 @@ from contracts.errors import (
 )
 from contracts.features import FEATURES, Feature, Signal
 from contracts.frames import EvidenceFrame, FeatureFrame
+from contracts.plugins import Plugin, PluginSettings
 from contracts.ports import *  # noqa: F403 - all of them, and their list is theirs
 from contracts.ports import __all__ as _ports
 from contracts.settings import ActSettings, DetectSettings
@@ -47,9 +49,12 @@ __all__ = [  # noqa: PLE0604 - names, all of them
     "FeatureFrame",
     "Forbidden",
     "HomeostatError",
+    "InvalidPlugin",
     "InvalidSettings",
     "OutcomeUnknown",
     "Permanent",
+    "Plugin",
+    "PluginSettings",
     "PolicyUnavailable",
     "Retryable",
     "Signal",
