@@ -7,8 +7,9 @@ A plugin is one module that is registered by name under the entry-point group of
 
 from __future__ import annotations
 
+import contracts.checks.action
 import contracts.checks.actuator
-import contracts.checks.detector  # noqa: F401 - so that both are there as `checks.actuator` and `checks.detector`
+import contracts.checks.detector  # noqa: F401 - so that all are there: `checks.action`, `checks.actuator`, `checks.detector`
 from contracts import checks
 from contracts.actions import *  # noqa: F403 - all of them, and their list is theirs
 from contracts.actions import __all__ as _actions

@@ -112,7 +112,7 @@ def reasons_reference() -> str:
 _TOUCHED: Final = {
     Touches.NOTHING: "nothing: time passes",
     Touches.SOMEBODY: "somebody is told",
-    Touches.ANYTHING: "whatever it is a name for",
+    Touches.ANYTHING: "what only its author knows",
     Touches.TARGET: "the target",
 }
 
