@@ -69,6 +69,8 @@ class Joins:
         for _ in range(_DEEP):
             top = self._things.get(top.head.owner.uid, top) if top.head.owner else top
         own = self._own.get(top.head.uid) or self._own.get(thing.head.uid, thing.service)
+        if own not in self._heard and (qualified := f"{thing.head.namespace}/{own}") in self._heard:
+            own = qualified
         found: Named = {}
         for key in self._keys(thing):
             for service, time_ns in self._claims.get(key, {}).items():

@@ -14,6 +14,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from connectors.otlp import json_read, unknown, wire
 from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS
 from connectors.otlp.flatten import DecodeContext
+from connectors.otlp.identity import STANDARD, IdentityRules
 from connectors.otlp.logs import log_batch
 from connectors.otlp.metrics import MetricReader
 from connectors.otlp.raw import decode_raw
@@ -50,9 +51,10 @@ def decode(
     default_environment: str = "default",
     metrics: Mapping[str, MetricRule] = METRICS,
     long_lived: tuple[str, ...] = LONG_LIVED,
+    rules: IdentityRules = STANDARD,
 ) -> Decoded:
     """The columns of one message from an ingress topic. `metrics` maps metric names onto features, `long_lived` are patterns of
-    the names of spans whose durations are no latency.
+    the names of spans whose durations are no latency, `rules` name services and environments.
 
     Raises:
         UndecodableTelemetry: nothing in it can be read; the message names the place, `reason` the kind of problem.
@@ -63,7 +65,7 @@ def decode(
     if len(payload) > MAX_BYTES:
         raise refuse(TOO_LARGE, f"{len(payload)} bytes, at most {MAX_BYTES}")
     if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
-        return _decode_protobuf(topic, payload, DecodeContext(PROTO, default_environment, long_lived), metrics)
+        return _decode_protobuf(topic, payload, DecodeContext(PROTO, default_environment, long_lived, rules), metrics)
     text = payload.removeprefix(_BOM).lstrip(_JSON_SPACE)
     if not text:
         raise refuse(EMPTY)
@@ -72,7 +74,7 @@ def decode(
     try:
         if topic == RAW:
             return decode_raw(text, default_environment)
-        return _decode_json(text, DecodeContext(JSON, default_environment, long_lived), metrics)
+        return _decode_json(text, DecodeContext(JSON, default_environment, long_lived, rules), metrics)
     except RecursionError:
         raise refuse(INVALID_JSON, "nested too deeply") from None
 
@@ -90,7 +92,7 @@ def _decode_protobuf(topic: str, payload: bytes, context: DecodeContext, rules: 
     payload = wire.modern(payload)
     signal = wire.signal_of(payload) or topic
     if signal == OTLP_SPANS:
-        decoded = _plain_spans(payload, DecodeContext(PROTO, context.environment, context.long_lived))
+        decoded = _plain_spans(payload, DecodeContext(PROTO, context.environment, context.long_lived, context.rules))
         if decoded is not None:
             return decoded
     try:
