@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 from contracts.ports.clock import Clock, SystemClock
+from contracts.units import SECOND
 
 log = logging.getLogger(__name__)
 FIRST_S: Final = 0.5
@@ -89,7 +90,7 @@ class _Life:
         return TaskState(self.name, self.detail, self._phase, self._since_ns, self._restarts, failing, self._why)
 
     def _calm(self) -> bool:
-        return self._phase is TaskPhase.RUNNING and self._clock.now_ns() - self._since_ns >= CALM_S * 1e9
+        return self._phase is TaskPhase.RUNNING and self._clock.now_ns() - self._since_ns >= CALM_S * SECOND
 
 
 _lives: weakref.WeakSet[_Life] = weakref.WeakSet()

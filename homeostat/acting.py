@@ -21,6 +21,7 @@ from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
 from contracts.supervision import Supervised
 from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
+from contracts.units import SECOND
 from homeostat.lanes import Lanes, Work
 from homeostat.metrics import Sample
 from homeostat.run_metrics import RunMetrics
@@ -243,7 +244,7 @@ class Acting:
         found = {f"actuator {name}": text for name, text in self.facts.troubles.items()}
         untaken, now_ns = sorted(self._lanes.assigned - self._lanes.taken), self._clock.now_ns()
         self._untaken_ns = (self._untaken_ns or now_ns) if untaken else 0
-        if untaken and now_ns - self._untaken_ns > LOST_S * 1e9:
+        if untaken and now_ns - self._untaken_ns > LOST_S * SECOND:
             found["journal"] = f"partitions {untaken} are not taken: nothing is done in their environments"
         return found
 

@@ -15,6 +15,7 @@ from typing import Final
 from contracts.ports import Clock
 from contracts.settings import without_credentials
 from contracts.supervision import Supervised, once
+from contracts.units import MINUTE
 
 log = logging.getLogger(__name__)
 EVERY_S: Final = 10.0
@@ -51,7 +52,6 @@ class Lacks:
 
 STAGE_ERRORS: Final = frozenset({"tick_errors", "unsendable", "unsaved", "snapshot_unusable"})
 """Counters of the stages that mean that Homeostat itself fails."""
-_MINUTE_NS: Final = 60_000_000_000
 
 
 class Rising:
@@ -67,7 +67,7 @@ class Rising:
             if n > self._before.get(name, n if not self._before else 0):
                 self._rose_ns[name] = now_ns
         self._before = {"": 0.0, **counts}
-        return sorted(name for name, at in self._rose_ns.items() if now_ns - at < _MINUTE_NS)
+        return sorted(name for name, at in self._rose_ns.items() if now_ns - at < MINUTE)
 
 
 class Checkup:

@@ -30,13 +30,13 @@ from contracts.events import Change
 from contracts.ports import Clock, GraphWrite, StateStore
 from contracts.settings import KubernetesSettings
 from contracts.supervision import Supervised
+from contracts.units import SECOND
 
 log = logging.getLogger(__name__)
 
-_SECOND: Final = 1_000_000_000
-RECENT_NS: Final = 600 * _SECOND
+RECENT_NS: Final = 600 * SECOND
 """What happened longer ago is not told at first sight."""
-_OVERLAP_NS: Final = 5 * _SECOND
+_OVERLAP_NS: Final = 5 * SECOND
 _FLUSH_S: Final = 0.2
 _SAVE_S: Final = 5.0
 _KEEP_S: Final = 60.0

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 T0: Final = 1_700_000_000_000_000_000
-SECOND: Final = 1_000_000_000
 
 
 def service(name: str, **changes: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any, Final
 
 from contracts.ports import GraphStore
+from contracts.units import SECOND
 from graph import queries
 
 SERVICES: Final = 500
@@ -27,7 +28,7 @@ PATHS: Final = 4
 SAMPLE: Final = 100
 """Rows written one by one, for comparison; the rest is extrapolated."""
 _T0: Final = 1_800_000_000_000_000_000
-_REFRESH_NS: Final = 5_000_000_000
+_REFRESH_NS: Final = 5 * SECOND
 
 Rows = list[dict[str, Any]]
 

@@ -18,6 +18,7 @@ from contracts.frames import FeatureFrame, unpack
 from contracts.ports import UNBOUND
 from contracts.settings import Settings, without_credentials
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
+from contracts.units import SECOND
 from homeostat import data_folder
 from homeostat.checkup import BEHIND_S
 from homeostat.cli.app import settings_of
@@ -135,7 +136,7 @@ async def _clock(client: KafkaBroker) -> CheckResult:
     )
     if newest is None:
         return CheckResult(True, "clock", "no telemetry yet to compare with")
-    ahead_s = (newest - time.time_ns()) / 1e9
+    ahead_s = (newest - time.time_ns()) / SECOND
     if ahead_s > 2:
         return CheckResult(
             False, "clock", f"telemetry is {ahead_s:.1f} s ahead of this clock", "synchronise the clocks (NTP)"

@@ -13,6 +13,7 @@ from contracts.events import Decision
 from contracts.ports import Applied, RunEntry, StepEntry, StepRequest, TargetState
 from contracts.supervision import once
 from contracts.topics import CHANGES, FEEDBACK
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import actuator_calls, authenticity, effects, identities, journal_records, permission, reporting
@@ -105,7 +106,7 @@ class Conductor:
 
     async def park(self, run: Run, until_ns: int) -> None:
         """Wait until a time, or until something happens to the run."""
-        left_s = max(0.0, (until_ns - self._now()) / m.NS)
+        left_s = max(0.0, (until_ns - self._now()) / SECOND)
         run.parked = True
         self.parked.set()
         try:
@@ -175,7 +176,7 @@ class Conductor:
             if not waits:
                 self._record(run, entry, follow)
         if waits:
-            await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+            await self.park(run, self._now() + int(ASK_AGAIN_S * SECOND))
 
     async def _thing(self, plan: RunPlan) -> str:
         """The key of what the run is about; its own name where that can't be told (then nothing will be done)."""
@@ -198,9 +199,9 @@ class Conductor:
         until_ns = m.begin_by_ns(plan, self.limits)
         approval = authenticity.approval_of(self._w.journal, plan) if approved else None
         if approval is not None:
-            fresh_ns = approval.time_ns + int(self.limits.decision_expiry_s * m.NS)
+            fresh_ns = approval.time_ns + int(self.limits.decision_expiry_s * SECOND)
             until_ns = min(fresh_ns, m.expires_ns(plan, self.limits))
-        left_s = (until_ns - self._now()) / m.NS
+        left_s = (until_ns - self._now()) / SECOND
         if left_s > 2 * ASK_AGAIN_S:
             _LOG.warning("%s waits, for %.0f s at most: %s", plan.run, left_s, held.text)
             return True
@@ -267,7 +268,7 @@ class Conductor:
         ready = await self._ready(run, entry, command, watch)
         if isinstance(ready, c.Refuse):
             if not isinstance(command, c.Compensate) and self._may_pass(run.plan, ready, self._approved(run.plan)):
-                await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+                await self.park(run, self._now() + int(ASK_AGAIN_S * SECOND))
             else:
                 await self._hold(run, entry, command, ready)
             return
@@ -288,7 +289,7 @@ class Conductor:
             if held.reason in _KEPT_WAITING:
                 _LOG.warning("%s waits with %s: %s", run.plan.run, command.name, held.text)
                 await self.park(
-                    run, self._now() + int(ASK_AGAIN_S * m.NS)
+                    run, self._now() + int(ASK_AGAIN_S * SECOND)
                 )  # the machine tries again until it is too late
             else:
                 await self._hold(run, entry, command, held)
@@ -399,7 +400,7 @@ class Conductor:
             return  # the machine turns that into `cancelled`, and closes an open intent
         if isinstance(command, c.Compensate) and held.reason in _TRANSIENT:
             _LOG.warning("rollback of %s is held: %s", run.plan.run, held.text)
-            await self.park(run, self._now() + 2 * m.NS)  # until it is too late for it
+            await self.park(run, self._now() + 2 * SECOND)  # until it is too late for it
             return
         key = m.keyed(run.plan.run, command)
         reason = {"reason": str(held.reason), "text": held.text}
@@ -455,9 +456,9 @@ class Conductor:
         try:
             answer = Applied.UNKNOWN if actuator is None else await actuator_calls.applied(actuator, request)
         except ActuatorUnavailable as e:
-            if self._now() - run.doubtful_since_ns < self.limits.decision_expiry_s * m.NS:
+            if self._now() - run.doubtful_since_ns < self.limits.decision_expiry_s * SECOND:
                 _LOG.warning("cannot ask %s about %s yet: %s", name, run.plan.run, e)
-                await self.park(run, self._now() + int(ASK_AGAIN_S * m.NS))
+                await self.park(run, self._now() + int(ASK_AGAIN_S * SECOND))
                 return
             answer = Applied.UNKNOWN
         run.resolved[command.key] = answer

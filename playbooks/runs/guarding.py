@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES
 from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
 from playbooks.runs.commands import Refuse
 from playbooks.runs.effects import Aim
 from playbooks.runs.identities import elsewhere, identified
-from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.switches import controls_of
 from playbooks.runs.telemetry_view import TelemetryView
@@ -39,7 +39,7 @@ def _context(
     plan: RunPlan, identity: str, planned: Sequence[int], watch: TelemetryView, wiring: ExecutorWiring
 ) -> GuardContext:
     now_ns, journal = wiring.clock.now_ns(), wiring.journal
-    since_ns = now_ns - int(HISTORY_S * NS)
+    since_ns = now_ns - int(HISTORY_S * SECOND)
     shared = elsewhere(journal, plan, identity, since_ns)
     return GuardContext(
         now_ns=now_ns,

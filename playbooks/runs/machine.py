@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from contracts.events import Approval
 from contracts.ports import Applied, RunEntry
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState
 from playbooks.language.model import Step
 from playbooks.runs.commands import (
@@ -39,7 +40,6 @@ from playbooks.runs.commands import (
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan, key_of
 from playbooks.runs.progress import NOT_BEGUN, StepProgress, StepStatus, effects_of, progress_of
 
-NS = 1_000_000_000
 ASKS = frozenset({HeldReason.APPROVAL, HeldReason.TARGET_CONTESTED})
 """Objections that a person's approval overcomes."""
 RETRY_WAIT_S = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -93,12 +93,12 @@ def next_command(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimit
 
 def expires_ns(plan: RunPlan, limits: RunLimits) -> int:
     """When an approval not given is a no. Counted from the run's creation, so that a restart doesn't extend it."""
-    return plan.created_ns + int(limits.approval_expiry_s * NS)
+    return plan.created_ns + int(limits.approval_expiry_s * SECOND)
 
 
 def begin_by_ns(plan: RunPlan, limits: RunLimits) -> int:
     """When a decision that nobody approved is too old to begin with."""
-    return min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * NS)
+    return min(plan.created_ns, plan.decided_ns) + int(limits.decision_expiry_s * SECOND)
 
 
 def after_preflight(plan: RunPlan, held: Refuse | None, command: PreFlight, limits: RunLimits) -> Next:
@@ -220,10 +220,10 @@ def _overdue(entry: RunEntry, plan: RunPlan, now: RunInput, limits: RunLimits) -
     """Whether nothing has happened for so long that the picture the decision was made on can't be trusted any more."""
     last = now.begun_ns or plan.created_ns
     for step in progress_of(entry).values():
-        last = max(last, step.since_ns + int(waiting_s(step) * NS))
+        last = max(last, step.since_ns + int(waiting_s(step) * SECOND))
     if entry.state is RunState.ROLLING_BACK:
         last = max(last, now.decided_ns)
-    return now.now_ns > last + int(limits.decision_expiry_s * NS)
+    return now.now_ns > last + int(limits.decision_expiry_s * SECOND)
 
 
 def _too_late(name: str, done: Sequence[str]) -> Next:
@@ -269,7 +269,7 @@ def _advance(name: str, step: Step, progress: StepProgress, now: RunInput) -> Ne
         return _pause(name, step, progress, now)
     if progress.status is StepStatus.FAILED:
         pause = RETRY_WAIT_S[min(progress.attempts, len(RETRY_WAIT_S)) - 1]
-        until = progress.since_ns + int(pause * NS)
+        until = progress.since_ns + int(pause * SECOND)
         if now.now_ns < until:
             return Wait(until)
     return _effect(name, step, progress, again=False)
@@ -278,7 +278,7 @@ def _advance(name: str, step: Step, progress: StepProgress, now: RunInput) -> Ne
 def _pause(name: str, step: Step, progress: StepProgress, now: RunInput) -> Next:
     if progress.status is StepStatus.NEW:
         return BeginWait(name, step, f"{name}/wait")
-    until = progress.since_ns + int(waiting_s(progress) * NS)
+    until = progress.since_ns + int(waiting_s(progress) * SECOND)
     return EndWait(name, progress.key) if now.now_ns >= until else Wait(until)
 
 
@@ -308,7 +308,7 @@ def _verifying(entry: RunEntry, plan: RunPlan, now: RunInput) -> Next:
     undo = bool(plan.playbook.rollback) and bool(effects_of(entry))
     match now.outcome:
         case None:
-            return Wait(acted_ns(entry, plan) + int(plan.playbook.verify.within_s * NS))
+            return Wait(acted_ns(entry, plan) + int(plan.playbook.verify.within_s * SECOND))
         case Outcome.BETTER:
             return Finish(RunState.SUCCEEDED, now.outcome_text, Outcome.BETTER)
         case Outcome.INCONCLUSIVE:

@@ -18,6 +18,7 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.frames.telemetry import B1, F64, I8, I64
 from contracts.settings import IngestSettings
+from contracts.units import MILLISECOND, SECOND
 from streams.windows.entities import Entities
 from streams.windows.grouping import dense
 from streams.windows.liveness import WAIT, Liveness
@@ -31,11 +32,11 @@ from streams.windows.watermark import Watermarks
 from streams.windows.window import Window
 
 _KIND, _VERSION = "features", 1
-JUMP_NS = 10_000_000_000
+JUMP_NS = 10 * SECOND
 """Time that passes in one step longer than this was not observed: no data in it is no information."""
-MEMORY_NS = 300_000_000_000
+MEMORY_NS = 300 * SECOND
 """A service without data has rows (quiet, or missing) for so long; then it is taken to be gone."""
-AGAIN_NS = 200_000_000
+AGAIN_NS = 200 * MILLISECOND
 """How soon a row that has to wait for what others say is looked at again."""
 _EDGES_PER_SERVICE = 8
 _SERIES_PER_SERVICE = 64
@@ -43,7 +44,9 @@ _SERIES_PER_SERVICE = 64
 
 def liveness_of(settings: IngestSettings, mergers: Mapping[str, FeatureMerger]) -> Liveness:
     """Who judges silence for these mergers of one environment."""
-    return Liveness(settings.window_ms * 1_000_000, int(settings.max_delay_s * 1e9), 4 * settings.max_services, mergers)
+    return Liveness(
+        settings.window_ms * MILLISECOND, int(settings.max_delay_s * SECOND), 4 * settings.max_services, mergers
+    )
 
 
 class FeatureMerger:
@@ -59,10 +62,10 @@ class FeatureMerger:
     ) -> None:
         self.environment, self.signal, self.partition = environment, signal, partition
         self.counters: Counter[str] = Counter()
-        self.width_ns = settings.window_ms * 1_000_000
-        self.lateness_ns = settings.lateness_ms * 1_000_000
-        self.max_delay_ns = int(settings.max_delay_s * 1e9)
-        self.watermarks = Watermarks(int(settings.idle_timeout_s * 1e9))
+        self.width_ns = settings.window_ms * MILLISECOND
+        self.lateness_ns = settings.lateness_ms * MILLISECOND
+        self.max_delay_ns = int(settings.max_delay_s * SECOND)
+        self.watermarks = Watermarks(int(settings.idle_timeout_s * SECOND))
         most = settings.max_services * (_EDGES_PER_SERVICE if signal == "edges" else 1)
         self.entities = Entities(most, self.max_delay_ns)
         self.windows: dict[int, Window] = {}
@@ -389,7 +392,7 @@ class FeatureMerger:
         )
 
     def _values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
-        width_s = self.width_ns / 1e9
+        width_s = self.width_ns / SECOND
         if self.signal == "spans":
             return *span_values(window.sums, entity * 2 + ~self.entities.served[entity], width_s), ()
         if self.signal == "edges":

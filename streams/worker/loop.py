@@ -24,6 +24,7 @@ from contracts.errors import HomeostatError, Permanent, Retryable
 from contracts.ports import Record
 from contracts.supervision import Supervised
 from contracts.topics import CONTROL
+from contracts.units import SECOND
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.app import make_app, record_of
@@ -185,7 +186,7 @@ class Worker:
         now_ns, oldest = self._w.clock.now_ns(), 0.0
         for place in self._assigned & self._taken.keys():
             if self._waiting(place):
-                oldest = max(oldest, now_ns / 1e9 - self._written_ms[place] / 1e3)
+                oldest = max(oldest, now_ns / SECOND - self._written_ms[place] / 1e3)
         return oldest
 
     @property

@@ -41,6 +41,25 @@ def test_a_package_says_what_never_lives_in_it(package: str) -> None:
     assert "Never" in docstring
 
 
+def test_units_of_time_are_defined_once() -> None:
+    """A second counted out in nanoseconds anywhere else is a second definition."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path == ROOT / "contracts/units.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [t.id for t in ast.walk(node) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)]
+                whole = isinstance(node, ast.Constant) and type(node.value) is int and node.value >= 10**9
+                if whole and node.value % 10**9 == 0:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}")
+                if isinstance(node, ast.Assign | ast.AnnAssign) and {"SECOND", "MINUTE", "NS", "MILLISECOND"} & set(
+                    names
+                ):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {names}")
+    assert not found
+
+
 def lint(folder: Path, modules: dict[str, str]) -> dict[str, str]:
     """Verdict per contract for a house that holds only `modules`, under this project's rules."""
     (folder / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())

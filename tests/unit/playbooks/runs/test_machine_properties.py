@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from contracts.events import Approval
 from contracts.ports import Applied, RunEntry, StepEntry
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import commands as c
 from playbooks.runs import machine as m
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_from, plan_of
-from tests.unit.playbooks.runs.support import NS, SCALE, T0, decision
+from tests.unit.playbooks.runs.support import SCALE, T0, decision
 
 LIMITS = m.RunLimits(approval_expiry_s=60, decision_expiry_s=30)
 PLAYBOOK = replace(
@@ -68,8 +69,8 @@ class Simulation:
             self.line(command.name, phase, key, {"retryable": draw.draw(st.booleans()), "text": "no"})
 
     def _in_time(self) -> None:
-        last = max([self.now.begun_ns, self.now.decided_ns, *(e.time_ns + 4 * NS for e in self.entry.steps)])
-        assert self.now.now_ns <= last + LIMITS.decision_expiry_s * NS, "an effect long after anything happened"
+        last = max([self.now.begun_ns, self.now.decided_ns, *(e.time_ns + 4 * SECOND for e in self.entry.steps)])
+        assert self.now.now_ns <= last + LIMITS.decision_expiry_s * SECOND, "an effect long after anything happened"
 
     def resolve(self, command: c.Resolve, draw: st.DataObject) -> None:
         truth = Applied.YES if command.key in self.true_effects else Applied.NO
@@ -81,9 +82,9 @@ class Simulation:
             st.sampled_from(["time", "time", "long", "stop", "resume", "approve", "deny", "verdict", "over"])
         ):
             case "time":
-                self.now = replace(self.now, now_ns=self.now.now_ns + draw.draw(st.integers(0, 5)) * NS)
+                self.now = replace(self.now, now_ns=self.now.now_ns + draw.draw(st.integers(0, 5)) * SECOND)
             case "long":
-                self.now = replace(self.now, now_ns=self.now.now_ns + 45 * NS)
+                self.now = replace(self.now, now_ns=self.now.now_ns + 45 * SECOND)
             case "stop":
                 self.now = replace(self.now, acting=False)
             case "resume":
@@ -139,7 +140,7 @@ class Simulation:
             case c.Finish():
                 self.enter(command.state)
             case c.Wait():
-                self.now = replace(self.now, now_ns=min(command.until_ns, self.now.now_ns + NS))
+                self.now = replace(self.now, now_ns=min(command.until_ns, self.now.now_ns + SECOND))
 
     def step(self, draw: st.DataObject) -> bool:
         if draw.draw(st.integers(0, 9)) == 9:
@@ -227,7 +228,7 @@ def test_an_effect_that_had_not_happened_is_done_only_if_it_still_may_be(
     world = simulation(1)
     world.entry = replace(world.entry, state=RunState.RUNNING)
     world.line("a", StepPhase.INTENT, "key", {"action": "scale"})
-    world.now = replace(world.now, begun_ns=T0, acting=acting, now_ns=T0 + late_s * NS)
+    world.now = replace(world.now, begun_ns=T0, acting=acting, now_ns=T0 + late_s * SECOND)
     assert isinstance(m.next_command(world.entry, world.plan, world.now, LIMITS), c.Resolve)
     world.now = replace(world.now, resolved={"key": Applied.NO})
     command = m.next_command(world.entry, world.plan, world.now, LIMITS)
