@@ -15,9 +15,9 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
 )
 
+from connectors.kafka.driver_internals import wait_for_ever, wait_no_longer
 from connectors.kafka.errors import translate
 from connectors.kafka.preflight import preflight
-from connectors.kafka.tuning import wait_for_ever, wait_no_longer
 from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.ports import Record
 from contracts.settings import BrokerSettings
