@@ -18,6 +18,7 @@ from contracts.errors import HomeostatError, Permanent, UnreadableEvent
 from contracts.events import Anomaly, Approval, Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
+from contracts.retry import every, retrying
 from contracts.settings import Settings
 from contracts.supervision import Supervised
 from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DECISIONS, EVIDENCE, INCIDENTS, partition_of
@@ -158,21 +159,24 @@ class Acting:
                 await self._take(partition)
 
     async def _take(self, partition: int) -> None:
-        while True:
+        async def taken() -> None:
             self._lanes.lose([partition])
-            try:
-                if self._shared is not None:
-                    await self._leave(lambda environment: self._partition(environment) == partition)
-                    await self._shared.take(partition, self._clock.now_ns())
-                self._lanes.take(partition)
-                found = sorted({r.environment for r in self._journal.open_runs()})
-                await self.executor.resume([e for e in found if self._partition(e) == partition])
-                return
-            except HomeostatError as e:
-                log.warning("the journal of partition %d cannot be taken, trying again: %s", partition, e)
-            except Exception:  # the keeper must go on: without it nothing is done in any environment
-                log.exception("the journal of partition %d cannot be taken, trying again", partition)
-            await asyncio.sleep(_RETRY_S)
+            if self._shared is not None:
+                await self._leave(lambda environment: self._partition(environment) == partition)
+                await self._shared.take(partition, self._clock.now_ns())
+            self._lanes.take(partition)
+            found = sorted({r.environment for r in self._journal.open_runs()})
+            await self.executor.resume([e for e in found if self._partition(e) == partition])
+
+        def told(error: Exception, _pause_s: float) -> None:
+            trace = None if isinstance(error, HomeostatError) else error
+            level = logging.WARNING if trace is None else logging.ERROR
+            log.log(
+                level, "the journal of partition %d cannot be taken, trying again: %s", partition, error, exc_info=trace
+            )
+
+        # Whatever is wrong, the keeper must go on: without it nothing is done in any environment.
+        await retrying(taken, pauses=every(_RETRY_S), on=Exception, told=told)
 
     async def _leave(self, theirs: Callable[[str], bool]) -> None:
         """Stop driving the runs of these environments: whoever owns their journal next goes on, be it this process again."""

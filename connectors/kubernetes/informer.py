@@ -19,15 +19,18 @@ import msgspec
 
 from connectors.kubernetes import wire
 from connectors.kubernetes.api import Expired, ListWatch, Query, refused, resource_of
-from connectors.kubernetes.backoff import Backoff
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import Reader
 from contracts.errors import ClusterUnavailable, HomeostatError
+from contracts.retry import Backoff, Pauses
 
 log = logging.getLogger(__name__)
 PAGE: Final = 250
 """Objects per page: what is held as JSON at once is this many."""
 WATCH_S: Final = 290
+FIRST_WAIT_S: Final = 0.25
+LONGEST_WAIT_S: Final = 30.0
+"""Pauses after failures."""
 _SHORT_S: Final = 1.0
 """A watch that ends sooner, without a word, counts as a failure."""
 _EVENT = msgspec.json.Decoder(wire.WireEvent)
@@ -59,7 +62,7 @@ class Pace:
 
     resync_s: float = 1800.0
     seed: int = 0
-    longest_wait_s: float = 30.0
+    longest_wait_s: float = LONGEST_WAIT_S
 
 
 class Informer:
@@ -83,7 +86,7 @@ class Informer:
         self.synced, self.attempted = asyncio.Event(), asyncio.Event()
         self._server, self._read, self._sink = server, read, sink
         self._pace = pace or Pace()
-        self._backoff = Backoff(self._pace.seed, longest_s=self._pace.longest_wait_s)
+        self._backoff = Backoff(Pauses(FIRST_WAIT_S, self._pace.longest_wait_s, self._pace.seed))
         self._version, self._listed_at, self._whole = "", 0.0, False
 
     async def run(self) -> None:

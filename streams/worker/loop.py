@@ -20,8 +20,9 @@ from typing import Any, TypeVar, cast
 import faust
 from faust.types import TP, EventT
 
-from contracts.errors import HomeostatError, Permanent, Retryable
+from contracts.errors import HomeostatError, Permanent
 from contracts.ports import Record
+from contracts.retry import Pauses, Until, every, never, retrying, warned
 from contracts.supervision import Supervised
 from contracts.topics import CONTROL
 from contracts.units import SECOND
@@ -36,6 +37,7 @@ from streams.worker.wiring import WorkerWiring
 log = logging.getLogger(__name__)
 
 _LOOK_S, _AGAIN_S = 0.05, 1.0
+_PAUSES = Pauses(first_s=0.05, longest_s=5.0)
 STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
 _STAND_BY_S = 3.0
@@ -227,14 +229,18 @@ class Worker:
 
     async def _handled_or_kept(self, record: Record, epoch: int) -> list[asyncio.Future[None]] | None:
         """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
-        while epoch == self._epoch:
-            try:
-                return await self._take(record)
-            except Exception:
-                if epoch == self._epoch:
-                    log.exception("%s/%d@%d: not taken; trying again", record.topic, record.partition, record.offset)
-                    await asyncio.sleep(_AGAIN_S)
-        return None
+
+        async def taken() -> list[asyncio.Future[None]] | None:
+            return await self._take(record) if epoch == self._epoch else None
+
+        def told(error: Exception, _pause_s: float) -> None:
+            place = record.topic, record.partition, record.offset
+            log.error("%s/%d@%d: not taken; trying again", *place, exc_info=error)
+
+        try:
+            return await retrying(taken, self._revoked_since(epoch), pauses=every(_AGAIN_S), on=Exception, told=told)
+        except Exception:  # noqa: BLE001 - its partition was taken away meanwhile: its next owner takes it
+            return None
 
     async def _take(self, record: Record) -> list[asyncio.Future[None]] | None:
         """Take one message: what will be done with it later. None if its partition was taken away meanwhile: its next owner takes
@@ -295,16 +301,11 @@ class Worker:
         keys = sorted({key for place in self._assigned for key in self._keys(*place)})
         self._to_recover = len(keys)
         for key in keys:
-            await self._read_in_the_end(key)
+            # Rights may be missing for a while.
+            await retrying(
+                partial(self._load_state, key), pauses=every(_AGAIN_S), on=HomeostatError, told=partial(_unread, key)
+            )
             self._to_recover -= 1
-
-    async def _read_in_the_end(self, key: str) -> None:
-        while True:
-            try:
-                return await self._load_state(key)
-            except HomeostatError as e:  # rights may be missing for a while
-                log.warning("the state of %s cannot be read; trying again: %s", key, e)
-                await asyncio.sleep(_AGAIN_S)
 
     async def _tick(self) -> None:
         async with self._whole:
@@ -418,17 +419,19 @@ class Worker:
     async def _retrying(self, call: Callable[[], Awaitable[Any]], epoch: int | None = None) -> Any:
         """Call until it succeeds, or partitions were revoked since `epoch`: nothing is acknowledged meanwhile, so waiting loses
         nothing."""
-        delay = 0.05
-        while True:
-            try:
-                return await call()
-            except Retryable as e:
-                if epoch not in (None, self._epoch):
-                    raise
-                log.warning("%s; trying again in %.1f s", e, delay)
-                self._progress = time.monotonic()
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
+
+        def told(error: Exception, pause_s: float) -> None:
+            warned(error, pause_s)
+            self._progress = time.monotonic()
+
+        return await retrying(call, never if epoch is None else self._revoked_since(epoch), pauses=_PAUSES, told=told)
+
+    def _revoked_since(self, epoch: int) -> Until:
+        return lambda _error, _pause_s: epoch != self._epoch
+
+
+def _unread(key: str, error: Exception, _pause_s: float) -> None:
+    log.warning("the state of %s cannot be read; trying again: %s", key, error)
 
 
 def _forever(name: str, make: Callable[[], Coroutine[Any, Any, None]], *, detail: str = "") -> Supervised:
