@@ -7,7 +7,6 @@ Order of precedence: command line, environment (`HOMEOSTAT_SECTION__FIELD`), the
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from contracts import settings_sources
 from contracts.errors import InvalidSettings
 from contracts.ports.acting import UNBOUND
+from contracts.secrets import MASK, masked, masked_command
 from contracts.verdicts import Autonomy
 
 MAX_ENVIRONMENTS: Final = 256
@@ -473,13 +473,8 @@ def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:
 def shown(settings: Settings) -> dict[str, Any]:
     """All settings as they may be shown: passwords, addresses of webhooks, and what looks like a secret elsewhere are masked."""
     found: dict[str, Any] = _masked(settings.model_dump(mode="json"))
-    found["act"]["commands"] = {name: _of_command(vector) for name, vector in found["act"]["commands"].items()}
+    found["act"]["commands"] = {name: masked_command(vector) for name, vector in found["act"]["commands"].items()}
     return found
-
-
-def without_credentials(text: str) -> str:
-    """Text for others to read: what stands before the @ of an address is masked."""
-    return _IN_URL.sub(rf"\1{MASK}\2", text)
 
 
 def _masked(value: Any) -> Any:
@@ -487,20 +482,10 @@ def _masked(value: Any) -> Any:
         return {k: _masked(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(v) for v in value]
-    return without_credentials(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return MASK if value == _HIDDEN else masked(value)
 
 
-def _of_command(vector: list[str]) -> list[str]:
-    """Mask the arguments that follow a secret's name, and the secrets behind an equals sign or colon."""
-    masked, hide = [], False
-    for word in vector:
-        name = _SECRET.search(word)
-        masked.append(MASK if hide else word if name is None else _ASSIGNED.sub(rf"\1{MASK}", word))
-        hide = not hide and name is not None and word.startswith("-") and _ASSIGNED.search(word) is None
-    return masked
-
-
-MASK: Final = "**********"
-_IN_URL: Final = re.compile(r"(://)[^/@\s]+(@)")
-_SECRET: Final = re.compile(r"(?i)passw|secret|token|api.?key|authorization|credential|bearer")
-_ASSIGNED: Final = re.compile(r"(?is)([=:]\s*).+$")
+_HIDDEN: Final = str(SecretStr("-"))
+"""What a secret setting that is set is written as."""

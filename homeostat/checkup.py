@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.ports import Clock
-from contracts.settings import without_credentials
+from contracts.secrets import masked
 from contracts.supervision import Supervised, once
 from contracts.units import MINUTE
 
@@ -45,7 +45,7 @@ class Lacks:
 
     def of(self, found: Mapping[str, str], now_ns: int) -> tuple[Lack, ...]:
         """What is lacking now, by what: empty texts are well. Since when is the first time in a row that it was said."""
-        texts = {what: without_credentials(text) for what, text in found.items() if text}
+        texts = {what: masked(text) for what, text in found.items() if text}
         self._since = {what: self._since.get(what, now_ns) for what in texts}
         return tuple(Lack(what, text, self._since[what]) for what, text in sorted(texts.items()))
 

@@ -21,7 +21,8 @@ from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, is_embedded
 from connectors.otlp.receivers import OtlpReceivers
 from contracts.ports import Broker, Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.retry import Pauses, Until, retrying, within
-from contracts.settings import Settings, without_credentials
+from contracts.secrets import masked
+from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
 from contracts.topics import CONTROL, EVIDENCE
 from graph.stores import open_store
@@ -286,7 +287,7 @@ class Runtime:
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
             "cluster": self.cluster.status(),
-            "background": [asdict(t) | {"why": without_credentials(t.why)} for t in tasks()],
+            "background": [asdict(t) | {"why": masked(t.why)} for t in tasks()],
         }
 
     def _samples(self) -> Iterator[Sample]:

@@ -16,7 +16,8 @@ from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
 from contracts.ports import UNBOUND
-from contracts.settings import Settings, without_credentials
+from contracts.secrets import masked
+from contracts.settings import Settings
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
 from contracts.units import SECOND
 from homeostat import data_folder
@@ -80,7 +81,7 @@ async def _guarded(name: str, check: Check) -> CheckResult:
     try:
         return await check()
     except HomeostatError as e:
-        return CheckResult(False, name, without_credentials(e.message), e.fix)
+        return CheckResult(False, name, masked(e.message), e.fix)
     except OSError as e:
         return CheckResult(False, name, str(e))
 
@@ -107,7 +108,7 @@ async def _log(ctx: click.Context, broker: str | None) -> list[CheckResult]:
                 await _guarded("letters", lambda: _letters(client)),
             ]
     except HomeostatError as e:
-        return [CheckResult(False, "broker", without_credentials(e.message), e.fix)]
+        return [CheckResult(False, "broker", masked(e.message), e.fix)]
 
 
 def _open(settings: Settings, broker: str | None) -> str:
