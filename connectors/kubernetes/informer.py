@@ -18,9 +18,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from connectors.kubernetes import wire
-from connectors.kubernetes.api import Expired, ListWatch, Query, refused, resource_of
+from connectors.kubernetes.api import ListWatch, Query
+from connectors.kubernetes.failures import WATCHING, Expired, refused, status_of
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import Reader
+from connectors.kubernetes.request import Request, resource_of
 from contracts.errors import ClusterUnavailable, HomeostatError
 from contracts.retry import Backoff, Pauses
 
@@ -177,7 +179,8 @@ class Informer:
             event = _EVENT.decode(line)
             if event.type == "ERROR":
                 status = _STATUS.decode(event.object)
-                raise refused(status.code or 500, bytes(event.object), "watch", self.source.path)
+                said = status_of(bytes(event.object))
+                raise refused(WATCHING, Request("watch", self.source.path), status.code or 500, said)
             version = _BARE.decode(event.object).metadata.resource_version
         except msgspec.DecodeError as e:
             self.counters["undecodable"] += 1

@@ -28,7 +28,6 @@ ALLOWED = {
     "graph/stores/neo4j.py": "import neo4j",
     "connectors/kafka/embedded.py": "import aiokafka, confluent_kafka",
     "connectors/kubernetes/watch.py": "import kubernetes",
-    "connectors/actuators/kubernetes.py": "import kubernetes.client",
     "homeostat/wiring.py": "import streams.worker, graph, connectors, contracts",
 }
 

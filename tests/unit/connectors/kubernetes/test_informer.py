@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import informer as informers
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.api import ClusterApi, resource_of
+from connectors.kubernetes.api import ClusterApi
 from connectors.kubernetes.informer import Informer, Pace, WatchSource, newer
 from connectors.kubernetes.objects import ObjectKind, Thing, Workload
 from connectors.kubernetes.read import reader
+from connectors.kubernetes.request import resource_of
 from contracts.errors import ClusterUnavailable, Forbidden
 from tests.unit.connectors.kubernetes import objects as o
 from tests.unit.connectors.kubernetes.conftest import until
