@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from contracts.frames.telemetry import I64
+from contracts.frames.decoded import I64
 from contracts.units import HOUR, SECOND
 
 K = TypeVar("K", bound=Hashable)

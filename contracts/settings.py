@@ -12,10 +12,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 
 from contracts import settings_sources
 from contracts.errors import InvalidSettings
+from contracts.plugins import PluginSections
 from contracts.ports.acting import UNBOUND
 from contracts.secrets import MASK, masked, masked_command
 from contracts.verdicts import Autonomy
@@ -439,6 +440,7 @@ class Settings(Section):
     graph: GraphSettings = GraphSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+    plugins: PluginSections = PluginSections()
 
 
 def load(
@@ -455,14 +457,24 @@ def load(
 
     Raises:
         InvalidSettings: one line per mistake, with its place, the field's path, what is wrong, and the nearest valid name.
+        InvalidPlugin: a plugin whose settings are given can't be loaded.
     """
     file = values if isinstance(values, settings_sources.Layer) else settings_sources.Layer(source, values or {})
     variables = settings_sources.of_environment(Settings, os.environ if environ is None else environ)
     layers = [settings_sources.Layer("defaults", under or {}), file, *variables, *over]
+    merged = _without_empty_sections(settings_sources.merged(layers))
+    model = _with_plugins(merged.get("plugins"))
     try:
-        return Settings(**_without_empty_sections(settings_sources.merged(layers)))
+        return model(**merged)
     except ValidationError as e:
-        raise InvalidSettings("; ".join(settings_sources.explain(Settings, e, layers)), fix=settings_sources.FIX) from e
+        raise InvalidSettings("; ".join(settings_sources.explain(model, e, layers)), fix=settings_sources.FIX) from e
+
+
+def _with_plugins(given: Any) -> type[Settings]:
+    """The model of all settings, with the sections of the plugins that something is said of."""
+    if not isinstance(given, Mapping) or not given:
+        return Settings
+    return create_model("Settings", __base__=Settings, plugins=(PluginSections.for_names(map(str, given)), ...))
 
 
 def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:

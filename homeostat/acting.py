@@ -75,8 +75,8 @@ class Acting:
         self.news = asyncio.Event()
         """Set when a switch changed something."""
         self.playbooks = load_playbooks(settings.act)
-        self._actuators = open_actuators(settings.act)
-        self._policy = open_policy(settings.act.policy)
+        self._actuators = open_actuators(settings.act, settings.plugins)
+        self._policy = open_policy(settings.act.policy, settings.plugins)
         self.facts = TargetStates(journal, self._actuators, clock, settings.act)
         self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
         self._untaken_ns = 0

@@ -126,7 +126,9 @@ class Runtime:
     async def _open_stores(self) -> None:
         s = self.settings
         self.store = await retrying(
-            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), _store_opened(s.graph.retry_s), pauses=PAUSES
+            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir, s.plugins),
+            _store_opened(s.graph.retry_s),
+            pauses=PAUSES,
         )
         self._stack.callback(self.store.close)
         self._opened = self.store

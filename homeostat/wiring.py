@@ -59,7 +59,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             "detect",
             (FEATURES,),
             (EVIDENCE, ANOMALIES),
-            lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments),
+            lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments, settings.plugins),
             overhears=(CHANGES, ADOPTIONS),
         ),
         diagnose.spec(settings.diagnose, settings.ingest.max_environments),
@@ -102,7 +102,7 @@ def recorded_specs(
 
 def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
     """Short digest of what stages are made with besides their input: settings, playbooks, the release."""
-    sections = {"environment", "ingest", "detect", "diagnose", "decide"}
+    sections = {"environment", "ingest", "detect", "diagnose", "decide", "plugins"}
     said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
     limits = limits_of(settings.act, settings.detect)
     remedies = [repr(replace(p, source="")) for p in sorted(playbooks, key=lambda p: p.name)]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from connectors.journal.changes import Image
-from connectors.sqlite import Database, Schema
+from connectors.sqlite_file import Database, Schema
 from contracts.errors import Conflict, Fenced, Retryable, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
@@ -24,7 +24,7 @@ _TERMINAL: Final = msgspec.json.encode(sorted(TERMINAL_RUN_STATES)).decode()
 
 
 class SqliteJournal:
-    """`Journal` in a file. Errors besides the port's own: those of `connectors.sqlite`."""
+    """`Journal` in a file. Errors besides the port's own: those of `connectors.sqlite_file`."""
 
     def __init__(self, path: Path | None) -> None:
         """Open or create the journal; without a path it is in memory only."""

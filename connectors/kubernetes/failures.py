@@ -1,6 +1,6 @@
 """The one map from what the API server, or the way to it, answers to the exception tree.
 
-What an answer is (`Cause`) doesn't depend on who asked; what it means does (`Side`): an object that is missing is nothing to
+What an answer says (`RefusalKind`) doesn't depend on who asked; what it means does (`Side`): an object that is missing is nothing to
 watch, and no target to act on.
 """
 
@@ -47,7 +47,7 @@ class Expired(Retryable):
     reason = "expired"
 
 
-class Cause(enum.Enum):
+class RefusalKind(enum.Enum):
     """What an answer other than 2xx says."""
 
     UNKNOWN_CALLER = "does not know us"
@@ -59,15 +59,15 @@ class Cause(enum.Enum):
     REFUSED = "refuses"
 
 
-STATUSES: Final[Mapping[int, Cause]] = {
-    401: Cause.UNKNOWN_CALLER,
-    403: Cause.NOT_ALLOWED,
-    404: Cause.MISSING,
-    408: Cause.BUSY,
-    409: Cause.CONFLICT,
-    410: Cause.GONE,
-    425: Cause.BUSY,
-    429: Cause.BUSY,
+STATUSES: Final[Mapping[int, RefusalKind]] = {
+    401: RefusalKind.UNKNOWN_CALLER,
+    403: RefusalKind.NOT_ALLOWED,
+    404: RefusalKind.MISSING,
+    408: RefusalKind.BUSY,
+    409: RefusalKind.CONFLICT,
+    410: RefusalKind.GONE,
+    425: RefusalKind.BUSY,
+    429: RefusalKind.BUSY,
 }
 """Statuses not listed: 5xx are BUSY, all others REFUSED."""
 
@@ -76,7 +76,7 @@ STATUSES: Final[Mapping[int, Cause]] = {
 class Side:
     """Who asks: the error that each cause is to them, what their role needs, and what to look at if nobody answers."""
 
-    errors: Mapping[Cause, type[HomeostatError]]
+    errors: Mapping[RefusalKind, type[HomeostatError]]
     role: Callable[[Request, str], str]
     """What to grant, from the request and the server's message."""
     fix: str
@@ -84,7 +84,7 @@ class Side:
     @property
     def unavailable(self) -> type[HomeostatError]:
         """The error of a server that can't be asked."""
-        return self.errors[Cause.BUSY]
+        return self.errors[RefusalKind.BUSY]
 
 
 def refused(side: Side, request: Request, status: int, said: Mapping[str, Any]) -> HomeostatError:
@@ -93,19 +93,19 @@ def refused(side: Side, request: Request, status: int, said: Mapping[str, Any]) 
     by_others = _refused_by_others(status, said, text) if request.effect else None
     if by_others is not None:
         return by_others
-    cause = STATUSES.get(status, Cause.BUSY if status >= 500 else Cause.REFUSED)
+    cause = STATUSES.get(status, RefusalKind.BUSY if status >= 500 else RefusalKind.REFUSED)
     kind = side.errors[cause]
-    reason = ("not_found" if cause is Cause.MISSING else "refused") if kind is Permanent else None
+    reason = ("not_found" if cause is RefusalKind.MISSING else "refused") if kind is Permanent else None
     match cause:
-        case Cause.UNKNOWN_CALLER:
+        case RefusalKind.UNKNOWN_CALLER:
             words, fix = f"the API server does not know us {request.text}", "its token is wrong or expired"
-        case Cause.NOT_ALLOWED:
+        case RefusalKind.NOT_ALLOWED:
             words, fix = f"the API server does not let us {request.text}", side.role(request, text)
-        case Cause.MISSING:
+        case RefusalKind.MISSING:
             words, fix = f"the API server knows no {resource_of(request.path)}", ""
-        case Cause.GONE:
+        case RefusalKind.GONE:
             words, fix = request.text, ""
-        case Cause.BUSY:
+        case RefusalKind.BUSY:
             words, fix = f"the API server can't {request.text} now, {status}", ""
         case _:
             words, fix = f"the API server refuses to {request.text}, {status}", ""
@@ -211,26 +211,26 @@ def _role_to_act(_request: Request, message: str) -> str:
 
 WATCHING: Final = Side(
     errors={
-        Cause.UNKNOWN_CALLER: Forbidden,
-        Cause.NOT_ALLOWED: Forbidden,
-        Cause.MISSING: Permanent,
-        Cause.GONE: Expired,
-        Cause.CONFLICT: Permanent,
-        Cause.BUSY: ClusterUnavailable,
-        Cause.REFUSED: Permanent,
+        RefusalKind.UNKNOWN_CALLER: Forbidden,
+        RefusalKind.NOT_ALLOWED: Forbidden,
+        RefusalKind.MISSING: Permanent,
+        RefusalKind.GONE: Expired,
+        RefusalKind.CONFLICT: Permanent,
+        RefusalKind.BUSY: ClusterUnavailable,
+        RefusalKind.REFUSED: Permanent,
     },
     role=_role_to_watch,
     fix="is the API server reachable, and kubernetes.context right? try: kubectl version",
 )
 ACTING: Final = Side(
     errors={
-        Cause.UNKNOWN_CALLER: Forbidden,
-        Cause.NOT_ALLOWED: Forbidden,
-        Cause.MISSING: TargetNotFound,
-        Cause.GONE: TargetNotFound,
-        Cause.CONFLICT: Conflict,
-        Cause.BUSY: ActuatorUnavailable,
-        Cause.REFUSED: ActionFailed,
+        RefusalKind.UNKNOWN_CALLER: Forbidden,
+        RefusalKind.NOT_ALLOWED: Forbidden,
+        RefusalKind.MISSING: TargetNotFound,
+        RefusalKind.GONE: TargetNotFound,
+        RefusalKind.CONFLICT: Conflict,
+        RefusalKind.BUSY: ActuatorUnavailable,
+        RefusalKind.REFUSED: ActionFailed,
     },
     role=_role_to_act,
     fix="is the API server reachable, and act.kube_context right? try: kubectl version",

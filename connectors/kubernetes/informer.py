@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from connectors.kubernetes import wire
-from connectors.kubernetes.api import ListWatch, Query
+from connectors.kubernetes.cluster_api import ListWatch, Query
 from connectors.kubernetes.failures import WATCHING, Expired, refused, status_of
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import Reader

@@ -182,7 +182,7 @@ def _process(process: Process) -> CheckResult:
 
 
 async def _policy(settings: Settings) -> CheckResult:
-    policy = open_policy(settings.act.policy)
+    policy = open_policy(settings.act.policy, settings.plugins)
     try:
         await policy.evaluate({})
     finally:

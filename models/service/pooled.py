@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from contracts.units import MINUTE, SECOND
 from models.service.state import Slots
 

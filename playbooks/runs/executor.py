@@ -17,7 +17,7 @@ import msgspec
 
 from contracts.errors import Fenced
 from contracts.events import Approval, Control, Decision, Incident
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import RunEntry
 from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState

@@ -17,7 +17,7 @@ import numpy as np
 from contracts.capacity import MERIT_NS
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
-from contracts.frames.telemetry import B1, I8, I64
+from contracts.frames.decoded import B1, I8, I64
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, SECOND
 from streams.windows.entities import Entities

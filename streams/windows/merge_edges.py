@@ -6,11 +6,11 @@ import numpy as np
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame
-from contracts.frames.telemetry import F64, I64
+from contracts.frames.decoded import F64, I64
 from contracts.units import SECOND
 from streams.windows.grouping import dense
 from streams.windows.merge_rows import RowMerge
-from streams.windows.values import edge_values
+from streams.windows.row_values import edge_values
 from streams.windows.window import Window
 
 

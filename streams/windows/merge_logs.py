@@ -9,12 +9,12 @@ import numpy as np
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame
-from contracts.frames.telemetry import B1, F64, I64
+from contracts.frames.decoded import B1, F64, I64
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.merge_rows import RowMerge
+from streams.windows.row_values import log_values
 from streams.windows.templates import GRACE_NS, TemplateBook
-from streams.windows.values import log_values
 from streams.windows.window import Window
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame
-from contracts.frames.telemetry import F64, I64
+from contracts.frames.decoded import F64, I64
 from contracts.settings import IngestSettings
 from streams.windows.series import HISTO, POINT, MetricWindow, SeriesBook
 from streams.windows.signal_merge import SignalMerge

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from contracts.frames import PartialFrame
-from contracts.frames.telemetry import B1, I8, I64
+from contracts.frames.decoded import B1, I8, I64
 from contracts.units import SECOND
 from streams.windows.grouping import dense
 from streams.windows.rows import SUMS

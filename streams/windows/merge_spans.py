@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from contracts.features import Signal
-from contracts.frames.telemetry import F64, I8, I64
+from contracts.frames.decoded import F64, I8, I64
 from contracts.units import SECOND
 from streams.windows.merge_rows import RowMerge
-from streams.windows.values import span_values
+from streams.windows.row_values import span_values
 from streams.windows.window import Window
 
 SERVED = 0

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame
-from contracts.frames.telemetry import B1, F64, I64
+from contracts.frames.decoded import B1, F64, I64
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, SECOND
 from streams.windows.entities import Entities
-from streams.windows.values import COLUMNS
+from streams.windows.row_values import COLUMNS
 from streams.windows.watermark import Watermarks
 from streams.windows.window import Window
 

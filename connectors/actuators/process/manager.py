@@ -11,9 +11,9 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from connectors.actuators.process.api import build_app
 from connectors.actuators.process.instance import ProcessHost
-from connectors.actuators.process.model import DesiredState, ManagedService, Operation, OperationState, Order
+from connectors.actuators.process.manager_api import build_app
+from connectors.actuators.process.messages import DesiredState, ManagedService, Operation, OperationState, Order
 from connectors.actuators.process.replicas import Replicas
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, HomeostatError, TargetNotFound

@@ -24,7 +24,7 @@ import numpy as np
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import TargetNotFound
 from contracts.events import Control, Decision, Option
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import Applied, Identity, PolicyVerdict, StepRequest, StepResult, SystemClock, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.units import SECOND

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.actuators.process.actuator import ProcessActuator
+from connectors.actuators.process.process_actuator import ProcessActuator
 from connectors.actuators.process.store import OperationStore
 from connectors.journal.sqlite import SqliteJournal
 from contracts.events import Decision

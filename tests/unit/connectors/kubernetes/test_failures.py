@@ -17,7 +17,7 @@ from connectors.kubernetes.failures import (
     FAILURES,
     UNSENT,
     WATCHING,
-    Cause,
+    RefusalKind,
     Expired,
     refused,
     status_of,
@@ -80,7 +80,7 @@ def test_every_status_is_mapped_for_whoever_watches() -> None:
 
 @pytest.mark.parametrize("side", [ACTING, WATCHING])
 def test_every_cause_has_an_error_on_both_sides(side: Any) -> None:
-    assert set(side.errors) == set(Cause)
+    assert set(side.errors) == set(RefusalKind)
 
 
 def test_forbidden_says_which_rule_is_missing() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import informer as informers
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.api import ClusterApi
+from connectors.kubernetes.cluster_api import ClusterApi
 from connectors.kubernetes.informer import Informer, Pace, WatchSource, newer
 from connectors.kubernetes.objects import ObjectKind, Thing, Workload
 from connectors.kubernetes.read import reader

@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.errors import BrokerUnavailable, Conflict, Fenced, TargetNotFound, UnknownName
 from contracts.events import ActionRecord, Approval, Control, Decision, Option, decode
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import (
     Applied,
     GraphWrite,

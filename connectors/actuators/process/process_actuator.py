@@ -42,7 +42,7 @@ class _Reply:
 
 
 class ProcessActuator:
-    """Over the HTTP API of `connectors.actuators.process.api`."""
+    """Over the HTTP API of `connectors.actuators.process.manager_api`."""
 
     name = "process"
     actions = frozenset({"scale", "restart", "rollback"})
