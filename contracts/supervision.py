@@ -161,8 +161,7 @@ class Supervised:
         """Cancel it, and return when it has ended. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     async def wait(self) -> None:
         """Return when it has returned by itself, or was stopped."""
@@ -236,6 +235,13 @@ def once(name: str, work: Coroutine[Any, Any, T], *, detail: str = "", awaited: 
     _begun.add(task)
     task.add_done_callback(_begun.discard if awaited else lambda done: _over(name, done))
     return task
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what was begun, and return when all of it has ended, however."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _over(name: str, task: asyncio.Task[Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.ports import Clock
 from contracts.secrets import masked
-from contracts.supervision import Supervised, once
+from contracts.supervision import Supervised, end, once
 from contracts.units import MINUTE
 
 log = logging.getLogger(__name__)
@@ -86,9 +86,7 @@ class Checkup:
     async def stop(self) -> None:
         """End asking; whoever still hasn't answered is waited for no longer."""
         await self._task.stop()
-        for asking in self._asking.values():
-            asking.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await end(*self._asking.values())
 
     @property
     def found(self) -> Mapping[str, str]:
