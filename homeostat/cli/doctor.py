@@ -15,7 +15,7 @@ from connectors.policy import open_policy
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
-from contracts.ports import UNBOUND
+from contracts.ports import UNBOUND, SystemClock
 from contracts.secrets import masked
 from contracts.settings import Settings
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
@@ -137,7 +137,7 @@ async def _clock(client: KafkaBroker) -> CheckResult:
     )
     if newest is None:
         return CheckResult(True, "clock", "no telemetry yet to compare with")
-    ahead_s = (newest - time.time_ns()) / SECOND
+    ahead_s = (newest - SystemClock().now_ns()) / SECOND
     if ahead_s > 2:
         return CheckResult(
             False, "clock", f"telemetry is {ahead_s:.1f} s ahead of this clock", "synchronise the clocks (NTP)"

@@ -59,6 +59,16 @@ def test_units_of_time_are_defined_once() -> None:
     assert not found
 
 
+def test_the_time_is_asked_of_the_one_clock() -> None:
+    found = [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if "time.time_ns" in path.read_text()
+    ]
+    assert found == ["contracts/ports/clock.py"]
+
+
 def lint(folder: Path, modules: dict[str, str]) -> dict[str, str]:
     """Verdict per contract for a house that holds only `modules`, under this project's rules."""
     (folder / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
