@@ -67,7 +67,7 @@ class Switchboard:
         if checking is not None:
             await end(checking)
 
-    async def heard(self, timeout_s: float) -> None:
+    async def caught_up(self, timeout_s: float) -> None:
         """Return once every switch is known that was turned before the call.
 
         Raises:

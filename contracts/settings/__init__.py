@@ -23,12 +23,14 @@ from contracts.settings.broker_settings import BrokerSettings
 from contracts.settings.decide_settings import DecideSettings
 from contracts.settings.detect_settings import DetectSettings, Objective
 from contracts.settings.diagnose_settings import DiagnoseSettings
-from contracts.settings.graph_settings import GraphSettings
+from contracts.settings.graph_settings import GraphPlace, GraphSettings
 from contracts.settings.ingest_settings import LONG_LIVED, MAX_ENVIRONMENTS, IngestSettings
 from contracts.settings.kubernetes_settings import KubernetesSettings
 from contracts.settings.log_settings import LogSettings
 from contracts.settings.receiver_settings import ReceiverSettings
 from contracts.settings.section import Section
+from contracts.settings.sink_settings import SinkSettings
+from contracts.settings.source_settings import SourceSettings
 
 __all__ = [
     "LONG_LIVED",
@@ -40,6 +42,7 @@ __all__ = [
     "DecideSettings",
     "DetectSettings",
     "DiagnoseSettings",
+    "GraphPlace",
     "GraphSettings",
     "IngestSettings",
     "KubernetesSettings",
@@ -48,6 +51,8 @@ __all__ = [
     "ReceiverSettings",
     "Section",
     "Settings",
+    "SinkSettings",
+    "SourceSettings",
     "load",
     "shown",
 ]
@@ -67,6 +72,8 @@ class Settings(Section):
     act: ActSettings = ActSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     graph: GraphSettings = GraphSettings()
+    sinks: SinkSettings = SinkSettings()
+    sources: SourceSettings = SourceSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSections = PluginSections()

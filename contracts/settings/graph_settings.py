@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -27,3 +28,11 @@ class GraphSettings(Section):
         10_000, ge=1, description="graph writes queued while the store is away; beyond it they are counted"
     )
     retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable store at start")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlace:
+    """What a graph store is opened with: the settings of the graph, and the folder of what must outlive the process."""
+
+    settings: GraphSettings
+    data_dir: Path
