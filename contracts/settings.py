@@ -278,7 +278,8 @@ class ActSettings(Section):
     playbooks: tuple[Path, ...] = Field((), description="folders or files with playbooks, besides the built-in library")
     library: bool = Field(True, description="whether the built-in playbooks are offered")
     policy: str = Field(
-        "", description="http(s)://opa:8181/v1/data/homeostat, or a .rego file; empty: the built-in policy"
+        "",
+        description="http(s)://opa:8181/v1/data/homeostat, a .rego file, or a plugin's name; empty: the built-in policy",
     )
     journal: Literal["auto", "sqlite", "kafka"] = Field(
         "auto",
@@ -380,7 +381,7 @@ class KubernetesSettings(Section):
 class GraphSettings(Section):
     """The knowledge graph."""
 
-    store: str = Field("ladybug", description="ladybug (embedded) or neo4j")
+    store: str = Field("ladybug", description="ladybug (embedded), neo4j, or a plugin's name")
     url: str = Field(
         "bolt://127.0.0.1:7687", description="Neo4j address: bolt:// or neo4j://, with TLS bolt+s:// or neo4j+s://"
     )
