@@ -12,6 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from contracts import checks
+from contracts.actions import *  # noqa: F403 - all of them, and their list is theirs
+from contracts.actions import __all__ as _actions
+from contracts.checks import action as _action  # noqa: F401
 from contracts.checks import actuator as _actuator  # noqa: F401 - so that it is there as `checks.actuator`, as the others
 from contracts.checks import broker as _broker  # noqa: F401
 from contracts.checks import detector as _detector  # noqa: F401
@@ -70,6 +73,7 @@ from contracts.verdicts import (
 
 __all__ = [  # noqa: PLE0604 - names, all of them
     *_events,
+    *_actions,
     *_ports,
     "FEATURES",
     "ActSettings",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import click
 
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
+from contracts.actions import action_of
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
@@ -24,11 +25,12 @@ from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
 from homeostat.cli.status import overview
+from homeostat.implementations import load_playbooks, names_for
 from homeostat.plugins import reports
 from homeostat.status import Process
 from homeostat.terminal import echo
-from homeostat.wiring import load_playbooks, names_for
 from playbooks.language.model import Step
+from playbooks.language.reader import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +248,15 @@ async def _plugins(settings: Settings) -> list[CheckResult]:
 
 async def _playbooks(settings: Settings) -> CheckResult:
     found = load_playbooks(settings.act)
-    unnamed = sorted(
-        {f"act.{s.action}s.{s.arguments.get('name')}" for p in found for s in p.steps if _unnamed(s, settings)}
-    )
+    named = names_for(settings.act)
+    unnamed = sorted({path for p in found for s in p.steps for path in _unnamed(s, named)})
     text = f"{len(found)} playbooks, no mistakes"
     return CheckResult(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
 
 
-def _unnamed(step: Step, settings: Settings) -> bool:
-    named = names_for(settings.act)
-    return step.action in named and step.arguments.get("name") not in named[step.action]
+def _unnamed(step: Step, named: Named) -> Iterator[str]:
+    """Settings that a step counts on and that are not there: `act.webhooks.pager`."""
+    for argument in action_of(step.action).arguments:
+        name = step.arguments.get(argument.key)
+        if name is not None and argument.named_by in named and name not in named[argument.named_by]:
+            yield f"{argument.named_by}.{name}"
