@@ -41,7 +41,8 @@ class ActSettings(Section):
     playbooks: tuple[Path, ...] = Field((), description="folders or files with playbooks, besides the built-in library")
     library: bool = Field(True, description="whether the built-in playbooks are offered")
     policy: str = Field(
-        "", description="http(s)://opa:8181/v1/data/homeostat, or a .rego file; empty: the built-in policy"
+        "",
+        description="http(s)://opa:8181/v1/data/homeostat, a .rego file, or a plugin's name; empty: the built-in policy",
     )
     journal: Literal["auto", "sqlite", "kafka"] = Field(
         "auto",

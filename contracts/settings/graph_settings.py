@@ -13,7 +13,7 @@ from contracts.settings.section import Section
 class GraphSettings(Section):
     """The knowledge graph."""
 
-    store: str = Field("ladybug", description="ladybug (embedded) or neo4j")
+    store: str = Field("ladybug", description="ladybug (embedded), neo4j, or a plugin's name")
     url: str = Field(
         "bolt://127.0.0.1:7687", description="Neo4j address: bolt:// or neo4j://, with TLS bolt+s:// or neo4j+s://"
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 import venv
 from pathlib import Path
@@ -14,8 +18,12 @@ from pathlib import Path
 import pytest
 
 from contracts import plugins
+from contracts.checks.sink import published
+from contracts.frames import EvidenceFrame, unpack
 from contracts.settings import Settings, load
+from contracts.topics import EVIDENCE
 from homeostat.plugins import PLUGIN_KINDS, check, find, reports
+from homeostat.runtime import Runtime
 from tests.patience import LONG_S, PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,6 +66,66 @@ def test_they_are_listed_with_their_settings(from_checkout: Settings) -> None:
     assert set(found) == set(NAMES.items())
     assert [r for r in found.values() if r.problem or r.in_use] == []
     assert found["sink", "events-db"].settings == {"plugins.events-db.file": "SQLite file with the table `events`"}
+
+
+@pytest.mark.usefixtures("from_checkout")
+async def test_they_run_in_a_running_homeostat(tmp_path: Path) -> None:
+    """Measurements come in by the source, are judged by the detector, incidents go out by the sink; actuator, policy and graph store
+    are those of the example."""
+    measurements, events, wanted = tmp_path / "m.sqlite", tmp_path / "e.sqlite", tmp_path / "wanted"
+    wanted.mkdir()
+    settings = load(
+        {
+            "data_dir": str(tmp_path / "data"),
+            "api": {"port": 0},
+            "receivers": {"enabled": False},
+            "detect": {"detectors": ["cantelli"], "warmup_windows": 5},
+            "act": {"actuators": ["desired-state"], "policy": "freeze"},
+            "graph": {"store": "slow-log"},
+            "sinks": {"use": ["events-db"]},
+            "sources": {"use": ["measurements-db"]},
+            "plugins": {
+                "desired-state": {"folder": str(wanted)},
+                "events-db": {"file": str(events)},
+                "freeze": {"file": str(tmp_path / "freeze.txt")},
+                "measurements-db": {"file": str(measurements), "every_s": 0.1},
+            },
+        },
+        environ={},
+    )
+    runtime = Runtime(settings)
+    await runtime.start()
+    try:
+        assert runtime.status()["acting"]["actuators"] == ["desired-state"]
+        with contextlib.closing(sqlite3.connect(measurements)) as db, db:
+            db.execute("CREATE TABLE IF NOT EXISTS measurements (id INTEGER PRIMARY KEY, measurement TEXT)")
+            for n in range(5):
+                measurement = {
+                    "service": "cart",
+                    "timestamp": time.time() - 5 + n,
+                    "latencies_ms": [10.0],
+                    "responses": [{"status": 200}],
+                }
+                db.execute("INSERT INTO measurements (measurement) VALUES (?)", (json.dumps(measurement),))
+        incident = published(1)
+        await runtime.broker.send(incident.topic, incident.value, key=incident.key.encode(), partition=0)
+        async with asyncio.timeout(PATIENCE_S):
+            async for record in runtime.broker.read([EVIDENCE], follow=True):
+                if "cart" in unpack(EvidenceFrame, record.value).services:
+                    break
+            while _rows(measurements, "SELECT id FROM measurements") or not _rows(events, "SELECT id FROM events"):
+                await asyncio.sleep(0.05)
+        assert _rows(events, "SELECT id FROM events") == [(incident.id,)]
+        assert runtime.status()["sources"]["measurements-db"]["received"] == 5
+    finally:
+        await runtime.stop()
+
+
+def _rows(file: Path, query: str) -> list[tuple[str, ...]]:
+    if not file.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        return db.execute(query).fetchall()
 
 
 @pytest.fixture(scope="module")

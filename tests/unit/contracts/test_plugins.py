@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -124,6 +124,31 @@ def test_what_its_code_raises_is_said_to_be_the_plugins(lay: Lay) -> None:
         registry().open("pager", "")
     with pytest.raises(TargetNotFound, match="nobody there"):
         registry().open("other", "")
+
+
+class Port(Protocol):
+    """What a plugin of this kind must have."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    def ring(self) -> None:
+        """Ring."""
+        ...
+
+
+def test_one_that_lacks_what_its_port_asks_for_is_refused_when_it_is_opened(lay: Lay) -> None:
+    source = (
+        "class Mute:\n    name = 'mute'\n    def __init__(self, _): pass\nclass Bell(Mute):\n    def ring(self): pass\n"
+    )
+    lay("acme-things", source, {"actuator.mute": ":Mute", "actuator.bell": ":Bell"})
+    bells: PluginRegistry[str, Any] = PluginRegistry("actuator", {}, Port)
+    with pytest.raises(InvalidPlugin, match=r"'mute' of acme-things 1\.0 .* has no ring, which the port"):
+        bells.open("mute", "")
+    with pytest.raises(InvalidPlugin, match=r"'bell' of acme-things 1\.0 .* calls itself 'mute'"):
+        bells.open("bell", "")
 
 
 @pytest.mark.parametrize("name", ["Pager", "9lives", "model_dump", "a.b", "a b"])

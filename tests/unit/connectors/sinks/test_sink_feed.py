@@ -182,3 +182,18 @@ async def test_a_group_goes_on_where_it_stopped_and_repeats_what_was_not_finishe
     await feed.stop()
     assert later.taken in (rest, first[-1:] + rest, first + rest), "the position was kept after each delivery"
     assert later.taken == rest
+
+
+async def test_a_new_group_begins_with_what_comes_from_now_on_and_misses_nothing_after(broker: EmbeddedBroker) -> None:
+    outside = KafkaBroker(BrokerSettings(), broker.bootstrap)
+    await publish(broker, 0, 1)
+    reader = GroupReader(outside, sorted(TOPICS), "homeostat.sink.new")
+    await reader.start()
+    await reader.stop()  # it took nothing, and its position is kept all the same
+    later = await publish(broker, 2, 3)
+    sink = Listener()
+    feed = SinkFeed(sink, GroupReader(outside, sorted(TOPICS), "homeostat.sink.new"), SinkSettings())
+    feed.start()
+    await until(lambda: len(sink.taken) >= 2)
+    await feed.stop()
+    assert sink.taken == later
