@@ -12,8 +12,9 @@ from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.state.kafka import KafkaStateStore
 from connectors.state.sqlite import SqliteStateStore
-from contracts.actions import installed
+from contracts.actions import installed_actions
 from contracts.errors import InvalidSettings, UnknownName
+from contracts.plugins import installed
 from contracts.ports import GraphWrite, Journal, StateStore
 from contracts.settings import ActSettings, Settings
 from contracts.topics import (
@@ -102,12 +103,13 @@ def recorded_specs(
 
 
 def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
-    """Short digest of what stages are made with besides their input: settings, playbooks, the release."""
+    """Short digest of what stages are made with besides their input: settings, playbooks, the release, and detectors of others."""
     sections = {"environment", "ingest", "detect", "diagnose", "decide", "plugins"}
     said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
     limits = limits_of(settings.act, settings.detect)
+    detectors = sorted(p.words for p in installed("detector") if p.name in settings.detect.detectors)
     remedies = [repr(replace(p, source="")) for p in sorted(playbooks, key=lambda p: p.name)]
-    return hashlib.blake2b(repr((software(), said, limits, remedies)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr((software(), detectors, said, limits, remedies)).encode(), digest_size=8).hexdigest()
 
 
 def open_state(settings: Settings, broker: KafkaBroker) -> StateStore:
@@ -147,7 +149,7 @@ def load_playbooks(settings: ActSettings) -> list[Playbook]:
 
 def names_for(settings: ActSettings) -> reader.Named:
     """What playbooks may call by name."""
-    named = {a.named_by for action in installed().values() for a in action.arguments if a.named_by}
+    named = {a.named_by for action in installed_actions().values() for a in action.arguments if a.named_by}
     return {path: getattr(settings, path.removeprefix("act.")) for path in sorted(named) if path.startswith("act.")}
 
 

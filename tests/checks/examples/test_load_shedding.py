@@ -1,4 +1,4 @@
-"""The action and the actuator of docs/examples/load_shedding.py: one file, registered as a plug-in, and known everywhere."""
+"""The action and the actuator of the example load_shedding.py: one file, registered as a plug-in, and known everywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import connectors.policy
 from connectors.actuators.dry_run import DryRunActuator
 from connectors.actuators.registry import open_actuators
 from connectors.policy.rego import RegoPolicy, built_in
-from contracts.actions import installed, registry
+from contracts.actions import installed_actions, registry
 from contracts.checks import action as action_suite
 from contracts.checks import actuator as actuator_suite
 from contracts.errors import InvalidPlaybook
@@ -39,7 +39,7 @@ from tests.patience import PATIENCE_S
 from tests.plugin_dist import install
 from tests.unit.playbooks.runs.support import T0, World, approval, decision
 
-SOURCE = Path(__file__).parents[3] / "docs" / "examples" / "load_shedding.py"
+SOURCE = Path(__file__).parents[3] / "docs" / "examples" / "acme-homeostat" / "acme_homeostat" / "load_shedding.py"
 PLAYBOOK = """\
 apiVersion: homeostat.io/v1
 kind: Playbook
@@ -72,7 +72,7 @@ def uninstall(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.unlink()
     importlib.invalidate_caches()
     monkeypatch.setattr(registry, "_loaded", None)
-    assert "shed" not in installed()
+    assert "shed" not in installed_actions()
 
 
 def book(text: str = PLAYBOOK) -> Playbook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -66,6 +67,11 @@ def test_the_import_rules_allow_what_they_should(tmp_path: Path) -> None:
     assert set(verdicts.values()) == {"KEPT"}, verdicts
 
 
+def installed_as(name: str) -> str:
+    """Where a file of the repository's packages lies once it is installed."""
+    return name if name.startswith("homeostat/") else f"homeostat/{name}"
+
+
 def test_the_wheel_holds_every_package_and_its_data(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -75,7 +81,30 @@ def test_the_wheel_holds_every_package_and_its_data(tmp_path: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    assert {name for name in tracked if (ROOT / name).is_file()} <= packed
+    assert {installed_as(name) for name in tracked if (ROOT / name).is_file()} <= packed
     assert not [name for name in packed if name.startswith(("tests/", "tools/", "docs/"))]
+    assert {name.partition("/")[0] for name in packed if ".dist-info/" not in name} == {"homeostat"}
     entry_points = [name for name in packed if name.endswith("entry_points.txt")]
     assert len(entry_points) == 1
+
+
+def test_the_image_is_given_all_that_the_wheel_is_built_from(tmp_path: Path) -> None:
+    """`hatchling build` as the Dockerfile runs it, with the files that .dockerignore lets through and no others."""
+    context = tmp_path / "src"
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    for name in (line[1:] for line in lines if line.startswith("!")):
+        for found in ROOT.glob(name):
+            place = context / found.relative_to(ROOT)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if found.is_dir():
+                shutil.copytree(found, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(found, place)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=context, check=True, capture_output=True
+    )
+    (wheel,) = (context / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    assert {installed_as(f"{package}/__init__.py") for package in PACKAGES} <= packed
+    assert {name.partition("/")[0] for name in packed if ".dist-info/" not in name} == {"homeostat"}
