@@ -24,7 +24,7 @@ from contracts.errors import Retryable
 from contracts.ports import Broker, Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings, without_credentials
 from contracts.supervision import crashes, tasks
-from contracts.topics import CONTROL, EVIDENCE
+from contracts.topics import CONTROL
 from graph.stores import open_store
 from homeostat import data_folder
 from homeostat.acting import Acting
@@ -35,12 +35,13 @@ from homeostat.exchange import Sinks, Sources
 from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
 from homeostat.heartbeat import Heartbeat
+from homeostat.implementations import open_journal, open_state, topology_writes
 from homeostat.metrics import Sample, registry
 from homeostat.release import age_s
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
-from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
-from streams.worker import Handler, Worker, WorkerWiring
+from homeostat.wiring import act_specs, recorded_specs
+from streams.worker import Worker, WorkerWiring, handlers_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -166,10 +167,10 @@ class Runtime:
                 specs=recorded_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
                 graph=self.graph.put,
                 log_id=log_id,
-                handlers=self._handlers(),
+                handlers=handlers_of(act_specs(self.acting, self.cluster)),
                 on_assigned=self._on_assigned,
                 on_revoked=self.acting.on_revoked,
-                before_ack=self.acting.settled,
+                before_ack=self.acting.ownership.settled,
                 before_send=self.acting.before_send,
                 fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
                 drain_s=DRAIN_S if embedded else 0.0,
@@ -177,10 +178,6 @@ class Runtime:
         )
         self._stack.push_async_callback(self.worker.stop)
         await self.worker.start()
-
-    def _handlers(self) -> Mapping[str, tuple[Handler, ...]]:
-        own = self.acting.handlers
-        return {**own, EVIDENCE: (*own.get(EVIDENCE, ()), self.cluster.on_evidence)}
 
     async def _on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         await self.acting.on_assigned(assigned)

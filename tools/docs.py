@@ -15,6 +15,7 @@ from typing import Final
 from homeostat import metrics, reference
 from playbooks.language import reader
 from playbooks.language.reference import renewed
+from playbooks.runs import diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -31,6 +32,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "frames": reference.frames_reference,
     "reasons": reference.reasons_reference,
     "telemetry": reference.telemetry_reference,
+    "run_states": diagram.run_states,
+    "step_states": diagram.step_states,
 }
 _PART: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -25,10 +25,10 @@ from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
 from homeostat.cli.status import overview
+from homeostat.implementations import load_playbooks, names_for
 from homeostat.plugins import reports
 from homeostat.status import Process
 from homeostat.terminal import echo
-from homeostat.wiring import load_playbooks, names_for
 from playbooks.language.model import Step
 from playbooks.language.reader import Named
 

@@ -10,36 +10,36 @@ from contracts.claims import CONTESTED
 from contracts.errors import HomeostatError, PolicyUnavailable
 from contracts.ports import Journal, PolicyEngine, StepRequest, TargetState
 from contracts.verdicts import Autonomy, HeldReason
-from playbooks.runs.commands import Refuse
+from playbooks.guards import Held
 from playbooks.runs.effects import Aim
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.switches import Mode, mode_of, strictest
 
 
-def switched_off(mode: Mode, plan: RunPlan, own: Autonomy) -> Refuse | None:
+def switched_off(mode: Mode, plan: RunPlan, own: Autonomy) -> Held | None:
     """What the run-time switches say, and this process's own settings: a decision can ask for less, never for more."""
     if not mode.acting:
-        return Refuse(HeldReason.KILL_SWITCH, f"acting was stopped by {mode.by}")
+        return Held(HeldReason.KILL_SWITCH, f"acting was stopped by {mode.by}")
     autonomy = strictest(own, strictest(mode.autonomy, plan.autonomy))
     if autonomy is Autonomy.OBSERVE:
-        return Refuse(HeldReason.LOW_CONFIDENCE, "autonomy is observe: decide and record, act on nothing")
+        return Held(HeldReason.LOW_CONFIDENCE, "autonomy is observe: decide and record, act on nothing")
     if autonomy is Autonomy.SUGGEST:
-        return Refuse(HeldReason.APPROVAL, "autonomy is suggest: every action needs an approval")
+        return Held(HeldReason.APPROVAL, "autonomy is suggest: every action needs an approval")
     return None
 
 
-def switches(journal: Journal, plan: RunPlan, own: Autonomy) -> Refuse | None:
+def switches(journal: Journal, plan: RunPlan, own: Autonomy) -> Held | None:
     """What the run-time switches and this process's own settings say at this moment."""
     return switched_off(mode_of(journal, plan.environment), plan, own)
 
 
-def contested(plan: RunPlan, around: Mapping[str, str]) -> Refuse | None:
+def contested(plan: RunPlan, around: Mapping[str, str]) -> Held | None:
     """Whether telemetry says different things of what the target is: when it was decided, or now (`around`)."""
     said = plan.attributes.get(CONTESTED) or around.get(CONTESTED)
     touched = {action_of(s.action).touches for s in plan.playbook.steps}
     if not said or not touched & {Touches.TARGET, Touches.ANYTHING}:
         return None
-    return Refuse(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {said}")
+    return Held(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {said}")
 
 
 def policy_document(
@@ -88,22 +88,22 @@ def policy_document(
     }
 
 
-def outage(request: StepRequest, state: TargetState | None, *, approved: bool) -> Refuse | None:
+def outage(request: StepRequest, state: TargetState | None, *, approved: bool) -> Held | None:
     """Held where all instances that serve would be taken away at once and no person has agreed, whatever the tier says."""
     text = "" if approved or state is None else action_of(request.action).outage(request.arguments, state)
-    return Refuse(HeldReason.APPROVAL, text) if text else None
+    return Held(HeldReason.APPROVAL, text) if text else None
 
 
-async def ask_policy(policy: PolicyEngine, document: Mapping[str, Any]) -> Refuse | None:
+async def ask_policy(policy: PolicyEngine, document: Mapping[str, Any]) -> Held | None:
     """What policy says; that it can't be asked is a no. An approval it wants counts as given if `approved_by` is set."""
     try:
         verdict = await policy.evaluate(document)
     except PolicyUnavailable as e:
-        return Refuse(HeldReason.POLICY_UNAVAILABLE, str(e))
+        return Held(HeldReason.POLICY_UNAVAILABLE, str(e))
     except HomeostatError as e:
-        return Refuse(HeldReason.POLICY_UNAVAILABLE, f"policy could not be evaluated: {e}")
+        return Held(HeldReason.POLICY_UNAVAILABLE, f"policy could not be evaluated: {e}")
     if not verdict.allowed and not (verdict.needs_approval and not verdict.denials):
-        return Refuse(HeldReason.POLICY, "; ".join(verdict.denials) or "not allowed")
+        return Held(HeldReason.POLICY, "; ".join(verdict.denials) or "not allowed")
     if verdict.needs_approval and not document["approved_by"]:
-        return Refuse(HeldReason.APPROVAL, "policy wants an approval")
+        return Held(HeldReason.APPROVAL, "policy wants an approval")
     return None

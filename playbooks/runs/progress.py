@@ -97,6 +97,14 @@ def is_wait(step: StepProgress) -> bool:
     return waits(str(step.intent.get("action", "")))
 
 
+def open_intent(entry: RunEntry) -> tuple[str, StepProgress] | None:
+    """The step whose effect has no outcome in the journal, or an unknown one; None if there is none."""
+    for name, step in progress_of(entry).items():
+        if step.status is StepStatus.UNKNOWN or (step.status is StepStatus.IN_DOUBT and not is_wait(step)):
+            return name, step
+    return None
+
+
 def state_data(state: TargetState | None) -> dict[str, Any] | None:
     """A target's state as journal data."""
     return None if state is None else msgspec.to_builtins(state)

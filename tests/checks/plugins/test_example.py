@@ -17,6 +17,7 @@ from contracts import plugins
 from contracts.settings import Settings, load
 from homeostat.plugins import PLUGIN_KINDS, check, find, reports
 from tests.patience import LONG_S, PATIENCE_S
+from tests.plugin_dist import started_anew
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "acme-homeostat"
@@ -39,6 +40,7 @@ def from_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(EXAMPLE))
+    started_anew(monkeypatch)
     return load(
         {"plugins": {"desired-state": {"folder": "x"}, "measurements-db": {"file": "x"}, "door": {"file": "x"}}},
         environ={},

@@ -25,7 +25,7 @@ from contracts.checks import action as suite
 from contracts.errors import ActionFailed, InvalidPlugin
 from contracts.ports import TargetState
 from contracts.settings import ActSettings
-from homeostat.wiring import names_for
+from homeostat.implementations import names_for
 from playbooks.language import lint_all
 from playbooks.language.reader import LIBRARY
 from tests.plugin_dist import install
