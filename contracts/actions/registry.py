@@ -37,7 +37,7 @@ _loaded: Mapping[str, Action] | None = None
 """What is installed, once somebody has asked: a process has one list, from its start on."""
 
 
-def installed() -> Mapping[str, Action]:
+def installed_actions() -> Mapping[str, Action]:
     """Every action by its name, the built-in ones first.
 
     Raises:
@@ -63,7 +63,7 @@ def _plugged(name: str) -> Action:
 
 def action_of(name: str) -> Action:
     """The action of this name; an `UninstalledAction` where there is none, as in the journal of a run whose plug-in is gone."""
-    return installed().get(name) or UninstalledAction(name, ", ".join(sorted(installed())))
+    return installed_actions().get(name) or UninstalledAction(name, ", ".join(sorted(installed_actions())))
 
 
 def waits(name: str) -> bool:
