@@ -9,13 +9,14 @@ from typing import Final
 
 from contracts.actions.action import Action, Touches, UninstalledAction
 from contracts.actions.command import CommandAction
+from contracts.actions.plugged import PluggedAction
 from contracts.actions.restart import RestartAction
 from contracts.actions.rollback import RollbackAction
 from contracts.actions.scale import ScaleAction
 from contracts.actions.wait import WaitAction
 from contracts.actions.webhook import WebhookAction
 from contracts.errors import InvalidPlugin
-from contracts.plugins import PluginRegistry
+from contracts.plugins import PluginRegistry, refusing
 
 BUILT_IN: Final[Mapping[str, Action]] = MappingProxyType(
     {
@@ -56,9 +57,14 @@ def _plugged(name: str) -> Action:
     elif found.name != name:
         why = f"leads to an action named {found.name!r}"
     else:
-        return found
+        return _careful(found, name)
     plugin = ACTIONS.installed()[name]
     raise InvalidPlugin(f"{plugin.words} {why}", fix=f"mend or uninstall {plugin.distribution}")
+
+
+def _careful(found: Action, name: str) -> Action:
+    with refusing(ACTIONS.installed()[name], "read"):
+        return PluggedAction(found)
 
 
 def action_of(name: str) -> Action:
