@@ -127,10 +127,13 @@ def recorded_specs(
 
 
 def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
-    """Short digest of what stages are made with besides their input: settings, playbooks, the release, and detectors of others."""
+    """Short digest of what stages are made with besides their input: settings, playbooks, the release."""
     sections = {"environment", "ingest", "detect", "diagnose", "decide", "plugins"}
     said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
     limits = limits_of(settings.act, settings.detect)
-    detectors = sorted(p.words for p in installed("detector") if p.name in settings.detect.detectors)
+    plugged = [p.words for p in installed("detector") if p.name in settings.detect.detectors]
+    plugged += [p.words for p in installed("action")]
     remedies = [repr(replace(p, source="")) for p in sorted(playbooks, key=lambda p: p.name)]
-    return hashlib.blake2b(repr((software(), detectors, said, limits, remedies)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        repr((software(), sorted(plugged), said, limits, remedies)).encode(), digest_size=8
+    ).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.actions import Touches, action_of, installed
+from contracts.actions import Touches, action_of, installed_actions
 from contracts.claims import CONTESTED
 from contracts.errors import HomeostatError, PolicyUnavailable
 from contracts.ports import Journal, PolicyEngine, StepRequest, TargetState
@@ -60,7 +60,7 @@ def policy_document(
         "decision": plan.decision,
         "run": plan.run,
         "action": {"kind": does.policy_name, "arguments": dict(arguments), "touches": str(does.touches)},
-        "actions": sorted(a.policy_name for a in installed().values() if a.touches is not Touches.NOTHING),
+        "actions": sorted(a.policy_name for a in installed_actions().values() if a.touches is not Touches.NOTHING),
         "target": {
             "cluster": identity.scope,
             "namespace": identity.namespace,

@@ -25,10 +25,12 @@ from contracts.topics import EVIDENCE
 from homeostat.plugins import PLUGIN_KINDS, check, find, reports
 from homeostat.runtime import Runtime
 from tests.patience import LONG_S, PATIENCE_S
+from tests.plugin_dist import started_anew
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "acme-homeostat"
 POINTS = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
+ALL = {(group.removeprefix("homeostat."), name) for group, points in POINTS.items() for name in points}
 NAMES = {group.removeprefix("homeostat."): next(iter(points)) for group, points in POINTS.items()}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
@@ -46,7 +48,11 @@ def from_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(EXAMPLE))
-    return load({"plugins": {"desired-state": {"folder": "x"}, "measurements-db": {"file": "x"}}}, environ={})
+    started_anew(monkeypatch)
+    return load(
+        {"plugins": {"desired-state": {"folder": "x"}, "measurements-db": {"file": "x"}, "door": {"file": "x"}}},
+        environ={},
+    )
 
 
 def test_there_is_one_example_of_each_kind() -> None:
@@ -54,17 +60,18 @@ def test_there_is_one_example_of_each_kind() -> None:
     assert {f"homeostat.{kind}" for kind in NAMES} <= set(plugins.GROUPS)
 
 
-@pytest.mark.parametrize("kind", sorted(PLUGIN_KINDS))
-async def test_every_example_passes_its_suite(kind: str, from_checkout: Settings) -> None:
-    found = [outcome async for outcome in check(find(NAMES[kind]), from_checkout)]
+@pytest.mark.parametrize(("kind", "name"), sorted(ALL))
+async def test_every_example_passes_its_suite(kind: str, name: str, from_checkout: Settings) -> None:
+    found = [outcome async for outcome in check(find(name), from_checkout)]
     assert len(found) == len(PLUGIN_KINDS[kind].suite.CHECKS)
     assert [o for o in found if o.problem] == []
 
 
 def test_they_are_listed_with_their_settings(from_checkout: Settings) -> None:
     found = {(r.kind, r.name): r for r in reports(from_checkout, built_in=False)}
-    assert set(found) == set(NAMES.items())
-    assert [r for r in found.values() if r.problem or r.in_use] == []
+    assert set(found) == ALL
+    assert [r for r in found.values() if r.problem] == []
+    assert [r.name for r in found.values() if r.in_use] == ["shed"], "every action that is installed is in use"
     assert found["sink", "events-db"].settings == {"plugins.events-db.file": "SQLite file with the table `events`"}
 
 
@@ -169,8 +176,9 @@ def test_installed_beside_the_wheel_they_are_found_checked_and_used(environment:
     )
     listed = json.loads(_run([homeostat, "--config", str(config), "plugin", "list", "--json"], tmp_path))
     ours = {(r["kind"], r["name"]): r["in_use"] for r in listed if r["brought_by"] == "acme-homeostat 1.0.0"}
-    assert ours == {(k, n): k in {"actuator", "detector", "policy", "sink"} for k, n in NAMES.items()}
-    checked = ("actuator", "detector", "sink")
+    in_use = {"shed", "desired-state", "cantelli", "freeze", "events-db"}
+    assert ours == {(kind, name): name in in_use for kind, name in ALL}
+    checked = ("action", "actuator", "detector", "sink")
     said = _run([homeostat, "--config", str(config), "plugin", "check", *(NAMES[kind] for kind in checked)], tmp_path)
     for kind in checked:
         assert (
