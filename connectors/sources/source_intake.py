@@ -10,7 +10,7 @@ from typing import Final
 
 from connectors.otlp.receiving.coalesce import Send
 from connectors.otlp.receiving.intake import PATIENCE_S, Intake
-from contracts.errors import InvalidSettings, Retryable, UndecodableTelemetry
+from contracts.errors import ActionFailed, HomeostatError, InvalidSettings, UndecodableTelemetry
 from contracts.ports import Source, Telemetry
 from contracts.settings import ReceiverSettings
 from contracts.supervision import Supervised
@@ -70,7 +70,11 @@ class SourceIntake:
         while True:
             try:
                 await self._put(message)
-            except Retryable as e:
+            except ActionFailed as e:  # the log refuses this one, and will again
+                self._intake.refused[e.reason] += 1
+                log.error("source %s: a message for %s is left out: %s", self.name, message.topic, e)
+                return
+            except HomeostatError as e:
                 self._retried["retried"] += 1
                 self.trouble = str(e)
                 await asyncio.sleep(pause_s)
