@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.otlp.receiving.coalesce import Send
 from connectors.otlp.receiving.intake import PATIENCE_S, Intake
-from contracts.errors import InvalidSettings, UndecodableTelemetry
+from contracts.errors import ActionFailed, HomeostatError, InvalidSettings, UndecodableTelemetry
 from contracts.ports import Source, Telemetry
 from contracts.retry import Pauses, retrying
 from contracts.settings import ReceiverSettings
@@ -70,7 +70,18 @@ class SourceIntake:
             self._retried["retried"] += 1
             self.trouble = str(error)
 
-        await retrying(lambda: self._put(message), pauses=PAUSES, told=told)
+        try:
+            await retrying(
+                lambda: self._put(message),
+                lambda error, _: isinstance(error, ActionFailed),
+                pauses=PAUSES,
+                on=HomeostatError,
+                told=told,
+            )
+        except ActionFailed as e:  # the log refuses this one, and will again
+            self._intake.refused[e.reason] += 1
+            log.error("source %s: a message for %s is left out: %s", self.name, message.topic, e)
+            return
         self.trouble = ""
 
     async def _put(self, message: Telemetry) -> None:

@@ -52,13 +52,10 @@ def installed_actions() -> Mapping[str, Action]:
 
 def _plugged(name: str) -> Action:
     found: object = ACTIONS.open(name, None)
-    if not isinstance(found, Action):
-        why = f"leads to {type(found).__name__}, which is no homeostat.api.Action"
-    elif found.name != name:
-        why = f"leads to an action named {found.name!r}"
-    else:
+    if isinstance(found, Action):
         return _careful(found, name)
     plugin = ACTIONS.installed()[name]
+    why = f"leads to {type(found).__name__}, which is no homeostat.api.Action"
     raise InvalidPlugin(f"{plugin.words} {why}", fix=f"mend or uninstall {plugin.distribution}")
 
 

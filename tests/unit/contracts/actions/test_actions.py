@@ -189,7 +189,7 @@ def test_plug_ins_add_actions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("point", "target", "why"),
     [
-        ("action.wave", ":UNLIKE", "leads to an action named 'nod'"),
+        ("action.wave", ":UNLIKE", "calls itself 'nod'"),
         ("action.wave", ":WORD", "leads to str, which is no homeostat.api.Action"),
         ("action.wave", ":NONE", "can't be loaded"),
         ("action.scale", ":WAVE", "takes the name of a built-in action"),
