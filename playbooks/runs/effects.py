@@ -33,7 +33,7 @@ from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.journal_records import Announced
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan
-from playbooks.runs.preflight import capable, insane
+from playbooks.runs.preflight import capable, senseless
 from playbooks.runs.progress import StepProgress, state_data, state_from
 
 _LOG = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def prepare(
     except ActionFailed as e:
         return Held(HeldReason.NOT_CAPABLE, str(e))
     if not back:
-        refused = insane(plan, step, arguments, aim.state)
+        refused = senseless(plan, step, arguments, aim.state)
         if refused is not None:
             return refused
     request = StepRequest(
@@ -212,4 +212,6 @@ def _applied(actuator: Actuator, result: object) -> EffectOutcome:
         text = f"{actuator.name} answered with {type(result).__name__}, which says nothing of the effect"
         return EffectOutcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
     data = {str(k): v if isinstance(v, bool | int | float | None) else told(str(v)) for k, v in result.data.items()}
-    return EffectOutcome(StepPhase.APPLIED, str(result.text), actuator_calls.kept_state(result.after), {"result": data})
+    return EffectOutcome(
+        StepPhase.APPLIED, str(result.text), actuator_calls.storable_state(result.after), {"result": data}
+    )

@@ -32,7 +32,7 @@ def identities_of(journal: Journal, run: str) -> dict[str, Identity]:
     return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact["steps"].items()}
 
 
-def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held | None:
+def pin(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held | None:
     """Remember what a step touches; refused if that is not what was found before, by which guards, policy and people agreed.
 
     A step that undoes touches only what a step before it did.

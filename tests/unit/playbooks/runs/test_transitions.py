@@ -306,7 +306,7 @@ async def over_in_a_pause(world: World) -> None:
 async def late_in_a_pause(world: World) -> None:
     await decide(world)
     world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -314,7 +314,7 @@ async def late_in_a_pause(world: World) -> None:
 async def late_in_a_pause_with_something_done(world: World) -> None:
     await decide(world)
     world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -489,7 +489,7 @@ async def too_late_for_the_first_step(world: World) -> None:
     world.process.errors = [ActuatorUnavailable("away")]
     await decide(world)
     world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -498,7 +498,7 @@ async def too_late_for_the_second_step(world: World) -> None:
     failing(world, "restart", error=ActuatorUnavailable("away"))
     await decide(world)
     world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -599,7 +599,7 @@ async def rollback_pauses(world: World) -> None:
 async def rollback_pauses_too_long(world: World) -> None:
     await worse_first(world)
     world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -672,7 +672,7 @@ async def rollback_died(world: World, answer: Applied | Exception) -> None:
         window = T0 + second * NS
         world.clock.advance_to(window + NS)
         await world.executor.on_evidence(frame(window, {"cart": (50.0, 1.0)}))
-        world.executor.poke()
+        world.executor.wake()
         for _ in range(50):
             await asyncio.sleep(0)
     await die_at(world, "scale")
