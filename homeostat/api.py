@@ -7,8 +7,9 @@ A plugin is one module that is registered by name under the entry-point group of
 
 from __future__ import annotations
 
+import contracts.checks.action
 import contracts.checks.actuator
-import contracts.checks.detector  # noqa: F401 - so that both are there as `checks.actuator` and `checks.detector`
+import contracts.checks.detector  # noqa: F401 - so that all are there: `checks.action`, `checks.actuator`, `checks.detector`
 from contracts import checks
 from contracts.actions import *  # noqa: F403 - all of them, and their list is theirs
 from contracts.actions import __all__ as _actions
@@ -18,6 +19,7 @@ from contracts.errors import (
     Conflict,
     Forbidden,
     HomeostatError,
+    InvalidPlugin,
     InvalidSettings,
     OutcomeUnknown,
     Permanent,
@@ -28,6 +30,7 @@ from contracts.errors import (
 )
 from contracts.features import FEATURES, Feature, Signal
 from contracts.frames import EvidenceFrame, FeatureFrame
+from contracts.plugins import Plugin, PluginSettings
 from contracts.ports import *  # noqa: F403 - all of them, and their list is theirs
 from contracts.ports import __all__ as _ports
 from contracts.settings import ActSettings, DetectSettings
@@ -47,9 +50,12 @@ __all__ = [  # noqa: PLE0604 - names, all of them
     "FeatureFrame",
     "Forbidden",
     "HomeostatError",
+    "InvalidPlugin",
     "InvalidSettings",
     "OutcomeUnknown",
     "Permanent",
+    "Plugin",
+    "PluginSettings",
     "PolicyUnavailable",
     "Retryable",
     "Signal",

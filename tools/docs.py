@@ -26,6 +26,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "metrics.md": metrics.reference,
 }
 PARTS: Final[dict[str, Callable[[], str]]] = {
+    "actions": reference.actions_reference,
     "topics": reference.topics_reference,
     "events": reference.events_reference,
     "frames": reference.frames_reference,

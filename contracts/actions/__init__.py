@@ -15,6 +15,7 @@ from contracts.actions.arguments import (
     ListValue,
     NumberValue,
     TextValue,
+    name_from,
 )
 from contracts.actions.registry import BUILT_IN, action_of, installed, touches_target, waits
 
@@ -36,6 +37,7 @@ __all__ = [
     "UninstalledAction",
     "action_of",
     "installed",
+    "name_from",
     "touches_target",
     "waits",
 ]

@@ -79,3 +79,9 @@ class Argument:
     before: bool = False
     replicas: bool = False
     named_by: str = ""
+
+
+def name_from(setting: str, meaning: str, example: str) -> Argument:
+    """The argument `name`: that of something which a setting (`act.webhooks`) defines; `meaning` says in words what it looks like."""
+    value = TextValue(r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$", meaning, 63, example)
+    return Argument(key="name", value=value, text="its name in the settings", required=True, named_by=setting)

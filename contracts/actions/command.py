@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from contracts.actions.action import Action, Mistake, Touches
-from contracts.actions.arguments import Argument, ListValue, TextValue
-from contracts.actions.webhook import REFERENCE
+from contracts.actions.arguments import Argument, ListValue, TextValue, name_from
 from contracts.errors import ActionFailed
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "cmd", "powershell", "pwsh"})
@@ -20,13 +19,7 @@ class CommandAction(Action):
     text = "Run a command that the settings name (`act.commands`). There is no shell."
     touches = Touches.ANYTHING
     arguments = (
-        Argument(
-            key="name",
-            value=TextValue(REFERENCE, "a command's name in the settings, not a command line", 63, "flush-cache"),
-            text="its name in the settings",
-            required=True,
-            named_by="act.commands",
-        ),
+        name_from("act.commands", "a command's name in the settings, not a command line", "flush-cache"),
         Argument(
             key="args",
             value=ListValue(

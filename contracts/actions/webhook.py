@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from contracts.actions.action import Action, Touches
-from contracts.actions.arguments import Argument, DocumentValue, TextValue
-
-REFERENCE = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
-"""Pattern of names that settings define."""
+from contracts.actions.arguments import Argument, DocumentValue, name_from
 
 
 class WebhookAction(Action):
@@ -16,13 +13,7 @@ class WebhookAction(Action):
     text = "Call a webhook that the settings name (`act.webhooks`)."
     touches = Touches.SOMEBODY
     arguments = (
-        Argument(
-            key="name",
-            value=TextValue(REFERENCE, "lower-case letters, digits, - and _", 63, "pager"),
-            text="its name in the settings",
-            required=True,
-            named_by="act.webhooks",
-        ),
+        name_from("act.webhooks", "lower-case letters, digits, - and _", "pager"),
         Argument(key="body", value=DocumentValue(), text="what is sent, besides the run's own data"),
     )
     example = "{name: pager, body: {text: look at ${{ service.name }}}}"
