@@ -236,8 +236,9 @@ class Executor:
         entry, view = self._owned(run), self._view(run.plan.environment)
         if entry is None:
             return False
-        event = run.unrecorded or self._observed(run, entry, view)
-        work = self._react(run, entry, event)
+        state = machine.state_of(entry, run.state)
+        event = run.unrecorded if state.in_doubt else None
+        work = self._react(run, entry, event or self._observed(run, state, entry, view))
         while work is not None:
             async with self._conductor.exclusive(run, work):
                 result = await self._conductor.carry_out(run, work, view)
@@ -246,7 +247,7 @@ class Executor:
         return True
 
     def _owned(self, run: Run) -> RunEntry | None:
-        """The run's journal entry, with where the machine is by it; None once the run is over.
+        """The run's journal entry; None once the run is over.
 
         Raises:
             Fenced: another owner has taken it over.
@@ -256,10 +257,9 @@ class Executor:
             return None
         if entry.fence != run.fence:
             raise Fenced(f"run {entry.run} was taken over")
-        run.state = machine.state_of(entry, run.state)
         return entry
 
-    def _observed(self, run: Run, entry: RunEntry, view: TelemetryView) -> RunEvent:
+    def _observed(self, run: Run, state: machine.MachineState, entry: RunEntry, view: TelemetryView) -> RunEvent:
         journal, plan = self._w.journal, run.plan
         if entry.state is RunState.VERIFYING:
             self._verify(run, entry, view)
@@ -271,11 +271,11 @@ class Executor:
             incident_over=view.is_over(plan.incident),
             begun_ns=journal_records.begun_of(journal, plan.run),
         )
-        return observe(run.state or machine.state_of(entry), entry, plan, now, self._expiry)
+        return observe(state, entry, plan, now, self._expiry)
 
     def _react(self, run: Run, entry: RunEntry, event: RunEvent) -> Work | None:
         """Write down what the machine says of the event; what is to be done then. Nothing is awaited."""
-        state = run.state = machine.state_of(entry, run.state)
+        state = machine.state_of(entry, run.state)
         situation = RunSituation.of(entry, run.plan)
         try:
             reaction = machine.react(state, event, situation)
