@@ -14,7 +14,7 @@ import msgspec
 
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError
 from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
-from contracts.sanitizing import told
+from contracts.sanitizing import sanitized
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.progress import state_data, state_from
 
@@ -86,4 +86,4 @@ async def _ask(actuator: Actuator, what: str, about: str, call: Callable[[], Awa
 
 
 def _fault(actuator: Actuator, text: str) -> ActionFailed:
-    return ActionFailed(told(f"{actuator.name} {text}"), reason=FAULT)
+    return ActionFailed(sanitized(f"{actuator.name} {text}"), reason=FAULT)

@@ -117,7 +117,7 @@ class Executor:
     async def on_control(self, control: Control, place: switches.LogPosition) -> None:
         """Kill switch or autonomy: takes effect before the next effect of every run in scope."""
         self._start()
-        if switches.take(self._w.journal, control, place):
+        if switches.record(self._w.journal, control, place):
             self.wake(None if control.scope == switches.EVERYWHERE else control.scope)
 
     async def on_evidence(self, frame: EvidenceFrame) -> None:

@@ -40,10 +40,10 @@ def pin(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held 
     known = identities_of(journal, plan.run)
     before = known.get(step)
     if before is None and (not known or step in {s.name for s in plan.playbook.steps}):
-        kept = known | {step: identity}
+        pinned = known | {step: identity}
         fact = {
-            "steps": {name: identity_data(one) for name, one in kept.items()},
-            "keys": sorted({one.key for one in kept.values()}),
+            "steps": {name: identity_data(one) for name, one in pinned.items()},
+            "keys": sorted({one.key for one in pinned.values()}),
         }
         journal.put(_FACT + plan.run, fact, plan.environment)
         return None
