@@ -31,6 +31,7 @@ from homeostat.acting import Acting
 from homeostat.checkup import BEHIND_S, STAGE_ERRORS, Checkup, Lacks, Rising
 from homeostat.cluster import ClusterWatch
 from homeostat.endpoints import Endpoints, publish, withdraw
+from homeostat.exchange import Sinks, Sources
 from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
 from homeostat.heartbeat import Heartbeat
@@ -59,6 +60,8 @@ class Runtime:
     journal: Journal
     acting: Acting
     cluster: ClusterWatch
+    sinks: Sinks
+    sources: Sources
     worker: Worker
     api: WebServer
     endpoints: Endpoints
@@ -137,6 +140,9 @@ class Runtime:
             self.graph.put(write)
         self.journal = open_journal(s, self.broker, self.partitions, self.node)
         self._stack.callback(self.journal.close)
+        self.sinks = Sinks(s, self.broker)  # stopped after what publishes, so that they get all of it
+        self._stack.push_async_callback(self.sinks.stop)
+        self.sinks.start()
 
     async def _start_loop(self) -> None:
         s, embedded = self.settings, isinstance(self.broker, EmbeddedBroker)
@@ -180,9 +186,12 @@ class Runtime:
     async def _start_endpoints(self) -> None:
         s = self.settings
         grpc = http = ""
+        embedded = isinstance(self.broker, EmbeddedBroker)
+        send = InTurn(self.broker, self.partitions).send if embedded else self.broker.send
+        self.sources = Sources(s, send)
+        self._stack.push_async_callback(self.sources.stop)
+        self.sources.start()
         if s.receivers.enabled:
-            embedded = isinstance(self.broker, EmbeddedBroker)
-            send = InTurn(self.broker, self.partitions).send if embedded else self.broker.send
             self.receivers = OtlpReceivers(s.receivers, send)
             self._stack.push_async_callback(self.receivers.stop)
             await self.receivers.start()
@@ -240,6 +249,8 @@ class Runtime:
         return {
             **self._checkup.found,
             **self.acting.lacking(),
+            **self.sinks.lacking(),
+            **self.sources.lacking(),
             "pace": late,
             "background": f"{', '.join(failing)} crashed and began again" if failing else "",
             "cluster": "; ".join(self.cluster.status().get("trouble", ())),
@@ -283,6 +294,8 @@ class Runtime:
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
             "cluster": self.cluster.status(),
+            "sinks": self.sinks.status(),
+            "sources": self.sources.status(),
             "background": [asdict(t) | {"why": without_credentials(t.why)} for t in tasks()],
         }
 
@@ -321,6 +334,8 @@ class Runtime:
         yield "assigned_partitions", (), len(self.worker.assigned)
         yield from self.acting.samples()
         yield from self.cluster.samples()
+        yield from self.sinks.samples()
+        yield from self.sources.samples()
 
 
 class InTurn:

@@ -26,6 +26,7 @@ from homeostat.cli.common import broker_option, connected, document, json_option
 from homeostat.cli.graph import reader
 from homeostat.cli.status import overview
 from homeostat.implementations import load_playbooks, names_for
+from homeostat.plugins import reports
 from homeostat.status import Process
 from homeostat.terminal import echo
 from playbooks.language.model import Step
@@ -50,7 +51,7 @@ Check = Callable[[], Awaitable[CheckResult]]
 @broker_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool, broker: str | None) -> None:
-    """Check data folder, running processes, broker, topics, pace, graph, clock, policy, cluster and playbooks, and say what to fix.
+    """Check data folder, running processes, broker, topics, pace, graph, clock, policy, cluster, playbooks and plugins, and say what to fix.
     Exit status 1 if something must be fixed."""
     settings = settings_of(ctx)
     findings = run(_all(ctx, settings, broker))
@@ -74,6 +75,7 @@ async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> li
         await _guarded("policy", lambda: _policy(settings)),
         *([_binding(settings)] if set(settings.act.actuators) - UNBOUND or settings.act.commands else []),
         await _guarded("playbooks", lambda: _playbooks(settings)),
+        *await _plugins(settings),
     ]
 
 
@@ -226,6 +228,22 @@ def _binding(settings: Settings) -> CheckResult:
         fix = f"bind what may be acted on: --set act.environments='{{{settings.environment}: {{}}}}'; see docs/operations.md"
         return CheckResult(False, "acting", "no environment is bound to anything: every action will be refused", fix)
     return CheckResult(True, "acting", f"environments that may be acted on: {', '.join(sorted(bound))}")
+
+
+async def _plugins(settings: Settings) -> list[CheckResult]:
+    """One line for each plugin."""
+    try:
+        found = reports(settings, built_in=False)
+    except HomeostatError as e:
+        return [CheckResult(False, "plugin", e.message, e.fix)]
+    return [
+        CheckResult(
+            not p.problem,
+            "plugin",
+            p.problem or f"{p.kind.replace('_', ' ')} {p.name!r} of {p.brought_by}{'' if p.in_use else ', not in use'}",
+        )
+        for p in found
+    ] or [CheckResult(True, "plugins", "none is installed")]
 
 
 async def _playbooks(settings: Settings) -> CheckResult:

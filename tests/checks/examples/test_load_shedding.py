@@ -25,10 +25,10 @@ from contracts.errors import InvalidPlaybook
 from contracts.events import Change, decode
 from contracts.ports import StepEntry, StepRequest, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings, load
-from contracts.verdicts import HeldReason, RunState, StepPhase
+from contracts.verdicts import Conduct, HeldReason, RunState, StepPhase
 from homeostat.cli.app import cli
 from homeostat.reference import actions_reference
-from playbooks.guards import GuardContext, check, outage_of
+from playbooks.guards import GuardContext, Standing, check, outage_of
 from playbooks.guards.context import acted
 from playbooks.language import Playbook, inspect, read_all
 from playbooks.language.reference import reference
@@ -198,6 +198,22 @@ def test_guards_ask_it(folder: Path) -> None:
     assert held(replace(STATE, detail={})) == "not_capable: cart has no door"
     assert held(replace(STATE, refusals={"shed": "the door is the doorman's"})) == "owned: the door is the doorman's"
     assert held(STATE, actions=frozenset({"scale"})) == "not_capable: no actuator can shed"
+
+
+def test_more_demand_than_usual_is_a_reason_for_it_and_else_an_innocent_is_left_alone(folder: Path) -> None:
+    well = Standing(Conduct.AS_BEFORE, "it answers as before")
+    assert held(STATE, standing=well).startswith("innocent: cart is not to blame")
+    assert held(STATE, standing=replace(well, demand=True)) == ""
+    both = PLAYBOOK.replace("steps:\n", "steps:\n  - {name: again, action: restart}\n")
+    assert held(STATE, both, standing=replace(well, demand=True)).startswith("innocent")
+
+
+def test_a_guard_says_what_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = book()
+    uninstall(folder, monkeypatch)
+    verdict = check(found, Target("test", "cart"), STATE, GuardContext(now_ns=T0, actions=frozenset({"shed", "scale"})))
+    assert verdict is not None
+    assert (verdict.reason, "action 'shed' is not installed here" in verdict.text) == (HeldReason.NOT_CAPABLE, True)
 
 
 def test_shutting_the_door_is_an_outage_that_a_person_must_agree_to(folder: Path) -> None:

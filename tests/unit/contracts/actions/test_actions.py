@@ -24,6 +24,10 @@ from contracts.actions import (
 from contracts.checks import action as suite
 from contracts.errors import ActionFailed, InvalidPlugin
 from contracts.ports import TargetState
+from contracts.settings import ActSettings
+from homeostat.implementations import names_for
+from playbooks.language import lint_all
+from playbooks.language.reader import LIBRARY
 from tests.plugin_dist import install
 
 STATE = TargetState(2, 2, version="2", previous_version="1")
@@ -198,3 +202,38 @@ def test_what_is_no_action_of_its_name_is_refused_with_its_distribution(
     with pytest.raises(InvalidPlugin, match=r"acme-wave 1\.0") as refused:
         installed()
     assert why in str(refused.value)
+
+
+CALL = """
+from homeostat.api import Action, Mistake, Touches, name_from
+
+class Call(Action):
+    name = "call"
+    text = "Have somebody called."
+    touches = Touches.SOMEBODY
+    arguments = (name_from("act.commands", "a name", "ann"),)
+
+    @property
+    def policy_name(self):
+        return "phone"
+
+    def mistakes(self, given):
+        if given.get("name") == "nobody":
+            yield Mistake("name", "nobody", "nobody can't be called", "name somebody")
+
+CALL = Call()
+"""
+
+
+def test_its_own_rules_and_names_from_settings_hold_for_its_steps(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, tmp_path, "acme-call", CALL, {"action.call": ":CALL"})
+    suite.run_all(lambda: action_of("call"))
+    file = tmp_path / "call.yaml"
+    text = (LIBRARY / "page-dependency-owner.yaml").read_text("utf-8")
+    file.write_text(text.replace("action: webhook", "action: call").replace("name: pager", "name: nobody"))
+    named = names_for(ActSettings(commands={"ann": ["dial"]}))
+    found = [str(p).removeprefix(f"{file}:") for p in lint_all([file], named)]
+    assert any("nobody can't be called; name somebody [nobody]" in p for p in found), found
+    assert any("no setting act.commands defines 'nobody'; there are: ann [not_in_settings]" in p for p in found), found
