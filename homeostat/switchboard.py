@@ -19,7 +19,7 @@ from connectors.kafka.client import KafkaBroker
 from contracts.errors import BrokerUnavailable, UnreadableEvent
 from contracts.events import Control, decode, encode
 from contracts.ports import Clock, Journal, Record
-from contracts.supervision import once
+from contracts.supervision import end, once
 from contracts.topics import ACTIONS, CONTROL, JOURNAL
 from contracts.verdicts import Autonomy
 from playbooks.runs import switches
@@ -65,8 +65,7 @@ class Switchboard:
         """End what is under way."""
         checking, self._checking = self._checking, None
         if checking is not None:
-            checking.cancel()
-            await asyncio.gather(checking, return_exceptions=True)
+            await end(checking)
 
     async def caught_up(self, timeout_s: float) -> None:
         """Return once every switch is known that was turned before the call.

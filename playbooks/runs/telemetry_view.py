@@ -9,15 +9,15 @@ from contracts.claims import ClaimsHeard
 from contracts.events import Incident
 from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.units import MINUTE, SECOND
 from contracts.verdicts import IncidentPhase
 from playbooks.guards import Standing, standing
 from playbooks.runs.plan import Surroundings
 from playbooks.runs.serving import Serving
 
-NS = 1_000_000_000
-HORIZON_NS = 180 * NS
+HORIZON_NS = 180 * SECOND
 """How far back evidence is kept: long enough for a baseline from before the onset."""
-EDGES_NS = 60 * NS
+EDGES_NS = MINUTE
 _INCIDENTS = 1000
 
 

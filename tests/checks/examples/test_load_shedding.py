@@ -33,7 +33,7 @@ from playbooks.guards.context import acted
 from playbooks.language import Playbook, inspect, read_all
 from playbooks.language.reference import reference
 from playbooks.language.schema import json_schema
-from playbooks.runs.journal_records import Announced, keep_announced
+from playbooks.runs.journal_records import Announced, save_announced
 from playbooks.runs.plan import key_of, plan_from
 from tests.patience import PATIENCE_S
 from tests.plugin_dist import install
@@ -347,7 +347,7 @@ async def test_an_intent_without_outcome_is_asked_of_its_actuator(
     intent = {"action": "shed", "arguments": {"admit": 0.5}, "actuator": "door"}
     steps = (StepEntry(plan.run, "shed", StepPhase.INTENT, key, T0, intent),)
     found.journal.entries[entry.run] = replace(entry, state=RunState.RUNNING, steps=steps)
-    keep_announced(found.journal, plan, Announced("shed", key, 1, intent))
+    save_announced(found.journal, plan, Announced("shed", key, 1, intent))
     (folder / "doors.json").write_text(json.dumps({"cart": {"admit": 1.0, "replicas": 2, "ready": 2, "keys": []}}))
     uninstall(folder, monkeypatch)
     found.playbooks.clear()

@@ -19,12 +19,13 @@ from contracts.events import Control, NodeStatus, encode
 from contracts.ports import Record, StepRequest, StepResult
 from contracts.settings import ActSettings
 from contracts.topics import CONTROL, JOURNAL
+from contracts.units import SECOND
 from contracts.verdicts import Autonomy
 from homeostat.control_client import judged, turn
 from homeostat.switchboard import Switchboard
 from playbooks.language.model import Guards, Verify
 from playbooks.runs import Executor, ExecutorWiring
-from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, MemoryJournal, Policy, Process, decision
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, MemoryJournal, Policy, Process, decision
 
 PARTITIONS = 3
 LENGTH = 40
@@ -216,7 +217,7 @@ class Story:
         return self.luck.choice(self.workers)
 
     def _any_time(self) -> int:
-        return T0 + self.luck.randrange(-(10**6), 10**6) * NS
+        return T0 + self.luck.randrange(-(10**6), 10**6) * SECOND
 
     async def _decide(self) -> None:
         worker = self._someone()

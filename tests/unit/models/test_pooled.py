@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from contracts import topics
-from contracts.checks.detector import SECOND, T0, frame, steady
+from contracts.checks.detector import T0, frame, steady
 from contracts.events import Change, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from models.service.pooled import Given, Pooled, upper_decades
 from streams.stages.detect import DetectStage
 

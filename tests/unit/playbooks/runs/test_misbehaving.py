@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from contracts.ports import StepResult, TargetState
+from contracts.units import SECOND
 from contracts.verdicts import RunState
 from playbooks.runs import actuator_calls
-from tests.unit.playbooks.runs.support import NS, T0, World, decision, frame
+from tests.unit.playbooks.runs.support import T0, World, decision, frame
 
 
 class Odd:
@@ -152,7 +153,7 @@ async def test_applied(does: Any) -> None:
 async def test_a_step_that_undoes_ends_too_when_it_is_too_late() -> None:
     world = World()
     for second in range(-40, 0):
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
     await world.executor.on_decision(decision("scale-out"))
     await world.executor.idle()
     world.process.describe = _raises(KeyError("spec"))  # type: ignore[method-assign]

@@ -13,11 +13,12 @@ import pytest
 from contracts.events import encode
 from contracts.ports import Applied, StepEntry
 from contracts.settings import ActSettings
+from contracts.units import SECOND
 from contracts.verdicts import RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs.switches import mode_of
 from tests.checks.crash.stories import flaws
-from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, MemoryJournal, World, control, decision
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, MemoryJournal, World, control, decision
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ async def test_a_wait_that_is_cut_off_has_an_outcome(world: World) -> None:
     world.born()
     await world.executor.on_decision(decision("pausing"))
     await world.executor.idle()
-    await world.executor.on_control(control(acting=False, now_ns=T0 + NS))
+    await world.executor.on_control(control(acting=False, now_ns=T0 + SECOND))
     await world.run_to(2)
     await world.done()
     assert world.state() is RunState.CANCELLED

@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import Control
+from contracts.units import DAY
 from contracts.verdicts import Autonomy
 from playbooks.runs import switches
 from playbooks.runs.switches import EVERYWHERE, LogPosition, SwitchReading
 from tests.unit.playbooks.runs.support import MemoryJournal
-
-DAY_NS = 86_400_000_000_000
 
 
 def said(*, acting: bool, time_ns: int = 0, scope: str = EVERYWHERE, initial: bool = False) -> Control:
@@ -43,7 +42,7 @@ def test_nothing_known_is_a_stop() -> None:
 
 
 def test_a_clock_that_was_a_day_ahead_once_changes_nothing(journal: MemoryJournal) -> None:
-    switches.record(journal, said(acting=True, time_ns=DAY_NS), LogPosition("", 0, 0))
+    switches.record(journal, said(acting=True, time_ns=DAY), LogPosition("", 0, 0))
     assert switches.record(journal, said(acting=False, time_ns=5), LogPosition("", 0, 1))
     assert not acting(journal)
     switches.record(journal, said(acting=True, time_ns=1), LogPosition("", 0, 2))
@@ -55,7 +54,7 @@ records = st.lists(
         st.integers(0, 2),  # partition
         st.sampled_from([EVERYWHERE, "test", "other"]),
         st.booleans(),
-        st.integers(-DAY_NS, DAY_NS),  # any time
+        st.integers(-DAY, DAY),  # any time
     ),
     max_size=12,
 )
@@ -165,7 +164,7 @@ def test_what_is_armed_stops_at_once_and_is_in_force_from_the_next_start(journal
 def test_a_stop_of_an_earlier_release_holds_until_somebody_resumes() -> None:
     """Facts had no places then."""
     journal = MemoryJournal()
-    journal.put("control/*", {"scope": "*", "acting": False, "autonomy": "observe", "by": "ann", "time_ns": DAY_NS})
+    journal.put("control/*", {"scope": "*", "acting": False, "autonomy": "observe", "by": "ann", "time_ns": DAY})
     assert not acting(journal)
     switches.record(journal, said(acting=True), LogPosition("", 0, 0))
     assert acting(journal)

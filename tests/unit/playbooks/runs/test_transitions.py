@@ -16,6 +16,7 @@ from contracts.errors import ActionFailed, ActuatorUnavailable, BrokerUnavailabl
 from contracts.events import Incident, encode
 from contracts.ports import Applied, PolicyVerdict, RunEntry, StepRequest, StepResult
 from contracts.settings import ActSettings
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, IncidentPhase, RunState, Severity, StepPhase
 from playbooks.language.model import Playbook, Step, Verify
 from playbooks.runs import commands as c
@@ -28,7 +29,6 @@ from tests.checks.crash.stories import flaws
 from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import (
     BOUND,
-    NS,
     RESTART,
     SCALE,
     T0,
@@ -135,7 +135,7 @@ def story(**changes: Any) -> Callable[[Story], Story]:
 async def decide(world: World, **changes: Any) -> None:
     """The target fails, and it is decided to act."""
     for second in range(-40, 0):
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
     await world.executor.on_decision(decision("scale-out", **changes))
     await world.executor.idle()
 
@@ -274,7 +274,7 @@ async def away_until_it_is_too_late(world: World) -> None:
     world.policy.verdict = PolicyUnavailable("opa is away")
     await decide(world)
     await world.run_to(3, error=0.6)
-    world.clock.advance_to(T0 + int(world.settings.decision_expiry_s + 1) * NS)
+    world.clock.advance_to(T0 + int(world.settings.decision_expiry_s + 1) * SECOND)
     await world.run_to(world.settings.decision_expiry_s + 3, error=0.6)
 
 
@@ -305,7 +305,7 @@ async def over_in_a_pause(world: World) -> None:
 @story(steps=(*PAUSE, *TWO))
 async def late_in_a_pause(world: World) -> None:
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     world.executor.wake()
     await world.executor.idle()
 
@@ -313,7 +313,7 @@ async def late_in_a_pause(world: World) -> None:
 @story(steps=(TWO[0], replace(PAUSE[0], needs=("grow",))))
 async def late_in_a_pause_with_something_done(world: World) -> None:
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     world.executor.wake()
     await world.executor.idle()
 
@@ -449,7 +449,7 @@ async def not_durable_for_a_while(world: World) -> None:
 async def not_durable_for_too_long(world: World) -> None:
     with_journal(world, AwayWithIntents())
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     await world.run_to(3602, error=0.6)
 
 
@@ -488,7 +488,7 @@ async def not_durable_then_held_half_way_for_good(world: World) -> None:
 async def too_late_for_the_first_step(world: World) -> None:
     world.process.errors = [ActuatorUnavailable("away")]
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     world.executor.wake()
     await world.executor.idle()
 
@@ -497,7 +497,7 @@ async def too_late_for_the_first_step(world: World) -> None:
 async def too_late_for_the_second_step(world: World) -> None:
     failing(world, "restart", error=ActuatorUnavailable("away"))
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     world.executor.wake()
     await world.executor.idle()
 
@@ -585,7 +585,7 @@ async def rollback_waits_until_it_is_too_late(world: World) -> None:
     await decide(world)
     world.process.describe_error = ActuatorUnavailable("away")
     await world.run_to(8, error=1.0)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     await world.run_to(3605, error=1.0)
 
 
@@ -598,7 +598,7 @@ async def rollback_pauses(world: World) -> None:
 @story(rollback=(*PAUSE, *BACK))
 async def rollback_pauses_too_long(world: World) -> None:
     await worse_first(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     world.executor.wake()
     await world.executor.idle()
 
@@ -644,7 +644,7 @@ async def rollback_is_not_durable_for_a_while(world: World) -> None:
 async def rollback_is_not_durable_for_too_long(world: World) -> None:
     with_journal(world, AwayWithIntents(2))
     await worse_first(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     await world.run_to(3602, error=1.0)
 
 
@@ -669,8 +669,8 @@ async def rollback_died(world: World, answer: Applied | Exception) -> None:
     world.process.requests.clear()
     world.process.block = asyncio.Event()
     for second in range(8):
-        window = T0 + second * NS
-        world.clock.advance_to(window + NS)
+        window = T0 + second * SECOND
+        world.clock.advance_to(window + SECOND)
         await world.executor.on_evidence(frame(window, {"cart": (50.0, 1.0)}))
         world.executor.wake()
         for _ in range(50):
