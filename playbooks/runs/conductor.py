@@ -210,7 +210,7 @@ class Conductor:
         aim = await effects.find_target(plan, step.action, self._w.actuators, self._w.settings)
         if isinstance(aim, Held):
             return aim
-        changed = identities.settle(self._w.journal, plan, name, aim.identity)
+        changed = identities.pin(self._w.journal, plan, name, aim.identity)
         if action_of(step.action).touches is Touches.SOMEBODY:  # who is told of it need not be what it is
             return aim
         return changed or aim

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sanitizing import told
+from contracts.sanitizing import sanitized
 from contracts.secrets import _FORMS, MASK, _mask, masked, masked_command, names_secret
 from tests.patience import PATIENCE_S
 
@@ -101,7 +101,7 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("keep", [masked, told])
+@pytest.mark.parametrize("keep", [masked, sanitized])
 @pytest.mark.parametrize(("text", "secret"), LEAKS)
 def test_secrets_are_masked(text: str, secret: str, keep: Callable[[str], str]) -> None:
     assert secret in text
@@ -111,7 +111,7 @@ def test_secrets_are_masked(text: str, secret: str, keep: Callable[[str], str]) 
     assert keep(found).count(MASK) == found.count(MASK)
 
 
-@pytest.mark.parametrize("keep", [masked, told])
+@pytest.mark.parametrize("keep", [masked, sanitized])
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_none_stays(text: str, keep: Callable[[str], str]) -> None:
     assert keep(text) == text

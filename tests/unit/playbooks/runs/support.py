@@ -328,7 +328,7 @@ class World:
             if error is not None:
                 share = error if error != MENDED else 0.0 if self.process.requests else 0.6
                 await self.executor.on_evidence(frame(window, {"cart": (traffic, share)}))
-            self.executor.poke()
+            self.executor.wake()
             await self.executor.idle()
 
     async def done(self) -> None:

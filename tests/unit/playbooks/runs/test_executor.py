@@ -640,7 +640,7 @@ async def test_a_rollback_waits_for_policy_to_come_back(world: World) -> None:
     assert (world.state(), world.process.state.replicas) == (RunState.ROLLING_BACK, 3)
     world.policy.verdict = PolicyVerdict(allowed=True)
     world.clock.advance_to(T0 + 15 * SECOND)
-    world.executor.poke()
+    world.executor.wake()
     await world.executor.idle()
     while world.executor.runs:
         await asyncio.sleep(0.01)

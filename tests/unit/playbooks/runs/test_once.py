@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.events import encode
-from contracts.ports import Applied
+from contracts.ports import Applied, StepEntry
 from contracts.settings import ActSettings
 from contracts.units import SECOND
 from contracts.verdicts import RunState, StepPhase
@@ -178,4 +178,30 @@ async def test_lives_that_end_at_the_same_place_tell_it_once(answer: Applied) ->
     await world.done()
     intents = [r for r in told(world) if r["type"].endswith("step.intent")]
     assert len({r["sequence"] for r in intents}) == 1
+    assert flaws(told(world)) == []
+
+
+async def test_what_came_of_an_effect_is_not_lost_when_it_cannot_be_written_at_once() -> None:
+    """Nobody else could tell: the actuator itself says that it doesn't know."""
+
+    class Fails(MemoryJournal):
+        failures = 1
+
+        def step(self, entry: StepEntry, fence: int) -> None:
+            if entry.phase is StepPhase.APPLIED and self.failures:
+                self.failures -= 1
+                raise RuntimeError("the disk is full")
+            super().step(entry, fence)
+
+    world = World()
+    world.process.answer = Applied.UNKNOWN
+    world.journal = journal = Fails()
+    world.born()
+    await world.executor.on_decision(decision())
+    while journal.failures or world.state() is RunState.RUNNING:
+        await asyncio.sleep(0.05)
+    await world.run_to(5)
+    await world.done()
+    assert world.state() is RunState.SUCCEEDED
+    assert len(world.process.applied_keys) == 1
     assert flaws(told(world)) == []
