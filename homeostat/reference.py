@@ -54,7 +54,7 @@ def settings_reference() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from `contracts/settings.py` by `homeostat settings --reference`.",
+        "Generated from `contracts/settings/` by `homeostat settings --reference`.",
         "",
         "Precedence: command line (`--set section.field=value`), environment, the YAML file given with `--config`, default.",
     ]

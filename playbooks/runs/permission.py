@@ -35,11 +35,11 @@ def switches(journal: Journal, plan: RunPlan, own: Autonomy) -> Held | None:
 
 def contested(plan: RunPlan, around: Mapping[str, str]) -> Held | None:
     """Whether telemetry says different things of what the target is: when it was decided, or now (`around`)."""
-    said = plan.attributes.get(CONTESTED) or around.get(CONTESTED)
+    claims = plan.attributes.get(CONTESTED) or around.get(CONTESTED)
     touched = {action_of(s.action).touches for s in plan.playbook.steps}
-    if not said or not touched & {Touches.TARGET, Touches.ANYTHING}:
+    if not claims or not touched & {Touches.TARGET, Touches.ANYTHING}:
         return None
-    return Held(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {said}")
+    return Held(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {claims}")
 
 
 def policy_document(

@@ -13,6 +13,7 @@ import pytest
 from contracts import plugins
 from contracts.errors import InvalidPlugin, InvalidSettings, TargetNotFound, UnknownName
 from contracts.plugins import KINDS, PluginRegistry, installed
+from contracts.secrets import MASK
 from contracts.settings import Settings, load, shown
 from contracts.settings_sources import of_file, of_override
 from tests.plugin_dist import install
@@ -174,7 +175,7 @@ def test_its_settings_are_handed_over_whatever_they_come_from(tmp_path: Path) ->
     own, section = registry().open("acme-pager", "section", settings.plugins).given
     assert (own.url, own.retries, own.token.get_secret_value(), own.groups) == ("http://b", 5, "hunter" + "2", ("c",))
     assert section == "section"
-    assert shown(settings)["plugins"]["acme-pager"]["token"] == "**********"
+    assert shown(settings)["plugins"]["acme-pager"]["token"] == MASK
     assert isinstance(settings, Settings)
 
 

@@ -21,12 +21,13 @@ from connectors.kafka.embedded import EmbeddedBroker
 from connectors.otlp.raw import decode_raw
 from contracts import events, settings_sources
 from contracts.checks import graph_rows as rows
-from contracts.checks.graph_rows import SECOND, T0
+from contracts.checks.graph_rows import T0
 from contracts.errors import InvalidSettings
 from contracts.events import Change, decode
 from contracts.ports import GraphStore
 from contracts.settings import BrokerSettings, Settings, load
 from contracts.topics import CHANGES, TOPICS, partition_of
+from contracts.units import SECOND
 from graph.stores.ladybug import LadybugStore
 from graph.topology_file import parse_topology
 from homeostat import reference

@@ -29,7 +29,6 @@ ALLOWED = {
     "graph/stores/neo4j.py": "import neo4j",
     "connectors/kafka/embedded.py": "import aiokafka, confluent_kafka",
     "connectors/kubernetes/watch.py": "import kubernetes",
-    "connectors/actuators/kubernetes.py": "import kubernetes.client",
     "homeostat/wiring.py": "import streams.worker, graph, connectors, contracts",
 }
 
@@ -40,6 +39,35 @@ def test_a_package_says_what_never_lives_in_it(package: str) -> None:
     assert docstring is not None
     assert "Here live" in docstring
     assert "Never" in docstring
+
+
+def test_units_of_time_are_defined_once() -> None:
+    """A second counted out in nanoseconds anywhere else is a second definition."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path == ROOT / "contracts/units.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [t.id for t in ast.walk(node) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)]
+                whole = isinstance(node, ast.Constant) and type(node.value) is int and node.value >= 10**9
+                if whole and node.value % 10**9 == 0:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}")
+                if isinstance(node, ast.Assign | ast.AnnAssign) and {"SECOND", "MINUTE", "NS", "MILLISECOND"} & set(
+                    names
+                ):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {names}")
+    assert not found
+
+
+def test_the_time_is_asked_of_the_one_clock() -> None:
+    found = [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if "time.time_ns" in path.read_text()
+    ]
+    assert found == ["contracts/ports/clock.py"]
 
 
 def lint(folder: Path, modules: dict[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from connectors.sinks.sink_feed import SinkFeed
 from contracts.checks.sink import published
 from contracts.errors import Permanent, Retryable
 from contracts.ports import Published
+from contracts.retry import Pauses
 from contracts.settings import BrokerSettings, SinkSettings
 from contracts.topics import DECISIONS, INCIDENTS
 from tests.patience import PATIENCE_S
@@ -56,8 +57,7 @@ async def broker() -> AsyncIterator[EmbeddedBroker]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_feed, "FIRST_S", 0.01)
-    monkeypatch.setattr(sink_feed, "LONGEST_S", 0.05)
+    monkeypatch.setattr(sink_feed, "PAUSES", Pauses(0.01, 0.05))
 
 
 async def publish(broker: KafkaBroker, *numbers: int, topic: str = INCIDENTS) -> list[str]:

@@ -16,6 +16,7 @@ from contracts.checks import source as suite
 from contracts.checks.source import SourceSubject
 from contracts.errors import ActionFailed, BrokerUnavailable, InvalidSettings, UnknownName
 from contracts.ports import Source, Telemetry
+from contracts.retry import Pauses
 from contracts.settings import ReceiverSettings, SourceSettings
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
 from tests.patience import PATIENCE_S
@@ -155,7 +156,7 @@ async def test_what_is_no_telemetry_goes_in_to_be_dead_lettered() -> None:
 
 
 async def test_while_the_log_is_away_nothing_is_lost_and_no_more_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_intake, "FIRST_S", 0.01)
+    monkeypatch.setattr(source_intake, "PAUSES", Pauses(0.01, 10.0))
     log, script = Log(), Script([Telemetry(OTLP_LOGS, otlp()), Telemetry(OTLP_METRICS, METRICS)])
     log.away = 3
     seen: list[tuple[int, str]] = []
