@@ -144,6 +144,16 @@ class Liveness:
             (alone,) = found.callers.of(numbers) if found is not None else (np.zeros(len(numbers), np.int64),)
             self._alone[numbers] += _USUAL * (np.maximum(alone, 0) - self._alone[numbers])
 
+    def asked(self, pairs: list[tuple[str, str]], window: int) -> I64:
+        """Calls that the client spans of each pair's caller may have been in a window, as far as is known by now."""
+        found = self._windows.get(window)
+        numbers = [[self._names.get(name, -1) for name in pair] for pair in pairs]
+        both = np.array(numbers, np.int64).reshape(-1, 2)
+        if found is None:
+            return np.zeros(len(pairs), np.int64)
+        (asked, _, _) = found.pairs.of(both[:, 0] * _PAIR + both[:, 1])
+        return np.where((both >= 0).all(axis=1), np.maximum(asked, 0), 0)
+
     # --- out --------------------------------------------------------------------------------------------------------
 
     def judge(self, signal: str, entities: Entities, entity: I64, at: tuple[int, int]) -> I8:

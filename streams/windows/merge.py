@@ -26,7 +26,7 @@ from streams.windows.series import HISTO, POINT, MetricWindow, SeriesBook
 from streams.windows.state import dump, load
 from streams.windows.tables import ranges
 from streams.windows.templates import GRACE_NS, TemplateBook
-from streams.windows.values import COLUMNS, edge_values, log_values, span_values
+from streams.windows.values import COLUMNS, edge_values, log_values, span_aside, span_values
 from streams.windows.watermark import Watermarks
 from streams.windows.window import Window
 
@@ -114,7 +114,7 @@ class FeatureMerger:
         if self.signal == "spans":
             self._served(entity[(role == 0) & (entity >= 0)])
         index = np.concatenate([f.window_ns for f in frames]) // self.width_ns
-        columns = [np.concatenate([getattr(f, n) for f in frames]) for n in ("count", *SUMS[self.signal])]
+        columns = [np.concatenate([_filled(getattr(f, n), f) for f in frames]) for n in ("count", *SUMS[self.signal])]
         usable = (entity >= 0) & ~self._too_late(index)
         self._count_lost(entity, usable, columns[0])
         self.entities.resumed(entity[usable], index[usable], self.watermarks.merged // self.width_ns, self._jump)
@@ -386,6 +386,7 @@ class FeatureMerger:
             counts=counts,
             notes=notes,
             presence=_presence(window.have[entity], window.missing[entity]),
+            aside=self._aside(window, entity),
         )
 
     def _values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
@@ -402,6 +403,15 @@ class FeatureMerger:
         found = np.array([len(t) for t in new], np.int64)
         notes = tuple("\n".join(self.templates.text(t) for t in templates) for templates in new)
         return *log_values(window.sums, entity * 2, width_s, found), notes
+
+    def _aside(self, window: Window, entity: I64) -> F64:
+        """What explains these rows: see `contracts.features.ASIDE`."""
+        if self.signal == Signal.SPANS:
+            return span_aside(window.sums, entity * 2 + ~self.entities.served[entity])
+        if self.signal == Signal.EDGES:
+            pairs = [self.entities.keys[i] for i in entity.tolist()]
+            return self.liveness.asked(pairs, window.index).astype(np.float64)[:, None]
+        return np.empty(0, np.float64)
 
     def _new_templates(self, window: int, entity: int) -> list[int]:
         if window < self.entities.first[entity] + GRACE_NS // self.width_ns:
@@ -448,6 +458,11 @@ class FeatureMerger:
         self.series.load(body["series"])
         self.counters.clear()
         self.counters.update(body["counters"])
+
+
+def _filled(column: I64, frame: PartialFrame) -> I64:
+    """A column of a frame's rows; zeros where its sender did not know it yet."""
+    return column if len(column) or not len(frame.count) else np.zeros(len(frame.count), np.int64)
 
 
 def _presence(have: B1, missing: B1) -> I8:
