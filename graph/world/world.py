@@ -119,20 +119,22 @@ class World:
         self.changes = deque(kept, maxlen=MAX_CHANGES)
         self._remember(event)
 
-    def make_room(self, kept: set[str]) -> set[str]:
-        """Forget services (and peers) that are least of use where there are too many; who left. Those `kept` do not."""
+    def make_room(self, kept: set[str]) -> dict[str, int]:
+        """Forget services (and peers) that are least of use where there are too many; who left, and when each was last seen. Those
+        `kept` do not."""
         services = [s for s in self.topology.services.values() if s.name not in kept]
         wanted = surplus(len(self.topology.services), MAX_SERVICES)
         if not wanted or self.time_ns - self._looked_ns < LOOK_NS:
-            return set()
+            return {}
         self._looked_ns = self.time_ns
         times = np.array([(s.first_seen_ns, s.last_seen_ns) for s in services], np.int64).reshape(-1, 2)
         left = leaving(times[:, 0], times[:, 1], self.time_ns - LOOK_NS, MERIT_NS, wanted)
-        gone = {services[i].name for i in left.tolist()}
+        gone = {services[i].name: services[i].last_seen_ns for i in left.tolist()}
         if gone:
-            self.topology.forget_all(gone)
+            self.topology.forget_all(set(gone))
+            self.aliases.forget(set(gone))
             for store in self.series.values():
-                store.forget(gone)
+                store.forget(set(gone))
             for name in gone:
                 self.notes.pop(name, None)
         return gone
