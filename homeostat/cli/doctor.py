@@ -40,6 +40,10 @@ class CheckResult:
     fix: str = ""
 
 
+UNSTAMPED = "senders and not the broker say when a message came (message.timestamp.type is CreateTime), and may say what they like:"
+STAMP_FIX = (
+    "kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config message.timestamp.type=LogAppendTime"
+)
 Check = Callable[[], Awaitable[CheckResult]]
 
 
@@ -124,6 +128,10 @@ async def _topics(client: KafkaBroker, settings: Settings) -> CheckResult:
     if len(shared) > 1:
         text = f"topics of an environment differ in partitions: {sorted(shared)}"
         return CheckResult(False, "topics", text, "give them all the same number of partitions")
+    if settings.broker.url.startswith("kafka://"):
+        by_sender = sorted(t for t, stamped in (await client.stamped_by_broker(INGRESS)).items() if not stamped)
+        if by_sender:
+            return CheckResult(False, "topics", f"{UNSTAMPED} {', '.join(by_sender)}", STAMP_FIX)
     return CheckResult(True, "topics", f"all {len(found)} exist")
 
 
@@ -228,11 +236,19 @@ def _binding(settings: Settings) -> CheckResult:
 
 async def _playbooks(settings: Settings) -> CheckResult:
     found = load_playbooks(settings.act)
-    unnamed = sorted(
-        {f"act.{s.action}s.{s.arguments.get('name')}" for p in found for s in p.steps if _unnamed(s, settings)}
-    )
     text = f"{len(found)} playbooks, no mistakes"
-    return CheckResult(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
+    idle = {
+        p.name: sorted(f"act.{s.action}s.{s.arguments.get('name')}" for s in p.steps if _unnamed(s, settings))
+        for p in found
+    }
+    idle = {name: missing for name, missing in idle.items() if missing}
+    if not idle:
+        return CheckResult(True, "playbooks", text)
+    wanted = sorted({m for missing in idle.values() for m in missing})
+    why = f"{', '.join(sorted(idle))} can never be chosen: nothing defines {', '.join(wanted)}"
+    return CheckResult(
+        True, "playbooks", f"{text}; {why}", f"set {', '.join(wanted)}, or leave it: a person is asked instead"
+    )
 
 
 def _unnamed(step: Step, settings: Settings) -> bool:

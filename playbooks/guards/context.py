@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from contracts.events import Control
 from contracts.ports import RunEntry
+from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, RunState, StepPhase
 from playbooks.guards.innocence import Standing
 
@@ -29,6 +30,15 @@ class CircuitLimits:
 
     failures: int = 3
     reset_s: float = 3600.0
+
+
+NamedTargets = tuple[tuple[str, tuple[str, ...]], ...]
+"""By action (`command`, `webhook`), what the settings define for it to call by name."""
+
+
+def named_targets(act: ActSettings) -> NamedTargets:
+    """What the settings define to be called by name."""
+    return ("command", tuple(sorted(act.commands))), ("webhook", tuple(sorted(act.webhooks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,8 @@ class GuardContext:
     run: str = ""
     identity: str = ""
     standing: Standing | None = None
+    named: NamedTargets | None = None
+    """What steps may call by name; None where that isn't known."""
 
 
 _BEGUN = frozenset({RunState.RUNNING, RunState.VERIFYING, RunState.ROLLING_BACK})

@@ -74,6 +74,11 @@ def capable(playbook: Playbook, target: Target, state: TargetState | None, conte
     needed = {s.action for s in (*playbook.steps, *playbook.rollback)} - {"wait"}
     if context.actions is not None and needed - context.actions:
         return Held(HeldReason.NOT_CAPABLE, f"no actuator can {', '.join(sorted(needed - context.actions))}")
+    named = dict(context.named or ())
+    for step in (*playbook.steps, *playbook.rollback):
+        name = step.arguments.get("name")
+        if step.action in named and isinstance(name, str) and name not in named[step.action]:
+            return Held(HeldReason.NOT_CAPABLE, f"there is no act.{step.action}s.{name} in the settings")
     to_previous = any(s.action == "rollback" and "version" not in s.arguments for s in playbook.steps)
     if to_previous and state is not None and not state.previous_version:
         return Held(HeldReason.NOT_CAPABLE, f"{target.service} has no earlier version to go back to")

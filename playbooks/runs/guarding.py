@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.verdicts import TERMINAL_RUN_STATES
-from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
+from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check, named_targets
 from playbooks.runs.commands import Refuse
 from playbooks.runs.effects import Aim
 from playbooks.runs.identities import elsewhere, identified
@@ -61,4 +61,5 @@ def _context(
         max_concurrent=wiring.settings.max_concurrent,
         circuit=CircuitLimits(wiring.settings.circuit_failures, wiring.settings.circuit_reset_s),
         run=plan.run,
+        named=named_targets(wiring.settings),
     )
