@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.frames.telemetry import F64
+from contracts.frames.decoded import F64
 
 LEAST_BEFORE: Final = 40.0
 """Requests of known routes, before, from which it can be told how they usually go."""

@@ -9,7 +9,7 @@ from playbooks.guards.context import (
     affected_by,
     named_targets,
 )
-from playbooks.guards.effect import outage_of, planned_replicas, replicas_after
+from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
 from playbooks.guards.guarding import GUARDS, check, check_all
 from playbooks.guards.innocence import Standing, standing
 
@@ -22,11 +22,11 @@ __all__ = [
     "NamedTargets",
     "Standing",
     "affected_by",
+    "bounds_of",
     "check",
     "check_all",
     "named_targets",
     "outage_of",
     "planned_replicas",
-    "replicas_after",
     "standing",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from contracts.actions import waits
 from contracts.events import Control
 from contracts.ports import RunEntry
 from contracts.settings import ActSettings
@@ -33,12 +34,12 @@ class CircuitLimits:
 
 
 NamedTargets = tuple[tuple[str, tuple[str, ...]], ...]
-"""By action (`command`, `webhook`), what the settings define for it to call by name."""
+"""By setting (`act.commands`, `act.webhooks`), the names that it defines for steps to use."""
 
 
 def named_targets(act: ActSettings) -> NamedTargets:
     """What the settings define to be called by name."""
-    return ("command", tuple(sorted(act.commands))), ("webhook", tuple(sorted(act.webhooks)))
+    return ("act.commands", tuple(sorted(act.commands))), ("act.webhooks", tuple(sorted(act.webhooks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ _ACTED = _BEGUN | {
 
 def has_effects(run: RunEntry) -> bool:
     """Whether an effect was at least intended (an intent may have had its effect)."""
-    return any(s.phase is not StepPhase.SKIPPED and s.data.get("action") != "wait" for s in run.steps)
+    return any(s.phase is not StepPhase.SKIPPED and not waits(str(s.data.get("action", ""))) for s in run.steps)
 
 
 def acted(run: RunEntry) -> bool:
@@ -90,7 +91,9 @@ def acted(run: RunEntry) -> bool:
 
 def acted_ns(run: RunEntry) -> int:
     """When the run's first effect was intended, epoch ns; its creation where that isn't known."""
-    times = [s.time_ns for s in run.steps if s.phase is not StepPhase.SKIPPED and s.data.get("action") != "wait"]
+    times = [
+        s.time_ns for s in run.steps if s.phase is not StepPhase.SKIPPED and not waits(str(s.data.get("action", "")))
+    ]
     return min(times, default=run.created_ns)
 
 

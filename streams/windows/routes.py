@@ -23,7 +23,7 @@ import numpy as np
 
 from connectors.otlp.folding import fold_route
 from contracts.capacity import MERIT_NS, leaving, surplus
-from contracts.frames.telemetry import F64, I64
+from contracts.frames.decoded import F64, I64
 from streams.windows.grouping import dense
 
 THOUSANDTHS: Final = 1000.0
