@@ -15,6 +15,7 @@ from contracts.events import Change
 from contracts.features import ASIDE, BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
+from contracts.units import MINUTE
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.world.aliases import Aliases
@@ -24,7 +25,7 @@ from graph.world.topology import Topology, is_observer
 MAX_CHANGES: Final = 200
 MAX_NOTES: Final = 50
 MAX_SERVICES: Final = 20_000
-LOOK_NS: Final = 60_000_000_000
+LOOK_NS: Final = MINUTE
 CLIENT_SPANS: Final = 0.8
 """Share of a caller's calls for which it must have had client spans, to be believed that it makes none where there are none."""
 

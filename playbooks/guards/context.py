@@ -12,7 +12,6 @@ from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, RunState, StepPhase
 from playbooks.guards.innocence import Standing
 
-NS = 1_000_000_000
 HISTORY_S = 604_800.0
 """History that guards need: the longest cooldown (a week)."""
 

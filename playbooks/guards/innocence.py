@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 from contracts import features as f
 from contracts.frames import EvidenceFrame
 from contracts.mix import Blame, Mix, mix_of
+from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
 
-NS: Final = 1_000_000_000
-HISTORY_NS: Final = 90 * NS
+HISTORY_NS: Final = 90 * SECOND
 """How far back evidence is looked at: enough to know what was usual before."""
 RECENT: Final = 10
 """Windows since the onset that are judged: the latest."""
 LEAST_WINDOWS: Final = 2
 LEAST_REQUESTS: Final = 5.0
 """Windows and requests since the onset from which an answer as before can be told."""
-PATIENCE_NS: Final = 10 * NS
+PATIENCE_NS: Final = 10 * SECOND
 """How long after the onset a target's own evidence is waited for."""
 AMISS: Final = 1 / 3
 """Share of windows out of their expected range from which a target does not answer as before; chance gives a few percent."""
@@ -172,7 +172,7 @@ def _rows(frames: Sequence[EvidenceFrame], service: str, signal: str) -> _Rows |
     for row, (frame, at) in zip(aside, picked, strict=True):
         if frame.aside.shape == (len(frame.services), width):
             row[:] = frame.aside[at]
-    return _Rows(window, picked[-1][0].width_ns / NS, counts, aside, *columns)
+    return _Rows(window, picked[-1][0].width_ns / SECOND, counts, aside, *columns)
 
 
 def _mix(rows: _Rows | None, onset_ns: int) -> Mix:
@@ -181,14 +181,14 @@ def _mix(rows: _Rows | None, onset_ns: int) -> Mix:
         return Mix()
     told = rows.part(np.asarray(np.isfinite(rows.aside).all(axis=1), np.bool_))
     columns = np.column_stack([np.ones(len(told.window)), told.counts, told.aside])
-    since = told.window + round(told.width_s * NS) > onset_ns
+    since = told.window + round(told.width_s * SECOND) > onset_ns
     return mix_of(columns[~since].sum(axis=0), columns[since].sum(axis=0))
 
 
 def _split(rows: _Rows, face: _Face, onset_ns: int) -> tuple[_Rows, _Rows]:
     """Windows before the onset, and the latest since, of those in which requests were counted at all."""
     known = rows.part(np.isfinite(rows.values[face.rate])) if face.rate in rows.values else rows.part(rows.counts < 0)
-    width_ns = round(rows.width_s * NS)
+    width_ns = round(rows.width_s * SECOND)
     since = known.window + width_ns > onset_ns
     latest = since.copy()
     latest[np.flatnonzero(since)[:-RECENT]] = False
