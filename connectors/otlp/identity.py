@@ -19,7 +19,7 @@ from connectors.otlp.schema import AttributesOfResource
 from connectors.otlp.values import Plain, pairs_from_bytes, text_of
 from contracts.frames.decoded import Resource
 from contracts.secrets import masked
-from contracts.settings import ENVIRONMENT_FROM, NAMESPACE_FROM
+from contracts.settings.ingest_settings import ENVIRONMENT_FROM, NAMESPACE_FROM
 
 UNKNOWN_SERVICE: Final = "unknown_service"
 CACHED_RESOURCES: Final = 4096

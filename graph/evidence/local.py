@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -63,7 +64,8 @@ def demand(situation: Situation) -> Iterator[Finding]:
         rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
         if rate is None or not rate.after > 1.3 * max(rate.before, 0.2):
             continue
-        load = node.strength(f.CPU, f.CPU_CORES, f.LATENCY_P95, f.METRIC_LATENCY_P95, f.POOL_WAIT, f.QUEUE_LAG)
+        slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
+        load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
         if load > 0.5:
             text = (
                 f"{node.name} serves {number(rate.feature, rate.after)} instead of {number(rate.feature, rate.before)}"
@@ -136,7 +138,7 @@ def releases(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.kind not in RELEASES or change_.actor == "homeostat":
             continue
-        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        age_s = (situation.onset_ns - change_.time_ns) / SECOND
         if age_s < -5:
             continue
         to = f" to {change_.after}" if change_.after else ""
@@ -196,7 +198,7 @@ def _befell(change_: Change) -> bool:
 
 
 def _fresh(situation: Situation, change_: Change) -> float:
-    age_s = (situation.onset_ns - change_.time_ns) / 1e9
+    age_s = (situation.onset_ns - change_.time_ns) / SECOND
     return 1.0 if age_s <= _FRESH_S else 0.5 ** ((age_s - _FRESH_S) / _FADES_S)
 
 

@@ -6,7 +6,9 @@ import dataclasses
 from collections import deque
 from typing import Final
 
-IDLE_NS: Final = 600_000_000_000
+from contracts.units import SECOND
+
+IDLE_NS: Final = 600 * SECOND
 """An edge unseen for this long is no longer valid; when it comes back it starts a new interval."""
 _KINDS: Final = {"db": "database", "messaging": "messaging", "external": "external"}
 _OBSERVERS: Final = ("_remote", "_client")
@@ -119,6 +121,7 @@ class Topology:
         self.changed_services = {n: None for n in self.changed_services if n not in names}
         self.calls = {pair: c for pair, c in self.calls.items() if names.isdisjoint(pair)}
         self.changed_calls = {pair: None for pair in self.changed_calls if names.isdisjoint(pair)}
+        self.ended = [c for c in self.ended if c.caller not in names and c.callee not in names]
         for neighbours in (self.callees, self.callers):
             for name in names & neighbours.keys():
                 del neighbours[name]

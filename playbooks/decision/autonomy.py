@@ -8,6 +8,7 @@ from typing import Final
 from contracts.claims import CONTESTED
 from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
+from contracts.units import SECOND
 from contracts.verdicts import Autonomy, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal
 from playbooks.decision.world import DecisionWorld
@@ -15,7 +16,6 @@ from playbooks.guards import outage_of
 from playbooks.language.actions import touching
 from playbooks.learning import surprise
 
-NS = 1_000_000_000
 SURPRISE_LIMIT: Final = 2.0
 """Standard deviations by which outcomes may be worse than predicted (one-sided 2.3 % if predictions are right)."""
 
@@ -93,22 +93,24 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     standing, state = world.standings.get(proposal.target.service), proposal.state
     if standing is None or standing.conduct is not Conduct.UNKNOWN:
         return None
-    if proposal.cause_probability >= PROVEN and not standing.lost:
+    if proposal.cause_probability >= PROVEN and not (standing.lost or standing.new_routes):
         return None
     if state is not None and state.ready < state.replicas:
         return None
-    wanted = "" if standing.lost else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
+    wanted = (
+        "" if standing.lost or standing.new_routes else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
+    )
     return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")
 
 
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:
     """The target's own silence is no sign (a crashed service is silent); that of the whole environment is. A diagnosis is told
     again only when it changes, and is as young as the last sign that its services are not well."""
-    silent_s = (world.now_ns - world.heard_ns) / NS
+    silent_s = (world.now_ns - world.heard_ns) / SECOND
     if silent_s > world.limits.stale_s:
         since = f"for {silent_s:.0f} s" if world.heard_ns else "yet"
         return Doubt(HeldReason.STALE_TELEMETRY, f"no telemetry has come in {since}")
-    age_s = (world.now_ns - max(incident.time_ns, world.confirmed_ns)) / NS
+    age_s = (world.now_ns - max(incident.time_ns, world.confirmed_ns)) / SECOND
     if age_s > world.limits.stale_s:
         return Doubt(HeldReason.STALE_TELEMETRY, f"the diagnosis is {age_s:.0f} s old, and nothing confirmed it since")
     return None

@@ -7,11 +7,11 @@ import pytest
 
 from contracts.events import Control
 from contracts.ports import RunEntry, StepEntry, Target, TargetState
+from contracts.units import SECOND as S
 from contracts.verdicts import Autonomy, HeldReason, RunState, StepPhase
 from playbooks.guards import CircuitLimits, GuardContext, affected_by, check, check_all, outage_of, planned_replicas
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
 
-S = 1_000_000_000
 NOW = int(datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp()) * S  # a Friday
 CART = Target("prod", "cart")
 STATE = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")
@@ -231,6 +231,10 @@ def test_what_can_not_be_done_is_held_back():
     assert held(FREE, state=None) == (HeldReason.NO_TARGET, "no actuator knows cart")
     assert held(FREE, playbook("page", "webhook", body="look"), None) is None
     assert held(replace(FREE, actions=frozenset({"scale"}))) == (HeldReason.NOT_CAPABLE, "no actuator can restart")
+    named = replace(FREE, named=(("act.commands", ()), ("act.webhooks", ("ops",))))
+    for name, found in (("pager", "there is no act.webhooks.pager in the settings"), ("ops", "")):
+        page = replace(playbook("page", "webhook"), steps=(Step("do", "webhook", {"name": name, "body": "look"}),))
+        assert held(named, page, None) == ((HeldReason.NOT_CAPABLE, found) if found else None)
     back = playbook("back", "rollback")
     first = replace(STATE, previous_version="")
     assert held(FREE, back, first) == (HeldReason.NOT_CAPABLE, "cart has no earlier version to go back to")
