@@ -110,6 +110,20 @@ class IngestSettings(Section):
     )
 
 
+class TelemetrySettings(Section):
+    """How telemetry is written where the table of conventions doesn't know it; `homeostat telemetry unmapped` suggests rows."""
+
+    metrics: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="rows before those of the table: `names`, `feature` (or `kind: duration`), and where needed `kind`, `unit`, `only`, "
+        "`summed`, `scope`, `subject` as in docs/conventions.md",
+    )
+    units: dict[str, str] = Field({}, description="ways to write a unit -> the unit of the table that is meant")
+    attributes: dict[str, tuple[str, ...]] = Field(
+        {}, description="attributes that state a fact (`http_status`, `error_type`, …), before those of the table"
+    )
+
+
 class ReceiverSettings(Section):
     """OTLP receivers that bridge into the topics."""
 
@@ -431,6 +445,7 @@ class Settings(Section):
     environment: str = Field("default", description="environment of telemetry that names none")
     broker: BrokerSettings = BrokerSettings()
     ingest: IngestSettings = IngestSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     receivers: ReceiverSettings = ReceiverSettings()
     detect: DetectSettings = DetectSettings()
     diagnose: DiagnoseSettings = DiagnoseSettings()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from homeostat import metrics, reference
+from homeostat import conventions_page, metrics, reference
 from playbooks.language import reader
 from playbooks.language.reference import renewed
 
@@ -23,13 +23,13 @@ RENEW: Final = "python -m tools.docs write"
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings.md": reference.settings_reference,
     "metrics.md": metrics.reference,
+    "conventions.md": conventions_page.page,
 }
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "topics": reference.topics_reference,
     "events": reference.events_reference,
     "frames": reference.frames_reference,
     "reasons": reference.reasons_reference,
-    "telemetry": reference.telemetry_reference,
 }
 _PART: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -58,10 +58,12 @@ WORKLOAD_KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A resource and `key`: a 64-bit hash of *all* its attributes, so that two processes are never one series."""
+    """A resource and `key`: a 64-bit hash of *all* its attributes, so that two processes are never one series. `attributes`
+    are all of them, for points that say by their sender's attributes whom they are about."""
 
     resource: Resource
     key: int
+    attributes: Mapping[str, Plain] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=CACHED_RESOURCES)
@@ -97,7 +99,7 @@ def identify(attributes: Mapping[str, Plain], default_environment: str) -> Ident
         attributes=pairs,
     )
     every = "\x1f".join(f"{k}\x1e{text_of(v)}" for k, v in sorted(attributes.items()))
-    return Identified(resource, hash64(every))
+    return Identified(resource, hash64(every), attributes)
 
 
 def hash64(text: str) -> int:

@@ -8,7 +8,9 @@ Wire format: https://protobuf.dev/programming-guides/encoding
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -212,9 +214,82 @@ def key_starts(spans: SpanBytes, attributes: Attributes) -> U64:
 def among(starts: U64, wanted: U64) -> B1:
     """Which attributes may be wanted, by what their keys begin with; those that are not plain may be."""
     found: B1 = starts == 0
+    if len(wanted) > _FEW:
+        places, factor = _places_of(wanted.tobytes())
+        found |= places[(starts * factor) >> _PLACE_SHIFT] == starts
+        return found
     for start in wanted:
         found |= starts == start
     return found
+
+
+_FEW: Final = 6
+_PLACE_BITS: Final = 12
+_PLACE_SHIFT: Final = np.uint64(64 - _PLACE_BITS)
+
+
+@lru_cache(maxsize=64)
+def _places_of(wanted: bytes) -> tuple[U64, np.uint64]:
+    """A table in which each start has a place of its own, and the factor that leads to it (multiplicative hashing: Knuth, The Art
+    of Computer Programming 3, 6.4)."""
+    starts = np.frombuffer(wanted, np.uint64)
+    factor = np.uint64(0x9E3779B97F4A7C15)
+    while True:
+        at = (starts * factor) >> _PLACE_SHIFT
+        if len(np.unique(at)) == len(starts):
+            places = np.zeros(1 << _PLACE_BITS, np.uint64)
+            places[at] = starts
+            return places, factor
+        factor = np.uint64((int(factor) * 0x5851F42D4C957F2D + 0x14057B7EF767814F | 1) & 0xFFFF_FFFF_FFFF_FFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Rows whose attributes are the same bytes, as one. `row` are the rows that have any, `group` says which group each is in,
+    `pairs` has the serialized attributes of each group, in their order."""
+
+    row: I64
+    group: I64
+    pairs: list[tuple[bytes, ...]]
+
+
+_LONGEST: Final = 96
+_MIX: Final = np.uint64(0x9E3779B97F4A7C15)
+_FOLD: Final = np.uint64(29)
+
+
+def alike(spans: SpanBytes, attributes: Attributes) -> Alike:
+    """Group the rows of some attributes by what these say: what is said again and again is read once."""
+    attributes = attributes.where(np.argsort(attributes.start))
+    first = np.flatnonzero(np.diff(attributes.row, prepend=-1))
+    if not len(first):
+        return Alike(first, first, [])
+    within = np.arange(len(attributes.row)) - np.repeat(first, np.diff(np.append(first, len(attributes.row))))
+    digest = np.add.reduceat(_digests(spans, attributes) * (within.astype(np.uint64) * np.uint64(2) + _MIX), first)
+    _, chosen, group = np.unique(digest, return_index=True, return_inverse=True)
+    bounds = np.append(first, len(attributes.row))
+    start, stop = attributes.start.tolist(), attributes.stop.tolist()
+    pairs = [
+        tuple(spans.text[start[i] : stop[i]] for i in range(a, b))
+        for a, b in zip(bounds[chosen].tolist(), bounds[chosen + 1].tolist(), strict=True)
+    ]
+    return Alike(attributes.row[first], group.ravel(), pairs)
+
+
+def _digests(spans: SpanBytes, attributes: Attributes) -> U64:
+    """A 64-bit digest of the bytes of each attribute."""
+    words, size = _words(spans.text, "<u8"), attributes.stop - attributes.start
+    digest = size.astype(np.uint64) * _MIX
+    for at in range(0, int(min(size.max(), _LONGEST)), 8):
+        some = np.flatnonzero(size > at)
+        rest = np.minimum(size[some] - at, 8).astype(np.uint64)
+        kept = ~np.uint64(0) >> (np.uint64(64) - np.uint64(8) * rest)
+        mixed = (digest[some] ^ (words[attributes.start[some] + at] & kept)) * _MIX
+        digest[some] = mixed ^ (mixed >> _FOLD)
+    for i in np.flatnonzero(size > _LONGEST).tolist():
+        whole = spans.text[attributes.start[i] : attributes.stop[i]]
+        digest[i] = int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest(), "little")
+    return digest
 
 
 def _plain(data: NDArray[np.uint8], attributes: Attributes, value_first: B1, size: I64, rest: I64) -> B1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from connectors.otlp.conventions import conventions_of
 from connectors.otlp.decode import decode
 from contracts.events import ClockOffset
 from contracts.events import decode as decode_event
@@ -24,6 +25,7 @@ class IngestStage:
 
     def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
         self._environment, self._long_lived = settings.environment, settings.ingest.long_lived
+        self._conventions = conventions_of(settings.telemetry)
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
 
@@ -42,7 +44,13 @@ class IngestStage:
         if record.topic == CLOCKS:
             self._builder.clocks.told(decode_event(ClockOffset, record.value), now_ns)
             return []
-        decoded = decode(record.topic, record.value, default_environment=self._environment, long_lived=self._long_lived)
+        decoded = decode(
+            record.topic,
+            record.value,
+            default_environment=self._environment,
+            conventions=self._conventions,
+            long_lived=self._long_lived,
+        )
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(tells_time=False) if alone else []
         self._builder.add(decoded, Receipt.of(record.timestamp_ms, now_ns), record.offset)

@@ -1,0 +1,59 @@
+"""Whom a metric point is about, where that isn't who sent it: exporters and receivers tell of containers, queues and callees by labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from connectors.otlp.conventions import Subject
+from connectors.otlp.folding import fold
+from connectors.otlp.identity import CACHED_RESOURCES, Identified, hash64, identify
+from connectors.otlp.values import Plain, text_of
+from contracts.frames.decoded import Resource
+from contracts.secrets import masked_name
+
+_PLACE: Final = re.compile(r"\{([^{}]+)\}")
+_OF_THE_CLUSTER: Final = ("k8s.cluster.name", "cloud.region")
+"""What holds for everything that a sender tells of."""
+_POD, _DEPLOYMENT = "k8s.pod.name", "k8s.deployment.name"
+
+
+def subject_of(subject: Subject, sender: Identified, attributes: Mapping[str, Plain]) -> Identified | None:
+    """Whom a point with these attributes is about; None where it is about nobody."""
+    found = []
+    for attribute, labels in subject.labels.items():
+        text = next((t for label in labels if (t := _label(label, sender, attributes))), "")
+        if text in subject.unless.get(attribute, ()):
+            return None
+        if text:
+            found.append((attribute, text))
+    if not any(attribute in subject.needs for attribute, _ in found):
+        return sender if subject.otherwise else None
+    return _named(subject.node, subject.keeps, tuple(found), sender.resource)
+
+
+def _label(label: str, sender: Identified, attributes: Mapping[str, Plain]) -> str:
+    value = attributes.get(label)
+    if value is None:
+        value = sender.attributes.get(label)
+    if isinstance(value, dict | list):
+        return ""
+    return text_of(value).strip()
+
+
+@lru_cache(maxsize=CACHED_RESOURCES)
+def _named(node: str, keeps: tuple[str, ...], found: tuple[tuple[str, str], ...], sender: Resource) -> Identified:
+    values = dict(found)
+    if node:
+        name = _PLACE.sub(lambda m: fold(masked_name(values.get(m[1], ""))), node)
+        kept = tuple(sorted((k, masked_name(values[k])) for k in keeps if k in values))
+        return Identified(
+            Resource(sender.environment, name, attributes=kept), hash64(f"{sender.environment}\x1f{name}")
+        )
+    pod = values.get(_POD, "")
+    if pod and fold(pod) != pod:
+        values[_DEPLOYMENT] = fold(pod)
+    common = {k: v for k, v in sender.attributes if k in _OF_THE_CLUSTER}
+    return identify({**common, **values}, sender.environment)
