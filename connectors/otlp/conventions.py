@@ -407,4 +407,4 @@ def _extended(given: str) -> Conventions:
     except msgspec.ValidationError as e:
         raise InvalidSettings(f"telemetry.metrics: {e}", fix=fix) from e
     except UnknownName as e:
-        raise InvalidSettings(f"telemetry: {e.message}", fix=fix) from e
+        raise InvalidSettings(f"telemetry: {e.message}", fix=e.fix or fix) from e
