@@ -19,7 +19,11 @@ from connectors.otlp.values import Plain, pairs_from_bytes
 from contracts.frames.decoded import B1, I8, I64, KIND_CLIENT, KIND_SERVER, U64
 
 ESCAPED: Final = b"exception.escaped"
-_ESCAPES: Final = re.compile(rb'exception\.escaped(?:\x12\x02\x10\x01|\x12.\n.[tT]rue|"[^{]*\{[^}]*[tT]rue)', re.DOTALL)
+_TRUE: Final = rb"(?:\x12\x02\x10\x01|\x12.\n.[tT]rue)"
+_ESCAPES: Final = re.compile(
+    rb'exception\.escaped(?:%s|"[^{]*\{[^}]*[tT]rue)|%s\n.exception\.escaped' % (_TRUE, _TRUE), re.DOTALL
+)
+"""That it is true: after the key, in JSON after the key, or before it (a serializer may write fields in descending order)."""
 _WHOLE_WORD: Final = 7
 """Letters of a key from which on `span_bytes.starts_of` tells it."""
 
