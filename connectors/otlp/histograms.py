@@ -148,12 +148,17 @@ def _buckets_of(point: Any, data: MetricData, source: MetricSource) -> tuple[I32
 def _layout(point: Any, data: MetricData, mode: int) -> Any:
     if data.kind == SUMMARY:
         return f"summary {mode}"
-    return point.scale if data.kind == EXPONENTIAL else tuple(point.explicit_bounds)
+    return point.scale if data.kind == EXPONENTIAL else _bounds(point)
+
+
+def _bounds(point: Any) -> tuple[float, ...]:
+    """The bounds of an explicit histogram, which JSON may have as texts."""
+    return tuple(float(bound) for bound in point.explicit_bounds)
 
 
 def _explicit(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, I64] | None:
     """Grid buckets of a histogram with explicit bounds; None where it has no buckets that can be used."""
-    counts, bounds = _finite(_counts(point.bucket_counts), tuple(point.explicit_bounds))
+    counts, bounds = _finite(_counts(point.bucket_counts), _bounds(point))
     if len(counts) <= 1:
         return _from_mean(point, data, source.factor)
     if len(bounds) != len(counts) - 1:

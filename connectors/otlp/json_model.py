@@ -123,14 +123,14 @@ class NumberPoint(Struct, rename="camel"):
 
 
 class HistogramPoint(Struct, rename="camel"):
-    """HistogramDataPoint."""
+    """HistogramDataPoint. Bounds may be texts: infinity has no number in JSON."""
 
     start_time_unix_nano: U63 = 0
     time_unix_nano: U63 = 0
     count: U63 = 0
     sum: float | None = None
     bucket_counts: list[U63] = field(default_factory=list)
-    explicit_bounds: list[float] = field(default_factory=list)
+    explicit_bounds: list[float | str] = field(default_factory=list)
     flags: int = 0
     attributes: list[Pair] | None = None
 

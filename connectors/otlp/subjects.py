@@ -24,7 +24,7 @@ def subject_of(subject: Subject, sender: Identified, attributes: Mapping[str, Pl
     """Whom a point with these attributes is about; None where it is about nobody."""
     found = []
     for attribute, labels in subject.labels.items():
-        text = next((t for label in labels if (t := _label(label, sender, attributes))), "")
+        text = _first(labels, attributes) or _first(labels, sender.attributes)
         if text in subject.unless.get(attribute, ()):
             return None
         if text:
@@ -34,13 +34,10 @@ def subject_of(subject: Subject, sender: Identified, attributes: Mapping[str, Pl
     return _named(subject.node, subject.keeps, tuple(found), sender.resource)
 
 
-def _label(label: str, sender: Identified, attributes: Mapping[str, Plain]) -> str:
-    value = attributes.get(label)
-    if value is None:
-        value = sender.attributes.get(label)
-    if isinstance(value, dict | list):
-        return ""
-    return text_of(value).strip()
+def _first(labels: tuple[str, ...], attributes: Mapping[str, Plain]) -> str:
+    found = (attributes.get(label) for label in labels)
+    texts = (text_of(value).strip() for value in found if not isinstance(value, dict | list))
+    return next((text for text in texts if text), "")
 
 
 @lru_cache(maxsize=CACHED_RESOURCES)
