@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -410,6 +411,47 @@ class GraphSettings(Section):
     retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable store at start")
 
 
+@dataclass(frozen=True, slots=True)
+class GraphPlace:
+    """What a graph store is opened with: the settings of the graph, and the folder of what must outlive the process."""
+
+    settings: GraphSettings
+    data_dir: Path
+
+
+class SinkSettings(Section):
+    """Where incidents, decisions and the audit trail go besides their topics."""
+
+    use: tuple[str, ...] = Field((), description="sinks, by registered name: file, webhook, or a plugin's")
+    file: Path | None = Field(None, description="file to append JSON lines to (sink `file`)")
+    webhook: SecretStr = Field(
+        SecretStr(""), description="URL to POST each event to (sink `webhook`), which is treated as a secret"
+    )
+    from_beginning: bool = Field(
+        False, description="whether a sink that is new to Kafka gets what the topics hold already"
+    )
+    batch: int = Field(100, ge=1, le=10_000, description="most events in one delivery")
+    timeout_s: float = Field(30.0, gt=0, description="longest time of one delivery")
+    retry_s: float = Field(
+        3600.0,
+        ge=0,
+        description="how long the same events are tried again, with growing pauses, before they are given up, which is counted",
+    )
+
+
+class SourceSettings(Section):
+    """Where telemetry comes from besides Kafka and the receivers."""
+
+    use: tuple[str, ...] = Field(
+        (), description="sources, by registered name: file, or a plugin's; each process that names one asks it"
+    )
+    files: tuple[Path, ...] = Field(
+        (),
+        description="files of OTLP JSON lines to follow (source `file`), as the Collector's file exporter writes them",
+    )
+    from_beginning: bool = Field(False, description="whether to read what these files hold already")
+
+
 class ApiSettings(Section):
     """Homeostat's own endpoints."""
 
@@ -453,6 +495,8 @@ class Settings(Section):
     act: ActSettings = ActSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     graph: GraphSettings = GraphSettings()
+    sinks: SinkSettings = SinkSettings()
+    sources: SourceSettings = SourceSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSections = PluginSections()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.actions import registry
+
 
 def install(
     monkeypatch: pytest.MonkeyPatch,
@@ -34,3 +36,4 @@ def install(
     if str(folder) not in sys.path:
         monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(registry, "_loaded", None)  # a process asks once which actions there are

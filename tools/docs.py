@@ -15,6 +15,7 @@ from typing import Final
 from homeostat import conventions_page, metrics, reference
 from playbooks.language import reader
 from playbooks.language.reference import renewed
+from playbooks.runs import diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -26,10 +27,13 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "conventions.md": conventions_page.page,
 }
 PARTS: Final[dict[str, Callable[[], str]]] = {
+    "actions": reference.actions_reference,
     "topics": reference.topics_reference,
     "events": reference.events_reference,
     "frames": reference.frames_reference,
     "reasons": reference.reasons_reference,
+    "run_states": diagram.run_states,
+    "step_states": diagram.step_states,
 }
 _PART: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -17,7 +17,7 @@ from contracts.errors import Conflict, Fenced, Retryable, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 
-_SCHEMA: Final = Schema("connectors.journal.migrations")
+_SCHEMA: Final = Schema(f"{__package__}.migrations")
 _RUN: Final = "run, decision, environment, target, playbook, state, created_ns, updated_ns, fence, definition"
 _ADD_STEP: Final = "INSERT INTO steps (run, step, phase, key, time_ns, data) VALUES (?, ?, ?, ?, ?, ?)"
 _TERMINAL: Final = msgspec.json.encode(sorted(TERMINAL_RUN_STATES)).decode()

@@ -14,7 +14,7 @@ from contracts.errors import InvalidSettings, UnknownName
 from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports import PolicyEngine
 
-__all__ = ["POLICIES", "open_policy"]
+__all__ = ["POLICIES", "engine_of", "open_policy"]
 
 
 def _opa(policy: str) -> PolicyEngine:
@@ -42,16 +42,22 @@ def open_policy(policy: str, plugins: PluginSections = NO_SECTIONS) -> PolicyEng
         InvalidSettings: the file can't be read or compiled (with file and line), or the text is none of these.
         InvalidPlugin: a plugin can't be loaded.
     """
-    if policy.startswith(("http://", "https://")):
-        return POLICIES.open("opa", policy)
-    if not policy or Path(policy).suffix == ".rego":
-        return POLICIES.open("rego", policy)
-    if _NAME.fullmatch(policy) and policy not in POLICIES.built_in:
+    name = engine_of(policy)
+    if name != policy:
+        return POLICIES.open(name, policy)
+    if _NAME.fullmatch(name) and policy not in POLICIES.built_in:
         try:
-            return POLICIES.open(policy, policy, plugins)
+            return POLICIES.open(name, policy, plugins)
         except UnknownName:
             pass
     known = ", ".join(POLICIES.installed()) or "none is installed"
     raise InvalidSettings(
         f"act.policy: {policy!r} is no policy", fix=f"a URL (http://…), a .rego file, or the name of a plugin ({known})"
     )
+
+
+def engine_of(policy: str) -> str:
+    """The name of the engine that `act.policy` means."""
+    if policy.startswith(("http://", "https://")):
+        return "opa"
+    return "rego" if not policy or Path(policy).suffix == ".rego" else policy

@@ -8,7 +8,7 @@ from typing import Final
 
 from connectors.sqlite_file import Database, Schema
 
-_SCHEMA: Final = Schema("connectors.state.migrations")
+_SCHEMA: Final = Schema(f"{__package__}.migrations")
 
 
 class SqliteStateStore:

@@ -5,23 +5,14 @@ The only place where graph drivers are imported, and only once a store of that k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import GraphUnavailable
 from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports import GraphStore
-from contracts.settings import GraphSettings
+from contracts.settings import GraphPlace, GraphSettings
 from graph.stores.remote import RemoteStore
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a graph store is opened with: the settings of the graph, and the folder of what must outlive the process."""
-
-    settings: GraphSettings
-    data_dir: Path
 
 
 def graph_file(data_dir: Path) -> Path:
@@ -42,7 +33,7 @@ def open_store(settings: GraphSettings, data_dir: Path, plugins: PluginSections 
         from graph.stores.recovery import open_whole
 
         return open_whole(graph_file(data_dir))
-    store = STORES.open(settings.store, Place(settings, data_dir), plugins)
+    store = STORES.open(settings.store, GraphPlace(settings, data_dir), plugins)
     try:
         store.migrate()
     except BaseException:
@@ -66,26 +57,28 @@ def open_reader(
             fix="start `homeostat up`, or set data_dir to where it runs",
         )
     try:
-        return STORES.open(settings.store, Place(settings, data_dir), plugins)
+        return STORES.open(settings.store, GraphPlace(settings, data_dir), plugins)
     except GraphUnavailable as e:
         if e.reason == "graph_locked":
             return RemoteStore(api_url)
         raise
 
 
-def _ladybug(place: Place) -> GraphStore:
+def _ladybug(place: GraphPlace) -> GraphStore:
     from graph.stores.ladybug import LadybugStore
 
     return LadybugStore(graph_file(place.data_dir))
 
 
-def _neo4j(place: Place) -> GraphStore:
+def _neo4j(place: GraphPlace) -> GraphStore:
     from graph.stores.neo4j import Neo4jStore
 
     s = place.settings
     return Neo4jStore(s.url, s.user, s.password.get_secret_value(), s.database, ca_file=s.ca_file)
 
 
-STORES: Final[PluginRegistry[Place, GraphStore]] = PluginRegistry("graph_store", {"ladybug": _ladybug, "neo4j": _neo4j})
+STORES: Final[PluginRegistry[GraphPlace, GraphStore]] = PluginRegistry(
+    "graph_store", {"ladybug": _ladybug, "neo4j": _neo4j}
+)
 
-__all__ = ["STORES", "Place", "RemoteStore", "graph_file", "open_reader", "open_store"]
+__all__ = ["STORES", "RemoteStore", "graph_file", "open_reader", "open_store"]

@@ -174,14 +174,16 @@ class ProcessManager:
 async def _do(order: Order, replicas: Replicas) -> str:
     given = dict(order.arguments)
     timeout_s = min(given.pop("timeout_s", None) or float("inf"), replicas.service.ready_timeout_s)
-    if order.kind == "scale":
-        return await replicas.scale(given["replicas"], timeout_s)
-    if order.kind == "restart":
-        at_once = given.get("strategy") == "instance"
-        return await replicas.restart(given.get("instance", ""), timeout_s, at_once=at_once)
-    if order.kind == "rollback":
-        return await replicas.rollback(given.get("to", "previous"), timeout_s)
-    return await replicas.deploy(given["version"], timeout_s)
+    match order.kind:
+        case "scale":
+            return await replicas.scale(given["replicas"], timeout_s)
+        case "restart":
+            at_once = given.get("strategy") == "instance"
+            return await replicas.restart(given.get("instance", ""), timeout_s, at_once=at_once)
+        case "rollback":
+            return await replicas.rollback(given.get("to", "previous"), timeout_s)
+        case _:
+            return await replicas.deploy(given["version"], timeout_s)
 
 
 def _same(one: Order, other: Order) -> bool:

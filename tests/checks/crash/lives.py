@@ -160,7 +160,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             append(folder / "messages", value)
         boundaries.cross()
 
-    async def heard() -> None:
+    async def caught_up() -> None:
         boundaries.cross()
 
     switches.begin(journal, GO)
@@ -175,7 +175,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             publish=publish,
             graph=lambda write: None,
             autonomy=Autonomy.ACT,
-            heard=heard,
+            caught_up=caught_up,
         )
     )
     await executor.resume()

@@ -74,7 +74,7 @@ async def live(folder: Path, url: str, number: int) -> None:
         if topic == "autonomous.actions":
             append(folder / "messages", value)
 
-    async def heard() -> None:
+    async def caught_up() -> None:
         """There is one process, and nobody else turns switches."""
 
     switches.begin(journal, GO)
@@ -89,7 +89,7 @@ async def live(folder: Path, url: str, number: int) -> None:
             publish=publish,
             graph=lambda write: None,
             autonomy=Autonomy.ACT,
-            heard=heard,
+            caught_up=caught_up,
         )
     )
     await executor.resume()
