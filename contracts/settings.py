@@ -111,7 +111,7 @@ class IngestSettings(Section):
     )
 
 
-class TelemetrySettings(Section):
+class ConventionSettings(Section):
     """How telemetry is written where the table of conventions doesn't know it; `homeostat telemetry unmapped` suggests rows."""
 
     metrics: tuple[dict[str, Any], ...] = Field(
@@ -487,7 +487,7 @@ class Settings(Section):
     environment: str = Field("default", description="environment of telemetry that names none")
     broker: BrokerSettings = BrokerSettings()
     ingest: IngestSettings = IngestSettings()
-    telemetry: TelemetrySettings = TelemetrySettings()
+    conventions: ConventionSettings = ConventionSettings()
     receivers: ReceiverSettings = ReceiverSettings()
     detect: DetectSettings = DetectSettings()
     diagnose: DiagnoseSettings = DiagnoseSettings()

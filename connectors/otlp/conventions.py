@@ -18,7 +18,7 @@ import msgspec
 
 from contracts import features as f
 from contracts.errors import InvalidSettings, UnknownName
-from contracts.settings import TelemetrySettings
+from contracts.settings import ConventionSettings
 
 PATH: Final = Path(__file__).with_name("conventions.toml")
 Kind = Literal["level", "counter", "duration", "unused"]
@@ -43,7 +43,7 @@ _ANNOTATION: Final = re.compile(r"(?<=.)\{[^{}]*\}$")
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class LabelMatch:
     """Some attributes, and the values of theirs that are meant; a value that ends in a star is a prefix."""
 
     keys: tuple[str, ...]
@@ -55,7 +55,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PointSubject:
     """Whom a point is about where that isn't its resource: identifying attributes and the labels that may hold each.
 
     One of `needs` must be found, else it is about nobody, or `otherwise` about its resource. `unless` names values that no subject
@@ -88,11 +88,11 @@ class MetricRule:
     feature: str = ""
     kind: Kind = "level"
     unit: str = ""
-    only: Match | None = None
+    only: LabelMatch | None = None
     complement: bool = False
     summed: tuple[str, ...] = ()
     largest: tuple[str, ...] = ()
-    served: Match | None = None
+    served: LabelMatch | None = None
     kind_required: bool = False
     scope: str = ""
     only_units: tuple[str, ...] = ()
@@ -117,11 +117,11 @@ class MetricRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feature: str = ""
     kind: Kind = "level"
     unit: str = ""
-    only: Match | None = None
+    only: LabelMatch | None = None
     complement: bool = False
     summed: tuple[str, ...] = ()
     largest: tuple[str, ...] = ()
-    served: Match | None = None
+    served: LabelMatch | None = None
     kind_required: bool = False
     scope: str = ""
     only_units: tuple[str, ...] = ()
@@ -186,7 +186,7 @@ class WordJudgement(msgspec.Struct, frozen=True):
     none: frozenset[str] = frozenset()
 
 
-class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FailureJudgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which values say that a request failed."""
 
     http: CodeJudgement
@@ -201,7 +201,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file."""
 
     attribute: tuple[AttributeRow, ...]
-    judgement: Judgement
+    judgement: FailureJudgement
     unit: tuple[UnitRow, ...]
     subject: tuple[SubjectRow, ...]
     metric: tuple[MetricRow, ...]
@@ -227,7 +227,7 @@ class Conventions:
         self.table = table
         self.units_given = dict(units or {})
         self.subjects: Final = {
-            s.name: Subject(**{k: getattr(s, k) for k in Subject.__dataclass_fields__}) for s in table.subject
+            s.name: PointSubject(**{k: getattr(s, k) for k in PointSubject.__dataclass_fields__}) for s in table.subject
         }
         self._keys: dict[str, tuple[str, ...]] = {}
         for row in table.attribute:
@@ -386,7 +386,7 @@ def standard() -> Conventions:
         return Conventions(msgspec.convert(tomllib.load(file), Table))
 
 
-def conventions_of(settings: TelemetrySettings) -> Conventions:
+def conventions_of(settings: ConventionSettings) -> Conventions:
     """The table with the rows of settings before its own.
 
     Raises:
@@ -397,14 +397,14 @@ def conventions_of(settings: TelemetrySettings) -> Conventions:
 
 @lru_cache(maxsize=8)
 def _extended(given: str) -> Conventions:
-    settings = TelemetrySettings.model_validate_json(given)
-    if settings == TelemetrySettings():
+    settings = ConventionSettings.model_validate_json(given)
+    if settings == ConventionSettings():
         return standard()
     fix = "see docs/conventions.md"
     try:
         rows = msgspec.convert([dict(row) for row in settings.metrics], tuple[MetricRow, ...])
         return standard().extended(rows, settings.attributes, settings.units)
     except msgspec.ValidationError as e:
-        raise InvalidSettings(f"telemetry.metrics: {e}", fix=fix) from e
+        raise InvalidSettings(f"conventions.metrics: {e}", fix=fix) from e
     except UnknownName as e:
-        raise InvalidSettings(f"telemetry: {e.message}", fix=e.fix or fix) from e
+        raise InvalidSettings(f"conventions: {e.message}", fix=e.fix or fix) from e

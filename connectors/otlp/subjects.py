@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from connectors.otlp.conventions import Subject
+from connectors.otlp.conventions import PointSubject
 from connectors.otlp.folding import fold
 from connectors.otlp.identity import CACHED_RESOURCES, Identified, hash64, identify
 from connectors.otlp.values import Plain, text_of
@@ -20,7 +20,7 @@ _OF_THE_CLUSTER: Final = ("k8s.cluster.name", "cloud.region")
 _POD, _DEPLOYMENT = "k8s.pod.name", "k8s.deployment.name"
 
 
-def subject_of(subject: Subject, sender: Identified, attributes: Mapping[str, Plain]) -> Identified | None:
+def subject_of(subject: PointSubject, sender: Identified, attributes: Mapping[str, Plain]) -> Identified | None:
     """Whom a point with these attributes is about; None where it is about nobody."""
     found = []
     for attribute, labels in subject.labels.items():

@@ -40,7 +40,7 @@ _MEANT_BY_NAME: Final = (
 
 class Suggestion(msgspec.Struct, frozen=True):
     """A row for the settings, and the known name that it is modelled on. `unit_meant`: the unit is what isn't known; the row then
-    is empty, and the unit belongs under `telemetry.units`."""
+    is empty, and the unit belongs under `conventions.units`."""
 
     like: str = ""
     row: dict[str, object] = {}

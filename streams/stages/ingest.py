@@ -25,7 +25,7 @@ class IngestStage:
 
     def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
         self._environment, self._long_lived = settings.environment, settings.ingest.long_lived
-        self._conventions = conventions_of(settings.telemetry)
+        self._conventions = conventions_of(settings.conventions)
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
 

@@ -17,7 +17,7 @@ from contracts.errors import InvalidSettings, UnknownName
 from contracts.features import BY_SIGNAL, FEATURES, FeatureKind, Signal
 from contracts.frames.decoded import Decoded
 from contracts.frames.latency import BASE, BUCKETS, GAMMA, quantiles
-from contracts.settings import Settings, TelemetrySettings
+from contracts.settings import ConventionSettings, Settings
 from contracts.topics import OTLP_METRICS
 from tests.unit.connectors.otlp.builders import T0, as_json, fill, histogram, metrics
 
@@ -350,7 +350,7 @@ def test_parts_of_a_share_that_add_up_to_no_share_are_refused() -> None:
 
 def test_rows_of_ones_own_come_first() -> None:
     own = Settings(
-        telemetry={
+        conventions={
             "metrics": [
                 {"names": ["shop.waiters", "shop_waiters"], "feature": "pool_wait"},
                 {"names": ["duration"], "kind": "unused"},
@@ -360,8 +360,8 @@ def test_rows_of_ones_own_come_first() -> None:
             "attributes": {"http_status": ["shop.code"]},
         }
     )
-    table = conventions_of(own.telemetry)
-    assert conventions_of(own.telemetry) is table, "made once"
+    table = conventions_of(own.conventions)
+    assert conventions_of(own.conventions) is table, "made once"
 
     def read(name: str, unit: str = "") -> tuple[str, str, float]:
         found = table.read(name, unit)
@@ -393,7 +393,7 @@ def test_rows_of_ones_own_come_first() -> None:
 )
 def test_a_row_that_is_none_is_refused_with_what_is_wrong(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidSettings, match=problem):
-        conventions_of(TelemetrySettings(**given))
+        conventions_of(ConventionSettings(**given))
 
 
 def test_every_row_of_the_table_can_be_used() -> None:

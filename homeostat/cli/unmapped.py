@@ -39,7 +39,7 @@ def unmapped(ctx: click.Context, files: tuple[Path, ...], last: int, as_json: bo
 
     Those that are known and feed no feature are not among them."""
     found = _of_files(files, settings_of(ctx)) if files else run(_of_log(ctx, broker, last))
-    conventions = conventions_of(settings_of(ctx).telemetry)
+    conventions = conventions_of(settings_of(ctx).conventions)
     listed = [(metric, points, suggest(metric, conventions)) for metric, points in found.most_common()]
     if as_json:
         echo(document([_as_object(*row) for row in listed]))
@@ -63,7 +63,7 @@ def lines(listed: list[tuple[UnreadMetric, int, Suggestion]]) -> list[str]:
     rows = [s.row for _, _, s in listed if s.row]
     units = list(dict.fromkeys(m.unit for m, _, s in listed if s.unit_meant))
     if rows or units:
-        found += ["", "Put into the settings what is meant so (a ? is yours to fill in):", "", "telemetry:"]
+        found += ["", "Put into the settings what is meant so (a ? is yours to fill in):", "", "conventions:"]
     if rows:
         found.append("  metrics:")
         found += [f"    - {msgspec.json.encode(row).decode()}" for row in rows]
@@ -94,6 +94,6 @@ async def _of_log(ctx: click.Context, broker: str | None, last: int) -> Counter[
 
 def _count(topic: str, payload: bytes, settings: Settings, found: Counter[UnreadMetric]) -> None:
     try:
-        decode(topic, payload, conventions=conventions_of(settings.telemetry), unread=found)
+        decode(topic, payload, conventions=conventions_of(settings.conventions), unread=found)
     except UndecodableTelemetry:  # it is among the dead letters, with its reason
         return
