@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from connectors.otlp.reasons import REFUSED, SKIPPED
 from contracts import events as e
 from contracts import verdicts
-from contracts.actions import Touches, installed
+from contracts.actions import Touches, installed_actions
 from contracts.frames import EvidenceFrame, FeatureFrame
 from contracts.settings import Settings
 from contracts.topics import TOPICS
@@ -51,7 +51,7 @@ def settings_reference() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from `contracts/settings.py` by `homeostat settings --reference`.",
+        "Generated from `contracts/settings/` by `homeostat settings --reference`.",
         "",
         "Precedence: command line (`--set section.field=value`), environment, the YAML file given with `--config`, default.",
     ]
@@ -120,7 +120,7 @@ def actions_reference() -> str:
     rows = (
         f"| `{a.name}` | {_TOUCHED[a.touches]} | {a.text} | {_code(a.undo) or 'nothing to undo'} "
         f"| {'' if a.touches is Touches.NOTHING else f'`{a.policy_name}`'} | {f'`{a.change}`' if a.change else ''} |"
-        for a in installed().values()
+        for a in installed_actions().values()
     )
     return head + "\n".join(rows) + "\n"
 

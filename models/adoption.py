@@ -13,17 +13,17 @@ from typing import Final
 
 from contracts.events import Contribution
 from contracts.features import COUNT_OF
+from contracts.units import DAY, SECOND
 
-NS: Final = 1_000_000_000
-BUCKET_NS: Final = 5 * NS
+BUCKET_NS: Final = 5 * SECOND
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
 SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
-FORMER_NS: Final = 24 * 3600 * NS
-RETURNED_NS: Final = 10 * NS
+FORMER_NS: Final = DAY
+RETURNED_NS: Final = 10 * SECOND
 """A level that was normal before is normal again after this long."""
-TRAFFIC: Final = frozenset(COUNT_OF.values())
+COUNTS: Final = frozenset(COUNT_OF.values())
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Adopting:
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
-            and all(c.settled() or (name in TRAFFIC and c.rose()) for name, c in shifted.items())
+            and all(c.settled() or (name in COUNTS and c.rose()) for name, c in shifted.items())
         )
 
     def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:
@@ -159,7 +159,7 @@ class Adopting:
                 high=c.high,
                 decades=0.0,
                 share=0.0,
-                window_s=(c.starts[-1] + c.width_ns - c.starts[len(c.starts) // 2]) / NS,
+                window_s=(c.starts[-1] + c.width_ns - c.starts[len(c.starts) // 2]) / SECOND,
             )
             for name, c in self._shifted().items()
         )

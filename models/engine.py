@@ -20,6 +20,7 @@ from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, Presence
 from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports.detecting import Detector, ForgetsEnvironments, Scores, SeriesKey
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
 from models.adoption import Former
@@ -27,7 +28,7 @@ from models.calibration import LEAST_P
 from models.contributions import contributions, merge, shared
 from models.detectors import create
 from models.engine_state import VIEW_NS, EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
-from models.episodes import HARD_REQUESTS, NS, Episode, WindowEvidence
+from models.episodes import HARD_REQUESTS, Episode, WindowEvidence
 from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, fuse_detectors
 from models.harm import BROKEN_DECADES, HARM_DECADES, Promises, harms, objective_of
 from models.low_traffic import POOLED, pool_contribution, pool_of, with_pool
@@ -88,7 +89,7 @@ class DetectEngine:
         """Notice of whom nothing has come for `stale_s`: whatever becomes of its telemetry, it is not healthy."""
         for world in self._states.values():
             for service in world.services.values():
-                limit = max(int(self.settings.stale_s * NS), CADENCES * service.cadence_ns)
+                limit = max(int(self.settings.stale_s * SECOND), CADENCES * service.cadence_ns)
                 service.stale = now_ns - service.told_ns > limit
         return []
 
@@ -270,7 +271,7 @@ class DetectEngine:
         sure = [part for part in parts if abs(part.decades) >= HARM_DECADES]
         if any(harms(part, self.settings, objective) for part in (*sure, *adopting.parts())):
             adopting.harmed_ns = max(adopting.harmed_ns, frame.window_ns)
-        due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * NS))
+        due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * SECOND))
         due |= adopting.returned(frame.window_ns, world.formers.get((name, episode.peer), {}))
         if not due or name in world.refused:
             return []

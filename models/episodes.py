@@ -16,11 +16,11 @@ import msgspec
 
 from contracts.events import Anomaly, Contribution
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.adoption import Adopting
 from models.wording import describe
 
-NS: Final = 1_000_000_000
 LOOK_BACK: Final = 3
 HARD_DECADES: Final = 7.0
 HARD_REQUESTS: Final = 30
@@ -29,9 +29,9 @@ EMPTY_PER_QUIET: Final = 8
 """So many windows without a request count like one that was seen to be quiet."""
 UNEASY: Final = 1.0
 """Decades from which a window belongs to the run that may become an episode; its first one is the onset."""
-ONSET_NS: Final = 6 * NS
+ONSET_NS: Final = 6 * SECOND
 """An onset lies at most this far before the opening: unease may be left over from something else."""
-UPDATE_NS: Final = NS
+UPDATE_NS: Final = SECOND
 MATERIAL: Final = 1.0
 """Decades by which the evidence must have changed to be told again."""
 

@@ -14,7 +14,6 @@ import numpy as np
 from contracts.events import Contribution
 from contracts.features import (
     CALL_ERROR_RATE,
-    COUNT_OF,
     ERROR_RATE,
     FEATURES,
     LATENCY_P95,
@@ -23,14 +22,15 @@ from contracts.features import (
     POOL_WAIT,
     QUEUE_LAG,
     RESTARTS,
+    TRAFFIC,
     FeatureKind,
     Signal,
 )
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.settings import DetectSettings, Objective
+from contracts.units import SECOND
 
-NS: Final = 1_000_000_000
 SLOWER: Final = 1.5
 """Times the highest latency expected before from which users are taken to notice."""
 NOTICED_S: Final = 0.01
@@ -41,7 +41,6 @@ USED_UP: Final = 0.9
 """Share of its limit from which a resource is taken to hold its service up."""
 WORK_WAITS: Final = frozenset({QUEUE_LAG, POOL_WAIT})
 FAILURES: Final = frozenset({ERROR_RATE, METRIC_ERROR_RATE, CALL_ERROR_RATE})
-TRAFFIC: Final = frozenset(COUNT_OF[s] for s in Signal if s is not Signal.LOGS)
 
 BROKEN: Final = 0.1
 """Share of failing requests from which a service without an objective is broken, whatever was usual."""
@@ -169,7 +168,7 @@ class Promises:
         limit = objective.latency_s
         allowed = 1.0 - objective.availability if objective.availability else BROKEN
         promise.take(requests, failures, slow=limit is not None and latency > limit, allowed=allowed)
-        over_s = min(promise.windows, JUDGED_OVER) * frame.width_ns / NS
+        over_s = min(promise.windows, JUDGED_OVER) * frame.width_ns / SECOND
         found = []
         if promise.failing(allowed):
             found.append(_reason(frame, 0, promise.failures / promise.requests, allowed, over_s))

@@ -11,10 +11,10 @@ from contracts.features import FEATURES, FeatureKind, Signal
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores
+from contracts.units import SECOND
 from models.engine_state import EngineState
-from models.episodes import NS
 
-SLOW_NS: Final = 15 * NS
+SLOW_NS: Final = 15 * SECOND
 """Readings further apart than this are means over that time: each is a busy spell, not a spike."""
 SATURATED: Final = 0.6
 """Share of its limit from which a resource is taken to hold the service up."""

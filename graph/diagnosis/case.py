@@ -7,6 +7,7 @@ from typing import Final
 
 from contracts.events import Candidate, Evidence, Incident
 from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.grouping import Group
@@ -17,9 +18,9 @@ MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
 OVERWHELMING: Final = 0.95
 MAX_CANDIDATES: Final = 8
-HEARD_NS: Final = 2_000_000_000
+HEARD_NS: Final = 2 * SECOND
 """So much of the time since the onset must be known of those whom a suspect calls."""
-PATIENCE_NS: Final = 12_000_000_000
+PATIENCE_NS: Final = 12 * SECOND
 """For which a suspect's callees are waited for at most, from the onset."""
 OFTEN: Final = 0.05
 """Calls per request from which a callee is one that matters."""
@@ -50,7 +51,7 @@ class Case:
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
         if seen.calls_until_ns < since_ns or _unheard(seen):
             return False
-        return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * 1e9
+        return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
 
 def _unheard(seen: Assessment) -> bool:

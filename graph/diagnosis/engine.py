@@ -12,6 +12,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
 from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
@@ -21,7 +22,6 @@ from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, top
 from graph.grouping import Group, incident_id, place
 from graph.world.world import World
 
-SECOND: Final = 1_000_000_000
 COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
 SAME_CAUSE: Final = 0.8

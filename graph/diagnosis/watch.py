@@ -17,13 +17,13 @@ import numpy as np
 
 from contracts.events import Anomaly
 from contracts.features import Signal
+from contracts.units import MINUTE, SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from graph.ranking import Suspect, rank
 from graph.world.world import World
 
-SECOND: Final = 1_000_000_000
 EVERY_NS: Final = 5 * SECOND
-LOOKS_NS: Final = (30 * SECOND, 60 * SECOND)
+LOOKS_NS: Final = (30 * SECOND, MINUTE)
 LISTEN: Final = 25
 """Windows with requests from which looks teach what is usual."""
 MATURE: Final = 100
@@ -36,7 +36,7 @@ ABOVE: Final = 1.25
 """Times the highest level its service has had in quiet times."""
 OVER: Final = 0.4
 """Share of its opening level below which a finding is over."""
-PAUSE_NS: Final = 60 * SECOND
+PAUSE_NS: Final = MINUTE
 """After an opening, only a suspect of `STRONGER` times its level opens another this soon."""
 STRONGER: Final = 1.5
 DECADES: Final = 4.0

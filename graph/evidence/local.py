@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -136,7 +137,7 @@ def releases(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.kind not in RELEASES or change_.actor == "homeostat":
             continue
-        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        age_s = (situation.onset_ns - change_.time_ns) / SECOND
         if age_s < -5:
             continue
         to = f" to {change_.after}" if change_.after else ""
@@ -196,7 +197,7 @@ def _befell(change_: Change) -> bool:
 
 
 def _fresh(situation: Situation, change_: Change) -> float:
-    age_s = (situation.onset_ns - change_.time_ns) / 1e9
+    age_s = (situation.onset_ns - change_.time_ns) / SECOND
     return 1.0 if age_s <= _FRESH_S else 0.5 ** ((age_s - _FRESH_S) / _FADES_S)
 
 

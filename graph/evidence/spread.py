@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts import features as f
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
@@ -22,7 +23,7 @@ LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC
 ERRORS: Final = (f.ERROR_RATE, f.METRIC_ERROR_RATE)
 SUBTRACT: Final = 0.5
 """Share of the best callee's evidence taken off a caller where seconds can't be compared."""
-BLOCKED_NS: Final = 15_000_000_000
+BLOCKED_NS: Final = 15 * SECOND
 """Requests that hang have timed out by then."""
 SERVES: Final = 0.4
 """Share of its usual requests from which a service is not silent."""

@@ -14,7 +14,7 @@ BASE_Q = 0.95
 BASE = float(-np.log10(1.0 - BASE_Q))
 """Decades of the quantile where tails begin: what has to be paid for looking at several windows and features."""
 WINDOWS_LOOKED_AT = float(np.log10(4.0))
-SECOND, THIRD = 0.5, 0.3
+SECOND_WEIGHT, THIRD_WEIGHT = 0.5, 0.3
 
 
 def bend(size: F64, heavy: B1) -> None:
@@ -75,4 +75,4 @@ def joint(features: F64, columns: Columns) -> F64:
         first, rest = np.maximum(first, decades), np.minimum(first, decades)
         second, rest = np.maximum(second, rest), np.minimum(second, rest)
         third = np.maximum(third, rest)
-    return first + SECOND * second + THIRD * third
+    return first + SECOND_WEIGHT * second + THIRD_WEIGHT * third

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
+from contracts.units import MINUTE, SECOND
 from models.service.state import Slots
 
-NS: Final = 1_000_000_000
 HELD: Final = 12
-HELD_NS: Final = 60 * NS
+HELD_NS: Final = MINUTE
 LEAST_HELD: Final = 5
 LEAST_KNOWN: Final = 8
 LEAST_RUN: Final = 3
-RUN_NS: Final = 10 * NS
+RUN_NS: Final = 10 * SECOND
 """The newest must be spread over this long to count by rank: requests of one moment share their fate."""
 TOP_FADES: Final = 0.005
 """How much of its logarithm the slowest known loses with each that becomes known."""
@@ -68,7 +68,7 @@ class Pooled:
         """Take in one frame. `keys`: its services and peers; `window`: start and width in ns."""
         rows = self.slots.rows(*keys)
         self._grow()
-        self._count(rows[given.present], (given.counts / (window[1] / NS))[given.present])
+        self._count(rows[given.present], (given.counts / (window[1] / SECOND))[given.present])
         thin = self.rate[rows] < THIN_RATE
         x = np.log(np.maximum(given.seconds, 1e-6))
         fresh = thin & np.isfinite(x) & (given.counts > 0)

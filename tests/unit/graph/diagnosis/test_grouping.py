@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import Anomaly
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from graph.grouping import Group, incident_id, place
 from graph.world import Topology
 
-SECOND = 1_000_000_000
 LINE = ("a", "b", "c", "d", "e", "f")
 """a calls b calls c …"""
 

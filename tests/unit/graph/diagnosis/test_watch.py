@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contracts.units import SECOND
 from graph.diagnosis.watch import LEAST, MATURE, PAUSE_NS, Watch
 from graph.world import World
-from tests.unit.graph.diagnosis.shop import SECOND, play
+from tests.unit.graph.diagnosis.shop import play
 
 
 def test_a_level_teaches_until_mature_then_stands_out() -> None:
