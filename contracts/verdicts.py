@@ -106,6 +106,9 @@ class HeldReason(enum.StrEnum):
     TARGET_CONTESTED = "target_contested"  # telemetry says different things of what the service is
     TARGET_CHANGED = "target_changed"  # it is no longer what guards, policy or a person were asked about
     OWNED = "owned"  # somebody else decides on the target: a controller, a repository, an autoscaler's owner
+    OUTSIDE = (
+        "outside"  # the target, or what probably troubles it, is run by others: nothing that is done here mends it
+    )
     OUTAGE = "outage"  # it takes away all instances that serve at once: a person is asked
     INNOCENT = "innocent"  # by its own evidence the target answers as before: nothing is to be repaired there
     UNPROVEN = "unproven"  # whether the target answers as before can't be told: that takes more certainty of the cause

@@ -36,6 +36,7 @@ DELTA_LEVEL: Final = "delta_level"
 OTHER_STATE: Final = "other_state"
 NOT_SERVED: Final = "not_served"
 LONG_LIVED: Final = "long_lived"
+STACK_LINE: Final = "stack_line"
 
 REFUSED: Final[dict[str, str]] = {
     EMPTY: "no bytes, only white space, or an empty JSON object",
@@ -64,6 +65,7 @@ SKIPPED: Final[dict[str, str]] = {
     DELTA_LEVEL: "a change of a level whose absolute value is not known",
     OTHER_STATE: "a point of a state that the feature leaves out (idle CPU, free memory)",
     LONG_LIVED: "a duration of a web socket, an event stream, a long poll: that is no latency",
+    STACK_LINE: "a log record that is a line of the stack trace of the record before it",
     NOT_SERVED: "a duration of a call that was not served here (a client's or an internal one)",
 }
 

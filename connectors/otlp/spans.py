@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import semconv, span_bytes, span_verdicts, streaming
-from connectors.otlp.codecs import Needle, status_code
+from connectors.otlp import peers, span_bytes, span_verdicts, streaming
+from connectors.otlp.codecs import status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
 from connectors.otlp.reasons import BAD_TIME, INVALID_FIELD
-from connectors.otlp.values import Plain, pairs_from_bytes
-from connectors.otlp.wire import positions
+from connectors.otlp.values import pairs_from_bytes
 from contracts.frames.decoded import (
     B1,
     I8,
@@ -27,30 +25,15 @@ from contracts.frames.decoded import (
     SpanBatch,
 )
 
-_NAMED: Final = (b"db.system", b"messaging.system", b"peer.service", b"service.peer.name")
-_PEER_OF: Final[dict[int, Callable[[Mapping[str, Plain]], str]]] = {
-    KIND_CLIENT: semconv.callee_of,
-    KIND_PRODUCER: semconv.broker_of,
-    KIND_CONSUMER: semconv.broker_of,
-}
-_HAS_PEER: Final = np.array([kind in _PEER_OF for kind in range(6)])
+_HAS_PEER: Final = np.array([kind in peers.PEER_OF for kind in range(6)])
 _MESSAGES: Final = np.array([kind in (KIND_PRODUCER, KIND_CONSUMER) for kind in range(6)])
 _ID_NAMES: Final = ("traceId", "spanId", "parentSpanId")
 
 
-def _named_positions(payload: bytes) -> list[int]:
-    return [at for marker in _NAMED for at in positions(payload, marker)]
-
-
-def _names_callee(text: bytes) -> bool:
-    return any(marker in text for marker in _NAMED)
-
-
-_PEERS: Final = Needle(_named_positions, _names_callee, semconv.PEER_KEYS)
-_PEER_STARTS: Final = span_bytes.starts_of(semconv.PEER_KEYS)
-_NAMING_STARTS: Final = span_bytes.starts_of(
-    frozenset((*semconv.DB_SYSTEM, *semconv.MESSAGING_SYSTEM, *semconv.LOGICAL_PEER))
-)
+_PEER_STARTS: Final = span_bytes.starts_of(peers.PEER_KEYS)
+_NAMING_STARTS: Final = span_bytes.starts_of(peers.NAMING_KEYS)
+_URL_STARTS: Final = span_bytes.starts_of(peers.URL_KEYS)
+_PEER_OR_URL: Final = peers.PEER_KEYS | peers.URL_KEYS
 
 
 def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -> SpanBatch | None:
@@ -102,6 +85,14 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
 
 
 @dataclass(frozen=True, slots=True)
+class _Peers:
+    """Whom each of n spans names, and which of them are known by nothing but an address."""
+
+    name: I32
+    by_address: B1
+
+
+@dataclass(frozen=True, slots=True)
 class _Columns:
     """n spans before they are judged; `ids` are those of traces, spans and parents."""
 
@@ -111,7 +102,7 @@ class _Columns:
     kind: I8
     error: B1
     name: I32
-    peer: I32
+    peer: _Peers
     stream: B1
     """Those whose attributes say so."""
 
@@ -132,7 +123,8 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         end_ns=end.astype(np.int64),
         error=columns.error,
         name=columns.name,
-        peer=columns.peer,
+        peer=columns.peer.name,
+        by_address=columns.peer.by_address,
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
     )
     return _kept(batch, valid & timely)
@@ -157,14 +149,14 @@ def _kept(batch: SpanBatch, keep: B1) -> SpanBatch | None:
     return SpanBatch(*(getattr(batch, column)[keep] for column in SpanBatch.__slots__))
 
 
-def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> I32:
-    """Databases and brokers that callers name: nobody else reports them."""
-    peers = np.zeros(len(spans), np.int32)
-    for row, attributes in context.codec.pick(spans, payload, _PEERS):
-        name = _PEER_OF.get(int(kind[row]))
-        if name is not None:
-            peers[row] = context.strings.index(name(attributes))
-    return peers
+def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> _Peers:
+    """Databases, brokers and addresses that callers name: nobody else may report them."""
+    found = _Peers(np.zeros(len(spans), np.int32), np.zeros(len(spans), np.bool_))
+    rows = np.flatnonzero(_HAS_PEER[kind]).tolist()
+    for row, attributes in zip(rows, context.codec.read(spans, payload, rows, _PEER_OR_URL), strict=True):
+        peer = peers.PEER_OF[int(kind[row])](attributes)
+        found.name[row], found.by_address[row] = context.strings.index(peer.name), peer.by_address
+    return found
 
 
 def _named_streams(name: I32, context: DecodeContext) -> B1:
@@ -177,18 +169,28 @@ def _named_streams(name: I32, context: DecodeContext) -> B1:
     return found
 
 
-def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, context: DecodeContext) -> I32:
+def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, context: DecodeContext) -> _Peers:
     """As `_peers`. What names peers is the same few attributes again and again: each combination is read once."""
-    peers = np.zeros(len(kind), np.int32)
     attributes = spans.attributes.where(_HAS_PEER[kind][spans.attributes.row])
     starts = span_bytes.key_starts(spans, attributes)
     naming = np.zeros(len(kind), np.bool_)
     naming[attributes.row[span_bytes.among(starts, _NAMING_STARTS)]] = True
-    some = np.flatnonzero(naming[attributes.row])
-    attributes = attributes.where(some[span_bytes.among(starts[some], _PEER_STARTS)])
-    for row, pairs in _by_row(spans.text, attributes):
-        peers[row] = context.strings.index(_peer_named(int(kind[row]), pairs))
-    return peers
+    named = attributes.where(span_bytes.among(starts, _PEER_STARTS) & naming[attributes.row])
+    told, said = [peers.Peer()], np.zeros(len(kind), np.int64)
+    for of_kind, namer in peers.PEER_OF.items():
+        same = span_bytes.alike(spans, named.where(kind[named.row] == of_kind))
+        said[same.row] = same.group + len(told)
+        told += [namer(pairs_from_bytes(pairs, peers.PEER_KEYS)) for pairs in same.pairs]
+    nameless = (np.array([not p.name for p in told], np.bool_)[said]) & (kind == KIND_CLIENT)
+    urls = attributes.where(nameless[attributes.row] & span_bytes.among(starts, _URL_STARTS))
+    for row, pairs in _by_row(spans.text, urls):
+        said[row] = len(told)
+        told.append(peers.callee_of(pairs_from_bytes(pairs, peers.URL_KEYS)))
+    some, first = np.unique(said, return_index=True)
+    name = np.zeros(len(told), np.int32)
+    for number in some[np.argsort(first)].tolist():
+        name[number] = context.strings.index(told[number].name)
+    return _Peers(name[said], np.array([p.by_address for p in told], np.bool_)[said])
 
 
 def _by_row(text: bytes, attributes: span_bytes.Attributes) -> Iterator[tuple[int, tuple[bytes, ...]]]:
@@ -200,8 +202,3 @@ def _by_row(text: bytes, attributes: span_bytes.Attributes) -> Iterator[tuple[in
     bounds = [*first.tolist(), len(pairs)]
     for i, row in enumerate(attributes.row[first].tolist()):
         yield row, tuple(pairs[bounds[i] : bounds[i + 1]])
-
-
-@lru_cache(maxsize=4096)
-def _peer_named(kind: int, pairs: tuple[bytes, ...]) -> str:
-    return _PEER_OF[kind](pairs_from_bytes(pairs, semconv.PEER_KEYS))

@@ -11,10 +11,11 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from connectors.otlp.semconv import HTTP_STATUS
+from connectors.otlp.conventions import standard
 from connectors.otlp.values import Plain, number_of, text_of
 from contracts.settings import LONG_LIVED
 
+HTTP_STATUS: Final = standard().keys("http_status")
 SWITCHED: Final = 101
 """HTTP status of a connection that goes on in another protocol (RFC 9110, 15.2.2)."""
 _REFUSED: Final = 400
@@ -28,7 +29,7 @@ CALL_TYPE: Final = (
     *("grpc.method.kind", "grpc.method.type", "grpc_type", "grpc.type"),
 )
 """No convention says how a call streams; these are what instrumentations and metrics in use write."""
-ROUTE: Final = ("http.route", "url.template")
+ROUTE: Final = standard().keys("route")
 _ENDLESS: Final = ("text/event-stream", "multipart/x-mixed-replace")
 _SOCKETS: Final = frozenset({"websocket", "webtransport", "ws", "wss"})
 STREAM_KEYS: Final = frozenset((*HTTP_STATUS, *CONTENT_TYPE, *UPGRADE, *CALL_TYPE))

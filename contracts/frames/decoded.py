@@ -48,9 +48,12 @@ class SpanBatch:
     error: B1
     name: I32
     peer: I32
-    """Uninstrumented callee named by attributes, as `db:postgresql/orders` or `messaging:kafka/orders`; 0 where none."""
+    """Uninstrumented callee named by attributes, as `db:postgresql/orders`, `messaging:kafka/orders` or
+    `external:api.bank.example`; 0 where none."""
     stream: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Which last as long as their user likes (web sockets, event streams, long polls). Empty means none."""
+    by_address: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Whose peer is known by its address alone: it may be a service that sends spans itself. Empty means none."""
 
     def __len__(self) -> int:
         return len(self.span)

@@ -86,7 +86,7 @@ class SpanFrame:
     none is. By `clock_shift_ns` its times were shifted; `clock_floor_ns` is its least delay of late.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     environment: str
     source: str
     sequence: int
@@ -109,6 +109,8 @@ class SpanFrame:
     clock: I32 = field(default_factory=lambda: np.empty(0, np.int32))
     clock_shift_ns: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     clock_floor_ns: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    hosts: tuple[str, ...] = ()
+    """Peers that client spans know by their address alone; the site of such a span is the hash of one of them."""
 
 
 class Presence(enum.IntEnum):

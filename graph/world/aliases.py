@@ -25,7 +25,7 @@ class Aliases:
         """The callee of a call whose row is to be counted; "" where joined spans count it, or it is too early to say."""
         if not named.startswith(PREFIX):
             return named
-        service = self._resolved.get(named) or self._claimed(named)
+        service = self._resolved.get(named) or self._claimed(named, caller)
         if service:
             self.views[caller, service] = named
             return "" if (caller, service) in self._topology.calls else service
@@ -34,13 +34,42 @@ class Aliases:
         first = self._first_ns.setdefault(named, time_ns)
         return named if time_ns - first >= PATIENCE_NS else ""
 
-    def _claimed(self, named: str) -> str:
-        """The service with its own telemetry that has this name, in full or as its only last part."""
+    def _claimed(self, named: str, caller: str) -> str:
+        """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only one
+        whose last part it is. A name of the internet is nobody's last part: api.bank.example is not the service api."""
         name = named.removeprefix(PREFIX)
-        own = [s.name for s in self._topology.services.values() if s.own and s.kind == "service"]
-        found = [n for n in own if n == name] or [n for n in own if n.rsplit("/", 1)[-1] == name.split(".", 1)[0]]
-        if len(found) != 1:
+        own = {s.name for s in self._topology.services.values() if s.own and s.kind == "service"}
+        if name in own:
+            return self._take(named, name)
+        short, _, rest = name.partition(".")
+        if rest and not _is_internal(rest, {n.rpartition("/")[0] for n in own}):
             return ""
-        self._resolved[named] = found[0]
+        space = _namespace_in(rest) or caller.rpartition("/")[0]
+        if (
+            space and f"{space}/{short}" in own
+        ):  # the same name elsewhere is another service, and other callers may mean that
+            return f"{space}/{short}"
+        found = [n for n in own if n.rsplit("/", 1)[-1] == short]
+        return self._take(named, found[0]) if len(found) == 1 else ""
+
+    def _take(self, named: str, service: str) -> str:
+        self._resolved[named] = service
         self._topology.forget(named)
-        return found[0]
+        return service
+
+
+_INTERNAL: Final = frozenset(
+    {"svc", "local", "internal", "lan", "consul", "cluster", "mesh", "intranet", "corp", "docker"}
+)
+
+
+def _is_internal(rest: str, namespaces: set[str]) -> bool:
+    """Whether the rest of a host's name, after its first part, is of a cluster's or a house's own names."""
+    labels = rest.split(".")
+    return labels[0] in namespaces or not _INTERNAL.isdisjoint((labels[-1], *labels[1:2]))
+
+
+def _namespace_in(rest: str) -> str:
+    """The namespace in `<namespace>.svc…`, or in `<namespace>` alone; else ""."""
+    labels = rest.split(".")
+    return labels[0] if labels[1:2] in ([], ["svc"]) else ""

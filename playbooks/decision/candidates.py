@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from contracts.actions import Touches, action_of
 from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
@@ -15,6 +16,7 @@ from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
+from playbooks.guards.innocence import EXTERNAL
 from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
 from playbooks.language.variables import argument_scope, numbers
@@ -77,8 +79,24 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held)
-    held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
+    held_back = _outside(playbook, service, meant, incident)
+    if held_back is None:
+        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
     return Proposal(playbook, target, state, tuple(meant), held_back)
+
+
+def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident: Incident) -> Held | None:
+    """What others run is not acted on, nor is who only suffers from it: a person is told."""
+    if not any(action_of(s.action).touches in (Touches.TARGET, Touches.ANYTHING) for s in playbook.steps):
+        return None
+    if service.startswith(EXTERNAL):
+        return Held(HeldReason.OUTSIDE, f"{service} is run by others: nothing here can act on it")
+    leading = top_causes(incident)[0]
+    if leading.service.startswith(EXTERNAL) and leading.probability > sum(c.probability for c in causes):
+        return Held(
+            HeldReason.OUTSIDE, f"{leading.service}, which others run, is the likelier cause: {service} suffers from it"
+        )
+    return None
 
 
 def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:

@@ -59,6 +59,14 @@ class PendingSpans(NamedTuple):
         return PendingSpans(*[c[index] for c in cast("tuple[Any, ...]", self)])
 
 
+class _Places(NamedTuple):
+    """What frames of spans are made with: the number of partitions, and the clocks and addresses that spans name."""
+
+    partitions: int
+    clocks: tuple[Tag, ...]
+    hosts: tuple[str, ...]
+
+
 class SpanCollector(Collector):
     """Collects spans. A span belongs to the window in which it ended."""
 
@@ -69,6 +77,8 @@ class SpanCollector(Collector):
         self.pending = Pending()
         self.recent: dict[str, KeyTable] = {}
         self.clocks: dict[Tag, int] = {}
+        self.hosts: dict[str, dict[str, None]] = {}
+        """Addresses that pending spans name, by environment."""
 
     def add(self, decoded: Decoded, receipt: Receipt, tags: Tags | None = None) -> None:
         """Take the spans of a message. `tags` say which of them were timed by clocks in question."""
@@ -79,7 +89,8 @@ class SpanCollector(Collector):
         clocks = self._clocks_of(tags, len(decoded.resources))
         for scope in scopes:
             at = scope.pick(batch.resource, keep)
-            peer = _peers(scope.names, batch.peer[at], decoded.strings)
+            named = self._named(scope.names.environment, batch, at, decoded.strings)
+            peer = _peers(scope.names, named, decoded.strings)
             service = scope.numbers[batch.resource[at]]
             rest: tuple[Column, ...] = (
                 batch.trace,
@@ -96,6 +107,16 @@ class SpanCollector(Collector):
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
         self.over_limit(scopes, batch.resource, keep)
+
+    def _named(self, environment: str, batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> I32:
+        """The peers of spans that are told as they come. Who is known by an address alone is told where calls are joined: it may be
+        a service."""
+        peer = batch.peer[at]
+        if not len(batch.by_address) or not (by_address := batch.by_address[at]).any():
+            return peer
+        known = self.hosts.setdefault(environment, {})
+        known.update((strings[i], None) for i in np.unique(peer[by_address]).tolist())
+        return np.where(by_address, 0, peer).astype(np.int32)
 
     def _clocks_of(self, tags: Tags | None, resources: int) -> I32:
         """Per resource the number of its clock among those since the last flush; -1 where it is not in question."""
@@ -121,7 +142,8 @@ class SpanCollector(Collector):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
             partials += _peer_edges(here, names, spans, self.width_ns)
-            for partition, span_frame in _span_frames(here, names, spans, (self.partitions, tuple(self.clocks))):
+            places = _Places(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
+            for partition, span_frame in _span_frames(here, names, spans, places):
                 frames.append((environment, partition, span_frame))
                 joined.add((environment, partition))
         self.clocks = {}
@@ -158,6 +180,7 @@ class SpanCollector(Collector):
         """An environment is gone."""
         super().forget(environment)
         self.recent.pop(environment, None)
+        self.hosts.pop(environment, None)
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
@@ -167,6 +190,7 @@ class SpanCollector(Collector):
             "pending": self.pending.state(),
             "recent": recent,
             "clocks": [list(c) for c in self.clocks],
+            "hosts": {e: list(h) for e, h in self.hosts.items()},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -174,6 +198,7 @@ class SpanCollector(Collector):
         self.load_base(state)
         self.pending.load({e: _complete(c) for e, c in state["pending"].items()})
         self.clocks = {Tag(*c): i for i, c in enumerate(state.get("clocks", ()))}
+        self.hosts = {e: dict.fromkeys(h) for e, h in state.get("hosts", {}).items()}
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
@@ -218,12 +243,13 @@ def _sites(batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> U64:
     client = np.flatnonzero(kind == KIND_CLIENT)
     said = np.where(peer[client] > 0, peer[client], name[client]).astype(np.int64)
     listed, place = dense(said, len(strings))
-    found[client] = np.array([_hash(strings[i]) for i in listed.tolist()], np.uint64)[place]
+    found[client] = np.array([site_of(strings[i]) for i in listed.tolist()], np.uint64)[place]
     return found
 
 
 @functools.lru_cache(1 << 14)
-def _hash(text: str) -> int:
+def site_of(text: str) -> int:
+    """The hash of a peer's name, or of a span's where it names none."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -259,12 +285,9 @@ def _peer_edges(origin: Origin, names: Names, spans: PendingSpans, width_ns: int
     ]
 
 
-def _span_frames(
-    origin: Origin, names: Names, spans: PendingSpans, places: tuple[int, tuple[Tag, ...]]
-) -> Iterator[tuple[int, SpanFrame]]:
-    """Spans by partition of their trace; `places` are the number of partitions and the clocks that spans name. Those without
-    ids can't be joined."""
-    partitions, clocks = places
+def _span_frames(origin: Origin, names: Names, spans: PendingSpans, places: _Places) -> Iterator[tuple[int, SpanFrame]]:
+    """Spans by partition of their trace. Those without ids can't be joined."""
+    partitions = places.partitions
     part = (spans.trace % np.uint64(partitions)).astype(np.uint16)
     order = np.argsort(part, kind="stable")
     usable = (spans.span != 0) & (spans.trace != 0)
@@ -272,10 +295,11 @@ def _span_frames(
         order = order[usable[order]]
     bounds = np.searchsorted(part[order], np.arange(partitions + 1))
     for p in np.flatnonzero(np.diff(bounds)).tolist():
-        yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]), clocks)
+        yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]), places)
 
 
-def _span_frame(origin: Origin, names: Names, spans: PendingSpans, clocks: tuple[Tag, ...] = ()) -> SpanFrame:
+def _span_frame(origin: Origin, names: Names, spans: PendingSpans, places: _Places | None = None) -> SpanFrame:
+    clocks, hosts = (places.clocks, places.hosts) if places is not None else ((), ())
     listed, place = dense(spans.service, len(names))
     timed, clock = dense(spans.clock[spans.clock >= 0].astype(np.int64))
     column = np.full(len(spans.clock) if len(timed) else 0, -1, np.int32)
@@ -301,4 +325,5 @@ def _span_frame(origin: Origin, names: Names, spans: PendingSpans, clocks: tuple
         clock=column,
         clock_shift_ns=np.array([clocks[i].shift_ns for i in timed.tolist()], np.int64),
         clock_floor_ns=np.array([clocks[i].floor_ns for i in timed.tolist()], np.int64),
+        hosts=hosts,
     )

@@ -20,7 +20,9 @@ from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, MINUTE, SECOND
 from streams.windows.calls import Witness
 from streams.windows.collect import Partial
+from streams.windows.collect_spans import site_of
 from streams.windows.containment import NONE, Containment
+from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, frame, group, row_frame
 from streams.windows.state import dump, load
@@ -69,6 +71,7 @@ class EdgeJoiner:
         self._arrived: list[Rows] = []
         self._witness = Witness(self._names, self.width_ns)
         self._clocks = Containment()
+        self._hosts = Hosts()
 
     @property
     def pending(self) -> int:
@@ -81,11 +84,13 @@ class EdgeJoiner:
             self.flushed_watermark = min(self.flushed_watermark, now_ns)
             self._parents.mend(now_ns)
             self._waiting.mend(now_ns)
+            self._hosts.mend(now_ns)
         if not self.watermarks.admit(frame.source, frame.sequence, frame.watermark_ns, now_ns):
             self.counters["redelivered_frames"] += bool(len(frame.span))  # an empty one only tells the time
             return
         if len(frame.span):
             self._names.now_ns = max(self._names.now_ns, now_ns)
+            self._hosts.hear(((site_of(h), h) for h in frame.hosts), now_ns)
             numbers = np.array([self._names.number(s) for s in frame.services], np.int32)
             rows = _rows(frame, numbers[frame.service], self._clocks.number(frame))
             self._arrived.append(rows if (numbers >= 0).all() else rows[rows["service"] >= 0])
@@ -93,14 +98,14 @@ class EdgeJoiner:
     def flush(self, source: str, sequence: int, now_ns: int, *, tells_time: bool = True) -> list[Partial]:
         """Calls found since the last flush, and, if it `tells_time`, empty frames for targets that get none."""
         watermark = self.watermarks.advance(now_ns)
-        children, parents = self._join()
+        children, parents, outside = self._join(now_ns)
         self._clocks.learn(children, parents, now_ns)
         self._forget(min(watermark, self.watermarks.slowest(now_ns, LAGGARD_NS)))
         self.counters["names_left"] += self._names.make_room(LAGGARD_NS, self._named)
         origin = Origin(self.environment, source, sequence, watermark)
         partials: list[Partial] = [
             (self.environment, cut.target, row_frame(origin, "edges", self._names, cut))
-            for cut in group(_calls(children, parents, len(self._names)), self._names, self.width_ns)
+            for cut in group(self._events(children, parents, outside), self._names, self.width_ns)
         ]
         self.counters["calls"] += sum(int(p.count.sum()) for _, _, p in partials)
         said = [(self.environment, target, f) for target, f in self._witness.flush(origin)]
@@ -119,16 +124,26 @@ class EdgeJoiner:
         """What became known of the clocks of senders."""
         return self._clocks.news(self.environment, now_ns)
 
-    def _join(self) -> tuple[Rows, Rows]:
-        """Calls (child, parent) completed by what arrived."""
+    def _events(self, children: Rows, parents: Rows, outside: Rows) -> Events:
+        """Calls that were joined, and calls to addresses outside."""
+        hosts = {s: self._names.number(self._hosts.text[s]) for s in np.unique(outside["site"]).tolist()}
+        host = np.array([hosts[s] for s in outside["site"].tolist()], np.int64)
+        joined = _calls(children, parents, len(self._names))
+        if not len(outside):
+            return joined
+        some = host >= 0
+        return joined.and_also(_calls_outside(outside[some], host[some], len(self._names)))
+
+    def _join(self, now_ns: int) -> tuple[Rows, Rows, Rows]:
+        """Calls (child, parent) completed by what arrived, and the client spans of calls to addresses outside."""
         nothing = np.empty(0, SPAN)
         if not self._arrived:
-            return nothing, nothing
+            return nothing, nothing, nothing
         spans = self._arrived[0] if len(self._arrived) == 1 else end_to_end(self._arrived)
         self._arrived = []
         keys, spans = self._distinct(spans)
         if not len(spans):
-            return nothing, nothing
+            return nothing, nothing, nothing
         # They are kept from now on, whatever the clocks of their senders say.
         newest = self.watermarks.furthest or int(spans["end_ns"].max())
         which, late_children = self._waiting.take(keys)
@@ -147,11 +162,26 @@ class EdgeJoiner:
         self.counters["evicted"] += self._waiting.insert(keys[alone], waiting, newest)
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
+        outside = self._calls_outside(spans, callees, callers, now_ns)
         calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
         self._witness.arrived(spans, waiting)
         self._witness.joined(callees, callers, calls < len(late_children))
-        return callees, callers
+        return callees, callers, outside
+
+    def _calls_outside(self, spans: Rows, children: Rows, parents: Rows, now_ns: int) -> Rows:
+        """Those of the spans that call an address at which nobody who sends spans answers."""
+        if not self._hosts.text:
+            return spans.take([])
+        answers = (_kinds(children) == KIND_SERVER) | (children["service"] != parents["service"])
+        asked = answers & (_kinds(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
+        self._hosts.answered(parents["site"][asked], now_ns)
+        client = _kinds(spans) == KIND_CLIENT
+        found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns)))
+        if not len(found):
+            return found
+        carried = children["span"][is_carried(children, parents, (KIND_CLIENT, KIND_PRODUCER))]
+        return found.take(np.flatnonzero(~np.isin(found["span"], carried)))
 
     def _distinct(self, spans: Rows) -> tuple[np.ndarray, Rows]:
         """Spans sorted by key, without those seen before (on whichever source partition)."""
@@ -182,6 +212,7 @@ class EdgeJoiner:
             "sites": True,
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
+            "hosts": self._hosts.state(),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -206,6 +237,8 @@ class EdgeJoiner:
         self._clocks = Containment()
         if "clocks" in body:
             self._clocks.load(body["clocks"])
+        self._hosts = Hosts()
+        self._hosts.load(body.get("hosts", []))
         self.counters.clear()
         self.counters.update(body["counters"])
 
@@ -265,3 +298,13 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))
     counted = ~streams if streams.any() else None
     return Events(children["end_ns"].copy(), caller, callee, names, duration, sums, counted)
+
+
+def _calls_outside(spans: Rows, host: I64, names: int) -> Events:
+    """Calls to addresses outside as events, as their caller sees them; `host` has the numbers of their names."""
+    waited = np.maximum(spans["end_ns"] - spans["start_ns"], 0)
+    none = np.zeros(len(spans), np.int64)
+    streams = spans["kind"] & STREAM != 0
+    sums = (spans["error"].astype(np.int64), waited, none, none)
+    counted = ~streams if streams.any() else None
+    return Events(spans["end_ns"].copy(), spans["service"].astype(np.int64), host, names, waited, sums, counted)

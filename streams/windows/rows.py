@@ -51,6 +51,20 @@ class Events:
     counted: B1 | None = None
     """Events that count and whose durations do; the others only show that somebody is there. None: all of them."""
 
+    def and_also(self, more: Events) -> Events:
+        """These events and some more."""
+        sums = tuple(np.concatenate(pair) for pair in zip(self.sums, more.sums, strict=True))
+        counted = [np.ones(len(e.end_ns), np.bool_) if e.counted is None else e.counted for e in (self, more)]
+        return Events(
+            np.concatenate([self.end_ns, more.end_ns]),
+            np.concatenate([self.service, more.service]),
+            np.concatenate([self.other, more.other]),
+            more.others,
+            np.concatenate([self.duration_ns, more.duration_ns]),
+            sums,
+            None if self.counted is None and more.counted is None else np.concatenate(counted),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from connectors.otlp.decode import decode
-from connectors.otlp.templates import severity_of, template_of
+from connectors.otlp.log_bodies import severity_of
+from connectors.otlp.templates import template_of
 from contracts.topics import OTLP_LOGS, OTLP_METRICS
 from tests.unit.connectors.otlp.builders import T0, as_json, descending, logs
 from tests.unit.connectors.otlp.test_spans import same

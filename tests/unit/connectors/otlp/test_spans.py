@@ -72,7 +72,13 @@ def test_columns_of_a_message() -> None:
     assert spans.end_ns.tolist() == [T0 + 5 * MS] * 4
     assert spans.error.tolist() == [True, False, False, False]
     assert [decoded.strings[i] for i in spans.name] == ["GET /orders", "GET /", "GET /", "GET /"]
-    assert [decoded.strings[i] for i in spans.peer] == ["", "db:postgresql/orders", "messaging:kafka/paid", ""]
+    assert [decoded.strings[i] for i in spans.peer] == [
+        "",
+        "db:postgresql/orders",
+        "messaging:kafka/paid",
+        "external:payment",
+    ]
+    assert spans.by_address.tolist() == [False, False, False, True]
     assert decoded.skipped == {}
 
 
@@ -114,8 +120,9 @@ def test_a_server_error_without_a_status_is_an_error(encode: Any) -> None:
         ({"db.system": "redis", "net.peer.name": "10.1.2.3"}, KIND_CLIENT, "db:redis"),
         ({"db.system": "mysql", "db.namespace": "shop"}, 2, ""),
         ({"messaging.system": "rabbitmq", "messaging.destination": "mail"}, KIND_CONSUMER, "messaging:rabbitmq/mail"),
-        ({"messaging.system": "kafka", "messaging.destination.name": "t"}, KIND_CLIENT, ""),
-        ({"rpc.system": "grpc", "server.address": "payment"}, KIND_CLIENT, ""),
+        ({"messaging.system": "kafka", "messaging.destination.name": "t"}, KIND_CLIENT, "messaging:kafka/t"),
+        ({"rpc.system": "grpc", "server.address": "payment"}, KIND_CLIENT, "external:payment"),
+        ({"rpc.system": "grpc", "server.address": "payment"}, KIND_SERVER, ""),
         ({"note": "db.system and messaging.system are words here"}, KIND_CLIENT, ""),
     ],
 )

@@ -377,3 +377,31 @@ def test_evidence_that_is_still_to_come_is_waited_for():
     found = decide(HANG, answers(Conduct.UNKNOWN, young=True), LIBRARY, SETTINGS)
     assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
     assert "waiting to do restart-hung-service on cart" in found.text
+
+
+BANK = "external:api.bank.example"
+
+
+@pytest.mark.parametrize("kind", [k for k in CauseKind if k is not CauseKind.DEPENDENCY])
+def test_who_suffers_from_what_others_run_is_left_alone_and_a_person_is_told(kind: CauseKind):
+    found = decide(
+        incident(cause(BANK, CauseKind.DEPENDENCY, 0.5), cause("cart", kind, 0.45)), WORLD, LIBRARY, SETTINGS
+    )
+    assert found.verdict is DecisionVerdict.ASK
+    acting = [o for o in found.options if o.target == "cart" and not o.playbook.startswith("page-")]
+    assert all(o.held in (HeldReason.OUTSIDE, HeldReason.CONDITION) for o in acting)
+    assert all(BANK in o.held_text for o in acting if o.held is HeldReason.OUTSIDE)
+
+
+def test_nothing_acts_on_what_others_run_even_if_an_actuator_knows_that_name():
+    world = replace(WORLD, targets={BANK: STATE})
+    found = decide(incident(cause(BANK, CauseKind.HANG, 0.95)), world, LIBRARY, SETTINGS)
+    assert found.verdict is DecisionVerdict.ASK
+    assert "is run by others" in why(found, "restart-hung-service")
+
+
+def test_a_service_that_is_the_likelier_cause_is_acted_on_although_something_outside_is_suspected():
+    found = decide(
+        incident(cause("cart", CauseKind.HANG, 0.9), cause(BANK, CauseKind.DEPENDENCY, 0.05)), WORLD, LIBRARY, SETTINGS
+    )
+    assert found.chosen.playbook == "restart-hung-service"
