@@ -11,7 +11,6 @@ import enum
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +19,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from connectors.otlp.reasons import REFUSED, SKIPPED
-from connectors.otlp.semconv import METRICS, MetricRule
 from contracts import events as e
 from contracts import verdicts
 from contracts.actions import Touches, installed_actions
-from contracts.features import FEATURES
 from contracts.frames import EvidenceFrame, FeatureFrame
 from contracts.settings import Settings
 from contracts.topics import TOPICS
@@ -130,37 +127,6 @@ def actions_reference() -> str:
 
 def _code(text: str) -> str:
     return f"`{text}`" if text.startswith("{") else text
-
-
-def telemetry_reference() -> str:
-    """Metric names and the feature that each becomes, from the table that the decoder uses."""
-    rows = []
-    listed = sorted(METRICS.items(), key=lambda item: (_feature_order(item[1]), _how(item[1])))
-    for (feature, how), group in groupby(listed, key=lambda item: (_feature_of(item[1]), _how(item[1]))):
-        rows.append(f"| {feature} | {', '.join(f'`{name}`' for name, _ in group)} | {how} |")
-    return "| feature | metrics | how they are read |\n|---|---|---|\n" + "\n".join(rows) + "\n"
-
-
-def _feature_order(rule: MetricRule) -> int:
-    return list(FEATURES).index(rule.feature) if rule.feature else len(FEATURES)
-
-
-def _feature_of(rule: MetricRule) -> str:
-    return f"`{rule.feature}`" if rule.feature else "`metric_request_rate`, `metric_error_rate`, `metric_latency_*`"
-
-
-def _how(rule: MetricRule) -> str:
-    kinds = {"level": "a level", "counter": "a counter: becomes a rate", "duration": "a histogram of durations"}
-    said = [kinds[rule.kind]]
-    if rule.states:
-        said.append(f"only the state {', '.join(rule.states)}" + (", taken from 1" if rule.complement else ""))
-    if rule.summed:
-        said.append("its parts are added")
-    if rule.kind_required:
-        said.append("only points that say `span.kind` server or consumer")
-    if rule.unit:
-        said.append(f"in `{rule.unit}` where it names no unit")
-    return "; ".join(said)
 
 
 def _doc(kind: type[Any]) -> str:

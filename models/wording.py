@@ -19,6 +19,7 @@ NAMES = {
     "memory_bytes": "memory used",
     "queue_lag": "queue length",
     "pool_wait": "requests waiting for a connection",
+    "pool_used": "connections in use",
     "network_io": "network traffic",
     "log_rate": "log records",
     "log_error_rate": "share of error logs",

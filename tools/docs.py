@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from homeostat import metrics, reference
+from homeostat import conventions_page, metrics, reference
 from playbooks.language import reader
 from playbooks.language.reference import renewed
 from playbooks.runs import diagram
@@ -24,6 +24,7 @@ RENEW: Final = "python -m tools.docs write"
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings.md": reference.settings_reference,
     "metrics.md": metrics.reference,
+    "conventions.md": conventions_page.page,
 }
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "actions": reference.actions_reference,
@@ -31,7 +32,6 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "events": reference.events_reference,
     "frames": reference.frames_reference,
     "reasons": reference.reasons_reference,
-    "telemetry": reference.telemetry_reference,
     "run_states": diagram.run_states,
     "step_states": diagram.step_states,
 }

@@ -5,6 +5,7 @@ Messages of both have the same attribute names (protobuf's); a codec covers the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,6 +106,10 @@ class Codec(Protocol):
         """The attributes of some rows that are wanted."""
         ...
 
+    def rows(self, spans: Sequence[Any], payload: bytes, pattern: re.Pattern[bytes]) -> Sequence[int]:
+        """Rows of the spans in whose bytes a pattern is found, attributes or events."""
+        ...
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All attributes of a metric point."""
         ...
@@ -184,6 +189,12 @@ class ProtoCodec:
             start, end = item_at(payload, starts[row])
             yield pairs_from_bytes(AttributesOfSpan.FromString(payload[start:end]).attributes, wanted)
 
+    def rows(self, spans: Sequence[Any], payload: bytes, pattern: re.Pattern[bytes]) -> Sequence[int]:
+        """The whole message is searched at once."""
+        hits = [match.start() for match in pattern.finditer(payload)]
+        rows = np.unique(np.searchsorted(np.array(item_starts(payload)), hits, side="right") - 1)
+        return rows[rows >= 0].tolist()  # type: ignore[no-any-return]
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All values are converted."""
         return {a.key: from_proto(a.value) for a in attributes}
@@ -194,7 +205,7 @@ class ProtoCodec:
         if kind is None:
             return None
         data = getattr(metric, kind)
-        temporality = 0 if kind in (GAUGE, SUMMARY) else data.aggregation_temporality
+        temporality = CUMULATIVE if kind == SUMMARY else 0 if kind == GAUGE else data.aggregation_temporality
         return MetricData(kind, data.data_points, temporality, kind == SUM and data.is_monotonic)
 
     def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
@@ -257,6 +268,10 @@ class JsonCodec:
         """Attributes are unread so far."""
         return (model.pick_json(spans[row].attributes, wanted) for row in rows)
 
+    def rows(self, spans: Sequence[Any], payload: bytes, pattern: re.Pattern[bytes]) -> Sequence[int]:
+        """Events are unread so far."""
+        return [row for row, span in enumerate(spans) if pattern.search(bytes(span.events))]
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """Attributes of a point are decoded with it."""
         return model.pairs_of(attributes)
@@ -270,7 +285,9 @@ class JsonCodec:
                     found = model.POINTS.decode(raw)
                 except model.ERRORS:
                     return None
-                temporality = TEMPORALITY_NUMBERS.get(found.aggregation_temporality, 0)
+                temporality = (
+                    CUMULATIVE if kind == SUMMARY else TEMPORALITY_NUMBERS.get(found.aggregation_temporality, 0)
+                )
                 return MetricData(kind, found.data_points, temporality, found.is_monotonic)
         return None
 
@@ -305,6 +322,7 @@ _POINT_DECODERS: Final = {
     SUM: model.NUMBER_POINT,
     HISTOGRAM: model.HISTOGRAM_POINT,
     EXPONENTIAL: model.EXPONENTIAL_POINT,
+    SUMMARY: model.SUMMARY_POINT,
 }
 PROTO: Final = ProtoCodec()
 JSON: Final = JsonCodec()

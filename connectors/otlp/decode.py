@@ -6,14 +6,17 @@ bytes, the outcome is a `Decoded` or an `UndecodableTelemetry`; the reasons are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from connectors.otlp import json_read, unknown, wire
-from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS
-from connectors.otlp.flatten import DecodeContext
+from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS, Codec
+from connectors.otlp.conventions import Conventions, standard
+from connectors.otlp.failures import judges
+from connectors.otlp.flatten import DecodeContext, UnreadMetric
 from connectors.otlp.identity import STANDARD, IdentityRules
 from connectors.otlp.logs import log_batch
 from connectors.otlp.metrics import MetricReader
@@ -30,7 +33,6 @@ from connectors.otlp.reasons import (
     refuse,
 )
 from connectors.otlp.schema import LogsData, TracesData, TracesOfBytes
-from connectors.otlp.semconv import METRICS, MetricRule
 from connectors.otlp.spans import plain_span_batch, span_batch
 from contracts.errors import UnknownName
 from contracts.frames.decoded import Decoded, HistogramBatch, LogBatch, PointBatch, SpanBatch
@@ -49,23 +51,30 @@ def decode(
     payload: bytes,
     *,
     default_environment: str = "default",
-    metrics: Mapping[str, MetricRule] = METRICS,
+    conventions: Conventions | None = None,
     long_lived: tuple[str, ...] = LONG_LIVED,
+    unread: Counter[UnreadMetric] | None = None,
     rules: IdentityRules = STANDARD,
 ) -> Decoded:
-    """The columns of one message from an ingress topic. `metrics` maps metric names onto features, `long_lived` are patterns of
-    the names of spans whose durations are no latency, `rules` name services and environments.
+    """The columns of one message from an ingress topic. `conventions` says what names mean (None: the standard table), `long_lived`
+    are patterns of the names of spans whose durations are no latency, `unread` counts the points of metrics that couldn't be read,
+    `rules` name services and environments.
 
     Raises:
         UndecodableTelemetry: nothing in it can be read; the message names the place, `reason` the kind of problem.
-        UnknownName: not an ingress topic, or a rule in `metrics` names an unknown feature.
+        UnknownName: not an ingress topic.
     """
     if topic not in INGRESS:
         raise UnknownName("ingress topic", topic, INGRESS)
     if len(payload) > MAX_BYTES:
         raise refuse(TOO_LARGE, f"{len(payload)} bytes, at most {MAX_BYTES}")
+    table = conventions or standard()
+
+    def context(codec: Codec) -> DecodeContext:
+        return DecodeContext(codec, default_environment, long_lived, rules, conventions=table, unread=unread)
+
     if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
-        return _decode_protobuf(topic, payload, DecodeContext(PROTO, default_environment, long_lived, rules), metrics)
+        return _decode_protobuf(topic, payload, context)
     text = payload.removeprefix(_BOM).lstrip(_JSON_SPACE)
     if not text:
         raise refuse(EMPTY)
@@ -74,7 +83,7 @@ def decode(
     try:
         if topic == RAW:
             return decode_raw(text, default_environment)
-        return _decode_json(text, DecodeContext(JSON, default_environment, long_lived, rules), metrics)
+        return _decode_json(text, context(JSON))
     except RecursionError:
         raise refuse(INVALID_JSON, "nested too deeply") from None
 
@@ -88,13 +97,14 @@ def _is_json(payload: bytes) -> bool:
     return not text or (text[:1] == b"{" and text.rstrip()[-1:] == b"}" and wire.signal_of(payload) is None)
 
 
-def _decode_protobuf(topic: str, payload: bytes, context: DecodeContext, rules: Mapping[str, MetricRule]) -> Decoded:
+def _decode_protobuf(topic: str, payload: bytes, fresh: Callable[[Codec], DecodeContext]) -> Decoded:
     payload = wire.modern(payload)
     signal = wire.signal_of(payload) or topic
     if signal == OTLP_SPANS:
-        decoded = _plain_spans(payload, DecodeContext(PROTO, context.environment, context.long_lived, context.rules))
+        decoded = _plain_spans(payload, fresh(PROTO))
         if decoded is not None:
             return decoded
+    context = fresh(PROTO)
     try:
         message = _MESSAGES[signal].FromString(payload)
     except PROTO_ERRORS as e:
@@ -104,7 +114,7 @@ def _decode_protobuf(topic: str, payload: bytes, context: DecodeContext, rules: 
     points = message.resource_metrics if signal == OTLP_METRICS else ()
     logs = message.resource_logs if signal == OTLP_LOGS else ()
     try:
-        decoded = _decoded(context, (spans, points, logs), payload, rules)
+        decoded = _decoded(context, (spans, points, logs), payload)
     except PROTO_ERRORS as e:
         raise refuse(INVALID_PROTOBUF, "a resource or a status that is not one") from e
     if decoded.is_empty and (found := unknown.in_protobuf(signal, payload)):
@@ -121,23 +131,21 @@ def _plain_spans(payload: bytes, context: DecodeContext) -> Decoded | None:
     return None if spans is None else _result(context, spans)
 
 
-def _decode_json(payload: bytes, context: DecodeContext, rules: Mapping[str, MetricRule]) -> Decoded:
+def _decode_json(payload: bytes, context: DecodeContext) -> Decoded:
     message = json_read.read(payload, context.skips)
     entries = (message.resource_spans, message.resource_metrics, message.resource_logs)
-    decoded = _decoded(context, entries, payload, rules)
+    decoded = _decoded(context, entries, payload)
     if decoded.is_empty and (found := context.skips.first or unknown.in_json(payload)):
         raise refuse(NOTHING_READ, found)
     return decoded
 
 
-def _decoded(
-    context: DecodeContext, entries: tuple[Any, Any, Any], payload: bytes, rules: Mapping[str, MetricRule]
-) -> Decoded:
+def _decoded(context: DecodeContext, entries: tuple[Any, Any, Any], payload: bytes) -> Decoded:
     spans = span_batch(entries[0], payload, context)
-    reader = MetricReader(context, rules)
+    reader = MetricReader(context, judges(context.conventions)[1])
     reader.read(entries[1])
     logs = log_batch(entries[2], context)
-    points, histograms = reader.points.batch(), reader.histograms.batch()
+    points, histograms = reader.batch(), reader.histograms.batch()
     skips = context.skips
     nothing = spans is None and points is None and histograms is None and logs is None
     if nothing and skips.counts and set(skips.counts) == {INVALID_FIELD}:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from connectors.otlp.codecs import Codec
 from connectors.otlp.columns import Resources, Strings
+from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.identity import STANDARD, IdentityRules
 from connectors.otlp.reasons import Skips
 from contracts.frames.decoded import I32
+
+
+class UnreadMetric(NamedTuple):
+    """A metric that could not be read: its name, unit, type, scope and the reason."""
+
+    name: str
+    unit: str
+    kind: str
+    scope: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -28,6 +40,9 @@ class DecodeContext:
     strings: Strings = field(default_factory=Strings)
     resources: Resources = field(default_factory=Resources)
     skips: Skips = field(default_factory=Skips)
+    conventions: Conventions = field(default_factory=standard)
+    unread: Counter[UnreadMetric] | None = None
+    """Counts the points of metrics that could not be read, for who asks."""
 
 
 @dataclass(slots=True)

@@ -15,21 +15,34 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from connectors.otlp.codecs import DELTA, EXPONENTIAL, Codec, MetricData
+from connectors.otlp.codecs import DELTA, EXPONENTIAL, SUMMARY, MetricData
+from connectors.otlp.failures import FailureJudge
+from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.identity import hash64
-from connectors.otlp.reasons import BAD_TIME, LONG_LIVED, NO_BUCKETS, NO_RECORDED_VALUE, NOT_SERVED, Skips
-from connectors.otlp.semconv import is_served, is_server_error
+from connectors.otlp.reasons import (
+    BAD_TIME,
+    LONG_LIVED,
+    NO_BUCKETS,
+    NO_RECORDED_VALUE,
+    NO_SUBJECT,
+    NOT_SERVED,
+)
+from connectors.otlp.reasons import SUMMARY as SUMMARY_POINT
 from connectors.otlp.streaming import is_long_lived, is_stream, route_of
+from connectors.otlp.summaries import shape_of
 from connectors.otlp.values import Plain, text_of
 from contracts.frames.decoded import F64, I32, I64, HistogramBatch
-from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
+from contracts.frames.latency import BASE, BUCKETS, GAMMA, UNPLACED, bucket_of
 
 if TYPE_CHECKING:
     from connectors.otlp.metrics import MetricSource
 
-CUMULATIVE_HISTOGRAM, DELTA_HISTOGRAM = 1, 2
+CUMULATIVE_HISTOGRAM, DELTA_HISTOGRAM, SHAPED_SUMMARY = 1, 2, 3
+_SERVED_KINDS: Final = frozenset({"SERVER", "CONSUMER", "2", "5"})
 MAX_COUNT: Final = 1 << 53
 _MAX_TIME: Final = (1 << 63) - 1
+_LARGEST: Final = 1e300
+"""Some write the largest double for infinity."""
 _MAX_SCALE: Final = 32
 _MAX_OFFSET: Final = 1 << 31
 _PLACES: Final = np.array([4, 2, 6, 1, 5, 3, 7, 0])  # in which order the eighths of a bucket get observations
@@ -40,28 +53,31 @@ _LOG_GAMMA: Final = math.log(GAMMA)
 class HistogramRows:
     """Rows of a `HistogramBatch` in the making."""
 
-    def __init__(self, codec: Codec, skips: Skips, long_lived: tuple[str, ...] = ()) -> None:
-        self._codec, self._skips, self._long_lived = codec, skips, long_lived
+    def __init__(self, context: DecodeContext, judge: FailureJudge) -> None:
+        self._context, self._judge = context, judge
+        self._kind_keys = context.conventions.point_keys("span_kind")
         self._rows: list[tuple[int, int, int, int, int, bool]] = []
         self._buckets: list[tuple[I32, I64]] = []
 
     def add(self, data: MetricData, source: MetricSource) -> None:
         """Take in the points of one metric."""
-        for i, point in enumerate(self._codec.points(data, self._skips, source)):
-            attributes = self._codec.attributes(point.attributes) if point.attributes else {}
+        codec, skips = self._context.codec, self._context.skips
+        for i, point in enumerate(codec.points(data, skips, source)):
+            attributes = codec.attributes(point.attributes) if point.attributes else {}
             reason = self._unusable(point, attributes, source)
             if reason:
-                self._skips.add(reason)
+                skips.add(reason)
                 continue
             try:
-                buckets = _exponential(point, source) if data.kind == EXPONENTIAL else _explicit(point, data, source)
+                buckets = _buckets_of(point, data, source)
             except ValueError as e:
-                self._skips.invalid(f"{source.place}.dataPoints[{i}]", str(e))
+                skips.invalid(f"{source.place}.dataPoints[{i}]", str(e))
                 continue
-            if buckets is None:
-                self._skips.add(NO_BUCKETS)
+            resource = source.resource_of(attributes) if buckets is not None else None
+            if buckets is None or resource is None:
+                skips.add(NO_SUBJECT if buckets is not None else SUMMARY_POINT if data.kind == SUMMARY else NO_BUCKETS)
                 continue
-            self._add(point, data, source, attributes, buckets)
+            self._add(point, data, source, resource, attributes, buckets)
 
     def batch(self) -> HistogramBatch | None:
         """The rows as columns; None where there are none."""
@@ -80,17 +96,20 @@ class HistogramRows:
         point: Any,
         data: MetricData,
         source: MetricSource,
+        resource: int,
         attributes: Mapping[str, Plain],
         buckets: tuple[I32, I64],
     ) -> None:
         mode = DELTA_HISTOGRAM if data.temporality == DELTA else CUMULATIVE_HISTOGRAM
+        if data.kind == SUMMARY and (buckets[0] != UNPLACED).any():
+            mode = SHAPED_SUMMARY
         start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
         pairs = sorted((k, text_of(v)) for k, v in attributes.items())
         # A changed layout starts a new series: its counts cannot be compared with those before.
-        layout = point.scale if data.kind == EXPONENTIAL else tuple(point.explicit_bounds)
+        layout = _layout(point, data, mode)
         series = hash64(f"{source.identity}\x1f{layout}" + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
-        error = is_server_error(attributes)
-        self._rows.append((source.resource, series, mode, start, point.time_unix_nano, error))
+        error = self._judge.failed(attributes)
+        self._rows.append((resource, series, mode, start, point.time_unix_nano, error))
         self._buckets.append(buckets)
 
     def _unusable(self, point: Any, attributes: Mapping[str, Plain], source: MetricSource) -> str:
@@ -98,16 +117,48 @@ class HistogramRows:
             return NO_RECORDED_VALUE
         if not 0 < point.time_unix_nano <= _MAX_TIME:
             return BAD_TIME
-        if not is_served(attributes, source.rule.kind_required):
+        if not self._is_served(attributes, source):
             return NOT_SERVED
-        route = route_of(attributes)
-        return LONG_LIVED if is_stream(attributes) or (route and is_long_lived(route, self._long_lived)) else ""
+        route, patterns = route_of(attributes), self._context.long_lived
+        return LONG_LIVED if is_stream(attributes) or (route and is_long_lived(route, patterns)) else ""
+
+    def _is_served(self, attributes: Mapping[str, Plain], source: MetricSource) -> bool:
+        """Whether a duration is of work that was served. Meshes tell of both sides of a call; metrics made from spans carry the span's
+        kind, and where it is missing and must not be, the point can't be judged."""
+        match = source.rule.served
+        if match is not None:
+            return any(match.takes(text_of(attributes.get(k))) for k in match.keys)
+        said = next((text_of(attributes[k]) for k in self._kind_keys if attributes.get(k) not in (None, "")), "")
+        kind = said.strip().upper().removeprefix("SPAN_KIND_")
+        return kind in _SERVED_KINDS if kind else not source.rule.kind_required
+
+
+def _buckets_of(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, I64] | None:
+    """Grid buckets of a point; None where it says nothing of any request."""
+    if data.kind == EXPONENTIAL:
+        return _exponential(point, source)
+    if data.kind == SUMMARY:
+        said = point.count or any(math.isfinite(q.value) for q in point.quantile_values)
+        if point.count > MAX_COUNT:
+            raise ValueError("a count is out of range")
+        return shape_of(point, source.factor) if said else None
+    return _explicit(point, data, source)
+
+
+def _layout(point: Any, data: MetricData, mode: int) -> Any:
+    if data.kind == SUMMARY:
+        return f"summary {mode}"
+    return point.scale if data.kind == EXPONENTIAL else _bounds(point)
+
+
+def _bounds(point: Any) -> tuple[float, ...]:
+    """The bounds of an explicit histogram, which JSON may have as texts."""
+    return tuple(float(bound) for bound in point.explicit_bounds)
 
 
 def _explicit(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, I64] | None:
     """Grid buckets of a histogram with explicit bounds; None where it has no buckets that can be used."""
-    counts = _counts(point.bucket_counts)
-    bounds = tuple(point.explicit_bounds)
+    counts, bounds = _finite(_counts(point.bucket_counts), _bounds(point))
     if len(counts) <= 1:
         return _from_mean(point, data, source.factor)
     if len(bounds) != len(counts) - 1:
@@ -115,6 +166,18 @@ def _explicit(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, 
     at = _places(bounds, source.factor)
     dealt = (counts[:, None] + np.arange(7, -1, -1)) // 8
     return _merge(at.ravel(), dealt.ravel())
+
+
+def _finite(counts: I64, bounds: tuple[float, ...]) -> tuple[I64, tuple[float, ...]]:
+    """Counts and bounds without bounds at infinity: the last bucket has no end anyway. Who writes one there may give it a bucket, which
+    then is the last, or also one beyond, in which nothing can be."""
+    if bounds and bounds[-1] >= _LARGEST:
+        if len(counts) == len(bounds) + 1:
+            counts = np.append(counts[:-2], counts[-2:].sum())
+        bounds = bounds[:-1]
+    if bounds and bounds[0] <= -_LARGEST and len(counts) == len(bounds) + 1:
+        counts, bounds = np.append(counts[:2].sum(), counts[2:]), bounds[1:]
+    return counts, bounds
 
 
 def _exponential(point: Any, source: MetricSource) -> tuple[I32, I64]:
@@ -133,14 +196,13 @@ def _exponential(point: Any, source: MetricSource) -> tuple[I32, I64]:
 
 
 def _from_mean(point: Any, data: MetricData, factor: float) -> tuple[I32, I64] | None:
-    """All observations at their mean. Only for deltas: the mean of a cumulative histogram moves."""
-    if data.temporality != DELTA or not point.count or point.count > MAX_COUNT:
+    """All observations of a delta at their mean. The mean of a cumulative histogram moves: of those only the number is known."""
+    if not point.count or point.count > MAX_COUNT:
         return None
-    total = point.sum
-    if total is None or not math.isfinite(total) or total < 0:
-        return None
-    mean = np.array([total / point.count * factor])
-    return bucket_of(mean), np.array([point.count], np.int64)
+    total, count = point.sum, np.array([point.count], np.int64)
+    if data.temporality != DELTA or total is None or not math.isfinite(total) or total < 0:
+        return np.array([UNPLACED], np.int32), count
+    return bucket_of(np.array([total / point.count * factor])), count
 
 
 def _counts(counts: Any) -> I64:

@@ -9,7 +9,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -71,10 +71,12 @@ STANDARD: Final = IdentityRules()
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A resource and `key`: a 64-bit hash of *all* its attributes, so that two processes are never one series."""
+    """A resource and `key`: a 64-bit hash of *all* its attributes, so that two processes are never one series. `attributes`
+    are all of them, for points that say by their sender's attributes whom they are about."""
 
     resource: Resource
     key: int
+    attributes: Mapping[str, Plain] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=CACHED_RESOURCES)
@@ -110,7 +112,7 @@ def identify(attributes: Mapping[str, Plain], default_environment: str, rules: I
         attributes=pairs,
     )
     every = "\x1f".join(f"{k}\x1e{text_of(v)}" for k, v in sorted(attributes.items()))
-    return Identified(resource, hash64(every))
+    return Identified(resource, hash64(every), attributes)
 
 
 def hash64(text: str) -> int:

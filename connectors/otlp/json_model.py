@@ -73,7 +73,7 @@ class StatusJson(Struct):
 
 
 class Span(Struct, rename="camel"):
-    """Span; attributes unread."""
+    """Span; attributes and events unread."""
 
     trace_id: str = ""
     span_id: str = ""
@@ -83,6 +83,7 @@ class Span(Struct, rename="camel"):
     start_time_unix_nano: U63 = 0
     end_time_unix_nano: U63 = 0
     attributes: Raw = NOTHING
+    events: Raw = NOTHING
     status: StatusJson | None = None
 
 
@@ -122,14 +123,14 @@ class NumberPoint(Struct, rename="camel"):
 
 
 class HistogramPoint(Struct, rename="camel"):
-    """HistogramDataPoint."""
+    """HistogramDataPoint. Bounds may be texts: infinity has no number in JSON."""
 
     start_time_unix_nano: U63 = 0
     time_unix_nano: U63 = 0
     count: U63 = 0
     sum: float | None = None
     bucket_counts: list[U63] = field(default_factory=list)
-    explicit_bounds: list[float] = field(default_factory=list)
+    explicit_bounds: list[float | str] = field(default_factory=list)
     flags: int = 0
     attributes: list[Pair] | None = None
 
@@ -150,6 +151,25 @@ class ExponentialPoint(Struct, rename="camel"):
     zero_count: U63 = 0
     positive: ExponentialBuckets = field(default_factory=ExponentialBuckets)
     negative: ExponentialBuckets = field(default_factory=ExponentialBuckets)
+    flags: int = 0
+    attributes: list[Pair] | None = None
+
+
+class Quantile(Struct):
+    """ValueAtQuantile."""
+
+    quantile: float = 0.0
+    value: float = 0.0
+
+
+class SummaryPoint(Struct, rename="camel"):
+    """SummaryDataPoint."""
+
+    start_time_unix_nano: U63 = 0
+    time_unix_nano: U63 = 0
+    count: U63 = 0
+    sum: float | None = None
+    quantile_values: list[Quantile] = field(default_factory=list)
     flags: int = 0
     attributes: list[Pair] | None = None
 
@@ -220,6 +240,7 @@ POINTS: Final = _decoder(Points)
 NUMBER_POINT: Final = _decoder(NumberPoint)
 HISTOGRAM_POINT: Final = _decoder(HistogramPoint)
 EXPONENTIAL_POINT: Final = _decoder(ExponentialPoint)
+SUMMARY_POINT: Final = _decoder(SummaryPoint)
 _RESOURCE: Final = _decoder(ResourceAttributes | None)
 ERRORS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 """What decoding JSON text can raise: malformed, not UTF-8, out of range, nested too deeply."""

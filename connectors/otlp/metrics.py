@@ -1,4 +1,4 @@
-"""Metric points as columns, mapped onto features by the table of `semconv`.
+"""Metric points as columns, mapped onto features by the table of conventions.
 
 Data model: https://opentelemetry.io/docs/specs/otel/metrics/data-model/
 """
@@ -13,27 +13,34 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.otlp.codecs import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
-from connectors.otlp.flatten import DecodeContext
+from connectors.otlp.conventions import MetricRule, Reading
+from connectors.otlp.failures import FailureJudge
+from connectors.otlp.flatten import DecodeContext, UnreadMetric
 from connectors.otlp.histograms import HistogramRows
 from connectors.otlp.identity import Identified, hash64
 from connectors.otlp.reasons import (
     BAD_TIME,
+    BEYOND_SENSE,
     DELTA_LEVEL,
     NO_RECORDED_VALUE,
+    NO_SUBJECT,
     NOT_FINITE,
     OTHER_STATE,
     OTHER_TYPE,
     UNMAPPED_METRIC,
+    UNMAPPED_UNIT,
+    UNUSED_METRIC,
 )
 from connectors.otlp.reasons import SUMMARY as SUMMARY_POINT
-from connectors.otlp.semconv import UNITS, MetricRule
+from connectors.otlp.subjects import subject_of
 from connectors.otlp.values import Plain, text_of
-from contracts.errors import UnknownName
-from contracts.features import BY_SIGNAL, Signal
+from contracts.features import BY_SIGNAL, FEATURES, FeatureKind, Signal
 from contracts.frames.decoded import PointBatch
 
 LEVEL, CUMULATIVE_COUNTER, DELTA_COUNTER = 0, 1, 2
 FEATURE_INDEX: Final = {name: i for i, name in enumerate(BY_SIGNAL[Signal.METRICS])}
+SENSE: Final = 1.5
+"""The largest share that is believed: measured in steps, use may seem a little above its limit; 320 % is another unit."""
 _NO_RECORDED_VALUE_FLAG: Final = 1
 _MAX_TIME: Final = (1 << 63) - 1
 
@@ -43,15 +50,23 @@ class MetricSource:
     """One metric of one resource: what its points have in common. `at` is where it stands: resource, scope, metric."""
 
     rule: MetricRule
-    resource: int
-    identity: str
     factor: float
+    sender: Identified
+    identity: str
     at: tuple[int, int, int]
+    context: DecodeContext
 
     @property
     def place(self) -> str:
         """Its place, for errors."""
         return place_of(self.at)
+
+    def resource_of(self, attributes: Mapping[str, Plain]) -> int | None:
+        """Position of the resource that a point is about; None where it is about nobody."""
+        found: Identified | None = self.sender
+        if self.rule.subject:
+            found = subject_of(self.context.conventions.subjects[self.rule.subject], self.sender, attributes)
+        return None if found is None else self.context.resources.index(found)
 
 
 class PointRows:
@@ -59,38 +74,60 @@ class PointRows:
 
     def __init__(self) -> None:
         self.added = 0
-        """Points that were added to another of the same level."""
+        """Points that were added to another of the same level, or gave way to a larger one."""
+        self.beyond = 0
+        """Sums of shares that are no share."""
         self._rows: list[list[Any]] = []
         self._summed: dict[tuple[int, int, int], list[Any]] = {}
+        self._largest: dict[tuple[int, int, int], list[list[Any]]] = {}
 
-    def add(self, row: list[Any], summed: bool) -> None:
-        """Add a row (in the order of PointBatch's columns); the parts of one level are added up."""
-        if summed:
-            key = (row[1], row[2], row[5])
+    def add(self, row: list[Any], part: int, rule: MetricRule) -> None:
+        """Add a row (in the order of PointBatch's columns). Those of one `part` (a series with its group) at one time are added up;
+        of those of one series the largest is kept."""
+        if row[3] == LEVEL and rule.summed:
+            key = (row[1], part, row[5])
             known = self._summed.get(key)
             if known is not None:
                 known[6] += row[6]
                 self.added += 1
                 return
             self._summed[key] = row
+        if row[3] == LEVEL and rule.largest:
+            self._largest.setdefault((row[1], row[2], row[5]), []).append(row)
         self._rows.append(row)
 
     def batch(self) -> PointBatch | None:
         """The rows as columns; None where there are none."""
-        if not self._rows:
+        left = {id(row) for group in self._largest.values() for row in _but_the_largest(group)}
+        self.added += len(left)
+        rows = [row for row in self._rows if id(row) not in left]
+        kept = [row for row in rows if row[1] not in _SHARES or row[6] <= SENSE]
+        self.beyond += len(rows) - len(kept)
+        if not kept:
             return None
         types = (np.int32, np.int32, np.uint64, np.int8, np.int64, np.int64, np.float64)
-        columns = zip(*self._rows, strict=True)
+        columns = zip(*kept, strict=True)
         return PointBatch(*(np.array(c, t) for c, t in zip(columns, types, strict=True)))
+
+
+def _but_the_largest(rows: list[list[Any]]) -> list[list[Any]]:
+    largest = max(rows, key=lambda row: row[6])
+    return [row for row in rows if row is not largest]
 
 
 class MetricReader:
     """Reads the ResourceMetrics messages of one message."""
 
-    def __init__(self, context: DecodeContext, rules: Mapping[str, MetricRule]) -> None:
+    def __init__(self, context: DecodeContext, judge: FailureJudge) -> None:
         self.points = PointRows()
-        self.histograms = HistogramRows(context.codec, context.skips, context.long_lived)
-        self._context, self._rules = context, rules
+        self.histograms = HistogramRows(context, judge)
+        self._context = context
+
+    def batch(self) -> PointBatch | None:
+        """The points as columns; None where there are none."""
+        found = self.points.batch()
+        self._context.skips.add(BEYOND_SENSE, self.points.beyond)
+        return found
 
     def read(self, entries: Iterable[Any]) -> None:
         """Take in all metrics."""
@@ -116,19 +153,23 @@ class MetricReader:
         if data is None:
             context.skips.invalid(place_of(at), "no data that can be read")
             return
-        rule = self._rules.get(metric.name)
-        refused = _refused(rule, data)
-        if rule is None or refused:
-            context.skips.add(refused or UNMAPPED_METRIC, len(data.points))
+        reading = context.conventions.read(metric.name, metric.unit, scope)
+        refused = _refused(reading, data)
+        if isinstance(reading, str) or refused:
+            context.skips.add(refused, len(data.points))
+            if context.unread is not None and refused in _UNREAD:
+                unread = UnreadMetric(metric.name, metric.unit, data.kind, scope, refused)
+                context.unread[unread] += len(data.points)
             return
         source = MetricSource(
-            rule=rule,
-            resource=context.resources.index(identified),
+            rule=reading.rule,
+            factor=reading.factor,
+            sender=identified,
             identity=f"{identified.key:016x}\x1f{scope}\x1f{metric.name}",
-            factor=UNITS.get(metric.unit or rule.unit, 1.0),
             at=at,
+            context=context,
         )
-        if rule.kind == "duration":
+        if reading.rule.kind == "duration":
             self.histograms.add(data, source)
         else:
             self._numbers(data, source)
@@ -137,17 +178,20 @@ class MetricReader:
         context = self._context
         mode = _mode(data, source.rule)
         feature = feature_index(source.rule.feature)
+        rule = source.rule
         for point in context.codec.points(data, context.skips, source):
             attributes = context.codec.attributes(point.attributes) if point.attributes else {}
             value, reason = self._value(point, attributes, source)
-            if value is None:
-                context.skips.add(reason)
+            resource = source.resource_of(attributes) if value is not None else None
+            if value is None or resource is None:
+                context.skips.add(reason or NO_SUBJECT)
                 continue
-            summed = source.rule.summed if mode == LEVEL else ()
-            series = series_of(source.identity, attributes, summed)
+            summed = rule.summed if mode == LEVEL else ()
+            largest = rule.largest if mode == LEVEL else ()
+            series = series_of(source.identity, attributes, (*summed, *largest))
+            part = series_of(source.identity, attributes, summed) if largest else series
             start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
-            row = [source.resource, feature, series, mode, start, point.time_unix_nano, value]
-            self.points.add(row, bool(summed))
+            self.points.add([resource, feature, series, mode, start, point.time_unix_nano, value], part, rule)
 
     def _value(self, point: Any, attributes: Mapping[str, Plain], source: MetricSource) -> tuple[float | None, str]:
         """The value of a point in its feature's unit, or None and why it is not used."""
@@ -156,7 +200,8 @@ class MetricReader:
             return None, NO_RECORDED_VALUE
         if not 0 < point.time_unix_nano <= _MAX_TIME:
             return None, BAD_TIME
-        if rule.only and not any(attributes.get(key) in rule.states for key in rule.only):
+        only = rule.only
+        if only is not None and not any(only.takes(text_of(attributes.get(key))) for key in only.keys):
             return None, OTHER_STATE
         value = self._context.codec.number(point)
         if value is None:
@@ -164,7 +209,9 @@ class MetricReader:
         value *= source.factor
         if not math.isfinite(value):
             return None, NOT_FINITE
-        return (1.0 - value if rule.complement else value), ""
+        if not is_sensible(rule.feature, value):
+            return None, BEYOND_SENSE
+        return (max(1.0 - value, 0.0) if rule.complement else value), ""
 
 
 def place_of(at: tuple[int, int, int]) -> str:
@@ -181,23 +228,29 @@ def series_of(identity: str, attributes: Mapping[str, Plain], without: tuple[str
 
 
 def feature_index(name: str) -> int:
-    """Position of a feature among those of metrics.
-
-    Raises:
-        UnknownName: a rule names a feature that does not exist.
-    """
-    try:
-        return FEATURE_INDEX[name]
-    except KeyError:
-        raise UnknownName("metric feature", name, FEATURE_INDEX) from None
+    """Position of a feature among those of metrics."""
+    return FEATURE_INDEX[name]
 
 
-def _refused(rule: MetricRule | None, data: MetricData) -> str:
+def is_sensible(feature: str, value: float) -> bool:
+    """Whether a value can be one of a feature: nothing is less than nothing, and no share much more than the whole."""
+    return value >= 0 and (FEATURE_INDEX[feature] not in _SHARES or value <= SENSE)
+
+
+_SHARES: Final = frozenset(i for name, i in FEATURE_INDEX.items() if FEATURES[name].kind is FeatureKind.UTILIZATION)
+_UNREAD: Final = frozenset({UNMAPPED_METRIC, UNMAPPED_UNIT})
+_WHY: Final = {"unknown": UNMAPPED_METRIC, "unit": UNMAPPED_UNIT}
+
+
+def _refused(reading: Reading | str, data: MetricData) -> str:
     """Why a metric's points are not used; "" where they are."""
-    if rule is None:
-        return UNMAPPED_METRIC
+    if isinstance(reading, str):
+        return _WHY[reading]
+    rule = reading.rule
+    if rule.kind == "unused":
+        return UNUSED_METRIC
     if data.kind == SUMMARY:
-        return SUMMARY_POINT
+        return "" if rule.kind == "duration" else SUMMARY_POINT
     wanted = (HISTOGRAM, EXPONENTIAL) if rule.kind == "duration" else (GAUGE, SUM)
     if data.kind not in wanted:
         return OTHER_TYPE

@@ -12,8 +12,17 @@ import numpy as np
 
 from connectors.otlp import unknown
 from connectors.otlp.identity import hash64, is_address
-from connectors.otlp.metrics import LEVEL, feature_index, series_of
-from connectors.otlp.reasons import INVALID_FIELD, INVALID_JSON, NOT_FINITE, NOTHING_READ, TRUNCATED, Skips, refuse
+from connectors.otlp.metrics import LEVEL, feature_index, is_sensible, series_of
+from connectors.otlp.reasons import (
+    BEYOND_SENSE,
+    INVALID_FIELD,
+    INVALID_JSON,
+    NOT_FINITE,
+    NOTHING_READ,
+    TRUNCATED,
+    Skips,
+    refuse,
+)
 from contracts import features as f
 from contracts.events import RawMeasurement
 from contracts.frames.decoded import F64, KIND_SERVER, U64, Decoded, PointBatch, Resource, SpanBatch
@@ -114,6 +123,9 @@ def _points(measurement: RawMeasurement, environment: str, time_ns: int, skips: 
             continue
         if not math.isfinite(value * factor):
             skips.add(NOT_FINITE)
+            continue
+        if not is_sensible(name, value * factor):
+            skips.add(BEYOND_SENSE)
             continue
         series = series_of(f"raw\x1f{environment}\x1f{measurement.service}\x1f{name}", {})
         rows.append((feature_index(name), series, value * factor))

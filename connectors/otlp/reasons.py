@@ -23,6 +23,10 @@ NOTHING_READ: Final = "nothing_read"
 
 BAD_TIME: Final = "bad_time"
 UNMAPPED_METRIC: Final = "unmapped_metric"
+UNMAPPED_UNIT: Final = "unmapped_unit"
+UNUSED_METRIC: Final = "unused_metric"
+BEYOND_SENSE: Final = "beyond_sense"
+NO_SUBJECT: Final = "no_subject"
 NO_RECORDED_VALUE: Final = "no_recorded_value"
 NOT_FINITE: Final = "not_finite"
 SUMMARY: Final = "summary"
@@ -48,12 +52,16 @@ REFUSED: Final[dict[str, str]] = {
 SKIPPED: Final[dict[str, str]] = {
     INVALID_FIELD: "an item has a field of the wrong type or an impossible value",
     BAD_TIME: "no time, a time after the year 2262, or an end before its start",
-    UNMAPPED_METRIC: "a point of a metric that maps onto no feature",
+    UNMAPPED_METRIC: "a point of a metric that nobody has told of; `homeostat telemetry unmapped` lists them",
+    UNMAPPED_UNIT: "a point of a mapped metric whose unit is unknown, is not one of what it measures, or is not what its name says",
+    UNUSED_METRIC: "a point of a metric that is known and feeds no feature",
+    BEYOND_SENSE: "a share of far more than the whole, or less than nothing: it is no share",
+    NO_SUBJECT: "a point that is about nobody: a sum over a whole node, a pause container, a call of the caller's side",
     NO_RECORDED_VALUE: "a point whose flags say that nothing was recorded",
     NOT_FINITE: "a value that is NaN or infinite",
-    SUMMARY: "a summary point: its quantiles cannot be merged",
+    SUMMARY: "a summary that carries neither quantiles nor a count, or is of no duration",
     OTHER_TYPE: "a mapped metric whose data type does not fit its feature",
-    NO_BUCKETS: "a cumulative histogram point without buckets",
+    NO_BUCKETS: "a histogram point with neither buckets nor a count",
     DELTA_LEVEL: "a change of a level whose absolute value is not known",
     OTHER_STATE: "a point of a state that the feature leaves out (idle CPU, free memory)",
     LONG_LIVED: "a duration of a web socket, an event stream, a long poll: that is no latency",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import peers, semconv, span_bytes, streaming
-from connectors.otlp.codecs import Needle, status_code
+from connectors.otlp import peers, span_bytes, span_verdicts, streaming
+from connectors.otlp.codecs import status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
 from connectors.otlp.reasons import BAD_TIME, INVALID_FIELD
@@ -19,55 +18,22 @@ from contracts.frames.decoded import (
     B1,
     I8,
     I32,
-    I64,
     KIND_CLIENT,
     KIND_CONSUMER,
     KIND_PRODUCER,
-    KIND_SERVER,
     U64,
     SpanBatch,
 )
 
-_ERROR: Final = 2
-_STATUS_MARKER: Final = b"status_code"
-_REQUEST_KINDS: Final = (KIND_SERVER, KIND_CLIENT)
 _HAS_PEER: Final = np.array([kind in peers.PEER_OF for kind in range(6)])
 _MESSAGES: Final = np.array([kind in (KIND_PRODUCER, KIND_CONSUMER) for kind in range(6)])
 _ID_NAMES: Final = ("traceId", "spanId", "parentSpanId")
-_LONG: Final = 16_384
-_QUOTE, _COLON, _SPACE, _FIVE = b'": 5'
-_JSON_SERVER_ERROR: Final = re.compile(rb'ntValue"\s*:\s*"?5\d\d\b')
-
-
-def _server_error_positions(payload: bytes) -> Sequence[int]:
-    """Where an integer attribute of 500 to 599 may stand: the tag of int_value (field 3), then a varint of two bytes."""
-    data = np.frombuffer(payload, np.uint8)
-    at = np.flatnonzero(data[:-2] == 0x18)
-    low, high = data[at + 1], data[at + 2]
-    found = ((low >= 0xF4) & (high == 3)) | ((low >= 0x80) & (low <= 0xD7) & (high == 4))
-    hits: list[int] = at[found].tolist()
-    return hits
-
-
-def _holds_server_error(text: bytes) -> bool:
-    """Whether JSON text has an integer attribute of 500 to 599. A regular expression alone is slow on a whole message."""
-    if len(text) > _LONG:
-        data = np.frombuffer(text, np.uint8)
-        at = np.flatnonzero((data[:-4] == _QUOTE) & (data[1:-3] == _FIVE) & (data[4:] == _QUOTE))
-        bare = np.flatnonzero((data[:-4] == _COLON) & (data[1:-3] == _FIVE))
-        spaced = np.flatnonzero((data[:-4] == _SPACE) & (data[1:-3] == _FIVE))
-        if not (len(at) or len(bare) or len(spaced)):
-            return False
-    return _JSON_SERVER_ERROR.search(text) is not None
 
 
 _PEER_STARTS: Final = span_bytes.starts_of(peers.PEER_KEYS)
 _NAMING_STARTS: Final = span_bytes.starts_of(peers.NAMING_KEYS)
 _URL_STARTS: Final = span_bytes.starts_of(peers.URL_KEYS)
 _PEER_OR_URL: Final = peers.PEER_KEYS | peers.URL_KEYS
-_STATUS_STARTS: Final = span_bytes.starts_of(semconv.HTTP_STATUS_KEYS)
-_STREAM_STARTS: Final = span_bytes.starts_of(streaming.STREAM_KEYS)
-_SERVER_ERRORS: Final = Needle(_server_error_positions, _holds_server_error, semconv.HTTP_STATUS_KEYS)
 
 
 def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -> SpanBatch | None:
@@ -81,15 +47,16 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
     parent, bad_parent = codec.ids([s.parent_span_id for s in spans], 8)
     kind = np.array(codec.kinds(spans), np.int8)
     code = np.array(codec.codes(spans), np.int64)
+    error, stream = span_verdicts.of_messages(spans, kind, code, payload, context)
     columns = _Columns(
         ids=(trace, span, parent),
         start=times([s.start_time_unix_nano for s in spans]),
         end=times([s.end_time_unix_nano for s in spans]),
         kind=kind,
-        error=(code == _ERROR) | _failed_by_status(spans, kind, code, payload, context),
+        error=error,
         name=context.strings.column(codec.names(spans)),
         peer=_peers(spans, kind, payload, context),
-        stream=_streams(spans, payload, context),
+        stream=stream,
     )
     return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
 
@@ -103,15 +70,16 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
     kind, code = spans.kind.astype(np.int8), np.zeros(len(spans.kind), np.int64)
     for row, status in spans.statuses():
         code[row] = status_code(status)
+    error, stream = span_verdicts.of_columns(spans, kind, code, context)
     columns = _Columns(
         ids=(spans.trace, spans.span, spans.parent),
         start=spans.start_ns,
         end=spans.end_ns,
         kind=kind,
-        error=(code == _ERROR) | _plain_failed_by_status(spans, kind, code),
+        error=error,
         name=context.strings.bytes_column(spans.names()),
         peer=_plain_peers(spans, kind, context),
-        stream=_plain_streams(spans),
+        stream=stream,
     )
     return _batch(columns, flat, ([], [], []), context)
 
@@ -191,23 +159,6 @@ def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -
     return found
 
 
-def _failed_by_status(spans: list[Any], kind: I8, code: I64, payload: bytes, context: DecodeContext) -> B1:
-    """Requests whose instrumentation set no status but recorded an HTTP server error."""
-    failed = np.zeros(len(spans), np.bool_)
-    if _STATUS_MARKER in payload:
-        for row, attributes in context.codec.pick(spans, payload, _SERVER_ERRORS):
-            failed[row] = code[row] == 0 and kind[row] in _REQUEST_KINDS and semconv.http_failed(attributes)
-    return failed
-
-
-def _streams(spans: list[Any], payload: bytes, context: DecodeContext) -> B1:
-    """Spans whose attributes say that they last as long as their user likes."""
-    found = np.zeros(len(spans), np.bool_)
-    for row, attributes in context.codec.pick(spans, payload, streaming.STREAMS):
-        found[row] = streaming.is_stream(attributes)
-    return found
-
-
 def _named_streams(name: I32, context: DecodeContext) -> B1:
     """Spans whose names are declared as such. A message has few names, so each is looked at once."""
     patterns, table = context.long_lived, context.strings.table()
@@ -215,20 +166,6 @@ def _named_streams(name: I32, context: DecodeContext) -> B1:
         return np.zeros(len(name), np.bool_)
     known = np.array([streaming.is_long_lived(text, patterns) for text in table], np.bool_)
     found: B1 = known[name]
-    return found
-
-
-def _plain_streams(spans: span_bytes.SpanBytes) -> B1:
-    found = np.zeros(len(spans.kind), np.bool_)
-    places = streaming.hits(spans.text)
-    if not places:
-        return found
-    maybe = np.zeros(len(found) + 1, np.bool_)
-    maybe[np.searchsorted(spans.start, places, side="right") - 1] = True
-    attributes = spans.attributes.where(maybe[:-1][spans.attributes.row])
-    attributes = attributes.where(span_bytes.among(span_bytes.key_starts(spans, attributes), _STREAM_STARTS))
-    for row, pairs in _by_row(spans.text, attributes):
-        found[row] = streaming.is_stream(pairs_from_bytes(pairs, streaming.STREAM_KEYS))
     return found
 
 
@@ -254,21 +191,6 @@ def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, context: DecodeContext) 
     for number in some[np.argsort(first)].tolist():
         name[number] = context.strings.index(told[number].name)
     return _Peers(name[said], np.array([p.by_address for p in told], np.bool_)[said])
-
-
-def _plain_failed_by_status(spans: span_bytes.SpanBytes, kind: I8, code: I64) -> B1:
-    failed = np.zeros(len(kind), np.bool_)
-    if _STATUS_MARKER not in spans.text:
-        return failed
-    hits = np.searchsorted(spans.start, _server_error_positions(spans.text), side="right") - 1
-    maybe = np.zeros(len(kind) + 1, np.bool_)
-    maybe[hits] = True
-    maybe = maybe[:-1] & (code == 0) & np.isin(kind, _REQUEST_KINDS)
-    attributes = spans.attributes.where(maybe[spans.attributes.row])
-    attributes = attributes.where(span_bytes.among(span_bytes.key_starts(spans, attributes), _STATUS_STARTS))
-    for row, pairs in _by_row(spans.text, attributes):
-        failed[row] = semconv.http_failed(pairs_from_bytes(pairs, semconv.HTTP_STATUS_KEYS))
-    return failed
 
 
 def _by_row(text: bytes, attributes: span_bytes.Attributes) -> Iterator[tuple[int, tuple[bytes, ...]]]:

@@ -6,18 +6,16 @@ opening that was refused (an HTTP status of 400 or more) is a request like any o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from connectors.otlp.codecs import Needle
-from connectors.otlp.semconv import HTTP_STATUS
+from connectors.otlp.conventions import standard
 from connectors.otlp.values import Plain, number_of, text_of
-from connectors.otlp.wire import positions
 from contracts.settings import LONG_LIVED
 
+HTTP_STATUS: Final = standard().keys("http_status")
 SWITCHED: Final = 101
 """HTTP status of a connection that goes on in another protocol (RFC 9110, 15.2.2)."""
 _REFUSED: Final = 400
@@ -31,35 +29,10 @@ CALL_TYPE: Final = (
     *("grpc.method.kind", "grpc.method.type", "grpc_type", "grpc.type"),
 )
 """No convention says how a call streams; these are what instrumentations and metrics in use write."""
-ROUTE: Final = ("http.route", "url.template")
+ROUTE: Final = standard().keys("route")
 _ENDLESS: Final = ("text/event-stream", "multipart/x-mixed-replace")
 _SOCKETS: Final = frozenset({"websocket", "webtransport", "ws", "wss"})
 STREAM_KEYS: Final = frozenset((*HTTP_STATUS, *CONTENT_TYPE, *UPGRADE, *CALL_TYPE))
-
-_WORDS: Final = (
-    *(b"event-stream", b"x-mixed-replace", b"websocket", b"WebSocket", b"Websocket", b"webtransport"),
-    *(b"_stream", b"_STREAM", b"streaming", b"Streaming"),
-)
-_PROTO: Final = (*_WORDS, b"\x18\x65", b"\x0a\x03101", b"\x0a\x02ws", b"\x0a\x03wss")
-"""And 101 as a number (int_value, field 3) or a text (string_value, field 1), and the schemes ws and wss."""
-_JSON: Final = re.compile(
-    rb'ntValue"\s*:\s*"?101\b|tringValue"\s*:\s*"(101|wss?)"|' + b"|".join(re.escape(w) for w in _WORDS)
-)
-_SHORT_JSON: Final = (b'101"', b":101", b": 101", b'"ws"', b'"wss"')
-
-
-def hits(payload: bytes) -> list[int]:
-    """Where protobuf may say that something is a stream. Nearly all messages say nothing like it."""
-    return sorted(at for word in _PROTO if word in payload for at in positions(payload, word))
-
-
-def _says(text: bytes) -> bool:
-    if not any(word in text for word in (*_WORDS, *_SHORT_JSON)):
-        return False
-    return _JSON.search(text) is not None
-
-
-STREAMS: Final = Needle(hits, _says, STREAM_KEYS)
 
 
 def is_stream(attributes: Mapping[str, Plain]) -> bool:

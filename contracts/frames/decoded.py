@@ -82,10 +82,11 @@ class PointBatch:
 
 @dataclass(frozen=True, slots=True)
 class HistogramBatch:
-    """n histogram or exponential-histogram points of request durations, re-bucketed on the latency grid.
+    """n histogram, exponential-histogram or summary points of request durations, re-bucketed on the latency grid.
 
     Row i owns `bucket[offset[i]:offset[i + 1]]` and the same slice of `count`. `error` marks points of failed requests.
-    `mode`: 1 cumulative, 2 delta.
+    Bucket `UNPLACED` holds requests of which no duration is known. `mode`: 1 cumulative, 2 delta, 3 shaped: the total is cumulative,
+    and how it is spread over buckets is how the latest requests were (a summary's quantiles).
     """
 
     resource: I32

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 GAMMA: Final = 1.02
 BASE: Final = 1e-6
 BUCKETS: Final = 1100  # 1 µs .. 48 min
+UNPLACED: Final = -1
+"""Bucket of what was counted and of which nobody knows how long it took."""
 _LOG_GAMMA: Final = float(np.log(GAMMA))
 
 

@@ -20,6 +20,7 @@ from contracts.secrets import MASK, masked, masked_command
 from contracts.settings.act_settings import ActSettings, BindingSettings
 from contracts.settings.api_settings import ApiSettings
 from contracts.settings.broker_settings import BrokerSettings
+from contracts.settings.convention_settings import ConventionSettings
 from contracts.settings.decide_settings import DecideSettings
 from contracts.settings.detect_settings import DetectSettings, Objective
 from contracts.settings.diagnose_settings import DiagnoseSettings
@@ -39,6 +40,7 @@ __all__ = [
     "ApiSettings",
     "BindingSettings",
     "BrokerSettings",
+    "ConventionSettings",
     "DecideSettings",
     "DetectSettings",
     "DiagnoseSettings",
@@ -65,6 +67,7 @@ class Settings(Section):
     environment: str = Field("default", description="environment of telemetry that names none")
     broker: BrokerSettings = BrokerSettings()
     ingest: IngestSettings = IngestSettings()
+    conventions: ConventionSettings = ConventionSettings()
     receivers: ReceiverSettings = ReceiverSettings()
     detect: DetectSettings = DetectSettings()
     diagnose: DiagnoseSettings = DiagnoseSettings()

@@ -14,12 +14,13 @@ import numpy as np
 from contracts.capacity import ROOMY
 from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
 from contracts.frames.decoded import F64, I64
+from contracts.frames.latency import UNPLACED
 from contracts.units import SECOND
 from streams.windows.grouping import Column, run_starts
 from streams.windows.tables import Rows
 from streams.windows.window import Sums
 
-GAUGE, CUMULATIVE, DELTA = 0, 1, 2
+GAUGE, CUMULATIVE, DELTA, SHAPED = 0, 1, 2, 3
 FEATURES: Final = BY_SIGNAL[Signal.METRICS]
 POINT = np.dtype(
     [
@@ -128,7 +129,7 @@ class SeriesBook:
         if known is None and len(self._histos) >= self.most:
             self.counters["series_over_limit"] += 1
             return None
-        cumulative = point["mode"] == CUMULATIVE
+        cumulative = point["mode"] != DELTA
         nothing = np.empty(0, np.int64)
         self._histos[series] = (start, time, buckets, counts) if cumulative else (start, time, nothing, nothing)
         own_ns = time - start if 0 < start < time else 0
@@ -136,9 +137,12 @@ class SeriesBook:
             return buckets, counts, (own_ns or (time - known[1] if known else 0)) / SECOND
         if known is None:
             return (buckets, counts, own_ns / SECOND) if 0 < own_ns <= self.fresh_ns else None
-        if int(counts.sum()) < int(known[3].sum()) or (start != known[0] and start and known[0]):
-            return buckets, counts, (time - known[1]) / SECOND
-        return *_subtract(buckets, counts, known[2], known[3]), (time - known[1]) / SECOND
+        span_s, before = (time - known[1]) / SECOND, int(known[3].sum())
+        if int(counts.sum()) < before or (start != known[0] and start and known[0]):
+            return buckets, counts, span_s
+        if point["mode"] == SHAPED:
+            return *_shaped(buckets, counts, int(counts.sum()) - before), span_s
+        return *_subtract(buckets, counts, known[2], known[3]), span_s
 
     def expire(self, before_ns: int) -> None:
         """Once there are too many series, forget those without a point since `before_ns`; if there are many still, those whose last
@@ -208,6 +212,15 @@ def _subtract(buckets: Column, counts: Column, old_buckets: Column, old_counts: 
     return both[difference > 0], difference[difference > 0]
 
 
+def _shaped(buckets: Column, counts: Column, total: int) -> tuple[Column, Column]:
+    """So many observations, spread over buckets as `counts` are."""
+    upto = np.cumsum(counts)
+    dealt = (
+        np.diff(np.round(upto * (total / max(int(upto[-1]), 1))).astype(np.int64), prepend=0) if len(upto) else counts
+    )
+    return buckets[dealt > 0], dealt[dealt > 0]
+
+
 class MetricWindow:
     """What a window knows from metrics: points and histograms to be looked at when rows are due, and what became of them."""
 
@@ -243,7 +256,8 @@ class MetricWindow:
     def _take(self, point: Any, bucket: Column, count: Column, span_s: float) -> None:
         key, total = np.array([int(point["entity"])]), int(count.sum())
         self.sums.add(key, (np.array([total]), np.array([total if point["error"] else 0])))
-        self.sums.add_cells(np.repeat(key, len(bucket)), bucket, count)
+        placed = bucket != UNPLACED
+        self.sums.add_cells(np.repeat(key, np.count_nonzero(placed)), bucket[placed], count[placed])
         if span_s > 0:
             part = np.array([(point["series"], point["entity"], _REQUESTS, point["time"], total, span_s)], PART)
             self.requests = np.concatenate([self.requests, part])

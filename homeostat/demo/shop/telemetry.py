@@ -56,7 +56,7 @@ def setup(service: str, version: str, instance: str, usage: Usage) -> Callable[[
     meters = MeterProvider(resource=resource, metric_readers=[reader], shutdown_on_exit=False)
     metrics.set_meter_provider(meters)
     meter = metrics.get_meter("homeostat.demo.shop")
-    meter.create_observable_gauge("container.cpu.utilization", [_observe(usage.cpu)], unit="1")
+    meter.create_observable_gauge("k8s.container.cpu.limit_utilization", [_observe(usage.cpu)], unit="1")
     meter.create_observable_gauge("container.memory.utilization", [_observe(lambda: usage.memory)], unit="1")
 
     def end() -> None:

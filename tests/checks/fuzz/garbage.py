@@ -26,7 +26,7 @@ def good(now_ns: int) -> dict[str, list[bytes]]:
         {"trace_id": trace, "span_id": two, "parent_span_id": one, **called},
     )
     metrics, scope = build.metrics(RESOURCE)
-    build.gauge(scope, "container.cpu.utilization", 0.4, unit="1", time=now_ns)
+    build.gauge(scope, "k8s.container.cpu.limit_utilization", 0.4, unit="1", time=now_ns)
     build.counter(scope, "http.server.request.count", 17).time_unix_nano = now_ns
     build.histogram(scope, "http.server.request.duration", [1, 5, 2], [0.1, 1.0], unit="s").time_unix_nano = now_ns
     logs = build.logs(RESOURCE, {"time_unix_nano": now_ns, "severity_number": 17, "body": "payment 4711 refused"})

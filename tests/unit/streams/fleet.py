@@ -249,6 +249,6 @@ def _record(scope, sent: Sent) -> None:
 
 def _reading(scope, sent: Sent) -> None:
     out = scope.metrics.add()
-    out.name, out.unit = "container.cpu.utilization", "1"
+    out.name, out.unit = "k8s.container.cpu.limit_utilization", "1"
     point = out.gauge.data_points.add()
     point.time_unix_nano, point.as_double = sent.at, 0.3

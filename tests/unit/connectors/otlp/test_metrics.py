@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.otlp.conventions import MetricRow, standard
 from connectors.otlp.decode import decode
 from connectors.otlp.metrics import FEATURE_INDEX
-from connectors.otlp.semconv import METRICS, MetricRule
 from contracts.errors import UnknownName
 from contracts.features import BY_SIGNAL, FEATURES, Signal
 from contracts.frames.decoded import Decoded
@@ -38,9 +38,10 @@ def points(decoded: Decoded) -> list[tuple[str, int, float]]:
 
 
 def test_every_rule_names_a_feature() -> None:
-    for name, rule in METRICS.items():
-        assert rule.kind == "duration" or rule.feature in FEATURE_INDEX, name
-        assert rule.kind == "duration" or FEATURES[rule.feature].signal is Signal.METRICS
+    for name, rules in standard().rules.items():
+        for rule in rules:
+            assert rule.kind in ("duration", "unused") or rule.feature in FEATURE_INDEX, name
+            assert rule.kind in ("duration", "unused") or FEATURES[rule.feature].signal is Signal.METRICS
 
 
 @ENCODERS
@@ -119,11 +120,10 @@ def test_parts_of_one_level_are_added(encode: Any) -> None:
 def test_the_table_can_be_extended() -> None:
     message, scope = metrics(SHOP)
     gauge(scope, "my.pool.waiters", 3.0)
-    rules = {**METRICS, "my.pool.waiters": MetricRule("pool_wait")}
-    assert points(decode(OTLP_METRICS, message.SerializeToString(), metrics=rules)) == [("pool_wait", 0, 3.0)]
-    rules["my.pool.waiters"] = MetricRule("pool_waits")
+    rules = standard().extended([MetricRow(("my.pool.waiters",), "pool_wait")])
+    assert points(decode(OTLP_METRICS, message.SerializeToString(), conventions=rules)) == [("pool_wait", 0, 3.0)]
     with pytest.raises(UnknownName, match="pool_wait"):
-        decode(OTLP_METRICS, message.SerializeToString(), metrics=rules)
+        standard().extended([MetricRow(("my.pool.waiters",), "pool_waits")])
 
 
 def test_series_do_not_depend_on_order_or_encoding_but_on_everything_else() -> None:
@@ -188,7 +188,7 @@ def test_exponential_histograms(encode: Any) -> None:
 @ENCODERS
 def test_histograms_that_cannot_be_used_are_counted(encode: Any) -> None:
     message, scope = metrics(SHOP)
-    histogram(scope, "http.server.request.duration", [5], [])  # cumulative, only a count
+    histogram(scope, "http.server.request.duration", [], [])  # nothing at all
     histogram(scope, "http.server.request.duration", [1, 2, 3], [0.1])  # bounds missing
     histogram(scope, "http.server.request.duration", [1, 2, 3], [0.2, 0.1])  # not increasing
     histogram(scope, "duration", [1, 2], [0.1])  # anybody's duration

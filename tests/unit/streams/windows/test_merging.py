@@ -9,7 +9,7 @@ import pytest
 
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, Presence
-from contracts.frames.latency import midpoint
+from contracts.frames.latency import UNPLACED, midpoint
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.calls import ASKED, CALLS
@@ -406,6 +406,36 @@ def test_a_histogram_that_starts_anew_counts_from_zero() -> None:
         bench.send(histograms([("a", 1, 1, T0 - 3600 * SECOND, T0 + i * 10 * SECOND, False, {500: count})]))
     bench.at(30)
     assert [f.counts.tolist() for f in bench.frames] == [[0], [20], [5]]
+
+
+def test_a_summary_counts_what_came_since_in_the_shape_of_the_latest() -> None:
+    bench = Bench("metrics")
+    shapes = [{500: 50, 600: 50}, {500: 120, 600: 80}, {400: 150, 700: 150}, {700: 10}]
+    for i, cells in enumerate(shapes):
+        bench.at(i * 10)
+        bench.send(histograms([("a", 1, 3, T0 - 3600 * SECOND, T0 + i * 10 * SECOND, False, cells)]))
+    bench.at(40)
+    assert [f.counts.tolist() for f in bench.frames] == [[0], [100], [100], [10]]
+    rows = metric_rows(bench)
+    p50 = METRICS["metric_latency_p50"]
+    medians = [rows[i * 10][p50] for i in (1, 2, 3)]
+    assert medians == midpoint(np.array([500, 400, 700])).tolist()
+
+
+def test_requests_whose_durations_nobody_knows_count_and_fail_and_have_no_latency() -> None:
+    bench = Bench("metrics")
+    for i in (0, 1):
+        bench.at(i * 10)
+        at = T0 + i * 10 * SECOND
+        rows = [
+            ("a", 1 + failed, 1, T0 - 3600 * SECOND, at, failed, {UNPLACED: 100 * i + 7}) for failed in (False, True)
+        ]
+        bench.send(histograms(rows))
+    bench.at(20)
+    first = METRICS["metric_request_rate"]
+    values = metric_rows(bench)[10]
+    assert values[first : first + 2].tolist() == [20.0, 0.5]
+    assert np.isnan(values[first + 2 : first + 5]).all()
 
 
 def test_gauges_are_the_mean_over_replicas_of_their_latest_value() -> None:
