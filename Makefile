@@ -29,17 +29,17 @@ demo: $(RUNTIME) $(PROJECT) ## the whole loop on real processes: faults in, veri
 	$(BIN)/homeostat demo
 
 test: setup ## the default suite: embedded parts only, no network beyond loopback
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-services: setup ## the same checks on real Kafka, Neo4j, Collector and Kubernetes API server
 	$(BIN)/python -m tests.services.build
 	$(BIN)/pytest tests/services -n 3 --no-loadscope-reorder -m "not timed" --durations=12
 	$(BIN)/pytest tests/services -m timed
 
-CHECKS := check-format check-lint check-types check-imports check-locks check-compose check-docs check-hygiene
+CHECKS := check-format check-lint check-types check-imports check-locks check-compose check-docs check-names check-hygiene
 .PHONY: $(CHECKS)
 
-check: setup ## format, lint, types, import rules, lock files, compose file, generated docs, hygiene of tracked files; each also alone
+check: setup ## format, lint, types, import rules, lock files, compose file, generated docs, names, hygiene of tracked files; each also alone
 	@$(MAKE) --no-print-directory --keep-going $(CHECKS)
 
 check-format: setup
@@ -63,6 +63,9 @@ check-compose: setup
 
 check-docs: setup
 	$(BIN)/python -m tools.docs check
+
+check-names: setup
+	$(BIN)/python -m tools.names
 
 check-hygiene: setup
 	$(BIN)/python -m tools.hygiene

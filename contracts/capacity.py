@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from contracts.frames.telemetry import I64
+from contracts.frames.decoded import I64
 
 K = TypeVar("K", bound=Hashable)
 MERIT_NS: Final = 3_600_000_000_000

@@ -13,6 +13,7 @@
         ├── UnreadableEvent           an event of an unknown schema version or shape
         ├── InvalidPlaybook           refused, with file, line, column and a suggestion
         ├── InvalidSettings           a setting is unknown, missing or out of range
+        ├── InvalidPlugin             what is installed beside Homeostat can't be loaded, or has a name that it mustn't have
         ├── InvalidQuery              Cypher the store refuses
         ├── UnknownName               a name that is not in the list (which is given)
         ├── TargetNotFound            the actuator does not know the target
@@ -118,6 +119,12 @@ class InvalidSettings(Permanent):
     """A setting is unknown, missing or out of range."""
 
     reason = "invalid_settings"
+
+
+class InvalidPlugin(Permanent):
+    """A plugin that can't be loaded or opened, or that takes a name that isn't its own. The message names its distribution."""
+
+    reason = "invalid_plugin"
 
 
 class InvalidQuery(Permanent):

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 
 from contracts import settings_sources
 from contracts.errors import InvalidSettings
+from contracts.plugins import PluginSections
 from contracts.ports.acting import UNBOUND
 from contracts.verdicts import Autonomy
 
@@ -395,6 +397,47 @@ class GraphSettings(Section):
     retry_s: float = Field(60.0, ge=0, description="how long to retry an unreachable store at start")
 
 
+@dataclass(frozen=True, slots=True)
+class GraphPlace:
+    """What a graph store is opened with: the settings of the graph, and the folder of what must outlive the process."""
+
+    settings: GraphSettings
+    data_dir: Path
+
+
+class SinkSettings(Section):
+    """Where incidents, decisions and the audit trail go besides their topics."""
+
+    use: tuple[str, ...] = Field((), description="sinks, by registered name: file, webhook, or a plugin's")
+    file: Path | None = Field(None, description="file to append JSON lines to (sink `file`)")
+    webhook: SecretStr = Field(
+        SecretStr(""), description="URL to POST each event to (sink `webhook`), which is treated as a secret"
+    )
+    from_beginning: bool = Field(
+        False, description="whether a sink that is new to Kafka gets what the topics hold already"
+    )
+    batch: int = Field(100, ge=1, le=10_000, description="most events in one delivery")
+    timeout_s: float = Field(30.0, gt=0, description="longest time of one delivery")
+    retry_s: float = Field(
+        3600.0,
+        ge=0,
+        description="how long the same events are tried again, with growing pauses, before they are given up, which is counted",
+    )
+
+
+class SourceSettings(Section):
+    """Where telemetry comes from besides Kafka and the receivers."""
+
+    use: tuple[str, ...] = Field(
+        (), description="sources, by registered name: file, or a plugin's; each process that names one asks it"
+    )
+    files: tuple[Path, ...] = Field(
+        (),
+        description="files of OTLP JSON lines to follow (source `file`), as the Collector's file exporter writes them",
+    )
+    from_beginning: bool = Field(False, description="whether to read what these files hold already")
+
+
 class ApiSettings(Section):
     """Homeostat's own endpoints."""
 
@@ -437,8 +480,11 @@ class Settings(Section):
     act: ActSettings = ActSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     graph: GraphSettings = GraphSettings()
+    sinks: SinkSettings = SinkSettings()
+    sources: SourceSettings = SourceSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+    plugins: PluginSections = PluginSections()
 
 
 def load(
@@ -455,14 +501,24 @@ def load(
 
     Raises:
         InvalidSettings: one line per mistake, with its place, the field's path, what is wrong, and the nearest valid name.
+        InvalidPlugin: a plugin whose settings are given can't be loaded.
     """
     file = values if isinstance(values, settings_sources.Layer) else settings_sources.Layer(source, values or {})
     variables = settings_sources.of_environment(Settings, os.environ if environ is None else environ)
     layers = [settings_sources.Layer("defaults", under or {}), file, *variables, *over]
+    merged = _without_empty_sections(settings_sources.merged(layers))
+    model = _with_plugins(merged.get("plugins"))
     try:
-        return Settings(**_without_empty_sections(settings_sources.merged(layers)))
+        return model(**merged)
     except ValidationError as e:
-        raise InvalidSettings("; ".join(settings_sources.explain(Settings, e, layers)), fix=settings_sources.FIX) from e
+        raise InvalidSettings("; ".join(settings_sources.explain(model, e, layers)), fix=settings_sources.FIX) from e
+
+
+def _with_plugins(given: Any) -> type[Settings]:
+    """The model of all settings, with the sections of the plugins that something is said of."""
+    if not isinstance(given, Mapping) or not given:
+        return Settings
+    return create_model("Settings", __base__=Settings, plugins=(PluginSections.for_names(map(str, given)), ...))
 
 
 def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:

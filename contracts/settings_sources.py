@@ -22,6 +22,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
 from contracts.errors import InvalidSettings, suggest
+from contracts.plugins import PluginSections
 
 PREFIX: Final = "HOMEOSTAT_"
 FIX: Final = "see docs/settings.md"
@@ -168,14 +169,16 @@ def _layer(model: type[BaseModel], source: str, path: Path_, text: str) -> Layer
 def _locate(model: type[BaseModel], path: Path_) -> tuple[Path_, SettingKind]:
     """The setting that is meant, and how its text is read. What follows a map's name is the name of one of its entries."""
     at: Any = model
-    for i, part in enumerate(path):
+    for i in range(len(path)):
+        part = path[i]
         field = at.model_fields.get(part)
         if field is None:
             raise _Unknown(_closest(model, path))
         kind, inner = _kind(field.annotation)
         rest = path[i + 1 :]
         if kind is SettingKind.SECTION:
-            at = inner
+            at, rest = _entered(inner, rest)
+            path = (*path[: i + 1], *rest)
         elif kind is SettingKind.MAP and rest:
             return (*path[: i + 1], ".".join(rest)), _kind(inner)[0]
         elif rest:
@@ -183,6 +186,16 @@ def _locate(model: type[BaseModel], path: Path_) -> tuple[Path_, SettingKind]:
         else:
             return path, kind
     return path, SettingKind.SECTION
+
+
+def _entered(section: type[BaseModel], rest: Path_) -> tuple[type[BaseModel], Path_]:
+    """The model that the rest of a path is looked up in, and that rest. Sections of plugins are known once one of them is asked
+    for; a variable, which can't have a hyphen, has an underscore in its place."""
+    if section is not PluginSections or not rest:
+        return section, rest
+    known = PluginSections.for_names(()).model_fields
+    name = rest[0] if rest[0] in known else next((n for n in known if n.replace("-", "_") == rest[0]), rest[0])
+    return PluginSections.for_names([name]), (name, *rest[1:])
 
 
 def _kind(annotation: Any) -> tuple[SettingKind, Any]:
@@ -214,6 +227,7 @@ def _closest(model: type[BaseModel], path: Path_) -> str | None:
     if (same := flat.get(name.replace(".", "").replace("_", ""))) is not None:
         return same
     at: Any = model
+    of_plugin = False
     for i, part in enumerate(path):
         field = at.model_fields.get(part)
         if field is None:
@@ -221,11 +235,12 @@ def _closest(model: type[BaseModel], path: Path_) -> str | None:
             if close is None:
                 break
             rest = ".".join((*path[:i], close, *path[i + 1 :]))
-            return suggest(rest, known) if rest not in known else rest
+            return suggest(rest, known) if rest not in known and not of_plugin else rest
         kind, inner = _kind(field.annotation)
         if kind is not SettingKind.SECTION:
             return ".".join(path[: i + 1])
-        at = inner
+        of_plugin = of_plugin or issubclass(inner, PluginSections)
+        at, _ = _entered(inner, path[i + 1 :])
     elsewhere = [n for n in known if n.rpartition(".")[2] == path[-1]]
     return elsewhere[0] if len(elsewhere) == 1 else suggest(name, known)
 

@@ -55,6 +55,18 @@ METRICS: Final[dict[str, MetricSpec]] = {
             ("what",),
             "OTLP messages received and sent to the log (small ones together); requests and connections refused, by reason",
         ),
+        MetricSpec(
+            "source_messages",
+            "counter",
+            ("source", "what"),
+            "messages of sources received and sent to the log (small ones together), tried again, refused by reason",
+        ),
+        MetricSpec(
+            "sink_events",
+            "counter",
+            ("sink", "what"),
+            "events delivered to sinks, tried again, refused by the sink, given up, unreadable",
+        ),
         MetricSpec("assigned_partitions", "gauge", (), "topic partitions this process owns"),
         MetricSpec(
             "lag_messages", "gauge", ("topic",), "messages of owned partitions not taken yet, as of the last fetch"

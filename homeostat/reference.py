@@ -23,6 +23,7 @@ from connectors.otlp.reasons import REFUSED, SKIPPED
 from connectors.otlp.semconv import METRICS, MetricRule
 from contracts import events as e
 from contracts import verdicts
+from contracts.actions import Touches, installed
 from contracts.features import FEATURES
 from contracts.frames import EvidenceFrame, FeatureFrame
 from contracts.settings import Settings
@@ -106,6 +107,29 @@ def reasons_reference() -> str:
     rows += [(f"skipped_{r}", "counted", text) for r, text in SKIPPED.items()]
     body = "\n".join(f"| `{reason}` | {what} | {text} |" for reason, what, text in rows)
     return f"| reason | what happens | when |\n|---|---|---|\n{body}\n"
+
+
+_TOUCHED: Final = {
+    Touches.NOTHING: "nothing: time passes",
+    Touches.SOMEBODY: "somebody is told",
+    Touches.ANYTHING: "what only its author knows",
+    Touches.TARGET: "the target",
+}
+
+
+def actions_reference() -> str:
+    """The actions that are installed: what they touch, how they are undone, and what others know of them."""
+    head = "| action | touches | what it does | undone by | policy's name | change event |\n|---|---|---|---|---|---|\n"
+    rows = (
+        f"| `{a.name}` | {_TOUCHED[a.touches]} | {a.text} | {_code(a.undo) or 'nothing to undo'} "
+        f"| {'' if a.touches is Touches.NOTHING else f'`{a.policy_name}`'} | {f'`{a.change}`' if a.change else ''} |"
+        for a in installed().values()
+    )
+    return head + "\n".join(rows) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text.startswith("{") else text
 
 
 def telemetry_reference() -> str:

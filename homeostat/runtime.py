@@ -24,22 +24,24 @@ from contracts.errors import Retryable
 from contracts.ports import Broker, Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.settings import Settings, without_credentials
 from contracts.supervision import crashes, tasks
-from contracts.topics import CONTROL, EVIDENCE
+from contracts.topics import CONTROL
 from graph.stores import open_store
 from homeostat import data_folder
 from homeostat.acting import Acting
 from homeostat.checkup import BEHIND_S, STAGE_ERRORS, Checkup, Lacks, Rising
 from homeostat.cluster import ClusterWatch
 from homeostat.endpoints import Endpoints, publish, withdraw
+from homeostat.exchange import Sinks, Sources
 from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
 from homeostat.heartbeat import Heartbeat
+from homeostat.implementations import open_journal, open_state, topology_writes
 from homeostat.metrics import Sample, registry
 from homeostat.release import age_s
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
-from homeostat.wiring import open_journal, open_state, recorded_specs, topology_writes
-from streams.worker import Handler, Worker, WorkerWiring
+from homeostat.wiring import act_specs, recorded_specs
+from streams.worker import Worker, WorkerWiring, handlers_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,6 +60,8 @@ class Runtime:
     journal: Journal
     acting: Acting
     cluster: ClusterWatch
+    sinks: Sinks
+    sources: Sources
     worker: Worker
     api: WebServer
     endpoints: Endpoints
@@ -123,7 +127,9 @@ class Runtime:
     async def _open_stores(self) -> None:
         s = self.settings
         self.store = await retrying(
-            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir), s.graph.retry_s, brief=("graph_locked",)
+            lambda: asyncio.to_thread(open_store, s.graph, s.data_dir, s.plugins),
+            s.graph.retry_s,
+            brief=("graph_locked",),
         )
         self._stack.callback(self.store.close)
         self._opened = self.store
@@ -134,6 +140,9 @@ class Runtime:
             self.graph.put(write)
         self.journal = open_journal(s, self.broker, self.partitions, self.node)
         self._stack.callback(self.journal.close)
+        self.sinks = Sinks(s, self.broker)  # stopped after what publishes, so that they get all of it
+        self._stack.push_async_callback(self.sinks.stop)
+        self.sinks.start()
 
     async def _start_loop(self) -> None:
         s, embedded = self.settings, isinstance(self.broker, EmbeddedBroker)
@@ -158,10 +167,10 @@ class Runtime:
                 specs=recorded_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
                 graph=self.graph.put,
                 log_id=log_id,
-                handlers=self._handlers(),
+                handlers=handlers_of(act_specs(self.acting, self.cluster)),
                 on_assigned=self._on_assigned,
                 on_revoked=self.acting.on_revoked,
-                before_ack=self.acting.settled,
+                before_ack=self.acting.ownership.settled,
                 before_send=self.acting.before_send,
                 fetch_wait_ms=FETCH_WAIT_MS if embedded else s.broker.fetch_wait_ms,
                 drain_s=DRAIN_S if embedded else 0.0,
@@ -170,10 +179,6 @@ class Runtime:
         self._stack.push_async_callback(self.worker.stop)
         await self.worker.start()
 
-    def _handlers(self) -> Mapping[str, tuple[Handler, ...]]:
-        own = self.acting.handlers
-        return {**own, EVIDENCE: (*own.get(EVIDENCE, ()), self.cluster.on_evidence)}
-
     async def _on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
         await self.acting.on_assigned(assigned)
         await self.cluster.on_assigned(assigned)
@@ -181,9 +186,12 @@ class Runtime:
     async def _start_endpoints(self) -> None:
         s = self.settings
         grpc = http = ""
+        embedded = isinstance(self.broker, EmbeddedBroker)
+        send = InTurn(self.broker, self.partitions).send if embedded else self.broker.send
+        self.sources = Sources(s, send)
+        self._stack.push_async_callback(self.sources.stop)
+        self.sources.start()
         if s.receivers.enabled:
-            embedded = isinstance(self.broker, EmbeddedBroker)
-            send = InTurn(self.broker, self.partitions).send if embedded else self.broker.send
             self.receivers = OtlpReceivers(s.receivers, send)
             self._stack.push_async_callback(self.receivers.stop)
             await self.receivers.start()
@@ -241,6 +249,8 @@ class Runtime:
         return {
             **self._checkup.found,
             **self.acting.lacking(),
+            **self.sinks.lacking(),
+            **self.sources.lacking(),
             "pace": late,
             "background": f"{', '.join(failing)} crashed and began again" if failing else "",
             "cluster": "; ".join(self.cluster.status().get("trouble", ())),
@@ -284,6 +294,8 @@ class Runtime:
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),
             "cluster": self.cluster.status(),
+            "sinks": self.sinks.status(),
+            "sources": self.sources.status(),
             "background": [asdict(t) | {"why": without_credentials(t.why)} for t in tasks()],
         }
 
@@ -322,6 +334,8 @@ class Runtime:
         yield "assigned_partitions", (), len(self.worker.assigned)
         yield from self.acting.samples()
         yield from self.cluster.samples()
+        yield from self.sinks.samples()
+        yield from self.sources.samples()
 
 
 class InTurn:

@@ -68,7 +68,7 @@ class Switchboard:
             checking.cancel()
             await asyncio.gather(checking, return_exceptions=True)
 
-    async def heard(self, timeout_s: float) -> None:
+    async def caught_up(self, timeout_s: float) -> None:
         """Return once every switch is known that was turned before the call.
 
         Raises:

@@ -1,4 +1,12 @@
-"""From settings to parts: the one place where implementations are chosen."""
+"""The pipeline from bytes to audit, on one screen: which part reads which topics, and which it writes.
+
+    perceive_specs   telemetry -> features -> anomalies -> incidents: looks, and touches nothing
+    decide           incidents -> decisions: pure
+    act_specs        decisions -> effects, their audit trail and what came of them: touches the world
+
+What is perceived and decided are stages (`streams.stage`): state and pure methods, driven by the consume loop or by a replay. What acts
+are handlers (`streams.worker`): awaited by the consume loop alone. `homeostat.runtime` starts and stops what is wired here.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +14,29 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from connectors.journal.kafka import KafkaJournal
-from connectors.journal.sqlite import SqliteJournal
-from connectors.kafka.client import KafkaBroker
-from connectors.kafka.embedded import EmbeddedBroker
-from connectors.state.kafka import KafkaStateStore
-from connectors.state.sqlite import SqliteStateStore
-from contracts.errors import InvalidSettings, UnknownName
-from contracts.ports import GraphWrite, Journal, StateStore
-from contracts.settings import ActSettings, Settings
+from contracts.errors import UnknownName
+from contracts.settings import Settings
 from contracts.topics import (
+    ACTIONS,
     ADOPTIONS,
     ANOMALIES,
+    APPROVALS,
     CHANGES,
     CLOCKS,
+    CONTROL,
     DECISIONS,
     EVIDENCE,
     FEATURES,
+    FEEDBACK,
+    INCIDENTS,
     INGRESS,
-    JOURNAL,
     PARTIALS,
     SPANS,
 )
-from graph.topology_file import read_topology
+from homeostat.acting import Acting
+from homeostat.cluster import ClusterWatch
 from homeostat.release import software
 from playbooks.decision import DecisionFacts, limits_of
-from playbooks.language import reader
 from playbooks.language.model import Playbook
 from streams.replay.recorder import recorded
 from streams.stage import StageSpec
@@ -40,6 +45,7 @@ from streams.stages.detect import DetectStage
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
+from streams.worker import HandlerSpec
 
 
 def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[StageSpec, ...]:
@@ -59,7 +65,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             "detect",
             (FEATURES,),
             (EVIDENCE, ANOMALIES),
-            lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments),
+            lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments, settings.plugins),
             overhears=(CHANGES, ADOPTIONS),
         ),
         diagnose.spec(settings.diagnose, settings.ingest.max_environments),
@@ -74,6 +80,25 @@ def stage_specs(
     return (
         *perceive_specs(settings, partitions),
         decide.spec(offered, settings.decide, limits, facts, settings.ingest.max_environments),
+    )
+
+
+def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
+    """The parts that act on decisions, and that watch the cluster: what they learn of themselves is telemetry again."""
+    return (
+        HandlerSpec(
+            "act",
+            {
+                CONTROL: acting.switchboard.take,
+                DECISIONS: acting.on_decision,
+                APPROVALS: acting.on_approval,
+                EVIDENCE: acting.on_evidence,
+                INCIDENTS: acting.on_incident,
+                ANOMALIES: acting.on_anomaly,
+            },
+            (ACTIONS, FEEDBACK, CHANGES),
+        ),
+        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES,)),
     )
 
 
@@ -102,55 +127,8 @@ def recorded_specs(
 
 def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
     """Short digest of what stages are made with besides their input: settings, playbooks, the release."""
-    sections = {"environment", "ingest", "detect", "diagnose", "decide"}
+    sections = {"environment", "ingest", "detect", "diagnose", "decide", "plugins"}
     said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
     limits = limits_of(settings.act, settings.detect)
     remedies = [repr(replace(p, source="")) for p in sorted(playbooks, key=lambda p: p.name)]
     return hashlib.blake2b(repr((software(), said, limits, remedies)).encode(), digest_size=8).hexdigest()
-
-
-def open_state(settings: Settings, broker: KafkaBroker) -> StateStore:
-    """Where snapshots go: a file for one process, the compacted topic where partitions move between workers."""
-    if isinstance(broker, EmbeddedBroker):
-        return SqliteStateStore(settings.data_dir / "state.sqlite")
-    return KafkaStateStore(broker.bootstrap, **{k: v for k, v in broker.options.items() if k != "bootstrap_servers"})
-
-
-def open_journal(settings: Settings, broker: KafkaBroker, partitions: Mapping[str, int], node: str) -> Journal:
-    """Where runs are recorded: a file for one process, the compacted topic where environments move between workers.
-
-    Raises:
-        InvalidSettings: topics that must be split alike are not.
-    """
-    where = settings.act.journal
-    if where == "sqlite" or (where == "auto" and isinstance(broker, EmbeddedBroker)):
-        return SqliteJournal(settings.data_dir / "journal.sqlite")
-    if partitions[JOURNAL] != partitions[DECISIONS]:
-        raise InvalidSettings(
-            f"{JOURNAL} has {partitions[JOURNAL]} partitions and {DECISIONS} has {partitions[DECISIONS]}",
-            fix="give them the same number: see the operations guide on partitions",
-        )
-    return KafkaJournal(settings.broker, broker.bootstrap, partitions[JOURNAL], node)
-
-
-def load_playbooks(settings: ActSettings) -> list[Playbook]:
-    """The playbooks in force: the built-in library, unless switched off, and the user's.
-
-    Raises:
-        InvalidPlaybook: every mistake with file, line and column; also a webhook or command that no setting defines.
-    """
-    own = reader.read_all(settings.playbooks, names_for(settings)) if settings.playbooks else []
-    names = {p.name for p in own}
-    return [*own, *(p for p in (reader.library() if settings.library else []) if p.name not in names)]
-
-
-def names_for(settings: ActSettings) -> reader.Named:
-    """What playbooks may call by name."""
-    return {"webhook": settings.webhooks, "command": settings.commands}
-
-
-def topology_writes(settings: Settings, now_ns: int) -> list[GraphWrite]:
-    """What is known of the topology beforehand."""
-    if settings.graph.topology is None:
-        return []
-    return read_topology(settings.graph.topology, settings.environment).writes(now_ns)

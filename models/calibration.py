@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.frames.telemetry import F64
+from contracts.frames.decoded import F64
 
 LEAST_P = 1e-12
 """Nobody is surer than this."""

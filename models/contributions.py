@@ -7,7 +7,7 @@ import numpy as np
 
 from contracts.events import Contribution
 from contracts.features import FEATURES
-from contracts.frames.features import FeatureFrame
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, Spoken
 from models.engine_state import ServiceDetection
 from models.episodes import NS

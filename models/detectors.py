@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from typing import Final
 
-from contracts.errors import UnknownName
+from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports.detecting import Detector
 from contracts.settings import DetectSettings
 from models.adapters.pyod_detector import PyodDetector
 from models.adapters.river_detector import RiverDetector
 from models.service.detector import BankDetector
 
-GROUP = "homeostat.detector"
-Factory = Callable[[DetectSettings], Detector]
+DETECTORS: Final[PluginRegistry[DetectSettings, Detector]] = PluginRegistry(
+    "detector",
+    {
+        "bank": lambda s: BankDetector(warmup=s.warmup_windows),
+        "river": lambda s: RiverDetector(warmup=s.warmup_windows, seed=s.seed),
+        "pyod": lambda s: PyodDetector(warmup=s.warmup_windows, seed=s.seed),
+    },
+)
 
-BUILT_IN: dict[str, Factory] = {
-    "bank": lambda s: BankDetector(warmup=s.warmup_windows),
-    "river": lambda s: RiverDetector(warmup=s.warmup_windows, seed=s.seed),
-    "pyod": lambda s: PyodDetector(warmup=s.warmup_windows, seed=s.seed),
-}
 
-
-def create(settings: DetectSettings) -> list[Detector]:
-    """The detectors that `settings` name, in that order.
+def create(settings: DetectSettings, plugins: PluginSections = NO_SECTIONS) -> list[Detector]:
+    """The detectors that `settings` name, in that order. `plugins` has the own settings of those that are plugins.
 
     Raises:
         UnknownName: a name that is neither built in nor registered by a plugin; the message lists those that are.
+        InvalidPlugin: a plugin can't be loaded.
+        InvalidSettings: a setting that a plugin needs is missing.
     """
-    registered = {point.name: point for point in entry_points(group=GROUP)}
-    made: list[Detector] = []
-    for name in settings.detectors:
-        if name in BUILT_IN:
-            made.append(BUILT_IN[name](settings))
-        elif name in registered:
-            factory: Factory = registered[name].load()
-            made.append(factory(settings))
-        else:
-            raise UnknownName("detector", name, {*BUILT_IN, *registered})
-    return made
+    return [DETECTORS.open(name, settings, plugins) for name in settings.detectors]

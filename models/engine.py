@@ -15,8 +15,9 @@ import numpy as np
 
 from contracts.events import Adoption, Anomaly, Contribution
 from contracts.features import NETWORK_GAP, Signal
-from contracts.frames.features import EvidenceFrame, FeatureFrame, Presence
-from contracts.frames.telemetry import B1, F64, I8
+from contracts.frames.decoded import B1, F64, I8
+from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, Presence
+from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports.detecting import Detector, ForgetsEnvironments, Scores, SeriesKey
 from contracts.settings import DetectSettings
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
@@ -43,11 +44,17 @@ CADENCES: Final = 3
 
 
 class DetectEngine:
-    """Detection of one partition. `detectors` default to those the settings name."""
+    """Detection of one partition. `detectors` default to those the settings name, `plugins` are the own settings of plugins among them."""
 
-    def __init__(self, partition: int, settings: DetectSettings, detectors: Sequence[Detector] | None = None) -> None:
+    def __init__(
+        self,
+        partition: int,
+        settings: DetectSettings,
+        detectors: Sequence[Detector] | None = None,
+        plugins: PluginSections = NO_SECTIONS,
+    ) -> None:
         self.partition, self.settings = partition, settings
-        self.detectors = list(detectors) if detectors is not None else create(settings)
+        self.detectors = list(detectors) if detectors is not None else create(settings, plugins)
         self._model = "+".join(d.name for d in self.detectors), ",".join(d.version for d in self.detectors)
         self._lead = next((i for i, d in enumerate(self.detectors) if d.name == LEADER), 0)
         self._states: dict[str, EngineState] = {}

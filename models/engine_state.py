@@ -11,8 +11,8 @@ import numpy as np
 from contracts.capacity import surplus
 from contracts.events import Contribution
 from contracts.features import Signal
-from contracts.frames.features import Presence
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
+from contracts.frames.feature_frame import Presence
 from contracts.verdicts import ServiceState
 from models.adoption import Former
 from models.episodes import NS, Episode

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from models.calibration import LEAST_P
 
 LEADER: Final = "bank"

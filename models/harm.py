@@ -26,8 +26,8 @@ from contracts.features import (
     FeatureKind,
     Signal,
 )
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1
+from contracts.frames.decoded import B1
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.settings import DetectSettings, Objective
 
 NS: Final = 1_000_000_000

@@ -8,8 +8,8 @@ import numpy as np
 
 from contracts.events import Contribution
 from contracts.features import FEATURES, FeatureKind, Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1
+from contracts.frames.decoded import B1
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores
 from models.engine_state import EngineState
 from models.episodes import NS

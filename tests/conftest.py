@@ -22,7 +22,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every coroutine test is watched for leaks. First in set-up is last in tear-down: fixtures may clean up before."""
+    """Every coroutine test is watched for leaks. First in set-up is last in tear-down: fixtures may clean up before.
+
+    Files with slow tests come first, so that no worker is left alone with one at the end.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(inspect.unwrap(item.obj)):
             item.fixturenames.insert(0, "no_leaked_tasks")

@@ -15,6 +15,7 @@ from typing import Final
 from homeostat import metrics, reference
 from playbooks.language import reader
 from playbooks.language.reference import renewed
+from playbooks.runs import diagram
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -25,11 +26,14 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "metrics.md": metrics.reference,
 }
 PARTS: Final[dict[str, Callable[[], str]]] = {
+    "actions": reference.actions_reference,
     "topics": reference.topics_reference,
     "events": reference.events_reference,
     "frames": reference.frames_reference,
     "reasons": reference.reasons_reference,
     "telemetry": reference.telemetry_reference,
+    "run_states": diagram.run_states,
+    "step_states": diagram.step_states,
 }
 _PART: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -9,10 +9,9 @@ import os
 import signal
 from typing import Final
 
-from connectors.actuators.idempotency import OncePerKey
-from connectors.actuators.naming import by_name
-from contracts.errors import ActionFailed, OutcomeUnknown, TargetNotFound
-from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from connectors.actuators.named import NamedActuator
+from contracts.errors import ActionFailed, OutcomeUnknown
+from contracts.ports import StepRequest, StepResult
 from contracts.sanitizing import plain
 from contracts.secrets import masked
 from contracts.settings import ActSettings
@@ -24,7 +23,7 @@ _GRACE_S: Final = 1.0
 _OWN: Final = "HOMEOSTAT_"
 
 
-class CommandActuator:
+class CommandActuator(NamedActuator[tuple[str, ...]]):
     """Exit status 0 is done, another one is failed; one that had to be killed has an unknown outcome.
 
     The program's environment is Homeostat's without its settings (which may hold passwords), and with HOMEOSTAT_KEY,
@@ -32,42 +31,13 @@ class CommandActuator:
     """
 
     name = "command"
-    actions = frozenset({"command"})
 
     def __init__(self, settings: ActSettings) -> None:
-        self._commands = {name: tuple(vector) for name, vector in settings.commands.items()}
-        self._once = OncePerKey()
+        super().__init__({name: tuple(vector) for name, vector in settings.commands.items()})
 
-    async def resolve(self, target: Target) -> Identity:
-        """What a program touches is its own to say: the service that it is run for, by name."""
-        return by_name(self.name, target)
-
-    async def describe(self, target: Target) -> TargetState:
-        """Always TargetNotFound: a command is not a service."""
-        raise TargetNotFound(f"commands know nothing of {target.service!r}", fix=self._known)
-
-    async def apply(self, request: StepRequest) -> StepResult:
-        """Run the command that the argument `name` says, `args` appended, and wait for its end."""
-        name = str(request.arguments.get("name", ""))
-        if request.action not in self.actions:
-            raise ActionFailed(f"the command actuator can't {request.action}")
-        if name not in self._commands:
-            raise TargetNotFound(f"no command {name!r} in act.commands", fix=self._known)
-        return await self._once.run(request.key, lambda: self._run(name, request))
-
-    async def applied(self, request: StepRequest) -> Applied:
-        """YES if this process saw it end well; else UNKNOWN: programs keep no record of keys."""
-        return self._once.applied(request.key)
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
-    @property
-    def _known(self) -> str:
-        return f"there are: {', '.join(sorted(self._commands)) or 'none'}"
-
-    async def _run(self, name: str, request: StepRequest) -> StepResult:
-        vector = [*self._commands[name], *(str(a) for a in request.arguments.get("args", ()))]
+    async def _do(self, name: str, defined: tuple[str, ...], request: StepRequest) -> StepResult:
+        """Run it, `args` appended, and wait for its end."""
+        vector = [*defined, *(str(a) for a in request.arguments.get("args", ()))]
         try:
             process = await asyncio.create_subprocess_exec(
                 *vector,

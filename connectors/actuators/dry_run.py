@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.actuators.naming import by_name, ensure_meant
+from contracts.actions import action_of, installed, touches_target, waits
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 
 _LOG = logging.getLogger(__name__)
 _KEPT: Final = 10_000
-_ON_TARGET: Final = frozenset({"scale", "restart", "rollback"})
 #: What a target nobody has told us about is taken to be: one replica, and a version to go back to.
 _ASSUMED: Final = TargetState(
     replicas=1, ready=1, version="current", previous_version="previous", generation="0", detail={"dry_run": "assumed"}
@@ -34,12 +34,16 @@ class DryRunActuator:
     """Knows every target it is told of. Remembers what would have been done, so that a second step sees the first one's result."""
 
     name = "dry-run"
-    actions = frozenset({"scale", "restart", "rollback", "webhook", "command"})
 
     def __init__(self) -> None:
         self._done: OrderedDict[str, StepResult] = OrderedDict()
         self._states: dict[tuple[str, str], TargetState] = {}
         self.recorded: list[DryEffect] = []
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """Every action there is that has an effect, also those of plug-ins."""
+        return frozenset(name for name in installed() if not waits(name))
 
     async def resolve(self, target: Target) -> Identity:
         """The name itself, within its environment: nothing is behind it."""
@@ -55,11 +59,11 @@ class DryRunActuator:
         if request.key in self._done:
             return self._done[request.key]
         identity = await self.resolve(request.target)
-        if request.action in _ON_TARGET:
+        if touches_target(request.action):
             ensure_meant(request, identity)
         state = _after(request, await self.describe(request.target))
-        details = ", ".join(f"{k}={v}" for k, v in sorted(request.arguments.items()))
-        text = f"dry run: would {request.action} {request.target.service}" + (f" ({details})" if details else "")
+        action, arguments = action_of(request.action), dict(sorted(request.arguments.items()))
+        text = f"dry run: would {action.words(request.target.service, arguments)}"
         _LOG.info("%s", text)
         self.recorded.append(DryEffect(request.key, request.action, request.target, dict(request.arguments)))
         self._states[request.target.environment, request.target.service] = state
@@ -78,11 +82,7 @@ class DryRunActuator:
 
 
 def _after(request: StepRequest, state: TargetState) -> TargetState:
-    generation = str(int(state.generation) + 1)
-    if request.action == "scale":
-        replicas = int(request.arguments.get("replicas", state.replicas))
-        return replace(state, replicas=replicas, ready=replicas, generation=generation)
-    if request.action == "rollback":
-        version = str(request.arguments.get("version") or state.previous_version)
-        return replace(state, version=version, previous_version=state.version, generation=generation)
-    return replace(state, generation=generation) if request.action == "restart" else state
+    if not touches_target(request.action):
+        return state
+    after = action_of(request.action).simulated(request.arguments, state)
+    return replace(after, generation=str(int(state.generation) + 1))

@@ -5,20 +5,15 @@ A built-in module is imported only if it is asked for: the Kubernetes client alo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Final
 
-from contracts.errors import UnknownName
+from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports import Actuator
 from contracts.settings import ActSettings
 
-GROUP: Final = "homeostat.actuator"
-Factory = Callable[[ActSettings], Actuator]
-
 
 def _process(settings: ActSettings) -> Actuator:
-    from connectors.actuators.process.actuator import ProcessActuator
+    from connectors.actuators.process.process_actuator import ProcessActuator
 
     return ProcessActuator(settings)
 
@@ -47,35 +42,29 @@ def _dry_run(_: ActSettings) -> Actuator:
     return DryRunActuator()
 
 
-BUILT_IN: Final[dict[str, Factory]] = {
-    "command": _command,
-    "dry-run": _dry_run,
-    "kubernetes": _kubernetes,
-    "process": _process,
-    "webhook": _webhook,
-}
+ACTUATORS: Final[PluginRegistry[ActSettings, Actuator]] = PluginRegistry(
+    "actuator",
+    {
+        "command": _command,
+        "dry-run": _dry_run,
+        "kubernetes": _kubernetes,
+        "process": _process,
+        "webhook": _webhook,
+    },
+)
 
 
-def open_actuators(settings: ActSettings) -> list[Actuator]:
+def open_actuators(settings: ActSettings, plugins: PluginSections = NO_SECTIONS) -> list[Actuator]:
     """The actuators that `settings.actuators` names, in that order. Nothing is connected to yet.
 
     `webhook` and `command` come along by themselves where `settings` names webhooks or commands.
 
     Raises:
         UnknownName: a name neither built in nor registered by a plugin; the message lists those that are.
+        InvalidPlugin: a plugin can't be loaded.
         InvalidSettings: a setting that a named actuator needs is missing.
     """
-    registered = {point.name: point for point in entry_points(group=GROUP)}
-    opened: list[Actuator] = []
-    for name in _wanted(settings):
-        if name in BUILT_IN:
-            opened.append(BUILT_IN[name](settings))
-        elif name in registered:
-            factory: Factory = registered[name].load()
-            opened.append(factory(settings))
-        else:
-            raise UnknownName("actuator", name, {*BUILT_IN, *registered})
-    return opened
+    return [ACTUATORS.open(name, settings, plugins) for name in _wanted(settings)]
 
 
 def _wanted(settings: ActSettings) -> list[str]:

@@ -8,46 +8,22 @@ from typing import Any, Final
 import aiohttp
 
 from connectors.actuators.http import CONNECT_S, FAILURES, explain
-from connectors.actuators.idempotency import OncePerKey
-from connectors.actuators.naming import by_name
-from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, OutcomeUnknown, TargetNotFound
-from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from connectors.actuators.named import NamedActuator
+from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, OutcomeUnknown
+from contracts.ports import StepRequest, StepResult
 from contracts.settings import ActSettings
 
 _KEPT_BYTES: Final = 300
 
 
-class WebhookActuator:
+class WebhookActuator(NamedActuator[str]):
     """POST of JSON with an `Idempotency-Key` header, by which a receiver can tell a repetition (after a crash, say)."""
 
     name = "webhook"
-    actions = frozenset({"webhook"})
 
     def __init__(self, settings: ActSettings) -> None:
-        self._urls = {name: url.get_secret_value() for name, url in settings.webhooks.items()}
-        self._once = OncePerKey()
+        super().__init__({name: url.get_secret_value() for name, url in settings.webhooks.items()})
         self._session: aiohttp.ClientSession | None = None
-
-    async def resolve(self, target: Target) -> Identity:
-        """A webhook touches nothing of ours: the service that it tells of, by name."""
-        return by_name(self.name, target)
-
-    async def describe(self, target: Target) -> TargetState:
-        """Always TargetNotFound: a webhook is not a service."""
-        raise TargetNotFound(f"webhooks know nothing of {target.service!r}", fix=self._known)
-
-    async def apply(self, request: StepRequest) -> StepResult:
-        """Call the webhook that the argument `name` says."""
-        name = str(request.arguments.get("name", ""))
-        if request.action not in self.actions:
-            raise ActionFailed(f"the webhook actuator can't {request.action}")
-        if name not in self._urls:
-            raise TargetNotFound(f"no webhook {name!r} in act.webhooks", fix=self._known)
-        return await self._once.run(request.key, lambda: self._call(name, request))
-
-    async def applied(self, request: StepRequest) -> Applied:
-        """YES if this process called it; else only the receiver knows."""
-        return self._once.applied(request.key)
 
     async def close(self) -> None:
         """Close connections."""
@@ -55,16 +31,13 @@ class WebhookActuator:
         if session is not None:
             await session.close()
 
-    @property
-    def _known(self) -> str:
-        return f"there are: {', '.join(sorted(self._urls)) or 'none'}"
-
-    async def _call(self, name: str, request: StepRequest) -> StepResult:
+    async def _do(self, name: str, defined: str, request: StepRequest) -> StepResult:
+        """Call its URL."""
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         try:
             async with self._session.post(
-                self._urls[name],
+                defined,
                 json=_body(request),
                 headers={"Idempotency-Key": request.key},
                 timeout=aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=CONNECT_S),

@@ -12,19 +12,19 @@ from typing import Any, Final
 import msgspec
 
 from connectors.journal.changes import Image
-from connectors.sqlite import Database, Schema
+from connectors.sqlite_file import Database, Schema
 from contracts.errors import Conflict, Fenced, Retryable, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 
-_SCHEMA: Final = Schema("connectors.journal.migrations")
+_SCHEMA: Final = Schema(f"{__package__}.migrations")
 _RUN: Final = "run, decision, environment, target, playbook, state, created_ns, updated_ns, fence, definition"
 _ADD_STEP: Final = "INSERT INTO steps (run, step, phase, key, time_ns, data) VALUES (?, ?, ?, ?, ?, ?)"
 _TERMINAL: Final = msgspec.json.encode(sorted(TERMINAL_RUN_STATES)).decode()
 
 
 class SqliteJournal:
-    """`Journal` in a file. Errors besides the port's own: those of `connectors.sqlite`."""
+    """`Journal` in a file. Errors besides the port's own: those of `connectors.sqlite_file`."""
 
     def __init__(self, path: Path | None) -> None:
         """Open or create the journal; without a path it is in memory only."""

@@ -18,8 +18,8 @@ from typing import Any, Final, cast
 import msgspec
 
 from connectors.kubernetes import wire
-from connectors.kubernetes.api import Expired, ListWatch, Query, refused, resource_of
 from connectors.kubernetes.backoff import Backoff
+from connectors.kubernetes.cluster_api import Expired, ListWatch, Query, refused, resource_of
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import Reader
 from contracts.errors import ClusterUnavailable, HomeostatError

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from connectors.kubernetes import checkpoint
 from connectors.kubernetes.access import Access, open_access
-from connectors.kubernetes.api import ClusterApi
 from connectors.kubernetes.backoff import Backoff
+from connectors.kubernetes.cluster_api import ClusterApi
 from connectors.kubernetes.informer import Informer, Pace, WatchSource
 from connectors.kubernetes.model import ClusterModel
 from connectors.kubernetes.objects import ObjectKind, Thing

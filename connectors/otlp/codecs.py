@@ -21,7 +21,7 @@ from connectors.otlp.reasons import Skips
 from connectors.otlp.schema import AttributesOfSpan, Status
 from connectors.otlp.values import Plain, from_bytes, from_proto, pairs_from_bytes
 from connectors.otlp.wire import Malformed, item_at, item_starts
-from contracts.frames.telemetry import U64
+from contracts.frames.decoded import U64
 
 GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY = "gauge", "sum", "histogram", "exponential_histogram", "summary"
 DELTA, CUMULATIVE = 1, 2

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from connectors.otlp.identity import Identified
-from contracts.frames.telemetry import B1, I32, U64, Resource
+from contracts.frames.decoded import B1, I32, U64, Resource
 
 NO_SPAN: Final = bytes(8)
 NO_TRACE: Final = bytes(16)

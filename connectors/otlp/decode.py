@@ -32,7 +32,7 @@ from connectors.otlp.schema import LogsData, TracesData, TracesOfBytes
 from connectors.otlp.semconv import METRICS, MetricRule
 from connectors.otlp.spans import plain_span_batch, span_batch
 from contracts.errors import UnknownName
-from contracts.frames.telemetry import Decoded, HistogramBatch, LogBatch, PointBatch, SpanBatch
+from contracts.frames.decoded import Decoded, HistogramBatch, LogBatch, PointBatch, SpanBatch
 from contracts.settings import LONG_LIVED
 from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
 

@@ -11,7 +11,7 @@ import numpy as np
 from connectors.otlp.codecs import Codec
 from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.reasons import Skips
-from contracts.frames.telemetry import I32
+from contracts.frames.decoded import I32
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ from connectors.otlp.reasons import BAD_TIME, LONG_LIVED, NO_BUCKETS, NO_RECORDE
 from connectors.otlp.semconv import is_served, is_server_error
 from connectors.otlp.streaming import is_long_lived, is_stream, route_of
 from connectors.otlp.values import Plain, text_of
+from contracts.frames.decoded import F64, I32, I64, HistogramBatch
 from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
-from contracts.frames.telemetry import F64, I32, I64, HistogramBatch
 
 if TYPE_CHECKING:
     from connectors.otlp.metrics import MetricSource

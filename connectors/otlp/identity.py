@@ -16,7 +16,7 @@ from connectors.otlp.folding import fold
 from connectors.otlp.json_model import resource_attributes
 from connectors.otlp.schema import AttributesOfResource
 from connectors.otlp.values import Plain, pairs_from_bytes, text_of
-from contracts.frames.telemetry import Resource
+from contracts.frames.decoded import Resource
 from contracts.secrets import masked
 
 UNKNOWN_SERVICE: Final = "unknown_service"

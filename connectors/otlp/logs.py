@@ -12,7 +12,7 @@ from connectors.otlp.flatten import DecodeContext, flatten
 from connectors.otlp.reasons import BAD_TIME
 from connectors.otlp.templates import MAX_BODY, message_of, severity_of, template_of
 from connectors.otlp.values import Plain, text_of
-from contracts.frames.telemetry import LogBatch
+from contracts.frames.decoded import LogBatch
 
 _MAX_SEVERITY: Final = 24
 

@@ -30,7 +30,7 @@ from connectors.otlp.semconv import UNITS, MetricRule
 from connectors.otlp.values import Plain, text_of
 from contracts.errors import UnknownName
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames.telemetry import PointBatch
+from contracts.frames.decoded import PointBatch
 
 LEVEL, CUMULATIVE_COUNTER, DELTA_COUNTER = 0, 1, 2
 FEATURE_INDEX: Final = {name: i for i, name in enumerate(BY_SIGNAL[Signal.METRICS])}

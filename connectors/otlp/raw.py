@@ -16,7 +16,7 @@ from connectors.otlp.metrics import LEVEL, feature_index, series_of
 from connectors.otlp.reasons import INVALID_FIELD, INVALID_JSON, NOT_FINITE, NOTHING_READ, TRUNCATED, Skips, refuse
 from contracts import features as f
 from contracts.events import RawMeasurement
-from contracts.frames.telemetry import F64, KIND_SERVER, U64, Decoded, PointBatch, Resource, SpanBatch
+from contracts.frames.decoded import F64, KIND_SERVER, U64, Decoded, PointBatch, Resource, SpanBatch
 
 _DECODER: Final = msgspec.json.Decoder(RawMeasurement, strict=False)
 _DEFAULT: Final = "default"

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, I64, U64
+from contracts.frames.decoded import B1, I64, U64
 
 FEWEST: Final = 160
 """Below so many spans the parser is quicker."""

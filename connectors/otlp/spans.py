@@ -17,7 +17,7 @@ from connectors.otlp.flatten import DecodeContext, Flat, flatten
 from connectors.otlp.reasons import BAD_TIME, INVALID_FIELD
 from connectors.otlp.values import Plain, pairs_from_bytes
 from connectors.otlp.wire import positions
-from contracts.frames.telemetry import (
+from contracts.frames.decoded import (
     B1,
     I8,
     I32,

@@ -6,29 +6,58 @@ that allows. What policy doesn't decide is denied; what can't be asked raises Po
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
-from contracts.errors import InvalidSettings
+from contracts.errors import InvalidSettings, UnknownName
+from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports import PolicyEngine
 
-__all__ = ["open_policy"]
+__all__ = ["POLICIES", "engine_of", "open_policy"]
 
 
-def open_policy(policy: str) -> PolicyEngine:
-    """The engine for `settings.act.policy`: the URL of a document of an OPA server, a .rego file, or empty for the built-in policy.
+def _opa(policy: str) -> PolicyEngine:
+    from connectors.policy.opa import OpaPolicy
 
-    Raises:
-        InvalidSettings: the file can't be read or compiled (with file and line), or the text is neither.
-    """
-    if policy.startswith(("http://", "https://")):
-        from connectors.policy.opa import OpaPolicy
+    return OpaPolicy(policy)
 
-        return OpaPolicy(policy)
+
+def _rego(policy: str) -> PolicyEngine:
     from connectors.policy.rego import RegoPolicy, built_in
 
-    if not policy:
-        return built_in()
-    path = Path(policy)
-    if path.suffix != ".rego":
-        raise InvalidSettings(f"act.policy: {policy!r} is no policy", fix="a URL (http://…) or a .rego file")
-    return RegoPolicy.from_file(path)
+    return RegoPolicy.from_file(Path(policy)) if policy else built_in()
+
+
+POLICIES: Final[PluginRegistry[str, PolicyEngine]] = PluginRegistry("policy", {"opa": _opa, "rego": _rego})
+"""Engines by name. The settings of their kind are the text of `act.policy`."""
+_NAME: Final = re.compile(r"[\w-]+")
+
+
+def open_policy(policy: str, plugins: PluginSections = NO_SECTIONS) -> PolicyEngine:
+    """The engine for `settings.act.policy`: the URL of a document of an OPA server, a .rego file, the name of a plugin
+    registered under the entry point `homeostat.policy`, or empty for the built-in policy.
+
+    Raises:
+        InvalidSettings: the file can't be read or compiled (with file and line), or the text is none of these.
+        InvalidPlugin: a plugin can't be loaded.
+    """
+    name = engine_of(policy)
+    if name != policy:
+        return POLICIES.open(name, policy)
+    if _NAME.fullmatch(name) and policy not in POLICIES.built_in:
+        try:
+            return POLICIES.open(name, policy, plugins)
+        except UnknownName:
+            pass
+    known = ", ".join(POLICIES.installed()) or "none is installed"
+    raise InvalidSettings(
+        f"act.policy: {policy!r} is no policy", fix=f"a URL (http://…), a .rego file, or the name of a plugin ({known})"
+    )
+
+
+def engine_of(policy: str) -> str:
+    """The name of the engine that `act.policy` means."""
+    if policy.startswith(("http://", "https://")):
+        return "opa"
+    return "rego" if not policy or Path(policy).suffix == ".rego" else policy

@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from connectors.sqlite import Database, Schema
+from connectors.sqlite_file import Database, Schema
 
-_SCHEMA: Final = Schema("connectors.state.migrations")
+_SCHEMA: Final = Schema(f"{__package__}.migrations")
 
 
 class SqliteStateStore:
-    """`StateStore` in a file. Blocking work happens in threads. Errors: those of `connectors.sqlite`."""
+    """`StateStore` in a file. Blocking work happens in threads. Errors: those of `connectors.sqlite_file`."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""

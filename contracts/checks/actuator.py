@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from contracts.actions import action_of, touches_target
 from contracts.errors import Conflict, HomeostatError, InvalidTarget, TargetNotFound
 from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
 
@@ -40,7 +41,6 @@ class Subject:
 
 Check = Callable[[Subject], Awaitable[None]]
 REFUSALS: Final = frozenset({"action_failed", "target_not_found", "invalid_target", "unbound_environment"})
-ON_TARGET: Final = frozenset({"scale", "restart", "rollback"})
 TIMEOUT_S: Final = 20.0
 HOSTILE: Final = (
     *(
@@ -96,10 +96,15 @@ async def count(subject: Subject) -> int:
 async def request(subject: Subject, actuator: Actuator, action: str, key: str) -> StepRequest:
     """The request for an action, with the state before it."""
     before: TargetState | None = None
-    if action in ON_TARGET:
+    if touches_target(action):
         before = await actuator.describe(subject.target)
     arguments, identity = subject.arguments[action], await actuator.resolve(subject.target)
     return StepRequest(key, "run-1", "step-1", action, subject.target, arguments, before, TIMEOUT_S, identity)
+
+
+def _on_target(subject: Subject) -> list[str]:
+    """The actions to be checked that change the target itself."""
+    return sorted(name for name in subject.arguments if touches_target(name))
 
 
 def _expect(actual: object, expected: object, what: str) -> None:
@@ -111,6 +116,8 @@ async def check_says_what_it_can(subject: Subject) -> None:
     async with opened(subject) as actuator:
         assert actuator.name, "an actuator needs a name"
         _expect(frozenset(subject.arguments), actuator.actions, "actions to be checked")
+        unknown = sorted(name for name in actuator.actions if not action_of(name).installed)
+        assert not unknown, f"no such action is installed: {', '.join(unknown)}"
 
 
 async def check_unknown_target(subject: Subject) -> None:
@@ -134,14 +141,14 @@ async def check_resolves(subject: Subject) -> None:
         for target in (subject.target, *subject.aliases):
             for one in (actuator, other):
                 _expect(await one.resolve(target), first, f"identity of {target.service}")
-        if ON_TARGET & frozenset(subject.arguments):
+        if _on_target(subject):
             _expect((await actuator.describe(subject.target)).identity, first, "identity in the state")
         _expect(await count(subject), before, "effects of resolving")
 
 
 async def check_another_thing(subject: Subject) -> None:
     """What is not what was asked about is not touched: another incarnation, another name, another system."""
-    for action in sorted(ON_TARGET & frozenset(subject.arguments)):
+    for action in _on_target(subject):
         async with opened(subject) as actuator:
             asked = await request(subject, actuator, action, f"another-{action}")
             assert asked.identity is not None
@@ -162,11 +169,11 @@ async def check_another_thing(subject: Subject) -> None:
 async def check_hostile_names(subject: Subject) -> None:
     """What is no name of anything there leads nowhere, wherever telemetry puts it; where nothing is behind names, to itself."""
     async with opened(subject) as actuator:
-        action = min(ON_TARGET & frozenset(subject.arguments), default=min(subject.arguments))
+        action = min(_on_target(subject), default=min(subject.arguments))
         asked = await request(subject, actuator, action, "hostile")
         before = await count(subject)
         for i, target in enumerate(t for name in HOSTILE for t in _called(subject.target, name)):
-            if await _leads_nowhere(actuator, target, asked.identity) and action in ON_TARGET:
+            if await _leads_nowhere(actuator, target, asked.identity) and touches_target(action):
                 await _refuses(actuator, replace(asked, target=target, key=f"hostile-{i}"))
         _expect(await count(subject), before, "effects on what can't be called so")
 
@@ -230,21 +237,26 @@ async def check_same_key_twice(subject: Subject) -> None:
 
 
 async def check_describe(subject: Subject) -> None:
-    """Looking changes nothing; after scaling, the target has that many replicas."""
-    if "scale" not in subject.arguments:
-        return
+    """Looking changes nothing; after an action that leads to a number of replicas, as scaling does, the target has that many."""
+    resizing = [n for n, given in subject.arguments.items() if action_of(n).replicas(given) is not None]
+    for action in sorted(resizing):
+        await _resizes(subject, action)
+
+
+async def _resizes(subject: Subject, action: str) -> None:
     async with opened(subject) as actuator:
         before = await count(subject)
         first = await actuator.describe(subject.target)
         _expect(await actuator.describe(subject.target), first, "a target described twice")
         _expect(await count(subject), before, "effects of describing")
-        asked = await request(subject, actuator, "scale", "describe")
+        asked = await request(subject, actuator, action, f"describe-{action}")
         result = await actuator.apply(asked)
-        wanted = asked.arguments["replicas"]
+        wanted = action_of(action).replicas(asked.arguments)
+        assert wanted is not None
         after = await _settled(actuator, subject.target, wanted)
-        _expect((after.replicas, after.ready), (wanted, wanted), "(replicas, ready) after scaling")
-        assert result.after is not None, "scaling must say the state after it"
-        _expect(result.after.replicas, wanted, "replicas in the result of scaling")
+        _expect((after.replicas, after.ready), (wanted, wanted), f"(replicas, ready) after {action}")
+        assert result.after is not None, f"{action} must say the state after it"
+        _expect(result.after.replicas, wanted, f"replicas in the result of {action}")
         assert after.generation != first.generation, "a changed target must have another generation"
 
 

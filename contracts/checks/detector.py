@@ -17,8 +17,8 @@ import numpy as np
 
 from contracts import features as f
 from contracts.errors import UnreadableEvent
-from contracts.frames.features import FeatureFrame, Presence
-from contracts.frames.telemetry import B1
+from contracts.frames.decoded import B1
+from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.ports.detecting import Detector, Scores, SeriesKey
 
 Factory = Callable[[], Detector]

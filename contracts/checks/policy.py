@@ -23,7 +23,8 @@ QUESTION: Final[dict[str, Any]] = {
     "incident": "i1",
     "decision": "d1",
     "run": "r1",
-    "action": {"kind": "scale", "arguments": {"replicas": 3}},
+    "action": {"kind": "scale", "arguments": {"replicas": 3}, "touches": "target"},
+    "actions": ["command", "restart", "rollback", "scale", "webhook"],
     "target": {
         "cluster": "kubernetes:0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10",
         "namespace": "shop",
@@ -44,7 +45,7 @@ QUESTION: Final[dict[str, Any]] = {
 }
 
 
-def question(**changes: dict[str, Any] | str | None) -> dict[str, Any]:
+def question(**changes: dict[str, Any] | list[str] | str | None) -> dict[str, Any]:
     """QUESTION, changed: mappings are merged, None removes."""
     asked = copy.deepcopy(QUESTION)
     for name, change in changes.items():
@@ -57,7 +58,7 @@ def question(**changes: dict[str, Any] | str | None) -> dict[str, Any]:
     return asked
 
 
-async def ask(factory: Factory, **changes: dict[str, Any] | str | None) -> PolicyVerdict:
+async def ask(factory: Factory, **changes: dict[str, Any] | list[str] | str | None) -> PolicyVerdict:
     """The verdict on a changed QUESTION."""
     engine = factory()
     try:
@@ -76,6 +77,10 @@ async def check_allows(factory: Factory) -> None:
     for action, arguments in (("scale", {"replicas": 3}), ("restart", {"strategy": "rolling"}), ("rollback", {})):
         verdict = await ask(factory, action={"kind": action, "arguments": arguments})
         assert verdict == PolicyVerdict(True), f"{action}: {verdict}"
+    verdict = await ask(
+        factory, action={"kind": "levitate", "arguments": {"high": True}}, actions=["levitate", "scale"]
+    )
+    assert verdict == PolicyVerdict(True), f"the action of a plug-in: {verdict}"
 
 
 async def check_denies(factory: Factory) -> None:
@@ -92,7 +97,7 @@ async def check_denies(factory: Factory) -> None:
 
 async def check_incomplete(factory: Factory) -> None:
     """A question that lacks something gets a no, never a guess."""
-    for missing in ("environment", "action", "target", "playbook", "approved_by"):
+    for missing in ("environment", "action", "actions", "target", "playbook", "approved_by"):
         _denied(await ask(factory, **{missing: None}), "incomplete")
     for part in ("cluster", "namespace", "kind", "name"):
         _denied(await ask(factory, target={part: None}), "incomplete")

@@ -55,7 +55,7 @@ class Change(Event, frozen=True, kw_only=True):
 
     environment: str
     service: str
-    kind: str  # deploy | config | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other
+    kind: str  # deploy | config | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other, or the action of a plug-in
     time_ns: int
     actor: str = ""
     before: str = ""

@@ -1,8 +1,7 @@
 """Columnar frames: arrays per batch, window and tick. Rare things are events; these carry the telemetry itself."""
 
 from contracts.frames.codec import pack, unpack
-from contracts.frames.features import EvidenceFrame, FeatureFrame, PartialFrame, Presence, SpanFrame, empty_columns
-from contracts.frames.telemetry import (
+from contracts.frames.decoded import (
     Decoded,
     HistogramBatch,
     LogBatch,
@@ -10,6 +9,7 @@ from contracts.frames.telemetry import (
     Resource,
     SpanBatch,
 )
+from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, PartialFrame, Presence, SpanFrame, empty_columns
 
 __all__ = [
     "Decoded",

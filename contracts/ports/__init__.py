@@ -14,9 +14,11 @@ from contracts.ports.acting import (
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
 from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken
+from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemetry
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
 
 __all__ = [
+    "PUBLISHED",
     "UNBOUND",
     "Actuator",
     "Applied",
@@ -30,10 +32,13 @@ __all__ = [
     "ManualClock",
     "PolicyEngine",
     "PolicyVerdict",
+    "Published",
     "Record",
     "RunEntry",
     "Scores",
     "SeriesKey",
+    "Sink",
+    "Source",
     "Spoken",
     "StateStore",
     "StepEntry",
@@ -42,4 +47,5 @@ __all__ = [
     "SystemClock",
     "Target",
     "TargetState",
+    "Telemetry",
 ]

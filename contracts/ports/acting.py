@@ -59,7 +59,7 @@ class TargetState:
     `most`: more replicas than this are not to be had, as whoever owns the target's own autoscaler says; None: no such limit.
     `identity`: what this is the state of, as `resolve` gives it.
     `disrupts`: ready instances that a rolling restart or a roll-back takes away before others serve; None: not known.
-    `refusals`: why the actuator would not do an action (`restart` by its strategy: `restart/rolling`), and what to do instead:
+    `refusals`: why the actuator would not do an action, by its name or `Action.variant` (`restart/rolling`), and what to do instead:
     whoever owns the target decides. What isn't in it may be done as far as that goes.
     """
 
@@ -75,29 +75,6 @@ class TargetState:
     disrupts: int | None = None
     refusals: Mapping[str, str] = field(default_factory=dict)
 
-    def refusal(self, action: str, arguments: Mapping[str, Any]) -> str:
-        """Why an action would not be done; "" where nothing is known against it."""
-        return self.refusals.get(action) or self.refusals.get(f"{action}/{arguments.get('strategy', 'rolling')}", "")
-
-    def taken(self, action: str, arguments: Mapping[str, Any]) -> int:
-        """Ready instances that an action takes away at once, as far as is known."""
-        if action == "restart" and arguments.get("strategy") == "instance":
-            spare = self.ready < self.replicas and not arguments.get("instance")  # one that isn't ready goes first
-            return 0 if spare else min(1, self.ready)
-        return self.disrupts or 0 if action in ("restart", "rollback") else 0
-
-    def outage(self, action: str, arguments: Mapping[str, Any]) -> str:
-        """In words that an action takes away all that serve; "" where some stay, or none serves now.
-
-        Restarting one instance is no outage in this sense, even of the only one: less can't be done to it.
-        """
-        if action == "restart" and arguments.get("strategy") == "instance":
-            return ""
-        if self.disrupts is None or not 0 < self.ready <= self.taken(action, arguments):
-            return ""
-        which = "the only instance that serves" if self.ready == 1 else f"all {self.ready} instances that serve"
-        return f"{action} takes away {which} at once: an outage of all of it until others are ready"
-
 
 @dataclass(frozen=True, slots=True)
 class StepRequest:
@@ -110,7 +87,7 @@ class StepRequest:
     key: str
     run: str
     step: str
-    action: str  # scale | restart | rollback | webhook | command
+    action: str  # the name of one of `contracts.actions`
     target: Target
     arguments: Mapping[str, Any]
     before: TargetState | None

@@ -159,7 +159,7 @@ def _column(statement_name: str, declared: str) -> Column:
 @functools.cache
 def names() -> tuple[str, ...]:
     """The names of all texts, sorted."""
-    folder = resources.files("graph.cypher")
+    folder = resources.files(__package__)
     return tuple(sorted(f.name.removesuffix(".cypher") for f in folder.iterdir() if f.name.endswith(".cypher")))
 
 
@@ -168,7 +168,7 @@ def statement(name: str) -> Statement:
     """The named text. UnknownName if there is none of that name."""
     if name not in names():
         raise UnknownName("graph statement", name, names())
-    return parse(name, resources.files("graph.cypher").joinpath(f"{name}.cypher").read_text("utf-8"))
+    return parse(name, resources.files(__package__).joinpath(f"{name}.cypher").read_text("utf-8"))
 
 
 def text(name: str) -> str:

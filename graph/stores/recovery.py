@@ -99,7 +99,7 @@ def _probe(path: Path, patience_s: float) -> None:
     """Open a file that wasn't closed properly in a process of its own, and set it aside if that dies or does not come back."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "graph.stores.recovery", str(path)],
+            [sys.executable, "-m", f"{__package__}.recovery", str(path)],
             capture_output=True,
             timeout=patience_s,
             check=False,

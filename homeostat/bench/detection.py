@@ -18,8 +18,8 @@ import numpy as np
 from numpy.random import Generator
 
 from contracts import features as f
-from contracts.frames.features import FeatureFrame, Presence
-from contracts.frames.telemetry import B1, F64, I64
+from contracts.frames.decoded import B1, F64, I64
+from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.ports.detecting import Detector, Scores
 from contracts.settings import DetectSettings
 from contracts.verdicts import ENDED, AnomalyPhase

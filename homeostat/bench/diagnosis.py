@@ -25,6 +25,7 @@ from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.ranking import rank
 from graph.world.series import transform
 from graph.world.topology import is_observer
+from homeostat.terminal import echo
 
 COLUMNS: Final = {
     "latency.p50": f.LATENCY_P50,
@@ -122,4 +123,4 @@ def _share(found: Sequence[int], k: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(report(Path(a) for a in sys.argv[1:]) + "\n")
+    echo(report(Path(a) for a in sys.argv[1:]))

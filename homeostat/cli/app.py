@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "why": ("homeostat.cli.graph:why", "Tell the story of an incident: cause, path, evidence, what was done."),
     "graph": ("homeostat.cli.graph:graph", "Query the knowledge graph."),
     "playbook": ("homeostat.cli.playbook:playbook", "Lint, show and list playbooks; export their JSON schema."),
+    "plugin": ("homeostat.cli.plugin:plugin", "List what is built in and plugged in; check a plugin."),
     "approve": ("homeostat.cli.control:approve", "Approve what a decision proposes."),
     "deny": ("homeostat.cli.control:deny", "Refuse what a decision proposes."),
     "adopt": ("homeostat.cli.adoption:adopt", "Take a service's new level for normal, or refuse to."),

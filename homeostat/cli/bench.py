@@ -51,10 +51,10 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
 
 
 def _ingest() -> None:
-    from homeostat.bench import features as windows
+    from homeostat.bench import ingest
     from homeostat.bench import reading as decoding
 
-    for line in windows.run().lines():
+    for line in ingest.run().lines():
         echo(f"ingest   {line}")
     payload = decoding.protobuf_payload()
     ours, bare = decoding.spans_per_cpu_second(payload), decoding.parsed_per_cpu_second(payload)

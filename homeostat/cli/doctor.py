@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import click
 
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
+from contracts.actions import action_of
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
@@ -24,10 +25,12 @@ from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
 from homeostat.cli.status import overview
+from homeostat.implementations import load_playbooks, names_for
+from homeostat.plugins import reports
 from homeostat.status import Process
 from homeostat.terminal import echo
-from homeostat.wiring import load_playbooks, names_for
 from playbooks.language.model import Step
+from playbooks.language.reader import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ Check = Callable[[], Awaitable[CheckResult]]
 @broker_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool, broker: str | None) -> None:
-    """Check data folder, running processes, broker, topics, pace, graph, clock, policy, cluster and playbooks, and say what to fix.
+    """Check data folder, running processes, broker, topics, pace, graph, clock, policy, cluster, playbooks and plugins, and say what to fix.
     Exit status 1 if something must be fixed."""
     settings = settings_of(ctx)
     findings = run(_all(ctx, settings, broker))
@@ -72,6 +75,7 @@ async def _all(ctx: click.Context, settings: Settings, broker: str | None) -> li
         await _guarded("policy", lambda: _policy(settings)),
         *([_binding(settings)] if set(settings.act.actuators) - UNBOUND or settings.act.commands else []),
         await _guarded("playbooks", lambda: _playbooks(settings)),
+        *await _plugins(settings),
     ]
 
 
@@ -180,7 +184,7 @@ def _process(process: Process) -> CheckResult:
 
 
 async def _policy(settings: Settings) -> CheckResult:
-    policy = open_policy(settings.act.policy)
+    policy = open_policy(settings.act.policy, settings.plugins)
     try:
         await policy.evaluate({})
     finally:
@@ -226,15 +230,33 @@ def _binding(settings: Settings) -> CheckResult:
     return CheckResult(True, "acting", f"environments that may be acted on: {', '.join(sorted(bound))}")
 
 
+async def _plugins(settings: Settings) -> list[CheckResult]:
+    """One line for each plugin."""
+    try:
+        found = reports(settings, built_in=False)
+    except HomeostatError as e:
+        return [CheckResult(False, "plugin", e.message, e.fix)]
+    return [
+        CheckResult(
+            not p.problem,
+            "plugin",
+            p.problem or f"{p.kind.replace('_', ' ')} {p.name!r} of {p.brought_by}{'' if p.in_use else ', not in use'}",
+        )
+        for p in found
+    ] or [CheckResult(True, "plugins", "none is installed")]
+
+
 async def _playbooks(settings: Settings) -> CheckResult:
     found = load_playbooks(settings.act)
-    unnamed = sorted(
-        {f"act.{s.action}s.{s.arguments.get('name')}" for p in found for s in p.steps if _unnamed(s, settings)}
-    )
+    named = names_for(settings.act)
+    unnamed = sorted({path for p in found for s in p.steps for path in _unnamed(s, named)})
     text = f"{len(found)} playbooks, no mistakes"
     return CheckResult(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
 
 
-def _unnamed(step: Step, settings: Settings) -> bool:
-    named = names_for(settings.act)
-    return step.action in named and step.arguments.get("name") not in named[step.action]
+def _unnamed(step: Step, named: Named) -> Iterator[str]:
+    """Settings that a step counts on and that are not there: `act.webhooks.pager`."""
+    for argument in action_of(step.action).arguments:
+        name = step.arguments.get(argument.key)
+        if name is not None and argument.named_by in named and name not in named[argument.named_by]:
+            yield f"{argument.named_by}.{name}"

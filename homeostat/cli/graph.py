@@ -32,7 +32,9 @@ _WIDE = 10_000
 def reader(settings: Settings) -> Iterator[GraphStore]:
     """The configured graph for asking; through the running Homeostat where that holds the file."""
     alive = running(settings.data_dir)
-    store = open_reader(settings.graph, settings.data_dir, alive.api if alive else "http://127.0.0.1:0")
+    store = open_reader(
+        settings.graph, settings.data_dir, alive.api if alive else "http://127.0.0.1:0", settings.plugins
+    )
     try:
         yield store
     finally:

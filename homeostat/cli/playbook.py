@@ -10,8 +10,8 @@ import msgspec
 from contracts.errors import UnknownName
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import document, json_option
+from homeostat.implementations import load_playbooks, names_for
 from homeostat.terminal import echo
-from homeostat.wiring import load_playbooks, names_for
 from playbooks.language import reader, schema
 
 _FILES = click.Path(exists=True, path_type=Path)

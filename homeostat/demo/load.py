@@ -41,7 +41,7 @@ class Second(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class _Tally:
+class _RouteCounts:
     sent: int = 0
     failed: int = 0
     durations: list[float] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Customers:
         self.rates = dict(LOAD)
         self._directory = Directory(manager)
         self._random = random.Random(seed)
-        self._tallies: dict[str, _Tally] = defaultdict(_Tally)
+        self._counts: dict[str, _RouteCounts] = defaultdict(_RouteCounts)
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -71,8 +71,8 @@ class Customers:
             while True:
                 began = time.time()
                 await asyncio.sleep(1 - began % 1)
-                tallies, self._tallies = self._tallies, defaultdict(_Tally)
-                second = Second(began, {r: t.close() for r, t in sorted(tallies.items())})
+                counts, self._counts = self._counts, defaultdict(_RouteCounts)
+                second = Second(began, {r: t.close() for r, t in sorted(counts.items())})
                 sys.stdout.write(msgspec.json.encode(second).decode() + "\n")
                 sys.stdout.flush()
         finally:
@@ -103,10 +103,10 @@ class Customers:
             ok = await self._directory.get("frontend", route, {}, PATIENCE_S) < 500
         except (aiohttp.ClientError, TimeoutError):
             ok = False
-        tally = self._tallies[route]
-        tally.sent += 1
-        tally.failed += not ok
-        tally.durations.append(time.monotonic() - began)
+        counts = self._counts[route]
+        counts.sent += 1
+        counts.failed += not ok
+        counts.durations.append(time.monotonic() - began)
 
 
 async def _main(manager: str) -> None:

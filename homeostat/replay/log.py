@@ -18,7 +18,8 @@ from contracts.frames import EvidenceFrame, FeatureFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import DECISIONS, EVIDENCE, FEATURES, HANDLING
-from homeostat.wiring import load_playbooks, made_with_of, stage_specs
+from homeostat.implementations import load_playbooks
+from homeostat.wiring import made_with_of, stage_specs
 from playbooks.decision import DecisionFacts
 from streams.replay.lookups import RecalledFacts
 from streams.replay.player import Answers, Broken, NotHeld, Place, RecordedLife, lives, play

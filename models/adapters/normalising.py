@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import SeriesKey
 from models.service.alignment import NS, Aligned, Alignment, spread
 from models.service.columns import Columns, columns

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from contracts.features import Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.adapters.normalising import Normaliser, width_seconds

@@ -8,8 +8,8 @@ import numpy as np
 
 from contracts.events import Contribution
 from contracts.features import FEATURES, LATENCY_P50, NETWORK_GAP, FeatureKind, Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores
 from models.service.pooled import Given, Pool, Pooled
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from contracts.errors import UnknownName
 from contracts.features import BY_SIGNAL, COUNT_OF, FEATURES, Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
+from contracts.frames.feature_frame import FeatureFrame
 from models.service.state import Slots
 
 NS = 1_000_000_000

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import FeatureKind
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from contracts.ports.detecting import Spoken
 from models.service.columns import WINDOWS, Columns
 from models.service.evidence import BASE, DECADES, WINDOWS_LOOKED_AT, deviance_z

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from contracts.ports.detecting import Spoken
 from models.service.alignment import Inputs
 from models.service.attribution import Speaker

@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.errors import UnknownName
 from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, MEMORY, MEMORY_BYTES, Feature, FeatureKind, Signal
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 
 WINDOWS = (1, 3, 10, 60)
 """Memory of the accumulators, in observations: a spike, a burst, an episode, a slow change."""

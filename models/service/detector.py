@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from contracts.features import Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1
+from contracts.frames.decoded import B1
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.calibration import LEAST_P

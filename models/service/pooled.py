@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from models.service.state import Slots
 
 NS: Final = 1_000_000_000

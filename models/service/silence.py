@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from models.service.columns import Columns
 from models.service.evidence import DECADES, WINDOWS_LOOKED_AT
 from models.service.state import BankState

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import F64
+from contracts.frames.decoded import F64
 from models.service.columns import WINDOWS, Columns
 from models.service.tuning import WIDTH_PRIOR
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.frames.telemetry import F64
+from contracts.frames.decoded import F64
 from models.service.columns import Columns
 
 LEAST_LATENCY_S = 1e-6

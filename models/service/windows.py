@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
 from models.service.alignment import Inputs
 from models.service.columns import COUNT_FLOOR, WINDOWS, Columns
 from models.service.evidence import deviance_z

@@ -12,7 +12,7 @@ from contracts.verdicts import Autonomy, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
-from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.language.actions import touching
 from playbooks.learning import surprise
 
 NS = 1_000_000_000
@@ -88,7 +88,7 @@ def _low_confidence(proposal: Proposal | None, settings: DecideSettings) -> Doub
 
 def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     """Of a target that is not known to answer otherwise than before the cause must be surer. Not being ready is proof enough."""
-    if proposal is None or not any(s.action in TARGET_ACTIONS for s in proposal.playbook.steps):
+    if proposal is None or not touching(proposal.playbook.steps):
         return None
     standing, state = world.standings.get(proposal.target.service), proposal.state
     if standing is None or standing.conduct is not Conduct.UNKNOWN:

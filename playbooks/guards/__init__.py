@@ -1,7 +1,7 @@
 """Limits that hold whatever the score says: pure, counted from the journal, asked twice (deciding, and before an effect)."""
 
 from playbooks.guards.context import HISTORY_S, CircuitLimits, GuardContext, Held, affected_by
-from playbooks.guards.effect import outage_of, planned_replicas, replicas_after
+from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
 from playbooks.guards.guarding import GUARDS, check, check_all
 from playbooks.guards.innocence import Standing, standing
 
@@ -13,10 +13,10 @@ __all__ = [
     "Held",
     "Standing",
     "affected_by",
+    "bounds_of",
     "check",
     "check_all",
     "outage_of",
     "planned_replicas",
-    "replicas_after",
     "standing",
 ]

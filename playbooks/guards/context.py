@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from contracts.actions import waits
 from contracts.events import Control
 from contracts.ports import RunEntry
 from contracts.verdicts import HeldReason, RunState, StepPhase
@@ -68,7 +69,7 @@ _ACTED = _BEGUN | {
 
 def has_effects(run: RunEntry) -> bool:
     """Whether an effect was at least intended (an intent may have had its effect)."""
-    return any(s.phase is not StepPhase.SKIPPED and s.data.get("action") != "wait" for s in run.steps)
+    return any(s.phase is not StepPhase.SKIPPED and not waits(str(s.data.get("action", ""))) for s in run.steps)
 
 
 def acted(run: RunEntry) -> bool:
@@ -78,7 +79,9 @@ def acted(run: RunEntry) -> bool:
 
 def acted_ns(run: RunEntry) -> int:
     """When the run's first effect was intended, epoch ns; its creation where that isn't known."""
-    times = [s.time_ns for s in run.steps if s.phase is not StepPhase.SKIPPED and s.data.get("action") != "wait"]
+    times = [
+        s.time_ns for s in run.steps if s.phase is not StepPhase.SKIPPED and not waits(str(s.data.get("action", "")))
+    ]
     return min(times, default=run.created_ns)
 
 

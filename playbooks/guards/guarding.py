@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from contracts.actions import action_of, touches_target, waits
 from contracts.ports import RunEntry, Target, TargetState
 from contracts.verdicts import Conduct, HeldReason, RunState
 from playbooks.guards.context import (
@@ -23,7 +24,7 @@ from playbooks.guards.context import (
     others,
 )
 from playbooks.language import durations, windows
-from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.language.actions import touching
 from playbooks.language.model import Playbook
 
 Guard = Callable[[Playbook, Target, TargetState | None, GuardContext], Held | None]
@@ -43,8 +44,8 @@ def kill_switch(playbook: Playbook, target: Target, state: TargetState | None, c
 
 def target_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """What changes the target needs to know its state."""
-    if state is None and any(s.action in TARGET_ACTIONS for s in playbook.steps):
-        if context.actions is not None and not context.actions & TARGET_ACTIONS:
+    if state is None and touching(playbook.steps):
+        if context.actions is not None and not any(touches_target(name) for name in context.actions):
             where = f"environment {target.environment!r} is bound to nothing that could (act.environments)"
             return Held(HeldReason.UNBOUND_ENVIRONMENT, where)
         return Held(HeldReason.NO_TARGET, f"no actuator knows {target.service}")
@@ -54,11 +55,11 @@ def target_known(playbook: Playbook, target: Target, state: TargetState | None, 
 def innocent(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """What answers as before is not restarted, rolled back or scaled, whoever is blamed. Instances that are not ready, and for
     scaling a demand above the usual, are reasons of their own."""
-    acts = {s.action for s in playbook.steps if s.action in TARGET_ACTIONS}
+    acts = [action for action, _ in touching(playbook.steps)]
     standing = context.standing
     if not acts or standing is None or standing.conduct is Conduct.WORSE:
         return None
-    if (state is not None and state.ready < state.replicas) or (standing.demand and acts == {"scale"}):
+    if (state is not None and state.ready < state.replicas) or (standing.demand and all(a.meets_demand for a in acts)):
         return None
     if standing.conduct is Conduct.UNKNOWN:
         return (
@@ -71,13 +72,15 @@ def innocent(playbook: Playbook, target: Target, state: TargetState | None, cont
 
 def capable(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """Every step, forward and back, is within what actuators can do; going back needs a version to go back to."""
-    needed = {s.action for s in (*playbook.steps, *playbook.rollback)} - {"wait"}
+    needed = {s.action for s in (*playbook.steps, *playbook.rollback) if not waits(s.action)}
+    for action in (action_of(name) for name in sorted(needed)):
+        if not action.installed:
+            return Held(HeldReason.NOT_CAPABLE, action.text)
     if context.actions is not None and needed - context.actions:
         return Held(HeldReason.NOT_CAPABLE, f"no actuator can {', '.join(sorted(needed - context.actions))}")
-    to_previous = any(s.action == "rollback" and "version" not in s.arguments for s in playbook.steps)
-    if to_previous and state is not None and not state.previous_version:
-        return Held(HeldReason.NOT_CAPABLE, f"{target.service} has no earlier version to go back to")
-    return None
+    found = (a.unable(s.arguments, state) for a, s in touching(playbook.steps)) if state is not None else ()
+    lacking = next((text for text in found if text), "")
+    return Held(HeldReason.NOT_CAPABLE, f"{target.service} has {lacking}") if lacking else None
 
 
 def unowned(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
@@ -85,8 +88,7 @@ def unowned(playbook: Playbook, target: Target, state: TargetState | None, conte
     del target, context
     if state is None:
         return None
-    steps = (s for s in playbook.steps if s.action in TARGET_ACTIONS)
-    why = next((text for s in steps if (text := state.refusal(s.action, s.arguments))), "")
+    why = next((text for a, s in touching(playbook.steps) if (text := a.refusal(s.arguments, state))), "")
     return Held(HeldReason.OWNED, why) if why else None
 
 
@@ -180,8 +182,9 @@ def enough_room(playbook: Playbook, target: Target, state: TargetState | None, c
 
 def contained(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """Only a share of the environment's services is acted on at once; one always may be."""
-    del state
     affected = set(context.affected or affected_by(target.service, context))
+    if state is not None:
+        affected.update(name for a, s in touching(playbook.steps) for name in a.also_affects(s.arguments, state))
     known = len(set(context.known_services) | affected)
     allowed = max(1, int(playbook.guards.blast_radius * known + 1e-9))
     if len(affected) <= allowed:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contracts.actions import action_of
 from contracts.verdicts import CauseKind, Severity
-from playbooks.language.actions import BEFORE
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
 
 _GUARDS = {
@@ -60,16 +60,8 @@ def _step(step: Mapping[str, Any]) -> Step:
 
 
 def _arguments(action: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments in the one form that executor and actuators know: seconds, and versions under `version`."""
-    arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
-    if action == "restart":
-        return {"strategy": "rolling", **arguments}
-    if action == "wait" and isinstance(arguments.get("duration"), float):
-        return {"seconds": arguments["duration"]}
-    if action == "rollback":
-        to = arguments.get("to", "previous")
-        return {} if to == "previous" else {"version": BEFORE if to == BEFORE else to}
-    return arguments
+    """Arguments in the one form that executor and actuators know."""
+    return action_of(action).normalised({k: list(v) if isinstance(v, tuple) else v for k, v in given.items()})
 
 
 def _verify(verify: Mapping[str, Any] | None) -> Verify:

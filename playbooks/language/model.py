@@ -52,7 +52,7 @@ class Step:
     """One effect or wait. `needs` are the names of steps that must be done before it."""
 
     name: str
-    action: str  # scale | restart | rollback | wait | webhook | command
+    action: str  # the name of one of `contracts.actions`
     arguments: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     timeout_s: float = 30.0

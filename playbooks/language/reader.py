@@ -18,7 +18,7 @@ from playbooks.language.tables import PLAYBOOK
 
 SUFFIXES = (".yaml", ".yml")
 Named = Mapping[str, Collection[str]]
-"""By action, the names that the settings define; steps of an action that is not in it may name anything."""
+"""By setting (`act.webhooks`), the names that it defines; arguments that a setting not in it defines may be anything."""
 
 
 def inspect(file: str, payload: bytes) -> tuple[Playbook | None, list[Problem]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from contracts.actions import Action, installed
 from contracts.features import FEATURES
-from playbooks.language.actions import ACTIONS, ActionSpec
+from playbooks.language.actions import block_of
 from playbooks.language.blocks import Block, Field
 from playbooks.language.expressions import SERVICE_FEATURES
 from playbooks.language.model import Playbook
@@ -19,7 +20,7 @@ END: Final = "<!-- end of reference -->"
 
 def reference(library: Iterable[Playbook]) -> str:
     """Markdown: keys, actions, variables, features, the built-in library."""
-    parts = ["## Keys", *(_block(b) for b in BLOCKS), "## Actions", *(_action(a) for a in ACTIONS.values())]
+    parts = ["## Keys", *(_block(b) for b in BLOCKS), "## Actions", *(_action(a) for a in installed().values())]
     parts += [_variables(), _features(), _library(library)]
     return "\n\n".join(parts)
 
@@ -54,11 +55,11 @@ def _fields(fields: Iterable[Field]) -> str:
     )
 
 
-def _action(action: ActionSpec) -> str:
-    undo = "Nothing to undo." if action.undo == "nothing" else "Needs `rollback` (or `rollback: []`)."
-    only = f" Exactly one of {', '.join(f'`{k}`' for k in action.arguments.one_of)}." if action.arguments.one_of else ""
+def _action(action: Action) -> str:
+    undo = "Needs `rollback` (or `rollback: []`)." if action.undo else "Nothing to undo."
+    only = f" Exactly one of {', '.join(f'`{k}`' for k in action.one_of)}." if action.one_of else ""
     head = f"### action: {action.name}\n\n{action.text} {undo}{only} Example: `with: {action.example}`"
-    return f"{head}\n\n{_fields(action.arguments.fields)}"
+    return f"{head}\n\n{_fields(block_of(action).fields)}"
 
 
 def _variables() -> str:

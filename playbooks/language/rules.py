@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from contracts.actions import BEFORE, Action, Argument, installed
 from contracts.errors import suggest
-from playbooks.language.actions import ACTIONS, BEFORE
 from playbooks.language.blocks import KEY
 from playbooks.language.reading import Path, ReadContext
 
@@ -21,6 +21,20 @@ def _steps(document: Document, part: str) -> Sequence[Mapping[str, Any]]:
 def _mapping(document: Document, part: str) -> Mapping[str, Any]:
     found = document.get(part)
     return found if isinstance(found, Mapping) else {}
+
+
+def _action(step: Mapping[str, Any]) -> Action | None:
+    """A step's action; None where it names none that is installed, which is refused elsewhere."""
+    return installed().get(step.get("action", ""))
+
+
+def _arguments(document: Document, part: str) -> Iterator[tuple[int, Argument, Any]]:
+    """Every argument that a step gives: the step's index, what the argument is, and its value as written."""
+    for i, step in enumerate(_steps(document, part)):
+        action, given = _action(step), _mapping(step, "with")
+        for argument in () if action is None else action.arguments:
+            if argument.key in given:
+                yield i, argument, given[argument.key]
 
 
 def unique_steps(document: Document, to: ReadContext) -> None:
@@ -106,18 +120,12 @@ def undone(document: Document, to: ReadContext) -> None:
     if ("rollback",) in to.nodes:
         return
     for i, step in enumerate(_steps(document, "steps")):
-        action = step.get("action")
-        if action is not None and ACTIONS[action].undo == "steps":
-            hint = f"such as {_UNDO[action]}; or 'rollback: []' if nothing needs undoing"
-            to.problem_at(("steps", i, "action"), "no_rollback", f"{action!r} can't undo itself: add 'rollback'", hint)
+        action = _action(step)
+        if action is not None and action.undo:
+            hint = f"such as {action.undo}; or 'rollback: []' if nothing needs undoing"
+            message = f"{action.name!r} can't undo itself: add 'rollback'"
+            to.problem_at(("steps", i, "action"), "no_rollback", message, hint)
             return
-
-
-_UNDO: Final = {
-    "scale": "{name: undo, action: scale, with: {replicas: before}}",
-    "rollback": "{name: undo, action: rollback, with: {to: before}}",
-    "command": "a command that reverts it",
-}
 
 
 def replica_bounds(document: Document, to: ReadContext) -> None:
@@ -128,11 +136,10 @@ def replica_bounds(document: Document, to: ReadContext) -> None:
         path = ("guards", "maxReplicas" if "maxReplicas" in guards else "minReplicas")
         to.problem_at(path, "replica_bounds", f"maxReplicas ({high}) is less than minReplicas ({low})")
         return
-    for i, step in enumerate(_steps(document, "steps")):
-        replicas = _mapping(step, "with").get("replicas")
-        if isinstance(replicas, int) and not low <= replicas <= high:
+    for i, argument, replicas in _arguments(document, "steps"):
+        if argument.replicas and isinstance(replicas, int) and not low <= replicas <= high:
             message = f"{replicas} replicas are outside of minReplicas ({low}) and maxReplicas ({high})"
-            to.problem_at(("steps", i, "with", "replicas"), "replica_bounds", message)
+            to.problem_at(("steps", i, "with", argument.key), "replica_bounds", message)
 
 
 def cooled(document: Document, to: ReadContext) -> None:
@@ -164,36 +171,32 @@ def measured(document: Document, to: ReadContext) -> None:
 
 def before_only_back(document: Document, to: ReadContext) -> None:
     """`before` is a state that only a rollback step knows."""
-    for i, step in enumerate(_steps(document, "steps")):
-        for key, value in _mapping(step, "with").items():
-            if value == BEFORE and key in {"replicas", "to"}:
-                message = f"{key!r}: 'before' is only known in rollback steps"
-                to.problem_at(("steps", i, "with", key), "before", message)
+    for i, argument, value in _arguments(document, "steps"):
+        if argument.before and value == BEFORE:
+            message = f"{argument.key!r}: 'before' is only known in rollback steps"
+            to.problem_at(("steps", i, "with", argument.key), "before", message)
 
 
-def no_shell(document: Document, to: ReadContext) -> None:
-    """A command's arguments do not bring a shell along."""
+def as_its_action_wants(document: Document, to: ReadContext) -> None:
+    """What an action itself has against its arguments, such as a command that would bring a shell along."""
     for part in ("steps", "rollback"):
         for i, step in enumerate(_steps(document, part)):
-            arguments = _mapping(step, "with")
-            if step.get("action") != "command":
-                continue
-            if arguments.get("name") in {"sh", "bash", "dash", "zsh", "ksh", "cmd", "powershell", "pwsh"}:
-                message = f"command {arguments['name']!r} would be a shell"
-                to.problem_at((part, i, "with", "name"), "shell", message, "name the program itself in the settings")
+            action = _action(step)
+            for found in () if action is None else action.mistakes(_mapping(step, "with")):
+                to.problem_at((part, i, "with", found.key), found.rule, found.message, found.suggestion)
 
 
 def named_in_settings(document: Document, to: ReadContext, named: Mapping[str, Collection[str]]) -> None:
-    """What a step calls by name is there. `named`: by action, the names that the settings define."""
+    """What a step calls by name is there. `named`: by setting (`act.webhooks`), the names that it defines."""
     for part in ("steps", "rollback"):
-        for i, step in enumerate(_steps(document, part)):
-            action, name = step.get("action"), _mapping(step, "with").get("name")
-            if action is None or action not in named or name is None or name in named[action]:
+        for i, argument, name in _arguments(document, part):
+            names = named.get(argument.named_by)
+            if names is None or name in names:
                 continue
-            close = suggest(name, named[action])
-            there = f"did you mean {close!r}?" if close else f"there are: {', '.join(sorted(named[action])) or 'none'}"
-            message = f"no setting act.{action}s defines {name!r}"
-            to.problem_at((part, i, "with", "name"), "not_in_settings", message, there)
+            close = suggest(name, names)
+            there = f"did you mean {close!r}?" if close else f"there are: {', '.join(sorted(names)) or 'none'}"
+            message = f"no setting {argument.named_by} defines {name!r}"
+            to.problem_at((part, i, "with", argument.key), "not_in_settings", message, there)
 
 
 RULES: Final[tuple[Callable[[Document, ReadContext], None], ...]] = (
@@ -208,5 +211,5 @@ RULES: Final[tuple[Callable[[Document, ReadContext], None], ...]] = (
     patient,
     measured,
     before_only_back,
-    no_shell,
+    as_its_action_wants,
 )

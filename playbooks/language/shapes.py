@@ -81,12 +81,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceShape:
-    """One of a list of words. `noun` names the list in messages. `elsewhere` are words that exist but `misplaced` here."""
+    """One of a list of words. `noun` names the list in messages. `elsewhere` are words that exist but `misplaced` here.
+
+    `always_listed`: a refusal lists the words even where one of them is close to what was written.
+    """
 
     noun: str
     values: tuple[str, ...]
     elsewhere: tuple[str, ...] = ()
     misplaced: str = ""
+    always_listed: bool = False
 
     def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         if kind_of(node) != "text":
@@ -96,7 +100,8 @@ class ChoiceShape:
         if node.value not in self.values:
             # Stricter than for keys: of a few short words, one is always somewhat alike.
             close = difflib.get_close_matches(node.value, self.values, n=1, cutoff=0.7)
-            hint = f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(self.values)}"
+            meant, valid = f"did you mean {close[0]!r}?" if close else "", f"valid: {', '.join(self.values)}"
+            hint = f"{meant} {valid}".strip() if self.always_listed or not close else meant
             rule = f"unknown_{self.noun.replace(' ', '_').lower()}"
             return to.problem(node, rule, f"unknown {self.noun} {node.value!r}", hint)
         return node.value

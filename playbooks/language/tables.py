@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from contracts.actions import Action, installed
 from contracts.verdicts import CauseKind, Severity
-from playbooks.language.actions import ACTIONS
+from playbooks.language.actions import ActionName, block_of
 from playbooks.language.blocks import Block, Field, Many, Texts
 from playbooks.language.expressions import EDGE_FEATURES, SERVICE_FEATURES
 from playbooks.language.reading import BAD, Path, ReadContext
@@ -95,7 +96,7 @@ class Steps:
     def schema(self) -> dict[str, Any]:
         """Every action's arguments are checked where the action is named."""
         step = STEP.schema()
-        step["allOf"] = [_arguments_schema(name) for name in ACTIONS]
+        step["allOf"] = [_arguments_schema(action) for action in installed().values()]
         return {"type": "array", "minItems": self._least, "maxItems": 50, "items": step}
 
     def describe(self) -> str:
@@ -103,12 +104,12 @@ class Steps:
         return "see step"
 
 
-def _arguments_schema(name: str) -> dict[str, Any]:
-    block = ACTIONS[name].arguments
+def _arguments_schema(action: Action) -> dict[str, Any]:
+    block = block_of(action)
     then: dict[str, Any] = {"properties": {"with": block.schema()}}
     if block.one_of or any(f.required for f in block.fields):
         then["required"] = ["with"]
-    return {"if": {"properties": {"action": {"const": name}}, "required": ["action"]}, "then": then}
+    return {"if": {"properties": {"action": {"const": action.name}}, "required": ["action"]}, "then": then}
 
 
 class _Step:
@@ -116,7 +117,7 @@ class _Step:
         step = STEP.read(node, at, to)
         if step is BAD or "action" not in step:
             return step
-        block, given = ACTIONS[step["action"]].arguments, to.nodes.get((*at, "with"))
+        block, given = block_of(installed()[step["action"]]), to.nodes.get((*at, "with"))
         if given is not None:
             arguments = block.read(given, (*at, "with"), to)
             return {**step, "with": {} if arguments is BAD else arguments}
@@ -150,7 +151,7 @@ STEP: Final = Block(
     "step",
     (
         Field("name", _STEP_NAME, "unique within the playbook", required=True),
-        Field("action", ChoiceShape("action", tuple(ACTIONS)), "what is done", required=True),
+        Field("action", ActionName(), "what is done", required=True),
         Field("with", _Later(), "the action's arguments", default="none"),
         Field("needs", Many(_STEP_NAME, or_one=True), "steps that must be done before", default="none"),
         Field("timeout", Duration(0.1, 3600.0), "longest time the effect may take", default="30s"),

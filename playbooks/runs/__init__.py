@@ -11,6 +11,6 @@ trail                 audit records: durable first, published in order, acknowle
 
 from playbooks.runs.executor import Executor
 from playbooks.runs.plan import key_of, run_of
-from playbooks.runs.wiring import ExecutorWiring
+from playbooks.runs.ports import ExecutorWiring
 
 __all__ = ["Executor", "ExecutorWiring", "key_of", "run_of"]

@@ -6,21 +6,19 @@ A number that is journalled and applied must be absolute: "one more replica" app
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from contracts.actions import BEFORE, action_of
 from contracts.claims import TARGET_KEYS
 from contracts.errors import ActionFailed
 from contracts.ports import TargetState
-from playbooks.guards import replicas_after
+from playbooks.guards import bounds_of
 from playbooks.language import expressions
-from playbooks.language.actions import BEFORE
 from playbooks.language.model import Step
 from playbooks.language.variables import Scope
 from playbooks.runs.plan import RunPlan
-
-_RESTORES = {"scale": "replicas", "rollback": "version"}
-"""The argument of an action that a journalled state can fill in."""
 
 
 def resolve(plan: RunPlan, step: Step, state: TargetState | None) -> dict[str, Any]:
@@ -29,14 +27,9 @@ def resolve(plan: RunPlan, step: Step, state: TargetState | None) -> dict[str, A
     Raises:
         ActionFailed: they can't be computed on this target.
     """
-    arguments = _evaluated(plan, step, state)
-    if step.action == "scale":
-        if state is None:
-            raise ActionFailed(f"{step.name}: the number of replicas is not known")
-        return {"replicas": replicas_after(arguments, state.replicas, plan.playbook.guards, state.most)}
-    if step.action == "rollback" and "version" not in arguments and state is not None and state.previous_version:
-        arguments["version"] = state.previous_version
-    return arguments
+    with _failing(step):
+        arguments = _evaluated(plan, step, state)
+        return action_of(step.action).absolute(arguments, state, bounds_of(plan.playbook.guards))
 
 
 def restore(plan: RunPlan, step: Step, state: TargetState | None, before: TargetState | None) -> dict[str, Any]:
@@ -45,40 +38,26 @@ def restore(plan: RunPlan, step: Step, state: TargetState | None, before: Target
     Raises:
         ActionFailed: the step needs the state from before and none was journalled.
     """
-    given = {k: v for k, v in _evaluated(plan, step, state).items() if v != BEFORE}
-    wanted = _RESTORES.get(step.action)
-    if wanted is None or wanted in given:
-        return given
-    if step.action == "scale" and given and state is not None:
-        return {"replicas": replicas_after(given, state.replicas, plan.playbook.guards, state.most)}
-    if before is None:
-        raise ActionFailed(f"{step.name}: the state from before is not known")
-    return {wanted: before.replicas if step.action == "scale" else before.version}
+    with _failing(step):
+        given = {k: v for k, v in _evaluated(plan, step, state).items() if v != BEFORE}
+        return action_of(step.action).restored(given, state, before, bounds_of(plan.playbook.guards))
 
 
 def _evaluated(plan: RunPlan, step: Step, state: TargetState | None) -> dict[str, Any]:
     arguments, errors = expressions.resolve(step.arguments, scope_of(plan, state))
     if errors:
-        raise ActionFailed(f"{step.name}: {errors[0]}")
-    if step.action == "command":
-        _ensure_no_options(step, arguments)
+        raise ActionFailed(errors[0])
+    action_of(step.action).ensure_as_written(step.arguments, arguments)
     return arguments
 
 
-def _ensure_no_options(step: Step, arguments: Mapping[str, Any]) -> None:
-    """A program takes what begins with `-` for an option: only the playbook's author may write one, never telemetry.
-
-    Raises:
-        ActionFailed: an argument, or what is written in its place, is not as its author can have meant it.
-    """
-    written = step.arguments.get("args", ())
-    for i, argument in enumerate(arguments.get("args", ())):
-        template = str(written[i]) if isinstance(written, Sequence) and not isinstance(written, str) else ""
-        text = str(argument)
-        if text.startswith("-") and not template.startswith("-"):
-            raise ActionFailed(f"{step.name}: argument {i + 1} would be an option: {text[:80]!a}", reason="argument")
-        if not text.isprintable() and text != template:
-            raise ActionFailed(f"{step.name}: argument {i + 1} is not printable: {text[:80]!a}", reason="argument")
+@contextmanager
+def _failing(step: Step) -> Iterator[None]:
+    """Say of which step it is that can't be computed."""
+    try:
+        yield
+    except ActionFailed as e:
+        raise ActionFailed(f"{step.name}: {e.message}", reason=e.reason, fix=e.fix) from e
 
 
 def _attributes(plan: RunPlan, state: TargetState | None) -> dict[str, str]:

@@ -1,61 +1,105 @@
-"""What the state machine of a run may want next. Values only: `machine` chooses, the executor carries out."""
+"""What the state machine of a run wants done, as values. *Records* are written at once, all of a transition in one transaction
+(`recorder`); *work* takes time, touches the world, and its result comes back as an event (`conductor`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from contracts.ports import Applied
-from contracts.verdicts import HeldReason, Outcome, RunState
+from contracts.ports import StepRequest
+from contracts.verdicts import Outcome, StepPhase
 from playbooks.language.model import Step
+from playbooks.runs.effects import Prepared
+
+# --- records
 
 
 @dataclass(frozen=True, slots=True)
-class PreFlight:
-    """Guards, policy, validation; `approved` once a person has agreed."""
+class RecordState:
+    """Tell that the run is in the transition's new state. `begun`: remember the time as that of its beginning."""
+
+    text: str
+    data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnd:
+    """Tell that the run is over, and what came of it (None: what verification found, if it did)."""
+
+    text: str
+    outcome: Outcome | None = None
+    data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStep:
+    """Tell and journal a step's new phase. `applied`: the request of an effect that happened, told as a change too."""
+
+    name: str
+    key: str
+    phase: StepPhase
+    data: Mapping[str, Any]
+    text: str
+    applied: StepRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceIntent:
+    """Tell that an effect is about to happen. `again`: it is known not to have happened the first time."""
+
+    effect: Prepared
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JournalIntent:
+    """Journal that an effect is about to happen: from here on it may have happened."""
+
+    effect: Prepared
+
+
+Record = RecordState | RecordEnd | RecordStep | AnnounceIntent | JournalIntent
+
+# --- work
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Check all steps on the target as it is; `approved` once a person has agreed."""
 
     approved: bool
 
 
 @dataclass(frozen=True, slots=True)
-class RequestApproval:
-    """Wait for a person until `expires_ns`."""
-
-    expires_ns: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """All allow it: start with the steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """It will not be done."""
-
-    reason: HeldReason
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyStep:
-    """Have the effect of a step under `key`. `again`: its intent is journalled and it is known not to have happened."""
+class CheckStep:
+    """Look at the target again, and ask guards and policy again, right before a step. `again`: under the intent that is journalled."""
 
     name: str
     step: Step
-    attempt: int
     key: str
     again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Compensate(ApplyStep):
-    """Have the effect of a rollback step."""
+class AwaitAcknowledgement:
+    """Wait until the broker has the audit record of the intent."""
+
+    effect: Prepared
 
 
 @dataclass(frozen=True, slots=True)
-class BeginWait:
-    """Journal that a wait step has begun."""
+class ApplyEffect:
+    """Make sure that the intent is durable and that nobody has stopped acting, and have the effect."""
+
+    effect: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class AskActuator:
+    """Ask whether the effect under `key` happened."""
 
     name: str
     step: Step
@@ -63,75 +107,11 @@ class BeginWait:
 
 
 @dataclass(frozen=True, slots=True)
-class EndWait:
-    """Journal that a wait step is over."""
-
-    name: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resolve:
-    """Ask the actuator whether the effect under `key` happened."""
-
-    name: str
-    step: Step
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Journal what an actuator said of an intent without outcome."""
-
-    name: str
-    key: str
-    applied: Applied
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
+class WaitUntil:
     """Nothing to do until `until_ns`, or until something happens."""
 
     until_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyCommand:
-    """All effects happened (the last at `acted_ns`): find out what came of it."""
-
-    acted_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class RollBack:
-    """Start to undo."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The run is over."""
-
-    state: RunState
-    text: str
-    outcome: Outcome | None = None
-
-
-Next = (
-    PreFlight
-    | RequestApproval
-    | Begin
-    | Refuse
-    | ApplyStep
-    | Compensate
-    | BeginWait
-    | EndWait
-    | Resolve
-    | Settle
-    | Wait
-    | VerifyCommand
-    | RollBack
-    | Finish
-)
+Work = Preflight | CheckStep | AwaitAcknowledgement | ApplyEffect | AskActuator | WaitUntil
+Command = Record | Work

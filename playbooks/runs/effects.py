@@ -1,4 +1,4 @@
-"""One effect: look, check, say it, journal the intent, do it, journal the outcome. Each stage in its own function.
+"""One effect on a target: which actuator has it, with which arguments, and what came of it.
 
 Nothing is awaited, and no other task has its turn, between the last look at the switches and the call of the actuator.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.actions import Touches, action_of
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
@@ -25,14 +26,13 @@ from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetS
 from contracts.sanitizing import told
 from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, StepPhase
-from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.guards import Held
 from playbooks.language.model import Step
 from playbooks.runs import actuator_calls
 from playbooks.runs.arguments import resolve, restore
-from playbooks.runs.commands import ApplyStep, Compensate, Refuse
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.journal_records import Announced
-from playbooks.runs.plan import RunPlan
+from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan
 from playbooks.runs.preflight import capable, insane
 from playbooks.runs.progress import StepProgress, state_data, state_from
 
@@ -55,7 +55,7 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An effect that is ready to be had."""
+    """An effect that is checked, and can be applied."""
 
     aim: Aim
     step: Step
@@ -64,7 +64,8 @@ class Prepared:
     @property
     def planned(self) -> tuple[int, ...]:
         """The number of replicas that the effect leads to; empty where it leads to none."""
-        return (int(self.request.arguments["replicas"]),) if self.request.action == "scale" else ()
+        replicas = action_of(self.request.action).replicas(self.request.arguments)
+        return () if replicas is None else (replicas,)
 
     @property
     def intent(self) -> dict[str, Any]:
@@ -94,21 +95,23 @@ class EffectOutcome:
         return {"text": told(self.text), "retryable": self.retryable, "after": state_data(self.after), **self.data}
 
 
-async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Refuse:
+async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
     """The first capable actuator that may act for the environment and knows the target. Nothing is changed."""
-    able = capable(actuators, action)
+    does, able = action_of(action), capable(actuators, action)
+    if not does.installed:
+        return Held(HeldReason.NOT_CAPABLE, does.text)
     if not able:
-        return Refuse(HeldReason.NOT_CAPABLE, f"no actuator can {action}")
+        return Held(HeldReason.NOT_CAPABLE, f"no actuator can {action}")
     bound = [a for a in able if settings.binding(plan.environment, a.name) is not None]
     if not bound:
-        return Refuse(HeldReason.UNBOUND_ENVIRONMENT, settings.unbound(plan.environment))
-    if action in TARGET_ACTIONS:
+        return Held(HeldReason.UNBOUND_ENVIRONMENT, settings.unbound(plan.environment))
+    if does.touches is Touches.TARGET:
         return await _described(plan, bound)
     # What doesn't touch the target (a webhook) needs no state: it only fills in arguments. But it is about what the target is.
     found = await _described(plan, [a for a in actuators if settings.binding(plan.environment, a.name) is not None])
     if isinstance(found, Aim):
         return Aim(bound[0], found.identity, found.state)
-    if action == "command" and found.reason is not HeldReason.NO_TARGET:
+    if does.touches is Touches.ANYTHING and found.reason is not HeldReason.NO_TARGET:
         return found  # a webhook tells somebody, and somebody should be told; a command may do anything
     try:
         return Aim(bound[0], await actuator_calls.resolve(bound[0], plan.aim), None)
@@ -116,7 +119,7 @@ async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator],
         return _lost(plan, bound[0], e)
 
 
-async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Refuse:
+async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Held:
     why = ""
     for actuator in able:
         try:
@@ -127,31 +130,33 @@ async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Refuse:
         except HomeostatError as e:
             # Not knowing is no reason to turn to another system: it might have another thing of the same name.
             return _lost(plan, actuator, e)
-    return Refuse(HeldReason.NO_TARGET, why)
+    return Held(HeldReason.NO_TARGET, why)
 
 
-def _lost(plan: RunPlan, actuator: Actuator, error: HomeostatError) -> Refuse:
+def _lost(plan: RunPlan, actuator: Actuator, error: HomeostatError) -> Held:
     if isinstance(error, InvalidTarget):
         reason = next((r for r in HeldReason if r == error.reason), HeldReason.INVALID_TARGET)
-        return Refuse(reason, f"{actuator.name} has no {plan.target!a}: {error}")
+        return Held(reason, f"{actuator.name} has no {plan.target!a}: {error}")
     if error.reason == actuator_calls.FAULT:
-        return Refuse(HeldReason.ACTUATOR_FAULT, error.message)
-    return Refuse(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {error}")
+        return Held(HeldReason.ACTUATOR_FAULT, error.message)
+    return Held(HeldReason.NO_TARGET, f"{actuator.name} can't describe {plan.target}: {error}")
 
 
-def prepare(plan: RunPlan, command: ApplyStep, key: str, aim: Aim, undone: TargetState | None) -> Prepared | Refuse:
+def prepare(
+    plan: RunPlan, name: str, step: Step, key: str, aim: Aim, undone: TargetState | None = None
+) -> Prepared | Held:
     """The effect with absolute arguments, if it makes sense on the target as it is. `undone`: the state to go back to."""
-    step, back = command.step, isinstance(command, Compensate)
+    back = name.startswith(ROLLBACK_PREFIX)
     try:
         arguments = restore(plan, step, aim.state, undone) if back else resolve(plan, step, aim.state)
     except ActionFailed as e:
-        return Refuse(HeldReason.NOT_CAPABLE, str(e))
+        return Held(HeldReason.NOT_CAPABLE, str(e))
     if not back:
         refused = insane(plan, step, arguments, aim.state)
         if refused is not None:
             return refused
     request = StepRequest(
-        key, plan.run, command.name, step.action, plan.aim, arguments, aim.state, step.timeout_s, aim.identity
+        key, plan.run, name, step.action, plan.aim, arguments, aim.state, step.timeout_s, aim.identity
     )
     return Prepared(aim, step, request)
 
@@ -177,10 +182,8 @@ def announced(plan: RunPlan, step: Step, said: Announced) -> StepRequest:
     )
 
 
-async def apply(
-    actuator: Actuator, request: StepRequest, objection: Callable[[], Refuse | None]
-) -> EffectOutcome | Refuse:
-    """Have the effect, unless there is an objection at this very moment (then nothing was tried). Never raises for what the
+async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[], Held | None]) -> EffectOutcome | Held:
+    """Apply the effect, unless there is an objection at this very moment (then nothing was tried). Never raises for what the
     actuator does; a cancelled call leaves the intent without outcome."""
     try:
         async with asyncio.timeout(request.timeout_s + GRACE_S):

@@ -17,17 +17,24 @@ import msgspec
 
 from contracts.errors import Fenced
 from contracts.events import Approval, Control, Decision, Incident
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import RunEntry
 from contracts.supervision import Supervised
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, RunState
-from playbooks.runs import authenticity, journal_records, switches
-from playbooks.runs import machine as m
+from playbooks.runs import authenticity, journal_records, machine, switches
 from playbooks.runs.audit_trail import Trail
-from playbooks.runs.conductor import Conductor, Run
+from playbooks.runs.commands import Work
+from playbooks.runs.conductor import Conductor
+from playbooks.runs.events import MachineFault, RunEvent
+from playbooks.runs.expiry import Expiry
+from playbooks.runs.observation import RunInput, acted_ns, observe
 from playbooks.runs.plan import definition_of, plan_from, plan_of
+from playbooks.runs.ports import ExecutorWiring
+from playbooks.runs.progress import NOT_BEGUN, open_intent
+from playbooks.runs.recorder import RunRecorder
+from playbooks.runs.run import Run
+from playbooks.runs.situation import RunSituation
 from playbooks.runs.telemetry_view import TelemetryView
-from playbooks.runs.wiring import ExecutorWiring
 
 _LOG = logging.getLogger(__name__)
 RETRY_S = 1.0
@@ -41,8 +48,10 @@ class Executor:
     def __init__(self, wiring: ExecutorWiring) -> None:
         self._w = wiring
         self._trail = Trail(wiring.journal, wiring.publish, wiring.settings.audit_ack_s)
-        self._conductor = Conductor(wiring, self._trail)
-        self._watches: dict[str, TelemetryView] = {}
+        self._expiry = Expiry(wiring.settings.approval_expiry_s, wiring.settings.decision_expiry_s)
+        self._conductor = Conductor(wiring, self._trail, self._expiry)
+        self._recorder = RunRecorder(wiring, self._trail)
+        self._views: dict[str, TelemetryView] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, Supervised] = {}
         self._stopping = False
@@ -71,8 +80,7 @@ class Executor:
             return
         if not self._w.settings.foreign_decisions:
             authenticity.require_own(self._w.journal, decision)
-        watch = self._watch(decision.environment)
-        around = watch.surroundings(decision.chosen.target, decision.incident)
+        around = self._view(decision.environment).surroundings(decision.chosen.target, decision.incident)
         plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
         with self._trail.together(plan.environment):
             entry = self._w.journal.create(
@@ -85,7 +93,7 @@ class Executor:
                 now_ns=plan.created_ns,
             )
             if entry is not None:
-                self._conductor.announce(Run(plan, entry.fence), decision)
+                self._recorder.begin(plan, decision)
         entry = entry or self._begun(plan.run)
         if entry is not None:
             self._drive(entry)
@@ -103,7 +111,7 @@ class Executor:
         """
         self._start()
         waits = authenticity.require_answer(self._w.journal, approval)
-        if waits and journal_records.take_approval(self._w.journal, approval):
+        if waits and journal_records.save_approval(self._w.journal, approval):
             self.poke(approval.environment)
 
     async def on_control(self, control: Control, place: switches.LogPosition) -> None:
@@ -114,7 +122,7 @@ class Executor:
 
     async def on_evidence(self, frame: EvidenceFrame) -> None:
         """What is seen: baseline before an action, proof after it."""
-        self._watch(frame.environment).observe(frame)
+        self._view(frame.environment).observe(frame)
         for run in self._of(frame.environment):
             if run.verifier is not None:
                 run.verifier.observe(frame)
@@ -122,7 +130,7 @@ class Executor:
 
     async def on_incident(self, incident: Incident) -> None:
         """Who suffers, and whether it is over."""
-        self._watch(incident.environment).note(incident)
+        self._view(incident.environment).note(incident)
         self.poke(incident.environment)
 
     # --- life
@@ -144,14 +152,14 @@ class Executor:
         """Stop driving the runs of environments that are not to `keep`: another owner goes on with them. Effects under
         way are waited for, up to `patience_s`; what became of the others the next owner finds out."""
         await self._let_go([run for run in self._runs.values() if not keep(run.plan.environment)], patience_s)
-        for environment in [e for e in self._watches if not keep(e)]:
+        for environment in [e for e in self._views if not keep(e)]:
             self._trail.forget(environment)
 
     async def _let_go(self, left: Sequence[Run], patience_s: float) -> None:
         for run in left:
             run.released = True
             run.wake.set()
-        under_way = [run.acting for run in left if run.acting is not None]
+        under_way = [run.effect for run in left if run.effect is not None]
         if under_way:
             await asyncio.wait(under_way, timeout=patience_s)
         tasks = [self._tasks[run.plan.run] for run in left if run.plan.run in self._tasks]
@@ -174,14 +182,14 @@ class Executor:
 
     async def idle(self) -> None:
         """Return once no run can go on before time passes or something happens."""
-        while any(not run.parked or run.wake.is_set() for run in self._runs.values()):
-            self._conductor.parked.clear()
-            await self._conductor.parked.wait()
+        while any(not run.waiting or run.wake.is_set() for run in self._runs.values()):
+            self._conductor.idle.clear()
+            await self._conductor.idle.wait()
 
     @property
     def effects(self) -> tuple[str, ...]:
         """Ids of the runs that have an effect under way."""
-        return tuple(run.plan.run for run in self._runs.values() if run.acting is not None)
+        return tuple(run.plan.run for run in self._runs.values() if run.effect is not None)
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -195,8 +203,8 @@ class Executor:
             self._started = True
             self._trail.start()
 
-    def _watch(self, environment: str) -> TelemetryView:
-        return self._watches.setdefault(environment, TelemetryView())
+    def _view(self, environment: str) -> TelemetryView:
+        return self._views.setdefault(environment, TelemetryView())
 
     def _of(self, environment: str | None) -> list[Run]:
         return [r for r in self._runs.values() if environment in {None, r.plan.environment}]
@@ -212,57 +220,85 @@ class Executor:
     def _forget(self, run: str) -> None:
         self._runs.pop(run, None)
         self._tasks.pop(run, None)
-        self._conductor.parked.set()
+        self._conductor.idle.set()
 
     async def _loop(self, run: Run) -> None:
         while not (run.released or self._stopping):
             try:
-                if not await self._step(run):
+                if not await self._turn(run):
                     return
             except Fenced:
                 _LOG.warning("run %s has another owner now", run.plan.run)
                 return
 
-    async def _step(self, run: Run) -> bool:
-        """One command of the machine; False once the run is over."""
-        entry = self._w.journal.load(run.plan.run)
-        if entry is None or entry.state in TERMINAL_RUN_STATES:
+    async def _turn(self, run: Run) -> bool:
+        """What has happened to the run, what follows from that, and so on until nothing follows; False once it is over."""
+        entry, view = self._owned(run), self._view(run.plan.environment)
+        if entry is None:
             return False
-        if entry.fence != run.fence:
-            raise Fenced(f"run {entry.run} was taken over")
-        watch = self._watch(run.plan.environment)
-        if entry.state is RunState.VERIFYING:
-            self._look(run, entry, watch)
-        command = m.next_command(entry, run.plan, self._situation(run, watch), self._conductor.limits)
-        if command is None:
-            return False
-        await self._conductor.carry_out(run, entry, command, watch)
+        event = run.unrecorded or self._observed(run, entry, view)
+        work = self._react(run, entry, event)
+        while work is not None:
+            async with self._conductor.exclusive(run, work):
+                result = await self._conductor.carry_out(run, work, view)
+                entry = None if result is None else self._owned(run)
+                work = None if result is None or entry is None else self._react(run, entry, result)
         return True
 
-    def _look(self, run: Run, entry: RunEntry, watch: TelemetryView) -> None:
-        """Has verification a verdict? It is remembered before anything follows from it."""
-        if journal_records.verdict_of(self._w.journal, entry.run) is not None:
-            return
-        if run.verifier is None:
-            run.verifier = self._conductor.verifier(run, m.acted_ns(entry, run.plan), watch)
-        now = self._w.clock.now_ns()
-        found = run.verifier.verdict(now)
-        if found is not None:
-            measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
-            verdict = journal_records.Verdict(found.outcome, found.text, now, found.credit, measures)
-            journal_records.keep_verdict(self._w.journal, run.plan, verdict)
+    def _owned(self, run: Run) -> RunEntry | None:
+        """The run's journal entry, with where the machine is by it; None once the run is over.
 
-    def _situation(self, run: Run, watch: TelemetryView) -> m.RunInput:
+        Raises:
+            Fenced: another owner has taken it over.
+        """
+        entry = self._w.journal.load(run.plan.run)
+        if entry is None or entry.state in TERMINAL_RUN_STATES:
+            return None
+        if entry.fence != run.fence:
+            raise Fenced(f"run {entry.run} was taken over")
+        run.state = machine.state_of(entry, run.state)
+        return entry
+
+    def _observed(self, run: Run, entry: RunEntry, view: TelemetryView) -> RunEvent:
         journal, plan = self._w.journal, run.plan
-        verdict = journal_records.verdict_of(journal, plan.run)
-        return m.RunInput(
+        if entry.state is RunState.VERIFYING:
+            self._verify(run, entry, view)
+        now = RunInput(
             now_ns=self._w.clock.now_ns(),
             acting=switches.mode_of(journal, plan.environment).acting,
             approval=authenticity.approval_of(journal, plan),
-            outcome=None if verdict is None else verdict.outcome,
-            outcome_text="" if verdict is None else verdict.text,
-            incident_over=watch.over(plan.incident),
+            verdict=journal_records.verdict_of(journal, plan.run),
+            incident_over=view.over(plan.incident),
             begun_ns=journal_records.begun_of(journal, plan.run),
-            decided_ns=0 if verdict is None else verdict.time_ns,
-            resolved=run.resolved,
         )
+        return observe(run.state or machine.state_of(entry), entry, plan, now, self._expiry)
+
+    def _react(self, run: Run, entry: RunEntry, event: RunEvent) -> Work | None:
+        """Write down what the machine says of the event; what is to be done then. Nothing is awaited."""
+        state = run.state = machine.state_of(entry, run.state)
+        situation = RunSituation.of(entry, run.plan)
+        try:
+            reaction = machine.react(state, event, situation)
+        except machine.UnlistedTransition as error:
+            _LOG.error("run %s ends: %s", entry.run, error)
+            name, intent = open_intent(entry) or ("", NOT_BEGUN)
+            fault = MachineFault(str(error), name, intent.key)
+            reaction = machine.react(state, fault, situation)
+        # What came of an effect is known to nobody else: it is not lost if it can't be written now.
+        run.unrecorded = event if state.in_doubt else None
+        self._recorder.write(run, entry, reaction)
+        run.state, run.unrecorded = reaction.transition.to, None
+        return reaction.work
+
+    def _verify(self, run: Run, entry: RunEntry, view: TelemetryView) -> None:
+        """Has verification a verdict? It is saved before anything follows from it."""
+        if journal_records.verdict_of(self._w.journal, entry.run) is not None:
+            return
+        if run.verifier is None:
+            run.verifier = self._conductor.verifier(run.plan, acted_ns(entry, run.plan), view)
+        now_ns = self._w.clock.now_ns()
+        found = run.verifier.verdict(now_ns)
+        if found is not None:
+            measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
+            verdict = journal_records.Verdict(found.outcome, found.text, now_ns, found.credit, measures)
+            journal_records.save_verdict(self._w.journal, run.plan, verdict)

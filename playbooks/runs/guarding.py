@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.verdicts import TERMINAL_RUN_STATES
-from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, check
-from playbooks.runs.commands import Refuse
+from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, Held, check
 from playbooks.runs.effects import Aim
+from playbooks.runs.expiry import SECOND
 from playbooks.runs.identities import elsewhere, identified
-from playbooks.runs.machine import NS
 from playbooks.runs.plan import RunPlan
+from playbooks.runs.ports import ExecutorWiring
 from playbooks.runs.switches import controls_of
 from playbooks.runs.telemetry_view import TelemetryView
-from playbooks.runs.wiring import ExecutorWiring
 
 
 def guarded(
@@ -25,21 +24,20 @@ def guarded(
     wiring: ExecutorWiring,
     *,
     untouched: bool = True,
-) -> Refuse | None:
+) -> Held | None:
     """The first guard that says no. `planned`: the numbers of replicas that the effects in question lead to; `untouched`: the run
     has had no effect yet, so how the target answers is its own doing."""
     context = _context(plan, aim.identity.key, planned, watch, wiring)
     if untouched:
         context = replace(context, standing=watch.standing(plan.target, plan.onset_ns))
-    held = check(plan.playbook, plan.aim, aim.state, context)
-    return None if held is None else Refuse(held.reason, held.text)
+    return check(plan.playbook, plan.aim, aim.state, context)
 
 
 def _context(
     plan: RunPlan, identity: str, planned: Sequence[int], watch: TelemetryView, wiring: ExecutorWiring
 ) -> GuardContext:
     now_ns, journal = wiring.clock.now_ns(), wiring.journal
-    since_ns = now_ns - int(HISTORY_S * NS)
+    since_ns = now_ns - int(HISTORY_S * SECOND)
     shared = elsewhere(journal, plan, identity, since_ns)
     return GuardContext(
         now_ns=now_ns,

@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.ports import Identity, Journal, RunEntry
 from contracts.verdicts import HeldReason
-from playbooks.runs.commands import Refuse
+from playbooks.guards import Held
 from playbooks.runs.plan import RunPlan
 
 _FACT = "identity/"
@@ -32,7 +32,7 @@ def identities_of(journal: Journal, run: str) -> dict[str, Identity]:
     return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact["steps"].items()}
 
 
-def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Refuse | None:
+def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held | None:
     """Remember what a step touches; refused if that is not what was found before, by which guards, policy and people agreed.
 
     A step that undoes touches only what a step before it did.
@@ -51,7 +51,7 @@ def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Re
         return None
     was = before or next(iter(known.values()))
     uids = "" if was.uid == identity.uid else f" (uid {was.uid}, now {identity.uid})"
-    return Refuse(HeldReason.TARGET_CHANGED, f"{plan.target} was {was.words}, and is {identity.words}{uids}")
+    return Held(HeldReason.TARGET_CHANGED, f"{plan.target} was {was.words}, and is {identity.words}{uids}")
 
 
 def identified(journal: Journal, runs: Sequence[RunEntry]) -> list[RunEntry]:

@@ -1,4 +1,4 @@
-"""Small durable facts that the executor keeps in the journal: approvals, verdicts, what was announced."""
+"""Small facts about runs that are durable in the journal: approvals, verdicts, announced effects, levels from before."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from playbooks.runs.plan import RunPlan
 from playbooks.verify.levels import Level
 
 
-def take_approval(journal: Journal, approval: Approval) -> bool:
-    """Remember a person's answer; the first one counts, so a later one (False) can't turn it round."""
+def save_approval(journal: Journal, approval: Approval) -> bool:
+    """Save a person's answer; the first one counts, so a later one (False) changes nothing."""
     key = f"approval/{approval.decision}"
     if journal.get(key) is not None:
         return False
@@ -42,8 +42,8 @@ class Verdict:
     measures: tuple[Mapping[str, Any], ...] = ()
 
 
-def keep_verdict(journal: Journal, plan: RunPlan, verdict: Verdict) -> None:
-    """Remember a run's verdict: it is reached once."""
+def save_verdict(journal: Journal, plan: RunPlan, verdict: Verdict) -> None:
+    """Save a run's verdict: it is reached once."""
     journal.put(f"verdict/{plan.run}", msgspec.to_builtins(verdict), plan.environment)
 
 
@@ -53,8 +53,8 @@ def verdict_of(journal: Journal, run: str) -> Verdict | None:
     return None if fact is None else msgspec.convert(fact, Verdict, strict=False)
 
 
-def keep_begun(journal: Journal, plan: RunPlan, now_ns: int) -> None:
-    """Remember when a run was let begin."""
+def save_begun(journal: Journal, plan: RunPlan, now_ns: int) -> None:
+    """Save when a run was let begin."""
     journal.put(f"begun/{plan.run}", {"time_ns": now_ns}, plan.environment)
 
 
@@ -66,7 +66,8 @@ def begun_of(journal: Journal, run: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """An effect that the audit trail says is about to happen: its record, and enough to have it, or to say that it was not had."""
+    """An effect that the audit trail says is about to happen: the sequence of its record, and enough to apply it or to say that it
+    was not applied."""
 
     step: str
     key: str
@@ -74,27 +75,27 @@ class Announced:
     intent: Mapping[str, Any]
 
 
-def keep_announced(journal: Journal, plan: RunPlan, announced: Announced | None) -> None:
-    """Remember what was announced last; None once its outcome is told."""
+def save_announced(journal: Journal, plan: RunPlan, announced: Announced | None) -> None:
+    """Save which effect was announced last; None once its outcome is recorded."""
     fact = {} if announced is None else msgspec.to_builtins(announced)
     journal.put(f"announced/{plan.run}", fact, plan.environment)
 
 
 def announced_of(journal: Journal, run: str) -> Announced | None:
-    """The effect of a run that was announced and whose outcome is not told yet."""
+    """The effect of a run that was announced and whose outcome is not recorded yet."""
     fact = journal.get(f"announced/{run}")
     return msgspec.convert(fact, Announced, strict=False) if fact else None
 
 
-def keep_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level]) -> None:
-    """Remember the levels from before the action."""
+def save_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level]) -> None:
+    """Save the levels from before the action."""
     # JSON has no NaN: what was not observed is left out.
     finite = {k: _finite(msgspec.to_builtins(v)) for k, v in levels.items()}
     journal.put(f"reference/{plan.run}", finite, plan.environment)
 
 
 def reference_of(journal: Journal, run: str) -> dict[str, Level]:
-    """The levels from before a run's action; empty where none were kept."""
+    """The levels from before a run's action; empty where none were saved."""
     fact = journal.get(f"reference/{run}") or {}
     return {key: msgspec.convert(value, Level, strict=False) for key, value in fact.items()}
 

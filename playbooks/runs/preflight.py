@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contracts.actions import Touches, action_of
 from contracts.ports import Actuator, TargetState
 from contracts.verdicts import HeldReason
-from playbooks.language.actions import TARGET_ACTIONS
+from playbooks.guards import Held
 from playbooks.language.model import Step
-from playbooks.runs.commands import Refuse
 from playbooks.runs.plan import RunPlan
 
 
@@ -21,14 +21,14 @@ def capable(actuators: Sequence[Actuator], action: str) -> list[Actuator]:
     return [a for a in actuators if action in a.actions]
 
 
-def insane(plan: RunPlan, step: Step, arguments: Mapping[str, Any], state: TargetState | None) -> Refuse | None:
+def insane(plan: RunPlan, step: Step, arguments: Mapping[str, Any], state: TargetState | None) -> Held | None:
     """Refused if the effect makes no sense on `state`."""
-    if plan.playbook.tier < 2 or step.action not in TARGET_ACTIONS:
+    action = action_of(step.action)
+    if plan.playbook.tier < 2 or action.touches is not Touches.TARGET:
         return None
     if state is None:
-        return Refuse(HeldReason.NO_TARGET, f"the state of {plan.target} is not known")
+        return Held(HeldReason.NO_TARGET, f"the state of {plan.target} is not known")
     if state.replicas < 1:
-        return Refuse(HeldReason.NO_TARGET, f"{plan.target} is scaled to {state.replicas}: nothing to {step.action}")
-    if step.action == "rollback" and arguments.get("version") in {None, "", state.version}:
-        return Refuse(HeldReason.NO_TARGET, f"{plan.target} has no other version to go to")
-    return None
+        return Held(HeldReason.NO_TARGET, f"{plan.target} is scaled to {state.replicas}: nothing to {step.action}")
+    missing = action.pointless(arguments, state)
+    return Held(HeldReason.NO_TARGET, f"{plan.target} has {missing}") if missing else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.actions import waits
 from contracts.ports import RunEntry, StepEntry, TargetState
 from contracts.verdicts import StepPhase
 from playbooks.runs.plan import ROLLBACK_PREFIX
@@ -87,10 +88,21 @@ def effects_of(entry: RunEntry) -> list[tuple[str, StepProgress]]:
     return [
         (name, step)
         for name, step in progress_of(entry).items()
-        if step.status is StepStatus.APPLIED
-        and not name.startswith(ROLLBACK_PREFIX)
-        and step.intent.get("action") != "wait"
+        if step.status is StepStatus.APPLIED and not name.startswith(ROLLBACK_PREFIX) and not is_wait(step)
     ]
+
+
+def is_wait(step: StepProgress) -> bool:
+    """Whether the step that was begun only lets time pass."""
+    return waits(str(step.intent.get("action", "")))
+
+
+def open_intent(entry: RunEntry) -> tuple[str, StepProgress] | None:
+    """The step whose effect has no outcome in the journal, or an unknown one; None if there is none."""
+    for name, step in progress_of(entry).items():
+        if step.status is StepStatus.UNKNOWN or (step.status is StepStatus.IN_DOUBT and not is_wait(step)):
+            return name, step
+    return None
 
 
 def state_data(state: TargetState | None) -> dict[str, Any] | None:

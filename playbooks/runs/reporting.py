@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from contracts.actions import action_of
 from contracts.events import ActionRecord, Change, Feedback, Measure
 from contracts.ports import GraphWrite, TargetState
 from contracts.sanitizing import told
@@ -16,7 +17,6 @@ from playbooks.runs.journal_records import Verdict
 from playbooks.runs.plan import RunPlan
 
 ACTOR = "homeostat"
-_CHANGES = {"scale", "restart", "rollback"}
 _STEP_TEXT, _RUN_TEXT = 500, 2000
 """Characters of a record's text: steps tell what others said, runs what we say."""
 Data = Mapping[str, str | int | float | bool | None]
@@ -65,13 +65,14 @@ def change_of(
     plan: RunPlan, step: Step, before: TargetState | None, after: Mapping[str, Any], now_ns: int
 ) -> Change | None:
     """The change event of an effect on the target; None for steps that don't change it. `after` is the arguments."""
-    if step.action not in _CHANGES:
+    action = action_of(step.action)
+    if not action.change:
         return None
-    was, becomes = _levels(step, before, after)
+    was, becomes = action.levels(after, before)
     return Change(
         environment=plan.environment,
         service=plan.target,
-        kind=step.action,
+        kind=action.change,
         time_ns=now_ns,
         actor=ACTOR,
         before=was,
@@ -79,14 +80,6 @@ def change_of(
         text=f"{plan.playbook.name}: {step.action} {plan.target}" + (f" {was} → {becomes}" if becomes else ""),
         run=plan.run,
     )
-
-
-def _levels(step: Step, before: TargetState | None, after: Mapping[str, Any]) -> tuple[str, str]:
-    if step.action == "scale":
-        return "" if before is None else str(before.replicas), str(after.get("replicas", ""))
-    if step.action == "rollback":
-        return "" if before is None else before.version, str(after.get("version", ""))
-    return "", ""
 
 
 def feedback_of(plan: RunPlan, outcome: Outcome, verdict: Verdict | None, text: str, now_ns: int) -> Feedback:

@@ -10,7 +10,7 @@ import math
 from typing import Final
 
 from contracts.features import METRIC_REQUEST_RATE, Signal
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 
 MINUTE_NS: Final = 60_000_000_000
 KEPT: Final = 10

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contracts.claims import ClaimsHeard
 from contracts.events import Incident
 from contracts.features import Signal
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.verdicts import IncidentPhase
 from playbooks.guards import Standing, standing
 from playbooks.runs.plan import Surroundings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.features import Signal
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.verdicts import ServiceState
 
 NS = 1_000_000_000

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from contracts.events import Measure
 from contracts.features import ERROR_RATE, FEATURES, LATENCY_P95, METRIC_REQUEST_RATE, REQUEST_RATE, Signal
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.verdicts import Outcome
 from playbooks.language.model import Check, Verify
 from playbooks.verify.judging import ALIVE, expected, harmed, helped, lasts_ns, serving, streak

@@ -9,7 +9,8 @@ from contracts import topics
 from contracts.errors import UnknownName, UnreadableEvent
 from contracts.events import Adoption, Anomaly, Change, decode, encode
 from contracts.frames.codec import pack, unpack
-from contracts.frames.features import FeatureFrame
+from contracts.frames.feature_frame import FeatureFrame
+from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DetectSettings
 from models.engine import DetectEngine
@@ -24,8 +25,14 @@ DISTURBED_NS: Final = 10_000_000_000
 class DetectStage:
     """One partition of `telemetry.features`, all of `telemetry.changes` and of `autonomous.adoptions`. What it emits is routed by environment."""
 
-    def __init__(self, partition: int, settings: DetectSettings, max_environments: int = MAX_ENVIRONMENTS) -> None:
-        self.engine = DetectEngine(partition, settings)
+    def __init__(
+        self,
+        partition: int,
+        settings: DetectSettings,
+        max_environments: int = MAX_ENVIRONMENTS,
+        plugins: PluginSections = NO_SECTIONS,
+    ) -> None:
+        self.engine = DetectEngine(partition, settings, plugins=plugins)
         self._counters: Counter[str] = Counter()
         self._environments = Environments(max_environments, self.engine.forget)
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from contracts.frames import PartialFrame
-from contracts.frames.telemetry import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER, U64
+from contracts.frames.decoded import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER, U64
 from streams.windows.grouping import dense, sum_by
 from streams.windows.names import Names
 from streams.windows.rows import Origin, frame

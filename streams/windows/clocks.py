@@ -17,7 +17,7 @@ import numpy as np
 
 from contracts.events import ClockOffset
 from contracts.frames import Decoded
-from contracts.frames.telemetry import I32, I64
+from contracts.frames.decoded import I32, I64
 from streams.windows.collect import Receipt
 from streams.windows.grouping import Column
 

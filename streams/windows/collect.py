@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from contracts.frames import Decoded, PartialFrame
-from contracts.frames.telemetry import B1, I32, I64
+from contracts.frames.decoded import B1, I32, I64
 from contracts.settings import IngestSettings
 from streams.windows.grouping import Column
 from streams.windows.names import Names

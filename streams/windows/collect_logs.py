@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contracts.frames import Decoded, PartialFrame
-from contracts.frames.telemetry import I64, U64
+from contracts.frames.decoded import I64, U64
 from contracts.settings import IngestSettings
 from streams.windows.collect import Collector, Partial, Pending, Receipt
 from streams.windows.grouping import Column, run_starts

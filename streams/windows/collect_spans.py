@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from contracts.frames import Decoded, SpanBatch, SpanFrame
-from contracts.frames.telemetry import (
+from contracts.frames.decoded import (
     B1,
     I8,
     I32,

@@ -16,7 +16,7 @@ import numpy as np
 
 from contracts.events import ClockOffset
 from contracts.frames import SpanFrame
-from contracts.frames.telemetry import I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER
+from contracts.frames.decoded import I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER
 from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.tables import Rows
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.events import ClockOffset
 from contracts.frames import SpanFrame
-from contracts.frames.telemetry import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
+from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
 from streams.windows.calls import Witness
 from streams.windows.collect import Partial

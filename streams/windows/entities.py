@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.capacity import leaving, surplus
 from contracts.claims import Claims, parsed, spelled
-from contracts.frames.telemetry import B1, F64, I64
+from contracts.frames.decoded import B1, F64, I64
 
 _STEP = 1.25
 _FINEST_NS = 50_000_000

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.frames.decoded import I32, I64
 from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
-from contracts.frames.telemetry import I32, I64
 
 Column = NDArray[Any]
 _BUCKET_BITS = 11

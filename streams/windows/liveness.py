@@ -25,7 +25,7 @@ import numpy as np
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame, Presence
-from contracts.frames.telemetry import F64, I8, I64
+from contracts.frames.decoded import F64, I8, I64
 from streams.windows.calls import ALONE, ASKED, SPOKE
 from streams.windows.entities import Delays, Entities
 from streams.windows.grouping import dense

@@ -16,17 +16,17 @@ import numpy as np
 from contracts.capacity import MERIT_NS
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
-from contracts.frames.telemetry import B1, F64, I8, I64
+from contracts.frames.decoded import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from streams.windows.entities import Entities
 from streams.windows.grouping import dense
 from streams.windows.liveness import WAIT, Liveness
+from streams.windows.row_values import COLUMNS, edge_values, log_values, span_values
 from streams.windows.rows import SUMS
 from streams.windows.series import HISTO, POINT, MetricWindow, SeriesBook
 from streams.windows.state import dump, load
 from streams.windows.tables import ranges
 from streams.windows.templates import GRACE_NS, TemplateBook
-from streams.windows.values import COLUMNS, edge_values, log_values, span_values
 from streams.windows.watermark import Watermarks
 from streams.windows.window import Window
 

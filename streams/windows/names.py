@@ -10,7 +10,7 @@ import numpy as np
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.claims import REPEAT_NS, TARGET_KEYS, Claim, Claims, parsed, spelled
 from contracts.frames import Resource
-from contracts.frames.telemetry import I64
+from contracts.frames.decoded import I64
 from contracts.topics import partition_of
 
 NEVER: Final = np.iinfo(np.int64).max

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from contracts.frames import PartialFrame, empty_columns
-from contracts.frames.telemetry import B1, I32, I64
+from contracts.frames.decoded import B1, I32, I64
 from streams.windows.grouping import APART, Groups, aggregate, bucket_of_ns, dense
 from streams.windows.names import Names
 

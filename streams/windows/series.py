@@ -13,7 +13,7 @@ import numpy as np
 
 from contracts.capacity import ROOMY
 from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
-from contracts.frames.telemetry import F64, I64
+from contracts.frames.decoded import F64, I64
 from streams.windows.grouping import Column, run_starts
 from streams.windows.tables import Rows
 from streams.windows.window import Sums

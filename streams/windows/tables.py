@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, I64, U64
+from contracts.frames.decoded import B1, I64, U64
 
 Rows = NDArray[np.void]
 _MULTIPLY_A = np.uint64(0x9E3779B97F4A7C15)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from contracts.frames.decoded import B1, F64, I64
 from contracts.frames.latency import midpoint
-from contracts.frames.telemetry import B1, F64, I64
 from streams.windows.grouping import sum_by
 
 _BUCKET_BITS = 11

@@ -11,7 +11,7 @@ from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.outbox import RESEND_S, Outbox
-from streams.worker.wiring import WorkerWiring
+from streams.worker.parts import WorkerWiring
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ from streams.host import StageHost
 from streams.worker.app import make_app, record_of
 from streams.worker.broadcast import Broadcast
 from streams.worker.outbox import Outbox
+from streams.worker.parts import WorkerWiring
 from streams.worker.reread import messages_to_reread
-from streams.worker.wiring import WorkerWiring
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 from contracts.errors import BrokerUnavailable, HomeostatError, Permanent
 from contracts.ports import GraphWrite
 from streams.stage import Emit, Output
-from streams.worker.wiring import WorkerWiring
+from streams.worker.parts import WorkerWiring
 
 log = logging.getLogger(__name__)
 

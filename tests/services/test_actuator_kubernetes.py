@@ -16,6 +16,7 @@ import pytest
 from connectors.actuators.kubernetes import KubernetesActuator, changes, client
 from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes.workload_reader import WorkloadReader
+from contracts.actions import action_of
 from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, Conflict, Forbidden, TargetNotFound
 from contracts.ports import Applied, StepRequest, Target
@@ -323,7 +324,7 @@ async def test_all_pods_at_once_is_told_and_a_budget_against_it_is_respected(
     await world.api.patch(path, strategy, "application/merge-patch+json")
     await w.rolled_out(world.api, path)
     state = await actuator.describe(world.target())
-    assert "all 2 instances that serve at once" in state.outage("restart", {"strategy": "rolling"})
+    assert "all 2 instances that serve at once" in action_of("restart").outage({"strategy": "rolling"}, state)
     budgets = world.path("poddisruptionbudgets", group="/apis/policy/v1")
     await world.api.create(budgets, w.disruption_budget("cart", maxUnavailable=1))
     await w.until(lambda: _counted(world, budgets, healthy=2, allowed=1), "the budget to be counted")

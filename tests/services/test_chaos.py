@@ -32,6 +32,10 @@ async def test_twenty_cycles(tmp_path: Path) -> None:
 
 
 def _go_on(report: Report) -> None:
-    """The median of each kind of event: one cycle may meet a busy machine."""
+    """The median of each kind of event: one cycle may meet a busy machine. Where all is slow, twice what a start takes is allowed."""
+    allowed_s = max(AGAIN_S, 2 * report.start_s)
     away = {kind: [s for event, s in report.away_s if event == kind] for kind in ("kill", "add", "restart")}
-    assert {kind: statistics.median(s) < AGAIN_S for kind, s in away.items()} == dict.fromkeys(away, True), away
+    assert {kind: statistics.median(s) < allowed_s for kind, s in away.items()} == dict.fromkeys(away, True), (
+        allowed_s,
+        away,
+    )

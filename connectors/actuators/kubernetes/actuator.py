@@ -11,12 +11,13 @@ from typing import Final
 
 from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes import changes, disruption, owners, ownership, workload
-from connectors.actuators.kubernetes.allowed import Rules, effect_of, ensure
+from connectors.actuators.kubernetes.allowed import EVICTION, ROLL_BACK, ROLLING_RESTART, SCALING, Rules, ensure
 from connectors.actuators.kubernetes.client import JSON_PATCH, SEVERAL_BUDGETS, Cluster
 from connectors.actuators.kubernetes.revisions import Revision
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
 from connectors.actuators.kubernetes.workload_reader import Found, WorkloadReader
 from connectors.actuators.naming import ensure_meant
+from contracts.actions import action_of
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 
@@ -82,17 +83,21 @@ class Workloads:
         return found
 
     def _effect(self, request: StepRequest) -> Effect:
-        if _is_instance(request):
-            return self._restart_instance
-        known: dict[str, Effect] = {"scale": self._scale, "restart": self._restart, "rollback": self._rollback}
-        if request.action not in known:
+        known: dict[str, Effect] = {
+            SCALING: self._scale,
+            ROLLING_RESTART: self._restart,
+            EVICTION: self._restart_instance,
+            ROLL_BACK: self._rollback,
+        }
+        effect = known.get(_effect_of(request))
+        if effect is None:
             raise ActionFailed(f"the kubernetes actuator can't {request.action}")
-        return known[request.action]
+        return effect
 
     async def _once(self, effect: Effect, found: Found, request: StepRequest) -> str:
         """Have the effect, if whoever decides on the workload lets us. Where the answer leaves it open, the annotation tells."""
         facts = await self._look.facts(found)
-        ensure(effect_of(request.action, request.arguments), facts, self._rules)
+        ensure(_effect_of(request), facts, self._rules)
         try:
             return await effect(found, request)
         except (ActuatorUnavailable, OutcomeUnknown) as e:
@@ -192,11 +197,12 @@ class Workloads:
         try:
             now = await self._look.again(found)
             wanted = workload.wanted(now.body)
-            if request.action == "scale" and wanted < (asked := int(request.arguments["replicas"])):
+            asked = action_of(request.action).replicas(request.arguments)
+            if asked is not None and wanted < asked:
                 return f"{wanted} of {asked} replicas are asked for so far"
             if not workload.settled(now.body):
                 return workload.progress(now.body)
-            if _is_instance(request):  # its status may be from before the pod was evicted
+            if _effect_of(request) == EVICTION:  # its status may be from before the pod was evicted
                 pods = await self._look.pods(now)
                 serving = sum(workload.ready(p) and not workload.leaving(p) for p in pods)
                 return "" if serving >= wanted else f"{serving} of {wanted} pods are ready"
@@ -207,11 +213,11 @@ class Workloads:
     async def _happened(self, found: Found, request: StepRequest) -> bool:
         """Whether the key is where its effect leaves it; a pod that it announces must be gone, too."""
         if marks_of(found.body).get(LAST_ACTION) == request.key:
-            if not _is_instance(request):
+            if _effect_of(request) != EVICTION:
                 return True
             uid = marks_of(found.body).get(LAST_POD)
             return all(workload.leaving(p) for p in await self._look.pods(found) if p["metadata"]["uid"] == uid)
-        if request.action != "scale":
+        if _effect_of(request) != SCALING:
             return False
         scaler = await self._look.autoscaler(found)
         return scaler is not None and marks_of(scaler).get(LAST_ACTION) == request.key
@@ -221,11 +227,13 @@ class Workloads:
         before, body = request.before, found.body
         if before is None or before.generation != str(body["metadata"].get("generation")):
             return False
-        if request.action == "scale":
+        if _effect_of(request) == SCALING:
             told = hpa.told(await self._look.autoscaler(found), LAST_ACTION)
             return before.detail.get("autoscaler", "") == told
         # Evicting a pod is no new generation; but it is announced by an annotation.
-        return not _is_instance(request) or before.detail.get("last_action") == marks_of(body).get(LAST_ACTION, "")
+        return _effect_of(request) != EVICTION or before.detail.get("last_action") == marks_of(body).get(
+            LAST_ACTION, ""
+        )
 
     async def _settled(self, found: Found, text: str, request: StepRequest, deadline: float) -> StepResult:
         """Wait, and tell. The effect has happened: no failure to look makes it undone."""
@@ -241,8 +249,9 @@ class Workloads:
         return StepResult(told, after, {"settled": not problem})
 
 
-def _is_instance(request: StepRequest) -> bool:
-    return request.action == "restart" and request.arguments.get("strategy") == "instance"
+def _effect_of(request: StepRequest) -> str:
+    """What it is called in `allowed`."""
+    return action_of(request.action).variant(request.arguments)
 
 
 def _spec_of(found: Found) -> tuple[object, object]:

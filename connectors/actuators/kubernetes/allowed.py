@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from connectors.actuators.kubernetes import disruption, owners, ownership, workload
 from connectors.actuators.kubernetes.workload import ROLLOUTS, Json, WorkloadPath
@@ -17,6 +17,11 @@ from contracts.errors import ActionFailed, HomeostatError
 NOTHING: Final = "nothing_to_do"
 NOT_ROLLED_OUT: Final = "not_rolled_out"
 CANARY: Final = "Canary"
+SCALING: Final = "scale"
+ROLLING_RESTART: Final = "restart/rolling"
+EVICTION: Final = "restart/instance"
+ROLL_BACK: Final = "rollback"
+"""Effects, by `Action.variant`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,8 @@ class WorkloadState:
         return self.place.name
 
 
-def effect_of(action: str, arguments: Mapping[str, Any]) -> str:
-    """What an action is called here: `restart/rolling` and `restart/instance` are two."""
-    if action != "restart":
-        return action
-    return "restart/instance" if arguments.get("strategy") == "instance" else "restart/rolling"
-
-
 def ensure(effect: str, facts: WorkloadState, rules: Rules) -> None:
-    """May it be done?
+    """May the effect (`Action.variant`) be had?
 
     Raises:
         ActionFailed: no: who decides instead of us, or why nothing would come of it, and what to do.
@@ -172,11 +170,13 @@ def _rollback(facts: WorkloadState, rules: Rules) -> None:
 
 
 _CHECKS: Final[Mapping[str, Callable[[WorkloadState, Rules], None]]] = {
-    "scale": _scale,
-    "restart/rolling": _restart,
-    "restart/instance": _restart_instance,
-    "rollback": _rollback,
+    SCALING: _scale,
+    ROLLING_RESTART: _restart,
+    EVICTION: _restart_instance,
+    ROLL_BACK: _rollback,
 }
+ACTIONS: Final = frozenset(effect.partition("/")[0] for effect in _CHECKS)
+"""The actions that have these effects."""
 
 
 def matter(body: Json) -> bool:

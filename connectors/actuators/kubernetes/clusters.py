@@ -12,7 +12,7 @@ from typing import Final
 
 from connectors.actuators.kubernetes import workload
 from connectors.actuators.kubernetes.actuator import Workloads
-from connectors.actuators.kubernetes.allowed import rules_of
+from connectors.actuators.kubernetes.allowed import ACTIONS, rules_of
 from connectors.actuators.kubernetes.client import Cluster
 from contracts.errors import HomeostatError, InvalidTarget
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
@@ -29,7 +29,7 @@ class KubernetesActuator:
     """The workloads of the clusters that environments are bound to. What is done with them: `Workloads`."""
 
     name = NAME
-    actions = frozenset({"scale", "restart", "rollback"})
+    actions = ACTIONS
 
     def __init__(self, settings: ActSettings) -> None:
         self._clusters = Clusters(settings)

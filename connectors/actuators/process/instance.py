@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from connectors.actuators.process.model import ManagedService
+from connectors.actuators.process.messages import ManagedService
 from contracts.errors import ActionFailed
 
 GRACE_S: Final = 0.3

@@ -11,9 +11,9 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from connectors.actuators.process.api import build_app
 from connectors.actuators.process.instance import ProcessHost
-from connectors.actuators.process.model import DesiredState, ManagedService, Operation, OperationState, Order
+from connectors.actuators.process.manager_api import build_app
+from connectors.actuators.process.messages import DesiredState, ManagedService, Operation, OperationState, Order
 from connectors.actuators.process.replicas import Replicas
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, HomeostatError, TargetNotFound
@@ -174,14 +174,16 @@ class ProcessManager:
 async def _do(order: Order, replicas: Replicas) -> str:
     given = dict(order.arguments)
     timeout_s = min(given.pop("timeout_s", None) or float("inf"), replicas.service.ready_timeout_s)
-    if order.kind == "scale":
-        return await replicas.scale(given["replicas"], timeout_s)
-    if order.kind == "restart":
-        at_once = given.get("strategy") == "instance"
-        return await replicas.restart(given.get("instance", ""), timeout_s, at_once=at_once)
-    if order.kind == "rollback":
-        return await replicas.rollback(given.get("to", "previous"), timeout_s)
-    return await replicas.deploy(given["version"], timeout_s)
+    match order.kind:
+        case "scale":
+            return await replicas.scale(given["replicas"], timeout_s)
+        case "restart":
+            at_once = given.get("strategy") == "instance"
+            return await replicas.restart(given.get("instance", ""), timeout_s, at_once=at_once)
+        case "rollback":
+            return await replicas.rollback(given.get("to", "previous"), timeout_s)
+        case _:
+            return await replicas.deploy(given["version"], timeout_s)
 
 
 def _same(one: Order, other: Order) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiohttp
 
 from connectors.actuators.process.instance import ProcessHost, ProcessInstance, launch
-from connectors.actuators.process.model import DesiredState, ManagedService
+from connectors.actuators.process.messages import DesiredState, ManagedService
 from contracts.errors import ActionFailed
 
 DRAIN_S: Final = 0.3

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.actuators.process.model import DesiredState, Operation, OperationState, Order
-from connectors.sqlite import Database, Schema
+from connectors.actuators.process.messages import DesiredState, Operation, OperationState, Order
+from connectors.sqlite_file import Database, Schema
 
-_SCHEMA: Final = Schema("connectors.actuators.process.migrations")
+_SCHEMA: Final = Schema(f"{__package__}.migrations")
 INTERRUPTED: Final = "the process manager ended while this was under way"
 
 

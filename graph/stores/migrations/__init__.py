@@ -20,7 +20,7 @@ class Migration:
 
 def migrations(store: str) -> list[Migration]:
     """All steps of a store, in order."""
-    folder = resources.files("graph.stores.migrations").joinpath(store)
+    folder = resources.files(__name__).joinpath(store)
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".cypher")), key=lambda f: f.name)
     return [
         Migration(int(f.name[:4]), f.name[5:].removesuffix(".cypher"), tuple(statements(f.read_text("utf-8"))))

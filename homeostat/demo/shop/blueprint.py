@@ -19,7 +19,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class ShopService:
+class ServiceBlueprint:
     """`workers` requests are worked on at once by an instance; others wait. `error_rate` by version: bad releases fail."""
 
     routes: Mapping[str, Route]
@@ -28,8 +28,8 @@ class ShopService:
     instrumented: bool = True
 
 
-SHOP: Final[Mapping[str, ShopService]] = {
-    "frontend": ShopService(
+SHOP: Final[Mapping[str, ServiceBlueprint]] = {
+    "frontend": ServiceBlueprint(
         {
             "/browse": Route(0.002, (("catalog", "/list"),)),
             "/cart": Route(0.002, (("cart", "/view"),)),
@@ -37,12 +37,12 @@ SHOP: Final[Mapping[str, ShopService]] = {
         },
         workers=400,
     ),
-    "catalog": ShopService({"/list": Route(0.020)}, workers=1),
-    "cart": ShopService({"/view": Route(0.006, (("pricing", "/quote"),))}, workers=200, error_rate={BAD: 0.4}),
-    "pricing": ShopService({"/quote": Route(0.005)}),
-    "checkout": ShopService({"/order": Route(0.006, (("cart", "/view"), ("payments", "/charge")))}, workers=200),
-    "payments": ShopService({"/charge": Route(0.006, (("bank", "/transfer"),))}, workers=200),
-    "bank": ShopService({"/transfer": Route(0.008)}, instrumented=False),
+    "catalog": ServiceBlueprint({"/list": Route(0.020)}, workers=1),
+    "cart": ServiceBlueprint({"/view": Route(0.006, (("pricing", "/quote"),))}, workers=200, error_rate={BAD: 0.4}),
+    "pricing": ServiceBlueprint({"/quote": Route(0.005)}),
+    "checkout": ServiceBlueprint({"/order": Route(0.006, (("cart", "/view"), ("payments", "/charge")))}, workers=200),
+    "payments": ServiceBlueprint({"/charge": Route(0.006, (("bank", "/transfer"),))}, workers=200),
+    "bank": ServiceBlueprint({"/transfer": Route(0.008)}, instrumented=False),
 }
 """`bank` belongs to somebody else: it sends no telemetry, and nothing here may touch it."""
 

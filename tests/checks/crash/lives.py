@@ -24,7 +24,7 @@ import numpy as np
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import TargetNotFound
 from contracts.events import Control, Decision, Option
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import Applied, Identity, PolicyVerdict, StepRequest, StepResult, SystemClock, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
@@ -160,7 +160,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             append(folder / "messages", value)
         boundaries.cross()
 
-    async def heard() -> None:
+    async def caught_up() -> None:
         boundaries.cross()
 
     switches.begin(journal, GO)
@@ -175,7 +175,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             publish=publish,
             graph=lambda write: None,
             autonomy=Autonomy.ACT,
-            heard=heard,
+            caught_up=caught_up,
         )
     )
     await executor.resume()

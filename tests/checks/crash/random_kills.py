@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.actuators.process.actuator import ProcessActuator
+from connectors.actuators.process.process_actuator import ProcessActuator
 from connectors.actuators.process.store import OperationStore
 from connectors.journal.sqlite import SqliteJournal
 from contracts.events import Decision
@@ -74,7 +74,7 @@ async def live(folder: Path, url: str, number: int) -> None:
         if topic == "autonomous.actions":
             append(folder / "messages", value)
 
-    async def heard() -> None:
+    async def caught_up() -> None:
         """There is one process, and nobody else turns switches."""
 
     switches.begin(journal, GO)
@@ -89,7 +89,7 @@ async def live(folder: Path, url: str, number: int) -> None:
             publish=publish,
             graph=lambda write: None,
             autonomy=Autonomy.ACT,
-            heard=heard,
+            caught_up=caught_up,
         )
     )
     await executor.resume()

@@ -126,7 +126,7 @@ class Worker:
                 publish=_published,
                 graph=lambda write: None,
                 autonomy=Autonomy.ACT,
-                heard=lambda: self.board.heard(30),
+                caught_up=lambda: self.board.caught_up(30),
             )
         )
         try:

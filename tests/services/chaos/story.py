@@ -31,6 +31,8 @@ class Report:
 
     events: Counter[str] = field(default_factory=Counter)
     away_s: list[tuple[str, float]] = field(default_factory=list)
+    start_s: float = 0.0
+    """What the first two workers took from their start until they were ready: how fast this machine is just now."""
     sent: int = 0
     differing: list[Difference] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
@@ -92,9 +94,11 @@ class Story:
         decisions = Decisions(self.server.bootstrap, PARTITIONS, 0.5)
         watch = FeatureWatch(self.broker)
         try:
+            began = time.monotonic()
             for _ in range(2):
                 await self.fleet.add()
             await self.fleet.ready()
+            self.report.start_s = time.monotonic() - began
             traffic.start()
             watch.start()
             await watch.resumed(time.time_ns(), PATIENCE_S)

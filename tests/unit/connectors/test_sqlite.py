@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.journal.sqlite import SqliteJournal
-from connectors.sqlite import ERRORS, Database, Schema, explain
+from connectors.sqlite_file import ERRORS, Database, Schema, explain
 from connectors.state.sqlite import SqliteStateStore
 from contracts.errors import Permanent, Retryable
 from tests.patience import PATIENCE_S
@@ -38,7 +38,7 @@ def test_who_writes_behind_never_waits_for_the_disk(tmp_path: Path, monkeypatch:
         flushed.append(file)
 
     database = Database(tmp_path / "x.sqlite", SCHEMA, behind=True)
-    monkeypatch.setattr("connectors.sqlite.os.fsync", flush)
+    monkeypatch.setattr("connectors.sqlite_file.os.fsync", flush)
     with database.reading() as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (1,)  # NORMAL: a commit does not sync
         assert db.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)  # nor does one in a thousand
@@ -64,7 +64,9 @@ def test_what_a_disk_failed_to_take_once_is_never_said_to_be_on_it(
     database = Database(tmp_path / "x.sqlite", SCHEMA, behind=True)
     put(database, "a")
     with monkeypatch.context() as broken:
-        broken.setattr("connectors.sqlite.os.fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        broken.setattr(
+            "connectors.sqlite_file.os.fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+        )
         with pytest.raises(Permanent, match="Input/output"):
             database.sync()
     with pytest.raises(Permanent, match="Input/output"):
@@ -128,7 +130,7 @@ def write_nothing(database: Database) -> None:
 
 
 def test_busy_is_retryable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.sqlite.BUSY_S", 0.05)
+    monkeypatch.setattr("connectors.sqlite_file.BUSY_S", 0.05)
     one, two = Database(tmp_path / "x.sqlite", SCHEMA), Database(tmp_path / "x.sqlite", SCHEMA)
     with one.writing(), pytest.raises(Retryable) as caught:
         write_nothing(two)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sqlite import Database, Schema
+from connectors.sqlite_file import Database, Schema
 from contracts.errors import InvalidSettings
 from contracts.file_modes import private_file, private_folder
 from homeostat.data_folder import FolderLock, prepare

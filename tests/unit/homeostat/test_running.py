@@ -98,7 +98,19 @@ def test_doctor(data: Path) -> None:
     lines = said(data, "doctor").splitlines()
     assert [line.split()[:2] for line in lines if not line.startswith(" ")] == [
         ["ok", check]
-        for check in ("data", "process", "broker", "topics", "clock", "pace", "letters", "graph", "policy", "playbooks")
+        for check in (
+            "data",
+            "process",
+            "broker",
+            "topics",
+            "clock",
+            "pace",
+            "letters",
+            "graph",
+            "policy",
+            "playbooks",
+            "plugins",
+        )
     ]
 
 

@@ -46,7 +46,7 @@ async def life(folder: Path, log_id: str, *said: Control) -> tuple[bool, list[Co
         await board.start()
         for control in said:
             await turn(broker, control)
-        await board.heard(60)
+        await board.caught_up(60)
         return acting(journal), [decode(Control, r.value) async for r in broker.read([CONTROL])]
     finally:
         await board.stop()
@@ -147,7 +147,7 @@ async def test_a_topic_that_lost_everything_stops_who_starts(tmp_path: Path) -> 
     assert not acting(journal)
     assert "lost" in board.stopped()["*"]
     await turn(cast("KafkaBroker", client), GO)
-    await board.heard(30)
+    await board.caught_up(30)
     assert acting(journal)
 
 
@@ -156,12 +156,12 @@ async def test_a_topic_that_is_made_anew_under_a_process_stops_it(tmp_path: Path
     board, client = board_on(log, journal)
     await board.start()
     await turn(cast("KafkaBroker", client), GO)
-    await board.heard(30)
+    await board.caught_up(30)
     log.make_anew()
-    await board.heard(30)
+    await board.caught_up(30)
     assert not acting(journal)
     await turn(cast("KafkaBroker", client), GO)
-    await board.heard(30)
+    await board.caught_up(30)
     assert acting(journal)
 
 
@@ -171,7 +171,7 @@ async def test_what_cannot_be_read_is_not_known() -> None:
     await board.start()
     client.deaf = True
     with pytest.raises(BrokerUnavailable):
-        await board.heard(30)
+        await board.caught_up(30)
     with pytest.raises(BrokerUnavailable):
         await board_on_deaf(log).start()
 

@@ -128,7 +128,7 @@ async def test_services_are_known_for_a_while_after_they_were_heard_of(facts: Ta
 
 
 async def test_actions_are_those_of_all_actuators(facts: TargetStates) -> None:
-    assert facts.actions("prod") == DryRunActuator.actions | {"purge"}
+    assert facts.actions("prod") == DryRunActuator().actions | {"purge"}
 
 
 async def test_what_is_not_bound_is_not_looked_at(facts: TargetStates, particular: Particular) -> None:
@@ -137,7 +137,7 @@ async def test_what_is_not_bound_is_not_looked_at(facts: TargetStates, particula
     await until(lambda: replicas(facts, "cart") == 7)
     state = facts.target_state("elsewhere", "cart")
     assert state is None or state.detail["dry_run"] == "assumed"
-    assert facts.actions("elsewhere") == DryRunActuator.actions
+    assert facts.actions("elsewhere") == DryRunActuator().actions
 
 
 async def test_history_is_that_of_the_environment_within_the_horizon(facts: TargetStates) -> None:

@@ -5,13 +5,13 @@ import pytest
 from contracts.checks import detector as suite
 from contracts.errors import UnknownName
 from contracts.settings import DetectSettings
-from models.detectors import BUILT_IN, create
+from models.detectors import DETECTORS, create
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@pytest.mark.parametrize("name", sorted(DETECTORS.built_in))
 def test_detector(name, check):
-    check(lambda: BUILT_IN[name](DetectSettings()))
+    check(lambda: DETECTORS.open(name, DetectSettings()))
 
 
 def test_an_unknown_detector_is_refused_with_the_valid_names():

@@ -11,7 +11,7 @@ from contracts.checks.detector import FEATURES, SECOND, T0, as_they_come, frame,
 from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, decode, encode
 from contracts.frames.codec import pack, unpack
-from contracts.frames.features import EvidenceFrame, Presence
+from contracts.frames.feature_frame import EvidenceFrame, Presence
 from contracts.ports import Record
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import pytest
 
+from contracts import plugins
 from contracts.settings import Settings
 from contracts.settings_sources import names
 from contracts.topics import TOPICS
@@ -70,7 +71,7 @@ def options() -> frozenset[str]:
 @cache
 def groups() -> frozenset[str]:
     """Entry-point groups that some code reads."""
-    return frozenset(re.findall(r'^GROUP(?:: Final)? = "([\w.]+)"', sources(), re.MULTILINE))
+    return frozenset(plugins.GROUPS)
 
 
 def there(name: str) -> bool | None:  # noqa: PLR0911 - a table, read from top to bottom
@@ -183,6 +184,31 @@ def test_a_package_names_all_that_lives_there_and_nothing_else(package: str) -> 
     assert folders - named == set(), "there and not named"
 
 
+def glossary() -> frozenset[str]:
+    """Words that the glossary replaces by others: its tables' last column."""
+    rows = [line.strip("| ").split("|") for line in (ROOT / "docs/glossary.md").read_text("utf-8").splitlines()]
+    return frozenset(
+        w.strip() for r in rows if len(r) == 3 and r[2].strip() not in {"not", "---"} for w in r[2].split(",")
+    )
+
+
+def test_nothing_bears_a_name_that_the_glossary_replaces() -> None:
+    replaced = glossary()
+    assert {"turns", "overhearing", "knock"} <= replaced
+    wrong = []
+    for path in modules():
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {
+            path.stem,
+            *(n.name.strip("_") for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)),
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                names.update(w.lower() for w in re.findall(r"[A-Z][a-z]+", node.name))
+        wrong += [f"{path.relative_to(ROOT)}: {name}" for name in sorted(names & replaced)]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -193,7 +219,7 @@ def test_a_package_names_all_that_lives_there_and_nothing_else(package: str) -> 
         "--lokal",
         "telemetry.anomaly",
         "graph.qeue",
-        "homeostat.sink",
+        "homeostat.sinck",
         "streams/wurker/",
         "homeostat_laags",
         "HomeostatIsSad",
@@ -216,7 +242,10 @@ def test_examples_are_no_names(example: str) -> None:
 
 def test_entry_point_groups_that_are_declared_are_read() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert set(project.get("entry-points", {})) == groups()
+    assert set(project.get("entry-points", {})) <= groups()
+    read = re.findall(r'PluginRegistry\(\s*"(\w+)"', sources())
+    assert {f"homeostat.{kind}" for kind in read} <= groups()
+    assert len(read) == len(set(read)), "two registries of one kind"
 
 
 def test_plugins_import_from_one_module_and_it_holds_what_they_need() -> None:

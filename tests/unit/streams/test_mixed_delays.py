@@ -16,7 +16,7 @@ MIXED = {
     for i, service in enumerate(SERVICES)
     for signal, shift in (("spans", 0), ("logs", 2), ("metrics", 4))
 }
-pytestmark = pytest.mark.timeout(LONG_S)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 FIRST, EVERY, LONG = 110, 8, 15
 
 

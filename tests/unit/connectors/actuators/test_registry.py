@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from connectors.actuators import registry
 from connectors.actuators.dry_run import DryRunActuator
 from contracts.errors import InvalidSettings, UnknownName
 from contracts.settings import ActSettings
+from tests.plugin_dist import install
 
 
 class Plugin(DryRunActuator):
@@ -38,7 +40,9 @@ def test_in_the_order_of_the_settings() -> None:
 
 
 def test_every_built_in_goes_by_its_name() -> None:
-    assert names(actuators=tuple(registry.BUILT_IN), process_manager="http://127.0.0.1:1") == list(registry.BUILT_IN)
+    assert names(actuators=tuple(registry.ACTUATORS.built_in), process_manager="http://127.0.0.1:1") == list(
+        registry.ACTUATORS.built_in
+    )
 
 
 def test_webhooks_and_commands_come_with_their_settings() -> None:
@@ -57,10 +61,9 @@ def test_process_needs_a_url() -> None:
         names(actuators=("process",))
 
 
-def test_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("mine", f"{__name__}:Plugin", registry.GROUP)
-    monkeypatch.setattr(EntryPoint, "load", lambda self: Plugin)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+def test_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "acme-mine", f"from {__name__} import Plugin", {"actuator.mine": ":Plugin"})
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Plugin.__module__])
     (mine,) = registry.open_actuators(ActSettings(actuators=("mine",), kube_context="c"))
     assert isinstance(mine, Plugin)
     assert mine.settings.kube_context == "c"

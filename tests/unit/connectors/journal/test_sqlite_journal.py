@@ -33,7 +33,7 @@ async def test_a_disk_that_hangs_holds_up_who_settles_and_nobody_else(
     """The loop goes on, writes go on; nothing is said to be durable, so no effect follows."""
     hangs = threading.Event()
     file = SqliteJournal(tmp_path / "journal.sqlite")
-    monkeypatch.setattr("connectors.sqlite.os.fsync", lambda _: hangs.wait(PATIENCE_S))
+    monkeypatch.setattr("connectors.sqlite_file.os.fsync", lambda _: hangs.wait(PATIENCE_S))
     try:
         entry = journal.create(file, 1)
         assert entry is not None

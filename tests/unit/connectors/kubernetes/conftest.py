@@ -13,7 +13,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.api import ClusterApi
+from connectors.kubernetes.cluster_api import ClusterApi
 from tests.patience import PATIENCE_S
 from tests.unit.connectors.kubernetes.list_watch import ListWatchServer
 

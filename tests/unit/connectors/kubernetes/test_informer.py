@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import informer as informers
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.api import ClusterApi, resource_of
 from connectors.kubernetes.backoff import Backoff
+from connectors.kubernetes.cluster_api import ClusterApi, resource_of
 from connectors.kubernetes.informer import Informer, Pace, WatchSource, newer
 from connectors.kubernetes.objects import ObjectKind, Thing, Workload
 from connectors.kubernetes.read import reader

@@ -13,7 +13,7 @@ from connectors.otlp import decode as module
 from connectors.otlp.decode import decode
 from connectors.otlp.reasons import REFUSED, SKIPPED
 from contracts.errors import UndecodableTelemetry, UnknownName
-from contracts.frames.telemetry import Decoded
+from contracts.frames.decoded import Decoded
 from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, PARTIALS, RAW
 from homeostat.bench import reading
 from tests.unit.connectors.otlp import test_logs, test_spans

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.otlp.identity import identify, is_address
-from contracts.frames.telemetry import Resource
+from contracts.frames.decoded import Resource
 
 
 def resource(**attributes: Any) -> Resource:

@@ -16,8 +16,8 @@ from connectors.otlp.metrics import FEATURE_INDEX
 from connectors.otlp.semconv import METRICS, MetricRule
 from contracts.errors import UnknownName
 from contracts.features import BY_SIGNAL, FEATURES, Signal
+from contracts.frames.decoded import Decoded
 from contracts.frames.latency import bucket_of, quantiles
-from contracts.frames.telemetry import Decoded
 from contracts.topics import OTLP_METRICS, OTLP_SPANS
 from tests.unit.connectors.otlp.builders import T0, as_json, counter, descending, fill, gauge, histogram, metrics
 from tests.unit.connectors.otlp.test_spans import same

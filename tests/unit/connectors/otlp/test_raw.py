@@ -10,7 +10,7 @@ import pytest
 from connectors.otlp.decode import decode
 from connectors.otlp.metrics import FEATURE_INDEX
 from contracts.errors import UndecodableTelemetry
-from contracts.frames.telemetry import KIND_SERVER, Decoded
+from contracts.frames.decoded import KIND_SERVER, Decoded
 from contracts.topics import RAW
 
 T = 1_700_000_000

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.otlp.decode import decode
 from contracts.errors import UndecodableTelemetry
-from contracts.frames.telemetry import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER, Decoded
+from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER, Decoded
 from contracts.topics import OTLP_METRICS, OTLP_SPANS
 from tests.unit.connectors.otlp.builders import MS, T0, as_json, descending, traces
 

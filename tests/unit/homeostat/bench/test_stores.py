@@ -3,11 +3,14 @@
 import socket
 import threading
 
+import pytest
+
 from graph.stores.ladybug import LadybugStore
 from homeostat.bench import stores
 from tests.patience import PATIENCE_S
 
 
+@pytest.mark.slow
 def test_figures_of_the_embedded_store_leave_nothing_behind() -> None:
     store = LadybugStore()
     store.migrate()

@@ -19,8 +19,9 @@ from contracts.topics import DECISIONS, INCIDENTS, TOPICS
 from contracts.verdicts import CauseKind, IncidentPhase, Severity
 from homeostat.cli.app import cli
 from homeostat.cli.replay_log import place, time_ns
+from homeostat.implementations import load_playbooks
 from homeostat.replay.log import Replayed, ReplayRequest, compared, neighbours, recorded, replayed, since_offset
-from homeostat.wiring import load_playbooks, recorded_specs
+from homeostat.wiring import recorded_specs
 from streams.host import StageHost
 from streams.stage import Emit
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from contracts.errors import BrokerUnavailable, Conflict, Fenced, TargetNotFound, UnknownName
 from contracts.events import ActionRecord, Approval, Control, Decision, Option, decode
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import (
     Applied,
     GraphWrite,
@@ -289,12 +289,12 @@ class World:
                 publish=self.publish,
                 graph=self.graph.append,
                 autonomy=self.autonomy,
-                heard=self.heard,
+                caught_up=self.caught_up,
             )
         )
         return self.executor
 
-    async def heard(self) -> None:
+    async def caught_up(self) -> None:
         """Every switch is known: tests tell the executor of each."""
 
     async def publish(

@@ -14,7 +14,7 @@ from contracts.settings import ActSettings
 from contracts.verdicts import Autonomy, DecisionVerdict, RunState
 from playbooks.runs import Executor, run_of
 from playbooks.runs.authenticity import digest_of
-from playbooks.runs.journal_records import take_approval
+from playbooks.runs.journal_records import save_approval
 from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, SCALE, T0, World, approval, control, decision
 
 
@@ -160,7 +160,7 @@ async def test_who_read_the_decision_may_have_any_clock() -> None:
 async def test_an_answer_of_another_environment_that_is_kept_already_is_none() -> None:
     """As an earlier release may have kept it."""
     world = World(replace(RESTART, tier=3))
-    take_approval(world.journal, answer(environment="elsewhere"))
+    save_approval(world.journal, answer(environment="elsewhere"))
     await world.executor.on_decision(decision())
     await world.run_to(3)
     assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])

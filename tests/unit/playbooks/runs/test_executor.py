@@ -663,7 +663,7 @@ async def test_expressions_in_arguments_are_computed_on_the_target() -> None:
     await world.executor.on_decision(decision("scale-out"))
     await world.executor.idle()
     assert world.process.requests[0].arguments == {"replicas": 4}
-    assert world.policy.asked[-1]["action"] == {"kind": "scale", "arguments": {"replicas": 4}}
+    assert world.policy.asked[-1]["action"] == {"kind": "scale", "arguments": {"replicas": 4}, "touches": "target"}
     await world.done()
 
 

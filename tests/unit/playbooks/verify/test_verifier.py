@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from contracts.frames.features import EvidenceFrame
+from contracts.frames.feature_frame import EvidenceFrame
 from contracts.verdicts import Outcome, ServiceState
 from playbooks.language.model import Check, Verify
 from playbooks.verify import Verification, Verifier

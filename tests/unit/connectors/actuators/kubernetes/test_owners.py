@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.actuators.kubernetes import KubernetesActuator, disruption
 from connectors.actuators.kubernetes.client import refused
+from contracts.actions import action_of
 from contracts.errors import ActionFailed, ActuatorUnavailable, Forbidden, HomeostatError, InvalidTarget, TargetNotFound
 from contracts.settings import ActSettings
 from tests.unit.connectors.actuators.kubernetes.api_server import APPLY, ARGO, ApiServer, load
@@ -57,7 +58,7 @@ async def outcomes(actuator: KubernetesActuator, cluster: ApiServer, target: Any
         except HomeostatError as e:
             found[name] = str(e)
             assert len(cluster.requests) == sent, "refused before anything was sent"
-        assert asked.before.refusal(asked.action, arguments) == found[name]
+        assert action_of(asked.action).refusal(arguments, asked.before) == found[name]
         cluster.workloads, cluster.replica_sets, cluster.pods, cluster.autoscalers = saved
     return found
 
@@ -392,9 +393,9 @@ async def test_how_many_a_roll_out_takes_at_once(
     assert state.disrupts == taken
     all_of_them = taken >= ready > 0
     for action, arguments in (("restart", {"strategy": "rolling"}), ("rollback", {})):
-        assert bool(state.outage(action, arguments)) == all_of_them
-    assert not state.outage("scale", {"replicas": 9})
-    assert not state.outage("restart", INSTANCE)
+        assert bool(action_of(action).outage(arguments, state)) == all_of_them
+    assert not action_of("scale").outage({"replicas": 9}, state)
+    assert not action_of("restart").outage(INSTANCE, state)
 
 
 @pytest.mark.parametrize(
@@ -539,4 +540,4 @@ async def test_a_deployment_that_is_recreated_from_the_field(actuator: Kubernete
     case = from_the_field()[1]
     cluster.workloads["deployments/cart"] = case["workload"]
     state = await actuator.describe(CART)
-    assert "all 2 instances that serve at once" in state.outage(case["action"], case["arguments"])
+    assert "all 2 instances that serve at once" in action_of(case["action"]).outage(case["arguments"], state)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.actuators.process.actuator import ProcessActuator
 from connectors.actuators.process.manager import ManagedService, ProcessManager
+from connectors.actuators.process.process_actuator import ProcessActuator
 from contracts.settings import ActSettings
 from tests.patience import PATIENCE_S
 

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectors.actuators.process.actuator import ProcessActuator, refused
 from connectors.actuators.process.manager import ProcessManager
-from connectors.actuators.process.model import Order
+from connectors.actuators.process.messages import Order
+from connectors.actuators.process.process_actuator import ProcessActuator, refused
 from contracts.checks import actuator as checks
 from contracts.errors import (
     ActionFailed,

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.actuators.process.__main__ import read_services
-from connectors.actuators.process.actuator import ProcessActuator
 from connectors.actuators.process.instance import free_port
 from connectors.actuators.process.manager import ManagedService, ProcessManager
-from connectors.actuators.process.model import DesiredState, Operation, OperationState, Order
+from connectors.actuators.process.messages import DesiredState, Operation, OperationState, Order
+from connectors.actuators.process.process_actuator import ProcessActuator
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, InvalidSettings, TargetNotFound
 from contracts.ports import Applied, StepRequest, Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -42,10 +42,14 @@ class _Reply:
 
 
 class ProcessActuator:
-    """Over the HTTP API of `connectors.actuators.process.api`."""
+    """Over the HTTP API of `connectors.actuators.process.manager_api`."""
 
     name = "process"
-    actions = frozenset({"scale", "restart", "rollback"})
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What the manager's API has for actions."""
+        return frozenset(_BODIES)
 
     def __init__(self, settings: ActSettings) -> None:
         """`settings.process_manager` is the base URL.
@@ -151,18 +155,25 @@ def _body(request: StepRequest) -> dict[str, Any]:
     """What the API wants for an action.
 
     Raises:
-        ActionFailed: an argument is missing.
+        ActionFailed: an argument is missing, or the action is none of it.
     """
-    given = request.arguments
-    if request.action == "scale":
-        if "replicas" not in given:
-            raise ActionFailed("scale needs a number of replicas")
-        return {"replicas": given["replicas"]}
-    if request.action == "rollback":
-        return {"to": given.get("version") or "previous"}
-    if request.action == "restart":
-        return {k: given[k] for k in ("strategy", "instance") if k in given}
-    raise ActionFailed(f"the process actuator can't {request.action}")
+    if request.action not in _BODIES:
+        raise ActionFailed(f"the process actuator can't {request.action}")
+    return _BODIES[request.action](request.arguments)
+
+
+def _scale(given: Mapping[str, Any]) -> dict[str, Any]:
+    if "replicas" not in given:
+        raise ActionFailed("scale needs a number of replicas")
+    return {"replicas": given["replicas"]}
+
+
+_BODIES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
+    "scale": _scale,
+    "restart": lambda given: {k: given[k] for k in ("strategy", "instance") if k in given},
+    "rollback": lambda given: {"to": given.get("version") or "previous"},
+}
+"""By action, from its arguments to the body that the API wants."""
 
 
 def _state(service: Mapping[str, Any]) -> TargetState:

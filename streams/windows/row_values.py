@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.frames.telemetry import F64, I64
+from contracts.frames.decoded import F64, I64
 from streams.windows.window import Sums
 
 COLUMNS = {"spans": 3, "edges": 5, "logs": 2, "metrics": 0}

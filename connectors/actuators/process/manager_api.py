@@ -22,7 +22,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 import msgspec
 from aiohttp import web
 
-from connectors.actuators.process.model import Operation, OperationState, Order
+from connectors.actuators.process.messages import Operation, OperationState, Order
 from contracts.errors import Conflict, HomeostatError, TargetNotFound
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]

@@ -1,4 +1,4 @@
-"""What the executor is connected to."""
+"""The ports and settings of an executor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from playbooks.runs.audit_trail import Publish
 
 @dataclass(frozen=True, slots=True)
 class ExecutorWiring:
-    """Ports and settings. `playbooks` by name; `actuators` in order of preference; `graph` queues a graph write.
+    """What an executor is made of. `playbooks` by name; `actuators` in order of preference; `graph` queues a graph write.
 
-    `autonomy` is what this process was set to: nobody can decide above it. `heard` returns once every switch that was turned
+    `autonomy` is what this process was set to: nobody can decide above it. `caught_up` returns once every switch that was turned
     before the call is known; Retryable if that can't be found out, and then nothing may be done.
     """
 
@@ -29,4 +29,4 @@ class ExecutorWiring:
     publish: Publish
     graph: Callable[[GraphWrite], None]
     autonomy: Autonomy
-    heard: Callable[[], Awaitable[None]]
+    caught_up: Callable[[], Awaitable[None]]

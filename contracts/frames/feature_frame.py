@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from contracts.frames.telemetry import B1, F64, I8, I32, I64, U64
+from contracts.frames.decoded import B1, F64, I8, I32, I64, U64
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from connectors.kafka.client import KafkaBroker
@@ -13,6 +13,24 @@ from streams.stage import Emit, StageSpec
 
 Handler = Callable[[Record], Awaitable["asyncio.Future[None] | None"]]
 """Takes a message. A future says that it will be done with it later: until then the message is not acknowledged, and the loop goes on."""
+
+
+@dataclass(frozen=True)
+class HandlerSpec:
+    """A part that acts, or that knows something for those who do: who takes the messages of which topic, and what it writes."""
+
+    name: str
+    handlers: Mapping[str, Handler]
+    produces: tuple[str, ...] = ()
+
+
+def handlers_of(specs: Iterable[HandlerSpec]) -> Mapping[str, tuple[Handler, ...]]:
+    """The handlers of each topic, in the order of the parts."""
+    found: dict[str, tuple[Handler, ...]] = {}
+    for spec in specs:
+        for topic, handler in spec.handlers.items():
+            found[topic] = (*found.get(topic, ()), handler)
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""The actions there are, by name: the built-in ones, and those that plug-ins bring. The one list that everybody else asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+from contracts.actions.action import Action, Touches, UninstalledAction
+from contracts.actions.command import CommandAction
+from contracts.actions.restart import RestartAction
+from contracts.actions.rollback import RollbackAction
+from contracts.actions.scale import ScaleAction
+from contracts.actions.wait import WaitAction
+from contracts.actions.webhook import WebhookAction
+from contracts.errors import InvalidPlugin
+from contracts.plugins import PluginRegistry
+
+BUILT_IN: Final[Mapping[str, Action]] = MappingProxyType(
+    {
+        a.name: a
+        for a in (ScaleAction(), RestartAction(), RollbackAction(), WaitAction(), WebhookAction(), CommandAction())
+    }
+)
+"""The built-in actions, by name, in the order of the reference."""
+
+
+def _ready(action: Action, _: None) -> Action:
+    return action
+
+
+ACTIONS: Final[PluginRegistry[None, Action]] = PluginRegistry(
+    "action", {name: partial(_ready, action) for name, action in BUILT_IN.items()}
+)
+_loaded: Mapping[str, Action] | None = None
+"""What is installed, once somebody has asked: a process has one list, from its start on."""
+
+
+def installed() -> Mapping[str, Action]:
+    """Every action by its name, the built-in ones first.
+
+    Raises:
+        InvalidPlugin: a plug-in's action can't be loaded, is none, or has another name than its entry point.
+    """
+    global _loaded
+    if _loaded is None:
+        _loaded = MappingProxyType({**BUILT_IN, **{name: _plugged(name) for name in sorted(ACTIONS.installed())}})
+    return _loaded
+
+
+def _plugged(name: str) -> Action:
+    found: object = ACTIONS.open(name, None)
+    if not isinstance(found, Action):
+        why = f"leads to {type(found).__name__}, which is no homeostat.api.Action"
+    elif found.name != name:
+        why = f"leads to an action named {found.name!r}"
+    else:
+        return found
+    plugin = ACTIONS.installed()[name]
+    raise InvalidPlugin(f"{plugin.words} {why}", fix=f"mend or uninstall {plugin.distribution}")
+
+
+def action_of(name: str) -> Action:
+    """The action of this name; an `UninstalledAction` where there is none, as in the journal of a run whose plug-in is gone."""
+    return installed().get(name) or UninstalledAction(name, ", ".join(sorted(installed())))
+
+
+def waits(name: str) -> bool:
+    """Whether an action only lets time pass, so that it has no effect. One that is not installed may have had any."""
+    return action_of(name).touches is Touches.NOTHING
+
+
+def touches_target(name: str) -> bool:
+    """Whether an action changes the target itself."""
+    return action_of(name).touches is Touches.TARGET
