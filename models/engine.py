@@ -23,24 +23,31 @@ from contracts.settings import DetectSettings
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
 from models.adoption import Former
-from models.calibration import LEAST_P
 from models.contributions import contributions, merge, shared
 from models.detectors import create
-from models.engine_state import VIEW_NS, EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
-from models.episodes import HARD_REQUESTS, NS, Episode, WindowEvidence
-from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, fuse_detectors
-from models.harm import BROKEN_DECADES, HARM_DECADES, Promises, harms, objective_of
+from models.engine_state import EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
+from models.episodes import NS, Episode, WindowEvidence
+from models.fusion import LEADER, fuse_detectors
+from models.harm import Promises, harms, objective_of
+from models.judgement import (
+    BROKEN_DECADES,
+    CADENCES,
+    EDGE_SPEAKS,
+    HARD_REQUESTS,
+    HARM_DECADES,
+    LEAST_P,
+    SATURATED_DECADES,
+    SIGNALS_ADD,
+    SPEAKS,
+    SUPPORT,
+    VIEW_NS,
+)
 from models.low_traffic.latency import POOLED, pool_contribution, pool_of, with_pool
 from models.low_traffic.watch import LowTraffic
-from models.saturation import SATURATED_DECADES, saturated_rows, saturation
-from models.service.attribution import SPEAKS
+from models.saturation import saturated_rows, saturation
 from models.service.pooled import Pool, Pooled
 
 VERSION: Final = 1
-EDGE_SPEAKS: Final = 3.0
-"""Decades of lost time between two services from which an edge may open an episode of its own."""
-CADENCES: Final = 3
-"""A service whose telemetry comes rarely is not stale before so many of its usual intervals."""
 
 
 class DetectEngine:

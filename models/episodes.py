@@ -18,22 +18,19 @@ from contracts.events import Anomaly, Contribution
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.adoption import Adopting
+from models.judgement import (
+    EMPTY_PER_QUIET,
+    HARD_DECADES,
+    HARD_REQUESTS,
+    LOOK_BACK,
+    MATERIAL,
+    ONSET_NS,
+    UNEASY,
+    UPDATE_NS,
+)
 from models.wording import describe
 
 NS: Final = 1_000_000_000
-LOOK_BACK: Final = 3
-HARD_DECADES: Final = 7.0
-HARD_REQUESTS: Final = 30
-"""With this much evidence from this many requests, one window is enough."""
-EMPTY_PER_QUIET: Final = 8
-"""So many windows without a request count like one that was seen to be quiet."""
-UNEASY: Final = 1.0
-"""Decades from which a window belongs to the run that may become an episode; its first one is the onset."""
-ONSET_NS: Final = 6 * NS
-"""An onset lies at most this far before the opening: unease may be left over from something else."""
-UPDATE_NS: Final = NS
-MATERIAL: Final = 1.0
-"""Decades by which the evidence must have changed to be told again."""
 
 
 @dataclass(frozen=True, slots=True)

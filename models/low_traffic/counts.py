@@ -12,16 +12,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frames.telemetry import B1, F64
-from models.judgement import MIX, UNUSUAL_SIGMAS
+from contracts.frames.decoded import B1, F64
+from models.judgement import DECAY, MIX, UNUSUAL_SIGMAS
 from models.service.state import Slots
 
 RING: Final = 128
 """Windows kept of each series: twice what is looked at, because signals are not equally late."""
-DECAY: Final = 0.5 ** (1 / 600.0)
-"""Of what is known of the usual, per window with requests: a half-life of 600 windows, as diagnosis has it."""
-LEAD: Final = 2
-"""Windows left out between what is looked at and what it is compared with."""
 _MOST_TERMS: Final = 400
 _LEAST_P: Final = 1e-12
 

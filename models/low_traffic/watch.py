@@ -17,17 +17,17 @@ import numpy as np
 
 from contracts.events import Anomaly, Contribution
 from contracts.features import CALL_RATE, LOG_ERROR_RATE, NETWORK_GAP, Signal
-from contracts.frames.features import FeatureFrame
-from contracts.frames.telemetry import B1, F64
+from contracts.frames.decoded import B1, F64
+from contracts.frames.feature_frame import FeatureFrame
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models import wording
 from models.contributions import shared
-from models.harm import NOTICED_S
 from models.judgement import (
     ABOVE_QUIET,
     ADDS_SECOND,
     ADDS_THIRD,
     FEW_CALLS,
+    LEAD,
     LEAST_KNOWN_EVENTS,
     LEAST_LEVEL,
     LEAST_POOLED_REQUESTS,
@@ -37,12 +37,13 @@ from models.judgement import (
     LOW_TRAFFIC,
     MATURE_WINDOWS,
     MORE_RECORDS,
+    NOTICED_S,
     OPENS_LEVEL,
     OVER_SHARE,
+    POOL_RATIO,
     SWAPPED_SHARE,
 )
-from models.low_traffic.counts import I64, LEAD, RING, Compared, CountRing, Following, Rows, fewer, more
-from models.low_traffic.latency import POOL_RATIO
+from models.low_traffic.counts import I64, RING, Compared, CountRing, Following, Rows, fewer, more
 from models.service.pooled import Pool
 
 NS: Final = 1_000_000_000

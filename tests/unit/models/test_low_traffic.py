@@ -11,7 +11,7 @@ import pytest
 
 from contracts.events import Anomaly
 from contracts.features import BY_SIGNAL, CALL_RATE, LOG_ERROR_RATE, NETWORK_GAP, Signal
-from contracts.frames.features import FeatureFrame, Presence
+from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
