@@ -25,6 +25,7 @@ from models.judgement import (
     LOOK_BACK,
     MATERIAL,
     ONSET_NS,
+    TOLD_DECADES,
     UNEASY,
     UPDATE_NS,
 )
@@ -171,7 +172,7 @@ class Episode:
         self.adopting.note(look.contributions)
 
     def _worth_telling(self, look: WindowEvidence) -> bool:
-        if look.window_ns - self.told_ns < UPDATE_NS or 10.0**-look.decades > 0.01:
+        if look.window_ns - self.told_ns < UPDATE_NS or look.decades < TOLD_DECADES:
             return False
         features = tuple(c.feature for c in look.contributions)
         joined = not set(features) <= set(self.told_features)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from contracts.frames.decoded import B1, F64
-from models.judgement import DETECTOR_WEIGHTS, LEAST_P, OTHERS_WEIGHT, SUPPORT
+from models.judgement import CONTENT_P, DETECTOR_WEIGHTS, LEAST_P, OTHERS_WEIGHT, SUPPORT
 
 LEADER: Final = "bank"
 
@@ -39,7 +39,7 @@ def _cauchy(ps: list[F64], weights: list[float]) -> F64:
     for p, weight in zip(ps, weights, strict=True):
         has = ~np.isnan(p)
         # tan((1/2 - p) pi) written as 1 / tan(p pi), which keeps its precision for tiny p
-        quantile = 1.0 / np.tan(np.clip(np.where(has, p, 0.5), LEAST_P, 0.9) * np.pi)
+        quantile = 1.0 / np.tan(np.clip(np.where(has, p, 0.5), LEAST_P, CONTENT_P) * np.pi)
         statistic += np.where(has, weight * quantile, 0.0)
         total += np.where(has, weight, 0.0)
     statistic /= np.maximum(total, 1e-9)

@@ -34,6 +34,8 @@ from models.judgement import (
     BROKEN_DECADES,
     BROKEN_SIGMAS,
     FEWER,
+    FORGOTTEN_FAILURES,
+    FORGOTTEN_WINDOWS,
     JUDGED_OVER,
     LEAST_REQUESTS,
     LEAST_WINDOWS,
@@ -101,7 +103,7 @@ class Promise:
     @property
     def spotless(self) -> bool:
         """Whether there is nothing left to remember."""
-        return self.failures < 0.5 and self.slow < 0.1
+        return self.failures < FORGOTTEN_FAILURES and self.slow < FORGOTTEN_WINDOWS
 
     def failing(self, allowed: float) -> bool:
         """Whether more fails than is allowed, beyond doubt."""

@@ -119,6 +119,8 @@ UPDATE_NS: Final = NS
 """Pause between two updates of an episode."""
 MATERIAL: Final = 1.0
 """Decades by which the evidence must have changed to be told again."""
+TOLD_DECADES: Final = 2.0
+"""Decades below which a window is no reason to tell an episode again."""
 EDGE_SPEAKS: Final = 3.0
 """Decades of lost time between two services from which an edge may open an episode of its own."""
 CADENCES: Final = 3
@@ -141,6 +143,8 @@ SUPPORT: Final = 2.0
 """Helpers may at most multiply the leader's decades by this: alone they open nothing. Simulated."""
 SIGNALS_ADD: Final = 0.5
 """How much of the second signal's decades counts beside the first: signals of one service are dependent. By hand."""
+CONTENT_P: Final = 0.9
+"""P-values above count as this in the Cauchy combination, so that one contented detector can't shout down others (Fang et al. 2023)."""
 LEAST_P: Final = 1e-12
 """Nobody is surer than this. Convention: beyond, tails are extrapolation."""
 TAIL_FROM: Final = 0.9
@@ -183,6 +187,9 @@ PROMISE_KEPT: Final = 1.0 - 2.0 / (JUDGED_OVER + 1.0)
 """What is kept per window of requests and failures: the exponential mean that is as old as a plain one over `JUDGED_OVER`."""
 PROMISE_OVER: Final = 0.85
 """What is kept of broken promises per window that keeps them."""
+FORGOTTEN_FAILURES: Final = 0.5
+FORGOTTEN_WINDOWS: Final = 0.1
+"""Failures (slow windows) left below which a promise has nothing to remember."""
 LEAST_REQUESTS: Final = 30
 LEAST_WINDOWS: Final = 10
 """Requests (windows) that must be seen before an objective is judged."""

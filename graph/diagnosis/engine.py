@@ -17,14 +17,12 @@ from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, topology_writes
 from graph.grouping import Group, incident_id, place
+from graph.judgement import LATELY_NS, SAME_CAUSE
 from graph.world.world import World
 
 SECOND: Final = 1_000_000_000
 COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
-SAME_CAUSE: Final = 0.8
-"""Share of the leader's score from which the runner-up, too, may tie two incidents together."""
-LATELY_NS: Final = 30 * SECOND
 MAX_PENDING: Final = 500
 """Groups kept that are not incidents; beyond it the oldest is forgotten."""
 
