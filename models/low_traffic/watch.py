@@ -64,7 +64,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class TrafficLevel:
     """All that is unusual of a service over the last `span_ns`, and how sure that is no chance, in decades."""
 
     decades: float
@@ -154,7 +154,7 @@ class LowTraffic:
 
     # --- a look -----------------------------------------------------------------------------------------------------
 
-    def _levels(self, width_ns: int) -> dict[str, Level]:
+    def _levels(self, width_ns: int) -> dict[str, TrafficLevel]:
         """What is unusual of each service now, over the span that says most."""
         self._forget(width_ns)
         callers = self._rows(self._calls.events, self._requests)
@@ -163,7 +163,7 @@ class LowTraffic:
         self._learn(callers, writers, own, max(LOOK_SPANS_NS) // width_ns)
         rate = self._requests.rate() * NS / width_ns
         thin = np.append((rate > 0) & (rate < LOW_TRAFFIC), False)  # row -1: not known how much it serves
-        best: dict[str, Level] = {}
+        best: dict[str, TrafficLevel] = {}
         for span_ns in LOOK_SPANS_NS:
             now, then = self._windows(span_ns // width_ns)
             calls = self._calls.compare(self._requests, callers, now, then)
@@ -177,7 +177,9 @@ class LowTraffic:
             ):
                 found.setdefault(reason.service, []).append(reason)
             for name, reasons in found.items():
-                level = Level(joint(reasons), span_ns, tuple(sorted(reasons, key=lambda r: (-r.decades, r.callee))))
+                level = TrafficLevel(
+                    joint(reasons), span_ns, tuple(sorted(reasons, key=lambda r: (-r.decades, r.callee)))
+                )
                 if name not in best or level.decades > best[name].decades:
                     best[name] = level
         return best
@@ -255,11 +257,11 @@ class LowTraffic:
 
     # --- what lasts -------------------------------------------------------------------------------------------------
 
-    def _step(self, levels: dict[str, Level], width_ns: int) -> list[Anomaly]:
+    def _step(self, levels: dict[str, TrafficLevel], width_ns: int) -> list[Anomaly]:
         now_ns = (self._newest + 1) * width_ns
         told = []
         for name in sorted(levels.keys() | self._open.keys() | self._lately.keys()):
-            level = levels.get(name, Level(0.0, 0, ()))
+            level = levels.get(name, TrafficLevel(0.0, 0, ()))
             self._teach(name, level.decades, width_ns)
             if name in self._open:
                 if level.decades < OVER_SHARE * self._open[name].decades:
@@ -285,7 +287,7 @@ class LowTraffic:
         young = max(1.0, MATURE_WINDOWS / max(self._busy, 1))
         return level >= max(OPENS_LEVEL * young, ABOVE_QUIET * self._peaks.get(name, 0.0))
 
-    def _anomaly(self, name: str, level: Level, now_ns: int) -> Anomaly:
+    def _anomaly(self, name: str, level: TrafficLevel, now_ns: int) -> Anomaly:
         said = "\0".join((self.environment, name, NAME, str(now_ns))).encode()
         callee = next((r.callee for r in level.reasons if r.callee), "")
         return Anomaly(

@@ -18,7 +18,7 @@ from models.engine import DetectEngine
 from models.judgement import ABOVE_QUIET, MATURE_WINDOWS, NS, OPENS_LEVEL
 from models.low_traffic.counts import fewer, more
 from models.low_traffic.latency import pool_of
-from models.low_traffic.watch import Level, LowTraffic
+from models.low_traffic.watch import LowTraffic, TrafficLevel
 from models.service.pooled import Pooled
 
 T0 = 1_700_000_000 * NS
@@ -283,4 +283,4 @@ def test_chances_of_counts() -> None:
 def test_levels_are_of_the_span_that_says_most() -> None:
     watch = Player()
     watch.play([(BEFORE_S, Way())])
-    assert all(isinstance(level, Level) for level in watch.watch._levels(NS).values())
+    assert all(isinstance(level, TrafficLevel) for level in watch.watch._levels(NS).values())
