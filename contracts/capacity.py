@@ -13,11 +13,12 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 
 from contracts.frames.decoded import I64
+from contracts.units import HOUR, SECOND
 
 K = TypeVar("K", bound=Hashable)
-MERIT_NS: Final = 3_600_000_000_000
+MERIT_NS: Final = HOUR
 """For so long at most the time that something was there counts in its favour."""
-AGAIN_NS: Final = 1_000_000_000
+AGAIN_NS: Final = SECOND
 CROWDED: Final = 0.9
 """From this share of the limit on there is no waiting until a newcomer finds no room."""
 ROOMY: Final = 0.8

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from contracts.units import MINUTE, SECOND
+
 CONTESTED: Final = "homeostat.contested"
 """Attribute that telemetry can't send (receivers keep a fixed list), with the rival claims in words."""
 TARGET_KEYS: Final = (
@@ -24,10 +26,10 @@ TARGET_KEYS: Final = (
     "k8s.statefulset.name",
     "k8s.daemonset.name",
 )
-HORIZON_NS: Final = 600_000_000_000
+HORIZON_NS: Final = 600 * SECOND
 """A claim that nobody has repeated for this long is over: a workload was renamed, or a stranger has gone."""
-HALF_LIFE_NS: Final = 300_000_000_000
-REPEAT_NS: Final = 60_000_000_000
+HALF_LIFE_NS: Final = 300 * SECOND
+REPEAT_NS: Final = MINUTE
 """Claims are passed on again this often, so that the next place knows which are alive."""
 MOST: Final = 16
 """Claims kept per service; the lightest gives way. Two that differ are enough to be contested."""

@@ -113,3 +113,6 @@ COUNT_OF: Final[dict[Signal, str]] = {
     Signal.EDGES: CALL_RATE,
 }
 """The column that holds the number of trials behind a signal's ratios and percentiles."""
+
+TRAFFIC: Final = frozenset(COUNT_OF[s] for s in Signal if s is not Signal.LOGS)
+"""The features that count work asked for: requests and calls, of whatever signal."""

@@ -147,10 +147,12 @@ def installed(kind: str | None = None) -> list[InstalledPlugin]:
 class PluginRegistry(Generic[S, T]):
     """Implementations of one port by name: the built-in ones, and those that plugins bring. `S`: the settings of its kind."""
 
-    def __init__(self, kind: str, built_in: Mapping[str, Callable[[S], T]]) -> None:
-        """`built_in`: by name, what opens it; called when it is asked for, so that drivers are imported no sooner."""
+    def __init__(self, kind: str, built_in: Mapping[str, Callable[[S], T]], port: type = object) -> None:
+        """`built_in`: by name, what opens it; called when it is asked for, so that drivers are imported no sooner. `port`: the protocol,
+        whose members every plugin must have."""
         assert kind in KINDS, kind
         self.kind, self.built_in = kind, built_in
+        self._members = tuple(sorted(name for name in dir(port) if not name.startswith("_")))
 
     @property
     def words(self) -> str:
@@ -180,7 +182,7 @@ class PluginRegistry(Generic[S, T]):
 
         Raises:
             UnknownName: neither built in nor installed; the message lists those that are.
-            InvalidPlugin: the plugin can't be loaded or opened, or has a name that it mustn't have.
+            InvalidPlugin: the plugin can't be loaded or opened, lacks what its port asks for, or has a name that it mustn't have.
             InvalidSettings: a setting that it needs is missing.
         """
         found = self.installed()
@@ -192,7 +194,20 @@ class PluginRegistry(Generic[S, T]):
         own = own_settings(name, plugin, sections)
         with refusing(found[name], "opened"):
             opened: T = plugin.open(own, section)
+        self._ensure_fits(opened, found[name])
         return opened
+
+    def _ensure_fits(self, opened: T, plugin: InstalledPlugin) -> None:
+        """Raises InvalidPlugin where something that the port asks for is not there, or it goes by another name than it is chosen by."""
+        lacking = [member for member in self._members if not hasattr(opened, member)]
+        called = getattr(opened, "name", plugin.name)
+        if lacking:
+            why = f"has no {', '.join(lacking)}, which the port of its kind asks for"
+        elif called != plugin.name:
+            why = f"calls itself {called!r}"
+        else:
+            return
+        raise InvalidPlugin(f"{plugin.words} {why}", fix=f"mend, update or uninstall {plugin.distribution}")
 
 
 class refusing:  # noqa: N801 - a context manager, read as one

@@ -29,7 +29,7 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in _ESCAPES.sub("", text)).strip()
 
 
-def told(text: str, limit: int = _LIMIT) -> str:
+def sanitized(text: str, limit: int = _LIMIT) -> str:
     """The text fit to be kept: plain, masked (`contracts.secrets`), and its end only where it is longer than `limit`, with a digest of the whole."""
     short = plain(masked(plain(text)))
     if len(short) <= limit:

@@ -8,6 +8,7 @@ Forms after the rules of gitleaks (https://github.com/gitleaks/gitleaks, MIT); c
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -103,6 +104,22 @@ masked_name: Final = lru_cache(maxsize=8192)(masked)
 """The same of names, which are the same few again and again."""
 
 
+def masked_command(vector: Sequence[str]) -> list[str]:
+    """The arguments of a command, with each that is a secret, or holds one, masked: what follows an option that names one, and
+    what stands behind a name's equals sign or colon."""
+    found, hide = [], False
+    for word in vector:
+        named, assigned = names_secret(word), _ASSIGNED.search(word) is not None
+        if hide:
+            found.append(MASK)
+        elif named and assigned:
+            found.append(_ASSIGNED.sub(rf"\1{MASK}", word))
+        else:
+            found.append(masked(word))
+        hide = not hide and named and word.startswith("-") and not assigned
+    return found
+
+
 def names_secret(name: str) -> bool:
     """Whether a field of this name holds a secret."""
     return _NAMES.search(name) is not None
@@ -117,6 +134,9 @@ def _mask(match: re.Match[str]) -> str:
     if kind == "card" and not _is_card(match[0]):
         return match[0]
     return MASK
+
+
+_ASSIGNED: Final = re.compile(r"(?s)([=:]\s*).+$")
 
 
 def _is_card(text: str) -> bool:

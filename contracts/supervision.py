@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 from contracts.ports.clock import Clock, SystemClock
+from contracts.retry import Backoff, Pauses
+from contracts.units import SECOND
 
 log = logging.getLogger(__name__)
 FIRST_S: Final = 0.5
@@ -59,8 +61,8 @@ class _Life:
 
     def __init__(self, name: str, detail: str, clock: Clock, first_s: float, longest_s: float) -> None:
         self.name, self.detail = name, detail
-        self._clock, self._first_s, self._longest_s = clock, first_s, longest_s
-        self._phase, self._since_ns, self._in_a_row = TaskPhase.RUNNING, clock.now_ns(), 0
+        self._clock, self._backoff = clock, Backoff(Pauses(first_s, longest_s))
+        self._phase, self._since_ns = TaskPhase.RUNNING, clock.now_ns()
         self._restarts, self._why = 0, ""
         _lives.add(self)
 
@@ -70,9 +72,8 @@ class _Life:
     def crashed(self, error: BaseException) -> float:
         """Log and count; how long to wait before it begins again."""
         if self._calm():
-            self._in_a_row = 0
-        pause_s = min(self._first_s * 2.0 ** min(self._in_a_row, 30), self._longest_s)
-        self._in_a_row += 1
+            self._backoff.reset()
+        pause_s = self._backoff.next_s()
         self._restarts += 1
         self._phase, self._since_ns, self._why = TaskPhase.RESTARTING, self._clock.now_ns(), _words(error)
         _count(self.name)
@@ -85,11 +86,11 @@ class _Life:
         _lives.discard(self)
 
     def state(self) -> TaskState:
-        failing = self._phase is not TaskPhase.ENDED and bool(self._in_a_row) and not self._calm()
+        failing = self._phase is not TaskPhase.ENDED and self._backoff.failures > 0 and not self._calm()
         return TaskState(self.name, self.detail, self._phase, self._since_ns, self._restarts, failing, self._why)
 
     def _calm(self) -> bool:
-        return self._phase is TaskPhase.RUNNING and self._clock.now_ns() - self._since_ns >= CALM_S * 1e9
+        return self._phase is TaskPhase.RUNNING and self._clock.now_ns() - self._since_ns >= CALM_S * SECOND
 
 
 _lives: weakref.WeakSet[_Life] = weakref.WeakSet()
@@ -160,8 +161,7 @@ class Supervised:
         """Cancel it, and return when it has ended. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     async def wait(self) -> None:
         """Return when it has returned by itself, or was stopped."""
@@ -235,6 +235,13 @@ def once(name: str, work: Coroutine[Any, Any, T], *, detail: str = "", awaited: 
     _begun.add(task)
     task.add_done_callback(_begun.discard if awaited else lambda done: _over(name, done))
     return task
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel what was begun, and return when all of it has ended, however."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _over(name: str, task: asyncio.Task[Any]) -> None:

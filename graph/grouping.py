@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contracts.events import Anomaly
+from contracts.units import SECOND
 from contracts.verdicts import ENDED
 
 Distance = Callable[[str, str], int | None]
@@ -52,7 +53,7 @@ class Group:
 def incident_id(environment: str, onset_ns: int, first: str) -> str:
     """The same incident has the same id wherever and whenever it is computed."""
     digest = hashlib.sha256(f"{environment}\0{onset_ns}\0{first}".encode()).hexdigest()
-    return f"inc-{onset_ns // 1_000_000_000}-{digest[:10]}"
+    return f"inc-{onset_ns // SECOND}-{digest[:10]}"
 
 
 def place(

@@ -16,9 +16,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from contracts.features import FeatureKind
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind
-
-SECOND: Final = 1_000_000_000
 
 # --- is a change more than chance (graph.evidence.shifts, .situation) --------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from contracts.errors import UnknownName
 from contracts.ports import GraphStore
+from contracts.units import MILLISECOND, SECOND
 from graph.cypher import text
 
 #: As a time: the calls that still hold.
@@ -20,7 +21,7 @@ NOW: Final = 2**63 - 1
 MAX_HOPS: Final = 12
 MAX_PATHS: Final = 10
 LATEST: Final = "latest"
-_CHANGE_HORIZON_NS: Final = 600 * 1_000_000_000
+_CHANGE_HORIZON_NS: Final = 600 * SECOND
 
 Row = dict[str, Any]
 Layer = Mapping[str, Sequence[str]]
@@ -179,8 +180,8 @@ def utc(time_ns: int) -> str:
     """UTC, to the millisecond."""
     if not time_ns:
         return "an unknown time"
-    at = dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.UTC)
-    return f"{at:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}Z"
+    at = dt.datetime.fromtimestamp(time_ns // SECOND, dt.UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{time_ns // MILLISECOND % 1000:03d}Z"
 
 
 def render_why(answer: Why, said: Callable[[int], str] = utc) -> str:

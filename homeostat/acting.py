@@ -148,7 +148,7 @@ class Acting:
         await self.executor.on_incident(decode(Incident, record.value))
 
     def _turned(self, scope: str) -> None:
-        self.executor.poke(None if scope == EVERYWHERE else scope)
+        self.executor.wake(None if scope == EVERYWHERE else scope)
         self.news.set()
 
     async def _publish(

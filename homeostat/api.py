@@ -1,9 +1,9 @@
 """What plugin authors import, and the only module whose names stay: ports, events, features, errors, verdicts, check-suites.
 
-A plugin is one module that is registered by name under the entry-point group of its kind, `homeostat.actuator`, `homeostat.detector`,
+A plugin is one module that is registered by name under the entry-point group of its kind, `homeostat.action`, `homeostat.actuator`, `homeostat.detector`,
 `homeostat.graph_store`, `homeostat.policy`, `homeostat.sink` or `homeostat.source`. The entry point leads to a callable that takes the
-settings of its kind, or to a `Plugin`, which also declares settings of its own and what its check-suite runs on. The suites are
-`checks.actuator`, `checks.detector` and so on: `homeostat plugin check` runs them on what is installed, and so may a plugin's own tests.
+settings of its kind, or to a `Plugin`, which also declares settings of its own and what its check-suite runs on; an action's leads to the
+`Action`, which has neither. The suites are `checks.action`, `checks.actuator`, `checks.detector` and so on: `homeostat plugin check` runs them on what is installed, and so may a plugin's own tests.
 The pages on plugins (docs/plugins.md) have one runnable example for each port.
 """
 
@@ -12,10 +12,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from contracts import checks
-from contracts.actions import *  # noqa: F403 - all of them, and their list is theirs
-from contracts.actions import __all__ as _actions
-from contracts.checks import action as _action  # noqa: F401
-from contracts.checks import actuator as _actuator  # noqa: F401 - so that it is there as `checks.actuator`, as the others
+from contracts.actions import (
+    BEFORE,
+    Action,
+    Argument,
+    ChoiceValue,
+    DocumentValue,
+    DurationValue,
+    ListValue,
+    Mistake,
+    NumberValue,
+    ReplicaBounds,
+    TextValue,
+    Touches,
+    name_from,
+)
+from contracts.checks import action as _action  # noqa: F401 - so that it is there as `checks.action`, as the others
+from contracts.checks import actuator as _actuator  # noqa: F401
 from contracts.checks import broker as _broker  # noqa: F401
 from contracts.checks import detector as _detector  # noqa: F401
 from contracts.checks import graph_store as _graph_store  # noqa: F401
@@ -73,9 +86,21 @@ from contracts.verdicts import (
 
 __all__ = [  # noqa: PLE0604 - names, all of them
     *_events,
-    *_actions,
     *_ports,
     "FEATURES",
+    "BEFORE",
+    "Action",
+    "Argument",
+    "ChoiceValue",
+    "DocumentValue",
+    "DurationValue",
+    "ListValue",
+    "Mistake",
+    "NumberValue",
+    "ReplicaBounds",
+    "TextValue",
+    "Touches",
+    "name_from",
     "ActSettings",
     "ActionFailed",
     "ActuatorUnavailable",

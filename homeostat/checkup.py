@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.ports import Clock
-from contracts.settings import without_credentials
-from contracts.supervision import Supervised, once
+from contracts.secrets import masked
+from contracts.supervision import Supervised, end, once
+from contracts.units import MINUTE
 
 log = logging.getLogger(__name__)
 EVERY_S: Final = 10.0
@@ -44,14 +45,13 @@ class Lacks:
 
     def of(self, found: Mapping[str, str], now_ns: int) -> tuple[Lack, ...]:
         """What is lacking now, by what: empty texts are well. Since when is the first time in a row that it was said."""
-        texts = {what: without_credentials(text) for what, text in found.items() if text}
+        texts = {what: masked(text) for what, text in found.items() if text}
         self._since = {what: self._since.get(what, now_ns) for what in texts}
         return tuple(Lack(what, text, self._since[what]) for what, text in sorted(texts.items()))
 
 
 STAGE_ERRORS: Final = frozenset({"tick_errors", "unsendable", "unsaved", "snapshot_unusable"})
 """Counters of the stages that mean that Homeostat itself fails."""
-_MINUTE_NS: Final = 60_000_000_000
 
 
 class Rising:
@@ -67,7 +67,7 @@ class Rising:
             if n > self._before.get(name, n if not self._before else 0):
                 self._rose_ns[name] = now_ns
         self._before = {"": 0.0, **counts}
-        return sorted(name for name, at in self._rose_ns.items() if now_ns - at < _MINUTE_NS)
+        return sorted(name for name, at in self._rose_ns.items() if now_ns - at < MINUTE)
 
 
 class Checkup:
@@ -86,9 +86,7 @@ class Checkup:
     async def stop(self) -> None:
         """End asking; whoever still hasn't answered is waited for no longer."""
         await self._task.stop()
-        for asking in self._asking.values():
-            asking.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await end(*self._asking.values())
 
     @property
     def found(self) -> Mapping[str, str]:

@@ -15,7 +15,8 @@ from connectors.sinks.sink_feed import SinkFeed
 from connectors.sources import open_sources
 from connectors.sources.source_intake import SourceIntake
 from contracts.ports import Sink
-from contracts.settings import Settings, without_credentials
+from contracts.secrets import masked
+from contracts.settings import Settings
 from homeostat.metrics import Sample
 
 DRAIN_S: Final = 3.0
@@ -92,4 +93,4 @@ class Sources:
 
 
 def _shown(counters: Mapping[str, int], trouble: str) -> dict[str, Any]:
-    return {**dict(sorted(counters.items())), **({"trouble": without_credentials(trouble)} if trouble else {})}
+    return {**dict(sorted(counters.items())), **({"trouble": masked(trouble)} if trouble else {})}

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections import deque
 
-from contracts.errors import Retryable
 from contracts.ports import GraphStore, GraphWrite
+from contracts.retry import Pauses, retrying
 from contracts.supervision import Supervised
 
 log = logging.getLogger(__name__)
 BATCH_ROWS = 1000
+PAUSES = Pauses(first_s=0.1, longest_s=10.0)
 
 
 class GraphWriter:
@@ -74,26 +75,22 @@ class GraphWriter:
 
     async def _write(self, batch: list[GraphWrite]) -> None:
         statement, rows = batch[0].statement, [row for write in batch for row in write.rows]
-        delay = 0.1
-        while True:
-            try:
-                await asyncio.to_thread(self._store.write, statement, rows)
-            except Retryable as e:
-                self.trouble = str(e)
-                log.warning("%s; %d graph writes wait, trying again in %.1f s", e, len(self._queue) + len(batch), delay)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, 10.0)
-            except Exception as e:  # this task must go on, whatever one write is
-                if len(batch) == 1:
-                    self.failed += 1
-                    log.exception("the graph refuses %s", statement)
-                else:
-                    log.debug("%d writes of %s refused together, trying each alone: %s", len(batch), statement, e)
-                    await self._each(batch)
-                return
+
+        def told(error: Exception, pause_s: float) -> None:
+            self.trouble, waiting = str(error), len(self._queue) + len(batch)
+            log.warning("%s; %d graph writes wait, trying again in %.1f s", error, waiting, pause_s)
+
+        try:
+            await retrying(lambda: asyncio.to_thread(self._store.write, statement, rows), pauses=PAUSES, told=told)
+        except Exception as e:  # this task must go on, whatever one write is
+            if len(batch) == 1:
+                self.failed += 1
+                log.exception("the graph refuses %s", statement)
             else:
-                self.written, self.trouble = self.written + len(batch), ""
-                return
+                log.debug("%d writes of %s refused together, trying each alone: %s", len(batch), statement, e)
+                await self._each(batch)
+        else:
+            self.written, self.trouble = self.written + len(batch), ""
 
     async def _each(self, batch: list[GraphWrite]) -> None:
         """One bad write must not take its neighbours along."""

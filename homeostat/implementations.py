@@ -10,7 +10,7 @@ from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.state.kafka import KafkaStateStore
 from connectors.state.sqlite import SqliteStateStore
-from contracts.actions import installed
+from contracts.actions import installed_actions
 from contracts.errors import InvalidSettings
 from contracts.ports import GraphWrite, Journal, StateStore
 from contracts.settings import ActSettings, Settings
@@ -57,7 +57,7 @@ def load_playbooks(settings: ActSettings) -> list[Playbook]:
 
 def names_for(settings: ActSettings) -> reader.Named:
     """What playbooks may call by name."""
-    named = {a.named_by for action in installed().values() for a in action.arguments if a.named_by}
+    named = {a.named_by for action in installed_actions().values() for a in action.arguments if a.named_by}
     return {path: getattr(settings, path.removeprefix("act.")) for path in sorted(named) if path.startswith("act.")}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from contracts.errors import Fenced, Permanent, Retryable
-from contracts.supervision import once
+from contracts.supervision import end, once
 
 log = logging.getLogger(__name__)
 _RETRY_S: Final = 0.5
@@ -91,10 +91,7 @@ class Lanes:
 
     async def stop(self) -> None:
         """Forget what waits. Idempotent."""
-        waiting = list(self._waiting)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        await end(*self._waiting)
 
     async def _in_turn(self, before: _Task | None, turn: _Task, partition: int, work: Work, kept: Work | None) -> None:
         try:

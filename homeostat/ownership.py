@@ -14,8 +14,10 @@ from typing import Final
 from connectors.journal.kafka import KafkaJournal
 from contracts.errors import HomeostatError
 from contracts.ports import Clock, Journal
+from contracts.retry import every, retrying
 from contracts.supervision import Supervised
 from contracts.topics import partition_of
+from contracts.units import SECOND
 from homeostat.lanes import Lanes, Work
 from playbooks.runs.executor import Executor
 
@@ -87,7 +89,7 @@ class Ownership:
         """The partitions that are assigned and not taken for too long, in words; empty if there are none."""
         untaken, now_ns = sorted(self._lanes.assigned - self._lanes.taken), self._clock.now_ns()
         self._untaken_ns = (self._untaken_ns or now_ns) if untaken else 0
-        if untaken and now_ns - self._untaken_ns > LOST_S * 1e9:
+        if untaken and now_ns - self._untaken_ns > LOST_S * SECOND:
             return f"partitions {untaken} are not taken: nothing is done in their environments"
         return ""
 
@@ -112,21 +114,22 @@ class Ownership:
                 await self._take(partition)
 
     async def _take(self, partition: int) -> None:
-        while True:
+        async def taken() -> None:
             self._lanes.lose([partition])
-            try:
-                if self._shared is not None:
-                    await self._leave(frozenset({partition}))
-                    await self._shared.take(partition, self._clock.now_ns())
-                self._lanes.take(partition)
-                found = sorted({r.environment for r in self._journal.open_runs()})
-                await self._executor.resume([e for e in found if self.partition(e) == partition])
-                return
-            except HomeostatError as e:
-                log.warning("the journal of partition %d cannot be taken, trying again: %s", partition, e)
-            except Exception:  # the keeper must go on: without it nothing is done in any environment
-                log.exception("the journal of partition %d cannot be taken, trying again", partition)
-            await asyncio.sleep(_RETRY_S)
+            if self._shared is not None:
+                await self._leave(frozenset({partition}))
+                await self._shared.take(partition, self._clock.now_ns())
+            self._lanes.take(partition)
+            found = sorted({r.environment for r in self._journal.open_runs()})
+            await self._executor.resume([e for e in found if self.partition(e) == partition])
+
+        def told(error: Exception, _pause_s: float) -> None:
+            trace = None if isinstance(error, HomeostatError) else error
+            level, text = (logging.ERROR if trace else logging.WARNING), "cannot be taken, trying again"
+            log.log(level, "the journal of partition %d %s: %s", partition, text, error, exc_info=trace)
+
+        # Whatever is wrong, the keeper must go on: without it nothing is done in any environment.
+        await retrying(taken, pauses=every(_RETRY_S), on=Exception, told=told)
 
     async def _leave(self, partitions: frozenset[int]) -> None:
         """Stop driving the runs of these environments: whoever owns their journal next goes on, be it this process again."""

@@ -17,7 +17,8 @@ from connectors.actuators.registry import ACTUATORS
 from connectors.policy import POLICIES, engine_of
 from connectors.sinks import SINKS
 from connectors.sources import SOURCES
-from contracts.checks import actuator, detector, graph_store, policy, sink, source
+from contracts.actions.registry import ACTIONS
+from contracts.checks import action, actuator, detector, graph_store, policy, sink, source
 from contracts.errors import HomeostatError, InvalidPlugin, UnknownName
 from contracts.plugins import InstalledPlugin, Plugin, PluginRegistry, installed, own_settings, refusing
 from contracts.settings import GraphPlace, Settings
@@ -38,6 +39,7 @@ class PluginKind:
 
 
 PLUGIN_KINDS: Final[Mapping[str, PluginKind]] = {
+    "action": PluginKind(ACTIONS, action, lambda *_: None, lambda _: tuple(ACTIONS.names())),
     "actuator": PluginKind(ACTUATORS, actuator, lambda s, _: s.act, lambda s: s.act.actuators, wants_subject=True),
     "detector": PluginKind(DETECTORS, detector, lambda s, _: s.detect, lambda s: s.detect.detectors),
     "graph_store": PluginKind(STORES, graph_store, lambda s, d: GraphPlace(s.graph, d), lambda s: (s.graph.store,)),

@@ -23,7 +23,7 @@ from connectors.otlp.reasons import REFUSED, SKIPPED
 from connectors.otlp.semconv import METRICS, MetricRule
 from contracts import events as e
 from contracts import verdicts
-from contracts.actions import Touches, installed
+from contracts.actions import Touches, installed_actions
 from contracts.features import FEATURES
 from contracts.frames import EvidenceFrame, FeatureFrame
 from contracts.settings import Settings
@@ -54,7 +54,7 @@ def settings_reference() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from `contracts/settings.py` by `homeostat settings --reference`.",
+        "Generated from `contracts/settings/` by `homeostat settings --reference`.",
         "",
         "Precedence: command line (`--set section.field=value`), environment, the YAML file given with `--config`, default.",
     ]
@@ -123,7 +123,7 @@ def actions_reference() -> str:
     rows = (
         f"| `{a.name}` | {_TOUCHED[a.touches]} | {a.text} | {_code(a.undo) or 'nothing to undo'} "
         f"| {'' if a.touches is Touches.NOTHING else f'`{a.policy_name}`'} | {f'`{a.change}`' if a.change else ''} |"
-        for a in installed().values()
+        for a in installed_actions().values()
     )
     return head + "\n".join(rows) + "\n"
 

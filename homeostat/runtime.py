@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, is_embedded, open_broker
 from connectors.otlp.receivers import OtlpReceivers
-from contracts.errors import Retryable
 from contracts.ports import Broker, Clock, GraphStore, Journal, StateStore, SystemClock
-from contracts.settings import Settings, without_credentials
+from contracts.retry import Pauses, Until, retrying, within
+from contracts.secrets import masked
+from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
 from contracts.topics import CONTROL
 from graph.stores import open_store
@@ -44,7 +44,8 @@ from homeostat.wiring import act_specs, recorded_specs
 from streams.worker import Worker, WorkerWiring, handlers_of
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
+PAUSES: Final = Pauses(first_s=0.5, longest_s=10.0)
+"""Between attempts to reach what a start needs."""
 BRIEF_S = 5.0
 """A former process may still be ending; for longer, somebody else really has it."""
 DRAIN_S = 3.0
@@ -121,15 +122,17 @@ class Runtime:
         s = self.settings.broker
         self.broker = open_broker(s)
         self._stack.push_async_callback(self.broker.stop)
-        await retrying(self.broker.start, s.retry_s)
-        self.partitions: Mapping[str, int] = await retrying(lambda: self.broker.ensure_topics(s.partitions), s.retry_s)
+        await retrying(self.broker.start, within(s.retry_s), pauses=PAUSES)
+        self.partitions: Mapping[str, int] = await retrying(
+            lambda: self.broker.ensure_topics(s.partitions), within(s.retry_s), pauses=PAUSES
+        )
 
     async def _open_stores(self) -> None:
         s = self.settings
         self.store = await retrying(
             lambda: asyncio.to_thread(open_store, s.graph, s.data_dir, s.plugins),
-            s.graph.retry_s,
-            brief=("graph_locked",),
+            _store_opened(s.graph.retry_s),
+            pauses=PAUSES,
         )
         self._stack.callback(self.store.close)
         self._opened = self.store
@@ -152,7 +155,7 @@ class Runtime:
             begin_in(s.data_dir, self.journal, self.clock.now_ns(), fresh=fresh)
         self.acting = Acting(s, self.broker, self.partitions, self.journal, self.graph.put, self.clock, log_id)
         self._stack.push_async_callback(self.acting.stop)
-        await retrying(self.acting.start, s.broker.retry_s)
+        await retrying(self.acting.start, within(s.broker.retry_s), pauses=PAUSES)
         state: StateStore = open_state(s, self.broker)
         self._stack.push_async_callback(state.close)
         self.cluster = ClusterWatch(s, self.broker, self.partitions, state, self.graph.put, self.clock)
@@ -296,7 +299,7 @@ class Runtime:
             "cluster": self.cluster.status(),
             "sinks": self.sinks.status(),
             "sources": self.sources.status(),
-            "background": [asdict(t) | {"why": without_credentials(t.why)} for t in tasks()],
+            "background": [asdict(t) | {"why": masked(t.why)} for t in tasks()],
         }
 
     def _samples(self) -> Iterator[Sample]:
@@ -353,23 +356,7 @@ class InTurn:
         await self._broker.send(topic, value, partition=turn % self._partitions[topic])
 
 
-async def retrying(call: Callable[[], Awaitable[T]], patience_s: float, brief: tuple[str, ...] = ()) -> T:
-    """Call until it succeeds or `patience_s` passed, saying once per attempt what is awaited. For reasons in `brief`, which seldom go
-    away by themselves, patience is no more than BRIEF_S.
-
-    Raises:
-        Retryable: the last error, when patience ran out.
-    """
-    began = time.monotonic()
-    delay, until = 0.5, began + patience_s
-    while True:
-        try:
-            return await call()
-        except Retryable as e:
-            if e.reason in brief:
-                until = min(until, began + BRIEF_S)
-            if time.monotonic() + delay > until:
-                raise
-            log.warning("%s; trying again in %.1f s", e, delay)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, 10.0)
+def _store_opened(patience_s: float) -> Until:
+    """Give up after `patience_s`; a lock, which seldom goes away by itself, is waited for no longer than BRIEF_S."""
+    given, locked = within(patience_s), within(min(patience_s, BRIEF_S))
+    return lambda error, pause_s: (locked if getattr(error, "reason", "") == "graph_locked" else given)(error, pause_s)

@@ -21,6 +21,7 @@ import grpc.aio
 import psutil
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from contracts.ports import SystemClock
 from homeostat.endpoints import Endpoints, running
 
 SENDERS: Final = 23
@@ -105,7 +106,7 @@ def _message(sender: int, number: int) -> bytes:
     entry = message.resource_spans.add()
     _attribute(entry.resource, "service.name", f"service-{sender}")
     spans = entry.scope_spans.add().spans
-    now = time.time_ns()
+    now = SystemClock().now_ns()
     for i in range(SPANS):
         identity = (sender << 48 | number << 16 | i) + 1
         span = spans.add(trace_id=identity.to_bytes(16, "big"), span_id=identity.to_bytes(8, "big"), kind=2)

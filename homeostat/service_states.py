@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from contracts.events import Anomaly
 from contracts.frames import EvidenceFrame
+from contracts.units import HOUR, SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 
-FORGET_NS: Final = 3_600_000_000_000
+FORGET_NS: Final = HOUR
 """Who was not heard of for this long is no longer listed."""
 MOST: Final = 20_000
-_RECENT_NS: Final = 10_000_000_000
+_RECENT_NS: Final = 10 * SECOND
 _FIRST: Final = (ServiceState.ANOMALOUS, ServiceState.STALE, ServiceState.HEALTHY, ServiceState.WARMING)
 
 
@@ -45,7 +46,7 @@ class Services:
     """All services of the environments whose evidence comes here. Bounded: whoever was not heard of for longest goes."""
 
     def __init__(self, warmup_windows: int, stale_s: float) -> None:
-        self._warmup, self._stale_ns = warmup_windows, int(stale_s * 1e9)
+        self._warmup, self._stale_ns = warmup_windows, int(stale_s * SECOND)
         self._known: dict[tuple[str, str], _Service] = {}
 
     def observe(self, frame: EvidenceFrame, now_ns: int) -> None:
@@ -61,7 +62,7 @@ class Services:
             if end_ns < signal.last_ns:
                 continue
             signal.state, signal.last_ns, service.heard_ns = frame.state[i], end_ns, now_ns
-            service.delay_s = (now_ns - end_ns) / 1e9
+            service.delay_s = (now_ns - end_ns) / SECOND
             state = _of(service)
             if state is not service.state or not service.since_ns:
                 service.state, service.since_ns = state, frame.window_ns
@@ -114,7 +115,7 @@ class Services:
         silent_ns = now_ns - service.heard_ns
         said = "; ".join(service.anomalies.values())
         if silent_ns > self._stale_ns:
-            old = f"nothing of it was seen for {silent_ns / 1e9:.0f} s"
+            old = f"nothing of it was seen for {silent_ns / SECOND:.0f} s"
             return ServiceState.STALE, service.heard_ns, f"{old}; before: {said}" if said else old
         if service.state in {ServiceState.ANOMALOUS, ServiceState.STALE}:
             return service.state, service.since_ns, said or "see `homeostat why`"

@@ -20,13 +20,14 @@ from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, EVIDENCE, NODES
+from contracts.units import HOUR, MILLISECOND, SECOND
 from homeostat.endpoints import Endpoints
 from homeostat.service_states import Services
 
 PATIENCE_S: Final = 5.0
-SILENT_NS: Final = 35_000_000_000
+SILENT_NS: Final = 35 * SECOND
 """A process tells of itself every ten seconds; one that was not heard of for this long is no longer there, or can't reach the log."""
-GONE_NS: Final = 3_600_000_000_000
+GONE_NS: Final = HOUR
 _FRAMES, _EVENTS = 300, 300
 """How much of the end of each partition is read."""
 
@@ -127,7 +128,7 @@ def _processes(records: Sequence[Record], now_ns: int) -> tuple[Process, ...]:
 
 def _process(status: NodeStatus, now_ns: int) -> Process:
     silent_ns = now_ns - status.time_ns
-    silent = (f"process: not heard of for {silent_ns / 1e9:.0f} s",) if silent_ns > SILENT_NS else ()
+    silent = (f"process: not heard of for {silent_ns / SECOND:.0f} s",) if silent_ns > SILENT_NS else ()
     return Process(
         node=status.node,
         condition="silent" if silent else status.condition or status.lifecycle,
@@ -144,7 +145,7 @@ def _services(records: Sequence[Record], settings: Settings, now_ns: int) -> tup
     for record in sorted(records, key=lambda r: r.timestamp_ms):
         try:
             if record.topic == EVIDENCE:
-                found.observe(unpack(EvidenceFrame, record.value), record.timestamp_ms * 1_000_000)
+                found.observe(unpack(EvidenceFrame, record.value), record.timestamp_ms * MILLISECOND)
             else:
                 found.note(decode(Anomaly, record.value))
         except HomeostatError:  # of another release: whoever reads it for good keeps it

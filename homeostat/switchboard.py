@@ -19,7 +19,7 @@ from connectors.kafka.client import KafkaBroker
 from contracts.errors import BrokerUnavailable, UnreadableEvent
 from contracts.events import Control, decode, encode
 from contracts.ports import Clock, Journal, Record
-from contracts.supervision import once
+from contracts.supervision import end, once
 from contracts.topics import ACTIONS, CONTROL, JOURNAL
 from contracts.verdicts import Autonomy
 from playbooks.runs import switches
@@ -49,7 +49,7 @@ class Switchboard:
     async def start(self) -> None:
         """Know what is in force before anything is done. BrokerUnavailable if that can't be found out."""
         if self._log:
-            for control in switches.fold(self._journal):
+            for control in switches.apply_armed(self._journal):
                 key = _INITIAL_KEY if control.initial else control.scope.encode()
                 await self._broker.send(CONTROL, encode(control), key=key)
             return
@@ -65,8 +65,7 @@ class Switchboard:
         """End what is under way."""
         checking, self._checking = self._checking, None
         if checking is not None:
-            checking.cancel()
-            await asyncio.gather(checking, return_exceptions=True)
+            await end(checking)
 
     async def caught_up(self, timeout_s: float) -> None:
         """Return once every switch is known that was turned before the call.
@@ -123,7 +122,7 @@ class Switchboard:
             scope, _, _ = self._taken(record)
             found.note(scope, record.partition, record.offset)
         lost = switches.missing(before, found)
-        for scope in switches.doubt(self._journal, self._log, lost, found, self._clock.now_ns()):
+        for scope in switches.stop_doubtful(self._journal, self._log, lost, found, self._clock.now_ns()):
             log.error("acting is stopped in %r: %s was made anew, or lost what it held", scope, CONTROL)
             self._changed(scope)
 
@@ -134,7 +133,7 @@ class Switchboard:
             control = decode(Control, record.value)
         except UnreadableEvent as e:
             control, error = switches.unreadable(place, self._clock.now_ns()), e
-        changed = switches.take(self._journal, control, place)
+        changed = switches.record(self._journal, control, place)
         self._followed[record.partition] = max(record.offset + 1, self._followed.get(record.partition, 0))
         if changed:
             self._changed(control.scope)

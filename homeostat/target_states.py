@@ -17,6 +17,7 @@ from contracts.frames import EvidenceFrame
 from contracts.ports import Actuator, Clock, Journal, RunEntry, Target, TargetState
 from contracts.settings import ActSettings
 from contracts.supervision import Supervised
+from contracts.units import SECOND
 from playbooks.guards import HISTORY_S
 from playbooks.runs.identities import identified
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 REFRESH_S = 2.0
 DESCRIBE_S = 5.0
 """An actuator that takes longer to describe one target is passed over: the others' states grow old meanwhile."""
-FORGET_NS = 600_000_000_000
+FORGET_NS = 600 * SECOND
 
 
 class TargetStates:
@@ -62,7 +63,7 @@ class TargetStates:
 
     def history(self, environment: str) -> list[RunEntry]:
         """Runs of the last week, and what each acted on."""
-        since_ns = self._clock.now_ns() - int(HISTORY_S * 1e9)
+        since_ns = self._clock.now_ns() - int(HISTORY_S * SECOND)
         return identified(self._journal, self._journal.history(environment, since_ns=since_ns))
 
     def known_services(self, environment: str) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from contracts.errors import UnknownName
+from contracts.plugins import installed
 from contracts.settings import Settings
 from contracts.topics import (
     ACTIONS,
@@ -130,5 +131,9 @@ def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
     sections = {"environment", "ingest", "detect", "diagnose", "decide", "plugins"}
     said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
     limits = limits_of(settings.act, settings.detect)
+    plugged = [p.words for p in installed("detector") if p.name in settings.detect.detectors]
+    plugged += [p.words for p in installed("action")]
     remedies = [repr(replace(p, source="")) for p in sorted(playbooks, key=lambda p: p.name)]
-    return hashlib.blake2b(repr((software(), said, limits, remedies)).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        repr((software(), sorted(plugged), said, limits, remedies)).encode(), digest_size=8
+    ).hexdigest()

@@ -13,12 +13,12 @@ from typing import Final
 
 from contracts.events import Contribution
 from contracts.features import COUNT_OF
+from contracts.units import SECOND
 from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED
 
-NS: Final = 1_000_000_000
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
-TRAFFIC: Final = frozenset(COUNT_OF.values())
+COUNTS: Final = frozenset(COUNT_OF.values())
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class Adopting:
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
-            and all(c.settled() or (name in TRAFFIC and c.rose()) for name, c in shifted.items())
+            and all(c.settled() or (name in COUNTS and c.rose()) for name, c in shifted.items())
         )
 
     def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:
@@ -154,7 +154,7 @@ class Adopting:
                 high=c.high,
                 decades=0.0,
                 share=0.0,
-                window_s=(c.starts[-1] + c.width_ns - c.starts[len(c.starts) // 2]) / NS,
+                window_s=(c.starts[-1] + c.width_ns - c.starts[len(c.starts) // 2]) / SECOND,
             )
             for name, c in self._shifted().items()
         )

@@ -9,8 +9,8 @@ from contracts.events import Contribution
 from contracts.features import FEATURES
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, Spoken
+from contracts.units import SECOND
 from models.engine_state import ServiceDetection
-from models.episodes import NS
 from models.judgement import SPEAKS
 
 
@@ -32,7 +32,7 @@ def contributions(frame: FeatureFrame, lead: Scores, i: int, apart_ns: int) -> l
                 high=said.high,
                 decades=decades,
                 share=0.0,
-                window_s=said.observations * apart_ns / NS if said.observations > 1 else 0.0,
+                window_s=said.observations * apart_ns / SECOND if said.observations > 1 else 0.0,
             )
         )
     return found

@@ -18,6 +18,7 @@ DETECTORS: Final[PluginRegistry[DetectSettings, Detector]] = PluginRegistry(
         "river": lambda s: RiverDetector(warmup=s.warmup_windows, seed=s.seed),
         "pyod": lambda s: PyodDetector(warmup=s.warmup_windows, seed=s.seed),
     },
+    Detector,
 )
 
 

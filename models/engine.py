@@ -20,13 +20,14 @@ from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, Presence
 from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports.detecting import Detector, ForgetsEnvironments, Scores, SeriesKey
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
 from models.adoption import Former
 from models.contributions import contributions, merge, shared
 from models.detectors import create
 from models.engine_state import EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
-from models.episodes import NS, Episode, WindowEvidence
+from models.episodes import Episode, WindowEvidence
 from models.fusion import LEADER, fuse_detectors
 from models.harm import Promises, harms, objective_of
 from models.judgement import (
@@ -99,14 +100,14 @@ class DetectEngine:
     def _low_traffic_of(self, environment: str) -> LowTraffic:
         found = self._low_traffic.get(environment)
         if found is None:
-            found = self._low_traffic[environment] = LowTraffic(environment, int(self.settings.adopt_after_s * NS))
+            found = self._low_traffic[environment] = LowTraffic(environment, int(self.settings.adopt_after_s * SECOND))
         return found
 
     def tick(self, now_ns: int) -> list[Anomaly]:
         """Notice of whom nothing has come for `stale_s`: whatever becomes of its telemetry, it is not healthy."""
         for world in self._states.values():
             for service in world.services.values():
-                limit = max(int(self.settings.stale_s * NS), CADENCES * service.cadence_ns)
+                limit = max(int(self.settings.stale_s * SECOND), CADENCES * service.cadence_ns)
                 service.stale = now_ns - service.told_ns > limit
         return []
 
@@ -180,7 +181,7 @@ class DetectEngine:
                 detector.restore(body["detectors"][detector.name])
         self._states = {name: world_of(plain) for name, plain in body["worlds"].items()}
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
-        adopt_after_ns = int(self.settings.adopt_after_s * NS)
+        adopt_after_ns = int(self.settings.adopt_after_s * SECOND)
         known = (LowTraffic.of(plain, adopt_after_ns) for plain in body.get("low_traffic", []))
         self._low_traffic = {low_traffic.environment: low_traffic for low_traffic in known}
 
@@ -294,7 +295,7 @@ class DetectEngine:
         sure = [part for part in parts if abs(part.decades) >= HARM_DECADES]
         if any(harms(part, self.settings, objective) for part in (*sure, *adopting.parts())):
             adopting.harmed_ns = max(adopting.harmed_ns, frame.window_ns)
-        due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * NS))
+        due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * SECOND))
         due |= adopting.returned(frame.window_ns, world.formers.get((name, episode.peer), {}))
         if not due or name in world.refused:
             return []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -30,8 +30,6 @@ from models.judgement import (
     UPDATE_NS,
 )
 from models.wording import describe
-
-NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

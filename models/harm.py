@@ -14,7 +14,6 @@ import numpy as np
 from contracts.events import Contribution
 from contracts.features import (
     CALL_ERROR_RATE,
-    COUNT_OF,
     ERROR_RATE,
     FEATURES,
     LATENCY_P95,
@@ -23,12 +22,14 @@ from contracts.features import (
     POOL_WAIT,
     QUEUE_LAG,
     RESTARTS,
+    TRAFFIC,
     FeatureKind,
     Signal,
 )
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.settings import DetectSettings, Objective
+from contracts.units import SECOND
 from models.judgement import (
     BROKEN,
     BROKEN_DECADES,
@@ -47,10 +48,8 @@ from models.judgement import (
     USED_UP,
 )
 
-NS: Final = 1_000_000_000
 WORK_WAITS: Final = frozenset({QUEUE_LAG, POOL_WAIT})
 FAILURES: Final = frozenset({ERROR_RATE, METRIC_ERROR_RATE, CALL_ERROR_RATE})
-TRAFFIC: Final = frozenset(COUNT_OF[s] for s in Signal if s is not Signal.LOGS)
 
 
 def objective_of(settings: DetectSettings, environment: str, service: str) -> Objective:
@@ -161,7 +160,7 @@ class Promises:
         limit = objective.latency_s
         allowed = 1.0 - objective.availability if objective.availability else BROKEN
         promise.take(requests, failures, slow=limit is not None and latency > limit, allowed=allowed)
-        over_s = min(promise.windows, JUDGED_OVER) * frame.width_ns / NS
+        over_s = min(promise.windows, JUDGED_OVER) * frame.width_ns / SECOND
         found = []
         if promise.failing(allowed):
             found.append(_reason(frame, 0, promise.failures / promise.requests, allowed, over_s))

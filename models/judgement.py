@@ -17,14 +17,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-NS: Final = 1_000_000_000
+from contracts.units import SECOND
 
 # --- low traffic: what is pooled over the last half minute and minute (models.low_traffic.watch) ------------------------------------
 
 LOW_TRAFFIC: Final = 5.0
 """Requests per second below which windows of a second say too little of a service. By hand: above, they hold enough requests."""
-LOOKS_EVERY_NS: Final = 5 * NS
-LOOK_SPANS_NS: Final = (30 * NS, 60 * NS)
+LOOKS_EVERY_NS: Final = 5 * SECOND
+LOOK_SPANS_NS: Final = (30 * SECOND, 60 * SECOND)
 """How often, and how far back, low traffic is looked at. Train Ticket: with a request every few seconds, fewer hold too few."""
 MIX: Final = 0.2
 """Relative uncertainty of what follows a request: the mix of requests varies. By hand; diagnosis reckons with the same."""
@@ -61,14 +61,14 @@ OVER_SHARE: Final = 0.4
 # --- pooled latency of low traffic (models.service.pooled, models.low_traffic.latency): by hand, checked on simulated and Train Ticket ---
 
 POOL_HELD: Final = 12
-POOL_HELD_NS: Final = 60 * NS
+POOL_HELD_NS: Final = 60 * SECOND
 """The newest observations of a series that are compared with all before: so many, and not older. By hand."""
 POOL_LEAST_HELD: Final = 5
 POOL_LEAST_KNOWN: Final = 8
 """Observations that a t-test needs now (and from before). By hand: with fewer the normal approximation to it is poor."""
 POOL_LEAST_RUN: Final = 3
 """Observations in a row from which ranks count. By hand: two slow requests are two slow requests."""
-POOL_RUN_NS: Final = 10 * NS
+POOL_RUN_NS: Final = 10 * SECOND
 """The newest must be spread over this long to count by rank: requests of one moment share their fate. By hand."""
 POOL_TOP_FADES: Final = 0.005
 """How much of its logarithm the slowest known loses with each that becomes known. By hand."""
@@ -113,9 +113,9 @@ EMPTY_PER_QUIET: Final = 8
 """So many windows without a request count like one that was seen to be quiet."""
 UNEASY: Final = 1.0
 """Decades from which a window belongs to the run that may become an episode; its first one is the onset."""
-ONSET_NS: Final = 6 * NS
+ONSET_NS: Final = 6 * SECOND
 """An onset lies at most this far before the opening: unease may be left over from something else."""
-UPDATE_NS: Final = NS
+UPDATE_NS: Final = SECOND
 """Pause between two updates of an episode."""
 MATERIAL: Final = 1.0
 """Decades by which the evidence must have changed to be told again."""
@@ -126,9 +126,9 @@ EDGE_SPEAKS: Final = 3.0
 CADENCES: Final = 3
 """A service whose telemetry comes rarely is not stale before so many of its usual intervals."""
 VIEW_WINDOWS: Final = 3
-VIEW_NS: Final = 90 * NS
+VIEW_NS: Final = 90 * SECOND
 """A signal's evidence counts beside another's for this many of its windows, and never longer than that."""
-HOLE_NS: Final = 20 * NS
+HOLE_NS: Final = 20 * SECOND
 """A series without rows for longer than this was not watched: what comes first then is not what is usual, and nothing opens for
 as long. After missing rows, for as long as they lasted."""
 SPEAKS: Final = 1.0
@@ -158,7 +158,7 @@ STUCK_RUN: Final = 4.0
 """Repeats from which a value may be stuck. Simulated."""
 STUCK_FEATURES: Final = 3
 """Features of a row that have to be stuck together: one alone may well be constant. Simulated."""
-SLOW_NS: Final = 15 * NS
+SLOW_NS: Final = 15 * SECOND
 """Readings further apart than this are means over that time: each is a busy spell, not a spike. By hand."""
 SATURATED: Final = 0.6
 SATURATED_DECADES: Final = 7.0
@@ -201,11 +201,11 @@ HARM_DECADES: Final = 3.0
 """Evidence from which one window's departure counts as harm by itself; what lasts shows in its mean."""
 MOST_SLOW: Final = 0.5
 """Share of windows slower than promised from which a service is too slow."""
-BUCKET_NS: Final = 5 * NS
+BUCKET_NS: Final = 5 * SECOND
 """Width of the first means of a feature's course in an episode."""
 SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
-FORMER_NS: Final = 24 * 3600 * NS
+FORMER_NS: Final = 24 * 3600 * SECOND
 """For how long the level before an adoption is remembered."""
-RETURNED_NS: Final = 10 * NS
+RETURNED_NS: Final = 10 * SECOND
 """A level that was normal before is normal again after this long."""

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from contracts.capacity import Room
+from contracts.units import SECOND
 
-QUIET_NS: Final = 120_000_000_000
+QUIET_NS: Final = 120 * SECOND
 """An environment that was heard of since then does not leave: all its windows are closed by then."""
 
 

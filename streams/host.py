@@ -16,6 +16,7 @@ import msgspec
 from contracts.errors import Permanent, UnreadableEvent
 from contracts.ports import Record
 from contracts.topics import TOPICS
+from contracts.units import SECOND
 from streams.deadletter import dead_letter
 from streams.stage import CatchesUp, Output, Stage, StageSpec, consumers
 
@@ -35,8 +36,8 @@ ANNOUNCED: Final[dict[str, str]] = {
     "future": "records from the future were dropped: clocks of senders are far ahead",
 }
 """What a stage counts that a person should hear of, and in which words; at most every `ANNOUNCE_NS` of each."""
-ANNOUNCE_NS: Final = 300_000_000_000
-LOOK_NS: Final = 5_000_000_000
+ANNOUNCE_NS: Final = 300 * SECOND
+LOOK_NS: Final = 5 * SECOND
 
 
 class _Saved(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from contracts.ports import GraphWrite, Record
 from contracts.topics import partition_of
+from contracts.units import MILLISECOND
 from streams.host import StageHost
 from streams.stage import Emit, StageSpec
 
@@ -70,7 +71,7 @@ class MemoryPipeline:
     ) -> None:
         offset = self._offsets[topic, partition]
         self._offsets[topic, partition] += 1
-        record = Record(topic, partition, offset, key, value, headers, now_ns // 1_000_000)
+        record = Record(topic, partition, offset, key, value, headers, now_ns // MILLISECOND)
         self._on_message(record)
         if topic in self.host.by_topic or topic in self.host.overheard:
             self._queue.append(record)

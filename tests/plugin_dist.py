@@ -36,4 +36,9 @@ def install(
     if str(folder) not in sys.path:
         monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setattr(registry, "_loaded", None)  # a process asks once which actions there are
+    started_anew(monkeypatch)
+
+
+def started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the actions that are installed looked for again, as in a new process: each asks once. Afterwards all is as before."""
+    monkeypatch.setattr(registry, "_loaded", None)

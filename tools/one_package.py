@@ -51,6 +51,8 @@ def write_tree(root: Path, target: Path) -> None:
     """
     shutil.copytree(root / TOP, target, ignore=_LEFT_OUT)
     for package in INNER:
+        if (target / package).exists() or (target / f"{package}.py").exists():
+            raise ValueError(f"{TOP}/{package} would be two things in the wheel: give the module of {TOP} another name")
         shutil.copytree(root / package, target / package, ignore=_LEFT_OUT)
     for module in sorted(target.rglob("*.py")):
         before = module.read_text("utf-8")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.actuators.naming import by_name, ensure_meant
-from contracts.actions import action_of, installed, touches_target, waits
+from contracts.actions import action_of, installed_actions, touches_target, waits
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 
 _LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class DryRunActuator:
     @property
     def actions(self) -> frozenset[str]:
         """Every action there is that has an effect, also those of plug-ins."""
-        return frozenset(name for name in installed() if not waits(name))
+        return frozenset(name for name in installed_actions() if not waits(name))
 
     async def resolve(self, target: Target) -> Identity:
         """The name itself, within its environment: nothing is behind it."""

@@ -51,6 +51,7 @@ ACTUATORS: Final[PluginRegistry[ActSettings, Actuator]] = PluginRegistry(
         "process": _process,
         "webhook": _webhook,
     },
+    Actuator,
 )
 
 

@@ -10,9 +10,10 @@ import msgspec
 
 from contracts.errors import UnreadableEvent
 from contracts.ports import RunEntry, StepEntry
+from contracts.units import DAY
 from contracts.verdicts import TERMINAL_RUN_STATES
 
-KEPT_NS: Final = 30 * 86_400 * 1_000_000_000
+KEPT_NS: Final = 30 * DAY
 """Runs that ended this long ago are deleted when their partition is taken. Guards look back a week."""
 
 Change = tuple[str, bytes | None]

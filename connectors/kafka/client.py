@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,11 +14,12 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
 )
 
+from connectors.kafka.driver_internals import wait_for_ever, wait_no_longer
 from connectors.kafka.errors import translate
 from connectors.kafka.preflight import preflight
-from connectors.kafka.tuning import wait_for_ever, wait_no_longer
 from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.ports import Record
+from contracts.retry import every, quiet, retrying, within
 from contracts.settings import BrokerSettings
 from contracts.tls import trusting
 from contracts.topics import TOPICS, Partitioning, Topic
@@ -127,19 +127,19 @@ class KafkaBroker:
 
     async def _partitions(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
         """Of each topic of the table, once all brokers know what was created a moment ago."""
-        until = time.monotonic() + KNOWN_S
-        while True:
+
+        async def known() -> dict[str, int]:
             described = await admin.describe_topics(list(TOPICS))
             found = {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0 and t["partitions"]}
             missing = TOPICS.keys() - found.keys()
-            if not missing:
-                return found
-            if time.monotonic() > until:
+            if missing:
                 raise BrokerUnavailable(
                     f"Kafka at {self._bootstrap} does not know {', '.join(sorted(missing))}",
                     fix="were they created? look at the rights on topics and at the controller's log",
                 )
-            await asyncio.sleep(0.1)
+            return found
+
+        return await retrying(known, within(KNOWN_S), pauses=every(0.1), told=quiet)
 
     async def send(
         self,

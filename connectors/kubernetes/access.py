@@ -57,7 +57,7 @@ def open_access(context: str) -> Access:
             url=str(found.host).rstrip("/"),
             tls=_tls(found),
             server_name=found.tls_server_name or None,
-            proxy=found.proxy or None,
+            proxy=_proxy(found),
             configuration=found,
         )
     except (config.ConfigException, OSError, ValueError) as e:
@@ -74,6 +74,13 @@ def _configuration(context: str) -> Any:
     else:
         loading.load_kube_config(os.environ.get("KUBECONFIG"), context or None, found, persist_config=False)
     return found
+
+
+def _proxy(found: Any) -> str | None:
+    from kubernetes.client import rest
+
+    bypassed: Any = rest.should_bypass_proxies  # has no types
+    return None if not found.proxy or bypassed(found.host, found.no_proxy or "") else str(found.proxy)
 
 
 def _tls(found: Any) -> ssl.SSLContext | bool:

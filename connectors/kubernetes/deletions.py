@@ -10,13 +10,13 @@ from typing import Final
 
 from connectors.kubernetes.object_index import OVER, ObjectIndex
 from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
+from contracts.units import MILLISECOND, SECOND
 
-_SECOND: Final = 1_000_000_000
-_SUSPECT_NS: Final = 7 * _SECOND // 10
+_SUSPECT_NS: Final = 700 * MILLISECOND
 """That a ReplicaSet shrank may be known this much later than that its pod goes."""
-_SHRUNK_NS: Final = 10 * _SECOND
-_ROLLOUT_NS: Final = 600 * _SECOND
-_PATIENCE_NS: Final = 120 * _SECOND
+_SHRUNK_NS: Final = 10 * SECOND
+_ROLLOUT_NS: Final = 600 * SECOND
+_PATIENCE_NS: Final = 120 * SECOND
 """A replacement is waited for this long, where it alone shows that the pod was still wanted."""
 
 

@@ -18,16 +18,21 @@ from typing import Any, Final, cast
 import msgspec
 
 from connectors.kubernetes import wire
-from connectors.kubernetes.backoff import Backoff
-from connectors.kubernetes.cluster_api import Expired, ListWatch, Query, refused, resource_of
+from connectors.kubernetes.cluster_api import ListWatch, Query
+from connectors.kubernetes.failures import WATCHING, Expired, refused, status_of
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import Reader
+from connectors.kubernetes.request import Request, resource_of
 from contracts.errors import ClusterUnavailable, HomeostatError
+from contracts.retry import Backoff, Pauses
 
 log = logging.getLogger(__name__)
 PAGE: Final = 250
 """Objects per page: what is held as JSON at once is this many."""
 WATCH_S: Final = 290
+FIRST_WAIT_S: Final = 0.25
+LONGEST_WAIT_S: Final = 30.0
+"""Pauses after failures."""
 _SHORT_S: Final = 1.0
 """A watch that ends sooner, without a word, counts as a failure."""
 _EVENT = msgspec.json.Decoder(wire.WireEvent)
@@ -59,7 +64,7 @@ class Pace:
 
     resync_s: float = 1800.0
     seed: int = 0
-    longest_wait_s: float = 30.0
+    longest_wait_s: float = LONGEST_WAIT_S
 
 
 class Informer:
@@ -83,7 +88,7 @@ class Informer:
         self.synced, self.attempted = asyncio.Event(), asyncio.Event()
         self._server, self._read, self._sink = server, read, sink
         self._pace = pace or Pace()
-        self._backoff = Backoff(self._pace.seed, longest_s=self._pace.longest_wait_s)
+        self._backoff = Backoff(Pauses(FIRST_WAIT_S, self._pace.longest_wait_s, self._pace.seed))
         self._version, self._listed_at, self._whole = "", 0.0, False
 
     async def run(self) -> None:
@@ -174,7 +179,8 @@ class Informer:
             event = _EVENT.decode(line)
             if event.type == "ERROR":
                 status = _STATUS.decode(event.object)
-                raise refused(status.code or 500, bytes(event.object), "watch", self.source.path)
+                said = status_of(bytes(event.object))
+                raise refused(WATCHING, Request("watch", self.source.path), status.code or 500, said)
             version = _BARE.decode(event.object).metadata.resource_version
         except msgspec.DecodeError as e:
             self.counters["undecodable"] += 1

@@ -13,6 +13,7 @@ from typing import Final
 from connectors.kubernetes.object_index import ObjectIndex
 from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 from contracts.claims import CONTESTED
+from contracts.units import SECOND
 
 _WORKLOADS: Final = {
     "k8s.deployment.name": ObjectKind.DEPLOYMENT,
@@ -21,7 +22,7 @@ _WORKLOADS: Final = {
     "k8s.replicaset.name": ObjectKind.REPLICA_SET,
 }
 _NAMESPACE, _POD_UID, _POD_NAME = "k8s.namespace.name", "k8s.pod.uid", "k8s.pod.name"
-FORGET_NS: Final = 600_000_000_000
+FORGET_NS: Final = 600 * SECOND
 """A claim that nobody repeats while others do is over: the workload got another name."""
 _CLAIMS: Final = 50_000
 _RIVALS: Final = 8

@@ -18,11 +18,11 @@ from connectors.kubernetes.releases import Releases
 from connectors.kubernetes.rows import link_rows, object_row, retire_row, service_rows
 from contracts.events import Change
 from contracts.ports import GraphWrite
+from contracts.units import SECOND
 
-_SECOND: Final = 1_000_000_000
-_EARLIER_NS: Final = 2 * _SECOND
+_EARLIER_NS: Final = 2 * SECOND
 """A ReplicaSet this much older than a roll-out is an earlier revision, not that roll-out's own."""
-REPEAT_NS: Final = 30 * _SECOND
+REPEAT_NS: Final = 30 * SECOND
 """Of what befalls the pods of a service in a namespace one change of a kind is told in this time; the others are counted."""
 _ROWS: Final = 1000
 

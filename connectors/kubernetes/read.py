@@ -30,6 +30,7 @@ from connectors.kubernetes.objects import (
     Writer,
 )
 from connectors.kubernetes.template import summary
+from contracts.units import SECOND
 
 _TEXT: Final = 300
 """Characters kept of what the cluster says in words."""
@@ -212,7 +213,7 @@ def _writer(meta: wire.Metadata) -> Writer:
 def _leaving_ns(meta: wire.Metadata) -> int:
     if meta.deletion_timestamp is None:
         return 0
-    return _ns(meta.deletion_timestamp) - (meta.deletion_grace_period_seconds or 0) * 1_000_000_000
+    return _ns(meta.deletion_timestamp) - (meta.deletion_grace_period_seconds or 0) * SECOND
 
 
 def _evicted(status: wire.PodStatus, disruption: wire.WireCondition | None) -> ConditionMark:
@@ -252,7 +253,7 @@ def _container(status: wire.ContainerStatus, sidecars: Collection[str]) -> Conta
 
 
 def _ns(time: datetime | None) -> int:
-    return 0 if time is None else int(time.timestamp()) * 1_000_000_000 + time.microsecond * 1000
+    return 0 if time is None else int(time.timestamp()) * SECOND + time.microsecond * 1000
 
 
 def _or(value: int | None, default: int) -> int:

@@ -16,10 +16,11 @@ from connectors.kubernetes.object_index import ObjectIndex
 from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 from connectors.kubernetes.template import name_of
 from contracts.events import Change
+from contracts.units import MILLISECOND
 
 K = TypeVar("K")
 V = TypeVar("V")
-_WAIT_NS: Final = 700_000_000
+_WAIT_NS: Final = 700 * MILLISECOND
 """A list comes in no order: which ReplicaSet was before a new one may be known this much later."""
 _KEPT: Final = 5_000
 """Controllers and kinds of pods whose last release is remembered."""

@@ -19,24 +19,24 @@ from typing import Any, Final
 
 from connectors.kubernetes import checkpoint
 from connectors.kubernetes.access import Access, open_access
-from connectors.kubernetes.backoff import Backoff
 from connectors.kubernetes.cluster_api import ClusterApi
-from connectors.kubernetes.informer import Informer, Pace, WatchSource
+from connectors.kubernetes.informer import FIRST_WAIT_S, LONGEST_WAIT_S, Informer, Pace, WatchSource
 from connectors.kubernetes.model import ClusterModel
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import reader
 from contracts.errors import HomeostatError, Retryable, UnreadableEvent
 from contracts.events import Change
 from contracts.ports import Clock, GraphWrite, StateStore
+from contracts.retry import Pauses, retrying
 from contracts.settings import KubernetesSettings
 from contracts.supervision import Supervised
+from contracts.units import SECOND
 
 log = logging.getLogger(__name__)
 
-_SECOND: Final = 1_000_000_000
-RECENT_NS: Final = 600 * _SECOND
+RECENT_NS: Final = 600 * SECOND
 """What happened longer ago is not told at first sight."""
-_OVERLAP_NS: Final = 5 * _SECOND
+_OVERLAP_NS: Final = 5 * SECOND
 _FLUSH_S: Final = 0.2
 _SAVE_S: Final = 5.0
 _KEEP_S: Final = 60.0
@@ -178,16 +178,13 @@ class ClusterWatcher:
             await server.close()
 
     async def _opened(self) -> tuple[Access, checkpoint.Checkpoint | None]:
-        backoff = Backoff(self._seed)
-        while True:
-            try:
-                opened = await asyncio.to_thread(open_access, self._w.settings.context), await self._load()
-            except HomeostatError as e:
-                self._troubled(e)
-                await asyncio.sleep(backoff.next_s())
-            else:
-                self.trouble = ""
-                return opened
+        async def opened() -> tuple[Access, checkpoint.Checkpoint | None]:
+            return await asyncio.to_thread(open_access, self._w.settings.context), await self._load()
+
+        pauses = Pauses(FIRST_WAIT_S, LONGEST_WAIT_S, self._seed)
+        found = await retrying(opened, pauses=pauses, on=HomeostatError, told=self._troubled)
+        self.trouble = ""
+        return found
 
     async def _load(self) -> checkpoint.Checkpoint | None:
         payload = await self._w.state.load(self._key)
@@ -281,7 +278,7 @@ class ClusterWatcher:
         await self._w.state.save(self._key, checkpoint.save(things, self._w.clock.now_ns()))
         self._kept, self._kept_at = content, self._saved_at
 
-    def _troubled(self, error: HomeostatError) -> None:
+    def _troubled(self, error: Exception, _pause_s: float = 0.0) -> None:
         if str(error) != self.trouble:
             log.warning("%s; trying again", error)
         self.trouble = str(error)

@@ -17,10 +17,10 @@ from connectors.otlp.reasons import INVALID_FIELD, INVALID_JSON, NOT_FINITE, NOT
 from contracts import features as f
 from contracts.events import RawMeasurement
 from contracts.frames.decoded import F64, KIND_SERVER, U64, Decoded, PointBatch, Resource, SpanBatch
+from contracts.units import SECOND
 
 _DECODER: Final = msgspec.json.Decoder(RawMeasurement, strict=False)
 _DEFAULT: Final = "default"
-_NS: Final = 1_000_000_000
 _MAX_NS: Final = (1 << 63) - 1
 _GOLDEN: Final = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: distinct well spread ids (Knuth, TAOCP 3, section 6.4)
 
@@ -140,7 +140,7 @@ def epoch_ns(timestamp: float | str) -> int:
         number = _iso_seconds(str(timestamp))
     if not math.isfinite(number) or number <= 0:
         raise refuse(INVALID_FIELD, f"timestamp: {timestamp!r} is not a time")
-    scale = next((s for limit, s in ((1e11, _NS), (1e14, 10**6), (1e17, 10**3)) if number < limit), 1)
+    scale = next((s for limit, s in ((1e11, SECOND), (1e14, 10**6), (1e17, 10**3)) if number < limit), 1)
     # A float of today's seconds is good for a quarter of a microsecond: more digits would move times across windows.
     time_ns = round(number * scale / 1000) * 1000
     if not 0 < time_ns <= _MAX_NS:

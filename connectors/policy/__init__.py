@@ -29,7 +29,9 @@ def _rego(policy: str) -> PolicyEngine:
     return RegoPolicy.from_file(Path(policy)) if policy else built_in()
 
 
-POLICIES: Final[PluginRegistry[str, PolicyEngine]] = PluginRegistry("policy", {"opa": _opa, "rego": _rego})
+POLICIES: Final[PluginRegistry[str, PolicyEngine]] = PluginRegistry(
+    "policy", {"opa": _opa, "rego": _rego}, PolicyEngine
+)
 """Engines by name. The settings of their kind are the text of `act.policy`."""
 _NAME: Final = re.compile(r"[\w-]+")
 

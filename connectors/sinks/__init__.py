@@ -27,7 +27,7 @@ def _webhook(settings: SinkSettings) -> Sink:
     return WebhookSink(settings)
 
 
-SINKS: Final[PluginRegistry[SinkSettings, Sink]] = PluginRegistry("sink", {"file": _file, "webhook": _webhook})
+SINKS: Final[PluginRegistry[SinkSettings, Sink]] = PluginRegistry("sink", {"file": _file, "webhook": _webhook}, Sink)
 
 
 def open_sinks(settings: SinkSettings, plugins: PluginSections = NO_SECTIONS) -> list[Sink]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -17,12 +16,12 @@ from typing import Final
 from connectors.kafka.group_reader import GroupReader
 from contracts.errors import HomeostatError, Permanent, UnreadableEvent
 from contracts.ports import Published, Record, Sink
+from contracts.retry import Pauses, retrying, within
 from contracts.settings import SinkSettings
 from contracts.supervision import Supervised
 
 log = logging.getLogger(__name__)
-FIRST_S: Final = 0.5
-LONGEST_S: Final = 30.0
+PAUSES: Final = Pauses(first_s=0.5, longest_s=30.0)
 
 
 class SinkFeed:
@@ -96,30 +95,34 @@ class SinkFeed:
 
     async def _deliver(self, events: Sequence[Published]) -> None:
         """Deliver events in order, as often as it takes within `retry_s`."""
-        pause_s, until = FIRST_S, time.monotonic() + self._settings.retry_s
-        while events:
-            try:
-                async with asyncio.timeout(self._settings.timeout_s):
-                    await self._sink.deliver(events)
-            except Permanent as e:
-                if len(events) > 1:  # which one is it?
-                    for event in events:
-                        await self._deliver([event])
-                    return
-                self._pass_over(events, "refused", e)
-                return
-            except Exception as e:  # noqa: BLE001 - whatever a sink raises, its events come again
-                if time.monotonic() + pause_s > until:
-                    self._pass_over(events, "given_up", e)
-                    return
-                self.counters["retried"] += len(events)
-                self._fail(e, len(events))
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_S)
+        if not events:
+            return
+        patience = within(self._settings.retry_s)
+
+        async def delivered() -> None:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._sink.deliver(events)
+
+        def told(error: Exception, _pause_s: float) -> None:
+            self.counters["retried"] += len(events)
+            self._fail(error, len(events))
+
+        def until(error: Exception, pause_s: float) -> bool:
+            return isinstance(error, Permanent) or patience(error, pause_s)
+
+        try:
+            await retrying(delivered, until, pauses=PAUSES, on=Exception, told=told)
+        except Permanent as e:
+            if len(events) > 1:  # which one is it?
+                for event in events:
+                    await self._deliver([event])
             else:
-                self.counters["delivered"] += len(events)
-                self.trouble = ""
-                return
+                self._pass_over(events, "refused", e)
+        except Exception as e:  # noqa: BLE001 - whatever a sink raises
+            self._pass_over(events, "given_up", e)
+        else:
+            self.counters["delivered"] += len(events)
+            self.trouble = ""
 
     def _fail(self, error: Exception, count: int) -> None:
         why = (

@@ -21,7 +21,7 @@ def _file(settings: SourceSettings) -> Source:
     return FileSource(settings)
 
 
-SOURCES: Final[PluginRegistry[SourceSettings, Source]] = PluginRegistry("source", {"file": _file})
+SOURCES: Final[PluginRegistry[SourceSettings, Source]] = PluginRegistry("source", {"file": _file}, Source)
 
 
 def open_sources(settings: SourceSettings, plugins: PluginSections = NO_SECTIONS) -> list[Source]:

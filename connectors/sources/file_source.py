@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import IO, Final
@@ -36,9 +37,12 @@ class FileSource:
         while True:
             idle = True
             for tail in self._tails:
-                for line in await asyncio.to_thread(tail.lines):
+                if not tail.waiting:
+                    tail.waiting.extend(await asyncio.to_thread(tail.lines))
+                while tail.waiting:
                     idle = False
-                    yield Telemetry(topic_of(line), line)
+                    yield Telemetry(topic_of(tail.waiting[0]), tail.waiting[0])
+                    tail.waiting.popleft()  # asked for the next one: the log has this one
             if idle:
                 await asyncio.sleep(LOOK_S)
 
@@ -55,6 +59,8 @@ class _Tail:
         self._path, self._skip = path, not from_beginning
         self._file: IO[bytes] | None = None
         self._rest = b""
+        self.waiting: deque[bytes] = deque()
+        """Lines that were read, and that the log may not have yet."""
         self._lock, self._ended = threading.Lock(), False
         """Whoever is cancelled while a thread reads leaves that thread behind."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from contextlib import aclosing
@@ -10,15 +9,15 @@ from typing import Final
 
 from connectors.otlp.receiving.coalesce import Send
 from connectors.otlp.receiving.intake import PATIENCE_S, Intake
-from contracts.errors import InvalidSettings, Retryable, UndecodableTelemetry
+from contracts.errors import ActionFailed, HomeostatError, InvalidSettings, UndecodableTelemetry
 from contracts.ports import Source, Telemetry
+from contracts.retry import Pauses, retrying
 from contracts.settings import ReceiverSettings
 from contracts.supervision import Supervised
 from contracts.topics import INGRESS, RAW
 
 log = logging.getLogger(__name__)
-FIRST_S: Final = 0.5
-LONGEST_S: Final = 10.0
+PAUSES: Final = Pauses(first_s=0.5, longest_s=10.0)
 
 
 class SourceIntake:
@@ -66,18 +65,24 @@ class SourceIntake:
             raise InvalidSettings(
                 f"source {self.name} brings messages for {message.topic!r}", fix=f"one of {', '.join(INGRESS)}"
             )
-        pause_s = FIRST_S
-        while True:
-            try:
-                await self._put(message)
-            except Retryable as e:
-                self._retried["retried"] += 1
-                self.trouble = str(e)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_S)
-            else:
-                self.trouble = ""
-                return
+
+        def told(error: Exception, _pause_s: float) -> None:
+            self._retried["retried"] += 1
+            self.trouble = str(error)
+
+        try:
+            await retrying(
+                lambda: self._put(message),
+                lambda error, _: isinstance(error, ActionFailed),
+                pauses=PAUSES,
+                on=HomeostatError,
+                told=told,
+            )
+        except ActionFailed as e:  # the log refuses this one, and will again
+            self._intake.refused[e.reason] += 1
+            log.error("source %s: a message for %s is left out: %s", self.name, message.topic, e)
+            return
+        self.trouble = ""
 
     async def _put(self, message: Telemetry) -> None:
         topic, payload = message.topic, message.payload

@@ -17,7 +17,7 @@ from contracts.actions.arguments import (
     TextValue,
     name_from,
 )
-from contracts.actions.registry import BUILT_IN, action_of, installed, touches_target, waits
+from contracts.actions.registry import BUILT_IN, action_of, installed_actions, touches_target, waits
 
 __all__ = [
     "BEFORE",
@@ -36,7 +36,7 @@ __all__ = [
     "Touches",
     "UninstalledAction",
     "action_of",
-    "installed",
+    "installed_actions",
     "name_from",
     "touches_target",
     "waits",

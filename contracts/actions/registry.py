@@ -9,13 +9,14 @@ from typing import Final
 
 from contracts.actions.action import Action, Touches, UninstalledAction
 from contracts.actions.command import CommandAction
+from contracts.actions.plugged import PluggedAction
 from contracts.actions.restart import RestartAction
 from contracts.actions.rollback import RollbackAction
 from contracts.actions.scale import ScaleAction
 from contracts.actions.wait import WaitAction
 from contracts.actions.webhook import WebhookAction
 from contracts.errors import InvalidPlugin
-from contracts.plugins import PluginRegistry
+from contracts.plugins import PluginRegistry, refusing
 
 BUILT_IN: Final[Mapping[str, Action]] = MappingProxyType(
     {
@@ -37,7 +38,7 @@ _loaded: Mapping[str, Action] | None = None
 """What is installed, once somebody has asked: a process has one list, from its start on."""
 
 
-def installed() -> Mapping[str, Action]:
+def installed_actions() -> Mapping[str, Action]:
     """Every action by its name, the built-in ones first.
 
     Raises:
@@ -51,19 +52,21 @@ def installed() -> Mapping[str, Action]:
 
 def _plugged(name: str) -> Action:
     found: object = ACTIONS.open(name, None)
-    if not isinstance(found, Action):
-        why = f"leads to {type(found).__name__}, which is no homeostat.api.Action"
-    elif found.name != name:
-        why = f"leads to an action named {found.name!r}"
-    else:
-        return found
+    if isinstance(found, Action):
+        return _careful(found, name)
     plugin = ACTIONS.installed()[name]
+    why = f"leads to {type(found).__name__}, which is no homeostat.api.Action"
     raise InvalidPlugin(f"{plugin.words} {why}", fix=f"mend or uninstall {plugin.distribution}")
+
+
+def _careful(found: Action, name: str) -> Action:
+    with refusing(ACTIONS.installed()[name], "read"):
+        return PluggedAction(found)
 
 
 def action_of(name: str) -> Action:
     """The action of this name; an `UninstalledAction` where there is none, as in the journal of a run whose plug-in is gone."""
-    return installed().get(name) or UninstalledAction(name, ", ".join(sorted(installed())))
+    return installed_actions().get(name) or UninstalledAction(name, ", ".join(sorted(installed_actions())))
 
 
 def waits(name: str) -> bool:

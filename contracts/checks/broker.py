@@ -18,6 +18,7 @@ from typing import Final
 
 from contracts.errors import HomeostatError
 from contracts.ports import Broker, Record
+from contracts.supervision import once
 from contracts.topics import CHANGES, CONTROL, DEADLETTER, RAW, TOPICS
 
 Factory = Callable[[], Broker]
@@ -147,7 +148,7 @@ async def check_following(factory: Factory) -> None:
     key = _key()
     async with started(factory) as one, started(factory) as two:
         await two.send(CHANGES, b"before", key=key)
-        listening = asyncio.create_task(_hear(one, key, 3))
+        listening = once("listening", _hear(one, key, 3), awaited=True)
         async with asyncio.timeout(PATIENCE_S):
             while not listening.done():  # a reader from the end hears nothing until it has found the end
                 await two.send(CHANGES, b"after", key=key)

@@ -20,11 +20,11 @@ from contracts.errors import UnreadableEvent
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.ports.detecting import Detector, Scores, SeriesKey
+from contracts.units import SECOND
 
 Factory = Callable[[], Detector]
 Check = Callable[[Factory], None]
 
-SECOND: Final = 1_000_000_000
 T0: Final = 1_700_000_000 * SECOND
 FEATURES: Final = (f.REQUEST_RATE, f.ERROR_RATE, f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99)
 WARM: Final = 110

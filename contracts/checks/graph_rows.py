@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-T0: Final = 1_700_000_000_000_000_000
-SECOND: Final = 1_000_000_000
+from contracts.units import SECOND
+
+T0: Final = 1_700_000_000 * SECOND
 
 
 def service(name: str, **changes: Any) -> dict[str, Any]:

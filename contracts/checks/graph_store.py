@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from contracts.checks.graph_rows import (
-    SECOND,
     T0,
     action,
     anomaly,
@@ -31,6 +30,7 @@ from contracts.checks.graph_rows import (
 )
 from contracts.errors import HomeostatError, InvalidQuery, UnknownName
 from contracts.ports import GraphStore
+from contracts.units import SECOND
 
 Factory = Callable[[], GraphStore]
 Check = Callable[[Factory], None]

@@ -18,10 +18,11 @@ from typing import Final
 from contracts.events import ActionRecord, Decision, Event, Incident, Option, encode
 from contracts.ports.exchange import PUBLISHED, Published, Sink
 from contracts.topics import ACTIONS, DECISIONS, INCIDENTS
+from contracts.units import SECOND
 from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, IncidentPhase, RunState, Severity
 
 PATIENCE_S: Final = 30.0
-T0: Final = 1_700_000_000_000_000_000
+T0: Final = 1_700_000_000 * SECOND
 
 
 @dataclass(frozen=True, slots=True)

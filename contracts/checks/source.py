@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.ports.exchange import Source, Telemetry
+from contracts.supervision import once
 from contracts.topics import INGRESS
 
 PATIENCE_S: Final = 30.0
@@ -81,7 +82,7 @@ async def check_ends_when_told(subject: SourceSubject) -> None:
             async for _ in messages:
                 pass
 
-    draining = asyncio.create_task(drain())
+    draining = once("draining", drain(), awaited=True)
     await asyncio.sleep(0)
     draining.cancel()
     done, _ = await asyncio.wait([draining], timeout=PATIENCE_S)

@@ -7,6 +7,7 @@ from typing import Final
 
 from contracts.events import Candidate, Evidence, Incident
 from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.grouping import Group
@@ -42,7 +43,7 @@ class Case:
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
         if seen.calls_until_ns < since_ns or _unheard(seen):
             return False
-        return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * 1e9
+        return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
 
 def _unheard(seen: Assessment) -> bool:

@@ -11,6 +11,7 @@ from contracts.events import Anomaly, Change, Incident
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
 from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
@@ -20,7 +21,6 @@ from graph.grouping import Group, incident_id, place
 from graph.judgement import LATELY_NS, SAME_CAUSE
 from graph.world.world import World
 
-SECOND: Final = 1_000_000_000
 COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
 MAX_PENDING: Final = 500

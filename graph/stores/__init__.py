@@ -78,7 +78,7 @@ def _neo4j(place: GraphPlace) -> GraphStore:
 
 
 STORES: Final[PluginRegistry[GraphPlace, GraphStore]] = PluginRegistry(
-    "graph_store", {"ladybug": _ladybug, "neo4j": _neo4j}
+    "graph_store", {"ladybug": _ladybug, "neo4j": _neo4j}, GraphStore
 )
 
 __all__ = ["STORES", "RemoteStore", "graph_file", "open_reader", "open_store"]

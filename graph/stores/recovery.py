@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import GraphUnavailable, HomeostatError
 from contracts.file_modes import private_files
+from contracts.ports import SystemClock
 from graph.stores.ladybug import DAMAGED, LOCKED, LadybugStore, opening
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def open_whole(path: Path, *, probe_s: float = PROBE_S) -> LadybugStore:
 
 def set_aside(path: Path, why: str) -> Path:
     """Rename the file, and what belongs to it; its new name. Those set aside long ago are deleted."""
-    aside = path.with_name(f"{path.name}{_ASIDE}{time.time_ns()}")
+    aside = path.with_name(f"{path.name}{_ASIDE}{SystemClock().now_ns()}")
     for file in list(_files(path)):
         file.rename(aside.with_name(aside.name + file.name.removeprefix(path.name)))
     log.warning("the graph's file was damaged, its history is set aside as %s and a new one begins: %s", aside, why)

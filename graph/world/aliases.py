@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from contracts.units import SECOND
 from graph.world.topology import Topology
 
 PREFIX: Final = "external:"
-PATIENCE_NS: Final = 10_000_000_000
+PATIENCE_NS: Final = 10 * SECOND
 """A name that no service has claimed for this long belongs to something uninstrumented."""
 
 

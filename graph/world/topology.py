@@ -6,7 +6,9 @@ import dataclasses
 from collections import deque
 from typing import Final
 
-IDLE_NS: Final = 600_000_000_000
+from contracts.units import SECOND
+
+IDLE_NS: Final = 600 * SECOND
 """An edge unseen for this long is no longer valid; when it comes back it starts a new interval."""
 _KINDS: Final = {"db": "database", "messaging": "messaging", "external": "external"}
 _OBSERVERS: Final = ("_remote", "_client")

@@ -14,6 +14,7 @@ from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.events import Change
 from contracts.features import BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
+from contracts.units import MINUTE
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.world.aliases import Aliases
@@ -23,7 +24,7 @@ from graph.world.topology import Topology, is_observer
 MAX_CHANGES: Final = 200
 MAX_NOTES: Final = 50
 MAX_SERVICES: Final = 20_000
-LOOK_NS: Final = 60_000_000_000
+LOOK_NS: Final = MINUTE
 
 
 Shifts = dict[str, Shift]

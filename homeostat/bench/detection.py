@@ -22,13 +22,13 @@ from contracts.frames.decoded import B1, F64, I64
 from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.ports.detecting import Detector, Scores
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from contracts.verdicts import ENDED, AnomalyPhase
 from homeostat.terminal import echo
 from models.detectors import create
 from models.engine import DetectEngine
 
-NS: Final = 1_000_000_000
-START_NS: Final = 1_700_000_000 * NS
+START_NS: Final = 1_700_000_000 * SECOND
 FAULTS: Final = (
     "latency",
     "latency_tail",
@@ -231,7 +231,7 @@ def _percentiles(r: Generator, count: int, law: tuple[float, float, float, float
 
 def frames(series: Sequence[BenchSeries], second: int) -> list[FeatureFrame]:
     """The frames of one second: spans and metrics. No requests are said as quiet rows, what was lost as missing ones."""
-    window_ns = START_NS + second * NS
+    window_ns = START_NS + second * SECOND
     out = []
     for signal, names, columns in ((f.Signal.SPANS, SPANS, slice(0, 5)), (f.Signal.METRICS, METRICS, slice(5, 8))):
         rows = [i for i, s in enumerate(series) if _speaks(s, second, signal)]
@@ -243,7 +243,7 @@ def frames(series: Sequence[BenchSeries], second: int) -> list[FeatureFrame]:
                 signal=signal.value,
                 partition=0,
                 window_ns=window_ns,
-                width_ns=NS,
+                width_ns=SECOND,
                 revision=0,
                 services=tuple(f"s{i:04d}" for i in rows),
                 peers=(),
@@ -310,7 +310,7 @@ def engine_runs(settings: DetectSettings, detectors: Callable[[], list[Detector]
         for second in range(plan.seconds):
             batch = frames(series, second)
             began = time.process_time()
-            now_ns = START_NS + (second + 1) * NS
+            now_ns = START_NS + (second + 1) * SECOND
             told = [a for frame in batch for a in engine.observe(frame, now_ns)[1]] + engine.tick(now_ns)
             spent += time.process_time() - began
             for anomaly in told:

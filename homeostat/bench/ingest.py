@@ -19,14 +19,13 @@ from connectors.otlp.decode import decode
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import FEATURES, OTLP_SPANS, PARTIALS, SPANS
+from contracts.units import MILLISECOND, SECOND
 from streams.stage import Emit, Output, Stage
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 
-START_NS: Final = 1_700_000_000_000_000_000
-SECOND: Final = 1_000_000_000
-_MS: Final = 1_000_000
+START_NS: Final = 1_700_000_000 * SECOND
 _INTERNAL, _SERVER, _CLIENT = 1, 2, 3
 _DEPTH: Final = 3
 SPANS_PER_TRACE: Final = 3 * _DEPTH
@@ -112,7 +111,7 @@ def _trace(
             _attributes(span, kind, last=depth == _DEPTH - 1)
             parent = span.span_id
             start_ns, end_ns = start_ns + 200_000, end_ns - 300_000
-    return at_ns + 50 * _MS
+    return at_ns + 50 * MILLISECOND
 
 
 def _entry(
@@ -191,7 +190,7 @@ class Chain:
     def _append(self, topic: str, partition: int, value: bytes, now_ns: int) -> None:
         offset = self._offsets[topic, partition]
         self._offsets[topic, partition] += 1
-        self._queue.append(Record(topic, partition, offset, None, value, (), now_ns // _MS))
+        self._queue.append(Record(topic, partition, offset, None, value, (), now_ns // MILLISECOND))
 
 
 def run(load: Load | None = None, settings: Settings | None = None) -> FeatureResult:
@@ -199,7 +198,7 @@ def run(load: Load | None = None, settings: Settings | None = None) -> FeatureRe
     load, settings = load or Load(), settings or Settings()
     sent = messages(load)
     chain = Chain(settings, load.partitions)
-    flush_ns = settings.ingest.flush_ms * _MS
+    flush_ns = settings.ingest.flush_ms * MILLISECOND
     ticked = START_NS
     for now_ns, partition, payload in sent:
         while ticked + flush_ns <= now_ns:

@@ -17,8 +17,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from connectors.otlp.decode import decode
 from contracts.topics import OTLP_SPANS
+from contracts.units import SECOND
 
-START_NS: Final = 1_700_000_000_000_000_000
+START_NS: Final = 1_700_000_000 * SECOND
 _SERVICES: Final = ("frontend", "checkout", "payment", "catalogue")
 _SERVER, _CLIENT = 2, 3
 _HTTP: Final[dict[str, str | int]] = {
@@ -114,7 +115,7 @@ def _resource(service: str, number: int) -> dict[str, str | int]:
 
 def _span(span: Any, rng: random.Random) -> None:
     span.trace_id, span.span_id, span.parent_span_id = rng.randbytes(16), rng.randbytes(8), rng.randbytes(8)
-    start = START_NS + rng.randrange(1_000_000_000)
+    start = START_NS + rng.randrange(SECOND)
     span.start_time_unix_nano, span.end_time_unix_nano = start, start + int(rng.lognormvariate(16, 1))
     span.kind = _CLIENT if rng.random() < 0.5 else _SERVER
     database = span.kind == _CLIENT and rng.random() < 0.3

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any, Final
 
 from contracts.ports import GraphStore
+from contracts.units import SECOND
 from graph import queries
 
 SERVICES: Final = 500
@@ -26,8 +27,8 @@ PATHS: Final = 4
 """Searches a round. A search is several small questions: a server takes longer to have compiled them all."""
 SAMPLE: Final = 100
 """Rows written one by one, for comparison; the rest is extrapolated."""
-_T0: Final = 1_800_000_000_000_000_000
-_REFRESH_NS: Final = 5_000_000_000
+_T0: Final = 1_800_000_000 * SECOND
+_REFRESH_NS: Final = 5 * SECOND
 
 Rows = list[dict[str, Any]]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
 from contracts.events import Adoption, encode
+from contracts.ports import SystemClock
 from contracts.topics import ADOPTIONS
 from contracts.verdicts import AdoptionVerdict
 from homeostat.cli.common import broker_option, connected, run, who
@@ -42,7 +41,7 @@ async def _say(
             service=service,
             verdict=verdict,
             by=who(),
-            time_ns=time.time_ns(),
+            time_ns=SystemClock().now_ns(),
             comment=comment,
         )
         await client.ensure_topics(settings.broker.partitions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import HomeostatError
 from contracts.events import ActionRecord, Approval, Control, Decision, decode, encode
+from contracts.ports import SystemClock
 from contracts.topics import ACTIONS, APPROVALS, DECISIONS, partition_of
 from contracts.verdicts import Autonomy
 from homeostat import control_client
@@ -73,7 +73,9 @@ def resume(
 
 
 def _control(scope: str, autonomy: Autonomy, *, acting: bool, reason: str = "") -> Control:
-    return Control(scope=scope, acting=acting, autonomy=autonomy, by=who(), time_ns=time.time_ns(), reason=reason)
+    return Control(
+        scope=scope, acting=acting, autonomy=autonomy, by=who(), time_ns=SystemClock().now_ns(), reason=reason
+    )
 
 
 def _turn(ctx: click.Context, broker: str | None, control: Control, patience_s: float, ended: Sequence[str]) -> None:
@@ -160,7 +162,7 @@ async def _answer(ctx: click.Context, broker: str | None, decision: str, comment
             environment=asked.environment,
             approve=approved,
             by=who(),
-            time_ns=time.time_ns(),
+            time_ns=SystemClock().now_ns(),
             comment=comment,
             digest=digest_of(asked),
         )

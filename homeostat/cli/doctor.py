@@ -16,9 +16,11 @@ from contracts.actions import action_of
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
-from contracts.ports import UNBOUND
-from contracts.settings import Settings, without_credentials
+from contracts.ports import UNBOUND, SystemClock
+from contracts.secrets import masked
+from contracts.settings import Settings
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
+from contracts.units import SECOND
 from homeostat import data_folder
 from homeostat.checkup import BEHIND_S
 from homeostat.cli.app import settings_of
@@ -83,7 +85,7 @@ async def _guarded(name: str, check: Check) -> CheckResult:
     try:
         return await check()
     except HomeostatError as e:
-        return CheckResult(False, name, without_credentials(e.message), e.fix)
+        return CheckResult(False, name, masked(e.message), e.fix)
     except OSError as e:
         return CheckResult(False, name, str(e))
 
@@ -110,7 +112,7 @@ async def _log(ctx: click.Context, broker: str | None) -> list[CheckResult]:
                 await _guarded("letters", lambda: _letters(client)),
             ]
     except HomeostatError as e:
-        return [CheckResult(False, "broker", without_credentials(e.message), e.fix)]
+        return [CheckResult(False, "broker", masked(e.message), e.fix)]
 
 
 def _open(settings: Settings, broker: str | None) -> str:
@@ -139,7 +141,7 @@ async def _clock(client: KafkaBroker) -> CheckResult:
     )
     if newest is None:
         return CheckResult(True, "clock", "no telemetry yet to compare with")
-    ahead_s = (newest - time.time_ns()) / 1e9
+    ahead_s = (newest - SystemClock().now_ns()) / SECOND
     if ahead_s > 2:
         return CheckResult(
             False, "clock", f"telemetry is {ahead_s:.1f} s ahead of this clock", "synchronise the clocks (NTP)"

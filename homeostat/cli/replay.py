@@ -16,12 +16,12 @@ from contracts.events import Incident, decode
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import DEADLETTER, INCIDENTS, TOPICS
+from contracts.units import MILLISECOND, SECOND
 from homeostat import terminal
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import run
 from homeostat.cli.replay_log import Asked, replay_log
 from homeostat.cli.watch import Teller, render
-from homeostat.replay.recording import SECOND
 from homeostat.replay.recording import replay as feed
 from homeostat.terminal import echo
 from homeostat.wiring import perceive_specs
@@ -85,7 +85,7 @@ def _replay_files(settings: Settings, files: tuple[Path, ...], speed: float | No
 
     pipeline = MemoryPipeline(perceive_specs(settings, dict.fromkeys(TOPICS, PARTITIONS)), PARTITIONS, on_message)
     began, first, last = time.monotonic(), 0, 0
-    for at in feed(read(files), pipeline, settings.ingest.flush_ms * 1_000_000, speed):
+    for at in feed(read(files), pipeline, settings.ingest.flush_ms * MILLISECOND, speed):
         first, last = first or at, at
     if not as_json:
         took, span = time.monotonic() - began, (last - first) / SECOND

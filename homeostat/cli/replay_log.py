@@ -13,6 +13,7 @@ import click
 from connectors.kafka.client import KafkaBroker
 from contracts.ports import Record
 from contracts.settings import Settings
+from contracts.units import MILLISECOND
 from homeostat import terminal
 from homeostat.cli.watch import Teller, render
 from homeostat.replay.log import (
@@ -107,7 +108,7 @@ def _tell(again: Replayed, asked: Asked) -> None:
             if value[:1] == b"{":
                 echo(value.decode())
             continue
-        line = teller.line(Record(topic, 0, 0, key, value, (), at_ns // 1_000_000))
+        line = teller.line(Record(topic, 0, 0, key, value, (), at_ns // MILLISECOND))
         if line:
             console.print(render(line))
     for name in again.made_otherwise:

@@ -14,7 +14,7 @@ import click
 
 from contracts.errors import InvalidSettings
 from contracts.settings import Settings
-from contracts.supervision import once
+from contracts.supervision import end, once
 from homeostat.cli.app import settings_of
 from homeostat.logs import configure
 from homeostat.terminal import echo
@@ -111,8 +111,7 @@ async def _serve(settings: Settings) -> None:
     starting, waiting = once("start", runtime.start(), awaited=True), once("until-stopped", stopped.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await end(starting)
         return
     try:
         await starting

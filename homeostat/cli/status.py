@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from contracts.errors import BrokerUnavailable, HomeostatError
+from contracts.ports import SystemClock
 from contracts.settings import Settings
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, local_option, run
@@ -40,7 +40,7 @@ async def overview(ctx: click.Context, settings: Settings, broker: str | None) -
     Raises:
         BrokerUnavailable: there is neither.
     """
-    now_ns = time.time_ns()
+    now_ns = SystemClock().now_ns()
     local = running(settings.data_dir)
     if broker is None and local is not None and not settings.broker.url.startswith("kafka://"):
         return await of_process(local, now_ns)

@@ -17,6 +17,7 @@ from contracts.events import ActionRecord, Anomaly, Change, DeadLetter, Decision
 from contracts.ports import Clock, Record, SystemClock
 from contracts.supervision import Supervised
 from contracts.topics import ACTIONS, ANOMALIES, CHANGES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
+from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome, ServiceState
 from homeostat import terminal
 from homeostat.cli.common import broker_option, connected, local_option, run
@@ -134,7 +135,7 @@ class WatchView:
     async def keep_beating(self, every_s: float, how_it_is: Callable[[], Awaitable[str]]) -> None:
         """Say how it is whenever nothing was shown for `every_s`."""
         while True:
-            quiet_s = (self._clock.now_ns() - self._last_ns) / 1e9
+            quiet_s = (self._clock.now_ns() - self._last_ns) / SECOND
             if quiet_s >= every_s:
                 self.show((self._clock.now_ns(), "dim", "nothing happened", await how_it_is()))
             else:
@@ -180,7 +181,7 @@ def watch(
                 try:
                     line = teller.line(record)
                 except UnreadableEvent as e:
-                    line = (record.timestamp_ms * 1_000_000, "red", record.topic, str(e))
+                    line = (record.timestamp_ms * MILLISECOND, "red", record.topic, str(e))
                 if line:
                     view.show(line)
 

@@ -18,7 +18,7 @@ from functools import partial
 import aiohttp
 import msgspec
 
-from contracts.supervision import Supervised, once
+from contracts.supervision import Supervised, end, once
 from homeostat.demo.shop.blueprint import LOAD
 from homeostat.demo.shop.directory import Directory
 
@@ -77,9 +77,7 @@ class Customers:
                 sys.stdout.flush()
         finally:
             await asyncio.gather(*(s.stop() for s in shoppers))
-            for task in self._under_way:
-                task.cancel()
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+            await end(*self._under_way)
             await self._directory.close()
 
     async def obey(self, line: str) -> None:
@@ -117,8 +115,7 @@ async def _main(manager: str) -> None:
     shopping = once("customers", customers.run())
     while line := await reader.readline():
         await customers.obey(line.decode())
-    shopping.cancel()  # whoever started this has gone
-    await asyncio.gather(shopping, return_exceptions=True)
+    await end(shopping)  # whoever started this has gone
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from connectors.kafka.client import KafkaBroker
 from contracts.errors import BrokerUnavailable, UnknownName
 from contracts.settings import BrokerSettings
-from contracts.supervision import once
+from contracts.supervision import end, once
 from contracts.topics import ACTIONS, ANOMALIES, DECISIONS, FEEDBACK, INCIDENTS
 from homeostat import terminal
 from homeostat.cli.watch import Teller
@@ -152,8 +152,7 @@ async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[Sc
         await asyncio.sleep(0.5)
         yield stage
     finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        await end(following)
         await broker.stop()
 
 
@@ -170,8 +169,7 @@ async def _homeostat(folder: Path, manager_port: int, otlp_port: int) -> AsyncIt
         try:
             yield ready
         finally:
-            ready.cancel()
-            await asyncio.gather(ready, return_exceptions=True)
+            await end(ready)
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             try:

@@ -18,6 +18,7 @@ from contracts.frames import EvidenceFrame, FeatureFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import DECISIONS, EVIDENCE, FEATURES, HANDLING
+from contracts.units import MILLISECOND, SECOND
 from homeostat.implementations import load_playbooks
 from homeostat.wiring import made_with_of, stage_specs
 from playbooks.decision import DecisionFacts
@@ -26,7 +27,7 @@ from streams.replay.player import Answers, Broken, NotHeld, Place, RecordedLife,
 from streams.stage import StageSpec
 
 ALWAYS: Final = (0, 2**63 - 1)
-FRINGE_NS: Final = 10_000_000_000
+FRINGE_NS: Final = 10 * SECOND
 """A message's time in the log is when it was sent, a replayed one's when it was made: so much of a window's edges is left
 out where only the log's time is known."""
 _FRAMES: Final = {EVIDENCE: EvidenceFrame, FEATURES: FeatureFrame}
@@ -218,7 +219,7 @@ async def _logged(
     whole = wanted == ReplayRequest(wanted.stages)
     async for record in broker.read(list(topics)):
         event = (record.topic, record.key or b"", record.value)
-        at_ns = _time(event, record.timestamp_ms * 1_000_000)
+        at_ns = _time(event, record.timestamp_ms * MILLISECOND)
         fringe_ns = 0 if whole or record.topic == DECISIONS else FRINGE_NS
         if wanted.since_ns + fringe_ns <= at_ns <= wanted.until_ns - fringe_ns:
             yield at_ns, event

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from connectors.otlp.recording import RecordedMessage
+from contracts.units import SECOND
 from streams.in_memory import MemoryPipeline
 
-SECOND: Final = 1_000_000_000
 BUSY_S: Final = 5
 """After the last message time goes on in steps of the flush interval for this long, then in seconds."""
 QUIET_S: Final = 180

@@ -13,7 +13,8 @@ from contracts.features import Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import SeriesKey
-from models.service.alignment import NS, Aligned, Alignment, spread
+from contracts.units import SECOND
+from models.service.alignment import Aligned, Alignment, spread
 from models.service.columns import Columns, columns
 from models.service.transforms import restore, stabilise
 
@@ -152,4 +153,4 @@ class Normaliser:
 
 def width_seconds(frame: FeatureFrame) -> float:
     """Width of the frame's window in seconds."""
-    return frame.width_ns / NS
+    return frame.width_ns / SECOND

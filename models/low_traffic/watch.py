@@ -19,6 +19,7 @@ from contracts.events import Anomaly, Contribution
 from contracts.features import CALL_RATE, LOG_ERROR_RATE, NETWORK_GAP, Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models import wording
 from models.contributions import shared
@@ -46,10 +47,9 @@ from models.judgement import (
 from models.low_traffic.counts import I64, RING, Compared, CountRing, Following, Rows, fewer, more
 from models.service.pooled import Pool
 
-NS: Final = 1_000_000_000
 NAME: Final = "low-traffic"
 VERSION: Final = "1"
-FORGET_NS: Final = 6 * 3600 * NS
+FORGET_NS: Final = 6 * 3600 * SECOND
 """A series unseen for this long is forgotten, once such are at least half of all."""
 
 
@@ -161,7 +161,7 @@ class LowTraffic:
         writers = self._rows(self._errors.events, self._requests)
         own = np.arange(len(self._records))
         self._learn(callers, writers, own, max(LOOK_SPANS_NS) // width_ns)
-        rate = self._requests.rate() * NS / width_ns
+        rate = self._requests.rate() * SECOND / width_ns
         thin = np.append((rate > 0) & (rate < LOW_TRAFFIC), False)  # row -1: not known how much it serves
         best: dict[str, TrafficLevel] = {}
         for span_ns in LOOK_SPANS_NS:
@@ -219,7 +219,7 @@ class LowTraffic:
             if extra[mine].sum() > SWAPPED_SHARE * absent[mine].sum():
                 continue
             caller, callee = self._calls.events.slots.keys[i]
-            span_s, (low, high) = span_ns / NS, seen.range(i)
+            span_s, (low, high) = span_ns / SECOND, seen.range(i)
             numbers = (float(seen.counted[i]) / span_s, low / span_s, high / span_s)
             yield Reason(
                 caller, float(decades[i]), _part(Signal.EDGES, CALL_RATE, numbers, decades[i], span_ns), callee
@@ -305,7 +305,7 @@ class LowTraffic:
             model_version=VERSION,
             text="; ".join(_words(r) for r in level.reasons[: wording.MOST]),
             peer=callee,
-            pooled_s=level.span_ns / NS,
+            pooled_s=level.span_ns / SECOND,
         )
 
     def _over(self, anomaly: Anomaly, now_ns: int, width_ns: int) -> Anomaly:
@@ -390,7 +390,7 @@ def _part(
         high=high,
         decades=float(decades) if feature != CALL_RATE else -float(decades),
         share=0.0,
-        window_s=span_ns / NS,
+        window_s=span_ns / SECOND,
     )
 
 

@@ -12,10 +12,10 @@ from contracts.errors import UnknownName
 from contracts.features import BY_SIGNAL, COUNT_OF, FEATURES, Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
+from contracts.units import HOUR, SECOND
 from models.service.state import Slots
 
-NS = 1_000_000_000
-FORGET_NS = 6 * 3600 * NS
+FORGET_NS = 6 * HOUR
 """A series unseen for this long gives its row back."""
 
 
@@ -92,7 +92,7 @@ class Alignment:
         trials = np.where(present, frame.counts, 0).astype(np.float64)
         deployed = np.zeros(len(rows), np.bool_)
         if self.signal is Signal.METRICS and COUNT_OF[self.signal] in self.names:
-            rate = values[:, self.names.index(COUNT_OF[self.signal])] * frame.width_ns / NS
+            rate = values[:, self.names.index(COUNT_OF[self.signal])] * frame.width_ns / SECOND
             trials = np.where(np.isfinite(rate), rate, trials)
         for i, row, version in self._changed(rows, frame.versions):
             deployed[i] = self.versions[row] != ""

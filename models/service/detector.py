@@ -10,9 +10,10 @@ from contracts.features import Signal
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
+from contracts.units import SECOND
 from models import snapshots
 from models.judgement import LEAST_P
-from models.service.alignment import NS, Aligned, Alignment, spread
+from models.service.alignment import Aligned, Alignment, spread
 from models.service.bank import Judgement, SignalBank
 from models.service.columns import columns
 from models.service.state import BankState
@@ -95,7 +96,7 @@ class BankDetector:
         key = (frame.environment, frame.signal)
         if key not in self._tracks:
             signal = Signal(frame.signal)
-            bank = SignalBank(columns((), signal), self._tuning, frame.width_ns / NS)
+            bank = SignalBank(columns((), signal), self._tuning, frame.width_ns / SECOND)
             self._tracks[key] = Alignment(signal), bank
         return self._tracks[key]
 

@@ -9,12 +9,13 @@ and few known observations make a wide comparison.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
+from contracts.units import SECOND
 from models.judgement import (
     POOL_HELD,
     POOL_HELD_NS,
@@ -32,8 +33,6 @@ from models.judgement import (
     POOL_WINSOR,
 )
 from models.service.state import Slots
-
-NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Pooled:
         """Take in one frame. `keys`: its services and peers; `window`: start and width in ns."""
         rows = self.slots.rows(*keys)
         self._grow()
-        self._count(rows[given.present], (given.counts / (window[1] / NS))[given.present])
+        self._count(rows[given.present], (given.counts / (window[1] / SECOND))[given.present])
         thin = self.rate[rows] < POOL_THIN_RATE
         x = np.log(np.maximum(given.seconds, 1e-6))
         fresh = thin & np.isfinite(x) & (given.counts > 0)

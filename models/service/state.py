@@ -49,7 +49,9 @@ class Slots:
 
     def keep(self, kept: NDArray[np.intp]) -> None:
         """Forget all rows but `kept`, which become rows 0, 1, …"""
-        self.__init__(tuple(self.keys[i] for i in kept))  # type: ignore[misc]
+        self.keys = [self.keys[i] for i in kept]
+        self._of = {key: row for row, key in enumerate(self.keys)}
+        self._lately.clear()
 
     def _row(self, key: tuple[str, str]) -> int:
         row = self._of.get(key)

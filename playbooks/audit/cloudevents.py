@@ -11,6 +11,7 @@ from typing import Final
 
 from contracts.errors import UnreadableEvent
 from contracts.events import ActionRecord, decode
+from contracts.units import SECOND
 
 SPEC_VERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/json"
@@ -51,6 +52,6 @@ def from_cloudevent(headers: Iterable[tuple[str, bytes]], body: bytes) -> Action
 
 def rfc3339(time_ns: int) -> str:
     """Epoch nanoseconds as RFC 3339 in UTC with nanoseconds."""
-    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    seconds, fraction = divmod(time_ns, SECOND)
     moment = _EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

@@ -8,6 +8,7 @@ from typing import Final
 from contracts.claims import CONTESTED
 from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
+from contracts.units import SECOND
 from contracts.verdicts import Autonomy, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal
 from playbooks.decision.world import DecisionWorld
@@ -15,7 +16,6 @@ from playbooks.guards import outage_of
 from playbooks.language.actions import touching
 from playbooks.learning import surprise
 
-NS = 1_000_000_000
 SURPRISE_LIMIT: Final = 2.0
 """Standard deviations by which outcomes may be worse than predicted (one-sided 2.3 % if predictions are right)."""
 
@@ -104,11 +104,11 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:
     """The target's own silence is no sign (a crashed service is silent); that of the whole environment is. A diagnosis is told
     again only when it changes, and is as young as the last sign that its services are not well."""
-    silent_s = (world.now_ns - world.heard_ns) / NS
+    silent_s = (world.now_ns - world.heard_ns) / SECOND
     if silent_s > world.limits.stale_s:
         since = f"for {silent_s:.0f} s" if world.heard_ns else "yet"
         return Doubt(HeldReason.STALE_TELEMETRY, f"no telemetry has come in {since}")
-    age_s = (world.now_ns - max(incident.time_ns, world.confirmed_ns)) / NS
+    age_s = (world.now_ns - max(incident.time_ns, world.confirmed_ns)) / SECOND
     if age_s > world.limits.stale_s:
         return Doubt(HeldReason.STALE_TELEMETRY, f"the diagnosis is {age_s:.0f} s old, and nothing confirmed it since")
     return None

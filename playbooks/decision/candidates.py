@@ -11,6 +11,7 @@ from typing import Any, Final
 from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
@@ -18,7 +19,6 @@ from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
 from playbooks.language.variables import argument_scope, numbers
 
-NS = 1_000_000_000
 TOP_CAUSES: Final = 3
 """Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
 
@@ -122,10 +122,10 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
     target = Target(incident.environment, cause.service, view.attributes)
     scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state)
     scope["service.version"] = scope["service.version"] or view.version
-    now = datetime.fromtimestamp(world.now_ns // NS, tz=UTC)
+    now = datetime.fromtimestamp(world.now_ns // SECOND, tz=UTC)
     return scope | {
         "incident.severity": str(incident.severity),
-        "incident.age_s": max(world.now_ns - incident.onset_ns, 0) / NS,
+        "incident.age_s": max(world.now_ns - incident.onset_ns, 0) / SECOND,
         "incident.services": list(incident.services),
         "incident.blast_radius": list(incident.blast_radius),
         "cause.peer": cause.peer,
@@ -139,6 +139,6 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
 
 
 def _change(change: Change, now_ns: int) -> dict[str, Any]:
-    age_s = max(now_ns - change.time_ns, 0) / NS
+    age_s = max(now_ns - change.time_ns, 0) / SECOND
     texts = {k: getattr(change, k) for k in ("service", "kind", "actor", "before", "after")}
     return {**texts, "age_s": age_s}

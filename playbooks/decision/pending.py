@@ -21,6 +21,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame, pack, unpack
 from contracts.ports import RunEntry
 from contracts.settings import DecideSettings
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.deciding import decide
@@ -29,7 +30,6 @@ from playbooks.decision.world import Attempt, DecisionFacts, DecisionLimits, Dec
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction, from_json, learning_of
 
-NS = 1_000_000_000
 RECHECK_S: Final = 1.0
 """Pause between two looks at an incident for which nothing is under way."""
 CALM_S: Final = 3.0
@@ -197,7 +197,7 @@ class PendingDecisions:
 
     def tick(self, now_ns: int) -> list[Decision]:
         """Look again at what waits."""
-        due = [c for c in self._ordered() if now_ns - c.checked_ns >= RECHECK_S * NS]
+        due = [c for c in self._ordered() if now_ns - c.checked_ns >= RECHECK_S * SECOND]
         return [d for case in due for d in self._look(case, now_ns)]
 
     def _ordered(self) -> list[PendingDecision]:
@@ -216,7 +216,7 @@ class PendingDecisions:
         history = self._facts.history(case.incident.environment)
         if self._under_way(case, history, now_ns) or not case.incident.settled:
             return []
-        if case.repaired_ns and now_ns - case.repaired_ns < GRACE_S * NS:
+        if case.repaired_ns and now_ns - case.repaired_ns < GRACE_S * SECOND:
             return []
         world = self._world(case, history, now_ns)
         decision = decide(case.incident, world, self._playbooks, self._settings)
@@ -232,14 +232,14 @@ class PendingDecisions:
             return False
         run = next((r for r in history if r.decision == case.live), None)
         if run is None:
-            lapsed = now_ns - case.decided_ns > 2 * self._limits.decision_expiry_s * NS
+            lapsed = now_ns - case.decided_ns > 2 * self._limits.decision_expiry_s * SECOND
             if lapsed and case.live_verdict == DecisionVerdict.ACT:
                 self.counters["decisions_lapsed"] += 1
                 case.live, case.live_verdict, case.last = "", "", None
             return case.live_verdict == DecisionVerdict.ACT
         if run.state is RunState.AWAITING_APPROVAL:
             return False
-        if run.state not in TERMINAL_RUN_STATES or now_ns - run.updated_ns < FEEDBACK_S * NS:
+        if run.state not in TERMINAL_RUN_STATES or now_ns - run.updated_ns < FEEDBACK_S * SECOND:
             return True
         self._finish(case, Attempt(run.decision, run.playbook, run.target, str(run.state), now_ns))
         return False
@@ -336,4 +336,4 @@ def _differs(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
     found = _signature(decision)
     if case.last is None or decision.verdict is DecisionVerdict.ACT:
         return found != case.last
-    return found != case.last and now_ns - case.decided_ns >= CALM_S * NS
+    return found != case.last and now_ns - case.decided_ns >= CALM_S * SECOND

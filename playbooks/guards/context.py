@@ -11,7 +11,6 @@ from contracts.ports import RunEntry
 from contracts.verdicts import HeldReason, RunState, StepPhase
 from playbooks.guards.innocence import Standing
 
-NS = 1_000_000_000
 HISTORY_S = 604_800.0
 """History that guards need: the longest cooldown (a week)."""
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from contracts.actions import action_of, touches_target, waits
 from contracts.ports import RunEntry, Target, TargetState
+from contracts.units import HOUR, SECOND
 from contracts.verdicts import Conduct, HeldReason, RunState
 from playbooks.guards.context import (
-    NS,
     GuardContext,
     Held,
     acted,
@@ -99,7 +99,7 @@ def outcome_known(playbook: Playbook, target: Target, state: TargetState | None,
     latest = max(runs, key=_last, default=None)
     if latest is None or latest.state is not RunState.UNKNOWN:
         return None
-    if (context.now_ns - last_ns(latest)) / NS >= context.circuit.reset_s:
+    if (context.now_ns - last_ns(latest)) / SECOND >= context.circuit.reset_s:
         return None
     text = f"whether {latest.playbook} had its effect on {target.service} is not known: a person must look"
     return Held(HeldReason.CIRCUIT_OPEN, text)
@@ -114,7 +114,7 @@ def circuit_closed(playbook: Playbook, target: Target, state: TargetState | None
             failures = 0
         elif run.state in _HARM:
             failures, last = failures + 1, last_ns(run)
-    since_s = (context.now_ns - last) / NS
+    since_s = (context.now_ns - last) / SECOND
     if failures < context.circuit.failures or since_s >= context.circuit.reset_s:
         return None
     text = f"{failures} failed or harmful runs in a row on {target.service}, the last {_ago(since_s)} ago"
@@ -127,7 +127,7 @@ def cooled_down(playbook: Playbook, target: Target, state: TargetState | None, c
     last = max((last_ns(r) for r in _same(playbook, target, context)), default=None)
     if last is None:
         return None
-    since_s = (context.now_ns - last) / NS
+    since_s = (context.now_ns - last) / SECOND
     if since_s >= playbook.guards.cooldown_s:
         return None
     text = f"last run {_ago(since_s)} ago, cooldown is {durations.spell(playbook.guards.cooldown_s)}"
@@ -137,7 +137,7 @@ def cooled_down(playbook: Playbook, target: Target, state: TargetState | None, c
 def within_rate(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """At most so many runs on one target in any hour."""
     del state
-    since = context.now_ns - 3600 * NS
+    since = context.now_ns - HOUR
     count = sum(acted_ns(r) > since for r in _same(playbook, target, context))
     if count < playbook.guards.max_per_hour:
         return None

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
+from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
 
-NS: Final = 1_000_000_000
-HISTORY_NS: Final = 90 * NS
+HISTORY_NS: Final = 90 * SECOND
 """How far back evidence is looked at: enough to know what was usual before."""
 RECENT: Final = 10
 """Windows since the onset that are judged: the latest."""
 LEAST_WINDOWS: Final = 2
 LEAST_REQUESTS: Final = 5.0
 """Windows and requests since the onset from which an answer as before can be told."""
-PATIENCE_NS: Final = 10 * NS
+PATIENCE_NS: Final = 10 * SECOND
 """How long after the onset a target's own evidence is waited for."""
 AMISS: Final = 1 / 3
 """Share of windows out of their expected range from which a target does not answer as before; chance gives a few percent."""
@@ -158,13 +158,13 @@ def _rows(frames: Sequence[EvidenceFrame], service: str, signal: str) -> _Rows |
         columns.append({feature: table[:, j] for j, feature in enumerate(features)})
     counts = np.array([frame.counts[at] for frame, at in picked], np.float64)
     window = np.array([frame.window_ns for frame, _ in picked], np.int64)
-    return _Rows(window, picked[-1][0].width_ns / NS, counts, *columns)
+    return _Rows(window, picked[-1][0].width_ns / SECOND, counts, *columns)
 
 
 def _split(rows: _Rows, face: _Face, onset_ns: int) -> tuple[_Rows, _Rows]:
     """Windows before the onset, and the latest since, of those in which requests were counted at all."""
     known = rows.part(np.isfinite(rows.values[face.rate])) if face.rate in rows.values else rows.part(rows.counts < 0)
-    width_ns = round(rows.width_s * NS)
+    width_ns = round(rows.width_s * SECOND)
     since = known.window + width_ns > onset_ns
     latest = since.copy()
     latest[np.flatnonzero(since)[:-RECENT]] = False

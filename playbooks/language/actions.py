@@ -18,7 +18,7 @@ from contracts.actions import (
     NumberValue,
     TextValue,
     action_of,
-    installed,
+    installed_actions,
     touches_target,
 )
 from playbooks.language.blocks import Block, Body, Field, Many
@@ -58,7 +58,7 @@ class ActionName:
 
     @property
     def _choice(self) -> ChoiceShape:
-        return ChoiceShape("action", tuple(installed()), always_listed=True)
+        return ChoiceShape("action", tuple(installed_actions()), always_listed=True)
 
 
 def _field(argument: Argument) -> Field:

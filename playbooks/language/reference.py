@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from contracts.actions import Action, installed
+from contracts.actions import Action, installed_actions
 from contracts.features import FEATURES
 from playbooks.language.actions import block_of
 from playbooks.language.blocks import Block, Field
@@ -20,7 +20,7 @@ END: Final = "<!-- end of reference -->"
 
 def reference(library: Iterable[Playbook]) -> str:
     """Markdown: keys, actions, variables, features, the built-in library."""
-    parts = ["## Keys", *(_block(b) for b in BLOCKS), "## Actions", *(_action(a) for a in installed().values())]
+    parts = ["## Keys", *(_block(b) for b in BLOCKS), "## Actions", *(_action(a) for a in installed_actions().values())]
     parts += [_variables(), _features(), _library(library)]
     return "\n\n".join(parts)
 

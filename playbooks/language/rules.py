@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from contracts.actions import BEFORE, Action, Argument, installed
+from contracts.actions import BEFORE, Action, Argument, installed_actions
 from contracts.errors import suggest
 from playbooks.language.blocks import KEY
 from playbooks.language.reading import Path, ReadContext
@@ -25,7 +25,7 @@ def _mapping(document: Document, part: str) -> Mapping[str, Any]:
 
 def _action(step: Mapping[str, Any]) -> Action | None:
     """A step's action; None where it names none that is installed, which is refused elsewhere."""
-    return installed().get(step.get("action", ""))
+    return installed_actions().get(step.get("action", ""))
 
 
 def _arguments(document: Document, part: str) -> Iterator[tuple[int, Argument, Any]]:

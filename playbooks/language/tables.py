@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from contracts.actions import Action, installed
+from contracts.actions import Action, installed_actions
 from contracts.verdicts import CauseKind, Severity
 from playbooks.language.actions import ActionName, block_of
 from playbooks.language.blocks import Block, Field, Many, Texts
@@ -96,7 +96,7 @@ class Steps:
     def schema(self) -> dict[str, Any]:
         """Every action's arguments are checked where the action is named."""
         step = STEP.schema()
-        step["allOf"] = [_arguments_schema(action) for action in installed().values()]
+        step["allOf"] = [_arguments_schema(action) for action in installed_actions().values()]
         return {"type": "array", "minItems": self._least, "maxItems": 50, "items": step}
 
     def describe(self) -> str:
@@ -117,7 +117,7 @@ class _Step:
         step = STEP.read(node, at, to)
         if step is BAD or "action" not in step:
             return step
-        block, given = block_of(installed()[step["action"]]), to.nodes.get((*at, "with"))
+        block, given = block_of(installed_actions()[step["action"]]), to.nodes.get((*at, "with"))
         if given is not None:
             arguments = block.read(given, (*at, "with"), to)
             return {**step, "with": {} if arguments is BAD else arguments}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from contracts.units import SECOND
+
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY: Final = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 PATTERN: Final = (
@@ -60,6 +62,6 @@ def is_open(windows: tuple[str, ...], now_ns: int) -> bool:
     """Whether `now_ns` (epoch) is inside one of the windows. None given means always; an unreadable one never is."""
     if not windows:
         return True
-    now = datetime.fromtimestamp(now_ns // 1_000_000_000, tz=UTC)
+    now = datetime.fromtimestamp(now_ns // SECOND, tz=UTC)
     parsed = [parse(w) for w in windows]
     return any(w.holds(now.weekday(), now.hour * 60 + now.minute) for w in parsed if w is not None)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-NS = 1_000_000_000
+from contracts.units import SECOND
+
 HORIZON_S = 3600.0
 LEAST = 3
 """Fewest predictions that say anything."""
@@ -26,7 +27,7 @@ def surprise(predictions: Sequence[Prediction], now_ns: int) -> float:
 
     Spiegelhalter's z (Statistics in Medicine 5, 1986, section 3.2), one-sided: Σ(p − y) / √Σp(1 − p).
     """
-    recent = [p for p in predictions if now_ns - p.time_ns <= HORIZON_S * NS]
+    recent = [p for p in predictions if now_ns - p.time_ns <= HORIZON_S * SECOND]
     variance = sum(p.probability * (1 - p.probability) for p in recent)
     if len(recent) < LEAST or variance <= 0:
         return 0.0

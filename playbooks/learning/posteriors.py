@@ -20,9 +20,9 @@ import msgspec
 from contracts.errors import UnreadableEvent
 from contracts.events import Feedback
 from contracts.settings import DecideSettings
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind, Outcome
 
-NS = 1_000_000_000
 REMEMBERED = 500
 """Latest runs whose outcome is not counted again if it is delivered twice."""
 
@@ -55,7 +55,7 @@ class Counts:
 
 
 def _factor(elapsed_ns: int, half_life_s: float) -> float:
-    return float(0.5 ** (max(elapsed_ns, 0) / NS / half_life_s))
+    return float(0.5 ** (max(elapsed_ns, 0) / SECOND / half_life_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,23 +14,23 @@ import msgspec
 
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError
 from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
-from contracts.sanitizing import told
+from contracts.sanitizing import sanitized
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.progress import state_data, state_from
 
 _LOG = logging.getLogger(__name__)
-LOOK_S: Final = 60.0
+ANSWER_S: Final = 60.0
 """How long an answer is waited for."""
 FAULT: Final = "actuator_fault"
 """Reason of an error that an actuator caused by doing what its port forbids."""
-_UNKEPT: Final = (TypeError, ValueError, OverflowError, RecursionError)
+_NOT_STORABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
 """What is raised for what can't be written as JSON, or read again."""
 
 
 async def describe(actuator: Actuator, target: Target) -> TargetState:
     """The target's state. Raises as the port, and ActionFailed (actuator_fault), ActuatorUnavailable."""
-    answer = await _asked(actuator, "describe", target.service, lambda: actuator.describe(target))
-    state = kept_state(answer)
+    answer = await _ask(actuator, "describe", target.service, lambda: actuator.describe(target))
+    state = storable_state(answer)
     if state is None:
         raise _fault(actuator, f"answered with {type(answer).__name__} that is no state of {target.service}")
     return state
@@ -38,10 +38,10 @@ async def describe(actuator: Actuator, target: Target) -> TargetState:
 
 async def resolve(actuator: Actuator, target: Target) -> Identity:
     """What the target is. Raises as the port, and ActionFailed (actuator_fault), ActuatorUnavailable."""
-    answer = await _asked(actuator, "resolve", target.service, lambda: actuator.resolve(target))
+    answer = await _ask(actuator, "resolve", target.service, lambda: actuator.resolve(target))
     try:
-        identity = identity_from(_again(identity_data(answer))) if isinstance(answer, Identity) else None
-    except _UNKEPT:
+        identity = identity_from(_round_trip(identity_data(answer))) if isinstance(answer, Identity) else None
+    except _NOT_STORABLE:
         identity = None
     if identity is None:
         raise _fault(actuator, f"answered with {type(answer).__name__} that is no identity of {target.service}")
@@ -51,7 +51,7 @@ async def resolve(actuator: Actuator, target: Target) -> Identity:
 async def applied(actuator: Actuator, request: StepRequest) -> Applied:
     """Whether an effect happened; UNKNOWN where that can't be told. Raises ActuatorUnavailable: ask again."""
     try:
-        answer = await _asked(actuator, "tell about", request.key, lambda: actuator.applied(request))
+        answer = await _ask(actuator, "tell about", request.key, lambda: actuator.applied(request))
     except ActuatorUnavailable:
         raise
     except HomeostatError as e:
@@ -60,30 +60,30 @@ async def applied(actuator: Actuator, request: StepRequest) -> Applied:
     return answer if isinstance(answer, Applied) else Applied.UNKNOWN
 
 
-def kept_state(answer: object) -> TargetState | None:
+def storable_state(answer: object) -> TargetState | None:
     """A state as it will be read from the journal after a crash; None where it could not be."""
     try:
-        return state_from(_again(state_data(answer))) if isinstance(answer, TargetState) else None
-    except _UNKEPT:
+        return state_from(_round_trip(state_data(answer))) if isinstance(answer, TargetState) else None
+    except _NOT_STORABLE:
         return None
 
 
-def _again(data: object) -> object:
+def _round_trip(data: object) -> object:
     return msgspec.json.decode(msgspec.json.encode(data))
 
 
-async def _asked(actuator: Actuator, what: str, about: str, call: Callable[[], Awaitable[object]]) -> object:
+async def _ask(actuator: Actuator, what: str, about: str, call: Callable[[], Awaitable[object]]) -> object:
     try:
-        async with asyncio.timeout(LOOK_S):
+        async with asyncio.timeout(ANSWER_S):
             return await call()
     except HomeostatError:
         raise
     except TimeoutError as e:
-        raise ActuatorUnavailable(f"{actuator.name} did not {what} {about} within {LOOK_S:g} s") from e
+        raise ActuatorUnavailable(f"{actuator.name} did not {what} {about} within {ANSWER_S:g} s") from e
     except Exception as e:
         _LOG.exception("actuator %s failed in an unforeseen way", actuator.name)
         raise _fault(actuator, f"failed to {what} {about}: {type(e).__name__}: {e}") from e
 
 
 def _fault(actuator: Actuator, text: str) -> ActionFailed:
-    return ActionFailed(told(f"{actuator.name} {text}"), reason=FAULT)
+    return ActionFailed(sanitized(f"{actuator.name} {text}"), reason=FAULT)

@@ -15,6 +15,7 @@ from contracts import topics
 from contracts.errors import Conflict, Fenced
 from contracts.events import ActionRecord, Event, decode, encode
 from contracts.ports import Journal
+from contracts.retry import Backoff, Pauses
 from contracts.supervision import Supervised
 from playbooks.audit import GENESIS, ChainHead, headers_of, link
 
@@ -25,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 _HEAD = "audit/head/"
 _OUTBOX = "outbox/"
 _HEAD_EVERY = 64
-_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_PAUSES = Pauses(first_s=0.2, longest_s=5.0)
 _OUTBOX_LIMIT = 1000
 
 
@@ -40,7 +41,7 @@ class Trail:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._progress = asyncio.Event()
-        self._task = Supervised("audit-outbox", self._run, longest_s=_RETRY_S[-1])
+        self._task = Supervised("audit-outbox", self._run, longest_s=_PAUSES.longest_s)
         self.failures = 0
         """Attempts at publishing that failed."""
 
@@ -134,7 +135,7 @@ class Trail:
         self._wake.set()
 
     async def _run(self) -> None:
-        failed = 0
+        backoff = Backoff(_PAUSES)
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -143,13 +144,12 @@ class Trail:
             if last:
                 return
             if done:
-                failed = 0
+                backoff.reset()
                 continue
             self.failures += 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RETRY_S[min(failed, len(_RETRY_S) - 1)]):
+                async with asyncio.timeout(backoff.next_s()):
                     await self._closing.wait()
-            failed += 1
             self._wake.set()
 
     async def _flush_all(self) -> bool:

@@ -16,6 +16,7 @@ from contracts.actions import Touches, action_of, waits
 from contracts.errors import ActuatorUnavailable, Retryable
 from contracts.ports import Applied, RunEntry, TargetState
 from contracts.supervision import once
+from contracts.units import SECOND
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.guards import Held
 from playbooks.language.model import Step
@@ -23,7 +24,7 @@ from playbooks.runs import actuator_calls, authenticity, effects, identities, jo
 from playbooks.runs import commands as c
 from playbooks.runs import events as e
 from playbooks.runs.audit_trail import Trail
-from playbooks.runs.expiry import SECOND, Expiry
+from playbooks.runs.expiry import Expiry
 from playbooks.runs.guarding import guarded
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan
 from playbooks.runs.ports import ExecutorWiring
@@ -209,7 +210,7 @@ class Conductor:
         aim = await effects.find_target(plan, step.action, self._w.actuators, self._w.settings)
         if isinstance(aim, Held):
             return aim
-        changed = identities.settle(self._w.journal, plan, name, aim.identity)
+        changed = identities.pin(self._w.journal, plan, name, aim.identity)
         if action_of(step.action).touches is Touches.SOMEBODY:  # who is told of it need not be what it is
             return aim
         return changed or aim

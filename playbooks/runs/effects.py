@@ -23,7 +23,7 @@ from contracts.errors import (
     TargetNotFound,
 )
 from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetState
-from contracts.sanitizing import told
+from contracts.sanitizing import sanitized
 from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.guards import Held
@@ -33,7 +33,7 @@ from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.journal_records import Announced
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan
-from playbooks.runs.preflight import capable, insane
+from playbooks.runs.preflight import capable, senseless
 from playbooks.runs.progress import StepProgress, state_data, state_from
 
 _LOG = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class EffectOutcome:
     @property
     def line(self) -> dict[str, Any]:
         """What the journal keeps with the outcome."""
-        return {"text": told(self.text), "retryable": self.retryable, "after": state_data(self.after), **self.data}
+        return {"text": sanitized(self.text), "retryable": self.retryable, "after": state_data(self.after), **self.data}
 
 
 async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
@@ -152,7 +152,7 @@ def prepare(
     except ActionFailed as e:
         return Held(HeldReason.NOT_CAPABLE, str(e))
     if not back:
-        refused = insane(plan, step, arguments, aim.state)
+        refused = senseless(plan, step, arguments, aim.state)
         if refused is not None:
             return refused
     request = StepRequest(
@@ -166,13 +166,13 @@ def journalled(plan: RunPlan, name: str, step: Step, progress: StepProgress) -> 
     return announced(plan, step, Announced(name, progress.key, 0, progress.intent))
 
 
-def announced(plan: RunPlan, step: Step, said: Announced) -> StepRequest:
+def announced(plan: RunPlan, step: Step, announcement: Announced) -> StepRequest:
     """The request of an effect as it was announced."""
-    intent = said.intent
+    intent = announcement.intent
     return StepRequest(
-        key=said.key,
+        key=announcement.key,
         run=plan.run,
-        step=said.step,
+        step=announcement.step,
         action=str(intent.get("action", step.action)),
         target=plan.aim,
         arguments=dict(intent.get("arguments", {})),
@@ -207,9 +207,13 @@ async def apply(actuator: Actuator, request: StepRequest, objection: Callable[[]
 
 
 def _applied(actuator: Actuator, result: object) -> EffectOutcome:
-    """What it said of an effect that happened; of that, what can be kept."""
+    """What an actuator said of an effect that happened; of that, what can be stored."""
     if not isinstance(result, StepResult):
         text = f"{actuator.name} answered with {type(result).__name__}, which says nothing of the effect"
         return EffectOutcome(StepPhase.UNKNOWN, text, data={"reason": OutcomeUnknown.reason})
-    data = {str(k): v if isinstance(v, bool | int | float | None) else told(str(v)) for k, v in result.data.items()}
-    return EffectOutcome(StepPhase.APPLIED, str(result.text), actuator_calls.kept_state(result.after), {"result": data})
+    data = {
+        str(k): v if isinstance(v, bool | int | float | None) else sanitized(str(v)) for k, v in result.data.items()
+    }
+    return EffectOutcome(
+        StepPhase.APPLIED, str(result.text), actuator_calls.storable_state(result.after), {"result": data}
+    )

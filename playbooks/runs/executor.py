@@ -94,11 +94,11 @@ class Executor:
             )
             if entry is not None:
                 self._recorder.begin(plan, decision)
-        entry = entry or self._begun(plan.run)
+        entry = entry or self._undriven(plan.run)
         if entry is not None:
             self._drive(entry)
 
-    def _begun(self, run: str) -> RunEntry | None:
+    def _undriven(self, run: str) -> RunEntry | None:
         """The run of a decision that comes again, if nobody drives it."""
         entry = self._w.journal.load(run)
         return entry if entry is not None and entry.state is RunState.PENDING and run not in self._tasks else None
@@ -112,13 +112,13 @@ class Executor:
         self._start()
         waits = authenticity.require_answer(self._w.journal, approval)
         if waits and journal_records.save_approval(self._w.journal, approval):
-            self.poke(approval.environment)
+            self.wake(approval.environment)
 
     async def on_control(self, control: Control, place: switches.LogPosition) -> None:
         """Kill switch or autonomy: takes effect before the next effect of every run in scope."""
         self._start()
-        if switches.take(self._w.journal, control, place):
-            self.poke(None if control.scope == switches.EVERYWHERE else control.scope)
+        if switches.record(self._w.journal, control, place):
+            self.wake(None if control.scope == switches.EVERYWHERE else control.scope)
 
     async def on_evidence(self, frame: EvidenceFrame) -> None:
         """What is seen: baseline before an action, proof after it."""
@@ -131,7 +131,7 @@ class Executor:
     async def on_incident(self, incident: Incident) -> None:
         """Who suffers, and whether it is over."""
         self._view(incident.environment).note(incident)
-        self.poke(incident.environment)
+        self.wake(incident.environment)
 
     # --- life
 
@@ -151,11 +151,11 @@ class Executor:
     async def release(self, keep: Callable[[str], bool], patience_s: float = STOP_S) -> None:
         """Stop driving the runs of environments that are not to `keep`: another owner goes on with them. Effects under
         way are waited for, up to `patience_s`; what became of the others the next owner finds out."""
-        await self._let_go([run for run in self._runs.values() if not keep(run.plan.environment)], patience_s)
+        await self._stop_driving([run for run in self._runs.values() if not keep(run.plan.environment)], patience_s)
         for environment in [e for e in self._views if not keep(e)]:
             self._trail.forget(environment)
 
-    async def _let_go(self, left: Sequence[Run], patience_s: float) -> None:
+    async def _stop_driving(self, left: Sequence[Run], patience_s: float) -> None:
         for run in left:
             run.released = True
             run.wake.set()
@@ -171,11 +171,11 @@ class Executor:
     async def stop(self) -> None:
         """Begin nothing more; wait for the effects under way; publish what can be."""
         self._stopping = True
-        await self._let_go(list(self._runs.values()), STOP_S)
+        await self._stop_driving(list(self._runs.values()), STOP_S)
         if self._started:
             await self._trail.stop()
 
-    def poke(self, environment: str | None = None) -> None:
+    def wake(self, environment: str | None = None) -> None:
         """Look again at every run (of one environment), as when a clock was turned by hand."""
         for run in self._of(environment):
             run.wake.set()
@@ -236,8 +236,9 @@ class Executor:
         entry, view = self._owned(run), self._view(run.plan.environment)
         if entry is None:
             return False
-        event = run.unrecorded or self._observed(run, entry, view)
-        work = self._react(run, entry, event)
+        state = machine.state_of(entry, run.state)
+        event = run.unrecorded if state.in_doubt else None
+        work = self._react(run, entry, event or self._observed(run, state, entry, view))
         while work is not None:
             async with self._conductor.exclusive(run, work):
                 result = await self._conductor.carry_out(run, work, view)
@@ -246,7 +247,7 @@ class Executor:
         return True
 
     def _owned(self, run: Run) -> RunEntry | None:
-        """The run's journal entry, with where the machine is by it; None once the run is over.
+        """The run's journal entry; None once the run is over.
 
         Raises:
             Fenced: another owner has taken it over.
@@ -256,10 +257,9 @@ class Executor:
             return None
         if entry.fence != run.fence:
             raise Fenced(f"run {entry.run} was taken over")
-        run.state = machine.state_of(entry, run.state)
         return entry
 
-    def _observed(self, run: Run, entry: RunEntry, view: TelemetryView) -> RunEvent:
+    def _observed(self, run: Run, state: machine.MachineState, entry: RunEntry, view: TelemetryView) -> RunEvent:
         journal, plan = self._w.journal, run.plan
         if entry.state is RunState.VERIFYING:
             self._verify(run, entry, view)
@@ -268,14 +268,14 @@ class Executor:
             acting=switches.mode_of(journal, plan.environment).acting,
             approval=authenticity.approval_of(journal, plan),
             verdict=journal_records.verdict_of(journal, plan.run),
-            incident_over=view.over(plan.incident),
+            incident_over=view.is_over(plan.incident),
             begun_ns=journal_records.begun_of(journal, plan.run),
         )
-        return observe(run.state or machine.state_of(entry), entry, plan, now, self._expiry)
+        return observe(state, entry, plan, now, self._expiry)
 
     def _react(self, run: Run, entry: RunEntry, event: RunEvent) -> Work | None:
         """Write down what the machine says of the event; what is to be done then. Nothing is awaited."""
-        state = run.state = machine.state_of(entry, run.state)
+        state = machine.state_of(entry, run.state)
         situation = RunSituation.of(entry, run.plan)
         try:
             reaction = machine.react(state, event, situation)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
+from contracts.units import SECOND
 from playbooks.runs.plan import RunPlan
-
-SECOND: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES
 from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, Held, check
 from playbooks.runs.effects import Aim
-from playbooks.runs.expiry import SECOND
 from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.plan import RunPlan
 from playbooks.runs.ports import ExecutorWiring

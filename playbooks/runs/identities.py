@@ -32,7 +32,7 @@ def identities_of(journal: Journal, run: str) -> dict[str, Identity]:
     return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact["steps"].items()}
 
 
-def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held | None:
+def pin(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held | None:
     """Remember what a step touches; refused if that is not what was found before, by which guards, policy and people agreed.
 
     A step that undoes touches only what a step before it did.
@@ -40,10 +40,10 @@ def settle(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> He
     known = identities_of(journal, plan.run)
     before = known.get(step)
     if before is None and (not known or step in {s.name for s in plan.playbook.steps}):
-        kept = known | {step: identity}
+        pinned = known | {step: identity}
         fact = {
-            "steps": {name: identity_data(one) for name, one in kept.items()},
-            "keys": sorted({one.key for one in kept.values()}),
+            "steps": {name: identity_data(one) for name, one in pinned.items()},
+            "keys": sorted({one.key for one in pinned.values()}),
         }
         journal.put(_FACT + plan.run, fact, plan.environment)
         return None

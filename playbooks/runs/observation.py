@@ -13,11 +13,12 @@ from contracts.actions import action_of, waits
 from contracts.errors import ActionFailed
 from contracts.events import Approval
 from contracts.ports import RunEntry
+from contracts.units import SECOND
 from contracts.verdicts import Outcome, RunState
 from playbooks.language.model import Step
 from playbooks.runs import events as e
 from playbooks.runs.arguments import resolve
-from playbooks.runs.expiry import SECOND, Expiry
+from playbooks.runs.expiry import Expiry
 from playbooks.runs.journal_records import Verdict
 from playbooks.runs.machine import MachineState as S
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan, key_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.actions import Touches, action_of, installed
+from contracts.actions import Touches, action_of, installed_actions
 from contracts.claims import CONTESTED
 from contracts.errors import HomeostatError, PolicyUnavailable
 from contracts.ports import Journal, PolicyEngine, StepRequest, TargetState
@@ -35,11 +35,11 @@ def switches(journal: Journal, plan: RunPlan, own: Autonomy) -> Held | None:
 
 def contested(plan: RunPlan, around: Mapping[str, str]) -> Held | None:
     """Whether telemetry says different things of what the target is: when it was decided, or now (`around`)."""
-    said = plan.attributes.get(CONTESTED) or around.get(CONTESTED)
+    claims = plan.attributes.get(CONTESTED) or around.get(CONTESTED)
     touched = {action_of(s.action).touches for s in plan.playbook.steps}
-    if not said or not touched & {Touches.TARGET, Touches.ANYTHING}:
+    if not claims or not touched & {Touches.TARGET, Touches.ANYTHING}:
         return None
-    return Held(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {said}")
+    return Held(HeldReason.TARGET_CONTESTED, f"telemetry says different things of what {plan.target} is: {claims}")
 
 
 def policy_document(
@@ -60,7 +60,7 @@ def policy_document(
         "decision": plan.decision,
         "run": plan.run,
         "action": {"kind": does.policy_name, "arguments": dict(arguments), "touches": str(does.touches)},
-        "actions": sorted(a.policy_name for a in installed().values() if a.touches is not Touches.NOTHING),
+        "actions": sorted(a.policy_name for a in installed_actions().values() if a.touches is not Touches.NOTHING),
         "target": {
             "cluster": identity.scope,
             "namespace": identity.namespace,

@@ -21,7 +21,7 @@ def capable(actuators: Sequence[Actuator], action: str) -> list[Actuator]:
     return [a for a in actuators if action in a.actions]
 
 
-def insane(plan: RunPlan, step: Step, arguments: Mapping[str, Any], state: TargetState | None) -> Held | None:
+def senseless(plan: RunPlan, step: Step, arguments: Mapping[str, Any], state: TargetState | None) -> Held | None:
     """Refused if the effect makes no sense on `state`."""
     action = action_of(step.action)
     if plan.playbook.tier < 2 or action.touches is not Touches.TARGET:

@@ -10,7 +10,7 @@ import msgspec
 from contracts.actions import action_of
 from contracts.events import ActionRecord, Change, Feedback, Measure
 from contracts.ports import GraphWrite, TargetState
-from contracts.sanitizing import told
+from contracts.sanitizing import sanitized
 from contracts.verdicts import Outcome, RunState
 from playbooks.language.model import Step
 from playbooks.runs.journal_records import Verdict
@@ -50,9 +50,9 @@ def _record(plan: RunPlan, kind: str, state: RunState, text: str, now_ns: int, d
         target=plan.target,
         state=state,
         actor=ACTOR,
-        text=told(text, _STEP_TEXT if step else _RUN_TEXT),
+        text=sanitized(text, _STEP_TEXT if step else _RUN_TEXT),
         step=step,
-        data={k: told(v) if isinstance(v, str) else v for k, v in data.items()},
+        data={k: sanitized(v) if isinstance(v, str) else v for k, v in data.items()},
     )
 
 

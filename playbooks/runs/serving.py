@@ -11,8 +11,8 @@ from typing import Final
 
 from contracts.features import METRIC_REQUEST_RATE, Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.units import MINUTE
 
-MINUTE_NS: Final = 60_000_000_000
 KEPT: Final = 10
 """Minutes looked back on."""
 LEAST: Final = 5
@@ -29,7 +29,7 @@ class Serving:
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Learn who served requests in the window of a frame."""
-        minute = frame.window_ns // MINUTE_NS
+        minute = frame.window_ns // MINUTE
         if minute <= self._newest - KEPT:
             return
         for service in _served(frame):

@@ -1,6 +1,6 @@
 """The switches as the journal keeps them: what people said on autonomous.control, in the order of the log. Times mean nothing.
 
-Order is the log's offset. It exists within one partition of one log, so the last word on a scope is kept *per partition*, and
+Order is the log's offset. It exists within one partition of one log, so the latest record on a scope is stored *per partition*, and
 the strictest of these is in force: whoever puts a scope's switch into another partition than before can stop, and lets go
 only where he had stopped. `homeostat resume` writes to every partition, so that it ends whatever there is.
 
@@ -9,7 +9,7 @@ log that was made anew or lost what it held, and as long as nothing at all is kn
 
 Facts: `control/<scope>` is what is in force (a Control) with the words of each partition, `armed/<scope>` what was said while
 nothing ran, or to a process that did not answer. What is armed counts at once if it stops; it becomes what is in force at
-the next start (`fold`).
+the next start (`apply_armed`).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LogPosition:
     offset: int
 
 
-class Word(msgspec.Struct, frozen=True):
-    """The last word on a scope in one partition."""
+class Latest(msgspec.Struct, frozen=True):
+    """The latest record on a scope in one partition."""
 
     offset: int
     control: Control
@@ -52,7 +52,8 @@ class _Known(msgspec.Struct, frozen=True):
     """What a fact says besides the control in force."""
 
     log: str = ""
-    words: dict[str, Word] = {}
+    latest: dict[str, Latest] = msgspec.field(default_factory=dict, name="words")
+    """By partition. The name in journals is older."""
 
 
 @dataclass(slots=True)
@@ -68,19 +69,19 @@ class SwitchReading:
         self.partitions[partition] = max(offset, self.partitions.get(partition, -1))
 
 
-def take(journal: Journal, control: Control, place: LogPosition) -> bool:
-    """Remember a switch; False if it changes nothing: delivery may repeat. A stop wins a tie."""
+def record(journal: Journal, control: Control, place: LogPosition) -> bool:
+    """Store a switch; False if it changes nothing: delivery may repeat. A stop wins a tie."""
     if control.initial:
         return begin(journal, control)
     known = _known(journal, control.scope)
-    words = dict(known.words) if known.log == place.log else {}
-    last = words.get(str(place.partition))
+    latest = dict(known.latest) if known.log == place.log else {}
+    last = latest.get(str(place.partition))
     if last is not None and (
         last.offset > place.offset or (last.offset == place.offset and (control.acting or control == last.control))
     ):
         return False
-    words[str(place.partition)] = Word(place.offset, control)
-    _keep(journal, _strictest([w.control for w in words.values()]), place.log, words)
+    latest[str(place.partition)] = Latest(place.offset, control)
+    _store(journal, _strictest([w.control for w in latest.values()]), place.log, latest)
     return True
 
 
@@ -107,10 +108,10 @@ def known_places(journal: Journal, log: str) -> dict[tuple[str, int], int]:
     scopes = (key.removeprefix(_CONTROL) for key in journal.facts(_CONTROL))
     found = {scope: _known(journal, scope) for scope in scopes}
     return {
-        (scope, int(partition)): word.offset
+        (scope, int(partition)): record.offset
         for scope, known in found.items()
         if known.log == log
-        for partition, word in known.words.items()
+        for partition, record in known.latest.items()
     }
 
 
@@ -119,15 +120,17 @@ def missing(before: Mapping[tuple[str, int], int], found: SwitchReading) -> list
     return [place for place, offset in before.items() if found.scopes.get(place, -1) < offset]
 
 
-def doubt(journal: Journal, log: str, lost: Iterable[tuple[str, int]], found: SwitchReading, now_ns: int) -> list[str]:
+def stop_doubtful(
+    journal: Journal, log: str, lost: Iterable[tuple[str, int]], found: SwitchReading, now_ns: int
+) -> list[str]:
     """Stop the scopes of which the log lost what was remembered; whoever resumes after what it holds now lifts that."""
     scopes = []
     for scope, partition in lost:
         known = _known(journal, scope)
-        words = dict(known.words) if known.log == log else {}
+        latest = dict(known.latest) if known.log == log else {}
         why = f"autonomous.control was made anew, or lost what it held of {scope!r}"
-        words[str(partition)] = Word(found.partitions.get(partition, -1), doubtful(scope, why, now_ns))
-        _keep(journal, _strictest([w.control for w in words.values()]), log, words)
+        latest[str(partition)] = Latest(found.partitions.get(partition, -1), doubtful(scope, why, now_ns))
+        _store(journal, _strictest([w.control for w in latest.values()]), log, latest)
         scopes.append(scope)
     return scopes
 
@@ -139,7 +142,7 @@ def begin(journal: Journal, control: Control) -> bool:
     """What is in force before anybody said anything; False if something is."""
     if journal.get(_CONTROL + control.scope) is not None:
         return False
-    _keep(journal, control, "", {})
+    _store(journal, control, "", {})
     return True
 
 
@@ -164,12 +167,12 @@ def disarm(journal: Journal, scope: str) -> None:
         journal.put(_ARMED + scope, {})
 
 
-def fold(journal: Journal) -> list[Control]:
+def apply_armed(journal: Journal) -> list[Control]:
     """Let what was armed be in force; all that is in force now, by scope."""
     with journal.together(""):
         for key, fact in journal.facts(_ARMED).items():
             if fact:
-                _keep(journal, _control(fact), _ARMED_LOG, {})
+                _store(journal, _control(fact), _ARMED_LOG, {})
                 journal.put(key, {})
     return [_control(fact) for _, fact in sorted(journal.facts(_CONTROL).items())]
 
@@ -215,8 +218,8 @@ def controls_of(journal: Journal, environment: str) -> list[Control]:
 def stopped(journal: Journal) -> dict[str, str]:
     """The scopes in which acting is stopped: who stopped it, and why."""
     scopes = {key.partition("/")[2] for prefix in (_CONTROL, _ARMED) for key in journal.facts(prefix)}
-    words = {c.scope: c for s in sorted({EVERYWHERE, *scopes}) for c in controls_of(journal, s) if not c.acting}
-    return {scope: f"by {c.by}" + (f": {c.reason}" if c.reason else "") for scope, c in words.items()}
+    latest = {c.scope: c for s in sorted({EVERYWHERE, *scopes}) for c in controls_of(journal, s) if not c.acting}
+    return {scope: f"by {c.by}" + (f": {c.reason}" if c.reason else "") for scope, c in latest.items()}
 
 
 def strictest(a: Autonomy, b: Autonomy) -> Autonomy:
@@ -228,13 +231,13 @@ def _strictest(controls: Iterable[Control]) -> Control:
     return min(controls, key=lambda c: (c.acting, _RANK[c.autonomy]))
 
 
-def _keep(journal: Journal, control: Control, log: str, words: Mapping[str, Word]) -> None:
-    known: dict[str, Any] = msgspec.to_builtins(_Known(log, dict(words)))
+def _store(journal: Journal, control: Control, log: str, latest: Mapping[str, Latest]) -> None:
+    known: dict[str, Any] = msgspec.to_builtins(_Known(log, dict(latest)))
     journal.put(_CONTROL + control.scope, msgspec.to_builtins(control) | known)
 
 
 def _known(journal: Journal, scope: str) -> _Known:
-    """Facts of earlier releases have no words: whatever a log says is later."""
+    """Facts of earlier releases have no `words`: whatever a log says is later."""
     fact = journal.get(_CONTROL + scope)
     return msgspec.convert(fact, _Known) if fact is not None and "words" in fact else _Known(log=_ARMED_LOG)
 

@@ -9,15 +9,15 @@ from contracts.claims import ClaimsHeard
 from contracts.events import Incident
 from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.units import MINUTE, SECOND
 from contracts.verdicts import IncidentPhase
 from playbooks.guards import Standing, standing
 from playbooks.runs.plan import Surroundings
 from playbooks.runs.serving import Serving
 
-NS = 1_000_000_000
-HORIZON_NS = 180 * NS
+HORIZON_NS = 180 * SECOND
 """How far back evidence is kept: long enough for a baseline from before the onset."""
-EDGES_NS = 60 * NS
+EDGES_NS = MINUTE
 _INCIDENTS = 1000
 
 
@@ -28,7 +28,7 @@ class TelemetryView:
         self._frames: deque[EvidenceFrame] = deque()
         self._incidents: OrderedDict[str, Incident] = OrderedDict()
         self._newest_ns = 0
-        self._heard = ClaimsHeard()
+        self._claims = ClaimsHeard()
         self._serving = Serving()
 
     def observe(self, frame: EvidenceFrame) -> None:
@@ -36,7 +36,7 @@ class TelemetryView:
         self._frames.append(frame)
         self._serving.observe(frame)
         if frame.signal != Signal.EDGES:
-            self._heard.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
+            self._claims.take(frame.signal, frame.services, frame.attributes, frame.window_ns)
         self._newest_ns = max(self._newest_ns, frame.window_ns)
         while self._frames and self._frames[0].window_ns < self._newest_ns - HORIZON_NS:
             self._frames.popleft()
@@ -58,7 +58,7 @@ class TelemetryView:
         """How the target has answered since a moment."""
         return standing(self._frames, target, onset_ns)
 
-    def over(self, incident: str) -> bool:
+    def is_over(self, incident: str) -> bool:
         """Whether the incident is known to be resolved."""
         known = self._incidents.get(incident)
         return known is not None and known.phase is IncidentPhase.RESOLVED
@@ -87,4 +87,4 @@ class TelemetryView:
 
     def attributes(self, service: str) -> dict[str, str]:
         """What telemetry says that a service is, and whether it agrees (`contracts.claims`)."""
-        return self._heard.of(service)
+        return self._claims.of(service)

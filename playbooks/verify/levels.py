@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from contracts.features import FEATURES
+from contracts.units import SECOND
 
 TREND_POINTS = 30
 MIN_TREND_POINTS = 4
@@ -68,7 +69,7 @@ class Level:
 
     def forecast(self, time_ns: int) -> float:
         """The value at a time had nothing been done: the fault's trend carried on."""
-        return self.acted + self.slope * (time_ns - self.acted_ns) / 1e9
+        return self.acted + self.slope * (time_ns - self.acted_ns) / SECOND
 
 
 def level_of(points: Sequence[Point], key: LevelKey, onset_ns: int, acted_ns: int) -> Level:
@@ -105,7 +106,7 @@ def theil_sen(points: Sequence[Point]) -> float:
     if len(points) < MIN_TREND_POINTS:
         return 0.0
     slopes = [
-        (b.value - a.value) / ((b.start_ns - a.start_ns) / 1e9)
+        (b.value - a.value) / ((b.start_ns - a.start_ns) / SECOND)
         for i, a in enumerate(points)
         for b in points[i + 1 :]
         if b.start_ns > a.start_ns

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.units import SECOND
 from contracts.verdicts import ServiceState
 
-NS = 1_000_000_000
-RECENT_NS = 5 * NS
+RECENT_NS = 5 * SECOND
 """How shortly before the action a peer must have been ill to be compared with."""
 
 

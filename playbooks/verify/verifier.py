@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from contracts.events import Measure
 from contracts.features import ERROR_RATE, FEATURES, LATENCY_P95, METRIC_REQUEST_RATE, REQUEST_RATE, Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.units import SECOND
 from contracts.verdicts import Outcome
 from playbooks.language.model import Check, Verify
 from playbooks.verify.judging import ALIVE, expected, harmed, helped, lasts_ns, serving, streak
 from playbooks.verify.levels import Level, LevelKey, Point, level_of, within
 from playbooks.verify.peers import Peers
 
-NS = 1_000_000_000
 SETTLE_S = 3.0
 """The action's own disturbance: nothing that starts in it counts as harm."""
-SLACK_NS = NS // 20
+SLACK_NS = SECOND // 20
 _GUARDED = (ERROR_RATE, LATENCY_P95)
 """Features in which harm to the target and its callers shows, whatever the playbook checks."""
-_TRAFFIC = (REQUEST_RATE, METRIC_REQUEST_RATE)
+_REQUEST_RATES = (REQUEST_RATE, METRIC_REQUEST_RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Verifier:
         worse = self._worse()
         if worse:
             return self._finding(Outcome.WORSE, f"worse than before the action: {worse}")
-        if now_ns < self._acted_ns + int(self._verify.within_s * NS):
+        if now_ns < self._acted_ns + int(self._verify.within_s * SECOND):
             return None
         return self._too_late()
 
@@ -161,7 +161,7 @@ class Verifier:
         return bool(self._ailing()) or self._silenced()
 
     def _silenced(self) -> bool:
-        levels = [self._level(LevelKey(feature, self._target)) for feature in _TRAFFIC]
+        levels = [self._level(LevelKey(feature, self._target)) for feature in _REQUEST_RATES]
         return any(level.baseline > 0 and level.acted < ALIVE * level.baseline for level in levels)
 
     def _good(self, check: Check, key: LevelKey) -> list[Point]:
@@ -170,7 +170,7 @@ class Verifier:
         return run if self._fresh(run, level) else []
 
     def _alive(self, need_ns: int) -> bool:
-        for feature in _TRAFFIC:
+        for feature in _REQUEST_RATES:
             key = LevelKey(feature, self._target)
             level = self._level(key)
             if level.baseline > 0:
@@ -179,9 +179,9 @@ class Verifier:
         return True
 
     def _worse(self) -> str:
-        settled = self._acted_ns + int(SETTLE_S * NS)
+        settled = self._acted_ns + int(SETTLE_S * SECOND)
         for key in self._points:
-            if key.feature in _TRAFFIC:
+            if key.feature in _REQUEST_RATES:
                 continue
             level = self._level(key)
             points = [p for p in self._after(key) if p.start_ns >= settled]
@@ -228,7 +228,7 @@ class Verifier:
 
     def _watched(self) -> list[LevelKey]:
         keys = [key for _, key in self._checks]
-        keys += [LevelKey(feature, self._target) for feature in _TRAFFIC]
+        keys += [LevelKey(feature, self._target) for feature in _REQUEST_RATES]
         keys += [LevelKey(feature, service) for service in (self._target, *self._callers) for feature in _GUARDED]
         return list(dict.fromkeys(keys))
 
@@ -250,10 +250,10 @@ class Verifier:
         return [points[window] for window in sorted(points)]
 
     def _need_ns(self) -> int:
-        return int(self._verify.for_s * NS) - SLACK_NS
+        return int(self._verify.for_s * SECOND) - SLACK_NS
 
     def _gap_ns(self, level: Level) -> int:
-        return max(int(self._verify.for_s * NS), 3 * level.interval_ns)
+        return max(int(self._verify.for_s * SECOND), 3 * level.interval_ns)
 
     def _fresh(self, run: Sequence[Point], level: Level) -> bool:
         """Whether a streak reaches up to now; one that ended in silence doesn't count. Each service is as late as it is, so its

@@ -17,10 +17,11 @@ from contracts.events import Handling, Lookup, encode
 from contracts.events.handling import TICK
 from contracts.ports import Record
 from contracts.topics import HANDLING
+from contracts.units import MINUTE, SECOND
 from streams.stage import CatchesUp, Emit, Output, Stage, StageSpec
 
-FLUSH_NS: Final = 1_000_000_000
-IDLE_FLUSH_NS: Final = 60_000_000_000
+FLUSH_NS: Final = SECOND
+IDLE_FLUSH_NS: Final = MINUTE
 """Where nothing but time passed."""
 MAX_TAKES: Final = 5_000
 MAX_STATE: Final = 2_000_000

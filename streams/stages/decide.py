@@ -17,6 +17,7 @@ from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DecideSettings
 from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, HANDLING, INCIDENTS
+from contracts.units import HOUR
 from playbooks.decision import DecisionFacts, DecisionLimits
 from playbooks.decision.pending import PendingDecisions
 from playbooks.language import Playbook
@@ -28,7 +29,7 @@ from streams.stage import Emit, Output, Stage, StageSpec
 
 CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE)
 NAME: Final = "decide"
-LIFE_NS: Final = 4 * 3_600_000_000_000
+LIFE_NS: Final = 4 * HOUR
 """A replay goes back to the beginning of a recorded life: after this long another begins, with the state of the one before."""
 
 

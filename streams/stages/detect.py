@@ -13,12 +13,13 @@ from contracts.frames.feature_frame import FeatureFrame
 from contracts.plugins import NO_SECTIONS, PluginSections
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DetectSettings
+from contracts.units import SECOND
 from models.engine import DetectEngine
 from streams.environments import Environments
 from streams.stage import Emit, Output
 
 OURSELVES: Final = "homeostat"
-DISTURBED_NS: Final = 10_000_000_000
+DISTURBED_NS: Final = 10 * SECOND
 """Nothing is learnt from a service for this long after a change of ours: what it does then is our doing."""
 
 

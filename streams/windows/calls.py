@@ -23,6 +23,7 @@ import numpy as np
 
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER, U64
+from contracts.units import MILLISECOND
 from streams.windows.grouping import dense, sum_by
 from streams.windows.names import Names
 from streams.windows.rows import Origin, frame
@@ -35,7 +36,7 @@ _ROLES: Final = 3
 _MOST_TARGETS: Final = 32
 _MOST_PAIRS: Final = 100_000
 _SLOWER: Final = 5.0
-_SLOWER_NS: Final = 200_000_000
+_SLOWER_NS: Final = 200 * MILLISECOND
 """A call that took so many times as long as answers usually do, and so much longer, was not answered as usual."""
 _USUAL: Final = 0.1
 

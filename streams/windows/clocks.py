@@ -18,21 +18,22 @@ import numpy as np
 from contracts.events import ClockOffset
 from contracts.frames import Decoded
 from contracts.frames.decoded import I32, I64
+from contracts.units import MILLISECOND, SECOND
 from streams.windows.collect import Receipt
 from streams.windows.grouping import Column
 
-TOLERANCE_NS: Final = 2_000_000_000
+TOLERANCE_NS: Final = 2 * SECOND
 """Clocks that differ by less are no matter: windows and delays absorb it."""
-AHEAD_NS: Final = 500_000_000
+AHEAD_NS: Final = 500 * MILLISECOND
 """How far ahead of the receiver a source must be for its times to be shifted."""
-SLOT_NS: Final = 5_000_000_000
+SLOT_NS: Final = 5 * SECOND
 SLOTS: Final = 6
 """The least delay of a source is that of its last half minute: so a clock that was set right is noticed in that time."""
-LIVE_NS: Final = 10_000_000_000
+LIVE_NS: Final = 10 * SECOND
 """While a backlog older than this is read, nothing is learnt of clocks: what holds back a message says nothing of its sender."""
-TOLD_FOR_NS: Final = 180_000_000_000
+TOLD_FOR_NS: Final = 180 * SECOND
 """What was told of a source holds for so long; it is told again while it is true."""
-STEP_NS: Final = 250_000_000
+STEP_NS: Final = 250 * MILLISECOND
 """A correction is changed by no less than this, so that the rates of counters don't suffer from each new estimate."""
 _STRAY: Final = 8
 """One record in so many may be ahead of its source's others without counting: a library's mistake is not a clock."""

@@ -12,15 +12,16 @@ import numpy as np
 from contracts.frames import Decoded, PartialFrame
 from contracts.frames.decoded import B1, I32, I64
 from contracts.settings import IngestSettings
+from contracts.units import MILLISECOND, SECOND
 from streams.windows.grouping import Column
 from streams.windows.names import Names
 from streams.windows.rows import Origin, frame
 
 Partial = tuple[str, int, PartialFrame]
 """Environment, target partition, frame."""
-NAMES_QUIET_NS: Final = 15_000_000_000
+NAMES_QUIET_NS: Final = 15 * SECOND
 """A name that was used since then does not leave."""
-TRAILING_NS: Final = 10_000_000_000
+TRAILING_NS: Final = 10 * SECOND
 """A watermark is never further than this behind the time of receipt: who sends old times only must not hold up the others."""
 
 
@@ -38,7 +39,7 @@ class Receipt:
     @classmethod
     def of(cls, timestamp_ms: int, now_ns: int) -> Receipt:
         """That of a record with this timestamp (0 or less: it has none), read at `now_ns`."""
-        return cls(now_ns, min(timestamp_ms * 1_000_000 + 999_999, now_ns) if timestamp_ms > 0 else now_ns)
+        return cls(now_ns, min(timestamp_ms * MILLISECOND + 999_999, now_ns) if timestamp_ms > 0 else now_ns)
 
 
 @dataclass(slots=True)
@@ -82,8 +83,8 @@ class Collector:
 
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         self.settings, self.partitions, self.counters = settings, partitions, counters
-        self.width_ns = settings.window_ms * 1_000_000
-        self.max_delay_ns = int(settings.max_delay_s * 1e9)
+        self.width_ns = settings.window_ms * MILLISECOND
+        self.max_delay_ns = int(settings.max_delay_s * SECOND)
         self.names: dict[str, Names] = {}
         self.marks: dict[str, TimeMark] = {}
         self.refused: frozenset[str] = frozenset()

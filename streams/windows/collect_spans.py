@@ -22,6 +22,7 @@ from contracts.frames.decoded import (
     U64,
 )
 from contracts.settings import IngestSettings
+from contracts.units import SECOND
 from streams.windows.clocks import Tag, Tags
 from streams.windows.collect import Collector, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
@@ -30,7 +31,7 @@ from streams.windows.rows import Events, Origin, group, row_frame
 from streams.windows.tables import KeyTable, mix
 
 _MOST_REMEMBERED = 1 << 20
-OPENING_NS = 1_000_000_000
+OPENING_NS = SECOND
 """A stream that fails this soon was never opened."""
 SERVED, ROOT = 0, 1
 """Roles of a row: requests served (SERVER, CONSUMER), and other root spans (see PartialFrame.role)."""

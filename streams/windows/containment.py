@@ -17,6 +17,7 @@ import numpy as np
 from contracts.events import ClockOffset
 from contracts.frames import SpanFrame
 from contracts.frames.decoded import I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER
+from contracts.units import MILLISECOND, MINUTE, SECOND
 from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.tables import Rows
 
@@ -26,11 +27,11 @@ MOST: Final = 64
 """Pairs that count: the latest."""
 _LEAST: Final = 0.1
 """The share of pairs that may lie below the offset: some spans carry times of their own."""
-STEP_NS: Final = 500_000_000
+STEP_NS: Final = 500 * MILLISECOND
 """Of a change by less nobody is told."""
-AGAIN_NS: Final = 30_000_000_000
+AGAIN_NS: Final = 30 * SECOND
 """While a clock is off, that is told again after so long."""
-OUTDATED_NS: Final = 60_000_000_000
+OUTDATED_NS: Final = MINUTE
 """Without pairs for so long an estimate means nothing any more."""
 _MOST_SOURCES: Final = 4096
 _MOST_TIMINGS: Final = 65_536

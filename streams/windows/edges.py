@@ -17,6 +17,7 @@ from contracts.events import ClockOffset
 from contracts.frames import SpanFrame
 from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
+from contracts.units import MILLISECOND, MINUTE, SECOND
 from streams.windows.calls import Witness
 from streams.windows.collect import Partial
 from streams.windows.containment import NONE, Containment
@@ -34,7 +35,7 @@ _WITHOUT_SITES = np.dtype(
     ]
 )
 """Spans in snapshots of before they had sites."""
-LAGGARD_NS = 60_000_000_000
+LAGGARD_NS = MINUTE
 """A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
 partitions catch up one after the other."""
 STREAM = 8
@@ -56,10 +57,10 @@ class EdgeJoiner:
 
     def __init__(self, environment: str, settings: IngestSettings, partitions: int) -> None:
         self.environment, self.partitions = environment, partitions
-        self.width_ns = settings.window_ms * 1_000_000
-        self.horizon_ns = int(settings.join_horizon_s * 1e9)
+        self.width_ns = settings.window_ms * MILLISECOND
+        self.horizon_ns = int(settings.join_horizon_s * SECOND)
         self.counters: Counter[str] = Counter()
-        self.watermarks = Watermarks(int(settings.idle_timeout_s * 1e9), extrapolate=False)
+        self.watermarks = Watermarks(int(settings.idle_timeout_s * SECOND), extrapolate=False)
         self.flushed_watermark = 0
         self._names = Names(environment, partitions, 4 * settings.max_services)
         step = max(1, self.horizon_ns // _SLICES)

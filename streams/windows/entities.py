@@ -10,16 +10,16 @@ import numpy as np
 from contracts.capacity import leaving, surplus
 from contracts.claims import Claims, parsed, spelled
 from contracts.frames.decoded import B1, F64, I64
+from contracts.units import MILLISECOND, MINUTE, SECOND
 
 _STEP = 1.25
-_FINEST_NS = 50_000_000
+_FINEST_NS = 50 * MILLISECOND
 _BUCKETS = 40
 _UPPER_NS = np.concatenate([[0.0], _FINEST_NS * _STEP ** np.arange(_BUCKETS - 1)])
 _MARGIN = 1.1
 _QUANTILE = 0.99
-_HALF_LIFE_NS = 60_000_000_000
+_HALF_LIFE_NS = MINUTE
 _ARRIVALS = 10
-_SECOND_NS = 1_000_000_000
 NEVER = np.iinfo(np.int64).max
 
 
@@ -58,7 +58,7 @@ class Delays:
             self.halved_ns = watermark_ns
         np.add.at(self.weight, (entity, np.searchsorted(_UPPER_NS, late_ns).clip(0, _BUCKETS - 1)), events)
         changed = np.unique(entity)
-        self._arrived(changed, entity, late_ns, watermark_ns // _SECOND_NS)
+        self._arrived(changed, entity, late_ns, watermark_ns // SECOND)
         total = np.cumsum(self.weight[changed], axis=1)
         usual = _UPPER_NS[np.argmax(total >= _QUANTILE * total[:, -1:], axis=1)]
         lately = _UPPER_NS[np.searchsorted(_UPPER_NS, self.worst_ns[changed].max(axis=1)).clip(0, _BUCKETS - 1)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.frames.decoded import I32, I64
 from contracts.frames.latency import BASE, BUCKETS, GAMMA, bucket_of
+from contracts.units import SECOND
 
 Column = NDArray[Any]
 _BUCKET_BITS = 11
@@ -18,7 +19,7 @@ assert BUCKETS < 1 << _BUCKET_BITS
 APART: Final = (1 << _BUCKET_BITS) - 1
 """A bucket that no duration has, for what has none that counts."""
 _LOWER_NS = np.concatenate(
-    [[-(1 << 62)], np.ceil(BASE * GAMMA ** np.arange(1, BUCKETS) * 1e9).astype(np.int64), [1 << 62]]
+    [[-(1 << 62)], np.ceil(BASE * GAMMA ** np.arange(1, BUCKETS) * SECOND).astype(np.int64), [1 << 62]]
 )
 """First nanosecond of each bucket, and of the one after the last."""
 
@@ -37,7 +38,7 @@ class Groups:
 
 def bucket_of_ns(duration_ns: I64) -> I32:
     """Bucket of the latency grid of integer durations. Logarithms guess, the grid's edges decide: free of rounding."""
-    guess = bucket_of(duration_ns / 1e9)
+    guess = bucket_of(duration_ns / SECOND)
     guess -= duration_ns < _LOWER_NS[guess]
     guess += duration_ns >= _LOWER_NS[guess + 1]
     return guess

@@ -26,6 +26,7 @@ import numpy as np
 from contracts.features import Signal
 from contracts.frames import PartialFrame, Presence
 from contracts.frames.decoded import F64, I8, I64
+from contracts.units import SECOND
 from streams.windows.calls import ALONE, ASKED, SPOKE
 from streams.windows.entities import Delays, Entities
 from streams.windows.grouping import dense
@@ -38,7 +39,7 @@ HABIT: Final = 1.5
 LOOK_BACK: Final = 10
 ENOUGH: Final = 3
 """Calls that are evidence enough; where fewer came in a window, those of up to `LOOK_BACK` windows of the silence are looked at."""
-PATIENCE_NS: Final = 1_000_000_000
+PATIENCE_NS: Final = SECOND
 """A row without data waits at least this long for what others say."""
 BEYOND: Final = 2.0
 """Requests served for somebody unseen are evidence from so many times their usual number, and `ENOUGH` more."""

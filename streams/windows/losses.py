@@ -17,9 +17,9 @@ import msgspec
 from contracts.events import Anomaly
 from contracts.features import Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 
-SECOND: Final = 1_000_000_000
 LOST_NS: Final = 10 * SECOND
 """Telemetry of a node or of everything that has not come for this long is told of."""
 NODE_NS: Final = 2 * SECOND

@@ -12,6 +12,7 @@ from contracts.claims import REPEAT_NS, TARGET_KEYS, Claim, Claims, parsed, spel
 from contracts.frames import Resource
 from contracts.frames.decoded import I64
 from contracts.topics import partition_of
+from contracts.units import SECOND
 
 NEVER: Final = np.iinfo(np.int64).max
 INSTANCE_KEYS = frozenset(
@@ -26,7 +27,7 @@ _POD = frozenset({"k8s.pod.uid", "k8s.pod.name"})
 """Of who names no workload any of its pods will do: the cluster knows to which workload it belongs."""
 
 
-LOOK_NS: Final = 1_000_000_000
+LOOK_NS: Final = SECOND
 
 
 class Names:

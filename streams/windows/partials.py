@@ -13,6 +13,7 @@ from typing import NamedTuple
 from contracts.capacity import Room
 from contracts.frames import Decoded, SpanFrame
 from contracts.settings import IngestSettings
+from contracts.units import MINUTE
 from streams.windows.clocks import Clocks
 from streams.windows.collect import Collector, Partial, Receipt
 from streams.windows.collect_logs import LogCollector
@@ -25,7 +26,7 @@ from streams.windows.state import dump, load
 
 _KIND, _VERSION = "partials", 1
 _SOURCES_PER_SERVICE = 4
-ENVIRONMENT_QUIET_NS = 60_000_000_000
+ENVIRONMENT_QUIET_NS = MINUTE
 """An environment that was heard of since then does not leave."""
 
 

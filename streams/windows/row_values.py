@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from contracts.frames.decoded import F64, I64
+from contracts.units import SECOND
 from streams.windows.window import Sums
 
 COLUMNS = {"spans": 3, "edges": 5, "logs": 2, "metrics": 0}
@@ -21,7 +22,7 @@ def span_values(sums: Sums, keys: I64, width_s: float) -> tuple[F64, I64]:
 def edge_values(sums: Sums, keys: I64, width_s: float) -> tuple[F64, I64]:
     """Call rate, error rate, 95th percentile and mean gap (seconds) of each key; and the number of calls."""
     count, errors, _, gap_ns, gap_count = sums.of(keys)
-    gap = _share(gap_ns, gap_count) / 1e9
+    gap = _share(gap_ns, gap_count) / SECOND
     return np.column_stack([count / width_s, _share(errors, count), sums.quantiles(keys, (0.95,)), gap]), count
 
 

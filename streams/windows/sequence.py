@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contracts.ports import Record
+from contracts.units import MILLISECOND
 
 NEW_LOG_GAP = 1 << 40
 
@@ -48,7 +49,7 @@ class CatchUp:
     def covers(self, record: Record, now_ns: int) -> bool:
         """Whether `record`, read at `now_ns`, may have been read before."""
         if self._restored:
-            self._restored, self._until_ms = False, now_ns // 1_000_000
+            self._restored, self._until_ms = False, now_ns // MILLISECOND
         if record.timestamp_ms > self._until_ms:
             self._until_ms = -1
         return self._until_ms >= 0

@@ -14,6 +14,7 @@ import numpy as np
 from contracts.capacity import ROOMY
 from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
 from contracts.frames.decoded import F64, I64
+from contracts.units import SECOND
 from streams.windows.grouping import Column, run_starts
 from streams.windows.tables import Rows
 from streams.windows.window import Sums
@@ -39,7 +40,7 @@ HISTO = np.dtype(
 )
 """A histogram point; `low` and `high` bound its cells."""
 _REQUESTS, _ERRORS, _P50 = (FEATURES.index(n) for n in (METRIC_REQUEST_RATE, METRIC_ERROR_RATE, METRIC_LATENCY_P50))
-_LOOK_NS = 10_000_000_000
+_LOOK_NS = 10 * SECOND
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -81,7 +82,7 @@ class SeriesBook:
         self._start[slot[last]], self._time[slot[last]] = points["start"][last], points["time"][last]
         self._value[slot[last]] = points["value"][last]
         usable = (span_ns > 0) & np.isfinite(increase)
-        return _parts(points[usable], increase[usable], span_ns[usable] / 1e9)
+        return _parts(points[usable], increase[usable], span_ns[usable] / SECOND)
 
     def _previous(self, points: Rows, slot: I64) -> tuple[I64, I64, F64]:
         """Start, time and value of the point before each, in the same series; time 0 where there is none."""
@@ -132,12 +133,12 @@ class SeriesBook:
         self._histos[series] = (start, time, buckets, counts) if cumulative else (start, time, nothing, nothing)
         own_ns = time - start if 0 < start < time else 0
         if not cumulative:
-            return buckets, counts, (own_ns or (time - known[1] if known else 0)) / 1e9
+            return buckets, counts, (own_ns or (time - known[1] if known else 0)) / SECOND
         if known is None:
-            return (buckets, counts, own_ns / 1e9) if 0 < own_ns <= self.fresh_ns else None
+            return (buckets, counts, own_ns / SECOND) if 0 < own_ns <= self.fresh_ns else None
         if int(counts.sum()) < int(known[3].sum()) or (start != known[0] and start and known[0]):
-            return buckets, counts, (time - known[1]) / 1e9
-        return *_subtract(buckets, counts, known[2], known[3]), (time - known[1]) / 1e9
+            return buckets, counts, (time - known[1]) / SECOND
+        return *_subtract(buckets, counts, known[2], known[3]), (time - known[1]) / SECOND
 
     def expire(self, before_ns: int) -> None:
         """Once there are too many series, forget those without a point since `before_ns`; if there are many still, those whose last

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from contracts.units import MINUTE
+
 _MOST_PER_SERVICE = 10_000
 _MOST_TEXTS = 100_000
-GRACE_NS = 60_000_000_000
+GRACE_NS = MINUTE
 _QUIET_WINDOWS = 600
 """A template that was logged in one of so many last windows is not forgotten."""
 _SHARE = 10

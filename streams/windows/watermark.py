@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.units import SECOND
 from streams.windows.sequence import NEW_LOG_GAP
 
 _MOST_SOURCES = 4096
-AHEAD_NS = 5_000_000_000
+AHEAD_NS = 5 * SECOND
 """How far a watermark may be ahead of this process' clock: those of workers differ."""
 _ALIKE, _BURST, _LATELY, _RHYTHM = 2, 0.5, 2.0, 0.25
 """A silence is usual if there was one at least half as long before it, and what was said between them took at most half its

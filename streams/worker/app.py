@@ -12,7 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import EventT
 
 from connectors.kafka.client import KafkaBroker
-from connectors.kafka.tuning import rejoin_after_errors, tune_consumer
+from connectors.kafka.driver_internals import is_compiled, rejoin_after_errors, tune_consumer
 from contracts.errors import InvalidSettings
 from contracts.ports import Record
 from contracts.settings import Settings
@@ -49,7 +49,7 @@ def make_app(settings: Settings, broker: KafkaBroker, fetch_wait_ms: int) -> fau
 
 def _check_compiled() -> None:
     """Its stand-in in Python acknowledges the messages that it skips while partitions change hands: they would be lost."""
-    if vars(streams).get("_CStreamIterator") is None:
+    if not is_compiled(streams):
         raise InvalidSettings(
             "faust-streaming runs without its compiled part, which would lose messages",
             reason="faust_not_compiled",

@@ -7,6 +7,7 @@ import logging
 
 from contracts.errors import HomeostatError
 from contracts.ports import Record
+from contracts.retry import every, retrying
 from contracts.topics import CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
@@ -34,18 +35,21 @@ class Broadcast:
 
     async def follow(self, topic: str) -> None:
         """Pass on what comes, for ever; of switches also what was there."""
-        while True:
+
+        async def followed() -> None:
             last: dict[tuple[str, int], int] = {}
-            try:
-                async for record in self._w.broker.read([topic], from_beginning=topic == CONTROL, follow=True):
-                    place = record.topic, record.partition
-                    if record.offset <= last.get(place, -1):  # the topic was made anew: what it says is all news
-                        self._told.pop(place, None)
-                    last[place] = record.offset
-                    await self._tell(record)
-            except HomeostatError as e:
-                log.warning("%s; %s is read again", e, topic)
-                await asyncio.sleep(RESEND_S)
+            async for record in self._w.broker.read([topic], from_beginning=topic == CONTROL, follow=True):
+                place = record.topic, record.partition
+                if record.offset <= last.get(place, -1):  # the topic was made anew: what it says is all news
+                    self._told.pop(place, None)
+                last[place] = record.offset
+                await self._tell(record)
+
+        def told(error: Exception, _pause_s: float) -> None:
+            log.warning("%s; %s is read again", error, topic)
+
+        while True:
+            await retrying(followed, pauses=every(RESEND_S), on=HomeostatError, told=told)
 
     async def _tell(self, record: Record) -> None:
         now_ns, place = self._w.clock.now_ns(), (record.topic, record.partition)

@@ -11,30 +11,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import faust
-from faust.types import TP, EventT
+from faust.types import TP
 
-from contracts.errors import HomeostatError, Permanent, Retryable
+from contracts.errors import HomeostatError, Permanent
 from contracts.ports import Record
+from contracts.retry import every, retrying
 from contracts.supervision import Supervised
 from contracts.topics import CONTROL
+from contracts.units import SECOND
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.app import make_app, record_of
+from streams.worker.assignment import Assignment
 from streams.worker.broadcast import Broadcast
 from streams.worker.outbox import Outbox
 from streams.worker.parts import WorkerWiring
 from streams.worker.reread import messages_to_reread
+from streams.worker.states import AGAIN_S, States
+from streams.worker.unacknowledged import TakenMessage, Unacknowledged
 
 log = logging.getLogger(__name__)
 
-_LOOK_S, _AGAIN_S = 0.05, 1.0
+_LOOK_S = 0.05
 STOP_S = 10.0
 """Patience with the broker at the end, for saving and for leaving the group each."""
 _STAND_BY_S = 3.0
@@ -43,46 +46,30 @@ _STAND_BY_S = 3.0
 F = TypeVar("F")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Taken:
-    """A message that is not acknowledged yet, and what is still being done with it."""
-
-    event: EventT[bytes]
-    later: list[asyncio.Future[None]]
-
-    @property
-    def ended(self) -> bool:
-        """Whether all was done. What was cancelled was not: the next owner of the partition does it."""
-        return all(f.done() and not f.cancelled() for f in self.later)
-
-
 class Worker:
     """Runs the stages of the partitions Kafka assigns to this process, until stopped."""
 
     def __init__(self, wiring: WorkerWiring) -> None:
         self._w = wiring
-        self._loaded: dict[str, bytes | None] = {}
-        self.host = StageHost(wiring.specs, self._loaded.get, wiring.log_id, shared_log=not wiring.log_id)
-        self._unacked: list[_Taken] = []
-        self._assigned: frozenset[tuple[str, int]] = frozenset()
-        self._coming: frozenset[tuple[str, int]] = frozenset()
+        loaded: dict[str, bytes | None] = {}
+        self.host = StageHost(wiring.specs, loaded.get, wiring.log_id, shared_log=not wiring.log_id)
+        self._assignment = Assignment()
+        self._states = States(self.host, loaded, wiring.state, self._assignment)
+        self._unacked = Unacknowledged()
         self._tasks: list[Supervised] = []
         self._saving, self._whole, self._taking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
-        self._outbox = Outbox(wiring, self.host.counters, self._retrying)
+        self._outbox = Outbox(wiring, self.host.counters, self._assignment.retrying)
         self._broadcast = Broadcast(wiring, self.host, self._outbox, self._whole)
         self._closing = False
-        self._ready, self._member, self._progress = asyncio.Event(), asyncio.Event(), time.monotonic()
         self._taken: dict[tuple[str, int], int] = {}
         self._written_ms: dict[tuple[str, int], int] = {}
-        self._recovery: Supervised | None = None
-        self._to_recover, self._epoch = 0, 0
         self._app = self._make_app()
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Join the group; returns once partitions are assigned, or the group has none left for this worker."""
-        await self._retrying(self._broadcast.know_switches)
+        await self._assignment.retrying(self._broadcast.know_switches)
         await self._app.start()
         w = self._w
         self._tasks = [
@@ -95,9 +82,9 @@ class Worker:
         ]
         for task in self._tasks:
             task.start()
-        await self._member.wait()
+        await self._assignment.member.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), _STAND_BY_S)
+            await asyncio.wait_for(self._assignment.ready.wait(), _STAND_BY_S)
 
     async def stop(self) -> None:
         """Stop taking messages, send what is due, save all state, acknowledge, leave the group. Idempotent."""
@@ -125,28 +112,28 @@ class Worker:
             log.warning("the consumer group was not left in %.0f s", STOP_S)
 
     async def _end_tasks(self) -> None:
-        self._tasks += [self._recovery] if self._recovery else []
+        await self._states.stop()
         await asyncio.gather(*(task.stop() for task in self._tasks))
-        self._tasks, self._recovery = [], None
+        self._tasks = []
 
     async def _drain(self) -> None:
         """Go on until all of the log was taken, or `drain_s` passed: a log in memory ends with its process."""
-        topics = sorted({topic for topic, _ in self._assigned})
+        topics = sorted({topic for topic, _ in self._assignment.places})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._w.drain_s):
                 while True:
                     taken = dict(self._taken)
                     # What follows from it is in the log, too, before its ends are asked for.
                     await self._outbox.delivered()
-                    ends = await self._retrying(partial(self._w.broker.ends, topics))
-                    if all(taken.get(place, -1) + 1 >= ends.get(place, 0) for place in self._assigned):
+                    ends = await self._assignment.retrying(partial(self._w.broker.ends, topics))
+                    if all(taken.get(place, -1) + 1 >= ends.get(place, 0) for place in self._assignment.places):
                         return
                     await asyncio.sleep(_LOOK_S)
 
     @property
     def member(self) -> bool:
         """Whether the group has said which partitions are this worker's, be it none."""
-        return self._member.is_set()
+        return self._assignment.member.is_set()
 
     @property
     def crashed(self) -> bool:
@@ -156,18 +143,18 @@ class Worker:
     @property
     def recovering(self) -> int:
         """Stage states of assigned partitions that are still to be read."""
-        return self._to_recover
+        return self._states.waiting
 
     @property
     def loop_age_s(self) -> float:
         """Seconds since the loop last made progress: time passed in the stages, or something was tried again."""
-        return time.monotonic() - self._progress
+        return self._assignment.idle_s
 
     @property
     def lag(self) -> dict[str, int]:
         """Messages of owned partitions not taken yet, by topic, as of the last fetch; partitions not read yet are left out."""
         found: dict[str, int] = {}
-        for place in self._assigned & self._taken.keys():
+        for place in self._assignment.places & self._taken.keys():
             found[place[0]] = found.get(place[0], 0) + self._waiting(place)
         return found
 
@@ -183,9 +170,9 @@ class Worker:
         """How long ago the last message was written that was taken of a partition in which others wait; the longest of all
         partitions, 0 where none waits."""
         now_ns, oldest = self._w.clock.now_ns(), 0.0
-        for place in self._assigned & self._taken.keys():
+        for place in self._assignment.places & self._taken.keys():
             if self._waiting(place):
-                oldest = max(oldest, now_ns / 1e9 - self._written_ms[place] / 1e3)
+                oldest = max(oldest, now_ns / SECOND - self._written_ms[place] / 1e3)
         return oldest
 
     @property
@@ -196,7 +183,7 @@ class Worker:
     @property
     def assigned(self) -> frozenset[tuple[str, int]]:
         """Topic and partition of all that this worker owns now."""
-        return self._assigned
+        return self._assignment.places
 
     def _make_app(self) -> faust.App:
         app = make_app(self._w.settings, self._w.broker, self._w.fetch_wait_ms)
@@ -211,50 +198,56 @@ class Worker:
 
     async def _consume(self, stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
-            record, epoch = record_of(event), self._epoch
-            if (record.topic, record.partition) in self._coming:
-                await self._member.wait()
+            record, epoch = record_of(event), self._assignment.epoch
+            if (record.topic, record.partition) in self._assignment.coming:
+                await self._assignment.member.wait()
             async with self._taking:
-                mine = epoch == self._epoch and (record.topic, record.partition) in self._assigned
+                mine = epoch == self._assignment.epoch and (record.topic, record.partition) in self._assignment.places
                 if mine and not self._closing:
                     later = await self._handled_or_kept(record, epoch)
                     if later is None:
                         continue
-                    self._unacked.append(_Taken(event, later))
+                    self._unacked.add(event, later)
                     self._taken[record.topic, record.partition] = record.offset
                     self._written_ms[record.topic, record.partition] = record.timestamp_ms
 
     async def _handled_or_kept(self, record: Record, epoch: int) -> list[asyncio.Future[None]] | None:
         """Take one message, whatever happens: what is passed over is acknowledged with the ones behind it."""
-        while epoch == self._epoch:
-            try:
-                return await self._take(record)
-            except Exception:
-                if epoch == self._epoch:
-                    log.exception("%s/%d@%d: not taken; trying again", record.topic, record.partition, record.offset)
-                    await asyncio.sleep(_AGAIN_S)
-        return None
+
+        async def taken() -> list[asyncio.Future[None]] | None:
+            return await self._take(record) if epoch == self._assignment.epoch else None
+
+        def told(error: Exception, _pause_s: float) -> None:
+            place = record.topic, record.partition, record.offset
+            log.error("%s/%d@%d: not taken; trying again", *place, exc_info=error)
+
+        try:
+            return await retrying(
+                taken, self._assignment.revoked_since(epoch), pauses=every(AGAIN_S), on=Exception, told=told
+            )
+        except Exception:  # noqa: BLE001 - its partition was taken away meanwhile: its next owner takes it
+            return None
 
     async def _take(self, record: Record) -> list[asyncio.Future[None]] | None:
         """Take one message: what will be done with it later. None if its partition was taken away meanwhile: its next owner takes
         it, or we do, again."""
-        now_ns, epoch = self._w.clock.now_ns(), self._epoch
-        await self._load_states(record)
+        now_ns, epoch = self._w.clock.now_ns(), self._assignment.epoch
+        await self._states.load(record.topic, record.partition)
         if (record.topic, record.partition) not in self._taken:
-            await self._retrying(partial(self._reread, record, epoch))
+            await self._assignment.retrying(partial(self._reread, record, epoch))
         async with self._whole:  # a snapshot never holds a message whose consequences are not on their way
-            if epoch != self._epoch:
+            if epoch != self._assignment.epoch:
                 return None
             await self._outbox.send(self.host.handle(record, now_ns))
         later = [await self._done(handler(record), record, epoch) for handler in self._w.handlers.get(record.topic, ())]
-        return [f for f in later if f is not None] if epoch == self._epoch else None
+        return [f for f in later if f is not None] if epoch == self._assignment.epoch else None
 
     async def _reread(self, first: Record, epoch: int) -> None:
         """For the stages alone: those who act took these messages before they were acknowledged."""
         async with contextlib.aclosing(messages_to_reread(self.host, self._w.broker, first)) as found:
             async for record in found:
                 async with self._whole:
-                    if epoch != self._epoch:
+                    if epoch != self._assignment.epoch:
                         return
                     await self._outbox.send(self.host.handle(record, self._w.clock.now_ns()))
 
@@ -262,7 +255,7 @@ class Worker:
         try:
             return await work
         except Exception as e:  # an acting part must not stop the loop; what it could not take is kept
-            if epoch == self._epoch:  # else its next owner takes it
+            if epoch == self._assignment.epoch:  # else its next owner takes it
                 if isinstance(e, Permanent):  # it is refused on purpose, and says why
                     log.warning("%s/%d@%d is refused: %s", record.topic, record.partition, record.offset, e)
                 else:
@@ -270,44 +263,15 @@ class Worker:
                 await self._outbox.send([dead_letter(record, e, self._w.clock.now_ns())])
             return None
 
-    async def _dead_letter(self, taken: _Taken) -> None:
+    async def _dead_letter(self, taken: TakenMessage) -> None:
         """Keep a message that something failed on later: once, however often it is tried to acknowledge it."""
         for later in taken.later:
-            await self._done(later, record_of(taken.event), self._epoch)
+            await self._done(later, record_of(taken.event), self._assignment.epoch)
         taken.later.clear()
-
-    async def _load_states(self, record: Record) -> None:
-        for key in self._keys(record.topic, record.partition):
-            await self._load_state(key)
-
-    async def _load_state(self, key: str) -> None:
-        if key not in self.host.instances and key not in self._loaded:
-            epoch, found = self._epoch, await self._retrying(partial(self._w.state.load, key))
-            if epoch == self._epoch:  # else it may have had another owner, who changed it
-                self._loaded[key] = found
-
-    def _keys(self, topic: str, partition: int) -> list[str]:
-        return [spec.instance_key(topic, partition) for spec in self.host.by_topic.get(topic, ())]
-
-    async def _recover(self) -> None:
-        """Read the state of all partitions assigned, before their first message asks for it: until then we are not ready."""
-        keys = sorted({key for place in self._assigned for key in self._keys(*place)})
-        self._to_recover = len(keys)
-        for key in keys:
-            await self._read_in_the_end(key)
-            self._to_recover -= 1
-
-    async def _read_in_the_end(self, key: str) -> None:
-        while True:
-            try:
-                return await self._load_state(key)
-            except HomeostatError as e:  # rights may be missing for a while
-                log.warning("the state of %s cannot be read; trying again: %s", key, e)
-                await asyncio.sleep(_AGAIN_S)
 
     async def _tick(self) -> None:
         async with self._whole:
-            self._progress = time.monotonic()
+            self._assignment.note_progress()
             await self._outbox.send(self.host.tick(self._w.clock.now_ns()))
 
     # -- state ----------------------------------------------------------------------------------------------------
@@ -317,37 +281,34 @@ class Worker:
 
         It ends half-way if partitions are revoked meanwhile: what it has yet to save is older than what their next owner has.
         """
-        epoch = self._epoch
+        epoch = self._assignment.epoch
         async with self._saving:
             async with self._whole:
                 taken = len(self._unacked)
                 dirty = [(i, i.changes, i.snapshot(self._w.log_id)) for i in self.host.instances.values() if i.dirty]
-            ended = _ended(self._unacked[:taken])
+            ended = self._unacked.ended(taken)
             for t in ended:
                 await self._dead_letter(t)
             await self._outbox.delivered()
             if self._w.before_ack is not None:
-                await self._retrying(self._w.before_ack, epoch)
+                await self._assignment.retrying(self._w.before_ack, epoch)
             unsaved = set[str]()
             for instance, changes, payload in dirty:
-                if epoch != self._epoch:
+                if epoch != self._assignment.epoch:
                     return
                 if await self._save(instance.key, payload, epoch):
                     instance.saved = changes
                 else:
                     unsaved.add(instance.key)
-            if epoch != self._epoch:
+            if epoch != self._assignment.epoch:
                 return
-            ended = [t for t in ended if unsaved.isdisjoint(self._keys(*t.event.message.tp))]
-            for t in ended:
-                t.event.ack()
-            done = set(ended)
-            self._unacked = [t for t in self._unacked if t not in done]
+            ended = [t for t in ended if unsaved.isdisjoint(self._states.keys(*t.event.message.tp))]
+            self._unacked.acknowledge(ended)
 
     async def _save(self, key: str, payload: bytes, epoch: int) -> bool:
         """Whether it is saved. What can't be must not keep others from it, only its own messages from being acknowledged."""
         try:
-            await self._retrying(partial(self._w.state.save, key, payload), epoch)
+            await self._assignment.retrying(partial(self._w.state.save, key, payload), epoch)
         except Permanent as e:
             self.host.counters["worker", "unsaved"] += 1
             log.error(
@@ -358,30 +319,17 @@ class Worker:
 
     async def _on_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         places = frozenset((tp.topic, tp.partition) for tp in assigned)
-        self._member.clear()
-        self._coming = places  # from now on messages come
+        self._assignment.announce(places)  # from now on messages come
         if self._w.on_assigned is not None:
             await self._w.on_assigned(places)
-        self._assigned, self._coming = places, frozenset()  # and are taken
-        self._forget_recovery()
-        self._to_recover = len({key for place in self._assigned for key in self._keys(*place)})
-        self._recovery = _forever("worker-recovery", self._recover).start()
-        self._member.set()
-        if self._assigned:
-            self._ready.set()
-
-    def _forget_recovery(self) -> None:
-        if self._recovery is not None:
-            self._recovery.cancel()
-        self._recovery, self._to_recover = None, 0
+        self._assignment.take(places)  # and are taken
+        self._states.recover()
+        self._assignment.join()
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
-        self._member.clear()
-        self._coming = frozenset()
-        self._forget_recovery()
         places = frozenset((tp.topic, tp.partition) for tp in revoked)
-        self._assigned -= places  # nothing more is taken of them
-        self._epoch += 1
+        self._assignment.revoke(places)  # nothing more is taken of them
+        self._states.cancel()
         try:
             async with asyncio.timeout(STOP_S):
                 await self._checkpoint()
@@ -393,14 +341,11 @@ class Worker:
             log.exception(
                 "the state of %d partitions was not saved; the next owner repeats their messages", len(revoked)
             )
-        for tp in revoked:
-            self.host.forget(tp.topic, tp.partition)
-            self._taken.pop((tp.topic, tp.partition), None)
-            for key in self._keys(
-                tp.topic, tp.partition
-            ):  # also what was read and not needed: another owner will change it
-                self._loaded.pop(key, None)
-        self._unacked = [t for t in self._unacked if t.event.message.tp not in revoked]
+        for topic, partition in places:
+            self.host.forget(topic, partition)
+            self._taken.pop((topic, partition), None)
+        self._states.forget(places)
+        self._unacked.drop(revoked)
         if self._w.on_revoked is not None:
             await self._w.on_revoked(places)
 
@@ -414,34 +359,7 @@ class Worker:
             except HomeostatError as e:
                 log.warning("%s: %s", action.__name__, e)
 
-    async def _retrying(self, call: Callable[[], Awaitable[Any]], epoch: int | None = None) -> Any:
-        """Call until it succeeds, or partitions were revoked since `epoch`: nothing is acknowledged meanwhile, so waiting loses
-        nothing."""
-        delay = 0.05
-        while True:
-            try:
-                return await call()
-            except Retryable as e:
-                if epoch not in (None, self._epoch):
-                    raise
-                log.warning("%s; trying again in %.1f s", e, delay)
-                self._progress = time.monotonic()
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
-
 
 def _forever(name: str, make: Callable[[], Coroutine[Any, Any, None]], *, detail: str = "") -> Supervised:
     """The worker's own tasks begin again soon: everything waits for them."""
-    return Supervised(name, make, detail=detail, first_s=0.1, longest_s=_AGAIN_S)
-
-
-def _ended(taken: Iterable[_Taken]) -> list[_Taken]:
-    """Those that may be acknowledged. A commit says that all before it in the partition was done, so who waits holds up all behind it."""
-    found, waiting = [], set[TP]()
-    for t in taken:
-        place = t.event.message.tp
-        if t.ended and place not in waiting:
-            found.append(t)
-        else:
-            waiting.add(place)
-    return found
+    return Supervised(name, make, detail=detail, first_s=0.1, longest_s=AGAIN_S)

@@ -10,8 +10,9 @@ from typing import Final
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
+from contracts.units import SECOND
 from tests.unit.connectors.otlp import builders
-from tests.unit.streams.windows.support import CLIENT, INTERNAL, MS, SECOND, SERVER, Span, otlp
+from tests.unit.streams.windows.support import CLIENT, INTERNAL, MS, SERVER, Span, otlp
 
 Message = tuple[str, bytes]
 EVIL: Final = "evil"

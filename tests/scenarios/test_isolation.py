@@ -18,12 +18,13 @@ from contracts.frames import EvidenceFrame, FeatureFrame, unpack
 from contracts.ports import GraphWrite, Record
 from contracts.settings import load
 from contracts.topics import ANOMALIES, EVIDENCE, FEATURES, INCIDENTS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, TOPICS
+from contracts.units import SECOND
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S
 from tests.scenarios.attacks import ATTACKS, VICTIMS, Stranger
 from tests.unit.connectors.otlp import builders
-from tests.unit.streams.windows.support import MS, SECOND, T0
+from tests.unit.streams.windows.support import MS, T0
 from tests.unit.streams.windows.test_clocks import Sender, Town
 
 PARTITIONS, SECONDS = 3, 36

@@ -1,4 +1,4 @@
-"""An action from a plug-in in one file (docs/examples/load_shedding.py), through the whole loop: playbook, decision, guards and policy,
+"""An action from a plug-in in one file (the example load_shedding.py), through the whole loop: playbook, decision, guards and policy,
 the effect, its audit, a verification that fails, and the way back. Real parts, embedded."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.plugin_dist import install
 from tests.scenarios.story import Story, listening, until
 from tests.scenarios.town import CALLS, town
 
-SOURCE = Path(__file__).parents[2] / "docs" / "examples" / "load_shedding.py"
+SOURCE = Path(__file__).parents[2] / "docs" / "examples" / "acme-homeostat" / "acme_homeostat" / "load_shedding.py"
 PLAYBOOK = """
 apiVersion: homeostat.io/v1
 kind: Playbook

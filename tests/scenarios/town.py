@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, Span, otlp
+from contracts.units import SECOND
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, Span, otlp
 
 CALLS = {"gateway": ("orders", "catalog"), "orders": ("stock",), "stock": (), "catalog": ()}
 REQUESTS_PER_S = 40

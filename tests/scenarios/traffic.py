@@ -17,12 +17,13 @@ from contracts.events import Decision, Incident, decode
 from contracts.ports import Record, RunEntry, TargetState
 from contracts.settings import Settings
 from contracts.topics import DECISIONS, INCIDENTS, OTLP_SPANS, TOPICS
+from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import DecisionVerdict, IncidentPhase
 from homeostat.wiring import stage_specs
 from playbooks.language import library
 from streams.in_memory import MemoryPipeline
 
-S, MS = 1_000_000_000, 1_000_000
+S, MS = SECOND, MILLISECOND
 T0 = 1_780_000_000 * S
 ONSET_S, END_S = 60, 85
 SERVER, CLIENT = 2, 3

@@ -15,11 +15,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
+from contracts.units import MILLISECOND
 from tests.scenarios.town import CALLS
 
 REQUESTS_PER_S = 40
 EXPORT_MS = 200
-MS = 1_000_000
+MS = MILLISECOND
 
 
 class SdkTown:

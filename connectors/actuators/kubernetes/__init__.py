@@ -1,7 +1,7 @@
 """The actuator `kubernetes`: scale, restart and roll back Deployments, StatefulSets and DaemonSets through the API server.
 
-Here alone the Kubernetes client is imported (and, elsewhere, in the watch). `clusters` knows which
-cluster an environment stands for, `client` talks and maps errors, `looking` reads, `actuator` acts. `workload`, `revisions`, `autoscaler` and `ownership` say what the server's JSON means and `changes` what it
+It reaches the API server by the transport of `connectors.kubernetes`, which maps its errors. `clusters` knows which
+cluster an environment stands for, `client` asks it, `workload_reader` reads, `actuator` acts. `workload`, `revisions`, `autoscaler` and `ownership` say what the server's JSON means and `changes` what it
 should become: all pure, on the JSON as it is, so that no field is lost on the way.
 """
 

@@ -12,11 +12,12 @@ from typing import Final
 from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes import changes, disruption, owners, ownership, workload
 from connectors.actuators.kubernetes.allowed import EVICTION, ROLL_BACK, ROLLING_RESTART, SCALING, Rules, ensure
-from connectors.actuators.kubernetes.client import JSON_PATCH, SEVERAL_BUDGETS, Cluster
+from connectors.actuators.kubernetes.client import JSON_PATCH, Cluster
 from connectors.actuators.kubernetes.revisions import Revision
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
 from connectors.actuators.kubernetes.workload_reader import Found, WorkloadReader
 from connectors.actuators.naming import ensure_meant
+from connectors.kubernetes.failures import SEVERAL_BUDGETS
 from contracts.actions import action_of
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState

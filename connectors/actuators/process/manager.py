@@ -17,7 +17,7 @@ from connectors.actuators.process.messages import DesiredState, ManagedService, 
 from connectors.actuators.process.replicas import Replicas
 from connectors.actuators.process.store import OperationStore
 from contracts.errors import ActionFailed, Conflict, HomeostatError, TargetNotFound
-from contracts.supervision import once
+from contracts.supervision import end, once
 
 __all__ = ["ManagedService", "ProcessManager"]
 
@@ -81,10 +81,7 @@ class ProcessManager:
 
     async def stop(self) -> None:
         """End everything. What is under way is cut off, and is `unknown` at the next start. Idempotent."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks.values())
         await asyncio.gather(*(r.stop() for r in self._replicas.values()))
         self._replicas = {}
         if self._runner is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any, Final
 
 from connectors.actuators.process.messages import DesiredState, Operation, OperationState, Order
 from connectors.sqlite_file import Database, Schema
+from contracts.ports import Clock, SystemClock
 
 _SCHEMA: Final = Schema(f"{__package__}.migrations")
 INTERRUPTED: Final = "the process manager ended while this was under way"
@@ -17,12 +17,13 @@ INTERRUPTED: Final = "the process manager ended while this was under way"
 class OperationStore:
     """Operations by key and services by name. Calls block for a disk write; run them in a thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._db = Database(path, _SCHEMA)
 
     def begin_life(self) -> int:
         """The number of this start of the manager. What was under way when it last ended is unknown from now on."""
-        now = time.time_ns()
+        now = self._clock.now_ns()
         with self._db.writing() as db:
             db.execute(
                 "UPDATE operations SET state = 'unknown', text = ?, changed_ns = ? WHERE state = 'running'",
@@ -51,7 +52,7 @@ class OperationStore:
 
     def begin(self, order: Order) -> None:
         """Remember that this is about to be done. A key that failed before, so without effect, begins again."""
-        now = time.time_ns()
+        now = self._clock.now_ns()
         with self._db.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO operations VALUES (?, ?, ?, ?, 'running', '', '{}', ?, ?)",
@@ -64,7 +65,7 @@ class OperationStore:
         with self._db.writing() as db:
             db.execute(
                 "UPDATE operations SET state = ?, text = ?, result = ?, changed_ns = ? WHERE key = ?",
-                (operation.state.value, operation.text, _text(operation.result), time.time_ns(), order.key),
+                (operation.state.value, operation.text, _text(operation.result), self._clock.now_ns(), order.key),
             )
             if wanted is not None:
                 db.execute(

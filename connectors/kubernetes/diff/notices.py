@@ -7,6 +7,7 @@ from typing import Final
 from connectors.kubernetes.diff.context import DiffContext
 from connectors.kubernetes.objects import Notice
 from contracts.events import Change
+from contracts.units import SECOND
 
 KINDS: Final = {
     "Unhealthy": "probe",
@@ -19,7 +20,7 @@ KINDS: Final = {
     "FailedCreate": "scheduling",
 }
 """Reason of an Event -> kind of change. Others tell what the objects themselves say better, or nothing of a service."""
-_AGAIN_NS: Final = 300 * 1_000_000_000
+_AGAIN_NS: Final = 300 * SECOND
 """An Event that was quiet for this long is news again."""
 
 

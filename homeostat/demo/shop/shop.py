@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from connectors.actuators.process.manager import ManagedService, ProcessManager
-from contracts.supervision import once
+from contracts.supervision import end, once
 from homeostat.demo.load import Second
 from homeostat.demo.shop.blueprint import GOOD, LOAD, SHOP
 
@@ -73,8 +73,7 @@ class Shop:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._load.wait(), 3)
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await end(self._listening)
         if self._session is not None:
             await self._session.close()
         await self.manager.stop()

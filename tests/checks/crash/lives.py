@@ -27,12 +27,12 @@ from contracts.events import Control, Decision, Option
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.ports import Applied, Identity, PolicyVerdict, StepRequest, StepResult, SystemClock, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, CauseKind, DecisionVerdict
 from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigger, Verify
 from playbooks.runs import Executor, ExecutorWiring, run_of, switches
 from tests.patience import PATIENCE_S
 
-NS = 1_000_000_000
 PAIRS = 12
 WRITES = ("create", "claim", "set_state", "step", "put", "append_audit", "mark_published")
 PLAYBOOK = Playbook(
@@ -184,7 +184,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
     window = time.time_ns()
     while (entry := journal.load(run_of(DECISION.id))) is None or entry.state not in TERMINAL_RUN_STATES:
         await executor.on_evidence(healthy(window))
-        window += NS
+        window += SECOND
         await asyncio.sleep(0.001)
     await executor.stop()
     journal.close()
@@ -195,7 +195,7 @@ def healthy(window_ns: int) -> EvidenceFrame:
     """A second in which cart serves without errors."""
     one = np.ones((1, 2))
     return EvidenceFrame(
-        environment="test", signal="spans", partition=0, window_ns=window_ns, width_ns=NS, services=("cart",),
+        environment="test", signal="spans", partition=0, window_ns=window_ns, width_ns=SECOND, services=("cart",),
         peers=(), versions=("",), attributes=("",), features=("request_rate", "error_rate"),
         values=np.array([[50.0, 0.0]]), counts=np.array([50]), score=0 * one, low=np.array([[30.0, 0.0]]),
         high=np.array([[70.0, 0.05]]), p_value=np.ones(1), state=("healthy",), notes=(),

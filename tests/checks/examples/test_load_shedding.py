@@ -1,4 +1,4 @@
-"""The action and the actuator of docs/examples/load_shedding.py: one file, registered as a plug-in, and known everywhere."""
+"""The action and the actuator of the example load_shedding.py: one file, registered as a plug-in, and known everywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import connectors.policy
 from connectors.actuators.dry_run import DryRunActuator
 from connectors.actuators.registry import open_actuators
 from connectors.policy.rego import RegoPolicy, built_in
-from contracts.actions import installed, registry
+from contracts.actions import installed_actions
 from contracts.checks import action as action_suite
 from contracts.checks import actuator as actuator_suite
 from contracts.errors import InvalidPlaybook
@@ -33,13 +33,13 @@ from playbooks.guards.context import acted
 from playbooks.language import Playbook, inspect, read_all
 from playbooks.language.reference import reference
 from playbooks.language.schema import json_schema
-from playbooks.runs.journal_records import Announced, keep_announced
+from playbooks.runs.journal_records import Announced, save_announced
 from playbooks.runs.plan import key_of, plan_from
 from tests.patience import PATIENCE_S
-from tests.plugin_dist import install
+from tests.plugin_dist import install, started_anew
 from tests.unit.playbooks.runs.support import T0, World, approval, decision
 
-SOURCE = Path(__file__).parents[3] / "docs" / "examples" / "load_shedding.py"
+SOURCE = Path(__file__).parents[3] / "docs" / "examples" / "acme-homeostat" / "acme_homeostat" / "load_shedding.py"
 PLAYBOOK = """\
 apiVersion: homeostat.io/v1
 kind: Playbook
@@ -71,8 +71,8 @@ def uninstall(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in folder.glob("*.dist-info/entry_points.txt"):
         file.unlink()
     importlib.invalidate_caches()
-    monkeypatch.setattr(registry, "_loaded", None)
-    assert "shed" not in installed()
+    started_anew(monkeypatch)
+    assert "shed" not in installed_actions()
 
 
 def book(text: str = PLAYBOOK) -> Playbook:
@@ -347,7 +347,7 @@ async def test_an_intent_without_outcome_is_asked_of_its_actuator(
     intent = {"action": "shed", "arguments": {"admit": 0.5}, "actuator": "door"}
     steps = (StepEntry(plan.run, "shed", StepPhase.INTENT, key, T0, intent),)
     found.journal.entries[entry.run] = replace(entry, state=RunState.RUNNING, steps=steps)
-    keep_announced(found.journal, plan, Announced("shed", key, 1, intent))
+    save_announced(found.journal, plan, Announced("shed", key, 1, intent))
     (folder / "doors.json").write_text(json.dumps({"cart": {"admit": 1.0, "replicas": 2, "ready": 2, "keys": []}}))
     uninstall(folder, monkeypatch)
     found.playbooks.clear()

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from google.protobuf.message import Message
 
 from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
+from contracts.units import MILLISECOND, SECOND
 from tests.unit.connectors.otlp import builders as build
 
-MS = 1_000_000
+MS = MILLISECOND
 RESOURCE = {"service.name": "cart", "service.namespace": "shop", "deployment.environment.name": "fuzz"}
 
 
@@ -34,7 +35,7 @@ def good(now_ns: int) -> dict[str, list[bytes]]:
         OTLP_SPANS: _spellings(spans),
         OTLP_METRICS: _spellings(metrics),
         OTLP_LOGS: _spellings(logs),
-        RAW: [raw % (now_ns // 1_000_000_000)],
+        RAW: [raw % (now_ns // SECOND)],
     }
 
 

@@ -22,11 +22,12 @@ from contracts.frames import FeatureFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings, load
 from contracts.topics import FEATURES, INGRESS, OTLP_SPANS, TOPICS
+from contracts.units import SECOND
 from homeostat.endpoints import running
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S, PATIENCE_S
-from tests.unit.streams.windows.support import MS, SECOND, T0, Span, otlp, rows_of, traffic
+from tests.unit.streams.windows.support import MS, T0, Span, otlp, rows_of, traffic
 
 SECONDS, WORKERS, PARTITIONS = 12, 3, 4
 OPTIONS = {

@@ -19,12 +19,13 @@ from contracts.events import Control, NodeStatus, encode
 from contracts.ports import Record, StepRequest, StepResult
 from contracts.settings import ActSettings
 from contracts.topics import CONTROL, JOURNAL
+from contracts.units import SECOND
 from contracts.verdicts import Autonomy
 from homeostat.control_client import judged, turn
 from homeostat.switchboard import Switchboard
 from playbooks.language.model import Guards, Verify
 from playbooks.runs import Executor, ExecutorWiring
-from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, MemoryJournal, Policy, Process, decision
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, MemoryJournal, Policy, Process, decision
 
 PARTITIONS = 3
 LENGTH = 40
@@ -112,7 +113,7 @@ class Worker:
         if not self.durable:
             self.journal = MemoryJournal()
         client = cast("KafkaBroker", self.client)
-        self.board = Switchboard(client, self.journal, self.clock, "", lambda scope: self.executor.poke())
+        self.board = Switchboard(client, self.journal, self.clock, "", lambda scope: self.executor.wake())
         target = Target()
         target.story, target.worker = self.story, self
         self.executor = Executor(
@@ -216,7 +217,7 @@ class Story:
         return self.luck.choice(self.workers)
 
     def _any_time(self) -> int:
-        return T0 + self.luck.randrange(-(10**6), 10**6) * NS
+        return T0 + self.luck.randrange(-(10**6), 10**6) * SECOND
 
     async def _decide(self) -> None:
         worker = self._someone()
@@ -247,7 +248,7 @@ class Story:
         autonomy = Autonomy.ACT if acting else Autonomy.OBSERVE
         control = Control(scope=scope, acting=acting, autonomy=autonomy, by="ann", time_ns=self._any_time())
         if acting:  # from the moment when it is being written on
-            self._let_go(scope, lambda partition, offset: True)
+            self._stop_driving(scope, lambda partition, offset: True)
         return await turn(cast("KafkaBroker", self._people), control), control
 
     async def _forge(self) -> None:
@@ -260,9 +261,9 @@ class Story:
         control = Control(scope=scope, acting=kind == 1, autonomy=Autonomy.ACT, by="mallory", time_ns=self._any_time())
         record = self.log.append(partition, encode(control), scope.encode())
         if control.acting:
-            self._let_go(scope, lambda p, offset: p == partition and 0 <= offset < record.offset)
+            self._stop_driving(scope, lambda p, offset: p == partition and 0 <= offset < record.offset)
 
-    def _let_go(self, scope: str, ends: Callable[[int, int], bool]) -> None:
+    def _stop_driving(self, scope: str, ends: Callable[[int, int], bool]) -> None:
         """Somebody says to go on in a scope. Said of all environments it also ends what was lost with its log: all are told
         that it was lost, and that nothing is done before somebody says so."""
         self._binding = [
@@ -290,7 +291,7 @@ class Story:
     async def _wait(self) -> None:
         for worker in self.workers:
             if worker.up:
-                worker.executor.poke()
+                worker.executor.wake()
         for _ in range(30):
             await asyncio.sleep(0)
 

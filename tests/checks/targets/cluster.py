@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from urllib3.util import parse_url
+from yarl import URL
 
 from connectors.actuators.kubernetes import KubernetesActuator
 from connectors.actuators.kubernetes.client import Cluster
+from connectors.kubernetes.access import Access
+from connectors.kubernetes.failures import ACTING
+from connectors.kubernetes.request import Request
+from connectors.kubernetes.transport import Limits, Transport
 from contracts.settings import ActSettings
 
 UID = "0c6e5f6e-1111-4a52-8a3d-2f3b9d1c7a10"
@@ -34,10 +38,10 @@ class Reply:
 
 @dataclass
 class Objects:
-    """`things` by (namespace, kind, name). `seen` are requests as they arrive: after the client's library has resolved `..`."""
+    """`things` by (namespace, kind, name). `seen` are requests as they arrive: after the HTTP library has resolved `..`."""
 
     things: dict[tuple[str, str, str], Json] = field(default_factory=dict)
-    seen: list[tuple[str, str, Json | None]] = field(default_factory=list)
+    seen: list[tuple[str, str, str | None]] = field(default_factory=list)
     made: int = 0
 
     def add(self, namespace: str, kind: str, name: str) -> None:
@@ -65,9 +69,9 @@ class Objects:
             },
         }
 
-    def answer(self, method: str, path: str, body: Json | None) -> Reply:
+    def answer(self, method: str, path: str, body: str | None) -> Reply:
         """What an API server does: names in a path mean what they say once they are unquoted."""
-        arrived = parse_url(f"http://cluster{path}").path or "/"
+        arrived = URL(f"http://cluster{path}").raw_path
         self.seen.append((method, arrived, body))
         parts = [unquote(part) for part in arrived.strip("/").split("/")]
         if parts == ["api", "v1", "namespaces", "kube-system"]:
@@ -81,7 +85,8 @@ class Objects:
         if thing is None:
             return Reply(404, {"message": "not found"})
         if method == "PATCH":
-            given = json.loads(body)["metadata"] if isinstance(body, str) else {}
+            said = json.loads(body or "{}")
+            given = said["metadata"] if isinstance(said, dict) else {}
             if given.get("uid") != thing["metadata"]["uid"]:
                 return Reply(409, {"message": "the UID in the precondition does not match"})
             thing["metadata"]["annotations"] |= given.get("annotations", {})
@@ -89,22 +94,25 @@ class Objects:
 
 
 class Link(Cluster):
-    """The actuator's connection, with `Objects` in place of the client's library."""
+    """The actuator's connection, with `Objects` behind its transport in place of an API server."""
 
     def __init__(self, objects: Objects) -> None:
         super().__init__("")
+        self._transport = InMemory(objects)
+
+
+class InMemory(Transport):
+    """The transport up to where a request would leave this process."""
+
+    def __init__(self, objects: Objects) -> None:
+        super().__init__(Access("http://cluster", True, None, None, None), ACTING)
         self._objects = objects
 
-    def _connected(self) -> Any:
-        return self
-
-    def param_serialize(self, method: str, path: str, *, body: Any, **_: Any) -> tuple[str, str, Any]:
-        """The client's: a request."""
-        return method, path, body
-
-    def call_api(self, method: str, path: str, body: Any, **_: Any) -> Reply:
-        """The client's: its answer."""
-        return self._objects.answer(method, path, body)
+    async def _exchange(self, request: Request, limits: Limits) -> tuple[int, bytes]:
+        reply = self._objects.answer(
+            request.method, request.path, None if request.body is None else request.body.decode()
+        )
+        return reply.status, json.dumps(reply.body).encode()
 
 
 def actuator_on(objects: Objects, environments: Mapping[str, Any]) -> KubernetesActuator:

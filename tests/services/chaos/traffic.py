@@ -10,7 +10,8 @@ from collections import Counter
 import confluent_kafka
 
 from contracts.topics import OTLP_SPANS
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, Span, otlp
+from contracts.units import SECOND
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, Span, otlp
 
 TICK_S = 0.1
 ROUTES = (("gateway", "cart"), ("gateway", "orders"), ("cart", "stock"), ("orders", "stock"))

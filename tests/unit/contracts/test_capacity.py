@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.capacity import MERIT_NS, Room
+from contracts.units import SECOND as S
 
-S = 1_000_000_000
 HOUR, DAY, T0 = 3600 * S, 86_400 * S, 1_700_000_000 * S
 
 

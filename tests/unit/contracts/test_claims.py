@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.claims import CONTESTED, HORIZON_NS, MOST, TARGET_KEYS, Claims, ClaimsHeard, parsed, spelled
+from contracts.units import SECOND
 
 NOW = 1_700_000_000_000_000_000
 NAMESPACE, DEPLOYMENT = "k8s.namespace.name", "k8s.deployment.name"
@@ -19,7 +20,7 @@ OTHER = {NAMESPACE: "kube-system", DEPLOYMENT: "coredns"}
 def heard(*said: tuple[str, dict[str, str], int]) -> Claims:
     claims = Claims()
     for origin, attributes, after_s in said:
-        claims.hear(origin, attributes, NOW + after_s * 1_000_000_000)
+        claims.hear(origin, attributes, NOW + after_s * SECOND)
     return claims
 
 
@@ -83,7 +84,7 @@ claims_of = st.lists(
 @given(claims_of, st.integers(0, 1600))
 def test_either_all_agree_or_it_says_so(said: list[Any], after_s: int) -> None:
     claims = heard(*said)
-    now_ns = NOW + after_s * 1_000_000_000
+    now_ns = NOW + after_s * SECOND
     merged = claims.merged(now_ns)
     alive = [c.attributes for c in claims.by.values() if now_ns - c.last_ns < HORIZON_NS]
     rivals = any(len({a[k] for a in alive if k in a}) > 1 for k in TARGET_KEYS)

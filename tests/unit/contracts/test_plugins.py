@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from contracts import plugins
 from contracts.errors import InvalidPlugin, InvalidSettings, TargetNotFound, UnknownName
 from contracts.plugins import KINDS, PluginRegistry, installed
+from contracts.secrets import MASK
 from contracts.settings import Settings, load, shown
 from contracts.settings_sources import of_file, of_override
 from tests.plugin_dist import install
@@ -125,6 +126,31 @@ def test_what_its_code_raises_is_said_to_be_the_plugins(lay: Lay) -> None:
         registry().open("other", "")
 
 
+class Port(Protocol):
+    """What a plugin of this kind must have."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    def ring(self) -> None:
+        """Ring."""
+        ...
+
+
+def test_one_that_lacks_what_its_port_asks_for_is_refused_when_it_is_opened(lay: Lay) -> None:
+    source = (
+        "class Mute:\n    name = 'mute'\n    def __init__(self, _): pass\nclass Bell(Mute):\n    def ring(self): pass\n"
+    )
+    lay("acme-things", source, {"actuator.mute": ":Mute", "actuator.bell": ":Bell"})
+    bells: PluginRegistry[str, Any] = PluginRegistry("actuator", {}, Port)
+    with pytest.raises(InvalidPlugin, match=r"'mute' of acme-things 1\.0 .* has no ring, which the port"):
+        bells.open("mute", "")
+    with pytest.raises(InvalidPlugin, match=r"'bell' of acme-things 1\.0 .* calls itself 'mute'"):
+        bells.open("bell", "")
+
+
 @pytest.mark.parametrize("name", ["Pager", "9lives", "model_dump", "a.b", "a b"])
 def test_a_name_that_is_none_is_refused(name: str, lay: Lay) -> None:
     lay("acme-things", SOURCE, {f"actuator.{name}": ":Plain"})
@@ -149,7 +175,7 @@ def test_its_settings_are_handed_over_whatever_they_come_from(tmp_path: Path) ->
     own, section = registry().open("acme-pager", "section", settings.plugins).given
     assert (own.url, own.retries, own.token.get_secret_value(), own.groups) == ("http://b", 5, "hunter" + "2", ("c",))
     assert section == "section"
-    assert shown(settings)["plugins"]["acme-pager"]["token"] == "**********"
+    assert shown(settings)["plugins"]["acme-pager"]["token"] == MASK
     assert isinstance(settings, Settings)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sanitizing import plain, told
+from contracts.sanitizing import plain, sanitized
 
 SECRET = "s3cr3t-Value_42xyz"
 
@@ -34,8 +34,8 @@ SECRET = "s3cr3t-Value_42xyz"
     ],
 )
 def test_secrets_are_masked(text: str) -> None:
-    assert SECRET not in told(text.format(SECRET))
-    assert SECRET not in told("\x1b[1m" + text.format(SECRET) + "\x1b[0m")
+    assert SECRET not in sanitized(text.format(SECRET))
+    assert SECRET not in sanitized("\x1b[1m" + text.format(SECRET) + "\x1b[0m")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_secrets_are_masked(text: str) -> None:
     ],
 )
 def test_other_words_stay(text: str) -> None:
-    assert told(text) == text
+    assert sanitized(text) == text
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_what_a_terminal_obeys_is_gone(text: str) -> None:
 
 @given(st.text(max_size=2000), st.integers(1, 200))
 def test_any_text_is_one_bounded_line(text: str, limit: int) -> None:
-    found = told(text, limit)
+    found = sanitized(text, limit)
     assert len(found) <= limit + 80
     assert found.isprintable()
 
 
 def test_the_end_of_a_long_text_is_kept_with_a_digest_of_the_whole() -> None:
-    found = told("x" * 5000 + " the end", 20)
+    found = sanitized("x" * 5000 + " the end", 20)
     assert found.startswith("[5008 characters, SHA-256 ")
     assert found.endswith("the end")
-    assert told("y" + "x" * 4999 + " the end", 20) != found
+    assert sanitized("y" + "x" * 4999 + " the end", 20) != found

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.sanitizing import told
-from contracts.secrets import _FORMS, MASK, _mask, masked, names_secret
+from contracts.sanitizing import sanitized
+from contracts.secrets import _FORMS, MASK, _mask, masked, masked_command, names_secret
 from tests.patience import PATIENCE_S
 
 # Put together here, so that no scanner takes them for real ones.
@@ -101,7 +101,7 @@ HARMLESS = [
 ]
 
 
-@pytest.mark.parametrize("keep", [masked, told])
+@pytest.mark.parametrize("keep", [masked, sanitized])
 @pytest.mark.parametrize(("text", "secret"), LEAKS)
 def test_secrets_are_masked(text: str, secret: str, keep: Callable[[str], str]) -> None:
     assert secret in text
@@ -111,7 +111,7 @@ def test_secrets_are_masked(text: str, secret: str, keep: Callable[[str], str]) 
     assert keep(found).count(MASK) == found.count(MASK)
 
 
-@pytest.mark.parametrize("keep", [masked, told])
+@pytest.mark.parametrize("keep", [masked, sanitized])
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_none_stays(text: str, keep: Callable[[str], str]) -> None:
     assert keep(text) == text
@@ -162,3 +162,17 @@ def test_long_texts_do_not_take_long() -> None:
 def test_any_text(text: str) -> None:
     found = masked(text)
     assert isinstance(found, str)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["kubectl", "get", "pods"], ["kubectl", "get", "pods"]),
+        (["curl", "--token", WORD, "-v"], ["curl", "--token", MASK, "-v"]),
+        (["curl", f"--api-key={WORD}"], ["curl", f"--api-key={MASK}"]),
+        (["curl", "-H", f"Authorization: Bearer {WORD}"], ["curl", "-H", f"Authorization: {MASK}"]),
+        (["psql", f"postgres://me:{WORD}@db/shop"], ["psql", f"postgres://{MASK}@db/shop"]),
+    ],
+)
+def test_the_secrets_of_a_command_are_masked(given: list[str], shown: list[str]) -> None:
+    assert masked_command(given) == shown

@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 
 from contracts import settings_sources
 from contracts.errors import InvalidSettings
-from contracts.settings import MASK, Settings, load, shown
+from contracts.secrets import MASK
+from contracts.settings import Settings, load, shown
 from contracts.settings_sources import PREFIX, Layer
 
 ROOT = Path(__file__).resolve().parents[3]

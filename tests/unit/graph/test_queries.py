@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.checks import graph_rows as rows
-from contracts.checks.graph_rows import SECOND, T0
+from contracts.checks.graph_rows import T0
 from contracts.errors import UnknownName
 from contracts.ports import GraphStore
+from contracts.units import SECOND
 from graph.queries import path, render_path, render_why, why
 from graph.stores.ladybug import LadybugStore
 from graph.topology_file import parse_topology

@@ -131,7 +131,7 @@ def test_since_when_something_is_lacking() -> None:
 
 def test_what_is_lacking_names_no_password() -> None:
     (lack,) = Lacks().of({"policy": "http://user:" + "hunter2@opa:8181/v1 answered 500"}, 1)
-    assert lack.text == "http://**********@opa:8181/v1 answered 500"
+    assert lack.text == "http://<secret>@opa:8181/v1 answered 500"
 
 
 def test_errors_of_the_last_minute_count_and_older_ones_do_not() -> None:

@@ -12,6 +12,7 @@ from contracts.frames import EvidenceFrame, pack
 from contracts.ports import Record
 from contracts.settings import load
 from contracts.topics import EVIDENCE, FEATURES, INGRESS, NODES
+from contracts.units import SECOND
 from homeostat.checkup import BEHIND_S
 from homeostat.cli import doctor
 from homeostat.cli.status import line
@@ -19,7 +20,6 @@ from homeostat.endpoints import Endpoints
 from homeostat.status import GONE_NS, SILENT_NS, Overview, Process, of_log, of_process
 from tests.unit.homeostat.test_service_states import frame
 
-SECOND = 10**9
 NOW = 1_700_000_100 * SECOND
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from contracts import features as f
 from contracts import topics
-from contracts.checks.detector import FEATURES, SECOND, T0, frame, steady
+from contracts.checks.detector import FEATURES, T0, frame, steady
 from contracts.events import Adoption, Anomaly, decode, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings, Objective
+from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models.adoption import BUCKETS, Course
 from models.engine import DetectEngine

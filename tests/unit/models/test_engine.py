@@ -7,13 +7,14 @@ import pytest
 
 from contracts import features as f
 from contracts import topics
-from contracts.checks.detector import FEATURES, SECOND, T0, as_they_come, frame, steady
+from contracts.checks.detector import FEATURES, T0, as_they_come, frame, steady
 from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, decode, encode
 from contracts.frames.codec import pack, unpack
 from contracts.frames.feature_frame import EvidenceFrame, Presence
 from contracts.ports import Record
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
 from streams.stages.detect import DetectStage

@@ -15,14 +15,14 @@ from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
-from models.judgement import ABOVE_QUIET, MATURE_WINDOWS, NS, OPENS_LEVEL
+from models.judgement import ABOVE_QUIET, MATURE_WINDOWS, OPENS_LEVEL, SECOND
 from models.low_traffic.counts import fewer, more
 from models.low_traffic.latency import pool_of
 from models.low_traffic.watch import LowTraffic, TrafficLevel
 from models.service.pooled import Pooled
 
-T0 = 1_700_000_000 * NS
-ADOPT_NS = 120 * NS
+T0 = 1_700_000_000 * SECOND
+ADOPT_NS = 120 * SECOND
 BEFORE_S = 240
 """Seconds of quiet times: about 72 requests."""
 
@@ -77,8 +77,8 @@ def _frame(signal, second, services, counts, columns, missing=False) -> FeatureF
         environment="shop",
         signal=signal.value,
         partition=0,
-        window_ns=T0 + second * NS,
-        width_ns=NS,
+        window_ns=T0 + second * SECOND,
+        width_ns=SECOND,
         revision=0,
         services=services,
         peers=("pricing", "stock") if signal is Signal.EDGES else (),
@@ -127,7 +127,7 @@ def test_calls_that_no_longer_follow_open_and_their_return_closes() -> None:
     assert [c.feature for c in anomaly.contributions] == [CALL_RATE]
     assert anomaly.contributions[0].value < anomaly.contributions[0].low
     assert anomaly.pooled_s in (30, 60)
-    assert anomaly.onset_ns == anomaly.time_ns - anomaly.pooled_s * NS
+    assert anomaly.onset_ns == anomaly.time_ns - anomaly.pooled_s * SECOND
     assert anomaly.text.startswith("to pricing: calls 0")
     end, closed = told[-1]
     assert (closed.id, closed.phase, closed.state) == (anomaly.id, AnomalyPhase.CLOSED, ServiceState.HEALTHY)
@@ -180,10 +180,10 @@ def test_a_level_teaches_what_is_quiet_once_it_is_old_and_then_only_more_stands_
     watch = LowTraffic("shop", ADOPT_NS)
     watch._busy, high = MATURE_WINDOWS, 2 * OPENS_LEVEL
     assert watch._unusual("cart", OPENS_LEVEL)
-    watch._teach("cart", high, NS)
+    watch._teach("cart", high, SECOND)
     assert watch._unusual("cart", high)  # it may be the beginning of something
     watch._newest = 61
-    watch._teach("cart", 0.0, NS)
+    watch._teach("cart", 0.0, SECOND)
     assert not watch._unusual("cart", high)
     assert watch._unusual("cart", ABOVE_QUIET * high)
 
@@ -243,7 +243,7 @@ def test_the_engine_tells_it_like_any_anomaly_and_says_so_of_the_service() -> No
     told, states = [], set()
     for second, some in frames([(BEFORE_S, Way()), (70, Way(calls=0.0))]):
         for frame in some:
-            evidence, anomalies = engine.observe(frame, T0 + (second + 1) * NS)
+            evidence, anomalies = engine.observe(frame, T0 + (second + 1) * SECOND)
             told += [a for a in anomalies if a.detector == "low-traffic"]
             if frame.signal == Signal.SPANS and any(a.phase is AnomalyPhase.OPENED for a in told):
                 states.add(evidence.state[0])
@@ -283,4 +283,4 @@ def test_chances_of_counts() -> None:
 def test_levels_are_of_the_span_that_says_most() -> None:
     watch = Player()
     watch.play([(BEFORE_S, Way())])
-    assert all(isinstance(level, TrafficLevel) for level in watch.watch._levels(NS).values())
+    assert all(isinstance(level, TrafficLevel) for level in watch.watch._levels(SECOND).values())

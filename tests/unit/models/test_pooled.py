@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from contracts import topics
-from contracts.checks.detector import SECOND, T0, frame, steady
+from contracts.checks.detector import T0, frame, steady
 from contracts.events import Change, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings
+from contracts.units import SECOND
 from models.service.pooled import Given, Pooled, upper_decades
 from streams.stages.detect import DetectStage
 
@@ -85,9 +86,9 @@ def test_only_our_own_changes_keep_the_stage_from_learning():
         return stage.handle(Record(topics.CHANGES, 0, 0, None, encode(event)), T0)
 
     assert change("somebody") == []
-    assert stage.engine._worlds == {}
+    assert stage.engine._states == {}
     assert change("homeostat") == []
-    assert stage.engine._worlds["e"].suspended == {"s0": T0 + 50 * SECOND}
+    assert stage.engine._states["e"].suspended == {"s0": T0 + 50 * SECOND}
 
 
 def test_a_resource_used_up_for_a_minute_opens_at_its_first_reading():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.one_package import INNER, TOP, mapped
+from tools.one_package import INNER, TOP, mapped, write_tree
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = [p for package in (*INNER, TOP) for p in sorted((ROOT / package).rglob("*.py"))]
@@ -46,6 +46,15 @@ def test_imports_are_mapped_and_nothing_else(before: str, after: str) -> None:
 def test_what_can_not_be_mapped_fails_the_build(source: str) -> None:
     with pytest.raises(ValueError, match=r"x\.py:1: "):
         mapped(source, "x.py")
+
+
+def test_two_things_of_one_name_fail_the_build(tmp_path: Path) -> None:
+    for package in (*INNER, TOP):
+        (tmp_path / package).mkdir()
+    write_tree(tmp_path, tmp_path / "first")
+    (tmp_path / TOP / "models.py").touch()
+    with pytest.raises(ValueError, match="homeostat/models would be two things"):
+        write_tree(tmp_path, tmp_path / "second")
 
 
 def test_every_module_can_be_mapped() -> None:

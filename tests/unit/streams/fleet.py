@@ -29,6 +29,7 @@ from contracts.topics import (
     PARTIALS,
     SPANS,
 )
+from contracts.units import MILLISECOND, SECOND
 from streams.in_memory import MemoryPipeline
 from streams.stage import StageSpec
 from streams.stages.detect import DetectStage
@@ -36,8 +37,7 @@ from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 
-SECOND = 1_000_000_000
-MS = 1_000_000
+MS = MILLISECOND
 T0 = 1_700_000_000 * SECOND
 SERVER, CLIENT = 2, 3
 TICK = 250 * MS

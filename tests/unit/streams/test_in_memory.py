@@ -17,11 +17,12 @@ from contracts.events import Change, DeadLetter, decode, encode
 from contracts.ports import GraphWrite, Record
 from contracts.settings import load
 from contracts.topics import ANOMALIES, CHANGES, DEADLETTER, FEATURES, INCIDENTS, OTLP_LOGS, OTLP_SPANS, RAW, TOPICS
+from contracts.units import SECOND
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S
 from tests.unit.connectors.otlp import builders as build
-from tests.unit.streams.windows.support import MS, SECOND, T0, Span, otlp, traffic
+from tests.unit.streams.windows.support import MS, T0, Span, otlp, traffic
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS, BROKEN_FROM, PARTITIONS = 26, 20, 4

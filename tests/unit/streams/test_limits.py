@@ -13,6 +13,7 @@ from contracts.frames import EvidenceFrame, FeatureFrame, PartialFrame, unpack
 from contracts.ports import Record
 from contracts.settings import DiagnoseSettings, Settings, load
 from contracts.topics import EVIDENCE, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, TOPICS
+from contracts.units import SECOND
 from graph.diagnosis import DiagnosisEngine
 from graph.world import world as worlds
 from homeostat.wiring import perceive_specs
@@ -27,7 +28,7 @@ from streams.windows.names import Names
 from streams.windows.state import dump
 from tests.patience import LONG_S
 from tests.unit.connectors.otlp import builders
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, otlp
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, otlp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 DAY = 86_400 * SECOND

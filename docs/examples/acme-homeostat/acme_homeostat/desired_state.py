@@ -87,7 +87,7 @@ class DesiredState:
 
     def _read(self, service: str) -> dict[str, Any]:
         try:
-            return json.loads(self._file(service).read_text("utf-8"))
+            return dict(json.loads(self._file(service).read_text("utf-8")))
         except (OSError, ValueError) as e:
             raise ActuatorUnavailable(f"{self._file(service)}: {e}") from e
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from contracts.units import SECOND
+
 Json = dict[str, Any]
 T0 = 1_767_225_600
 """2026-01-01T00:00:00Z, epoch seconds."""
-SECOND = 1_000_000_000
 
 
 def stamp(seconds: float) -> str:

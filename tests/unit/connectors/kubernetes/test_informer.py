@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from connectors.kubernetes import informer as informers
 from connectors.kubernetes.access import open_access
-from connectors.kubernetes.backoff import Backoff
-from connectors.kubernetes.cluster_api import ClusterApi, resource_of
+from connectors.kubernetes.cluster_api import ClusterApi
 from connectors.kubernetes.informer import Informer, Pace, WatchSource, newer
 from connectors.kubernetes.objects import ObjectKind, Thing, Workload
 from connectors.kubernetes.read import reader
+from connectors.kubernetes.request import resource_of
 from contracts.errors import ClusterUnavailable, Forbidden
 from tests.unit.connectors.kubernetes import objects as o
 from tests.unit.connectors.kubernetes.conftest import until
@@ -337,13 +337,3 @@ async def test_errors_name_verb_and_resource(server: ListWatchServer, api: Clust
 def test_versions_are_compared_as_numbers(a: int, b: int) -> None:
     assert newer(str(a), str(b)) == (a > b)
     assert newer(f"x{a}", str(b))
-
-
-@given(st.integers(), st.integers(1, 60))
-def test_backoff_grows_to_its_bound_and_starts_over(seed: int, failures: int) -> None:
-    backoff, twin = Backoff(seed, longest_s=10), Backoff(seed, longest_s=10)
-    waits = [backoff.next_s() for _ in range(failures)]
-    assert waits == [twin.next_s() for _ in range(failures)]
-    assert all(min(10, 0.25 * 2**i) / 2 <= w <= min(10, 0.25 * 2**i) for i, w in enumerate(waits))
-    backoff.reset()
-    assert backoff.next_s() <= 0.25

@@ -13,9 +13,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from connectors.otlp.wire import fields
+from contracts.units import MILLISECOND
 
 T0 = 1_700_000_000_000_000_000
-MS = 1_000_000
+MS = MILLISECOND
 Values = dict[str, Any]
 
 

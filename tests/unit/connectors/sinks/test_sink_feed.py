@@ -15,6 +15,7 @@ from connectors.sinks.sink_feed import SinkFeed
 from contracts.checks.sink import published
 from contracts.errors import Permanent, Retryable
 from contracts.ports import Published
+from contracts.retry import Pauses
 from contracts.settings import BrokerSettings, SinkSettings
 from contracts.topics import DECISIONS, INCIDENTS
 from tests.patience import PATIENCE_S
@@ -56,8 +57,7 @@ async def broker() -> AsyncIterator[EmbeddedBroker]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_feed, "FIRST_S", 0.01)
-    monkeypatch.setattr(sink_feed, "LONGEST_S", 0.05)
+    monkeypatch.setattr(sink_feed, "PAUSES", Pauses(0.01, 0.05))
 
 
 async def publish(broker: KafkaBroker, *numbers: int, topic: str = INCIDENTS) -> list[str]:
@@ -182,3 +182,18 @@ async def test_a_group_goes_on_where_it_stopped_and_repeats_what_was_not_finishe
     await feed.stop()
     assert later.taken in (rest, first[-1:] + rest, first + rest), "the position was kept after each delivery"
     assert later.taken == rest
+
+
+async def test_a_new_group_begins_with_what_comes_from_now_on_and_misses_nothing_after(broker: EmbeddedBroker) -> None:
+    outside = KafkaBroker(BrokerSettings(), broker.bootstrap)
+    await publish(broker, 0, 1)
+    reader = GroupReader(outside, sorted(TOPICS), "homeostat.sink.new")
+    await reader.start()
+    await reader.stop()  # it took nothing, and its position is kept all the same
+    later = await publish(broker, 2, 3)
+    sink = Listener()
+    feed = SinkFeed(sink, GroupReader(outside, sorted(TOPICS), "homeostat.sink.new"), SinkSettings())
+    feed.start()
+    await until(lambda: len(sink.taken) >= 2)
+    await feed.stop()
+    assert sink.taken == later

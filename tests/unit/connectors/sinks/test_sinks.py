@@ -62,7 +62,16 @@ async def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
         "key": event.key,
         "event": json.loads(event.value),
     }
+
+
+async def test_a_new_file_is_its_owners_and_stays_as_its_owner_wants_it(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    (sink,) = open_sinks(SinkSettings(use=("file",), file=file))
+    await sink.deliver([published(1)])
     assert file.stat().st_mode & 0o077 == 0
+    file.chmod(0o644)
+    await sink.deliver([published(2)])
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 class Hook:

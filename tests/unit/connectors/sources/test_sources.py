@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from connectors.sources import file_source, open_sources, source_intake
 from connectors.sources.source_intake import SourceIntake
 from contracts.checks import source as suite
 from contracts.checks.source import SourceSubject
-from contracts.errors import BrokerUnavailable, InvalidSettings, UnknownName
+from contracts.errors import ActionFailed, BrokerUnavailable, InvalidSettings, UnknownName
 from contracts.ports import Source, Telemetry
+from contracts.retry import Pauses
 from contracts.settings import ReceiverSettings, SourceSettings
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
 from tests.patience import PATIENCE_S
@@ -154,7 +156,7 @@ async def test_what_is_no_telemetry_goes_in_to_be_dead_lettered() -> None:
 
 
 async def test_while_the_log_is_away_nothing_is_lost_and_no_more_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_intake, "FIRST_S", 0.01)
+    monkeypatch.setattr(source_intake, "PAUSES", Pauses(0.01, 10.0))
     log, script = Log(), Script([Telemetry(OTLP_LOGS, otlp()), Telemetry(OTLP_METRICS, METRICS)])
     log.away = 3
     seen: list[tuple[int, str]] = []
@@ -169,6 +171,32 @@ async def test_while_the_log_is_away_nothing_is_lost_and_no_more_is_asked_for(mo
     assert "the log is away" in {trouble for _, trouble in seen}
     assert intake.trouble == ""
     assert intake.counters()["retried"] == 3
+
+
+async def test_what_the_log_refuses_is_counted_and_left_out_alone() -> None:
+    class Narrow(Log):
+        async def send(self, topic: str, value: bytes) -> None:
+            if topic == RAW:
+                raise ActionFailed("too large", reason="too_large")
+            await super().send(topic, value)
+
+    log = Narrow()
+    intake = await take_in(
+        Script([Telemetry(RAW, RAW_LINE), Telemetry(OTLP_LOGS, otlp())]), log, lambda _: len(log.taken) == 1
+    )
+    assert intake.counters()["refused_too_large"] == 1
+
+
+async def test_a_file_forgets_no_line_that_the_log_does_not_have(tmp_path: Path) -> None:
+    """Whatever ends the asking, the next one begins with the line that was not taken."""
+    file = tmp_path / "three.jsonl"
+    file.write_bytes(SPANS + b"\n" + METRICS + b"\n" + RAW_LINE + b"\n")
+    (source,) = open_sources(SourceSettings(use=("file",), files=(file,), from_beginning=True))
+    async with aclosing(source.messages()) as messages:
+        assert [(await anext(messages)).payload for _ in range(2)] == [SPANS, METRICS]
+    async with aclosing(source.messages()) as messages:
+        assert [(await anext(messages)).payload for _ in range(2)] == [METRICS, RAW_LINE]
+    await source.close()
 
 
 async def test_one_that_fails_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from contracts.actions import (
     TextValue,
     Touches,
     action_of,
-    installed,
+    installed_actions,
     touches_target,
     waits,
 )
@@ -182,14 +182,14 @@ def test_a_factor_stays_within_what_guards_and_the_target_allow() -> None:
 def test_plug_ins_add_actions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lay = partial(install, monkeypatch, tmp_path)
     lay("acme-wave", WAVE, {"action.wave": ":WAVE"})
-    assert list(installed()) == [*BUILT_IN, "wave"]
+    assert list(installed_actions()) == [*BUILT_IN, "wave"]
     assert action_of("wave").text == "Wave at the target."
 
 
 @pytest.mark.parametrize(
     ("point", "target", "why"),
     [
-        ("action.wave", ":UNLIKE", "leads to an action named 'nod'"),
+        ("action.wave", ":UNLIKE", "calls itself 'nod'"),
         ("action.wave", ":WORD", "leads to str, which is no homeostat.api.Action"),
         ("action.wave", ":NONE", "can't be loaded"),
         ("action.scale", ":WAVE", "takes the name of a built-in action"),
@@ -200,7 +200,7 @@ def test_what_is_no_action_of_its_name_is_refused_with_its_distribution(
 ) -> None:
     install(monkeypatch, tmp_path, "acme-wave", WAVE, {point: target})
     with pytest.raises(InvalidPlugin, match=r"acme-wave 1\.0") as refused:
-        installed()
+        installed_actions()
     assert why in str(refused.value)
 
 

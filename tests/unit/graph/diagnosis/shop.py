@@ -15,9 +15,9 @@ import numpy as np
 from contracts.events import Anomaly, Change, Contribution
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 
-SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 CALLS = {
     "gateway": {"catalog": 0.5, "cart": 0.3, "orders": 0.2, "user": 0.4},

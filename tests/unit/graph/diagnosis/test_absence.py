@@ -8,6 +8,7 @@ import pytest
 from contracts.events import Anomaly
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
+from contracts.units import SECOND as S
 from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
 from graph.diagnosis.assess import assess
 from graph.diagnosis.case import Case
@@ -16,7 +17,6 @@ from graph.grouping import Group
 from graph.ranking import rank
 from graph.world import World
 
-S = 1_000_000_000
 T0 = 1_780_000_000 * S
 ONSET, END = 60, 75
 RATE = 10

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.events import Anomaly, Incident
 from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from graph.diagnosis import DiagnosisEngine
 from graph.grouping import Group, incident_id, place
@@ -18,7 +19,6 @@ from tests.unit.contracts.samples import EVENTS
 from tests.unit.graph.diagnosis import shop
 from tests.unit.graph.diagnosis.scenarios import feed
 
-SECOND = 1_000_000_000
 LINE = ("a", "b", "c", "d", "e", "f")
 """a calls b calls c …"""
 

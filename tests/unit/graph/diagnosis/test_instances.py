@@ -8,13 +8,13 @@ import pytest
 
 from contracts.events import CORDONED, WELL, Change
 from contracts.features import ERROR_RATE, LATENCY_P95, REQUEST_RATE
+from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind
 from graph.evidence.local import instances
 from graph.evidence.situation import Node, Shift, Situation
 from graph.judgement import MOST_PRIOR, WEIGHTS
 from graph.ranking import PRIORS, Suspect, rank
 
-S = 1_000_000_000
 ONSET = 1_780_000_000 * S
 KINDS = {
     "oom": CauseKind.LEAK,

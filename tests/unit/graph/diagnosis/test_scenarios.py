@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase, Severity
 from graph.diagnosis import DiagnosisEngine
 from tests.unit.graph.diagnosis.scenarios import incidents, run
-from tests.unit.graph.diagnosis.shop import ONSET, SECOND, START, Fault
+from tests.unit.graph.diagnosis.shop import ONSET, START, Fault
 
 SCENARIOS = {
     "slow leaf": ({"pricing": Fault(slow=0.2)}, "pricing", CauseKind.LATENCY, "latency"),

@@ -16,6 +16,7 @@ from contracts.events import Candidate, Decision, Incident, decode, encode
 from contracts.ports import Record, RunEntry, TargetState
 from contracts.settings import BrokerSettings, Settings, load
 from contracts.topics import DECISIONS, INCIDENTS, TOPICS
+from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, IncidentPhase, Severity
 from homeostat.cli.app import cli
 from homeostat.cli.replay_log import place, time_ns
@@ -25,7 +26,6 @@ from homeostat.wiring import recorded_specs
 from streams.host import StageHost
 from streams.stage import Emit
 
-S = 1_000_000_000
 T0 = 1_800_000_000 * S
 SETTINGS = load()
 PARTITIONS = dict.fromkeys(TOPICS, 4)

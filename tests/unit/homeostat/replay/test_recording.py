@@ -7,7 +7,8 @@ import time
 from connectors.otlp.recording import RecordedMessage
 from contracts.settings import load
 from contracts.topics import RAW, TOPICS
-from homeostat.replay.recording import BUSY_S, QUIET_S, SECOND, replay
+from contracts.units import SECOND
+from homeostat.replay.recording import BUSY_S, QUIET_S, replay
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 

@@ -11,6 +11,7 @@ from contracts.claims import CONTESTED
 from contracts.events import Candidate, Change, Control, Incident, encode
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import DecideSettings
+from contracts.units import SECOND as S
 from contracts.verdicts import (
     Autonomy,
     CauseKind,
@@ -26,7 +27,6 @@ from playbooks.guards import Standing
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify, library
 from playbooks.learning import Posteriors, Prediction
 
-S = 1_000_000_000
 NOW = 1_800_000_000 * S
 SETTINGS = DecideSettings()
 LIBRARY = library()

@@ -12,6 +12,7 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.units import SECOND as S
 from contracts.verdicts import (
     Autonomy,
     CauseKind,
@@ -26,7 +27,6 @@ from playbooks.decision.pending import PendingDecisions
 from playbooks.decision.views import Views
 from playbooks.language import library
 
-S = 1_000_000_000
 T0 = 1_800_000_000 * S
 LIBRARY = library()
 COLUMNS = BY_SIGNAL[Signal.SPANS]

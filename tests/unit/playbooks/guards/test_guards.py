@@ -7,11 +7,11 @@ import pytest
 
 from contracts.events import Control
 from contracts.ports import RunEntry, StepEntry, Target, TargetState
+from contracts.units import SECOND as S
 from contracts.verdicts import Autonomy, HeldReason, RunState, StepPhase
 from playbooks.guards import CircuitLimits, GuardContext, affected_by, check, check_all, outage_of, planned_replicas
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
 
-S = 1_000_000_000
 NOW = int(datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp()) * S  # a Friday
 CART = Target("prod", "cart")
 STATE = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")

@@ -7,11 +7,11 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from contracts.ports import RunEntry, StepEntry, Target, TargetState
+from contracts.units import SECOND as S
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 from playbooks.guards import CircuitLimits, GuardContext, check, planned_replicas
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
 
-S = 1_000_000_000
 SERVICES = ("cart", "web", "db", "pay", "mail")
 ENDS = (RunState.SUCCEEDED, RunState.ROLLED_BACK, RunState.FAILED, RunState.INCONCLUSIVE)
 

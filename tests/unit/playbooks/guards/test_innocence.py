@@ -10,11 +10,11 @@ import pytest
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import Target, TargetState
+from contracts.units import SECOND as S
 from contracts.verdicts import Conduct, HeldReason, ServiceState
 from playbooks.guards import GuardContext, Standing, check, standing
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
 
-S = 1_000_000_000
 T0 = 1_800_000_000 * S
 HEALTHY = str(ServiceState.HEALTHY)
 READY = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")

@@ -10,10 +10,10 @@ from hypothesis import given
 from contracts.errors import UnreadableEvent
 from contracts.events import Feedback
 from contracts.settings import DecideSettings
+from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, Outcome
 from playbooks.learning import Learning, Posteriors, Prediction, from_json, learning_of, surprise
 
-S = 1_000_000_000
 HALF_LIFE = 1800 * S
 T0 = 10**6 * S
 

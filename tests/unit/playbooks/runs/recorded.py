@@ -20,11 +20,11 @@ import msgspec
 
 from contracts.errors import ActionFailed, OutcomeUnknown
 from contracts.ports import RunEntry, StepEntry, StepRequest, StepResult
+from contracts.units import SECOND
 from contracts.verdicts import RunState
 from playbooks.language.model import Playbook, Step
 from playbooks.runs import run_of
 from tests.unit.playbooks.runs.support import (
-    NS,
     RESTART,
     SCALE,
     T0,
@@ -152,7 +152,7 @@ def journal_of(moments: list[Moment]) -> MemoryJournal:
 
 async def before(world: World) -> None:
     for second in range(-40, 0):
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
 
 
 def prepare(world: World, story: str) -> None:
@@ -215,7 +215,7 @@ async def resumed(story: str, moments: list[Moment]) -> dict[str, Any]:
     known = max((n for n in world.journal.records["test"]), default=0)
     await world.executor.resume()
     await world.executor.idle()
-    await go_on(world, story, (last.now_ns - T0) // NS)
+    await go_on(world, story, (last.now_ns - T0) // SECOND)
     await world.done()
     entry = world.journal.entries.get(run_of("d1"))
     bodies = [json.loads(body) for _, body in world.journal.audit("test", after=known)]

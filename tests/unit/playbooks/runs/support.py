@@ -30,6 +30,7 @@ from contracts.ports import (
     TargetState,
 )
 from contracts.settings import ActSettings, BindingSettings
+from contracts.units import SECOND
 from contracts.verdicts import (
     TERMINAL_RUN_STATES,
     Autonomy,
@@ -42,8 +43,7 @@ from playbooks.language.model import Check, Guards, Match, Playbook, Step, Trigg
 from playbooks.runs import Executor, ExecutorWiring, switches
 from tests.patience import PATIENCE_S
 
-NS = 1_000_000_000
-T0 = 1_700_000_000 * NS
+T0 = 1_700_000_000 * SECOND
 BOUND = {"test": BindingSettings()}
 
 
@@ -322,13 +322,13 @@ class World:
     async def run_to(self, seconds: float, *, error: float | None = MENDED, traffic: float = 50.0) -> None:
         """Let time pass second by second until `seconds` after T0, with an evidence frame per second. The target fails until it is
         acted on, and then no more, unless told otherwise."""
-        while self.clock.now_ns() < T0 + int(seconds * NS):
+        while self.clock.now_ns() < T0 + int(seconds * SECOND):
             window = self.clock.now_ns()
-            self.clock.advance_to(window + NS)
+            self.clock.advance_to(window + SECOND)
             if error is not None:
                 share = error if error != MENDED else 0.0 if self.process.requests else 0.6
                 await self.executor.on_evidence(frame(window, {"cart": (traffic, share)}))
-            self.executor.poke()
+            self.executor.wake()
             await self.executor.idle()
 
     async def done(self) -> None:
@@ -356,7 +356,7 @@ def decision(
         cause=CauseKind.HANG,
         cause_service=target,
         cause_probability=0.9,
-        onset_ns=now_ns - 5 * NS,
+        onset_ns=now_ns - 5 * SECOND,
         chosen=option,
         options=(option,),
         world_hash="w",
@@ -388,7 +388,7 @@ def frame(
         signal="spans",
         partition=0,
         window_ns=window_ns,
-        width_ns=NS,
+        width_ns=SECOND,
         services=names,
         peers=(),
         versions=("",) * len(names),

@@ -11,11 +11,12 @@ import pytest
 from contracts.errors import Permanent
 from contracts.events import Approval, Decision
 from contracts.settings import ActSettings
+from contracts.units import SECOND
 from contracts.verdicts import Autonomy, DecisionVerdict, RunState
 from playbooks.runs import Executor, run_of
 from playbooks.runs.authenticity import digest_of
 from playbooks.runs.journal_records import save_approval
-from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, SCALE, T0, World, approval, control, decision
+from tests.unit.playbooks.runs.support import BOUND, RESTART, SCALE, T0, World, approval, control, decision
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ async def test_an_answer_that_is_none_is_refused_and_is_not_in_the_way_of_one(ba
 async def test_an_answer_before_its_question_is_none() -> None:
     world = World(replace(RESTART, tier=3))
     with pytest.raises(Permanent):
-        await world.executor.on_approval(answer(time_ns=T0 + 10 * NS))
+        await world.executor.on_approval(answer(time_ns=T0 + 10 * SECOND))
     await world.executor.on_decision(decision())
     await world.run_to(2)
     assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])
@@ -171,7 +172,7 @@ async def test_a_run_that_is_over_wants_no_answer(world: World) -> None:
     await world.executor.on_decision(decision())
     await world.executor.idle()
     await world.run_to(5)
-    await world.executor.on_approval(approval(now_ns=T0 + 5 * NS))
+    await world.executor.on_approval(approval(now_ns=T0 + 5 * SECOND))
     assert world.journal.get("approval/d1") is None
     assert world.journal.entries[run_of("d1")].state is RunState.SUCCEEDED
 

@@ -20,6 +20,7 @@ from contracts.errors import (
 from contracts.events import Change, Feedback, Incident, decode
 from contracts.ports import Applied, PolicyVerdict
 from contracts.settings import ActSettings
+from contracts.units import SECOND
 from contracts.verdicts import (
     TERMINAL_RUN_STATES,
     Autonomy,
@@ -37,7 +38,6 @@ from playbooks.runs.plan import Surroundings, definition_of, plan_of
 from playbooks.runs.switches import LogPosition
 from tests.unit.playbooks.runs.support import (
     BOUND,
-    NS,
     RESTART,
     SCALE,
     T0,
@@ -60,7 +60,7 @@ async def world() -> AsyncIterator[World]:
 async def healthy_then_broken(world: World) -> None:
     for second in range(-40, 0):
         error = 0.01 if second < -5 else 0.6
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, error)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, error)}))
 
 
 async def test_a_remedy_that_helps(world: World) -> None:
@@ -323,7 +323,7 @@ async def test_an_intent_that_cannot_be_kept_is_given_up_when_the_decision_is_to
 
 async def well(world: World, seconds: range) -> None:
     for second in seconds:
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.01)}))
 
 
 @pytest.mark.parametrize("playbook", [RESTART, SCALE])
@@ -345,7 +345,7 @@ async def test_what_has_recovered_while_a_person_was_asked_is_left_alone() -> No
     await world.executor.on_decision(decision())
     await world.run_to(30, error=0.01)
     assert world.state() is RunState.AWAITING_APPROVAL
-    await world.executor.on_approval(approval(now_ns=T0 + 30 * NS))
+    await world.executor.on_approval(approval(now_ns=T0 + 30 * SECOND))
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
@@ -434,7 +434,7 @@ async def test_what_a_person_approved_late_waits_for_policy_as_long_as_what_was_
     await world.executor.on_decision(decision())
     await world.run_to(late, error=None)
     world.policy.verdict = PolicyUnavailable("opa is away")
-    await world.executor.on_approval(approval(now_ns=T0 + int(late * NS)))
+    await world.executor.on_approval(approval(now_ns=T0 + int(late * SECOND)))
     await world.run_to(late + 20, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.AWAITING_APPROVAL, [])
     world.policy.verdict = PolicyVerdict(allowed=True)
@@ -449,7 +449,7 @@ async def test_policy_that_is_away_until_the_approval_expires_is_said_to_be_the_
     await world.executor.on_decision(decision())
     await world.run_to(expires - 30, error=None)
     world.policy.verdict = PolicyUnavailable("opa is away")
-    await world.executor.on_approval(approval(now_ns=T0 + int((expires - 30) * NS)))
+    await world.executor.on_approval(approval(now_ns=T0 + int((expires - 30) * SECOND)))
     await world.run_to(expires + 5, error=0.6)
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
@@ -503,7 +503,7 @@ async def test_a_switch_pulled_while_the_audit_event_is_on_its_way(world: World)
 async def test_older_switches_do_not_undo_newer_ones(world: World) -> None:
     """Older is what was written before in the log, whatever times they carry."""
     await world.executor.on_control(control(acting=False, now_ns=T0), LogPosition("log", 1, 9))
-    await world.executor.on_control(control(acting=True, now_ns=T0 + NS), LogPosition("log", 1, 8))
+    await world.executor.on_control(control(acting=True, now_ns=T0 + SECOND), LogPosition("log", 1, 8))
     await world.executor.on_decision(decision())
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.CANCELLED, [])
@@ -618,7 +618,7 @@ async def test_a_decision_that_was_left_lying_is_not_acted_on() -> None:
         definition=_definition(),
         now_ns=T0,
     )
-    world.clock.advance_to(T0 + 61 * NS)
+    world.clock.advance_to(T0 + 61 * SECOND)
     await world.executor.resume()
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
@@ -626,7 +626,7 @@ async def test_a_decision_that_was_left_lying_is_not_acted_on() -> None:
 
 
 async def test_an_old_decision_read_again_from_the_topic_is_not_acted_on(world: World) -> None:
-    await world.executor.on_decision(decision(now_ns=T0 - 3600 * NS))
+    await world.executor.on_decision(decision(now_ns=T0 - 3600 * SECOND))
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
 
@@ -639,8 +639,8 @@ async def test_a_rollback_waits_for_policy_to_come_back(world: World) -> None:
     await world.run_to(10, error=1.0)
     assert (world.state(), world.process.state.replicas) == (RunState.ROLLING_BACK, 3)
     world.policy.verdict = PolicyVerdict(allowed=True)
-    world.clock.advance_to(T0 + 15 * NS)
-    world.executor.poke()
+    world.clock.advance_to(T0 + 15 * SECOND)
+    world.executor.wake()
     await world.executor.idle()
     while world.executor.runs:
         await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from contracts.events import Approval
 from contracts.ports import RunEntry, StepEntry, StepRequest
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason, Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import commands as c
@@ -24,7 +25,7 @@ from playbooks.runs.machine import MachineState
 from playbooks.runs.observation import RunInput, observe
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_from, plan_of
 from playbooks.runs.situation import RunSituation
-from tests.unit.playbooks.runs.support import NS, SCALE, T0, Process, decision
+from tests.unit.playbooks.runs.support import SCALE, T0, Process, decision
 
 EXPIRY = Expiry(approval_s=60, decision_s=30)
 PLAYBOOK = replace(
@@ -124,7 +125,7 @@ class Simulation:
                     truth = e.EffectApplied(self.request(work.name, work.step, work.key), {}, "")
                 return draw.draw(st.sampled_from([truth, truth, e.EffectUnknown(work.name, work.key, {})]))
             case c.WaitUntil():
-                self.now = replace(self.now, now_ns=min(work.until_ns, self.now.now_ns + NS))
+                self.now = replace(self.now, now_ns=min(work.until_ns, self.now.now_ns + SECOND))
                 return None
 
     def _asks(self, work: c.Preflight) -> bool:
@@ -156,7 +157,7 @@ class Simulation:
             case "unknown":
                 return e.EffectUnknown(name, key, {}, "")
             case "not-durable":
-                return e.IntentNotDurable(self.now.now_ns + NS)
+                return e.IntentNotDurable(self.now.now_ns + SECOND)
             case "held":
                 return e.StepHeld(name, key, HeldReason.LOW_CONFIDENCE, "autonomy is observe")
             case _:
@@ -164,7 +165,7 @@ class Simulation:
 
     def _in_time(self) -> None:
         decided_ns = 0 if self.now.verdict is None else self.now.verdict.time_ns
-        last = max([self.now.begun_ns, decided_ns, *(x.time_ns + 4 * NS for x in self.entry.steps)])
+        last = max([self.now.begun_ns, decided_ns, *(x.time_ns + 4 * SECOND for x in self.entry.steps)])
         assert self.now.now_ns <= last + EXPIRY.decision_ns, "an effect long after anything happened"
 
     def happen(self, draw: st.DataObject) -> None:
@@ -173,9 +174,9 @@ class Simulation:
             st.sampled_from(["time", "time", "long", "stop", "resume", "approve", "deny", "verdict", "over"])
         ):
             case "time":
-                self.now = replace(self.now, now_ns=self.now.now_ns + draw.draw(st.integers(0, 5)) * NS)
+                self.now = replace(self.now, now_ns=self.now.now_ns + draw.draw(st.integers(0, 5)) * SECOND)
             case "long":
-                self.now = replace(self.now, now_ns=self.now.now_ns + 45 * NS)
+                self.now = replace(self.now, now_ns=self.now.now_ns + 45 * SECOND)
             case "stop":
                 self.now = replace(self.now, acting=False)
             case "resume":
@@ -283,7 +284,7 @@ def test_an_effect_that_had_not_happened_is_done_only_if_it_still_may_be(
     world = simulation(1)
     world.entry = replace(world.entry, state=RunState.RUNNING)
     world.line("a", StepPhase.INTENT, "key", {"action": "scale"})
-    world.now = replace(world.now, begun_ns=T0, acting=acting, now_ns=T0 + late_s * NS)
+    world.now = replace(world.now, begun_ns=T0, acting=acting, now_ns=T0 + late_s * SECOND)
     assert isinstance(world.react(world.observed()), c.AskActuator)
     assert world.react(e.EffectAbsent()) is None
     event = world.observed()

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from contracts.ports import StepResult, TargetState
+from contracts.units import SECOND
 from contracts.verdicts import RunState
 from playbooks.runs import actuator_calls
-from tests.unit.playbooks.runs.support import NS, T0, World, decision, frame
+from tests.unit.playbooks.runs.support import T0, World, decision, frame
 
 
 class Odd:
@@ -82,7 +83,7 @@ async def test_resolve(does: Any) -> None:
 
 @pytest.mark.parametrize("method", ["describe", "resolve"])
 async def test_no_answer(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actuator_calls, "LOOK_S", 0.05)
+    monkeypatch.setattr(actuator_calls, "ANSWER_S", 0.05)
     world = World()
     if method == "resolve":
         world.process.describe = _answers(world.process.state)  # type: ignore[method-assign]
@@ -152,7 +153,7 @@ async def test_applied(does: Any) -> None:
 async def test_a_step_that_undoes_ends_too_when_it_is_too_late() -> None:
     world = World()
     for second in range(-40, 0):
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
     await world.executor.on_decision(decision("scale-out"))
     await world.executor.idle()
     world.process.describe = _raises(KeyError("spec"))  # type: ignore[method-assign]
@@ -165,5 +166,5 @@ async def test_a_step_that_undoes_ends_too_when_it_is_too_late() -> None:
 
 def test_what_is_kept_of_a_state_is_what_a_restart_reads() -> None:
     state = TargetState(2, 1, "v1", instances=["a", "b"], detail={"a": "b"})  # type: ignore[arg-type]
-    assert actuator_calls.kept_state(state) == replace(state, instances=("a", "b"))
-    assert actuator_calls.kept_state(None) is None
+    assert actuator_calls.storable_state(state) == replace(state, instances=("a", "b"))
+    assert actuator_calls.storable_state(None) is None

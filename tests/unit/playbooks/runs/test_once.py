@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from contracts.events import encode
-from contracts.ports import Applied
+from contracts.ports import Applied, StepEntry
 from contracts.settings import ActSettings
+from contracts.units import SECOND
 from contracts.verdicts import RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs.switches import mode_of
 from tests.checks.crash.stories import flaws
-from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, MemoryJournal, World, control, decision
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, MemoryJournal, World, control, decision
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ async def test_a_wait_that_is_cut_off_has_an_outcome(world: World) -> None:
     world.born()
     await world.executor.on_decision(decision("pausing"))
     await world.executor.idle()
-    await world.executor.on_control(control(acting=False, now_ns=T0 + NS))
+    await world.executor.on_control(control(acting=False, now_ns=T0 + SECOND))
     await world.run_to(2)
     await world.done()
     assert world.state() is RunState.CANCELLED
@@ -177,4 +178,30 @@ async def test_lives_that_end_at_the_same_place_tell_it_once(answer: Applied) ->
     await world.done()
     intents = [r for r in told(world) if r["type"].endswith("step.intent")]
     assert len({r["sequence"] for r in intents}) == 1
+    assert flaws(told(world)) == []
+
+
+async def test_what_came_of_an_effect_is_not_lost_when_it_cannot_be_written_at_once() -> None:
+    """Nobody else could tell: the actuator itself says that it doesn't know."""
+
+    class Fails(MemoryJournal):
+        failures = 1
+
+        def step(self, entry: StepEntry, fence: int) -> None:
+            if entry.phase is StepPhase.APPLIED and self.failures:
+                self.failures -= 1
+                raise RuntimeError("the disk is full")
+            super().step(entry, fence)
+
+    world = World()
+    world.process.answer = Applied.UNKNOWN
+    world.journal = journal = Fails()
+    world.born()
+    await world.executor.on_decision(decision())
+    while journal.failures or world.state() is RunState.RUNNING:
+        await asyncio.sleep(0.05)
+    await world.run_to(5)
+    await world.done()
+    assert world.state() is RunState.SUCCEEDED
+    assert len(world.process.applied_keys) == 1
     assert flaws(told(world)) == []

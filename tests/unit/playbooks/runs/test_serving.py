@@ -10,20 +10,21 @@ import pytest
 from contracts.frames import Presence
 from contracts.ports import RunEntry
 from contracts.settings import ActSettings
+from contracts.units import MINUTE, SECOND
 from contracts.verdicts import HeldReason, RunState
 from playbooks.language.model import Guards
-from playbooks.runs.serving import KEPT, LEAST, MINUTE_NS, Serving
-from tests.unit.playbooks.runs.support import BOUND, NS, RESTART, T0, World, decision, frame
+from playbooks.runs.serving import KEPT, LEAST, Serving
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, World, decision, frame
 
 REAL = {f"s{n}": (50.0, 0.0) for n in range(7)} | {"cart": (50.0, 0.0)}
 MADE_UP = {f"job-{n}": (50.0, 0.0) for n in range(500)}
-START = T0 // MINUTE_NS * MINUTE_NS
+START = T0 // MINUTE * MINUTE
 
 
 def after(frames: list[tuple[int, dict[str, tuple[float, float]]]]) -> frozenset[str]:
     serving = Serving()
     for minute, rows in frames:
-        serving.observe(frame(START + minute * MINUTE_NS, rows))
+        serving.observe(frame(START + minute * MINUTE, rows))
     return serving.established()
 
 
@@ -45,7 +46,7 @@ def test_who_has_ceased_counts_for_some_minutes_still() -> None:
 def test_silence_and_metrics_of_something_else_are_no_requests() -> None:
     serving = Serving()
     for minute in range(KEPT):
-        row = frame(START + minute * MINUTE_NS, {"a": (50.0, 0.0)})
+        row = frame(START + minute * MINUTE, {"a": (50.0, 0.0)})
         serving.observe(replace(row, services=("quiet",), counts=np.zeros(1, np.int64)))
         serving.observe(replace(row, services=("missing",), presence=np.array([Presence.MISSING], np.int8)))
         serving.observe(replace(row, services=("logs",), signal="logs"))
@@ -62,13 +63,13 @@ async def test_names_made_up_allow_no_more_to_be_acted_on_at_once(others: tuple[
     world = World(replace(RESTART, guards=Guards(blast_radius=0.3, max_concurrent=9)), settings=settings)
     for name in others:
         world.journal.entries[name] = RunEntry(
-            name, "d-" + name, "test", name, "p-" + name, RunState.RUNNING, T0 - NS, T0, 1, {}
+            name, "d-" + name, "test", name, "p-" + name, RunState.RUNNING, T0 - SECOND, T0, 1, {}
         )
     for minute in range(-LEAST, 0):
-        await world.executor.on_evidence(frame(T0 + minute * MINUTE_NS, REAL))
+        await world.executor.on_evidence(frame(T0 + minute * MINUTE, REAL))
     failing = REAL | MADE_UP | {"cart": (50.0, 0.5)}
     for second in range(1, 50):
-        await world.executor.on_evidence(frame(T0 + second * NS, failing, ill=["cart"]))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, failing, ill=["cart"]))
     await world.executor.on_decision(decision())
     await world.executor.idle()
     assert len(world.process.applied_keys) == allowed

@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.events import Control
+from contracts.units import DAY
 from contracts.verdicts import Autonomy
 from playbooks.runs import switches
 from playbooks.runs.switches import EVERYWHERE, LogPosition, SwitchReading
 from tests.unit.playbooks.runs.support import MemoryJournal
-
-DAY_NS = 86_400_000_000_000
 
 
 def said(*, acting: bool, time_ns: int = 0, scope: str = EVERYWHERE, initial: bool = False) -> Control:
@@ -43,10 +42,10 @@ def test_nothing_known_is_a_stop() -> None:
 
 
 def test_a_clock_that_was_a_day_ahead_once_changes_nothing(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=True, time_ns=DAY_NS), LogPosition("", 0, 0))
-    assert switches.take(journal, said(acting=False, time_ns=5), LogPosition("", 0, 1))
+    switches.record(journal, said(acting=True, time_ns=DAY), LogPosition("", 0, 0))
+    assert switches.record(journal, said(acting=False, time_ns=5), LogPosition("", 0, 1))
     assert not acting(journal)
-    switches.take(journal, said(acting=True, time_ns=1), LogPosition("", 0, 2))
+    switches.record(journal, said(acting=True, time_ns=1), LogPosition("", 0, 2))
     assert acting(journal)
 
 
@@ -55,7 +54,7 @@ records = st.lists(
         st.integers(0, 2),  # partition
         st.sampled_from([EVERYWHERE, "test", "other"]),
         st.booleans(),
-        st.integers(-DAY_NS, DAY_NS),  # any time
+        st.integers(-DAY, DAY),  # any time
     ),
     max_size=12,
 )
@@ -84,78 +83,78 @@ def test_what_is_in_force_is_the_strictest_last_word_however_it_is_delivered(
         p = luck.choice([p for p in log if at[p] < len(log[p])])  # type: ignore[attr-defined]
         if at[p] and luck.random() < 0.3:  # type: ignore[attr-defined]
             at[p] = luck.randrange(at[p])  # type: ignore[attr-defined]
-        switches.take(journal, log[p][at[p]], LogPosition("log", p, at[p]))
+        switches.record(journal, log[p][at[p]], LogPosition("log", p, at[p]))
         at[p] += 1
     assert {e: acting(journal, e) for e in expected} == expected
 
 
 def test_a_stop_wins_a_tie(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=True), LogPosition("", 0, 3))
-    switches.take(journal, said(acting=False), LogPosition("", 0, 3))
+    switches.record(journal, said(acting=True), LogPosition("", 0, 3))
+    switches.record(journal, said(acting=False), LogPosition("", 0, 3))
     assert not acting(journal)
-    switches.take(journal, said(acting=True, time_ns=9), LogPosition("", 0, 3))
+    switches.record(journal, said(acting=True, time_ns=9), LogPosition("", 0, 3))
     assert not acting(journal)
 
 
 def test_who_writes_to_another_partition_can_stop_and_not_undo_a_stop(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=False), LogPosition("", 1, 0))
-    switches.take(journal, said(acting=True), LogPosition("", 2, 90))
+    switches.record(journal, said(acting=False), LogPosition("", 1, 0))
+    switches.record(journal, said(acting=True), LogPosition("", 2, 90))
     assert not acting(journal)
-    switches.take(journal, said(acting=True), LogPosition("", 1, 1))
+    switches.record(journal, said(acting=True), LogPosition("", 1, 1))
     assert acting(journal)
 
 
 def test_what_began_an_installation_is_nothing_beside_what_people_say(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=False), LogPosition("", 1, 0))
-    assert not switches.take(journal, said(acting=True, initial=True), LogPosition("", 1, 1))
+    switches.record(journal, said(acting=False), LogPosition("", 1, 0))
+    assert not switches.record(journal, said(acting=True, initial=True), LogPosition("", 1, 1))
     assert not acting(journal)
 
 
 def test_an_unreadable_record_stops_until_a_later_one(journal: MemoryJournal) -> None:
     place = LogPosition("", 1, 4)
-    switches.take(journal, switches.unreadable(place, 0), place)
+    switches.record(journal, switches.unreadable(place, 0), place)
     assert "1@4" in switches.stopped(journal)[EVERYWHERE]
-    switches.take(journal, said(acting=True), LogPosition("", 0, 9))
+    switches.record(journal, said(acting=True), LogPosition("", 0, 9))
     assert not acting(journal), "in another partition it may have been before"
-    switches.take(journal, said(acting=True), LogPosition("", 1, 5))
+    switches.record(journal, said(acting=True), LogPosition("", 1, 5))
     assert acting(journal)
 
 
 def test_the_words_of_another_log_are_later(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=False), LogPosition("life-1", 1, 40))
-    switches.take(journal, said(acting=True), LogPosition("life-2", 0, 0))
+    switches.record(journal, said(acting=False), LogPosition("life-1", 1, 40))
+    switches.record(journal, said(acting=True), LogPosition("life-2", 0, 0))
     assert acting(journal)
 
 
 @pytest.mark.parametrize("left", [{}, {("*", 1): 3}])
 def test_a_log_that_lost_what_it_held_is_doubtful(journal: MemoryJournal, left: dict[tuple[str, int], int]) -> None:
-    switches.take(journal, said(acting=True), LogPosition("", 1, 7))
+    switches.record(journal, said(acting=True), LogPosition("", 1, 7))
     found = SwitchReading()
     for (scope, partition), offset in left.items():
         found.note(scope, partition, offset)
     lost = switches.missing(switches.known_places(journal, ""), found)
-    assert switches.doubt(journal, "", lost, found, 0) == ["*"]
+    assert switches.stop_doubtful(journal, "", lost, found, 0) == ["*"]
     assert not acting(journal)
-    switches.take(journal, said(acting=True), LogPosition("", 1, found.partitions.get(1, -1) + 1))
+    switches.record(journal, said(acting=True), LogPosition("", 1, found.partitions.get(1, -1) + 1))
     assert acting(journal)
 
 
 def test_a_log_that_goes_on_is_not_doubtful(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=True), LogPosition("", 1, 7))
+    switches.record(journal, said(acting=True), LogPosition("", 1, 7))
     found = SwitchReading()
     found.note("*", 1, 9)
     assert switches.missing(switches.known_places(journal, ""), found) == []
 
 
 def test_what_is_armed_stops_at_once_and_is_in_force_from_the_next_start(journal: MemoryJournal) -> None:
-    switches.take(journal, said(acting=True), LogPosition("life-1", 1, 7))
+    switches.record(journal, said(acting=True), LogPosition("life-1", 1, 7))
     switches.arm(journal, said(acting=False))
     assert not acting(journal)
-    assert [c.acting for c in switches.fold(journal)] == [False]
+    assert [c.acting for c in switches.apply_armed(journal)] == [False]
     assert not acting(journal)
     switches.arm(journal, said(acting=True))
     assert not acting(journal), "who runs is told by its log"
-    assert [c.acting for c in switches.fold(journal)] == [True]
+    assert [c.acting for c in switches.apply_armed(journal)] == [True]
     assert acting(journal)
     switches.arm(journal, said(acting=False))
     switches.disarm(journal, EVERYWHERE)
@@ -165,7 +164,7 @@ def test_what_is_armed_stops_at_once_and_is_in_force_from_the_next_start(journal
 def test_a_stop_of_an_earlier_release_holds_until_somebody_resumes() -> None:
     """Facts had no places then."""
     journal = MemoryJournal()
-    journal.put("control/*", {"scope": "*", "acting": False, "autonomy": "observe", "by": "ann", "time_ns": DAY_NS})
+    journal.put("control/*", {"scope": "*", "acting": False, "autonomy": "observe", "by": "ann", "time_ns": DAY})
     assert not acting(journal)
-    switches.take(journal, said(acting=True), LogPosition("", 0, 0))
+    switches.record(journal, said(acting=True), LogPosition("", 0, 0))
     assert acting(journal)

@@ -16,6 +16,7 @@ from contracts.errors import ActionFailed, ActuatorUnavailable, BrokerUnavailabl
 from contracts.events import Incident, encode
 from contracts.ports import Applied, PolicyVerdict, RunEntry, StepRequest, StepResult
 from contracts.settings import ActSettings
+from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, Autonomy, IncidentPhase, RunState, Severity, StepPhase
 from playbooks.language.model import Playbook, Step, Verify
 from playbooks.runs import commands as c
@@ -28,7 +29,6 @@ from tests.checks.crash.stories import flaws
 from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import (
     BOUND,
-    NS,
     RESTART,
     SCALE,
     T0,
@@ -106,10 +106,10 @@ class Taken:
     def react(self, state: MachineState, event: e.RunEvent, run: RunSituation) -> machine.Reaction:
         reaction = self._react(state, event, run)
         row = reaction.transition
-        told = [r for r in reaction.records if isinstance(r, c.RecordState | c.RecordEnd)]
-        assert len(told) == (row.state.run_state is not row.to.run_state), (
-            "a new state is told once, and nothing else is"
-        )
+        changes = row.state.run_state is not row.to.run_state
+        assert sum(isinstance(x, c.RecordState) for x in reaction.records) == (changes and not row.to.terminal)
+        assert sum(isinstance(x, c.RecordEnd) for x in reaction.records) == row.to.terminal
+        assert not (row.to.terminal and reaction.work), "something is left to be done after the end"
         self.rows.add(row)
         return reaction
 
@@ -135,7 +135,7 @@ def story(**changes: Any) -> Callable[[Story], Story]:
 async def decide(world: World, **changes: Any) -> None:
     """The target fails, and it is decided to act."""
     for second in range(-40, 0):
-        await world.executor.on_evidence(frame(T0 + second * NS, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.01 if second < -5 else 0.6)}))
     await world.executor.on_decision(decision("scale-out", **changes))
     await world.executor.idle()
 
@@ -274,7 +274,7 @@ async def away_until_it_is_too_late(world: World) -> None:
     world.policy.verdict = PolicyUnavailable("opa is away")
     await decide(world)
     await world.run_to(3, error=0.6)
-    world.clock.advance_to(T0 + int(world.settings.decision_expiry_s + 1) * NS)
+    world.clock.advance_to(T0 + int(world.settings.decision_expiry_s + 1) * SECOND)
     await world.run_to(world.settings.decision_expiry_s + 3, error=0.6)
 
 
@@ -305,16 +305,16 @@ async def over_in_a_pause(world: World) -> None:
 @story(steps=(*PAUSE, *TWO))
 async def late_in_a_pause(world: World) -> None:
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.clock.advance_to(T0 + 3600 * SECOND)
+    world.executor.wake()
     await world.executor.idle()
 
 
 @story(steps=(TWO[0], replace(PAUSE[0], needs=("grow",))))
 async def late_in_a_pause_with_something_done(world: World) -> None:
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.clock.advance_to(T0 + 3600 * SECOND)
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -449,7 +449,7 @@ async def not_durable_for_a_while(world: World) -> None:
 async def not_durable_for_too_long(world: World) -> None:
     with_journal(world, AwayWithIntents())
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     await world.run_to(3602, error=0.6)
 
 
@@ -488,8 +488,8 @@ async def not_durable_then_held_half_way_for_good(world: World) -> None:
 async def too_late_for_the_first_step(world: World) -> None:
     world.process.errors = [ActuatorUnavailable("away")]
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.clock.advance_to(T0 + 3600 * SECOND)
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -497,8 +497,8 @@ async def too_late_for_the_first_step(world: World) -> None:
 async def too_late_for_the_second_step(world: World) -> None:
     failing(world, "restart", error=ActuatorUnavailable("away"))
     await decide(world)
-    world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.clock.advance_to(T0 + 3600 * SECOND)
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -585,7 +585,7 @@ async def rollback_waits_until_it_is_too_late(world: World) -> None:
     await decide(world)
     world.process.describe_error = ActuatorUnavailable("away")
     await world.run_to(8, error=1.0)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     await world.run_to(3605, error=1.0)
 
 
@@ -598,8 +598,8 @@ async def rollback_pauses(world: World) -> None:
 @story(rollback=(*PAUSE, *BACK))
 async def rollback_pauses_too_long(world: World) -> None:
     await worse_first(world)
-    world.clock.advance_to(T0 + 3600 * NS)
-    world.executor.poke()
+    world.clock.advance_to(T0 + 3600 * SECOND)
+    world.executor.wake()
     await world.executor.idle()
 
 
@@ -644,7 +644,7 @@ async def rollback_is_not_durable_for_a_while(world: World) -> None:
 async def rollback_is_not_durable_for_too_long(world: World) -> None:
     with_journal(world, AwayWithIntents(2))
     await worse_first(world)
-    world.clock.advance_to(T0 + 3600 * NS)
+    world.clock.advance_to(T0 + 3600 * SECOND)
     await world.run_to(3602, error=1.0)
 
 
@@ -669,10 +669,10 @@ async def rollback_died(world: World, answer: Applied | Exception) -> None:
     world.process.requests.clear()
     world.process.block = asyncio.Event()
     for second in range(8):
-        window = T0 + second * NS
-        world.clock.advance_to(window + NS)
+        window = T0 + second * SECOND
+        world.clock.advance_to(window + SECOND)
         await world.executor.on_evidence(frame(window, {"cart": (50.0, 1.0)}))
-        world.executor.poke()
+        world.executor.wake()
         for _ in range(50):
             await asyncio.sleep(0)
     await die_at(world, "scale")
@@ -692,6 +692,74 @@ async def rollback_died_and_it_had_not_happened(world: World) -> None:
 @story(rollback=BACK)
 async def rollback_died_and_nobody_can_tell(world: World) -> None:
     await rollback_died(world, ActuatorUnavailable("away"))
+
+
+ENDS = {
+    "helps": "succeeded",
+    "worse": "rolled_back",
+    "worse_for_good": "failed",
+    "worse_while_stopped": "failed",
+    "silence": "inconclusive",
+    "unchecked": "succeeded",
+    "approved": "verifying",
+    "denied": "refused",
+    "approved_against_policy": "refused",
+    "unanswered": "refused",
+    "stopped_while_asking": "cancelled",
+    "over_while_asking": "cancelled",
+    "refused": "refused",
+    "away_until_it_is_too_late": "refused",
+    "stopped_before": "cancelled",
+    "over_before": "cancelled",
+    "stopped_in_a_pause": "cancelled",
+    "over_in_a_pause": "cancelled",
+    "late_in_a_pause": "refused",
+    "late_in_a_pause_with_something_done": "failed",
+    "a_pause_of_unknown_length": "failed",
+    "a_pause_to_its_end": "verifying",
+    "fails": "failed",
+    "fails_half_way": "rolled_back",
+    "held_right_before": "refused",
+    "held_half_way": "failed",
+    "held_half_way_for_good": "failed",
+    "held_with_an_intent": "refused",
+    "held_with_an_intent_half_way": "failed",
+    "held_with_an_intent_half_way_for_good": "failed",
+    "stopped_with_an_intent": "cancelled",
+    "not_durable_for_a_while": "succeeded",
+    "not_durable_for_too_long": "failed",
+    "not_durable_then_stopped": "cancelled",
+    "not_durable_then_held": "refused",
+    "not_durable_then_held_half_way": "failed",
+    "not_durable_then_held_half_way_for_good": "failed",
+    "too_late_for_the_first_step": "refused",
+    "too_late_for_the_second_step": "failed",
+    "stopped_between_steps": "cancelled",
+    "over_between_steps": "cancelled",
+    "lost": "unknown",
+    "died_and_it_had_happened": "verifying",
+    "died_and_it_had_not_happened": "verifying",
+    "died_and_nobody_can_tell": "running",
+    "rollback_fails": "failed",
+    "rollback_is_lost": "unknown",
+    "rollback_is_held": "failed",
+    "rollback_waits_and_is_stopped": "cancelled",
+    "rollback_waits_until_it_is_too_late": "failed",
+    "rollback_pauses": "rolled_back",
+    "rollback_pauses_too_long": "failed",
+    "rollback_pauses_and_is_stopped": "cancelled",
+    "rollback_pauses_for_an_unknown_time": "failed",
+    "rollback_is_held_with_an_intent": "failed",
+    "rollback_is_stopped_with_an_intent": "cancelled",
+    "rollback_is_not_durable_for_a_while": "rolled_back",
+    "rollback_is_not_durable_for_too_long": "failed",
+    "rollback_is_not_durable_then_stopped": "cancelled",
+    "rollback_is_not_durable_then_held": "failed",
+    "rollback_died_and_it_had_happened": "rolled_back",
+    "rollback_died_and_it_had_not_happened": "rolled_back",
+    "rollback_died_and_nobody_can_tell": "rolling_back",
+}
+"""Where each story leaves its run."""
 
 
 # --- what was taken
@@ -773,7 +841,8 @@ BEFORE_EFFECTS = {MachineState.PENDING, MachineState.AWAITING_APPROVAL}
 async def test_every_row_is_taken_by_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = Taken(monkeypatch)
     for playbook, tell in STORIES:
-        await told(world_of(playbook), playbook, tell)
+        world = await told(world_of(playbook), playbook, tell)
+        assert world.state() == ENDS[tell.__name__], tell.__name__
     for state in OPEN:
         await faulty(state, monkeypatch)
     left = [

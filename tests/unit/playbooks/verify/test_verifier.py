@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.units import SECOND
 from contracts.verdicts import Outcome, ServiceState
 from playbooks.language.model import Check, Verify
 from playbooks.verify import Verification, Verifier
 
-NS = 1_000_000_000
-T0 = 1_700_000_000 * NS
+T0 = 1_700_000_000 * SECOND
 """The moment of the action; the onset was five seconds before."""
 CHECKS = (Check("error_rate"), Check("latency_p95"))
 NAN = math.nan
@@ -47,8 +47,8 @@ def _frame(signal, second, services, peers, features, values, low, high, ill) ->
         environment="test",
         signal=signal,
         partition=0,
-        window_ns=T0 + int(second * NS),
-        width_ns=NS,
+        window_ns=T0 + int(second * SECOND),
+        width_ns=SECOND,
         services=services,
         peers=peers,
         versions=("",) * n,
@@ -77,7 +77,7 @@ class Script:
 
     def __post_init__(self) -> None:
         verify = Verify(self.checks, for_s=self.for_s, within_s=20.0)
-        self.verifier = Verifier(verify, "cart", self.callers, T0 - 5 * NS, T0)
+        self.verifier = Verifier(verify, "cart", self.callers, T0 - 5 * SECOND, T0)
 
     def before(self, fault: Sequence[float] = ILL, **others: Sequence[float]) -> Script:
         for second in range(-40, 0):
@@ -90,7 +90,7 @@ class Script:
         return self.at(second + 1.3)
 
     def at(self, second: float) -> Verification | None:
-        return self.verifier.verdict(T0 + int(second * NS))
+        return self.verifier.verdict(T0 + int(second * SECOND))
 
 
 def outcome(found: Verification | None) -> Outcome | None:
@@ -298,10 +298,10 @@ def test_credit_is_less_where_it_was_recovering_anyway() -> None:
 def test_a_verifier_that_lost_its_history_knows_the_levels_it_was_told() -> None:
     before = Script().before()
     verify = Verify(CHECKS, for_s=3.0, within_s=20.0)
-    later = Verifier(verify, "cart", (), T0 - 5 * NS, T0, before.verifier.reference())
+    later = Verifier(verify, "cart", (), T0 - 5 * SECOND, T0, before.verifier.reference())
     for second in range(3):
         later.observe(service_frame(second, {"cart": WELL}))
-    found = later.verdict(T0 + 4 * NS)
+    found = later.verdict(T0 + 4 * SECOND)
     assert found is not None
     assert (found.outcome, found.measures[0].during) == (Outcome.BETTER, 0.6)
 

@@ -14,11 +14,11 @@ from contracts.errors import Permanent, UnreadableEvent
 from contracts.events import Handling, decode
 from contracts.ports import Record
 from contracts.topics import HANDLING
+from contracts.units import SECOND as S
 from streams.replay.player import Answers, NotHeld, RecordedLife, lives, play
 from streams.replay.recorder import FLUSH_NS, IDLE_FLUSH_NS, MAX_STATE, RecordedStage, Recorder
 from streams.stage import Emit, Output
 
-S = 1_000_000_000
 T0 = 1_700_000_000 * S
 
 

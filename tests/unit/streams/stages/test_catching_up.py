@@ -6,10 +6,11 @@ from contracts.frames import PartialFrame, SpanFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import OTLP_SPANS, PARTIALS, SPANS
+from contracts.units import SECOND
 from streams.stage import Emit, Output
 from streams.stages.edges import EdgeStage
 from streams.stages.ingest import IngestStage
-from tests.unit.streams.windows.support import MS, SECOND, SERVER, T0, Span, otlp
+from tests.unit.streams.windows.support import MS, SERVER, T0, Span, otlp
 
 PARTITIONS, MESSAGES = 8, 20
 NOW = T0 + 60 * SECOND

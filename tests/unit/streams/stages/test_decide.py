@@ -7,6 +7,7 @@ from contracts.events import Candidate, Decision, Incident, decode, encode
 from contracts.ports import Record, RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
 from contracts.topics import DECISIONS, INCIDENTS, partition_of
+from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Severity
 from playbooks.decision import limits_of
 from playbooks.language import library
@@ -14,7 +15,6 @@ from streams.in_memory import MemoryPipeline
 from streams.stage import Emit
 from streams.stages.decide import CONSUMES, DecideStage, spec
 
-S = 1_000_000_000
 T0 = 1_800_000_000 * S
 
 

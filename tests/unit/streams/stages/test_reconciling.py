@@ -12,6 +12,7 @@ from contracts.frames import FeatureFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings, load
 from contracts.topics import FEATURES, OTLP_LOGS, OTLP_SPANS, PARTIALS
+from contracts.units import SECOND
 from streams.stage import Emit
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
@@ -19,7 +20,6 @@ from tests.checks.fuzz.garbage import garbage
 from tests.unit.connectors.otlp.builders import T0, logs, traces
 from tests.unit.connectors.otlp.test_accounting import records
 
-SECOND = 1_000_000_000
 INGESTED = ("spans", "points", "log_records")
 LEFT_OUT = ("duplicates", "future", "service_limit", "added_points")
 

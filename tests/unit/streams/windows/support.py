@@ -14,13 +14,13 @@ from contracts.frames import Decoded, FeatureFrame, HistogramBatch, LogBatch, Po
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import FEATURES, OTLP_SPANS, PARTIALS, SPANS
+from contracts.units import MILLISECOND, SECOND
 from streams.stage import CatchesUp, Emit
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 
-SECOND = 1_000_000_000
-MS = 1_000_000
+MS = MILLISECOND
 T0 = 1_700_000_000 * SECOND
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
 

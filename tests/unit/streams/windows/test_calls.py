@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from contracts.settings import IngestSettings
+from contracts.units import SECOND
 from streams.windows.calls import ALONE, ASKED, CALLS, SPOKE
 from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.partials import PartialBuilder
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, decoded
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded
 
 SETTINGS = IngestSettings()
 

@@ -9,11 +9,11 @@ import pytest
 
 from contracts.claims import CONTESTED, HORIZON_NS, REPEAT_NS
 from contracts.frames import Resource
+from contracts.units import SECOND
 from streams.windows.entities import Entities
 from streams.windows.names import Names
 
 NOW = 1_700_000_000_000_000_000
-SECOND = 1_000_000_000
 DEPLOYMENT = "k8s.deployment.name"
 
 

@@ -19,11 +19,12 @@ from contracts.frames import FeatureFrame, unpack
 from contracts.ports import Record
 from contracts.settings import load
 from contracts.topics import CLOCKS, FEATURES, OTLP_METRICS, OTLP_SPANS, TOPICS
+from contracts.units import SECOND
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 from streams.windows.clocks import AHEAD_NS, SLOT_NS, TOLERANCE_NS, ClockSource
 from tests.unit.connectors.otlp import builders
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, otlp
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, otlp
 
 PARTITIONS, PER_SECOND, FAILS_FROM = 4, 8, 40
 Clock = Callable[[float], float]

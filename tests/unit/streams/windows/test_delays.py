@@ -7,9 +7,9 @@ import copy
 import numpy as np
 import pytest
 
+from contracts.units import SECOND as S
 from streams.windows.entities import Delays, Entities
 
-S = 1_000_000_000
 CAP = 30 * S
 
 

@@ -9,21 +9,11 @@ import pytest
 
 from contracts.frames import PartialFrame
 from contracts.settings import IngestSettings
+from contracts.units import SECOND
 from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.partials import PartialBuilder
-from tests.unit.streams.windows.support import (
-    CLIENT,
-    CONSUMER,
-    INTERNAL,
-    MS,
-    PRODUCER,
-    SECOND,
-    SERVER,
-    T0,
-    Span,
-    decoded,
-)
+from tests.unit.streams.windows.support import CLIENT, CONSUMER, INTERNAL, MS, PRODUCER, SERVER, T0, Span, decoded
 
 SETTINGS = IngestSettings(join_horizon_s=5)
 

@@ -11,12 +11,13 @@ import pytest
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import Decoded, SpanBatch
 from contracts.settings import IngestSettings
+from contracts.units import SECOND
 from streams.windows.collect import Receipt
 from streams.windows.collect_spans import SpanCollector
 from streams.windows.edges import EdgeJoiner
 from streams.windows.merge import FeatureMerger
 from streams.windows.rows import Origin
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, decoded, rows_of
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, rows_of
 
 SPANS, EDGES = BY_SIGNAL[Signal.SPANS], BY_SIGNAL[Signal.EDGES]
 NOW = Receipt(T0 + SECOND, T0 + SECOND)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from contracts.frames import FeatureFrame, PartialFrame, Presence, empty_columns
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from streams.windows.losses import Losses
 from streams.windows.state import dump, load
 
-SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
 PLACES = {"cart": "n1", "web": "n1", "pay": "n2", "mail": "n3"}
 

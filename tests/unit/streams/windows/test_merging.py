@@ -11,6 +11,7 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, Presence
 from contracts.frames.latency import midpoint
 from contracts.settings import IngestSettings
+from contracts.units import SECOND
 from streams.windows.calls import ASKED, CALLS
 from streams.windows.clocks import timed
 from streams.windows.collect import Receipt
@@ -22,7 +23,6 @@ from tests.unit.streams.windows.support import (
     CLIENT,
     INTERNAL,
     MS,
-    SECOND,
     SERVER,
     T0,
     Span,

@@ -8,7 +8,8 @@ import pytest
 
 from contracts.settings import IngestSettings, Settings
 from contracts.topics import OTLP_SPANS
-from tests.unit.streams.windows.support import MS, SECOND, T0, Cluster, Span, otlp, rows_of, traffic
+from contracts.units import SECOND
+from tests.unit.streams.windows.support import MS, T0, Cluster, Span, otlp, rows_of, traffic
 
 SECONDS = 28
 SETTINGS = Settings(ingest=IngestSettings(max_delay_s=30))

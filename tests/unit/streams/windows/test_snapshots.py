@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from contracts.errors import UnreadableEvent
 from contracts.frames import pack
 from contracts.settings import IngestSettings
+from contracts.units import SECOND
 from streams.windows.calls import CALLS
 from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.merge import FeatureMerger
 from streams.windows.partials import PartialBuilder
-from tests.unit.streams.windows.support import MS, SECOND, T0, decoded, logs, points, traffic
+from tests.unit.streams.windows.support import MS, T0, decoded, logs, points, traffic
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 SETTINGS = IngestSettings(max_delay_s=10)

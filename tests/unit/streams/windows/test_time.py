@@ -12,13 +12,14 @@ from contracts.frames import PartialFrame, SpanFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import OTLP_SPANS, PARTIALS, SPANS
+from contracts.units import SECOND
 from streams.stage import Emit
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 from streams.windows.collect import Receipt
 from streams.windows.state import dump, load
-from tests.unit.streams.windows.support import MS, SECOND, SERVER, T0, Cluster, Span, otlp, rows_of
+from tests.unit.streams.windows.support import MS, SERVER, T0, Cluster, Span, otlp, rows_of
 
 _ids = iter(range(1, 1 << 40))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from contracts.units import SECOND as S
 from streams.windows.watermark import Watermarks
 
-S = 1_000_000_000
 T0 = 1_700_000_000 * S
 
 

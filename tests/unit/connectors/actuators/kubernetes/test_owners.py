@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.actuators.kubernetes import KubernetesActuator, disruption
-from connectors.actuators.kubernetes.client import refused
+from connectors.kubernetes.failures import ACTING, refused
+from connectors.kubernetes.request import Request
 from contracts.actions import action_of
 from contracts.errors import ActionFailed, ActuatorUnavailable, Forbidden, HomeostatError, InvalidTarget, TargetNotFound
 from contracts.settings import ActSettings
@@ -512,7 +513,9 @@ async def test_two_budgets_on_one_pod_are_a_refusal_that_names_them(
 def test_a_refusal_is_laid_at_the_right_door(
     status: int, message: str, error: type[HomeostatError], reason: str, named: str
 ) -> None:
-    found = refused(status, {"message": message})
+    found = refused(
+        ACTING, Request("patch", "/apis/apps/v1/namespaces/shop/deployments/cart"), status, {"message": message}
+    )
     assert (type(found), found.reason) == (error, reason)
     assert named in str(found)
     assert (error is Forbidden) == ("ClusterRole" in str(found))

@@ -1,17 +1,13 @@
-"""Reading workloads, and the map of errors."""
+"""Reading workloads."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-import urllib3.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
-from kubernetes import config
-from kubernetes.client import exceptions
 
-from connectors.actuators.kubernetes.client import explain, refused
 from connectors.actuators.kubernetes.workload import (
     image_version,
     places,
@@ -22,9 +18,8 @@ from connectors.actuators.kubernetes.workload import (
     settled,
     wanted,
 )
-from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, Forbidden, OutcomeUnknown, TargetNotFound
 from contracts.ports import Target
-from tests.unit.connectors.actuators.kubernetes.api_server import STATUSES, load
+from tests.unit.connectors.actuators.kubernetes.api_server import load
 
 
 @pytest.mark.parametrize(
@@ -102,31 +97,6 @@ def test_pod_to_restart() -> None:
     assert pod_to_restart([], "") is None
 
 
-def test_every_status_is_mapped() -> None:
-    special = {
-        401: Forbidden,
-        403: Forbidden,
-        404: TargetNotFound,
-        408: ActuatorUnavailable,
-        409: Conflict,
-        410: TargetNotFound,
-        425: ActuatorUnavailable,
-        429: ActuatorUnavailable,
-    }
-    for status in (*range(100, 200), *range(300, 600)):
-        wanted = special.get(status, ActuatorUnavailable if status >= 500 else ActionFailed)
-        assert type(refused(status, {"message": "x"})) is wanted, status
-
-
-def test_forbidden_says_which_rule_is_missing() -> None:
-    said = str(refused(403, STATUSES["403"]))
-    rule = '{apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]}'
-    assert f"add to its Role in namespace 'shop': {rule}" in said
-    everywhere = 'nodes is forbidden: User "u" cannot list resource "nodes" in API group "" at the cluster scope'
-    assert 'its ClusterRole: {apiGroups: [""], resources: ["nodes"]' in str(refused(403, {"message": everywhere}))
-    assert "docs/actions.md" in str(refused(403, {"message": "exceeded quota"}))
-
-
 def test_a_daemon_set() -> None:
     status = {"desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 2, "numberAvailable": 2}
     daemon = {"metadata": {"generation": 1}, "spec": {}, "status": {"observedGeneration": 1, **status}}
@@ -134,36 +104,3 @@ def test_a_daemon_set() -> None:
     assert progress(daemon) == "of 3 replicas 3 updated, 2 ready, 2 available"
     daemon["status"] = {"observedGeneration": 1, **status, "numberAvailable": 3}
     assert settled(daemon)
-
-
-def _all(kind: type[BaseException]) -> set[type[BaseException]]:
-    return {kind}.union(*(_all(k) for k in kind.__subclasses__()))
-
-
-UNSENT = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    exceptions.OpenApiException,
-    config.ConfigException,
-)
-
-
-@pytest.mark.parametrize("base", [urllib3.exceptions.HTTPError, exceptions.OpenApiException, config.ConfigException])
-def test_every_failure_of_the_client_is_mapped(base: type[BaseException]) -> None:
-    for kind in sorted(_all(base), key=str):
-        # Their constructors differ: only the class matters here.
-        members = {"__init__": lambda _: None, "__str__": lambda _: "broken", "reason": None, "status": None}
-        error = type(kind.__name__, (kind,), members)()
-        wanted = ActuatorUnavailable if issubclass(kind, UNSENT) else OutcomeUnknown
-        assert type(explain(error, effect=True)) is wanted, kind
-        assert type(explain(error, effect=False)) is ActuatorUnavailable, kind
-
-
-def test_the_reason_within() -> None:
-    refused_connection = urllib3.exceptions.NewConnectionError(None, "refused")  # type: ignore[arg-type]
-    outer = urllib3.exceptions.MaxRetryError(None, "/", refused_connection)  # type: ignore[arg-type]
-    assert type(explain(outer, effect=True)) is ActuatorUnavailable
-    late = urllib3.exceptions.MaxRetryError(None, "/", urllib3.exceptions.ReadTimeoutError(None, "/", "late"))  # type: ignore[arg-type]
-    assert type(explain(late, effect=True)) is OutcomeUnknown
-    assert type(explain(exceptions.ApiException(status=403, reason="no"), effect=True)) is Forbidden
-    assert type(explain(TimeoutError(), effect=True)) is OutcomeUnknown

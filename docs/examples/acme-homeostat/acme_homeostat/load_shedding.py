@@ -1,13 +1,5 @@
 """A plug-in in one file: the action `shed` (admit only a share of the requests), and the actuator `door` that does it.
 
-Its distribution registers both:
-
-    [project.entry-points."homeostat.action"]
-    shed = "load_shedding:SHED"
-
-    [project.entry-points."homeostat.actuator"]
-    door = "load_shedding:DOOR"
-
 The doors are a JSON file that a proxy watches, service -> {admit, replicas, ready, behind}: the share of requests that are let in, how
 many instances serve, and which services are reached through the same door. `plugins.door.file` says where it is. Then
 
@@ -17,11 +9,15 @@ many instances serve, and which services are reached through the same door. `plu
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from homeostat.api import (
     Action,
@@ -40,6 +36,7 @@ from homeostat.api import (
     Target,
     TargetNotFound,
     TargetState,
+    checks,
 )
 
 
@@ -103,7 +100,7 @@ class ShedAction(Action):
 class DoorSettings(PluginSettings):
     """Settings under `plugins.door`."""
 
-    file: Path
+    file: Path = Field(description="JSON file of doors that a proxy watches")
 
 
 class DoorActuator:
@@ -163,5 +160,20 @@ class DoorActuator:
         return dict(json.loads(self._file.read_text("utf-8")))
 
 
+@contextlib.contextmanager
+def subject(_: DoorSettings, settings: ActSettings) -> Iterator[checks.actuator.Subject]:
+    """Doors of its own for each check: the real ones are left alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "doors.json"
+        file.write_text(json.dumps({"cart": {"admit": 1.0, "replicas": 2, "ready": 2}}), "utf-8")
+        yield checks.actuator.Subject(
+            open=lambda: DoorActuator(DoorSettings(file=file), settings),
+            target=Target("production", "cart"),
+            effects=lambda: len(json.loads(file.read_text("utf-8"))["cart"].get("keys", ())),
+            arguments={"shed": {"admit": 0.5}},
+            unlisted="cart",
+        )
+
+
 SHED = ShedAction()
-DOOR = Plugin(DoorActuator, DoorSettings)
+DOOR: Plugin[ActSettings, DoorActuator] = Plugin(DoorActuator, settings=DoorSettings, subject=subject)

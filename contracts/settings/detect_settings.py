@@ -1,0 +1,51 @@
+"""Settings of detection, and the objectives of services."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from contracts.settings.section import Section
+
+
+class Objective(Section):
+    """What is promised of one service: what its users may have to bear."""
+
+    availability: float | None = Field(
+        None, gt=0, lt=1, description="share of requests that must not fail; empty: as `detect.availability`"
+    )
+    latency_s: float | None = Field(
+        None, gt=0, description="95th percentile of latency that may not be exceeded; empty: judged by what was usual"
+    )
+
+
+class DetectSettings(Section):
+    """Noticing that something is wrong."""
+
+    detectors: tuple[str, ...] = Field(("bank", "river", "pyod"), description="detectors to run, by registered name")
+    warmup_windows: int = Field(
+        30, ge=5, description="windows a series must be observed before it may be judged; `Warming` until then"
+    )
+    open_p: float = Field(1e-4, gt=0, lt=1, description="joint p-value below which an anomaly may open")
+    close_p: float = Field(5e-2, gt=0, lt=1, description="p-value above which an open anomaly may close")
+    open_windows: int = Field(2, ge=1, description="windows out of the last 3 that must agree before it opens")
+    close_windows: int = Field(5, ge=1, description="quiet windows in a row before it closes")
+    false_discovery_rate: float = Field(0.01, gt=0, lt=1, description="bound on false discoveries over all series")
+    availability: float = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="share of requests that must not fail, of services without an objective: failures beyond it that are not "
+        "usual are harm, which never becomes normal by waiting",
+    )
+    objectives: dict[str, Objective] = Field(
+        default_factory=dict,
+        description="service level objectives by service name (`namespace/name` or `name`; of one environment only: "
+        "`environment:name`); failing them is an anomaly whatever was usual",
+    )
+    adopt_after_s: float = Field(
+        120.0,
+        gt=0,
+        description="a new level that harms nobody and has lasted for this long is taken for the new normal, as an event",
+    )
+    stale_s: float = Field(30.0, gt=0, description="a service unheard of for this long is `Stale`, not healthy")
+    seed: int = Field(7, description="seed of everything random")

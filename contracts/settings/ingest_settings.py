@@ -1,0 +1,63 @@
+"""Settings of windows and features."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field
+
+from contracts.settings.section import Section
+
+MAX_ENVIRONMENTS: Final = 256
+"""Environments of which there is room where nothing else is set."""
+
+LONG_LIVED: Final = (
+    *("*/ws", "*/ws/*", "*/wss", "*/websocket", "*/websocket/*", "*/websockets", "*/websockets/*"),
+    *("*/socket.io", "*/socket.io/*", "*/engine.io/*", "*/sockjs/*", "*/signalr/*", "*/cable", "*/mqtt"),
+    *("*/sse", "*/sse/*", "*/event-stream", "*/event-stream/*", "*/eventsource", "*/eventsource/*"),
+    *("*/longpoll", "*/longpoll/*", "*/long-poll", "*/long-poll/*", "*/longpolling", "*/longpolling/*"),
+    *(
+        "*Health/Watch",
+        "*ServerReflection/ServerReflectionInfo",
+        "*DiscoveryService/Stream*",
+        "*DiscoveryService/Delta*",
+    ),
+)
+"""Names of spans that long-lived exchanges go by with widely used libraries."""
+
+
+class IngestSettings(Section):
+    """From bytes to feature frames."""
+
+    window_ms: int = Field(1000, ge=100, le=60_000, description="width of an event-time window")
+    lateness_ms: int = Field(100, ge=0, le=60_000, description="a window closes this long after its end (event time)")
+    max_delay_s: float = Field(90.0, gt=0, description="data later than this is counted as late and dropped")
+    idle_timeout_s: float = Field(
+        2.0, gt=0, description="a source partition silent for this long no longer holds windows open"
+    )
+    flush_ms: int = Field(
+        100, ge=10, le=5000, description="longest time partial aggregates wait before they are sent on"
+    )
+    join_horizon_s: float = Field(
+        15.0,
+        gt=0,
+        description="how long a call waits for its other half before it counts as orphaned, by the time of the source that is "
+        "furthest behind of those heard of in the last minute",
+    )
+    long_lived: tuple[str, ...] = Field(
+        LONG_LIVED,
+        description="patterns of span names (and routes) of exchanges that last as long as their user likes: web sockets, event "
+        "streams, long polls. They count as no request and their durations as no latency. What attributes declare needs no pattern",
+    )
+    max_services: int = Field(
+        5000,
+        ge=1,
+        description="services per environment; for more, those that were least of use and were not heard of lately leave, and what "
+        "finds no room is dropped, both counted (service_left, service_limit)",
+    )
+    max_environments: int = Field(
+        MAX_ENVIRONMENTS,
+        ge=1,
+        description="environments; for more, those that were least of use and were not heard of lately leave, and what finds no "
+        "room is dropped, both counted (environment_left, environment_limit)",
+    )
