@@ -69,10 +69,17 @@ def never(_error: Exception, _pause_s: float) -> bool:
     return False
 
 
-def within(patience_s: float, now_s: Callable[[], float] = time.monotonic) -> Until:
-    """Give up where the next attempt would be later than `patience_s` from now. `now_s`: a clock of seconds."""
-    end_s = now_s() + patience_s
-    return lambda _error, pause_s: now_s() + pause_s > end_s
+def within(patience_s: float | Callable[[Exception], float], now_s: Callable[[], float] | None = None) -> Until:
+    """Give up where the next attempt would be later than `patience_s` from now; it may depend on the error. `now_s`: a clock of
+    seconds, the monotonic one if not given."""
+    now_s = now_s or time.monotonic
+    began_s = now_s()
+
+    def until(error: Exception, pause_s: float) -> bool:
+        left_s = patience_s(error) if callable(patience_s) else patience_s
+        return now_s() + pause_s > began_s + left_s
+
+    return until
 
 
 def warned(error: Exception, pause_s: float) -> None:

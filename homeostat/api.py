@@ -41,10 +41,14 @@ from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
     BrokerUnavailable,
+    ChainBroken,
+    ClusterUnavailable,
     Conflict,
+    Fenced,
     Forbidden,
     GraphUnavailable,
     HomeostatError,
+    InvalidPlaybook,
     InvalidPlugin,
     InvalidQuery,
     InvalidSettings,
@@ -60,7 +64,7 @@ from contracts.errors import (
 )
 from contracts.events import *  # noqa: F403 - all of them, and their list is theirs
 from contracts.events import __all__ as _events
-from contracts.features import FEATURES, Feature, Signal
+from contracts.features import FEATURES, Feature, FeatureKind, Signal
 from contracts.frames import EvidenceFrame, FeatureFrame, Presence
 from contracts.plugins import Plugin, PluginSettings
 from contracts.ports import *  # noqa: F403 - all of them, and their list is theirs
@@ -74,6 +78,7 @@ from contracts.verdicts import (
     AnomalyPhase,
     Autonomy,
     CauseKind,
+    Conduct,
     DecisionVerdict,
     HeldReason,
     IncidentPhase,
@@ -88,6 +93,12 @@ __all__ = [  # noqa: PLE0604 - names, all of them
     *_events,
     *_ports,
     "FEATURES",
+    "ClusterUnavailable",
+    "ChainBroken",
+    "Fenced",
+    "InvalidPlaybook",
+    "Conduct",
+    "FeatureKind",
     "BEFORE",
     "Action",
     "Argument",

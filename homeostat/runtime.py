@@ -358,5 +358,6 @@ class InTurn:
 
 def _store_opened(patience_s: float) -> Until:
     """Give up after `patience_s`; a lock, which seldom goes away by itself, is waited for no longer than BRIEF_S."""
-    given, locked = within(patience_s), within(min(patience_s, BRIEF_S))
-    return lambda error, pause_s: (locked if getattr(error, "reason", "") == "graph_locked" else given)(error, pause_s)
+    return within(
+        lambda error: min(patience_s, BRIEF_S) if getattr(error, "reason", "") == "graph_locked" else patience_s
+    )

@@ -102,7 +102,8 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
 
 
 def _symptoms(node: Node, situation: Situation) -> list[Shift]:
-    own = [node.shifts[n] for n in (*LATENCIES, *ERRORS, f.LATENCY_P99) if n in node.shifts]
+    slow = () if node.mix.excuses else (*LATENCIES, f.LATENCY_P99)  # who is asked for something slower suffers nothing
+    own = [node.shifts[n] for n in (*ERRORS, *slow) if n in node.shifts]
     calls = [
         e.shifts[n] for e in situation.into(node.name) for n in (f.CALL_LATENCY_P95, f.CALL_ERROR_RATE) if n in e.shifts
     ]
@@ -136,7 +137,7 @@ def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -
     worst = Severity.WARNING if suffering else Severity.INFO
     for name in sorted(set(entries) & set(situation.nodes)):
         node = situation.nodes[name]
-        failed, slow = strongest(node, *ERRORS), strongest(node, *LATENCIES)
+        failed, slow = strongest(node, *ERRORS), None if node.mix.excuses else strongest(node, *LATENCIES)
         quiet = strongest(node, f.REQUEST_RATE, direction=-1)
         if (failed is not None and failed.decades >= TOGETHER_DECADES and failed.after > CRITICAL_FAILURES) or (
             slow is not None and slow.decades >= TOGETHER_DECADES and slow.ratio >= CRITICAL_SLOWER

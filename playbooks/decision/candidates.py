@@ -107,6 +107,7 @@ def _guarded(
         circuit=world.limits.circuit,
         identity="" if state is None or state.identity is None else state.identity.key,
         standing=world.standings.get(target.service),
+        named=world.limits.named,
     )
     return check(playbook, target, state, context)
 

@@ -68,7 +68,7 @@ def closed() -> Iterator[int]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look at the clock while something is tried again finds it a second later, however long an attempt takes."""
     ticks = itertools.count(0.0)
-    monkeypatch.setattr("homeostat.runtime.time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr("contracts.retry.time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
 
 
 @pytest.mark.usefixtures("counted")

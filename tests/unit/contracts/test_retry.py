@@ -52,6 +52,14 @@ async def test_what_comes_later_than_patience_allows_is_not_tried() -> None:
     assert failing.now_s == 9.0
 
 
+async def test_patience_may_depend_on_the_error() -> None:
+    failing = Failing(BrokerUnavailable("away"), Permanent("locked", reason="locked"), Permanent("never reached"))
+    until = within(lambda e: 100.0 if isinstance(e, BrokerUnavailable) else 1.0, failing.clock)
+    with pytest.raises(Permanent, match="locked"):
+        await retrying(failing.call, until, pauses=every(3.0), on=Exception, sleep=failing.sleep, told=quiet)
+    assert failing.now_s == 3.0
+
+
 async def test_the_stop_condition_sees_the_error_and_the_pause() -> None:
     failing, asked = Failing(*away(3)), list[tuple[str, float]]()
 

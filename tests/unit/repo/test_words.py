@@ -253,5 +253,15 @@ def test_plugins_import_from_one_module_and_it_holds_what_they_need() -> None:
     ports = importlib.import_module("contracts.ports")
     assert set(ports.__all__) <= set(api.__all__)
     assert all(hasattr(api, name) for name in api.__all__)
-    assert api.checks.actuator.CHECKS
-    assert api.checks.detector.CHECKS
+    assert len(set(api.__all__)) == len(api.__all__)
+    for name in ("errors", "verdicts", "events", "features"):
+        module = importlib.import_module(f"contracts.{name}")
+        classes = {
+            n
+            for n, found in vars(module).items()
+            if not n.startswith("_") and isinstance(found, type) and found.__module__.startswith(module.__name__)
+        }
+        assert classes
+        assert classes <= set(api.__all__), name
+    for kind in plugins.KINDS:
+        assert getattr(api.checks, kind).CHECKS, kind

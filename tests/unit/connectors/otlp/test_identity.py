@@ -45,6 +45,7 @@ def test_service(attributes: dict[str, str], service: str) -> None:
         ({"deployment_environment_name": "prod", "deployment_environment": "old"}, "prod"),
         ({"deployment_environment": "staging", "k8s_cluster_name": "eu"}, "staging"),
         ({"k8s_cluster_name": "eu"}, "eu"),
+        ({"deployment_environment": " prod\t"}, "prod"),
         ({}, "default"),
     ],
 )
