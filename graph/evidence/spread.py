@@ -438,7 +438,7 @@ def _loss_z(edge: Edge) -> float:
 
 
 def _lost(edge: Edge) -> bool:
-    if edge.made >= 0.4 * edge.usual:
+    if edge.made >= FEW_CALLS * edge.usual:
         return False  # as often as ever: only more is asked for that needs no such call
     # A call that only some requests make says little when it is missing from a few.
     always = min(1.0, edge.per_request_before)
