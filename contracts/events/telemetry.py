@@ -123,6 +123,8 @@ class Anomaly(Event, frozen=True, kw_only=True):
     by: str = "homeostat"
     """Who ended it: a person, where one took the new level for normal or refused it."""
     kind: AnomalyKind = AnomalyKind.SERVICE
+    pooled_s: float = 0.0
+    """Seconds that its evidence is pooled over, where there are too few requests for single windows to show anything; else 0."""
 
 
 class PathStep(msgspec.Struct, frozen=True, kw_only=True):
