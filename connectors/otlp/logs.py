@@ -15,8 +15,9 @@ from connectors.otlp.stack_traces import continues
 from connectors.otlp.templates import LogTemplate, template_of, template_of_map
 from connectors.otlp.values import text_of
 from contracts.frames.decoded import B1, LogBatch
+from contracts.units import SECOND
 
-_TOGETHER_NS: Final = 1_000_000_000
+_TOGETHER_NS: Final = SECOND
 """Lines of one stack trace are written, or read, within this time."""
 _MAX_SEVERITY: Final = 24
 
