@@ -84,7 +84,7 @@ class Database:
     """One SQLite file with a write-ahead log. Threads share it, one at a time.
 
     A transaction is on disk when its block ends (synchronous=FULL); or, `behind`, once `sync` has returned: then a block
-    never waits for the disk, and an event loop can use it. Transactions stay in order either way: what a crash of the
+    does not wait for the disk, and an event loop can use it (see `_checkpoint` for the one moment in thousands of writes when it may). Transactions stay in order either way: what a crash of the
     machine leaves is all of them up to one, as each frame of the log carries the checksum of those before it
     (https://sqlite.org/fileformat2.html#walformat).
 
@@ -159,11 +159,18 @@ class Database:
             self._synced = reached
 
     def _checkpoint(self) -> None:
-        """Put what is in the log into the database, by a connection of its own: writers go on meanwhile."""
+        """Put what is in the log into the database, by a connection of its own: writers go on meanwhile.
+
+        Who writes first after that begins the log anew, and SQLite waits for the disk to have its header before anything follows
+        (or a crash could leave an old header before new frames). So this writes first, from its thread. Once per
+        `_CHECKPOINT_BYTES` a writer that comes at that very moment waits for one small sync; nothing else ever does.
+        """
         with self._explained():
             connection = sqlite3.connect(self._file, timeout=BUSY_S, isolation_level=None)
             try:
+                connection.execute("PRAGMA synchronous=NORMAL")
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                connection.execute("UPDATE schema_version SET version = version")
             finally:
                 connection.close()
 

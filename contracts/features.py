@@ -108,6 +108,12 @@ BY_SIGNAL: Final[dict[Signal, tuple[str, ...]]] = {
 }
 """Column order of a frame of each signal."""
 
+KNOWN, LEVEL, PACE, ASKED = "known", "level", "pace", "asked"
+ASIDE: Final[dict[Signal, tuple[str, ...]]] = {Signal.SPANS: (KNOWN, LEVEL, PACE), Signal.EDGES: (ASKED,)}
+"""Sums beside a frame's features, that explain and are not judged themselves. Of spans: requests of known routes, the logarithms of
+their routes' usual times, and by how many standard deviations they took longer than those (see `streams.windows.routes`): what a
+change in what is asked for does, and what the service does. Of edges: calls that the caller's client spans say it made, answered or not."""
+
 COUNT_OF: Final[dict[Signal, str]] = {
     Signal.SPANS: REQUEST_RATE,
     Signal.METRICS: METRIC_REQUEST_RATE,

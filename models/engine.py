@@ -400,4 +400,5 @@ def _evidence(frame: FeatureFrame, lead: Scores, p: F64, states: tuple[str, ...]
         state=states,
         notes=frame.notes,
         presence=frame.presence,
+        aside=frame.aside,
     )

@@ -207,6 +207,17 @@ class KafkaBroker:
             async for record in _scan(consumer, None if from_beginning and last is None else last or 0, follow=follow):
                 yield record
 
+    async def stamped_by_broker(self, topics: Sequence[str]) -> dict[str, bool]:
+        """Of each topic that has a message, whether the broker stamped its newest (LogAppendTime) and not its sender (CreateTime)."""
+        async with self._consuming() as consumer:
+            there = [topic for topic in topics if topic in await consumer.topics()]
+        found: dict[str, tuple[int, bool]] = {}
+        if there:
+            async with self._consuming(*there) as consumer:
+                async for m in _messages(consumer, 1, follow=False):
+                    found[m.topic] = max(found.get(m.topic, (-1, True)), (m.timestamp, m.timestamp_type == 1))
+        return {topic: stamped for topic, (_, stamped) in sorted(found.items())}
+
     async def between(self, topic: str, partition: int, first: int, end: int) -> AsyncGenerator[Record]:
         """Messages of one partition from offset `first` on and before offset `end`, which must be in the log; what the broker has
         deleted of them meanwhile is left out."""
@@ -240,6 +251,11 @@ def _record(m: Any) -> Record:
 
 async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow: bool) -> AsyncIterator[Record]:
     """Everything, or the `last` messages of each partition."""
+    async for m in _messages(consumer, last, follow=follow):
+        yield _record(m)
+
+
+async def _messages(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow: bool) -> AsyncIterator[Any]:
     parts = sorted(consumer.assignment())
     begin, end = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
     start = {tp: begin[tp] if last is None else max(begin[tp], end[tp] - last) for tp in parts}
@@ -250,7 +266,7 @@ async def _scan(consumer: aiokafka.AIOKafkaConsumer, last: int | None, *, follow
         batches = await consumer.getmany(timeout_ms=200)
         for tp, messages in batches.items():
             for m in messages:
-                yield _record(m)
+                yield m
             if messages and messages[-1].offset + 1 >= end[tp]:
                 pending.discard(tp)
 

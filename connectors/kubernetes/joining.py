@@ -70,6 +70,8 @@ class Joins:
         for _ in range(_DEEP):
             top = self._things.get(top.head.owner.uid, top) if top.head.owner else top
         own = self._own.get(top.head.uid) or self._own.get(thing.head.uid, thing.service)
+        if own not in self._heard and (qualified := f"{thing.head.namespace}/{own}") in self._heard:
+            own = qualified
         found: Named = {}
         for key in self._keys(thing):
             for service, time_ns in self._claims.get(key, {}).items():
@@ -94,6 +96,8 @@ class Joins:
         keys = known[1] if known is not None and known[0] == attributes else tuple(_claimed(attributes))
         self._heard[service] = (attributes, keys)
         self._heard.move_to_end(service)
+        if known is None and "/" in service:
+            self._due.update(self._unqualified(service))
         if len(self._heard) > _CLAIMS:
             self._heard.popitem(last=False)
         for key in keys:
@@ -103,6 +107,13 @@ class Joins:
                 self._of_top(uid, {service: time_ns})
             elif uid and (known is None or key not in known[1]):
                 self._due.add(uid)
+
+    def _unqualified(self, service: str) -> Iterator[str]:
+        """Objects of a service's namespace that call themselves by its name alone."""
+        namespace, _, name = service.rpartition("/")
+        for uid, own in self._own.items():
+            if own == name and (thing := self._things.get(uid)) is not None and thing.head.namespace == namespace:
+                yield uid
 
     def _claim(self, key: str, service: str, time_ns: int) -> bool:
         services = self._claims.setdefault(key, {})

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from connectors.otlp import json_model as model
 from connectors.otlp.columns import NO_TRACE, halves, id_of, ids_or_none
-from connectors.otlp.identity import Identified, identify_json, identify_proto
+from connectors.otlp.identity import Identified, IdentityRules, identify_json, identify_proto
 from connectors.otlp.reasons import Skips
 from connectors.otlp.schema import AttributesOfSpan, Status
 from connectors.otlp.values import Plain, from_bytes, from_proto, pairs_from_bytes
@@ -76,7 +76,7 @@ class Placed(Protocol):
 class Codec(Protocol):
     """What differs between the encodings."""
 
-    def identify(self, resource: Any, environment: str) -> Identified | None:
+    def identify(self, resource: Any, environment: str, rules: IdentityRules) -> Identified | None:
         """Identity of a resource; None where it cannot be read."""
         ...
 
@@ -138,10 +138,10 @@ class Codec(Protocol):
 class ProtoCodec:
     """Messages of the generated protobuf classes."""
 
-    def identify(self, resource: Any, environment: str) -> Identified | None:
+    def identify(self, resource: Any, environment: str, rules: IdentityRules) -> Identified | None:
         """Identity, cached under the resource's serialized bytes."""
         serialized = resource if isinstance(resource, bytes) else resource.SerializeToString()
-        return identify_proto(serialized, environment)
+        return identify_proto(serialized, environment, rules)
 
     def ids(self, values: Sequence[bytes], width: int) -> tuple[U64, list[int]]:
         """Ids are bytes."""
@@ -229,10 +229,10 @@ class ProtoCodec:
 class JsonCodec:
     """Structs of `json_model`."""
 
-    def identify(self, resource: Raw, environment: str) -> Identified | None:
+    def identify(self, resource: Raw, environment: str, rules: IdentityRules) -> Identified | None:
         """Identity, cached under the resource's text."""
         try:
-            return identify_json(bytes(resource), environment)
+            return identify_json(bytes(resource), environment, rules)
         except model.ERRORS:
             return None
 

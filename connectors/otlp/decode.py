@@ -17,6 +17,7 @@ from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS, Codec
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.failures import judges
 from connectors.otlp.flatten import DecodeContext, UnreadMetric
+from connectors.otlp.identity import STANDARD, IdentityRules
 from connectors.otlp.logs import log_batch
 from connectors.otlp.metrics import MetricReader
 from connectors.otlp.raw import decode_raw
@@ -53,9 +54,11 @@ def decode(
     conventions: Conventions | None = None,
     long_lived: tuple[str, ...] = LONG_LIVED,
     unread: Counter[UnreadMetric] | None = None,
+    rules: IdentityRules = STANDARD,
 ) -> Decoded:
     """The columns of one message from an ingress topic. `conventions` says what names mean (None: the standard table), `long_lived`
-    are patterns of the names of spans whose durations are no latency, `unread` counts the points of metrics that couldn't be read.
+    are patterns of the names of spans whose durations are no latency, `unread` counts the points of metrics that couldn't be read,
+    `rules` name services and environments.
 
     Raises:
         UndecodableTelemetry: nothing in it can be read; the message names the place, `reason` the kind of problem.
@@ -68,7 +71,7 @@ def decode(
     table = conventions or standard()
 
     def context(codec: Codec) -> DecodeContext:
-        return DecodeContext(codec, default_environment, long_lived, conventions=table, unread=unread)
+        return DecodeContext(codec, default_environment, long_lived, rules, conventions=table, unread=unread)
 
     if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
         return _decode_protobuf(topic, payload, context)

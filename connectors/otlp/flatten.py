@@ -12,6 +12,7 @@ import numpy as np
 from connectors.otlp.codecs import Codec
 from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.conventions import Conventions, standard
+from connectors.otlp.identity import STANDARD, IdentityRules
 from connectors.otlp.reasons import Skips
 from contracts.frames.decoded import I32
 
@@ -34,6 +35,8 @@ class DecodeContext:
     environment: str
     long_lived: tuple[str, ...] = ()
     """Patterns of the names of spans that are streams."""
+    rules: IdentityRules = STANDARD
+    """How services and environments are named."""
     strings: Strings = field(default_factory=Strings)
     resources: Resources = field(default_factory=Resources)
     skips: Skips = field(default_factory=Skips)
@@ -67,7 +70,7 @@ def flatten(entries: Iterable[Any], signal: str, context: DecodeContext) -> Flat
     rows: list[tuple[int, int]] = []
     sections: list[tuple[int, str]] = []
     for i, entry in enumerate(entries):
-        identified = context.codec.identify(entry.resource, context.environment)
+        identified = context.codec.identify(entry.resource, context.environment, context.rules)
         if identified is None:
             lost = sum(len(getattr(scope, items_field)) for scope in getattr(entry, scopes))
             context.skips.unreadable(f"resource{signal}[{i}].resource", lost)

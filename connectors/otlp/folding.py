@@ -35,6 +35,9 @@ _GENERATED: Final = re.compile(
 )
 
 
+_SEGMENT: Final = re.compile(r"(?<=/)[0-9]+(?=[/?]|$)")
+
+
 @lru_cache(maxsize=CACHED_NAMES)
 def fold(name: str) -> str:
     """A name with its generated parts folded; most names have none and stay as they are.
@@ -48,6 +51,12 @@ def fold(name: str) -> str:
     if queue is not None and any(c.isdigit() or c.isupper() for c in name[len(queue["maker"]) + 1 :]):
         return f"{queue['maker']}-{STAR}"
     return _GENERATED.sub(STAR, name)
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def fold_route(name: str) -> str:
+    """The name of a request with what is generated in it folded, and numbers that are whole segments of its path."""
+    return _SEGMENT.sub(STAR, fold(name))
 
 
 def fold_temporary(name: str) -> str:

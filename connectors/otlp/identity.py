@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from connectors.otlp.folding import fold
 from connectors.otlp.json_model import resource_attributes
@@ -18,6 +19,7 @@ from connectors.otlp.schema import AttributesOfResource
 from connectors.otlp.values import Plain, pairs_from_bytes, text_of
 from contracts.frames.decoded import Resource
 from contracts.secrets import masked
+from contracts.settings.ingest_settings import ENVIRONMENT_FROM, NAMESPACE_FROM
 
 UNKNOWN_SERVICE: Final = "unknown_service"
 CACHED_RESOURCES: Final = 4096
@@ -34,7 +36,8 @@ NAME_KEYS: Final = (
     "faas.name",
     "process.executable.name",
 )
-ENVIRONMENT_KEYS: Final = ("deployment.environment.name", "deployment.environment", "k8s.cluster.name")
+ENVIRONMENT_KEYS: Final = ENVIRONMENT_FROM
+NAMESPACE_KEYS: Final = NAMESPACE_FROM
 VERSION_KEYS: Final = ("service.version", "container.image.tag", "container.image.tags")
 INSTANCE_KEYS: Final = ("service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "host.name")
 WORKLOAD_KEYS: Final = frozenset(
@@ -56,6 +59,16 @@ WORKLOAD_KEYS: Final = frozenset(
 )
 
 
+class IdentityRules(NamedTuple):
+    """From which attributes environment and namespace of a service are told, the best first; also `"{a}-{b}"`, of several at once."""
+
+    environment: tuple[str, ...] = ENVIRONMENT_KEYS
+    namespace: tuple[str, ...] = NAMESPACE_KEYS
+
+
+STANDARD: Final = IdentityRules()
+
+
 @dataclass(frozen=True, slots=True)
 class Identified:
     """A resource and `key`: a 64-bit hash of *all* its attributes, so that two processes are never one series. `attributes`
@@ -67,33 +80,33 @@ class Identified:
 
 
 @lru_cache(maxsize=CACHED_RESOURCES)
-def identify_proto(serialized: bytes, default_environment: str) -> Identified:
+def identify_proto(serialized: bytes, default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a serialized protobuf Resource; attributes that cannot be read do not count.
 
     Raises:
         DecodeError: it is not one.
     """
     attributes = AttributesOfResource.FromString(serialized).attributes
-    return identify(pairs_from_bytes(attributes), default_environment)
+    return identify(pairs_from_bytes(attributes), default_environment, rules)
 
 
 @lru_cache(maxsize=CACHED_RESOURCES)
-def identify_json(raw: bytes, default_environment: str) -> Identified:
+def identify_json(raw: bytes, default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a JSON Resource.
 
     Raises:
         msgspec.DecodeError, ValueError, RecursionError: it is not one.
     """
-    return identify(resource_attributes(raw), default_environment)
+    return identify(resource_attributes(raw), default_environment, rules)
 
 
-def identify(attributes: Mapping[str, Plain], default_environment: str) -> Identified:
+def identify(attributes: Mapping[str, Plain], default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a resource with these attributes."""
     texts = {key: _first(value) for key, value in attributes.items()}
     pairs = tuple(sorted((k, v) for k, v in texts.items() if k in WORKLOAD_KEYS and v))
     resource = Resource(
-        environment=_any(texts, ENVIRONMENT_KEYS) or default_environment,
-        service=_service(texts),
+        environment=by_rule(texts, rules.environment)[1] or default_environment,
+        service=service_by(texts, rules).name,
         version=_any(texts, VERSION_KEYS),
         instance=_any(texts, INSTANCE_KEYS),
         attributes=pairs,
@@ -117,15 +130,38 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _service(texts: Mapping[str, str]) -> str:
+class Named(NamedTuple):
+    """The name of a service, and the attributes (or rules) that its parts came from; "" where none said anything."""
+
+    name: str
+    name_from: str
+    namespace_from: str
+
+
+def service_by(texts: Mapping[str, str], rules: IdentityRules = STANDARD) -> Named:
+    """The service that attributes name: `namespace/name`, or `name` where nothing tells a namespace.
+
+    The namespace of a cluster is the service's where no other is given, as the conventions of the Collector and the operator have
+    it: the same name in two namespaces is two services. https://opentelemetry.io/docs/specs/semconv/non-normative/k8s-attributes/
+    """
     given = texts.get("service.name", "")
-    name = given if _is_name(given) and not given.startswith(UNKNOWN_SERVICE) else ""
-    if not name:
-        name = next((texts[k] for k in NAME_KEYS if _is_name(texts.get(k, ""))), "")
-    if not name:
-        name = given if given.startswith(UNKNOWN_SERVICE) else UNKNOWN_SERVICE
-    name, namespace = fold(name), texts.get("service.namespace", "")
-    return f"{namespace}/{name}" if namespace else name
+    told = "service.name" if _is_name(given) and not given.startswith(UNKNOWN_SERVICE) else ""
+    told = told or next((k for k in NAME_KEYS if _is_name(texts.get(k, ""))), "")
+    name = fold(texts[told]) if told else given if given.startswith(UNKNOWN_SERVICE) else UNKNOWN_SERVICE
+    rule, namespace = by_rule(texts, rules.namespace)
+    return Named(f"{namespace}/{name}" if namespace else name, told, rule)
+
+
+_PARTS: Final = re.compile(r"\{([^{}]+)\}")
+
+
+def by_rule(texts: Mapping[str, str], rules: tuple[str, ...]) -> tuple[str, str]:
+    """The first rule that attributes satisfy, and what it says of them; twice "" where they satisfy none."""
+    for rule in rules:
+        keys = _PARTS.findall(rule) or [rule]
+        if all(texts.get(k) for k in keys):
+            return rule, _PARTS.sub(lambda part: texts[part[1]], rule) if "{" in rule else texts[rule]
+    return "", ""
 
 
 def _is_name(text: str) -> bool:

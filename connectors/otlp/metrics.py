@@ -132,7 +132,7 @@ class MetricReader:
     def read(self, entries: Iterable[Any]) -> None:
         """Take in all metrics."""
         for i, entry in enumerate(entries):
-            identified = self._context.codec.identify(entry.resource, self._context.environment)
+            identified = self._context.codec.identify(entry.resource, self._context.environment, self._context.rules)
             if identified is None:
                 lost = sum(self._size(metric) for scope in entry.scope_metrics for metric in scope.metrics)
                 self._context.skips.unreadable(f"resourceMetrics[{i}].resource", lost)

@@ -17,13 +17,18 @@ from contracts.secrets import masked_name
 _PLACE: Final = re.compile(r"\{([^{}]+)\}")
 _OF_THE_CLUSTER: Final = ("k8s.cluster.name", "cloud.region")
 """What holds for everything that a sender tells of."""
-_POD, _DEPLOYMENT = "k8s.pod.name", "k8s.deployment.name"
+_POD, _DEPLOYMENT, _NAMESPACE = "k8s.pod.name", "k8s.deployment.name", "k8s.namespace.name"
+_EXPORTED: Final = "exported_"
+"""What Prometheus puts before a label of a scraped metric that its target has, too (honor_labels: false)."""
 
 
 def subject_of(subject: PointSubject, sender: Identified, attributes: Mapping[str, Plain]) -> Identified | None:
     """Whom a point with these attributes is about; None where it is about nobody."""
     found = []
-    for attribute, labels in subject.labels.items():
+    renamed = any(label.startswith(_EXPORTED) for label in attributes)
+    for attribute, given in subject.labels.items():
+        # Where some of an exporter's labels had to give way to those of its own target, what is left of that kind is the target's.
+        labels = tuple(x for x in given if x.startswith(_EXPORTED)) if renamed and attribute == _NAMESPACE else given
         text = _first(labels, attributes) or _first(labels, sender.attributes)
         if text in subject.unless.get(attribute, ()):
             return None

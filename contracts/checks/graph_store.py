@@ -219,6 +219,25 @@ def check_objects_are_retired(factory: Factory) -> None:
         _expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 0, "DEPLOYED_AS after the last")
 
 
+def check_services_are_forgotten(factory: Factory) -> None:
+    """Services that left are taken out with their calls; those seen since stay, and those of which there is something to tell."""
+    with opened(factory) as store:
+        _write_story(store)
+        told = [row["name"] for row in store.query("MATCH (s:Service) RETURN s.service AS name ORDER BY name")]
+        strangers = [service(f"x{i}") for i in range(300)]
+        store.write("upsert_services", [*strangers, service("back", last_seen=T0 + 9)])
+        store.write("upsert_calls", [call("x1", "x2"), call("x3", told[0])])
+        rows = [
+            {"key": f"e|{name}", "last_seen": T0 + 5} for name in (*(f"x{i}" for i in range(300)), "back", "nobody")
+        ]
+        store.write("forget_services", rows)
+        told_of = "MATCH (s:Service)<-[:CAUSED_BY]-(:Incident) RETURN DISTINCT s.service AS name ORDER BY name"
+        causes = [row["name"] for row in store.query(told_of)]
+        store.write("forget_services", [{"key": f"e|{name}", "last_seen": T0 + 10**12} for name in causes])
+        left = [row["name"] for row in store.query("MATCH (s:Service) RETURN s.service AS name ORDER BY name")]
+        _expect(left, sorted([*told, "back"]), "services that stay")
+
+
 def check_ranking_is_replaced(factory: Factory) -> None:
     """A new ranking of an incident replaces the old; other incidents keep theirs."""
     with opened(factory) as store:
@@ -416,6 +435,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_calls_keep_intervals,
     check_objects,
     check_objects_are_retired,
+    check_services_are_forgotten,
     check_ranking_is_replaced,
     check_empty_values,
     check_causal_path,

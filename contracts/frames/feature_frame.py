@@ -22,14 +22,15 @@ class PartialFrame:
     `watermark_ns` is the source's event time so far; 0 if it has no say in when windows close. Rows are sorted by (window, service). Only the columns of the
     frame's signal are filled; others are empty arrays.
 
-    spans  window, service, role, count, errors, duration_ns (sum), hist_* (durations)
+    spans  window, service, role, count, errors, duration_ns (sum), hist_* (durations); known, level, pace (sums over requests of
+           known routes, see streams.windows.routes; empty in frames of before there were routes: 0)
     edges  the same, with `peer` the callee, gap_ns and gap_count
     calls  window, service (the caller), peer, role, count, errors: see streams.windows.calls
     logs   window, service, count, errors, and template_* rows
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     environment: str
     signal: str
     source: str
@@ -72,6 +73,9 @@ class PartialFrame:
     role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """Spans, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
     service that never serves any. Calls: what is counted. Empty means all 0."""
+    known: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    level: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    pace: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     heard: tuple[str, ...] = ()
     """Nodes (hosts) from which the source had something of the environment since it last said so."""
     placed: tuple[str, ...] = ()
@@ -146,7 +150,7 @@ class FeatureFrame:
     - Silence is said in rows, quiet or missing, until the series is taken to be gone.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     environment: str
     signal: str
     partition: int
@@ -163,6 +167,8 @@ class FeatureFrame:
     notes: tuple[str, ...]
     """For logs: per row the new templates' texts (newline separated); else empty."""
     presence: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+    aside: F64 = field(default_factory=lambda: np.empty(0, np.float64))
+    """What explains a row without being judged itself, (rows, columns of `contracts.features.ASIDE`); empty: nothing is known."""
 
     @property
     def missing(self) -> B1:
@@ -179,7 +185,7 @@ class EvidenceFrame:
     `contracts.verdicts.ServiceState`), `p_value[i]` the row's joint p-value.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     environment: str
     signal: str
     partition: int
@@ -200,6 +206,8 @@ class EvidenceFrame:
     notes: tuple[str, ...]
     presence: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """As in the FeatureFrame: a missing row's values, counts and p-value say nothing."""
+    aside: F64 = field(default_factory=lambda: np.empty(0, np.float64))
+    """As in the FeatureFrame."""
 
     @property
     def missing(self) -> B1:

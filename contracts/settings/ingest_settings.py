@@ -26,6 +26,10 @@ LONG_LIVED: Final = (
 """Names of spans that long-lived exchanges go by with widely used libraries."""
 
 
+ENVIRONMENT_FROM: Final = ("deployment.environment.name", "deployment.environment", "k8s.cluster.name")
+NAMESPACE_FROM: Final = ("service.namespace", "k8s.namespace.name")
+
+
 class IngestSettings(Section):
     """From bytes to feature frames."""
 
@@ -48,6 +52,16 @@ class IngestSettings(Section):
         LONG_LIVED,
         description="patterns of span names (and routes) of exchanges that last as long as their user likes: web sockets, event "
         "streams, long polls. They count as no request and their durations as no latency. What attributes declare needs no pattern",
+    )
+    environment_from: tuple[str, ...] = Field(
+        ENVIRONMENT_FROM,
+        description="resource attributes that name the environment, the best first; also of several, as "
+        "'{k8s.cluster.name}-{k8s.namespace.name}'",
+    )
+    namespace_from: tuple[str, ...] = Field(
+        NAMESPACE_FROM,
+        description="resource attributes that name the namespace of a service, the best first: the same name in two namespaces is two "
+        "services. With service.namespace alone, namespaces of a cluster don't count",
     )
     max_services: int = Field(
         5000,

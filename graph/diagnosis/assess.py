@@ -97,7 +97,8 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
 
 
 def _symptoms(node: Node, situation: Situation) -> list[Shift]:
-    own = [node.shifts[n] for n in (*LATENCIES, *ERRORS, f.LATENCY_P99) if n in node.shifts]
+    slow = () if node.mix.excuses else (*LATENCIES, f.LATENCY_P99)  # who is asked for something slower suffers nothing
+    own = [node.shifts[n] for n in (*ERRORS, *slow) if n in node.shifts]
     calls = [
         e.shifts[n] for e in situation.into(node.name) for n in (f.CALL_LATENCY_P95, f.CALL_ERROR_RATE) if n in e.shifts
     ]
@@ -131,7 +132,7 @@ def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -
     worst = Severity.WARNING if suffering else Severity.INFO
     for name in sorted(set(entries) & set(situation.nodes)):
         node = situation.nodes[name]
-        failed, slow = strongest(node, *ERRORS), strongest(node, *LATENCIES)
+        failed, slow = strongest(node, *ERRORS), None if node.mix.excuses else strongest(node, *LATENCIES)
         quiet = strongest(node, f.REQUEST_RATE, direction=-1)
         if (failed is not None and failed.decades >= 3 and failed.after > 0.05) or (
             slow is not None and slow.decades >= 3 and slow.ratio >= 2

@@ -18,7 +18,7 @@ from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.watch import Watch
-from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, topology_writes
+from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, incident_id, place
 from graph.world.world import World
 
@@ -117,9 +117,9 @@ class DiagnosisEngine:
 
     def tick(self, now_ns: int) -> list[Incident | GraphWrite]:
         """Incidents opened, updated and resolved since the last tick, and what to write to the graph."""
-        self._make_room()
+        left = self._make_room()
         self._look_around(now_ns)
-        writes = self._topology_writes()
+        writes = [*self._topology_writes(), *left]
         if self.world.new_changes:
             writes.append(GraphWrite("upsert_changes", tuple(change_row(c) for c in self.world.new_changes)))
             self.world.new_changes = []
@@ -145,13 +145,17 @@ class DiagnosisEngine:
         for anomaly in self._watch.look(self.world, leaders):
             self.anomaly(anomaly, now_ns)
 
-    def _make_room(self) -> None:
-        """Forget services that are least of use where there are too many, but none that some case is about."""
+    def _make_room(self) -> list[GraphWrite]:
+        """Forget services that are least of use where there are too many, but none that some case is about; the graph forgets those
+        of which it has nothing to tell."""
         involved = {name for case in self._cases.values() for name in (*case.group.services, *case.frozen)}
         gone = self.world.make_room(involved)
         for name in gone:
             self._bad.pop(name, None)
         self.counters["services_left"] += len(gone)
+        self.counters["alias_left"] = self.world.aliases.left
+        rows = tuple({"key": key(self.environment, name), "last_seen": last_ns} for name, last_ns in gone.items())
+        return [GraphWrite("forget_services", rows)] if rows else []
 
     def _topology_writes(self) -> list[GraphWrite]:
         second, topology = self.world.time_ns // SECOND, self.world.topology

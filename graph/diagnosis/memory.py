@@ -149,5 +149,6 @@ def _fill_series(store: SeriesStore, saved: _Series) -> None:
     store.width_ns, store.keys, store.covered_to = saved.width_ns, list(saved.keys), saved.covered_to
     store.index = {k: i for i, k in enumerate(store.keys)}
     store.slot = _unpack(saved.slot)
+    store.allocate(len(store.keys))
     for name, array in saved.columns.items():
         setattr(store, name, _unpack(array))

@@ -64,7 +64,8 @@ def demand(situation: Situation) -> Iterator[Finding]:
         rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
         if rate is None or not rate.after > 1.3 * max(rate.before, 0.2):
             continue
-        load = node.strength(f.CPU, f.CPU_CORES, f.LATENCY_P95, f.METRIC_LATENCY_P95, f.POOL_WAIT, f.QUEUE_LAG)
+        slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
+        load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
         if load > 0.5:
             text = (
                 f"{node.name} serves {number(rate.feature, rate.after)} instead of {number(rate.feature, rate.before)}"

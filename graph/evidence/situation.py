@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts.events import Change
 from contracts.features import FEATURES, FeatureKind, Signal
+from contracts.mix import Mix
 
 WELL_KNOWN: Final = 40.0
 """Windows (or requests) seen before from which what is usual is known as well as matters."""
@@ -71,6 +72,8 @@ class Node:
     """Means of its span features over the last windows known of it; without those that were not observed."""
     known_ns: int = 0
     """Up to when it is known what it served; 0 where nothing is."""
+    mix: Mix = field(default_factory=Mix)
+    """What of its latency the mix of what it is asked for explains."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""
@@ -93,7 +96,7 @@ class Edge:
     observed: float = 0.0
     """Calls since onset that the callee answered."""
     attempted: float = math.nan
-    """Calls since onset as the caller counts them, answered or not; NaN where the caller does not name its callees."""
+    """Calls since onset as the caller counts them, answered or not, by their names or by its client spans; NaN where it does neither."""
     known_ns: int = 0
     """Up to when it is known how many calls were answered; 0 where nothing is."""
 

@@ -64,6 +64,10 @@ def latency(situation: Situation) -> Iterator[Finding]:
     for node in situation.nodes.values():
         own = strongest(node, *LATENCIES) if node.own else None
         if own is not None and own.after > 1.1 * own.before:
+            if node.mix.excuses:
+                text = f"{node.name}: {change(own)}, because slower routes are asked for; each is as quick as before"
+                yield Finding(node.name, "latency", UNEXPLAINED * own.strength(), text, CauseKind.LATENCY)
+                continue
             share, by = _latency_explained(situation, node, own, muted)
             yield _discounted(node, "latency", own, (share, by), CauseKind.LATENCY)
         if not node.own:
@@ -71,7 +75,8 @@ def latency(situation: Situation) -> Iterator[Finding]:
 
 
 def _latency_explained(situation: Situation, node: Node, own: Shift, muted: dict[str, float]) -> tuple[float, str]:
-    extra = own.after - own.before
+    by_mix = max(0.0, min(own.after, own.before * node.mix.risen) - own.before) / max(own.after - own.before, 1e-9)
+    extra = (own.after - own.before) * max(1 - by_mix, UNEXPLAINED)
     shares: dict[str, float] = {}
     for edge in served_by(situation, node.name):
         seen = edge.shifts.get(f.CALL_LATENCY_P95)
@@ -85,7 +90,8 @@ def _latency_explained(situation: Situation, node: Node, own: Shift, muted: dict
         if muted.get(edge.callee, 0.0) > 0.5:
             gain = max(gain, 0.9)
         shares[edge.callee] = min(1.0, gain)
-    return _total(shares)
+    share, by = _total(shares)
+    return by_mix + (1 - by_mix) * share, by
 
 
 def _total(shares: dict[str, float]) -> tuple[float, str]:
@@ -119,6 +125,8 @@ def errors(situation: Situation) -> Iterator[Finding]:
 
 def _errors_explained(situation: Situation, node: Node, own: Shift, muted: dict[str, float]) -> tuple[float, str]:
     extra = max(own.after - (own.before if math.isfinite(own.before) else 0.0), 1e-6)
+    rate = node.shifts.get(f.REQUEST_RATE)
+    failed = extra * rate.after * rate.samples if rate is not None else math.inf
     shares: dict[str, float] = {}
     for edge in served_by(situation, node.name):
         callee = situation.nodes[edge.callee]
@@ -127,6 +135,8 @@ def _errors_explained(situation: Situation, node: Node, own: Shift, muted: dict[
         if seen is not None and seen.strength() > 0.1:
             base = seen.before if math.isfinite(seen.before) else 0.0
             gain = calls_per_request(edge) * max(0.0, seen.after - base) / extra
+        if edge.observed < SERVES * edge.attempted:  # most of its calls were not answered at all
+            gain = max(gain, (edge.attempted - edge.observed) / max(failed, 1.0))
         if muted.get(edge.callee, 0.0) > 0.5:
             gain = max(gain, 0.9)
         shares[edge.callee] = min(1.0, gain)
@@ -179,8 +189,10 @@ def silence(situation: Situation) -> Iterator[Finding]:
 def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     """How sure it is that a service does not answer, and the caller in most distress.
 
-    Expected are the calls its callers say they made; where they do not, those they would have made for the requests they
-    served since (and, for callers in distress, which may be stuck in that very call, for the requests they used to serve).
+    Expected are the calls its callers say they made, by name or by their client spans: who no longer makes a call is not left
+    without an answer. Where they do not, those they would have made for the requests they served since (and, for callers in
+    distress, which may be stuck in that very call, for the requests they used to serve). A caller is in no distress while each
+    of its routes takes as long as before, whatever it is asked for.
     That fewer calls come is no silence by itself: who serves as many requests as ever is not silent, whatever its callers do, and
     of a caller that does not count its calls the missing ones must show as requests that hang, fail or time out.
     """
@@ -191,7 +203,8 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     distress, worst = 0.0, ""
     for edge in edges:
         caller = situation.nodes[edge.caller]
-        hurt = max(caller.strength(*LATENCIES), caller.strength(*ERRORS), edge.strength(f.CALL_ERROR_RATE))
+        slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
+        hurt = max(slow, caller.strength(*ERRORS), edge.strength(f.CALL_ERROR_RATE))
         inferred = max(edge.expected, edge.usual if hurt > 0.5 else 0.0)
         expected += inferred if math.isnan(edge.attempted) else max(edge.attempted, edge.observed)
         if hurt > distress:
@@ -368,6 +381,8 @@ def _loss_z(edge: Edge) -> float:
 
 
 def _lost(edge: Edge) -> bool:
+    if edge.made >= 0.4 * edge.usual:
+        return False  # as often as ever: only more is asked for that needs no such call
     # A call that only some requests make says little when it is missing from a few.
     always = min(1.0, edge.per_request_before)
     return edge.made < 0.4 * edge.expected and _loss_z(edge) * always > 1.2

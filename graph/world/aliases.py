@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from contracts.capacity import ROOMY
 from contracts.units import SECOND
 from graph.world.topology import Topology
 
 PREFIX: Final = "external:"
 PATIENCE_NS: Final = 10 * SECOND
 """A name that no service has claimed for this long belongs to something uninstrumented."""
+
+MOST_WAITING: Final = 20_000
+"""Names of which it is not known yet, or was not when they came, whether they are a service's."""
 
 
 class Aliases:
@@ -20,6 +24,8 @@ class Aliases:
         self._first_ns: dict[str, int] = {}
         self._resolved: dict[str, str] = {}
         self.views: dict[tuple[str, str], str] = {}
+        self.left = 0
+        """Names that were forgotten to make room."""
 
     def resolve(self, caller: str, named: str, time_ns: int) -> str:
         """The callee of a call whose row is to be counted; "" where joined spans count it, or it is too early to say."""
@@ -32,7 +38,24 @@ class Aliases:
         if named in self._topology.services:
             return named
         first = self._first_ns.setdefault(named, time_ns)
+        if len(self._first_ns) > MOST_WAITING:
+            self._forget_oldest()
         return named if time_ns - first >= PATIENCE_NS else ""
+
+    def forget(self, gone: set[str]) -> None:
+        """Services and peers left: no name stands for them any more, and none of theirs for others."""
+        before = len(self._first_ns) + len(self._resolved) + len(self.views)
+        self._first_ns = {n: t for n, t in self._first_ns.items() if n not in gone}
+        self._resolved = {n: s for n, s in self._resolved.items() if n not in gone and s not in gone}
+        self.views = {pair: n for pair, n in self.views.items() if gone.isdisjoint(pair) and n in self._resolved}
+        self.left += before - len(self._first_ns) - len(self._resolved) - len(self.views)
+
+    def _forget_oldest(self) -> None:
+        """Of the names that wait, those that came first have been answered for long; if they come again they wait again."""
+        waiting = sorted(self._first_ns, key=lambda n: self._first_ns[n])
+        for name in waiting[: len(waiting) - int(ROOMY * MOST_WAITING)]:
+            del self._first_ns[name]
+            self.left += 1
 
     def _claimed(self, named: str, caller: str) -> str:
         """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only one
@@ -45,15 +68,15 @@ class Aliases:
         if rest and not _is_internal(rest, {n.rpartition("/")[0] for n in own}):
             return ""
         space = _namespace_in(rest) or caller.rpartition("/")[0]
-        if (
-            space and f"{space}/{short}" in own
-        ):  # the same name elsewhere is another service, and other callers may mean that
+        if space and f"{space}/{short}" in own:
+            # The same name elsewhere is another service, and other callers may mean that.
             return f"{space}/{short}"
         found = [n for n in own if n.rsplit("/", 1)[-1] == short]
         return self._take(named, found[0]) if len(found) == 1 else ""
 
     def _take(self, named: str, service: str) -> str:
         self._resolved[named] = service
+        self._first_ns.pop(named, None)
         self._topology.forget(named)
         return service
 

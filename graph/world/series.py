@@ -43,8 +43,9 @@ def transform(values: NDArray[Any], kinds: Sequence[FeatureKind]) -> F64:
 class SeriesStore:
     """Rings and moments of one signal. Rows are `(service, peer)`, peer "" for services; rows are never removed."""
 
-    def __init__(self, features: tuple[str, ...]) -> None:
+    def __init__(self, features: tuple[str, ...], aside: tuple[str, ...] = ()) -> None:
         self.features = features
+        self.aside_names = aside
         self.kinds = [FEATURES[f].kind for f in features]
         self.ratios = np.array([k is FeatureKind.RATIO for k in self.kinds], bool)
         self.width_ns = 0
@@ -52,9 +53,10 @@ class SeriesStore:
         self.index: dict[tuple[str, str], int] = {}
         self.covered_to: dict[int, int] = {}
         self.slot = np.full(RING, -1, np.int64)
-        self._allocate(0)
+        self.allocate(0)
 
-    def _allocate(self, rows: int) -> None:
+    def allocate(self, rows: int) -> None:
+        """Begin with empty arrays for so many rows."""
         n = len(self.features)
         self.values: F32 = np.full((rows, RING, n), np.nan, np.float32)
         self.score: F32 = np.zeros((rows, RING, n), np.float32)
@@ -63,6 +65,10 @@ class SeriesStore:
         self.first: I64 = np.full(rows, NEVER, np.int64)
         self.frozen: I64 = np.full(rows, NEVER, np.int64)
         self.moments: F64 = np.zeros((3, rows, n))
+        self.aside: F32 = np.full((rows, RING, len(self.aside_names)), np.nan, np.float32)
+        """What explains rows (see `contracts.features.ASIDE`); NaN where nothing is known of it."""
+        self.aside_before: F64 = np.zeros((rows, 2 + len(self.aside_names)))
+        """Of the windows that left the ring, decayed: how many, their counts, and the sums of what explains them."""
 
     @property
     def latest(self) -> int:
@@ -85,6 +91,8 @@ class SeriesStore:
         source = [j for j, f in enumerate(frame.features) if f in self.features]
         self.values[rows[:, None], at, columns] = np.clip(frame.values[:, source], -_LARGEST, _LARGEST)
         self.score[rows[:, None], at, columns] = np.nan_to_num(frame.score[:, source])
+        if self.aside_names and frame.aside.shape == (len(rows), len(self.aside_names)):
+            self.aside[rows, at] = frame.aside
         self.counts[rows, at] = np.where(frame.missing, np.nan, frame.counts)
         self.partition[rows] = frame.partition
         self.first[rows] = np.minimum(self.first[rows], window)
@@ -107,7 +115,7 @@ class SeriesStore:
             return
         old, self.keys = self.columns(), [self.keys[i] for i in kept]
         self.index = {key: i for i, key in enumerate(self.keys)}
-        self._allocate(max(64, 2 * len(kept)))
+        self.allocate(max(64, 2 * len(kept)))
         for name, array in old.items():
             target = getattr(self, name)
             if name == "moments":
@@ -117,7 +125,7 @@ class SeriesStore:
 
     def _grow(self, rows: int) -> None:
         old = self.columns()
-        self._allocate(rows)
+        self.allocate(rows)
         n = len(old["first"])
         for name, array in old.items():
             target = getattr(self, name)
@@ -125,7 +133,8 @@ class SeriesStore:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """The arrays that grow with the rows, by attribute name."""
-        return {n: getattr(self, n) for n in ("values", "score", "counts", "partition", "first", "frozen", "moments")}
+        plain = ("values", "score", "counts", "partition", "first", "frozen", "moments", "aside", "aside_before")
+        return {n: getattr(self, n) for n in plain}
 
     def _open(self, window: int) -> None:
         at = window % RING
@@ -135,6 +144,7 @@ class SeriesStore:
             self._fold(at)
         self.slot[at] = window
         self.values[:, at], self.score[:, at], self.counts[:, at] = np.nan, 0.0, -1.0
+        self.aside[:, at] = np.nan
 
     def _fold(self, at: int) -> None:
         learn = self.frozen > self.slot[at]
@@ -144,6 +154,27 @@ class SeriesStore:
         decay = np.where(weight > 0, DECAY, 1.0)
         for k, power in enumerate((weight, weight * value, weight * value**2)):
             self.moments[k] = self.moments[k] * decay + power
+        self._fold_aside(at, learn & known)
+
+    def _fold_aside(self, at: int, some: NDArray[np.bool_]) -> None:
+        told = some & np.isfinite(self.aside[:, at]).all(axis=1) & (self.counts[:, at] >= 0)
+        if self.aside_names and told.any():
+            sums: list[NDArray[Any]] = [np.ones((len(told), 1)), self.counts[:, at, None], self.aside[:, at]]
+            decayed = self.aside_before[told] * DECAY
+            self.aside_before[told] = decayed + np.concatenate(sums, axis=1)[told]
+
+    def aside_since(self, key: tuple[str, str], onset: int, lead: int = 2) -> tuple[F64, F64] | None:
+        """How many windows, their counts, and the sums of what explains them: before `onset - lead`, and from `onset` on. None where
+        nothing is known."""
+        row = self.index.get(key)
+        if row is None or not self.aside_names:
+            return None
+        told = (self.slot >= 0) & (self.counts[row] >= 0) & np.isfinite(self.aside[row]).all(axis=1)
+        columns = np.concatenate([np.ones((RING, 1)), self.counts[row][:, None], self.aside[row]], axis=1)
+        healthy = told & (self.slot < onset - lead) & (self.slot < self.frozen[row])
+        before = columns[healthy].sum(axis=0) + self.aside_before[row]
+        since = columns[told & (self.slot >= onset)].sum(axis=0)
+        return before, np.asarray(since, np.float64)
 
     def _weighted(self, values: NDArray[Any], counts: NDArray[Any]) -> tuple[F64, F64]:
         """Weights and transformed values (..., features): ratios weigh their trials. Where there is no row, nothing is known: who is

@@ -121,6 +121,7 @@ class Topology:
         self.changed_services = {n: None for n in self.changed_services if n not in names}
         self.calls = {pair: c for pair, c in self.calls.items() if names.isdisjoint(pair)}
         self.changed_calls = {pair: None for pair in self.changed_calls if names.isdisjoint(pair)}
+        self.ended = [c for c in self.ended if c.caller not in names and c.callee not in names]
         for neighbours in (self.callees, self.callers):
             for name in names & neighbours.keys():
                 del neighbours[name]

@@ -12,8 +12,9 @@ import numpy as np
 
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.events import Change
-from contracts.features import BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
+from contracts.features import ASIDE, BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
+from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
@@ -25,6 +26,8 @@ MAX_CHANGES: Final = 200
 MAX_NOTES: Final = 50
 MAX_SERVICES: Final = 20_000
 LOOK_NS: Final = MINUTE
+CLIENT_SPANS: Final = 0.8
+"""Share of a caller's calls for which it must have had client spans, to be believed that it makes none where there are none."""
 
 
 Shifts = dict[str, Shift]
@@ -36,7 +39,7 @@ class World:
     def __init__(self, environment: str) -> None:
         self.environment = environment
         self.topology = Topology()
-        self.series = {s: SeriesStore(BY_SIGNAL[s]) for s in Signal}
+        self.series = {s: SeriesStore(BY_SIGNAL[s], ASIDE.get(s, ())) for s in Signal}
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
@@ -117,20 +120,22 @@ class World:
         self.changes = deque(kept, maxlen=MAX_CHANGES)
         self._remember(event)
 
-    def make_room(self, kept: set[str]) -> set[str]:
-        """Forget services (and peers) that are least of use where there are too many; who left. Those `kept` do not."""
+    def make_room(self, kept: set[str]) -> dict[str, int]:
+        """Forget services (and peers) that are least of use where there are too many; who left, and when each was last seen. Those
+        `kept` do not."""
         services = [s for s in self.topology.services.values() if s.name not in kept]
         wanted = surplus(len(self.topology.services), MAX_SERVICES)
         if not wanted or self.time_ns - self._looked_ns < LOOK_NS:
-            return set()
+            return {}
         self._looked_ns = self.time_ns
         times = np.array([(s.first_seen_ns, s.last_seen_ns) for s in services], np.int64).reshape(-1, 2)
         left = leaving(times[:, 0], times[:, 1], self.time_ns - LOOK_NS, MERIT_NS, wanted)
-        gone = {services[i].name for i in left.tolist()}
+        gone = {services[i].name: services[i].last_seen_ns for i in left.tolist()}
         if gone:
-            self.topology.forget_all(gone)
+            self.topology.forget_all(set(gone))
+            self.aliases.forget(set(gone))
             for store in self.series.values():
-                store.forget(gone)
+                store.forget(set(gone))
             for name in gone:
                 self.notes.pop(name, None)
         return gone
@@ -167,7 +172,8 @@ class World:
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
         along = self._along(pairs, onset_ns)
         known_ns = self.series[Signal.EDGES].known_ns
-        edges = {p: replace(_edge(p, *along[p], served[p[0]]), known_ns=known_ns(p)) for p in pairs}
+        asked = {p: self._asked(p, onset_ns) for p in pairs}
+        edges = {p: replace(_edge(p, *along[p], (served[p[0]], asked[p])), known_ns=known_ns(p)) for p in pairs}
         recent = tuple(
             c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
         )
@@ -192,6 +198,15 @@ class World:
             along[pair] = ({**joined.get(pair, {}), **how}, view.get(CALL_RATE))
         return along
 
+    def _asked(self, pair: tuple[str, str], onset_ns: int) -> float:
+        """Calls since the onset by the caller's client spans; NaN where it has none for most of its calls."""
+        edges = self.series[Signal.EDGES]
+        found = edges.aside_since(pair, onset_ns // (edges.width_ns or 1))
+        if found is None:
+            return math.nan
+        (_, made, asked), (windows, _, asked_since) = found
+        return float(asked_since) if windows and made > 0 and asked >= CLIENT_SPANS * made else math.nan
+
     def _node(self, name: str, found: dict[str, Shift], onset_ns: int, first_ns: int) -> Node:
         service = self.topology.services[name]
         texts = tuple(
@@ -200,7 +215,9 @@ class World:
         own = service.own and service.kind == "service"
         spans = self.series[Signal.SPANS]
         lately, known_ns = spans.lately((name, "")), spans.known_ns((name, ""))
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, lately, known_ns)
+        aside = spans.aside_since((name, ""), onset_ns // (spans.width_ns or 1))
+        mix = Mix() if aside is None else mix_of(*aside)
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, lately, known_ns, mix)
 
     def _shifts(
         self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int, until: int = NEVER
@@ -220,9 +237,11 @@ def _same_change(a: Change, b: Change) -> bool:
     return a.actor == "telemetry" and (a.service, a.after) == (b.service, b.after) and bool(a.after)
 
 
-def _edge(pair: tuple[str, str], found: Shifts, made: Shift | None, caller: Shift | None) -> Edge:
+def _edge(pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: tuple[Shift | None, float]) -> Edge:
+    """The call of a pair. `caller_did`: what requests the caller served, and how many calls its client spans say it made."""
+    caller, asked = caller_did
     rate = found.get(CALL_RATE)
-    attempted = made.after * made.samples if made is not None else math.nan
+    attempted = made.after * made.samples if made is not None else asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
         return Edge(pair[0], pair[1], found, attempted=attempted)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
@@ -232,7 +251,7 @@ def _edge(pair: tuple[str, str], found: Shifts, made: Shift | None, caller: Shif
         *pair,
         found,
         per_request_before=before,
-        per_request_after=(calls if made is None else attempted) / served if served > 0 else math.nan,
+        per_request_after=(calls if math.isnan(attempted) else attempted) / served if served > 0 else math.nan,
         expected=before * served,
         usual=before * caller.before * caller.samples,
         observed=calls,

@@ -45,6 +45,10 @@ class CheckResult:
     fix: str = ""
 
 
+UNSTAMPED = "senders and not the broker say when a message came (message.timestamp.type is CreateTime), and may say what they like:"
+STAMP_FIX = (
+    "kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config message.timestamp.type=LogAppendTime"
+)
 Check = Callable[[], Awaitable[CheckResult]]
 
 
@@ -130,6 +134,10 @@ async def _topics(client: KafkaBroker, settings: Settings) -> CheckResult:
     if len(shared) > 1:
         text = f"topics of an environment differ in partitions: {sorted(shared)}"
         return CheckResult(False, "topics", text, "give them all the same number of partitions")
+    if settings.broker.url.startswith("kafka://"):
+        by_sender = sorted(t for t, stamped in (await client.stamped_by_broker(INGRESS)).items() if not stamped)
+        if by_sender:
+            return CheckResult(False, "topics", f"{UNSTAMPED} {', '.join(by_sender)}", STAMP_FIX)
     return CheckResult(True, "topics", f"all {len(found)} exist")
 
 
@@ -251,9 +259,16 @@ async def _plugins(settings: Settings) -> list[CheckResult]:
 async def _playbooks(settings: Settings) -> CheckResult:
     found = load_playbooks(settings.act)
     named = names_for(settings.act)
-    unnamed = sorted({path for p in found for s in p.steps for path in _unnamed(s, named)})
     text = f"{len(found)} playbooks, no mistakes"
-    return CheckResult(True, "playbooks", text + (f"; built-in ones wait for {', '.join(unnamed)}" if unnamed else ""))
+    idle = {p.name: [path for s in p.steps for path in _unnamed(s, named)] for p in found}
+    idle = {name: missing for name, missing in idle.items() if missing}
+    if not idle:
+        return CheckResult(True, "playbooks", text)
+    wanted = sorted({m for missing in idle.values() for m in missing})
+    why = f"{', '.join(sorted(idle))} can never be chosen: nothing defines {', '.join(wanted)}"
+    return CheckResult(
+        True, "playbooks", f"{text}; {why}", f"set {', '.join(wanted)}, or leave it: a person is asked instead"
+    )
 
 
 def _unnamed(step: Step, named: Named) -> Iterator[str]:

@@ -20,12 +20,16 @@ from contracts.settings import Settings
 from contracts.topics import OTLP_METRICS
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
+from homeostat.cli.whois import whois
 from homeostat.terminal import echo
 
 
 @click.group()
 def telemetry() -> None:
     """What is sent, and how it is understood."""
+
+
+telemetry.add_command(whois)
 
 
 @telemetry.command()

@@ -93,11 +93,13 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     standing, state = world.standings.get(proposal.target.service), proposal.state
     if standing is None or standing.conduct is not Conduct.UNKNOWN:
         return None
-    if proposal.cause_probability >= PROVEN and not standing.lost:
+    if proposal.cause_probability >= PROVEN and not (standing.lost or standing.new_routes):
         return None
     if state is not None and state.ready < state.replicas:
         return None
-    wanted = "" if standing.lost else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
+    wanted = (
+        "" if standing.lost or standing.new_routes else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
+    )
     return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from contracts.actions import Touches, action_of
 from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
@@ -17,6 +16,7 @@ from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.guards.innocence import EXTERNAL
+from playbooks.language.actions import touching
 from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
 from playbooks.language.variables import argument_scope, numbers
@@ -87,7 +87,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
 
 def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident: Incident) -> Held | None:
     """What others run is not acted on, nor is who only suffers from it: a person is told."""
-    if not any(action_of(s.action).touches in (Touches.TARGET, Touches.ANYTHING) for s in playbook.steps):
+    if not touching(playbook.steps):
         return None
     if service.startswith(EXTERNAL):
         return Held(HeldReason.OUTSIDE, f"{service} is run by others: nothing here can act on it")
@@ -125,6 +125,7 @@ def _guarded(
         circuit=world.limits.circuit,
         identity="" if state is None or state.identity is None else state.identity.key,
         standing=world.standings.get(target.service),
+        named=world.limits.named,
     )
     return check(playbook, target, state, context)
 

@@ -12,7 +12,7 @@ import msgspec
 from contracts.events import Control, Incident
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
-from playbooks.guards import CircuitLimits, Standing
+from playbooks.guards import CircuitLimits, NamedTargets, Standing, named_targets
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
 
@@ -69,18 +69,20 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class DecisionLimits:
     """Limits that are not a playbook's own. `stale_s`: telemetry, or an incident that nothing confirms, older than this is no
-    ground to act on; `decision_expiry_s`: the executor begins no decision older than this."""
+    ground to act on; `decision_expiry_s`: the executor begins no decision older than this; `named`: what playbooks may call by
+    name, None where anything may be."""
 
     max_concurrent: int = 1
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
     stale_s: float = 30.0
     decision_expiry_s: float = 120.0
+    named: NamedTargets | None = None
 
 
 def limits_of(act: ActSettings, detect: DetectSettings) -> DecisionLimits:
     """The limits in the settings."""
     circuit = CircuitLimits(act.circuit_failures, act.circuit_reset_s)
-    return DecisionLimits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s)
+    return DecisionLimits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s, named_targets(act))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,14 @@
 """Limits that hold whatever the score says: pure, counted from the journal, asked twice (deciding, and before an effect)."""
 
-from playbooks.guards.context import HISTORY_S, CircuitLimits, GuardContext, Held, affected_by
+from playbooks.guards.context import (
+    HISTORY_S,
+    CircuitLimits,
+    GuardContext,
+    Held,
+    NamedTargets,
+    affected_by,
+    named_targets,
+)
 from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
 from playbooks.guards.guarding import GUARDS, check, check_all
 from playbooks.guards.innocence import Standing, standing
@@ -11,11 +19,13 @@ __all__ = [
     "CircuitLimits",
     "GuardContext",
     "Held",
+    "NamedTargets",
     "Standing",
     "affected_by",
     "bounds_of",
     "check",
     "check_all",
+    "named_targets",
     "outage_of",
     "planned_replicas",
     "standing",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from contracts.actions import waits
 from contracts.events import Control
 from contracts.ports import RunEntry
+from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, RunState, StepPhase
 from playbooks.guards.innocence import Standing
 
@@ -29,6 +30,15 @@ class CircuitLimits:
 
     failures: int = 3
     reset_s: float = 3600.0
+
+
+NamedTargets = tuple[tuple[str, tuple[str, ...]], ...]
+"""By setting (`act.commands`, `act.webhooks`), the names that it defines for steps to use."""
+
+
+def named_targets(act: ActSettings) -> NamedTargets:
+    """What the settings define to be called by name."""
+    return ("act.commands", tuple(sorted(act.commands))), ("act.webhooks", tuple(sorted(act.webhooks)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,8 @@ class GuardContext:
     run: str = ""
     identity: str = ""
     standing: Standing | None = None
+    named: NamedTargets | None = None
+    """What steps may call by name; None where that isn't known."""
 
 
 _BEGUN = frozenset({RunState.RUNNING, RunState.VERIFYING, RunState.ROLLING_BACK})

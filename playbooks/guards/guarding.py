@@ -78,6 +78,12 @@ def capable(playbook: Playbook, target: Target, state: TargetState | None, conte
             return Held(HeldReason.NOT_CAPABLE, action.text)
     if context.actions is not None and needed - context.actions:
         return Held(HeldReason.NOT_CAPABLE, f"no actuator can {', '.join(sorted(needed - context.actions))}")
+    named = dict(context.named or ())
+    for step in (*playbook.steps, *playbook.rollback):
+        for argument in action_of(step.action).arguments:
+            name, by = step.arguments.get(argument.key), argument.named_by
+            if by in named and isinstance(name, str) and name not in named[by]:
+                return Held(HeldReason.NOT_CAPABLE, f"there is no {by}.{name} in the settings")
     found = (a.unable(s.arguments, state) for a, s in touching(playbook.steps)) if state is not None else ()
     lacking = next((text for text in found if text), "")
     return Held(HeldReason.NOT_CAPABLE, f"{target.service} has {lacking}") if lacking else None

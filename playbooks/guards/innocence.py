@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
+from contracts.mix import Blame, Mix, mix_of
 from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
 
@@ -40,6 +41,7 @@ MISSED: Final = 5.0
 """Requests that must be missing at a target that serves none any more: by chance, fewer than one time in a hundred."""
 FAILING: Final = 0.1
 """Additional share of failed calls, as callers see it, that speaks against a target."""
+NEW_ROUTES: Final = "what it was asked for before is as quick as it was; of its new routes nothing is known yet"
 EXTERNAL: Final = "external:"
 FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
 """Resources whose shortage is the target's own trouble, felt or not yet felt."""
@@ -52,13 +54,15 @@ F64 = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a target bears itself. `demand`: it is asked for more than usual, or runs hotter: reason enough to scale it. `young`: too
-    little time has passed since the onset to tell, a moment later more is known. `lost`: it used to be heard of and is not."""
+    little time has passed since the onset to tell, a moment later more is known. `lost`: it used to be heard of and is not. `new_routes`: it is asked for what it never
+    was instead of what it was."""
 
     conduct: Conduct
     text: str
     demand: bool = False
     young: bool = False
     lost: bool = False
+    new_routes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class _Rows:
     window: NDArray[np.int64]
     width_s: float
     counts: F64
+    aside: F64
+    """(windows, columns) of what explains them; NaN where nothing is known."""
     values: dict[str, F64]
     low: dict[str, F64]
     high: dict[str, F64]
@@ -96,7 +102,7 @@ class _Rows:
     def part(self, keep: NDArray[np.bool_]) -> _Rows:
         """Some of the windows."""
         cut = ({n: c[keep] for n, c in columns.items()} for columns in (self.values, self.low, self.high))
-        return _Rows(self.window[keep], self.width_s, self.counts[keep], *cut)
+        return _Rows(self.window[keep], self.width_s, self.counts[keep], self.aside[keep], *cut)
 
     def above(self, *names: str) -> NDArray[np.bool_]:
         """In which windows one of these is above its expected range."""
@@ -112,8 +118,10 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     arrival; a later one of the same window counts."""
     kept = list(frames)
     rows = {s: _rows(kept, service, s) for s in (f.Signal.SPANS, f.Signal.METRICS)}
-    said = [_served(rows[face.signal], face, onset_ns) for face in _FACES]
-    demand = any(_asked_more(rows[face.signal], face, onset_ns) for face in _FACES) or _hot(rows[f.Signal.METRICS])
+    mix = _mix(rows[f.Signal.SPANS], onset_ns)
+    said = [_served(rows[face.signal], face, onset_ns, mix) for face in _FACES]
+    demand = not mix.excuses and any(_asked_more(rows[face.signal], face, onset_ns) for face in _FACES)
+    demand |= _hot(rows[f.Signal.METRICS])
     full = _full(rows[f.Signal.METRICS])
     if full:
         return Standing(Conduct.WORSE, full, demand)
@@ -122,7 +130,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
         if text:
             blamed = _callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
             return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand)
-    return _unknown(kept, rows[f.Signal.SPANS], next((t for _, t in said if t), ""), onset_ns, demand)
+    found = _unknown(kept, rows[f.Signal.SPANS], next((t for _, t in said if t), ""), onset_ns, demand)
+    return replace(found, new_routes=mix.latency is Blame.NEW)
 
 
 def _unknown(frames: Sequence[EvidenceFrame], spans: _Rows | None, text: str, onset_ns: int, demand: bool) -> Standing:
@@ -158,7 +167,22 @@ def _rows(frames: Sequence[EvidenceFrame], service: str, signal: str) -> _Rows |
         columns.append({feature: table[:, j] for j, feature in enumerate(features)})
     counts = np.array([frame.counts[at] for frame, at in picked], np.float64)
     window = np.array([frame.window_ns for frame, _ in picked], np.int64)
-    return _Rows(window, picked[-1][0].width_ns / SECOND, counts, *columns)
+    width = len(f.ASIDE.get(f.Signal(signal), ()))
+    aside = np.full((len(picked), width), np.nan)
+    for row, (frame, at) in zip(aside, picked, strict=True):
+        if frame.aside.shape == (len(frame.services), width):
+            row[:] = frame.aside[at]
+    return _Rows(window, picked[-1][0].width_ns / SECOND, counts, aside, *columns)
+
+
+def _mix(rows: _Rows | None, onset_ns: int) -> Mix:
+    """What of its latency the mix of what it is asked for explains."""
+    if rows is None:
+        return Mix()
+    told = rows.part(np.asarray(np.isfinite(rows.aside).all(axis=1), np.bool_))
+    columns = np.column_stack([np.ones(len(told.window)), told.counts, told.aside])
+    since = told.window + round(told.width_s * SECOND) > onset_ns
+    return mix_of(columns[~since].sum(axis=0), columns[since].sum(axis=0))
 
 
 def _split(rows: _Rows, face: _Face, onset_ns: int) -> tuple[_Rows, _Rows]:
@@ -171,7 +195,7 @@ def _split(rows: _Rows, face: _Face, onset_ns: int) -> tuple[_Rows, _Rows]:
     return known.part(~since), known.part(latest)
 
 
-def _served(rows: _Rows | None, face: _Face, onset_ns: int) -> tuple[Conduct, str]:
+def _served(rows: _Rows | None, face: _Face, onset_ns: int, mix: Mix) -> tuple[Conduct, str]:
     if rows is None:
         return Conduct.UNKNOWN, ""
     before, since = _split(rows, face, onset_ns)
@@ -181,19 +205,20 @@ def _served(rows: _Rows | None, face: _Face, onset_ns: int) -> tuple[Conduct, st
     if silent is not None:
         return silent
     busy = since.part(since.counts > 0)
-    worse = _worse(before.part(before.counts > 0), busy, face)
-    if worse:
-        return Conduct.WORSE, worse
+    worse = _worse(before.part(before.counts > 0), busy, replace(face, latencies=()) if mix.routes_as_before else face)
+    if worse or (mix.latency is Blame.NEW and _worse(before.part(before.counts > 0), busy, face)):
+        return (Conduct.WORSE, worse) if worse else (Conduct.UNKNOWN, NEW_ROUTES)
     requests = busy.counts.sum()
     if len(busy.window) < LEAST_WINDOWS or requests < LEAST_REQUESTS:
         return (
             Conduct.UNKNOWN,
             f"it served {requests:.0f} requests since the onset: too few to tell whether it answers as before",
         )
-    ranges = [np.isfinite(busy.high[n]).any() for n in (face.errors, *face.latencies) if n in busy.high]
+    ranges = [mix.excuses] + [np.isfinite(busy.high[n]).any() for n in (face.errors, *face.latencies) if n in busy.high]
     if not any(ranges) and not len(before.window):
         return Conduct.UNKNOWN, "nothing is known of it from before the onset"
-    return Conduct.AS_BEFORE, f"it answers as before: {_told(busy, face)}"
+    said = "each of its routes takes as long as before" if mix.excuses else "it answers as before"
+    return Conduct.AS_BEFORE, f"{said}: {_told(busy, face)}"
 
 
 def _silent(before: _Rows, since: _Rows) -> tuple[Conduct, str] | None:

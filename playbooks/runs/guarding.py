@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES
-from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, Held, check
+from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, Held, check, named_targets
 from playbooks.runs.effects import Aim
 from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.plan import RunPlan
@@ -59,4 +59,5 @@ def _context(
         max_concurrent=wiring.settings.max_concurrent,
         circuit=CircuitLimits(wiring.settings.circuit_failures, wiring.settings.circuit_reset_s),
         run=plan.run,
+        named=named_targets(wiring.settings),
     )

@@ -45,7 +45,8 @@ class FeatureStage:
     @property
     def counters(self) -> Counter[str]:
         """Rows sent and corrected, and what was dropped: late, service_limit, stale_points, redelivered_frames."""
-        return sum((m.counters for m in self._each()), self._gone + self._environments.counters)
+        silence = sum((found.counters for found in self._liveness.values()), Counter[str]())
+        return sum((m.counters for m in self._each()), self._gone + self._environments.counters + silence)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
         """Take a frame of partials in.
@@ -85,7 +86,8 @@ class FeatureStage:
         return outputs
 
     def _forget(self, environment: str) -> None:
-        self._liveness.pop(environment, None)
+        liveness = self._liveness.pop(environment, None)
+        self._gone += liveness.counters if liveness is not None else Counter()
         self._losses.pop(environment, None)
         for merger in self._mergers.pop(environment, {}).values():
             self._gone += merger.counters

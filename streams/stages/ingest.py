@@ -6,6 +6,7 @@ from collections import Counter
 
 from connectors.otlp.conventions import conventions_of
 from connectors.otlp.decode import decode
+from connectors.otlp.identity import IdentityRules
 from contracts.events import ClockOffset
 from contracts.events import decode as decode_event
 from contracts.frames import pack
@@ -25,6 +26,7 @@ class IngestStage:
 
     def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
         self._environment, self._long_lived = settings.environment, settings.ingest.long_lived
+        self._rules = IdentityRules(settings.ingest.environment_from, settings.ingest.namespace_from)
         self._conventions = conventions_of(settings.conventions)
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
@@ -50,6 +52,7 @@ class IngestStage:
             default_environment=self._environment,
             conventions=self._conventions,
             long_lived=self._long_lived,
+            rules=self._rules,
         )
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(tells_time=False) if alone else []

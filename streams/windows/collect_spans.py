@@ -27,10 +27,13 @@ from streams.windows.clocks import Tag, Tags
 from streams.windows.collect import Collector, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
+from streams.windows.routes import Routes, pairs
 from streams.windows.rows import Events, Origin, group, row_frame
 from streams.windows.tables import KeyTable, mix
 
 _MOST_REMEMBERED = 1 << 20
+_ROUTES_PER_SERVICE = 8
+"""On average; a single service may have more."""
 OPENING_NS = SECOND
 """A stream that fails this soon was never opened."""
 SERVED, ROOT = 0, 1
@@ -53,6 +56,9 @@ class PendingSpans(NamedTuple):
     site: U64
     stream: B1
     clock: I32
+    known: I64
+    level: I64
+    pace: I64
 
     def where(self, index: I64 | B1) -> PendingSpans:
         """The spans at some index."""
@@ -79,6 +85,7 @@ class SpanCollector(Collector):
         self.clocks: dict[Tag, int] = {}
         self.hosts: dict[str, dict[str, None]] = {}
         """Addresses that pending spans name, by environment."""
+        self.routes: dict[str, Routes] = {}
 
     def add(self, decoded: Decoded, receipt: Receipt, tags: Tags | None = None) -> None:
         """Take the spans of a message. `tags` say which of them were timed by clocks in question."""
@@ -103,7 +110,8 @@ class SpanCollector(Collector):
             )
             site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            columns = PendingSpans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock)))
+            mix = self._mix(scope.names, service, (batch, at), decoded.strings)
+            columns = PendingSpans(*cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock, *mix)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
         self.over_limit(scopes, batch.resource, keep)
@@ -117,6 +125,27 @@ class SpanCollector(Collector):
         known = self.hosts.setdefault(environment, {})
         known.update((strings[i], None) for i in np.unique(peer[by_address]).tolist())
         return np.where(by_address, 0, peer).astype(np.int32)
+
+    def _mix(
+        self, names: Names, service: I64, spans: tuple[SpanBatch, I64 | slice], strings: tuple[str, ...]
+    ) -> tuple[I64, I64, I64]:
+        """Known, level and pace of spans (see `streams.windows.routes`); 0 where a span is no request."""
+        batch, at = spans
+        kind, parent, end_ns = batch.kind[at], batch.parent[at], batch.end_ns[at]
+        stream = batch.stream[at] if len(batch.stream) else np.zeros(len(kind), np.bool_)
+        some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream)
+        columns = tuple(np.zeros(len(kind), np.int64) for _ in range(3))
+        if len(some):
+            routes = self.routes.get(names.environment)
+            if routes is None:
+                most = _ROUTES_PER_SERVICE * self.settings.max_services
+                routes = self.routes[names.environment] = Routes(most, self.counters)
+            numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
+            keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
+            duration = end_ns[some] - batch.start_ns[at][some]
+            for column, found in zip(columns, routes.compare(keys, which, end_ns[some], duration), strict=True):
+                column[some] = found
+        return columns[0], columns[1], columns[2]
 
     def _clocks_of(self, tags: Tags | None, resources: int) -> I32:
         """Per resource the number of its clock among those since the last flush; -1 where it is not in question."""
@@ -181,6 +210,7 @@ class SpanCollector(Collector):
         super().forget(environment)
         self.recent.pop(environment, None)
         self.hosts.pop(environment, None)
+        self.routes.pop(environment, None)
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
@@ -191,6 +221,7 @@ class SpanCollector(Collector):
             "recent": recent,
             "clocks": [list(c) for c in self.clocks],
             "hosts": {e: list(h) for e, h in self.hosts.items()},
+            "routes": {e: r.state() for e, r in self.routes.items()},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -199,6 +230,10 @@ class SpanCollector(Collector):
         self.pending.load({e: _complete(c) for e, c in state["pending"].items()})
         self.clocks = {Tag(*c): i for i, c in enumerate(state.get("clocks", ()))}
         self.hosts = {e: dict.fromkeys(h) for e, h in state.get("hosts", {}).items()}
+        self.routes = {}
+        for environment, routes in state.get("routes", {}).items():
+            found = self.routes[environment] = Routes(_ROUTES_PER_SERVICE * self.settings.max_services, self.counters)
+            found.load(routes)
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
@@ -206,15 +241,16 @@ class SpanCollector(Collector):
 
 _DTYPES = (
     *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
-    *(np.uint64, np.bool_, np.int32),
+    *(np.uint64, np.bool_, np.int32, np.int64, np.int64, np.int64),
 )
 _NO_SPANS = PendingSpans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
 
 
 def _complete(columns: list[Column]) -> list[Column]:
-    """Columns of a snapshot; one from before spans had sites, could be streams, or had clocks, has fewer."""
+    """Columns of a snapshot; one from before spans had sites, could be streams, had clocks or routes, has fewer."""
     rows = len(columns[0])
     later: list[Column] = [np.zeros(rows, np.uint64), np.zeros(rows, np.bool_), np.full(rows, -1, np.int32)]
+    later += [np.zeros(rows, np.int64) for _ in range(3)]
     return (
         [*columns, *later[len(columns) - len(PendingSpans._fields) :]]
         if len(columns) < len(PendingSpans._fields)
@@ -259,7 +295,7 @@ def _requests(origin: Origin, names: Names, spans: PendingSpans, width_ns: int) 
     some = spans.where(chosen)
     duration = np.maximum(some.end_ns - some.start_ns, 0)
     role = np.where(served[chosen], SERVED, ROOT).astype(np.int64)
-    sums = (some.error.astype(np.int64), duration)
+    sums = (some.error.astype(np.int64), duration, some.known, some.level, some.pace)
     counted = _counts(some) if some.stream.any() else None
     events = Events(some.end_ns, some.service, role, 2, duration, sums, counted)
     for cut in group(events, names, width_ns):

@@ -18,11 +18,13 @@ is told as soon as one caller's failed calls have come.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
 
+from contracts.capacity import Room
 from contracts.features import Signal
 from contracts.frames import PartialFrame, Presence
 from contracts.frames.decoded import F64, I8, I64
@@ -82,6 +84,11 @@ class Liveness:
         self.width_ns, self.max_delay_ns, self.most = width_ns, max_delay_ns, most
         self._mergers = mergers
         self._names: dict[str, int] = {}
+        self._room = Room[str](most, (_KEPT + 1) * max_delay_ns)
+        self._free: list[int] = []
+        self._size = 0
+        """One more than the largest number ever given."""
+        self.counters: Counter[str] = Counter()
         self._sequences: dict[str, int] = {}
         self._windows: dict[int, CallCounts] = {}
         self._delays = Delays(max_delay_ns)
@@ -95,7 +102,7 @@ class Liveness:
         if frame.sequence <= self._sequences.get(frame.source, -1):
             return
         self._sequences[frame.source] = frame.sequence
-        numbers = np.array([self._number(s) for s in frame.services], np.int64)
+        numbers = np.array([self._number(s, reached_ns) for s in frame.services], np.int64)
         caller, callee = numbers[frame.service], numbers[frame.peer]
         index = frame.window_ns // self.width_ns
         usable = (caller >= 0) & (callee >= 0) & (frame.window_ns + self.max_delay_ns > reached_ns)
@@ -120,16 +127,32 @@ class Liveness:
         found.pairs.add(pair[0] * _PAIR + pair[1], columns)
         found.callers.add(pair[0], (np.where(role == ALONE, count, 0),))
 
-    def _number(self, service: str) -> int:
+    def _number(self, service: str, reached_ns: int) -> int:
+        """The number of a service; -1 where there is no room. Who leaves was not heard of for longer than what is said is kept, so
+        nothing that was said of it is taken for said of who gets its number."""
+        admitted, gone = self._room.admit(service, reached_ns)
+        if gone:
+            numbers = np.array([self._names.pop(name) for name in gone], np.int64)
+            self._delays.clear(numbers)
+            self._alone[numbers] = 0.0
+            self._free += numbers.tolist()
+            self.counters["liveness_left"] += len(gone)
+        if not admitted:
+            self.counters["liveness_limit"] += 1
+            return -1
         found = self._names.get(service)
-        if found is None:
-            if len(self._names) >= self.most:
-                return -1
-            found = self._names[service] = len(self._names)
-            if found >= len(self._delays.delay_ns):
-                size = max(64, 2 * found)
-                self._delays.grow(size)
-                self._alone = np.concatenate([self._alone, np.zeros(size - len(self._alone))])
+        return self._place(service) if found is None else found
+
+    def _place(self, service: str) -> int:
+        if self._free:
+            found = self._names[service] = self._free.pop()
+            return found
+        found = self._names[service] = self._size
+        self._size += 1
+        if found >= len(self._delays.delay_ns):
+            size = max(64, 2 * found)
+            self._delays.grow(size)
+            self._alone = np.concatenate([self._alone, np.zeros(size - len(self._alone))])
         return found
 
     def _close(self, before: int) -> None:
@@ -144,6 +167,16 @@ class Liveness:
         if len(numbers):
             (alone,) = found.callers.of(numbers) if found is not None else (np.zeros(len(numbers), np.int64),)
             self._alone[numbers] += _USUAL * (np.maximum(alone, 0) - self._alone[numbers])
+
+    def asked(self, pairs: list[tuple[str, str]], window: int) -> I64:
+        """Calls that the client spans of each pair's caller may have been in a window, as far as is known by now."""
+        found = self._windows.get(window)
+        numbers = [[self._names.get(name, -1) for name in pair] for pair in pairs]
+        both = np.array(numbers, np.int64).reshape(-1, 2)
+        if found is None:
+            return np.zeros(len(pairs), np.int64)
+        (asked, _, _) = found.pairs.of(both[:, 0] * _PAIR + both[:, 1])
+        return np.where((both >= 0).all(axis=1), np.maximum(asked, 0), 0)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -259,17 +292,22 @@ class Liveness:
         windows = [[w, *(s.state() for s in (e.callees, e.callers, e.pairs))] for w, e in sorted(self._windows.items())]
         return {
             "names": list(self._names),
+            "numbers": [list(self._names.values()), self._free, self._size],
+            "room": self._room.state(),
             "sequences": self._sequences,
             "windows": windows,
-            "delays": self._delays.state(len(self._names)),
+            "delays": self._delays.state(self._size),
             "alone": self._alone,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
-        self._names = {name: i for i, name in enumerate(state["names"])}
+        names = state["names"]  # before any of them was forgotten they had the numbers of their places
+        numbers, self._free, self._size = state.get("numbers", [list(range(len(names))), [], len(names)])
+        self._names = dict(zip(names, numbers, strict=True))
+        self._room.load(state.get("room", ()), names)
         self._sequences, self._alone = dict(state["sequences"]), state["alone"]
-        self._delays.load(state["delays"], len(self._names), len(self._alone))
+        self._delays.load(state["delays"], self._size, len(self._alone))
         self._windows = {}
         for window, *sums in state["windows"]:
             found = self._windows[window] = CallCounts()

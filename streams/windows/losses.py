@@ -34,25 +34,50 @@ _FROM_SENDERS: Final = frozenset({Signal.SPANS, Signal.LOGS, Signal.METRICS})
 _MOST_NODES: Final = 4096
 _MOST_NAMED: Final = 5
 _GAPS: Final = 3
+_PAUSES: Final = 12
+_CLOSE: Final = 6
+"""Times its length within which three pauses make a habit of it."""
+_LONGEST_HABIT_NS: Final = 300 * SECOND
+"""Nobody who sends telemetry pauses for longer: a reader of metrics has periods of a minute or two."""
+_HABIT_NS: Final = 86_400 * SECOND
 
 
 class Pulse(msgspec.Struct):
-    """When (by the clock) something was last heard of, and its longest pauses."""
+    """When (by the clock) something was last heard of, and how it usually pauses.
+
+    A pause is a habit if three as long come close together, as those of a sender with a period do. Telemetry that is lost now and
+    then, however often in months, is none; and a habit that was not seen for a day is over.
+    """
 
     heard_ns: int = 0
-    gaps_ns: list[int] = []
+    pauses_ns: list[tuple[int, int]] = []
+    """When the latest pauses ended, and how long they were."""
+    usual_ns: int = 0
+    """The longest habit."""
+    confirmed_ns: int = 0
 
     def beat(self, now_ns: int) -> None:
         """It was heard of."""
         pause_ns = now_ns - self.heard_ns
         if self.heard_ns and pause_ns > SECOND:
-            self.gaps_ns = sorted([*self.gaps_ns, pause_ns], reverse=True)[:_GAPS]
+            self.pauses_ns = [*self.pauses_ns, (now_ns, pause_ns)][-_PAUSES:]
+            self._learn(now_ns)
         self.heard_ns = max(self.heard_ns, now_ns)
 
+    def _learn(self, now_ns: int) -> None:
+        """Take for a habit the longest pause that came three times within a few times its length."""
+        found_ns = 0
+        for _, length_ns in self.pauses_ns:
+            alike = [(end, length) for end, length in self.pauses_ns if length >= length_ns][-_GAPS:]
+            apart_ns = alike[-1][0] - (alike[0][0] - alike[0][1])
+            if len(alike) == _GAPS and apart_ns <= _CLOSE * length_ns and now_ns - alike[-1][0] <= _CLOSE * length_ns:
+                found_ns = max(found_ns, min(length_ns, _LONGEST_HABIT_NS))
+        if found_ns >= self.usual_ns or now_ns - self.confirmed_ns > _HABIT_NS:
+            self.usual_ns, self.confirmed_ns = found_ns, now_ns
+
     def silent(self, now_ns: int) -> bool:
-        """Whether it has not been heard of for longer than pauses that have come several times."""
-        usual_ns = self.gaps_ns[-1] if len(self.gaps_ns) == _GAPS else 0
-        return bool(self.heard_ns) and now_ns - self.heard_ns > LOST_NS + HABIT * usual_ns
+        """Whether it has not been heard of for longer than it usually pauses."""
+        return bool(self.heard_ns) and now_ns - self.heard_ns > LOST_NS + HABIT * self.usual_ns
 
 
 class Losses:

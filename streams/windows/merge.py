@@ -17,7 +17,7 @@ import numpy as np
 from contracts.capacity import MERIT_NS
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
-from contracts.frames.decoded import B1, I8, I64
+from contracts.frames.decoded import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, SECOND
 from streams.windows.entities import Entities
@@ -27,6 +27,7 @@ from streams.windows.merge_logs import LogMerge
 from streams.windows.merge_metrics import MetricMerge
 from streams.windows.merge_rows import JUMP_NS
 from streams.windows.merge_spans import SpanMerge
+from streams.windows.row_values import span_aside
 from streams.windows.signal_merge import SignalMerge
 from streams.windows.state import dump, load
 from streams.windows.watermark import Watermarks
@@ -235,7 +236,17 @@ class FeatureMerger:
             counts=counts,
             notes=notes,
             presence=_presence(have, missing),
+            aside=self._aside(window, entity),
         )
+
+    def _aside(self, window: Window, entity: I64) -> F64:
+        """What explains these rows: see `contracts.features.ASIDE`."""
+        if self.signal == Signal.SPANS:
+            return span_aside(window.sums, entity * 2 + ~self.entities.served[entity])
+        if self.signal == Signal.EDGES:
+            pairs = [self.entities.keys[i] for i in entity.tolist()]
+            return self.liveness.asked(pairs, window.index).astype(np.float64)[:, None]
+        return np.empty(0, np.float64)
 
     def _close(self, watermark: int) -> None:
         """Close the windows that nothing can change any more, and let entities go for which there is no room."""

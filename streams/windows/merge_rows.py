@@ -30,7 +30,7 @@ class RowMerge(SignalMerge):
         role = np.concatenate([f.role if len(f.role) else np.zeros(len(f.count), np.int8) for f in frames])
         self.heard(entity, role)
         number = np.concatenate([f.window_ns for f in frames]) // windows.width_ns
-        columns = [np.concatenate([getattr(f, n) for f in frames]) for n in ("count", *SUMS[self.signal])]
+        columns = [np.concatenate([_filled(getattr(f, n), f) for f in frames]) for n in ("count", *SUMS[self.signal])]
         usable = windows.usable(entity, number, columns[0])
         reached, jump = windows.watermarks.merged // windows.width_ns, JUMP_NS // windows.width_ns
         entities.resumed(entity[usable], number[usable], reached, jump)
@@ -73,3 +73,8 @@ class RowMerge(SignalMerge):
     def events(self, window: Window, entity: I64) -> I64:
         """Events of each entity in a window."""
         return window.sums.of(entity * 2)[0]
+
+
+def _filled(column: I64, frame: PartialFrame) -> I64:
+    """A column of a frame's rows; zeros where its sender did not know it yet."""
+    return column if len(column) or not len(frame.count) else np.zeros(len(frame.count), np.int64)

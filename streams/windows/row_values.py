@@ -6,17 +6,24 @@ import numpy as np
 
 from contracts.frames.decoded import F64, I64
 from contracts.units import SECOND
+from streams.windows.routes import THOUSANDTHS
 from streams.windows.window import Sums
 
-COLUMNS = {"spans": 3, "edges": 5, "logs": 2, "metrics": 0}
+COLUMNS = {"spans": 6, "edges": 5, "logs": 2, "metrics": 0}
 """How many integer columns a row has, count included."""
 
 
 def span_values(sums: Sums, keys: I64, width_s: float) -> tuple[F64, I64]:
     """Request rate, error rate and latency quantiles of each key; and the number of requests."""
-    count, errors, _ = sums.of(keys)
+    count, errors = sums.of(keys)[:2]
     quantiles = sums.quantiles(keys, (0.5, 0.95, 0.99))
     return np.column_stack([count / width_s, _share(errors, count), quantiles]), count
+
+
+def span_aside(sums: Sums, keys: I64) -> F64:
+    """What is known of each key's routes, (keys, `ASIDE[Signal.SPANS]`)."""
+    known, level, pace = sums.of(keys)[3:]
+    return np.column_stack([known, level / THOUSANDTHS, pace / THOUSANDTHS])
 
 
 def edge_values(sums: Sums, keys: I64, width_s: float) -> tuple[F64, I64]:

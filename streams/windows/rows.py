@@ -14,7 +14,7 @@ from streams.windows.grouping import APART, Groups, aggregate, bucket_of_ns, den
 from streams.windows.names import Names
 
 SUMS: Final = {
-    "spans": ("errors", "duration_ns"),
+    "spans": ("errors", "duration_ns", "known", "level", "pace"),
     "edges": ("errors", "duration_ns", "gap_ns", "gap_count"),
     "logs": ("errors",),
 }

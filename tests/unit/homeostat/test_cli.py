@@ -279,6 +279,13 @@ def test_names_that_no_setting_defines_fail_lint_and_doctor(data: Path, tmp_path
     assert "no setting act.webhooks defines 'pagr'" in told.stdout
 
 
+def test_doctor_says_which_playbooks_wait_for_a_webhook(data: Path) -> None:
+    told = invoke(data, "doctor").stdout
+    assert "page-dependency-owner, page-network-owner can never be chosen: nothing defines act.webhooks.pager" in told
+    assert "-> set act.webhooks.pager" in told
+    assert "can never be chosen" not in invoke(data, "--set", "act.webhooks.pager=http://127.0.0.1:1", "doctor").stdout
+
+
 def test_a_playbook_is_shown_as_its_file_and_as_it_was_read(data: Path) -> None:
     text = printed(data, "playbook", "show", "restart-hung-service")
     assert "name: restart-hung-service" in text

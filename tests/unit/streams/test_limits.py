@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contracts.checks import graph_rows as rows
 from contracts.frames import EvidenceFrame, FeatureFrame, PartialFrame, unpack
-from contracts.ports import Record
+from contracts.ports import GraphWrite, Record
 from contracts.settings import DiagnoseSettings, Settings, load
 from contracts.topics import EVIDENCE, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, TOPICS
 from contracts.units import SECOND
 from graph.diagnosis import DiagnosisEngine
+from graph.stores.ladybug import LadybugStore
 from graph.world import world as worlds
+from graph.world.aliases import MOST_WAITING, Aliases
+from graph.world.topology import Topology
 from homeostat.wiring import perceive_specs
 from models import engine_state as detected
 from models.engine import DetectEngine
@@ -24,6 +28,7 @@ from streams.in_memory import MemoryPipeline
 from streams.stage import Emit
 from streams.stages.ingest import IngestStage
 from streams.windows import series, templates
+from streams.windows.liveness import Liveness
 from streams.windows.names import Names
 from streams.windows.state import dump
 from tests.patience import LONG_S
@@ -285,6 +290,48 @@ def test_diagnosis_forgets_services(monkeypatch: pytest.MonkeyPatch) -> None:
     again = DiagnosisEngine("prod", DiagnoseSettings())
     again.restore(engine.snapshot())
     assert set(again.world.topology.services) == set(known)
+
+
+def test_names_of_silence_and_callers_names_are_forgotten() -> None:
+    """21,000 that live for a moment; after three days new ones are as well known as ever."""
+    liveness = Liveness(SECOND, 60 * SECOND, 2000, {})
+    aliases = Aliases(Topology())
+    for n in range(21_000):
+        now = T0 + n * SECOND // 10
+        liveness._number(f"job-{n}", now)
+        aliases.resolve("web", f"external:job-{n}", now)
+    assert len(liveness._names) <= 2000
+    assert liveness.counters["liveness_left"] > 10_000
+    assert len(aliases._first_ns) <= MOST_WAITING
+    assert aliases.left > 0
+    later = T0 + 3 * DAY
+    before = liveness.counters["liveness_limit"]
+    numbers = [liveness._number(f"new-{n}", later + n * SECOND) for n in range(1500)]
+    assert len(set(numbers)) == 1500
+    assert min(numbers) >= 0
+    assert liveness.counters["liveness_limit"] == before
+    again = Liveness(SECOND, 60 * SECOND, 2000, {})
+    again.load(liveness.state())
+    assert again._names == liveness._names
+    assert again._number("one-more", later + 2 * DAY) not in (again._names[n] for n in again._names if n != "one-more")
+
+
+def test_the_stored_graph_forgets_who_left_and_keeps_what_it_tells_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "MAX_SERVICES", 100)
+    engine, store = DiagnosisEngine("prod", DiagnoseSettings()), LadybugStore()
+    store.migrate()
+    store.write(
+        "upsert_anomalies", [rows.anomaly("a1", "job-3") | {"service_key": "prod|job-3", "environment": "prod"}]
+    )
+    for n in range(600):
+        engine.evidence(_frame(EvidenceFrame, n, ("steady", f"job-{n}")), T0 + n * SECOND)
+        for write in engine.tick(T0 + n * SECOND):
+            if isinstance(write, GraphWrite):
+                store.write(write.statement, write.rows)
+    names = {row["s"] for row in store.query("MATCH (s:Service) RETURN s.service AS s")}
+    store.close()
+    assert len(names) <= 171
+    assert {"steady", "job-599", "job-3"} <= names
 
 
 def test_views_of_decisions_forget_services(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from connectors.kafka.embedded import EmbeddedBroker
 from contracts.checks import broker as checks
 from contracts.errors import BrokerUnavailable
 from contracts.settings import BrokerSettings
+from contracts.topics import OTLP_LOGS, OTLP_SPANS
 
 BY_ONE_CLIENT = (
     checks.check_topics_of_the_table,
@@ -38,6 +39,16 @@ async def test_client(check: checks.Check, embedded: EmbeddedBroker) -> None:
 @pytest.mark.parametrize("check", BY_ONE_CLIENT)
 async def test_embedded(check: checks.Check, embedded: EmbeddedBroker) -> None:
     await check(lambda: embedded)
+
+
+async def test_topics_whose_time_is_their_senders_word(embedded: EmbeddedBroker) -> None:
+    """The embedded log keeps the time that its producer wrote; topics without messages are not told of."""
+    client = KafkaBroker(BrokerSettings(url=f"kafka://{embedded.bootstrap}"))
+    await client.start()
+    assert await client.stamped_by_broker([OTLP_SPANS, OTLP_LOGS, "no_such_topic"]) == {}
+    await client.send(OTLP_SPANS, b"{}")
+    assert await client.stamped_by_broker([OTLP_SPANS, OTLP_LOGS]) == {OTLP_SPANS: False}
+    await client.stop()
 
 
 async def test_two_embedded_brokers_are_two_logs(embedded: EmbeddedBroker) -> None:

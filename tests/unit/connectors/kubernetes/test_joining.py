@@ -67,6 +67,16 @@ def test_telemetry_that_names_the_deployment_names_all_of_it() -> None:
     assert [(c.kind, c.service) for c in cluster.passes(1)] == [("oom", "worker")]
 
 
+def test_telemetry_that_has_the_namespace_in_front_names_what_is_in_that_namespace() -> None:
+    cluster = cluster_of(component("cart", "cart"))
+    learn(cluster, "elsewhere/cart", k8s_namespace_name="elsewhere")
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"cart"}
+    learn(cluster, "shop/cart", k8s_namespace_name="shop")
+    cluster.passes(1)
+    assert set(services(cluster).values()) == {"shop/cart"}
+
+
 def test_one_pod_by_its_uid_names_its_workload_and_the_pods_that_come_after_it() -> None:
     cluster = cluster_of(component("airflow-worker"), component("airflow-scheduler"))
     learn(cluster, "worker", k8s_pod_uid="Pod-shop-airflow-worker-7d9f-a")

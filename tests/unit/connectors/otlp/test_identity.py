@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.otlp.identity import identify, is_address
+from connectors.otlp.identity import IdentityRules, identify, is_address
 from contracts.frames.decoded import Resource
+from contracts.settings import load
 
 
 def resource(**attributes: Any) -> Resource:
@@ -22,7 +23,10 @@ def resource(**attributes: Any) -> Resource:
     [
         ({"service_name": "cart"}, "cart"),
         ({"service_name": "cart", "service_namespace": "shop"}, "shop/cart"),
-        ({"service_name": "cart", "k8s_namespace_name": "prod"}, "cart"),
+        ({"service_name": "cart", "k8s_namespace_name": "prod"}, "prod/cart"),
+        ({"service_name": "cart", "k8s_namespace_name": "staging"}, "staging/cart"),
+        ({"service_name": "cart", "service_namespace": "shop", "k8s_namespace_name": "prod"}, "shop/cart"),
+        ({"k8s_deployment_name": "cart", "k8s_namespace_name": "prod"}, "prod/cart"),
         ({"k8s_deployment_name": "cart", "k8s_pod_name": "cart-1"}, "cart"),
         ({"k8s_statefulset_name": "db", "service_namespace": "shop"}, "shop/db"),
         ({"service_name": "10.0.0.7", "k8s_daemonset_name": "agent"}, "agent"),
@@ -45,11 +49,51 @@ def test_service(attributes: dict[str, str], service: str) -> None:
         ({"deployment_environment_name": "prod", "deployment_environment": "old"}, "prod"),
         ({"deployment_environment": "staging", "k8s_cluster_name": "eu"}, "staging"),
         ({"k8s_cluster_name": "eu"}, "eu"),
+        ({"deployment_environment": " prod\t"}, "prod"),
         ({}, "default"),
     ],
 )
 def test_environment(attributes: dict[str, str], environment: str) -> None:
     assert resource(service_name="a", **attributes).environment == environment
+
+
+RULES: list[tuple[dict[str, str], tuple[str, ...], str]] = [
+    ({"k8s.namespace.name": "staging"}, ("k8s.namespace.name",), "staging"),
+    ({"env": "qa", "deployment.environment": "prod"}, ("env", "deployment.environment"), "qa"),
+    ({"deployment.environment": "prod"}, ("env", "deployment.environment"), "prod"),
+    ({"k8s.cluster.name": "c1", "k8s.namespace.name": "shop"}, ("{k8s.cluster.name}-{k8s.namespace.name}",), "c1-shop"),
+    ({"k8s.cluster.name": "c1"}, ("{k8s.cluster.name}-{k8s.namespace.name}", "k8s.cluster.name"), "c1"),
+    ({"cloud.account.id": "42", "cloud.region": "eu"}, ("{cloud.account.id}/{cloud.region}",), "42/eu"),
+    ({"tags.stage": "dev"}, ("tags.stage",), "dev"),
+    ({"aws.ecs.cluster.arn": "arn:x"}, ("aws.ecs.cluster.arn",), "arn:x"),
+    ({"faas.name": "pay", "cloud.account.id": "7"}, ("cloud.account.id",), "7"),
+    ({"service.name": "a"}, ("env",), "default"),
+    ({"env": ""}, ("env",), "default"),
+    ({"env": "qa"}, (), "default"),
+]
+
+
+@pytest.mark.parametrize(("attributes", "rule", "environment"), RULES)
+def test_the_environment_is_told_by_rule_from_any_attribute(
+    attributes: dict[str, str], rule: tuple[str, ...], environment: str
+) -> None:
+    assert identify(attributes, "default", IdentityRules(environment=rule)).resource.environment == environment
+
+
+def test_the_namespace_is_told_by_rule() -> None:
+    attributes = {"service.name": "cart", "k8s.namespace.name": "prod", "k8s.cluster.name": "c1", "team": "shop"}
+    for rule, service in (
+        (("service.namespace",), "cart"),
+        (("team", "k8s.namespace.name"), "shop/cart"),
+        (("{k8s.cluster.name}.{k8s.namespace.name}",), "c1.prod/cart"),
+        ((), "cart"),
+    ):
+        assert identify(attributes, "default", IdentityRules(namespace=rule)).resource.service == service
+
+
+def test_rules_of_the_settings_reach_the_decoder() -> None:
+    settings = load({"ingest": {"environment_from": ["env"], "namespace_from": ["team"]}})
+    assert (settings.ingest.environment_from, settings.ingest.namespace_from) == (("env",), ("team",))
 
 
 def test_version_and_instance() -> None:

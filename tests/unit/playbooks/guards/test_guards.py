@@ -231,6 +231,10 @@ def test_what_can_not_be_done_is_held_back():
     assert held(FREE, state=None) == (HeldReason.NO_TARGET, "no actuator knows cart")
     assert held(FREE, playbook("page", "webhook", body="look"), None) is None
     assert held(replace(FREE, actions=frozenset({"scale"}))) == (HeldReason.NOT_CAPABLE, "no actuator can restart")
+    named = replace(FREE, named=(("act.commands", ()), ("act.webhooks", ("ops",))))
+    for name, found in (("pager", "there is no act.webhooks.pager in the settings"), ("ops", "")):
+        page = replace(playbook("page", "webhook"), steps=(Step("do", "webhook", {"name": name, "body": "look"}),))
+        assert held(named, page, None) == ((HeldReason.NOT_CAPABLE, found) if found else None)
     back = playbook("back", "rollback")
     first = replace(STATE, previous_version="")
     assert held(FREE, back, first) == (HeldReason.NOT_CAPABLE, "cart has no earlier version to go back to")

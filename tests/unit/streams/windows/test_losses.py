@@ -10,7 +10,7 @@ import pytest
 from contracts.frames import FeatureFrame, PartialFrame, Presence, empty_columns
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
-from streams.windows.losses import Losses
+from streams.windows.losses import Losses, Pulse
 from streams.windows.state import dump, load
 
 T0 = 1_700_000_000 * SECOND
@@ -91,3 +91,34 @@ def test_each_scope_is_told_by_one_partition() -> None:
             losses.hear(dataclasses.replace(heard("pay", "mail"), sequence=second), T0 + second * SECOND)
             told += [(partition, a.service) for a in losses.look(T0 + second * SECOND)]
     assert told == [(2, "node:n1")]
+
+
+def beats(pulse: Pulse, until: int, losses: tuple[tuple[int, int], ...] = (), every: int = 1) -> list[int]:
+    """Seconds at which a pulse was found silent, of a sender that is heard every few seconds but not during losses."""
+    silent = []
+    for second in range(until):
+        now = T0 + second * SECOND
+        if second % every == 0 and not any(a <= second < b for a, b in losses):
+            pulse.beat(now)
+        if pulse.silent(now):
+            silent.append(second)
+    return silent
+
+
+@pytest.mark.parametrize("lasts", [30, 120, 1200])
+def test_losses_that_come_again_are_no_habit(lasts: int):
+    hour = 3600
+    losses = tuple((n * hour, n * hour + lasts) for n in range(1, 8))
+    silent = beats(Pulse(), 8 * hour, losses)
+    for begin, end in losses:
+        assert 10 <= min(s for s in silent if s >= begin) - begin <= 12
+        assert begin < max(s for s in silent if s < end) < end
+
+
+@pytest.mark.parametrize("period", [5, 20, 60, 120])
+def test_a_sender_with_a_period_is_known_after_a_few_and_its_loss_is_told(period: int):
+    lost = (40 * period, 80 * period)
+    silent = beats(Pulse(), 100 * period, (lost,), period)
+    assert [s for s in silent if 4 * period <= s < lost[0]] == []
+    assert min(s for s in silent if s >= lost[0]) <= lost[0] + 2 * period + 12
+    assert [s for s in silent if s > lost[1] + period] == []

@@ -1,0 +1,152 @@
+"""`homeostat telemetry whois`: who a name, a pod or an address is, and how it came to be called so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import click
+
+from connectors.otlp.decode import decode
+from connectors.otlp.identity import IdentityRules, by_rule, service_by
+from connectors.otlp.peers import EXTERNAL
+from connectors.otlp.recording import read
+from contracts.errors import UndecodableTelemetry
+from contracts.frames import Resource
+from contracts.frames.decoded import KIND_CLIENT, Decoded
+from contracts.settings import Settings
+from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
+from homeostat.cli.app import settings_of
+from homeostat.cli.common import broker_option, connected, document, json_option, run
+from homeostat.terminal import echo
+
+_INSTANCES: Final = ("k8s.pod.name", "k8s.pod.uid", "service.instance.id", "host.name", "container.id")
+
+
+@dataclass(slots=True)
+class Seen:
+    """What some messages tell of names: who sent them, whom spans call, and whose spans have which parents."""
+
+    rules: IdentityRules
+    resources: dict[Resource, None] = field(default_factory=dict)
+    peers: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    """Calls by caller, peer, and whether it is known by its address alone."""
+    _calls: dict[tuple[int, int], str] = field(default_factory=dict)
+    _spans: list[tuple[tuple[int, int], str]] = field(default_factory=list)
+
+    def take(self, decoded: Decoded) -> None:
+        """Look at a message."""
+        self.resources.update(dict.fromkeys(decoded.resources))
+        spans = decoded.spans
+        if spans is None:
+            return
+        columns = (spans.resource, spans.trace, spans.span, spans.parent, spans.kind, spans.peer)
+        addresses = spans.by_address.tolist() if len(spans.by_address) else [False] * len(spans)
+        for row, by_address in zip(zip(*(c.tolist() for c in columns), strict=True), addresses, strict=True):
+            resource, trace, span, parent, kind, peer = row
+            service, named = decoded.resources[resource].service, decoded.strings[peer]
+            if named:
+                self.peers[service, named, by_address] += 1
+                if kind == KIND_CLIENT:
+                    self._calls[trace, span] = named
+            if parent:
+                self._spans.append(((trace, parent), service))
+
+    def answered(self, peer: str) -> Counter[str]:
+        """Services whose spans are children of calls to a peer."""
+        return Counter(service for call, service in self._spans if self._calls.get(call) == peer)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--last", type=click.IntRange(min=1), default=1000, show_default=True, help="Messages per partition.")
+@json_option
+@broker_option
+@click.pass_context
+def whois(ctx: click.Context, name: str, files: tuple[Path, ...], last: int, as_json: bool, broker: str | None) -> None:
+    """Who NAME (a service, a pod, an address) is, by the telemetry in the log or in recorded FILES, and why it is called so."""
+    settings = settings_of(ctx)
+    seen = Seen(IdentityRules(settings.ingest.environment_from, settings.ingest.namespace_from))
+    if files:
+        for message in read(files):
+            _take(message.topic, message.payload, settings, seen)
+    else:
+        run(_of_log(ctx, broker, last, seen))
+    found = list(explained(name, seen))
+    if as_json:
+        echo(document(found))
+    elif not found:
+        echo(f"nothing in this telemetry is called {name}")
+    for line in [] if as_json else found:
+        echo(line)
+
+
+def explained(name: str, seen: Seen) -> Iterator[str]:
+    """Sentences on each thing that a name may mean."""
+    wanted = name.lower().removeprefix(EXTERNAL)
+    mine = [r for r in seen.resources if _is_called(r, wanted)]
+    for service in dict.fromkeys((r.environment, r.service) for r in mine):
+        yield from _of_service([r for r in mine if (r.environment, r.service) == service], seen.rules)
+    for peer in sorted({p for _, p, _ in seen.peers if wanted in (p.lower(), p.lower().partition(":")[2])}):
+        yield from _of_peer(peer, seen)
+
+
+def _is_called(resource: Resource, wanted: str) -> bool:
+    own = dict(resource.attributes)
+    service = resource.service.lower()
+    return wanted in (service, service.rpartition("/")[2], *(own.get(k, "").lower() for k in _INSTANCES))
+
+
+def _of_service(resources: list[Resource], rules: IdentityRules) -> Iterator[str]:
+    first = resources[0]
+    told = dict(first.attributes)
+    named, (environment_from, _) = service_by(told, rules), by_rule(told, rules.environment)
+    parts = [f"its name is from {named.name_from}" if named.name_from else "nothing names it"]
+    if named.namespace_from:
+        parts.append(f"its namespace from {named.namespace_from}")
+    parts.append(f"its environment from {environment_from or 'the settings'}")
+    yield f"{first.service} in environment {first.environment} is a service that sends telemetry: {', '.join(parts)}"
+    instances = sorted({r.instance for r in resources if r.instance})
+    if instances:
+        more = f" and {len(instances) - 8} more" if len(instances) > 8 else ""
+        yield f"  instances: {', '.join(instances[:8])}{more}"
+    yield f"  it says of itself: {', '.join(f'{k}={v}' for k, v in first.attributes)}"
+
+
+def _of_peer(peer: str, seen: Seen) -> Iterator[str]:
+    calls = Counter[str]()
+    by_address = False
+    for (caller, named, address), count in seen.peers.items():
+        if named == peer:
+            calls[caller] += count
+            by_address |= address
+    how = "its address alone" if by_address else "attributes of their spans"
+    yield f"{peer} is whom {_listed(calls)} call, by {how}"
+    answered = seen.answered(peer)
+    if answered:
+        yield f"  {_listed(answered)} answered there: calls to it are calls to that service"
+    elif by_address:
+        yield "  nobody who sends telemetry answered there: it is taken to be outside"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0]))[:8])
+
+
+async def _of_log(ctx: click.Context, broker: str | None, last: int, seen: Seen) -> None:
+    topics: Iterable[str] = (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS)
+    async with connected(ctx, broker) as (client, settings):
+        for topic in topics:
+            async for record in client.read([topic], last=last):
+                _take(topic, record.value, settings, seen)
+
+
+def _take(topic: str, payload: bytes, settings: Settings, seen: Seen) -> None:
+    try:
+        seen.take(decode(topic, payload, default_environment=settings.environment, rules=seen.rules))
+    except UndecodableTelemetry:  # it is among the dead letters, with its reason
+        return

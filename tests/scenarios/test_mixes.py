@@ -1,0 +1,109 @@
+"""What is asked for changes: a crawler, a night with its batch, a feature that is switched off. Nobody behind the entrance is blamed for it,
+who answers each route as before is not touched, and who doesn't answer on one of many routes is still found."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.settings import Settings
+from tests.scenarios.test_innocents import OK, sessions
+from tests.scenarios.traffic import USUAL, Plan, Route, Trouble, watch
+
+SETTINGS = Settings(detect={"detectors": ("bank",)})
+SEEDS = (11, 12, 13)
+HOME, BUY = USUAL
+SEARCH, REPORT = Route("GET /search", 1, 800), Route("GET /report", 1, 3000)
+CRAWLED = Route("GET /search", 30, 800)
+EDITED = Route("GET /items/*", 3, 10, {"catalog": 2.0})
+
+INNOCENT = {
+    "a crawler on a route that is known": Plan(usual=(HOME, BUY, SEARCH), changed=(HOME, BUY, CRAWLED)),
+    "a crawler on a new route": Plan(changed=(HOME, BUY, CRAWLED)),
+    "a crawler on many pages": Plan(changed=(HOME, BUY, *(Route(f"GET /p{i}", 1, 700) for i in range(30)))),
+    "a crawler while others buy less": Plan(
+        usual=(HOME, BUY, SEARCH), changed=(HOME, Route("POST /buy", 3, 4, {"checkout": 1.0}), CRAWLED)
+    ),
+    "a night with its batch": Plan(
+        usual=(HOME, BUY, REPORT),
+        changed=(
+            Route("GET /", 0.5, 4, {"catalog": 1.0, "reco": 1.0}),
+            Route("POST /buy", 0.3, 4, {"checkout": 1.0}),
+            Route("GET /report", 3, 3000),
+        ),
+    ),
+    "a night with nothing but its batch": Plan(usual=(HOME, BUY, REPORT), changed=(Route("GET /report", 3, 3000),)),
+    "other pages call others": Plan(
+        usual=(HOME, BUY, EDITED), changed=(Route("GET /items/*", 30, 10, {"catalog": 2.0}),)
+    ),
+    "sessions end at a deploy and a crawler comes": Plan(
+        usual=(HOME, BUY, SEARCH), changed=(HOME, BUY, CRAWLED), sessions=sessions("GET /ws", OK)
+    ),
+}
+"""Every route of every service takes as long as before."""
+
+ONLY_ITSELF = {
+    "a feature is off, and its caller is slow": Plan(changed=(Route("GET /", 8, 1500, {"catalog": 1.0}), BUY)),
+    "the only call of a route is off, and it is slow": Plan(changed=(HOME, Route("POST /buy", 6, 1500))),
+    "all calls are off, and all is slow": Plan(changed=(Route("GET /", 8, 1200), Route("POST /buy", 6, 1200))),
+    "a call is off, and the caller fails": Plan(
+        changed=(HOME, Route("POST /buy", 6, 4)), trouble={"gateway": Trouble(fails=0.4)}
+    ),
+    "a new route at night": Plan(
+        changed=(Route("GET /", 0.5, 4, {"catalog": 1.0, "reco": 1.0}), Route("GET /report", 3, 3000))
+    ),
+}
+"""The caller does something else than before; nobody whom it called does."""
+
+GUILTY = {
+    "hangs on one route of three": (
+        Plan(usual=(HOME, BUY, SEARCH), trouble={"checkout": Trouble(hangs=True)}),
+        "checkout",
+    ),
+    "crashed, on one route of three": (
+        Plan(usual=(HOME, BUY, SEARCH), trouble={"checkout": Trouble(refuses=True)}),
+        "checkout",
+    ),
+    "hangs, and its callers do without": (
+        Plan(usual=(HOME, BUY, SEARCH), trouble={"reco": Trouble(hangs=True)}, fallback=True),
+        "reco",
+    ),
+    "hangs while a crawler comes": (
+        Plan(usual=(HOME, BUY, SEARCH), changed=(HOME, BUY, CRAWLED), trouble={"checkout": Trouble(hangs=True)}),
+        "checkout",
+    ),
+    "slow while a crawler comes": (
+        Plan(usual=(HOME, BUY, SEARCH), changed=(HOME, BUY, CRAWLED), trouble={"catalog": Trouble(slower=40)}),
+        "catalog",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("case", INNOCENT)
+def test_another_mix_of_requests_blames_no_callee_and_touches_nobody(case: str, seed: int):
+    found = watch(INNOCENT[case], seed, SETTINGS)
+    assert found.blamed <= {"gateway"}, found.told()
+    assert not found.touched, found.told()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("case", ONLY_ITSELF)
+def test_who_is_no_longer_called_is_not_blamed_for_not_answering(case: str, seed: int):
+    found = watch(ONLY_ITSELF[case], seed, SETTINGS)
+    assert found.blamed <= {"gateway"}, found.told()
+    assert found.touched | found.offered <= {"gateway"}, found.told()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("case", GUILTY)
+def test_who_does_not_answer_on_one_route_is_found(case: str, seed: int):
+    plan, culprit = GUILTY[case]
+    found = watch(plan, seed, SETTINGS)
+    assert culprit in found.blamed, found.told()
+    # In the first seconds of two troubles at once the entrance's own failures may be all that is known.
+    alone = {"gateway"} if plan.changed is not None else set()
+    assert culprit in found.touched, found.told()
+    assert found.touched <= {culprit} | alone, found.told()

@@ -1,0 +1,79 @@
+"""`homeostat telemetry whois` explains how names came to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from homeostat.cli.app import cli
+from tests.unit.connectors.otlp.builders import as_json, traces
+
+CLIENT, SERVER = 3, 2
+WEB = {
+    "service.name": "web",
+    "k8s.namespace.name": "prod",
+    "k8s.pod.name": "web-7d9f8b6c5d-x2x4z",
+    "deployment.environment": "live",
+}
+CART = {"service.name": "cart", "service.namespace": "shop", "service.instance.id": "cart-1"}
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Calls of web to a bank and, by an address, to cart."""
+
+    def call(number: int, host: str) -> dict[str, Any]:
+        ids = {"trace_id": number.to_bytes(16, "big"), "span_id": number.to_bytes(8, "big")}
+        return {**ids, "kind": CLIENT, "attributes": {"server.address": host}}
+
+    calls = [call(1, "10.0.0.7"), call(2, "api.bank.example"), call(3, "10.0.0.7")]
+    served = {
+        "trace_id": (3).to_bytes(16, "big"),
+        "span_id": bytes(7) + b"\x63",
+        "parent_span_id": (3).to_bytes(8, "big"),
+        "kind": SERVER,
+    }
+    path = tmp_path / "recording.jsonl"
+    path.write_bytes(as_json(traces(WEB, *calls)) + b"\n" + as_json(traces(CART, served)) + b"\n")
+    return path
+
+
+def whois(name: str, recording: Path, *options: str) -> str:
+    result = CliRunner().invoke(cli, ["telemetry", "whois", name, str(recording), *options], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.parametrize("name", ["web", "prod/web", "Prod/Web", "web-7d9f8b6c5d-x2x4z"])
+def test_a_service_by_name_or_pod(name: str, recording: Path) -> None:
+    said = whois(name, recording)
+    assert "prod/web in environment live" in said
+    assert "its name is from service.name, its namespace from k8s.namespace.name" in said
+    assert "its environment from deployment.environment" in said
+    assert "web-7d9f8b6c5d-x2x4z" in said
+
+
+def test_an_address_at_which_a_service_answers(recording: Path) -> None:
+    said = whois("10.0.0.7", recording)
+    assert "external:10.0.0.7 is whom prod/web (2) call, by its address alone" in said
+    assert "shop/cart (1) answered there" in said
+
+
+def test_an_address_outside(recording: Path) -> None:
+    for name in ("api.bank.example", "external:api.bank.example"):
+        assert "nobody who sends telemetry answered there" in whois(name, recording)
+
+
+def test_a_name_that_nothing_has(recording: Path) -> None:
+    assert "nothing in this telemetry is called mars" in whois("mars", recording)
+    assert json.loads(whois("mars", recording, "--json")) == []
+
+
+def test_the_environment_of_the_settings(recording: Path) -> None:
+    said = whois("cart", recording)
+    assert "shop/cart in environment default" in said
+    assert "its environment from the settings" in said
