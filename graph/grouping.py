@@ -38,6 +38,11 @@ class Group:
         """Anomalies that have not ended."""
         return [a for a in self.anomalies.values() if a.phase not in ENDED]
 
+    @property
+    def pooled(self) -> bool:
+        """Whether detection has pooled evidence of one of them that is on: single windows can't show it, so its word is enough."""
+        return any(a.pooled_s > 0 for a in self.open)
+
     def add(self, anomaly: Anomaly) -> None:
         """Take an anomaly (or its newest phase) in."""
         self.anomalies[anomaly.id] = anomaly

@@ -2,9 +2,8 @@
 
 A candidate's score is the sum of `WEIGHTS[channel] × strength` over its findings, channels of the same fault counted with
 diminishing returns (the strongest full, further ones half). Scores become probabilities by a softmax together with a
-background that stands for "none of these": weak evidence leaves the mass there. The weights, the temperature and the background
-were set by hand against synthetic faults; they are not fitted and the probabilities are not calibrated on labelled cases yet
-(`homeostat.bench.diagnosis` measures the order only).
+background that stands for "none of these": weak evidence leaves the mass there. `graph.judgement` has the weights, and says where
+they come from.
 """
 
 from __future__ import annotations
@@ -19,39 +18,18 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import LOCAL
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import SPREAD
+from graph.judgement import (
+    BACKGROUND,
+    DEPENDENCY_SHARE,
+    DIMINISHING,
+    LEAK_VOTES,
+    LEAST_FINDING,
+    MOST_PRIOR,
+    OBSERVER_SHARE,
+    TEMPERATURE,
+    WEIGHTS,
+)
 
-WEIGHTS: Final[Mapping[str, float]] = {
-    "latency": 1.0,
-    "errors": 1.2,
-    "silence": 1.5,
-    "network": 1.0,
-    "pattern": 0.8,
-    "cpu": 0.8,
-    "memory": 0.6,
-    "restarts": 0.8,
-    "waiting": 0.5,
-    "demand": 0.5,
-    "log_errors": 0.6,
-    "new_logs": 0.4,
-    "log_shape": 0.5,
-    "release": 1.0,
-    "oom": 1.0,
-    "restart": 1.0,
-    "eviction": 1.0,
-    "start": 1.0,
-    "probe": 1.0,
-    "scheduling": 1.0,
-    "node": 1.0,
-}
-"""Nats (over the temperature) for each unit of strength of a channel."""
-TEMPERATURE: Final = 0.45
-BACKGROUND: Final = 0.8
-"""Score of "none of these"."""
-OBSERVER_SHARE: Final = 0.4
-"""What evidence at a mere observer is worth: it sees its callee's trouble, not its own."""
-MOST_PRIOR: Final = 2.0
-"""What all changes around a service together may add to its score."""
-DEPENDENCY_SHARE: Final = 0.8
 SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
 PRIORS: Final = ("release", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
@@ -71,7 +49,7 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    return [x for channel in (*SPREAD, *LOCAL) for x in channel(situation) if x.strength > 0.02]
+    return [x for channel in (*SPREAD, *LOCAL) for x in channel(situation) if x.strength > LEAST_FINDING]
 
 
 def rank(situation: Situation, found: Iterable[Finding] | None = None) -> list[Suspect]:
@@ -112,7 +90,7 @@ def score(node: Node, found: list[Finding]) -> float:
 
 
 def _diminishing(weights: list[float]) -> float:
-    return sum(w * 0.5**i for i, w in enumerate(weights))
+    return sum(w * DIMINISHING**i for i, w in enumerate(weights))
 
 
 def softmax(scores: Mapping[str, float]) -> dict[str, float]:
@@ -138,6 +116,6 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
         return CauseKind.SATURATION
     votes.pop(CauseKind.BAD_RELEASE, None)
     leak = votes.get(CauseKind.LEAK, 0.0)
-    if leak > 0.8 and CauseKind.CRASH not in votes:
+    if leak > LEAK_VOTES and CauseKind.CRASH not in votes:
         return CauseKind.LEAK
     return max(sorted(votes), key=lambda k: votes[k], default=CauseKind.UNKNOWN)

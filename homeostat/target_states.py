@@ -102,7 +102,7 @@ class TargetStates:
                     return await actuator.describe(target)
             except HomeostatError as e:  # unknown to this one, or away: the next may know
                 log.debug("%s does not describe %s: %s", actuator.name, target.service, e)
-            except Exception as e:  # a plug-in may fail in any way: that costs no other target, and no later round
+            except Exception as e:  # a plugin may fail in any way: that costs no other target, and no later round
                 text = f"cannot describe {target.service}: {type(e).__name__}: {e}".rstrip(": ")
                 if actuator.name not in self.troubles and actuator.name not in self._failed:
                     log.exception("actuator %s %s; said once until it answers again", actuator.name, text)

@@ -13,16 +13,11 @@ from typing import Final
 
 from contracts.events import Contribution
 from contracts.features import COUNT_OF
-from contracts.units import DAY, SECOND
+from contracts.units import SECOND
+from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED
 
-BUCKET_NS: Final = 5 * SECOND
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
-SETTLED: Final = 0.15
-"""Share of the shift by which the second half of its course may still move on."""
-FORMER_NS: Final = DAY
-RETURNED_NS: Final = 10 * SECOND
-"""A level that was normal before is normal again after this long."""
 COUNTS: Final = frozenset(COUNT_OF.values())
 
 

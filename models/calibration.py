@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from contracts.frames.decoded import F64
-
-LEAST_P = 1e-12
-"""Nobody is surer than this."""
-TAIL_FROM = 0.9
-"""Quantile of the reference above which the tail is modelled."""
+from models.judgement import LEAST_P, TAIL_FROM
 
 
 def conformal_p(scores: F64, reference: F64) -> F64:

@@ -11,7 +11,7 @@ from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, Spoken
 from contracts.units import SECOND
 from models.engine_state import ServiceDetection
-from models.service.attribution import SPEAKS
+from models.judgement import SPEAKS
 
 
 def contributions(frame: FeatureFrame, lead: Scores, i: int, apart_ns: int) -> list[Contribution]:

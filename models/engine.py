@@ -24,23 +24,31 @@ from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
 from models.adoption import Former
-from models.calibration import LEAST_P
 from models.contributions import contributions, merge, shared
 from models.detectors import create
-from models.engine_state import VIEW_NS, EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
-from models.episodes import HARD_REQUESTS, Episode, WindowEvidence
-from models.fusion import LEADER, SIGNALS_ADD, SUPPORT, fuse_detectors
-from models.harm import BROKEN_DECADES, HARM_DECADES, Promises, harms, objective_of
-from models.low_traffic import POOLED, pool_contribution, pool_of, with_pool
-from models.saturation import SATURATED_DECADES, saturated_rows, saturation
-from models.service.attribution import SPEAKS
+from models.engine_state import EngineState, SeriesTrack, ServiceDetection, SignalView, plain_world, world_of
+from models.episodes import Episode, WindowEvidence
+from models.fusion import LEADER, fuse_detectors
+from models.harm import Promises, harms, objective_of
+from models.judgement import (
+    BROKEN_DECADES,
+    CADENCES,
+    EDGE_SPEAKS,
+    HARD_REQUESTS,
+    HARM_DECADES,
+    LEAST_P,
+    SATURATED_DECADES,
+    SIGNALS_ADD,
+    SPEAKS,
+    SUPPORT,
+    VIEW_NS,
+)
+from models.low_traffic.latency import POOLED, pool_contribution, pool_of, with_pool
+from models.low_traffic.watch import LowTraffic
+from models.saturation import saturated_rows, saturation
 from models.service.pooled import Pool, Pooled
 
 VERSION: Final = 1
-EDGE_SPEAKS: Final = 3.0
-"""Decades of lost time between two services from which an edge may open an episode of its own."""
-CADENCES: Final = 3
-"""A service whose telemetry comes rarely is not stale before so many of its usual intervals."""
 
 
 class DetectEngine:
@@ -59,6 +67,8 @@ class DetectEngine:
         self._lead = next((i for i, d in enumerate(self.detectors) if d.name == LEADER), 0)
         self._states: dict[str, EngineState] = {}
         self._pools: dict[tuple[str, str], Pooled] = {}
+        self._low_traffic: dict[str, LowTraffic] = {}
+        """By environment."""
 
     def observe(self, frame: FeatureFrame, now_ns: int) -> tuple[EvidenceFrame, list[Anomaly]]:
         """Judge one frame. The evidence has the frame's rows.
@@ -78,12 +88,20 @@ class DetectEngine:
         if pool is not None:
             p = with_pool(frame, lead, p, pool)
         p = np.where(frame.missing, 1.0, p)
+        low_traffic = self._low_traffic_of(frame.environment)
+        pooled = low_traffic.observe(frame, pool, learn)
         if frame.signal == Signal.EDGES:
             told = self._judge_edges(world, frame, lead, p, now_ns)
-            return _evidence(frame, lead, p, _edge_states(frame, lead, p, self.settings)), told
+            return _evidence(frame, lead, p, _edge_states(frame, lead, p, self.settings)), told + pooled
         anomalies = self._judge(world, frame, (lead, pool), p, now_ns)
-        states = tuple(world.services[s].state.value for s in frame.services)
-        return _evidence(frame, lead, p, states), anomalies
+        states = tuple(_state(world.services[s].state, s in low_traffic.troubled).value for s in frame.services)
+        return _evidence(frame, lead, p, states), anomalies + pooled
+
+    def _low_traffic_of(self, environment: str) -> LowTraffic:
+        found = self._low_traffic.get(environment)
+        if found is None:
+            found = self._low_traffic[environment] = LowTraffic(environment, int(self.settings.adopt_after_s * SECOND))
+        return found
 
     def tick(self, now_ns: int) -> list[Anomaly]:
         """Notice of whom nothing has come for `stale_s`: whatever becomes of its telemetry, it is not healthy."""
@@ -107,6 +125,7 @@ class DetectEngine:
         """An environment is gone."""
         self._states.pop(environment, None)
         self._pools = {key: p for key, p in self._pools.items() if key[0] != environment}
+        self._low_traffic.pop(environment, None)
         for detector in self.detectors:
             if isinstance(detector, ForgetsEnvironments):
                 detector.forget(environment)
@@ -118,7 +137,8 @@ class DetectEngine:
     def states(self, environment: str) -> dict[str, ServiceState]:
         """The state of every service of an environment."""
         world = self._states.get(environment, EngineState())
-        return {name: service.state for name, service in world.services.items()}
+        troubled = self._low_traffic_of(environment).troubled
+        return {name: _state(service.state, name in troubled) for name, service in world.services.items()}
 
     def heed(self, adoption: Adoption) -> list[Anomaly]:
         """Take a person's word on the levels of a service: accept them as normal, or refuse to, which undoes an adoption. The
@@ -145,6 +165,7 @@ class DetectEngine:
             "detectors": {d.name: d.snapshot() for d in self.detectors},
             "worlds": {name: plain_world(world) for name, world in self._states.items()},
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
+            "low_traffic": [low_traffic.plain() for low_traffic in self._low_traffic.values()],
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -160,6 +181,9 @@ class DetectEngine:
                 detector.restore(body["detectors"][detector.name])
         self._states = {name: world_of(plain) for name, plain in body["worlds"].items()}
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
+        adopt_after_ns = int(self.settings.adopt_after_s * SECOND)
+        known = (LowTraffic.of(plain, adopt_after_ns) for plain in body.get("low_traffic", []))
+        self._low_traffic = {low_traffic.environment: low_traffic for low_traffic in known}
 
     def _may_learn(self, world: EngineState, frame: FeatureFrame) -> B1:
         """False for services that our own action disturbs, and for those with an episode on: what stays changed becomes normal
@@ -354,6 +378,11 @@ class DetectEngine:
         if old is None or frame.window_ns >= old.window_ns:
             service.views[frame.signal] = SignalView(frame.window_ns, decades, warm, cadence, own)
         return any(v.warm for v in service.views.values())
+
+
+def _state(state: ServiceState, troubled: bool) -> ServiceState:
+    """A service's state; `troubled`: pooled over a longer time, what it does is an anomaly."""
+    return ServiceState.ANOMALOUS if troubled and state is not ServiceState.STALE else state
 
 
 def _presence(frame: FeatureFrame) -> I8:

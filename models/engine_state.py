@@ -13,20 +13,14 @@ from contracts.events import Contribution
 from contracts.features import Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import Presence
-from contracts.units import SECOND
 from contracts.verdicts import ServiceState
 from models.adoption import Former
 from models.episodes import Episode
 from models.fusion import discoveries
 from models.harm import Promise
+from models.judgement import HOLE_NS, VIEW_NS, VIEW_WINDOWS
 from models.service.state import Slots
 
-VIEW_WINDOWS: Final = 3
-"""A signal's evidence counts beside another's for this many of its windows, and never longer than `VIEW_NS`."""
-VIEW_NS: Final = 90 * SECOND
-HOLE_NS: Final = 20 * SECOND
-"""A series without rows for longer than this was not watched: what comes first then is not what is usual, and nothing opens for
-as long. After missing rows, for as long as they lasted."""
 MOST_SERVICES: Final = 20_000
 """Services (and edges) of one environment in one partition whose state is kept."""
 

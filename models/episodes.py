@@ -10,30 +10,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from contracts.events import Anomaly, Contribution
 from contracts.settings import DetectSettings
-from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.adoption import Adopting
+from models.judgement import (
+    EMPTY_PER_QUIET,
+    HARD_DECADES,
+    HARD_REQUESTS,
+    LOOK_BACK,
+    MATERIAL,
+    ONSET_NS,
+    TOLD_DECADES,
+    UNEASY,
+    UPDATE_NS,
+)
 from models.wording import describe
-
-LOOK_BACK: Final = 3
-HARD_DECADES: Final = 7.0
-HARD_REQUESTS: Final = 30
-"""With this much evidence from this many requests, one window is enough."""
-EMPTY_PER_QUIET: Final = 8
-"""So many windows without a request count like one that was seen to be quiet."""
-UNEASY: Final = 1.0
-"""Decades from which a window belongs to the run that may become an episode; its first one is the onset."""
-ONSET_NS: Final = 6 * SECOND
-"""An onset lies at most this far before the opening: unease may be left over from something else."""
-UPDATE_NS: Final = SECOND
-MATERIAL: Final = 1.0
-"""Decades by which the evidence must have changed to be told again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +170,7 @@ class Episode:
         self.adopting.note(look.contributions)
 
     def _worth_telling(self, look: WindowEvidence) -> bool:
-        if look.window_ns - self.told_ns < UPDATE_NS or 10.0**-look.decades > 0.01:
+        if look.window_ns - self.told_ns < UPDATE_NS or look.decades < TOLD_DECADES:
             return False
         features = tuple(c.feature for c in look.contributions)
         joined = not set(features) <= set(self.told_features)

@@ -8,15 +8,9 @@ from typing import Final
 import numpy as np
 
 from contracts.frames.decoded import B1, F64
-from models.calibration import LEAST_P
+from models.judgement import CONTENT_P, DETECTOR_WEIGHTS, LEAST_P, OTHERS_WEIGHT, SUPPORT
 
 LEADER: Final = "bank"
-WEIGHTS: Final[Mapping[str, float]] = {"bank": 0.7, "river": 0.15, "pyod": 0.15}
-DEFAULT_WEIGHT: Final = 0.15
-SUPPORT: Final = 2.0
-"""Helpers may at most multiply the leader's decades by this: alone they open nothing."""
-SIGNALS_ADD: Final = 0.5
-"""How much of the second signal's decades counts beside the first: signals of one service are dependent."""
 
 
 def fuse_detectors(p_values: Mapping[str, F64]) -> F64:
@@ -30,11 +24,11 @@ def fuse_detectors(p_values: Mapping[str, F64]) -> F64:
         return _cauchy(list(p_values.values()), [1.0] * len(p_values))
     lead = p_values[LEADER]
     bound = np.power(np.clip(lead, LEAST_P, 1.0), SUPPORT)
-    ps, weights = [lead], [WEIGHTS[LEADER]]
+    ps, weights = [lead], [DETECTOR_WEIGHTS[LEADER]]
     for name, p in p_values.items():
         if name != LEADER:
             ps.append(np.maximum(p, bound))
-            weights.append(WEIGHTS.get(name, DEFAULT_WEIGHT))
+            weights.append(DETECTOR_WEIGHTS.get(name, OTHERS_WEIGHT))
     return _cauchy(ps, weights)
 
 
@@ -45,7 +39,7 @@ def _cauchy(ps: list[F64], weights: list[float]) -> F64:
     for p, weight in zip(ps, weights, strict=True):
         has = ~np.isnan(p)
         # tan((1/2 - p) pi) written as 1 / tan(p pi), which keeps its precision for tiny p
-        quantile = 1.0 / np.tan(np.clip(np.where(has, p, 0.5), LEAST_P, 0.9) * np.pi)
+        quantile = 1.0 / np.tan(np.clip(np.where(has, p, 0.5), LEAST_P, CONTENT_P) * np.pi)
         statistic += np.where(has, weight * quantile, 0.0)
         total += np.where(has, weight, 0.0)
     statistic /= np.maximum(total, 1e-9)

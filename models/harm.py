@@ -30,34 +30,26 @@ from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.settings import DetectSettings, Objective
 from contracts.units import SECOND
+from models.judgement import (
+    BROKEN,
+    BROKEN_DECADES,
+    BROKEN_SIGMAS,
+    FEWER,
+    FORGOTTEN_FAILURES,
+    FORGOTTEN_WINDOWS,
+    JUDGED_OVER,
+    LEAST_REQUESTS,
+    LEAST_WINDOWS,
+    MOST_SLOW,
+    NOTICED_S,
+    PROMISE_KEPT,
+    PROMISE_OVER,
+    SLOWER,
+    USED_UP,
+)
 
-SLOWER: Final = 1.5
-"""Times the highest latency expected before from which users are taken to notice."""
-NOTICED_S: Final = 0.01
-"""Seconds of added latency below which nobody does."""
-FEWER: Final = 0.5
-"""Share of the least traffic expected before below which work is taken to be left undone."""
-USED_UP: Final = 0.9
-"""Share of its limit from which a resource is taken to hold its service up."""
 WORK_WAITS: Final = frozenset({QUEUE_LAG, POOL_WAIT})
 FAILURES: Final = frozenset({ERROR_RATE, METRIC_ERROR_RATE, CALL_ERROR_RATE})
-
-BROKEN: Final = 0.1
-"""Share of failing requests from which a service without an objective is broken, whatever was usual."""
-JUDGED_OVER: Final = 60
-"""Windows with requests over which an objective is judged."""
-LEAST_REQUESTS: Final = 30
-BROKEN_SIGMAS: Final = 5.0
-"""Standard deviations by which failures must exceed what the objective allows: some million to one."""
-BROKEN_DECADES: Final = 7.0
-HARM_DECADES: Final = 3.0
-"""Evidence from which one window's departure counts as harm by itself; what lasts shows in its mean."""
-KEPT: Final = 1.0 - 2.0 / (JUDGED_OVER + 1.0)
-OVER: Final = 0.85
-"""What is kept of broken promises per window that keeps them."""
-LEAST_WINDOWS: Final = 10
-MOST_SLOW: Final = 0.5
-"""Share of windows slower than promised from which a service is too slow."""
 
 
 def objective_of(settings: DetectSettings, environment: str, service: str) -> Objective:
@@ -102,15 +94,15 @@ class Promise:
     def take(self, requests: int, failures: float, *, slow: bool, allowed: float) -> None:
         """Take in one window that had requests. Where it keeps the promise, what was broken is forgotten faster: what is over
         must not seem to last."""
-        self.requests = self.requests * KEPT + requests
-        self.failures = self.failures * (KEPT if failures > allowed * requests else OVER) + failures
-        self.windows = self.windows * KEPT + 1.0
-        self.slow = self.slow * (KEPT if slow else OVER) + slow
+        self.requests = self.requests * PROMISE_KEPT + requests
+        self.failures = self.failures * (PROMISE_KEPT if failures > allowed * requests else PROMISE_OVER) + failures
+        self.windows = self.windows * PROMISE_KEPT + 1.0
+        self.slow = self.slow * (PROMISE_KEPT if slow else PROMISE_OVER) + slow
 
     @property
     def spotless(self) -> bool:
         """Whether there is nothing left to remember."""
-        return self.failures < 0.5 and self.slow < 0.1
+        return self.failures < FORGOTTEN_FAILURES and self.slow < FORGOTTEN_WINDOWS
 
     def failing(self, allowed: float) -> bool:
         """Whether more fails than is allowed, beyond doubt."""

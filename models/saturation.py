@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from contracts.events import Contribution
@@ -11,14 +9,8 @@ from contracts.features import FEATURES, FeatureKind, Signal
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores
-from contracts.units import SECOND
 from models.engine_state import EngineState
-
-SLOW_NS: Final = 15 * SECOND
-"""Readings further apart than this are means over that time: each is a busy spell, not a spike."""
-SATURATED: Final = 0.6
-"""Share of its limit from which a resource is taken to hold the service up."""
-SATURATED_DECADES: Final = 7.0
+from models.judgement import SATURATED, SATURATED_DECADES, SLOW_NS
 
 
 def saturated_rows(world: EngineState, frame: FeatureFrame, lead: Scores) -> B1:

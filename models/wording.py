@@ -21,6 +21,8 @@ NAMES = {
     "pool_wait": "requests waiting for a connection",
     "pool_used": "connections in use",
     "network_io": "network traffic",
+    "call_rate": "calls",
+    "network_gap": "time lost between services",
     "log_rate": "log records",
     "log_error_rate": "share of error logs",
     "new_log_templates": "new kinds of log records",

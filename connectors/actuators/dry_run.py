@@ -42,7 +42,7 @@ class DryRunActuator:
 
     @property
     def actions(self) -> frozenset[str]:
-        """Every action there is that has an effect, also those of plug-ins."""
+        """Every action there is that has an effect, also those of plugins."""
         return frozenset(name for name in installed_actions() if not waits(name))
 
     async def resolve(self, target: Target) -> Identity:

@@ -42,7 +42,7 @@ needs_approval if {
 
 deny contains "the environment is unknown" if input.environment in {"", "unknown"}
 
-# The actions that are installed are part of the question: those built in, and those of plug-ins. Name your own instead to allow fewer.
+# The actions that are installed are part of the question: those built in, and those of plugins. Name your own instead to allow fewer.
 deny contains sprintf("no action %s is installed", [input.action.kind]) if not input.action.kind in input.actions
 
 # What keeps the cluster itself alive is not Homeostat's to touch.

@@ -1,4 +1,4 @@
-"""Actions: what a step of a playbook may do, one object each, built in or from a plug-in (entry point `homeostat.action`).
+"""Actions: what a step of a playbook may do, one object each, built in or from a plugin (entry point `homeostat.action`).
 
 Here live the questions that everybody asks of an action: its arguments, what it touches, what a guard, policy and the audit are
 told, how it is undone. Never here: how a system is made to do it, which is an actuator's.

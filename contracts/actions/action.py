@@ -186,7 +186,7 @@ class Action:
 
 
 class UninstalledAction(Action):
-    """An action that nothing installed here defines: an earlier run's, say, whose plug-in is gone. It may have touched anything, and
+    """An action that nothing installed here defines: an earlier run's, say, whose plugin is gone. It may have touched anything, and
     nothing more of it is done."""
 
     touches = Touches.ANYTHING

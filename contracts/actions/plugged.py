@@ -1,4 +1,4 @@
-"""An action of a plug-in, asked with care: whatever its code raises ends its own step, and no decision or run of anybody else."""
+"""An action of a plugin, asked with care: whatever its code raises ends its own step, and no decision or run of anybody else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PluggedAction(Action):
     and words are those of any action."""
 
     def __init__(self, own: Action) -> None:
-        """`own`: the plug-in's. What it declares is read once."""
+        """`own`: the plugin's. What it declares is read once."""
         self._own = own
         self.name, self.text, self.touches = own.name, own.text, own.touches
         self.arguments, self.one_of, self.example = own.arguments, own.one_of, own.example
@@ -45,8 +45,8 @@ class PluggedAction(Action):
         try:
             found = list(self._own.mistakes(given))
             self._own.normalised(given)
-        except Exception as e:  # noqa: BLE001 - a plug-in's code: whatever it raises
-            found = [Mistake(next(iter(given), ""), FAULT, self._told(e), "mend or uninstall its plug-in")]
+        except Exception as e:  # noqa: BLE001 - a plugin's code: whatever it raises
+            found = [Mistake(next(iter(given), ""), FAULT, self._told(e), "mend or uninstall its plugin")]
         yield from found
 
     def normalised(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,12 +156,12 @@ class PluggedAction(Action):
     def _answer(self, ask: Callable[[], T], otherwise: Callable[[str], T]) -> T:
         try:
             return ask()
-        except Exception as e:  # noqa: BLE001 - a plug-in's code: whatever it raises
+        except Exception as e:  # noqa: BLE001 - a plugin's code: whatever it raises
             return otherwise(self._told(e))
 
     def _told(self, error: Exception) -> str:
         _LOG.debug("action %s", self.name, exc_info=error)
-        return f"action {self.name} of a plug-in fails: {type(error).__name__}: {error}"
+        return f"action {self.name} of a plugin fails: {type(error).__name__}: {error}"
 
 
 def _no_way(told: str) -> str:

@@ -1,4 +1,4 @@
-"""The actions there are, by name: the built-in ones, and those that plug-ins bring. The one list that everybody else asks."""
+"""The actions there are, by name: the built-in ones, and those that plugins bring. The one list that everybody else asks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def installed_actions() -> Mapping[str, Action]:
     """Every action by its name, the built-in ones first.
 
     Raises:
-        InvalidPlugin: a plug-in's action can't be loaded, is none, or has another name than its entry point.
+        InvalidPlugin: a plugin's action can't be loaded, is none, or has another name than its entry point.
     """
     global _loaded
     if _loaded is None:
@@ -65,7 +65,7 @@ def _careful(found: Action, name: str) -> Action:
 
 
 def action_of(name: str) -> Action:
-    """The action of this name; an `UninstalledAction` where there is none, as in the journal of a run whose plug-in is gone."""
+    """The action of this name; an `UninstalledAction` where there is none, as in the journal of a run whose plugin is gone."""
     return installed_actions().get(name) or UninstalledAction(name, ", ".join(sorted(installed_actions())))
 
 

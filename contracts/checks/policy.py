@@ -80,7 +80,7 @@ async def check_allows(factory: Factory) -> None:
     verdict = await ask(
         factory, action={"kind": "levitate", "arguments": {"high": True}}, actions=["levitate", "scale"]
     )
-    assert verdict == PolicyVerdict(True), f"the action of a plug-in: {verdict}"
+    assert verdict == PolicyVerdict(True), f"the action of a plugin: {verdict}"
 
 
 async def check_denies(factory: Factory) -> None:

@@ -55,7 +55,7 @@ class Change(Event, frozen=True, kw_only=True):
 
     environment: str
     service: str
-    kind: str  # deploy | config | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other, or the action of a plug-in
+    kind: str  # deploy | config | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other, or the action of a plugin
     time_ns: int
     actor: str = ""
     before: str = ""
@@ -123,6 +123,8 @@ class Anomaly(Event, frozen=True, kw_only=True):
     by: str = "homeostat"
     """Who ended it: a person, where one took the new level for normal or refused it."""
     kind: AnomalyKind = AnomalyKind.SERVICE
+    pooled_s: float = 0.0
+    """Seconds that its evidence is pooled over, where there are too few requests for single windows to show anything; else 0."""
 
 
 class PathStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from contracts import features as f
 from contracts.verdicts import Severity
@@ -14,21 +13,27 @@ from graph.evidence.local import strongest
 from graph.evidence.situation import Node, Shift, Situation
 from graph.evidence.spread import ERRORS, LATENCIES
 from graph.grouping import Group
-from graph.ranking import BACKGROUND, Suspect, findings, rank
+from graph.judgement import (
+    AGREE_DECADES,
+    ALONE_DECADES,
+    BACKGROUND,
+    CALLEE_HOPS,
+    CALLER_HOPS,
+    CRITICAL_FAILURES,
+    CRITICAL_QUIET,
+    CRITICAL_SLOWER,
+    MIN_FAILURES,
+    MIN_REQUESTS,
+    MIN_WINDOWS,
+    ONSET_SHARE,
+    SUFFERS_FAILURES,
+    SUFFERS_RATIO,
+    SURE,
+    SURE_STRENGTH,
+    TOGETHER_DECADES,
+)
+from graph.ranking import Suspect, findings, rank
 from graph.world.world import World
-
-CALLEE_HOPS: Final = 4
-CALLER_HOPS: Final = 3
-ALONE_DECADES: Final = 6.0
-"""What a service that stands alone must show; together with others, `TOGETHER_DECADES` each are enough."""
-TOGETHER_DECADES: Final = 3.0
-SURE: Final = {"silence": 4.0, "pattern": 2.5}
-"""Decades that a unit of strength stands for, in channels without a decade of their own."""
-MIN_WINDOWS: Final = 4.0
-"""Windows with requests since onset before a service's latency counts; two are enough with `MIN_REQUESTS` in them."""
-MIN_REQUESTS: Final = 10.0
-MIN_FAILURES: Final = 3.0
-"""Failed requests before an error rate counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assess
 def diagnosis_onset(group: Group) -> int:
     """Since when to look: the first onset among anomalies that matter, so that a weak early one does not dilute the rest."""
     anomalies = list(group.anomalies.values())
-    limit = 0.3 * max(a.decades for a in anomalies)
+    limit = ONSET_SHARE * max(a.decades for a in anomalies)
     return min(a.onset_ns for a in anomalies if a.decades >= limit)
 
 
@@ -91,7 +96,7 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
         if decades >= TOGETHER_DECADES:
             out[name] = decades
     for finding in found:
-        if finding.channel in SURE and finding.strength > 0.8:
+        if finding.channel in SURE and finding.strength > SURE_STRENGTH:
             out[finding.service] = max(out.get(finding.service, 0.0), SURE[finding.channel] * finding.strength)
     return dict(sorted(out.items(), key=lambda kv: (-kv[1], kv[0])))
 
@@ -109,8 +114,8 @@ def _suffering(shift: Shift, requests: float) -> float:
     if shift.feature in (*ERRORS, f.CALL_ERROR_RATE):
         before = shift.before if math.isfinite(shift.before) else 0.0
         failed = shift.after * shift.samples
-        return shift.decades if failed >= MIN_FAILURES and shift.after > before + 0.02 else 0.0
-    worse = not math.isfinite(shift.before) or shift.after > 1.25 * shift.before
+        return shift.decades if failed >= MIN_FAILURES and shift.after > before + SUFFERS_FAILURES else 0.0
+    worse = not math.isfinite(shift.before) or shift.after > SUFFERS_RATIO * shift.before
     seen = shift.samples >= MIN_WINDOWS or (shift.samples >= 2 and requests >= MIN_REQUESTS)
     return shift.decades if worse and shift.deviation > 0 and seen else 0.0
 
@@ -120,7 +125,7 @@ def _opens(affected: dict[str, float], leader: Suspect, group: Group) -> bool:
     if not affected or leader.score < BACKGROUND:
         return False
     decades = list(affected.values())
-    return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= ALONE_DECADES + 1)
+    return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= AGREE_DECADES)
 
 
 def _entries(world: World, members: Iterable[str], onset_ns: int) -> list[str]:
@@ -134,11 +139,11 @@ def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -
         node = situation.nodes[name]
         failed, slow = strongest(node, *ERRORS), None if node.mix.excuses else strongest(node, *LATENCIES)
         quiet = strongest(node, f.REQUEST_RATE, direction=-1)
-        if (failed is not None and failed.decades >= 3 and failed.after > 0.05) or (
-            slow is not None and slow.decades >= 3 and slow.ratio >= 2
+        if (failed is not None and failed.decades >= TOGETHER_DECADES and failed.after > CRITICAL_FAILURES) or (
+            slow is not None and slow.decades >= TOGETHER_DECADES and slow.ratio >= CRITICAL_SLOWER
         ):
             return Severity.CRITICAL
-        if quiet is not None and quiet.decades >= 6 and quiet.after < 0.1 * quiet.before:
+        if quiet is not None and quiet.decades >= ALONE_DECADES and quiet.after < CRITICAL_QUIET * quiet.before:
             return Severity.CRITICAL
         if failed is not None or slow is not None:
             worst = Severity.WARNING

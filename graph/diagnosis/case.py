@@ -11,19 +11,11 @@ from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.grouping import Group
+from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, story
 from graph.ranking import Suspect, weight
 
-MOVED: Final = 0.15
-"""Change of a probability that is worth an update."""
-OVERWHELMING: Final = 0.95
 MAX_CANDIDATES: Final = 8
-HEARD_NS: Final = 2 * SECOND
-"""So much of the time since the onset must be known of those whom a suspect calls."""
-PATIENCE_NS: Final = 12 * SECOND
-"""For which a suspect's callees are waited for at most, from the onset."""
-OFTEN: Final = 0.05
-"""Calls per request from which a callee is one that matters."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from contracts.events import Anomaly, Change, Incident
-from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
@@ -17,16 +16,13 @@ from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
-from graph.diagnosis.watch import Watch
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, incident_id, place
+from graph.judgement import LATELY_NS, SAME_CAUSE
 from graph.world.world import World
 
 COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
-SAME_CAUSE: Final = 0.8
-"""Share of the leader's score from which the runner-up, too, may tie two incidents together."""
-LATELY_NS: Final = 30 * SECOND
 MAX_PENDING: Final = 500
 """Groups kept that are not incidents; beyond it the oldest is forgotten."""
 
@@ -40,7 +36,6 @@ class DiagnosisEngine:
         self.world = World(environment)
         self.counters: Counter[str] = Counter()
         self._cases: dict[str, Case] = {}
-        self._watch = Watch()
         self._bad: dict[str, int] = {}
         self._anomalies: dict[str, Anomaly] = {}
         self._absorbed: list[Incident] = []
@@ -57,8 +52,6 @@ class DiagnosisEngine:
         """Take one window of evidence in."""
         self.world.take(frame)
         self.counters["evidence_frames"] += 1
-        if frame.signal == Signal.SPANS and frame.counts.any():
-            self._watch.heard(frame.window_ns)
         for name, state in zip(frame.services, frame.state, strict=True):
             if state in (ServiceState.ANOMALOUS, ServiceState.STALE):  # what can't be seen has not ended
                 self._bad[name] = max(self._bad.get(name, 0), frame.window_ns)
@@ -118,7 +111,6 @@ class DiagnosisEngine:
     def tick(self, now_ns: int) -> list[Incident | GraphWrite]:
         """Incidents opened, updated and resolved since the last tick, and what to write to the graph."""
         left = self._make_room()
-        self._look_around(now_ns)
         writes = [*self._topology_writes(), *left]
         if self.world.new_changes:
             writes.append(GraphWrite("upsert_changes", tuple(change_row(c) for c in self.world.new_changes)))
@@ -136,14 +128,6 @@ class DiagnosisEngine:
             self.counters[f"incidents_{incident.phase.value}"] += 1
             out += [incident, *incident_writes(incident)]
         return out
-
-    def _look_around(self, now_ns: int) -> None:
-        """From time to time look at everything, for what no single window of a single service shows."""
-        if not self._watch.due(self.world):
-            return
-        leaders = [c.leader for c in self._cases.values() if c.published is not None]
-        for anomaly in self._watch.look(self.world, leaders):
-            self.anomaly(anomaly, now_ns)
 
     def _make_room(self) -> list[GraphWrite]:
         """Forget services that are least of use where there are too many, but none that some case is about; the graph forgets those
@@ -172,7 +156,7 @@ class DiagnosisEngine:
         seen = self._assess(case)
         if seen is None:
             return []
-        if case.published is None and not (seen.opens or self._watch.speaks_of(case.group.services)):
+        if case.published is None and not (seen.opens or case.group.pooled):
             return []
         if case.published is None and self._belongs_elsewhere(case, seen):
             return []
@@ -183,8 +167,6 @@ class DiagnosisEngine:
         incident = incident_of(case, seen, radius, self.settings)
         if case.published is not None and not is_material(case.published, incident):
             return []
-        if case.published is None:
-            self._watch.noted(seen.leader.service, self.world.time_ns)
         case.published = incident
         return [incident]
 
@@ -250,7 +232,6 @@ class DiagnosisEngine:
             self.world,
             {
                 "cases": list(self._cases.values()),
-                "watch": self._watch,
                 "bad": self._bad,
                 "anomalies": self._anomalies,
                 "absorbed": self._absorbed,
@@ -270,6 +251,5 @@ class DiagnosisEngine:
         saved = memory.load(self.world, state)
         self._cases = {c.group.id: c for c in saved.cases}
         self._bad, self._anomalies, self._absorbed = saved.bad, saved.anomalies, saved.absorbed
-        self._watch = saved.watch
         self._judged_ns, self._dirty, self._written_s = saved.judged_ns, saved.dirty, saved.written_s
         self.counters = Counter(saved.counters)

@@ -12,7 +12,6 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Change, Incident
 from contracts.features import Signal
 from graph.diagnosis.case import Case
-from graph.diagnosis.watch import Watch
 from graph.world.series import SeriesStore
 from graph.world.topology import Call, ServiceNode, Topology
 from graph.world.world import MAX_CHANGES, MAX_NOTES, World
@@ -24,7 +23,6 @@ class Saved(msgspec.Struct, kw_only=True):
     """The engine's own part of a snapshot."""
 
     cases: list[Case]
-    watch: Watch = msgspec.field(default_factory=Watch)
     bad: dict[str, int]
     anomalies: dict[str, Anomaly]
     absorbed: list[Incident]

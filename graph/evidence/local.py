@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change
-from contracts.units import SECOND
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
 from graph.evidence.words import change, number
+from graph.judgement import (
+    BEFELL,
+    BEFELL_AGAIN,
+    BEFELL_FADES_S,
+    BEFELL_FRESH_S,
+    BEFELL_MANY,
+    CPU_FAR,
+    CPU_FAR_SHARE,
+    DEMAND_LEAST,
+    DEMAND_LOAD,
+    DEMAND_MORE,
+    LEAST_STRENGTH,
+    MEMORY_MORE,
+    NEW_LOGS_MOST,
+    RECORDS_MORE,
+    RECORDS_PER_SIGMA,
+    RECORDS_REQUESTS,
+    RECORDS_SIGMAS,
+    RELEASE_AFTER_S,
+    RELEASE_FADES_S,
+    RELEASE_FRESH_S,
+    RELEASE_STRENGTH,
+    SHAPE_LESS,
+    SHAPE_MORE,
+    SHAPE_MOST,
+    SHAPE_PER_SIGMA_LESS,
+    SHAPE_PER_SIGMA_MORE,
+    SHAPE_SIGMAS,
+)
 
 RELEASES = ("deploy", "rollback", "config")
 
 
 def strongest(node: Node, *names: str, direction: int = 1) -> Shift | None:
     """Of these features the one with most evidence in `direction`; None without any."""
-    found = [node.shifts[n] for n in names if n in node.shifts and node.shifts[n].strength(direction) > 0.05]
+    found = [node.shifts[n] for n in names if n in node.shifts and node.shifts[n].strength(direction) > LEAST_STRENGTH]
     return max(found, key=lambda s: s.strength(direction), default=None)
 
 
@@ -31,8 +57,8 @@ def cpu(situation: Situation) -> Iterator[Finding]:
         if shift is None:
             continue
         strength = shift.strength()
-        if shift.feature == f.CPU and shift.after < 0.5:
-            strength *= 0.3 + 1.4 * max(0.0, shift.after - 0.0)  # far from its limit: busy, hardly starved
+        if shift.feature == f.CPU and shift.after < CPU_FAR:  # far from its limit: busy, hardly starved
+            strength *= CPU_FAR_SHARE + (1.0 - CPU_FAR_SHARE) * max(0.0, shift.after) / CPU_FAR
         yield Finding(node.name, "cpu", strength, f"{node.name}: {change(shift)}", CauseKind.LATENCY)
 
 
@@ -40,7 +66,7 @@ def memory(situation: Situation) -> Iterator[Finding]:
     """Memory grown beyond what is usual, or containers restarting."""
     for node in situation.nodes.values():
         shift = strongest(node, f.MEMORY, f.MEMORY_BYTES)
-        if shift is not None and shift.after > 1.15 * shift.before:
+        if shift is not None and shift.after > MEMORY_MORE * shift.before:
             yield Finding(node.name, "memory", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.LEAK)
         restarts = strongest(node, f.RESTARTS)
         if restarts is not None and restarts.after > 0:
@@ -62,11 +88,11 @@ def demand(situation: Situation) -> Iterator[Finding]:
     alone do not say so: a service that fails is asked again."""
     for node in situation.nodes.values():
         rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
-        if rate is None or not rate.after > 1.3 * max(rate.before, 0.2):
+        if rate is None or not rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST):
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
-        if load > 0.5:
+        if load > DEMAND_LOAD:
             text = (
                 f"{node.name} serves {number(rate.feature, rate.after)} instead of {number(rate.feature, rate.before)}"
             )
@@ -85,7 +111,7 @@ def logs(situation: Situation) -> Iterator[Finding]:
         fresh = strongest(node, f.NEW_LOG_TEMPLATES)
         if fresh is not None and node.templates:
             text = f'{node.name} logs something new: "{node.templates[0][:120]}"'
-            yield Finding(node.name, "new_logs", min(1.5, fresh.strength()), text, CauseKind.ERRORS)
+            yield Finding(node.name, "new_logs", min(NEW_LOGS_MOST, fresh.strength()), text, CauseKind.ERRORS)
 
 
 def _error_records(node: Node) -> Finding | None:
@@ -96,18 +122,18 @@ def _error_records(node: Node) -> Finding | None:
     before = share.before * records.before / requests.before
     after = share.after * records.after / requests.after
     served = requests.after * requests.samples
-    if math.isnan(before) or served < 3 or after <= 1.5 * before:
+    if math.isnan(before) or served < RECORDS_REQUESTS or after <= RECORDS_MORE * before:
         return None
     z = 2 * ((after * served + 0.375) ** 0.5 - (before * served + 0.375) ** 0.5)
     text = f"{node.name} writes {after:.2g} error records per request instead of {before:.2g}"
-    strength = max(0.0, 0.5 * (z - 1)) * requests.known
-    return Finding(node.name, "log_errors", strength, text, CauseKind.ERRORS) if z > 1 else None
+    strength = max(0.0, RECORDS_PER_SIGMA * (z - RECORDS_SIGMAS)) * requests.known
+    return Finding(node.name, "log_errors", strength, text, CauseKind.ERRORS) if z > RECORDS_SIGMAS else None
 
 
 def _counts_requests(node: Node) -> bool:
     """Whether error records can be set against served requests, which come in fewer bunches than records do."""
     requests = node.shifts.get(f.REQUEST_RATE)
-    return requests is not None and requests.before > 0 and requests.after * requests.samples >= 3
+    return requests is not None and requests.before > 0 and requests.after * requests.samples >= RECORDS_REQUESTS
 
 
 def log_shape(situation: Situation) -> Iterator[Finding]:
@@ -126,10 +152,12 @@ def log_shape(situation: Situation) -> Iterator[Finding]:
         # Records come in bunches (several per request), so their count is over-dispersed by about that bunch.
         z = abs(seen - expected) / (2 * max(1.0, before) * max(expected, 1.0)) ** 0.5
         factor = max(after, 1e-3) / before
-        if z > 2 and not 0.7 < factor < 1.4:
+        if z > SHAPE_SIGMAS and not SHAPE_LESS < factor < SHAPE_MORE:
             text = f"{node.name} writes {after:.2g} log records per request instead of {before:.2g}"
             # Work left out is what faults do; more work is mostly another mix of requests.
-            strength = min(2.0, 0.35 * z if factor < 1 else 0.15 * z) * requests.known
+            strength = (
+                min(SHAPE_MOST, (SHAPE_PER_SIGMA_LESS if factor < 1 else SHAPE_PER_SIGMA_MORE) * z) * requests.known
+            )
             yield Finding(node.name, "log_shape", strength, text, CauseKind.ERRORS if factor < 1 else None)
 
 
@@ -138,39 +166,15 @@ def releases(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.kind not in RELEASES or change_.actor == "homeostat":
             continue
-        age_s = (situation.onset_ns - change_.time_ns) / SECOND
-        if age_s < -5:
+        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        if age_s < -RELEASE_AFTER_S:
             continue
         to = f" to {change_.after}" if change_.after else ""
-        strength = 1.5 if age_s < 60 else 1.5 * 0.5 ** ((age_s - 60) / 120)
+        strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
         when = f"{age_s:.0f} s before the onset" if age_s >= 1 else "at the onset"
         yield Finding(
             change_.service, "release", strength, f"{change_.service}: {change_.kind}{to} {when}", CauseKind.BAD_RELEASE
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a kind of event at a service's instances speaks for: so strong, for this mechanism."""
-
-    strength: float
-    kind: CauseKind | None
-
-
-_TOLD: Final[Mapping[str, _Told]] = {
-    "oom": _Told(1.2, CauseKind.LEAK),
-    "restart": _Told(1.0, CauseKind.CRASH),
-    "eviction": _Told(0.8, CauseKind.CRASH),
-    "start": _Told(1.0, CauseKind.CRASH),
-    "probe": _Told(0.8, CauseKind.HANG),
-    "scheduling": _Told(0.5, CauseKind.SATURATION),
-    "node": _Told(0.7, None),
-}
-"""By kind of change (docs/telemetry.md). Set by hand, like all weights here: less than what a service shows by itself."""
-_MANY: Final = 1.5
-"""Times its strength that a kind may speak for, however often it is told."""
-_FRESH_S, _FADES_S = 60.0, 60.0
-"""An event this long before the onset speaks in full; then half of it fades in as much time again."""
 
 
 def instances(situation: Situation) -> Iterator[Finding]:
@@ -178,15 +182,16 @@ def instances(situation: Situation) -> Iterator[Finding]:
 
     By themselves they blame nobody (instances come and go); with symptoms of the same service they tell the mechanism.
     """
-    for service, kind in dict.fromkeys((c.service, c.kind) for c in situation.changes if c.kind in _TOLD):
+    for service, kind in dict.fromkeys((c.service, c.kind) for c in situation.changes if c.kind in BEFELL):
         found = [c for c in situation.changes if (c.service, c.kind) == (service, kind) and _befell(c)]
         if not found:
             continue
-        spoken = [_TOLD[kind].strength * _fresh(situation, c) for c in found]
+        weight, mechanism = BEFELL[kind]
+        spoken = [weight * _fresh(situation, c) for c in found]
         best = max(range(len(found)), key=lambda i: (spoken[i], found[i].time_ns))
-        strength = min(_MANY * _TOLD[kind].strength, spoken[best] + 0.25 * (sum(spoken) - spoken[best]))
+        strength = min(BEFELL_MANY * weight, spoken[best] + BEFELL_AGAIN * (sum(spoken) - spoken[best]))
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-        yield Finding(service, kind, strength, f"{service}: {found[best].text or kind}{more}", _TOLD[kind].kind)
+        yield Finding(service, kind, strength, f"{service}: {found[best].text or kind}{more}", mechanism)
 
 
 def _befell(change_: Change) -> bool:
@@ -198,8 +203,8 @@ def _befell(change_: Change) -> bool:
 
 
 def _fresh(situation: Situation, change_: Change) -> float:
-    age_s = (situation.onset_ns - change_.time_ns) / SECOND
-    return 1.0 if age_s <= _FRESH_S else 0.5 ** ((age_s - _FRESH_S) / _FADES_S)
+    age_s = (situation.onset_ns - change_.time_ns) / 1e9
+    return 1.0 if age_s <= BEFELL_FRESH_S else 0.5 ** ((age_s - BEFELL_FRESH_S) / BEFELL_FADES_S)
 
 
 LOCAL: tuple[Callable[[Situation], Iterator[Finding]], ...] = (

@@ -10,35 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import FeatureKind
 from graph.evidence.situation import Shift
+from graph.judgement import BENT_FROM, DETECTED_SHARE, FLOOR, MIN_BEFORE, PEER_SHARE, REFERENCE_TRIALS
 
 F64 = NDArray[np.float64]
-
-PEER_SHARE: Final = 0.5
-"""Share of the peers' median spread below which no spread is believed."""
-FLOOR: Final = {
-    FeatureKind.LATENCY: 0.08,  # nats
-    FeatureKind.RATIO: 0.02,
-    FeatureKind.COUNT: 0.3,  # per second
-    FeatureKind.UTILIZATION: 0.02,
-    FeatureKind.LEVEL: 1e-9,
-}
-MIN_BEFORE: Final = 8
-"""Windows (ratios: trials) that must be known from before."""
-REFERENCE_TRIALS: Final = 20.0
-"""Ratios deviate in units of the binomial spread of this many trials."""
 
 
 def decades_of(z: F64) -> F64:
     """-log10 of the two-sided Gaussian tail beyond the compressed |z| (Mills' ratio, good to 0.1 decades beyond 1)."""
     a = np.abs(z)
-    a = np.where(a > 4, 4 + 2 * np.log1p(np.maximum(a - 4, 0.0) / 2), a)
+    a = np.where(a > BENT_FROM, BENT_FROM + 2 * np.log1p(np.maximum(a - BENT_FROM, 0.0) / 2), a)
     return np.where(a > 0.3, (a**2 / 2 + np.log(np.maximum(a, 0.8) * 1.2533)) / math.log(10), 0.0)
 
 
@@ -78,7 +64,7 @@ def _shift(  # noqa: PLR0913, PLR0917 - one cell of each column
         before, said = math.nan if n0 <= 0 else back(m0), float(detected)
         return Shift(name, before, back(m1), said, abs(said), float(n1), float(n0))
     if deviation * detected > 0:
-        decades = max(decades, 0.5 * abs(detected))
+        decades = max(decades, DETECTED_SHARE * abs(detected))
     return Shift(name, back(m0), back(m1), float(deviation), float(decades), float(n1), float(n0))
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from contracts.events import Change
 from contracts.features import FEATURES, FeatureKind, Signal
 from contracts.mix import Mix
-
-WELL_KNOWN: Final = 40.0
-"""Windows (or requests) seen before from which what is usual is known as well as matters."""
+from graph.judgement import HALVED, SURE_DECADES, WELL_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Shift:
         """Evidence in `direction` (+1 higher, -1 lower, 0 either): logarithm of the deviation, held back while it may be chance."""
         signed = abs(self.deviation) if direction == 0 else direction * self.deviation
         known = min(1.0, self.samples_before / WELL_KNOWN) if self.samples_before >= 1 and self._latency else 1.0
-        return math.log1p(max(0.0, signed) / 2) * min(1.0, self.decades / 4.0) * known
+        return math.log1p(max(0.0, signed) / HALVED) * min(1.0, self.decades / SURE_DECADES) * known
 
     @property
     def _latency(self) -> bool:

@@ -12,35 +12,72 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts import features as f
-from contracts.units import SECOND
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.words import change
+from graph.judgement import (
+    ALL_SILENT,
+    ASKED_ENOUGH,
+    BLOCKED_DECADES,
+    BLOCKED_LESS,
+    BLOCKED_NS,
+    CALLED_BEFORE,
+    CALLED_BEFORE_SPREADS,
+    CALLEE_LEAST,
+    CALLER_ALONE,
+    CALLER_BESIDE,
+    CALLER_LEAST,
+    COVERS_MORE,
+    ENTRY_RATE,
+    ENTRY_SHARE,
+    ENTRY_SILENT,
+    FEW_CALLS,
+    IN_DISTRESS,
+    KEPT_SHARE,
+    LEAST_ASKED,
+    LEAST_CALLS,
+    LEAST_DISTRESS,
+    LEAST_EXPECTED,
+    LOSSY_LEAST,
+    LOSSY_RATIO,
+    LOSSY_S,
+    LOST_SIGMAS,
+    MIX,
+    MORE_FAIL,
+    MOST_CALLS,
+    MOSTLY,
+    ONE_CALLER,
+    PARTLY,
+    PATTERN_EACH_LOST,
+    PATTERN_MOST_LOST,
+    PATTERN_NONE_LOST,
+    PATTERN_REQUESTS,
+    PATTERN_WEIGHT,
+    RIVAL_SHARE,
+    SERVES,
+    SILENCE_SIGMAS,
+    SILENCE_WEIGHT,
+    SILENT_EXPLAINS,
+    SILENT_FROM,
+    SLOWER,
+    SUBTRACT,
+    SWAPPED_SHARE,
+    TIMEOUT_S,
+    TIMEOUT_TIMES,
+    TIMING_OUT,
+    UNEXPLAINED,
+)
 
 LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P50)
 ERRORS: Final = (f.ERROR_RATE, f.METRIC_ERROR_RATE)
-SUBTRACT: Final = 0.5
-"""Share of the best callee's evidence taken off a caller where seconds can't be compared."""
-BLOCKED_NS: Final = 15 * SECOND
-"""Requests that hang have timed out by then."""
-SERVES: Final = 0.4
-"""Share of its usual requests from which a service is not silent."""
-LEAST_ASKED: Final = 0.25
-"""Share of the missing calls that must be known to have been made."""
-TIMEOUT_S: Final = 0.8
-"""Seconds beyond the usual from which a request has probably waited for a time-out."""
-MIX: Final = 0.2
-"""Relative uncertainty of how many calls a request makes: the mix of requests varies."""
-UNEXPLAINED: Final = 0.05
-"""Share of a fully explained symptom that still counts."""
 
 
 def calls_per_request(edge: Edge) -> float:
     """How many calls of this edge one request of the caller makes, within reason; 1 where unknown."""
     known = [x for x in (edge.per_request_after, edge.per_request_before) if math.isfinite(x) and x > 0]
-    return min(8.0, max(0.05, known[0])) if known else 1.0
+    return min(MOST_CALLS, max(LEAST_CALLS, known[0])) if known else 1.0
 
 
 def served_by(situation: Situation, name: str) -> list[Edge]:
@@ -63,7 +100,7 @@ def latency(situation: Situation) -> Iterator[Finding]:
     muted = {s.service: s.strength for s in silence(situation)}
     for node in situation.nodes.values():
         own = strongest(node, *LATENCIES) if node.own else None
-        if own is not None and own.after > 1.1 * own.before:
+        if own is not None and own.after > SLOWER * own.before:
             if node.mix.excuses:
                 text = f"{node.name}: {change(own)}, because slower routes are asked for; each is as quick as before"
                 yield Finding(node.name, "latency", UNEXPLAINED * own.strength(), text, CauseKind.LATENCY)
@@ -83,12 +120,12 @@ def _latency_explained(situation: Situation, node: Node, own: Shift, muted: dict
         callee = situation.nodes[edge.callee]
         theirs = seen if seen is not None and math.isfinite(seen.before) else strongest(callee, *LATENCIES)
         gain = 0.0
-        if theirs is not None and theirs.strength() > 0.1:
+        if theirs is not None and theirs.strength() > CALLEE_LEAST:
             gain = calls_per_request(edge) * max(0.0, theirs.after - theirs.before) / max(extra, 1e-9)
         if seen is None and theirs is not None:
             gain = max(gain, SUBTRACT * theirs.strength() / max(own.strength(), 1e-9))
-        if muted.get(edge.callee, 0.0) > 0.5:
-            gain = max(gain, 0.9)
+        if muted.get(edge.callee, 0.0) > SILENT_FROM:
+            gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
     share, by = _total(shares)
     return by_mix + (1 - by_mix) * share, by
@@ -103,9 +140,9 @@ def _discounted(node: Node, channel: str, own: Shift, explained: tuple[float, st
     share, by = explained
     left = own.strength() * max(UNEXPLAINED, 1.0 - share)
     text = f"{node.name}: {change(own)}"
-    if share >= 0.5:
+    if share >= MOSTLY:
         return Finding(node.name, channel, left, f"{text}, of which {by} accounts for {100 * share:.0f} %", kind, by)
-    if share > 0.1:
+    if share > PARTLY:
         text += f", {100 * share:.0f} % of it through {by}"
     elif by:
         text += "; no callee accounts for it"
@@ -117,7 +154,7 @@ def errors(situation: Situation) -> Iterator[Finding]:
     muted = {s.service: s.strength for s in silence(situation)}
     for node in situation.nodes.values():
         own = strongest(node, *ERRORS) if node.own else None
-        if own is not None and own.after > own.before + 0.005:
+        if own is not None and own.after > own.before + MORE_FAIL:
             yield _discounted(node, "errors", own, _errors_explained(situation, node, own, muted), CauseKind.ERRORS)
         if not node.own:
             yield from _seen_by_callers(situation, node, f.CALL_ERROR_RATE, "errors", CauseKind.ERRORS)
@@ -132,13 +169,13 @@ def _errors_explained(situation: Situation, node: Node, own: Shift, muted: dict[
         callee = situation.nodes[edge.callee]
         seen = edge.shifts.get(f.CALL_ERROR_RATE) or strongest(callee, *ERRORS)
         gain = 0.0
-        if seen is not None and seen.strength() > 0.1:
+        if seen is not None and seen.strength() > CALLEE_LEAST:
             base = seen.before if math.isfinite(seen.before) else 0.0
             gain = calls_per_request(edge) * max(0.0, seen.after - base) / extra
         if edge.observed < SERVES * edge.attempted:  # most of its calls were not answered at all
             gain = max(gain, (edge.attempted - edge.observed) / max(failed, 1.0))
-        if muted.get(edge.callee, 0.0) > 0.5:
-            gain = max(gain, 0.9)
+        if muted.get(edge.callee, 0.0) > SILENT_FROM:
+            gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
     return _total(shares)
 
@@ -148,16 +185,16 @@ def _seen_by_callers(
 ) -> Iterator[Finding]:
     """A node without telemetry of its own is judged by what all its callers see; one caller out of many blames itself."""
     edges = [e for e in situation.into(node.name) if feature in e.shifts]
-    hurt = [e for e in edges if e.strength(feature) > 0.2]
+    hurt = [e for e in edges if e.strength(feature) > CALLER_LEAST]
     if not hurt:
         return
     worst = max(hurt, key=lambda e: (e.strength(feature), e.caller))
-    strength = worst.strength(feature) * (0.4 + 0.6 * len(hurt) / len(edges))
+    strength = worst.strength(feature) * (ONE_CALLER + (1.0 - ONE_CALLER) * len(hurt) / len(edges))
     text = f"{worst.caller} → {node.name}: {change(worst.shifts[feature])}"
     cut = [e for e in _lossy(situation, worst.caller)[0] if e.caller == worst.caller]
     if feature == f.CALL_LATENCY_P95 and len(hurt) == 1 and len(cut) > 1:
         text += f", like all calls of {worst.caller}"
-        yield Finding(node.name, channel, 0.2 * strength, text, _kind_of(node, kind), worst.caller)
+        yield Finding(node.name, channel, RIVAL_SHARE * strength, text, _kind_of(node, kind), worst.caller)
     else:
         yield Finding(node.name, channel, strength, text, _kind_of(node, kind))
 
@@ -174,12 +211,16 @@ def silence(situation: Situation) -> Iterator[Finding]:
     """
     raw = [s for s in (_silent(situation, n) for n in situation.nodes.values()) if s is not None]
     for finding, caller in raw:
-        edges = [e for e in situation.out(caller) if math.isfinite(e.per_request_before) and e.expected + e.usual >= 3]
+        edges = [
+            e
+            for e in situation.out(caller)
+            if math.isfinite(e.per_request_before) and e.expected + e.usual >= LEAST_EXPECTED
+        ]
         if any(e.callee == finding.service and math.isfinite(e.attempted) for e in edges):
             yield finding  # the caller itself says that it called
             continue
-        together = sum(e.observed < 0.4 * max(e.expected, e.usual) for e in edges)
-        share = 1.0 if together <= 1 else 0.1 if together == len(edges) else together**-0.5
+        together = sum(e.observed < FEW_CALLS * max(e.expected, e.usual) for e in edges)
+        share = 1.0 if together <= 1 else ALL_SILENT if together == len(edges) else together**-0.5
         yield dataclasses.replace(finding, strength=share * finding.strength)
     for node in situation.nodes.values():
         if not situation.into(node.name):
@@ -205,18 +246,18 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         caller = situation.nodes[edge.caller]
         slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
         hurt = max(slow, caller.strength(*ERRORS), edge.strength(f.CALL_ERROR_RATE))
-        inferred = max(edge.expected, edge.usual if hurt > 0.5 else 0.0)
+        inferred = max(edge.expected, edge.usual if hurt > IN_DISTRESS else 0.0)
         expected += inferred if math.isnan(edge.attempted) else max(edge.attempted, edge.observed)
         if hurt > distress:
             distress, worst = hurt, edge.caller
     z = missing_z(expected, observed, max((e.per_request_before for e in edges), default=0.0))
-    if distress < 0.3 or z < 1.5 or observed > 0.4 * expected:
+    if distress < LEAST_DISTRESS or z < SILENCE_SIGMAS or observed > FEW_CALLS * expected:
         return None
-    asked = min(1.0, 1.5 * _unanswered(situation, node, edges) / (expected - observed))
+    asked = min(1.0, ASKED_ENOUGH * _unanswered(situation, node, edges) / (expected - observed))
     if asked < LEAST_ASKED:
         return None
     slow = situation.nodes[worst].strength(*LATENCIES) > situation.nodes[worst].strength(*ERRORS)
-    strength = 2 * math.log1p(z) * (1 - observed / expected) * min(1.0, distress) * asked
+    strength = SILENCE_WEIGHT * math.log1p(z) * (1 - observed / expected) * min(1.0, distress) * asked
     text = (
         f"{node.name} answered {observed:.0f} of about {expected:.0f} calls expected since onset, "
         f"while {worst} {'waits' if slow else 'fails'}"
@@ -239,7 +280,7 @@ def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
     than usual), that failed, or that took as long as time-outs do. A service that goes on answering in good time is no reason for
     its callers to wait, so of such a one only failures count.
     """
-    answers = node.lately.get(f.REQUEST_RATE, 0.0) > 0 and node.strength(*LATENCIES, *ERRORS) < 0.3
+    answers = node.lately.get(f.REQUEST_RATE, 0.0) > 0 and node.strength(*LATENCIES, *ERRORS) < LEAST_DISTRESS
     found = 0.0
     for edge in edges:
         if not math.isnan(edge.attempted):
@@ -266,10 +307,10 @@ def _failing(node: Node) -> float:
 
 def _timing_out(node: Node) -> float:
     """Share of requests that lately take as long as time-outs do: much longer than usual, and about a second at least."""
-    for name, share in ((f.LATENCY_P50, 0.75), (f.LATENCY_P95, 0.25), (f.LATENCY_P99, 0.1)):
+    for name, share in zip((f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99), TIMING_OUT, strict=True):
         shift = node.shifts.get(name)
         now = node.lately.get(name, 0.0)
-        if shift is not None and now - shift.before >= TIMEOUT_S and now > 5 * shift.before:
+        if shift is not None and now - shift.before >= TIMEOUT_S and now > TIMEOUT_TIMES * shift.before:
             return share
     return 0.0
 
@@ -283,10 +324,12 @@ def missing_z(expected: float, observed: float, bunch: float) -> float:
 
 def _silent_entry(situation: Situation, node: Node) -> Iterator[Finding]:
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE, direction=-1)
-    if rate is None or not node.own or rate.before < 1 or rate.after > 0.2 * rate.before:
+    if rate is None or not node.own or rate.before < ENTRY_RATE or rate.after > ENTRY_SILENT * rate.before:
         return
     # Nobody is seen calling it, so nobody can tell a silent service from absent users: half the evidence.
-    yield Finding(node.name, "silence", 0.5 * rate.strength(-1), f"{node.name}: {change(rate)}", CauseKind.CRASH)
+    yield Finding(
+        node.name, "silence", ENTRY_SHARE * rate.strength(-1), f"{node.name}: {change(rate)}", CauseKind.CRASH
+    )
 
 
 def network(situation: Situation) -> Iterator[Finding]:
@@ -303,9 +346,9 @@ def network(situation: Situation) -> Iterator[Finding]:
         strength = worst.strength(f.NETWORK_GAP) * min(1.0, coverage / sum(e.strength(f.NETWORK_GAP) for e in hurt))
         rivals = {e.caller if e.callee == name else e.callee for e in hurt}
         by = max(sorted(rivals), key=lambda r: lost[r][2])
-        if lost[by][2] > 1.4 * coverage:
+        if lost[by][2] > COVERS_MORE * coverage:
             text += f", as on {len(lost[by][0])} of the calls of {by}"
-            yield Finding(name, "network", 0.2 * strength, text, CauseKind.NETWORK, by, peer)
+            yield Finding(name, "network", RIVAL_SHARE * strength, text, CauseKind.NETWORK, by, peer)
         else:
             yield Finding(name, "network", strength, text, CauseKind.NETWORK, peer=peer)
 
@@ -317,7 +360,7 @@ def _lossy(situation: Situation, name: str) -> tuple[list[Edge], list[Edge], flo
     best: tuple[list[Edge], list[Edge], float] = ([], [], 0.0)
     for side in sides:
         edges = [e for e in side if f.NETWORK_GAP in e.shifts]
-        hurt = [e for e in edges if e.strength(f.NETWORK_GAP) > 0.3 and _slower(e.shifts[f.NETWORK_GAP])]
+        hurt = [e for e in edges if e.strength(f.NETWORK_GAP) > LOSSY_LEAST and _slower(e.shifts[f.NETWORK_GAP])]
         coverage = sum(e.strength(f.NETWORK_GAP) for e in hurt) * len(hurt) / max(1, len(edges))
         if coverage > best[2] + 1e-9:
             best = (hurt, edges, coverage)
@@ -325,7 +368,7 @@ def _lossy(situation: Situation, name: str) -> tuple[list[Edge], list[Edge], flo
 
 
 def _slower(shift: Shift) -> bool:
-    return shift.after > max(1.5 * shift.before, shift.before + 0.003)
+    return shift.after > max(LOSSY_RATIO * shift.before, shift.before + LOSSY_S)
 
 
 def pattern(situation: Situation) -> Iterator[Finding]:
@@ -338,32 +381,46 @@ def pattern(situation: Situation) -> Iterator[Finding]:
         edges = [e for e in situation.out(node.name) if math.isfinite(e.per_request_before)]
         lost = [e for e in edges if _lost(e)]
         requests = node.shifts.get(f.REQUEST_RATE)
-        if not lost or requests is None or requests.after * requests.samples < 4 or _blocked(situation, requests):
+        if (
+            not lost
+            or requests is None
+            or requests.after * requests.samples < PATTERN_REQUESTS
+            or _blocked(situation, requests)
+        ):
             continue
         if _any_silent(situation, lost) or _swapped(edges, lost):
             continue
         worst = max(lost, key=lambda e: (_loss_z(e), e.callee))
-        strength = 1.5 * math.log1p(_loss_z(worst)) * min(1.5, 0.75 + 0.25 * len(lost)) * requests.known
-        kept = [e for e in edges if e.per_request_before > 0.7 * worst.per_request_before and _kept(e)]
+        many = min(PATTERN_MOST_LOST, PATTERN_NONE_LOST + PATTERN_EACH_LOST * len(lost))
+        strength = PATTERN_WEIGHT * math.log1p(_loss_z(worst)) * many * requests.known
+        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * worst.per_request_before and _kept(e)]
         said = f"{node.name} hardly calls {worst.callee} any more ({_pace(worst)})"
         if len(lost) > 1:
             said += f" nor {len(lost) - 1} other{'s' if len(lost) > 2 else ''}"
         for edge in kept:
             text = f"{said}, after calling {edge.callee} as before: what {edge.callee} returns may be wrong"
-            yield Finding(edge.callee, "pattern", 0.7 * strength / len(kept) ** 0.3, text, CauseKind.ERRORS)
-        yield Finding(node.name, "pattern", (0.5 if kept else 0.8) * strength, said, CauseKind.ERRORS)
+            yield Finding(
+                edge.callee,
+                "pattern",
+                CALLED_BEFORE * strength / len(kept) ** CALLED_BEFORE_SPREADS,
+                text,
+                CauseKind.ERRORS,
+            )
+        yield Finding(
+            node.name, "pattern", (CALLER_BESIDE if kept else CALLER_ALONE) * strength, said, CauseKind.ERRORS
+        )
 
 
 def _swapped(edges: list[Edge], lost: list[Edge]) -> bool:
     """Whether other callees are called instead: requests ask for something else, which is no fault."""
     missing = sum(e.expected - e.made for e in lost)
-    return sum(max(0.0, e.made - e.expected) for e in edges) > 0.5 * missing
+    return sum(max(0.0, e.made - e.expected) for e in edges) > SWAPPED_SHARE * missing
 
 
 def _blocked(situation: Situation, requests: Shift) -> bool:
     """In the first seconds requests that hang are missing from the callers too: too early to call it a choice of theirs."""
     young = situation.now_ns - situation.onset_ns < BLOCKED_NS
-    return young and requests.after < 0.9 * requests.before and requests.decades > 3
+    return young and requests.after < BLOCKED_LESS * requests.before and requests.decades > BLOCKED_DECADES
 
 
 def _any_silent(situation: Situation, edges: list[Edge]) -> bool:
@@ -381,15 +438,15 @@ def _loss_z(edge: Edge) -> float:
 
 
 def _lost(edge: Edge) -> bool:
-    if edge.made >= 0.4 * edge.usual:
+    if edge.made >= FEW_CALLS * edge.usual:
         return False  # as often as ever: only more is asked for that needs no such call
     # A call that only some requests make says little when it is missing from a few.
     always = min(1.0, edge.per_request_before)
-    return edge.made < 0.4 * edge.expected and _loss_z(edge) * always > 1.2
+    return edge.made < FEW_CALLS * edge.expected and _loss_z(edge) * always > LOST_SIGMAS
 
 
 def _kept(edge: Edge) -> bool:
-    return edge.made >= 0.7 * edge.expected and edge.made >= 3
+    return edge.made >= KEPT_SHARE * edge.expected and edge.made >= LEAST_EXPECTED
 
 
 SPREAD: tuple[Callable[[Situation], Iterator[Finding]], ...] = (latency, errors, silence, network, pattern)

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from contracts.features import FEATURES, FeatureKind
 from contracts.frames import EvidenceFrame
+from graph.judgement import DECAY
 
 RING: Final = 120
 """Windows kept per row."""
-DECAY: Final = 0.5 ** (1 / 600.0)
-"""Of the folded moments, per folded window: a half-life of 600 windows."""
 LATELY: Final = 3
 """Windows that say whether a service answers at this moment."""
 NEVER: Final = np.iinfo(np.int64).max

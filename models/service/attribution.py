@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contracts.features import FeatureKind
 from contracts.frames.decoded import B1, F64
 from contracts.ports.detecting import Spoken
+from models.judgement import SPEAKS
 from models.service.columns import WINDOWS, Columns
 from models.service.evidence import BASE, DECADES, WINDOWS_LOOKED_AT, deviance_z
 from models.service.silence import usual_events
@@ -22,8 +23,6 @@ from models.service.transforms import LEAST_LATENCY_S
 from models.service.tuning import Tuning
 from models.service.windows import Observed, share
 
-SPEAKS: Final = 1.0
-"""Decades from which a feature is named in an anomaly."""
 TOLD: Final = max(SPEAKS + WINDOWS_LOOKED_AT - BASE, 0.0) / DECADES
 """Mean excesses beyond its quantile from which a departure is worth telling."""
 

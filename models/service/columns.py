@@ -37,8 +37,6 @@ STORAGE: Caps = (2.2, 2.6, 4.8, 7.0)
 LEVELS: Caps = (1.8, 1.8, 2.6, 3.0)
 CHATTER: Caps = (1.0, 1.2, 1.5, 1.8)
 """How much is logged follows how much is asked: a witness, not a reason."""
-COUNT_FLOOR = 0.03
-"""Share of a count's transformed location that is added to its floor: load is never quite even."""
 
 BY_KIND: dict[FeatureKind, Profile] = {
     FeatureKind.LATENCY: Profile(0.35, 0.05, SLOW, heavy=True),

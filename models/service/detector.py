@@ -12,7 +12,7 @@ from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from contracts.units import SECOND
 from models import snapshots
-from models.calibration import LEAST_P
+from models.judgement import LEAST_P
 from models.service.alignment import Aligned, Alignment, spread
 from models.service.bank import Judgement, SignalBank
 from models.service.columns import columns

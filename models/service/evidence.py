@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
+from models.judgement import ADDS_SECOND, ADDS_THIRD, BASE_Q
 from models.service.columns import Columns
 
 DECADES = float(np.log10(np.e))
 """Decades per nat."""
-BASE_Q = 0.95
 BASE = float(-np.log10(1.0 - BASE_Q))
 """Decades of the quantile where tails begin: what has to be paid for looking at several windows and features."""
 WINDOWS_LOOKED_AT = float(np.log10(4.0))
-SECOND_WEIGHT, THIRD_WEIGHT = 0.5, 0.3
 
 
 def bend(size: F64, heavy: B1) -> None:
@@ -75,4 +74,4 @@ def joint(features: F64, columns: Columns) -> F64:
         first, rest = np.maximum(first, decades), np.minimum(first, decades)
         second, rest = np.maximum(second, rest), np.minimum(second, rest)
         third = np.maximum(third, rest)
-    return first + SECOND_WEIGHT * second + THIRD_WEIGHT * third
+    return first + ADDS_SECOND * second + ADDS_THIRD * third

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
+from models.judgement import BASE_Q, LEAST_COUNT_SIGMA
 from models.service.columns import Columns
-from models.service.evidence import BASE_Q
 from models.service.silence import learn_silence
 from models.service.state import BankState
-from models.service.tuning import LEAST_COUNT_SIGMA, MEAN_ABS, TURNS, WIDTH_WEIGHT, Tuning, rate_of
+from models.service.tuning import MEAN_ABS, TURNS, WIDTH_WEIGHT, Tuning, rate_of
 from models.service.windows import Observed
 
 

@@ -1,7 +1,7 @@
 """Latency of thin traffic, pooled: what no single window of one or two requests can show, the last minute together can.
 
 One slow request in a window is a slow request; five in a row are a slow service. Per series the last observations
-(logarithms, at most `HELD` within `HELD_NS`) are compared with all that came before them: by a t-test on winsorised
+(logarithms, at most `POOL_HELD` within `POOL_HELD_NS`) are compared with all that came before them: by a t-test on winsorised
 departures, and by rank, for the newest k to be slower than everything before has probability 1 / C(n + k, k). An observation joins what is known only when it leaves the held ones, so a fault is never compared with itself,
 and few known observations make a wide comparison.
 """
@@ -9,34 +9,30 @@ and few known observations make a wide comparison.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
-from contracts.units import MINUTE, SECOND
+from contracts.units import SECOND
+from models.judgement import (
+    POOL_HELD,
+    POOL_HELD_NS,
+    POOL_LEAST_HELD,
+    POOL_LEAST_KNOWN,
+    POOL_LEAST_RUN,
+    POOL_LEAST_SIGMA,
+    POOL_MEMORY,
+    POOL_MOST_DECADES,
+    POOL_RATE_WEIGHT,
+    POOL_RUN_NS,
+    POOL_THIN_RATE,
+    POOL_TOP_FADES,
+    POOL_WIDER,
+    POOL_WINSOR,
+)
 from models.service.state import Slots
-
-HELD: Final = 12
-HELD_NS: Final = MINUTE
-LEAST_HELD: Final = 5
-LEAST_KNOWN: Final = 8
-LEAST_RUN: Final = 3
-RUN_NS: Final = 10 * SECOND
-"""The newest must be spread over this long to count by rank: requests of one moment share their fate."""
-TOP_FADES: Final = 0.005
-"""How much of its logarithm the slowest known loses with each that becomes known."""
-WINSOR: Final = 2.0
-"""Departures count for at most this many standard deviations: many have to agree."""
-WIDER: Final = 1.3
-"""Neighbouring requests share their moment, so their mean varies more than if they were independent."""
-LEAST_SIGMA: Final = 0.25
-MEMORY: Final = 1.0 / 400.0
-THIN_RATE: Final = 2.0
-"""Requests per second below which a series is thin."""
-RATE_WEIGHT: Final = 0.02
-MOST_DECADES: Final = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +52,8 @@ class Pooled:
 
     def __init__(self) -> None:
         self.slots = Slots()
-        self.values = np.zeros((0, HELD))
-        self.times: NDArray[np.int64] = np.zeros((0, HELD), np.int64)
+        self.values = np.zeros((0, POOL_HELD))
+        self.times: NDArray[np.int64] = np.zeros((0, POOL_HELD), np.int64)
         """Window of each held value; 0 where there is none."""
         self.known, self.mean, self.var = np.zeros(0), np.zeros(0), np.zeros(0)
         self.rate, self.age = np.zeros(0), np.zeros(0)
@@ -69,7 +65,7 @@ class Pooled:
         rows = self.slots.rows(*keys)
         self._grow()
         self._count(rows[given.present], (given.counts / (window[1] / SECOND))[given.present])
-        thin = self.rate[rows] < THIN_RATE
+        thin = self.rate[rows] < POOL_THIN_RATE
         x = np.log(np.maximum(given.seconds, 1e-6))
         fresh = thin & np.isfinite(x) & (given.counts > 0)
         self._expire(rows[thin], window[0], given.learn[thin])
@@ -83,23 +79,23 @@ class Pooled:
         if row is None or row >= len(self.known):
             return
         self.mean[row] = float(np.log(max(seconds, 1e-6)))
-        self.top[row] = self.mean[row] + 2.0 * max(float(np.sqrt(self.var[row])), LEAST_SIGMA)
-        self.known[row] = min(self.known[row], float(LEAST_KNOWN))
+        self.top[row] = self.mean[row] + 2.0 * max(float(np.sqrt(self.var[row])), POOL_LEAST_SIGMA)
+        self.known[row] = min(self.known[row], float(POOL_LEAST_KNOWN))
         self.times[row] = 0
 
     def _grow(self) -> None:
         missing = len(self.slots) - len(self.known)
         if missing <= 0:
             return
-        self.values = np.concatenate([self.values, np.zeros((missing, HELD))])
-        self.times = np.concatenate([self.times, np.zeros((missing, HELD), np.int64)])
+        self.values = np.concatenate([self.values, np.zeros((missing, POOL_HELD))])
+        self.times = np.concatenate([self.times, np.zeros((missing, POOL_HELD), np.int64)])
         for name in ("known", "mean", "var", "rate", "age", "top"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros(missing)]))
 
     def _count(self, rows: NDArray[np.intp], rates: F64) -> None:
         """Usual rate: plain mean at first, then exponentially weighted."""
         self.age[rows] += 1.0
-        weight = np.maximum(RATE_WEIGHT, 1.0 / self.age[rows])
+        weight = np.maximum(POOL_RATE_WEIGHT, 1.0 / self.age[rows])
         self.rate[rows] += weight * (rates - self.rate[rows])
 
     def _expire(self, rows: NDArray[np.intp], window_ns: int, learn: B1) -> None:
@@ -107,7 +103,7 @@ class Pooled:
         while True:
             held = np.where(self.times[rows] > 0, self.times[rows], window_ns)
             slot = held.argmin(axis=1)
-            old = held[np.arange(len(rows)), slot] <= window_ns - HELD_NS
+            old = held[np.arange(len(rows)), slot] <= window_ns - POOL_HELD_NS
             if not old.any():
                 return
             which, where = rows[old], slot[old]
@@ -125,11 +121,11 @@ class Pooled:
         """Location and variance with a long memory (West 1979), values far out winsorised once some are known. Each row
         once."""
         known, mean = self.known[rows], self.mean[rows]
-        self.top[rows] = np.where(known == 0, x, np.maximum(x, self.top[rows] - TOP_FADES))
-        reach = 4.0 * np.maximum(np.sqrt(self.var[rows]), LEAST_SIGMA)
-        x = np.where(known >= LEAST_KNOWN, np.clip(x, mean - reach, mean + reach), x)
+        self.top[rows] = np.where(known == 0, x, np.maximum(x, self.top[rows] - POOL_TOP_FADES))
+        reach = 4.0 * np.maximum(np.sqrt(self.var[rows]), POOL_LEAST_SIGMA)
+        x = np.where(known >= POOL_LEAST_KNOWN, np.clip(x, mean - reach, mean + reach), x)
         self.known[rows] = known + 1.0
-        weight = np.maximum(MEMORY, 1.0 / (known + 1.0))
+        weight = np.maximum(POOL_MEMORY, 1.0 / (known + 1.0))
         off = x - mean
         self.mean[rows] = mean + weight * off
         self.var[rows] = (1.0 - weight) * (self.var[rows] + weight * off * off)
@@ -141,13 +137,13 @@ class Pooled:
         known = np.maximum(self.known[rows], 1.0)
         there = self.times[rows] > 0
         held = np.maximum(there.sum(axis=1), 1)
-        sigma = np.maximum(np.sqrt(self.var[rows] * known / np.maximum(known - 1.0, 1.0)), LEAST_SIGMA)
+        sigma = np.maximum(np.sqrt(self.var[rows] * known / np.maximum(known - 1.0, 1.0)), POOL_LEAST_SIGMA)
         off = np.where(there, self.values[rows] - self.mean[rows, None], 0.0)
-        clipped = np.clip(off / sigma[:, None], -WINSOR, WINSOR)
-        t = clipped.sum(axis=1) / np.sqrt(held * (1.0 + held / known)) / WIDER
-        enough = thin & (there.sum(axis=1) >= LEAST_HELD) & (self.known[rows] >= LEAST_KNOWN)
+        clipped = np.clip(off / sigma[:, None], -POOL_WINSOR, POOL_WINSOR)
+        t = clipped.sum(axis=1) / np.sqrt(held * (1.0 + held / known)) / POOL_WIDER
+        enough = thin & (there.sum(axis=1) >= POOL_LEAST_HELD) & (self.known[rows] >= POOL_LEAST_KNOWN)
         decades = np.where(enough & (t > 0), upper_decades(t, known - 1.0), 0.0)
-        warm = thin & (self.known[rows] >= LEAST_KNOWN)
+        warm = thin & (self.known[rows] >= POOL_LEAST_KNOWN)
         if warm.any():
             decades[warm] = np.maximum(decades[warm], self._rank(rows[warm]))
         centre, reach = self.mean[rows], 2.0 * sigma
@@ -162,12 +158,12 @@ class Pooled:
         slowest = np.maximum.accumulate(values[:, ::-1], axis=1)[:, ::-1]
         before = np.maximum(slowest[:, 1:], self.top[rows, None])
         beats = np.minimum.accumulate(values, axis=1)[:, :-1] > before
-        beats &= times[:, :1] - times[:, :-1] >= RUN_NS
-        beats[:, : LEAST_RUN - 1] = False
-        total = np.minimum(self.known[rows], 1.0 / MEMORY) + (times > 0).sum(axis=1)
-        k = np.arange(1, HELD)
+        beats &= times[:, :1] - times[:, :-1] >= POOL_RUN_NS
+        beats[:, : POOL_LEAST_RUN - 1] = False
+        total = np.minimum(self.known[rows], 1.0 / POOL_MEMORY) + (times > 0).sum(axis=1)
+        k = np.arange(1, POOL_HELD)
         chances = np.log10(np.maximum(total[:, None] - k + 1.0, 1.0) / k).cumsum(axis=1)
-        decades: F64 = np.minimum(np.where(beats, chances, 0.0).max(axis=1), MOST_DECADES)
+        decades: F64 = np.minimum(np.where(beats, chances, 0.0).max(axis=1), POOL_MOST_DECADES)
         return decades
 
     def plain(self) -> dict[str, Any]:
@@ -201,5 +197,5 @@ def upper_decades(t: F64, freedom: F64) -> F64:
     the Gaussian tail (Chernoff with the factor 1/2)."""
     freedom = np.maximum(freedom, 1.0)
     z2 = freedom * np.log1p(np.square(t) / freedom) * np.square((8.0 * freedom + 1.0) / (8.0 * freedom + 3.0))
-    decades: F64 = np.minimum(0.30103 + z2 * 0.5 * 0.4342945, MOST_DECADES)
+    decades: F64 = np.minimum(0.30103 + z2 * 0.5 * 0.4342945, POOL_MOST_DECADES)
     return decades

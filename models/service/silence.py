@@ -9,16 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
+from models.judgement import STUCK_FEATURES, STUCK_RUN
 from models.service.columns import Columns
 from models.service.evidence import DECADES, WINDOWS_LOOKED_AT
 from models.service.state import BankState
 from models.service.tuning import Tuning
 from models.service.windows import Observed
-
-LEAST_RUN = 4.0
-"""Repeats from which a value may be stuck."""
-STUCK_FEATURES = 3
-"""Features of a row that have to be stuck together: one alone may well be constant."""
 
 
 def usual_events(location: F64) -> F64:
@@ -68,9 +64,9 @@ def stuck(s: BankState, t: Tuning, o: Observed) -> F64:
     s.run += same
     s.run *= ~ended
     s.last = np.where(o.seen, o.values, s.last)
-    rows = np.flatnonzero((s.run >= LEAST_RUN).sum(axis=0, dtype=np.uint8) >= STUCK_FEATURES)
+    rows = np.flatnonzero((s.run >= STUCK_RUN).sum(axis=0, dtype=np.uint8) >= STUCK_FEATURES)
     run = s.run[:, rows]
-    long = (run >= LEAST_RUN) & (run > 2.5 * s.longest[:, rows] + 3.0) & (s.n[:, rows] > t.flat_after)
+    long = (run >= STUCK_RUN) & (run > 2.5 * s.longest[:, rows] + 3.0) & (s.n[:, rows] > t.flat_after)
     decades = np.zeros(len(s.age))
     decades[rows[long.sum(axis=0, dtype=np.uint8) >= STUCK_FEATURES]] = t.flat_decades
     return decades

@@ -14,8 +14,6 @@ WIDTH_WEIGHT = 5.0 * np.array(WINDOWS, np.float64)
 """Observations that prior is worth."""
 TURNS = 4
 """Widths and tails change slowly: each row learns its own on every fourth window, which keeps a window cheap."""
-LEAST_COUNT_SIGMA = 0.9
-"""Spread of a transformed count: no arrivals are taken to be more regular than Poisson's (few of them only look so)."""
 MEAN_ABS = 1.2533
 """sqrt(pi/2): standard deviation over mean absolute deviation of a Gaussian."""
 

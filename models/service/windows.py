@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.frames.decoded import B1, F64
+from models.judgement import COUNT_FLOOR
 from models.service.alignment import Inputs
-from models.service.columns import COUNT_FLOOR, WINDOWS, Columns
+from models.service.columns import WINDOWS, Columns
 from models.service.evidence import deviance_z
 from models.service.state import BankState
 from models.service.transforms import stabilise

@@ -42,7 +42,7 @@ def touching(steps: Iterable[Step]) -> list[tuple[Action, Step]]:
 
 
 class ActionName:
-    """The name of an action that is installed, built in or by a plug-in, at the time of reading."""
+    """The name of an action that is installed, built in or by a plugin, at the time of reading."""
 
     def read(self, node: Node, at: Path, to: ReadContext) -> Any:
         """The name; an unknown one is refused with the list of those there are."""

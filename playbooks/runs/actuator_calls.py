@@ -1,4 +1,4 @@
-"""Questions to actuators, which may be anybody's: whatever a plug-in raises or answers comes out as an error with a name.
+"""Questions to actuators, which may be anybody's: whatever a plugin raises or answers comes out as an error with a name.
 
 Nothing here has an effect. A run must never hang on, or be tried for ever because of, what an actuator does that its port forbids.
 """

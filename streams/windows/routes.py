@@ -24,15 +24,16 @@ import numpy as np
 from connectors.otlp.folding import fold_route
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.frames.decoded import F64, I64
+from contracts.units import HOUR, MINUTE
 from streams.windows.grouping import dense
 
 THOUSANDTHS: Final = 1000.0
 ENOUGH: Final = 20.0
-SETTLED_NS: Final = 600_000_000_000
+SETTLED_NS: Final = 10 * MINUTE
 FURTHEST: Final = 8.0
 ROUTES_PER_SERVICE: Final = 128
-QUIET_NS: Final = 60_000_000_000
-_HALF_LIFE_NS: Final = 6 * 3600 * 1_000_000_000
+QUIET_NS: Final = MINUTE
+_HALF_LIFE_NS: Final = 6 * HOUR
 _LEAST_SPREAD: Final = 0.1
 _BEYOND: Final = 2.33
 """Standard deviations from which a request is slow for its route: one in a hundred of a normal distribution."""

@@ -1,4 +1,4 @@
-"""An action from a plug-in in one file (the example load_shedding.py), through the whole loop: playbook, decision, guards and policy,
+"""An action from a plugin in one file (the example load_shedding.py), through the whole loop: playbook, decision, guards and policy,
 the effect, its audit, a verification that fails, and the way back. Real parts, embedded."""
 
 from __future__ import annotations

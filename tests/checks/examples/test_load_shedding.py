@@ -1,4 +1,4 @@
-"""The action and the actuator of the example load_shedding.py: one file, registered as a plug-in, and known everywhere."""
+"""The action and the actuator of the example load_shedding.py: one file, registered as a plugin, and known everywhere."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STATE = TargetState(2, 2, detail={"admit": "1.0", "behind": "orders catalog"})
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is on the import path, with the plug-in, a file of doors, and the playbook."""
+    """A folder that is on the import path, with the plugin, a file of doors, and the playbook."""
     points = {"action.shed": ":SHED", "actuator.door": ":DOOR"}
     install(monkeypatch, tmp_path, "load-shedding", SOURCE.read_text("utf-8"), points)
     doors = {name: {"admit": 1.0, "replicas": 2, "ready": 2} for name in ("cart", "orders")}

@@ -154,7 +154,7 @@ async def test_history_is_that_of_the_environment_within_the_horizon(facts: Targ
 
 
 class Broken(DryRunActuator):
-    """A plug-in with a mistake: one service is too much for it."""
+    """A plugin with a mistake: one service is too much for it."""
 
     name = "broken"
     how: str = ""

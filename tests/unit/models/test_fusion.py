@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import LEAST_P, Reference, conformal_p
+from models.calibration import Reference, conformal_p
 from models.fusion import discoveries, fuse_detectors
+from models.judgement import LEAST_P
 
 P = st.floats(1e-12, 1.0)
 

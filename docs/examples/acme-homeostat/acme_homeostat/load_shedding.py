@@ -1,4 +1,4 @@
-"""A plug-in in one file: the action `shed` (admit only a share of the requests), and the actuator `door` that does it.
+"""A plugin in one file: the action `shed` (admit only a share of the requests), and the actuator `door` that does it.
 
 The doors are a JSON file that a proxy watches, service -> {admit, replicas, ready, behind}: the share of requests that are let in, how
 many instances serve, and which services are reached through the same door. `plugins.door.file` says where it is. Then

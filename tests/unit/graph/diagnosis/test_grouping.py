@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import Anomaly
+from contracts.events import Anomaly, Incident
+from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
+from graph.diagnosis import DiagnosisEngine
 from graph.grouping import Group, incident_id, place
 from graph.world import Topology
+from tests.unit.contracts.samples import EVENTS
+from tests.unit.graph.diagnosis import shop
+from tests.unit.graph.diagnosis.scenarios import feed
 
 LINE = ("a", "b", "c", "d", "e", "f")
 """a calls b calls c …"""
@@ -101,3 +107,24 @@ def test_order_of_arrival_does_not_matter(events: list[Anomaly]) -> None:
 def test_ids_are_the_same_wherever_they_are_computed() -> None:
     assert incident_id("prod", 1_700_000_000 * SECOND, "cart") == "inc-1700000000-5f98643d48"
     assert len({incident_id("prod", 5, "a"), incident_id("prod", 5, "b"), incident_id("dev", 5, "a")}) == 3
+
+
+def test_detection_is_believed_where_single_windows_can_not_show_it() -> None:
+    for pooled_s, opens in ((60.0, True), (0.0, False)):
+        engine = DiagnosisEngine("shop", DiagnoseSettings())
+        for now_ns, events in shop.play({}, faulty_s=0):
+            feed(engine, events, now_ns)
+            engine.tick(now_ns)
+        told = msgspec.structs.replace(
+            next(e for e in EVENTS.values() if isinstance(e, Anomaly)),
+            environment="shop",
+            service="cart",
+            peer="pricing",
+            phase=AnomalyPhase.OPENED,
+            onset_ns=now_ns - 30 * shop.SECOND,
+            time_ns=now_ns,
+            decades=3.0,
+            pooled_s=pooled_s,
+        )
+        engine.anomaly(told, now_ns)
+        assert bool([x for x in engine.tick(now_ns) if isinstance(x, Incident)]) is opens

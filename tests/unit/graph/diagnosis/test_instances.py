@@ -12,7 +12,8 @@ from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind
 from graph.evidence.local import instances
 from graph.evidence.situation import Node, Shift, Situation
-from graph.ranking import MOST_PRIOR, PRIORS, WEIGHTS, Suspect, rank
+from graph.judgement import MOST_PRIOR, WEIGHTS
+from graph.ranking import PRIORS, Suspect, rank
 
 ONSET = 1_780_000_000 * S
 KINDS = {

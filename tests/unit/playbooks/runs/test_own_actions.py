@@ -1,4 +1,4 @@
-"""Actions from plug-ins in a run: one that only lets time pass, and one that policy knows by another name."""
+"""Actions from plugins in a run: one that only lets time pass, and one that policy knows by another name."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ async def test_one_that_fails_in_a_question_is_not_done_and_harms_nothing_else(
     await world.done()
     assert [r.action for r in world.process.requests[len(did) :]] == ["restart"]
     end = [r.text for r in world.actions if r.decision == "d1"][-1]
-    assert ("action break of a plug-in fails: ZeroDivisionError: boom" in end) is (len(did) < 2), end
+    assert ("action break of a plugin fails: ZeroDivisionError: boom" in end) is (len(did) < 2), end
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -165,7 +165,7 @@ def test_a_playbook_with_one_that_fails_is_read_or_refused_with_its_place(
     playbook, problems = inspect("b.yaml", BREAKS.encode())
     if question in {"normalised", "mistakes"}:
         assert [str(p) for p in problems] == [
-            "b.yaml:8:5: action break of a plug-in fails: ZeroDivisionError: boom; mend or uninstall its plug-in [action_fault]"
+            "b.yaml:8:5: action break of a plugin fails: ZeroDivisionError: boom; mend or uninstall its plugin [action_fault]"
         ]
     else:
         assert playbook is not None, problems

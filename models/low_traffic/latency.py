@@ -11,15 +11,9 @@ from contracts.features import FEATURES, LATENCY_P50, NETWORK_GAP, FeatureKind, 
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores
+from models.judgement import AGREES, POOL_RATIO, POOL_SPEAKS, THIN_CAP
 from models.service.pooled import Given, Pool, Pooled
 
-THIN_CAP: Final = 3.0
-"""Decades that slow requests of a thin service may give while the last of them, pooled, are as they should be."""
-AGREES: Final = 4.0
-"""Decades from which the pooled latency says so too: what opens an episode elsewhere."""
-POOL_SPEAKS: Final = 5.0
-POOL_RATIO: Final = 1.5
-"""Pooled latency opens an episode by itself from these decades and this many times what was usual."""
 POOLED: Final = {Signal.SPANS.value: LATENCY_P50, Signal.EDGES.value: NETWORK_GAP}
 
 

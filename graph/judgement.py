@@ -1,0 +1,261 @@
+"""The constants of judgement of diagnosis, each with where it comes from: the one place where weights and thresholds of evidence,
+ranking, grouping and of what becomes an incident are set.
+
+Sources, by name:
+
+by hand        set by the author's judgement against the synthetic shop of the unit tests (ten services, one fault at a time); not
+               fitted, and no probability that follows is calibrated on labelled cases
+Train Ticket   the four recorded incidents (docs/benchmarks.md): rules were developed on them, so figures taken on them are no proof
+rca            public labelled failure cases (petshop, nezha, sockshop), by `homeostat.bench.diagnosis`, which measures the order only
+innocents      simulated traffic that changes without a fault (tests/scenarios/test_innocents.py), where nobody may be blamed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from contracts.features import FeatureKind
+from contracts.units import SECOND
+from contracts.verdicts import CauseKind
+
+# --- is a change more than chance (graph.evidence.shifts, .situation) --------------------------------------------------------------------
+
+PEER_SHARE: Final = 0.5
+"""Share of the peers' median spread below which no spread is believed. rca: sockshop, where a row that hardly moves wins without it."""
+FLOOR: Final[Mapping[FeatureKind, float]] = {
+    FeatureKind.LATENCY: 0.08,  # nats
+    FeatureKind.RATIO: 0.02,
+    FeatureKind.COUNT: 0.3,  # per second
+    FeatureKind.UTILIZATION: 0.02,
+    FeatureKind.LEVEL: 1e-9,
+}
+"""Spread below which none is believed, by kind. By hand."""
+MIN_BEFORE: Final = 8
+"""Windows (ratios: trials) that must be known from before. By hand."""
+REFERENCE_TRIALS: Final = 20.0
+"""Ratios deviate in units of the binomial spread of this many trials. By hand."""
+BENT_FROM: Final = 4.0
+"""Deviations from which tails are taken to be heavier than a Gaussian's. By hand: window statistics have such tails."""
+DETECTED_SHARE: Final = 0.5
+"""What detection's own decades count for, where they point the same way. By hand."""
+WELL_KNOWN: Final = 40.0
+"""Windows (or requests) seen before from which what is usual is known as well as matters. By hand."""
+HALVED: Final = 2.0
+SURE_DECADES: Final = 4.0
+"""Strength is the logarithm of one and the deviation over `HALVED`, held back below `SURE_DECADES` (one in ten thousand). By hand."""
+LEAST_STRENGTH: Final = 0.05
+LEAST_FINDING: Final = 0.02
+"""Strength below which a change (a finding) is none. By hand."""
+DECAY: Final = 0.5 ** (1 / 600.0)
+"""Of what is usual, per window: a half-life of 600 windows. By hand; detection of low traffic has the same."""
+
+# --- one service: resources, logs, releases (graph.evidence.local): by hand ---------------------------------------------------------------
+
+CPU_FAR: Final = 0.5
+CPU_FAR_SHARE: Final = 0.3
+"""A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
+MEMORY_MORE: Final = 1.15
+"""Times the usual memory from which it has grown."""
+DEMAND_MORE: Final = 1.3
+DEMAND_LEAST: Final = 0.2
+DEMAND_LOAD: Final = 0.5
+"""Times the usual requests (of at least so many per second) that are more demand, where the service shows so much load."""
+NEW_LOGS_MOST: Final = 1.5
+"""What new texts in the logs may say at most."""
+RECORDS_REQUESTS: Final = 3.0
+RECORDS_MORE: Final = 1.5
+RECORDS_SIGMAS: Final = 1.0
+RECORDS_PER_SIGMA: Final = 0.5
+"""Error records per request, of at least so many requests: times the usual, standard deviations (Anscombe) from which they count, and
+strength for each beyond."""
+SHAPE_SIGMAS: Final = 2.0
+SHAPE_LESS: Final = 0.7
+SHAPE_MORE: Final = 1.4
+SHAPE_PER_SIGMA_LESS: Final = 0.35
+SHAPE_PER_SIGMA_MORE: Final = 0.15
+SHAPE_MOST: Final = 2.0
+"""Log records per request outside of these times the usual. Fewer weigh more: work left out is what faults do. Train Ticket."""
+RELEASE_STRENGTH: Final = 1.5
+RELEASE_FRESH_S: Final = 60.0
+RELEASE_FADES_S: Final = 120.0
+RELEASE_AFTER_S: Final = 5.0
+"""A release before the onset: strength, seconds for which it is fresh, its half-life then, and how far after the onset one may seem
+to be."""
+BEFELL: Final[Mapping[str, tuple[float, CauseKind | None]]] = {
+    "oom": (1.2, CauseKind.LEAK),
+    "restart": (1.0, CauseKind.CRASH),
+    "eviction": (0.8, CauseKind.CRASH),
+    "start": (1.0, CauseKind.CRASH),
+    "probe": (0.8, CauseKind.HANG),
+    "scheduling": (0.5, CauseKind.SATURATION),
+    "node": (0.7, None),
+}
+"""What befell a service's instances, by kind of change (docs/telemetry.md): strength, and the mechanism it speaks for. Less than what a
+service shows by itself."""
+BEFELL_MANY: Final = 1.5
+BEFELL_AGAIN: Final = 0.25
+"""Times its strength that a kind may speak for, however often it is told, and what each further time adds."""
+BEFELL_FRESH_S: Final = 60.0
+BEFELL_FADES_S: Final = 60.0
+"""An event this long before the onset speaks in full; then half of it fades in as much time again."""
+
+# --- along the calls (graph.evidence.spread) ----------------------------------------------------------------------------------------------
+
+SLOWER: Final = 1.1
+MORE_FAIL: Final = 0.005
+"""Times the usual latency (share of failures beyond the usual) from which a service shows a symptom. By hand."""
+SUBTRACT: Final = 0.5
+"""Share of the best callee's evidence taken off a caller where seconds can't be compared. rca: about half does best on petshop."""
+UNEXPLAINED: Final = 0.05
+"""Share of a fully explained symptom that still counts. By hand."""
+CALLEE_LEAST: Final = 0.1
+CALLER_LEAST: Final = 0.2
+"""Strength from which a callee explains something, and from which a caller's view of a callee counts. By hand."""
+MOSTLY: Final = 0.5
+PARTLY: Final = 0.1
+"""Explained share from which a callee is said to account for a symptom, and for part of it. By hand."""
+LEAST_CALLS: Final = 0.05
+MOST_CALLS: Final = 8.0
+"""Bounds of calls per request, where they weigh what a callee adds. By hand."""
+ONE_CALLER: Final = 0.4
+"""What one caller out of many counts, who alone sees a callee suffer. By hand."""
+RIVAL_SHARE: Final = 0.2
+"""What is left of a finding that somebody else explains better. By hand."""
+BLOCKED_NS: Final = 15 * SECOND
+BLOCKED_LESS: Final = 0.9
+BLOCKED_DECADES: Final = 3.0
+"""Requests that hang have timed out by then; before, fewer than this share of requests, this surely, means that some still hang. By
+hand."""
+SERVES: Final = 0.4
+"""Share of its usual requests from which a service is not silent. innocents."""
+LEAST_ASKED: Final = 0.25
+ASKED_ENOUGH: Final = 1.5
+"""Share of the missing calls that must be known to have been made, and times that share that counts as all. innocents."""
+TIMEOUT_S: Final = 0.8
+TIMEOUT_TIMES: Final = 5.0
+TIMING_OUT: Final = (0.75, 0.25, 0.1)
+"""Seconds beyond the usual, and times it, from which a request has probably waited for a time-out; the share of requests that do so
+where that is the median, the 95th, the 99th percentile. By hand: clients' time-outs are seldom shorter than a second."""
+MIX: Final = 0.2
+"""Relative uncertainty of how many calls a request makes: the mix of requests varies. innocents."""
+FEW_CALLS: Final = 0.4
+KEPT_SHARE: Final = 0.7
+LEAST_EXPECTED: Final = 3.0
+LOST_SIGMAS: Final = 1.2
+"""Share of the expected calls below which they are lost, and from which they are made as before; calls that must be expected (made) to
+say so; and how far beyond chance. Train Ticket."""
+LEAST_DISTRESS: Final = 0.3
+IN_DISTRESS: Final = 0.5
+"""Strength from which a caller suffers, and from which it may be stuck in the very call that is missing. innocents."""
+SILENCE_SIGMAS: Final = 1.5
+SILENCE_WEIGHT: Final = 2.0
+"""How far beyond chance calls must be missing for a silence, and its strength per nat of that. By hand."""
+ALL_SILENT: Final = 0.1
+"""What is left where all callees of a caller fall silent: it no longer calls. innocents."""
+SILENT_FROM: Final = 0.5
+SILENT_EXPLAINS: Final = 0.9
+"""Strength from which a callee is silent, and the share of its callers' symptoms that this explains. By hand."""
+ENTRY_RATE: Final = 1.0
+ENTRY_SILENT: Final = 0.2
+ENTRY_SHARE: Final = 0.5
+"""Of a service that nobody is seen calling: requests per second that it must have had, the share below which it is silent, and what
+that counts, as users may be absent. By hand."""
+LOSSY_LEAST: Final = 0.3
+LOSSY_RATIO: Final = 1.5
+LOSSY_S: Final = 0.003
+COVERS_MORE: Final = 1.4
+"""Time lost between services: strength, times the usual and seconds beyond it from which a call loses time, and how much more of the
+loss the other side must cover to be blamed. Train Ticket."""
+PATTERN_REQUESTS: Final = 4.0
+PATTERN_WEIGHT: Final = 1.5
+PATTERN_NONE_LOST: Final = 0.75
+PATTERN_EACH_LOST: Final = 0.25
+PATTERN_MOST_LOST: Final = 1.5
+CALLED_BEFORE: Final = 0.7
+CALLED_BEFORE_SPREADS: Final = 0.3
+CALLER_BESIDE: Final = 0.5
+CALLER_ALONE: Final = 0.8
+"""Calls that no longer follow (after Nezha: Yu et al., FSE 2023): requests that must be seen, strength per nat beyond chance, more for
+each call lost; shares for callees that were called before (less for each of many), for the caller beside them, and alone. Train Ticket."""
+SWAPPED_SHARE: Final = 0.5
+"""Share of the missing calls that may go to other callees before it is taken for other requests. innocents."""
+
+# --- ranking (graph.ranking) --------------------------------------------------------------------------------------------------------------
+
+WEIGHTS: Final[Mapping[str, float]] = {
+    "latency": 1.0,
+    "errors": 1.2,
+    "silence": 1.5,
+    "network": 1.0,
+    "pattern": 0.8,
+    "cpu": 0.8,
+    "memory": 0.6,
+    "restarts": 0.8,
+    "waiting": 0.5,
+    "demand": 0.5,
+    "log_errors": 0.6,
+    "new_logs": 0.4,
+    "log_shape": 0.5,
+    "release": 1.0,
+    "oom": 1.0,
+    "restart": 1.0,
+    "eviction": 1.0,
+    "start": 1.0,
+    "probe": 1.0,
+    "scheduling": 1.0,
+    "node": 1.0,
+}
+"""Nats (over the temperature) for each unit of strength of a channel. By hand."""
+DIMINISHING: Final = 0.5
+"""What each further reason of one kind counts against the one before. By hand: reasons of one service depend on each other."""
+TEMPERATURE: Final = 0.45
+BACKGROUND: Final = 0.8
+"""Nats of score per unit of the softmax, and the score of "none of these". By hand."""
+OBSERVER_SHARE: Final = 0.4
+"""What evidence at a mere observer is worth: it sees its callee's trouble, not its own. rca: petshop, whose observers win without it."""
+DEPENDENCY_SHARE: Final = 0.8
+"""What evidence of a node without telemetry of its own is worth. By hand."""
+MOST_PRIOR: Final = 2.0
+"""What all changes around a service together may add to its score. By hand."""
+LEAK_VOTES: Final = 0.8
+"""Weight from which growing memory names the kind of fault. By hand."""
+
+# --- what becomes an incident, and when it is told (graph.diagnosis): by hand ----------------------------------------------------------------
+
+CALLEE_HOPS: Final = 4
+CALLER_HOPS: Final = 3
+"""How far from the anomalies causes and effects are looked for."""
+ALONE_DECADES: Final = 6.0
+TOGETHER_DECADES: Final = 3.0
+AGREE_DECADES: Final = 7.0
+"""What a service that stands alone must show; together with others, so much each, and so much of the three strongest."""
+SURE: Final[Mapping[str, float]] = {"silence": 4.0, "pattern": 2.5}
+SURE_STRENGTH: Final = 0.8
+"""Decades that a unit of strength stands for, in channels without a decade of their own, and the strength from which it does."""
+MIN_WINDOWS: Final = 4.0
+MIN_REQUESTS: Final = 10.0
+"""Windows with requests since onset before a service's latency counts; two are enough with so many requests in them."""
+MIN_FAILURES: Final = 3.0
+SUFFERS_FAILURES: Final = 0.02
+SUFFERS_RATIO: Final = 1.25
+"""Failed requests before an error rate counts; the share beyond the usual, and times the usual latency, from which requests suffer."""
+CRITICAL_FAILURES: Final = 0.05
+CRITICAL_SLOWER: Final = 2.0
+CRITICAL_QUIET: Final = 0.1
+"""At an entry: share of failures, times the usual latency, share of the usual requests that make an incident critical."""
+ONSET_SHARE: Final = 0.3
+"""Anomalies with less than this share of the strongest one's decades don't say when it began."""
+LATELY_NS: Final = 30 * SECOND
+"""A case that is long pending is also judged by so much: a fault may set in where something harmless had been unusual for long."""
+SAME_CAUSE: Final = 0.8
+"""Share of the leader's score from which the runner-up, too, may tie two incidents together."""
+MOVED: Final = 0.15
+"""Change of a probability that is worth an update."""
+OVERWHELMING: Final = 0.95
+"""Probability from which a leader need not be waited for."""
+HEARD_NS: Final = 2 * SECOND
+PATIENCE_NS: Final = 12 * SECOND
+"""So much of the time since the onset must be known of those whom a suspect calls; and how long they are waited for at most."""
+OFTEN: Final = 0.05
+"""Calls per request from which a callee is one that matters."""
