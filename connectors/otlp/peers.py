@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from connectors.otlp.conventions import standard
 from connectors.otlp.folding import fold, fold_temporary
 from connectors.otlp.identity import is_address
 from connectors.otlp.values import Plain, text_of
@@ -23,52 +24,18 @@ from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER
 from contracts.secrets import masked_name
 
 EXTERNAL: Final = "external:"
-DB_SYSTEM: Final = ("db.system.name", "db.system", "db.type")
-DB_NAME: Final = ("db.namespace", "db.name", "db.instance")
-MESSAGING_SYSTEM: Final = ("messaging.system",)
-MESSAGING_TEMPORARY: Final = ("messaging.destination.temporary", "messaging.destination.anonymous")
-LOGICAL_PEER: Final = ("peer.service", "service.peer.name")
-RPC_SERVICE: Final = ("rpc.service", "aws.service.api", "aws.service", "aws_service", "az.namespace")
-MESSAGING_DESTINATION: Final = (
-    *("messaging.destination.template", "messaging.destination.name", "messaging.destination"),
-    *("message_bus.destination", "messaging.rabbitmq.destination.routing_key", "messaging.kafka.topic"),
-)
-QUEUE_URL: Final = (
-    *("aws.sqs.queue.url", "aws.sqs.queue_url", "aws.queue_url", "aws.queue.url", "messaging.url"),
-    *(
-        "aws.sns.topic.arn",
-        "aws.sns.topic_arn",
-        "aws.topic.arn",
-        "aws.sqs.queue_name",
-        "aws.queue_name",
-        "aws.queue.name",
-    ),
-    *("aws.kinesis.stream_name", "aws.kinesis.stream.name", "aws.stream.name", "aws.stream_name"),
-)
-"""URLs, ARNs and names of queues, topics and streams, as the instrumentations of AWS SDKs write them."""
-TABLES: Final = ("aws.dynamodb.table_names", "aws.table.name", "aws.table_name", "db.collection.name", "db.sql.table")
-HOSTS: Final = (
-    *(
-        "server.address",
-        "net.peer.name",
-        "net.sock.peer.name",
-        "peer.hostname",
-        "upstream_cluster.name",
-        "upstream_cluster",
-    ),
-    *(
-        "network.peer.address",
-        "net.sock.peer.addr",
-        "net.peer.ip",
-        "server.socket.address",
-        "http.host",
-        "peer.address",
-    ),
-    *("peer.ipv4", "peer.ipv6", "upstream_address"),
-)
-"""Where a client says it connects to, the most lasting first."""
-URLS: Final = ("url.full", "http.url", "url.original", "db.connection_string")
-"""Read only where nothing else names a host: they differ from request to request."""
+_TABLE: Final = standard()
+DB_SYSTEM: Final = _TABLE.keys("db_system")
+DB_NAME: Final = _TABLE.keys("db_name")
+MESSAGING_SYSTEM: Final = _TABLE.keys("messaging_system")
+MESSAGING_DESTINATION: Final = _TABLE.keys("messaging_destination")
+MESSAGING_TEMPORARY: Final = _TABLE.keys("messaging_temporary")
+LOGICAL_PEER: Final = _TABLE.keys("peer_service")
+RPC_SERVICE: Final = _TABLE.keys("rpc_service")
+QUEUE_URL: Final = _TABLE.keys("queue_url")
+TABLES: Final = _TABLE.keys("db_table")
+HOSTS: Final = _TABLE.keys("host")
+URLS: Final = _TABLE.keys("url")
 
 NAMING_KEYS: Final = frozenset((*DB_SYSTEM, *MESSAGING_SYSTEM, *LOGICAL_PEER, *RPC_SERVICE, *QUEUE_URL, *HOSTS))
 """One of these at least has every span that names whom it calls, but for those that have a URL alone."""

@@ -14,14 +14,14 @@ from typing import Any, Final
 import numpy as np
 
 from contracts.frames.decoded import B1, U64
-from contracts.units import SECOND
+from contracts.units import DAY, MINUTE, SECOND
 from streams.windows.tables import Rows
 
 PATIENCE_NS: Final = 10 * SECOND
 """So long after it was first named an address that nobody has answered at is taken to be outside."""
-ANSWERED_NS: Final = 24 * 3600 * SECOND
+ANSWERED_NS: Final = DAY
 """So long a service that answered at an address has it: a service that is away for hours is not outside."""
-LEASED_NS: Final = 600 * SECOND
+LEASED_NS: Final = 10 * MINUTE
 """The same of numeric addresses, which others are given in their turn."""
 MOST_HOSTS: Final = 20_000
 
