@@ -197,18 +197,21 @@ def _inner(message: str, depth: int) -> Said:
 def level_in(text: str) -> int:
     """The severity that a line of text claims, near its beginning; 0 where it claims none."""
     near = text[:_NEAR]
-    if (found := _KLOG.match(near)) is not None or (found := _RUBY.match(near)) is not None:
-        return LEVELS.get(found[1], INFO)
-    if (found := _REDIS.match(near)) is not None:
-        return _REDIS_LEVELS[found[1]]
-    if (found := _ACCESS.match(text, 0, _LONGEST_ACCESS)) is not None:
+    second = near[1:2]
+    if second.isdigit() or second in (",", ":"):  # what begins so is rare: other lines are not looked at
+        if (found := _KLOG.match(near)) is not None or (found := _RUBY.match(near)) is not None:
+            return LEVELS.get(found[1], INFO)
+        if (found := _REDIS.match(near)) is not None:
+            return _REDIS_LEVELS[found[1]]
+    if '] "' in near and (found := _ACCESS.match(text, 0, _LONGEST_ACCESS)) is not None:
         return ERROR if found[1] >= "500" else INFO
     if (found := _CRASH.match(near)) is not None:
         return FATAL if found["fatal"] else ERROR
-    loud, quiet = _WORD.search(near), _SET_OFF.search(near)
-    if loud is not None and (quiet is None or loud.start() <= quiet.end()):
-        return LEVELS[loud[1]]
-    return LEVELS.get((quiet[quiet.lastgroup or 0]).upper(), 0) if quiet is not None else 0
+    loud = _WORD.search(near)
+    quiet = _SET_OFF.search(near) if loud is None else _SET_OFF.search(near, 0, loud.start())
+    if quiet is not None:
+        return LEVELS.get((quiet[quiet.lastgroup or 0]).upper(), 0)
+    return LEVELS[loud[1]] if loud is not None else 0
 
 
 @lru_cache(maxsize=256)

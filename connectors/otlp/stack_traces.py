@@ -24,6 +24,8 @@ _RAISED: Final = re.compile(
     r"(?:[A-Za-z_$][\w$]*[.:]{1,2})*[A-Z]\w*(?:Error|Exception|Throwable|Exit|Interrupt|Warning|Panic)\b(?::|\s*$)"
 )
 _BEGINS: Final = re.compile(r"Traceback \(most recent call last\):|panic: |fatal error: |\[signal ")
+_WORDS: Final = ("Traceback (", "panic: ", "fatal error: ", "[signal ")
+"""One of these is in what begins one; looking for them is quick."""
 _CODE: Final = re.compile(r"[\w$./<>*()-]+\([^)]*\)$")
 """What Go prints before a file: the function."""
 
@@ -47,8 +49,9 @@ def continues(line: str, *, tracing: bool, failed: bool) -> bool:
 
 def begins(text: str) -> bool:
     """Whether a record is in the midst of a stack trace when it ends."""
-    last = text.rstrip().rpartition("\n")[2]
-    return _BEGINS.search(text) is not None or is_frame(last)
+    if any(word in text for word in _WORDS) and _BEGINS.search(text) is not None:
+        return True
+    return is_frame(text.rstrip().rpartition("\n")[2])
 
 
 def folded(message: str) -> str:
