@@ -127,6 +127,27 @@ def test_the_circuit_opens_after_repeated_harm_and_lets_one_attempt_through_late
     assert held(replace(context, history=harm[:1])) is None
 
 
+@pytest.mark.parametrize(
+    ("failures", "reset_s", "ago_s", "closed"),
+    [
+        (3, 600, (500, 400, 300), False),
+        (4, 600, (500, 400, 300), True),
+        (3, 300, (500, 400, 300), True),  # counted from the last of them
+        (3, 301, (500, 400, 300), False),
+        (1, 600, (500,), False),
+        (1, 500, (500,), True),
+    ],
+)
+def test_the_circuit_counts_harm_and_the_time_since_the_last_of_it(
+    failures: int, reset_s: float, ago_s: tuple[int, ...], closed: bool
+):
+    harm = [run(ago, state) for ago, state in zip(ago_s, [RunState.FAILED, RunState.ROLLED_BACK] * 2, strict=False)]
+    context = replace(FREE, history=harm[::-1], circuit=CircuitLimits(failures, reset_s))
+    found = held(context, playbook(guards=Guards(cooldown_s=60, max_per_hour=9)))
+    text = f"{len(ago_s)} failed or harmful runs in a row on cart, the last {ago_s[-1]}s ago"
+    assert found == (None if closed else (HeldReason.CIRCUIT_OPEN, text))
+
+
 def test_a_target_with_an_unknown_effect_is_left_alone_by_every_playbook():
     lost = run(3000, RunState.UNKNOWN, playbook="scale")
     assert held(replace(FREE, history=[lost])) == (
@@ -172,6 +193,38 @@ def test_an_autoscaler_of_the_target_has_its_own_limit():
     full = replace(state, replicas=3)
     context = replace(FREE, planned=planned_replicas(grows, full, {}))
     assert held(context, grows, full) == (HeldReason.MAX_REPLICAS, "cart has 3 replicas already")
+
+
+@pytest.mark.parametrize(
+    ("now", "most", "planned", "reason", "text"),
+    [
+        (2, None, 1, None, ""),
+        (2, None, 6, None, ""),
+        (2, None, 7, HeldReason.MAX_REPLICAS, "7 replicas, at most 6 are allowed"),
+        (2, None, 0, HeldReason.MIN_REPLICAS, "0 replicas, at least 1 must stay"),
+        (4, 5, 3, None, ""),  # below what its autoscaler allows, as far as one likes
+        (2, 5, 4, None, ""),
+        (2, 5, 5, None, ""),
+        (2, 5, 6, HeldReason.MAX_REPLICAS, "6 replicas, cart's autoscaler allows 5"),
+        (2, 9, 7, HeldReason.MAX_REPLICAS, "7 replicas, at most 6 are allowed"),
+        # There are more already than its autoscaler allows: it may have fewer, and no more.
+        (5, 3, 2, None, ""),
+        (5, 3, 4, None, ""),
+        (5, 3, 6, HeldReason.MAX_REPLICAS, "6 replicas, cart's autoscaler allows 3"),
+        (5, 3, 5, HeldReason.MAX_REPLICAS, "cart has 5 replicas already"),
+        (3, 3, 3, HeldReason.MAX_REPLICAS, "cart has 3 replicas already"),
+        (3, 4, 3, HeldReason.MIN_REPLICAS, "cart has 3 replicas already"),
+        (6, None, 6, HeldReason.MAX_REPLICAS, "cart has 6 replicas already"),
+        (1000, 2000, 999, HeldReason.MAX_REPLICAS, "999 replicas, at most 6 are allowed"),
+    ],
+)
+def test_replicas_on_both_sides_of_each_limit(
+    now: int, most: int | None, planned: int, reason: HeldReason | None, text: str
+):
+    book = playbook("scale", "scale", Guards(max_replicas=6, min_replicas=1), replicas=planned)
+    state = replace(STATE, replicas=now, ready=now, most=most)
+    found = held(replace(FREE, planned=(planned,)), book, state)
+    assert found == (None if reason is None else (reason, text))
 
 
 def test_computed_replicas():
