@@ -1,0 +1,149 @@
+"""The audit trail's shell: what the broker has, what it has not yet, and who is waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from contracts.errors import BrokerUnavailable
+from contracts.events import ActionRecord, decode
+from contracts.verdicts import RunState
+from playbooks.runs.audit_trail import Trail
+from tests.patience import PATIENCE_S
+from tests.unit.playbooks.runs.support import T0, MemoryJournal
+
+AT_ONCE_S = 0.02
+"""How long is waited for what does not come."""
+
+
+class Broker:
+    """Takes what is published while it is there, up to the record it `stops_at`."""
+
+    def __init__(self) -> None:
+        self.away, self.stops_at = False, 1 << 30
+        self.has: list[tuple[str, int]] = []
+        self.taken = asyncio.Event()
+
+    async def publish(
+        self, topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]], route: str
+    ) -> None:
+        record = decode(ActionRecord, value)
+        if self.away or record.sequence >= self.stops_at:
+            raise BrokerUnavailable("no broker")
+        self.has.append((route, record.sequence))
+        self.taken.set()
+
+    async def until(self, count: int) -> None:
+        """Wait for so many records; who then asks whether they are acknowledged needs no time to be told so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.has) < count:
+                self.taken.clear()
+                await self.taken.wait()
+
+
+def record(environment: str = "prod") -> ActionRecord:
+    return ActionRecord(
+        id="", type="io.homeostat.run.running", environment=environment, sequence=0, time_ns=T0, run="r", decision="d",
+        incident="i", playbook="p", playbook_version="1", target="cart", state=RunState.RUNNING, actor="test", text="",
+    )  # fmt: skip
+
+
+async def test_a_record_is_acknowledged_with_all_before_it() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    trail = Trail(journal, broker.publish, PATIENCE_S)
+    trail.start()
+    for wanted in range(1, 4):
+        assert trail.append(record()).sequence == wanted
+    assert await trail.acknowledged("prod", 3)
+    assert broker.has == [("prod", 1), ("prod", 2), ("prod", 3)]
+    assert await trail.acknowledged("prod", 1)
+    await trail.stop()
+    assert not journal.audit("prod", unpublished=True)
+
+
+@pytest.mark.parametrize("stops_at", [1, 2, 3])
+async def test_what_the_broker_has_not_is_not_acknowledged(stops_at: int) -> None:
+    journal, broker = MemoryJournal(), Broker()
+    broker.stops_at = stops_at
+    trail = Trail(journal, broker.publish, AT_ONCE_S)
+    trail.start()
+    for _ in range(3):
+        trail.append(record())
+    await broker.until(stops_at - 1)
+    said = [await trail.acknowledged("prod", sequence) for sequence in (1, 2, 3)]
+    assert said == [sequence < stops_at for sequence in (1, 2, 3)]
+    assert [sequence for sequence, _ in journal.audit("prod", unpublished=True)] == list(range(stops_at, 4))
+    await trail.stop()
+
+
+async def test_acknowledgements_are_of_one_environment() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    trail = Trail(journal, broker.publish, AT_ONCE_S)
+    trail.start()
+    for _ in range(3):
+        trail.append(record("prod"))
+    await broker.until(3)
+    assert await trail.acknowledged("prod", 3)
+    assert not await trail.acknowledged("stage", 1), "there is no such record"
+    assert trail.append(record("stage")).sequence == 1
+    await broker.until(4)
+    assert await trail.acknowledged("stage", 1)
+    assert not await trail.acknowledged("stage", 2)
+    await trail.stop()
+
+
+async def test_what_an_earlier_life_published_is_acknowledged_to_the_next() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    first = Trail(journal, broker.publish, PATIENCE_S)
+    first.start()
+    for _ in range(3):
+        first.append(record())
+    await first.stop()
+    assert broker.has == [("prod", 1), ("prod", 2), ("prod", 3)]
+
+    broker.away = True  # it is the journal that knows
+    second = Trail(journal, broker.publish, PATIENCE_S)
+    second.start()
+    assert await second.acknowledged("prod", 3)
+    await second.stop()
+
+    broker.away, third = False, Trail(journal, broker.publish, PATIENCE_S)
+    third.append(record())
+    third.start()
+    assert await third.acknowledged("prod", 4)
+    await third.stop()
+    assert [sequence for _, sequence in broker.has] == [1, 2, 3, 4], "each once, in order"
+
+
+async def test_an_environment_that_is_taken_over_is_asked_about_when_somebody_waits() -> None:
+    """Its records came into the journal after this process looked there first, and another one published them."""
+    journal, broker = MemoryJournal(), Broker()
+    here = Trail(journal, broker.publish, PATIENCE_S)
+    here.start()
+    there = Trail(journal, broker.publish, PATIENCE_S)
+    there.start()
+    there.append(record())
+    assert await there.acknowledged("prod", 1)
+    await there.stop()
+    assert await here.acknowledged("prod", 1)
+    await here.stop()
+    assert broker.has == [("prod", 1)]
+
+
+async def test_a_broker_that_comes_back_has_all_in_order() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    broker.stops_at = 2
+    trail = Trail(journal, broker.publish, PATIENCE_S)
+    trail.start()
+    for _ in range(3):
+        trail.append(record())
+    waiting = asyncio.ensure_future(trail.acknowledged("prod", 3))
+    await broker.until(1)
+    assert not waiting.done()
+    broker.stops_at = 1 << 30
+    assert await waiting
+    assert [sequence for _, sequence in broker.has] == [1, 2, 3]
+    assert trail.failures > 0
+    await trail.stop()
