@@ -92,7 +92,9 @@ class FeatureMerger:
     def counted(self, entity: int, window: int) -> int:
         """Events of an entity (-1: of none) in a window."""
         found = self._open.by_number.get(window)
-        return 0 if found is None or entity < 0 else int(found.sums.of(np.array([entity * 2], np.int64))[0][0])
+        if found is None or entity < 0:
+            return 0
+        return int(found.sums.of(self._merge.keys(np.array([entity], np.int64)))[0][0])
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -242,7 +244,7 @@ class FeatureMerger:
     def _aside(self, window: Window, entity: I64) -> F64:
         """What explains these rows: see `contracts.features.ASIDE`."""
         if self.signal == Signal.SPANS:
-            return span_aside(window.sums, entity * 2 + ~self.entities.served[entity])
+            return span_aside(window.sums, self._merge.keys(entity))
         if self.signal == Signal.EDGES:
             pairs = [self.entities.keys[i] for i in entity.tolist()]
             return self.liveness.asked(pairs, window.index).astype(np.float64)[:, None]

@@ -42,7 +42,7 @@ class LogMerge(RowMerge):
         new = [self._new(window.index, e) for e in entity.tolist()]
         found = np.array([len(t) for t in new], np.int64)
         notes = tuple("\n".join(self._templates.text(t) for t in templates) for templates in new)
-        return *log_values(window.sums, entity * 2, self.open.width_ns / SECOND, found), notes
+        return *log_values(window.sums, self.keys(entity), self.open.width_ns / SECOND, found), notes
 
     def _new(self, number: int, entity: int) -> list[int]:
         """Templates first seen in a window. Of a service first seen a moment ago all would be new, which says nothing."""

@@ -72,7 +72,7 @@ class RowMerge(SignalMerge):
 
     def events(self, window: Window, entity: I64) -> I64:
         """Events of each entity in a window."""
-        return window.sums.of(entity * 2)[0]
+        return window.sums.of(self.keys(entity))[0]
 
 
 def _filled(column: I64, frame: PartialFrame) -> I64:

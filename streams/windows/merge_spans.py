@@ -32,7 +32,11 @@ class SpanMerge(RowMerge):
                 window.fit(entities.capacity)
                 window.spoil(first_time)
 
+    def keys(self, entity: I64) -> I64:
+        """Its requests; the root spans of a service that serves none stand for them."""
+        keys: I64 = entity * 2 + ~self.open.entities.served[entity]
+        return keys
+
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Request rate, error rate and latencies; the number of requests."""
-        keys = entity * 2 + ~self.open.entities.served[entity]
-        return *span_values(window.sums, keys, self.open.width_ns / SECOND), ()
+        return *span_values(window.sums, self.keys(entity), self.open.width_ns / SECOND), ()

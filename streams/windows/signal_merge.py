@@ -82,6 +82,10 @@ class SignalMerge(ABC):
     def merge(self, frames: Sequence[PartialFrame], now_ns: int) -> None:
         """Take frames in. `now_ns`: when, by this process's clock: how fresh a claim is is not for its sender to say."""
 
+    def keys(self, entity: I64) -> I64:
+        """Where each entity's events are in the sums of a window (those of metrics are not there)."""
+        return entity * 2
+
     @abstractmethod
     def events(self, window: Window, entity: I64) -> I64:
         """Events of each entity in a window whose rows go out for the first time."""

@@ -22,9 +22,10 @@ from contracts.topics import CLOCKS, FEATURES, OTLP_METRICS, OTLP_SPANS, TOPICS
 from contracts.units import SECOND
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
-from streams.windows.clocks import AHEAD_NS, SLOT_NS, TOLERANCE_NS, ClockSource
+from streams.windows.clocks import AHEAD_NS, SLOT_NS, STEP_NS, TOLD_FOR_NS, TOLERANCE_NS, Clocks, ClockSource
+from streams.windows.collect import Receipt
 from tests.unit.connectors.otlp import builders
-from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, otlp
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, otlp
 
 PARTITIONS, PER_SECOND, FAILS_FROM = 4, 8, 40
 Clock = Callable[[float], float]
@@ -271,3 +272,96 @@ def test_metrics_of_a_clock_ahead_are_shifted_too() -> None:
             pipeline.tick(now + step * 200 * MS)
     assert {f.window_ns for f in seen if f.signal == "metrics"} >= {T0 + s * SECOND for s in range(1, 15)}
     assert TOLERANCE_NS >= AHEAD_NS
+
+
+def behind(environment: str, service: str, offset_ns: int) -> ClockOffset:
+    """What is told of a clock."""
+    return ClockOffset(environment=environment, service=service, instance="", offset_ns=offset_ns, time_ns=T0, pairs=9)
+
+
+def judgement(clocks: Clocks, off_s: dict[str, float], second: int) -> list[tuple[str, str, int, int]]:
+    """What is said of a message of each of two environments with the clocks of some services: how far each was shifted."""
+    now, found = T0 + second * SECOND, []
+    for environment in ("prod", "stage"):
+        spans = [
+            Span(s, n + 1, n + 1, 0, SERVER, now + int(off * SECOND) - 10 * MS, now + int(off * SECOND))
+            for n, (s, off) in enumerate(off_s.items())
+        ]
+        message, tags = clocks.correct(decoded(spans, environment), Receipt(now, now), now + 3600 * SECOND)
+        assert message.spans is not None
+        for i, resource in enumerate(message.resources):
+            tag = tags.clocks[tags.of[i]] if tags.of[i] >= 0 else None
+            shifted = int(message.spans.end_ns[message.spans.resource == i][0]) - now
+            found.append((environment, resource.service, shifted, tag.floor_ns if tag else 0))
+    return found
+
+
+@pytest.mark.parametrize("at", range(0, 45, 4))
+def test_after_a_restart_clocks_are_judged_as_before(at: int) -> None:
+    """Those ahead, those behind, those that were set right, and those only told of; in every environment."""
+
+    def clock_of(second: int) -> dict[str, float]:
+        clocks = {"well": 0.0, "ahead": 40.0, "behind": -30.0, "told": -30.0, "set right": 40.0 if second < 20 else 0.0}
+        return clocks | {"several": 20.0 if second % 2 else -20.0}
+
+    def say(clocks: Clocks, second: int) -> None:
+        if second == 3:
+            for service, offset in (("told", -30), ("well", -5)):
+                clocks.told(behind("prod", service, offset * SECOND), T0 + second * SECOND)
+
+    first, second_life = Clocks(100), Clocks(100)
+    said = []
+    for second in range(45):
+        if second == at:
+            second_life.load(first.state())
+            assert second_life.state() == first.state()
+        say(first, second)
+        said.append(judgement(first, clock_of(second), second))
+        if second >= at:
+            say(second_life, second)
+            assert judgement(second_life, clock_of(second), second) == said[-1]
+    last = {(environment, service): shifted for environment, service, shifted, _ in said[-1]}
+    assert last["prod", "told"] == 0, "it was told of"
+    assert last["stage", "told"] == -30 * SECOND, "nobody told of it there"
+    assert last["prod", "ahead"] == last["stage", "ahead"] == 0
+    assert last["prod", "set right"] == 0
+
+
+@pytest.mark.parametrize(
+    ("told_s", "floor_s", "after_ns", "shift_s"),
+    [
+        (30, 30, 0, 30),
+        (30, 30, TOLD_FOR_NS - 1, 30),
+        (30, 30, TOLD_FOR_NS, 0),  # it is true no more, unless it is told again
+        (30, 20, 0, 20),  # no further than up to now
+        (30, -0.5, 0, 0),
+        (0, 30, 0, 0),
+        (0, -0.5, 0, 0),  # a little ahead is no matter
+        (0, -0.75, 0, -0.75),
+    ],
+)
+def test_what_was_told_of_a_clock_holds_for_a_while(
+    told_s: float, floor_s: float, after_ns: int, shift_s: float
+) -> None:
+    source = ClockSource(told_ns=int(told_s * SECOND), told_at_ns=T0)
+    now = T0 + after_ns
+    source.heard(int(floor_s * SECOND), now)
+    assert source.shift_ns(int(floor_s * SECOND), now) == int(shift_s * SECOND)
+
+
+@pytest.mark.parametrize(("differs_ns", "taken"), [(0, False), (STEP_NS - 1, False), (STEP_NS, True), (-STEP_NS, True)])
+def test_small_changes_of_what_is_told_are_not_taken_and_hold_it_up(differs_ns: int, taken: bool) -> None:
+    clocks = Clocks(9)
+    clocks.told(behind("prod", "cart", -30 * SECOND), T0)
+    clocks.told(behind("prod", "cart", -30 * SECOND - differs_ns), T0 + SECOND)
+    [source] = clocks.sources["prod"].values()
+    assert (source.told_ns, source.told_at_ns) == (30 * SECOND + (differs_ns if taken else 0), T0 + SECOND)
+
+
+def test_who_was_not_heard_of_for_longest_is_forgotten() -> None:
+    clocks = Clocks(3)
+    for second, service in enumerate(["a", "b", "c", "a", "d", "e"]):
+        clocks.told(behind("prod", service, -SECOND), T0 + second * SECOND)
+        clocks.told(behind("stage", "a", -SECOND), T0 + second * SECOND)
+    assert [name.split("\x1f")[0] for name in clocks.sources["prod"]] == ["a", "d", "e"]
+    assert list(clocks.sources) == ["prod", "stage"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 
 import numpy as np
@@ -52,6 +54,30 @@ def test_old_slices_go() -> None:
         table.insert(*rows([time + 1]), time)
     assert table.expire(7) == 7
     assert table.contains(np.array([7, 8], np.uint64)).tolist() == [False, True]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=80), st.sampled_from([10_000, 64, 200]))
+@settings(max_examples=60, deadline=None)
+def test_slices_of_like_size_are_merged(sizes: list[int], slice_rows: int) -> None:
+    """So a row is moved a logarithmic number of times, and few slices are looked into."""
+    table, first = KeyTable(SPAN, 1 << 40, 1 << 40, slice_rows), 1
+    for time, size in enumerate(sizes):
+        table.insert(*rows(list(range(first, first + size))), time)
+        first += size
+        held = [len(s.keys) for s in table.slices]
+        assert sum(held) == len(table) == first - 1
+        for older, newer in itertools.pairwise(held):
+            assert older > 2 * newer or older + newer > slice_rows
+        assert all(n <= max(slice_rows, 50) for n in held)
+    if slice_rows >= first:
+        assert len(table.slices) <= math.log2(first) + 1
+
+
+def test_the_oldest_slices_go_where_there_are_too_many_rows() -> None:
+    table = KeyTable(SPAN, 1, 25)
+    evicted = [table.insert(*rows(list(range(10 * time + 1, 10 * time + 11))), time) for time in range(4)]
+    assert evicted == [0, 0, 10, 10]
+    assert table.contains(np.array([1, 20, 21, 40], np.uint64)).tolist() == [False, False, True, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**13)), min_size=1, max_size=50))

@@ -18,6 +18,7 @@ from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 from streams.windows.collect import Receipt
+from streams.windows.sequence import CatchUp
 from streams.windows.state import dump, load
 from tests.unit.streams.windows.support import MS, SERVER, T0, Cluster, Span, otlp, rows_of
 
@@ -121,6 +122,40 @@ def test_receipt_is_never_later_than_now() -> None:
     for _ in range(200):
         stamp, now = rng.choice([-1, 0, rng.randrange(1 << 62)]), rng.randrange(1, 1 << 62)
         assert 0 < Receipt.of(stamp // MS, now).time_ns <= now
+
+
+@pytest.mark.parametrize(
+    ("stamp_ms", "time_ns"),
+    [
+        (-1, T0),  # it has none: it came now
+        (0, T0),
+        (1, 1_999_999),  # the last moment of its millisecond
+        (T0 // MS - 1, T0 - 1),
+        (T0 // MS, T0),
+        (T0 // MS + 1, T0),
+    ],
+)
+def test_a_message_came_in_the_millisecond_the_log_says(stamp_ms: int, time_ns: int) -> None:
+    assert Receipt.of(stamp_ms, T0) == Receipt(T0, time_ns)
+
+
+@pytest.mark.parametrize(
+    ("stamps_ms", "covered"),
+    [
+        ([-9, 0], [True, True]),
+        ([-1, 1, -1], [True, False, False]),  # once it is past, it is past
+        ([0, 0, 1], [True, True, False]),
+        ([1], [False]),
+        ([1000], [False]),
+    ],
+)
+def test_what_was_read_before_a_restore_is_told_by_the_clock(stamps_ms: list[int], covered: list[bool]) -> None:
+    """Records by their time, in milliseconds after the first of them is read; the clock goes on meanwhile."""
+    catch_up, now = CatchUp(), T0 + 999_999
+    records = [Record("otlp_spans", 0, i, b"", b"", (), T0 // MS + at) for i, at in enumerate(stamps_ms)]
+    assert not any(catch_up.covers(r, now) for r in records), "nothing was restored"
+    catch_up.restored()
+    assert [catch_up.covers(r, now + i * SECOND) for i, r in enumerate(records)] == covered
 
 
 def _poison(state: Any, ahead: int) -> Any:
