@@ -7,7 +7,7 @@ import math
 from collections import Counter
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.frames.latency import bucket_of, quantiles
@@ -57,6 +57,8 @@ def test_old_slices_go() -> None:
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=80), st.sampled_from([10_000, 64, 200]))
+@example([32, 32, 1, 1], 64)
+@example([1, 2, 4, 9], 10_000)
 @settings(max_examples=60, deadline=None)
 def test_slices_of_like_size_are_merged(sizes: list[int], slice_rows: int) -> None:
     """So a row is moved a logarithmic number of times, and few slices are looked into."""
