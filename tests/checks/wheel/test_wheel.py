@@ -22,7 +22,7 @@ from tests.unit.connectors.otlp import builders as build
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
-DATA = (".yaml", ".json", ".cypher", ".rego", ".sql", ".typed")
+DATA = (".yaml", ".json", ".toml", ".cypher", ".rego", ".sql", ".typed")
 USES = """
 import asyncio, sys
 from importlib import import_module
