@@ -148,6 +148,28 @@ def test_the_circuit_counts_harm_and_the_time_since_the_last_of_it(
     assert found == (None if closed else (HeldReason.CIRCUIT_OPEN, text))
 
 
+def test_a_success_begins_the_count_of_harm_anew():
+    harm, limits = [RunState.FAILED, RunState.ROLLED_BACK], CircuitLimits(2, 7200)
+    wide = playbook(guards=Guards(cooldown_s=60, max_per_hour=9))
+    told = [RunState.FAILED, RunState.FAILED, RunState.SUCCEEDED, *harm]
+    history = [run(900 - 100 * i, state) for i, state in enumerate(told)]
+    assert held(replace(FREE, history=history[:4], circuit=limits), wide) is None
+    found = held(replace(FREE, history=history, circuit=limits), wide)
+    assert found == (HeldReason.CIRCUIT_OPEN, "2 failed or harmful runs in a row on cart, the last 500s ago")
+
+
+def test_an_unknown_effect_is_of_its_target_until_something_is_done_there():
+    lost = run(3000, RunState.UNKNOWN, playbook="scale")
+    elsewhere = run(3000, RunState.UNKNOWN, playbook="scale", target="web")
+    assert held(replace(FREE, history=[elsewhere])) is None
+    refused = run(2000, RunState.REFUSED, playbook="other", acted=False)
+    on_other = run(2000, playbook="other", target="web")
+    for later in (refused, on_other):
+        found = held(replace(FREE, history=[lost, later]))
+        assert found is not None
+        assert found[0] is HeldReason.CIRCUIT_OPEN
+
+
 def test_a_target_with_an_unknown_effect_is_left_alone_by_every_playbook():
     lost = run(3000, RunState.UNKNOWN, playbook="scale")
     assert held(replace(FREE, history=[lost])) == (

@@ -299,3 +299,9 @@ def test_who_has_said_little_since_the_onset_is_waited_for_ten_seconds(
         young,
         not since,
     )
+
+
+@pytest.mark.parametrize(("above", "of", "more"), [(1, 3, True), (3, 9, True), (2, 9, False), (3, 10, False)])
+def test_a_demand_is_above_its_range_in_a_third_of_the_windows(above: int, of: int, more: bool) -> None:
+    since = [(12 if i < above else 10, 0) for i in range(of)]
+    assert told([(10, 0)] * 30, since, high={f.REQUEST_RATE: 11.0}).demand is more

@@ -247,6 +247,46 @@ def test_callees_that_serve_somebody_unseen_say_that_it_works(
     assert street.judged("three", NEXT, EARLY) == WAIT
 
 
+def test_who_asks_and_works_itself_is_no_callee_of_somebody_unseen(street: Street) -> None:
+    for callee in ("zero", "one", "three", "four"):
+        street.say(NEXT, "two", callee, ASKED, 9, 9)
+        street.say(NEXT, "two", callee, SPOKE, 9)
+    assert street.judged("two", NEXT, EARLY) == WAIT
+
+
+def test_each_may_ask_the_other(street: Street) -> None:
+    street.say(NEXT, "zero", "one", ASKED, 9)
+    street.say(NEXT, "one", "zero", ASKED, 9, 9)
+    assert (street.judged("zero", NEXT, LATE), street.judged("one", NEXT, LATE)) == (QUIET, MISSING)
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+@pytest.mark.parametrize(
+    ("gaps", "silent", "said"),
+    [
+        ((9.0, 6.0, 4.0), 6, QUIET),  # half as long again as the longest that has come three times
+        ((9.0, 6.0, 4.0), 7, MISSING),
+        ((9.0, 9.0, 1.0), 1, QUIET),
+        ((9.0, 9.0, 1.0), 2, MISSING),
+        ((9.0, 9.0, 0.0), 1, MISSING),
+        ((30.0, 20.0, 16.0), 24, QUIET),
+        ((30.0, 20.0, 16.0), 25, MISSING),
+    ],
+)
+def test_silences_that_have_come_three_times_are_usual(
+    gaps: tuple[float, ...], silent: int, said: int, overtaken: bool, street: Street
+) -> None:
+    """Also of a row that a later one with data has overtaken: it is the silence up to it that counts."""
+    entities = street.mergers[Signal.SPANS].entities
+    two = entities.find(("two", ""))
+    entities.gaps[two] = gaps
+    if overtaken:
+        entities.heard[two] = FIRST + LAST + silent + 2
+    assert street.judged("two", LAST + silent, LATE) == said
+    other = street.judged("three", LAST + silent, LATE)
+    assert other == MISSING, "whose silences never came"
+
+
 def test_a_row_waits_for_what_is_said_late(street: Street) -> None:
     """What calls say of `two` comes three seconds late, as a rule; delays are known to a quarter, and a tenth is added."""
     for second in range(LAST):
