@@ -29,7 +29,7 @@ demo: $(RUNTIME) $(PROJECT) ## the whole loop on real processes: faults in, veri
 	$(BIN)/homeostat demo
 
 test: setup ## the default suite: embedded parts only, no network beyond loopback
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-services: setup ## the same checks on real Kafka, Neo4j, Collector and Kubernetes API server
 	$(BIN)/python -m tests.services.build

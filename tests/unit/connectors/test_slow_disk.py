@@ -90,4 +90,4 @@ def test_the_loop_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
     )
     found = json.loads(told.stdout)
     assert min(found["durable"]) >= SLOW_S  # the shim is in place, and what is settled is on disk
-    assert found["longest"] < SLOW_S / 2, found
+    assert found["longest"] < SLOW_S, "a wait for one sync takes at least that long"
