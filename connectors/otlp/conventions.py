@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, Literal
@@ -54,8 +54,7 @@ class LabelMatch:
         return any(text.startswith(v[:-1]) if v.endswith("*") else text == v for v in self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class PointSubject:
+class PointSubject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom a point is about where that isn't its resource: identifying attributes and the labels that may hold each.
 
     One of `needs` must be found, else it is about nobody, or `otherwise` about its resource. `unless` names values that no subject
@@ -63,17 +62,16 @@ class PointSubject:
     """
 
     name: str
-    labels: Mapping[str, tuple[str, ...]]
+    labels: dict[str, tuple[str, ...]]
     needs: tuple[str, ...]
     text: str = ""
     otherwise: Literal["", "resource"] = ""
-    unless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unless: dict[str, tuple[str, ...]] = {}
     node: str = ""
     keeps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MetricRule:
+class MetricRule(msgspec.Struct, frozen=True):
     """How the points of a metric become a feature.
 
     `kind`: a `level` (value as is), a `counter` (becomes a rate, even where it is sent as a gauge), the `duration` of served requests
@@ -110,28 +108,14 @@ class MetricRule:
         return _DIMENSIONS.get(self.feature, "count")
 
 
-class MetricRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A row of the table: names, and the rule for all of them."""
+class MetricRow(MetricRule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row of the table: a rule, and the names of the metrics that it is for."""
 
     names: tuple[str, ...]
-    feature: str = ""
-    kind: Kind = "level"
-    unit: str = ""
-    only: LabelMatch | None = None
-    complement: bool = False
-    summed: tuple[str, ...] = ()
-    largest: tuple[str, ...] = ()
-    served: LabelMatch | None = None
-    kind_required: bool = False
-    scope: str = ""
-    only_units: tuple[str, ...] = ()
-    subject: str = ""
-    dimension: str = ""
-    source: str = ""
 
     def rule(self) -> MetricRule:
         """The rule of its names."""
-        return MetricRule(**{k: getattr(self, k) for k in MetricRule.__dataclass_fields__})
+        return MetricRule(**{k: getattr(self, k) for k in MetricRule.__struct_fields__})
 
 
 class AttributeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,19 +132,6 @@ class UnitRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dimension: str
     factor: float
     written: tuple[str, ...]
-
-
-class SubjectRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A subject as the file has it."""
-
-    name: str
-    labels: dict[str, tuple[str, ...]]
-    needs: tuple[str, ...]
-    text: str = ""
-    otherwise: Literal["", "resource"] = ""
-    unless: dict[str, tuple[str, ...]] = {}
-    node: str = ""
-    keeps: tuple[str, ...] = ()
 
 
 class CodeJudgement(msgspec.Struct, frozen=True):
@@ -203,7 +174,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attribute: tuple[AttributeRow, ...]
     judgement: FailureJudgement
     unit: tuple[UnitRow, ...]
-    subject: tuple[SubjectRow, ...]
+    subject: tuple[PointSubject, ...]
     metric: tuple[MetricRow, ...]
 
 
@@ -226,9 +197,7 @@ class Conventions:
         """
         self.table = table
         self.units_given = dict(units or {})
-        self.subjects: Final = {
-            s.name: PointSubject(**{k: getattr(s, k) for k in PointSubject.__dataclass_fields__}) for s in table.subject
-        }
+        self.subjects: Final = {s.name: s for s in table.subject}
         self._keys: dict[str, tuple[str, ...]] = {}
         for row in table.attribute:
             self._keys[row.fact] = tuple(dict.fromkeys((*self._keys.get(row.fact, ()), *row.keys)))
@@ -347,7 +316,7 @@ class Conventions:
                 continue
             base = re.sub(r"[^A-Za-z0-9_]", "_", name)
             for alias, unit in ((base, rule.unit), *_with_words(base, rule)):
-                own = replace(rule, unit=unit)
+                own = msgspec.structs.replace(rule, unit=unit)
                 for full in (alias, f"{alias}_total") if rule.kind == "counter" else (alias,):
                     known = self.rules.get(full, ())
                     if not known or (known[0].source == rule.source and own not in known) or rule.scope:

@@ -408,7 +408,7 @@ def test_every_row_of_the_table_can_be_used() -> None:
         r.feature for rules in TABLE.rules.values() for r in rules
     }
     with pytest.raises(UnknownName):
-        Conventions(TABLE.table).extended([MetricRow(("x",), "cpu")])
+        Conventions(TABLE.table).extended([MetricRow(names=("x",), feature="cpu")])
 
 
 def test_a_flood_of_names_takes_up_no_more_room() -> None:

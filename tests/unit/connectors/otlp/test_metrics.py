@@ -120,10 +120,10 @@ def test_parts_of_one_level_are_added(encode: Any) -> None:
 def test_the_table_can_be_extended() -> None:
     message, scope = metrics(SHOP)
     gauge(scope, "my.pool.waiters", 3.0)
-    rules = standard().extended([MetricRow(("my.pool.waiters",), "pool_wait")])
+    rules = standard().extended([MetricRow(names=("my.pool.waiters",), feature="pool_wait")])
     assert points(decode(OTLP_METRICS, message.SerializeToString(), conventions=rules)) == [("pool_wait", 0, 3.0)]
     with pytest.raises(UnknownName, match="pool_wait"):
-        standard().extended([MetricRow(("my.pool.waiters",), "pool_waits")])
+        standard().extended([MetricRow(names=("my.pool.waiters",), feature="pool_waits")])
 
 
 def test_series_do_not_depend_on_order_or_encoding_but_on_everything_else() -> None:
