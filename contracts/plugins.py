@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Generic, TypeVar
@@ -210,22 +211,17 @@ class PluginRegistry(Generic[S, T]):
         raise InvalidPlugin(f"{plugin.words} {why}", fix=f"mend, update or uninstall {plugin.distribution}")
 
 
-class refusing:  # noqa: N801 - a context manager, read as one
-    """Says of what a plugin's code raises within the block that it is the plugin's: InvalidPlugin, except for Homeostat's own errors."""
-
-    def __init__(self, plugin: InstalledPlugin, done: str) -> None:
-        self._plugin, self._done = plugin, done
-
-    def __enter__(self) -> None:
-        """Enter the block."""
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Leave it."""
-        if isinstance(error, Exception) and not isinstance(error, HomeostatError):
-            raise InvalidPlugin(
-                f"{self._plugin.words} can't be {self._done}: {type(error).__name__}: {error}",
-                fix=f"mend or uninstall {self._plugin.distribution}",
-            ) from error
+@contextmanager
+def refusing(plugin: InstalledPlugin, done: str) -> Iterator[None]:
+    """Say of what a plugin's code raises within the block that it is the plugin's: InvalidPlugin, except for Homeostat's own errors."""
+    try:
+        yield
+    except HomeostatError:
+        raise
+    except Exception as e:
+        raise InvalidPlugin(
+            f"{plugin.words} can't be {done}: {type(e).__name__}: {e}", fix=f"mend or uninstall {plugin.distribution}"
+        ) from e
 
 
 def own_settings(name: str, plugin: Plugin[Any, Any], sections: PluginSections) -> BaseModel:

@@ -6,11 +6,10 @@ that allows. What policy doesn't decide is denied; what can't be asked raises Po
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import InvalidSettings, UnknownName
+from contracts.errors import InvalidSettings
 from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports import PolicyEngine
 
@@ -33,7 +32,6 @@ POLICIES: Final[PluginRegistry[str, PolicyEngine]] = PluginRegistry(
     "policy", {"opa": _opa, "rego": _rego}, PolicyEngine
 )
 """Engines by name. The settings of their kind are the text of `act.policy`."""
-_NAME: Final = re.compile(r"[\w-]+")
 
 
 def open_policy(policy: str, plugins: PluginSections = NO_SECTIONS) -> PolicyEngine:
@@ -47,12 +45,10 @@ def open_policy(policy: str, plugins: PluginSections = NO_SECTIONS) -> PolicyEng
     name = engine_of(policy)
     if name != policy:
         return POLICIES.open(name, policy)
-    if _NAME.fullmatch(name) and policy not in POLICIES.built_in:
-        try:
-            return POLICIES.open(name, policy, plugins)
-        except UnknownName:
-            pass
-    known = ", ".join(POLICIES.installed()) or "none is installed"
+    installed = POLICIES.installed()
+    if name in installed:
+        return POLICIES.open(name, policy, plugins)
+    known = ", ".join(installed) or "none is installed"
     raise InvalidSettings(
         f"act.policy: {policy!r} is no policy", fix=f"a URL (http://…), a .rego file, or the name of a plugin ({known})"
     )
