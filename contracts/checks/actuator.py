@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from contracts.actions import action_of, touches_target
+from contracts.checks.expecting import expect
 from contracts.errors import Conflict, HomeostatError, InvalidTarget, TargetNotFound
 from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
 
@@ -107,15 +108,11 @@ def _on_target(subject: Subject) -> list[str]:
     return sorted(name for name in subject.arguments if touches_target(name))
 
 
-def _expect(actual: object, expected: object, what: str) -> None:
-    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
-
-
 async def check_says_what_it_can(subject: Subject) -> None:
     """It has a name, and every action it claims can be tried."""
     async with opened(subject) as actuator:
         assert actuator.name, "an actuator needs a name"
-        _expect(frozenset(subject.arguments), actuator.actions, "actions to be checked")
+        expect(frozenset(subject.arguments), actuator.actions, "actions to be checked")
         unknown = sorted(name for name in actuator.actions if not action_of(name).installed)
         assert not unknown, f"no such action is installed: {', '.join(unknown)}"
 
@@ -140,10 +137,10 @@ async def check_resolves(subject: Subject) -> None:
         assert first.scope and first.kind and first.name, f"an identity without scope, kind or name: {first}"
         for target in (subject.target, *subject.aliases):
             for one in (actuator, other):
-                _expect(await one.resolve(target), first, f"identity of {target.service}")
+                expect(await one.resolve(target), first, f"identity of {target.service}")
         if _on_target(subject):
-            _expect((await actuator.describe(subject.target)).identity, first, "identity in the state")
-        _expect(await count(subject), before, "effects of resolving")
+            expect((await actuator.describe(subject.target)).identity, first, "identity in the state")
+        expect(await count(subject), before, "effects of resolving")
 
 
 async def check_another_thing(subject: Subject) -> None:
@@ -163,7 +160,7 @@ async def check_another_thing(subject: Subject) -> None:
                 except Conflict:
                     continue
                 raise AssertionError(f"{action} was done to {asked.identity.words}, allowed was {meant.words}")
-            _expect(await count(subject), before, f"effects of a {action} meant for something else")
+            expect(await count(subject), before, f"effects of a {action} meant for something else")
 
 
 async def check_hostile_names(subject: Subject) -> None:
@@ -175,7 +172,7 @@ async def check_hostile_names(subject: Subject) -> None:
         for i, target in enumerate(t for name in HOSTILE for t in _called(subject.target, name)):
             if await _leads_nowhere(actuator, target, asked.identity) and touches_target(action):
                 await _refuses(actuator, replace(asked, target=target, key=f"hostile-{i}"))
-        _expect(await count(subject), before, "effects on what can't be called so")
+        expect(await count(subject), before, "effects on what can't be called so")
 
 
 def _called(target: Target, name: str) -> list[Target]:
@@ -193,7 +190,7 @@ async def _leads_nowhere(actuator: Actuator, target: Target, known: Identity | N
     if found == known:
         return False
     assert target.service.isprintable(), f"{target.service!r} became a target: {found}"
-    _expect(found.name, target.service, f"what {target} leads to")
+    expect(found.name, target.service, f"what {target} leads to")
     return True
 
 
@@ -214,12 +211,12 @@ async def check_one_effect(subject: Subject) -> None:
             assert await actuator.applied(asked) is not Applied.YES, f"{action} was said to have happened before it did"
             result = await actuator.apply(asked)
             assert result.text, f"{action}: a result must say what was done"
-            _expect(await count(subject), before + 1, f"effects of one {action}")
-            _expect(await actuator.applied(asked), Applied.YES, f"applied after {action}")
+            expect(await count(subject), before + 1, f"effects of one {action}")
+            expect(await actuator.applied(asked), Applied.YES, f"applied after {action}")
             again = await other.applied(asked)
             wanted = {Applied.YES} if subject.remembers else {Applied.YES, Applied.UNKNOWN}
             assert again in wanted, f"another worker must not say {again!r} of a {action} that has happened"
-            _expect(await count(subject), before + 1, f"effects after asking about {action}")
+            expect(await count(subject), before + 1, f"effects after asking about {action}")
 
 
 async def check_same_key_twice(subject: Subject) -> None:
@@ -230,10 +227,10 @@ async def check_same_key_twice(subject: Subject) -> None:
             before = await count(subject)
             await asyncio.gather(*(actuator.apply(asked) for _ in range(3)), return_exceptions=True)
             await actuator.apply(asked)
-            _expect(await count(subject), before + 1, f"effects of four {action} with one key")
+            expect(await count(subject), before + 1, f"effects of four {action} with one key")
             if subject.remembers:
                 await other.apply(asked)
-                _expect(await count(subject), before + 1, f"effects of a {action} repeated by another worker")
+                expect(await count(subject), before + 1, f"effects of a {action} repeated by another worker")
 
 
 async def check_describe(subject: Subject) -> None:
@@ -247,16 +244,16 @@ async def _resizes(subject: Subject, action: str) -> None:
     async with opened(subject) as actuator:
         before = await count(subject)
         first = await actuator.describe(subject.target)
-        _expect(await actuator.describe(subject.target), first, "a target described twice")
-        _expect(await count(subject), before, "effects of describing")
+        expect(await actuator.describe(subject.target), first, "a target described twice")
+        expect(await count(subject), before, "effects of describing")
         asked = await request(subject, actuator, action, f"describe-{action}")
         result = await actuator.apply(asked)
         wanted = action_of(action).replicas(asked.arguments)
         assert wanted is not None
         after = await _settled(actuator, subject.target, wanted)
-        _expect((after.replicas, after.ready), (wanted, wanted), f"(replicas, ready) after {action}")
+        expect((after.replicas, after.ready), (wanted, wanted), f"(replicas, ready) after {action}")
         assert result.after is not None, f"{action} must say the state after it"
-        _expect(result.after.replicas, wanted, f"replicas in the result of {action}")
+        expect(result.after.replicas, wanted, f"replicas in the result of {action}")
         assert after.generation != first.generation, "a changed target must have another generation"
 
 
@@ -290,7 +287,7 @@ async def check_refuses(subject: Subject) -> None:
                 if subject.unlisted:
                     raise AssertionError(f"{one.action} of {one.target.service} was done")
         if subject.unlisted:
-            _expect(await count(subject), before, "effects of what was refused")
+            expect(await count(subject), before, "effects of what was refused")
 
 
 async def check_close(subject: Subject) -> None:
@@ -301,7 +298,7 @@ async def check_close(subject: Subject) -> None:
     before = await count(subject)
     await actuator.close()
     await actuator.close()
-    _expect(await count(subject), before, "effects after closing")
+    expect(await count(subject), before, "effects after closing")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -14,8 +14,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
+from contracts.checks.expecting import expect
 from contracts.errors import HomeostatError
 from contracts.ports import Broker, Record
 from contracts.supervision import once
@@ -25,6 +27,9 @@ Factory = Callable[[], Broker]
 Check = Callable[[Factory], Awaitable[None]]
 PARTITIONS: Final = 4
 PATIENCE_S: Final = 20.0
+
+
+_expect = partial(expect, shown=300)
 
 
 @asynccontextmanager
@@ -37,10 +42,6 @@ async def started(factory: Factory) -> AsyncIterator[Broker]:
         yield broker
     finally:
         await broker.stop()
-
-
-def _expect(actual: object, expected: object, what: str) -> None:
-    assert actual == expected, f"{what}: expected {expected!r:.300}, got {actual!r:.300}"
 
 
 def _key() -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from contracts.checks.expecting import expect, refuses
 from contracts.checks.graph_rows import (
     T0,
     action,
@@ -48,21 +49,9 @@ def opened(factory: Factory) -> Iterator[GraphStore]:
         store.close()
 
 
-def _expect(actual: object, expected: object, what: str) -> None:
-    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
-
-
-def _refuses(error: type[HomeostatError], what: str, do: Callable[[], object]) -> None:
-    try:
-        do()
-    except error:
-        return
-    raise AssertionError(f"{what}: expected {error.__name__}, nothing was raised")
-
-
 def _one(store: GraphStore, cypher: str, **parameters: Any) -> dict[str, Any]:
     rows = store.query(cypher, parameters)
-    _expect(len(rows), 1, f"rows of {cypher}")
+    expect(len(rows), 1, f"rows of {cypher}")
     return rows[0]
 
 
@@ -74,8 +63,8 @@ def check_reads_no_more_than_asked(factory: Factory) -> None:
     """A question with `most` gives the first rows, and all where there are fewer."""
     with opened(factory) as store:
         asked = "UNWIND range(1, 50) AS i RETURN i ORDER BY i"
-        _expect([r["i"] for r in store.query(asked, most=3)], [1, 2, 3], "the first three rows")
-        _expect(len(store.query(asked, most=60)), 50, "rows where there are fewer than asked for")
+        expect([r["i"] for r in store.query(asked, most=3)], [1, 2, 3], "the first three rows")
+        expect(len(store.query(asked, most=60)), 50, "rows where there are fewer than asked for")
 
 
 def check_migrates_twice(factory: Factory) -> None:
@@ -83,7 +72,7 @@ def check_migrates_twice(factory: Factory) -> None:
     with opened(factory) as store:
         store.write("upsert_services", [service("a")])
         store.migrate()
-        _expect(_count(store, "(s:Service)"), 1, "services after a second migrate")
+        expect(_count(store, "(s:Service)"), 1, "services after a second migrate")
 
 
 def check_service_round_trip(factory: Factory) -> None:
@@ -92,7 +81,7 @@ def check_service_round_trip(factory: Factory) -> None:
         row = service("ns/ü'\"\\|日本\n", attributes='{"tier": "gold"}', first_seen=T0, last_seen=T0 + 1)
         store.write("upsert_services", [row])
         got = _one(store, "MATCH (s:Service {key: $key}) RETURN s", key=row["key"])["s"]
-        _expect(got, row, "a node as a dict of its properties")
+        expect(got, row, "a node as a dict of its properties")
 
 
 def check_services_merge(factory: Factory) -> None:
@@ -102,7 +91,7 @@ def check_services_merge(factory: Factory) -> None:
         store.write("upsert_services", [service("a", version="2", kind="", first_seen=T0 - 9, last_seen=T0 + 9)])
         store.write("upsert_services", [service("a", version="0", first_seen=T0 + 1, last_seen=T0 + 1)])
         got = _one(store, "MATCH (s:Service) RETURN s")["s"]
-        _expect(got, service("a", version="2", first_seen=T0 - 9, last_seen=T0 + 9), "the merged service")
+        expect(got, service("a", version="2", first_seen=T0 - 9, last_seen=T0 + 9), "the merged service")
 
 
 def check_later_row_of_a_batch_wins(factory: Factory) -> None:
@@ -110,8 +99,8 @@ def check_later_row_of_a_batch_wins(factory: Factory) -> None:
     with opened(factory) as store:
         batch = [anomaly("x", "a", phase=p, time=T0 + i) for i, p in enumerate(("opened", "updated", "closed"))]
         store.write("upsert_anomalies", [*batch, anomaly("y", "a")])
-        _expect(_one(store, "MATCH (a:Anomaly {id: 'x'}) RETURN a.phase AS p")["p"], "closed", "phase of the last row")
-        _expect(_count(store, "(:Anomaly)-[:AFFECTS]->(:Service)"), 2, "AFFECTS")
+        expect(_one(store, "MATCH (a:Anomaly {id: 'x'}) RETURN a.phase AS p")["p"], "closed", "phase of the last row")
+        expect(_count(store, "(:Anomaly)-[:AFFECTS]->(:Service)"), 2, "AFFECTS")
 
 
 def check_writes_are_idempotent(factory: Factory) -> None:
@@ -122,7 +111,7 @@ def check_writes_are_idempotent(factory: Factory) -> None:
             _write_story(store)
             nodes, links = _count(store, "(n)"), _count(store, "()-[r]->()")
             counts.append((nodes, links))
-        _expect(counts[1], counts[0], "nodes and relationships after the second time")
+        expect(counts[1], counts[0], "nodes and relationships after the second time")
 
 
 def check_any_order(factory: Factory) -> None:
@@ -130,9 +119,9 @@ def check_any_order(factory: Factory) -> None:
     with opened(factory) as store:
         _write_story(store, backwards=True)
         got = _one(store, "MATCH (:Incident {id: 'i'})-[c:CAUSED_BY]->(s:Service) WHERE c.rank = 1 RETURN s, c")
-        _expect(got["s"], service("db"), "the service that came after its cause")
-        _expect(got["c"]["evidence"], ["memory grew", "no callee explains it"], "evidence")
-        _expect(_count(store, "(:Anomaly)-[:PART_OF]->(:Incident {severity: 'critical'})"), 2, "PART_OF")
+        expect(got["s"], service("db"), "the service that came after its cause")
+        expect(got["c"]["evidence"], ["memory grew", "no callee explains it"], "evidence")
+        expect(_count(store, "(:Anomaly)-[:PART_OF]->(:Incident {severity: 'critical'})"), 2, "PART_OF")
 
 
 def check_bare_service_has_a_name(factory: Factory) -> None:
@@ -140,7 +129,7 @@ def check_bare_service_has_a_name(factory: Factory) -> None:
     with opened(factory) as store:
         store.write("upsert_anomalies", [anomaly("x", "ns/a")])
         got = _one(store, "MATCH (s:Service) RETURN s.environment AS e, s.service AS n")
-        _expect(got, {"e": "e", "n": "ns/a"}, "a bare service")
+        expect(got, {"e": "e", "n": "ns/a"}, "a bare service")
 
 
 def check_older_word_changes_nothing(factory: Factory) -> None:
@@ -148,10 +137,10 @@ def check_older_word_changes_nothing(factory: Factory) -> None:
     with opened(factory) as store:
         store.write("upsert_incidents", [incident("i", phase="resolved", time=T0 + 9)])
         store.write("upsert_incidents", [incident("i", phase="opened", time=T0)])
-        _expect(_one(store, "MATCH (i:Incident) RETURN i.phase AS p")["p"], "resolved", "phase")
+        expect(_one(store, "MATCH (i:Incident) RETURN i.phase AS p")["p"], "resolved", "phase")
         store.write("upsert_actions", [action("r", "i", "a", state="succeeded", time=T0 + 9, outcome="better")])
         store.write("upsert_actions", [action("r", "i", "a", state="running", time=T0)])
-        _expect(
+        expect(
             _one(store, "MATCH (a:Action) RETURN a.state AS s, a.outcome AS o"),
             {"s": "succeeded", "o": "better"},
             "run",
@@ -165,7 +154,7 @@ def check_calls_keep_intervals(factory: Factory) -> None:
         store.write("upsert_calls", [call("a", "b", calls=30, valid_to=T0 + 3, last_seen=T0 + 3)])
         store.write("upsert_calls", [call("a", "b", valid_from=T0 + 5, last_seen=T0 + 5)])
         rows = store.query("MATCH ()-[c:CALLS]->() RETURN c ORDER BY c.valid_from")
-        _expect([(r["c"]["calls"], r["c"]["valid_to"]) for r in rows], [(30, T0 + 3), (10, 0)], "calls and valid_to")
+        expect([(r["c"]["calls"], r["c"]["valid_to"]) for r in rows], [(30, T0 + 3), (10, 0)], "calls and valid_to")
 
 
 def _write_cluster(store: GraphStore) -> None:
@@ -189,11 +178,9 @@ def check_objects(factory: Factory) -> None:
             " RETURN p.name AS pod, p.state AS state, n.name AS node ORDER BY pod"
         )
         found = [tuple(row.values()) for row in store.query(cypher)]
-        _expect(
-            found, [("cart-0", "Running", "n1"), ("cart-1", "", "n1"), ("cart-2", "", "n1")], "pods and their nodes"
-        )
+        expect(found, [("cart-0", "Running", "n1"), ("cart-1", "", "n1"), ("cart-2", "", "n1")], "pods and their nodes")
         scaled = "MATCH (:Object)-[:SCALES]->(o:Object) RETURN o.name AS name"
-        _expect(store.query(scaled), [{"name": "cart"}], "what an autoscaler scales")
+        expect(store.query(scaled), [{"name": "cart"}], "what an autoscaler scales")
 
 
 def check_objects_are_retired(factory: Factory) -> None:
@@ -207,16 +194,16 @@ def check_objects_are_retired(factory: Factory) -> None:
         retire = {"environment": "e", "kind": "Pod", "namespace": "shop", "time": T0 + 5, "kept": kept}
         store.write("retire_objects", [retire])
         ends = store.query("MATCH (o:Object) WHERE o.valid_to > 0 RETURN o.name AS n, o.valid_to AS t ORDER BY n")
-        _expect([tuple(row.values()) for row in ends], [("cart-1", T0 + 1), ("cart-2", T0 + 5)], "objects that ended")
-        _expect(_count(store, "()-[c:OWNS {valid_to: 0}]->()"), 2, "OWNS that hold")
-        _expect(
+        expect([tuple(row.values()) for row in ends], [("cart-1", T0 + 1), ("cart-2", T0 + 5)], "objects that ended")
+        expect(_count(store, "()-[c:OWNS {valid_to: 0}]->()"), 2, "OWNS that hold")
+        expect(
             _count(store, f"(:Object {{name: 'cart-2'}})-[c:RUNS_ON {{valid_to: {T0 + 5}}}]->()"),
             1,
             "RUNS_ON that ended",
         )
-        _expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 1, "DEPLOYED_AS that hold")
+        expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 1, "DEPLOYED_AS that hold")
         store.write("retire_objects", [retire | {"kind": "Deployment", "kept": [], "time": T0 + 7}])
-        _expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 0, "DEPLOYED_AS after the last")
+        expect(_count(store, "()-[c:DEPLOYED_AS {valid_to: 0}]->()"), 0, "DEPLOYED_AS after the last")
 
 
 def check_services_are_forgotten(factory: Factory) -> None:
@@ -235,7 +222,7 @@ def check_services_are_forgotten(factory: Factory) -> None:
         causes = [row["name"] for row in store.query(told_of)]
         store.write("forget_services", [{"key": f"e|{name}", "last_seen": T0 + 10**12} for name in causes])
         left = [row["name"] for row in store.query("MATCH (s:Service) RETURN s.service AS name ORDER BY name")]
-        _expect(left, sorted([*told, "back"]), "services that stay")
+        expect(left, sorted([*told, "back"]), "services that stay")
 
 
 def check_ranking_is_replaced(factory: Factory) -> None:
@@ -244,8 +231,8 @@ def check_ranking_is_replaced(factory: Factory) -> None:
         store.write("upsert_causes", [cause("i", "a", 1), cause("i", "b", 2), cause("j", "a", 1)])
         store.write("upsert_causes", [cause("i", "c", 1), cause("i", "b", 2, kind="crash"), cause("i", "b", 3)])
         found = "MATCH (i:Incident {id: $id})-[c:CAUSED_BY]->(s) RETURN s.service AS s, c.kind AS k ORDER BY c.rank"
-        _expect(_pairs(store, found, "i"), [("c", "leak"), ("b", "crash"), ("b", "leak")], "the ranking")
-        _expect(_pairs(store, found, "j"), [("a", "leak")], "another incident's ranking")
+        expect(_pairs(store, found, "i"), [("c", "leak"), ("b", "crash"), ("b", "leak")], "the ranking")
+        expect(_pairs(store, found, "j"), [("a", "leak")], "another incident's ranking")
 
 
 def check_empty_values(factory: Factory) -> None:
@@ -257,8 +244,8 @@ def check_empty_values(factory: Factory) -> None:
         store.write("upsert_calls", [{"caller_key": "e|a", "callee_key": "e|b", "valid_from": T0, "valid_to": None}])
         store.write("upsert_actions", [action("r", "", "a", service_key="", playbook="")])
         got = _one(store, "MATCH ()-[c:CAUSED_BY]->() RETURN c.evidence AS e, c.path AS p")
-        _expect(got, {"e": [], "p": []}, "empty lists")
-        _expect(_count(store, "(:Service)"), 2, "services (none with an empty key)")
+        expect(got, {"e": [], "p": []}, "empty lists")
+        expect(_count(store, "(:Service)"), 2, "services (none with an empty key)")
 
 
 def check_causal_path(factory: Factory) -> None:
@@ -269,10 +256,10 @@ def check_causal_path(factory: Factory) -> None:
             "MATCH p = (:Service {key: 'e|a'})-[:CALLS*1..6]->(:Service {key: 'e|d'})"
             " UNWIND nodes(p) AS n RETURN collect(n.service) AS names"
         )
-        _expect(_one(store, cypher)["names"], ["a", "b", "c", "d"], "names on the path")
+        expect(_one(store, cypher)["names"], ["a", "b", "c", "d"], "names on the path")
         path = _one(store, "MATCH p = (:Service {key: 'e|a'})-[:CALLS]->(:Service {key: 'e|z'}) RETURN p")["p"]
-        _expect([n["service"] for n in path["nodes"]], ["a", "z"], "nodes of a path")
-        _expect([r["calls"] for r in path["relationships"]], [10], "relationships of a path")
+        expect([n["service"] for n in path["nodes"]], ["a", "z"], "nodes of a path")
+        expect([r["calls"] for r in path["relationships"]], [10], "relationships of a path")
 
 
 def check_parameters(factory: Factory) -> None:
@@ -280,19 +267,19 @@ def check_parameters(factory: Factory) -> None:
     with opened(factory) as store:
         values = {"t": "x' RETURN 1 //", "i": 2**62, "f": 0.1, "b": True, "l": ["a", "b"]}
         got = _one(store, "RETURN $t AS t, $i AS i, $f AS f, $b AS b, $l AS l", **values)
-        _expect(got, values, "parameters")
-        _expect(store.query("MATCH (s:Service) WHERE s.key IN $keys RETURN s", {"keys": ("e|a",)}), [], "a tuple")
+        expect(got, values, "parameters")
+        expect(store.query("MATCH (s:Service) WHERE s.key IN $keys RETURN s", {"keys": ("e|a",)}), [], "a tuple")
 
 
 def check_plain_values(factory: Factory) -> None:
     """Answers are plain: null is None, maps and lists nest, a property that is not there is absent."""
     with opened(factory) as store:
         got = _one(store, "RETURN null AS n, 1.5 AS f, [1, 2] AS l, {a: 'b'} AS m")
-        _expect(got, {"n": None, "f": 1.5, "l": [1, 2], "m": {"a": "b"}}, "values")
+        expect(got, {"n": None, "f": 1.5, "l": [1, 2], "m": {"a": "b"}}, "values")
         store.write("upsert_anomalies", [anomaly("x", "a")])
         store.write("upsert_incidents", [incident("i", ["later"])])
         bare = _one(store, "MATCH (a:Anomaly {id: 'later'}) RETURN a")["a"]
-        _expect(bare, {"id": "later"}, "a bare anomaly")
+        expect(bare, {"id": "later"}, "a bare anomaly")
 
 
 def check_odd_texts(factory: Factory) -> None:
@@ -301,10 +288,10 @@ def check_odd_texts(factory: Factory) -> None:
     with opened(factory) as store:
         store.write("upsert_services", [service(f"s{i}", version=text) for i, text in enumerate(texts)])
         rows = store.query("MATCH (s:Service) RETURN s.version AS v ORDER BY s.key")
-        _expect(tuple(row["v"] for row in rows), texts, "texts")
+        expect(tuple(row["v"] for row in rows), texts, "texts")
         store.write("upsert_calls", [call("a", "b", confidence=0.1 + 0.2, calls=2**62, source="it's")])
         got = _one(store, "MATCH ()-[c:CALLS]->() RETURN c.confidence AS f, c.calls AS i, c.source AS s")
-        _expect(got, {"f": 0.1 + 0.2, "i": 2**62, "s": "it's"}, "numbers beside texts")
+        expect(got, {"f": 0.1 + 0.2, "i": 2**62, "s": "it's"}, "numbers beside texts")
 
 
 def check_read_only(factory: Factory) -> None:
@@ -329,10 +316,10 @@ def check_read_only(factory: Factory) -> None:
     with opened(factory) as store:
         store.write("upsert_services", [service("a")])
         for cypher in texts:
-            _refuses(InvalidQuery, f"{cypher!r} as a question", lambda text=cypher: store.query(text))  # type: ignore[misc]
-        _expect(_one(store, "MATCH (s:Service) RETURN s")["s"], service("a"), "the graph after all attempts")
+            refuses(InvalidQuery, f"{cypher!r} as a question", lambda text=cypher: store.query(text))  # type: ignore[misc]
+        expect(_one(store, "MATCH (s:Service) RETURN s")["s"], service("a"), "the graph after all attempts")
         store.query("CREATE (:Playbook {name: 'mine'})", read_only=False)
-        _expect(_count(store, "(:Playbook)"), 1, "playbooks after a permitted write")
+        expect(_count(store, "(:Playbook)"), 1, "playbooks after a permitted write")
 
 
 def check_words_that_look_like_clauses(factory: Factory) -> None:
@@ -342,7 +329,7 @@ def check_words_that_look_like_clauses(factory: Factory) -> None:
         cypher = (
             "MATCH (s:Service) WHERE s.key <> 'CREATE; DELETE' /* SET */ RETURN s.key AS `merge`, {set: 1} AS m // DROP"
         )
-        _expect(_one(store, cypher), {"merge": "e|a", "m": {"set": 1}}, "a harmless question")
+        expect(_one(store, cypher), {"merge": "e|a", "m": {"set": 1}}, "a harmless question")
 
 
 def check_bad_queries(factory: Factory) -> None:
@@ -355,14 +342,14 @@ def check_bad_queries(factory: Factory) -> None:
             "RETURN toUpper(1, 2, 3)",
             "RETURN $gone",
         ):
-            _refuses(InvalidQuery, repr(cypher), lambda text=cypher: store.query(text))  # type: ignore[misc]
-        _refuses(UnknownName, "an unknown statement", lambda: store.write("upsert_nothing", [{}]))
-        _refuses(UnknownName, "an unknown column", lambda: store.write("upsert_services", [service("a", nope=1)]))
-        _refuses(InvalidQuery, "no unique column", lambda: store.write("upsert_services", [{"environment": "e"}]))
-        _refuses(InvalidQuery, "a wrong type", lambda: store.write("upsert_services", [service("a", last_seen="now")]))
-        _refuses(InvalidQuery, "65 bits", lambda: store.write("upsert_services", [service("a", last_seen=2**63)]))
-        _refuses(InvalidQuery, "a question as a write", lambda: store.write("services", [{}]))
-        _expect(_count(store, "(s:Service)"), 0, "services after refused writes")
+            refuses(InvalidQuery, repr(cypher), lambda text=cypher: store.query(text))  # type: ignore[misc]
+        refuses(UnknownName, "an unknown statement", lambda: store.write("upsert_nothing", [{}]))
+        refuses(UnknownName, "an unknown column", lambda: store.write("upsert_services", [service("a", nope=1)]))
+        refuses(InvalidQuery, "no unique column", lambda: store.write("upsert_services", [{"environment": "e"}]))
+        refuses(InvalidQuery, "a wrong type", lambda: store.write("upsert_services", [service("a", last_seen="now")]))
+        refuses(InvalidQuery, "65 bits", lambda: store.write("upsert_services", [service("a", last_seen=2**63)]))
+        refuses(InvalidQuery, "a question as a write", lambda: store.write("services", [{}]))
+        expect(_count(store, "(s:Service)"), 0, "services after refused writes")
 
 
 def check_threads(factory: Factory) -> None:
@@ -390,8 +377,8 @@ def check_threads(factory: Factory) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        _expect(failed, [], "errors in threads")
-        _expect((_count(store, "(s:Service)"), set(torn)), (100, {0}), "services, and counts modulo the batch size")
+        expect(failed, [], "errors in threads")
+        expect((_count(store, "(s:Service)"), set(torn)), (100, {0}), "services, and counts modulo the batch size")
 
 
 def check_close(factory: Factory) -> None:
@@ -400,7 +387,7 @@ def check_close(factory: Factory) -> None:
     store.migrate()
     store.close()
     store.close()
-    _refuses(HomeostatError, "a question to a closed store", lambda: store.query("RETURN 1"))
+    refuses(HomeostatError, "a question to a closed store", lambda: store.query("RETURN 1"))
 
 
 def _pairs(store: GraphStore, cypher: str, id_: str) -> list[tuple[Any, ...]]:

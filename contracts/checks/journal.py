@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from contracts.checks.expecting import expect, refuses
 from contracts.errors import Conflict, Fenced, HomeostatError, UnknownName
 from contracts.ports import Journal, RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
@@ -53,30 +54,18 @@ def create(journal: Journal, number: int, **changes: Any) -> RunEntry | None:
     return journal.create(**(given | changes))
 
 
-def _expect(actual: object, expected: object, what: str) -> None:
-    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
-
-
-def _refuses(error: type[HomeostatError], what: str, do: Callable[[], object]) -> None:
-    try:
-        do()
-    except error:
-        return
-    raise AssertionError(f"{what}: expected {error.__name__}, nothing was raised")
-
-
 def check_create(factory: Factory) -> None:
     """A run is as it was created, pending and claimed, now and after reopening."""
     with opened(factory) as journal:
         entry = create(journal, 1)
         assert entry is not None, "the first run of a decision was refused"
-        _expect(
+        expect(
             (entry.state, entry.steps, entry.created_ns, entry.updated_ns), (RunState.PENDING, (), 1, 1), "a new run"
         )
-        _expect(journal.load("r1"), entry, "the run as loaded")
-        _expect(journal.load("nope"), None, "a run that is not there")
+        expect(journal.load("r1"), entry, "the run as loaded")
+        expect(journal.load("nope"), None, "a run that is not there")
     with opened(factory) as journal:
-        _expect(journal.load("r1"), entry, "the run after reopening")
+        expect(journal.load("r1"), entry, "the run after reopening")
 
 
 def check_one_run_per_decision(factory: Factory) -> None:
@@ -84,11 +73,11 @@ def check_one_run_per_decision(factory: Factory) -> None:
     with opened(factory) as one, opened(factory) as two:
         entry = create(one, 1)
         assert entry is not None, "the first run of a decision was refused"
-        _expect(create(two, 1, run="other"), None, "a second run of the decision")
+        expect(create(two, 1, run="other"), None, "a second run of the decision")
         one.set_state("r1", entry.fence, RunState.FAILED, 5)
-        _expect(create(two, 1, run="other"), None, "a run of a decision whose run has failed")
-        _expect(two.load("other"), None, "the refused run")
-        _refuses(Conflict, "the id of another decision's run", lambda: create(two, 2, run="r1"))
+        expect(create(two, 1, run="other"), None, "a run of a decision whose run has failed")
+        expect(two.load("other"), None, "the refused run")
+        refuses(Conflict, "the id of another decision's run", lambda: create(two, 2, run="r1"))
 
 
 def check_race_to_create(factory: Factory) -> None:
@@ -111,7 +100,7 @@ def check_race_to_create(factory: Factory) -> None:
         thread.join()
     for journal in journals:
         journal.close()
-    _expect(sorted(e.decision for e in won), sorted(f"d{i}" for i in range(10)), "decisions with a run")
+    expect(sorted(e.decision for e in won), sorted(f"d{i}" for i in range(10)), "decisions with a run")
 
 
 def check_steps(factory: Factory) -> None:
@@ -128,9 +117,9 @@ def check_steps(factory: Factory) -> None:
         for line in lines:
             journal.step(line, entry.fence)
             journal.step(StepEntry("r2", line.step, line.phase, "k", 1), other.fence)
-        _expect(_loaded(journal, "r1").steps, lines, "steps")
-        _expect([e.steps for e in journal.open_runs() if e.run == "r1"], [lines], "steps of open runs")
-        _expect([e.steps for e in journal.history("e") if e.run == "r1"], [lines], "steps in the history")
+        expect(_loaded(journal, "r1").steps, lines, "steps")
+        expect([e.steps for e in journal.open_runs() if e.run == "r1"], [lines], "steps of open runs")
+        expect([e.steps for e in journal.history("e") if e.run == "r1"], [lines], "steps in the history")
 
 
 def check_fencing(factory: Factory) -> None:
@@ -144,18 +133,18 @@ def check_fencing(factory: Factory) -> None:
         assert third.fence > second.fence, f"the fence went from {second.fence} to {third.fence}"
         for journal, old in ((one, first), (two, second)):
             line = StepEntry("r1", "s", StepPhase.INTENT, "k", 9)
-            _refuses(Fenced, "a step of an older owner", lambda j=journal, o=old, n=line: j.step(n, o.fence))  # type: ignore[misc]
-            _refuses(
+            refuses(Fenced, "a step of an older owner", lambda j=journal, o=old, n=line: j.step(n, o.fence))  # type: ignore[misc]
+            refuses(
                 Fenced,
                 "a state of an older owner",
                 lambda j=journal, o=old: j.set_state("r1", o.fence, RunState.FAILED, 9),  # type: ignore[misc]
             )
-        _expect(two.load("r1"), third, "the run after refused writes")
+        expect(two.load("r1"), third, "the run after refused writes")
         one.set_state("r1", third.fence, RunState.RUNNING, 9)
-        _expect(
+        expect(
             (_loaded(two, "r1").state, _loaded(two, "r1").updated_ns), (RunState.RUNNING, 9), "the newest owner's state"
         )
-        _refuses(UnknownName, "a claim of no run", lambda: one.claim("nope", 1))
+        refuses(UnknownName, "a claim of no run", lambda: one.claim("nope", 1))
 
 
 def check_open_runs(factory: Factory) -> None:
@@ -166,8 +155,8 @@ def check_open_runs(factory: Factory) -> None:
             assert entry is not None, "the first run of a decision was refused"
             journal.set_state(entry.run, entry.fence, state, 200)
         expected = [100 - i for i, state in enumerate(RunState) if state not in TERMINAL_RUN_STATES][::-1]
-        _expect([e.created_ns for e in journal.open_runs()], expected, "open runs, oldest first")
-        _expect(
+        expect([e.created_ns for e in journal.open_runs()], expected, "open runs, oldest first")
+        expect(
             [e.created_ns for e in journal.open_runs("a")], [n for n in expected if (100 - n) % 2], "of one environment"
         )
 
@@ -179,11 +168,11 @@ def check_history(factory: Factory) -> None:
         create(journal, 3, target="db")
         create(journal, 2, playbook="scale")
         create(journal, 4, environment="other")
-        _expect([e.run for e in journal.history("e")], ["r1", "r2", "r3"], "history, oldest first")
-        _expect([e.run for e in journal.history("e", since_ns=2)], ["r2", "r3"], "since 2")
-        _expect([e.run for e in journal.history("e", target="db")], ["r3"], "of a target")
-        _expect([e.run for e in journal.history("e", playbook="restart", since_ns=2)], ["r3"], "of a playbook since 2")
-        _expect(journal.history("nowhere"), [], "of an unknown environment")
+        expect([e.run for e in journal.history("e")], ["r1", "r2", "r3"], "history, oldest first")
+        expect([e.run for e in journal.history("e", since_ns=2)], ["r2", "r3"], "since 2")
+        expect([e.run for e in journal.history("e", target="db")], ["r3"], "of a target")
+        expect([e.run for e in journal.history("e", playbook="restart", since_ns=2)], ["r3"], "of a playbook since 2")
+        expect(journal.history("nowhere"), [], "of an unknown environment")
 
 
 def check_facts(factory: Factory) -> None:
@@ -193,12 +182,12 @@ def check_facts(factory: Factory) -> None:
         one.put("learnt/a", {"beta": 2, "deep": {"l": [1, None, "ü"]}})
         one.put("learnt/b_1", {})
         one.put("learnt%", {"n": 1})
-        _expect(two.get("learnt/a"), {"beta": 2, "deep": {"l": [1, None, "ü"]}}, "a fact")
-        _expect(two.get("nope"), None, "a fact nobody put")
-        _expect(sorted(two.facts("learnt/")), ["learnt/a", "learnt/b_1"], "facts by prefix")
-        _expect(sorted(two.facts("learnt%")), ["learnt%"], "facts by a prefix with a wildcard's character")
-        _expect(sorted(two.facts("learnt/b__")), [], "facts by a prefix with another")
-        _expect(len(two.facts("")), 3, "all facts")
+        expect(two.get("learnt/a"), {"beta": 2, "deep": {"l": [1, None, "ü"]}}, "a fact")
+        expect(two.get("nope"), None, "a fact nobody put")
+        expect(sorted(two.facts("learnt/")), ["learnt/a", "learnt/b_1"], "facts by prefix")
+        expect(sorted(two.facts("learnt%")), ["learnt%"], "facts by a prefix with a wildcard's character")
+        expect(sorted(two.facts("learnt/b__")), [], "facts by a prefix with another")
+        expect(len(two.facts("")), 3, "all facts")
 
 
 def check_audit(factory: Factory) -> None:
@@ -207,13 +196,13 @@ def check_audit(factory: Factory) -> None:
         for sequence in (2, 1, 3):
             one.append_audit("e", b"record %d \x00\xff" % sequence, sequence)
         one.append_audit("other", b"x", 1, published=True)
-        _refuses(Conflict, "a second record of that number", lambda: two.append_audit("e", b"forged", 2))
-        _expect(two.audit("e"), [(n, b"record %d \x00\xff" % n) for n in (1, 2, 3)], "the trail")
-        _expect([n for n, _ in two.audit("e", after=1)], [2, 3], "after 1")
+        refuses(Conflict, "a second record of that number", lambda: two.append_audit("e", b"forged", 2))
+        expect(two.audit("e"), [(n, b"record %d \x00\xff" % n) for n in (1, 2, 3)], "the trail")
+        expect([n for n, _ in two.audit("e", after=1)], [2, 3], "after 1")
         two.mark_published("e", 1)
         two.mark_published("e", 3)
-        _expect([n for n, _ in one.audit("e", unpublished=True)], [2], "what is not published")
-        _expect(one.audit("other", unpublished=True), [], "what was published at once")
+        expect([n for n, _ in one.audit("e", unpublished=True)], [2], "what is not published")
+        expect(one.audit("other", unpublished=True), [], "what was published at once")
 
 
 def check_together(factory: Factory) -> None:
@@ -228,24 +217,24 @@ def check_together(factory: Factory) -> None:
                 journal.set_state("r1", entry.fence, RunState.RUNNING, 2)
                 journal.put("f", {}, "e")
                 journal.append_audit("e", b"lost", 1)
-                _refuses(Conflict, "a number that is taken", lambda: journal.append_audit("e", b"lost", 1))
+                refuses(Conflict, "a number that is taken", lambda: journal.append_audit("e", b"lost", 1))
                 raise _Broken
         except _Broken:
             pass
-        _expect(journal.load("r1"), entry, "a run after a block that raised")
-        _expect((journal.load("r2"), journal.get("f"), journal.audit("e")), (None, None, []), "what a block left")
+        expect(journal.load("r1"), entry, "a run after a block that raised")
+        expect((journal.load("r2"), journal.get("f"), journal.audit("e")), (None, None, []), "what a block left")
         with journal.together("e"):
             journal.append_audit("e", b"kept", 1)
             with journal.together("e"):
                 journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k", 2), entry.fence)
-            _refuses(Fenced, "an old fence", lambda: journal.set_state("r1", entry.fence - 1, RunState.FAILED, 2))
+            refuses(Fenced, "an old fence", lambda: journal.set_state("r1", entry.fence - 1, RunState.FAILED, 2))
             journal.set_state("r1", entry.fence, RunState.RUNNING, 3)
-            _expect(_loaded(journal, "r1").state, RunState.RUNNING, "the state as seen within the block")
-        _expect(journal.audit("e"), [(1, b"kept")], "the audit trail of a block")
+            expect(_loaded(journal, "r1").state, RunState.RUNNING, "the state as seen within the block")
+        expect(journal.audit("e"), [(1, b"kept")], "the audit trail of a block")
         found = _loaded(journal, "r1")
-        _expect((found.state, len(found.steps)), (RunState.RUNNING, 1), "the run after a block")
+        expect((found.state, len(found.steps)), (RunState.RUNNING, 1), "the run after a block")
         journal.step(StepEntry("r1", "s", StepPhase.APPLIED, "k", 4), entry.fence)
-        _expect(len(_loaded(journal, "r1").steps), 2, "steps after both blocks")
+        expect(len(_loaded(journal, "r1").steps), 2, "steps after both blocks")
 
 
 class _Broken(Exception):
@@ -272,8 +261,8 @@ def check_threads(factory: Factory) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        _expect(failed, [], "errors in threads")
-        _expect((len(journal.open_runs()), len(journal.facts("t/"))), (40, 40), "runs and facts of four threads")
+        expect(failed, [], "errors in threads")
+        expect((len(journal.open_runs()), len(journal.facts("t/"))), (40, 40), "runs and facts of four threads")
 
 
 def check_close(factory: Factory) -> None:
@@ -281,7 +270,7 @@ def check_close(factory: Factory) -> None:
     journal = factory()
     journal.close()
     journal.close()
-    _refuses(HomeostatError, "a question to a closed journal", lambda: journal.load("r"))
+    refuses(HomeostatError, "a question to a closed journal", lambda: journal.load("r"))
 
 
 def _loaded(journal: Journal, run: str) -> RunEntry:
@@ -312,14 +301,14 @@ async def check_takeover_knows_everything(taking: Taking) -> None:
     known = first.load("r1")
     second = await taking()
     try:
-        _expect(second.load("r1"), known, "the run as the next owner knows it")
-        _expect([e.run for e in second.open_runs()], ["r1"], "open runs")
-        _expect([e.run for e in second.history("e")], ["r1"], "history")
-        _expect(create(second, 1, run="other"), None, "a second run of the decision")
-        _expect(second.get("verdict/r1"), {"text": "ü"}, "a fact")
-        _expect(second.audit("e", unpublished=True), [(2, b"two")], "what is still to be published")
-        _expect(second.audit("e")[-1], (2, b"two"), "the head of the chain")
-        _refuses(Conflict, "an audit record under a number that is taken", lambda: second.append_audit("e", b"x", 2))
+        expect(second.load("r1"), known, "the run as the next owner knows it")
+        expect([e.run for e in second.open_runs()], ["r1"], "open runs")
+        expect([e.run for e in second.history("e")], ["r1"], "history")
+        expect(create(second, 1, run="other"), None, "a second run of the decision")
+        expect(second.get("verdict/r1"), {"text": "ü"}, "a fact")
+        expect(second.audit("e", unpublished=True), [(2, b"two")], "what is still to be published")
+        expect(second.audit("e")[-1], (2, b"two"), "the head of the chain")
+        refuses(Conflict, "an audit record under a number that is taken", lambda: second.append_audit("e", b"x", 2))
         mine = second.claim("r1", 10)
         second.step(StepEntry("r1", "s", StepPhase.APPLIED, "k1", 11), mine.fence)
         await second.settled("e", PATIENCE_S)
@@ -329,7 +318,7 @@ async def check_takeover_knows_everything(taking: Taking) -> None:
     third = await taking()
     try:
         phases = [(s.phase, s.key) for s in _loaded(third, "r1").steps]
-        _expect(phases, [(StepPhase.INTENT, "k1"), (StepPhase.APPLIED, "k1")], "steps after two takeovers")
+        expect(phases, [(StepPhase.INTENT, "k1"), (StepPhase.APPLIED, "k1")], "steps after two takeovers")
     finally:
         third.close()
 
@@ -354,7 +343,7 @@ async def check_a_straggler_is_fenced(taking: Taking) -> None:
     second.close()
     third = await taking()
     try:
-        _expect([s.step for s in _loaded(third, "r1").steps], ["s", "mine"], "steps of the owners alone")
+        expect([s.step for s in _loaded(third, "r1").steps], ["s", "mine"], "steps of the owners alone")
     finally:
         third.close()
 

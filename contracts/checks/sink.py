@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.checks.expecting import expect
 from contracts.events import ActionRecord, Decision, Event, Incident, Option, encode
 from contracts.ports.exchange import PUBLISHED, Published, Sink
 from contracts.topics import ACTIONS, DECISIONS, INCIDENTS
@@ -134,10 +135,6 @@ async def _deliver(sink: Sink, events: Sequence[Published]) -> None:
         raise AssertionError(f"{len(events)} events were not delivered within {PATIENCE_S:.0f} s") from None
 
 
-def _expect(actual: object, expected: object, what: str) -> None:
-    assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
-
-
 def _first(ids: Sequence[str]) -> list[str]:
     """Without repetitions."""
     return list(dict.fromkeys(ids))
@@ -159,14 +156,14 @@ async def check_takes_all_in_order(subject: SinkSubject) -> None:
         events = [published(n, topic) for n in range(20) for topic in sorted(sink.topics)]
         for start in range(0, len(events), 7):
             await _deliver(sink, events[start : start + 7])
-            _expect(_first(await _received(subject)), [e.id for e in events[: start + 7]], "events received")
+            expect(_first(await _received(subject)), [e.id for e in events[: start + 7]], "events received")
 
 
 async def check_nothing_is_nothing(subject: SinkSubject) -> None:
     """No events are no events."""
     async with opened(subject) as sink:
         await _deliver(sink, [])
-        _expect(await _received(subject), [], "events received")
+        expect(await _received(subject), [], "events received")
 
 
 async def check_takes_repetitions(subject: SinkSubject) -> None:
@@ -176,7 +173,7 @@ async def check_takes_repetitions(subject: SinkSubject) -> None:
         await _deliver(sink, events[:3])
         await _deliver(sink, events[1:4])
         await _deliver(other, events[2:])
-        _expect(_first(await _received(subject)), [e.id for e in events], "events received")
+        expect(_first(await _received(subject)), [e.id for e in events], "events received")
 
 
 async def check_takes_any_text(subject: SinkSubject) -> None:
@@ -185,7 +182,7 @@ async def check_takes_any_text(subject: SinkSubject) -> None:
     async with opened(subject) as sink:
         events = [published(n, min(sink.topics), text) for n, text in enumerate(texts)]
         await _deliver(sink, events)
-        _expect(_first(await _received(subject)), [e.id for e in events], "events received")
+        expect(_first(await _received(subject)), [e.id for e in events], "events received")
 
 
 async def check_away_is_said(subject: SinkSubject) -> None:
@@ -205,7 +202,7 @@ async def check_away_is_said(subject: SinkSubject) -> None:
             else:
                 raise AssertionError("events that could not be delivered were said to be")
         await _deliver(sink, events[1:])
-        _expect(_first(await _received(subject)), [e.id for e in events], "events received")
+        expect(_first(await _received(subject)), [e.id for e in events], "events received")
 
 
 async def check_close(subject: SinkSubject) -> None:
@@ -217,7 +214,7 @@ async def check_close(subject: SinkSubject) -> None:
     await _deliver(sink, [event])
     await sink.close()
     await sink.close()
-    _expect(_first(await _received(subject)), [event.id], "events received")
+    expect(_first(await _received(subject)), [event.id], "events received")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

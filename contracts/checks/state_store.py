@@ -14,13 +14,18 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
+from contracts.checks.expecting import expect
 from contracts.errors import HomeostatError
 from contracts.ports import StateStore
 
 Factory = Callable[[], StateStore]
 Check = Callable[[Factory], Awaitable[None]]
+
+
+_expect = partial(expect, shown=200)
 
 
 @asynccontextmanager
@@ -31,10 +36,6 @@ async def opened(factory: Factory) -> AsyncIterator[StateStore]:
         yield store
     finally:
         await store.close()
-
-
-def _expect(actual: object, expected: object, what: str) -> None:
-    assert actual == expected, f"{what}: expected {expected!r:.200}, got {actual!r:.200}"
 
 
 async def check_nothing_saved(factory: Factory) -> None:
