@@ -8,13 +8,13 @@ Hysteresis in level (`open_p` below `close_p`) and in time (`open_windows` of th
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from contracts.events import Anomaly, Contribution
+from contracts.events.telemetry import anomaly_id
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.adoption import Adopting
@@ -163,8 +163,7 @@ class Episode:
 
     def _begin(self, onset_ns: int, look: WindowEvidence) -> None:
         self.onset_ns, self.opened_ns, self.opener = onset_ns, look.window_ns, look.signal
-        name = "\0".join((self.environment, self.service, self.peer, str(onset_ns), str(look.window_ns))).encode()
-        self.id = "an-" + hashlib.blake2b(name, digest_size=8).hexdigest()
+        self.id = anomaly_id("an", self.environment, self.service, self.peer, onset_ns, look.window_ns)
         self.state = ServiceState.ANOMALOUS
         self.adopting = Adopting(opened_ns=look.window_ns, harmed_ns=look.window_ns)
         self.adopting.note(look.contributions)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from contracts.units import SECOND
+from contracts.units import DAY, SECOND
 
 # --- low traffic: what is pooled over the last half minute and minute (models.low_traffic.watch) ------------------------------------
 
@@ -205,7 +205,7 @@ BUCKET_NS: Final = 5 * SECOND
 """Width of the first means of a feature's course in an episode."""
 SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
-FORMER_NS: Final = 24 * 3600 * SECOND
+FORMER_NS: Final = DAY
 """For how long the level before an adoption is remembered."""
 RETURNED_NS: Final = 10 * SECOND
 """A level that was normal before is normal again after this long."""

@@ -5,6 +5,8 @@ Times named `*_ns` are epoch nanoseconds of *event* time. Services are `namespac
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 from contracts.events.codec import Event
@@ -125,6 +127,12 @@ class Anomaly(Event, frozen=True, kw_only=True):
     kind: AnomalyKind = AnomalyKind.SERVICE
     pooled_s: float = 0.0
     """Seconds that its evidence is pooled over, where there are too few requests for single windows to show anything; else 0."""
+
+
+def anomaly_id(kind: str, *parts: object) -> str:
+    """`kind` and a digest of what makes an anomaly this one: the same wherever and whenever it is computed."""
+    said = "\0".join(map(str, parts)).encode()
+    return f"{kind}-{hashlib.blake2b(said, digest_size=8).hexdigest()}"
 
 
 class PathStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ yardstick for what is unusual there; what lasts opens an anomaly.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,10 +15,11 @@ import msgspec
 import numpy as np
 
 from contracts.events import Anomaly, Contribution
+from contracts.events.telemetry import anomaly_id
 from contracts.features import CALL_RATE, LOG_ERROR_RATE, NETWORK_GAP, Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
-from contracts.units import SECOND
+from contracts.units import HOUR, SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models import wording
 from models.contributions import shared
@@ -49,7 +49,7 @@ from models.service.pooled import Pool
 
 NAME: Final = "low-traffic"
 VERSION: Final = "1"
-FORGET_NS: Final = 6 * 3600 * SECOND
+FORGET_NS: Final = 6 * HOUR
 """A series unseen for this long is forgotten, once such are at least half of all."""
 
 
@@ -288,10 +288,9 @@ class LowTraffic:
         return level >= max(OPENS_LEVEL * young, ABOVE_QUIET * self._peaks.get(name, 0.0))
 
     def _anomaly(self, name: str, level: TrafficLevel, now_ns: int) -> Anomaly:
-        said = "\0".join((self.environment, name, NAME, str(now_ns))).encode()
         callee = next((r.callee for r in level.reasons if r.callee), "")
         return Anomaly(
-            id="an-" + hashlib.blake2b(said, digest_size=8).hexdigest(),
+            id=anomaly_id("an", self.environment, name, NAME, now_ns),
             environment=self.environment,
             service=name,
             phase=AnomalyPhase.OPENED,

@@ -8,16 +8,16 @@ service because of it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 
 from contracts.events import Anomaly
+from contracts.events.telemetry import anomaly_id
 from contracts.features import Signal
 from contracts.frames import FeatureFrame, PartialFrame, Presence
-from contracts.units import SECOND
+from contracts.units import DAY, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 
 LOST_NS: Final = 10 * SECOND
@@ -39,7 +39,7 @@ _CLOSE: Final = 6
 """Times its length within which three pauses make a habit of it."""
 _LONGEST_HABIT_NS: Final = 300 * SECOND
 """Nobody who sends telemetry pauses for longer: a reader of metrics has periods of a minute or two."""
-_HABIT_NS: Final = 86_400 * SECOND
+_HABIT_NS: Final = DAY
 
 
 class Pulse(msgspec.Struct):
@@ -159,9 +159,8 @@ class Losses:
         return min([pulse.heard_ns, *(t for t in self._lost.values())])
 
     def _begin(self, scope: str, since_ns: int, services: Iterable[str]) -> Anomaly:
-        name = "\0".join((self.environment, scope, str(since_ns))).encode()
         return Anomaly(
-            id="tl-" + hashlib.blake2b(name, digest_size=8).hexdigest(),
+            id=anomaly_id("tl", self.environment, scope, since_ns),
             environment=self.environment,
             service=scope,
             phase=AnomalyPhase.OPENED,
