@@ -14,7 +14,7 @@ from typing import Final
 from contracts.events import Contribution
 from contracts.features import COUNT_OF
 from contracts.units import SECOND
-from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED
+from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS
 
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
@@ -60,12 +60,18 @@ class Course:
                 self.sums.append(total)
                 self.counts.append(count)
 
+    def means(self) -> list[float]:
+        """The means so far."""
+        return [total / count for total, count in zip(self.sums, self.counts, strict=True)]
+
     def level(self) -> float:
         """Mean of the second half: where it is now."""
         return self._halves()[1]
 
     def settled(self) -> bool:
-        """Whether its second half is about where its first was, measured by the distance from what was expected."""
+        """Whether its second half is about where its first was, measured by the distance from what was expected; of enough means."""
+        if len(self.starts) < SETTLED_MEANS:
+            return False
         first, second = self._halves()
         nearest = min(max(second, self.low), self.high)
         shift = abs(second - nearest) or abs(second) or 1.0
@@ -97,10 +103,10 @@ class Former:
 class Adopting:
     """What one episode knows for its end by adoption: the courses of what departs, and since when nothing harms."""
 
-    courses: dict[str, Course] = field(default_factory=dict)
     opened_ns: int = 0
     harmed_ns: int = 0
     """Window in which it last harmed, or the one in which it opened."""
+    courses: dict[str, Course] = field(default_factory=dict)
 
     def note(self, parts: tuple[Contribution, ...]) -> None:
         """Follow what departs from now on; the range first told is the one from before."""
@@ -108,13 +114,14 @@ class Adopting:
             if part.feature not in self.courses:
                 self.courses[part.feature] = Course(part.signal, part.low, part.high)
 
-    def ready(self, now_ns: int, after_ns: int) -> bool:
-        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle)."""
+    def ready(self, now_ns: int, after_ns: int, *, growing: bool = True) -> bool:
+        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle, where what is
+        `growing` may be taken)."""
         shifted = self._shifted()
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
-            and all(c.settled() or (name in COUNTS and c.rose()) for name, c in shifted.items())
+            and all(c.settled() or (growing and name in COUNTS and c.rose()) for name, c in shifted.items())
         )
 
     def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:

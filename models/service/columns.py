@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.errors import UnknownName
-from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, MEMORY, MEMORY_BYTES, Feature, FeatureKind, Signal
+from contracts.features import (
+    COUNT_OF,
+    CPU,
+    CPU_CORES,
+    FEATURES,
+    MEMORY,
+    MEMORY_BYTES,
+    RESTARTS,
+    TRAFFIC,
+    Feature,
+    FeatureKind,
+    Signal,
+)
 from contracts.frames.decoded import B1, F64
 
 WINDOWS = (1, 3, 10, 60)
@@ -96,6 +108,8 @@ class Columns:
     """Column of the request count of the signal, or -1."""
     patient: B1
     """Processor time and levels: busy is not broken, so alone they have to last."""
+    symptom: B1
+    """What those who call a service feel; the others are evidence beside it."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,8 +143,16 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         caps=np.array([p.caps for p in profiles], np.float64).reshape(len(names), len(WINDOWS)),
         group=tuple(_GROUP[k] for k in kinds),
         traffic=names.index(traffic) if traffic in names else -1,
+        symptom=np.array([is_symptom(f.name) for f in features], np.bool_),
         patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
     )
+
+
+def is_symptom(name: str) -> bool:
+    """Whether a feature is what those who call a service feel: failures, latency, work no longer done, restarts; and failures that
+    it writes of, for services that are known by nothing else."""
+    kind = FEATURES[name].kind
+    return kind in {FeatureKind.LATENCY, FeatureKind.RATIO} or name in TRAFFIC or name == RESTARTS
 
 
 def _feature(name: str) -> Feature:
