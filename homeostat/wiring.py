@@ -99,7 +99,7 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
             },
             (ACTIONS, FEEDBACK, CHANGES),
         ),
-        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES,)),
+        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES, PARTIALS)),
     )
 
 

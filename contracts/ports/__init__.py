@@ -1,6 +1,7 @@
 """Ports: protocols to everything that has more than one implementation. All but the clock have a check suite in `contracts.checks`."""
 
 from contracts.ports.acting import (
+    BUILT_IN,
     UNBOUND,
     Actuator,
     Applied,
@@ -18,6 +19,7 @@ from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemet
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
 
 __all__ = [
+    "BUILT_IN",
     "PUBLISHED",
     "UNBOUND",
     "Actuator",

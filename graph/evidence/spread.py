@@ -48,6 +48,7 @@ from graph.judgement import (
     MORE_FAIL,
     MOST_CALLS,
     MOSTLY,
+    OFTEN,
     ONE_CALLER,
     PARTLY,
     PATTERN_EACH_LOST,
@@ -263,6 +264,17 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         f"while {worst} {'waits' if slow else 'fails'}"
     )
     return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst
+
+
+def hushed(edge: Edge, callee: Node) -> bool:
+    """Whether a callee that should have answered calls since the onset answered hardly any, and serves hardly anybody else."""
+    due = edge.usual if math.isfinite(edge.usual) else edge.expected
+    return (
+        edge.per_request_before > OFTEN
+        and due >= LEAST_EXPECTED
+        and edge.observed < FEW_CALLS * due
+        and not _serves(callee)
+    )
 
 
 def _serves(node: Node) -> bool:

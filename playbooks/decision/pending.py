@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -78,6 +78,8 @@ class _SavedPending(msgspec.Struct):
     """How far event time had come with each of `rows`; nothing in snapshots from before that counted."""
     times: dict[str, dict[int, int]] = {}
     """How far event time has come, by environment and partition."""
+    serving: dict[str, dict[str, Any]] = {}
+    """Who was at work lately, by environment; nothing in snapshots from before that was kept."""
 
 
 _VERSION: Final = 1
@@ -260,6 +262,7 @@ class PendingDecisions:
             # Definitions say nothing that guards count, and would be the bulk of what is hashed.
             history=tuple(replace(r, definition={}) for r in history),
             known_services=tuple(sorted(self._facts.known_services(environment))),
+            serving=tuple(sorted(views.at_work.established())),
             actions=self._facts.actions(environment),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
             attempts=tuple(case.attempts),
@@ -301,6 +304,7 @@ class PendingDecisions:
                 {e: [pack(c.frame) for c in rows] for e, rows in kept.items()},
                 {e: [c.time_ns for c in rows] for e, rows in kept.items()},
                 {e: self._views[e].times for e in known},
+                {e: seen.at_work.state() for e, seen in sorted(self._views.items())},
             )
         )
 
@@ -325,6 +329,8 @@ class PendingDecisions:
             came = saved.came.get(environment) or [f.window_ns for f in frames]
             rows = [Came(time_ns, frame) for time_ns, frame in zip(came, frames, strict=True)]
             self._views.setdefault(environment, Views()).restore(kept, rows, saved.times.get(environment, {}))
+        for environment, serving in saved.serving.items():
+            self._views.setdefault(environment, Views()).at_work.load(serving)
 
 
 def _signature(decision: Decision) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from contracts.claims import ClaimsHeard
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from playbooks.decision.world import ServiceView
-from playbooks.guards import Standing, standing
+from playbooks.guards import Serving, Standing, standing
 from playbooks.guards.innocence import means
 
 MOST_SERVICES: Final = 20_000
@@ -56,10 +56,13 @@ class Views:
         self._versions: dict[str, str] = {}
         self._heard = ClaimsHeard()
         self._kept: dict[str, ServiceView] = {}
+        self.at_work = Serving()
+        """Which services have served requests for some minutes."""
 
     def take(self, frame: EvidenceFrame) -> None:
         """Keep a frame. Edges carry no features of a service, but how its callers see it."""
         self._keep(frame, self._tell_time(frame))
+        self.at_work.observe(frame)
 
     def _tell_time(self, frame: EvidenceFrame) -> int:
         time_ns = self._time_ns.get(frame.partition, 0)

@@ -31,7 +31,7 @@ class DecisionFacts(Protocol):
         ...
 
     def known_services(self, environment: str) -> Sequence[str]:
-        """Every service of the topology."""
+        """Every name heard of: whether a service is in the topology at all."""
         ...
 
     def actions(self, environment: str) -> frozenset[str] | None:
@@ -102,6 +102,8 @@ class DecisionWorld:
     """How each suspected service has answered since the onset."""
     history: tuple[RunEntry, ...] = ()
     known_services: tuple[str, ...] = ()
+    serving: tuple[str, ...] = ()
+    """Services that have served requests for some minutes (`playbooks.guards.serving`)."""
     actions: frozenset[str] | None = None
     controls: tuple[Control, ...] = ()
     attempts: tuple[Attempt, ...] = ()
@@ -109,6 +111,12 @@ class DecisionWorld:
     limits: DecisionLimits = field(default_factory=DecisionLimits)
     confirmed_ns: int = 0
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The services of which shares are taken. Before any has served for long enough those that were heard of: what is begun is
+        held to the others again, right before its effect."""
+        return self.serving or self.known_services
 
 
 def world_hash(

@@ -12,6 +12,7 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.units import MINUTE
 from contracts.units import SECOND as S
 from contracts.verdicts import (
     Autonomy,
@@ -23,7 +24,7 @@ from contracts.verdicts import (
     Severity,
 )
 from playbooks.decision import NOTHING, PERSON, limits_of
-from playbooks.decision.pending import PendingDecisions
+from playbooks.decision.pending import PendingDecision, PendingDecisions
 from playbooks.decision.views import Views
 from playbooks.language import library
 
@@ -435,3 +436,23 @@ def test_views_survive_a_snapshot_as_they_are(book: PendingDecisions, facts: Fac
     del old["came"], old["times"]
     again.restore(msgspec.msgpack.encode(old))
     assert len(again._views["prod"].rows(["cart"])) > 50
+
+
+def test_shares_are_of_services_at_work_and_not_of_names_also_after_a_restart(
+    book: PendingDecisions, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may send telemetry can make up names: a burst of them makes nothing that is done a small share."""
+    made_up = tuple(f"job-{n}" for n in range(300))
+    monkeypatch.setattr(facts, "known_services", lambda _: ("cart", "web", *made_up))
+    for minute in range(-5, 0):
+        book.evidence(frame(T0 + minute * MINUTE), T0)
+    book.evidence(frame(T0 - S, services=made_up), T0)
+    again = PendingDecisions(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), facts)
+    again.restore(book.snapshot())
+    case = PendingDecision(incident(T0, 1))
+    for one in (book, again):
+        world = one._world(case, [], T0)
+        assert world.at_work == ("cart", "web")
+        assert len(world.known_services) == 302
+    fresh = PendingDecisions(LIBRARY, DecideSettings(), limits_of(ActSettings(), DetectSettings()), facts)
+    assert len(fresh._world(case, [], T0).at_work) == 302, "nobody can have served for long enough yet"
