@@ -134,9 +134,8 @@ def _read_json(span: Any, processes: Mapping[str, Any], builder: SpanBuilder) ->
         parents.append((_CHILD_OF, trace, old_parent))
     start = _json_time(span.get("startTime", span.get("start_time")))
     duration = _json_duration(span.get("duration", 0))
-    process = (
-        span.get("process") or processes.get(span.get("processID", span.get("processId", ""))) or processes.get("")
-    )
+    named = str(span.get("processID", span.get("processId")))
+    process = span.get("process") or processes.get(named) or processes.get("")
     service = text_of(process.get("serviceName", process.get("service_name"))) if isinstance(process, dict) else ""
     more = _renamed(_json_tags(process.get("tags"))) if isinstance(process, dict) else {}
     name = span.get("operationName", span.get("operation_name", ""))

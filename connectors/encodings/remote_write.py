@@ -253,6 +253,7 @@ class _Translation:
                 self._classic(group, time_ms)
 
     def _classic(self, group: _Group, time_ms: int) -> None:
+        upto: list[tuple[float, float]] = []
         try:
             upto = sorted((float(le), value) for le, value in group.parts.items())
             counts = [round(b - a) for (_, a), (_, b) in zip([(0.0, 0.0), *upto], upto, strict=False)]
@@ -310,7 +311,7 @@ class _Translation:
         """The data of a series' metric, of that kind."""
         labels = series.labels
         resource = resource_of(labels, self._info.get(target_of(labels), {}))
-        place = (tuple(sorted(resource.items())), labels.get("otel_scope_name", ""))  # type: ignore[type-var]
+        place = (tuple(sorted(resource.items())), labels.get("otel_scope_name", ""))
         metrics, _ = self._resources.get(place, (None, None))
         if metrics is None:
             entry = self._message.resource_metrics.add()

@@ -59,7 +59,7 @@ class SpanBuilder:
 
     def serialized(self) -> bytes:
         """The message."""
-        return self.message.SerializeToString()  # type: ignore[no-any-return]
+        return self.message.SerializeToString()
 
 
 def put(attributes: Any, values: Mapping[str, Plain]) -> None:

@@ -135,7 +135,7 @@ def _read_json(span: Mapping[str, Any], sides: list[ZipkinSide]) -> str:
     if isinstance(ids, str):
         return ids
     annotations, binary = span.get("annotations"), span.get("binaryAnnotations")
-    old = isinstance(binary, list) or any(isinstance(a, dict) and "endpoint" in a for a in _dicts(annotations))
+    old = isinstance(binary, list) or any("endpoint" in a for a in _dicts(annotations))
     if old and "localEndpoint" not in span and "kind" not in span:
         sides.extend(_first_version(span, ids, list(_dicts(annotations)), list(_dicts(binary))))
         return ""
