@@ -76,7 +76,9 @@ def span_metrics(spans: Spans, every_s: int, *, histograms: bool = True) -> Iter
         yield at_ns, message.SerializeToString()
 
 
-def service_graph(spans: Spans, every_s: int, *, tempo: bool = False) -> Iterator[tuple[int, bytes]]:
+def service_graph(
+    spans: Spans, every_s: int, *, tempo: bool = False, histograms: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """Messages of the service graph connector, one each `every_s`; Tempo's have no label that says which calls failed."""
     clients, servers, failed = Counting(BOUNDS_S), Counting(BOUNDS_S), Counting(())
     sides = {s["spanId"]: (service, s) for _, service, s in spans}
@@ -97,13 +99,10 @@ def service_graph(spans: Spans, every_s: int, *, tempo: bool = False) -> Iterato
         scope.scope.name = "traces_service_graph"
         word = "_seconds" if tempo else ""
         unit = "" if tempo else "s"
-        clients.write(scope.metrics, (f"traces_service_graph_request_client{word}", unit), "", at_ns)
-        servers.write(
-            scope.metrics,
-            (f"traces_service_graph_request_server{word}", unit),
-            "traces_service_graph_request_total",
-            at_ns,
-        )
+        if histograms:
+            clients.write(scope.metrics, (f"traces_service_graph_request_client{word}", unit), "", at_ns)
+        server = f"traces_service_graph_request_server{word}" if histograms else ""
+        servers.write(scope.metrics, (server, unit), "traces_service_graph_request_total", at_ns)
         failed.write(scope.metrics, ("", ""), "traces_service_graph_request_failed_total", at_ns)
         yield at_ns, message.SerializeToString()
 
