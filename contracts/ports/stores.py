@@ -39,8 +39,8 @@ class Broker(Protocol):
         """Flush and close. Idempotent."""
         ...
 
-    async def ensure_topics(self, partitions: int) -> Mapping[str, int]:
-        """Create the topics of `contracts.topics.TOPICS` that are missing; partitions of each by name."""
+    async def ensure_topics(self, partitions: int, also: Collection[str] = ()) -> Mapping[str, int]:
+        """Create the topics of `contracts.topics.TOPICS`, and those of telemetry in `also`, that are missing; partitions of each by name."""
         ...
 
     async def send(

@@ -10,7 +10,7 @@ from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
-from graph.evidence.spread import hushed
+from graph.evidence.silence import hushed
 from graph.grouping import Group
 from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, story

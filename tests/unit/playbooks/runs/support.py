@@ -308,6 +308,7 @@ class World:
                 graph=self.graph.append,
                 autonomy=self.autonomy,
                 caught_up=self.caught_up,
+                changed=lambda _: None,
             )
         )
         return self.executor
