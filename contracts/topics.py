@@ -170,6 +170,13 @@ TOPICS: Final[dict[str, Topic]] = {
 INGRESS: Final = (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS, RAW)
 
 
+def own_topic(name: str) -> Topic:
+    """The row of a topic of the user's own from which telemetry is read."""
+    return Topic(
+        name, "never trusted", "as the settings say", Partitioning.FOREIGN, Retention.HOUR, "collectors", "ingest"
+    )
+
+
 def partition_of(key: str, partitions: int) -> int:
     """Partition for `key`: CRC-32 modulo `partitions`; stable across processes and releases."""
     return zlib.crc32(key.encode()) % partitions

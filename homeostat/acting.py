@@ -19,6 +19,7 @@ from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
 from contracts.topics import DECISIONS, partition_of
+from homeostat.forgetting import Forgetting
 from homeostat.implementations import load_playbooks
 from homeostat.metrics import Sample
 from homeostat.ownership import Ownership
@@ -77,6 +78,7 @@ class Acting:
             )
         )
         self.ownership = Ownership(journal, partitions[DECISIONS], self.executor, clock)
+        self._forgetting = Forgetting(journal, settings.act, clock)
 
     async def start(self) -> None:
         """Know the switches, then begin describing targets. Runs left open are taken over once their environment's partition
@@ -84,9 +86,11 @@ class Acting:
         await self.switchboard.start()
         self.targets.start()
         self.reporter.start()
+        self._forgetting.start()
 
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
+        await self._forgetting.stop()
         await self.ownership.stop()
         await self.switchboard.stop()
         await self.targets.stop()
@@ -204,6 +208,7 @@ class Acting:
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
         yield from self._run_metrics.samples()
+        yield from self._forgetting.samples()
         for scope, acting in self.switchboard.acting().items():
             yield "acting_allowed", (scope,), float(acting)
 

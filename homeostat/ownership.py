@@ -122,7 +122,7 @@ class Ownership:
             self._lanes.lose([partition])
             if self._shared is not None:
                 await self._leave(frozenset({partition}))
-                await self._shared.take(partition, self._clock.now_ns())
+                await self._shared.take(partition)
             self._lanes.take(partition)
             found = sorted({r.environment for r in self._journal.open_runs()})
             await self._executor.resume([e for e in found if self.partition(e) == partition])

@@ -62,7 +62,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
     return (
         StageSpec(
             "ingest",
-            INGRESS,
+            (*INGRESS, *settings.ingest.topics),
             (PARTIALS, SPANS),
             lambda t, p: IngestStage(t, p, settings, targets),
             overhears=(CLOCKS,),

@@ -100,7 +100,7 @@ async def replayed(broker: KafkaBroker, settings: Settings, found: RecordedHandl
     Raises:
         HomeostatError: the broker can't be read.
     """
-    partitions = await broker.ensure_topics(settings.broker.partitions)
+    partitions = await broker.ensure_topics(settings.broker.partitions, settings.ingest.topics)
     maker = _Maker(settings, partitions)
     chosen = [life for life in found.whole if life.end_ns >= wanted.since_ns and life.begin_ns <= wanted.until_ns]
     records = await _records(broker, {place for life in chosen for place in life.places()})

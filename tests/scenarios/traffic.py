@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -236,11 +236,17 @@ def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
     return through(messages(Shop(plan, seed).spans_by_end(), T0 + END_S * S), settings)
 
 
-def through(telemetry: Iterator[tuple[int, bytes]], settings: Settings | None = None) -> Found:
-    """What the pipeline makes of messages of spans, up to the last of them. Nothing is acted on."""
+def through(
+    telemetry: Iterator[tuple[int, bytes]],
+    settings: Settings | None = None,
+    topic: str = OTLP_SPANS,
+    told: Callable[[Record], None] = lambda _: None,
+) -> Found:
+    """What the pipeline makes of messages on a topic, up to the last of them; `told` hears each message. Nothing is acted on."""
     found = Found()
 
     def hear(record: Record) -> None:
+        told(record)
         if record.topic == INCIDENTS:
             found.incidents.append(decode(Incident, record.value))
         elif record.topic == DECISIONS:
@@ -255,5 +261,5 @@ def through(telemetry: Iterator[tuple[int, bytes]], settings: Settings | None = 
             now_ns = min(now_ns + STEP_NS, at)
             pipeline.feed(TARGETS, encode(half.report(now_ns)), now_ns, key=half.environment.encode())
             pipeline.tick(now_ns)
-        pipeline.feed(OTLP_SPANS, payload, now_ns, partition=count % 2)
+        pipeline.feed(topic, payload, now_ns, partition=count % 2)
     return found
