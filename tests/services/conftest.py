@@ -31,6 +31,7 @@ SERVERS: Final = {
     "test_watcher": "cluster",
     "test_broker": "kafka",
     "test_journal": "kafka",
+    "test_sinks": "kafka",
     "test_state_store": "kafka",
     "test_collector_to_graph": "neo4j",
     "test_graph_store": "neo4j",
