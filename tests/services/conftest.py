@@ -30,6 +30,7 @@ SERVERS: Final = {
     "test_deploy": "cluster",
     "test_watcher": "cluster",
     "test_broker": "kafka",
+    "test_encodings": "kafka",
     "test_journal": "kafka",
     "test_state_store": "kafka",
     "test_collector_to_graph": "neo4j",
