@@ -230,6 +230,7 @@ async def test_span_metrics_of_the_collector(histograms: bool, kafka_server: Kaf
         "connectors": {
             "spanmetrics": {
                 "metrics_flush_interval": "1s",
+                "add_resource_attributes": True,
                 "histogram": {} if histograms else {"disable": True},
                 "dimensions": [{"name": name} for name in dimensions],
             }
