@@ -169,7 +169,7 @@ class Runtime:
                 partitions=self.partitions,
                 state=state,
                 clock=self.clock,
-                specs=recorded_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
+                specs=recorded_specs(s, self.partitions, self.acting.playbooks),
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=handlers_of(act_specs(self.acting, self.cluster)),

@@ -219,6 +219,24 @@ class Journal(Protocol):
         """All facts whose key starts with `prefix`."""
         ...
 
+    def forget(self, keys: Collection[str], environment: str = "") -> None:
+        """Facts of an environment, or of this process, are as if they had never been put; those that aren't there are no error."""
+        ...
+
+    def ended_runs(self, before_ns: int, most: int) -> list[RunEntry]:
+        """Runs in a terminal state that changed before `before_ns` for the last time: the `most` that did first, in that order,
+        without their steps."""
+        ...
+
+    def forget_runs(self, runs: Collection[str]) -> None:
+        """Runs that ended, with their steps, are as if they had never been; their facts stay (see `forget`). Those that aren't
+        there are no error. Conflict if one is open, and then none of them is forgotten."""
+        ...
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many `runs` and `facts` it holds."""
+        ...
+
     def append_audit(self, environment: str, record: bytes, sequence: int, published: bool = False) -> None:
         """Append an audit record (JSON of ActionRecord) under its sequence; a second one with that number is refused
         with `Conflict`."""
