@@ -64,7 +64,7 @@ class PointBatch:
     """n metric points already mapped onto features (points of unmapped metrics are counted in `Decoded.skipped`).
 
     `mode`: 0 gauge (value as is), 1 cumulative counter, 2 delta counter; both counters become rates per second later.
-    `series` is a 64-bit hash of metric, resource and attributes: one counter, one series.
+    `series` is a hash of metric, resource and attributes: one counter, one series; it also says which view of a fact it is (`views`).
     `feature` indexes `contracts.features.BY_SIGNAL[Signal.METRICS]`.
     """
 
