@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import peers, span_bytes, span_verdicts, streaming
+from connectors.otlp import meshes, peers, span_bytes, span_verdicts, streaming
 from connectors.otlp.codecs import status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
@@ -48,6 +48,7 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
     kind = np.array(codec.kinds(spans), np.int8)
     code = np.array(codec.codes(spans), np.int64)
     error, stream = span_verdicts.of_messages(spans, kind, code, payload, context)
+    proxy = meshes.of_messages(spans, payload, flat, context)
     columns = _Columns(
         ids=(trace, span, parent),
         start=times([s.start_time_unix_nano for s in spans]),
@@ -57,6 +58,7 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
         name=context.strings.column(codec.names(spans)),
         peer=_peers(spans, kind, payload, context),
         stream=stream,
+        proxy=proxy,
     )
     return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
 
@@ -80,6 +82,7 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
         name=context.strings.bytes_column(spans.names()),
         peer=_plain_peers(spans, kind, context),
         stream=stream,
+        proxy=meshes.of_columns(spans, flat, context),
     )
     return _batch(columns, flat, ([], [], []), context)
 
@@ -105,6 +108,8 @@ class _Columns:
     peer: _Peers
     stream: B1
     """Those whose attributes say so."""
+    proxy: B1
+    """Those that a proxy passed on; empty where none is a proxy's."""
 
 
 def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext) -> SpanBatch | None:
@@ -126,6 +131,7 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         peer=columns.peer.name,
         by_address=columns.peer.by_address,
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
+        proxy=columns.proxy if columns.proxy.any() else columns.proxy[:0],
     )
     return _kept(batch, valid & timely)
 
@@ -146,7 +152,8 @@ def _kept(batch: SpanBatch, keep: B1) -> SpanBatch | None:
         return batch
     if not keep.any():
         return None
-    return SpanBatch(*(getattr(batch, column)[keep] for column in SpanBatch.__slots__))
+    columns = (getattr(batch, column) for column in SpanBatch.__slots__)
+    return SpanBatch(*(c[keep] if len(c) else c for c in columns))
 
 
 def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> _Peers:

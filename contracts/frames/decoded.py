@@ -54,6 +54,8 @@ class SpanBatch:
     """Which last as long as their user likes (web sockets, event streams, long polls). Empty means none."""
     by_address: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Whose peer is known by its address alone: it may be a service that sends spans itself. Empty means none."""
+    proxy: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Which a mesh's proxy passed on to the application, or for it: the application may tell of the same. Empty means none."""
 
     def __len__(self) -> int:
         return len(self.span)

@@ -176,6 +176,10 @@ class EdgeJoiner:
         answers = (_kinds(children) == KIND_SERVER) | (children["service"] != parents["service"])
         asked = answers & (_kinds(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
         self._hosts.answered(parents["site"][asked], now_ns)
+        within = (
+            is_carried(children, parents, (KIND_CLIENT,)) & (_kinds(children) == KIND_CLIENT) & (parents["site"] != 0)
+        )
+        self._hosts.carried(children["site"][within], parents["site"][within], now_ns)
         client = _kinds(spans) == KIND_CLIENT
         found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns)))
         if not len(found):
