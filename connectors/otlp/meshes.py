@@ -35,7 +35,7 @@ _NAMESPACES: Final = ("service.namespace", "k8s.namespace.name")
 
 def of_messages(spans: list[Any], payload: bytes, flat: Flat, context: DecodeContext) -> B1:
     """Which of some spans a proxy passed on; their resources become those of the applications."""
-    if _PROXY not in payload:
+    if _PROXY not in payload and not any(_is_proxy(sender) for sender, _ in flat.senders):
         return np.empty(0, np.bool_)
     said = context.codec.read(spans, payload, range(len(spans)), _KEYS)
     return _passed(((row, found) for row, found in enumerate(said)), flat, context)
