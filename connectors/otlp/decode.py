@@ -165,6 +165,7 @@ def _result(
         strings=context.strings.table(),
         resources=context.resources.table(),
         spans=spans,
+        linked=context.linked,
         points=points,
         histograms=histograms,
         logs=logs,

@@ -14,7 +14,7 @@ from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.identity import STANDARD, Identified, IdentityRules
 from connectors.otlp.reasons import Skips
-from contracts.frames.decoded import I32
+from contracts.frames.decoded import I32, SpanBatch
 
 
 class UnreadMetric(NamedTuple):
@@ -41,6 +41,8 @@ class DecodeContext:
     resources: Resources = field(default_factory=Resources)
     skips: Skips = field(default_factory=Skips)
     conventions: Conventions = field(default_factory=standard)
+    linked: SpanBatch | None = None
+    """Links of spans, once they are read."""
     unread: Counter[UnreadMetric] | None = None
     """Counts the points of metrics that could not be read, for who asks."""
 

@@ -73,7 +73,7 @@ class StatusJson(Struct):
 
 
 class Span(Struct, rename="camel"):
-    """Span; attributes and events unread."""
+    """Span; attributes, events and links unread."""
 
     trace_id: str = ""
     span_id: str = ""
@@ -84,7 +84,15 @@ class Span(Struct, rename="camel"):
     end_time_unix_nano: U63 = 0
     attributes: Raw = NOTHING
     events: Raw = NOTHING
+    links: Raw = NOTHING
     status: StatusJson | None = None
+
+
+class LinkJson(Struct, rename="camel"):
+    """Link of a span."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 class LogRecord(Struct, rename="camel"):
@@ -237,6 +245,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 MESSAGE: Final = _decoder(Message)
 PAIRS: Final = _decoder(list[Pair] | None)
 POINTS: Final = _decoder(Points)
+LINKS: Final = _decoder(list[LinkJson] | None)
 NUMBER_POINT: Final = _decoder(NumberPoint)
 HISTOGRAM_POINT: Final = _decoder(HistogramPoint)
 EXPONENTIAL_POINT: Final = _decoder(ExponentialPoint)

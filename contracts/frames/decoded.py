@@ -131,6 +131,8 @@ class Decoded:
     strings: tuple[str, ...] = ("",)
     resources: tuple[Resource, ...] = ()
     spans: SpanBatch | None = None
+    linked: SpanBatch | None = None
+    """Links of spans to who called them, each as a child span of that one, in its trace: to be joined, and no requests."""
     points: PointBatch | None = None
     histograms: HistogramBatch | None = None
     logs: LogBatch | None = None

@@ -25,7 +25,7 @@ from contracts.frames.decoded import (
 from contracts.settings import IngestSettings
 from contracts.units import MINUTE, SECOND
 from streams.windows.clocks import Tag, Tags
-from streams.windows.collect import Collector, Partial, Pending, Receipt
+from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.routes import Routes, pairs
@@ -67,6 +67,10 @@ class PendingSpans(NamedTuple):
         """The spans at some index."""
         return PendingSpans(*[c[index] for c in cast("tuple[Any, ...]", self)])
 
+    def and_also(self, others: PendingSpans) -> PendingSpans:
+        """These spans and others."""
+        return PendingSpans(*[np.concatenate(c) for c in zip(cast("Any", self), cast("Any", others), strict=True)])
+
 
 class _Places(NamedTuple):
     """What frames of spans are made with: the number of partitions, and the clocks and addresses that spans name."""
@@ -83,7 +87,7 @@ class SpanCollector(Collector):
 
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         super().__init__(settings, partitions, counters)
-        self.pending = Pending()
+        self.pending, self.linked = Pending(), Pending()
         self.recent: dict[str, KeyTable] = {}
         self.clocks: dict[Tag, int] = {}
         self.hosts: dict[str, dict[str, None]] = {}
@@ -113,7 +117,17 @@ class SpanCollector(Collector):
             columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *mix)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
+            if decoded.linked is not None:
+                self._add_linked(scope, decoded.linked, receipt)
         self.over_limit(scopes, batch.resource, keep)
+
+    def _add_linked(self, scope: EnvironmentPart, linked: SpanBatch, receipt: Receipt) -> None:
+        """Take links in: they are joined with the spans they name, and are no spans themselves."""
+        at = scope.pick(linked.resource, linked.end_ns <= receipt.now_ns + self.max_delay_ns)
+        ids = (linked.trace[at], linked.span[at], linked.parent[at], linked.kind[at])
+        rest = (linked.start_ns[at], linked.end_ns[at], linked.error[at])
+        columns: list[Column] = [scope.numbers[linked.resource[at]], *ids, *rest, np.full(len(ids[0]), -1, np.int64)]
+        self.linked.add(scope.names.environment, tuple(_complete(columns)))
 
     def _kinds(self, names: Names, service: I64, batch: SpanBatch, at: I64 | slice) -> I8:
         """Kinds of spans. A proxy's server span is none where the application's own says the same."""
@@ -178,6 +192,7 @@ class SpanCollector(Collector):
         frames: list[tuple[str, int, SpanFrame]] = []
         sent: set[tuple[str, int]] = set()
         joined: set[tuple[str, int]] = set()
+        linked = {e: PendingSpans(*c) for e, c in self.linked.drain()}
         for environment, columns in self.pending.drain():
             here = Origin(environment, origin.source, origin.sequence, self.watermark(environment))
             names = self.names[environment]
@@ -190,6 +205,8 @@ class SpanCollector(Collector):
                 sent.add((environment, target))
             partials += _peer_edges(here, names, spans, self.width_ns)
             places = _Places(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
+            if environment in linked:
+                spans = spans.and_also(linked[environment])
             for partition, span_frame in _span_frames(here, names, spans, places):
                 frames.append((environment, partition, span_frame))
                 joined.add((environment, partition))
@@ -237,6 +254,7 @@ class SpanCollector(Collector):
         return {
             **self.base_state(),
             "pending": self.pending.state(),
+            "linked": self.linked.state(),
             "recent": recent,
             "clocks": [list(c) for c in self.clocks],
             "hosts": {e: list(h) for e, h in self.hosts.items()},
@@ -248,6 +266,7 @@ class SpanCollector(Collector):
         """Take the state of a snapshot."""
         self.load_base(state)
         self.pending.load({e: _complete(c) for e, c in state["pending"].items()})
+        self.linked.load({e: _complete(c) for e, c in state.get("linked", {}).items()})
         self.clocks = {Tag(*c): i for i, c in enumerate(state.get("clocks", ()))}
         self.hosts = {e: dict.fromkeys(h) for e, h in state.get("hosts", {}).items()}
         self.applications = {e: dict(a) for e, a in state.get("applications", {}).items()}
