@@ -32,6 +32,8 @@ from streams.windows.routes import Routes, pairs
 from streams.windows.rows import Events, Origin, group, row_frame
 from streams.windows.tables import KeyTable, mix
 
+_SERVED_HALF = np.uint64(0x2545F4914F6CDD1D)
+"""Callers and callees may share an id (`streams.windows.shared_ids`): what is served is told apart from what is called."""
 _MOST_REMEMBERED = 1 << 20
 _ROUTES_PER_SERVICE = 8
 """On average; a single service may have more."""
@@ -220,7 +222,7 @@ class SpanCollector(Collector):
         table = self.recent.get(environment)
         if table is None:
             table = self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
-        keys = mix(spans.trace, spans.span)
+        keys = mix(spans.trace, spans.span) ^ np.where(spans.kind == KIND_SERVER, _SERVED_HALF, np.uint64(0))
         order = np.argsort(keys)
         ordered = keys[order]
         again = table.contains(ordered)
