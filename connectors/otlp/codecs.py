@@ -20,7 +20,7 @@ from connectors.otlp.columns import NO_TRACE, halves, id_of, ids_or_none
 from connectors.otlp.identity import Identified, IdentityRules, identify_json, identify_proto
 from connectors.otlp.links import MOST
 from connectors.otlp.reasons import Skips
-from connectors.otlp.schema import AttributesOfSpan, Link, Status
+from connectors.otlp.schema import AttributesOfLog, AttributesOfSpan, Link, Status
 from connectors.otlp.values import Plain, from_bytes, from_proto, pairs_from_bytes
 from connectors.otlp.wire import Malformed, item_at, item_starts
 from contracts.frames.decoded import U64
@@ -139,6 +139,10 @@ class Codec(Protocol):
         """The severity number of a log record, or its name."""
         ...
 
+    def log_attributes(self, records: Sequence[Any], payload: bytes, rows: Sequence[int]) -> Iterator[dict[str, Plain]]:
+        """The attributes of some rows of all log records of a message."""
+        ...
+
 
 class ProtoCodec:
     """Messages of the generated protobuf classes."""
@@ -239,6 +243,13 @@ class ProtoCodec:
     def severity(self, record: Any) -> int | str:
         """An open enum, or the text where it is not set."""
         return record.severity_number or record.severity_text.decode("utf-8", "replace")  # type: ignore[no-any-return]
+
+    def log_attributes(self, records: Sequence[Any], payload: bytes, rows: Sequence[int]) -> Iterator[dict[str, Plain]]:
+        """Attributes are read from the message's bytes."""
+        starts = item_starts(payload) if rows else []
+        for row in rows:
+            start, end = item_at(payload, starts[row])
+            yield pairs_from_bytes(AttributesOfLog.FromString(payload[start:end]).attributes)
 
 
 def link_ids(link: Any) -> tuple[int, int]:
@@ -350,6 +361,10 @@ class JsonCodec:
     def severity(self, record: Any) -> int | str:
         """A number or its name, or the text where it is not set."""
         return record.severity_number or record.severity_text or 0
+
+    def log_attributes(self, records: Sequence[Any], payload: bytes, rows: Sequence[int]) -> Iterator[dict[str, Plain]]:
+        """Attributes are unread so far."""
+        return (model.pick_json(records[row].attributes, None) for row in rows)
 
 
 _POINT_DECODERS: Final = {

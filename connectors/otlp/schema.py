@@ -51,6 +51,7 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
     "LogsData": (("resource_logs", 1, "ResourceLogs", _MANY),),
     "Status": (("code", 3, _F.TYPE_INT32, _SCALAR),),
     "AttributesOfSpan": (("attributes", 9, _F.TYPE_BYTES, _MANY),),
+    "AttributesOfLog": (("attributes", 6, _F.TYPE_BYTES, _MANY),),
     "AttributesOfResource": (("attributes", 1, _F.TYPE_BYTES, _MANY),),
     "Pair": (("key", 1, _F.TYPE_BYTES, _SCALAR), ("value", 2, _F.TYPE_BYTES, _SCALAR)),
     "Text": (("string_value", 1, _F.TYPE_BYTES, _SCALAR),),
@@ -85,6 +86,7 @@ Status: Final = _message("Status")
 AttributesOfSpan: Final = _message("AttributesOfSpan")
 LinksOfSpan: Final = _message("LinksOfSpan")
 Link: Final = _message("Link")
+AttributesOfLog: Final = _message("AttributesOfLog")
 AttributesOfResource: Final = _message("AttributesOfResource")
 Pair: Final = _message("Pair")
 Text: Final = _message("Text")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from connectors.otlp.failures import FailureJudge
 from connectors.otlp.identity import hash64
 from connectors.otlp.log_bodies import ERROR, Said, said_by, said_in
 from connectors.otlp.stack_traces import begins, folded
@@ -65,6 +66,15 @@ def template_of(body: str) -> LogTemplate:
 def template_of_map(values: Mapping[str, Plain]) -> LogTemplate:
     """The template of a body that is a map: that of its message; where it has none, of its fields in alphabetic order."""
     return _template(said_by(values))
+
+
+def template_of_attributes(values: Mapping[str, Plain], body: LogTemplate, judge: FailureJudge) -> LogTemplate:
+    """The template of a record whose body leaves something open: what its attributes say of severity, trace and span; of one without a
+    body also the message."""
+    said = said_by(values)
+    severity = body.severity or said.severity or (ERROR if judge.failed(values, codes=True) else 0)
+    found = body if body.text else _template(said)
+    return found._replace(severity=severity, trace=body.trace or said.trace, span=body.span or said.span)
 
 
 @lru_cache(maxsize=CACHED_BODIES)
