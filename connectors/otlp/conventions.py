@@ -19,11 +19,13 @@ import msgspec
 
 from contracts import features as f
 from contracts.errors import InvalidSettings, UnknownName
-from contracts.frames.views import MOST_GROUPS, WHOLE, rank_of
+from contracts.frames.views import MOST_GROUPS, rank_of
 from contracts.settings import ConventionSettings
 
 PATH: Final = Path(__file__).with_name("conventions.toml")
-Kind = Literal["level", "counter", "duration", "unused"]
+Kind = Literal["level", "counter", "duration", "requests", "failures", "unused"]
+OF_REQUESTS: Final = ("duration", "requests", "failures")
+"""Kinds of rules whose points tell of requests."""
 MUST_NAME: Final = "?"
 """The unit of a row whose metrics must name theirs."""
 CACHED_NAMES: Final = 4096
@@ -77,13 +79,16 @@ class MetricRule(msgspec.Struct, frozen=True):
     """How the points of a metric become a feature.
 
     `kind`: a `level` (value as is), a `counter` (becomes a rate, even where it is sent as a gauge), the `duration` of served requests
-    (a histogram or a summary), or `unused`: known, and feeding no feature. A monotonic sum is a counter whatever the rule says.
+    (a histogram or a summary), the number of served `requests` or of `failures` among them (a counter), or `unused`: known, and feeding
+    no feature. A monotonic sum is a counter whatever the rule says.
     `unit` is what a metric without a unit is in ("": the base of its dimension, "?": it must name one). `scope` is part of the name of
     the instrumentation scope that means it so. `only` keeps the points that match; `complement` then takes 1 − value (idle CPU).
     Points that differ only in the keys of `summed` are parts of one level and are added; of those that then differ only in the keys of
     `largest` the largest is taken. `served` are the points of work that was served; `kind_required`: only those of whose span's kind
-    is known. `part_of` are the requests that durations are of, "" all that a service serves. `rank` is set by the table: which view
-    of a fact it is (`contracts.frames.views`).
+    is known. `rank`: of metrics that count the same requests those of the lowest rank count. `calls`: they tell of calls, too
+    (`calls_only`: of nothing else), by the labels of a service graph or by the kind of the span that they were made of; `calls_rank` is
+    as `rank`. `part_of` are the requests that durations are of. `view` is set by the table: which view of a fact it is
+    (`contracts.frames.views`).
     """
 
     feature: str = ""
@@ -96,12 +101,16 @@ class MetricRule(msgspec.Struct, frozen=True):
     served: LabelMatch | None = None
     kind_required: bool = False
     scope: str = ""
+    rank: int = 0
+    calls: Literal["", "graph", "spans"] = ""
+    calls_only: bool = False
+    calls_rank: int = 0
     only_units: tuple[str, ...] = ()
     subject: str = ""
     dimension: str = ""
     source: str = ""
     part_of: str = ""
-    rank: int = 0
+    view: int = 0
 
     @property
     def measures(self) -> str:
@@ -118,9 +127,9 @@ class MetricRow(MetricRule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     names: tuple[str, ...]
 
-    def rule(self, rank: int = 0) -> MetricRule:
-        """The rule of its names, which is a view of this rank."""
-        return MetricRule(**{k: getattr(self, k) for k in MetricRule.__struct_fields__} | {"rank": rank})
+    def rule(self, view: int = 0) -> MetricRule:
+        """The rule of its names, which are a view of this rank."""
+        return MetricRule(**{k: getattr(self, k) for k in MetricRule.__struct_fields__} | {"view": view})
 
 
 class AttributeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,7 +227,7 @@ class Conventions:
         self.rules: dict[str, tuple[MetricRule, ...]] = {}
         self.prefixes: dict[str, MetricRule] = {}
         self._found: dict[tuple[str, str, str], Reading | str] = {}
-        rules = [metric.rule(rank) for metric, rank in zip(table.metric, self._ranks(), strict=True)]
+        rules = [metric.rule(view) for metric, view in zip(table.metric, self._views(), strict=True)]
         for metric, rule in zip(table.metric, rules, strict=True):
             self._add(metric.names, rule)
         for metric, rule in zip(table.metric, rules, strict=True):
@@ -305,16 +314,15 @@ class Conventions:
             return None
         return factor
 
-    def _ranks(self) -> Iterator[int]:
-        """Per row its rank among the views of its fact, in the order of the table; 0 where it is a fact of its own."""
+    def _views(self) -> Iterator[int]:
+        """Per row which view of its fact it is, in the order of the table; 0 where it is a fact of its own."""
         views = self.table.views
         told: Counter[int] = Counter()
         for row in self.table.metric:
             if row.part_of and row.part_of not in views.parts:
                 raise UnknownName("part of requests", row.part_of, views.parts)
-            if row.kind == "duration":
-                group = views.parts.index(row.part_of) + 1 if row.part_of else WHOLE
-                fact = group
+            if row.part_of:
+                group = fact = views.parts.index(row.part_of) + 1
             elif row.kind != "unused" and row.feature in views.features:
                 group, fact = 1, MOST_GROUPS + 1 + views.features.index(row.feature)
             else:
@@ -324,7 +332,7 @@ class Conventions:
             yield rank_of(group, told[fact])
 
     def _add(self, names: tuple[str, ...], rule: MetricRule) -> None:
-        if rule.kind not in ("duration", "unused") and rule.feature not in f.BY_SIGNAL[f.Signal.METRICS]:
+        if rule.kind not in (*OF_REQUESTS, "unused") and rule.feature not in f.BY_SIGNAL[f.Signal.METRICS]:
             raise UnknownName("metric feature", rule.feature, f.BY_SIGNAL[f.Signal.METRICS])
         if rule.subject and rule.subject not in self.subjects:
             raise UnknownName("subject", rule.subject, self.subjects)
@@ -347,7 +355,7 @@ class Conventions:
             base = re.sub(r"[^A-Za-z0-9_]", "_", name)
             for alias, unit in ((base, rule.unit), *_with_words(base, rule)):
                 own = msgspec.structs.replace(rule, unit=unit)
-                for full in (alias, f"{alias}_total") if rule.kind == "counter" else (alias,):
+                for full in (alias, f"{alias}_total") if rule.kind in ("counter", "requests", "failures") else (alias,):
                     known = self.rules.get(full, ())
                     if not known or (known[0].source == rule.source and own not in known) or rule.scope:
                         self.rules[full] = (*known, own)

@@ -14,16 +14,14 @@ from contracts.frames.decoded import I64, U64
 
 MOST_VIEWS: Final = 31
 MOST_GROUPS: Final = 7
-WHOLE: Final = 0
-"""The group of views of everything: they count where no group that is a part of it is told of."""
 _TAG: Final = 0xB << 60
 _HASH: Final = (1 << 52) - 1
 
 
-def series_id(hashed: int, rank: int = 0) -> int:
-    """The id of a series with this 64-bit hash; `rank` as of `rank_of`, 0 where it is no view of anything."""
+def series_id(hashed: int, view: int = 0) -> int:
+    """The id of a series with this 64-bit hash; `view` as of `rank_of`, 0 where it is no view of anything."""
     kept = hashed & _HASH
-    return _TAG | kept << 8 | rank if rank else kept
+    return _TAG | kept << 8 | view if view else kept
 
 
 def rank_of(group: int, view: int) -> int:

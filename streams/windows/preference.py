@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from contracts.frames.decoded import B1, I64, U64
-from contracts.frames.views import MOST_VIEWS, WHOLE, ranks
+from contracts.frames.views import MOST_VIEWS, ranks
 from contracts.units import MINUTE
 
 KEPT_NS: Final = 5 * MINUTE
@@ -60,9 +60,7 @@ class Preference:
 
 
 def _is_best(rank: int, told: dict[int, int], now_ns: int) -> bool:
-    """Whether no better view of the same group was told of lately, and, of a view of the whole, none of a part."""
-    fresh = [r for r, ns in told.items() if now_ns - ns <= KEPT_NS]
+    """Whether no better view of the same group was told of lately."""
     group, view = divmod(rank, MOST_VIEWS + 1)
-    if group == WHOLE and any(r > MOST_VIEWS for r in fresh):
-        return False
-    return not any(r // (MOST_VIEWS + 1) == group and r % (MOST_VIEWS + 1) < view for r in fresh)
+    better = (r for r, ns in told.items() if now_ns - ns <= KEPT_NS and r // (MOST_VIEWS + 1) == group)
+    return not any(r % (MOST_VIEWS + 1) < view for r in better)
