@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
-from connectors.otlp.conventions import MUST_NAME, Conventions, MetricRow, standard
+from connectors.otlp.conventions import MUST_NAME, OF_REQUESTS, Conventions, MetricRow, standard
 from contracts.features import FEATURES
 
 _REQUESTS: Final = "`metric_request_rate`, `metric_error_rate`, `metric_latency_*`"
@@ -21,7 +21,9 @@ def page() -> str:
     table = standard()
     prometheus = (
         "Names with dots are also found as Prometheus has them: underscores for dots, the unit's word behind, `_total` for counters. "
-        "A star stands for any ending."
+        "A star stands for any ending. "
+        f"Rows of {_names(table.table.views.features)} are views of one fact: of a service the first that was told of within five "
+        "minutes counts, the others are counted as `other_view`. So are rows of durations with one `part of`."
     )
     parts = [
         _HEAD,
@@ -45,12 +47,12 @@ def _metrics(table: Conventions) -> str:
 
 
 def _order(row: MetricRow) -> int:
-    kinds = {"duration": len(FEATURES), "unused": len(FEATURES) + 1}
+    kinds = {**dict.fromkeys(OF_REQUESTS, len(FEATURES)), "unused": len(FEATURES) + 1}
     return kinds.get(row.kind, list(FEATURES).index(row.feature) if row.feature else 0)
 
 
 def _feature(row: MetricRow) -> str:
-    return {"duration": _REQUESTS, "unused": "none"}.get(row.kind, f"`{row.feature}`")
+    return {**dict.fromkeys(OF_REQUESTS, _REQUESTS), "unused": "none"}.get(row.kind, f"`{row.feature}`")
 
 
 def _how(row: MetricRow) -> str:
@@ -58,12 +60,16 @@ def _how(row: MetricRow) -> str:
         "level": "a level",
         "counter": "a counter: becomes a rate",
         "duration": "durations",
+        "requests": "a counter of requests",
+        "failures": "a counter of those that failed",
         "unused": "not at all",
     }
     return "; ".join([kinds[row.kind], *_conditions(row)])
 
 
 def _conditions(row: MetricRow) -> Iterator[str]:
+    if row.part_of:
+        yield f"part of: {row.part_of}"
     if row.scope:
         yield f"of scopes named like `{row.scope}`"
     if row.only is not None:
@@ -74,6 +80,7 @@ def _conditions(row: MetricRow) -> Iterator[str]:
         yield f"only {_names(row.served.values)} of {_names(row.served.keys)}"
     if row.kind_required:
         yield "only points that say `span.kind` server or consumer"
+    yield from _calls(row)
     if row.summed:
         yield f"what differs only in {_names(row.summed[:2])} is added"
     if row.largest:
@@ -84,6 +91,15 @@ def _conditions(row: MetricRow) -> Iterator[str]:
         yield "must name its unit"
     elif row.unit not in ("", "1", "By", "{cpu}"):
         yield f"in `{row.unit}` where it names no unit"
+
+
+def _calls(row: MetricRow) -> Iterator[str]:
+    if row.calls == "graph":
+        yield "calls of `client` to `server`" + (" alone" if row.calls_only else ", too")
+    elif row.calls:
+        yield "calls of whom attributes name as a peer, where `span.kind` is client or producer"
+    if row.rank:
+        yield f"rank {row.rank}: only where nothing of a lower one counts the same requests"
 
 
 def _subjects(table: Conventions) -> str:

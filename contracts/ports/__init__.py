@@ -1,23 +1,23 @@
 """Ports: protocols to everything that has more than one implementation. All but the clock have a check suite in `contracts.checks`."""
 
 from contracts.ports.acting import (
+    BUILT_IN,
     UNBOUND,
     Actuator,
     Applied,
-    Identity,
     PolicyEngine,
     PolicyVerdict,
     StepRequest,
     StepResult,
-    Target,
-    TargetState,
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
 from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken
 from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemetry
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
+from contracts.targets import Identity, Target, TargetState
 
 __all__ = [
+    "BUILT_IN",
     "PUBLISHED",
     "UNBOUND",
     "Actuator",

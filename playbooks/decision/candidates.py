@@ -109,6 +109,9 @@ def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:
 def _guarded(
     playbook: Playbook, target: Target, state: TargetState | None, scope: Mapping[str, Any], world: DecisionWorld
 ) -> Held | None:
+    if world.untold_s:
+        text = f"what is under way, and how targets are, has not been told for {world.untold_s:.0f} s"
+        return Held(HeldReason.JOURNAL_UNAVAILABLE, text)
     try:
         planned = planned_replicas(playbook, state, scope)
     except ActionFailed as e:
@@ -117,7 +120,7 @@ def _guarded(
         now_ns=world.now_ns,
         history=world.history,
         open_runs=[r for r in world.history if r.state not in TERMINAL_RUN_STATES],
-        known_services=world.known_services,
+        known_services=world.at_work,
         planned=planned,
         controls=world.controls,
         actions=world.actions,

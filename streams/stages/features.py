@@ -19,14 +19,15 @@ from contracts.topics import ANOMALIES, FEATURES, partition_of
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
+from streams.windows.instances import INSTANCES
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
-from streams.windows.merge import FeatureMerger, liveness_of
+from streams.windows.merge import MERGES, FeatureMerger, liveness_of
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, *(s.value for s in Signal)})
+_SIGNALS = frozenset({CALLS, INSTANCES, *MERGES})
 
 
 class FeatureStage:
@@ -57,6 +58,10 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
+        if frame.signal == INSTANCES:  # it keeps no environment, and no service, of which nothing else is heard
+            if frame.environment in self._mergers:
+                self._merger(frame.environment, Signal.SPANS).liveness.report(frame)
+            return []
         if not self._environments.lets_in(frame.environment, now_ns):
             return []
         self._losses_of(frame.environment).hear(frame, now_ns)
@@ -115,11 +120,12 @@ class FeatureStage:
         if found is None:
             liveness = self._liveness[environment]
             found = mergers[signal] = FeatureMerger(environment, signal, self._settings, self._partition, liveness)
+            found.follow(mergers)
         return found
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        mergers = [[m.environment, m.signal, m.snapshot()] for m in self._each()]
+        mergers = [[m.environment, m.of, m.snapshot()] for m in self._each()]
         liveness = {e: found.state() for e, found in self._liveness.items()}
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
