@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from contracts.events import Contribution
-from contracts.features import COUNT_OF
+from contracts.features import COUNT_OF, FEATURES, FeatureKind
 from contracts.units import SECOND
-from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS
+from models.judgement import BUCKET_NS, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS
 
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
@@ -118,6 +118,10 @@ class Adopting:
         """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle, where what is
         `growing` may be taken)."""
         shifted = self._shifted()
+        if any(_share(name) for name in shifted):
+            after_ns = max(
+                after_ns, CLIMBED_NS
+            )  # a share of failures is too uneven to be seen to climb within a minute
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
@@ -129,6 +133,7 @@ class Adopting:
         shifted = self._shifted()
         return (
             bool(shifted)
+            and not any(_share(name) for name in shifted)
             and now_ns - self.opened_ns >= RETURNED_NS
             and all(_within(c, formers.get(name), now_ns) for name, c in shifted.items())
         )
@@ -165,6 +170,10 @@ class Adopting:
             )
             for name, c in self._shifted().items()
         )
+
+
+def _share(feature: str) -> bool:
+    return FEATURES[feature].kind is FeatureKind.RATIO
 
 
 def _within(course: Course, former: Former | None, now_ns: int) -> bool:

@@ -352,8 +352,9 @@ class DetectEngine:
             own = [c for c in own if c.feature not in {u.feature for u in used_up}] + used_up
         load = max(float(ledger.load[row]), 1.0)
         own = [c for c in own if not (c.feature in FOLLOWS_LOAD and c.value is not None and c.value <= load * c.high)]
-        for more in (broken, [_reason_of(frame, f) for f in world.foreseen(row, frame.signal)]):
-            own += [b for b in more if b.feature not in {c.feature for c in own}]
+        own += [b for b in broken if b.feature not in {c.feature for c in own}]
+        foreseen = [_reason_of(frame, f) for f in world.foreseen(row, frame.signal)]
+        own = [c for c in own if c.feature not in {f.feature for f in foreseen}] + foreseen
         world.reasons.setdefault(row, {})[frame.signal] = Reasons(frame.window_ns, own)
 
     @staticmethod
@@ -451,7 +452,11 @@ class DetectEngine:
             row = int(rows[i])
             if row in ledger.episodes:
                 continue
-            parts = tuple(p for p in world.merged(row, frame.window_ns) if abs(p.decades) >= HARM_DECADES)
+            parts = tuple(
+                p
+                for p in world.merged(row, frame.window_ns)
+                if abs(p.decades) >= HARM_DECADES and FEATURES[p.feature].kind is not FeatureKind.RATIO
+            )
             if parts:
                 shift = world.shifts.setdefault(
                     row, LevelShift(Adopting(frame.window_ns, frame.window_ns), frame.window_ns)

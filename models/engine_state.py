@@ -21,7 +21,7 @@ from models.adoption import Adopting, Former
 from models.forecast import HOURS, MINUTES, Forecast, Trends
 from models.forecast import SIGNALS as TRENDING
 from models.harm import Promises
-from models.judgement import CLIMBED_NS, VIEW_NS, VIEW_WINDOWS
+from models.judgement import CLIMBED_NS, TREND_BACK, VIEW_NS, VIEW_WINDOWS
 from models.ledger import Ledger, Rows
 
 MOST_SERVICES: Final = 20_000
@@ -58,11 +58,11 @@ class Foreseen:
     made_ns: int
 
     def holds(self, value: float, weight: float, now_ns: int, *, on: bool) -> bool:
-        """Take the newest value; whether the forecast still holds. One that came true holds until the feature is back by half."""
+        """Take the newest value; whether the forecast still holds. One that opened an episode holds until it is back."""
         if np.isfinite(value):
             self.level += weight * (value - self.level)
         high, told = self.forecast.high, self.forecast.value
-        return self.level > (high + told) / 2.0 and (on or now_ns <= self.until_ns)
+        return self.level > high + TREND_BACK * (told - high) and (on or now_ns <= self.until_ns)
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class EngineState:
         """Whether harm is foreseen of a service from the signal of a frame; what is past is forgotten."""
         known, on = self.forecasts[row], bool(self.services.open[row])
         layer = self.services.signals.index(frame.signal)
-        weight = min(0.6, 0.2 * max(1.0, float(self.services.cadence_ns[layer, row]) / (5 * SECOND)))
+        weight = min(0.6, 0.1 * max(1.0, float(self.services.cadence_ns[layer, row]) / (5 * SECOND)))
         for feature, seen in list(known.items()):
             if seen.signal != frame.signal or frame.missing[i]:
                 continue

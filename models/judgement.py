@@ -188,6 +188,10 @@ SUDDEN_FAILURES: Final = 0.12
 BRIEF_DECADES: Final = 5.0
 """Share of failures from which one window alone may open an anomaly, and what a window of fewer says at most: a connection that broke
 takes a few requests with it. By hand."""
+PATIENCE: Final = 2.0
+"""Times the usual 95th percentile of latency that a request may take before it is far too slow. By hand."""
+SLOW_TOLERATED: Final = (2.0, 0.01)
+"""Factor and share by which more than the usual may be: a cold start is no incident. By hand."""
 HELD_S: Final = 30.0
 """Seconds for which what was seen is held before it becomes known, once or twice. By hand."""
 FAILURES_USUAL_S: Final = 900.0
@@ -229,6 +233,8 @@ TREND_DECADES: Final = 7.0
 """How sure a forecast of harm is. By hand."""
 TREND_HALF: Final = 0.35
 """Part of the slope that each half of a trend must have by itself: else it is a step on a slope. By hand."""
+TREND_BACK: Final = 0.25
+"""Part of the way from the usual to where harm was foreseen, below which a feature is back. By hand."""
 CLIMBED_NS: Final = 300 * SECOND
 """A level of which a trend was seen this lately has not settled. By hand."""
 TREND_LASTS: Final = 3

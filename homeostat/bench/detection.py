@@ -151,9 +151,9 @@ class DetectionResult:
             ends = [c.ended - c.fault.over for c in mine if c.ended is not None]
             healthy = sum(c.healthy for c in mine)
             if mine:
-                lines[kind] = f"{np.median(begins):.0f} s, {np.median(ends):.0f} s" + (
-                    f", {healthy} s healthy" if healthy else ""
-                )
+                said = f", healthy for {healthy} s" if healthy else ""
+                late = f"{np.median(ends):.0f} s (p95 {np.quantile(ends, 0.95):.0f} s)"
+                lines[kind] = f"{np.median(begins):.0f} s, {late}{said}"
         return lines
 
     def hard_within(self, seconds: int) -> float:
@@ -264,6 +264,8 @@ def main() -> None:
             if c.found is None
         ]
         echo("  not found: " + ", ".join(lost))
+        hard = [c for c in result.cases if c.fault.kind in HARD and c.base >= TRAFFIC and (c.delay or 99) > 2]
+        echo("  hard and later than 2 s: " + ", ".join(f"{c.fault.kind} {c.base:.0f}/s {c.delay} s" for c in hard))
         echo("  found and over after: " + ", ".join(f"{k} {v}" for k, v in result.by_kind().items()))
         for line in result.wrong:
             echo(f"  false: {line}")

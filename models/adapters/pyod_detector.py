@@ -116,8 +116,9 @@ class PyodDetector:
         self._tracks: dict[tuple[str, str], SignalModel] = {}
 
     def warm_up(self) -> None:
-        """Import what the models need: seconds, which are better spent before the first window than in it."""
-        self._recipe.load()
+        """Import what the models need: seconds, which are better spent before the first window than in it. Tries whether they can
+        be made."""
+        self._recipe.make(self._seed)
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
         """Score and learn; see the port."""

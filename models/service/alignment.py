@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ from models.service.state import LATELY, Slots
 
 FORGET_NS = 6 * HOUR
 """A series unseen for this long gives its row back."""
+
+
+Own = Callable[[tuple[str, ...], Signal], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,9 @@ class Alignment:
     """Which dense row and column is which series and feature, of one environment and signal. Each row has its own clock: its
     newest window (`contracts.frames.FeatureFrame` says what may come in which order)."""
 
-    def __init__(self, signal: Signal) -> None:
-        self.signal = signal
+    def __init__(self, signal: Signal, own: Own | None = None) -> None:
+        """`own`: what gives the names of a model's own columns behind those of the frames."""
+        self.signal, self._own = signal, own
         self.slots = Slots()
         self.names: tuple[str, ...] = ()
         self.versions: list[str] = []
@@ -140,7 +145,9 @@ class Alignment:
             if name not in FEATURES:
                 raise UnknownName("feature", name, BY_SIGNAL[self.signal])
         order = list(FEATURES)
-        names = tuple(sorted((*self.names, *new), key=order.index))
+        kept = (n for n in self.names if n in FEATURES)
+        names = tuple(sorted((*kept, *new), key=order.index))
+        names = self._own(names, self.signal) if self._own is not None else names
         where = np.array([names.index(n) for n in self.names], np.intp)
         self.names = names
         return where
@@ -168,9 +175,9 @@ class Alignment:
         }
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> Alignment:
+    def of(cls, plain: dict[str, Any], own: Own | None = None) -> Alignment:
         """Inverse of `plain`."""
-        it = cls(Signal(plain["signal"]))
+        it = cls(Signal(plain["signal"]), own)
         it.slots = Slots(tuple((s, p) for s, p in plain["keys"]))
         it.names, it.versions = tuple(plain["names"]), list(plain["versions"])
         it.seen_ns = plain["seen_ns"]

@@ -19,6 +19,7 @@ from models.service.columns import WINDOWS, Columns
 from models.service.evidence import BASE, DECADES, WINDOWS_LOOKED_AT
 from models.service.failing import tolerated
 from models.service.silence import usual_events
+from models.service.slowness import limit
 from models.service.state import BankState
 from models.service.transforms import LEAST_LATENCY_S
 from models.service.tuning import Tuning
@@ -31,16 +32,22 @@ TOLD: Final = max(SPEAKS + WINDOWS_LOOKED_AT - BASE, 0.0) / DECADES
 class Speaker:
     """Tells what the evidence of one pass over a bank rests on. `z` are the departures (W, F, S) that were judged."""
 
-    def __init__(self, state: BankState, tuning: Tuning, columns: Columns, seen: Observed, z: F64) -> None:
-        self._s, self._t, self._c, self._seen, self._z = state, tuning, columns, seen, z
+    def __init__(self, state: BankState, tuning: Tuning, columns: Columns, seen: Observed, z: F64, slower: B1) -> None:
+        """`slower`: rows of which the 99th percentile speaks for the share of slow requests."""
+        self._s, self._t, self._c, self._seen, self._z, self._slower = state, tuning, columns, seen, z, slower
 
     def tell(self, decades: F64, which: NDArray[np.int8], alone: tuple[B1, B1]) -> dict[tuple[int, int], Spoken]:
         """By (row, column): what decades of `SPEAKS` and more rest on. `which` (F, S) is the window (of failures: the test) that
         spoke; `alone` (S,) are the rows whose missing requests did, and those whose failures of the newest window did."""
         silent, single = alone
+        p99 = self._c.percentiles[2] if self._c.slow >= 0 else -1
         found = {}
         for column, row in np.argwhere(decades >= SPEAKS).tolist():
-            if column == self._c.traffic and silent[row]:
+            if column == self._c.slow:
+                continue
+            if column == p99 and self._slower[row]:
+                found[row, column] = self._slow(row, int(which[self._c.slow, row]))
+            elif column == self._c.traffic and silent[row]:
                 found[row, column] = self._silence(row, column)
             elif self._c.ratio[column]:
                 found[row, column] = self._ratio(row, column, int(which[column, row]), bool(single[row]))
@@ -94,6 +101,16 @@ class Speaker:
         told = min(failed / requests, 1.0)
         windows = 1 if single else max(round(requests / max(float(s.trials[row]), 1e-9)), 1)
         return Spoken(told, 0.0, min(high, 0.95 * told), windows)
+
+    def _slow(self, row: int, test: int) -> Spoken:
+        """More than one in a hundred requests of a run took longer than is borne, so its 99th percentile is beyond that."""
+        s, c = self._s, self._c
+        p50, p95, p99 = (int(i) for i in c.percentiles)
+        high = math.exp(float(limit(s.mean[p95, row])))
+        requests = float(s.var[test, c.slow, row])
+        windows = max(round(requests / max(float(s.trials[row]), 1e-9)), 1)
+        value = max(float(self._seen.values[p99, row]), 1.01 * high)
+        return Spoken(value, math.exp(float(s.mean[p50, row])), high, windows)
 
     def _silence(self, row: int, column: int) -> Spoken:
         """No request in as many windows as the silence has lasted, and how many per second are usual in such a time."""

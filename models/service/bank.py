@@ -102,6 +102,8 @@ class SignalBank:
         values = np.array([levels.get(name, np.nan) for name in c.names])[:, None]
         y = stabilise(values, c, self.width_s)[:, 0]
         columns = np.flatnonzero(np.isfinite(y) & (s.n[:, row] > 0))
+        if c.slow >= 0 and c.percentiles[1] in columns:  # slow is what is slower than the new level
+            s.acc[:, c.slow, row] = s.raw[:, c.slow, row] = s.var[:, c.slow, row] = 0.0
         before = restore(s.mean[:, row : row + 1], c, self.width_s)[:, 0]
         before[c.ratio] = s.share_errors[c.ratio, row] / np.maximum(s.share_trials[c.ratio, row], 1.0)
         s.mean[columns, row] = y[columns]
@@ -134,8 +136,10 @@ class SignalBank:
         single = np.zeros(len(s.age), np.bool_)
         for column in np.flatnonzero(c.ratio).tolist():
             cap = float(c.caps[column, -1])
-            found = failing.judge(s, column, seen.inputs.trials, seen.values[column], seen.seen[column], cap)
-            decades[column], which[column], single = found.decades, found.which, found.single
+            window = seen.inputs.trials, seen.values[column], seen.seen[column]
+            found = failing.judge(s, column, window, cap, slow=column == c.slow)
+            decades[column], which[column] = found.decades, found.which
+            single = single if column == c.slow else found.single
             sign[column] = 1.0
         decades *= known & seen.seen
         silent = np.zeros(len(s.age), np.bool_)
@@ -146,18 +150,29 @@ class SignalBank:
         hurting = np.where(hurts, np.maximum(decades - BASE, 0.0), 0.0)
         row = joint(hurting, c)
         warm = (s.age >= t.warmup) & known.any(axis=0)
-        held = stuck(s, t, seen)
+        held = stuck(s, t, c, seen)
         row = np.where(warm, np.maximum(row, held), 0.0)
         felt, sudden = felt_by_users(s, c, (hurting, sign, which), silent)
         lasting, opening = (np.where(warm, np.maximum(joint(x, c), held), 0.0) for x in (felt, sudden))
         low, high = self._expected(s, known, seen)
         decades -= WINDOWS_LOOKED_AT
         np.maximum(decades, 0.0, out=decades)
-        spoken = Speaker(s, t, c, seen, z).tell(
+        slower = self._tell_slow(decades)
+        spoken = Speaker(s, t, c, seen, z, slower).tell(
             np.where(warm & (row >= TOLD_FROM), decades, 0.0), which, (silent, single)
         )
         decades *= sign
         return Judgement(decades.T, low.T, high.T, row, lasting, opening, warm, spoken)
+
+    def _tell_slow(self, decades: F64) -> B1:
+        """Tell of slow requests as what they are seen by, the 99th percentile, where they say more than it; in which rows."""
+        c = self.columns
+        if c.slow < 0:
+            return np.zeros(decades.shape[1], np.bool_)
+        p99 = c.percentiles[2]
+        slower: B1 = decades[c.slow] > decades[p99]
+        np.copyto(decades[p99], decades[c.slow], where=slower)
+        return slower
 
     def _bound_rise(self, s: BankState, tails: F64, z: F64) -> None:
         """More traffic than usual has to last, and where a request in two seconds is usual, a few more are no surge."""
@@ -208,6 +223,8 @@ class SignalBank:
         high = restore(s.mean + reach, c, self.width_s)
         trials = np.maximum(seen.inputs.trials, 1.0)
         for column in np.flatnonzero(c.ratio):
+            if column == c.slow:
+                continue
             normal = failing.tolerated(s, int(column))
             low[column] = 0.0
             high[column] = np.minimum(normal + 3.0 * np.sqrt(normal * (1.0 - normal) / trials) + 1.0 / trials, 1.0)

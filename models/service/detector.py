@@ -17,6 +17,7 @@ from models.service import failing
 from models.service.alignment import Aligned, Alignment, spread
 from models.service.bank import Judgement, SignalBank
 from models.service.columns import columns
+from models.service.slowness import derived
 from models.service.state import BankState
 from models.service.tuning import Tuning
 
@@ -89,7 +90,7 @@ class BankDetector:
         body = snapshots.load(self.name, VERSION, state)
         self._tracks = {}
         for track in body["tracks"]:
-            alignment = Alignment.of(track["alignment"])
+            alignment = Alignment.of(track["alignment"], derived)
             bank = SignalBank(columns(alignment.names, alignment.signal), self._tuning, track["width_s"])
             bank.state = BankState.of(track["state"])
             if "held_s" not in track["state"]:  # of before failures were tested sequentially
@@ -101,7 +102,7 @@ class BankDetector:
         if key not in self._tracks:
             signal = Signal(frame.signal)
             bank = SignalBank(columns((), signal), self._tuning, frame.width_ns / SECOND)
-            self._tracks[key] = Alignment(signal), bank
+            self._tracks[key] = Alignment(signal, derived), bank
         return self._tracks[key]
 
     @staticmethod

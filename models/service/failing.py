@@ -31,6 +31,7 @@ from models.judgement import (
     FEWEST_FAILURES,
     HELD_S,
     LEAST_WORSE,
+    SLOW_TOLERATED,
     SUDDEN_FAILURES,
 )
 from models.service.evidence import BASE, DECADES
@@ -60,20 +61,22 @@ def usual_share(s: BankState, column: int) -> F64:
     return found
 
 
-def tolerated(s: BankState, column: int) -> F64:
+def tolerated(s: BankState, column: int, tolerance: tuple[float, float] = FAILURES_TOLERATED) -> F64:
     """Share of failures that counts as usual: with a tolerance, and with how far the usual itself is known."""
     share = usual_share(s, column)
     unsure = np.sqrt(share * (1.0 - share) / (s.share_trials[column] + PRIOR[1]))
-    factor, added = FAILURES_TOLERATED
+    factor, added = tolerance
     found: F64 = np.minimum(share * factor + added + unsure, 0.9)
     return found
 
 
-def judge(s: BankState, column: int, trials: F64, share: F64, seen: B1, cap: float) -> Failing:
-    """Take in a window of every series: its requests and the share of them that failed."""
+def judge(s: BankState, column: int, window: tuple[F64, F64, B1], cap: float, *, slow: bool = False) -> Failing:
+    """Take in a window of every series: its requests, the share of them that failed, and whether it is known. `slow`: the share is of
+    those that took too long; one window of them says nothing alone (a pause is no incident)."""
+    trials, share, seen = window
     n = np.where(seen, trials, 0.0)
     k = np.where(seen, share, 0.0) * n
-    usual = tolerated(s, column)
+    usual = tolerated(s, column, SLOW_TOLERATED if slow else FAILURES_TOLERATED)
     clump = s.width[0, column]
     worse = np.clip(np.maximum(usual * WORSE[:, None], usual + LEAST_WORSE), None, 0.98)
     gain = k * np.log(worse / usual) + (n - k) * np.log1p((usual - worse) / (1.0 - usual))
@@ -90,6 +93,8 @@ def judge(s: BankState, column: int, trials: F64, share: F64, seen: B1, cap: flo
     nats = tests.max(axis=0)
     decades = nats * DECADES - AT_ONCE
     alone = np.where(k >= FEWEST_FAILURES, chernoff(k, n, usual) / clump, 0.0) * DECADES
+    if slow:
+        alone[:] = 0.0
     alone = np.where(k < SUDDEN_FAILURES * n, np.minimum(alone, BRIEF_DECADES), alone)
     single = alone > decades
     most = np.minimum(np.maximum(np.where(single, alone, decades), 0.0), cap)

@@ -16,6 +16,7 @@ from contracts.frames.decoded import B1, F64
 from models.judgement import COUNT_FLOOR
 from models.service.alignment import Inputs
 from models.service.columns import WINDOWS, Columns
+from models.service.slowness import limit, share_slower
 from models.service.state import BankState
 from models.service.transforms import stabilise
 from models.service.tuning import Tuning, rates
@@ -49,6 +50,11 @@ def observe(s: BankState, c: Columns, inputs: Inputs, width_s: float) -> Observe
     seen = np.isfinite(inputs.values.T)
     values = np.where(seen, inputs.values.T, 0.0)
     y = stabilise(values, c, width_s)
+    if c.slow >= 0:
+        which = list(c.percentiles)
+        p95 = which[1]
+        seen[c.slow] = seen[which].all(axis=0) & (s.n[p95] > 0) & (inputs.trials > 0)
+        values[c.slow] = np.where(seen[c.slow], share_slower(y[which], limit(s.mean[p95]), inputs.trials), 0.0)
     unknown = s.n == 0.0
     if unknown.any():
         np.copyto(s.mean, y, where=unknown & seen)
