@@ -75,7 +75,10 @@ class Course:
         first, second = self._halves()
         nearest = min(max(second, self.low), self.high)
         shift = abs(second - nearest) or abs(second) or 1.0
-        return abs(second - first) <= SETTLED * shift
+        newest = sum(self.sums[-2:]) / max(
+            sum(self.counts[-2:]), 1
+        )  # what rose and falls again has the same mean in both halves
+        return abs(second - first) <= SETTLED * shift and abs(newest - second) <= 2.0 * SETTLED * shift
 
     def rose(self) -> bool:
         """Whether it is above what was expected."""

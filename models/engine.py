@@ -538,15 +538,19 @@ def _foresee(world: EngineState, row: int, adopting: Adopting, frame: FeatureFra
 
 
 def _known_of_old(world: EngineState, key: tuple[str, str], look: WindowEvidence) -> bool:
-    """Whether all that departs is back in a range that was normal before the last adoption."""
+    """Whether all that departs is back in a range that was normal before the last adoption, or on its way there (fewer requests)."""
     formers = world.formers.get(key)
     parts = [p for p in look.contributions if abs(p.decades) >= HARM_DECADES]
     if not formers or not parts:
         return False
-    known = [(p.value, formers.get(p.feature)) for p in parts]
+    known = [(p.feature, p.value, formers.get(p.feature)) for p in parts]
     return all(
-        value is not None and f is not None and look.window_ns < f.until_ns and f.low <= value <= f.high
-        for value, f in known
+        value is not None
+        and f is not None
+        and look.window_ns < f.until_ns
+        and f.low <= value
+        and (value <= f.high or feature in TRAFFIC)
+        for feature, value, f in known
     )
 
 

@@ -190,8 +190,9 @@ BRIEF_DECADES: Final = 5.0
 takes a few requests with it. By hand."""
 PATIENCE: Final = 2.0
 """Times the usual 95th percentile of latency that a request may take before it is far too slow. By hand."""
-SLOW_TOLERATED: Final = (2.0, 0.01)
-"""Factor and share by which more than the usual may be: a cold start is no incident. By hand."""
+SLOW_TOLERATED: Final = (1.5, 0.008)
+SLOW_WHEN_NEW: Final = (4.0, 0.03)
+"""Factor and share by which more than the usual may be, and for half a minute after a new version was seen. By hand."""
 HELD_S: Final = 30.0
 """Seconds for which what was seen is held before it becomes known, once or twice. By hand."""
 FAILURES_USUAL_S: Final = 900.0
@@ -244,6 +245,8 @@ TREND_LASTS: Final = 3
 
 NOTICED_FACTOR: Final = 1.3
 """Times its usual latency from which a service is noticed to be slower. By hand."""
+NOTICED_WHEN_NEW: Final = 2.0
+"""The same for half a minute after a new version was seen: caches are cold. By hand."""
 DROP_LEFT: Final = 0.6
 """Share of the usual requests below which work is taken to be left undone. By hand."""
 DROP_SUDDEN: Final = (0.35, 0.5)

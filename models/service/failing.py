@@ -32,6 +32,7 @@ from models.judgement import (
     HELD_S,
     LEAST_WORSE,
     SLOW_TOLERATED,
+    SLOW_WHEN_NEW,
     SUDDEN_FAILURES,
 )
 from models.service.evidence import BASE, DECADES
@@ -77,6 +78,8 @@ def judge(s: BankState, column: int, window: tuple[F64, F64, B1], cap: float, *,
     n = np.where(seen, trials, 0.0)
     k = np.where(seen, share, 0.0) * n
     usual = tolerated(s, column, SLOW_TOLERATED if slow else FAILURES_TOLERATED)
+    if slow and (s.deploy > 0).any():
+        usual = np.where(s.deploy > 0, tolerated(s, column, SLOW_WHEN_NEW), usual)
     clump = s.width[0, column]
     worse = np.clip(np.maximum(usual * WORSE[:, None], usual + LEAST_WORSE), None, 0.98)
     gain = k * np.log(worse / usual) + (n - k) * np.log1p((usual - worse) / (1.0 - usual))
@@ -149,9 +152,9 @@ def learn(s: BankState, t: Tuning, column: int, window: tuple[F64, F64], calm: B
     s.held_errors[column] += k
     s.held_trials[column] += n
     s.held_s[column] += np.where(may, passed_s, 0.0)
-    # what was suspected is no measure of what is usual
-    for name in ("held_errors", "held_trials", "aside_errors", "aside_trials"):
-        getattr(s, name)[column] *= ~suspected
+    if suspected.any():  # what was suspected is no measure of what is usual
+        for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials):
+            held[column] *= ~suspected
     young = s.n[column] < 2.0 * t.warmup
     due = np.flatnonzero(may & ((s.held_s[column] >= HELD_S) | young))
     if not len(due):

@@ -1,6 +1,6 @@
 """What users feel of a departure, apart from what a service does to itself: the part of the evidence that may become an incident.
 
-Latency counts where it is slower by a factor that is noticed. Fewer requests count where work is left undone; that begins suddenly,
+Latency counts where it is slower by a factor that is noticed; a new version may take a little longer at first. Fewer requests count where work is left undone; that begins suddenly,
 while an office that closes takes minutes. More requests are what a service is there for.
 """
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
-from models.judgement import DROP_LEFT, DROP_SUDDEN, NOTICED_FACTOR, STILL_SLOW
+from models.judgement import DROP_LEFT, DROP_SUDDEN, NOTICED_FACTOR, NOTICED_WHEN_NEW, STILL_SLOW
 from models.service.columns import Columns
 from models.service.state import BankState
 
-_SLOWER = float(np.log(NOTICED_FACTOR))
+_SLOWER, _SLOWER_NEW = float(np.log(NOTICED_FACTOR)), float(np.log(NOTICED_WHEN_NEW))
 
 
 def felt_by_users(s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int8]], silent: B1) -> tuple[F64, F64]:
@@ -25,8 +25,9 @@ def felt_by_users(s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int
     slow = np.flatnonzero(c.latency)
     if len(slow) and (felt[slow] > 0).any():
         acc = s.acc[:, slow]
+        least = np.where(s.deploy > 0, _SLOWER_NEW, _SLOWER)
         spoke = np.take_along_axis(acc, which[slow][None].astype(np.intp), axis=0)[0]
-        felt[slow] *= np.maximum(spoke, acc[2]) >= _SLOWER
+        felt[slow] *= np.maximum(spoke, acc[2]) >= least
         sudden = felt.copy()
         sudden[slow] *= acc[0] >= STILL_SLOW * _SLOWER
     if c.traffic >= 0:
