@@ -30,6 +30,7 @@ SERVERS: Final = {
     "test_deploy": "cluster",
     "test_watcher": "cluster",
     "test_broker": "kafka",
+    "test_encodings": "kafka",
     "test_journal": "kafka",
     "test_sinks": "kafka",
     "test_state_store": "kafka",
