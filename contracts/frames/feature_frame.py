@@ -32,7 +32,7 @@ class PartialFrame:
     metric_calls  histo_* rows of calls, with `histo_peer` the callee
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     environment: str
     signal: str
     source: str
