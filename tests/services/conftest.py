@@ -32,6 +32,7 @@ SERVERS: Final = {
     "test_broker": "kafka",
     "test_encodings": "kafka",
     "test_journal": "kafka",
+    "test_sinks": "kafka",
     "test_state_store": "kafka",
     "test_collector_to_graph": "neo4j",
     "test_graph_store": "neo4j",
