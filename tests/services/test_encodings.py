@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,8 +111,8 @@ async def read(
 ) -> list[Decoded]:
     """The messages of a topic, decoded, as soon as there are enough."""
     broker, found = KafkaBroker(BrokerSettings(url=server.url)), list[Decoded]()
-    async with asyncio.timeout(PATIENCE_S):
-        async for record in broker.read([topic], follow=True):
+    async with asyncio.timeout(PATIENCE_S), aclosing(broker.read([topic], follow=True)) as records:  # type: ignore[type-var]
+        async for record in records:
             found.append(decode_record(record, {topic: settings}, STANDARD_READING))
             if enough(found):
                 break
