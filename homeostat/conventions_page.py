@@ -58,7 +58,7 @@ def _how(row: MetricRow) -> str:
         "level": "a level",
         "counter": "a counter: becomes a rate",
         "duration": "durations",
-        "unused": "not at all",
+        "unused": f"not at all: {row.reason}" if row.reason else "not at all",
     }
     return "; ".join([kinds[row.kind], *_conditions(row)])
 

@@ -80,7 +80,7 @@ class MetricRule(msgspec.Struct, frozen=True):
     the instrumentation scope that means it so. `only` keeps the points that match; `complement` then takes 1 − value (idle CPU).
     Points that differ only in the keys of `summed` are parts of one level and are added; of those that then differ only in the keys of
     `largest` the largest is taken. `served` are the points of work that was served; `kind_required`: only those of whose span's kind
-    is known.
+    is known. `reason` says of an `unused` one why it feeds none.
     """
 
     feature: str = ""
@@ -97,6 +97,7 @@ class MetricRule(msgspec.Struct, frozen=True):
     subject: str = ""
     dimension: str = ""
     source: str = ""
+    reason: str = ""
 
     @property
     def measures(self) -> str:
