@@ -9,30 +9,30 @@ from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_INTERNAL, 
 from homeostat.bench.astronomy.instruments import AttributeValue
 
 
-class Step(NamedTuple):
+class JourneySpan(NamedTuple):
     """One span and those below it. `callee`: whom it calls, a service or a node of the graph (a database, a topic, somebody outside)."""
 
     service: str
     kind: int
     name: str
     attributes: dict[str, AttributeValue]
-    below: tuple[Step, ...] = ()
+    below: tuple[JourneySpan, ...] = ()
     callee: str = ""
     scope: str = ""
 
-    def walk(self) -> Iterator[Step]:
+    def walk(self) -> Iterator[JourneySpan]:
         """It and all below."""
         yield self
         for step in self.below:
             yield from step.walk()
 
 
-def _internal(service: str, name: str, *below: Step) -> Step:
-    return Step(service, KIND_INTERNAL, name, {}, below)
+def _internal(service: str, name: str, *below: JourneySpan) -> JourneySpan:
+    return JourneySpan(service, KIND_INTERNAL, name, {}, below)
 
 
-def _grpc_server(service: str, method: str, *below: Step, new: bool = False) -> Step:
-    return Step(service, KIND_SERVER, method, _rpc(method, new), below)
+def _grpc_server(service: str, method: str, *below: JourneySpan, new: bool = False) -> JourneySpan:
+    return JourneySpan(service, KIND_SERVER, method, _rpc(method, new), below)
 
 
 def _rpc(method: str, new: bool) -> dict[str, AttributeValue]:
@@ -42,51 +42,53 @@ def _rpc(method: str, new: bool) -> dict[str, AttributeValue]:
     return {"rpc.system": "grpc", "rpc.service": of, "rpc.method": name, "rpc.grpc.status_code": 0}
 
 
-def _otelgrpc(service: str, method: str, callee: str, *below: Step) -> Step:
+def _otelgrpc(service: str, method: str, callee: str, *below: JourneySpan) -> JourneySpan:
     said = _rpc(method, False) | {"server.address": callee, "server.port": 8080}
-    return Step(service, KIND_CLIENT, method, said, below, callee, "go.opentelemetry.io/contrib/…/otelgrpc")
+    return JourneySpan(service, KIND_CLIENT, method, said, below, callee, "go.opentelemetry.io/contrib/…/otelgrpc")
 
 
-def _grpc_js(service: str, method: str, callee: str, *below: Step) -> Step:
+def _grpc_js(service: str, method: str, callee: str, *below: JourneySpan) -> JourneySpan:
     said = _rpc(method, False) | {"net.peer.name": callee, "net.peer.port": 8080}
-    return Step(service, KIND_CLIENT, f"grpc.{method}", said, below, callee, "@opentelemetry/instrumentation-grpc")
+    return JourneySpan(
+        service, KIND_CLIENT, f"grpc.{method}", said, below, callee, "@opentelemetry/instrumentation-grpc"
+    )
 
 
-def _grpc_python(service: str, method: str, callee: str, *below: Step) -> Step:
+def _grpc_python(service: str, method: str, callee: str, *below: JourneySpan) -> JourneySpan:
     said = _rpc(method, False) | {"net.peer.ip": "172.18.0.9", "net.peer.port": 8080}
-    return Step(service, KIND_CLIENT, f"/{method}", said, below, callee, "opentelemetry.instrumentation.grpc")
+    return JourneySpan(service, KIND_CLIENT, f"/{method}", said, below, callee, "opentelemetry.instrumentation.grpc")
 
 
-def _flag(service: str, style: str) -> Step:
+def _flag(service: str, style: str) -> JourneySpan:
     """A flag that is resolved by flagd, whose server joins the trace."""
     method = "flagd.evaluation.v1.Service/ResolveBoolean"
-    served = Step(
+    served = JourneySpan(
         "flagd", KIND_SERVER, method, {"rpc.system": "connect_rpc", "rpc.service": "flagd.evaluation.v1.Service"}
     )
     said: dict[str, AttributeValue] = _rpc(method, False)
     said |= {"net.peer.name": "flagd"} if style == "old" else {"server.address": "flagd", "server.port": 8013}
-    return Step(service, KIND_CLIENT, method, said, (served,), "flagd")
+    return JourneySpan(service, KIND_CLIENT, method, said, (served,), "flagd")
 
 
-def _stream(service: str) -> Step:
+def _stream(service: str) -> JourneySpan:
     """The stream of flags' changes, which flagd's instrumentation does not continue."""
     said = _rpc("flagd.evaluation.v1.Service/EventStream", False) | {"server.address": "flagd", "server.port": 8013}
-    return Step(service, KIND_CLIENT, "flagd.evaluation.v1.Service/EventStream", said, (), "flagd")
+    return JourneySpan(service, KIND_CLIENT, "flagd.evaluation.v1.Service/EventStream", said, (), "flagd")
 
 
-def _sql(service: str, name: str, attributes: dict[str, AttributeValue]) -> Step:
-    return Step(service, KIND_CLIENT, name, attributes, (), "db:postgresql/otel")
+def _sql(service: str, name: str, attributes: dict[str, AttributeValue]) -> JourneySpan:
+    return JourneySpan(service, KIND_CLIENT, name, attributes, (), "db:postgresql/otel")
 
 
-def _redis(name: str) -> Step:
+def _redis(name: str) -> JourneySpan:
     said: dict[str, AttributeValue] = {"db.system": "redis", "server.address": "valkey-cart", "server.port": 6379}
     said |= {"db.statement": name, "db.redis.database_index": 0, "db.redis.flags": "DemandMaster"}
-    return Step(
+    return JourneySpan(
         "cart", KIND_CLIENT, name, said, (), "db:redis/valkey-cart", "OpenTelemetry.Instrumentation.StackExchangeRedis"
     )
 
 
-def _cart(method: str, *commands: str) -> Step:
+def _cart(method: str, *commands: str) -> JourneySpan:
     said: dict[str, AttributeValue] = {"http.request.method": "POST", "url.path": f"/{method}", "url.scheme": "http"}
     said |= {
         "http.route": f"/{method}",
@@ -95,10 +97,10 @@ def _cart(method: str, *commands: str) -> Step:
         "grpc.status_code": "0",
     }
     said |= {"server.address": "cart", "network.protocol.version": "2"}
-    return Step("cart", KIND_SERVER, f"POST /{method}", said, tuple(_redis(c) for c in commands))
+    return JourneySpan("cart", KIND_SERVER, f"POST /{method}", said, tuple(_redis(c) for c in commands))
 
 
-def _product(new: bool = True) -> Step:
+def _product(new: bool = True) -> JourneySpan:
     query: dict[str, AttributeValue] = {
         "db.system.name": "postgresql",
         "db.namespace": "otel",
@@ -108,63 +110,69 @@ def _product(new: bool = True) -> Step:
     return _grpc_server("product-catalog", "oteldemo.ProductCatalogService/GetProduct", rows, new=new)
 
 
-def _currency() -> Step:
+def _currency() -> JourneySpan:
     said: dict[str, AttributeValue] = {
         "rpc.system": "grpc",
         "rpc.service": "oteldemo.CurrencyService",
         "rpc.method": "Convert",
     }
-    return Step("currency", KIND_SERVER, "Currency/Convert", said | {"rpc.grpc.status_code": 0})
+    return JourneySpan("currency", KIND_SERVER, "Currency/Convert", said | {"rpc.grpc.status_code": 0})
 
 
-def _through_envoy(path: str, method: str, cluster: str, *below: Step, service: str = "frontend") -> Step:
+def _through_envoy(path: str, method: str, cluster: str, *below: JourneySpan, service: str = "frontend") -> JourneySpan:
     tags: dict[str, AttributeValue] = {"http.method": method, "http.url": f"http://frontend-proxy:8080{path}"}
     tags |= {"http.protocol": "HTTP/1.1", "http.status_code": "200", "response_flags": "-", "component": "proxy"}
     tags |= {"upstream_cluster": cluster, "upstream_cluster.name": cluster, "user_agent": "python-requests"}
     out = {"peer.address": "172.18.0.20:8080", "upstream_address": "172.18.0.20:8080"}
-    egress = Step("frontend-proxy", KIND_CLIENT, f"router {cluster} egress", {**tags, **out}, below, service, "envoy")
-    return Step("frontend-proxy", KIND_SERVER, "ingress", tags, (egress,), scope="envoy")
+    egress = JourneySpan(
+        "frontend-proxy", KIND_CLIENT, f"router {cluster} egress", {**tags, **out}, below, service, "envoy"
+    )
+    return JourneySpan("frontend-proxy", KIND_SERVER, "ingress", tags, (egress,), scope="envoy")
 
 
-def _api(route: str, method: str, *below: Step) -> Step:
+def _api(route: str, method: str, *below: JourneySpan) -> JourneySpan:
     said: dict[str, AttributeValue] = {"http.method": method, "http.target": route, "http.scheme": "http"}
     said |= {"net.host.name": "frontend-proxy", "net.host.port": 8080, "http.flavor": "1.1", "http.status_code": 200}
-    api = Step("frontend", KIND_INTERNAL, f"executing api route (pages) {route}", {"next.route": route}, below)
-    return Step("frontend", KIND_SERVER, f"{method} {route}", said, (api,), scope="@opentelemetry/instrumentation-http")
+    api = JourneySpan("frontend", KIND_INTERNAL, f"executing api route (pages) {route}", {"next.route": route}, below)
+    return JourneySpan(
+        "frontend", KIND_SERVER, f"{method} {route}", said, (api,), scope="@opentelemetry/instrumentation-http"
+    )
 
 
-def _user(path: str, method: str, *below: Step) -> Step:
+def _user(path: str, method: str, *below: JourneySpan) -> JourneySpan:
     said: dict[str, AttributeValue] = {"http.method": method, "http.url": f"http://frontend-proxy:8080{path}"}
-    call = Step("load-generator", KIND_CLIENT, method, said | {"http.status_code": 200}, below, "frontend-proxy")
+    call = JourneySpan("load-generator", KIND_CLIENT, method, said | {"http.status_code": 200}, below, "frontend-proxy")
     return _internal("load-generator", f"user_{path.strip('/').replace('/', '_')}", call)
 
 
-def _browser(path: str, method: str, *below: Step) -> Step:
+def _browser(path: str, method: str, *below: JourneySpan) -> JourneySpan:
     said: dict[str, AttributeValue] = {"http.method": method, "http.url": f"http://frontend-proxy:8080{path}"}
     said |= {"component": "fetch", "http.host": "frontend-proxy:8080", "session.id": "a1b2", "http.status_code": 200}
-    call = Step("frontend-web", KIND_CLIENT, f"HTTP {method}", said, below, "frontend-proxy")
+    call = JourneySpan("frontend-web", KIND_CLIENT, f"HTTP {method}", said, below, "frontend-proxy")
     return _internal("frontend-web", "click", call)
 
 
-def _shipping(route: str) -> Step:
-    quote = Step("quote", KIND_SERVER, "POST /getquote", {"http.request.method": "POST", "url.path": "/getquote"},
+def _shipping(route: str) -> JourneySpan:
+    quote = JourneySpan("quote", KIND_SERVER, "POST /getquote", {"http.request.method": "POST", "url.path": "/getquote"},
                  (_internal("quote", "calculate-quote"),))  # fmt: skip
     said: dict[str, AttributeValue] = {"http.request.method": "POST", "url.full": "http://quote:8090/getquote"}
     said |= {"server.address": "quote", "server.port": 8090, "http.response.status_code": 200}
-    ask = (Step("shipping", KIND_CLIENT, "POST", said, (quote,), "quote", "opentelemetry-instrumentation-reqwest"),)
+    ask = (
+        JourneySpan("shipping", KIND_CLIENT, "POST", said, (quote,), "quote", "opentelemetry-instrumentation-reqwest"),
+    )
     served: dict[str, AttributeValue] = {
         "http.request.method": "POST",
         "http.route": route,
         "http.response.status_code": 200,
     }
-    return Step("shipping", KIND_SERVER, f"POST {route}", served, ask if route == "/get-quote" else ())
+    return JourneySpan("shipping", KIND_SERVER, f"POST {route}", served, ask if route == "/get-quote" else ())
 
 
-def _checkout() -> Step:
-    def http(path: str, host: str, *below: Step) -> Step:
+def _checkout() -> JourneySpan:
+    def http(path: str, host: str, *below: JourneySpan) -> JourneySpan:
         said: dict[str, AttributeValue] = {"http.request.method": "POST", "url.full": f"http://{host}:8080{path}"}
         said |= {"server.address": host, "server.port": 8080, "http.response.status_code": 200}
-        return Step("checkout", KIND_CLIENT, "HTTP POST", said, below, host, "go.opentelemetry.io/…/otelhttp")
+        return JourneySpan("checkout", KIND_CLIENT, "HTTP POST", said, below, host, "go.opentelemetry.io/…/otelhttp")
 
     mail: dict[str, AttributeValue] = {
         "http.method": "POST",
@@ -172,7 +180,9 @@ def _checkout() -> Step:
         "http.status_code": 200,
     }
     mail |= {"http.scheme": "http", "http.host": "email:6060", "http.route": "/send_order_confirmation"}
-    email = Step("email", KIND_SERVER, "POST /send_order_confirmation", mail, (_internal("email", "send_email"),))
+    email = JourneySpan(
+        "email", KIND_SERVER, "POST /send_order_confirmation", mail, (_internal("email", "send_email"),)
+    )
     sent: dict[str, AttributeValue] = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
     sent |= {"messaging.operation": "publish", "peer.service": "kafka", "network.transport": "tcp"}
     return _grpc_server(
@@ -192,16 +202,16 @@ def _checkout() -> Step:
         http("/ship-order", "shipping", _shipping("/ship-order")),
         _otelgrpc("checkout", "oteldemo.CartService/EmptyCart", "cart", _cart("oteldemo.CartService/EmptyCart", "HMSET", "EXPIRE")),
         http("/send_order_confirmation", "email", email),
-        Step("checkout", KIND_PRODUCER, "orders publish", sent, (_accounting(), _fraud()), "messaging:kafka/orders"),
+        JourneySpan("checkout", KIND_PRODUCER, "orders publish", sent, (_accounting(), _fraud()), "messaging:kafka/orders"),
     )  # fmt: skip
 
 
-def _accounting() -> Step:
+def _accounting() -> JourneySpan:
     said: dict[str, AttributeValue] = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
     said |= {"messaging.kafka.consumer.group": "accounting", "messaging.operation": "receive"}
     stored: dict[str, AttributeValue] = {"db.system": "postgresql", "db.name": "otel", "db.statement": "INSERT …"}
     stored |= {"net.peer.name": "postgresql", "net.peer.port": 5432, "db.user": "otelu"}
-    return Step(
+    return JourneySpan(
         "accounting",
         KIND_CONSUMER,
         "orders receive",
@@ -211,11 +221,11 @@ def _accounting() -> Step:
     )
 
 
-def _fraud() -> Step:
+def _fraud() -> JourneySpan:
     said: dict[str, AttributeValue] = {"messaging.system": "kafka", "messaging.destination.name": "orders"}
     said |= {"messaging.kafka.consumer.group": "fraud-detection", "messaging.operation": "process"}
     said |= {"messaging.client_id": "consumer-fraud-1", "messaging.kafka.message.offset": 42}
-    return Step(
+    return JourneySpan(
         "fraud-detection",
         KIND_CONSUMER,
         "orders process",
@@ -225,7 +235,7 @@ def _fraud() -> Step:
     )
 
 
-def _reviews() -> Step:
+def _reviews() -> JourneySpan:
     llm: dict[str, AttributeValue] = {
         "gen_ai.operation.name": "chat",
         "gen_ai.system": "openai",
@@ -235,12 +245,12 @@ def _reviews() -> Step:
     return _grpc_server(
         "product-reviews", "oteldemo.ProductReviewService/AskProductAIAssistant",
         _sql("product-reviews", "SELECT", stored | {"db.statement": "SELECT …", "db.user": "otelu"}),
-        Step("product-reviews", KIND_CLIENT, "chat astronomy-llm", llm | {"gen_ai.request.model": "astronomy-llm"}, (), "llm"),
+        JourneySpan("product-reviews", KIND_CLIENT, "chat astronomy-llm", llm | {"gen_ai.request.model": "astronomy-llm"}, (), "llm"),
         _grpc_python("product-reviews", "oteldemo.ProductCatalogService/GetProduct", "product-catalog", _product()),
     )  # fmt: skip
 
 
-JOURNEYS: Final[tuple[tuple[int, Step], ...]] = (
+JOURNEYS: Final[tuple[tuple[int, JourneySpan], ...]] = (
     (20, _user("/", "GET", _through_envoy("/", "GET", "frontend", _api("/", "GET")))),
     (12, _user("/api/products/0PUK6V6EV0", "GET", _through_envoy(
         "/api/products/0PUK6V6EV0", "GET", "frontend",
@@ -275,13 +285,13 @@ JOURNEYS: Final[tuple[tuple[int, Step], ...]] = (
              _grpc_js("frontend", "oteldemo.ProductReviewService/AskProductAIAssistant", "product-reviews", _reviews()))))),
     (6, _browser("/images/products/telescope.jpg", "GET", _through_envoy(
         "/images/products/telescope.jpg", "GET", "imageprovider",
-        Step("image-provider", KIND_SERVER, "/",
+        JourneySpan("image-provider", KIND_SERVER, "/",
              {"http.method": "GET", "http.target": "/products/telescope.jpg", "http.status_code": 200, "net.host.port": 8081}),
         service="image-provider"))),
     (5, _browser("/api/currency", "GET", _through_envoy(
         "/api/currency", "GET", "frontend",
         _api("/api/currency", "GET", _grpc_js("frontend", "oteldemo.CurrencyService/GetSupportedCurrencies", "currency", _currency()))))),
-    (2, _through_envoy("/feature", "GET", "flagd-ui", Step(
+    (2, _through_envoy("/feature", "GET", "flagd-ui", JourneySpan(
         "flagd-ui", KIND_SERVER, "GET /feature",
         {"http.request.method": "GET", "url.path": "/feature", "http.route": "/feature", "http.response.status_code": 200}),
         service="flagd-ui")),

@@ -15,7 +15,7 @@ from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from contracts.units import DAY, MILLISECOND, SECOND
 from homeostat.bench.astronomy import receivers
 from homeostat.bench.astronomy.instruments import LIBRARIES, OWN, RUNTIMES, AttributeValue, instruments
-from homeostat.bench.astronomy.journeys import JOURNEYS, Step
+from homeostat.bench.astronomy.journeys import JOURNEYS, JourneySpan
 from homeostat.bench.astronomy.shop_services import CONTAINERS, LOGS, NAMESPACE, SERVICES, resource_of
 
 Attributes = Mapping[str, AttributeValue]
@@ -60,7 +60,9 @@ class ShopDay:
                 self._span(journey, trace, b"", at_ns - self._random.randrange(SECOND), by_service)
         yield from ((OTLP_SPANS, message) for _, message in sorted(by_service.items()))
 
-    def _span(self, step: Step, trace: bytes, parent: bytes, start_ns: int, by_service: dict[str, TracesData]) -> int:
+    def _span(
+        self, step: JourneySpan, trace: bytes, parent: bytes, start_ns: int, by_service: dict[str, TracesData]
+    ) -> int:
         message = by_service.get(step.service)
         if message is None:
             message = by_service[step.service] = TracesData()

@@ -8,7 +8,7 @@ NAMESPACE: Final = "opentelemetry-demo"
 VERSION: Final = "2.1.3"
 
 
-class ShopService(NamedTuple):
+class AstronomyService(NamedTuple):
     """One service: its language as its SDK names it, the set of runtime instruments, of libraries, and the shape of its logs."""
 
     language: str
@@ -17,31 +17,31 @@ class ShopService(NamedTuple):
     logs: str = ""
 
 
-SERVICES: Final[dict[str, ShopService]] = {
-    "accounting": ShopService("dotnet", "dotnet-auto", ("npgsql",), "dotnet"),
-    "ad": ShopService("java", "java", ("java grpc", "java sdk", "java logs sdk"), "log4j"),
-    "cart": ShopService(
+SERVICES: Final[dict[str, AstronomyService]] = {
+    "accounting": AstronomyService("dotnet", "dotnet-auto", ("npgsql",), "dotnet"),
+    "ad": AstronomyService("java", "java", ("java grpc", "java sdk", "java logs sdk"), "log4j"),
+    "cart": AstronomyService(
         "dotnet", "dotnet", ("aspnetcore", "kestrel", "aspnetcore routing", "dotnet http", "dotnet dns"), "dotnet"
     ),
-    "checkout": ShopService("go", "go", ("otelgrpc", "otelhttp"), "slog"),
-    "currency": ShopService("cpp", "", (), "cpp"),
-    "email": ShopService("ruby", "", (), "ruby"),
-    "flagd": ShopService("go", "go-old", ("flagd", "otelconnect"), ""),
-    "flagd-ui": ShopService("erlang", "erlang", ("phoenix",), "elixir"),
-    "fraud-detection": ShopService("java", "java", ("java kafka", "java sdk"), "log4j"),
-    "frontend": ShopService("nodejs", "nodejs", ("node http",), ""),
-    "frontend-proxy": ShopService("", "", ("envoy stats",), "envoy"),
-    "frontend-web": ShopService("webjs"),
-    "image-provider": ShopService("", "", (), ""),
-    "kafka": ShopService("java", "java", ("java jmx kafka", "java sdk"), "log4j"),
-    "llm": ShopService("python", "", (), "python"),
-    "load-generator": ShopService("python", "python", ("python requests", "python urllib3"), "python"),
-    "payment": ShopService("nodejs", "nodejs", ("node http new",), "pino"),
-    "product-catalog": ShopService("go", "go", ("otelgrpc new", "otelsql"), "slog"),
-    "product-reviews": ShopService("python", "python", ("python grpc", "python openai"), "python"),
-    "quote": ShopService("php", "php", (), "monolog"),
-    "recommendation": ShopService("python", "python", ("python grpc",), "python"),
-    "shipping": ShopService("rust", "", ("rust actix",), "rust"),
+    "checkout": AstronomyService("go", "go", ("otelgrpc", "otelhttp"), "slog"),
+    "currency": AstronomyService("cpp", "", (), "cpp"),
+    "email": AstronomyService("ruby", "", (), "ruby"),
+    "flagd": AstronomyService("go", "go-old", ("flagd", "otelconnect"), ""),
+    "flagd-ui": AstronomyService("erlang", "erlang", ("phoenix",), "elixir"),
+    "fraud-detection": AstronomyService("java", "java", ("java kafka", "java sdk"), "log4j"),
+    "frontend": AstronomyService("nodejs", "nodejs", ("node http",), ""),
+    "frontend-proxy": AstronomyService("", "", ("envoy stats",), "envoy"),
+    "frontend-web": AstronomyService("webjs"),
+    "image-provider": AstronomyService("", "", (), ""),
+    "kafka": AstronomyService("java", "java", ("java jmx kafka", "java sdk"), "log4j"),
+    "llm": AstronomyService("python", "", (), "python"),
+    "load-generator": AstronomyService("python", "python", ("python requests", "python urllib3"), "python"),
+    "payment": AstronomyService("nodejs", "nodejs", ("node http new",), "pino"),
+    "product-catalog": AstronomyService("go", "go", ("otelgrpc new", "otelsql"), "slog"),
+    "product-reviews": AstronomyService("python", "python", ("python grpc", "python openai"), "python"),
+    "quote": AstronomyService("php", "php", (), "monolog"),
+    "recommendation": AstronomyService("python", "python", ("python grpc",), "python"),
+    "shipping": AstronomyService("rust", "", ("rust actix",), "rust"),
 }
 CONTAINERS: Final = (*(s for s in SERVICES if s != "frontend-web"), "postgresql", "valkey-cart", "otel-collector")
 _SDKS: Final = {
