@@ -74,6 +74,7 @@ ANOMALIES: Final = "telemetry.anomalies"
 INCIDENTS: Final = "telemetry.incidents"
 CHANGES: Final = "telemetry.changes"
 CLOCKS: Final = "telemetry.clocks"
+GAPS: Final = "telemetry.gaps"
 DECISIONS: Final = "autonomous.decisions"
 APPROVALS: Final = "autonomous.approvals"
 ACTIONS: Final = "autonomous.actions"
@@ -129,6 +130,16 @@ TOPICS: Final[dict[str, Topic]] = {
             "detect, diagnose",
         ),
         Topic(CLOCKS, "service", "ClockOffset", _P.KEY, _R.HOUR, "edges", "ingest"),
+        Topic(
+            GAPS,
+            "environment and service",
+            "TelemetryGaps",
+            _P.ENVIRONMENT,
+            _R.FOREVER,
+            "features",
+            "diagnose, people",
+            compacted=True,
+        ),
         Topic(DECISIONS, "incident", "Decision", _P.ENVIRONMENT, _R.WEEK, "decide", "act"),
         Topic(APPROVALS, "decision", "Approval", _P.ENVIRONMENT, _R.WEEK, "people", "act"),
         Topic(ACTIONS, "run", "CloudEvents 1.0, binary mode", _P.ENVIRONMENT, _R.FOREVER, "act", "the world"),

@@ -170,4 +170,5 @@ def _result(
         logs=logs,
         skipped=context.skips.as_dict(),
         added=added,
+        unread=tuple((resource, name, points) for (resource, name), points in context.unread_of.items()),
     )

@@ -14,7 +14,7 @@ from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.identity import STANDARD, IdentityRules
 from connectors.otlp.reasons import Skips
-from contracts.frames.decoded import I32
+from contracts.frames.decoded import I32, Resource
 
 
 class UnreadMetric(NamedTuple):
@@ -43,6 +43,8 @@ class DecodeContext:
     conventions: Conventions = field(default_factory=standard)
     unread: Counter[UnreadMetric] | None = None
     """Counts the points of metrics that could not be read, for who asks."""
+    unread_of: Counter[tuple[Resource, str]] = field(default_factory=Counter)
+    """The same by who sends them."""
 
 
 @dataclass(slots=True)

@@ -24,10 +24,12 @@ from contracts.events.telemetry import (
     Contribution,
     DeadLetter,
     Evidence,
+    EvidenceGap,
     Incident,
     PathStep,
     RawMeasurement,
     RawResponse,
+    TelemetryGaps,
 )
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Decision",
     "Event",
     "Evidence",
+    "EvidenceGap",
     "Feedback",
     "Handling",
     "Incident",
@@ -56,6 +59,7 @@ __all__ = [
     "PathStep",
     "RawMeasurement",
     "RawResponse",
+    "TelemetryGaps",
     "Term",
     "decode",
     "encode",

@@ -134,6 +134,8 @@ class Decoded:
     logs: LogBatch | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     added: int = 0
+    unread: tuple[tuple[Resource, str, int], ...] = ()
+    """Metrics that nobody has told of, or whose unit is none of what they measure: who sends them, name, points."""
 
     @property
     def is_empty(self) -> bool:

@@ -30,7 +30,7 @@ class PartialFrame:
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     environment: str
     signal: str
     source: str
@@ -80,6 +80,12 @@ class PartialFrame:
     """Nodes (hosts) from which the source had something of the environment since it last said so."""
     placed: tuple[str, ...] = ()
     """Where services run, as `service TAB node`; what was not said before."""
+    facts_of: tuple[str, ...] = ()
+    """Services of which `facts` tells."""
+    facts: I64 = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    """What was counted of the telemetry of `facts_of[i]` since it was last told: columns of streams.windows.facts."""
+    told: tuple[str, ...] = ()
+    """What can't be counted: `unread TAB service TAB metric`, `called TAB name`; what was not said lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from streams.windows.calls import Witness
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
 from streams.windows.containment import NONE, Containment
+from streams.windows.facts import HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS, Facts
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, frame, group, row_frame
@@ -72,6 +73,7 @@ class EdgeJoiner:
         self._witness = Witness(self._names, self.width_ns)
         self._clocks = Containment()
         self._hosts = Hosts()
+        self._facts = Facts()
 
     @property
     def pending(self) -> int:
@@ -114,7 +116,8 @@ class EdgeJoiner:
             empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
             partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]
             self.flushed_watermark = watermark
-        return partials + said
+        self._facts.at(now_ns)
+        return self._facts.ride(self.environment, partials, self.partitions) + said
 
     def _named(self) -> I64:
         """Numbers of names in the tables."""
@@ -163,6 +166,7 @@ class EdgeJoiner:
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
         outside = self._calls_outside(spans, callees, callers, now_ns)
+        self._note(callees, callers)
         calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
         self._witness.arrived(spans, waiting)
@@ -197,7 +201,21 @@ class EdgeJoiner:
 
     def _forget(self, watermark: int) -> None:
         self._parents.expire(watermark - self.horizon_ns)
-        self.counters["orphans"] += self._waiting.expire(watermark - self.horizon_ns)
+        orphans = self._waiting.expired(watermark - self.horizon_ns)
+        self.counters["orphans"] += len(orphans)
+        self._count(orphans["service"][_serves(orphans)], ORPHANS)
+
+    def _note(self, children: Rows, parents: Rows) -> None:
+        """What joined spans tell of those that are missing."""
+        same = (children["trace"] == parents["trace"]) & (children["service"] != parents["service"])
+        served, asked = _serves(children), np.isin(_kinds(parents), (KIND_CLIENT, KIND_PRODUCER))
+        self._count(children["service"][same & served], JOINED)
+        self._count(parents["service"][same & served & ~asked], HIDDEN_CALLS)
+        self._count(children["service"][same & asked & ~served], HIDDEN_SERVES)
+
+    def _count(self, services: I32, what: int) -> None:
+        for number, times in zip(*(c.tolist() for c in np.unique(services, return_counts=True)), strict=True):
+            self._facts.of(self._names.text[number])[what] += times
 
     def snapshot(self) -> bytes:
         """The whole state, with what is pending."""
@@ -213,6 +231,7 @@ class EdgeJoiner:
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
+            "facts": self._facts.state(),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -239,6 +258,9 @@ class EdgeJoiner:
             self._clocks.load(body["clocks"])
         self._hosts = Hosts()
         self._hosts.load(body.get("hosts", []))
+        self._facts = Facts()
+        if "facts" in body:
+            self._facts.load(body["facts"])
         self.counters.clear()
         self.counters.update(body["counters"])
 
@@ -270,6 +292,12 @@ def _kinds(rows: Rows) -> I64:
     """Kinds of spans, without the mark of streams."""
     kinds: I64 = rows["kind"].astype(np.int64) & (STREAM - 1)
     return kinds
+
+
+def _serves(rows: Rows) -> B1:
+    """Which spans are of requests served."""
+    found: B1 = np.isin(_kinds(rows), (KIND_SERVER, KIND_CONSUMER))
+    return found
 
 
 def _is_call(children: Rows, parents: Rows) -> B1:
