@@ -30,6 +30,7 @@ EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.RawMeasurement: "telemetry.raw",
     e.Change: "telemetry.changes",
     e.ClockOffset: "telemetry.clocks",
+    e.TelemetryGaps: "telemetry.gaps",
     e.Anomaly: "telemetry.anomalies",
     e.Incident: "telemetry.incidents",
     e.Decision: "autonomous.decisions",

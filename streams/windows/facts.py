@@ -47,6 +47,7 @@ _MOST_TOLD: Final = 1 << 14
 _KINDS: Final = 6
 _BOUNDS_NS: Final = np.array([int(s * SECOND) for s in DELAYS_S], np.int64)
 _OUTSIDE: Final = "external:"
+_NODES: Final = ("db:", "messaging:", _OUTSIDE)
 _RESOURCE_FEATURES: Final = np.array(
     [i for i, name in enumerate(BY_SIGNAL[Signal.METRICS]) if name in (CPU, CPU_CORES, MEMORY, MEMORY_BYTES)]
 )
@@ -149,7 +150,7 @@ def count(decoded: Decoded, receipt: Receipt, tags: Tags, facts: dict[str, Facts
     _clocks(tags, table)
     for resource, row in zip(resources, table, strict=True):
         known = facts.get(resource.environment)
-        if known is None or ":" in resource.service:  # a database or a queue sends nothing itself
+        if known is None or resource.service.startswith(_NODES):  # a database or a queue sends nothing itself
             continue
         if row[SERVED : OTHERS + 1].any() or row[LOGS]:
             row[HEARD : NAMELESS + 1] = _unsaid(resource)
@@ -157,7 +158,7 @@ def count(decoded: Decoded, receipt: Receipt, tags: Tags, facts: dict[str, Facts
         mine += row
     for resource, metric, points in decoded.unread:
         known = facts.get(resource.environment)
-        if known is not None and ":" not in resource.service:
+        if known is not None and not resource.service.startswith(_NODES):
             known.of(resource.service)[UNREAD] += points
             known.tell(f"{UNREAD_METRIC}\t{resource.service}\t{metric}")
     _called(decoded, facts)

@@ -179,7 +179,9 @@ class GapJudge:
             same = known.told is not None and [(g.kind, g.certain) for g in known.told] == [
                 (g.kind, g.certain) for g in gaps
             ]
-            complete = known.told is None and now_ns - known.first_ns >= LATER_NS  # all has had time to come, and nothing is missing
+            complete = (
+                known.told is None and now_ns - known.first_ns >= LATER_NS
+            )  # all has had time to come, and nothing is missing
             if not (same and now_ns - known.told_ns < AGAIN_NS) and (gaps or known.told or complete):
                 known.told, known.told_ns = gaps, now_ns
                 told.append(TelemetryGaps(environment=self.environment, service=service, time_ns=now_ns, gaps=gaps))
@@ -326,7 +328,7 @@ def _slow(k: KnownTelemetry) -> tuple[str, bool] | None:
 
 
 def _sampled(k: KnownTelemetry) -> tuple[str, bool] | None:
-    if k.by_metrics < ENOUGH or len(k.periods_ns) < 2:
+    if k.by_metrics < ENOUGH or len(k.periods_ns) < 2 or k.n(f.SERVED) < _NONE:
         return None
     share = k.by_spans / k.by_metrics
     return (f"of the requests that its metrics count {share:.0%} come as spans", True) if share < SAMPLED else None
