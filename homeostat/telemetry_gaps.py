@@ -12,14 +12,15 @@ from contracts.gaps import GAPS_OF
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import GAPS, TOPICS
-from contracts.units import MILLISECOND, SECOND
+from contracts.units import SECOND
 from contracts.verdicts import GapKind
-from homeostat.replay.recording import replay
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 
 _PARTITIONS: Final = 1
 _STEP_NS: Final = SECOND // 2
+_PAUSE_NS: Final = 180 * SECOND
+"""Of longer pauses between messages only the end is lived through."""
 _AFTER_NS: Final = 12 * SECOND
 """So long after its end a recording is still looked at: two looks, and what is on its way between stages."""
 _TELLS_GAPS: Final = ("ingest", "edges", "features")
@@ -46,18 +47,21 @@ def judged(messages: Iterable[RecordedMessage], settings: Settings) -> list[Tele
     told: list[Record] = []
     specs = [s for s in perceive_specs(settings, dict.fromkeys(TOPICS, _PARTITIONS)) if s.name in _TELLS_GAPS]
     pipeline = MemoryPipeline(specs, _PARTITIONS, lambda r: told.append(r) if r.topic == GAPS else None)
-    newest_ns = 0
-
-    def fed() -> Iterator[RecordedMessage]:
-        nonlocal newest_ns
-        for message in messages:
-            newest_ns = max(newest_ns, message.time_ns)
-            yield message
-
-    for at_ns in replay(fed(), pipeline, max(_STEP_NS, settings.ingest.flush_ms * MILLISECOND)):
-        if at_ns - newest_ns > _AFTER_NS:  # what is silent from here on is the recording
-            break
+    now_ns = ticked_ns = 0
+    for message in messages:
+        now_ns = max(now_ns, message.time_ns)
+        ticked_ns = _ticks(pipeline, max(ticked_ns, now_ns - _PAUSE_NS), now_ns)
+        pipeline.feed(message.topic, message.payload, now_ns)
+    _ticks(pipeline, ticked_ns, now_ns + _AFTER_NS)  # what is silent from there on is the recording
     return newest(told)
+
+
+def _ticks(pipeline: MemoryPipeline, from_ns: int, until_ns: int) -> int:
+    """Let time pass in steps; how far it has come."""
+    while from_ns + _STEP_NS <= until_ns:
+        from_ns += _STEP_NS
+        pipeline.tick(from_ns)
+    return from_ns
 
 
 def lines(found: Sequence[TelemetryGaps]) -> Iterator[str]:

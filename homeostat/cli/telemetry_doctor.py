@@ -14,7 +14,7 @@ from contracts.units import MILLISECOND
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.telemetry_gaps import as_objects, is_whole, judged, lines, newest
-from homeostat.terminal import echo
+from homeostat.terminal import echo, hanging
 
 LAST: Final = 1000
 
@@ -46,7 +46,7 @@ def telemetry_doctor(ctx: click.Context, /, files: tuple[Path, ...], **said: Any
         echo(document(as_objects(found)))
     else:
         for line in lines(found):
-            echo(line)
+            echo(hanging(line))
         if not found:
             echo(
                 "nothing is known of the telemetry of any such service yet: it is judged 20 s after it is first heard of"
