@@ -9,8 +9,8 @@ from typing import Final
 from contracts.events import Change, EvidenceGap, PathStep
 from contracts.verdicts import CauseKind, GapKind, Severity
 from graph.evidence.local import strongest
+from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
-from graph.evidence.spread import ERRORS, LATENCIES
 from graph.evidence.words import change
 from graph.ranking import Suspect
 

@@ -14,6 +14,7 @@ from contracts.events.autonomy import (
 )
 from contracts.events.codec import Event, decode, encode
 from contracts.events.handling import Handling, Lookup
+from contracts.events.reports import ReportedRun, ReportedStep, TargetReport
 from contracts.events.telemetry import (
     CORDONED,
     WELL,
@@ -59,6 +60,9 @@ __all__ = [
     "PathStep",
     "RawMeasurement",
     "RawResponse",
+    "ReportedRun",
+    "ReportedStep",
+    "TargetReport",
     "TelemetryGaps",
     "Term",
     "decode",
