@@ -65,7 +65,7 @@ async def _of_log(ctx: click.Context, broker: str | None, last: int) -> list[Tel
         if not last:
             return newest([r async for r in client.read([GAPS])])
         records = []
-        for topic in (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS):
+        for topic in (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS, *settings.ingest.topics):
             records += [r async for r in client.read([topic], last=last)]
     records.sort(key=lambda r: r.timestamp_ms)
     messages = [RecordedMessage(r.topic, r.value, r.timestamp_ms * MILLISECOND) for r in records]

@@ -48,9 +48,10 @@ _KINDS: Final = 6
 _BOUNDS_NS: Final = np.array([int(s * SECOND) for s in DELAYS_S], np.int64)
 _OUTSIDE: Final = "external:"
 _NODES: Final = ("db:", "messaging:", _OUTSIDE)
-_RESOURCE_FEATURES: Final = np.array(
-    [i for i, name in enumerate(BY_SIGNAL[Signal.METRICS]) if name in (CPU, CPU_CORES, MEMORY, MEMORY_BYTES)]
+_OF_RESOURCES: Final = np.array(
+    [name in (CPU, CPU_CORES, MEMORY, MEMORY_BYTES) for name in BY_SIGNAL[Signal.METRICS]], np.bool_
 )
+"""Which features of metrics tell of CPU or memory."""
 _NAMED_PODS: Final = frozenset({"k8s.pod.name", "k8s.pod.uid"})
 _WORKLOADS: Final = frozenset(
     f"k8s.{kind}.name" for kind in ("deployment", "statefulset", "daemonset", "cronjob", "job")
@@ -145,7 +146,7 @@ def count(decoded: Decoded, receipt: Receipt, tags: Tags, facts: dict[str, Facts
         if batch is not None:
             table[:, POINTS] += np.bincount(batch.resource, minlength=len(resources))
     if decoded.points is not None:
-        some = decoded.points.resource[np.isin(decoded.points.feature, _RESOURCE_FEATURES)]
+        some = decoded.points.resource[_OF_RESOURCES[decoded.points.feature]]
         table[:, RESOURCE_POINTS] = np.bincount(some, minlength=len(resources))
     _clocks(tags, table)
     for resource, row in zip(resources, table, strict=True):

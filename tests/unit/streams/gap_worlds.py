@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData, SeverityNumber
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, MetricsData
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 from contracts.events import TelemetryGaps, decode
 from contracts.ports import Record
@@ -48,6 +48,8 @@ class Sender:
     keeps: float = 1.0
     """Share of its traces whose spans it sends."""
     ahead_s: float = 0.0
+    fails_after_s: int = 1 << 30
+    """From when on most of its requests fail, and with them those of its callers."""
 
     def __post_init__(self) -> None:
         base = {
@@ -115,6 +117,8 @@ def _trace(
 ) -> None:
     trace, keep = rng.getrandbits(128).to_bytes(16, "big"), rng.random()
     parent, names = b"", [*CHAIN, "db"]
+    late_ns, unlucky = start_ns - T0, rng.random() < 0.7
+    failing = [i for i, name in enumerate(CHAIN) if unlucky and late_ns >= senders[name].fails_after_s * SECOND]
     for depth, (name, callee) in enumerate(itertools.pairwise(names)):
         sender = senders[name]
         served[name] += 1
@@ -126,6 +130,8 @@ def _trace(
             if kind not in sender.dropped and keep <= sender.keeps:
                 span = _message(sender, end, spans).add(trace_id=trace, span_id=span_id, parent_span_id=parent)
                 span.kind, span.name = Span.SpanKind.ValueType(kind), f"{name} {kind}"
+                if failing and (depth < failing[-1] or (depth == failing[-1] and kind != CLIENT)):
+                    span.status.code = Status.StatusCode.STATUS_CODE_ERROR
                 off_ns = int(sender.ahead_s * SECOND)
                 span.start_time_unix_nano, span.end_time_unix_nano = begin + off_ns, end + off_ns
                 if kind == CLIENT and callee == "db":

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contracts.events import TelemetryGaps, decode
+from contracts.events import Incident, TelemetryGaps, decode
 from contracts.frames import PartialFrame
 from contracts.gaps import GAPS_OF
 from contracts.settings import load
-from contracts.topics import GAPS, TOPICS
+from contracts.topics import GAPS, INCIDENTS, TOPICS
 from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import GapKind
 from homeostat.wiring import perceive_specs
@@ -125,6 +125,22 @@ def test_who_calls_nobody_may_be_without_client_spans_on_purpose() -> None:
     run(world, 60, 1, 4, pipeline)
     (gap,) = known["shop/payment"].gaps
     assert (gap.kind, gap.certain) == (GapKind.NO_CLIENT_SPANS, False)
+
+
+def test_an_incident_carries_the_gaps_of_those_on_its_path() -> None:
+    """Through the whole pipeline: payment fails, and orders, which calls it, makes no client spans."""
+    found: list[Incident] = []
+    pipeline = MemoryPipeline(
+        perceive_specs(load({"detect": {"detectors": ["bank"]}}), dict.fromkeys(TOPICS, PARTITIONS)),
+        PARTITIONS,
+        lambda r: found.append(decode(Incident, r.value)) if r.topic == INCIDENTS else None,
+    )
+    world = {**with_gap("orders", kinds=frozenset({INTERNAL, SERVER})), "payment": Sender("payment", fails_after_s=70)}
+    run(world, 85, 1, 6, pipeline)
+    last = found[-1]
+    assert last.candidates[0].service == "shop/payment"
+    assert [(g.service, g.kind, g.certain) for g in last.gaps] == [("shop/orders", GapKind.NO_CLIENT_SPANS, True)]
+    assert "Seen only in part: shop/orders: " in last.text
 
 
 def heard(service: str, told: tuple[str, ...] = (), **counts: int) -> PartialFrame:
