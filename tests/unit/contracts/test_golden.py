@@ -81,7 +81,7 @@ def test_an_incident_from_before_it_had_gaps_has_none() -> None:
 
 
 def test_partials_from_before_they_carried_facts_tell_none() -> None:
-    found = f.unpack(f.PartialFrame, (GOLDEN / "frames" / "PartialFrame.v3.msgpack").read_bytes())
+    found = f.unpack(f.PartialFrame, (GOLDEN / "frames" / "PartialFrame.v4.msgpack").read_bytes())
     assert (found.facts_of, found.told, found.facts.shape) == ((), (), (0, 0))
 
 
