@@ -239,7 +239,8 @@ class EdgeJoiner:
     def _note(self, children: Rows, parents: Rows) -> None:
         """What joined spans tell of those that are missing."""
         same = (children["trace"] == parents["trace"]) & (children["service"] != parents["service"])
-        served, asked = _serves(children), np.isin(_kinds(parents), (KIND_CLIENT, KIND_PRODUCER))
+        served, kinds = _serves(children), _kinds(parents)
+        asked = (kinds == KIND_CLIENT) | (kinds == KIND_PRODUCER)
         self._count(children["service"][same & served], JOINED)
         self._count(parents["service"][same & served & ~asked], HIDDEN_CALLS)
         self._count(children["service"][same & asked & ~served], HIDDEN_SERVES)
@@ -329,7 +330,8 @@ def _kinds(rows: Rows) -> I64:
 
 def _serves(rows: Rows) -> B1:
     """Which spans are of requests served."""
-    found: B1 = np.isin(_kinds(rows), (KIND_SERVER, KIND_CONSUMER))
+    kinds = _kinds(rows)
+    found: B1 = (kinds == KIND_SERVER) | (kinds == KIND_CONSUMER)
     return found
 
 

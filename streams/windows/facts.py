@@ -149,14 +149,15 @@ def count(decoded: Decoded, receipt: Receipt, tags: Tags, facts: dict[str, Facts
         some = decoded.points.resource[_OF_RESOURCES[decoded.points.feature]]
         table[:, RESOURCE_POINTS] = np.bincount(some, minlength=len(resources))
     _clocks(tags, table)
-    for resource, row in zip(resources, table, strict=True):
+    speaks = (table[:, SERVED : OTHERS + 1].any(axis=1) | (table[:, LOGS] > 0)).tolist()
+    for i, resource in enumerate(resources):
         known = facts.get(resource.environment)
         if known is None or resource.service.startswith(_NODES):  # a database or a queue sends nothing itself
             continue
-        if row[SERVED : OTHERS + 1].any() or row[LOGS]:
-            row[HEARD : NAMELESS + 1] = _unsaid(resource)
+        if speaks[i]:
+            table[i, HEARD : NAMELESS + 1] = _unsaid(resource)
         mine = known.of(resource.service)
-        mine += row
+        mine += table[i]
     for resource, metric, points in decoded.unread:
         known = facts.get(resource.environment)
         if known is not None and not resource.service.startswith(_NODES):
