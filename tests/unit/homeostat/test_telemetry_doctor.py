@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from homeostat.telemetry_gaps import is_whole, lines, newest
 from tests.unit.connectors.otlp.builders import as_json
 from tests.unit.streams.gap_worlds import T0, Sender, chain, messages
 
-KINDS = {OTLP_SPANS: TracesData, OTLP_METRICS: MetricsData, OTLP_LOGS: LogsData}
+KINDS: dict[str, Any] = {OTLP_SPANS: TracesData, OTLP_METRICS: MetricsData, OTLP_LOGS: LogsData}
 
 
 def gap(service: str, kind: GapKind, *, certain: bool = True, text: str = "seen so") -> EvidenceGap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ from tests.unit.streams.gap_worlds import (
     run,
 )
 
-OF_ALL_KINDS: dict[GapKind, dict[str, object]] = {
+OF_ALL_KINDS: dict[GapKind, dict[str, Any]] = {
     GapKind.LATE_SPANS: {"batch_s": 5.0},
     GapKind.LATE_LOGS: {"log_batch_s": 5.0},
     GapKind.NO_LOGS: {"logs": False},
@@ -58,12 +59,12 @@ def test_exactly_the_gaps_that_were_put_in_are_named(seed: int) -> None:
         kinds = set(rng.sample(usable, rng.randrange(4)))
         if GapKind.NO_LOGS in kinds:
             kinds.discard(GapKind.LATE_LOGS)
-        said: dict[str, object] = {}
+        said: dict[str, Any] = {}
         for kind in sorted(kinds):
             more = OF_ALL_KINDS[kind]
-            resource = {**said.get("resource", {}), **more.get("resource", {})}  # type: ignore[dict-item]
+            resource = {**said.get("resource", {}), **more.get("resource", {})}
             said |= {**more, "resource": resource}
-        senders[name] = Sender(name, **said)  # type: ignore[arg-type]
+        senders[name] = Sender(name, **said)
         if kinds:
             expected[name] = kinds
     assert gaps_of(senders, seed=seed) == expected
