@@ -138,6 +138,8 @@ class Pod(Slim, frozen=True, gc=False, array_like=True):
     images: tuple[str, ...] = ()
     lasting: bool = False
     """Whether its containers are to run for ever: no job."""
+    ip: str = ""
+    """Its own address; "" where it shares its node's, or has none yet."""
 
 
 class NodeCondition(Slim, frozen=True, gc=False, array_like=True):

@@ -107,6 +107,7 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
         containers=tuple(_container(s, sidecars) for s in statuses),
         images=tuple(sys.intern(c.image or "") for c in found.spec.containers or ()),
         lasting=found.spec.restart_policy in (None, "Always"),
+        ip=status.pod_ip if status.pod_ip and status.pod_ip != status.host_ip else "",
     )
 
 
