@@ -22,7 +22,7 @@ _ANY: Final = "*"
 Words = tuple[str, ...]
 
 
-class Group:
+class LogGroup:
     """Templates of one length: per place the words that were seen, None once they vary; and the id of each statement among them."""
 
     __slots__ = ("ids", "places")
@@ -62,7 +62,7 @@ class LogGroups:
 
     def __init__(self) -> None:
         self._known: dict[int, int] = {}
-        self._groups: dict[tuple[int, str], list[Group]] = {}
+        self._groups: dict[tuple[int, str], list[LogGroup]] = {}
         self._count = 0
 
     def of(self, template: int, text: str) -> int:
@@ -86,7 +86,7 @@ class LogGroups:
         if best is not None and best.alike(words) >= _ALIKE:
             return best.statement(words, template)
         if self._count < _MOST_GROUPS:
-            group = Group(words)
+            group = LogGroup(words)
             self._groups.setdefault(key, []).append(group)
             self._count += 1
             return group.statement(words, template)
@@ -117,7 +117,7 @@ class LogGroups:
         self._groups, self._count = {}, 0
         for (length, first), groups in state[1]:
             for places, ids in groups:
-                group = Group(())
+                group = LogGroup(())
                 group.places = [None if p is None else list(p) for p in places]
                 group.ids = {tuple(words): known for words, known in ids}
                 self._groups.setdefault((length, first), []).append(group)

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.otlp.raw import decode_raw
+from connectors.otlp.receiving.over_http import WRITE_PATH
 from contracts import events, settings_sources
 from contracts.checks import graph_rows as rows
 from contracts.checks.graph_rows import T0
@@ -236,6 +237,8 @@ def test_settings_in_prose_are_settings() -> None:
     sections = {n: f.annotation for n, f in Settings.model_fields.items() if hasattr(f.annotation, "model_fields")}
     elsewhere = {"graph.stores", "graph.lbug"}  # a package, and a file
     for page in PAGES:
+        if page.name == "conventions.md":  # names of telemetry, which begin as they like
+            continue
         for name in re.findall(r"`(\w+\.[a-z_]+)(?::[^`]*)?`", PROSE.sub("", page.read_text("utf-8"))):
             section, _, field = name.partition(".")
             if section in sections and name not in elsewhere:
@@ -262,6 +265,9 @@ def test_yaml(block: Block) -> None:
             _collector(block.text)
         case "settings":
             load(YAML(typ="safe").load(block.text))
+        case "prometheus":
+            written = {w["url"] for w in YAML(typ="safe").load(block.text)["remote_write"]}
+            assert {url.partition(":4318")[2] for url in written} == {WRITE_PATH}
         case "topology":
             assert parse_topology(block.text, str(block), "default").calls
         case _:
