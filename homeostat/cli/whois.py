@@ -19,7 +19,7 @@ from contracts.frames import Resource
 from contracts.frames.decoded import KIND_CLIENT, Decoded
 from contracts.settings import Settings
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
-from graph.naming import known_as
+from graph.known_names import known_as
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
