@@ -47,6 +47,7 @@ _STOP_S: Final = 5.0
 _PATIENCE_S: Final = 15.0
 _REPEAT_S: Final = 5.0
 """How often the states of instances are told that have not changed: whoever judges by them believes no report that is old."""
+_LOOK_S: Final = 0.5
 _LIMIT: Final = 10_000
 """Changes that wait while the broker is away; the oldest go first, counted."""
 
@@ -103,7 +104,7 @@ class ClusterWatcher:
         self._saved_at = self._kept_at = 0.0
         self._kept = b""
         self._instances, self._states = Instances(), dict[str, InstanceState]()
-        self._reported_at = 0.0
+        self._reported_at = self._looked_at = 0.0
         self._synced = asyncio.Event()
         self.trouble = ""
         self.dropped = self.published = 0
@@ -282,7 +283,11 @@ class ClusterWatcher:
         due = time.monotonic() - self._reported_at >= _REPEAT_S
         if not self.is_synced or any(i.trouble for i in self._informers) or not (due or model.stirred):
             return
-        now_ns = self._w.clock.now_ns()
+        if (
+            time.monotonic() - self._looked_at < _LOOK_S
+        ):  # all objects are looked at, and something always happens to one
+            return
+        self._looked_at, now_ns = time.monotonic(), self._w.clock.now_ns()
         model.stirred = False
         states = {s: x for s, x in self._instances.states(model.things.values(), now_ns).items() if model.heard(s)}
         if not due and not changed(self._states, states):

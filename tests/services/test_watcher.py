@@ -50,9 +50,9 @@ class World:
 
     def watcher(self, **settings: Any) -> ClusterWatcher:
         told = KubernetesSettings(watch=True, **settings)
-        return ClusterWatcher(
-            WatchWiring(told, "prod", SystemClock(), self.publish, self.report, self.graph.put, self.state)
-        )
+        wiring = WatchWiring(told, "prod", SystemClock(), self.publish, self.report, self.graph.put, self.state)
+        self.latest = ClusterWatcher(wiring)
+        return self.latest
 
     def path(self, plural: str, name: str = "", group: str = w.APPS) -> str:
         return f"{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
@@ -273,3 +273,15 @@ def _stamp() -> str:
 
 def _ready(status: str) -> dict[str, str]:
     return {"type": "Ready", "status": status, "reason": "Kubelet", "lastTransitionTime": _stamp()}
+
+
+async def test_what_is_said_of_instances_is_what_a_real_cluster_knows(watching: World) -> None:
+    """Ready by a probe, wanted and not there, no longer wanted: of a service that telemetry names."""
+    world = watching
+    probe = {"readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}}}
+    path = await world.deploy("probed", **probe)
+    claimed = {"k8s.namespace.name": world.namespace, "k8s.deployment.name": "probed"}
+    world.latest.learn("probed", claimed, time.time_ns())
+    await until(lambda: world.states.get("probed") is InstanceState.READY, lambda: str(world.states))
+    await world.api.patch(path, {"spec": {"replicas": 0}})
+    await until(lambda: world.states.get("probed") is InstanceState.UNSURE, lambda: str(world.states))
