@@ -297,6 +297,8 @@ SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
 SETTLED_MEANS: Final = 4
 """Means of a course below which nothing is known of whether it has settled."""
+STEADY: Final = 1.3
+"""Times the share of failures of its first half that a course's second half may have where it doesn't climb. By hand."""
 FORMER_NS: Final = DAY
 """For how long the level before an adoption is remembered."""
 RETURNED_NS: Final = 10 * SECOND
