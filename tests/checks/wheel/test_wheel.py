@@ -21,7 +21,7 @@ from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.connectors.otlp import builders as build
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
+PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "twin", "homeostat")
 DATA = (".yaml", ".json", ".toml", ".cypher", ".rego", ".sql", ".typed")
 USES = """
 import asyncio, sys
@@ -45,7 +45,7 @@ assert store.query("MATCH (s:Service) RETURN count(s) AS n") == [{"n": 0}]
 store.close()
 assert schema.json_schema()["properties"]
 asyncio.run(open_policy("").close())
-claimed = {"contracts", "connectors", "models", "graph", "playbooks", "streams", "tests", "tools"}
+claimed = {"contracts", "connectors", "models", "graph", "playbooks", "streams", "twin", "tests", "tools"}
 assert not [m for m in sys.modules if m.split(".")[0] in claimed]
 """
 
@@ -124,7 +124,7 @@ import homeostat
 for found in pkgutil.walk_packages(homeostat.__path__, "homeostat."):
     if not found.name.endswith(("__main__", ".launcher")):  # those are programs
         importlib.import_module(found.name)
-print(sorted({m.split(".")[0] for m in sys.modules} & {"contracts", "connectors", "models", "graph", "playbooks", "streams"}))
+print(sorted({m.split(".")[0] for m in sys.modules} & {"contracts", "connectors", "models", "graph", "playbooks", "streams", "twin"}))
 """
 
 

@@ -157,7 +157,7 @@ ALLOWED = {
     "contracts/checks/journal.py": "threads that race in a check, which joins them and raises what they raised",
     "homeostat/bench/stores.py": "the benchmark's own slow network, gone with its process",
 }
-SOURCES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
+SOURCES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "twin", "homeostat")
 _BEGINNERS = frozenset({"create_task", "ensure_future", "Thread", "run_coroutine_threadsafe", "Timer"})
 
 
