@@ -21,12 +21,12 @@ from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
-from streams.windows.merge import FeatureMerger, liveness_of
+from streams.windows.merge import MERGES, FeatureMerger, liveness_of
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, *(s.value for s in Signal)})
+_SIGNALS = frozenset({CALLS, *MERGES})
 
 
 class FeatureStage:
@@ -115,11 +115,12 @@ class FeatureStage:
         if found is None:
             liveness = self._liveness[environment]
             found = mergers[signal] = FeatureMerger(environment, signal, self._settings, self._partition, liveness)
+            found.follow(mergers)
         return found
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        mergers = [[m.environment, m.signal, m.snapshot()] for m in self._each()]
+        mergers = [[m.environment, m.of, m.snapshot()] for m in self._each()]
         liveness = {e: found.state() for e, found in self._liveness.items()}
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
