@@ -21,6 +21,7 @@ from homeostat import switchboard
 from homeostat.judge.trial import Trial, trial_of
 from homeostat.judge.virtual_time import VirtualClock, VirtualLoop, run_virtually
 from homeostat.judge.witness import TrialWitness, swear
+from homeostat.target_reports import TargetReporter
 from homeostat.target_states import TargetStates
 from homeostat.wiring import stage_specs
 from playbooks.language import library, reader
@@ -80,8 +81,11 @@ class ClosedLoop:
         decide = settings.decide.model_copy(update={"autonomy": autonomy})
         settings = settings.model_copy(update={"act": bound, "decide": decide})
         actuators, playbooks = (TwinActuator(episode),), library()
-        self._facts = TargetStates(self._journal, actuators, self._clock, bound)
-        specs: tuple[StageSpec, ...] = stage_specs(settings, dict.fromkeys(TOPICS, PARTITIONS), playbooks, self._facts)
+        self._targets = TargetStates(
+            actuators, self._clock, bound, self._reporter.changed
+        )
+        self._reporter = TargetReporter(self._targets, self._journal, self._report, lambda _: 1, self._clock)
+        specs: tuple[StageSpec, ...] = stage_specs(settings, dict.fromkeys(TOPICS, PARTITIONS), playbooks)
         self._heard: deque[Record] = deque()
         self._pipeline = MemoryPipeline([s for s in specs if s.name in stages], PARTITIONS, self._heard.append)
         self._executor = Executor(
@@ -96,6 +100,7 @@ class ClosedLoop:
                 graph=_nowhere,
                 autonomy=autonomy,
                 caught_up=_at_once,
+                changed=self._reporter.ran,
             )
         )
         trial = trial_of(episode, acting=act)
@@ -105,7 +110,8 @@ class ClosedLoop:
     async def run(self) -> Trial:
         """Until the episode is over."""
         if self._acts:
-            self._facts.start()
+            self._targets.start()
+            self._reporter.start()
             now = switchboard.initial(self._clock.now_ns())
             await self._executor.on_control(now, LogPosition("", 0, 0))
         while not self._episode.over:
@@ -125,7 +131,8 @@ class ClosedLoop:
                 await self._hear()
             await self._until(second + 1.0)
         await self._executor.stop()
-        await self._facts.stop()
+        await self._targets.stop()
+        await self._reporter.stop()
         self._journal.close()
         self._witness.trial.simulator_cpu_s = round(self._simulating_s, 3)
         return swear(self._witness.trial, self._episode.truth)
@@ -145,10 +152,13 @@ class ClosedLoop:
                 continue
             if record.topic == EVIDENCE:
                 frame = unpack(EvidenceFrame, record.value)
-                self._facts.observe(frame)
+                self._targets.observe(frame)
+                self._reporter.heard(frame.environment)
                 await self._executor.on_evidence(frame)
             elif record.topic == INCIDENTS:
-                await self._executor.on_incident(decode(Incident, record.value))
+                incident = decode(Incident, record.value)
+                self._reporter.heard(incident.environment)
+                await self._executor.on_incident(incident)
             elif record.topic == DECISIONS:
                 decision = decode(Decision, record.value)
                 self._executor.issued(decision)
@@ -160,6 +170,9 @@ class ClosedLoop:
         del headers
         partition = partition_of(route or key, PARTITIONS)
         self._pipeline.feed(topic, value, self._clock.now_ns(), key=key.encode(), partition=partition)
+
+    async def _report(self, topic: str, key: str, value: bytes, route: str) -> None:
+        await self._publish(topic, key, value, (), route)
 
 
 async def _at_once() -> None:
