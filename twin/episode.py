@@ -20,6 +20,7 @@ from contracts.events import Change, encode
 from contracts.frames import FeatureFrame, pack
 from contracts.topics import CHANGES, FEATURES
 from contracts.units import SECOND
+from twin.arrival import Arrival
 from twin.blueprint import Role, SystemPlan
 from twin.catalogue import KINDS, FaultKind, FaultLevel
 from twin.configuration import CONFIGURATIONS, Configuration, Split, generator_of, pick
@@ -29,6 +30,7 @@ from twin.flow import SystemSecond
 from twin.laws import I64
 from twin.load import UserDemand
 from twin.operations import OPERATIONS
+from twin.request_level import RequestLevel
 from twin.system import SimulatedSystem
 from twin.topology import draw_system
 from twin.truth import HARM, Act, EpisodeTruth, HarmGauge
@@ -38,15 +40,6 @@ CALM_S: Final = 120
 """Before this second nothing befalls a system but what is no fault."""
 HEARD_S: Final = 2.0
 """A change record arrives within so many seconds of the change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message that arrives on a topic."""
-
-    topic: str
-    key: str
-    value: bytes
 
 
 class Fidelity(Protocol):
@@ -142,15 +135,17 @@ class SimulatedEpisode:
         services: int | None = None,
         style: str | None = None,
         plot: Plot | None = None,
+        fidelity: str = "window",
     ) -> SimulatedEpisode:
-        """The episode of a seed; `kinds`, `services`, `style` and `plot` narrow what is drawn."""
+        """The episode of a seed; `kinds`, `services`, `style` and `plot` narrow what is drawn. `fidelity`: `window` or `request`."""
         configuration = CONFIGURATIONS[split]
         plan = draw_system(split, configuration, seed, services, style)
         plot = plot or draw_plot(generator_of(split, seed, "plot"), kinds)
         load = UserDemand(generator_of(split, seed, "load"), configuration, plan.entries, plot.seconds + 1)
         system = SimulatedSystem(plan, load, generator_of(split, seed, "life"))
-        fidelity = WindowLevel(system, generator_of(split, seed, "telemetry"))
-        return cls(f"{split}/{seed}", split, seed, plan, plot, system, fidelity, configuration)
+        chance = generator_of(split, seed, "telemetry")
+        sends = WindowLevel(system, chance) if fidelity == "window" else RequestLevel(system, chance, START_NS)
+        return cls(f"{split}/{seed}", split, seed, plan, plot, system, sends, configuration)
 
     @property
     def now_ns(self) -> int:

@@ -17,7 +17,8 @@ from contracts.frames import FeatureFrame, unpack
 from contracts.topics import FEATURES
 from homeostat.judge.trial import AlarmSeen, Trial, trial_of
 from homeostat.judge.witness import swear
-from twin.episode import Arrival, SimulatedEpisode
+from twin.arrival import Arrival
+from twin.episode import SimulatedEpisode
 
 FOR_S: Final = 60.0
 LONG_S: Final = 300.0

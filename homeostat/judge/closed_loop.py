@@ -81,9 +81,7 @@ class ClosedLoop:
         decide = settings.decide.model_copy(update={"autonomy": autonomy})
         settings = settings.model_copy(update={"act": bound, "decide": decide})
         actuators, playbooks = (TwinActuator(episode),), library()
-        self._targets = TargetStates(
-            actuators, self._clock, bound, self._reporter.changed
-        )
+        self._targets = TargetStates(actuators, self._clock, bound, self._target_changed)
         self._reporter = TargetReporter(self._targets, self._journal, self._report, lambda _: 1, self._clock)
         specs: tuple[StageSpec, ...] = stage_specs(settings, dict.fromkeys(TOPICS, PARTITIONS), playbooks)
         self._heard: deque[Record] = deque()
@@ -170,6 +168,9 @@ class ClosedLoop:
         del headers
         partition = partition_of(route or key, PARTITIONS)
         self._pipeline.feed(topic, value, self._clock.now_ns(), key=key.encode(), partition=partition)
+
+    def _target_changed(self, environment: str) -> None:
+        self._reporter.changed(environment)
 
     async def _report(self, topic: str, key: str, value: bytes, route: str) -> None:
         await self._publish(topic, key, value, (), route)
