@@ -176,7 +176,7 @@ def _service(r: Generator, c: Configuration, name: str, role: Role, habit: Habit
         cpu_share=float(r.uniform(0.1, 0.9)) if not store else float(r.uniform(0.05, 0.3)),
         error_rate=between(r, c.error_rate),
         memory=float(r.uniform(0.2, 0.6)),
-        start_s=between(r, (2.0, 25.0)),
+        start_s=between(r, (2.0, 12.0)),
         routes=int(r.integers(1, 8)),
     )
 

@@ -20,6 +20,13 @@ from homeostat.terminal import echo
     show_default=True,
     help="Whose worlds: figures count on proving, tune on tuning.",
 )
+@click.option(
+    "--fidelity",
+    type=click.Choice(["window", "request"]),
+    default="window",
+    show_default=True,
+    help="Feature frames directly, or each request as OTLP bytes through the whole pipeline.",
+)
 @click.option("--first", default=0, show_default=True, help="The first episode's seed.")
 @click.option("--jobs", default=2, show_default=True, help="Processes beside each other.")
 @click.option("--kinds", default="", help="Only these kinds of faults, separated by commas.")
@@ -41,6 +48,7 @@ def judge(  # noqa: PLR0913 - a command's options
     *,
     episodes: int,
     split: str,
+    fidelity: str,
     first: int,
     jobs: int,
     kinds: str,
@@ -64,7 +72,7 @@ def judge(  # noqa: PLR0913 - a command's options
     from twin.configuration import Split
 
     if explain:
-        _explain(ctx, explain, html_path)
+        _explain(ctx, explain, fidelity, html_path)
         return
     wanted = tuple(k for k in kinds.split(",") if k)
     unknown = sorted(set(wanted) - KINDS.keys())
@@ -74,7 +82,7 @@ def judge(  # noqa: PLR0913 - a command's options
         )
     who = (PRODUCT, *(BASELINES if baselines else ()))
     tasks = [
-        Task(Split(split), seed, by, detect_only=detect_only and by == PRODUCT, kinds=wanted)
+        Task(Split(split), seed, by, fidelity if by == PRODUCT else "window", detect_only and by == PRODUCT, wanted)
         for seed in range(first, first + episodes)
         for by in who
     ]
@@ -84,14 +92,14 @@ def judge(  # noqa: PLR0913 - a command's options
         line = progress.add_task("judge", total=len(tasks), completed=sum(t.key in kept.trials for t in tasks))
         for _ in run_all(tasks, settings_of(ctx), kept, jobs):
             progress.advance(line)
-    report = report_of((kept.trials[t.key] for t in tasks), split, "window")
+    report = report_of((kept.trials[t.key] for t in tasks), split, fidelity)
     for text in lines(report):
         echo(text)
     if json_path is not None:
         json_path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
 
 
-def _explain(ctx: click.Context, case: str, html_path: Path | None) -> None:
+def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | None) -> None:
     """Run one episode and tell it."""
     from homeostat.judge.running import Task, run_task
     from homeostat.judge.story import told
@@ -100,7 +108,7 @@ def _explain(ctx: click.Context, case: str, html_path: Path | None) -> None:
     split, _, seed = case.partition("/")
     if split not in set(Split) or not seed.isdigit():
         raise click.UsageError(f"--explain {case}: give split and seed, as in proving/17")
-    trial = run_task(Task(Split(split), int(seed)), settings_of(ctx))
+    trial = run_task(Task(Split(split), int(seed), fidelity=fidelity), settings_of(ctx))
     for line in told(trial):
         echo(line)
     del html_path

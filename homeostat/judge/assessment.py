@@ -13,7 +13,7 @@ from twin.truth import HARM
 GRACE_S: Final = 60.0
 """For so long after a fault is gone what is said still belongs to it."""
 WARM_S: Final = 40.0
-SOON_S: Final = 60.0
+SOON_S: Final = 120.0
 """Users have to be well so soon after an act that repaired something."""
 WORSE: Final = 0.02
 """By so much more of the users are hurt after a harmful act."""

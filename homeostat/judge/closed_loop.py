@@ -36,10 +36,12 @@ from twin.twin_actuator import TwinActuator
 PARTITIONS: Final = 1
 ARRIVES_S: Final = 0.3
 """A window's rows are there so long after its end where nothing delays them: late spans are waited for, and messages take their time."""
-TICKS: Final = 2
-"""Per second."""
-FROM_FRAMES_ON: Final = ("detect", "diagnose", "decide")
-DETECTION: Final = ("detect", "diagnose")
+TICKS: Final = {"window": 2, "request": 5}
+"""Per second, by fidelity."""
+PERCEIVING: Final[dict[str, tuple[str, ...]]] = {"window": (), "request": ("ingest", "edges", "features")}
+"""Stages before detection: at window level the frames come from the simulator."""
+WATCHING: Final = ("detect", "diagnose")
+DECIDING: Final = (*WATCHING, "decide")
 
 
 @functools.cache
@@ -52,10 +54,10 @@ def try_episode(
     episode: SimulatedEpisode,
     settings: Settings | None = None,
     *,
-    stages: Sequence[str] = FROM_FRAMES_ON,
+    stages: Sequence[str] = DECIDING,
     act: bool = True,
 ) -> Trial:
-    """Run an episode to its end, through these stages; `act`: whether anything is done to the system."""
+    """Run an episode to its end, through these stages from detection on; `act`: whether anything is done to the system."""
 
     async def main(loop: VirtualLoop) -> Trial:
         return await ClosedLoop(loop, episode, settings or Settings(), stages, act=act).run()
@@ -85,7 +87,9 @@ class ClosedLoop:
         self._reporter = TargetReporter(self._targets, self._journal, self._report, lambda _: 1, self._clock)
         specs: tuple[StageSpec, ...] = stage_specs(settings, dict.fromkeys(TOPICS, PARTITIONS), playbooks)
         self._heard: deque[Record] = deque()
-        self._pipeline = MemoryPipeline([s for s in specs if s.name in stages], PARTITIONS, self._heard.append)
+        wanted = {*PERCEIVING[episode.fidelity.name], *stages}
+        self._pipeline = MemoryPipeline([s for s in specs if s.name in wanted], PARTITIONS, self._heard.append)
+        self._ticks = TICKS[episode.fidelity.name]
         self._executor = Executor(
             ExecutorWiring(
                 journal=self._journal,
@@ -120,11 +124,11 @@ class ClosedLoop:
             await self._until(second + ARRIVES_S)
             for message in messages:
                 self._pipeline.feed(
-                    message.topic, message.value, self._clock.now_ns(), key=message.key.encode(), partition=0
+                    message.topic, message.value, self._clock.now_ns(), key=message.key.encode() or None, partition=0
                 )
             await self._hear()
-            for tick in range(TICKS):
-                await self._until(second + ARRIVES_S + tick / TICKS)
+            for tick in range(self._ticks):
+                await self._until(second + ARRIVES_S + tick / self._ticks)
                 self._pipeline.tick(self._clock.now_ns())
                 await self._hear()
             await self._until(second + 1.0)

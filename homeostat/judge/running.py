@@ -14,7 +14,7 @@ import msgspec
 from contracts.errors import InvalidSettings
 from contracts.settings import Settings
 from homeostat.judge.baselines import try_nothing, try_rules
-from homeostat.judge.closed_loop import DETECTION, FROM_FRAMES_ON, try_episode
+from homeostat.judge.closed_loop import DECIDING, WATCHING, try_episode
 from homeostat.judge.trial import Trial
 from twin.configuration import Split
 from twin.episode import SimulatedEpisode
@@ -48,7 +48,7 @@ class Kept(msgspec.Struct):
 
 def run_task(task: Task, settings: Settings) -> Trial:
     """Draw the episode and let it be run."""
-    episode = SimulatedEpisode.drawn(task.split, task.seed, kinds=task.kinds)
+    episode = SimulatedEpisode.drawn(task.split, task.seed, kinds=task.kinds, fidelity=task.fidelity)
     if task.by == "static rules":
         return try_rules(episode)
     if task.by == "restart what alarms":
@@ -56,8 +56,8 @@ def run_task(task: Task, settings: Settings) -> Trial:
     if task.by == "nothing":
         return try_nothing(episode)
     if task.detect_only:
-        return try_episode(episode, settings, stages=DETECTION, act=False)
-    return try_episode(episode, settings, stages=FROM_FRAMES_ON)
+        return try_episode(episode, settings, stages=WATCHING, act=False)
+    return try_episode(episode, settings, stages=DECIDING)
 
 
 class ResultsFile:
