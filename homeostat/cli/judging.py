@@ -97,6 +97,10 @@ def judge(  # noqa: PLR0913 - a command's options
         echo(text)
     if json_path is not None:
         json_path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    if html_path is not None:
+        from homeostat.judge.page import judge_page
+
+        html_path.write_text(judge_page(report), "utf-8")
 
 
 def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | None) -> None:
@@ -111,4 +115,7 @@ def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | Non
     trial = run_task(Task(Split(split), int(seed), fidelity=fidelity), settings_of(ctx))
     for line in told(trial):
         echo(line)
-    del html_path
+    if html_path is not None:
+        from homeostat.judge.page import episode_page
+
+        html_path.write_text(episode_page(trial), "utf-8")
