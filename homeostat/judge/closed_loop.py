@@ -36,7 +36,7 @@ from twin.twin_actuator import TwinActuator
 PARTITIONS: Final = 1
 ARRIVES_S: Final = 0.3
 """A window's rows are there so long after its end where nothing delays them: late spans are waited for, and messages take their time."""
-TICKS: Final = {"window": 2, "request": 5}
+TICKS: Final = {"window": 1, "request": 5}
 """Per second, by fidelity."""
 PERCEIVING: Final[dict[str, tuple[str, ...]]] = {"window": (), "request": ("ingest", "edges", "features")}
 """Stages before detection: at window level the frames come from the simulator."""

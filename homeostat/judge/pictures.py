@@ -13,7 +13,7 @@ from twin.truth import HARM
 INK, FAINT, BAND = "#1f2933", "#9aa5b1", "#e4e7eb"
 COLOURS: Final = ("#1f6feb", "#b35900", "#6e7781", "#8250df")
 ROW: Final = 18
-LEFT: Final = 190
+LEFT: Final = 215
 WIDTH: Final = 760
 
 
@@ -123,7 +123,7 @@ def timeline(trial: Trial) -> str:
     parts.append(line(LEFT, limit, WIDTH - 10, limit, COLOURS[1], 1, "3 3"))
     y = top + high + 14
     for name, spans, colour in _rows(trial):
-        parts.append(text(LEFT - 8, y + 10, name[:30], anchor="end"))
+        parts.append(text(LEFT - 8, y + 10, name if len(name) < 36 else f"{name[:34]}…", anchor="end"))
         parts += [rect(x(a), y + 2, max(x(b) - x(a), 2), 10, colour, 0.85) for a, b in spans]
         y += ROW
     for tick in range(0, trial.seconds + 1, 60):

@@ -28,7 +28,7 @@ def report_of(trials: Iterable[Trial], split: str, fidelity: str) -> JudgeReport
     """Judge all trials."""
     trials = list(trials)
     rows, others = [r for t in trials for r in fault_rows(t)], [trial_row(t) for t in trials]
-    who = list(dict.fromkeys(t.by for t in trials))
+    who = sorted({t.by for t in trials}, key=lambda w: (w != "homeostat", w))
     mine = {w: (_of(rows, w), _of(others, w)) for w in who}
     return JudgeReport(
         split=split,
