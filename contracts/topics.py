@@ -102,7 +102,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "PartialFrame",
             _P.SERVICE,
             _R.HOUR,
-            "ingest, edges",
+            "ingest, edges, the cluster watch",
             "features",
             internal=True,
         ),

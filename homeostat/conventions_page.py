@@ -21,7 +21,9 @@ def page() -> str:
     table = standard()
     prometheus = (
         "Names with dots are also found as Prometheus has them: underscores for dots, the unit's word behind, `_total` for counters. "
-        "A star stands for any ending."
+        "A star stands for any ending. "
+        f"Rows of {_names(table.table.views.features)} are views of one fact: of a service the first that was told of within five "
+        "minutes counts, the others are counted as `other_view`. So are rows of durations with one `part of`."
     )
     parts = [
         _HEAD,
@@ -66,6 +68,8 @@ def _how(row: MetricRow) -> str:
 
 
 def _conditions(row: MetricRow) -> Iterator[str]:
+    if row.part_of:
+        yield f"part of: {row.part_of}"
     if row.scope:
         yield f"of scopes named like `{row.scope}`"
     if row.only is not None:

@@ -106,7 +106,7 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
             },
             (ACTIONS, FEEDBACK, CHANGES, TARGETS),
         ),
-        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES,)),
+        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES, PARTIALS)),
     )
 
 

@@ -108,6 +108,10 @@ class Joins:
             elif uid and (known is None or key not in known[1]):
                 self._due.add(uid)
 
+    def heard(self, service: str) -> bool:
+        """Whether telemetry of a service was heard of."""
+        return service in self._heard
+
     def _unqualified(self, service: str) -> Iterator[str]:
         """Objects of a service's namespace that call themselves by its name alone."""
         namespace, _, name = service.rpartition("/")

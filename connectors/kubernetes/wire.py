@@ -81,6 +81,7 @@ class ContainerSpec(Wire, frozen=True):
     restart_policy: str | None = None
     """Always makes an init container one that stays beside the others (a native sidecar)."""
     env: list[EnvVarWire] | None = None
+    readiness_probe: dict[str, msgspec.Raw] | None = None
 
 
 class Ended(Wire, frozen=True):

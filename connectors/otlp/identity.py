@@ -24,6 +24,10 @@ from contracts.settings.ingest_settings import ENVIRONMENT_FROM, NAMESPACE_FROM
 UNKNOWN_SERVICE: Final = "unknown_service"
 CACHED_RESOURCES: Final = 4096
 
+PROXIES: Final = frozenset(
+    {"linkerd-proxy", "istio-proxy", "envoy", "envoy-sidecar", "kuma-sidecar", "kuma-dp", "consul-dataplane", "daprd"}
+)
+"""What meshes call their proxies: no application, so that a workload's name is better."""
 NAME_KEYS: Final = (
     "k8s.deployment.name",
     "k8s.statefulset.name",
@@ -146,7 +150,8 @@ def service_by(texts: Mapping[str, str], rules: IdentityRules = STANDARD) -> Nam
     """
     given = texts.get("service.name", "")
     told = "service.name" if _is_name(given) and not given.startswith(UNKNOWN_SERVICE) else ""
-    told = told or next((k for k in NAME_KEYS if _is_name(texts.get(k, ""))), "")
+    if not told or given in PROXIES:
+        told = next((k for k in NAME_KEYS if _is_name(texts.get(k, "")) and texts[k] not in PROXIES), told)
     name = fold(texts[told]) if told else given if given.startswith(UNKNOWN_SERVICE) else UNKNOWN_SERVICE
     rule, namespace = by_rule(texts, rules.namespace)
     return Named(f"{namespace}/{name}" if namespace else name, told, rule)

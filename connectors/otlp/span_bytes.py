@@ -24,7 +24,7 @@ _MOST_FIELDS: Final = 96
 _PAD: Final = bytes(32)
 _VARINT, _FIXED, _BYTES = 1, 2, 3
 _FIELDS: Final = 17
-_TRACE, _SPAN, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTE, _STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 15
+_TRACE, _SPAN, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTE, _LINK, _STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 13, 15
 _ATTRIBUTE_TAG: Final = 0x4A
 _FLAGS_TAG: Final = 0x85  # field 16, fixed32: its tag goes on with 0x01
 _KEY, _VALUE = 0x0A, 0x12  # tags of KeyValue
@@ -77,6 +77,8 @@ class SpanBytes:
     name_size: I64
     status_at: I64
     status_size: I64
+    linked: I64
+    """Rows with links."""
     attributes: Attributes
 
     def names(self) -> list[bytes]:
@@ -119,6 +121,7 @@ def read(bodies: list[bytes]) -> SpanBytes | None:
         name_size=length[_NAME],
         status_at=at[_STATUS],
         status_size=length[_STATUS],
+        linked=np.flatnonzero(length[_LINK]),
         attributes=attributes,
     )
 

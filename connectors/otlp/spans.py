@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import peers, span_bytes, span_verdicts, streaming
-from connectors.otlp.codecs import status_code
+from connectors.otlp import links, meshes, peers, span_bytes, span_verdicts, streaming
+from connectors.otlp.codecs import link_ids, status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
 from connectors.otlp.reasons import BAD_TIME, INVALID_FIELD
+from connectors.otlp.schema import LinksOfSpan
 from connectors.otlp.values import pairs_from_bytes
 from contracts.frames.decoded import (
     B1,
@@ -48,6 +49,7 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
     kind = np.array(codec.kinds(spans), np.int8)
     code = np.array(codec.codes(spans), np.int64)
     error, stream = span_verdicts.of_messages(spans, kind, code, payload, context)
+    proxy = meshes.of_messages(spans, payload, flat, context)
     columns = _Columns(
         ids=(trace, span, parent),
         start=times([s.start_time_unix_nano for s in spans]),
@@ -57,8 +59,11 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
         name=context.strings.column(codec.names(spans)),
         peer=_peers(spans, kind, payload, context),
         stream=stream,
+        proxy=proxy,
     )
-    return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
+    rows = np.flatnonzero(links.may_call(kind, parent)).tolist()
+    found = ((row, *ids) for row in rows for ids in codec.links(spans[row]))
+    return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context, found)
 
 
 def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatch | None:
@@ -80,8 +85,19 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
         name=context.strings.bytes_column(spans.names()),
         peer=_plain_peers(spans, kind, context),
         stream=stream,
+        proxy=meshes.of_columns(spans, flat, context),
     )
-    return _batch(columns, flat, ([], [], []), context)
+    return _batch(columns, flat, ([], [], []), context, _plain_links(spans, kind))
+
+
+def _plain_links(spans: span_bytes.SpanBytes, kind: I8) -> Iterator[tuple[int, int, int]]:
+    """Row, trace and span of the links of plain spans."""
+    if not len(spans.linked):
+        return
+    start = spans.start.tolist()
+    for row in spans.linked[links.may_call(kind, spans.parent)[spans.linked]].tolist():
+        for link in LinksOfSpan.FromString(spans.text[start[row] : start[row + 1]]).links[: links.MOST]:
+            yield row, *link_ids(link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +121,13 @@ class _Columns:
     peer: _Peers
     stream: B1
     """Those whose attributes say so."""
+    proxy: B1
+    """Those that a proxy passed on; empty where none is a proxy's."""
 
 
-def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext) -> SpanBatch | None:
+def _batch(
+    columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext, linked: links.Links
+) -> SpanBatch | None:
     trace, span, parent = columns.ids
     start, end = columns.start, columns.end
     valid = _valid_ids((trace != 0) & (span != 0), broken, flat, context)
@@ -126,8 +146,11 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         peer=columns.peer.name,
         by_address=columns.peer.by_address,
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
+        proxy=columns.proxy if columns.proxy.any() else columns.proxy[:0],
     )
-    return _kept(batch, valid & timely)
+    keep = valid & timely
+    context.linked = links.linked_batch(batch, ((r, t, s) for r, t, s in linked if keep[r]))
+    return _kept(batch, keep)
 
 
 def _valid_ids(valid: B1, broken: tuple[list[int], ...], flat: Flat, context: DecodeContext) -> B1:
@@ -146,7 +169,8 @@ def _kept(batch: SpanBatch, keep: B1) -> SpanBatch | None:
         return batch
     if not keep.any():
         return None
-    return SpanBatch(*(getattr(batch, column)[keep] for column in SpanBatch.__slots__))
+    columns = (getattr(batch, column) for column in SpanBatch.__slots__)
+    return SpanBatch(*(c[keep] if len(c) else c for c in columns))
 
 
 def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> _Peers:

@@ -54,6 +54,8 @@ class SpanBatch:
     """Which last as long as their user likes (web sockets, event streams, long polls). Empty means none."""
     by_address: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Whose peer is known by its address alone: it may be a service that sends spans itself. Empty means none."""
+    proxy: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Which a mesh's proxy passed on to the application, or for it: the application may tell of the same. Empty means none."""
 
     def __len__(self) -> int:
         return len(self.span)
@@ -64,7 +66,7 @@ class PointBatch:
     """n metric points already mapped onto features (points of unmapped metrics are counted in `Decoded.skipped`).
 
     `mode`: 0 gauge (value as is), 1 cumulative counter, 2 delta counter; both counters become rates per second later.
-    `series` is a 64-bit hash of metric, resource and attributes: one counter, one series.
+    `series` is a hash of metric, resource and attributes: one counter, one series; it also says which view of a fact it is (`views`).
     `feature` indexes `contracts.features.BY_SIGNAL[Signal.METRICS]`.
     """
 
@@ -134,6 +136,8 @@ class Decoded:
     strings: tuple[str, ...] = ("",)
     resources: tuple[Resource, ...] = ()
     spans: SpanBatch | None = None
+    linked: SpanBatch | None = None
+    """Links of spans to who called them, each as a child span of that one, in its trace: to be joined, and no requests."""
     points: PointBatch | None = None
     histograms: HistogramBatch | None = None
     logs: LogBatch | None = None

@@ -10,12 +10,15 @@ from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
+from graph.evidence.silence import hushed
 from graph.grouping import Group
 from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, story
 from graph.ranking import Suspect, weight
 
 MAX_CANDIDATES: Final = 8
+_SILENT: Final = frozenset({CauseKind.HANG, CauseKind.CRASH})
+"""Who doesn't answer itself calls nobody, and waits for nobody."""
 
 
 @dataclass(slots=True)
@@ -41,7 +44,7 @@ class Case:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
         calls, and has led for `settle_s` unless it is beyond doubt."""
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
-        if seen.calls_until_ns < since_ns or _unheard(seen):
+        if seen.calls_until_ns < since_ns or _unheard(seen) or _answers_due(seen):
             return False
         return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
@@ -60,6 +63,16 @@ def _unheard(seen: Assessment) -> bool:
         if 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
             return True
     return False
+
+
+def _answers_due(seen: Assessment) -> bool:
+    """Whether it is too early to blame the leader: somebody whom it calls has hushed since the onset while the leader goes on serving
+    others. Calls that are still out are seen only once their callers give up, and until then they look like calls that are not
+    made; nobody gives up later than is waited for here."""
+    situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
+    if situation.now_ns - situation.onset_ns >= PATIENCE_NS or seen.leader.kind in _SILENT:
+        return False
+    return any(hushed(edge, situation.nodes[edge.callee]) for edge in situation.out(leader.name))
 
 
 def incident_of(case: Case, seen: Assessment, radius: tuple[str, ...], settings: DiagnoseSettings) -> Incident:

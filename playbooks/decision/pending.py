@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -96,6 +96,8 @@ class _SavedPending(msgspec.Struct):
     """Who was heard of, and when, by environment."""
     reported: dict[str, ReportedEnvironment] = {}
     unseen: dict[str, UnseenDecision] = {}
+    serving: dict[str, dict[str, Any]] = {}
+    """Who was at work lately, by environment; nothing in snapshots from before that was kept."""
 
 
 _VERSION: Final = 1
@@ -338,6 +340,7 @@ class PendingDecisions:
             standings={s: views.standing(s, case.incident.onset_ns) for s in services},
             history=(*reported.entries(environment), *(_awaited(name, u) for name, u in sorted(unseen.items()))),
             known_services=views.services,
+            serving=tuple(sorted(views.at_work.established())),
             actions=None if untold_s else frozenset(reported.actions),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
             attempts=tuple(case.attempts),
@@ -386,6 +389,7 @@ class PendingDecisions:
                 {e: views.heard for e, views in self._views.items()},
                 self._reported,
                 self._unseen,
+                {e: views.at_work.state() for e, views in self._views.items()},
             )
         )
 
@@ -412,6 +416,8 @@ class PendingDecisions:
             rows = [Came(time_ns, frame) for time_ns, frame in zip(came, frames, strict=True)]
             times, heard = saved.times.get(environment, {}), saved.services.get(environment, {})
             self._views.setdefault(environment, Views()).restore(kept, rows, times, heard)
+        for environment, serving in saved.serving.items():
+            self._views.setdefault(environment, Views()).at_work.load(serving)
         self._reported, self._unseen, self._begun_ns = saved.reported, saved.unseen, 0
 
 

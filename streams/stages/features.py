@@ -19,6 +19,7 @@ from contracts.topics import ANOMALIES, FEATURES, partition_of
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
+from streams.windows.instances import INSTANCES
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import MERGES, FeatureMerger, liveness_of
@@ -26,7 +27,7 @@ from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, *MERGES})
+_SIGNALS = frozenset({CALLS, INSTANCES, *MERGES})
 
 
 class FeatureStage:
@@ -57,6 +58,10 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
+        if frame.signal == INSTANCES:  # it keeps no environment, and no service, of which nothing else is heard
+            if frame.environment in self._mergers:
+                self._merger(frame.environment, Signal.SPANS).liveness.report(frame)
+            return []
         if not self._environments.lets_in(frame.environment, now_ns):
             return []
         self._losses_of(frame.environment).hear(frame, now_ns)

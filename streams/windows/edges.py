@@ -25,6 +25,7 @@ from streams.windows.containment import NONE, Containment
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, frame, group, row_frame
+from streams.windows.shared_ids import Distinct, SharedIds
 from streams.windows.state import dump, load
 from streams.windows.tables import KeyTable, Rows, end_to_end, mix
 from streams.windows.watermark import Watermarks
@@ -72,6 +73,7 @@ class EdgeJoiner:
         self._witness = Witness(self._names, self.width_ns)
         self._clocks = Containment()
         self._hosts = Hosts()
+        self._shared = SharedIds()
 
     @property
     def pending(self) -> int:
@@ -141,12 +143,12 @@ class EdgeJoiner:
             return nothing, nothing, nothing
         spans = self._arrived[0] if len(self._arrived) == 1 else end_to_end(self._arrived)
         self._arrived = []
-        keys, spans = self._distinct(spans)
+        keys, spans, asked, _ = self._distinct(spans, now_ns)
         if not len(spans):
             return nothing, nothing, nothing
         # They are kept from now on, whatever the clocks of their senders say.
         newest = self.watermarks.furthest or int(spans["end_ns"].max())
-        which, late_children = self._waiting.take(keys)
+        which, late_children = self._waiting.take(asked)
         late_parents = spans.take(which)
         self.counters["evicted"] += self._parents.insert(keys, spans, newest)
 
@@ -158,6 +160,9 @@ class EdgeJoiner:
         found, parents = self._parents.find(keys)
         alone = np.ones(len(children), np.bool_)
         alone[found] = False
+        if self._shared.services:
+            late_children, late_parents = self._not_astray(late_children, late_parents, newest)
+            found, parents = self._served(spans.take(children), found, parents, alone)
         waiting = spans.take(children[alone])
         self.counters["evicted"] += self._waiting.insert(keys[alone], waiting, newest)
         callees = end_to_end([late_children, spans.take(children[found])])
@@ -169,6 +174,26 @@ class EdgeJoiner:
         self._witness.joined(callees, callers, calls < len(late_children))
         return callees, callers, outside
 
+    def _not_astray(self, children: Rows, parents: Rows, newest_ns: int) -> tuple[Rows, Rows]:
+        """Pairs without those whose children wait for the other half of their parent's span: they go on waiting."""
+        astray = self._shared.astray(children, parents)
+        if astray.any():
+            back = children.take(np.flatnonzero(astray))
+            keys = mix(back["trace"], back["parent"])
+            order = np.argsort(keys)
+            self.counters["evicted"] += self._waiting.insert(keys[order], back.take(order), newest_ns)
+        kept = np.flatnonzero(~astray)
+        return children.take(kept), parents.take(kept)
+
+    def _served(self, children: Rows, found: I64, parents: Rows, alone: B1) -> tuple[I64, Rows]:
+        """Which children have which parents, where spans have two halves; `alone` are those that have none."""
+        astray = self._shared.astray(children.take(found), parents)
+        alone[found[astray]] = True
+        served, halves = self._shared.served(children, self._parents)
+        alone[served] = False
+        kept = np.flatnonzero(~astray & ~np.isin(found, served))
+        return np.concatenate([found[kept], served]), np.concatenate([parents.take(kept), halves])
+
     def _calls_outside(self, spans: Rows, children: Rows, parents: Rows, now_ns: int) -> Rows:
         """Those of the spans that call an address at which nobody who sends spans answers."""
         if not self._hosts.text:
@@ -176,6 +201,10 @@ class EdgeJoiner:
         answers = (_kinds(children) == KIND_SERVER) | (children["service"] != parents["service"])
         asked = answers & (_kinds(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
         self._hosts.answered(parents["site"][asked], now_ns)
+        within = (
+            is_carried(children, parents, (KIND_CLIENT,)) & (_kinds(children) == KIND_CLIENT) & (parents["site"] != 0)
+        )
+        self._hosts.carried(children["site"][within], parents["site"][within], now_ns)
         client = _kinds(spans) == KIND_CLIENT
         found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns)))
         if not len(found):
@@ -183,7 +212,7 @@ class EdgeJoiner:
         carried = children["span"][is_carried(children, parents, (KIND_CLIENT, KIND_PRODUCER))]
         return found.take(np.flatnonzero(~np.isin(found["span"], carried)))
 
-    def _distinct(self, spans: Rows) -> tuple[np.ndarray, Rows]:
+    def _distinct(self, spans: Rows, now_ns: int) -> Distinct:
         """Spans sorted by key, without those seen before (on whichever source partition)."""
         keys = mix(spans["trace"], spans["span"])
         order = np.argsort(keys)
@@ -191,9 +220,11 @@ class EdgeJoiner:
         again = self._parents.contains(keys)
         again[1:] |= keys[1:] == keys[:-1]
         if again.any():
-            self.counters["duplicates"] += int(np.count_nonzero(again))
-            keys, order = keys[~again], order[~again]
-        return keys, spans.take(order)
+            found = self._shared.apart(keys, spans.take(order), again, self._parents)
+            self.counters["duplicates"] += len(keys) - len(found.keys)
+            self._hosts.answered(found.answered, now_ns)
+            return found
+        return Distinct(keys, spans.take(order), keys, keys[:0])
 
     def _forget(self, watermark: int) -> None:
         self._parents.expire(watermark - self.horizon_ns)
@@ -213,6 +244,7 @@ class EdgeJoiner:
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
+            "shared": sorted(self._shared.services),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -239,6 +271,7 @@ class EdgeJoiner:
             self._clocks.load(body["clocks"])
         self._hosts = Hosts()
         self._hosts.load(body.get("hosts", []))
+        self._shared.services = set(body.get("shared", ()))
         self.counters.clear()
         self.counters.update(body["counters"])
 

@@ -32,6 +32,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.journal, self.clock = SqliteJournal(folder / "journal.sqlite"), ManualClock(NOW)
         self.takings, self.away, self.sent = {"prod": 1}, False, list[TargetReport]()
+        self.refused = 0
         self.states = TargetStates([DryRunActuator()], self.clock, BOUND, self.changed)
         self.reporter = TargetReporter(
             self.states, self.journal, self.send, lambda e: self.takings.get(e, 0), self.clock
@@ -43,6 +44,7 @@ class Bench:
 
     async def send(self, topic: str, key: str, value: bytes, route: str) -> None:
         if self.away:
+            self.refused += 1
             raise BrokerUnavailable("away")
         report = decode(TargetReport, value)
         assert (topic, key, route) == (TARGETS, report.environment, report.environment)
@@ -141,7 +143,7 @@ async def test_after_a_failure_and_from_time_to_time_everything_is_told_anew(ben
     await bench.another()
     bench.away = True
     bench.run("r2")
-    await asyncio.sleep(0.1)
+    await bench.until(lambda: bench.refused > 0)
     bench.away = False
     await bench.until(lambda: bench.sent[-1].account > 1)
     account = bench.sent[-1].account
@@ -155,7 +157,7 @@ async def test_who_is_not_heard_of_any_more_is_not_reported(bench: Bench) -> Non
     bench.run("r1")
     await bench.another()
     bench.clock.advance_to(NOW + SILENT_NS + 1)
-    await asyncio.sleep(0.2)
+    await bench.until(lambda: not bench.reporter._told)
     count = len(bench.sent)
     await asyncio.sleep(0.1)
     assert len(bench.sent) == count
