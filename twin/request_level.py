@@ -11,12 +11,12 @@ from numpy.random import Generator
 
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from contracts.units import SECOND
-from twin import wire
+from twin import otlp_bytes as wire
 from twin.arrival import Arrival
 from twin.blueprint import CallPlan, Role, ServicePlan
 from twin.flow import SystemSecond
 from twin.knobs import Knob
-from twin.requests import Outcome, RequestSimulation, Visit
+from twin.requests import CallOutcome, RequestSimulation, Visit
 from twin.system import SimulatedSystem
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = 1, 2, 3, 4, 5
@@ -27,8 +27,8 @@ LOGGED: Final = 0.15
 """Share of requests that log something although nothing is wrong."""
 _VERBS: Final = ("GET", "POST", "PUT", "GET")
 _NOTHING_HEARD: Final = {
-    Outcome.REFUSED: "connection refused by {}",
-    Outcome.GIVEN_UP: "deadline exceeded while calling {}",
+    CallOutcome.REFUSED: "connection refused by {}",
+    CallOutcome.GIVEN_UP: "deadline exceeded while calling {}",
 }
 
 
@@ -48,7 +48,7 @@ class RequestLevel:
             [[_served_shape(s, k, failed=bad) for bad in (False, True)] for k in range(s.routes)] for s in plan.services
         ]
         self._called_shapes = [
-            {o: _called_shape(plan.services[c.caller], plan.services[c.callee], c, o) for o in Outcome}
+            {o: _called_shape(plan.services[c.caller], plan.services[c.callee], c, o) for o in CallOutcome}
             for c in plan.calls
         ]
         self._spans: dict[int, list[bytes]] = defaultdict(list)
@@ -60,7 +60,7 @@ class RequestLevel:
         self._total_s = [[0.0, 0.0] for _ in plan.services]
         self._phase = [int(x) for x in r.integers(0, 60, len(plan.services))]
         self._texts = [wire.part(5, wire.any_value(f"handled request of {s.name}")) for s in plan.services]
-        self._complaints: dict[tuple[int, Outcome | None], bytes] = {}
+        self._complaints: dict[tuple[int, CallOutcome | None], bytes] = {}
         self._gigabytes = [float(x) for x in r.uniform(0.2, 4.0, len(plan.services)) * 1e9]
 
     # --- what is heard of requests
@@ -78,9 +78,9 @@ class RequestLevel:
             shape = self._served_shapes[service][visit.route][failed]
             self._span(service, visit, (visit.me, visit.parent), shape, (visit.start_s, end_s))
         if failed or self._r_share() < LOGGED:
-            self._log(visit, end_s, None if failed else Outcome.WELL)
+            self._log(visit, end_s, None if failed else CallOutcome.WELL)
 
-    def called(self, visit: Visit, call: int, me: int, start_s: float, end_s: float, outcome: Outcome) -> None:
+    def called(self, visit: Visit, call: int, me: int, start_s: float, end_s: float, outcome: CallOutcome) -> None:
         """A call ended: its caller's span, and a record where nothing was heard of the callee."""
         if not self._tells[visit.service]:
             return
@@ -105,11 +105,11 @@ class RequestLevel:
             )
         )
 
-    def _log(self, visit: Visit, at_s: float, outcome: Outcome | None, call: int = -1) -> None:
+    def _log(self, visit: Visit, at_s: float, outcome: CallOutcome | None, call: int = -1) -> None:
         plan = self._system.plan
         if not plan.services[visit.service].habit.logs:
             return
-        if outcome is Outcome.WELL:
+        if outcome is CallOutcome.WELL:
             severity, text = INFO, self._texts[visit.service]
         else:
             key = (call if call >= 0 else -1 - visit.service, outcome)
@@ -270,8 +270,10 @@ def _served_shape(service: ServicePlan, route: int, *, failed: bool) -> tuple[by
     return wire.span_shape(f"{verb} {path}", SERVER, said, failed=failed and not habit.text_codes)
 
 
-def _called_shape(caller: ServicePlan, callee: ServicePlan, call: CallPlan, outcome: Outcome) -> tuple[bytes, bytes]:
-    habit, failed = caller.habit, outcome is not Outcome.WELL
+def _called_shape(
+    caller: ServicePlan, callee: ServicePlan, call: CallPlan, outcome: CallOutcome
+) -> tuple[bytes, bytes]:
+    habit, failed = caller.habit, outcome is not CallOutcome.WELL
     short = callee.name.rpartition("/")[2]
     old = habit.old_conventions or habit.text_codes
     if call.queued:
@@ -289,11 +291,11 @@ def _called_shape(caller: ServicePlan, callee: ServicePlan, call: CallPlan, outc
     said |= {("net.peer.name" if old else "server.address"): host}
     if habit.names_callees and callee.role is not Role.THIRD_PARTY:
         said["peer.service"] = short
-    if outcome in {Outcome.WELL, Outcome.FAILED}:
+    if outcome in {CallOutcome.WELL, CallOutcome.FAILED}:
         code = 500 if failed else 200
         said |= {("http.status_code" if old else "http.response.status_code"): str(code) if habit.text_codes else code}
     elif habit.text_codes:
-        said |= {"http.status_code": "-", "response_flags": "UF" if outcome is Outcome.REFUSED else "UT"}
+        said |= {"http.status_code": "-", "response_flags": "UF" if outcome is CallOutcome.REFUSED else "UT"}
     else:
-        said["error.type"] = "connection_refused" if outcome is Outcome.REFUSED else "timeout"
+        said["error.type"] = "connection_refused" if outcome is CallOutcome.REFUSED else "timeout"
     return wire.span_shape("GET", CLIENT, said, failed=failed)

@@ -34,12 +34,12 @@ class Listener(Protocol):
         """A service answered a request."""
         ...
 
-    def called(self, visit: Visit, call: int, me: int, start_s: float, end_s: float, outcome: Outcome) -> None:
+    def called(self, visit: Visit, call: int, me: int, start_s: float, end_s: float, outcome: CallOutcome) -> None:
         """A call of a visit was answered, refused or given up."""
         ...
 
 
-class Outcome(enum.Enum):
+class CallOutcome(enum.Enum):
     """How a call ended."""
 
     WELL = enum.auto()
@@ -78,7 +78,7 @@ class _Pending:
 
     def __init__(self, caller: _Process, gap_s: float) -> None:
         self.caller, self.token, self.gap_s = caller, caller.token, gap_s
-        self.outcome = Outcome.GIVEN_UP
+        self.outcome = CallOutcome.GIVEN_UP
 
 
 class _Station:
@@ -296,7 +296,7 @@ class RequestSimulation:
         """Leave a message: nobody waits."""
         me = self._r.getrandbits(63) | 1 if visit.trace else 0
         took = self._gap[i]
-        self._listener.called(visit, i, me, self.now_s, self.now_s + took, Outcome.WELL)
+        self._listener.called(visit, i, me, self.now_s, self.now_s + took, CallOutcome.WELL)
         self._start(self.now_s + took, self._visit(call.callee, visit.trace, me, [], depth + 1))
 
     def _call(self, visit: Visit, i: int, call: CallPlan, depth: int) -> Generator[float | None, None, bool]:
@@ -305,14 +305,14 @@ class RequestSimulation:
             me = self._r.getrandbits(63) | 1 if visit.trace else 0
             began, pending = self.now_s, _Pending(self._running, self._gap[i])
             if self._r.random() < self._refuse[i] or not self._routed[call.callee]:
-                pending.outcome = Outcome.REFUSED
+                pending.outcome = CallOutcome.REFUSED
                 yield began + REFUSED_S
             else:
                 if self._r.random() >= self._loss[i]:
                     self._start(began + pending.gap_s / 2, self._callee(pending, call, (visit.trace, me), depth))
                 yield began + call.timeout_s  # unless the callee has it go on before
             self._listener.called(visit, i, me, began, self.now_s, pending.outcome)
-            if pending.outcome is Outcome.WELL:
+            if pending.outcome is CallOutcome.WELL:
                 return False
         return True
 
@@ -323,7 +323,9 @@ class RequestSimulation:
         if not answer and self.now_s > began:
             return  # it hung, or its process is gone
         if pending.caller.token == pending.token:
-            pending.outcome = Outcome.REFUSED if not answer else Outcome.FAILED if answer[0] else Outcome.WELL
+            pending.outcome = (
+                CallOutcome.REFUSED if not answer else CallOutcome.FAILED if answer[0] else CallOutcome.WELL
+            )
             pending.caller.token += 1
             self._later(self.now_s + pending.gap_s / 2, pending.caller)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from connectors.journal.sqlite import SqliteJournal
 from connectors.policy import open_policy
 from contracts.events import Decision, Incident, decode
 from contracts.frames import EvidenceFrame, unpack
-from contracts.ports import PolicyEngine, Record
+from contracts.ports import Record
 from contracts.settings import BindingSettings, Settings
 from contracts.topics import DECISIONS, EVIDENCE, INCIDENTS, TOPICS, partition_of
 from contracts.verdicts import Autonomy
@@ -44,12 +43,6 @@ WATCHING: Final = ("detect", "diagnose")
 DECIDING: Final = (*WATCHING, "decide")
 
 
-@functools.cache
-def policy() -> PolicyEngine:
-    """The built-in policy; compiling it once is enough for a process."""
-    return open_policy("")
-
-
 def try_episode(
     episode: SimulatedEpisode,
     settings: Settings | None = None,
@@ -77,6 +70,7 @@ class ClosedLoop:
         self._loop, self._episode, self._acts = loop, episode, act
         self._clock = VirtualClock(loop, START_NS)
         self._journal = SqliteJournal(None)
+        self._policy = open_policy(settings.act.policy)
         plan = episode.plan
         bound = settings.act.model_copy(update={"environments": {plan.environment: BindingSettings()}})
         autonomy = settings.decide.autonomy if act else Autonomy.OBSERVE
@@ -94,7 +88,7 @@ class ClosedLoop:
             ExecutorWiring(
                 journal=self._journal,
                 actuators=actuators,
-                policy=policy(),
+                policy=self._policy,
                 clock=self._clock,
                 playbooks=reader.by_name(playbooks),
                 settings=bound,
@@ -136,6 +130,7 @@ class ClosedLoop:
         await self._targets.stop()
         await self._reporter.stop()
         self._journal.close()
+        await self._policy.close()
         self._witness.trial.simulator_cpu_s = round(self._simulating_s, 3)
         return swear(self._witness.trial, self._episode.truth)
 

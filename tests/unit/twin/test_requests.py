@@ -14,13 +14,13 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
-from twin import wire
+from twin import otlp_bytes as wire
 from twin.blueprint import CallPlan, EntryPlan, Role, ServicePlan, SystemPlan
 from twin.configuration import CONFIGURATIONS, Split, generator_of
 from twin.episode import Plot, SimulatedEpisode
 from twin.habits import Habit
 from twin.load import UserDemand
-from twin.requests import Outcome, RequestSimulation, Visit
+from twin.requests import CallOutcome, RequestSimulation, Visit
 from twin.system import SimulatedSystem
 
 
@@ -29,12 +29,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self.took: dict[int, list[float]] = {}
-        self.outcomes: Counter[Outcome] = Counter()
+        self.outcomes: Counter[CallOutcome] = Counter()
 
     def served(self, visit: Visit, end_s: float, *, failed: bool) -> None:
         self.took.setdefault(visit.service, []).append(end_s - visit.start_s)
 
-    def called(self, visit: Visit, call: int, me: int, start_s: float, end_s: float, outcome: Outcome) -> None:
+    def called(self, visit: Visit, call: int, me: int, start_s: float, end_s: float, outcome: CallOutcome) -> None:
         self.outcomes[outcome] += 1
 
 
@@ -73,7 +73,7 @@ def test_a_caller_that_gives_up_works_no_longer_than_its_patience_and_tries_agai
     call = CallPlan(0, 1, 1.0, timeout_s=0.5, retries=2)
     services = service("a", threads=400, work_s=0.001), service("b", threads=400, work_s=5.0, spread=0.01)
     requests, ledger = simulation(services, (call,), 10.0, 60)
-    assert ledger.outcomes[Outcome.GIVEN_UP] == pytest.approx(3 * requests.arrived, rel=0.05)
+    assert ledger.outcomes[CallOutcome.GIVEN_UP] == pytest.approx(3 * requests.arrived, rel=0.05)
     assert max(ledger.took[0]) < 1.6
     assert min(ledger.took[0]) > 1.5
     assert requests.failed > 500
