@@ -196,7 +196,7 @@ KINDS: Final[dict[str, FaultKind]] = {
         _store("slow_queries", (Turn(_K.SLOW, 1.8, 12),), _DATABASE, *_STORE, ramp_s=(0.0, 200.0)),
         _store(
             "connections_exhausted",
-            (Turn(_K.THREADS, 0.1, 0.005),),
+            (Turn(_K.HANG, 0.05, 0.95),),
             _DATABASE,
             *_STORE,
             _C.HANG,

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.random import Generator
 
 from twin.blueprint import Role
-from twin.catalogue import FaultKind, FaultLevel
+from twin.catalogue import FaultKind, FaultLevel, Turn
 from twin.influences import FOREVER, Influence, Seat
-from twin.knobs import Scope, scope_of
+from twin.knobs import Knob, Scope, scope_of
 from twin.laws import I64
 from twin.system import SimulatedSystem
 from twin.truth import FaultTruth
+
+WAITED = (0.2, 3.0)
+LEFT = (1.5, 0.5)
 
 
 @dataclass(slots=True)
@@ -78,7 +81,8 @@ def inject(
     version, config = _rolled_out(system, kind, service, told=told)
     for turn in kind.turns:
         scope = scope_of(turn.knob)
-        influence = Influence(turn.knob, turn.at(size), seat, now, ramp, end, service, version=version, config=config)
+        value = _felt(system, turn, service, size)
+        influence = Influence(turn.knob, value, seat, now, ramp, end, service, version=version, config=config)
         influence.places = at.places(scope)
         influence.nodes = at.nodes
         if kind.rhythm_s[1]:
@@ -108,6 +112,27 @@ def inject(
     )
     flag = (service, kind.name) if seat is Seat.FLAG else None
     return InjectedFault(truth, influences, flag, _shrunk(system, kind, service, told=told))
+
+
+def _felt(system: SimulatedSystem, turn: Turn, service: int, size: float) -> float:
+    """How far the knob is turned in this system: what is slow is so by a part of what users wait for in all (from a fifth to three times),
+    and what is taken away leaves from half as much again as is used down to half of that. Else a fault of a quick or idle
+    service would be none."""
+    flow, plan = system.flow, system.plan
+    value = turn.at(size)
+    instances = max(len(system.fleet.running(service)), 1)
+    each = flow.last_rate[service] / instances
+    if turn.knob in {Knob.SLOW, Knob.TAIL}:
+        waited = max(float(np.quantile(flow.last_law[e.service], 0.95)) for e in plan.entries)
+        return max(value, 1.0 + WAITED[0] * (WAITED[1] / WAITED[0]) ** size * waited / plan.services[service].work_s)
+    left = LEFT[0] * (LEFT[1] / LEFT[0]) ** size
+    if turn.knob is Knob.THREADS:
+        used = each * (flow.mean_work[service] + flow.held_below[service])
+        return float(min(value, left * used / flow.threads[service]))
+    if turn.knob is Knob.CORES:
+        used = each * flow.mean_work[service] * flow.cpu_share[service]
+        return float(min(value, left * used / flow.cores[service]))
+    return value
 
 
 class _Place:
