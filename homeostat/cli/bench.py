@@ -63,6 +63,14 @@ def graph_bench(ctx: click.Context, graph_url: str | None) -> None:
     _graph(settings_of(ctx), graph_url)
 
 
+@bench.command("mapping")
+@click.option("--seed", default=1, show_default=True, help="Seed of the day.")
+@click.pass_context
+def mapping_bench(ctx: click.Context, seed: int) -> None:
+    """Shares of points and of callees that are understood in a day of the OpenTelemetry demo's kind of telemetry, and the rest."""
+    _mapping(settings_of(ctx), seed)
+
+
 bench.add_command(judge)
 
 
@@ -107,6 +115,15 @@ def _quality(seed: int) -> None:
     for names in (("bank", "river", "pyod"), ("bank",), ("river",), ("pyod",)):
         result = score("+".join(names), engine_runs(DetectSettings(detectors=names)), series, plan)
         echo(f"quality  {result.line()}")
+
+
+def _mapping(settings: Settings, seed: int) -> None:
+    from connectors.otlp.conventions import conventions_of
+    from homeostat.bench.astronomy.shop_day import ShopDay
+    from homeostat.bench.mapping import understood
+
+    for line in understood(ShopDay(seed), conventions_of(settings.conventions)).lines():
+        echo(f"mapping  {line}")
 
 
 def _graph(settings: Settings, url: str | None) -> None:

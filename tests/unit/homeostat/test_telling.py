@@ -50,7 +50,7 @@ NOTHING_TO_LIST = {
     "worker": "runs",
     "bench": "prints figures as they are measured",
     **dict.fromkeys(
-        ("bench ingest", "bench detect", "bench receive", "bench quality", "bench graph"),
+        ("bench ingest", "bench detect", "bench receive", "bench quality", "bench graph", "bench mapping"),
         "prints figures as they are measured",
     ),
     "send-raw": "sends",
