@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from homeostat.bench import stores
 
 PARTS = ("ingest", "detect", "receive", "quality", "graph")
+DIAGNOSE = "diagnose"
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.argument("parts", nargs=-1, metavar="[PARTS]... | diagnose FOLDERS...")
 @click.option("--seed", default=1, show_default=True, help="Seed of the simulated faults (quality).")
 @click.option(
     "--graph",
@@ -26,9 +28,16 @@ PARTS = ("ingest", "detect", "receive", "quality", "graph")
     metavar="BOLT_URL",
     help="Measure this Neo4j, too (graph): bolt://[user:password@]host:port.",
 )
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Which feature a metric of the data set is (diagnose): YAML, see docs/benchmarks.md.",
+)
+@click.option("--after", default=0.0, metavar="SECONDS", help="Judge so long after the onset (diagnose); 0 at the end.")
+@click.option("--half", type=click.Choice(("all", "tuned", "other")), default="all", help="Which cases (diagnose).")
 @click.pass_context
-def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str | None) -> None:
-    """Measure PARTS (default: ingest and detect).
+def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str | None, **options: Any) -> None:
+    """Measure PARTS (default: ingest and detect), or how well labelled culprits are found.
 
     \b
     ingest   spans per CPU second from bytes to feature frames, and of decoding against protobuf's bare parser
@@ -36,7 +45,14 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
     receive  CPU time per small message of 23 SDKs, put together against each by itself (two minutes)
     quality  precision, recall and delay of detection on simulated faults, against river and pyod alone (minutes)
     graph    refreshing a topology of 500 services and 3,000 calls, against row by row; a path through it
+    diagnose FOLDERS of labelled failures: AC@k, calibration, milliseconds per case, beside published methods
     """
+    if parts and parts[0] == DIAGNOSE:
+        _diagnose(parts[1:], **options)
+        return
+    unknown = [p for p in parts if p not in PARTS]
+    if unknown:
+        raise click.UsageError(f"{unknown[0]!r} is not one of {', '.join((*PARTS, DIAGNOSE))}")
     chosen = parts or ("ingest", "detect")
     if "ingest" in chosen:
         _ingest()
@@ -48,6 +64,18 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
         _quality(seed)
     if "graph" in chosen:
         _graph(settings_of(ctx), graph_url)
+
+
+def _diagnose(folders: tuple[str, ...], mapping: Path | None, after: float, half: str) -> None:
+    from homeostat.bench.column_map import ColumnMap, read_map
+    from homeostat.bench.diagnosis import report
+
+    missing = [f for f in folders if not Path(f).is_dir()]
+    if missing or not folders:
+        raise click.UsageError(f"{missing[0]} is no folder" if missing else "diagnose: give folders of labelled cases")
+    columns = read_map(mapping) if mapping else ColumnMap()
+    for line in report(map(Path, folders), columns, half, after):
+        echo(line)
 
 
 def _ingest() -> None:
