@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -69,6 +70,25 @@ def graph_bench(ctx: click.Context, graph_url: str | None) -> None:
 def mapping_bench(ctx: click.Context, seed: int) -> None:
     """Shares of points and of callees that are understood in a day of the OpenTelemetry demo's kind of telemetry, and the rest."""
     _mapping(settings_of(ctx), seed)
+
+
+@bench.command("diagnose")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Which feature a metric of the data set is: YAML, see docs/benchmarks.md.",
+)
+@click.option("--after", default=0.0, metavar="SECONDS", help="Judge so long after the onset; 0 at the end.")
+@click.option("--half", type=click.Choice(("all", "tuned", "other")), default="all", help="Which cases.")
+def diagnose_bench(folders: tuple[Path, ...], mapping: Path | None, after: float, half: str) -> None:
+    """FOLDERS of labelled failures: AC@k, calibration, milliseconds per case, beside published methods."""
+    from homeostat.bench.column_map import ColumnMap, read_map
+    from homeostat.bench.diagnosis import report
+
+    columns = read_map(mapping) if mapping else ColumnMap()
+    for line in report(folders, columns, half, after):
+        echo(line)
 
 
 bench.add_command(judge)
