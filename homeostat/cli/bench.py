@@ -48,7 +48,7 @@ def receive_bench() -> None:
 
 
 @bench.command("quality")
-@click.option("--seed", default=1, show_default=True, help="Seed of the simulated faults.")
+@click.option("--seed", default=101, show_default=True, help="Seed of the simulated faults.")
 def quality_bench(seed: int) -> None:
     """Precision, recall and delay of detection on simulated faults, against river and pyod alone (minutes)."""
     _quality(seed)
@@ -128,13 +128,17 @@ def _receive() -> None:
 
 def _quality(seed: int) -> None:
     from contracts.settings import DetectSettings
-    from homeostat.bench.detection import Plan, engine_runs, score, simulate
+    from homeostat.bench.detection import engine_runs, found_within, score
+    from homeostat.bench.worlds import PROVING, Plan, simulate
 
-    plan = Plan(seed=seed)
+    plan = Plan(seed=seed, laws=PROVING)
     series = simulate(plan)
-    for names in (("bank", "river", "pyod"), ("bank",), ("river",), ("pyod",)):
+    for names in (("bank",), ("bank", "river", "pyod", "iforest"), ("river",), ("pyod",), ("iforest",)):
         result = score("+".join(names), engine_runs(DetectSettings(detectors=names)), series, plan)
         echo(f"quality  {result.line()}")
+    for share, rate, seconds in ((0.02, 100.0, 10), (0.05, 20.0, 15)):
+        found = found_within(share, rate, seconds, seed)
+        echo(f"quality  {share:.0%} of {rate:.0f} requests/s failing, found within {seconds} s: {found:.0%}")
 
 
 def _mapping(settings: Settings, seed: int) -> None:
