@@ -49,6 +49,10 @@ NOTHING_TO_LIST = {
     "up": "runs",
     "worker": "runs",
     "bench": "prints figures as they are measured",
+    **dict.fromkeys(
+        ("bench ingest", "bench detect", "bench receive", "bench quality", "bench graph", "bench mapping"),
+        "prints figures as they are measured",
+    ),
     "send-raw": "sends",
     "approve": "answers",
     "adopt": "answers",
