@@ -16,7 +16,7 @@ import msgspec
 from contracts.events import Contribution
 from contracts.features import COUNT_OF, FEATURES, FeatureKind
 from contracts.units import SECOND
-from models.judgement import BUCKET_NS, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS, STEADY
+from models.judgement import BUCKET_NS, CEASED, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS, STEADY
 
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
@@ -87,6 +87,10 @@ class Course:
         first, second = self._halves()
         return len(self.starts) >= SETTLED_MEANS and second <= STEADY * first
 
+    def ceased(self) -> bool:
+        """Whether hardly anything is left of what was expected."""
+        return self.level() <= CEASED * self.low
+
     def rose(self) -> bool:
         """Whether it is above what was expected."""
         return self.level() > self.high
@@ -132,6 +136,8 @@ class Adopting:
             after_ns = max(
                 after_ns, CLIMBED_NS
             )  # a share of failures is too uneven to be seen to climb within a minute
+        if any(name in COUNTS and c.ceased() for name, c in shifted.items()):
+            return False  # silence is no level
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns

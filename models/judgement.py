@@ -297,6 +297,8 @@ SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
 SETTLED_MEANS: Final = 4
 """Means of a course below which nothing is known of whether it has settled."""
+CEASED: Final = 0.1
+"""Share of the least that was expected below which a count is taken to have ceased. By hand."""
 STEADY: Final = 1.3
 """Times the share of failures of its first half that a course's second half may have where it doesn't climb. By hand."""
 FORMER_NS: Final = DAY
