@@ -124,7 +124,9 @@ def _felt(system: SimulatedSystem, turn: Turn, service: int, size: float) -> flo
     each = flow.last_rate[service] / instances
     if turn.knob in {Knob.SLOW, Knob.TAIL}:
         waited = max(float(np.quantile(flow.last_law[e.service], 0.95)) for e in plan.entries)
-        return max(value, 1.0 + WAITED[0] * (WAITED[1] / WAITED[0]) ** size * waited / plan.services[service].work_s)
+        return float(
+            max(value, 1.0 + WAITED[0] * (WAITED[1] / WAITED[0]) ** size * waited / plan.services[service].work_s)
+        )
     left = LEFT[0] * (LEFT[1] / LEFT[0]) ** size
     if turn.knob is Knob.THREADS:
         used = each * (flow.mean_work[service] + flow.held_below[service])

@@ -135,3 +135,29 @@ def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | Non
         from homeostat.judge.page import episode_page
 
         html_path.write_text(episode_page(trial), "utf-8")
+
+
+@click.command("drill")
+@click.argument("scene", type=click.Choice(["hang", "surge", "release", "outage"]))
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the trial here.")
+@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
+def drill(scene: str, json_path: Path | None, html_path: Path | None) -> None:
+    """Break the demo's real shop once, with SCENE, and tell it as `bench judge --explain` tells a simulated system."""
+    import asyncio
+    import tempfile
+
+    import msgspec
+
+    from homeostat import terminal
+    from homeostat.judge import drill as drills
+    from homeostat.judge.page import episode_page
+    from homeostat.judge.story import told
+
+    with tempfile.TemporaryDirectory(prefix="homeostat-drill-") as folder:
+        trial = asyncio.run(drills.drill(scene, Path(folder), terminal.console(markup=True)))
+    for line in told(trial):
+        echo(line)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(trial), indent=1))
+    if html_path is not None:
+        html_path.write_text(episode_page(trial), "utf-8")
