@@ -48,6 +48,10 @@ class UserDemand:
             self._rates[entry, (t + int(r.integers(60))) % 60 < lasts] *= float(r.uniform(1.3, 2.0))
             self.turns.append((0.0, "job_every_minute"))
 
+    def scale(self, times: float) -> None:
+        """So many times the users from now on."""
+        self._rates *= times
+
     def demand(self, now_s: float) -> F64:
         """By entry; after the last second drawn it goes on as it was."""
         found: F64 = self._rates[:, min(int(now_s), self._rates.shape[1] - 1)]
