@@ -120,6 +120,13 @@ MOST_CALLS: Final = 8.0
 """Bounds of calls per request, where they weigh what a callee adds. By hand."""
 ONE_CALLER: Final = 0.4
 """What one caller out of many counts, who alone sees a callee suffer. By hand."""
+HARM_HOPS: Final = 8
+REACH_FULL: Final = 0.5
+REACH_LEAST: Final = 0.1
+OTHER_KIND: Final = 0.3
+HARDLY: Final = 0.25
+"""How far harm is followed down the calls; the share of it from which a symptom counts in full, and what one counts of which users feel
+nothing, or that is of another kind than the incident's; below which it is said so. rca: petshop, tuning half."""
 RIVAL_SHARE: Final = 0.2
 """What is left of a finding that somebody else explains better. By hand."""
 BLOCKED_NS: Final = 15 * SECOND

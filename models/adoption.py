@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from contracts.events import Contribution
-from contracts.features import COUNT_OF
+from contracts.features import COUNT_OF, FEATURES, FeatureKind
 from contracts.units import SECOND
-from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED
+from models.judgement import BUCKET_NS, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS
 
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
@@ -60,16 +60,25 @@ class Course:
                 self.sums.append(total)
                 self.counts.append(count)
 
+    def means(self) -> list[float]:
+        """The means so far."""
+        return [total / count for total, count in zip(self.sums, self.counts, strict=True)]
+
     def level(self) -> float:
         """Mean of the second half: where it is now."""
         return self._halves()[1]
 
     def settled(self) -> bool:
-        """Whether its second half is about where its first was, measured by the distance from what was expected."""
+        """Whether its second half is about where its first was, measured by the distance from what was expected; of enough means."""
+        if len(self.starts) < SETTLED_MEANS:
+            return False
         first, second = self._halves()
         nearest = min(max(second, self.low), self.high)
         shift = abs(second - nearest) or abs(second) or 1.0
-        return abs(second - first) <= SETTLED * shift
+        newest = sum(self.sums[-2:]) / max(
+            sum(self.counts[-2:]), 1
+        )  # what rose and falls again has the same mean in both halves
+        return abs(second - first) <= SETTLED * shift and abs(newest - second) <= 2.0 * SETTLED * shift
 
     def rose(self) -> bool:
         """Whether it is above what was expected."""
@@ -97,10 +106,10 @@ class Former:
 class Adopting:
     """What one episode knows for its end by adoption: the courses of what departs, and since when nothing harms."""
 
-    courses: dict[str, Course] = field(default_factory=dict)
     opened_ns: int = 0
     harmed_ns: int = 0
     """Window in which it last harmed, or the one in which it opened."""
+    courses: dict[str, Course] = field(default_factory=dict)
 
     def note(self, parts: tuple[Contribution, ...]) -> None:
         """Follow what departs from now on; the range first told is the one from before."""
@@ -108,13 +117,18 @@ class Adopting:
             if part.feature not in self.courses:
                 self.courses[part.feature] = Course(part.signal, part.low, part.high)
 
-    def ready(self, now_ns: int, after_ns: int) -> bool:
-        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle)."""
+    def ready(self, now_ns: int, after_ns: int, *, growing: bool = True) -> bool:
+        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle, where what is
+        `growing` may be taken)."""
         shifted = self._shifted()
+        if any(_share(name) for name in shifted):
+            after_ns = max(
+                after_ns, CLIMBED_NS
+            )  # a share of failures is too uneven to be seen to climb within a minute
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
-            and all(c.settled() or (name in COUNTS and c.rose()) for name, c in shifted.items())
+            and all(c.settled() or (growing and name in COUNTS and c.rose()) for name, c in shifted.items())
         )
 
     def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:
@@ -122,6 +136,7 @@ class Adopting:
         shifted = self._shifted()
         return (
             bool(shifted)
+            and not any(_share(name) for name in shifted)
             and now_ns - self.opened_ns >= RETURNED_NS
             and all(_within(c, formers.get(name), now_ns) for name, c in shifted.items())
         )
@@ -158,6 +173,10 @@ class Adopting:
             )
             for name, c in self._shifted().items()
         )
+
+
+def _share(feature: str) -> bool:
+    return FEATURES[feature].kind is FeatureKind.RATIO
 
 
 def _within(course: Course, former: Former | None, now_ns: int) -> bool:

@@ -43,7 +43,7 @@ def shifts(
             continue
         ratio = kind is FeatureKind.RATIO
         deviation, decades = (
-            _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j])
+            _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
             if ratio
             else _level(kind, m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
         )
@@ -72,7 +72,7 @@ def _level(kind: FeatureKind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> t
     return deviation, decades_of(np.nan_to_num(z))
 
 
-def _ratio(m0: F64, n0: F64, m1: F64, n1: F64) -> tuple[F64, F64]:
+def _ratio(m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         p0 = (np.nan_to_num(m0) * n0 + 0.5) / (n0 + 1)
         p1 = (np.nan_to_num(m1) * n1 + 0.5) / (n1 + 1)
@@ -80,5 +80,7 @@ def _ratio(m0: F64, n0: F64, m1: F64, n1: F64) -> tuple[F64, F64]:
         z = (p1 - p0) / np.sqrt(
             np.maximum(pooled * (1 - pooled), 1e-6) * (1 / np.maximum(n0, 1) + 1 / np.maximum(n1, 1))
         )
-        spread = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS) + FLOOR[FeatureKind.RATIO]
+        # Some ratios change from window to window by more than chance: a job that fails half of its few runs.
+        binomial = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS)
+        spread = np.where(np.isfinite(own), np.maximum(binomial, own), binomial) + FLOOR[FeatureKind.RATIO]
     return (np.nan_to_num(m1) - np.nan_to_num(m0)) / spread, decades_of(np.nan_to_num(z))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -110,6 +110,13 @@ class Edge:
         return max((self.shifts[f].strength(direction) for f in features if f in self.shifts), default=0.0)
 
 
+class Violation(NamedTuple):
+    """An objective that is known to be violated: whose, and by which kind of symptom (`latency`, `errors`)."""
+
+    service: str
+    kind: str
+
+
 @dataclass(frozen=True)
 class Situation:
     """Everything around an incident at one moment."""
@@ -120,6 +127,8 @@ class Situation:
     nodes: Mapping[str, Node]
     edges: Mapping[tuple[str, str], Edge]
     changes: tuple[Change, ...] = ()
+    harm: tuple[Violation, ...] = ()
+    """What the incident is known to be about; empty where that is to be found out."""
 
     def out(self, name: str) -> list[Edge]:
         """Calls that `name` makes."""

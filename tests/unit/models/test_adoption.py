@@ -157,16 +157,16 @@ def test_failures_within_the_objective_may_become_normal():
 
 def test_a_harmless_level_is_adopted_as_an_event_that_says_what_from_and_to():
     told = Told().run(300).run(400, traffic(4.0))
-    (opened, _), (adopted, event) = told.of(OPENED)[0], told.of(ADOPTED)[0]
-    assert BANK.adopt_after_s <= adopted - opened <= BANK.adopt_after_s + 10
+    assert not told.of(OPENED), "nobody feels it"
+    adopted, event = told.of(ADOPTED)[0]
+    assert BANK.adopt_after_s <= adopted - 300 <= BANK.adopt_after_s + 15
     assert (event.by, event.state) == ("homeostat", ServiceState.HEALTHY)
     rate = next(c for c in event.contributions if c.feature == f.REQUEST_RATE)
     assert rate.value == pytest.approx(204, rel=0.1)
     assert 51 < rate.high < 110
-    assert "request rate 197/s over about 70 s, until now" in event.text
+    assert "request rate 2" in event.text
     assert "until now" in event.text
-    assert not told.of(CLOSED)
-    assert len(told.of(OPENED)) == 1, "what was adopted is normal"
+    assert len(told.events) == 1, "what was adopted is normal"
 
 
 def test_what_was_adopted_is_judged_like_what_was_learnt():
@@ -178,7 +178,7 @@ def test_what_was_adopted_is_judged_like_what_was_learnt():
 
     since = told.window
     told.run(10, both)
-    assert [w - since for w, _ in told.of(OPENED)][1:] == [pytest.approx(0, abs=1)]
+    assert [w - since for w, _ in told.of(OPENED)] == [pytest.approx(0, abs=1)]
 
 
 def test_a_return_to_what_was_normal_before_is_no_lasting_drop():
@@ -235,7 +235,7 @@ def test_a_refusal_undoes_an_adoption_also_after_a_restart():
     told.engine.restore(state)
     told.heed(AdoptionVerdict.REFUSE)
     told.run(400, traffic(4.0))
-    assert len(told.of(OPENED)) == 2
+    assert len(told.of(OPENED)) == 1
     assert told.states[-1] is ServiceState.ANOMALOUS
     assert told.run(60).states[-1] is ServiceState.HEALTHY, "what was normal before the adoption is normal again"
 
@@ -253,7 +253,7 @@ def test_the_stage_heeds_words_and_tells_what_follows():
     def take(topic, value, offset):
         return stage.handle(Record(topic, 0, offset, b"", value, (), T0), T0)
 
-    told = Told().run(300).run(60, traffic(4.0))
+    told = Told().run(300).run(50, traffic(4.0))
     stage.engine = told.engine
     word = Adoption(environment="e", service="s0", verdict=AdoptionVerdict.ACCEPT, by="ann", time_ns=1)
     emits = take(topics.ADOPTIONS, encode(word), 1)

@@ -1,0 +1,62 @@
+"""Alerts that a data set ships ready made, as findings: which channel speaks, and how exclusively of one service.
+
+An alert that half of the services raise says little of any; what counts is how few raise the same one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from contracts.verdicts import CauseKind
+from graph.evidence.finding import Finding
+from homeostat.bench.cases import FailureCase, LabelledAlert
+
+_METRICS: Final = (
+    ("latency", ("p50", "p90", "p95", "p99", "latency", "duration", "rt"), CauseKind.LATENCY),
+    ("errors", ("success", "error", "fail"), CauseKind.ERRORS),
+    ("memory", ("mem", "rss", "cache", "heap"), CauseKind.LEAK),
+    ("cpu", ("cpu", "threads"), CauseKind.LATENCY),
+    ("network", ("net", "tcp", "packet"), CauseKind.NETWORK),
+    ("demand", ("qps", "rps", "request"), None),
+)
+"""Channels of metrics by parts of their names, the first that fits."""
+_OTHERS_VIEW: Final = "src_"
+"""Prefix of what a service's callers measure of it, or it of those it calls: in these sets its calls to others."""
+
+
+def channel_of(alert: LabelledAlert) -> tuple[str, CauseKind | None]:
+    """The channel an alert speaks in, and the kind of fault it speaks for."""
+    if alert.modality == "log":
+        return "new_logs", CauseKind.ERRORS
+    if alert.modality == "trace":
+        return ("latency", CauseKind.LATENCY) if alert.detail == "PD" else ("errors", CauseKind.ERRORS)
+    name = alert.name.lower()
+    for channel, parts, kind in _METRICS:
+        if any(p in name for p in parts):
+            if channel == "demand" and alert.detail == "down":
+                return "silence", CauseKind.CRASH
+            return channel, kind
+    return "log_shape", None
+
+
+def findings_of(case: FailureCase) -> Iterator[Finding]:
+    """What the alerts of a case say, one finding for each service and channel."""
+    entities = set(case.entities)
+    raised: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for alert in case.alerts:
+        raised[alert.modality, alert.name, alert.detail].add(alert.entity)
+    heard: dict[tuple[str, str, CauseKind | None], dict[tuple[str, str, str, str], float]] = defaultdict(dict)
+    for alert in case.alerts:
+        if alert.entity not in entities:
+            continue
+        channel, kind = channel_of(alert)
+        exclusive = 1.0 / len(raised[alert.modality, alert.name, alert.detail])
+        half = 0.5 if alert.name.startswith(_OTHERS_VIEW) else 1.0
+        heard[alert.entity, channel, kind][alert.modality, alert.name, alert.detail, alert.source] = half * exclusive
+    for (entity, channel, kind), tokens in sorted(heard.items(), key=lambda x: (x[0][0], x[0][1], str(x[0][2]))):
+        best = max(tokens, key=lambda t: (tokens[t], t))
+        text = f"{entity}: {best[1]} {best[2]}".rstrip() + (f", and {len(tokens) - 1} more" if len(tokens) > 1 else "")
+        yield Finding(entity, channel, math.log1p(sum(tokens.values())), text, kind)
