@@ -58,6 +58,7 @@ NOTHING_TO_LIST = {
             "bench graph",
             "bench mapping",
             "bench twin",
+            "bench diagnose",
         ),
         "prints figures as they are measured",
     ),
