@@ -52,6 +52,11 @@ def reaches(situation: Situation, muted: Muted) -> dict[str, Reach]:
     return out
 
 
+def harm_of(situation: Situation) -> float:
+    """How strongly users suffer: the strength of the symptom that the incident is most about."""
+    return max((x for kind in KINDS for x in _begins(situation, kind).values()), default=0.0)
+
+
 def _begins(situation: Situation, kind: str) -> dict[str, float]:
     """Services at which harm of a kind begins, with its strength."""
     if situation.harm:

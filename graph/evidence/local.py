@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -25,21 +24,10 @@ from graph.judgement import (
     DEMAND_MORE,
     LEAST_STRENGTH,
     MEMORY_MORE,
-    NEW_LOGS_MOST,
-    RECORDS_MORE,
-    RECORDS_PER_SIGMA,
-    RECORDS_REQUESTS,
-    RECORDS_SIGMAS,
     RELEASE_AFTER_S,
     RELEASE_FADES_S,
     RELEASE_FRESH_S,
     RELEASE_STRENGTH,
-    SHAPE_LESS,
-    SHAPE_MORE,
-    SHAPE_MOST,
-    SHAPE_PER_SIGMA_LESS,
-    SHAPE_PER_SIGMA_MORE,
-    SHAPE_SIGMAS,
 )
 
 RELEASES = ("deploy", "rollback", "config")
@@ -100,68 +88,6 @@ def demand(situation: Situation) -> Iterator[Finding]:
             yield Finding(node.name, "demand", min(rate.strength(), load), text, CauseKind.SATURATION)
 
 
-def logs(situation: Situation) -> Iterator[Finding]:
-    """More error records than usual (as a share of all records, or for each served request), or texts never seen before."""
-    for node in situation.nodes.values():
-        shift = strongest(node, f.LOG_ERROR_RATE)
-        per_request = _error_records(node)
-        if per_request is not None:
-            yield per_request
-        elif shift is not None and not _counts_requests(node):
-            yield Finding(node.name, "log_errors", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.ERRORS)
-        fresh = strongest(node, f.NEW_LOG_TEMPLATES)
-        if fresh is not None and node.templates:
-            text = f'{node.name} logs something new: "{node.templates[0][:120]}"'
-            yield Finding(node.name, "new_logs", min(NEW_LOGS_MOST, fresh.strength()), text, CauseKind.ERRORS)
-
-
-def _error_records(node: Node) -> Finding | None:
-    """Error records per served request against before, as counts of a Poisson variable."""
-    share, records, requests = (node.shifts.get(n) for n in (f.LOG_ERROR_RATE, f.LOG_RATE, f.REQUEST_RATE))
-    if share is None or records is None or requests is None or not (requests.before > 0 and requests.after > 0):
-        return None
-    before = share.before * records.before / requests.before
-    after = share.after * records.after / requests.after
-    served = requests.after * requests.samples
-    if math.isnan(before) or served < RECORDS_REQUESTS or after <= RECORDS_MORE * before:
-        return None
-    z = 2 * ((after * served + 0.375) ** 0.5 - (before * served + 0.375) ** 0.5)
-    text = f"{node.name} writes {after:.2g} error records per request instead of {before:.2g}"
-    strength = max(0.0, RECORDS_PER_SIGMA * (z - RECORDS_SIGMAS)) * requests.known
-    return Finding(node.name, "log_errors", strength, text, CauseKind.ERRORS) if z > RECORDS_SIGMAS else None
-
-
-def _counts_requests(node: Node) -> bool:
-    """Whether error records can be set against served requests, which come in fewer bunches than records do."""
-    requests = node.shifts.get(f.REQUEST_RATE)
-    return requests is not None and requests.before > 0 and requests.after * requests.samples >= RECORDS_REQUESTS
-
-
-def log_shape(situation: Situation) -> Iterator[Finding]:
-    """More or fewer log records per served request than usual: requests take another path through the code."""
-    for node in situation.nodes.values():
-        records, requests = node.shifts.get(f.LOG_RATE), node.shifts.get(f.REQUEST_RATE)
-        if (
-            records is None
-            or requests is None
-            or not (records.before > 0 and requests.before > 0 and requests.after > 0)
-        ):
-            continue
-        before, after = records.before / requests.before, records.after / requests.after
-        expected = before * requests.after * requests.samples
-        seen = records.after * records.samples
-        # Records come in bunches (several per request), so their count is over-dispersed by about that bunch.
-        z = abs(seen - expected) / (2 * max(1.0, before) * max(expected, 1.0)) ** 0.5
-        factor = max(after, 1e-3) / before
-        if z > SHAPE_SIGMAS and not SHAPE_LESS < factor < SHAPE_MORE:
-            text = f"{node.name} writes {after:.2g} log records per request instead of {before:.2g}"
-            # Work left out is what faults do; more work is mostly another mix of requests.
-            strength = (
-                min(SHAPE_MOST, (SHAPE_PER_SIGMA_LESS if factor < 1 else SHAPE_PER_SIGMA_MORE) * z) * requests.known
-            )
-            yield Finding(node.name, "log_shape", strength, text, CauseKind.ERRORS if factor < 1 else None)
-
-
 def releases(situation: Situation) -> Iterator[Finding]:
     """A new version or configuration shortly before the onset."""
     for change_ in situation.changes:
@@ -213,8 +139,6 @@ CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     memory,
     waiting,
     demand,
-    logs,
-    log_shape,
     releases,
     instances,
 )

@@ -17,6 +17,7 @@ from graph.evidence.explained import Muted, by_mix, errors_shares, latency_share
 from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, reaches
 from graph.evidence.local import strongest
+from graph.evidence.log_records import log_records
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z, silence
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.words import change
@@ -190,7 +191,7 @@ def pattern(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Find
         worst = max(lost, key=lambda e: (_loss_z(e), e.callee))
         many = min(PATTERN_MOST_LOST, PATTERN_NONE_LOST + PATTERN_EACH_LOST * len(lost))
         strength = PATTERN_WEIGHT * math.log1p(_loss_z(worst)) * many * requests.known
-        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * worst.per_request_before and _kept(e)]
+        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * min(1.0, worst.per_request_before) and _kept(e)]
         said = f"{node.name} hardly calls {worst.callee} any more ({_pace(worst)})"
         if len(lost) > 1:
             said += f" nor {len(lost) - 1} other{'s' if len(lost) > 2 else ''}"
@@ -251,3 +252,4 @@ def spread(situation: Situation) -> Iterator[Finding]:
     yield from silent
     yield from network(situation, muted, losses)
     yield from pattern(situation, muted, losses)
+    yield from log_records(situation, muted)
