@@ -158,8 +158,8 @@ class PendingDecisions:
         """Whoever acts told how targets are, and what is under way."""
         self._begun_ns = self._begun_ns or now_ns
         known = self._reported.setdefault(report.environment, ReportedEnvironment())
-        was_told = known.told(self._begun_ns, now_ns)
-        if not known.take(report, now_ns) and (was_told or not known.told(self._begun_ns, now_ns)):
+        was_told = self._told(known, now_ns)
+        if not known.take(report, now_ns, self._limits.stale_s) and (was_told or not self._told(known, now_ns)):
             return []
         for run in report.runs:
             self._unseen.pop(run.decision, None)
@@ -271,9 +271,12 @@ class PendingDecisions:
 
     def _untold_s(self, reported: ReportedEnvironment, now_ns: int) -> float:
         """Seconds for which it has not been known how targets are and what is under way; 0 if it is."""
-        if reported.told(self._begun_ns, now_ns):
+        if self._told(reported, now_ns):
             return 0.0
         return max(now_ns - max(reported.time_ns, self._begun_ns), 1) / SECOND
+
+    def _told(self, reported: ReportedEnvironment, now_ns: int) -> bool:
+        return reported.told(self._begun_ns, now_ns, self._limits.stale_s)
 
     def _adopt(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> None:
         """Runs of the incident's decisions that this state does not know: it is older than they are, and did decide them."""
