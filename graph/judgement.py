@@ -89,8 +89,12 @@ RELEASE_STRENGTH: Final = 1.5
 RELEASE_FRESH_S: Final = 60.0
 RELEASE_FADES_S: Final = 120.0
 RELEASE_AFTER_S: Final = 5.0
+RELEASE_JUST: Final = 1.5
+RELEASE_JUST_S: Final = 15.0
 """A release before the onset: strength, seconds for which it is fresh, its half-life then, and how far after the onset one may seem
-to be."""
+to be; times the strength it has where it came just before the onset, and within how many seconds that is."""
+TAKES_CAPACITY: Final = frozenset({"oom", "restart", "eviction", "start", "scheduling", "node"})
+"""Kinds of change that leave a service with fewer instances."""
 BEFELL: Final[Mapping[str, tuple[float, CauseKind | None]]] = {
     "oom": (1.2, CauseKind.LEAK),
     "restart": (1.0, CauseKind.CRASH),
@@ -235,8 +239,9 @@ OBSERVER_SHARE: Final = 0.4
 """What evidence at a mere observer is worth: it sees its callee's trouble, not its own. rca: petshop, whose observers win without it."""
 DEPENDENCY_SHARE: Final = 0.8
 """What evidence of a node without telemetry of its own is worth. By hand."""
-MOST_PRIOR: Final = 2.0
-"""What all changes around a service together may add to its score. By hand."""
+MOST_PRIOR: Final = 2.5
+PRIOR_FULL: Final = 0.5
+"""What all changes around a service together may add to its score, and the score of its own from which they do. By hand."""
 LEAK_VOTES: Final = 0.8
 """Weight from which growing memory names the kind of fault. By hand."""
 

@@ -28,6 +28,7 @@ from graph.judgement import (
     LEAST_FINDING,
     MOST_PRIOR,
     OBSERVER_SHARE,
+    PRIOR_FULL,
     TEMPERATURE,
     VIOLATED_BACKGROUND,
     WEIGHTS,
@@ -86,7 +87,7 @@ def score(node: Node, found: list[Finding]) -> float:
     priors = sorted((weight(x) for x in found if x.channel in PRIORS), reverse=True)
     total = _diminishing(symptoms) + _diminishing(hints)
     # Priors tip the scale between services that show something, and are nothing by themselves.
-    total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total)
+    total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total / PRIOR_FULL)
     if node.observer:
         return OBSERVER_SHARE * total
     return total if node.own else DEPENDENCY_SHARE * total
@@ -125,8 +126,7 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
     for finding in found:
         if finding.kind is not None:
             votes[finding.kind] = votes.get(finding.kind, 0.0) + weight(finding)
-    hurt = {k for k in votes if k in (CauseKind.ERRORS, CauseKind.LATENCY, CauseKind.CRASH, CauseKind.HANG)}
-    if CauseKind.BAD_RELEASE in votes and hurt:
+    if CauseKind.BAD_RELEASE in votes and len(votes) > 1:  # whatever it shows, it shows since then
         return CauseKind.BAD_RELEASE
     if CauseKind.SATURATION in votes and any(x.channel == "demand" for x in found):
         return CauseKind.SATURATION

@@ -27,7 +27,10 @@ from graph.judgement import (
     RELEASE_AFTER_S,
     RELEASE_FADES_S,
     RELEASE_FRESH_S,
+    RELEASE_JUST,
+    RELEASE_JUST_S,
     RELEASE_STRENGTH,
+    TAKES_CAPACITY,
 )
 
 RELEASES = ("deploy", "rollback", "config")
@@ -65,19 +68,40 @@ def memory(situation: Situation) -> Iterator[Finding]:
 
 
 def waiting(situation: Situation) -> Iterator[Finding]:
-    """Work piles up in front of a service: queue lag, requests waiting for a pooled connection."""
+    """Work piles up in front of a service: queue lag, requests waiting for a pooled connection. It is saturated only if more is asked of it
+    or it has lost capacity; else its work waits for something (a lock, connections that are not given back, a slow dependency),
+    and more instances would wait, too."""
     for node in situation.nodes.values():
         shift = strongest(node, f.QUEUE_LAG, f.POOL_WAIT)
-        if shift is not None:
-            yield Finding(node.name, "waiting", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.SATURATION)
+        if shift is None:
+            continue
+        text = f"{node.name}: {change(shift)}"
+        if _more_asked(node) is not None:
+            yield Finding(node.name, "waiting", shift.strength(), text, CauseKind.SATURATION)
+        elif lost := _lost_capacity(situation, node.name):
+            yield Finding(node.name, "waiting", shift.strength(), f"{text}, since {lost}", CauseKind.SATURATION)
+        else:
+            yield Finding(node.name, "waiting", shift.strength(), f"{text}, though no more is asked of it", None)
+
+
+def _more_asked(node: Node) -> Shift | None:
+    """The rate of a service's requests, where it has risen."""
+    rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
+    return rate if rate is not None and rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST) else None
+
+
+def _lost_capacity(situation: Situation, service: str) -> str:
+    """What took instances of a service away around the onset; "" where nothing did."""
+    found = [c for c in situation.changes if c.service == service and c.kind in TAKES_CAPACITY and _befell(c)]
+    return found[-1].text or found[-1].kind if found else ""
 
 
 def demand(situation: Situation) -> Iterator[Finding]:
     """More requests than usual at a service that also runs slow, hot or full: it is asked for more than it can do. Failures
     alone do not say so: a service that fails is asked again."""
     for node in situation.nodes.values():
-        rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
-        if rate is None or not rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST):
+        rate = _more_asked(node)
+        if rate is None:
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
@@ -97,7 +121,8 @@ def releases(situation: Situation) -> Iterator[Finding]:
         if age_s < -RELEASE_AFTER_S:
             continue
         to = f" to {change_.after}" if change_.after else ""
-        strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
+        fresh = RELEASE_JUST if age_s <= RELEASE_JUST_S else 1.0
+        strength = fresh * RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
         when = f"{age_s:.0f} s before the onset" if age_s >= 1 else "at the onset"
         yield Finding(
             change_.service, "release", strength, f"{change_.service}: {change_.kind}{to} {when}", CauseKind.BAD_RELEASE
