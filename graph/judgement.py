@@ -138,8 +138,10 @@ REACH_FULL: Final = 0.5
 REACH_LEAST: Final = 0.1
 OTHER_KIND: Final = 0.3
 HARDLY: Final = 0.25
+APART_SHARE: Final = 0.5
 """How far harm is followed down the calls; the share of it from which a symptom counts in full, and what one counts of which users feel
-nothing, or that is of another kind than the incident's; below which it is said so. rca: petshop, tuning half."""
+nothing, or that is of another kind than the incident's; below which it is said so; and what a symptom counts of a service of which it is
+not known whom it calls. rca: petshop (Train Ticket the last), tuning half."""
 RIVAL_SHARE: Final = 0.2
 """What is left of a finding that somebody else explains better. By hand."""
 BLOCKED_NS: Final = 15 * SECOND

@@ -21,6 +21,7 @@ from graph.evidence.words import change
 from graph.judgement import (
     CALLEE_LEAST,
     LOG_ERRORS_MOST,
+    MIX,
     MOSTLY,
     NEW_LOGS_MOST,
     RECORDS_ENOUGH,
@@ -167,8 +168,10 @@ def log_shape(situation: Situation) -> Iterator[Finding]:
         before, after = records.before / requests.before, records.after / requests.after
         expected = before * requests.after * requests.samples
         seen = records.after * records.samples
-        # Records come in bunches (several per request), so their count is over-dispersed by about that bunch.
-        z = abs(seen - expected) / (2 * max(1.0, before) * max(expected, 1.0)) ** 0.5
+        # Records come in bunches (several per request), so their count is over-dispersed by about that bunch; and what is asked for
+        # varies in proportion, however many requests there are.
+        variance = 2 * max(1.0, before) * max(expected, 1.0) + (MIX * expected) ** 2
+        z = abs(seen - expected) / variance**0.5
         factor = max(after, 1e-3) / before
         if z > SHAPE_SIGMAS and not SHAPE_LESS < factor < SHAPE_MORE:
             text = f"{node.name} writes {after:.2g} log records per request instead of {before:.2g}"

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_ERROR, SEVERITY_NUMBER_INFO, LogsData
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status, TracesData
 
 from connectors.otlp.recording import RecordedMessage
 from contracts.frames import EvidenceFrame, unpack
@@ -30,8 +30,6 @@ START_NS: Final = 1_700_000_000 * SECOND
 HOLE_S: Final = 3.0
 """Longer without any span of a healthy period: something was cut out there."""
 STEP_NS: Final = SECOND
-_INTERNAL, _SERVER, _CLIENT = 1, 2, 3
-_ERROR, _INFO = 17, 9
 _MOST: Final = 4000
 """Spans in one message."""
 
@@ -89,20 +87,22 @@ class _Clock:
         return time_s >= self._begin and not any(begin < time_s < end for begin, end, _ in self._holes)
 
 
-def _kinds(spans: Iterable[SpanRow]) -> dict[str, int]:
+def _kinds(spans: Iterable[SpanRow]) -> dict[str, Span.SpanKind.ValueType]:
     """Kinds by span id: who is asked by another service (or by nobody) serves; whose child is served by another calls."""
     owner = {s.span: s.service for s in spans}
-    kinds: dict[str, int] = {}
+    kinds: dict[str, Span.SpanKind.ValueType] = {}
     for s in spans:
         parent = owner.get(s.parent) if s.parent else None
         if not s.parent or (parent is not None and parent != s.service):
-            kinds[s.span] = _SERVER
-            if parent is not None and kinds.get(s.parent) != _SERVER:
-                kinds[s.parent] = _CLIENT
+            kinds[s.span] = Span.SPAN_KIND_SERVER
+            if parent is not None and kinds.get(s.parent) != Span.SPAN_KIND_SERVER:
+                kinds[s.parent] = Span.SPAN_KIND_CLIENT
     return kinds
 
 
-def _span_messages(spans: list[SpanRow], kinds: dict[str, int], clock: _Clock) -> Iterator[RecordedMessage]:
+def _span_messages(
+    spans: list[SpanRow], kinds: dict[str, Span.SpanKind.ValueType], clock: _Clock
+) -> Iterator[RecordedMessage]:
     by_second: dict[int, list[tuple[int, int, SpanRow]]] = defaultdict(list)
     for s in spans:
         start_ns = clock.ns(s.start)
@@ -114,7 +114,7 @@ def _span_messages(spans: list[SpanRow], kinds: dict[str, int], clock: _Clock) -
             yield RecordedMessage(OTLP_SPANS, _spans(rows[i : i + _MOST], kinds), (second + 1) * SECOND)
 
 
-def _spans(rows: list[tuple[int, int, SpanRow]], kinds: dict[str, int]) -> bytes:
+def _spans(rows: list[tuple[int, int, SpanRow]], kinds: dict[str, Span.SpanKind.ValueType]) -> bytes:
     message = TracesData()
     scopes: dict[str, list[tuple[int, int, SpanRow]]] = defaultdict(list)
     for row in rows:
@@ -129,10 +129,10 @@ def _spans(rows: list[tuple[int, int, SpanRow]], kinds: dict[str, int]) -> bytes
             span.trace_id, span.span_id = _id(s.trace, 16), _id(s.span, 8)
             if s.parent:
                 span.parent_span_id = _id(s.parent, 8)
-            span.name, span.kind = s.name, kinds.get(s.span, _INTERNAL)
+            span.name, span.kind = s.name, kinds.get(s.span, Span.SPAN_KIND_INTERNAL)
             span.start_time_unix_nano, span.end_time_unix_nano = start_ns, end_ns
             if s.error:
-                span.status.code = 2
+                span.status.code = Status.STATUS_CODE_ERROR
     return message.SerializeToString()
 
 
@@ -154,7 +154,7 @@ def _log_messages(logs: list[LogRow], clock: _Clock) -> Iterator[RecordedMessage
             for at_ns, r in found:
                 record = scope.log_records.add()
                 record.time_unix_nano = at_ns
-                record.severity_number = _ERROR if r.error else _INFO
+                record.severity_number = SEVERITY_NUMBER_ERROR if r.error else SEVERITY_NUMBER_INFO
                 record.body.string_value = r.text
         yield RecordedMessage(OTLP_LOGS, message.SerializeToString(), (second + 1) * SECOND)
 

@@ -38,7 +38,7 @@ DIAGNOSE = "diagnose"
 @click.option("--after", default=0.0, metavar="SECONDS", help="Judge so long after the onset (diagnose); 0 at the end.")
 @click.option("--half", type=click.Choice(("all", "tuned", "other")), default="all", help="Which cases (diagnose).")
 @click.pass_context
-def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str | None, **options: Any) -> None:
+def bench(ctx: click.Context, /, parts: tuple[str, ...], seed: int, graph_url: str | None, **options: Any) -> None:
     """Measure PARTS (default: ingest and detect), or how well labelled culprits are found.
 
     \b
