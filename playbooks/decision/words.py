@@ -23,7 +23,9 @@ def cause_of(incident: Incident) -> str:
 
 def causes_of(incident: Incident) -> str:
     """The leading cause and its rivals."""
-    rivals = [f"{c.kind} of {c.service} ({c.probability:.0%})" for c in top_causes(incident)[1:] if c.probability >= 0.1]
+    rivals = [
+        f"{c.kind} of {c.service} ({c.probability:.0%})" for c in top_causes(incident)[1:] if c.probability >= 0.1
+    ]
     return cause_of(incident) + (f", or {', or '.join(rivals)}" if rivals else "")
 
 
