@@ -28,7 +28,7 @@ from graph.world.topology import is_observer
 from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap
-from homeostat.bench.learnt import Choice, LearntRanker, choice_of
+from homeostat.bench.learnt import LabelledChoice, LearntRanker, choice_of
 from homeostat.bench.rivals import ALERTS, METRICS
 from homeostat.bench.telling import told
 
@@ -165,7 +165,7 @@ def outcome(case: FailureCase, scores: Mapping[str, float], **told_of: float) ->
 def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float = 0.0) -> dict[str, list[Placement]]:
     """Outcomes of the cases of a folder by method, Homeostat's first."""
     out: dict[str, list[Placement]] = {"homeostat": []}
-    labelled: list[tuple[FailureCase, Choice]] = []
+    labelled: list[tuple[FailureCase, LabelledChoice]] = []
     for case in cases(folder):
         if half not in ("all", half_of(case.id)) and not case.alerts:
             continue
@@ -191,7 +191,7 @@ def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float
     return out
 
 
-def _learnt(labelled: Sequence[tuple[FailureCase, Choice]], half: str) -> Iterator[Placement]:
+def _learnt(labelled: Sequence[tuple[FailureCase, LabelledChoice]], half: str) -> Iterator[Placement]:
     """Outcomes of a ranker that was learnt from the half that a case is not in."""
     for mine, theirs in (HALVES[1:], HALVES[:0:-1]):
         if half not in ("all", mine):
