@@ -52,6 +52,14 @@ class Configuration:
     wander: Range = (0.01, 0.08)
     burstiness: Range = (0.001, 0.02)
     operations_per_hour: Range = (2.0, 12.0)
+    opens: float = 0.06
+    """Share of episodes in which an office opens."""
+    steps: float = 0.1
+    """Share in which demand changes at once, for good."""
+    beats: float = 0.15
+    """Share with a job that comes every minute."""
+    namesakes: float = 0.05
+    """Share of services that have the name of another one, in another namespace."""
     subtle: float = 0.3
     """Share of faults drawn from the weakest third of their range."""
 
@@ -92,6 +100,8 @@ CONFIGURATIONS: Final[dict[Split, Configuration]] = {
         wander=(0.005, 0.12),
         burstiness=(0.0005, 0.04),
         operations_per_hour=(1.0, 20.0),
+        opens=0.1,
+        namesakes=0.08,
         subtle=0.4,
     ),
 }

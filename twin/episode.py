@@ -79,6 +79,10 @@ class Plot:
     faults: tuple[tuple[float, str], ...]
     seconds: int
     operations: bool = True
+    size: float | None = None
+    """How strong all faults are, in [0, 1]; None: drawn."""
+    at: str = ""
+    """The service at which they are, where they can be there; empty: drawn."""
 
 
 def draw_plot(r: Generator, kinds: Sequence[str] = ()) -> Plot:
@@ -145,7 +149,9 @@ class SimulatedEpisode:
         system = SimulatedSystem(plan, load, generator_of(split, seed, "life"))
         chance = generator_of(split, seed, "telemetry")
         sends = WindowLevel(system, chance) if fidelity == "window" else RequestLevel(system, chance, START_NS)
-        return cls(f"{split}/{seed}", split, seed, plan, plot, system, sends, configuration)
+        drawn = cls(f"{split}/{seed}", split, seed, plan, plot, system, sends, configuration)
+        drawn.truth.operations += [(at_s, what, "") for at_s, what in load.turns]
+        return drawn
 
     @property
     def now_ns(self) -> int:
@@ -195,7 +201,9 @@ class SimulatedEpisode:
             places = candidates(self.system, kind)
         weights = np.array([1.0 + np.log1p(self.system.flow.last_rate[i]) for i in places])
         service = places[int(r.choice(len(places), p=weights / weights.sum()))]
-        size = size_of(r, self.configuration.subtle)
+        named = self.system.index.get(self.plot.at, -1)
+        service = named if named in places else service
+        size = size_of(r, self.configuration.subtle) if self.plot.size is None else self.plot.size
         fault = inject(self.system, kind, service, size, r, told=bool(r.random() < 0.6))
         self.faults.append(fault)
         self.truth.faults.append(fault.truth)

@@ -125,9 +125,7 @@ def _felt(system: SimulatedSystem, turn: Turn, service: int, size: float) -> flo
     if turn.knob in {Knob.SLOW, Knob.TAIL}:
         waited = max(float(np.quantile(flow.last_law[e.service], 0.95)) for e in plan.entries)
         return float(
-            max(
-                float(value), 1.0 + WAITED[0] * (WAITED[1] / WAITED[0]) ** size * waited / plan.services[service].work_s
-            )
+            max(value, 1.0 + WAITED[0] * (WAITED[1] / WAITED[0]) ** size * waited / plan.services[service].work_s)
         )
     left = LEFT[0] * (LEFT[1] / LEFT[0]) ** size
     if turn.knob is Knob.THREADS:

@@ -82,7 +82,11 @@ class _Graph:
     def _add(self, name: str, role: Role) -> int:
         namespace = self._namespaces[0]
         own = role in {Role.GATEWAY, Role.SERVICE, Role.WORKER}
-        self.nodes.append((f"{namespace}/{name}" if namespace and own else name, role))
+        if namespace and own and "/" not in name:
+            name = f"{namespace}/{name}"
+        if any(known == name for known, _ in self.nodes):
+            name = f"{name}-{len(self.nodes)}"
+        self.nodes.append((name, role))
         return len(self.nodes) - 1
 
     def _wire(self, inner: int) -> list[int]:
@@ -93,7 +97,10 @@ class _Graph:
         for i in range(inner):
             queued = i > 1 and self.r.random() < self.c.queued
             suffix = f"-{i // len(_NOUNS)}" if i >= len(_NOUNS) else ""
-            at = self._add(f"{_NOUNS[i % len(_NOUNS)]}{suffix}", Role.WORKER if queued else Role.SERVICE)
+            name = f"{_NOUNS[i % len(_NOUNS)]}{suffix}"
+            if i > 2 and self.r.random() < self.c.namesakes:
+                name = f"batch/{_NOUNS[int(self.r.integers(min(i, len(_NOUNS))))]}"
+            at = self._add(name, Role.WORKER if queued else Role.SERVICE)
             if self.c.wiring == "layers":
                 tier = min(len(tiers), 1 + i * depth // inner)
                 callers = tiers[tier - 1]

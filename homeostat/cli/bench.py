@@ -72,6 +72,16 @@ def mapping_bench(ctx: click.Context, seed: int) -> None:
     _mapping(settings_of(ctx), seed)
 
 
+@bench.command("twin")
+@click.option("--seed", default=1, show_default=True, help="Seed of the system.")
+def twin_bench(seed: int) -> None:
+    """CPU seconds to simulate a system of 15 services for five minutes, as windows and request by request."""
+    from homeostat.bench.simulating import simulation_cost
+
+    for line in simulation_cost(seed).lines():
+        echo(f"twin     {line}")
+
+
 @bench.command("diagnose")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(

@@ -30,6 +30,8 @@ from homeostat.terminal import echo
 @click.option("--first", default=0, show_default=True, help="The first episode's seed.")
 @click.option("--jobs", default=2, show_default=True, help="Processes beside each other.")
 @click.option("--kinds", default="", help="Only these kinds of faults, separated by commas.")
+@click.option("--services", default=0, help="Systems of about so many services, up to 500; 0: as drawn.")
+@click.option("--style", default="", help="Only this style of instrumentation.")
 @click.option("--detect-only", is_flag=True, help="Detection and diagnosis alone; nothing is done.")
 @click.option("--baselines/--no-baselines", default=True, help="Static rules, nobody, restarting what alarms.")
 @click.option(
@@ -52,6 +54,8 @@ def judge(  # noqa: PLR0913 - a command's options
     first: int,
     jobs: int,
     kinds: str,
+    services: int,
+    style: str,
     detect_only: bool,
     baselines: bool,
     results: Path,
@@ -70,6 +74,7 @@ def judge(  # noqa: PLR0913 - a command's options
     from homeostat.judge.running import BASELINES, PRODUCT, ResultsFile, Task, run_all
     from twin.catalogue import KINDS
     from twin.configuration import Split
+    from twin.habits import STYLES
 
     if explain:
         _explain(ctx, explain, fidelity, html_path)
@@ -80,9 +85,20 @@ def judge(  # noqa: PLR0913 - a command's options
         raise click.UsageError(
             f"--kinds: no such kind of fault: {', '.join(unknown)}; there are {', '.join(sorted(KINDS))}"
         )
+    if style and style not in STYLES:
+        raise click.UsageError(f"--style: no style {style}; there are {', '.join(sorted(STYLES))}")
     who = (PRODUCT, *(BASELINES if baselines else ()))
     tasks = [
-        Task(Split(split), seed, by, fidelity if by == PRODUCT else "window", detect_only and by == PRODUCT, wanted)
+        Task(
+            Split(split),
+            seed,
+            by,
+            fidelity if by == PRODUCT else "window",
+            detect_only and by == PRODUCT,
+            wanted,
+            services,
+            style,
+        )
         for seed in range(first, first + episodes)
         for by in who
     ]
@@ -118,4 +134,30 @@ def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | Non
     if html_path is not None:
         from homeostat.judge.page import episode_page
 
+        html_path.write_text(episode_page(trial), "utf-8")
+
+
+@click.command("drill")
+@click.argument("scene", type=click.Choice(["hang", "surge", "release", "outage"]))
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the trial here.")
+@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
+def drill(scene: str, json_path: Path | None, html_path: Path | None) -> None:
+    """Break the demo's real shop once, with SCENE, and tell it as `bench judge --explain` tells a simulated system."""
+    import asyncio
+    import tempfile
+
+    import msgspec
+
+    from homeostat import terminal
+    from homeostat.judge import drill as drills
+    from homeostat.judge.page import episode_page
+    from homeostat.judge.story import told
+
+    with tempfile.TemporaryDirectory(prefix="homeostat-drill-") as folder:
+        trial = asyncio.run(drills.drill(scene, Path(folder), terminal.console(markup=True)))
+    for line in told(trial):
+        echo(line)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(trial), indent=1))
+    if html_path is not None:
         html_path.write_text(episode_page(trial), "utf-8")

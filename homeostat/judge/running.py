@@ -32,11 +32,21 @@ class Task(msgspec.Struct, frozen=True):
     fidelity: str = "window"
     detect_only: bool = False
     kinds: tuple[str, ...] = ()
+    services: int = 0
+    """About so many; 0: as drawn."""
+    style: str = ""
 
     @property
     def key(self) -> str:
         """What its result is found by."""
-        return f"{self.split}/{self.seed} {self.by} {self.fidelity}{' detection' if self.detect_only else ''}{' '.join(('', *self.kinds))}"
+        narrowed = (
+            *self.kinds,
+            *([str(self.services)] if self.services else []),
+            *([self.style] if self.style else []),
+        )
+        return " ".join(
+            [f"{self.split}/{self.seed}", self.by, self.fidelity, *["detection"] * self.detect_only, *narrowed]
+        )
 
 
 class Kept(msgspec.Struct):
@@ -48,7 +58,14 @@ class Kept(msgspec.Struct):
 
 def run_task(task: Task, settings: Settings) -> Trial:
     """Draw the episode and let it be run."""
-    episode = SimulatedEpisode.drawn(task.split, task.seed, kinds=task.kinds, fidelity=task.fidelity)
+    episode = SimulatedEpisode.drawn(
+        task.split,
+        task.seed,
+        kinds=task.kinds,
+        services=task.services or None,
+        style=task.style or None,
+        fidelity=task.fidelity,
+    )
     if task.by == "static rules":
         return try_rules(episode)
     if task.by == "restart what alarms":

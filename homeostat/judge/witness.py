@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contracts.events import Anomaly, Candidate, Decision, Feedback, Incident, decode
+from collections.abc import Mapping
+
+from contracts.events import Anomaly, Candidate, Decision, Event, Feedback, Incident, decode
 from contracts.ports import Record
 from contracts.topics import ANOMALIES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
 from contracts.units import SECOND
@@ -11,6 +13,12 @@ from homeostat.judge.trial import ActSeen, AlarmSeen, DecisionSeen, FaultSeen, I
 from twin.truth import EpisodeTruth
 
 LEADING = 3
+EVENTS: Mapping[str, type[Event]] = {
+    ANOMALIES: Anomaly,
+    INCIDENTS: Incident,
+    DECISIONS: Decision,
+    FEEDBACK: Feedback,
+}
 
 
 class TrialWitness:
@@ -23,16 +31,24 @@ class TrialWitness:
 
     def hear(self, record: Record, now_s: float) -> None:
         """Take note of a record, whatever its topic."""
-        if record.topic == ANOMALIES:
-            self._alarm(decode(Anomaly, record.value), now_s)
-        elif record.topic == INCIDENTS:
-            self._incident(decode(Incident, record.value), now_s)
-        elif record.topic == DECISIONS:
-            self._decision(decode(Decision, record.value), now_s)
-        elif record.topic == FEEDBACK:
-            self.trial.outcomes.append(decode(Feedback, record.value).outcome.value)
+        if record.topic in EVENTS:
+            self.take(decode(EVENTS[record.topic], record.value), now_s)
         elif record.topic == DEADLETTER:
             self.trial.dead_letters += 1
+
+    def take(self, event: Event, now_s: float) -> None:
+        """Take note of an event, as `hear` does of its record."""
+        match event:
+            case Anomaly():
+                self._alarm(event, now_s)
+            case Incident():
+                self._incident(event, now_s)
+            case Decision():
+                self._decision(event, now_s)
+            case Feedback():
+                self.trial.outcomes.append(event.outcome.value)
+            case _:
+                pass
 
     def _alarm(self, anomaly: Anomaly, now_s: float) -> None:
         seen = self._alarms.get(anomaly.id)

@@ -50,7 +50,16 @@ NOTHING_TO_LIST = {
     "worker": "runs",
     "bench": "prints figures as they are measured",
     **dict.fromkeys(
-        ("bench ingest", "bench detect", "bench receive", "bench quality", "bench graph", "bench mapping"),
+        (
+            "bench ingest",
+            "bench detect",
+            "bench receive",
+            "bench quality",
+            "bench graph",
+            "bench mapping",
+            "bench twin",
+            "bench diagnose",
+        ),
         "prints figures as they are measured",
     ),
     "send-raw": "sends",

@@ -29,7 +29,9 @@ def bank() -> Settings:
 
 
 def episode(kind: str = "failing", seconds: int = 150) -> SimulatedEpisode:
-    plot = Plot(((85.0, kind),), seconds, operations=False)
+    plan = SimulatedEpisode.drawn(Split.TUNING, 21, services=6, style="complete").plan
+    entry = plan.services[plan.entries[0].service].name
+    plot = Plot(((85.0, kind),), seconds, operations=False, size=0.8, at=entry)
     return SimulatedEpisode.drawn(Split.TUNING, 21, services=6, style="complete", plot=plot)
 
 
