@@ -8,13 +8,15 @@ return to it needs no new proof.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import msgspec
 
 from contracts.events import Contribution
 from contracts.features import COUNT_OF, FEATURES, FeatureKind
 from contracts.units import SECOND
-from models.judgement import BUCKET_NS, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS
+from models.judgement import BUCKET_NS, CEASED, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS, STEADY
 
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
@@ -80,6 +82,15 @@ class Course:
         )  # what rose and falls again has the same mean in both halves
         return abs(second - first) <= SETTLED * shift and abs(newest - second) <= 2.0 * SETTLED * shift
 
+    def steady(self) -> bool:
+        """Whether its second half is not above its first by more than uneven events explain."""
+        first, second = self._halves()
+        return len(self.starts) >= SETTLED_MEANS and second <= STEADY * first
+
+    def ceased(self) -> bool:
+        """Whether hardly anything is left of what was expected."""
+        return self.level() <= CEASED * self.low
+
     def rose(self) -> bool:
         """Whether it is above what was expected."""
         return self.level() > self.high
@@ -125,10 +136,15 @@ class Adopting:
             after_ns = max(
                 after_ns, CLIMBED_NS
             )  # a share of failures is too uneven to be seen to climb within a minute
+        if any(name in COUNTS and c.ceased() for name, c in shifted.items()):
+            return False  # silence is no level
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
-            and all(c.settled() or (growing and name in COUNTS and c.rose()) for name, c in shifted.items())
+            and all(
+                c.settled() or (growing and name in COUNTS and c.rose()) or (_share(name) and c.steady())
+                for name, c in shifted.items()
+            )
         )
 
     def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:
@@ -173,6 +189,25 @@ class Adopting:
             )
             for name, c in self._shifted().items()
         )
+
+
+def remembered(old: Mapping[str, Former], new: Mapping[str, Former]) -> dict[str, Former]:
+    """What was normal before an adoption, and before those within a day: of latencies the lowest range, so that no chain of small
+    adoptions makes a harmful level normal."""
+    kept = dict(old)
+    for name, former in new.items():
+        first = old.get(name)
+        slower = first is not None and first.high < former.high and FEATURES[name].kind is FeatureKind.LATENCY
+        kept[name] = replace(first, until_ns=former.until_ns) if first is not None and slower else former
+    return kept
+
+
+def against(part: Contribution, formers: Mapping[str, Former]) -> Contribution:
+    """A latency beside the lowest range that was normal within a day."""
+    former = formers.get(part.feature)
+    if former is None or former.high >= part.high or FEATURES[part.feature].kind is not FeatureKind.LATENCY:
+        return part
+    return msgspec.structs.replace(part, low=former.low, high=former.high)
 
 
 def _share(feature: str) -> bool:

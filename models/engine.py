@@ -25,7 +25,7 @@ from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
 from models import snapshots, wording
-from models.adoption import Adopting, Former
+from models.adoption import Adopting, Former, against, remembered
 from models.contributions import contributions, shared
 from models.detectors import create
 from models.engine_state import LAYERS, SPANS, EngineState, LevelShift, Reasons
@@ -425,10 +425,11 @@ class DetectEngine:
         objective = objective_of(self.settings, frame.environment, name)
         parts = world.merged(row, frame.window_ns) if ledger is world.services else []
         sure = [part for part in parts if abs(part.decades) >= HARM_DECADES]
-        if any(harms(part, self.settings, objective) for part in (*sure, *adopting.parts())):
+        formers = world.formers.get((name, episode.peer), {})
+        if any(harms(against(p, formers), self.settings, objective) for p in (*sure, *adopting.parts())):
             adopting.harmed_ns = max(adopting.harmed_ns, frame.window_ns)
         due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * SECOND))
-        due |= adopting.returned(frame.window_ns, world.formers.get((name, episode.peer), {}))
+        due |= adopting.returned(frame.window_ns, formers)
         climbs = ledger is world.services and world.climbs(row, frame.window_ns)
         if not due or climbs or name in world.refused:
             return []
@@ -440,7 +441,7 @@ class DetectEngine:
         episode = ledger.episodes[row]
         key, adopting = (episode.service, episode.peer), episode.adopting
         before = self._rebase(episode.environment, key, adopting.levels())
-        world.formers[key] = {**world.formers.get(key, {}), **adopting.formers(before, window_ns)}
+        world.formers[key] = remembered(world.formers.get(key, {}), adopting.formers(before, window_ns))
         ledger.end(row, ServiceState.HEALTHY, window_ns)
         return episode.adopt(window_ns, self._model, by, wording.adopted(adopting.parts(), by))
 
@@ -482,10 +483,11 @@ class DetectEngine:
         _take(adopting, frame, i)
         _foresee(world, row, adopting, frame)
         objective = objective_of(self.settings, frame.environment, name)
-        if any(harms(part, self.settings, objective, at_work=False) for part in adopting.parts()):
+        formers = world.formers.get((name, ""), {})
+        if any(harms(against(p, formers), self.settings, objective, at_work=False) for p in adopting.parts()):
             adopting.harmed_ns = max(adopting.harmed_ns, frame.window_ns)
         due = adopting.ready(frame.window_ns, int(self.settings.adopt_after_s * SECOND), growing=False)
-        due |= adopting.returned(frame.window_ns, world.formers.get((name, ""), {}))
+        due |= adopting.returned(frame.window_ns, formers)
         if not due or name in world.refused or world.climbs(row, frame.window_ns):
             return []
         return [self._adopt_shift(world, row, frame.window_ns, wording.OURSELVES)]
@@ -494,7 +496,7 @@ class DetectEngine:
         """Take the levels of a departure that opened nothing for normal, as an event."""
         adopting, key = world.shifts.pop(row).adopting, world.services.slots.keys[row]
         before = self._rebase(world.environment, key, adopting.levels())
-        world.formers[key] = {**world.formers.get(key, {}), **adopting.formers(before, window_ns)}
+        world.formers[key] = remembered(world.formers.get(key, {}), adopting.formers(before, window_ns))
         world.forecasts.pop(row, None)
         opener = next(iter(adopting.courses.values())).signal
         id_ = anomaly_id("an", world.environment, key[0], "shift", adopting.opened_ns)
@@ -549,7 +551,7 @@ def _known_of_old(world: EngineState, key: tuple[str, str], look: WindowEvidence
         and f is not None
         and look.window_ns < f.until_ns
         and f.low <= value
-        and (value <= f.high or feature in TRAFFIC)
+        and (value <= f.high or (feature in TRAFFIC and value >= f.level))
         for feature, value, f in known
     )
 

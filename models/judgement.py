@@ -193,6 +193,10 @@ PATIENCE: Final = 2.0
 SLOW_TOLERATED: Final = (1.5, 0.008)
 SLOW_WHEN_NEW: Final = (4.0, 0.03)
 """Factor and share by which more than the usual may be, and for half a minute after a new version was seen. By hand."""
+KNOWN_SLOW: Final = 300.0
+KNOWN_RECORDS: Final = 60.0
+"""Requests (log records) from which the usual share of slow ones (of error records) is known well enough to be compared with. By hand:
+failures need none, a service that fails from its first minute is broken."""
 HELD_S: Final = 30.0
 """Seconds for which what was seen is held before it becomes known, once or twice. By hand."""
 FAILURES_USUAL_S: Final = 900.0
@@ -293,6 +297,10 @@ SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
 SETTLED_MEANS: Final = 4
 """Means of a course below which nothing is known of whether it has settled."""
+CEASED: Final = 0.1
+"""Share of the least that was expected below which a count is taken to have ceased. By hand."""
+STEADY: Final = 1.3
+"""Times the share of failures of its first half that a course's second half may have where it doesn't climb. By hand."""
 FORMER_NS: Final = DAY
 """For how long the level before an adoption is remembered."""
 RETURNED_NS: Final = 10 * SECOND

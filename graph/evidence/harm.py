@@ -52,13 +52,24 @@ def reaches(situation: Situation, muted: Muted) -> dict[str, Reach]:
     return out
 
 
+def harm_of(situation: Situation) -> float:
+    """How strongly users suffer: the strength of the symptom that the incident is most about."""
+    return max((x for kind in KINDS for x in _begins(situation, kind).values()), default=0.0)
+
+
 def _begins(situation: Situation, kind: str) -> dict[str, float]:
     """Services at which harm of a kind begins, with its strength."""
     if situation.harm:
         return {h.service: 1.0 for h in situation.harm if h.kind == kind and h.service in situation.nodes}
     suffers = {n: s for n, node in situation.nodes.items() if (s := _suffers(node, kind)) > CALLER_LEAST}
-    top = {n: s for n, s in suffers.items() if not _asked_by(situation, n, suffers)}
-    return top or suffers
+    known = {n: s for n, s in suffers.items() if not apart(situation, n)} or suffers
+    top = {n: s for n, s in known.items() if not _asked_by(situation, n, known)}
+    return top or known
+
+
+def apart(situation: Situation, name: str) -> bool:
+    """Whether it is not known whom a service calls nor who calls it, while it is of others: its symptoms may be anybody's."""
+    return bool(situation.edges) and not situation.out(name) and not situation.into(name)
 
 
 def _suffers(node: Node, kind: str) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.features import FeatureKind
 from graph.evidence.situation import Shift
-from graph.judgement import BENT_FROM, DETECTED_SHARE, FLOOR, MIN_BEFORE, PEER_SHARE, REFERENCE_TRIALS
+from graph.judgement import BENT_FROM, DETECTED_SHARE, FLOOR, MIN_BEFORE, PEER_SHARE, REFERENCE_TRIALS, SHRUNK
 
 F64 = NDArray[np.float64]
 
@@ -63,7 +63,9 @@ def shifts(
 def _level(kind: FeatureKind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
     known = own[(n0 >= MIN_BEFORE) & np.isfinite(own)]
     peers = float(np.median(known)) if len(known) else 0.0
-    scale = np.maximum(np.where(np.isfinite(own), own, 0.0), max(PEER_SHARE * peers, FLOOR[kind]))
+    # Of a few windows no spread can be told: it is taken to be like the peers', less so with each window.
+    shrunk = np.sqrt((n0 * np.where(np.isfinite(own), own, 0.0) ** 2 + SHRUNK * peers**2) / (n0 + SHRUNK))
+    scale = np.maximum(shrunk, max(PEER_SHARE * peers, FLOOR[kind]))
     if kind is FeatureKind.COUNT:
         scale = np.maximum(scale, np.sqrt(np.maximum(m0, 0.0)))
     with np.errstate(divide="ignore", invalid="ignore"):

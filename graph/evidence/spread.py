@@ -9,18 +9,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.explained import Muted, by_mix, errors_shares, latency_shares, total
 from graph.evidence.finding import Finding
-from graph.evidence.harm import Reach, reaches
+from graph.evidence.harm import Reach, apart, reaches
 from graph.evidence.local import strongest
+from graph.evidence.log_records import log_records
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z, silence
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.words import change
 from graph.judgement import (
+    APART_SHARE,
     BLOCKED_DECADES,
     BLOCKED_LESS,
     BLOCKED_NS,
@@ -53,6 +55,8 @@ from graph.judgement import (
     UNEXPLAINED,
 )
 
+NO_CALLEE: Final = "; no callee accounts for it"
+
 
 class Loss(NamedTuple):
     """The calls of a service that lose time, all its calls, and how much of the loss it covers."""
@@ -77,9 +81,11 @@ def latency(situation: Situation, muted: Muted, losses: Losses, reach: Reach) ->
             share, by = total(latency_shares(situation, node, own, muted))
             mix = by_mix(node, own)
             explained = mix + (1 - mix) * share, by
-            yield _felt(_discounted(node, "latency", own, explained, CauseKind.LATENCY), reach)
+            yield _felt(situation, _discounted(node, "latency", own, explained, CauseKind.LATENCY), reach)
         if not node.own:
-            yield from (_felt(x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses))
+            yield from (
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses)
+            )
 
 
 def _discounted(node: Node, channel: str, own: Shift, explained: tuple[float, str], kind: CauseKind) -> Finding:
@@ -91,12 +97,15 @@ def _discounted(node: Node, channel: str, own: Shift, explained: tuple[float, st
     if share > PARTLY:
         text += f", {100 * share:.0f} % of it through {by}"
     elif by:
-        text += "; no callee accounts for it"
+        text += NO_CALLEE
     return Finding(node.name, channel, left, text, kind)
 
 
-def _felt(finding: Finding, reach: Reach) -> Finding:
+def _felt(situation: Situation, finding: Finding, reach: Reach) -> Finding:
     """A symptom as far as it accounts for the harm that the incident is about. What others account for is discounted already."""
+    if apart(situation, finding.service):
+        text = f"{finding.text.removesuffix(NO_CALLEE)}; whom it calls is not known"
+        return dataclasses.replace(finding, strength=reach.weight * APART_SHARE * finding.strength, text=text)
     factor = reach.weight if finding.explained_by else reach.factor(finding.service)
     text = f"{finding.text}, which users hardly feel" if factor < HARDLY else finding.text
     return dataclasses.replace(finding, strength=factor * finding.strength, text=text)
@@ -108,9 +117,11 @@ def errors(situation: Situation, muted: Muted, losses: Losses, reach: Reach) -> 
         own = strongest(node, *ERRORS) if node.own else None
         if own is not None and own.after > own.before + MORE_FAIL:
             explained = total(errors_shares(situation, node, own, muted))
-            yield _felt(_discounted(node, "errors", own, explained, CauseKind.ERRORS), reach)
+            yield _felt(situation, _discounted(node, "errors", own, explained, CauseKind.ERRORS), reach)
         if not node.own:
-            yield from (_felt(x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses))
+            yield from (
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
+            )
 
 
 def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
@@ -190,7 +201,7 @@ def pattern(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Find
         worst = max(lost, key=lambda e: (_loss_z(e), e.callee))
         many = min(PATTERN_MOST_LOST, PATTERN_NONE_LOST + PATTERN_EACH_LOST * len(lost))
         strength = PATTERN_WEIGHT * math.log1p(_loss_z(worst)) * many * requests.known
-        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * worst.per_request_before and _kept(e)]
+        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * min(1.0, worst.per_request_before) and _kept(e)]
         said = f"{node.name} hardly calls {worst.callee} any more ({_pace(worst)})"
         if len(lost) > 1:
             said += f" nor {len(lost) - 1} other{'s' if len(lost) > 2 else ''}"
@@ -251,3 +262,4 @@ def spread(situation: Situation) -> Iterator[Finding]:
     yield from silent
     yield from network(situation, muted, losses)
     yield from pattern(situation, muted, losses)
+    yield from log_records(situation, muted)

@@ -28,6 +28,7 @@ from graph.world.topology import is_observer
 from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap
+from homeostat.bench.learnt import LabelledChoice, LearntRanker, choice_of
 from homeostat.bench.rivals import ALERTS, METRICS
 from homeostat.bench.telling import told
 
@@ -164,13 +165,18 @@ def outcome(case: FailureCase, scores: Mapping[str, float], **told_of: float) ->
 def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float = 0.0) -> dict[str, list[Placement]]:
     """Outcomes of the cases of a folder by method, Homeostat's first."""
     out: dict[str, list[Placement]] = {"homeostat": []}
+    labelled: list[tuple[FailureCase, LabelledChoice]] = []
     for case in cases(folder):
-        if half not in ("all", half_of(case.id)):
+        if half not in ("all", half_of(case.id)) and not case.alerts:
             continue
         suspects, ms = suspects_of(case, columns, after_s)
         scores = {s.service: s.score for s in suspects}
         sure = suspects[0].probability if suspects else 0.0
         unknown = max(0.0, 1.0 - sum(s.probability for s in suspects))
+        if case.alerts:
+            labelled.append((case, choice_of(case, scores)))
+            if half not in ("all", half_of(case.id)):
+                continue
         out["homeostat"].append(outcome(case, scores, confidence=sure, unknown=unknown, ms=ms))
         rivals: Mapping[str, Callable[[FailureCase], dict[str, float]]] = ALERTS if case.alerts else METRICS
         if not case.alerts and not case.columns:
@@ -180,7 +186,23 @@ def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float
             found = method(case)
             took = 1000 * (time.process_time() - began)
             out.setdefault(name, []).append(outcome(case, found, ms=took))
+    if labelled:
+        out["learnt"] = list(_learnt(labelled, half))
     return out
+
+
+def _learnt(labelled: Sequence[tuple[FailureCase, LabelledChoice]], half: str) -> Iterator[Placement]:
+    """Outcomes of a ranker that was learnt from the half that a case is not in."""
+    for mine, theirs in (HALVES[1:], HALVES[:0:-1]):
+        if half not in ("all", mine):
+            continue
+        ranker = LearntRanker([choice for case, choice in labelled if half_of(case.id) == theirs])
+        for case, choice in labelled:
+            if half_of(case.id) == mine:
+                began = time.process_time()
+                found = ranker.scores(choice)
+                took = 1000 * (time.process_time() - began)
+                yield outcome(case, found, confidence=max(found.values(), default=0.0), ms=took)
 
 
 def share(found: Sequence[Placement], k: int, strict: bool = False) -> float:
@@ -227,6 +249,8 @@ def lines(folder: Path, found: Mapping[str, Sequence[Placement]]) -> Iterator[st
             f"  {name:<14}{share(them, 1):>7.3f}{f'{low:.2f}-{high:.2f}':>13}{share(them, 3):>7.3f}{share(them, 5):>7.3f}"
             f"{average:>7.3f}{mrr:>7.3f}{share(them, 1, strict=True):>8.3f}{ms:>8.2f}"
         )
+    if "learnt" in found:
+        yield f"  learnt ranker's calibration error {ece(found['learnt']):.3f}"
     ours = found["homeostat"]
     for fault in sorted({o.fault for o in ours}):
         some = [o for o in ours if o.fault == fault]

@@ -137,7 +137,7 @@ class SignalBank:
         for column in np.flatnonzero(c.ratio).tolist():
             cap = float(c.caps[column, -1])
             window = seen.inputs.trials, seen.values[column], seen.seen[column]
-            found = failing.judge(s, column, window, cap, slow=column == c.slow)
+            found = failing.judge(s, column, window, cap, slow=column == c.slow, known=float(c.known[column]))
             decades[column], which[column] = found.decades, found.which
             single = single if column == c.slow else found.single
             sign[column] = 1.0

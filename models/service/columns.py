@@ -12,6 +12,7 @@ from contracts.features import (
     CPU,
     CPU_CORES,
     FEATURES,
+    LOG_ERROR_RATE,
     MEMORY,
     MEMORY_BYTES,
     RESTARTS,
@@ -21,6 +22,7 @@ from contracts.features import (
     Signal,
 )
 from contracts.frames.decoded import B1, F64
+from models.judgement import KNOWN_RECORDS, KNOWN_SLOW
 from models.service.slowness import OWN, PERCENTILES, SLOW_SHARE
 
 WINDOWS = (1, 3, 10, 60)
@@ -81,6 +83,9 @@ _GROUP = {
 }
 
 
+_KNOWN = {SLOW_SHARE: KNOWN_SLOW, LOG_ERROR_RATE: KNOWN_RECORDS}
+
+
 def profile(feature: Feature) -> Profile:
     """The profile of a feature: its own, or its kind's."""
     return BY_NAME.get(feature.name, BY_KIND[feature.kind])
@@ -112,6 +117,8 @@ class Columns:
     slow: int
     """Column of the share of slow requests, or -1, and those of the percentiles that it is found from."""
     percentiles: tuple[int, ...]
+    known: F64
+    """Requests (records) that the usual share of a ratio must rest on before it is compared with."""
     symptom: B1
     """What those who call a service feel; the others are evidence beside it."""
 
@@ -149,6 +156,7 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         slow=names.index(SLOW_SHARE) if SLOW_SHARE in names else -1,
         percentiles=tuple(names.index(n) for n in PERCENTILES.get(signal, ()) if n in names),
         traffic=names.index(traffic) if traffic in names else -1,
+        known=np.array([_KNOWN.get(f.name, 0.0) for f in features], np.float64),
         symptom=np.array([is_symptom(f.name) for f in features], np.bool_),
         patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
     )

@@ -71,9 +71,12 @@ def tolerated(s: BankState, column: int, tolerance: tuple[float, float] = FAILUR
     return found
 
 
-def judge(s: BankState, column: int, window: tuple[F64, F64, B1], cap: float, *, slow: bool = False) -> Failing:
+def judge(
+    s: BankState, column: int, window: tuple[F64, F64, B1], cap: float, *, slow: bool = False, known: float = 0.0
+) -> Failing:
     """Take in a window of every series: its requests, the share of them that failed, and whether it is known. `slow`: the share is of
-    those that took too long; one window of them says nothing alone (a pause is no incident)."""
+    those that took too long; one window of them says nothing alone (a pause is no incident). `known`: requests that the usual share must
+    rest on."""
     trials, share, seen = window
     n = np.where(seen, trials, 0.0)
     k = np.where(seen, share, 0.0) * n
@@ -87,6 +90,8 @@ def judge(s: BankState, column: int, window: tuple[F64, F64, B1], cap: float, *,
     tests = s.acc[:, column]
     np.minimum(gain, FAILURES_PER_WINDOW, out=gain)
     tests += gain
+    ripe = s.share_trials[column] >= known
+    tests *= ripe
     np.clip(tests, 0.0, FAILURES_MOST, out=tests)
     runs = tests > 0.0
     s.raw[:, column] = np.where(runs, s.raw[:, column] + k, 0.0)
@@ -100,7 +105,7 @@ def judge(s: BankState, column: int, window: tuple[F64, F64, B1], cap: float, *,
         alone[:] = 0.0
     alone = np.where(k < SUDDEN_FAILURES * n, np.minimum(alone, BRIEF_DECADES), alone)
     single = alone > decades
-    most = np.minimum(np.maximum(np.where(single, alone, decades), 0.0), cap)
+    most = ripe * np.minimum(np.maximum(np.where(single, alone, decades), 0.0), cap)
     return Failing(np.where(most > 0.0, most + BASE, 0.0), which, single)
 
 

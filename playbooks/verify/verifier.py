@@ -33,6 +33,8 @@ SETTLE_S: Final = 3.0
 """The action's own disturbance: nothing that starts in it counts as harm, or as no help."""
 NO_HELP_S: Final = 5.0
 """How long what was off must be served as badly as ever, after that, before it is said that the action does not help."""
+LEAST_CREDIT: Final = 0.3
+"""Credit below which the action is not said to have helped."""
 LEAST_SERVED: Final = 20
 """Requests in that time below which nothing is said early."""
 _GUARDED: Final = (ERROR_RATE, LATENCY_P95)
@@ -109,13 +111,13 @@ class Verifier:
         if not shares:
             text = f"nothing that is checked was off when it acted: {self._story()}"
             return self._finding(Outcome.INCONCLUSIVE, text, 0.0, well=True)
-        own = max(shares, key=lambda s: s.credit)
+        own = sum(s.credit for s in shares) / len(shares)
         together, later = self._peers_well()
-        credit = 0.0 if together else own.credit * (0.5 if later else 1.0)
-        notes = [f"but {own.text}"] if own.text else []
+        credit = 0.0 if together else own * (0.5 if later else 1.0)
+        notes = [f"but {s.text}" for s in shares if s.text]
         if together or later:
             notes.append(f"but untouched peers recovered too: {', '.join([*together, *later])}")
-        if credit == 0:
+        if credit < LEAST_CREDIT:
             text = "; ".join([f"it ended by itself: {self._story()}", *notes])
             return self._finding(Outcome.INCONCLUSIVE, text, 0.0, well=True)
         suffering = self._suffering()

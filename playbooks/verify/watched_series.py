@@ -91,11 +91,10 @@ class WatchedSeries:
         return run if self.fresh(run, level) else []
 
     def proven(self, check: Check, key: LevelKey) -> bool:
-        """Whether a series meets a check for long enough: for the time wanted, longer than the fault paused by itself, and in more
+        """Whether a series meets a check for long enough: by the time wanted longer than the fault paused by itself, and in more
         windows than chance would have it. An intermittent fault takes longer to be believed gone than a steady one."""
         run, level = self.good(check, key), self.level(key)
-        lasts = lasts_ns(run)
-        if lasts < self.need_ns or lasts <= self._paused_ns(check, key, level):
+        if lasts_ns(run) < self.need_ns + self._paused_ns(check, key, level):
             return False
         return not level.bad or level.chance ** len(run) <= CHANCE
 

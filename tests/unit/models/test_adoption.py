@@ -7,13 +7,14 @@ import pytest
 from contracts import features as f
 from contracts import topics
 from contracts.checks.detector import FEATURES, T0, frame, steady
-from contracts.events import Adoption, Anomaly, decode, encode
+from contracts.events import Adoption, Anomaly, Contribution, decode, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings, Objective
 from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
-from models.adoption import BUCKETS, Course
+from models.adoption import BUCKETS, Course, Former, against, remembered
 from models.engine import DetectEngine
+from models.harm import harms
 from streams.stages.detect import DetectStage
 from tests.patience import LONG_S
 
@@ -206,6 +207,41 @@ def test_a_resource_that_climbs_is_not_adopted_and_one_that_has_settled_is():
     assert climbing.of(OPENED)
     assert not climbing.of(ADOPTED)
     assert climbing.states[-1] is ServiceState.ANOMALOUS
+
+
+def test_a_few_failures_within_what_is_allowed_hold_no_anomaly_for_ever():
+    r = np.random.default_rng(7)
+    told = Told(rows=1)
+
+    def run(windows, share):
+        for values in steady(windows, rows=1, seed=told.window + 3):
+            values[0, ERRORS] = r.binomial(int(values[0, RATE]), share) / values[0, RATE]
+            told.take(frame(told.window, values))
+            told.window += 1
+
+    run(200, 0.0005)
+    run(900, 0.006)
+    assert told.of(OPENED)
+    assert told.states[-1] is ServiceState.HEALTHY, "six in a thousand are allowed"
+
+
+def test_a_chain_of_small_adoptions_makes_no_harm_normal():
+    first, second = Former("spans", 0.01, 0.02, 0.015, 10), Former("spans", 0.02, 0.03, 0.025, 20)
+    formers = remembered({f.LATENCY_P50: first}, {f.LATENCY_P50: second, f.REQUEST_RATE: second})
+    assert (formers[f.LATENCY_P50].high, formers[f.LATENCY_P50].until_ns) == (0.02, 20)
+    assert formers[f.REQUEST_RATE] is second
+    part = Contribution(
+        signal="spans", feature=f.LATENCY_P50, value=0.04, low=0.025, high=0.035, decades=3.0, share=0.0
+    )
+    assert not harms(part, BANK, Objective())
+    assert harms(against(part, formers), BANK, Objective())
+
+
+def test_who_falls_silent_after_an_adoption_is_not_on_the_way_back():
+    told = Told().run(300).run(200, traffic(4.0))
+    assert told.of(ADOPTED)
+    told.run(12, traffic(0.02))
+    assert told.of(OPENED)
 
 
 def test_a_person_takes_a_level_for_normal_whatever_it_harms():

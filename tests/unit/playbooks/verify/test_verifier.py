@@ -126,8 +126,10 @@ def test_windows_that_began_before_the_action_prove_nothing() -> None:
 
 def test_a_relapse_starts_the_count_again() -> None:
     script = Script().before()
-    rows = [WELL, WELL, ILL, WELL, WELL, WELL]
-    assert [outcome(script.see(s, cart=r)) for s, r in enumerate(rows)] == [None] * 5 + [Outcome.BETTER]
+    rows = [WELL, WELL, ILL, WELL, WELL, WELL, WELL, WELL]
+    assert [outcome(script.see(s, cart=r)) for s, r in enumerate(rows)] == [None] * 7 + [Outcome.BETTER], (
+        "and takes longer"
+    )
 
 
 def test_every_check_must_hold() -> None:
