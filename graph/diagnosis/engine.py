@@ -12,7 +12,7 @@ from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
-from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase, ServiceState
+from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
@@ -84,6 +84,8 @@ class DiagnosisEngine:
         self.counters["anomalies"] += 1
         if event.kind is AnomalyKind.TELEMETRY:
             return  # nothing is known of the services: no incident of theirs follows from it
+        if event.phase is AnomalyPhase.ADOPTED and event.id not in self._anomalies:
+            return  # a level that nobody felt was taken for normal: it is part of nothing
         self._anomalies[event.id] = event
         self._dirty = True
         if event.phase in ENDED:

@@ -28,7 +28,7 @@ from graph.world.topology import is_observer
 from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap
-from homeostat.bench.learnt import Choice, LearntRanker, choice_of
+from homeostat.bench.learnt import LabelledChoice, LearntRanker, choice_of
 from homeostat.bench.rivals import ALERTS, METRICS
 from homeostat.bench.telling import told
 
@@ -42,7 +42,7 @@ _Z: Final = 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Placement:
     """How one case went. `position` is that of the first right answer, with ties broken by a hash of the name; `strict` behind all who
     tie with it. `confidence` is the leader's probability, `unknown` that of none of the candidates."""
 
@@ -149,23 +149,23 @@ def suspects_of(case: FailureCase, columns: ColumnMap, after_s: float = 0.0) -> 
     return suspects, 1000 * (time.process_time() - began)
 
 
-def outcome(case: FailureCase, scores: Mapping[str, float], **told_of: float) -> Outcome:
+def outcome(case: FailureCase, scores: Mapping[str, float], **told_of: float) -> Placement:
     """How a case went by scores of its entities."""
     rounded = {n: round(s, 6) for n, s in scores.items()}
     order = sorted(rounded, key=lambda n: (-rounded[n], zlib.crc32(n.encode())))
     place = {n: i for i, n in enumerate(order, 1)}
     hits = [n for n in place if n in case.truth]
     if not hits:
-        return Outcome(case.id, case.fault, math.inf, math.inf, **told_of)
+        return Placement(case.id, case.fault, math.inf, math.inf, **told_of)
     best = min(hits, key=lambda n: place[n])
     ties = sum(s >= rounded[best] and n not in case.truth for n, s in rounded.items())
-    return Outcome(case.id, case.fault, place[best], ties + 1, **told_of)
+    return Placement(case.id, case.fault, place[best], ties + 1, **told_of)
 
 
-def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float = 0.0) -> dict[str, list[Outcome]]:
+def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float = 0.0) -> dict[str, list[Placement]]:
     """Outcomes of the cases of a folder by method, Homeostat's first."""
-    out: dict[str, list[Outcome]] = {"homeostat": []}
-    labelled: list[tuple[FailureCase, Choice]] = []
+    out: dict[str, list[Placement]] = {"homeostat": []}
+    labelled: list[tuple[FailureCase, LabelledChoice]] = []
     for case in cases(folder):
         if half not in ("all", half_of(case.id)) and not case.alerts:
             continue
@@ -191,7 +191,7 @@ def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float
     return out
 
 
-def _learnt(labelled: Sequence[tuple[FailureCase, Choice]], half: str) -> Iterator[Outcome]:
+def _learnt(labelled: Sequence[tuple[FailureCase, LabelledChoice]], half: str) -> Iterator[Placement]:
     """Outcomes of a ranker that was learnt from the half that a case is not in."""
     for mine, theirs in (HALVES[1:], HALVES[:0:-1]):
         if half not in ("all", mine):
@@ -205,7 +205,7 @@ def _learnt(labelled: Sequence[tuple[FailureCase, Choice]], half: str) -> Iterat
                 yield outcome(case, found, confidence=max(found.values(), default=0.0), ms=took)
 
 
-def share(found: Sequence[Outcome], k: int, strict: bool = False) -> float:
+def share(found: Sequence[Placement], k: int, strict: bool = False) -> float:
     """AC@k."""
     return sum((o.strict if strict else o.position) <= k for o in found) / max(1, len(found))
 
@@ -220,9 +220,9 @@ def wilson(share_: float, n: int, z: float = _Z) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def calibration(found: Iterable[Outcome], bins: int = BINS) -> list[tuple[int, float, float]]:
+def calibration(found: Iterable[Placement], bins: int = BINS) -> list[tuple[int, float, float]]:
     """Reliability: (cases, mean confidence, share right) by confidence, bins without cases left out."""
-    by: dict[int, list[Outcome]] = {}
+    by: dict[int, list[Placement]] = {}
     for o in found:
         by.setdefault(min(bins - 1, int(bins * o.confidence)), []).append(o)
     return [
@@ -230,12 +230,12 @@ def calibration(found: Iterable[Outcome], bins: int = BINS) -> list[tuple[int, f
     ]
 
 
-def ece(found: Sequence[Outcome]) -> float:
+def ece(found: Sequence[Placement]) -> float:
     """Expected calibration error (Naeini et al., AAAI 2015): mean distance of confidence and share right, weighed by cases."""
     return sum(n * abs(sure - right) for n, sure, right in calibration(found)) / max(1, len(found))
 
 
-def lines(folder: Path, found: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+def lines(folder: Path, found: Mapping[str, Sequence[Placement]]) -> Iterator[str]:
     """A report of one folder."""
     n = len(found["homeostat"])
     yield f"{folder.name}: {n} cases"

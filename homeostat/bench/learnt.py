@@ -27,14 +27,14 @@ Tokens = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LabelledChoice:
     """A case to learn from: tokens by candidate, and who was to blame."""
 
     tokens: Mapping[str, Tokens]
     truth: frozenset[str]
 
 
-def choice_of(case: FailureCase, scores: Mapping[str, float]) -> Choice:
+def choice_of(case: FailureCase, scores: Mapping[str, float]) -> LabelledChoice:
     """A case as tokens: each alert by name and direction, its exclusiveness, and the causal ranking's score."""
     raised: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for alert in case.alerts:
@@ -52,24 +52,24 @@ def choice_of(case: FailureCase, scores: Mapping[str, float]) -> Choice:
             mine[f"alone {role} {said}"] = few
             mine[f"any {kind}"] = 1.0
             mine[f"share {kind}"] = mine.get(f"share {kind}", 0.0) + few
-    return Choice(tokens, case.truth)
+    return LabelledChoice(tokens, case.truth)
 
 
 class LearntRanker:
     """Weights of tokens, learnt from choices."""
 
-    def __init__(self, choices: Sequence[Choice]) -> None:
+    def __init__(self, choices: Sequence[LabelledChoice]) -> None:
         names = sorted({t for c in choices for tokens in c.tokens.values() for t in tokens})
         self._index = {t: i for i, t in enumerate(names)}
         self.weights: F64 = np.zeros(len(names))
         cases = [(self._matrix(c), self._right(c)) for c in choices if set(c.tokens) & c.truth]
         self._fit([x for x in cases if x[1].any()])
 
-    def scores(self, choice: Choice) -> dict[str, float]:
+    def scores(self, choice: LabelledChoice) -> dict[str, float]:
         """Probabilities of a case's candidates."""
         return dict(zip(choice.tokens, _softmax(self._matrix(choice) @ self.weights).tolist(), strict=True))
 
-    def _matrix(self, choice: Choice) -> F64:
+    def _matrix(self, choice: LabelledChoice) -> F64:
         x = np.zeros((len(choice.tokens), len(self._index)))
         for i, tokens in enumerate(choice.tokens.values()):
             for token, value in tokens.items():
@@ -78,10 +78,10 @@ class LearntRanker:
         return x
 
     @staticmethod
-    def _right(choice: Choice) -> NDArray[np.bool_]:
+    def _right(choice: LabelledChoice) -> NDArray[np.bool_]:
         return np.array([e in choice.truth for e in choice.tokens], np.bool_)
 
-    def top(self, choice: Choice, entity: str, most: int = 3) -> list[str]:
+    def top(self, choice: LabelledChoice, entity: str, most: int = 3) -> list[str]:
         """What spoke most for a candidate: its reasons."""
         said = {t: self.weights[self._index[t]] * v for t, v in choice.tokens[entity].items() if t in self._index}
         return sorted((t for t in said if said[t] > 0), key=lambda t: (-said[t], t))[:most]

@@ -34,6 +34,8 @@ class Proposal:
     state: TargetState | None
     causes: tuple[Candidate, ...]
     held: Held | None
+    rivals: tuple[Candidate, ...] = ()
+    """Other suspected causes, which it is no remedy for."""
 
     @property
     def cause_probability(self) -> float:
@@ -74,15 +76,16 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     service = causes[0].service
     target = Target(incident.environment, service, dict(view_of(service, world).attributes))
     state = world.targets.get(service)
+    others = tuple(c for c in top_causes(incident) if c not in causes)
     failed = {c.kind: next(_unmet(playbook, scope_of(incident, c, world)), "") for c in causes}
     meant = [c for c in causes if not failed[c.kind]]
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
-        return Proposal(playbook, target, state, tuple(causes), held)
+        return Proposal(playbook, target, state, tuple(causes), held, others)
     held_back = _outside(playbook, service, meant, incident)
     if held_back is None:
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
-    return Proposal(playbook, target, state, tuple(meant), held_back)
+    return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
 def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident: Incident) -> Held | None:

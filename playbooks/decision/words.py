@@ -21,6 +21,14 @@ def cause_of(incident: Incident) -> str:
     return f"{leading.kind} of {where} ({leading.probability:.0%})"
 
 
+def causes_of(incident: Incident) -> str:
+    """The leading cause and its rivals."""
+    rivals = [
+        f"{c.kind} of {c.service} ({c.probability:.0%})" for c in top_causes(incident)[1:] if c.probability >= 0.1
+    ]
+    return cause_of(incident) + (f", or {', or '.join(rivals)}" if rivals else "")
+
+
 def stopped(incident: Incident, control: Control) -> str:
     """The kill switch is on."""
     why = f": {control.reason}" if control.reason else ""
@@ -31,6 +39,11 @@ def waiting(incident: Incident, proposal: Proposal) -> str:
     """Something under way is in the way."""
     held = "" if proposal.held is None else f": {proposal.held.text}"
     return f"{cause_of(incident)}; waiting to do {proposal.playbook.name} on {proposal.target.service}{held}"
+
+
+def looking_on(incident: Incident, proposal: Proposal) -> str:
+    """What is about to show is worth a moment."""
+    return f"{causes_of(incident)}; one more window may tell: waiting to do {proposal.playbook.name} on {proposal.target.service}"
 
 
 def asking(incident: Incident, found: Sequence[Proposal | None], world: DecisionWorld) -> str:
