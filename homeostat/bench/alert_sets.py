@@ -24,7 +24,13 @@ _METRICS: Final = (
 )
 """Channels of metrics by parts of their names, the first that fits."""
 _OTHERS_VIEW: Final = "src_"
-"""Prefix of what a service's callers measure of it, or it of those it calls: in these sets its calls to others."""
+"""Prefix of what is measured of a service's calls to others."""
+_SYMPTOMS: Final = frozenset({"latency", "errors"})
+_EXCLUSIVE: Final = 0.5
+_OTHERS_SHARE: Final = 0.5
+_CALLER_SHARE: Final = 0.3
+"""Power of how many raise an alert by which it counts less; what one about a service's calls to others counts, and a symptom of one who
+calls others about whom there are alerts. Set on the half `tuned` of tv_gaia, tv_hotel, tv_sockshop."""
 
 
 def channel_of(alert: LabelledAlert) -> tuple[str, CauseKind | None]:
@@ -43,20 +49,26 @@ def channel_of(alert: LabelledAlert) -> tuple[str, CauseKind | None]:
 
 
 def findings_of(case: FailureCase) -> Iterator[Finding]:
-    """What the alerts of a case say, one finding for each service and channel."""
+    """What the alerts of a case say, one finding for each service and channel. Symptoms of a caller are its callees' for the most part,
+    where calls to them raise alerts, too."""
     entities = set(case.entities)
     raised: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for alert in case.alerts:
         raised[alert.modality, alert.name, alert.detail].add(alert.entity)
-    heard: dict[tuple[str, str, CauseKind | None], dict[tuple[str, str, str, str], float]] = defaultdict(dict)
+    asks = {a.source: a.entity for a in case.alerts if a.modality == "trace" and a.source != a.entity}
+    heard: dict[tuple[str, str, CauseKind | None], dict[LabelledAlert, float]] = defaultdict(dict)
     for alert in case.alerts:
         if alert.entity not in entities:
             continue
         channel, kind = channel_of(alert)
-        exclusive = 1.0 / len(raised[alert.modality, alert.name, alert.detail])
-        half = 0.5 if alert.name.startswith(_OTHERS_VIEW) else 1.0
-        heard[alert.entity, channel, kind][alert.modality, alert.name, alert.detail, alert.source] = half * exclusive
-    for (entity, channel, kind), tokens in sorted(heard.items(), key=lambda x: (x[0][0], x[0][1], str(x[0][2]))):
-        best = max(tokens, key=lambda t: (tokens[t], t))
-        text = f"{entity}: {best[1]} {best[2]}".rstrip() + (f", and {len(tokens) - 1} more" if len(tokens) > 1 else "")
-        yield Finding(entity, channel, math.log1p(sum(tokens.values())), text, kind)
+        weight = len(raised[alert.modality, alert.name, alert.detail]) ** -_EXCLUSIVE
+        weight *= _OTHERS_SHARE if alert.name.startswith(_OTHERS_VIEW) else 1.0
+        weight *= _CALLER_SHARE if channel in _SYMPTOMS and alert.entity in asks else 1.0
+        heard[alert.entity, channel, kind][alert] = weight
+    for (entity, channel, kind), alerts in sorted(heard.items(), key=lambda x: (x[0][0], x[0][1], str(x[0][2]))):
+        best = max(alerts, key=lambda a: (alerts[a], a))
+        text = f"{entity}: {best.name} {best.detail}".rstrip() + (
+            f", and {len(alerts) - 1} more" if len(alerts) > 1 else ""
+        )
+        by = asks.get(entity, "") if channel in _SYMPTOMS else ""
+        yield Finding(entity, channel, math.sqrt(sum(alerts.values())), text, kind, by)
