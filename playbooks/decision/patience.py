@@ -38,7 +38,5 @@ def _perfect(proposals: Sequence[Proposal], incident: Incident, world: DecisionW
     causes = top_causes(incident)
     otherwise = max(ask_a_person(incident).score, 0.0)
     rest = max(1 - sum(c.probability for c in causes), 0.0)
-    found = [
-        c.probability * max([otherwise, *(value_under(p, c, incident, world) for p in proposals)]) for c in causes
-    ]
+    found = [c.probability * max([otherwise, *(value_under(p, c, incident, world) for p in proposals)]) for c in causes]
     return sum(found) + rest * otherwise
