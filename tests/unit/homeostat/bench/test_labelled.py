@@ -17,7 +17,7 @@ from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, LabelledAlert, cases
 from homeostat.bench.column_map import ColumnMap, read_map
 from homeostat.bench.diagnosis import (
-    Outcome,
+    Placement,
     calibration,
     ece,
     half_of,
@@ -259,7 +259,7 @@ def test_ties_are_held_against_a_ranking():
 
 
 def test_figures():
-    found = [Outcome("a", "x", 1, 1, 0.9), Outcome("b", "x", 2, 2, 0.9), Outcome("c", "x", 4, 4, 0.1)]
+    found = [Placement("a", "x", 1, 1, 0.9), Placement("b", "x", 2, 2, 0.9), Placement("c", "x", 4, 4, 0.1)]
     assert (share(found, 1), share(found, 3)) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
     assert ece(found) == pytest.approx((2 * 0.4 + 1 * 0.1) / 3)
     assert [n for n, _, _ in calibration(found)] == [1, 2]
