@@ -62,7 +62,7 @@ def _how(row: MetricRow) -> str:
         "duration": "durations",
         "requests": "a counter of requests",
         "failures": "a counter of those that failed",
-        "unused": "not at all",
+        "unused": f"not at all: {row.reason}" if row.reason else "not at all",
     }
     return "; ".join([kinds[row.kind], *_conditions(row)])
 

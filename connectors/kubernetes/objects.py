@@ -142,6 +142,8 @@ class Pod(Slim, frozen=True, gc=False, array_like=True):
     """Its condition Ready: it is given requests."""
     probed: bool = False
     """Whether a readiness probe is what says so."""
+    ip: str = ""
+    """Its own address; "" where it shares its node's, or has none yet."""
 
 
 class NodeCondition(Slim, frozen=True, gc=False, array_like=True):

@@ -109,6 +109,7 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
         lasting=found.spec.restart_policy in (None, "Always"),
         ready=(mark := conditions.get("Ready")) is not None and mark.status == "True",
         probed=any(c.readiness_probe is not None for c in found.spec.containers or ()),
+        ip=status.pod_ip if status.pod_ip and status.pod_ip != status.host_ip else "",
     )
 
 

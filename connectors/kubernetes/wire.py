@@ -138,6 +138,8 @@ class PodStatus(Wire, frozen=True):
     """status of a pod."""
 
     phase: str = ""
+    pod_ip: str | None = msgspec.field(default=None, name="podIP")
+    host_ip: str | None = msgspec.field(default=None, name="hostIP")
     reason: str | None = None
     message: str | None = None
     start_time: datetime | None = None

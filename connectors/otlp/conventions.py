@@ -87,7 +87,7 @@ class MetricRule(msgspec.Struct, frozen=True):
     `largest` the largest is taken. `served` are the points of work that was served; `kind_required`: only those of whose span's kind
     is known. `rank`: of metrics that count the same requests those of the lowest rank count. `calls`: they tell of calls, too
     (`calls_only`: of nothing else), by the labels of a service graph or by the kind of the span that they were made of; `calls_rank` is
-    as `rank`. `part_of` are the requests that durations are of. `view` is set by the table: which view of a fact it is
+    as `rank`. `reason` says of an `unused` one why it feeds none. `part_of` are the requests that durations are of. `view` is set by the table: which view of a fact it is
     (`contracts.frames.views`).
     """
 
@@ -109,6 +109,7 @@ class MetricRule(msgspec.Struct, frozen=True):
     subject: str = ""
     dimension: str = ""
     source: str = ""
+    reason: str = ""
     part_of: str = ""
     view: int = 0
 

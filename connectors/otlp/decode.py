@@ -171,4 +171,5 @@ def _result(
         histograms=histograms,
         logs=logs,
         skipped=context.skips.as_dict(),
+        unread=tuple((resource, name, points) for (resource, name), points in context.unread_of.items()),
     )

@@ -14,7 +14,7 @@ from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.identity import STANDARD, Identified, IdentityRules
 from connectors.otlp.reasons import Skips
-from contracts.frames.decoded import I32, SpanBatch
+from contracts.frames.decoded import I32, Resource, SpanBatch
 
 
 class UnreadMetric(NamedTuple):
@@ -45,6 +45,8 @@ class DecodeContext:
     """Links of spans, once they are read."""
     unread: Counter[UnreadMetric] | None = None
     """Counts the points of metrics that could not be read, for who asks."""
+    unread_of: Counter[tuple[Resource, str]] = field(default_factory=Counter)
+    """The same by who sends them."""
 
 
 @dataclass(slots=True)

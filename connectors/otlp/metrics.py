@@ -162,9 +162,11 @@ class MetricReader:
         refused = _refused(reading, data)
         if isinstance(reading, str) or refused:
             context.skips.add(refused, len(data.points))
-            if context.unread is not None and refused in _UNREAD:
-                unread = UnreadMetric(metric.name, metric.unit, data.kind, scope, refused)
-                context.unread[unread] += len(data.points)
+            if refused in _UNREAD:
+                context.unread_of[identified.resource, metric.name] += len(data.points)
+                if context.unread is not None:
+                    unread = UnreadMetric(metric.name, metric.unit, data.kind, scope, refused)
+                    context.unread[unread] += len(data.points)
             return
         source = MetricSource(
             rule=reading.rule,

@@ -62,6 +62,14 @@ async def check_topics_of_the_table(factory: Factory) -> None:
         _expect(await broker.ensure_topics(PARTITIONS + 3), found, "topics when asked for again")
 
 
+async def check_topics_of_ones_own(factory: Factory) -> None:
+    """Topics besides the table's exist afterwards, too; where that can be asked for."""
+    async with started(factory) as broker:
+        found = await broker.ensure_topics(PARTITIONS, ["check.own"])
+        _expect(sorted(found), sorted([*TOPICS, "check.own"]), "topics")
+        assert found["check.own"] > 0, "a topic of the user's own has no partitions"
+
+
 async def check_what_is_sent_is_read(factory: Factory) -> None:
     """Value, key, headers and partition come back as they went, in the order of the partition, with rising offsets."""
     key, headers = _key(), (("ce_id", b"1"), ("ce_id", b"again"), ("empty", b""))
@@ -190,6 +198,7 @@ async def check_stop(factory: Factory) -> None:
 
 CHECKS: Final[tuple[Check, ...]] = (
     check_topics_of_the_table,
+    check_topics_of_ones_own,
     check_what_is_sent_is_read,
     check_keys,
     check_many_at_once,

@@ -144,6 +144,8 @@ class Decoded:
     calls: HistogramBatch | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     added: int = 0
+    unread: tuple[tuple[Resource, str, int], ...] = ()
+    """Metrics that nobody has told of, or whose unit is none of what they measure: who sends them, name, points."""
 
     @property
     def is_empty(self) -> bool:

@@ -32,7 +32,7 @@ class PartialFrame:
     metric_calls  histo_* rows of calls, with `histo_peer` the callee
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     environment: str
     signal: str
     source: str
@@ -85,6 +85,12 @@ class PartialFrame:
     """Nodes (hosts) from which the source had something of the environment since it last said so."""
     placed: tuple[str, ...] = ()
     """Where services run, as `service TAB node`; what was not said before."""
+    facts_of: tuple[str, ...] = ()
+    """Services of which `facts` tells."""
+    facts: I64 = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    """What was counted of the telemetry of `facts_of[i]` since it was last told: columns of streams.windows.facts."""
+    told: tuple[str, ...] = ()
+    """What can't be counted: `unread TAB service TAB metric`, `called TAB name`; what was not said lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,17 +24,17 @@ FAILED: Final = frozenset({"same", "worse", "rolled_back", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAttempt:
     """A remedy that did not help, and the playbook behind it."""
 
     attempt: Attempt
     playbook: Playbook
 
 
-def failures(world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[Failure]:
+def failures(world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[FailedAttempt]:
     """The attempts at this incident that did not help."""
     known = {p.name: p for p in playbooks}
-    return [Failure(a, known[a.playbook]) for a in world.attempts if a.outcome in FAILED and a.playbook in known]
+    return [FailedAttempt(a, known[a.playbook]) for a in world.attempts if a.outcome in FAILED and a.playbook in known]
 
 
 def believed(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> Incident:
@@ -54,7 +54,7 @@ def believed(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playb
     return msgspec.structs.replace(incident, candidates=tuple(sorted(changed, key=lambda c: -c.probability)))
 
 
-def _likelihood(cause: Candidate, tried: Sequence[Failure], environment: str, world: DecisionWorld) -> float:
+def _likelihood(cause: Candidate, tried: Sequence[FailedAttempt], environment: str, world: DecisionWorld) -> float:
     """Probability of all those failures if this is the cause."""
     found = 1.0
     for one in tried:
@@ -62,13 +62,13 @@ def _likelihood(cause: Candidate, tried: Sequence[Failure], environment: str, wo
     return found
 
 
-def treats(failure: Failure, cause: Candidate) -> bool:
+def treats(failure: FailedAttempt, cause: Candidate) -> bool:
     """Whether what was tried is a remedy of the cause, on its service."""
     causes = failure.playbook.trigger.match.causes
     return failure.attempt.target == cause.service and (not causes or cause.kind in causes)
 
 
-def _works(cause: Candidate, failure: Failure, environment: str, world: DecisionWorld) -> float:
+def _works(cause: Candidate, failure: FailedAttempt, environment: str, world: DecisionWorld) -> float:
     learnt = world.posteriors.probability(
         failure.playbook.name, cause.kind, environment, failure.attempt.target, world.now_ns
     )

@@ -1,6 +1,7 @@
 """Features: partial aggregates of one partition of services in, columnar frames per environment, signal and window out.
 
-Also said here: who is silent, and whose telemetry is lost (`streams.windows.liveness`, `streams.windows.losses`).
+Also said here: who is silent, whose telemetry is lost, and what is missing in it (`streams.windows.liveness`, `streams.windows.losses`,
+`streams.windows.gaps`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from contracts.features import Signal
 from contracts.frames import PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import ANOMALIES, FEATURES, partition_of
+from contracts.topics import ANOMALIES, FEATURES, GAPS, partition_of
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
+from streams.windows.gaps import GapJudge
 from streams.windows.instances import INSTANCES
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
@@ -39,6 +41,7 @@ class FeatureStage:
         """By environment and signal."""
         self._liveness: dict[str, Liveness] = {}
         self._losses: dict[str, Losses] = {}
+        self._gaps: dict[str, GapJudge] = {}
         self._taken = 0
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
@@ -65,6 +68,7 @@ class FeatureStage:
         if not self._environments.lets_in(frame.environment, now_ns):
             return []
         self._losses_of(frame.environment).hear(frame, now_ns)
+        self._gaps_of(frame.environment).hear(frame, now_ns)
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
             spans.liveness.add(frame, spans.watermarks.merged)
@@ -82,18 +86,23 @@ class FeatureStage:
         for merger in self._each():
             frames = merger.advance(now_ns)
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
-            if merger.signal == Signal.SPANS:
-                for frame in frames:
+            for frame in frames:
+                self._gaps_of(merger.environment).see(frame)
+                if merger.signal == Signal.SPANS:
                     self._losses_of(merger.environment).see(frame)
         for losses in self._losses.values():
             told = losses.look(now_ns)
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
+        for judge in self._gaps.values():
+            known = judge.look(now_ns)
+            outputs += [Emit(GAPS, f"{g.environment}/{g.service}", encode(g), route=g.environment) for g in known]
         return outputs
 
     def _forget(self, environment: str) -> None:
         liveness = self._liveness.pop(environment, None)
         self._gone += liveness.counters if liveness is not None else Counter()
         self._losses.pop(environment, None)
+        self._gaps.pop(environment, None)
         for merger in self._mergers.pop(environment, {}).values():
             self._gone += merger.counters
 
@@ -101,6 +110,12 @@ class FeatureStage:
         found = self._losses.get(environment)
         if found is None:
             found = self._losses[environment] = Losses(environment, functools.partial(self._mine, environment))
+        return found
+
+    def _gaps_of(self, environment: str) -> GapJudge:
+        found = self._gaps.get(environment)
+        if found is None:
+            found = self._gaps[environment] = GapJudge(environment, self._settings.max_services)
         return found
 
     def _mine(self, environment: str, scope: str) -> bool:
@@ -129,16 +144,20 @@ class FeatureStage:
         liveness = {e: found.state() for e, found in self._liveness.items()}
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
+        body["gaps"] = {e: found.state() for e, found in self._gaps.items()}
         return dump(_KIND, _VERSION, body)
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is none."""
         body = load(_KIND, _VERSION, state)
         self._taken, self._mergers, self._liveness, self._losses = body["taken"], {}, {}, {}
+        self._gaps = {}
         for environment, signal, merger in body["mergers"]:
             self._merger(environment, signal).restore(merger)
         for environment, liveness in body.get("liveness", {}).items():
             self._liveness[environment].load(liveness)
         for environment, losses in body.get("losses", {}).items():
             self._losses_of(environment).load(losses)
+        for environment, gaps in body.get("gaps", {}).items():
+            self._gaps_of(environment).load(gaps)
         self._environments.restored(self._mergers)

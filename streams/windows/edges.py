@@ -22,6 +22,7 @@ from streams.windows.calls import Witness
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
 from streams.windows.containment import NONE, Containment
+from streams.windows.facts import HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS, Facts
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
 from streams.windows.rows import Events, Origin, frame, group, row_frame
@@ -73,6 +74,7 @@ class EdgeJoiner:
         self._witness = Witness(self._names, self.width_ns)
         self._clocks = Containment()
         self._hosts = Hosts()
+        self._facts = Facts()
         self._shared = SharedIds()
 
     @property
@@ -116,7 +118,8 @@ class EdgeJoiner:
             empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
             partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]
             self.flushed_watermark = watermark
-        return partials + said
+        self._facts.at(now_ns)
+        return self._facts.ride(self.environment, partials, self.partitions) + said
 
     def _named(self) -> I64:
         """Numbers of names in the tables."""
@@ -168,6 +171,7 @@ class EdgeJoiner:
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
         outside = self._calls_outside(spans, callees, callers, now_ns)
+        self._note(callees, callers)
         calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
         self._witness.arrived(spans, waiting)
@@ -228,7 +232,22 @@ class EdgeJoiner:
 
     def _forget(self, watermark: int) -> None:
         self._parents.expire(watermark - self.horizon_ns)
-        self.counters["orphans"] += self._waiting.expire(watermark - self.horizon_ns)
+        orphans = self._waiting.expired(watermark - self.horizon_ns)
+        self.counters["orphans"] += len(orphans)
+        self._count(orphans["service"][_serves(orphans)], ORPHANS)
+
+    def _note(self, children: Rows, parents: Rows) -> None:
+        """What joined spans tell of those that are missing."""
+        same = (children["trace"] == parents["trace"]) & (children["service"] != parents["service"])
+        served, kinds = _serves(children), _kinds(parents)
+        asked = (kinds == KIND_CLIENT) | (kinds == KIND_PRODUCER)
+        self._count(children["service"][same & served], JOINED)
+        self._count(parents["service"][same & served & ~asked], HIDDEN_CALLS)
+        self._count(children["service"][same & asked & ~served], HIDDEN_SERVES)
+
+    def _count(self, services: I32, what: int) -> None:
+        for number, times in zip(*(c.tolist() for c in np.unique(services, return_counts=True)), strict=True):
+            self._facts.of(self._names.text[number])[what] += times
 
     def snapshot(self) -> bytes:
         """The whole state, with what is pending."""
@@ -244,6 +263,7 @@ class EdgeJoiner:
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
+            "facts": self._facts.state(),
             "shared": sorted(self._shared.services),
             "counters": dict(self.counters),
         }
@@ -271,6 +291,9 @@ class EdgeJoiner:
             self._clocks.load(body["clocks"])
         self._hosts = Hosts()
         self._hosts.load(body.get("hosts", []))
+        self._facts = Facts()
+        if "facts" in body:
+            self._facts.load(body["facts"])
         self._shared.services = set(body.get("shared", ()))
         self.counters.clear()
         self.counters.update(body["counters"])
@@ -303,6 +326,13 @@ def _kinds(rows: Rows) -> I64:
     """Kinds of spans, without the mark of streams."""
     kinds: I64 = rows["kind"].astype(np.int64) & (STREAM - 1)
     return kinds
+
+
+def _serves(rows: Rows) -> B1:
+    """Which spans are of requests served."""
+    kinds = _kinds(rows)
+    found: B1 = (kinds == KIND_SERVER) | (kinds == KIND_CONSUMER)
+    return found
 
 
 def _is_call(children: Rows, parents: Rows) -> B1:

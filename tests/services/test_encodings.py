@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,8 +111,8 @@ async def read(
 ) -> list[Decoded]:
     """The messages of a topic, decoded, as soon as there are enough."""
     broker, found = KafkaBroker(BrokerSettings(url=server.url)), list[Decoded]()
-    async with asyncio.timeout(PATIENCE_S):
-        async for record in broker.read([topic], follow=True):
+    async with asyncio.timeout(PATIENCE_S), aclosing(broker.read([topic], follow=True)) as records:  # type: ignore[type-var]
+        async for record in records:
             found.append(decode_record(record, {topic: settings}, STANDARD_READING))
             if enough(found):
                 break
@@ -255,3 +255,24 @@ async def test_span_metrics_of_the_collector(histograms: bool, kafka_server: Kaf
     assert {found.strings[i] for i in calls.peer} == callees
     assert {found.strings[i] for i in calls.peer[calls.error]} == {"external:payment", "external:api.bank.example"}
     assert bool((served.bucket == UNPLACED).all()) is not histograms
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_otlp_over_grpc_of_the_collector(compression: str, tmp_path: Path) -> None:
+    messages: list[tuple[str, bytes]] = []
+
+    async def keep(topic: str, value: bytes) -> None:
+        messages.append((topic, value))
+
+    receivers = OtlpReceivers(ReceiverSettings(grpc_port=0, http_port=0), keep)
+    await receivers.start()
+    try:
+        exporter = {"endpoint": receivers.grpc_address, "tls": {"insecure": True}, "compression": compression}
+        pipeline = {"traces": {"receivers": ["otlp"], "exporters": ["otlp"]}}
+        message = spans(time.time_ns())
+        async with running(tmp_path, {"exporters": {"otlp": exporter}, "service": {"pipelines": pipeline}}) as url:
+            await export(url, "traces", message)
+            await until(lambda: bool(messages))
+    finally:
+        await receivers.stop()
+    assert [rows_of(decode(*m)) for m in messages] == [rows_of(decode(OTLP_SPANS, message.SerializeToString()))]

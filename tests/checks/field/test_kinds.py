@@ -51,7 +51,6 @@ ADDRESSES: list[dict[str, Any]] = [
     {"net.sock.peer.name": THIRD, "net.sock.peer.addr": "203.0.113.7"},
     {"server.socket.domain": THIRD, "server.socket.address": "203.0.113.7"},
     {"out.host": THIRD, "component": "net/http"},
-    {"network.destination.name": THIRD, "http.method": "GET"},
     {"destination.address": THIRD},
     {"upstream_cluster.name": f"outbound|443||{THIRD}", "component": "proxy"},
     {"server.address": THIRD.upper()},
