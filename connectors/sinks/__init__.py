@@ -1,7 +1,7 @@
 """Where published events go besides their topics: incidents, decisions and the audit trail, to files, webhooks, and what plugins bring.
 
 Here live the built-in sinks (`json_lines`, `webhook_sink`, `pager_sink`) and what feeds every sink, whoever wrote it (`sink_feed`). What
-people are asked, and once, is chosen in `questions`; never here: what is decided.
+people are asked, and once, is chosen in `pager_questions`; never here: what is decided.
 """
 
 from __future__ import annotations

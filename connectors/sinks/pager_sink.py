@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.sinks.questions import Page, Questions
+from connectors.sinks.pager_questions import Page, PagerQuestions
 from connectors.sinks.webhook_sink import JsonPoster
 from contracts.errors import Permanent
 from contracts.ports import PUBLISHED, Published
@@ -12,7 +12,7 @@ from contracts.settings import SinkSettings
 
 
 class PagerSink:
-    """POSTs what people are asked (`questions`), each with the question's name as `Idempotency-Key`.
+    """POSTs what people are asked (`pager_questions`), each with the question's name as `Idempotency-Key`.
 
     What it remembers of questions is gone with the process; a question that is put again then has the same name, by which the
     receiver knows it.
@@ -23,7 +23,7 @@ class PagerSink:
 
     def __init__(self, settings: SinkSettings) -> None:
         self._poster = JsonPoster(settings, self.name)
-        self._questions = Questions()
+        self._questions = PagerQuestions()
         self._left: list[Page] = []
         """Pages that are not taken yet."""
         self._taken: set[str] = set()

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from connectors.sinks import open_sinks
-from connectors.sinks.questions import Questions
+from connectors.sinks.pager_questions import PagerQuestions
 from contracts.errors import Permanent, Retryable
 from contracts.events import ActionRecord, Decision, Event, Evidence, Incident, encode
 from contracts.ports import Published
@@ -43,7 +43,7 @@ def later(decision: Decision, number: int, **changes: object) -> Decision:
 
 
 def test_a_question_has_what_an_answer_takes() -> None:
-    asks = Questions()
+    asks = PagerQuestions()
     assert asks.take(INCIDENT) == []
     (page,) = asks.take(DECISION)
     assert page.body["status"] == "asked"
@@ -54,7 +54,7 @@ def test_a_question_has_what_an_answer_takes() -> None:
 
 
 def test_the_same_question_is_put_once_and_another_one_is_put() -> None:
-    asks = Questions()
+    asks = PagerQuestions()
     assert len(asks.take(DECISION)) == 1
     assert asks.take(later(DECISION, 2)) == []
     assert len(asks.take(later(DECISION, 3, cause_service="another"))) == 1
@@ -63,14 +63,14 @@ def test_the_same_question_is_put_once_and_another_one_is_put() -> None:
 
 
 def test_nobody_is_asked_of_what_a_verified_repair_has_mended() -> None:
-    asks = Questions()
+    asks = PagerQuestions()
     asks.take(record("io.homeostat.run.succeeded", RunState.SUCCEEDED, outcome="better"))
     assert asks.take(DECISION) == [], "decided before the repair was verified"
     assert len(asks.take(later(DECISION, 60))) == 1
 
 
 def test_no_answer_is_escalated_and_what_is_over_is_withdrawn() -> None:
-    asks = Questions()
+    asks = PagerQuestions()
     (asked,) = asks.take(DECISION)
     (late,) = asks.take(record("io.homeostat.run.refused", RunState.REFUSED, reason="approval_expired"))
     assert (late.body["status"], late.body["key"]) == ("escalated", asked.key)

@@ -28,7 +28,7 @@ class Page(NamedTuple):
     body: dict[str, Any]
 
 
-class Questions:
+class PagerQuestions:
     """Takes published events in the order they come, and says what of them people are told."""
 
     def __init__(self) -> None:
