@@ -31,8 +31,8 @@ from twin.laws import I64
 from twin.load import UserDemand
 from twin.operations import OPERATIONS
 from twin.request_level import RequestLevel
+from twin.soundness import draw_sound_system
 from twin.system import SimulatedSystem
-from twin.topology import draw_system
 from twin.truth import HARM, Act, EpisodeTruth, HarmGauge
 
 START_NS: Final = 1_780_000_000 * SECOND
@@ -143,7 +143,7 @@ class SimulatedEpisode:
     ) -> SimulatedEpisode:
         """The episode of a seed; `kinds`, `services`, `style` and `plot` narrow what is drawn. `fidelity`: `window` or `request`."""
         configuration = CONFIGURATIONS[split]
-        plan = draw_system(split, configuration, seed, services, style)
+        plan = draw_sound_system(split, configuration, seed, services, style)
         plot = plot or draw_plot(generator_of(split, seed, "plot"), kinds)
         load = UserDemand(generator_of(split, seed, "load"), configuration, plan.entries, plot.seconds + 1)
         system = SimulatedSystem(plan, load, generator_of(split, seed, "life"))

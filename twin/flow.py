@@ -148,7 +148,8 @@ class Flow:
         hung = np.minimum(panel[Knob.HANG], 1.0)
         own = np.where(down, 0.0, arriving[service] * share * (1.0 - hung))
         cpu = (own * each + burnt) / cores
-        slow = slow * (1.0 - self.cpu_share[service] + self.cpu_share[service] * stretched(cpu, cores))
+        alone = np.maximum(self.cpu_share[service] / cores, 1.0)  # one request can't have more than there is
+        slow = slow * (1.0 - self.cpu_share[service] + self.cpu_share[service] * alone * stretched(cpu, cores))
         hold = self.mean_work[service] * slow + self.held_below[service]
         threads = np.maximum(self.threads[service] * panel[Knob.THREADS] * fleet.kept, 0.5)
         able = np.minimum(threads / hold, np.maximum(cores - burnt, 0.01) / np.maximum(each, 1e-9))

@@ -26,6 +26,7 @@ class UserDemand:
             slow = np.exp(wandering(r, seconds, 0.99, wander))
             jitter = r.gamma(1.0 / burst, burst, seconds)
             rows.append(entry.rate * day * slow * jitter)
+        self._ordinary: F64 = np.array([e.rate for e in entries])
         self._rates: F64 = np.array(rows)
         self.turns: list[tuple[float, str]] = []
         """(second, what) where users as a whole change their ways."""
@@ -47,6 +48,10 @@ class UserDemand:
             entry, lasts = int(r.integers(len(self._rates))), int(r.integers(2, 8))
             self._rates[entry, (t + int(r.integers(60))) % 60 < lasts] *= float(r.uniform(1.3, 2.0))
             self.turns.append((0.0, "job_every_minute"))
+
+    def level(self, times: float) -> None:
+        """So many times an ordinary day's users, in every second."""
+        self._rates = np.repeat(times * self._ordinary[:, None], self._rates.shape[1], axis=1)
 
     def scale(self, times: float) -> None:
         """So many times the users from now on."""

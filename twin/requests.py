@@ -295,9 +295,9 @@ class RequestSimulation:
     def _leave(self, visit: Visit, i: int, call: CallPlan, depth: int) -> None:
         """Leave a message: nobody waits."""
         me = self._r.getrandbits(63) | 1 if visit.trace else 0
-        took = self._gap[i]
-        self._listener.called(visit, i, me, self.now_s, self.now_s + took, CallOutcome.WELL)
-        self._start(self.now_s + took, self._visit(call.callee, visit.trace, me, [], depth + 1))
+        began = max(visit.start_s, self.now_s - self._gap[i])
+        self._listener.called(visit, i, me, began, self.now_s, CallOutcome.WELL)
+        self._start(self.now_s + self._gap[i], self._visit(call.callee, visit.trace, me, [], depth + 1))
 
     def _call(self, visit: Visit, i: int, call: CallPlan, depth: int) -> Generator[float | None, None, bool]:
         """A call with its tries; whether the last of them failed."""

@@ -23,10 +23,15 @@ _THIRD = ("pay", "maps", "mail", "sms", "tax", "fraud", "weather", "bank", "iden
 
 
 def draw_system(
-    split: Split, configuration: Configuration, seed: int, services: int | None = None, style: str | None = None
+    split: Split,
+    configuration: Configuration,
+    seed: int,
+    services: int | None = None,
+    style: str | None = None,
+    attempt: int = 0,
 ) -> SystemPlan:
-    """The system of a seed, with about `services` services where that is said."""
-    r = generator_of(split, seed, "system")
+    """The system of a seed, with about `services` services where that is said; another one for each `attempt`."""
+    r = generator_of(split, seed, f"system{attempt or ''}")
     style = style or pick(r, configuration.styles)
     size = services or max(5, round(between(r, configuration.services)))
     graph = _Graph(r, configuration, size)
@@ -224,7 +229,7 @@ def _sized(
         used = between(r, c.utilisation)
         cpu = arriving * plan.work_s * math.exp(plan.spread**2 / 2) * plan.cpu_share / plan.instances
         threads = max(plan.threads, math.ceil(arriving * held / plan.instances / used))
-        cores = max(0.25, min(cpu / used, 64.0)) if cpu / used > 0.25 else 0.25
+        cores = max(0.25, plan.cpu_share, min(cpu / used, 64.0))
         out.append(replace(plan, threads=threads, cores=cores))
     return out
 

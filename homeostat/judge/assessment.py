@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from contracts.actions import installed_actions
 from homeostat.judge.trial import ActSeen, AlarmSeen, FaultSeen, IncidentSeen, Trial
 from twin.truth import HARM
 
@@ -30,6 +31,7 @@ class FaultRow(msgspec.Struct, frozen=True):
     services: int
     size: float
     repairable: bool
+    """Whether an action that is installed repairs it."""
     found_s: float | None
     incident_s: float | None
     alarms: int
@@ -117,7 +119,7 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         style=trial.style,
         services=trial.services,
         size=fault.size,
-        repairable=bool(fault.repairs),
+        repairable=any(action in installed_actions() for action, _ in fault.repairs),
         found_s=min(a.opened_s for a in alarms) - hurt_s if alarms else None,
         incident_s=min(i.opened_s for i in incidents) - hurt_s if incidents else None,
         alarms=len(alarms),

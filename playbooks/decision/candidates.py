@@ -12,7 +12,7 @@ from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason
+from contracts.verdicts import TERMINAL_RUN_STATES, Conduct, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.guards.innocence import EXTERNAL
@@ -82,7 +82,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = _outside(playbook, service, meant, incident)
+    held_back = _outside(playbook, service, meant, incident) or _undemanded(playbook, service, state, world)
     if held_back is None:
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
@@ -100,6 +100,18 @@ def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident
             HeldReason.OUTSIDE, f"{leading.service}, which others run, is the likelier cause: {service} suffers from it"
         )
     return None
+
+
+def _undemanded(playbook: Playbook, service: str, state: TargetState | None, world: DecisionWorld) -> Held | None:
+    """More of a service is for more demand, or for lost capacity. Waits and queues alone are none: a lock, a leak of connections or a
+    slow callee makes them as well, and more instances only ask more of it."""
+    acts, standing = [action for action, _ in touching(playbook.steps)], world.standings.get(service)
+    if not acts or not all(a.meets_demand for a in acts) or standing is None or standing.demand:
+        return None
+    if standing.conduct is not Conduct.WORSE or (state is not None and state.ready < state.replicas):
+        return None
+    text = f"{service} is asked for no more than usual, and has lost no capacity: more of it would mend nothing"
+    return Held(HeldReason.NO_DEMAND, text)
 
 
 def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:

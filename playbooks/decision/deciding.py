@@ -110,7 +110,7 @@ def _choose(weighed: list[Weighed], incident: Incident, world: DecisionWorld, se
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.waiting(incident, waited_for))
     if best.proposal is not None:
         choice = _with_playbook(best, best.proposal, incident, world, settings)
-        if choice.verdict is DecisionVerdict.ACT and _one_window_more(weighed, best, incident, world):
+        if _unsure(choice) and _one_window_more(weighed, best, incident, world):
             text = words.looking_on(incident, best.proposal)
             return Choice(nothing, DecisionVerdict.NOTHING, general, text)
         return choice
@@ -137,6 +137,14 @@ def _with_playbook(
         return Choice(best, DecisionVerdict.NOTHING, may, text)
     alone = may.level is Autonomy.ACT and proposal.playbook.tier < 3
     return Choice(best, DecisionVerdict.ACT if alone else DecisionVerdict.ASK, may, text)
+
+
+def _unsure(choice: Choice) -> bool:
+    """Whether something would be done, or a person asked for nothing but want of certainty."""
+    doubts = {d.reason for d in choice.permitted.doubts}
+    return choice.verdict is DecisionVerdict.ACT or (
+        choice.verdict is DecisionVerdict.ASK and doubts == {HeldReason.LOW_CONFIDENCE}
+    )
 
 
 def _one_window_more(weighed: list[Weighed], best: Weighed, incident: Incident, world: DecisionWorld) -> bool:

@@ -109,7 +109,7 @@ def blast_share(proposal: Proposal, incident: Incident, world: DecisionWorld) ->
 
 def _in_vain(proposal: Proposal, world: DecisionWorld) -> tuple[float, str] | None:
     name, service = proposal.playbook.name, proposal.target.service
-    before = [a for a in world.attempts if a.playbook == name and a.target == service and not a.helped]
+    before = [a for a in world.attempts if a.playbook == name and a.target == service and not a.over]
     if not before:
         return None
     share = sum(IN_VAIN.get(a.outcome, 1.0) for a in before)
