@@ -12,21 +12,24 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from contracts.events import Anomaly
-from contracts.features import FEATURES, Signal
+from contracts.features import FEATURES, LOG_ERROR_RATE, Signal
 from contracts.units import SECOND
 from contracts.verdicts import ENDED
 
 USERS: Final = frozenset(
     n
     for n, x in FEATURES.items()
-    if x.signal in (Signal.SPANS, Signal.EDGES) or (x.signal is Signal.METRICS and n.startswith("metric_"))
+    if x.signal in (Signal.SPANS, Signal.EDGES)
+    or (x.signal is Signal.METRICS and n.startswith("metric_"))
+    or n == LOG_ERROR_RATE
 )
-"""Features of requests and calls: what users feel. Resources and logs are not."""
+"""Features of requests and calls, and of what fails in them: what users feel. Resources, and how much is logged, are not."""
 
 
 def felt(anomaly: Anomaly) -> bool:
-    """Whether an anomaly is about requests or calls, at least in part; one that does not say what it is about may be."""
-    return not anomaly.contributions or any(c.feature in USERS for c in anomaly.contributions)
+    """Whether an anomaly is about requests or calls, at least in part; one that does not say what it is about may be, and pooled
+    evidence is gathered for nothing else."""
+    return anomaly.pooled_s > 0 or not anomaly.contributions or any(c.feature in USERS for c in anomaly.contributions)
 
 
 Distance = Callable[[str, str], int | None]

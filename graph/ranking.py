@@ -56,14 +56,14 @@ def findings(situation: Situation) -> list[Finding]:
     return [x for x in (*spread(situation), *local(situation)) if x.strength > LEAST_FINDING]
 
 
-def rank(situation: Situation, found: Iterable[Finding] | None = None) -> list[Suspect]:
-    """Candidates, the most probable first; ties by onset, then by name."""
+def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: bool = False) -> list[Suspect]:
+    """Candidates, the most probable first; ties by onset, then by name. `harmed`: users are known to suffer."""
     by_service: dict[str, list[Finding]] = {n: [] for n in situation.nodes}
     for finding in findings(situation) if found is None else found:
         if finding.service in by_service:
             by_service[finding.service].append(finding)
     scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
-    chances = probabilities(scores, background_of(situation))
+    chances = probabilities(scores, background_of(situation, harmed))
     order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
     return [
         Suspect(n, kind_of(situation.nodes[n], by_service[n]), scores[n], chances[n], tuple(_by_weight(by_service[n])))
@@ -111,11 +111,11 @@ def _mass(score_: float, top: float) -> float:
     return math.exp((score_ - top) / TEMPERATURE) - math.exp(-top / TEMPERATURE) if score_ > 0 else 0.0
 
 
-def background_of(situation: Situation) -> float:
+def background_of(situation: Situation, harmed: bool = False) -> float:
     """The score of "none of these": something has to account for harm, while in quiet all that is unusual may be chance."""
     if situation.harm:
         return VIOLATED_BACKGROUND
-    return BACKGROUND - (BACKGROUND - HARMED_BACKGROUND) * min(1.0, harm_of(situation))
+    return BACKGROUND - (BACKGROUND - HARMED_BACKGROUND) * (1.0 if harmed else min(1.0, harm_of(situation)))
 
 
 def kind_of(node: Node, found: list[Finding]) -> CauseKind:

@@ -67,14 +67,14 @@ def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assess
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
     situation = world.situation(names, onset_ns, onsets, horizon_ns)
     found = findings(situation)
-    suspects = rank(situation, found)
     affected = _affected(situation, members, found)
+    suspects = rank(situation, found, harmed=bool(affected) or group.pooled)
     return Assessment(
         situation,
         tuple(suspects),
         tuple(affected),
         _opens(affected, suspects[0], group),
-        severity_of(situation, world.topology.entries(members, onset_ns), bool(affected)),
+        severity_of(situation, world.topology.entries(members, onset_ns), bool(affected) or group.pooled),
         world.calls_until_ns,
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from contracts.events import Anomaly, Change, Contribution
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, IncidentPhase, ServiceState
 from graph.diagnosis import DiagnosisEngine
+from graph.grouping import felt
 from tests.unit.graph.diagnosis import shop
 from tests.unit.graph.diagnosis.scenarios import feed, incidents
 from tests.unit.graph.diagnosis.shop import ONSET, Fault
@@ -90,3 +93,12 @@ def another(change: Change, kind: str) -> Change:
     return Change(
         environment="shop", service="pricing", kind=kind, time_ns=change.time_ns, actor="homeostat", after="v3"
     )
+
+
+def test_evidence_that_was_pooled_keeps_its_incident_open():
+    """Where there are few requests nothing else tells of them."""
+    pooled = anomaly("pricing", "log_rate", ONSET, ONSET)
+    assert not felt(pooled)
+    assert felt(msgspec.structs.replace(pooled, pooled_s=30.0))
+    assert felt(anomaly("pricing", "error_rate", ONSET, ONSET))
+    assert not felt(anomaly("pricing", "memory_utilization", ONSET, ONSET))
