@@ -6,8 +6,8 @@ Sources, by name:
 by hand        set by the author's judgement against the synthetic shop of the unit tests (ten services, one fault at a time); not
                fitted
 Train Ticket   the four recorded incidents (docs/benchmarks.md): rules were developed on them, so figures taken on them are no proof
-rca            public labelled failure cases (petshop, nezha, sockshop), by `homeostat.bench.diagnosis`, tuned on one half of the
-               cases (`tuned`, by a hash of their names) and reported on the other
+rca            public labelled failure cases (petshop, nezha, sockshop), by `homeostat.bench.diagnosis`, fitted to one half of the
+               cases (`tuned`, by a hash of their names); single failures of the other were read, too
 innocents      simulated traffic that changes without a fault (tests/scenarios/test_innocents.py), where nobody may be blamed
 """
 
