@@ -26,6 +26,7 @@ from models.judgement import (
     MOST_WEIGHT,
     SHARE_NEEDED,
     SPEAKS,
+    SUSPICIOUS_P,
     WILSON_Z,
 )
 
@@ -101,7 +102,7 @@ class Fusion:
         bound: Genovese, Roeder & Wasserman 2006). Members that suspect alone are taken by their word (`settle`)."""
         p: F64 = np.where(lead.warm, lead.p_value, 1.0)
         for name, scores in others.items():
-            rows = np.flatnonzero(scores.warm & (scores.p_value < np.minimum(p, 0.05)) & ~frame.missing)
+            rows = np.flatnonzero(scores.warm & (scores.p_value < np.minimum(p, SUSPICIOUS_P)) & ~frame.missing)
             if not len(rows):
                 continue
             families = _families(frame, scores, rows)

@@ -305,3 +305,6 @@ FORMER_NS: Final = DAY
 """For how long the level before an adoption is remembered."""
 RETURNED_NS: Final = 10 * SECOND
 """A level that was normal before is normal again after this long."""
+
+SUSPICIOUS_P: Final = 0.05
+"""P-value from which another member's word is looked at beside the leader's. By hand: its weight is still to be paid for."""

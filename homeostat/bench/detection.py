@@ -1,4 +1,4 @@
-"""Quality and speed of detection on simulated telemetry (`homeostat.bench.worlds`), against labelled faults.
+"""Quality and speed of detection on simulated telemetry (`homeostat.bench.simulated`), against labelled faults.
 
     python -m homeostat.bench.detection [seed] [--tuning]    (from the repository's root)
 
@@ -19,7 +19,7 @@ from contracts.ports.detecting import Detector
 from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import ENDED, AnomalyPhase, ServiceState
-from homeostat.bench.worlds import (
+from homeostat.bench.simulated import (
     HARD,
     KINDS,
     PROVING,

@@ -141,7 +141,7 @@ def _receive() -> None:
 def _quality(seed: int) -> None:
     from contracts.settings import DetectSettings
     from homeostat.bench.detection import engine_runs, found_within, score
-    from homeostat.bench.worlds import PROVING, Plan, simulate
+    from homeostat.bench.simulated import PROVING, Plan, simulate
 
     plan = Plan(seed=seed, laws=PROVING)
     series = simulate(plan)

@@ -32,6 +32,7 @@ from contracts.units import SECOND
 from graph.stores.ladybug import LadybugStore
 from graph.topology_file import parse_topology
 from homeostat import reference
+from homeostat.bench.column_map import read_map
 from homeostat.cli.app import cli, settings_of
 from playbooks.language.reader import inspect
 from tests.patience import PATIENCE_S
@@ -261,7 +262,7 @@ def _collector(text: str) -> None:
 
 
 @cases([b for b in blocks("yaml") if b.page.name != "plugins.md"])  # tests/checks/plugins/test_page.py loads that one
-def test_yaml(block: Block) -> None:
+def test_yaml(block: Block, tmp_path: Path) -> None:
     match block.mark:
         case "collector":
             _collector(block.text)
@@ -270,6 +271,10 @@ def test_yaml(block: Block) -> None:
         case "prometheus":
             written = {w["url"] for w in YAML(typ="safe").load(block.text)["remote_write"]}
             assert {url.partition(":4318")[2] for url in written} == {WRITE_PATH}
+        case "columns":
+            metrics = tmp_path / "columns.yaml"
+            metrics.write_text(block.text, "utf-8")
+            assert read_map(metrics).of("p90_ms") is not None
         case "topology":
             assert parse_topology(block.text, str(block), "default").calls
         case _:
