@@ -82,7 +82,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = _outside(playbook, service, meant, incident) or _undemanded(playbook, service, state, world)
+    held_back = _outside(playbook, service, meant, incident)
     if held_back is None:
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
@@ -102,13 +102,13 @@ def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident
     return None
 
 
-def _undemanded(playbook: Playbook, service: str, state: TargetState | None, world: DecisionWorld) -> Held | None:
+def _undemanded(service: str, state: TargetState | None, planned: Sequence[int], world: DecisionWorld) -> Held | None:
     """More of a service is for more demand, or for lost capacity. Waits and queues alone are none: a lock, a leak of connections or a
     slow callee makes them as well, and more instances only ask more of it."""
-    acts, standing = [action for action, _ in touching(playbook.steps)], world.standings.get(service)
-    if not acts or not all(a.meets_demand for a in acts) or standing is None or standing.demand:
+    standing = world.standings.get(service)
+    if standing is None or standing.demand or standing.conduct is not Conduct.WORSE:
         return None
-    if standing.conduct is not Conduct.WORSE or (state is not None and state.ready < state.replicas):
+    if state is None or state.ready < state.replicas or max(planned, default=0) <= state.replicas:
         return None
     text = f"{service} is asked for no more than usual, and has lost no capacity: more of it would mend nothing"
     return Held(HeldReason.NO_DEMAND, text)
@@ -145,7 +145,7 @@ def _guarded(
         standing=world.standings.get(target.service),
         named=world.limits.named,
     )
-    return check(playbook, target, state, context)
+    return check(playbook, target, state, context) or _undemanded(target.service, state, planned, world)
 
 
 def view_of(service: str, world: DecisionWorld) -> ServiceView:

@@ -86,8 +86,7 @@ class Verifier:
     def verdict(self, now_ns: int) -> Verification | None:
         """What came of the action; None while it is too early to say."""
         wanted = [*self._checks, *self._ailing()]
-        back = all(self._series.proven(check, key) for check, key in wanted)
-        if wanted and back and self._alive(self._series.need_ns):
+        if wanted and self._series.proven(wanted) and self._alive(self._series.need_ns):
             found = self._mended()
             if found is not None:
                 return found

@@ -90,22 +90,27 @@ class WatchedSeries:
         run = streak(self.after(key), helped(check, key, level), self.gap_ns(level))
         return run if self.fresh(run, level) else []
 
-    def proven(self, check: Check, key: LevelKey) -> bool:
-        """Whether a series meets a check for long enough: by the time wanted longer than the fault paused by itself, and in more
-        windows than chance would have it. An intermittent fault takes longer to be believed gone than a steady one."""
-        run, level = self.good(check, key), self.level(key)
-        if lasts_ns(run) < self.need_ns + self._paused_ns(check, key, level):
-            return False
-        return not level.bad or level.chance ** len(run) <= CHANCE
+    def proven(self, wanted: Sequence[tuple[Check, LevelKey]]) -> bool:
+        """Whether all series meet their checks for long enough: by the time wanted longer than the fault paused by itself, and in more
+        windows than chance would have it. An intermittent fault takes longer to be believed gone than a steady one.
+
+        The fault paused only while all series that were off were well: no longer than the one that paused least, nor more often.
+        """
+        off = [(check, key) for check, key in wanted if self.level(key).bad]
+        paused_ns = min((self._paused_ns(check, key) for check, key in off), default=0)
+        chance = min((self.level(key).chance for _, key in off), default=0.0)
+        runs = [self.good(check, key) for check, key in wanted]
+        return all(lasts_ns(run) >= self.need_ns + paused_ns and chance ** len(run) <= CHANCE for run in runs)
 
     def relapsed(self, check: Check, key: LevelKey) -> bool:
         """Whether a series was bad after the action and before it got well: what paused when the action came had not ended."""
         run = self.good(check, key)
         return bool(run) and any(p.start_ns < run[0].start_ns for p in self.after(key))
 
-    def _paused_ns(self, check: Check, key: LevelKey, level: Level) -> int:
+    def _paused_ns(self, check: Check, key: LevelKey) -> int:
         """The longest time that a series was well and then bad again, before the action or after it."""
-        longest, begun_ns = level.gap_ns, 0
+        level, begun_ns = self.level(key), 0
+        longest = level.gap_ns
         judge = helped(check, key, level)
         if level.well and self.relapsed(check, key):
             longest = max(longest, level.well * level.interval_ns)
