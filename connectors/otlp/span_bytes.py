@@ -24,7 +24,20 @@ _MOST_FIELDS: Final = 96
 _PAD: Final = bytes(32)
 _VARINT, _FIXED, _BYTES = 1, 2, 3
 _FIELDS: Final = 17
-_TRACE, _SPAN, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTE, _STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 15
+_TRACE, _SPAN, _STATE, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTE, _STATUS, _FLAGS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    15,
+    16,
+)
+RANDOM_FLAG: Final = 0x02
 _ATTRIBUTE_TAG: Final = 0x4A
 _FLAGS_TAG: Final = 0x85  # field 16, fixed32: its tag goes on with 0x01
 _KEY, _VALUE = 0x0A, 0x12  # tags of KeyValue
@@ -62,7 +75,7 @@ class Attributes:
 class SpanBytes:
     """n spans in `text` (all bodies end to end, then zeros): ids, times and kinds as columns, the rest by its place.
 
-    `start` has n + 1 entries: where each body begins. Names and statuses lie at `*_at` and are `*_size` bytes long.
+    `start` has n + 1 entries: where each body begins. Names, statuses and tracestates lie at `*_at` and are `*_size` bytes long.
     """
 
     text: bytes
@@ -77,6 +90,10 @@ class SpanBytes:
     name_size: I64
     status_at: I64
     status_size: I64
+    state_at: I64
+    state_size: I64
+    random: B1
+    """Whether the trace id is said to be random (W3C Trace Context, level 2)."""
     attributes: Attributes
 
     def names(self) -> list[bytes]:
@@ -119,6 +136,9 @@ def read(bodies: list[bytes]) -> SpanBytes | None:
         name_size=length[_NAME],
         status_at=at[_STATUS],
         status_size=length[_STATUS],
+        state_at=at[_STATE],
+        state_size=length[_STATE],
+        random=(_words(text, "<u4")[at[_FLAGS]] & RANDOM_FLAG) != 0,
         attributes=attributes,
     )
 

@@ -28,11 +28,10 @@ _WHOLE_WORD: Final = 7
 """Letters of a key from which on `span_bytes.starts_of` tells it."""
 
 
-def of_columns(spans: span_bytes.SpanBytes, kind: I8, code: I64, context: DecodeContext) -> tuple[B1, B1]:
-    """Which of plain spans failed, and which are streams."""
+def of_columns(spans: span_bytes.SpanBytes, kind: I8, code: I64, starts: U64, context: DecodeContext) -> tuple[B1, B1]:
+    """Which of plain spans failed, and which are streams; `starts` are those of their attributes' keys."""
     judge = judges(context.conventions)[0]
     error, stream = code == ERROR, np.zeros(len(kind), np.bool_)
-    starts = span_bytes.key_starts(spans, spans.attributes)
     whole, cut = _starts(judge.keys | streaming.STREAM_KEYS)
     wanted = span_bytes.among(starts, whole)
     for word, mask in cut:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import peers, span_bytes, span_verdicts, streaming
+from connectors.otlp import marks, peers, span_bytes, span_verdicts, streaming
 from connectors.otlp.codecs import status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
@@ -48,15 +48,19 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
     kind = np.array(codec.kinds(spans), np.int8)
     code = np.array(codec.codes(spans), np.int64)
     error, stream = span_verdicts.of_messages(spans, kind, code, payload, context)
+    name = context.strings.column(codec.names(spans))
+    states = [(s.trace_state, marks.is_random(s.flags)) for s in spans]
+    said = codec.read(spans, payload, range(len(spans)), marks.MARK_KEYS)
     columns = _Columns(
         ids=(trace, span, parent),
         start=times([s.start_time_unix_nano for s in spans]),
         end=times([s.end_time_unix_nano for s in spans]),
         kind=kind,
         error=error,
-        name=context.strings.column(codec.names(spans)),
+        name=name,
         peer=_peers(spans, kind, payload, context),
         stream=stream,
+        marks=marks.of_messages(kind, name, states, said, context),
     )
     return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
 
@@ -70,16 +74,18 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
     kind, code = spans.kind.astype(np.int8), np.zeros(len(spans.kind), np.int64)
     for row, status in spans.statuses():
         code[row] = status_code(status)
-    error, stream = span_verdicts.of_columns(spans, kind, code, context)
+    starts, name = span_bytes.key_starts(spans, spans.attributes), context.strings.bytes_column(spans.names())
+    error, stream = span_verdicts.of_columns(spans, kind, code, starts, context)
     columns = _Columns(
         ids=(spans.trace, spans.span, spans.parent),
         start=spans.start_ns,
         end=spans.end_ns,
         kind=kind,
         error=error,
-        name=context.strings.bytes_column(spans.names()),
+        name=name,
         peer=_plain_peers(spans, kind, context),
         stream=stream,
+        marks=marks.of_columns(spans, kind, name, starts, context),
     )
     return _batch(columns, flat, ([], [], []), context)
 
@@ -105,6 +111,7 @@ class _Columns:
     peer: _Peers
     stream: B1
     """Those whose attributes say so."""
+    marks: marks.Marks
 
 
 def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext) -> SpanBatch | None:
@@ -126,6 +133,8 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         peer=columns.peer.name,
         by_address=columns.peer.by_address,
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
+        untimed=columns.marks.untimed,
+        weight=columns.marks.weight,
     )
     return _kept(batch, valid & timely)
 

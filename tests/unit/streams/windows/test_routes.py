@@ -33,7 +33,7 @@ def warm(seconds: int = 120) -> Routes:
 
 def test_requests_are_compared_with_their_own_route():
     routes = warm()
-    known, level, pace = feed(routes, 120, {"GET /": 5, "GET /search": 500})
+    known, level, pace, _ = feed(routes, 120, {"GET /": 5, "GET /search": 500})
     assert known.all()
     assert np.abs(pace).mean() < 1500
     assert level[-1] - level[0] == pytest.approx(1000 * np.log(100), rel=0.05)
@@ -42,16 +42,16 @@ def test_requests_are_compared_with_their_own_route():
 def test_a_slower_route_has_a_higher_pace_and_goes_on_having_it():
     routes = warm()
     for second in range(120, 120 + 2 * 3600, 20):
-        _, _, pace = feed(routes, second, {"GET /": 50, "GET /search": 500})
+        _, _, pace, _ = feed(routes, second, {"GET /": 50, "GET /search": 500})
         assert pace[:10].mean() > 2000, second
         assert abs(pace[10:].mean()) < 1500
 
 
 def test_a_new_route_is_not_known_at_once():
     routes = warm()
-    known, _, _ = feed(routes, 121, {"GET /new": 900}, each=50)
-    again, _, _ = feed(routes, 122, {"GET /new": 900}, each=50)
-    later, _, _ = feed(routes, 122 + SETTLED_NS // SECOND, {"GET /new": 900})
+    known, *_ = feed(routes, 121, {"GET /new": 900}, each=50)
+    again, *_ = feed(routes, 122, {"GET /new": 900}, each=50)
+    later, *_ = feed(routes, 122 + SETTLED_NS // SECOND, {"GET /new": 900})
     assert not known.any()
     assert not again.any()
     assert later.all()
@@ -65,7 +65,7 @@ def test_a_stranger_with_many_routes_displaces_his_own_only_and_is_counted():
         feed(routes, second, {f"GET /x{second}-{i}x": 5 for i in range(20)}, each=1, service="crawled")
     assert sum(s == "crawled" for s, _ in routes._slot) <= ROUTES_PER_SERVICE
     assert counters["route_limit"] > 0
-    known, _, _ = feed(routes, 60, {"GET /": 5})
+    known, *_ = feed(routes, 60, {"GET /": 5})
     assert known.all()
 
 
@@ -80,7 +80,7 @@ def test_routes_nobody_asks_for_leave_when_there_are_new_ones():
     before = counters["route_limit"]
     for second in range(three_days, three_days + 60):
         feed(routes, second, {"GET /new": 5})
-    known, _, _ = feed(routes, three_days + 60, {"GET /new": 5})
+    known, *_ = feed(routes, three_days + 60, {"GET /new": 5})
     assert known.all()
     assert counters["route_limit"] == before
     assert counters["route_left"] > 0
