@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contracts.errors import UnreadableEvent
 from contracts.events import encode
 from contracts.features import Signal
-from contracts.frames import PartialFrame, pack, unpack
+from contracts.frames import FeatureFrame, PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, FEATURES, partition_of
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
+from streams.windows.kept import Kept
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import FeatureMerger, liveness_of
@@ -38,6 +39,7 @@ class FeatureStage:
         """By environment and signal."""
         self._liveness: dict[str, Liveness] = {}
         self._losses: dict[str, Losses] = {}
+        self._kept: dict[str, Kept] = {}
         self._taken = 0
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
@@ -75,7 +77,7 @@ class FeatureStage:
         for merger in self._each():
             merger.absorb()  # what one signal says of silence in another is known first
         for merger in self._each():
-            frames = merger.advance(now_ns)
+            frames = [self._corrected(frame) for frame in merger.advance(now_ns)]
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
             if merger.signal == Signal.SPANS:
                 for frame in frames:
@@ -85,7 +87,18 @@ class FeatureStage:
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
         return outputs
 
+    def _corrected(self, frame: FeatureFrame) -> FeatureFrame:
+        """A frame as it would be if nothing were sampled, as far as metrics tell."""
+        if frame.signal == Signal.LOGS:
+            return frame
+        known = self._kept.setdefault(frame.environment, Kept())
+        if frame.signal == Signal.METRICS:
+            known.read(frame)
+            return frame
+        return known.correct(frame)
+
     def _forget(self, environment: str) -> None:
+        self._kept.pop(environment, None)
         liveness = self._liveness.pop(environment, None)
         self._gone += liveness.counters if liveness is not None else Counter()
         self._losses.pop(environment, None)
@@ -123,6 +136,7 @@ class FeatureStage:
         liveness = {e: found.state() for e, found in self._liveness.items()}
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
+        body["kept"] = {e: found.state() for e, found in self._kept.items()}
         return dump(_KIND, _VERSION, body)
 
     def restore(self, state: bytes) -> None:
@@ -135,4 +149,7 @@ class FeatureStage:
             self._liveness[environment].load(liveness)
         for environment, losses in body.get("losses", {}).items():
             self._losses_of(environment).load(losses)
+        self._kept = {}
+        for environment, kept in body.get("kept", {}).items():
+            self._kept.setdefault(environment, Kept()).load(kept)
         self._environments.restored(self._mergers)

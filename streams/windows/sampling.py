@@ -24,15 +24,17 @@ from streams.windows.rows import UNIT
 NOT_SAID, RANDOM_ID = 0, -1
 """What the weight of a span may be instead: nothing is said; nothing, but that its trace id is random."""
 RECENT: Final = 256
-"""Roots that are looked at: the latest."""
+"""Traces that are looked at: the latest."""
+_LOOKED_AT: Final = 512
+"""Spans of a message that are looked at for traces."""
 _NATS: Final = 30.0
 """Evidence, in natural logarithms, that ids lie in a part of their range: once in ten million million by chance."""
 _MOST_SHARE: Final = 0.9
 _LEAST_SHARE: Final = 1e-3
 _WHOLE: Final = 64
-"""Roots over the whole range from which on it is known that ids use it."""
+"""Traces over the whole range from which on it is known that ids use it."""
 _FORCED: Final = 4
-"""Of the latest `_WHOLE` roots so many may lie outside of the sampled part."""
+"""Of the latest `_WHOLE` traces so many may lie outside of the sampled part."""
 _NEAR: Final = 0.05
 _UNEVEN: Final = 1.95
 """Kolmogorov's statistic beyond which ids are not evenly spread over their part: one in a thousand by chance."""
@@ -58,41 +60,40 @@ def _places(trace: U64) -> F64:
 
 
 @dataclass(slots=True)
-class RootSample:
-    """What the roots of one environment show. `declared` are their latest weights, `places` where the ids of undeclared ones lie."""
+class TraceSample:
+    """What the latest traces of one environment show. `declared` are the weights of their roots; `traces` are undeclared ones."""
 
     declared: I64 = field(default_factory=lambda: np.empty(0, np.int64))
-    places: F64 = field(default_factory=lambda: np.empty((3, 0)))
+    traces: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
     whole: list[bool] = field(default_factory=lambda: [False] * 3)
     """Whether ids were seen over the whole range."""
     share: float = 1.0
     by: int = 0
     """The part of the range that is kept, and by which kind of place."""
 
-    def take(self, said: I32, trace: U64) -> None:
-        """Roots came."""
+    def take_roots(self, said: I32) -> None:
+        """Roots of traces came, and what they declare."""
         self.declared = np.concatenate([self.declared, said])[-_ROOTS:]
-        undeclared = said <= NOT_SAID
-        if not undeclared.all():
-            self.places, self.share = np.empty((3, 0)), 1.0
-            return
-        self.places = np.concatenate([self.places, _places(trace)], axis=1)[:, -RECENT:]
-        random = bool((said[-_ROOTS:] == RANDOM_ID).all())
-        self._estimate(random=random)
+
+    def take(self, trace: U64, *, random: bool) -> None:
+        """Undeclared spans of some traces came; `random`: their ids are said to be random."""
+        listed, first = np.unique(trace[-_LOOKED_AT:], return_index=True)
+        fresh = np.sort(first[~np.isin(listed, self.traces)])
+        if len(fresh):
+            self.traces = np.concatenate([self.traces, trace[-_LOOKED_AT:][fresh]])[-RECENT:]
+            self._estimate(random=random)
 
     def _estimate(self, *, random: bool) -> None:
-        found = [
-            (_share_of(places, trusted=random or whole), by)
-            for by, (places, whole) in enumerate(zip(self.places, self.whole, strict=True))
-        ]
-        best = min(found)
+        places = _places(self.traces)
+        pairs = zip(places, self.whole, strict=True)
+        best = min((_share_of(of, trusted=random or whole), by) for by, (of, whole) in enumerate(pairs))
         if best[0] < 1.0:
             self.share, self.by = best
             return
-        for by, places in enumerate(self.places):
-            self.whole[by] |= _is_whole(places[-_WHOLE:])
-        outside = np.count_nonzero(self.places[self.by, -_WHOLE:] > self.share)
-        if self.share < 1.0 and (outside > _FORCED or self.places.shape[1] < _WHOLE):
+        for by, of in enumerate(places):
+            self.whole[by] |= _is_whole(of[-_WHOLE:])
+        outside = np.count_nonzero(places[self.by, -_WHOLE:] > self.share)
+        if self.share < 1.0 and (outside > _FORCED or len(self.traces) < _WHOLE):
             self.share = 1.0
 
     def usual(self) -> int:
@@ -137,24 +138,23 @@ class Sampling:
     """The samplers of one source partition's environments."""
 
     def __init__(self) -> None:
-        self._of: dict[str, RootSample] = {}
+        self._of: dict[str, TraceSample] = {}
 
     def weights(self, environment: str, said: I32, trace: U64, parent: U64) -> I32:
         """How many spans each stands for, in thousandths; `said` is what each declares (or NOT_SAID, RANDOM_ID)."""
+        known = self._of.setdefault(environment, TraceSample())
         roots: B1 = parent == 0
-        known = self._of.get(environment)
-        if roots.any():
-            if known is None:
-                known = self._of[environment] = RootSample()
-            known.take(said[roots], trace[roots])
-        silent = said <= NOT_SAID
+        silent: B1 = said <= NOT_SAID
+        known.take_roots(said[roots])
         found = np.where(silent, UNIT, said).astype(np.int32)
-        if known is None or not silent.any():
+        if not silent.any():
             return found
         usual = known.usual()
         if usual:
             found[silent & ~roots] = usual
-        elif known.share < 1.0:
+            return found
+        known.take(trace[silent], random=bool((said[silent] == RANDOM_ID).all()))
+        if known.share < 1.0:
             inside = _places(trace)[known.by] <= known.share
             found[silent & inside] = round(UNIT / known.share)
         return found
@@ -165,11 +165,11 @@ class Sampling:
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
-        return {e: [r.declared, r.places, r.whole, r.share, r.by] for e, r in self._of.items()}
+        return {e: [r.declared, r.traces, r.whole, r.share, r.by] for e, r in self._of.items()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self._of = {
-            e: RootSample(declared.copy(), places.copy(), list(whole), share, by)
-            for e, (declared, places, whole, share, by) in state.items()
+            e: TraceSample(declared.copy(), traces.copy(), list(whole), share, by)
+            for e, (declared, traces, whole, share, by) in state.items()
         }

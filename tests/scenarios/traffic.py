@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -247,8 +247,9 @@ def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
     return through(messages(Shop(plan, seed).spans_by_end(), T0 + END_S * S), settings)
 
 
-def through(telemetry: Iterator[tuple[int, bytes]], settings: Settings | None = None) -> Found:
-    """What the pipeline makes of messages of spans, up to the last of them. Nothing is acted on."""
+def through(telemetry: Iterable[tuple[int, bytes] | tuple[int, bytes, str]], settings: Settings | None = None) -> Found:
+    """What the pipeline makes of messages (of spans, or of the topic that stands beside them), up to the last of them. Nothing is
+    acted on."""
     found = Found()
 
     def hear(record: Record) -> None:
@@ -259,10 +260,10 @@ def through(telemetry: Iterator[tuple[int, bytes]], settings: Settings | None = 
 
     specs = stage_specs(settings or Settings(), dict.fromkeys(TOPICS, 2), library(), Facts())
     pipeline, now_ns = MemoryPipeline(specs, 2, hear), 0
-    for count, (at, payload) in enumerate(telemetry):
+    for count, (at, payload, *topic) in enumerate(telemetry):
         now_ns = now_ns or at
         while now_ns < at:
             now_ns = min(now_ns + STEP_NS, at)
             pipeline.tick(now_ns)
-        pipeline.feed(OTLP_SPANS, payload, now_ns, partition=count % 2)
+        pipeline.feed(topic[0] if topic else OTLP_SPANS, payload, now_ns, partition=count % 2)
     return found
