@@ -16,6 +16,7 @@ from typing import Final
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.local import LOCAL
+from graph.evidence.operations import operations
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import SPREAD
 from graph.judgement import (
@@ -30,7 +31,7 @@ from graph.judgement import (
     WEIGHTS,
 )
 
-SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern")
+SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operation")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
 PRIORS: Final = ("release", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
 """Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""
@@ -49,7 +50,7 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    return [x for channel in (*SPREAD, *LOCAL) for x in channel(situation) if x.strength > LEAST_FINDING]
+    return [x for channel in (*SPREAD, operations, *LOCAL) for x in channel(situation) if x.strength > LEAST_FINDING]
 
 
 def rank(situation: Situation, found: Iterable[Finding] | None = None) -> list[Suspect]:

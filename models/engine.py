@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from contracts.errors import UnknownName
 from contracts.events import Adoption, Anomaly, Contribution
-from contracts.features import NETWORK_GAP, Signal
+from contracts.features import NETWORK_GAP, OPERATION_SUMS, Signal
 from contracts.frames.decoded import B1, F64, I8
 from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, Presence
 from contracts.plugins import NO_SECTIONS, PluginSections
@@ -45,6 +46,7 @@ from models.judgement import (
 )
 from models.low_traffic.latency import POOLED, pool_contribution, pool_of, with_pool
 from models.low_traffic.watch import LowTraffic
+from models.operations import OperationWatch
 from models.saturation import saturated_rows, saturation
 from models.service.pooled import Pool, Pooled
 
@@ -68,6 +70,7 @@ class DetectEngine:
         self._states: dict[str, EngineState] = {}
         self._pools: dict[tuple[str, str], Pooled] = {}
         self._low_traffic: dict[str, LowTraffic] = {}
+        self._operations: dict[str, OperationWatch] = {}
         """By environment."""
 
     def observe(self, frame: FeatureFrame, now_ns: int) -> tuple[EvidenceFrame, list[Anomaly]]:
@@ -96,6 +99,20 @@ class DetectEngine:
         anomalies = self._judge(world, frame, (lead, pool), p, now_ns)
         states = tuple(_state(world.services[s].state, s in low_traffic.troubled).value for s in frame.services)
         return _evidence(frame, lead, p, states), anomalies + pooled
+
+    def observe_operations(self, frame: FeatureFrame) -> list[Anomaly]:
+        """Judge the sums by operation of one window (see `contracts.features.OPERATIONS`).
+
+        Raises:
+            UnknownName: the frame has other columns.
+        """
+        if frame.features != OPERATION_SUMS:
+            raise UnknownName("column", ", ".join(frame.features), OPERATION_SUMS)
+        world = self._states.setdefault(frame.environment, EngineState())
+        known = self._operations.get(frame.environment)
+        if known is None:
+            known = self._operations[frame.environment] = OperationWatch(frame.environment)
+        return known.observe(frame, self._may_learn(world, frame))
 
     def _low_traffic_of(self, environment: str) -> LowTraffic:
         found = self._low_traffic.get(environment)
@@ -126,6 +143,7 @@ class DetectEngine:
         self._states.pop(environment, None)
         self._pools = {key: p for key, p in self._pools.items() if key[0] != environment}
         self._low_traffic.pop(environment, None)
+        self._operations.pop(environment, None)
         for detector in self.detectors:
             if isinstance(detector, ForgetsEnvironments):
                 detector.forget(environment)
@@ -166,6 +184,7 @@ class DetectEngine:
             "worlds": {name: plain_world(world) for name, world in self._states.items()},
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
             "low_traffic": [low_traffic.plain() for low_traffic in self._low_traffic.values()],
+            "operations": [watch.state() for watch in self._operations.values()],
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -184,6 +203,8 @@ class DetectEngine:
         adopt_after_ns = int(self.settings.adopt_after_s * SECOND)
         known = (LowTraffic.of(plain, adopt_after_ns) for plain in body.get("low_traffic", []))
         self._low_traffic = {low_traffic.environment: low_traffic for low_traffic in known}
+        watches = (OperationWatch.of(plain) for plain in body.get("operations", []))
+        self._operations = {watch.environment: watch for watch in watches}
 
     def _may_learn(self, world: EngineState, frame: FeatureFrame) -> B1:
         """False for services that our own action disturbs, and for those with an episode on: what stays changed becomes normal

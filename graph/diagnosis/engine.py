@@ -69,6 +69,8 @@ class DiagnosisEngine:
             return  # nothing is known of the services: no incident of theirs follows from it
         self._anomalies[event.id] = event
         self._dirty = True
+        if event.operation:
+            self.world.operation(event)
         for name in (event.service, event.peer):
             if name:
                 self.world.topology.see(name, event.onset_ns, own=name == event.service)

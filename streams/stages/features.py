@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from contracts.errors import UnreadableEvent
 from contracts.events import encode
-from contracts.features import Signal
+from contracts.features import OPERATIONS, Signal
 from contracts.frames import FeatureFrame, PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
@@ -23,11 +23,12 @@ from streams.windows.kept import Kept
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import FeatureMerger, liveness_of
+from streams.windows.operations import OperationMerge
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, *(s.value for s in Signal)})
+_SIGNALS = frozenset({CALLS, OPERATIONS, *(s.value for s in Signal)})
 
 
 class FeatureStage:
@@ -40,6 +41,7 @@ class FeatureStage:
         self._liveness: dict[str, Liveness] = {}
         self._losses: dict[str, Losses] = {}
         self._kept: dict[str, Kept] = {}
+        self._operations: dict[str, OperationMerge] = {}
         self._taken = 0
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
@@ -48,6 +50,7 @@ class FeatureStage:
     def counters(self) -> Counter[str]:
         """Rows sent and corrected, and what was dropped: late, service_limit, stale_points, redelivered_frames."""
         silence = sum((found.counters for found in self._liveness.values()), Counter[str]())
+        silence["late_operations"] = sum(found.late for found in self._operations.values())
         return sum((m.counters for m in self._each()), self._gone + self._environments.counters + silence)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
@@ -65,6 +68,8 @@ class FeatureStage:
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
             spans.liveness.add(frame, spans.watermarks.merged)
+        elif frame.signal == OPERATIONS:
+            self._operations_of(frame.environment).add(frame)
         else:
             self._merger(frame.environment, frame.signal).add(frame, now_ns)
         self._taken += 1
@@ -82,6 +87,10 @@ class FeatureStage:
             if merger.signal == Signal.SPANS:
                 for frame in frames:
                     self._losses_of(merger.environment).see(frame)
+        for environment, operations in self._operations.items():
+            reached_ns = self._merger(environment, Signal.SPANS).watermarks.merged
+            over = operations.advance(reached_ns)
+            outputs += [Emit(FEATURES, environment, pack(f), partition=self._partition) for f in over]
         for losses in self._losses.values():
             told = losses.look(now_ns)
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
@@ -99,6 +108,7 @@ class FeatureStage:
 
     def _forget(self, environment: str) -> None:
         self._kept.pop(environment, None)
+        self._operations.pop(environment, None)
         liveness = self._liveness.pop(environment, None)
         self._gone += liveness.counters if liveness is not None else Counter()
         self._losses.pop(environment, None)
@@ -109,6 +119,12 @@ class FeatureStage:
         found = self._losses.get(environment)
         if found is None:
             found = self._losses[environment] = Losses(environment, functools.partial(self._mine, environment))
+        return found
+
+    def _operations_of(self, environment: str) -> OperationMerge:
+        found = self._operations.get(environment)
+        if found is None:
+            found = self._operations[environment] = OperationMerge(environment, self._partition)
         return found
 
     def _mine(self, environment: str, scope: str) -> bool:
@@ -137,6 +153,7 @@ class FeatureStage:
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
         body["kept"] = {e: found.state() for e, found in self._kept.items()}
+        body["operations"] = {e: found.state() for e, found in self._operations.items()}
         return dump(_KIND, _VERSION, body)
 
     def restore(self, state: bytes) -> None:
@@ -152,4 +169,7 @@ class FeatureStage:
         self._kept = {}
         for environment, kept in body.get("kept", {}).items():
             self._kept.setdefault(environment, Kept()).load(kept)
+        self._operations = {}
+        for environment, operations in body.get("operations", {}).items():
+            self._operations_of(environment).load(operations)
         self._environments.restored(self._mergers)

@@ -27,7 +27,8 @@ from streams.windows.clocks import Tag, Tags
 from streams.windows.collect import Collector, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
-from streams.windows.routes import Compared, Routes, pairs
+from streams.windows.operations import operation_frames
+from streams.windows.routes import THOUSANDTHS, Compared, Routes, pairs
 from streams.windows.rows import Events, Origin, group, row_frame
 from streams.windows.sampling import UNIT, Sampling
 from streams.windows.tables import KeyTable, mix
@@ -43,7 +44,8 @@ SERVED, ROOT = 0, 1
 
 class PendingSpans(NamedTuple):
     """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none, and so
-    is `clock`, the number of a clock that is in question. `weight` is how many spans each stands for, in thousandths."""
+    is `clock`, the number of a clock that is in question. `weight` is how many spans each stands for, in thousandths; `route`
+    is the slot of a request's route, or -1."""
 
     service: I64
     trace: U64
@@ -62,6 +64,7 @@ class PendingSpans(NamedTuple):
     pace: I64
     untimed: B1
     weight: I32
+    route: I32
 
     def where(self, index: I64 | B1) -> PendingSpans:
         """The spans at some index."""
@@ -119,10 +122,10 @@ class SpanCollector(Collector):
             )
             site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            compared = self._compared(scope.names, service, (batch, at), decoded.strings)
+            *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
             weight = self._weights(scope.names.environment, batch, at)
             columns = PendingSpans(
-                *cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock, *compared, weight))
+                *cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock, *compared, weight, route))
             )
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
@@ -148,6 +151,7 @@ class SpanCollector(Collector):
         untimed = batch.untimed[at].copy() if len(batch.untimed) else np.zeros(len(kind), np.bool_)
         some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream & ~untimed)
         columns = tuple(np.zeros(len(kind), np.int64) for _ in range(3))
+        route = np.full(len(kind), -1, np.int32)
         if len(some):
             routes = self.routes.get(names.environment)
             if routes is None:
@@ -156,11 +160,11 @@ class SpanCollector(Collector):
             numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
             keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
             duration = end_ns[some] - batch.start_ns[at][some]
-            *found, learnt = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
+            *found, learnt, route[some] = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
             for column, of_some in zip(columns, found, strict=True):
                 column[some] = of_some
             untimed[some] = learnt
-        return Compared(*columns, untimed)
+        return Compared(*columns, untimed, route)
 
     def _weights(self, environment: str, batch: SpanBatch, at: I64 | slice) -> I32:
         """How many spans each stands for, in thousandths."""
@@ -192,9 +196,12 @@ class SpanCollector(Collector):
             ):
                 if marked.any():
                     self.counters[what] += int(np.count_nonzero(marked))
-            for target, frame in _requests(here, names, spans, self.width_ns):
+            requests = _requests_of(spans)
+            for target, frame in _requests(here, names, requests, self.width_ns):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
+            if environment in self.routes:
+                partials += _operations(here, names, self.routes[environment], requests)
             partials += _peer_edges(here, names, spans, self.width_ns)
             places = _Places(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
             for partition, span_frame in _span_frames(here, names, spans, places):
@@ -269,13 +276,13 @@ class SpanCollector(Collector):
 
 _DTYPES = (
     *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
-    *(np.uint64, np.bool_, np.int32, np.int64, np.int64, np.int64, np.bool_, np.int32),
+    *(np.uint64, np.bool_, np.int32, np.int64, np.int64, np.int64, np.bool_, np.int32, np.int32),
 )
 _NO_SPANS = PendingSpans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
 
 
 _OF_JOINS: Final = frozenset({"trace", "span", "parent", "site", "peer", "clock"})
-_OF_REQUESTS: Final = frozenset({"peer", "known", "level", "pace"})
+_OF_REQUESTS: Final = frozenset({"peer", "known", "level", "pace", "route"})
 """Columns that only the other of the two needs: joins with callers, sums of requests."""
 
 
@@ -284,7 +291,7 @@ def _complete(columns: list[Column]) -> list[Column]:
     rows = len(columns[0])
     later: list[Column] = [np.zeros(rows, np.uint64), np.zeros(rows, np.bool_), np.full(rows, -1, np.int32)]
     later += [np.zeros(rows, np.int64) for _ in range(3)]
-    later += [np.zeros(rows, np.bool_), np.full(rows, UNIT, np.int32)]
+    later += [np.zeros(rows, np.bool_), np.full(rows, UNIT, np.int32), np.full(rows, -1, np.int32)]
     return (
         [*columns, *later[len(columns) - len(PendingSpans._fields) :]]
         if len(columns) < len(PendingSpans._fields)
@@ -332,12 +339,28 @@ def site_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _requests(origin: Origin, names: Names, spans: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:
+def _requests_of(spans: PendingSpans) -> PendingSpans:
+    """Requests served, and root spans, which stand for those of a service that serves none."""
     served = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER)
-    chosen = np.flatnonzero(served | (spans.parent == 0))
-    some = spans.only(chosen, _OF_JOINS)
+    return spans.only(np.flatnonzero(served | (spans.parent == 0)), _OF_JOINS)
+
+
+def _operations(origin: Origin, names: Names, routes: Routes, requests: PendingSpans) -> Iterator[Partial]:
+    """Sums of requests by operation. Their durations are in logarithms, of those that are known and timed."""
+    counted = _counts(requests)
+    some = requests if counted.all() else requests.only(counted, _OF_JOINS)
+    log = np.log(np.maximum(some.end_ns - some.start_ns, 1)) * THOUSANDTHS * some.known
+    columns = (np.ones(len(log), np.int64), some.error.astype(np.int64), some.known, some.level, some.pace)
+    spans = (some.end_ns, some.service, some.route.astype(np.int64))
+    for target, frame in operation_frames(origin, names, routes, spans, (*columns, np.rint(log).astype(np.int64))):
+        yield origin.environment, target, frame
+
+
+def _requests(origin: Origin, names: Names, some: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:
+    """`some` are spans that are requests."""
+    served = (some.kind == KIND_SERVER) | (some.kind == KIND_CONSUMER)
     duration = np.maximum(some.end_ns - some.start_ns, 0)
-    role = np.where(served[chosen], SERVED, ROOT).astype(np.int64)
+    role = np.where(served, SERVED, ROOT).astype(np.int64)
     sums = (some.error.astype(np.int64), duration, some.known, some.level, some.pace)
     events = Events(some.end_ns, some.service, role, 2, duration, sums, **_standing(some))
     for cut in group(events, names, width_ns):

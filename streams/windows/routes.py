@@ -61,6 +61,7 @@ _TIMER: Final = 0.02
 _TIMER_NS: Final = 5 * SECOND
 """All the same to two in a hundred, and so long: that is a timeout."""
 
+_NONE: Final = (0, 0)
 Key = tuple[str, str]
 
 
@@ -71,6 +72,8 @@ class Compared(NamedTuple):
     level: I64
     pace: I64
     untimed: B1
+    route: I64
+    """The slot of each request's route; -1 where there was no room for it."""
 
 
 class Routes:
@@ -80,6 +83,7 @@ class Routes:
         self.most = most
         self._counters = counters
         self._slot: dict[Key, int] = {}
+        self._names: dict[int, str] = {}
         self._of_service: dict[str, list[int]] = {}
         """Per service: when it was first seen, and how many routes it has."""
         self._free: list[int] = []
@@ -91,6 +95,19 @@ class Routes:
 
     def __len__(self) -> int:
         return len(self._slot)
+
+    @property
+    def slots(self) -> int:
+        """Slots are below this."""
+        return self._sums.shape[1]
+
+    def name(self, slot: int) -> str:
+        """The route in a slot; "" where there is none."""
+        return self._names.get(slot, "")
+
+    def several(self, services: list[str]) -> B1:
+        """Which services have several routes."""
+        return np.array([self._of_service.get(name, _NONE)[1] > 1 for name in services], np.bool_)
 
     def compare(self, keys: list[Key], which: I64, end_ns: I64, duration_ns: I64, error: B1 | None = None) -> Compared:
         """What routes say of requests, and learn from them. `which` is each request's entry of `keys` (service, name)."""
@@ -104,7 +121,7 @@ class Routes:
         if not roomy.any():
             self._counters["route_limit"] += len(which)
             nothing = np.zeros(len(which), np.int64)
-            return Compared(nothing, nothing.copy(), nothing.copy(), long)
+            return Compared(nothing, nothing.copy(), nothing.copy(), long, nothing - 1)
         n, total, square = self._sums[:3, at]
         mean = total / np.maximum(n, 1e-9)
         spread = np.maximum(np.sqrt(np.maximum(square / np.maximum(n, 1e-9) - mean**2, 0.0)), _LEAST_SPREAD)
@@ -124,7 +141,7 @@ class Routes:
         timed = known & ~untimed[which]
         level = np.where(timed, np.rint(mean[which] * THOUSANDTHS), 0.0).astype(np.int64)
         pace = np.where(timed, np.rint(np.clip(far, -FURTHEST, FURTHEST) * THOUSANDTHS), 0.0).astype(np.int64)
-        return Compared(timed.astype(np.int64), level, pace, untimed[which] | (long & ~judged[which]))
+        return Compared(timed.astype(np.int64), level, pace, untimed[which] | (long & ~judged[which]), slots[which])
 
     def _untimed(self, at: I64) -> B1:
         """Routes whose durations are no latency, by what was learnt of them."""
@@ -173,6 +190,7 @@ class Routes:
             self._sums = np.concatenate([self._sums, np.zeros((4, size - self._sums.shape[1]))], axis=1)
             self._times = np.concatenate([self._times, np.zeros((4, size - self._times.shape[1]), np.int64)], axis=1)
         found = self._slot[service, route] = self._free.pop()
+        self._names[found] = route
         self._sums[:, found], self._times[:2, found], self._times[2:, found] = 0.0, now_ns, 0
         return found
 
@@ -206,6 +224,7 @@ class Routes:
         self._sums, self._times = (np.concatenate([a, np.zeros((4 - len(a), a.shape[1]), a.dtype)]) for a in state[1:3])
         self._slot = {(service, route): i for i, (service, route) in enumerate(keys)}
         self._of_service = {service: [first, 0] for service, first in since}
+        self._names = {i: route for (_, route), i in self._slot.items()}
         self._free = []
         for service, _ in self._slot:
             self._of_service[service][1] += 1

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.events import Decision, Incident, decode
+from contracts.events import Anomaly, Decision, Incident, decode
 from contracts.ports import Record, RunEntry, TargetState
 from contracts.settings import Settings
-from contracts.topics import DECISIONS, INCIDENTS, OTLP_SPANS, TOPICS
+from contracts.topics import ANOMALIES, DECISIONS, INCIDENTS, OTLP_SPANS, TOPICS
 from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import DecisionVerdict, IncidentPhase
 from homeostat.wiring import stage_specs
@@ -202,6 +202,7 @@ class Found:
     """What came of it, in order."""
 
     incidents: list[Incident] = field(default_factory=list)
+    anomalies: list[Anomaly] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
 
     @property
@@ -255,6 +256,8 @@ def through(telemetry: Iterable[tuple[int, bytes] | tuple[int, bytes, str]], set
     def hear(record: Record) -> None:
         if record.topic == INCIDENTS:
             found.incidents.append(decode(Incident, record.value))
+        elif record.topic == ANOMALIES:
+            found.anomalies.append(decode(Anomaly, record.value))
         elif record.topic == DECISIONS:
             found.decisions.append(decode(Decision, record.value))
 
