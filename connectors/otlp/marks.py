@@ -43,6 +43,8 @@ BATCH: Final = "messaging.batch.message_count"
 COMMAND: Final = ("db.operation.name", "db.operation")
 TIMETABLE: Final = ("faas.cron", "job.system", "faas.trigger")
 _TIMER: Final = "timer"
+JOB_KEYS: Final = frozenset({"k8s.cronjob.name", "k8s.job.name"})
+"""Attributes of resources whose root spans are runs of a job."""
 SIZES: Final = frozenset(
     {
         *("http.request.body.size", "http.response.body.size", "http.request_content_length"),

@@ -133,10 +133,17 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         peer=columns.peer.name,
         by_address=columns.peer.by_address,
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
-        untimed=columns.marks.untimed,
+        untimed=columns.marks.untimed | ((parent == 0) & _on_a_timetable(flat.resource, context)),
         weight=columns.marks.weight,
     )
     return _kept(batch, valid & timely)
+
+
+def _on_a_timetable(resource: I32, context: DecodeContext) -> B1:
+    """Spans of jobs that a timetable starts, by what their pods say."""
+    known = [any(key in marks.JOB_KEYS for key, _ in r.attributes) for r in context.resources.table()]
+    found: B1 = np.array(known, np.bool_)[resource]
+    return found
 
 
 def _valid_ids(valid: B1, broken: tuple[list[int], ...], flat: Flat, context: DecodeContext) -> B1:

@@ -53,15 +53,17 @@ LONG_TIMES: Final = 8
 """Quarters of a minute in which a route must have had requests that long."""
 _QUARTER_NS: Final = 15 * SECOND
 _LONG_SHARE: Final = 0.2
-_BROAD: Final = 1.2
+_BROAD: Final = 1.1
 """Standard deviation of logarithms of durations that are set by who asks: from a tenth to tenfold. A server's own are half as broad."""
 _ENDLESS_NS: Final = 30 * SECOND
 """Geometric mean of durations from which on nobody waits for an answer."""
-_TIMER: Final = 0.02
 _TIMER_NS: Final = 5 * SECOND
-"""All the same to two in a hundred, and so long: that is a timeout."""
-
+_SAME: Final = 0.03
+"""Durations that differ by less, at the end of what a route takes, and are that long: those are as long as a timeout."""
+_FORGET: Final = 0.001
+"""By how much that end comes down with each request that is shorter: a stray one is forgotten after some hundreds."""
 _NONE: Final = (0, 0)
+_SUMS: Final = 5
 Key = tuple[str, str]
 
 
@@ -77,7 +79,7 @@ class Compared(NamedTuple):
 
 
 class Routes:
-    """Routes of one environment. Sums `n`, `sum`, `square` and `long` are decayed, of the logarithms of durations."""
+    """Routes of one environment. Sums `n`, `sum`, `square`, `long` and `same` are decayed, of the logarithms of durations."""
 
     def __init__(self, most: int, counters: Counter[str]) -> None:
         self.most = most
@@ -87,7 +89,9 @@ class Routes:
         self._of_service: dict[str, list[int]] = {}
         """Per service: when it was first seen, and how many routes it has."""
         self._free: list[int] = []
-        self._sums: F64 = np.zeros((4, 0))
+        self._sums: F64 = np.zeros((_SUMS, 0))
+        self._end: F64 = np.zeros(0)
+        """The logarithm of the longest that each takes, of late."""
         self._times: I64 = np.zeros((4, 0), np.int64)
         """When each was first and last heard of, epoch nanoseconds of event time; in how many quarters of a minute it had long
         requests, and which was the last of these."""
@@ -145,12 +149,12 @@ class Routes:
 
     def _untimed(self, at: I64) -> B1:
         """Routes whose durations are no latency, by what was learnt of them."""
-        n, total, square, long = self._sums[:, at]
+        n, total, square, long, same = self._sums[:, at]
         n = np.maximum(n, 1e-9)
         mean = total / n
         spread = np.sqrt(np.maximum(square / n - mean**2, 0.0))
         endless = mean >= np.log(_ENDLESS_NS)
-        timer = (spread < _TIMER) & (mean >= np.log(_TIMER_NS))
+        timer = (same >= _LONG_SHARE * n) & (self._end[at] >= np.log(_TIMER_NS))
         often = (n >= ENOUGH) & (long >= _LONG_SHARE * n) & (self._times[2, at] >= LONG_TIMES)
         found: B1 = often & (endless | timer | (spread >= _BROAD))
         return found
@@ -167,9 +171,21 @@ class Routes:
         slow = some & long & (weight > 0)
         if slow.any():
             np.add.at(self._sums[3], slot[slow], weight[slow])
+            self._note_ends(slot[slow], log[slow], weight[slow])
             late, quarter = np.unique(slot[slow]), now_ns // _QUARTER_NS
             self._times[2, late] += self._times[3, late] < quarter
             self._times[3, late] = np.maximum(self._times[3, late], quarter)
+
+    def _note_ends(self, slot: I64, log: F64, weight: F64) -> None:
+        """Long requests: which are as long as the longest of their route."""
+        for at, took, counts in zip(slot.tolist(), log.tolist(), weight.tolist(), strict=True):
+            if took > self._end[at] + 2 * _SAME:
+                self._end[at], self._sums[4, at] = took, counts
+            elif took >= self._end[at] - _SAME:
+                self._end[at] = max(took, self._end[at])
+                self._sums[4, at] += counts
+            else:
+                self._end[at] -= _FORGET
 
     def _place(self, service: str, route: str, now_ns: int) -> int:
         found = self._slot.get((service, route))
@@ -187,10 +203,12 @@ class Routes:
         if not self._free:
             size = max(64, 2 * len(self._slot))
             self._free = list(range(size - 1, self._sums.shape[1] - 1, -1))
-            self._sums = np.concatenate([self._sums, np.zeros((4, size - self._sums.shape[1]))], axis=1)
+            self._sums = np.concatenate([self._sums, np.zeros((_SUMS, size - self._sums.shape[1]))], axis=1)
+            self._end = np.concatenate([self._end, np.zeros(size - len(self._end))])
             self._times = np.concatenate([self._times, np.zeros((4, size - self._times.shape[1]), np.int64)], axis=1)
         found = self._slot[service, route] = self._free.pop()
         self._names[found] = route
+        self._end[found] = 0.0
         self._sums[:, found], self._times[:2, found], self._times[2:, found] = 0.0, now_ns, 0
         return found
 
@@ -215,13 +233,17 @@ class Routes:
         keys = sorted(self._slot)
         at = [self._slot[k] for k in keys]
         since = [[s, first] for s, (first, _) in sorted(self._of_service.items())]
-        return [[list(k) for k in keys], self._sums[:, at], self._times[:, at], since]
+        return [[list(k) for k in keys], self._sums[:, at], self._times[:, at], since, self._end[at]]
 
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
         keys, since = state[0], state[3]
         # Of before there were long ones, a snapshot has fewer rows.
-        self._sums, self._times = (np.concatenate([a, np.zeros((4 - len(a), a.shape[1]), a.dtype)]) for a in state[1:3])
+        self._sums, self._times = (
+            np.concatenate([a, np.zeros((n - len(a), a.shape[1]), a.dtype)])
+            for a, n in zip(state[1:3], (_SUMS, 4), strict=True)
+        )
+        self._end = state[4].copy() if len(state) > 4 else np.zeros(len(keys))
         self._slot = {(service, route): i for i, (service, route) in enumerate(keys)}
         self._of_service = {service: [first, 0] for service, first in since}
         self._names = {i: route for (_, route), i in self._slot.items()}
