@@ -74,6 +74,7 @@ ANOMALIES: Final = "telemetry.anomalies"
 INCIDENTS: Final = "telemetry.incidents"
 CHANGES: Final = "telemetry.changes"
 CLOCKS: Final = "telemetry.clocks"
+TARGETS: Final = "autonomous.targets"
 DECISIONS: Final = "autonomous.decisions"
 APPROVALS: Final = "autonomous.approvals"
 ACTIONS: Final = "autonomous.actions"
@@ -129,6 +130,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "detect, diagnose",
         ),
         Topic(CLOCKS, "service", "ClockOffset", _P.KEY, _R.HOUR, "edges", "ingest"),
+        Topic(TARGETS, "environment", "TargetReport", _P.ENVIRONMENT, _R.DAY, "act", "decide", internal=True),
         Topic(DECISIONS, "incident", "Decision", _P.ENVIRONMENT, _R.WEEK, "decide", "act"),
         Topic(APPROVALS, "decision", "Approval", _P.ENVIRONMENT, _R.WEEK, "people", "act"),
         Topic(ACTIONS, "run", "CloudEvents 1.0, binary mode", _P.ENVIRONMENT, _R.FOREVER, "act", "the world"),
@@ -166,6 +168,13 @@ TOPICS: Final[dict[str, Topic]] = {
 }
 
 INGRESS: Final = (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS, RAW)
+
+
+def own_topic(name: str) -> Topic:
+    """The row of a topic of the user's own from which telemetry is read."""
+    return Topic(
+        name, "never trusted", "as the settings say", Partitioning.FOREIGN, Retention.HOUR, "collectors", "ingest"
+    )
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-MILLISECOND: Final = 1_000_000
+MICROSECOND: Final = 1000
+MILLISECOND: Final = 1000 * MICROSECOND
 SECOND: Final = 1000 * MILLISECOND
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE

@@ -117,8 +117,7 @@ class HeldReason(enum.StrEnum):
     DUPLICATE = "duplicate"
     CONDITION = "condition"  # a condition of its trigger does not hold, or could not be evaluated
     AUDIT_UNAVAILABLE = "audit_unavailable"  # the intent could not be published: no effect without a prior audit event
-    JOURNAL_UNAVAILABLE = "journal_unavailable"  # the intent could not be made to outlive this process: no effect
-    CONTROL_UNAVAILABLE = "control_unavailable"  # whether acting was stopped could not be read: no effect
+    JOURNAL_UNAVAILABLE = "journal_unavailable"  # what is under way, and how targets are, was not told for too long
     RESOLVED = "resolved"  # the incident was over before anything was done
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contracts.events import Change, PathStep
 from contracts.verdicts import CauseKind, Severity
 from graph.evidence.local import strongest
+from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
-from graph.evidence.spread import ERRORS, LATENCIES
 from graph.evidence.words import change
 from graph.ranking import Suspect
 

@@ -15,10 +15,10 @@ from typing import Final
 
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
-from graph.evidence.local import LOCAL
+from graph.evidence.local import local
 from graph.evidence.operations import operations
 from graph.evidence.situation import Node, Situation
-from graph.evidence.spread import SPREAD
+from graph.evidence.spread import spread
 from graph.judgement import (
     BACKGROUND,
     DEPENDENCY_SHARE,
@@ -50,7 +50,7 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    return [x for channel in (*SPREAD, operations, *LOCAL) for x in channel(situation) if x.strength > LEAST_FINDING]
+    return [x for x in (*spread(situation), *operations(situation), *local(situation)) if x.strength > LEAST_FINDING]
 
 
 def rank(situation: Situation, found: Iterable[Finding] | None = None) -> list[Suspect]:

@@ -1,4 +1,4 @@
-"""The acting half of a process: executor, actuators, policy, switches, and what decisions look up. Who reads what of it is in `wiring`."""
+"""The acting half of a process: executor, actuators, policy, switches, and what it reports to deciding. Who reads what of it is in `wiring`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
 from contracts.topics import DECISIONS, partition_of
+from homeostat.forgetting import Forgetting
 from homeostat.implementations import load_playbooks
 from homeostat.metrics import Sample
 from homeostat.ownership import Ownership
 from homeostat.run_metrics import RunMetrics
 from homeostat.service_states import Services
 from homeostat.switchboard import Switchboard
+from homeostat.target_reports import TargetReporter
 from homeostat.target_states import TargetStates
 from playbooks.language import reader
 from playbooks.runs.executor import Executor
@@ -57,7 +59,8 @@ class Acting:
         self._actuators = open_actuators(settings.act, settings.plugins)
         self._policy = open_policy(settings.act.policy, settings.plugins)
         self.switchboard = Switchboard(broker, journal, clock, log_id, self._turned)
-        self.facts = TargetStates(journal, self._actuators, clock, settings.act)
+        self.targets = TargetStates(self._actuators, clock, settings.act, self._target_changed)
+        self.reporter = TargetReporter(self.targets, journal, self._report, self._taking, clock)
         self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
         self.executor = Executor(
             ExecutorWiring(
@@ -71,21 +74,27 @@ class Acting:
                 graph=graph,
                 autonomy=settings.decide.autonomy,
                 caught_up=partial(self.switchboard.caught_up, settings.act.audit_ack_s),
+                changed=self.reporter.ran,
             )
         )
         self.ownership = Ownership(journal, partitions[DECISIONS], self.executor, clock)
+        self._forgetting = Forgetting(journal, settings.act, clock)
 
     async def start(self) -> None:
-        """Know the switches, then begin keeping facts fresh. Runs left open are taken over once their environment's partition
+        """Know the switches, then begin describing targets. Runs left open are taken over once their environment's partition
         is assigned. BrokerUnavailable if the switches can't be read."""
         await self.switchboard.start()
-        self.facts.start()
+        self.targets.start()
+        self.reporter.start()
+        self._forgetting.start()
 
     async def stop(self) -> None:
         """Let effects under way end, publish what is due, release everything."""
+        await self._forgetting.stop()
         await self.ownership.stop()
         await self.switchboard.stop()
-        await self.facts.stop()
+        await self.targets.stop()
+        await self.reporter.stop()
         for actuator in self._actuators:
             await actuator.close()
         await self._policy.close()
@@ -134,7 +143,8 @@ class Acting:
     async def on_evidence(self, record: Record) -> None:
         """What is seen of services: who exists, how they are, and whether an action helped."""
         frame = unpack(EvidenceFrame, record.value)
-        self.facts.observe(frame)
+        self.targets.observe(frame)
+        self.reporter.heard(frame.environment)
         self.services.observe(frame, self._clock.now_ns())
         await self.executor.on_evidence(frame)
 
@@ -145,7 +155,15 @@ class Acting:
 
     async def on_incident(self, record: Record) -> None:
         """Who suffers, and whether it is over."""
-        await self.executor.on_incident(decode(Incident, record.value))
+        incident = decode(Incident, record.value)
+        self.reporter.heard(incident.environment)
+        await self.executor.on_incident(incident)
+
+    def _target_changed(self, environment: str) -> None:
+        self.reporter.changed(environment)
+
+    def _taking(self, environment: str) -> int:
+        return self.ownership.taking(environment)
 
     def _turned(self, scope: str) -> None:
         self.executor.wake(None if scope == EVERYWHERE else scope)
@@ -158,6 +176,9 @@ class Acting:
         await self._broker.send(topic, value, key=key.encode(), partition=partition, headers=headers)
         self._run_metrics.note(topic, value)
 
+    async def _report(self, topic: str, key: str, value: bytes, route: str) -> None:
+        await self._publish(topic, key, value, (), route)
+
     # --- how it is
 
     async def ask_policy(self) -> str:
@@ -167,7 +188,7 @@ class Acting:
 
     def lacking(self) -> dict[str, str]:
         """What it can't do now, in words, by what is lacking."""
-        found = {f"actuator {name}": text for name, text in self.facts.troubles.items()}
+        found = {f"actuator {name}": text for name, text in self.targets.troubles.items()}
         untaken = self.ownership.lacking()
         return found | {"journal": untaken} if untaken else found
 
@@ -176,7 +197,7 @@ class Acting:
         return {
             "stopped": self.switchboard.stopped(),
             "actuators": [a.name for a in self._actuators],
-            "troubles": dict(sorted(self.facts.troubles.items())),
+            "troubles": dict(sorted(self.targets.troubles.items())),
             "playbooks": sorted(p.name for p in self.playbooks),
             "journal": self.ownership.status(),
             "open_runs": {r.run: r.state.value for r in self._journal.open_runs()},
@@ -187,6 +208,7 @@ class Acting:
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
         yield from self._run_metrics.samples()
+        yield from self._forgetting.samples()
         for scope, acting in self.switchboard.acting().items():
             yield "acting_allowed", (scope,), float(acting)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
-from connectors.otlp.conventions import MUST_NAME, Conventions, MetricRow, standard
+from connectors.otlp.conventions import MUST_NAME, OF_REQUESTS, Conventions, MetricRow, standard
 from contracts.features import FEATURES
 
 _REQUESTS: Final = "`metric_request_rate`, `metric_error_rate`, `metric_latency_*`"
@@ -45,12 +45,12 @@ def _metrics(table: Conventions) -> str:
 
 
 def _order(row: MetricRow) -> int:
-    kinds = {"duration": len(FEATURES), "unused": len(FEATURES) + 1}
+    kinds = {**dict.fromkeys(OF_REQUESTS, len(FEATURES)), "unused": len(FEATURES) + 1}
     return kinds.get(row.kind, list(FEATURES).index(row.feature) if row.feature else 0)
 
 
 def _feature(row: MetricRow) -> str:
-    return {"duration": _REQUESTS, "unused": "none"}.get(row.kind, f"`{row.feature}`")
+    return {**dict.fromkeys(OF_REQUESTS, _REQUESTS), "unused": "none"}.get(row.kind, f"`{row.feature}`")
 
 
 def _how(row: MetricRow) -> str:
@@ -58,6 +58,8 @@ def _how(row: MetricRow) -> str:
         "level": "a level",
         "counter": "a counter: becomes a rate",
         "duration": "durations",
+        "requests": "a counter of requests",
+        "failures": "a counter of those that failed",
         "unused": "not at all",
     }
     return "; ".join([kinds[row.kind], *_conditions(row)])
@@ -74,6 +76,7 @@ def _conditions(row: MetricRow) -> Iterator[str]:
         yield f"only {_names(row.served.values)} of {_names(row.served.keys)}"
     if row.kind_required:
         yield "only points that say `span.kind` server or consumer"
+    yield from _calls(row)
     if row.summed:
         yield f"what differs only in {_names(row.summed[:2])} is added"
     if row.largest:
@@ -84,6 +87,15 @@ def _conditions(row: MetricRow) -> Iterator[str]:
         yield "must name its unit"
     elif row.unit not in ("", "1", "By", "{cpu}"):
         yield f"in `{row.unit}` where it names no unit"
+
+
+def _calls(row: MetricRow) -> Iterator[str]:
+    if row.calls == "graph":
+        yield "calls of `client` to `server`" + (" alone" if row.calls_only else ", too")
+    elif row.calls:
+        yield "calls of whom attributes name as a peer, where `span.kind` is client or producer"
+    if row.rank:
+        yield f"rank {row.rank}: only where nothing of a lower one counts the same requests"
 
 
 def _subjects(table: Conventions) -> str:

@@ -41,6 +41,10 @@ class Lanes:
         """Partitions whose journal is this process's."""
         return frozenset(self._taken)
 
+    def taking(self, partition: int) -> int:
+        """Which taking of its journal a partition is in, counted over all partitions; 0 if it is not taken."""
+        return self._taken.get(partition, 0)
+
     def assign(self, partitions: Iterable[int]) -> None:
         """These partitions are this process's now, and no others."""
         self.assigned = frozenset(partitions)

@@ -33,6 +33,16 @@ METRICS: Final[dict[str, MetricSpec]] = {
         MetricSpec("runs", "gauge", ("state",), "runs not yet ended, by state"),
         MetricSpec("runs_ended", "counter", ("state",), "runs that ended, by state; unknown ones need a person"),
         MetricSpec("runs_refused", "counter", ("reason",), "runs that ended as refused, by reason"),
+        MetricSpec("journal_entries", "gauge", ("kind",), "runs and facts that the journal holds"),
+        MetricSpec(
+            "journal_forgotten",
+            "counter",
+            ("what", "why"),
+            "runs that ended, and decisions that had none, that the journal forgot: by age, or by its limit",
+        ),
+        MetricSpec(
+            "journal_overfull", "gauge", (), "runs that the journal holds above act.journal_runs: all are needed still"
+        ),
         MetricSpec(
             "acting_allowed",
             "gauge",

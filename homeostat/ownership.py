@@ -85,6 +85,10 @@ class Ownership:
         """The partition of an environment's decisions, and of its journal."""
         return partition_of(environment, self._partitions)
 
+    def taking(self, environment: str) -> int:
+        """Which taking of the environment's journal is this process's, counted over all; 0 if none is."""
+        return self._lanes.taking(self.partition(environment))
+
     def lacking(self) -> str:
         """The partitions that are assigned and not taken for too long, in words; empty if there are none."""
         untaken, now_ns = sorted(self._lanes.assigned - self._lanes.taken), self._clock.now_ns()
@@ -118,7 +122,7 @@ class Ownership:
             self._lanes.lose([partition])
             if self._shared is not None:
                 await self._leave(frozenset({partition}))
-                await self._shared.take(partition, self._clock.now_ns())
+                await self._shared.take(partition)
             self._lanes.take(partition)
             found = sorted({r.environment for r in self._journal.open_runs()})
             await self._executor.resume([e for e in found if self.partition(e) == partition])

@@ -38,6 +38,7 @@ EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.Feedback: "autonomous.feedback",
     e.Control: "autonomous.control",
     e.Adoption: "autonomous.adoptions",
+    e.TargetReport: "autonomous.targets",
     e.NodeStatus: "autonomous.nodes",
     e.DeadLetter: "telemetry.deadletter",
     e.Handling: "autonomous.handling",
@@ -78,7 +79,7 @@ def topics_reference() -> str:
 
 def events_reference() -> str:
     """Every event with its fields, the parts that events are made of, and the words in them."""
-    parts: dict[type[msgspec.Struct], None] = {}
+    parts: dict[type[Any], None] = {}
     words: dict[type[enum.Enum], None] = {}
     sections = []
     for kind, topic in EVENTS.items():
@@ -133,13 +134,11 @@ def _doc(kind: type[Any]) -> str:
     return inspect.cleandoc(kind.__doc__ or "")
 
 
-def _fields(
-    kind: type[msgspec.Struct], parts: dict[type[msgspec.Struct], None], words: dict[type[enum.Enum], None]
-) -> str:
+def _fields(kind: type[Any], parts: dict[type[Any], None], words: dict[type[enum.Enum], None]) -> str:
     meanings = _meanings(kind)
     rows = ["| field | value | default | meaning |", "|---|---|---|---|"]
     info = msgspec.inspect.type_info(kind)
-    assert isinstance(info, msgspec.inspect.StructType)
+    assert isinstance(info, msgspec.inspect.StructType | msgspec.inspect.DataclassType)
     for field in info.fields:
         default = "**required**" if field.required else f"`{msgspec.json.encode(_default_of(field)).decode()}`"
         value = _value(field.type, parts, words)
@@ -151,13 +150,11 @@ def _default_of(field: msgspec.inspect.Field) -> Any:
     return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 
-def _value(
-    kind: msgspec.inspect.Type, parts: dict[type[msgspec.Struct], None], words: dict[type[enum.Enum], None]
-) -> str:
+def _value(kind: msgspec.inspect.Type, parts: dict[type[Any], None], words: dict[type[enum.Enum], None]) -> str:
     """A type in words of JSON; notes the structs and enums met on the way."""
     i = msgspec.inspect
     match kind:
-        case i.StructType(cls=cls):
+        case i.StructType(cls=cls) | i.DataclassType(cls=cls):
             if cls not in EVENTS:
                 parts[cls] = None
             return f"[{cls.__name__}](#{cls.__name__.lower()})"

@@ -124,7 +124,9 @@ class Runtime:
         self._stack.push_async_callback(self.broker.stop)
         await retrying(self.broker.start, within(s.retry_s), pauses=PAUSES)
         self.partitions: Mapping[str, int] = await retrying(
-            lambda: self.broker.ensure_topics(s.partitions), within(s.retry_s), pauses=PAUSES
+            lambda: self.broker.ensure_topics(s.partitions, self.settings.ingest.topics),
+            within(s.retry_s),
+            pauses=PAUSES,
         )
 
     async def _open_stores(self) -> None:
@@ -167,7 +169,7 @@ class Runtime:
                 partitions=self.partitions,
                 state=state,
                 clock=self.clock,
-                specs=recorded_specs(s, self.partitions, self.acting.playbooks, self.acting.facts),
+                specs=recorded_specs(s, self.partitions, self.acting.playbooks),
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=handlers_of(act_specs(self.acting, self.cluster)),

@@ -1,41 +1,45 @@
-"""What deciding looks up: targets as actuators describe them, runs from the journal, services from telemetry.
-
-Deciding is synchronous and pure; this keeps its answers fresh in the background.
-"""
+"""How targets are, as actuators describe them: kept fresh in the background, for reports (`homeostat.target_reports`)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from contracts.claims import ClaimsHeard
 from contracts.errors import HomeostatError
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
-from contracts.ports import Actuator, Clock, Journal, RunEntry, Target, TargetState
+from contracts.ports import Actuator, Clock
 from contracts.settings import ActSettings
 from contracts.supervision import Supervised
+from contracts.targets import Target, TargetState
 from contracts.units import SECOND
-from playbooks.guards import HISTORY_S
-from playbooks.runs.identities import identified
 
 log = logging.getLogger(__name__)
 REFRESH_S = 2.0
 DESCRIBE_S = 5.0
-"""An actuator that takes longer to describe one target is passed over: the others' states grow old meanwhile."""
-FORGET_NS = 600 * SECOND
+"""An actuator that takes longer to describe one target is passed over."""
+AT_ONCE: Final = 4
+"""Targets described at a time: one that takes long does not make the states of all others old."""
+STALE_NS: Final = 15 * SECOND
+"""A description older than this is not told: how the target is by now isn't known."""
+FORGET_NS: Final = 600 * SECOND
+"""Event time after which a service that was not heard of is no target any more."""
 
 
 class TargetStates:
-    """`DecisionFacts` of all environments this process owns."""
+    """The targets of all environments this process hears of. `changed` is told which environment's targets became otherwise."""
 
-    def __init__(self, journal: Journal, actuators: Sequence[Actuator], clock: Clock, settings: ActSettings) -> None:
-        self._journal, self._actuators, self._clock, self._settings = journal, actuators, clock, settings
+    def __init__(
+        self, actuators: Sequence[Actuator], clock: Clock, settings: ActSettings, changed: Callable[[str], None]
+    ) -> None:
+        self._actuators, self._clock, self._settings, self._changed = actuators, clock, settings, changed
         self._claims: defaultdict[str, ClaimsHeard] = defaultdict(ClaimsHeard)
-        self._heard_ns: dict[tuple[str, str], int] = {}
-        self._states: dict[tuple[str, str], TargetState] = {}
+        self._heard_ns: dict[str, dict[str, int]] = {}
+        self._states: dict[tuple[str, str], tuple[TargetState, int]] = {}
         self._failed: dict[str, str] = {}
         self._task = Supervised("target-states", self._run, clock=clock)
         self.troubles: dict[str, str] = {}
@@ -51,27 +55,25 @@ class TargetStates:
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Learn from a frame who exists, and by which attributes actuators can find them."""
+        heard = self._heard_ns.setdefault(frame.environment, {})
         for service in frame.services:
-            key = (frame.environment, service)
-            self._heard_ns[key] = max(frame.window_ns, self._heard_ns.get(key, 0))
+            heard[service] = max(frame.window_ns, heard.get(service, 0))
         if frame.signal != Signal.EDGES:
             self._claims[frame.environment].take(frame.signal, frame.services, frame.attributes, frame.window_ns)
 
-    def target_state(self, environment: str, service: str) -> TargetState | None:
-        """As last described; None if no actuator knows it."""
-        return self._states.get((environment, service))
+    def forget(self, environment: str) -> None:
+        """An environment is not heard of any more, or is another process's."""
+        self._heard_ns.pop(environment, None)
+        self._claims.pop(environment, None)
+        for key in [k for k in self._states if k[0] == environment]:
+            del self._states[key]
 
-    def history(self, environment: str) -> list[RunEntry]:
-        """Runs of the last week, and what each acted on."""
-        since_ns = self._clock.now_ns() - int(HISTORY_S * SECOND)
-        return identified(self._journal, self._journal.history(environment, since_ns=since_ns))
-
-    def known_services(self, environment: str) -> list[str]:
-        """Services heard of in the last ten minutes of event time."""
-        newest = max((ns for (e, _), ns in self._heard_ns.items() if e == environment), default=0)
-        return sorted(
-            s for (e, s), ns in self._heard_ns.items() if e == environment and newest - ns < FORGET_NS and ":" not in s
-        )
+    def known(self, environment: str) -> dict[str, TargetState]:
+        """By service, as described lately; who isn't in it is known to no actuator, or isn't described in time."""
+        since_ns = self._clock.now_ns() - STALE_NS
+        heard = self._heard_ns.get(environment, {})
+        found = ((s, self._states.get((environment, s))) for s in heard)
+        return {service: state[0] for service, state in found if state is not None and state[1] >= since_ns}
 
     def actions(self, environment: str) -> frozenset[str]:
         """All that some actuator can do, and may do for the environment."""
@@ -83,17 +85,35 @@ class TargetStates:
     async def _run(self) -> None:
         while True:
             before, self._failed = self.troubles, {}
-            for key in list(self._heard_ns):
-                environment, service = key
-                state = await self._describe(Target(environment, service, self._claims[environment].of(service)))
-                if state is None:
-                    self._states.pop(key, None)
-                else:
-                    self._states[key] = state
+            at_once = asyncio.Semaphore(AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                for environment in list(self._heard_ns):
+                    for service in self._present(environment):
+                        group.create_task(self._refresh(environment, service, at_once))
             self.troubles = self._failed
             for name in sorted(before.keys() - self.troubles.keys()):
                 log.info("actuator %s describes its targets again", name)
             await asyncio.sleep(REFRESH_S)
+
+    def _present(self, environment: str) -> list[str]:
+        heard = self._heard_ns[environment]
+        newest_ns = max(heard.values(), default=0)
+        for service in [s for s, ns in heard.items() if newest_ns - ns >= FORGET_NS]:
+            del heard[service]
+            self._states.pop((environment, service), None)
+        return list(heard)
+
+    async def _refresh(self, environment: str, service: str, at_once: asyncio.Semaphore) -> None:
+        key = environment, service
+        async with at_once:
+            claims, asked_ns = self._claims[environment].of(service), self._clock.now_ns()
+            state, before = await self._describe(Target(environment, service, claims)), self._states.get(key)
+        if state is None:
+            self._states.pop(key, None)
+        else:
+            self._states[key] = state, asked_ns
+        if (None if before is None else before[0]) != state:
+            self._changed(environment)
 
     async def _describe(self, target: Target) -> TargetState | None:
         for actuator in self._bound(target.environment):

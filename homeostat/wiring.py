@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from contracts.errors import UnknownName
 from contracts.plugins import installed
@@ -33,11 +34,13 @@ from contracts.topics import (
     INGRESS,
     PARTIALS,
     SPANS,
+    TARGETS,
 )
+from contracts.units import HOUR
 from homeostat.acting import Acting
 from homeostat.cluster import ClusterWatch
 from homeostat.release import software
-from playbooks.decision import DecisionFacts, limits_of
+from playbooks.decision import limits_of
 from playbooks.language.model import Playbook
 from streams.replay.recorder import recorded
 from streams.stage import StageSpec
@@ -48,6 +51,10 @@ from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 from streams.worker import HandlerSpec
 
+LIFE_NS: Final = 4 * HOUR
+"""A replay goes back to the beginning of a recorded life: after this long another life of `decide` begins, with the state of the one
+before."""
+
 
 def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[StageSpec, ...]:
     """The stages from telemetry to incidents: they look, and touch nothing."""
@@ -55,7 +62,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
     return (
         StageSpec(
             "ingest",
-            INGRESS,
+            (*INGRESS, *settings.ingest.topics),
             (PARTIALS, SPANS),
             lambda t, p: IngestStage(t, p, settings, targets),
             overhears=(CLOCKS,),
@@ -74,13 +81,13 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
 
 
 def stage_specs(
-    settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook], facts: DecisionFacts
+    settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook]
 ) -> tuple[StageSpec, ...]:
     """All stages."""
     offered, limits = tuple(playbooks), limits_of(settings.act, settings.detect)
     return (
         *perceive_specs(settings, partitions),
-        decide.spec(offered, settings.decide, limits, facts, settings.ingest.max_environments),
+        decide.spec(offered, settings.decide, limits, settings.ingest.max_environments),
     )
 
 
@@ -97,29 +104,27 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
                 INCIDENTS: acting.on_incident,
                 ANOMALIES: acting.on_anomaly,
             },
-            (ACTIONS, FEEDBACK, CHANGES),
+            (ACTIONS, FEEDBACK, CHANGES, TARGETS),
         ),
         HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES,)),
     )
 
 
 def recorded_specs(
-    settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook], facts: DecisionFacts
+    settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook]
 ) -> tuple[StageSpec, ...]:
     """All stages; those that the settings name are recorded, for replays.
 
     Raises:
         UnknownName: the settings name a stage that there isn't.
     """
-    offered, limits = tuple(playbooks), limits_of(settings.act, settings.detect)
+    offered = tuple(playbooks)
     made_with, wanted = made_with_of(settings, offered), set(settings.decide.recorded)
-    plain = {s.name: s for s in stage_specs(settings, partitions, offered, facts)}
+    plain = {s.name: s for s in stage_specs(settings, partitions, offered)}
     for name in sorted(wanted - plain.keys()):
         raise UnknownName("stage in decide.recorded", name, plain)
     taped = {
-        name: decide.recorded_spec(offered, settings.decide, limits, facts, made_with, settings.ingest.max_environments)
-        if name == decide.NAME
-        else recorded(spec, made_with)
+        name: recorded(spec, made_with, LIFE_NS if name == decide.NAME else 0)
         for name, spec in plain.items()
         if name in wanted
     }

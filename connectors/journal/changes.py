@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from contracts.errors import UnreadableEvent
 from contracts.ports import RunEntry, StepEntry
-from contracts.units import DAY
-from contracts.verdicts import TERMINAL_RUN_STATES
-
-KEPT_NS: Final = 30 * DAY
-"""Runs that ended this long ago are deleted when their partition is taken. Guards look back a week."""
 
 Change = tuple[str, bytes | None]
 """Key and value of one record; None deletes what was under that key."""
@@ -52,6 +47,16 @@ def step_change(entry: StepEntry, number: int) -> Change:
 def fact_change(key: str, value: Mapping[str, Any]) -> Change:
     """A fact."""
     return f"fact/{key}", msgspec.json.encode(value)
+
+
+def fact_dropped(key: str) -> Change:
+    """That a fact is forgotten."""
+    return f"fact/{key}", None
+
+
+def run_dropped(run: str, steps: int) -> list[Change]:
+    """That a run and its step lines, of which there are so many, are forgotten."""
+    return [(f"run/{run}", None), *((_step_key(run, number), None) for number in range(steps))]
 
 
 def audit_change(line: AuditLine) -> Change:
@@ -95,28 +100,6 @@ def _note(image: Image, kind: str, name: str, value: bytes) -> None:
             image.audit.append(msgspec.json.decode(value, type=AuditLine))
         case _:
             raise ValueError("of an unknown kind")
-
-
-def prune(image: Image, now_ns: int) -> list[Change]:
-    """Take out of the image the runs that ended long ago, with all that hangs on them; the changes that delete them."""
-    old = {
-        name
-        for name, run in image.runs.items()
-        if run.state in TERMINAL_RUN_STATES and run.updated_ns < now_ns - KEPT_NS
-    }
-    names = old | {image.runs[name].decision for name in old}
-    steps = [key for key in image.steps if key[0] in old]
-    facts = [key for key in image.facts if key.rpartition("/")[2] in names]
-    _delete(image.runs, old)
-    _delete(image.steps, steps)
-    _delete(image.facts, facts)
-    keys = [f"run/{n}" for n in sorted(old)] + [_step_key(*s) for s in steps] + [f"fact/{f}" for f in facts]
-    return [(key, None) for key in keys]
-
-
-def _delete(of: dict[Any, Any], keys: Iterable[Any]) -> None:
-    for key in keys:
-        del of[key]
 
 
 def _step_key(run: str, number: int) -> str:

@@ -36,16 +36,17 @@ from connectors.journal.changes import (
     audit_change,
     audit_dropped,
     fact_change,
+    fact_dropped,
     image_of,
-    prune,
     run_change,
+    run_dropped,
     step_change,
 )
 from connectors.journal.log import PartitionLog
 from connectors.journal.partition import OwnedPartition
 from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.librdkafka import options_of
-from contracts.errors import Fenced, HomeostatError, UnknownName
+from contracts.errors import Conflict, Fenced, HomeostatError, UnknownName
 from contracts.ports import RunEntry, StepEntry
 from contracts.settings import BrokerSettings
 from contracts.supervision import once
@@ -73,7 +74,7 @@ class KafkaJournal:
 
     # -- partitions
 
-    async def take(self, partition: int, now_ns: int) -> None:
+    async def take(self, partition: int) -> None:
         """Own a partition from now on, knowing all that is in it. Others that owned it are fenced.
 
         Raises:
@@ -82,9 +83,7 @@ class KafkaJournal:
         """
         await self.release([partition])
         await self._end_taking(partition)
-        taking = once(
-            "journal-take", asyncio.to_thread(self._taken, partition, now_ns), detail=str(partition), awaited=True
-        )
+        taking = once("journal-take", asyncio.to_thread(self._taken, partition), detail=str(partition), awaited=True)
         self._taking[partition] = taking
         try:
             owned = await asyncio.shield(taking)  # a thread can't be cancelled: who cancels this leaves it to the next
@@ -105,7 +104,7 @@ class KafkaJournal:
             if taking.exception() is None:
                 await asyncio.to_thread(taking.result().close)
 
-    def _taken(self, partition: int, now_ns: int) -> OwnedPartition:
+    def _taken(self, partition: int) -> OwnedPartition:
         source = PartitionLog(
             self._options,
             topic=JOURNAL,
@@ -116,12 +115,10 @@ class KafkaJournal:
         )
         try:
             image = image_of(source.take())
-            old = prune(image, now_ns)
         except BaseException:
             source.close()
             raise
         owned = OwnedPartition(source, image, str(partition))
-        owned.queue(old)
         log.info("journal partition %d taken: %d runs", partition, len(image.runs))
         return owned
 
@@ -245,6 +242,41 @@ class KafkaJournal:
         """All facts whose key starts with `prefix`, by key in order."""
         found = {key: value for copy in self._copies() for key, value in copy.facts(prefix).items()}
         return dict(sorted(found.items()))
+
+    def forget(self, keys: Collection[str], environment: str = "") -> None:
+        """Facts of an environment, or of this process, are as if they had never been put. Fenced if another one owns the environment."""
+        if not environment:
+            self._local.forget(keys)
+            return
+        owned = self._of(environment)
+        there = [key for key in keys if owned.copy.get(key) is not None]
+        owned.copy.forget(there)
+        owned.queue([fact_dropped(key) for key in there])
+
+    # -- forgetting runs
+
+    def ended_runs(self, before_ns: int, most: int) -> list[RunEntry]:
+        """Runs of what is owned that ended and changed before `before_ns` for the last time: the `most` that did first."""
+        found = itertools.chain.from_iterable(o.copy.ended_runs(before_ns, most) for o in self._asked(None))
+        return sorted(found, key=lambda entry: entry.updated_ns)[:most]
+
+    def forget_runs(self, runs: Collection[str]) -> None:
+        """Runs that ended are as if they had never been, with their steps. Conflict if one is open; Fenced if its environment has
+        another owner."""
+        holders = {run: owned for run in runs if (owned := self._with(run)) is not None}
+        for owned in set(holders.values()):
+            owned.require()
+        is_open = {entry.run for owned in set(holders.values()) for entry in owned.copy.open_runs()} & set(holders)
+        if is_open:
+            raise Conflict(f"run {min(is_open)!r} is open: it is not forgotten")
+        for run, owned in holders.items():
+            owned.copy.forget_runs([run])
+            owned.queue(run_dropped(run, owned.steps.pop(run)))
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many runs and facts it holds, of what is owned."""
+        found = [copy.sizes() for copy in self._copies()]
+        return {kind: sum(sizes[kind] for sizes in found) for kind in ("runs", "facts")}
 
     # -- the audit trail
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -139,6 +139,39 @@ class SqliteJournal:
         with self._db.reading() as db:
             return {key: _parse(value) for key, value in db.execute(sql, (prefix,))}
 
+    def forget(self, keys: Collection[str], environment: str = "") -> None:
+        """Facts are as if they had never been put. Whose they are does not matter, as for `put`."""
+        del environment
+        with self._db.writing() as db:
+            db.execute("DELETE FROM facts WHERE key IN (SELECT value FROM json_each(?))", (_names(keys),))
+
+    def ended_runs(self, before_ns: int, most: int) -> list[RunEntry]:
+        """Runs that ended and changed before `before_ns` for the last time: the `most` that did first, without their steps."""
+        sql = (
+            f"SELECT {_RUN} FROM runs WHERE state IN (SELECT value FROM json_each(?)) AND updated_ns < ? "  # noqa: S608 (a constant)
+            "ORDER BY updated_ns, runs.rowid LIMIT ?"
+        )
+        with self._db.reading() as db:
+            return [_entry(row, ()) for row in db.execute(sql, (_TERMINAL, before_ns, most))]
+
+    def forget_runs(self, runs: Collection[str]) -> None:
+        """Runs that ended are as if they had never been, with their steps. Conflict if one is open."""
+        names = _names(runs)
+        those = "run IN (SELECT value FROM json_each(?))"
+        with self._db.writing() as db:
+            open_ = f"SELECT run FROM runs WHERE {those} AND state NOT IN (SELECT value FROM json_each(?))"  # noqa: S608 (constants)
+            row = db.execute(open_, (names, _TERMINAL)).fetchone()
+            if row is not None:
+                raise Conflict(f"run {row[0]!r} is open: it is not forgotten")
+            db.execute(f"DELETE FROM steps WHERE {those}", (names,))  # noqa: S608 (a constant)
+            db.execute(f"DELETE FROM runs WHERE {those}", (names,))  # noqa: S608 (a constant)
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many runs and facts it holds."""
+        with self._db.reading() as db:
+            runs, facts = db.execute("SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM facts)").fetchone()
+        return {"runs": runs, "facts": facts}
+
     def append_audit(self, environment: str, record: bytes, sequence: int, published: bool = False) -> None:
         """Append an audit record under its sequence; Conflict if that number is taken."""
         sql = "INSERT INTO audit VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -254,6 +287,10 @@ def _run_row(e: RunEntry) -> tuple[Any, ...]:
 
 def _step_row(e: StepEntry) -> tuple[Any, ...]:
     return e.run, e.step, StepPhase(e.phase).value, e.key, e.time_ns, _dump(e.data)
+
+
+def _names(of: Collection[str]) -> str:
+    return msgspec.json.encode(sorted(of)).decode()
 
 
 def _dump(value: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from contracts.ports import Record
 from contracts.retry import every, quiet, retrying, within
 from contracts.settings import BrokerSettings
 from contracts.tls import trusting
-from contracts.topics import TOPICS, Partitioning, Topic
+from contracts.topics import TOPICS, Partitioning, Topic, own_topic
 
 PREFIX = "kafka://"
 KNOWN_S = 10.0
@@ -107,31 +107,32 @@ class KafkaBroker:
         if producer is not None:
             await producer.stop()
 
-    async def ensure_topics(self, partitions: int) -> Mapping[str, int]:
-        """Create what is missing of the table; partitions by topic name."""
+    async def ensure_topics(self, partitions: int, also: Collection[str] = ()) -> Mapping[str, int]:
+        """Create what is missing of the table, and of topics of telemetry in `also`; partitions by topic name."""
+        wanted = [*TOPICS.values(), *map(own_topic, also)]
         admin = AIOKafkaAdminClient(**self.options)
         try:
             await admin.start()
             known = set(await admin.list_topics())
-            missing = [t for t in TOPICS.values() if t.name not in known]
+            missing = [t for t in wanted if t.name not in known]
             if missing:
                 copies = min(COPIES, len((await admin.describe_cluster())["brokers"]))
                 await admin.create_topics([_new_topic(t, partitions, copies) for t in missing])
-            return await self._partitions(admin)
+            return await self._partitions(admin, {t.name for t in wanted})
         except TopicAlreadyExistsError:  # another worker was faster
-            return await self._partitions(admin)
+            return await self._partitions(admin, {t.name for t in wanted})
         except (KafkaError, OSError) as e:
             raise translate(e, self._bootstrap) from e
         finally:
             await admin.close()
 
-    async def _partitions(self, admin: AIOKafkaAdminClient) -> dict[str, int]:
-        """Of each topic of the table, once all brokers know what was created a moment ago."""
+    async def _partitions(self, admin: AIOKafkaAdminClient, wanted: set[str]) -> dict[str, int]:
+        """Of each of these topics, once all brokers know what was created a moment ago."""
 
         async def known() -> dict[str, int]:
-            described = await admin.describe_topics(list(TOPICS))
+            described = await admin.describe_topics(sorted(wanted))
             found = {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0 and t["partitions"]}
-            missing = TOPICS.keys() - found.keys()
+            missing = wanted - found.keys()
             if missing:
                 raise BrokerUnavailable(
                     f"Kafka at {self._bootstrap} does not know {', '.join(sorted(missing))}",

@@ -8,7 +8,7 @@ elsewhere on disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import confluent_kafka
@@ -35,9 +35,9 @@ class EmbeddedBroker(KafkaBroker):
         address = ",".join(f"{b.host}:{b.port}" for b in metadata.brokers.values())
         super().__init__(settings.model_copy(update={"security_protocol": "PLAINTEXT"}), bootstrap=address)
 
-    async def ensure_topics(self, partitions: int) -> Mapping[str, int]:
-        """Make every topic of the table appear. `partitions` cannot be chosen here; four is what there is."""
-        return {name: await asyncio.to_thread(self._appear, name) for name in TOPICS}
+    async def ensure_topics(self, partitions: int, also: Collection[str] = ()) -> Mapping[str, int]:
+        """Make every topic of the table, and those in `also`, appear. `partitions` cannot be chosen here; four is what there is."""
+        return {name: await asyncio.to_thread(self._appear, name) for name in (*TOPICS, *also)}
 
     def _appear(self, topic: str) -> int:
         found = self._cluster.list_topics(topic, timeout=10).topics[topic]

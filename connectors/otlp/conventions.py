@@ -21,7 +21,9 @@ from contracts.errors import InvalidSettings, UnknownName
 from contracts.settings import ConventionSettings
 
 PATH: Final = Path(__file__).with_name("conventions.toml")
-Kind = Literal["level", "counter", "duration", "unused"]
+Kind = Literal["level", "counter", "duration", "requests", "failures", "unused"]
+OF_REQUESTS: Final = ("duration", "requests", "failures")
+"""Kinds of rules whose points tell of requests."""
 MUST_NAME: Final = "?"
 """The unit of a row whose metrics must name theirs."""
 CACHED_NAMES: Final = 4096
@@ -75,12 +77,15 @@ class MetricRule(msgspec.Struct, frozen=True):
     """How the points of a metric become a feature.
 
     `kind`: a `level` (value as is), a `counter` (becomes a rate, even where it is sent as a gauge), the `duration` of served requests
-    (a histogram or a summary), or `unused`: known, and feeding no feature. A monotonic sum is a counter whatever the rule says.
+    (a histogram or a summary), the number of served `requests` or of `failures` among them (a counter), or `unused`: known, and feeding
+    no feature. A monotonic sum is a counter whatever the rule says.
     `unit` is what a metric without a unit is in ("": the base of its dimension, "?": it must name one). `scope` is part of the name of
     the instrumentation scope that means it so. `only` keeps the points that match; `complement` then takes 1 − value (idle CPU).
     Points that differ only in the keys of `summed` are parts of one level and are added; of those that then differ only in the keys of
     `largest` the largest is taken. `served` are the points of work that was served; `kind_required`: only those of whose span's kind
-    is known.
+    is known. `rank`: of metrics that count the same requests those of the lowest rank count. `calls`: they tell of calls, too
+    (`calls_only`: of nothing else), by the labels of a service graph or by the kind of the span that they were made of; `calls_rank` is
+    as `rank`.
     """
 
     feature: str = ""
@@ -93,6 +98,10 @@ class MetricRule(msgspec.Struct, frozen=True):
     served: LabelMatch | None = None
     kind_required: bool = False
     scope: str = ""
+    rank: int = 0
+    calls: Literal["", "graph", "spans"] = ""
+    calls_only: bool = False
+    calls_rank: int = 0
     only_units: tuple[str, ...] = ()
     subject: str = ""
     dimension: str = ""
@@ -293,7 +302,7 @@ class Conventions:
 
     def _add(self, row: MetricRow) -> None:
         rule = row.rule()
-        if rule.kind not in ("duration", "unused") and rule.feature not in f.BY_SIGNAL[f.Signal.METRICS]:
+        if rule.kind not in (*OF_REQUESTS, "unused") and rule.feature not in f.BY_SIGNAL[f.Signal.METRICS]:
             raise UnknownName("metric feature", rule.feature, f.BY_SIGNAL[f.Signal.METRICS])
         if rule.subject and rule.subject not in self.subjects:
             raise UnknownName("subject", rule.subject, self.subjects)
@@ -317,7 +326,7 @@ class Conventions:
             base = re.sub(r"[^A-Za-z0-9_]", "_", name)
             for alias, unit in ((base, rule.unit), *_with_words(base, rule)):
                 own = msgspec.structs.replace(rule, unit=unit)
-                for full in (alias, f"{alias}_total") if rule.kind == "counter" else (alias,):
+                for full in (alias, f"{alias}_total") if rule.kind in ("counter", "requests", "failures") else (alias,):
                     known = self.rules.get(full, ())
                     if not known or (known[0].source == rule.source and own not in known) or rule.scope:
                         self.rules[full] = (*known, own)

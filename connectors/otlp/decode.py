@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
@@ -150,7 +151,8 @@ def _decoded(context: DecodeContext, entries: tuple[Any, Any, Any], payload: byt
     nothing = spans is None and points is None and histograms is None and logs is None
     if nothing and skips.counts and set(skips.counts) == {INVALID_FIELD}:
         raise refuse(INVALID_FIELD, skips.first)
-    return _result(context, spans, points, histograms, logs, reader.points.added)
+    calls, added = reader.histograms.calls(), reader.points.added + reader.histograms.added
+    return replace(_result(context, spans, points, histograms, logs), calls=calls, added=added)
 
 
 def _result(
@@ -159,7 +161,6 @@ def _result(
     points: PointBatch | None = None,
     histograms: HistogramBatch | None = None,
     logs: LogBatch | None = None,
-    added: int = 0,
 ) -> Decoded:
     return Decoded(
         strings=context.strings.table(),
@@ -169,5 +170,4 @@ def _result(
         histograms=histograms,
         logs=logs,
         skipped=context.skips.as_dict(),
-        added=added,
     )

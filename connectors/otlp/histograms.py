@@ -19,6 +19,7 @@ from connectors.otlp.codecs import DELTA, EXPONENTIAL, SUMMARY, MetricData
 from connectors.otlp.failures import FailureJudge
 from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.identity import hash64
+from connectors.otlp.metric_calls import CALLING, call_of
 from connectors.otlp.reasons import (
     BAD_TIME,
     LONG_LIVED,
@@ -26,13 +27,14 @@ from connectors.otlp.reasons import (
     NO_RECORDED_VALUE,
     NO_SUBJECT,
     NOT_SERVED,
+    UNUSED_METRIC,
 )
 from connectors.otlp.reasons import SUMMARY as SUMMARY_POINT
 from connectors.otlp.streaming import is_long_lived, is_stream, route_of
 from connectors.otlp.summaries import shape_of
 from connectors.otlp.values import Plain, text_of
 from contracts.frames.decoded import F64, I32, I64, HistogramBatch
-from contracts.frames.latency import BASE, BUCKETS, GAMMA, UNPLACED, bucket_of
+from contracts.frames.latency import BASE, BUCKETS, FAILED_ONLY, GAMMA, UNPLACED, bucket_of
 
 if TYPE_CHECKING:
     from connectors.otlp.metrics import MetricSource
@@ -50,14 +52,51 @@ _LOG_BASE: Final = math.log(BASE)
 _LOG_GAMMA: Final = math.log(GAMMA)
 
 
+class _Rows:
+    """Rows of one batch in the making."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int, int, int, bool, int, int]] = []
+        self._buckets: list[tuple[I32, I64]] = []
+
+    def add(self, row: tuple[int, int, int, int, int, bool, int, int], buckets: tuple[I32, I64]) -> None:
+        """One more: resource, series, mode, start, time, error, rank, peer; and its buckets."""
+        self._rows.append(row)
+        self._buckets.append(buckets)
+
+    def batch(self) -> HistogramBatch | None:
+        """The rows as columns; None where there are none."""
+        if not self._rows:
+            return None
+        types = (np.int32, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int8, np.int32)
+        columns: Any = zip(zip(*self._rows, strict=True), types, strict=True)
+        made: list[Any] = [np.array(c, t) for c, t in columns]
+        resource, series, mode, start, time, error, rank, peer = made
+        sizes = [len(b) for b, _ in self._buckets]
+        return HistogramBatch(
+            resource=resource,
+            series=series,
+            mode=mode,
+            start_ns=start,
+            time_ns=time,
+            error=error,
+            offset=np.concatenate(([0], np.cumsum(sizes))).astype(np.int32),
+            bucket=np.concatenate([b for b, _ in self._buckets]),
+            count=np.concatenate([c for _, c in self._buckets]),
+            rank=rank,
+            peer=peer,
+        )
+
+
 class HistogramRows:
-    """Rows of a `HistogramBatch` in the making."""
+    """Points of metrics that tell of requests: of those that a service served, and of calls by caller and callee."""
 
     def __init__(self, context: DecodeContext, judge: FailureJudge) -> None:
+        self.added = 0
+        """Points that are of calls alone."""
         self._context, self._judge = context, judge
         self._kind_keys = context.conventions.point_keys("span_kind")
-        self._rows: list[tuple[int, int, int, int, int, bool]] = []
-        self._buckets: list[tuple[I32, I64]] = []
+        self._served, self._calls = _Rows(), _Rows()
 
     def add(self, data: MetricData, source: MetricSource) -> None:
         """Take in the points of one metric."""
@@ -69,56 +108,74 @@ class HistogramRows:
                 skips.add(reason)
                 continue
             try:
-                buckets = _buckets_of(point, data, source)
+                buckets = (
+                    self._count_of(point, source)
+                    if source.rule.kind != "duration"
+                    else _buckets_of(point, data, source)
+                )
             except ValueError as e:
                 skips.invalid(f"{source.place}.dataPoints[{i}]", str(e))
                 continue
-            resource = source.resource_of(attributes) if buckets is not None else None
-            if buckets is None or resource is None:
-                skips.add(NO_SUBJECT if buckets is not None else SUMMARY_POINT if data.kind == SUMMARY else NO_BUCKETS)
-                continue
-            self._add(point, data, source, resource, attributes, buckets)
+            if buckets is None:
+                skips.add(SUMMARY_POINT if data.kind == SUMMARY else NO_BUCKETS)
+            else:
+                self._add(point, data, source, attributes, buckets)
 
     def batch(self) -> HistogramBatch | None:
-        """The rows as columns; None where there are none."""
-        if not self._rows:
-            return None
-        types = (np.int32, np.uint64, np.int8, np.int64, np.int64, np.bool_)
-        columns: list[Any] = [np.array(c, t) for c, t in zip(zip(*self._rows, strict=True), types, strict=True)]
-        sizes = [len(b) for b, _ in self._buckets]
-        columns.append(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
-        columns.append(np.concatenate([b for b, _ in self._buckets]))
-        columns.append(np.concatenate([c for _, c in self._buckets]))
-        return HistogramBatch(*columns)
+        """Requests served, as columns; None where there are none."""
+        return self._served.batch()
+
+    def calls(self) -> HistogramBatch | None:
+        """Calls as columns; None where there are none."""
+        return self._calls.batch()
 
     def _add(
         self,
         point: Any,
         data: MetricData,
         source: MetricSource,
-        resource: int,
         attributes: Mapping[str, Plain],
         buckets: tuple[I32, I64],
     ) -> None:
+        rule = source.rule
+        served = not rule.calls_only and self._is_served(attributes, source)
+        resource = source.resource_of(attributes) if served else None
+        call = call_of(source, attributes, self._kind_of(attributes)) if rule.calls else None
+        if resource is None and call is None:
+            self._context.skips.add(NO_SUBJECT if served or rule.calls == "graph" else NOT_SERVED)
+            return
         mode = DELTA_HISTOGRAM if data.temporality == DELTA else CUMULATIVE_HISTOGRAM
         if data.kind == SUMMARY and (buckets[0] != UNPLACED).any():
             mode = SHAPED_SUMMARY
         start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
         pairs = sorted((k, text_of(v)) for k, v in attributes.items())
         # A changed layout starts a new series: its counts cannot be compared with those before.
-        layout = _layout(point, data, mode)
+        layout = _layout(point, data, mode) if rule.kind == "duration" else rule.kind
         series = hash64(f"{source.identity}\x1f{layout}" + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
-        error = self._judge.failed(attributes)
-        self._rows.append((resource, series, mode, start, point.time_unix_nano, error))
-        self._buckets.append(buckets)
+        error, time = self._judge.failed(attributes), point.time_unix_nano
+        if resource is not None:
+            self._served.add((resource, series, mode, start, time, error, rule.rank, 0), buckets)
+        if call is not None:
+            caller, callee = self._context.resources.index(call[0]), self._context.strings.index(call[1])
+            self._calls.add((caller, series, mode, start, time, error, rule.calls_rank, callee), buckets)
+            self.added += resource is None
 
     def _unusable(self, point: Any, attributes: Mapping[str, Plain], source: MetricSource) -> str:
         if point.flags & 1:
             return NO_RECORDED_VALUE
         if not 0 < point.time_unix_nano <= _MAX_TIME:
             return BAD_TIME
-        if not self._is_served(attributes, source):
+        rule = source.rule
+        if not rule.calls and not self._is_served(attributes, source):
             return NOT_SERVED
+        if (
+            rule.calls == "spans"
+            and not self._is_served(attributes, source)
+            and self._kind_of(attributes) not in CALLING
+        ):
+            return NOT_SERVED
+        if rule.kind == "failures" and any(attributes.get(k) is not None for k in self._judge.keys):
+            return UNUSED_METRIC  # then those beside them say it, too
         route, patterns = route_of(attributes), self._context.long_lived
         return LONG_LIVED if is_stream(attributes) or (route and is_long_lived(route, patterns)) else ""
 
@@ -128,9 +185,23 @@ class HistogramRows:
         match = source.rule.served
         if match is not None:
             return any(match.takes(text_of(attributes.get(k))) for k in match.keys)
-        said = next((text_of(attributes[k]) for k in self._kind_keys if attributes.get(k) not in (None, "")), "")
-        kind = said.strip().upper().removeprefix("SPAN_KIND_")
+        kind = self._kind_of(attributes)
         return kind in _SERVED_KINDS if kind else not source.rule.kind_required
+
+    def _kind_of(self, attributes: Mapping[str, Plain]) -> str:
+        """The kind of the span that a point was made of, in capitals; "" where it says none."""
+        said = next((text_of(attributes[k]) for k in self._kind_keys if attributes.get(k) not in (None, "")), "")
+        return said.strip().upper().removeprefix("SPAN_KIND_")
+
+    def _count_of(self, point: Any, source: MetricSource) -> tuple[I32, I64] | None:
+        """The bucket of a number of requests, of which nobody knows how long they took."""
+        value = self._context.codec.number(point)
+        if value is None or not math.isfinite(value):
+            return None
+        if not 0 <= value <= MAX_COUNT:
+            raise ValueError(f"{value} is no number of requests")
+        bucket = FAILED_ONLY if source.rule.kind == "failures" else UNPLACED
+        return np.array([bucket], np.int32), np.array([round(value * source.factor)], np.int64)
 
 
 def _buckets_of(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, I64] | None:

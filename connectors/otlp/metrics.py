@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.otlp.codecs import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
-from connectors.otlp.conventions import MetricRule, Reading
+from connectors.otlp.conventions import OF_REQUESTS, MetricRule, Reading
 from connectors.otlp.failures import FailureJudge
 from connectors.otlp.flatten import DecodeContext, UnreadMetric
 from connectors.otlp.histograms import HistogramRows
@@ -63,10 +63,14 @@ class MetricSource:
 
     def resource_of(self, attributes: Mapping[str, Plain]) -> int | None:
         """Position of the resource that a point is about; None where it is about nobody."""
-        found: Identified | None = self.sender
-        if self.rule.subject:
-            found = subject_of(self.context.conventions.subjects[self.rule.subject], self.sender, attributes)
+        found = self.subject_of(attributes)
         return None if found is None else self.context.resources.index(found)
+
+    def subject_of(self, attributes: Mapping[str, Plain]) -> Identified | None:
+        """Whom a point is about; None where it is about nobody."""
+        if not self.rule.subject:
+            return self.sender
+        return subject_of(self.context.conventions.subjects[self.rule.subject], self.sender, attributes)
 
 
 class PointRows:
@@ -169,7 +173,7 @@ class MetricReader:
             at=at,
             context=context,
         )
-        if reading.rule.kind == "duration":
+        if reading.rule.kind in OF_REQUESTS:
             self.histograms.add(data, source)
         else:
             self._numbers(data, source)

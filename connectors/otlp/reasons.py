@@ -20,6 +20,8 @@ WRONG_SIGNAL: Final = "wrong_signal"
 TOO_LARGE: Final = "too_large"
 INVALID_FIELD: Final = "invalid_field"
 NOTHING_READ: Final = "nothing_read"
+WRONG_ENCODING: Final = "wrong_encoding"
+WRONG_SNAPPY: Final = "wrong_snappy"
 
 BAD_TIME: Final = "bad_time"
 UNMAPPED_METRIC: Final = "unmapped_metric"
@@ -32,6 +34,8 @@ NOT_FINITE: Final = "not_finite"
 SUMMARY: Final = "summary"
 OTHER_TYPE: Final = "other_metric_type"
 NO_BUCKETS: Final = "no_buckets"
+SPLIT_HISTOGRAM: Final = "split_histogram"
+STALE_MARKER: Final = "stale_marker"
 DELTA_LEVEL: Final = "delta_level"
 OTHER_STATE: Final = "other_state"
 NOT_SERVED: Final = "not_served"
@@ -48,6 +52,8 @@ REFUSED: Final[dict[str, str]] = {
     TOO_LARGE: "more bytes than a decoder accepts",
     INVALID_FIELD: "a field has the wrong type or an impossible value, and nothing else in the message is usable",
     NOTHING_READ: "nothing in it is known, and it is not empty",
+    WRONG_ENCODING: "it is not in the encoding that the settings name for its topic",
+    WRONG_SNAPPY: "a remote write that is not compressed by Snappy, as its protocol has it",
 }
 SKIPPED: Final[dict[str, str]] = {
     INVALID_FIELD: "an item has a field of the wrong type or an impossible value",
@@ -62,6 +68,8 @@ SKIPPED: Final[dict[str, str]] = {
     SUMMARY: "a summary that carries neither quantiles nor a count, or is of no duration",
     OTHER_TYPE: "a mapped metric whose data type does not fit its feature",
     NO_BUCKETS: "a histogram point with neither buckets nor a count",
+    SPLIT_HISTOGRAM: "series of a histogram of which this message does not have all; its counters go on, so the next one that is whole tells it",
+    STALE_MARKER: "Prometheus' mark that a series has ended",
     DELTA_LEVEL: "a change of a level whose absolute value is not known",
     OTHER_STATE: "a point of a state that the feature leaves out (idle CPU, free memory)",
     LONG_LIVED: "a duration of a web socket, an event stream, a long poll: that is no latency",

@@ -89,6 +89,7 @@ class OtlpReceivers:
         """Messages `received` and `sent` to the log (small ones together), and requests `refused_<reason>`."""
         found = Counter(self._intake.coalescer.counters)
         found.update({f"refused_{reason}": n for reason, n in self._intake.refused.items()})
+        found.update({f"left_out_{reason}": n for reason, n in self._intake.left_out.items() if n})
         found["refused_connections"] = self._door.refused
         return found
 

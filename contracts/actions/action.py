@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.actions.arguments import Argument
 from contracts.errors import ActionFailed
-from contracts.ports.acting import TargetState
+from contracts.targets import TargetState
 
 
 class Touches(enum.StrEnum):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from contracts.actions.action import Action, Mistake, ReplicaBounds
 from contracts.errors import ActionFailed
-from contracts.ports.acting import TargetState
+from contracts.targets import TargetState
 
 _LOG = logging.getLogger(__name__)
 FAULT = "action_fault"

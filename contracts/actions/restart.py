@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.actions.action import Action
 from contracts.actions.arguments import Argument, ChoiceValue
-from contracts.ports.acting import TargetState
+from contracts.targets import TargetState
 
 _STRATEGIES = ("instance", "rolling")
 

@@ -9,7 +9,7 @@ from typing import Any
 from contracts.actions.action import Action, ReplicaBounds
 from contracts.actions.arguments import BEFORE, Argument, TextValue
 from contracts.errors import ActionFailed
-from contracts.ports.acting import TargetState
+from contracts.targets import TargetState
 
 
 class RollbackAction(Action):

@@ -190,6 +190,56 @@ def check_facts(factory: Factory) -> None:
         expect(len(two.facts("")), 3, "all facts")
 
 
+def check_forget(factory: Factory) -> None:
+    """A fact that is forgotten is as if it had never been put, for all; others stay, and it may be put again."""
+    with opened(factory) as journal:
+        for name in ("a", "a/b", "ab", "ü%_"):
+            journal.put(name, {"n": name}, "e")
+        journal.put("own", {"n": 1})
+        before = journal.sizes()["facts"]
+        journal.forget(["a", "ü%_", "nobody's"], "e")
+        journal.forget([], "e")
+        expect((journal.get("a"), journal.get("ü%_")), (None, None), "forgotten facts")
+        expect(sorted(journal.facts("")), ["a/b", "ab", "own"], "what is left")
+        journal.forget(["own"])
+        expect(journal.sizes()["facts"], before - 3, "the number of facts")
+        journal.put("a", {"again": True}, "e")
+        expect(journal.get("a"), {"again": True}, "a fact that was forgotten and put again")
+        try:
+            with journal.together("e"):
+                journal.forget(["a", "ab"], "e")
+                expect(journal.get("a"), None, "a forgotten fact as seen within the block")
+                raise _Broken
+        except _Broken:
+            pass
+        expect(sorted(journal.facts("")), ["a", "a/b", "ab"], "facts after a block that raised")
+
+
+def check_forget_runs(factory: Factory) -> None:
+    """Only runs that ended are forgotten, those that ended first are named first, and others keep what they have."""
+    with opened(factory) as journal:
+        for number, ended in ((1, 50), (2, 30), (3, 0), (4, 40)):
+            entry = create(journal, number)
+            assert entry is not None, "the first run of a decision was refused"
+            journal.step(StepEntry(entry.run, "s", StepPhase.INTENT, "k", number), entry.fence)
+            if ended:
+                journal.set_state(entry.run, entry.fence, RunState.FAILED, ended)
+        known = {name: _loaded(journal, name) for name in ("r1", "r3")}
+        expect([e.run for e in journal.ended_runs(50, 9)], ["r2", "r4"], "runs that ended before 50, oldest first")
+        expect([e.run for e in journal.ended_runs(99, 2)], ["r2", "r4"], "two of them")
+        expect([e.steps for e in journal.ended_runs(99, 1)], [()], "steps of ended runs")
+        refuses(Conflict, "forgetting an open run", lambda: journal.forget_runs(["r2", "r3"]))
+        expect(len(_loaded(journal, "r2").steps), 1, "a run that was not forgotten because of another")
+        journal.forget_runs(["r2", "r4", "nobody's"])
+        expect([e.run for e in journal.history("e")], ["r1", "r3"], "history")
+        expect({name: journal.load(name) for name in ("r1", "r2", "r3")}, known | {"r2": None}, "runs")
+        expect(journal.sizes()["runs"], 2, "the number of runs")
+        again = create(journal, 2)
+        assert again is not None, "a run that was forgotten can't be made anew"
+        journal.step(StepEntry("r2", "new", StepPhase.INTENT, "k", 60), again.fence)
+        expect([s.step for s in _loaded(journal, "r2").steps], ["new"], "steps of a run that was made anew")
+
+
 def check_audit(factory: Factory) -> None:
     """Audit records keep their bytes and order; a sequence is taken once; what is not published yet is known."""
     with opened(factory) as one, opened(factory) as two:
@@ -323,6 +373,65 @@ async def check_takeover_knows_everything(taking: Taking) -> None:
         third.close()
 
 
+async def check_what_is_forgotten_stays_forgotten(taking: Taking) -> None:
+    """The next owner doesn't know what was forgotten, and knows all else; a block that forgets is kept whole."""
+    first = await taking()
+    for number in (1, 2):
+        entry = create(first, number)
+        assert entry is not None, "the first run of a decision was refused"
+        first.step(StepEntry(entry.run, "s", StepPhase.INTENT, "k", number), entry.fence)
+        first.set_state(entry.run, entry.fence, RunState.SUCCEEDED, 5)
+        first.put(f"verdict/{entry.run}", {"n": number}, "e")
+    await first.settled("e", PATIENCE_S)
+    with first.together("e"):
+        first.forget_runs(["r1"])
+        first.forget(["verdict/r1"], "e")
+    await first.settled("e", PATIENCE_S)
+    second = await taking()
+    try:
+        expect((second.load("r1"), second.get("verdict/r1")), (None, None), "what was forgotten")
+        expect([e.run for e in second.history("e")], ["r2"], "history")
+        expect((len(_loaded(second, "r2").steps), second.get("verdict/r2")), (1, {"n": 2}), "what was not forgotten")
+        again = create(second, 1)
+        assert again is not None, "a run that was forgotten can't be made anew"
+        second.step(StepEntry("r1", "new", StepPhase.INTENT, "k", 9), again.fence)
+        await second.settled("e", PATIENCE_S)
+    finally:
+        first.close()
+        second.close()
+    third = await taking()
+    try:
+        expect([s.step for s in _loaded(third, "r1").steps], ["new"], "steps of a run that was made anew")
+    finally:
+        third.close()
+
+
+async def check_a_straggler_forgets_nothing(taking: Taking) -> None:
+    """What a former owner forgets, the owner still knows."""
+    first = await taking()
+    entry = await _begun(first)
+    first.set_state("r1", entry.fence, RunState.SUCCEEDED, 4)
+    await first.settled("e", PATIENCE_S)
+    second = await taking()
+    try:
+        first.forget(["verdict/r1"], "e")
+        first.forget_runs(["r1"])
+        await first.settled("e", PATIENCE_S)
+    except Fenced:
+        pass
+    else:
+        raise AssertionError("a former owner forgot something, and that was settled")
+    finally:
+        first.close()
+        second.close()
+    third = await taking()
+    try:
+        expect(len(_loaded(third, "r1").steps), 1, "a run that a former owner forgot")
+        expect(third.get("verdict/r1"), {"text": "ü"}, "a fact that a former owner forgot")
+    finally:
+        third.close()
+
+
 async def check_a_straggler_is_fenced(taking: Taking) -> None:
     """Who was an owner and has not heard yet can't go on: it gets Fenced before anything follows from what it writes, and
     the owner never sees it."""
@@ -358,6 +467,8 @@ BY_ONE_OWNER: Final[tuple[Check, ...]] = (
     check_steps,
     check_open_runs,
     check_history,
+    check_forget,
+    check_forget_runs,
     check_together,
     check_threads,
     check_close,
@@ -370,8 +481,13 @@ BY_MANY_AT_ONCE: Final[tuple[Check, ...]] = (
     check_audit,
 )
 CHECKS: Final = BY_ONE_OWNER + BY_MANY_AT_ONCE
-TAKEOVERS: Final[tuple[Takeover, ...]] = (check_takeover_knows_everything,)
+TAKEOVERS: Final[tuple[Takeover, ...]] = (
+    check_takeover_knows_everything,
+    check_what_is_forgotten_stays_forgotten,
+)
 FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_is_fenced,)
+OWNERS_FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_forgets_nothing,)
+"""For a journal in which an environment has one owner process."""
 
 
 def run_all(factory: Callable[[], Factory]) -> None:

@@ -14,6 +14,7 @@ from contracts.events.autonomy import (
 )
 from contracts.events.codec import Event, decode, encode
 from contracts.events.handling import Handling, Lookup
+from contracts.events.reports import ReportedRun, ReportedStep, TargetReport
 from contracts.events.telemetry import (
     CORDONED,
     WELL,
@@ -56,6 +57,9 @@ __all__ = [
     "PathStep",
     "RawMeasurement",
     "RawResponse",
+    "ReportedRun",
+    "ReportedStep",
+    "TargetReport",
     "Term",
     "decode",
     "encode",

@@ -13,7 +13,8 @@ TICK = -1
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer from outside that differs from the last one to the same question.
+    """What deciding was told from outside of the log, in recordings of former releases: an answer that differs from the last one to
+    the same question.
 
     It is the answer to the `number`-th question (from 0) since the beginning of the message, and to all later ones alike.
     """
@@ -42,6 +43,7 @@ class Handling(Event, frozen=True, kw_only=True):
     topics: tuple[str, ...]
     takes: tuple[tuple[int, int, int, int], ...]
     lookups: tuple[Lookup, ...] = ()
+    """Of former releases; nothing is looked up any more."""
     state: bytes = b""
     state_lost: bool = False
     anew: bool = False

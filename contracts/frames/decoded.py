@@ -90,7 +90,7 @@ class HistogramBatch:
     """n histogram, exponential-histogram or summary points of request durations, re-bucketed on the latency grid.
 
     Row i owns `bucket[offset[i]:offset[i + 1]]` and the same slice of `count`. `error` marks points of failed requests.
-    Bucket `UNPLACED` holds requests of which no duration is known. `mode`: 1 cumulative, 2 delta, 3 shaped: the total is cumulative,
+    Bucket `UNPLACED` holds requests of which no duration is known, `FAILED_ONLY` those that failed and are counted in another row. `mode`: 1 cumulative, 2 delta, 3 shaped: the total is cumulative,
     and how it is spread over buckets is how the latest requests were (a summary's quantiles).
     """
 
@@ -103,6 +103,11 @@ class HistogramBatch:
     offset: I32
     bucket: I32
     count: I64
+    rank: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+    """Of rows that count the same requests (a service's own metrics, a mesh's, those made of spans) those of the lowest rank count;
+    FAILED_ONLY goes with its pair of ranks (0 and 1, 2 and 3, …). Empty means all 0."""
+    peer: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    """Of calls: the callee (an index into strings), `resource` being the caller's. Empty where rows are of no calls."""
 
     def __len__(self) -> int:
         return len(self.series)
@@ -127,8 +132,8 @@ class LogBatch:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """All that one message held. `skipped` counts what was readable but is not used, by reason; `added` are points that went
-    into the row of another (the parts of one level)."""
+    """All that one message held. `calls` are requests that metrics tell of by caller and callee. `skipped` counts what was readable but
+    is not used, by reason; `added` are points that went into the row of another (the parts of one level), or into `calls` alone."""
 
     VERSION: ClassVar[int] = 1
     strings: tuple[str, ...] = ("",)
@@ -137,10 +142,13 @@ class Decoded:
     points: PointBatch | None = None
     histograms: HistogramBatch | None = None
     logs: LogBatch | None = None
+    calls: HistogramBatch | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     added: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether there was nothing at all in it: no record, and none that was left out."""
-        return not self.skipped and all(b is None for b in (self.spans, self.points, self.histograms, self.logs))
+        return not self.skipped and all(
+            b is None for b in (self.spans, self.points, self.histograms, self.logs, self.calls)
+        )

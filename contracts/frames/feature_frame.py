@@ -28,6 +28,7 @@ class PartialFrame:
     calls  window, service (the caller), peer, role, count, errors: see streams.windows.calls
     logs   window, service, count, errors, and template_* rows
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
+    metric_calls  histo_* rows of calls, with `histo_peer` the callee
     """
 
     VERSION: ClassVar[int] = 4
@@ -80,6 +81,9 @@ class PartialFrame:
     unseen_errors: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     """Spans and edges, per row: how many the sampled ones stand for besides themselves, and failed ones of those, in thousandths.
     Empty means all 0."""
+    histo_rank: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+    """See `contracts.frames.decoded.HistogramBatch`; empty means all 0."""
+    histo_peer: I32 = field(default_factory=lambda: np.empty(0, np.int32))
     heard: tuple[str, ...] = ()
     """Nodes (hosts) from which the source had something of the environment since it last said so."""
     placed: tuple[str, ...] = ()

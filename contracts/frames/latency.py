@@ -17,6 +17,8 @@ BASE: Final = 1e-6
 BUCKETS: Final = 1100  # 1 µs .. 48 min
 UNPLACED: Final = -1
 """Bucket of what was counted and of which nobody knows how long it took."""
+FAILED_ONLY: Final = -2
+"""Bucket of what failed, of which the number of all requests is told elsewhere."""
 _LOG_GAMMA: Final = float(np.log(GAMMA))
 
 

@@ -4,18 +4,16 @@ from contracts.ports.acting import (
     UNBOUND,
     Actuator,
     Applied,
-    Identity,
     PolicyEngine,
     PolicyVerdict,
     StepRequest,
     StepResult,
-    Target,
-    TargetState,
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
 from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken
 from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemetry
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
+from contracts.targets import Identity, Target, TargetState
 
 __all__ = [
     "PUBLISHED",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -39,8 +39,8 @@ class Broker(Protocol):
         """Flush and close. Idempotent."""
         ...
 
-    async def ensure_topics(self, partitions: int) -> Mapping[str, int]:
-        """Create the topics of `contracts.topics.TOPICS` that are missing; partitions of each by name."""
+    async def ensure_topics(self, partitions: int, also: Collection[str] = ()) -> Mapping[str, int]:
+        """Create the topics of `contracts.topics.TOPICS`, and those of telemetry in `also`, that are missing; partitions of each by name."""
         ...
 
     async def send(
@@ -217,6 +217,24 @@ class Journal(Protocol):
 
     def facts(self, prefix: str) -> dict[str, Mapping[str, Any]]:
         """All facts whose key starts with `prefix`."""
+        ...
+
+    def forget(self, keys: Collection[str], environment: str = "") -> None:
+        """Facts of an environment, or of this process, are as if they had never been put; those that aren't there are no error."""
+        ...
+
+    def ended_runs(self, before_ns: int, most: int) -> list[RunEntry]:
+        """Runs in a terminal state that changed before `before_ns` for the last time: the `most` that did first, in that order,
+        without their steps."""
+        ...
+
+    def forget_runs(self, runs: Collection[str]) -> None:
+        """Runs that ended, with their steps, are as if they had never been; their facts stay (see `forget`). Those that aren't
+        there are no error. Conflict if one is open, and then none of them is forgotten."""
+        ...
+
+    def sizes(self) -> Mapping[str, int]:
+        """How many `runs` and `facts` it holds."""
         ...
 
     def append_audit(self, environment: str, record: bytes, sequence: int, published: bool = False) -> None:

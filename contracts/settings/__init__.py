@@ -32,8 +32,10 @@ from contracts.settings.receiver_settings import ReceiverSettings
 from contracts.settings.section import Section
 from contracts.settings.sink_settings import SinkSettings
 from contracts.settings.source_settings import SourceSettings
+from contracts.settings.topic_settings import ENCODINGS, TopicSettings
 
 __all__ = [
+    "ENCODINGS",
     "LONG_LIVED",
     "MAX_ENVIRONMENTS",
     "ActSettings",
@@ -55,6 +57,7 @@ __all__ = [
     "Settings",
     "SinkSettings",
     "SourceSettings",
+    "TopicSettings",
     "load",
     "shown",
 ]

@@ -49,6 +49,18 @@ class ActSettings(Section):
         description="where runs are recorded: sqlite (a file, for one worker), kafka (the topic "
         "autonomous.journal, for any number of machines); auto: sqlite with the embedded log, else kafka",
     )
+    journal_kept_s: float = Field(
+        2_592_000.0,
+        gt=0,
+        description="how long the journal keeps what is over: runs that ended, decisions that had none, and what was noted of "
+        "them; a week at least is kept, which guards look back on. The audit trail is no part of this",
+    )
+    journal_runs: int = Field(
+        10_000,
+        ge=1,
+        description="most runs that the journal keeps; above, those that changed longest ago are forgotten before "
+        "act.journal_kept_s, but none that a guard, an approval or an open run still asks for",
+    )
     foreign_decisions: bool = Field(
         False,
         description="whether to carry out decisions on autonomous.decisions that this installation's own decide stage did "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from contracts.settings.section import Section
+from contracts.settings.topic_settings import TopicSettings, checked
 
 MAX_ENVIRONMENTS: Final = 256
 """Environments of which there is room where nothing else is set."""
@@ -48,6 +49,12 @@ class IngestSettings(Section):
         description="how long a call waits for its other half before it counts as orphaned, by the time of the source that is "
         "furthest behind of those heard of in the last minute",
     )
+    topics: dict[str, TopicSettings] = Field(
+        {},
+        description="topics of your own to be read besides otlp_spans, otlp_metrics, otlp_logs and telemetry.raw: name -> encoding "
+        "(otlp_proto, otlp_json, jaeger_proto, jaeger_json, zipkin_proto, zipkin_json, raw, text, json, prometheus_remote_write), or "
+        "`encoding` with `environment`, `service` and `namespace` of what names none",
+    )
     long_lived: tuple[str, ...] = Field(
         LONG_LIVED,
         description="patterns of span names (and routes) of exchanges that last as long as their user likes: web sockets, event "
@@ -75,3 +82,8 @@ class IngestSettings(Section):
         description="environments; for more, those that were least of use and were not heard of lately leave, and what finds no "
         "room is dropped, both counted (environment_left, environment_limit)",
     )
+
+    @field_validator("topics")
+    @classmethod
+    def _topics(cls, given: dict[str, TopicSettings]) -> dict[str, TopicSettings]:
+        return checked(given)

@@ -10,8 +10,8 @@ from contracts import features as f
 from contracts.verdicts import Severity
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
+from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Shift, Situation
-from graph.evidence.spread import ERRORS, LATENCIES
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -74,7 +74,7 @@ def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assess
         tuple(suspects),
         tuple(affected),
         _opens(affected, suspects[0], group),
-        severity_of(situation, _entries(world, members, onset_ns), bool(affected)),
+        severity_of(situation, world.topology.entries(members, onset_ns), bool(affected)),
         world.calls_until_ns,
     )
 
@@ -126,10 +126,6 @@ def _opens(affected: dict[str, float], leader: Suspect, group: Group) -> bool:
         return False
     decades = list(affected.values())
     return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= AGREE_DECADES)
-
-
-def _entries(world: World, members: Iterable[str], onset_ns: int) -> list[str]:
-    return list(dict.fromkeys(e for m in members for e in world.topology.entries(m, onset_ns)))
 
 
 def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -> Severity:

@@ -12,11 +12,12 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Change, Incident
 from contracts.features import Signal
 from graph.diagnosis.case import Case
-from graph.world.series import SeriesStore
+from graph.world.series import SeriesStore, transform
 from graph.world.topology import Call, ServiceNode, Topology
 from graph.world.world import MAX_CHANGES, MAX_NOTES, World
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""1 kept the values of the windows themselves, not their levels."""
 
 
 class Saved(msgspec.Struct, kw_only=True):
@@ -154,4 +155,7 @@ def _fill_series(store: SeriesStore, saved: _Series) -> None:
     store.slot = _unpack(saved.slot)
     store.allocate(len(store.keys))
     for name, array in saved.columns.items():
-        setattr(store, name, _unpack(array))
+        if name == "values":  # version 1
+            store.levels = transform(_unpack(array), store.kinds).astype(np.float32)
+        else:
+            setattr(store, name, _unpack(array))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change
@@ -207,7 +208,7 @@ def _fresh(situation: Situation, change_: Change) -> float:
     return 1.0 if age_s <= BEFELL_FRESH_S else 0.5 ** ((age_s - BEFELL_FRESH_S) / BEFELL_FADES_S)
 
 
-LOCAL: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
+CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     cpu,
     memory,
     waiting,
@@ -217,3 +218,9 @@ LOCAL: tuple[Callable[[Situation], Iterator[Finding]], ...] = (
     releases,
     instances,
 )
+
+
+def local(situation: Situation) -> Iterator[Finding]:
+    """What all channels that look at one service say, in a fixed order."""
+    for channel in CHANNELS:
+        yield from channel(situation)

@@ -38,34 +38,26 @@ def shifts(
         own = np.sqrt(np.maximum(before[2] / n0 - m0**2, 0.0))
     out: list[dict[str, Shift]] = [{} for _ in range(before.shape[1])]
     for j, (name, kind) in enumerate(zip(features, kinds, strict=True)):
-        column = _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j]) if kind is FeatureKind.RATIO else None
-        deviation, decades = column or _level(kind, m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
-        for i in np.flatnonzero(n1[:, j] > 0):
-            out[i][name] = _shift(
-                name, kind, m0[i, j], m1[i, j], deviation[i], decades[i], n0[i, j], n1[i, j], detected[i, j]
-            )
-    return out
-
-
-def _shift(  # noqa: PLR0913, PLR0917 - one cell of each column
-    name: str,
-    kind: FeatureKind,
-    m0: float,
-    m1: float,
-    deviation: float,
-    decades: float,
-    n0: float,
-    n1: float,
-    detected: float,
-) -> Shift:
-    back = math.exp if kind is FeatureKind.LATENCY else float
-    if n0 < MIN_BEFORE or not math.isfinite(deviation):
+        rows = np.flatnonzero(n1[:, j] > 0)
+        if not len(rows):
+            continue
+        ratio = kind is FeatureKind.RATIO
+        deviation, decades = (
+            _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j])
+            if ratio
+            else _level(kind, m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
+        )
+        said = detected[:, j]
+        decades = np.where(deviation * said > 0, np.maximum(decades, DETECTED_SHARE * np.abs(said)), decades)
         # Nothing to compare with: only the detector can say whether this is unusual.
-        before, said = math.nan if n0 <= 0 else back(m0), float(detected)
-        return Shift(name, before, back(m1), said, abs(said), float(n1), float(n0))
-    if deviation * detected > 0:
-        decades = max(decades, DETECTED_SHARE * abs(detected))
-    return Shift(name, back(m0), back(m1), float(deviation), float(decades), float(n1), float(n0))
+        alone = (n0[:, j] < MIN_BEFORE) | ~np.isfinite(deviation)
+        deviation, decades = np.where(alone, said, deviation), np.where(alone, np.abs(said), decades)
+        usual = np.where(n0[:, j] > 0, m0[:, j], np.nan)
+        levels = (np.exp(usual), np.exp(m1[:, j])) if kind is FeatureKind.LATENCY else (usual, m1[:, j])
+        columns = (x[rows].tolist() for x in (*levels, deviation, decades, n1[:, j], n0[:, j]))
+        for i, cell in zip(rows.tolist(), zip(*columns, strict=True), strict=True):
+            out[i][name] = Shift(name, *cell)
+    return out
 
 
 def _level(kind: FeatureKind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:

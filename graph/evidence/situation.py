@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import msgspec
 
 from contracts.events import Anomaly, Change
 from contracts.features import FEATURES, FeatureKind, Signal
 from contracts.mix import Mix
 from graph.judgement import HALVED, SURE_DECADES, WELL_KNOWN
 
+_LATENCY: Final = frozenset(
+    n for n, x in FEATURES.items() if x.kind is FeatureKind.LATENCY and x.signal is not Signal.METRICS
+)
 
-@dataclass(frozen=True, slots=True)
-class Shift:
+
+class Shift(msgspec.Struct, frozen=True, gc=False):
     """How one feature changed from before onset to after.
 
     `before` and `after` are in the feature's own unit; `deviation` is the change in units of what is usual from window to
@@ -32,14 +39,10 @@ class Shift:
     def strength(self, direction: int = 1) -> float:
         """Evidence in `direction` (+1 higher, -1 lower, 0 either): logarithm of the deviation, held back while it may be chance."""
         signed = abs(self.deviation) if direction == 0 else direction * self.deviation
-        known = min(1.0, self.samples_before / WELL_KNOWN) if self.samples_before >= 1 and self._latency else 1.0
-        return math.log1p(max(0.0, signed) / HALVED) * min(1.0, self.decades / SURE_DECADES) * known
-
-    @property
-    def _latency(self) -> bool:
-        return (
-            FEATURES[self.feature].kind is FeatureKind.LATENCY and FEATURES[self.feature].signal is not Signal.METRICS
-        )
+        found = math.log1p(max(0.0, signed) / HALVED) * min(1.0, self.decades / SURE_DECADES)
+        if self.feature in _LATENCY and self.samples_before >= 1:
+            return found * min(1.0, self.samples_before / WELL_KNOWN)
+        return found
 
     @property
     def known(self) -> float:
@@ -109,7 +112,7 @@ class Edge:
         return max((self.shifts[f].strength(direction) for f in features if f in self.shifts), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Situation:
     """Everything around an incident at one moment."""
 
@@ -122,8 +125,17 @@ class Situation:
 
     def out(self, name: str) -> list[Edge]:
         """Calls that `name` makes."""
-        return [e for (a, _), e in self.edges.items() if a == name]
+        return self._sides[0].get(name, [])
 
     def into(self, name: str) -> list[Edge]:
         """Calls that `name` receives."""
-        return [e for (_, b), e in self.edges.items() if b == name]
+        return self._sides[1].get(name, [])
+
+    @cached_property
+    def _sides(self) -> tuple[dict[str, list[Edge]], dict[str, list[Edge]]]:
+        made: dict[str, list[Edge]] = {}
+        received: dict[str, list[Edge]] = {}
+        for (caller, callee), edge in self.edges.items():
+            made.setdefault(caller, []).append(edge)
+            received.setdefault(callee, []).append(edge)
+        return made, received

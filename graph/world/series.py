@@ -47,6 +47,7 @@ class SeriesStore:
         self.aside_names = aside
         self.kinds = [FEATURES[f].kind for f in features]
         self.ratios = np.array([k is FeatureKind.RATIO for k in self.kinds], bool)
+        self.logarithmic = np.array([k is FeatureKind.LATENCY for k in self.kinds], bool)
         self.width_ns = 0
         self.keys: list[tuple[str, str]] = []
         self.index: dict[tuple[str, str], int] = {}
@@ -57,7 +58,8 @@ class SeriesStore:
     def allocate(self, rows: int) -> None:
         """Begin with empty arrays for so many rows."""
         n = len(self.features)
-        self.values: F32 = np.full((rows, RING, n), np.nan, np.float32)
+        self.levels: F32 = np.full((rows, RING, n), np.nan, np.float32)
+        """Values on the scale where differences are compared (see `transform`); NaN where nothing was observed."""
         self.score: F32 = np.zeros((rows, RING, n), np.float32)
         self.counts: F32 = np.full((rows, RING), -1.0, np.float32)
         self.partition: I64 = np.zeros(rows, np.int64)
@@ -88,7 +90,10 @@ class SeriesStore:
         at = window % RING
         columns = [self.features.index(f) for f in frame.features if f in self.features]
         source = [j for j, f in enumerate(frame.features) if f in self.features]
-        self.values[rows[:, None], at, columns] = np.clip(frame.values[:, source], -_LARGEST, _LARGEST)
+        kinds = [self.kinds[c] for c in columns]
+        self.levels[rows[:, None], at, columns] = transform(
+            np.clip(frame.values[:, source], -_LARGEST, _LARGEST), kinds
+        )
         self.score[rows[:, None], at, columns] = np.nan_to_num(frame.score[:, source])
         if self.aside_names and frame.aside.shape == (len(rows), len(self.aside_names)):
             self.aside[rows, at] = frame.aside
@@ -103,7 +108,7 @@ class SeriesStore:
         for key in fresh:
             self.index[key] = len(self.keys)
             self.keys.append(key)
-        if len(self.keys) > len(self.values):
+        if len(self.keys) > len(self.first):
             self._grow(max(64, 2 * len(self.keys)))
         return np.array([self.index[k] for k in keys], np.int64)
 
@@ -132,7 +137,7 @@ class SeriesStore:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """The arrays that grow with the rows, by attribute name."""
-        plain = ("values", "score", "counts", "partition", "first", "frozen", "moments", "aside", "aside_before")
+        plain = ("levels", "score", "counts", "partition", "first", "frozen", "moments", "aside", "aside_before")
         return {n: getattr(self, n) for n in plain}
 
     def _open(self, window: int) -> None:
@@ -142,13 +147,13 @@ class SeriesStore:
         if self.slot[at] >= 0:
             self._fold(at)
         self.slot[at] = window
-        self.values[:, at], self.score[:, at], self.counts[:, at] = np.nan, 0.0, -1.0
+        self.levels[:, at], self.score[:, at], self.counts[:, at] = np.nan, 0.0, -1.0
         self.aside[:, at] = np.nan
 
     def _fold(self, at: int) -> None:
         learn = self.frozen > self.slot[at]
         known = self.first <= self.slot[at]
-        weight, value = self._weighted(self.values[:, at], self.counts[:, at])
+        weight, value = self._weighted(self.levels[:, at], self.counts[:, at])
         weight = weight * (learn & known)[:, None]
         decay = np.where(weight > 0, DECAY, 1.0)
         for k, power in enumerate((weight, weight * value, weight * value**2)):
@@ -162,27 +167,34 @@ class SeriesStore:
             decayed = self.aside_before[told] * DECAY
             self.aside_before[told] = decayed + np.concatenate(sums, axis=1)[told]
 
-    def aside_since(self, key: tuple[str, str], onset: int, lead: int = 2) -> tuple[F64, F64] | None:
-        """How many windows, their counts, and the sums of what explains them: before `onset - lead`, and from `onset` on. None where
-        nothing is known."""
-        row = self.index.get(key)
-        if row is None or not self.aside_names:
-            return None
-        told = (self.slot >= 0) & (self.counts[row] >= 0) & np.isfinite(self.aside[row]).all(axis=1)
-        columns = np.concatenate([np.ones((RING, 1)), self.counts[row][:, None], self.aside[row]], axis=1)
-        healthy = told & (self.slot < onset - lead) & (self.slot < self.frozen[row])
-        before = columns[healthy].sum(axis=0) + self.aside_before[row]
-        since = columns[told & (self.slot >= onset)].sum(axis=0)
-        return before, np.asarray(since, np.float64)
+    def aside_since(self, rows: I64, onset: int, lead: int = 2) -> tuple[F64, F64]:
+        """How many windows, their counts, and the sums of what explains them, (rows, 2 + aside names): before `onset - lead`, and
+        from `onset` on."""
+        counts, aside = self.counts[rows], self.aside[rows]
+        told = (self.slot >= 0) & (counts >= 0) & np.isfinite(aside).all(axis=2)
+        healthy = told & (self.slot < onset - lead) & (self.slot < self.frozen[rows][:, None])
+        before, since = (
+            np.concatenate(
+                [
+                    chosen.sum(axis=1)[:, None],
+                    np.where(chosen, counts, 0.0).sum(axis=1, dtype=np.float64)[:, None],
+                    np.where(chosen[..., None], aside, 0.0).sum(axis=1, dtype=np.float64),
+                ],
+                axis=1,
+            )
+            for chosen in (healthy, told & (self.slot >= onset))
+        )
+        return before + self.aside_before[rows], since
 
-    def _weighted(self, values: NDArray[Any], counts: NDArray[Any]) -> tuple[F64, F64]:
-        """Weights and transformed values (..., features): ratios weigh their trials. Where there is no row, nothing is known: who is
-        silent has rows that say so."""
-        value = transform(values, self.kinds)
-        weight = np.isfinite(value).astype(np.float64)
-        trials = np.nan_to_num(np.maximum(counts, 0.0))[..., None]
-        weight = np.where(self.ratios, weight * trials, weight)
-        return weight, np.where(np.isfinite(value), value, 0.0)
+    def _weighted(self, levels: NDArray[Any], counts: NDArray[Any]) -> tuple[F64, F64]:
+        """Weights and levels (..., features), 0 where nothing is known: ratios weigh their trials. Where there is no row, nothing is
+        known: who is silent has rows that say so."""
+        known = np.isfinite(levels)
+        weight = known.astype(np.float64)
+        if self.ratios.any():
+            trials = np.nan_to_num(np.maximum(counts, 0.0))[..., None]
+            weight[..., self.ratios] *= trials
+        return weight, np.where(known, levels, 0.0).astype(np.float64)
 
     def freeze(self, rows: Iterable[int], window: int) -> None:
         """From this window on, these rows don't teach what is usual."""
@@ -193,7 +205,7 @@ class SeriesStore:
         """These rows teach again, from now on; what was seen while frozen is forgotten (unknown, not zero)."""
         for row in rows:
             hidden = self.slot >= self.frozen[row]
-            self.values[row, hidden], self.score[row, hidden], self.counts[row, hidden] = np.nan, 0.0, np.nan
+            self.levels[row, hidden], self.score[row, hidden], self.counts[row, hidden] = np.nan, 0.0, np.nan
             self.frozen[row] = NEVER
 
     def before_after(self, rows: I64, onset: int, lead: int = 2, until: int = NEVER) -> tuple[F64, F64, F64]:
@@ -202,59 +214,89 @@ class SeriesStore:
 
         Windows of which a row says nothing (it is missing, or has not come yet) count neither way.
         """
-        counts, values = self.counts[rows], self.values[rows]
-        slots = self.slot[None, :]
-        known = (slots >= self.first[rows][:, None]) & (slots >= 0) & (slots <= until) & (counts >= 0)
-        weight, value = self._weighted(values, counts)
-        power = np.stack([weight, weight * value, weight * value**2])
-        healthy = known & (slots < onset - lead) & (slots < self.frozen[rows][:, None])
-        since = known & (slots >= onset)
-        before = np.einsum("krtf,rt->krf", power, healthy) + self.moments[:, rows]
-        after = self._without_largest(np.einsum("krtf,rt->krf", power, since), value, weight * since[..., None])
-        after *= self._independent(rows, known, since)
-        return before, after, _strongest(np.where(since[..., None], self.score[rows], 0.0))
+        old, new = (
+            np.flatnonzero((self.slot >= 0) & (self.slot <= until) & m)
+            for m in (self.slot < onset - lead, self.slot >= onset)
+        )
+        usual = self._known(rows, old) & (self.slot[old] < self.frozen[rows][:, None])
+        weight, level = self._weighted(self.levels[rows[:, None], old], self.counts[rows[:, None], old])
+        before = _moments(weight * usual[..., None], level) + self.moments[:, rows]
+        since = self._known(rows, new)
+        weight, level = self._weighted(self.levels[rows[:, None], new], self.counts[rows[:, None], new])
+        weight *= since[..., None]
+        after = self._without_largest(_moments(weight, level), level, weight)
+        after *= self._independent(rows, onset, until)
+        score = np.where(since[..., None], self.score[rows[:, None], new], 0.0)
+        return before, after, _strongest(score)
 
-    def lately(self, key: tuple[str, str], windows: int = LATELY) -> dict[str, float]:
-        """Means of what was observed in the last windows of a row that are known, by feature; silence is a rate of 0."""
-        row = self.index.get(key)
-        if row is None:
-            return {}
-        known = np.flatnonzero((self.slot >= 0) & (self.counts[row] >= 0))
-        last = self.values[row, known[np.argsort(self.slot[known])][-windows:]]
-        seen = np.isfinite(last)
-        sums, n = np.where(seen, last, 0.0).sum(axis=0), seen.sum(axis=0)
-        return {f: float(s / k) for f, s, k in zip(self.features, sums, n, strict=True) if k}
+    def _known(self, rows: I64, slots: I64) -> NDArray[np.bool_]:
+        """Of which windows (in these places of the ring) a row says something: (rows, windows)."""
+        known: NDArray[np.bool_] = (self.slot[slots] >= self.first[rows][:, None]) & (
+            self.counts[rows[:, None], slots] >= 0
+        )
+        return known
 
-    def known_ns(self, key: tuple[str, str]) -> int:
-        """End of the last window of a row that is known, epoch nanoseconds; 0 where none is."""
-        row = self.index.get(key)
-        known = self.slot[(self.slot >= 0) & (self.counts[row] >= 0)] if row is not None else self.slot[:0]
-        return (int(known.max()) + 1) * self.width_ns if len(known) else 0
+    def lately(self, rows: I64, windows: int = LATELY) -> list[dict[str, float]]:
+        """Means of what was observed in the last windows of each row that are known, by feature; silence is a rate of 0."""
+        order = np.argsort(-self.slot, kind="stable")
+        known = (self.counts[rows] >= 0)[:, order] & (self.slot[order] >= 0)
+        chosen = known & (np.cumsum(known, axis=1) <= windows)
+        at, column = np.nonzero(chosen)
+        levels = self.levels[rows[at], order[column]].astype(np.float64)
+        seen = np.isfinite(levels)
+        values = np.where(seen, np.where(self.logarithmic, np.exp(np.where(seen, levels, 0.0)), levels), 0.0)
+        sums, n = np.zeros((len(rows), len(self.features))), np.zeros((len(rows), len(self.features)))
+        np.add.at(sums, at, values)
+        np.add.at(n, at, seen)
+        return [
+            {f: s / k for f, s, k in zip(self.features, row, times, strict=True) if k}
+            for row, times in zip(sums.tolist(), n.tolist(), strict=True)
+        ]
 
-    def _independent(self, rows: I64, known: NDArray[np.bool_], since: NDArray[np.bool_]) -> F64:
+    def known_ns(self, rows: I64) -> list[int]:
+        """End of the last window of each row that is known, epoch nanoseconds; 0 where none is."""
+        last = np.where((self.slot >= 0) & (self.counts[rows] >= 0), self.slot, -1).max(axis=1, initial=-1)
+        return [int(w + 1) * self.width_ns for w in last.tolist()]
+
+    def rows_of(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of those keys that have one."""
+        return {k: self.index[k] for k in keys if k in self.index}
+
+    def _independent(self, rows: I64, onset: int, until: int) -> F64:
         """Factor (rows, features) by which latency windows since onset count: where requests are rare, neighbouring windows
         hold parts of one request's work and say the same, so runs of windows count, not windows."""
+        if not self.logarithmic.any():
+            return np.ones((len(rows), len(self.features)))
         order = np.argsort(self.slot, kind="stable")
-        busy = (self.counts[rows] > 0)[:, order] & known[:, order]
+        order = order[(self.slot[order] >= 0) & (self.slot[order] <= until)]
+        known = self._known(rows, order)
+        busy = (self.counts[rows[:, None], order] > 0) & known
         follows = np.zeros_like(busy)
         follows[:, 1:] = busy[:, :-1] & (np.diff(self.slot[order]) == 1)
-        fresh = since[:, order]
+        fresh = known & (self.slot[order] >= onset)
         windows, runs = (busy & fresh).sum(axis=1), (busy & fresh & ~follows).sum(axis=1)
         often = busy.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         factor = np.where(windows > 0, often + (1 - often) * runs / np.maximum(windows, 1), 1.0)
-        latency = np.array([k is FeatureKind.LATENCY for k in self.kinds])
-        return np.where(latency[None, :], factor[:, None], 1.0)
+        return np.where(self.logarithmic, factor[:, None], 1.0)
 
     def _without_largest(self, after: F64, value: F64, weight: F64) -> F64:
         """Latency moments less their largest window, from three windows on: one outlier in sparse traffic is no shift."""
         top = np.where(weight > 0, value, -np.inf).max(axis=1, initial=-np.inf)
-        drop = (after[0] >= 3) & np.array([k is FeatureKind.LATENCY for k in self.kinds]) & np.isfinite(top)
+        drop = (after[0] >= 3) & self.logarithmic & np.isfinite(top)
         top = np.where(drop, top, 0.0)
         less: F64 = after - np.stack([drop.astype(np.float64), top, top**2])
         return less
 
 
+def _moments(weight: F64, level: F64) -> F64:
+    """Sums over windows of weight, weight × level and weight × level²: (rows, windows, features) -> (3, rows, features)."""
+    heavy = weight * level
+    return np.stack([weight.sum(axis=1), heavy.sum(axis=1), np.einsum("rtf,rtf->rf", heavy, level)])
+
+
 def _strongest(score: NDArray[Any], n: int = 3) -> F64:
     """Signed mean over the n windows where |score| is largest: (rows, windows, features) -> (rows, features)."""
+    if not score.shape[1]:
+        return np.zeros((score.shape[0], score.shape[2]))
     order = np.argsort(-np.abs(score), axis=1, kind="stable")[:, :n]
     return np.asarray(np.take_along_axis(score, order, axis=1).mean(axis=1), np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from contracts.units import SECOND
@@ -184,7 +185,23 @@ class Topology:
         reach = self.neighbourhood([name], time_ns, len(self.services), down=False)
         return [s for s in reach if s != name]
 
-    def entries(self, name: str, time_ns: int) -> list[str]:
-        """The services where requests that reach `name` come in: upstream (or itself) without callers."""
-        around = [name, *self.upstream(name, time_ns)]
-        return [s for s in around if not self.callers_at(s, time_ns)] or around[-1:]
+    def entries(self, names: Iterable[str], time_ns: int) -> list[str]:
+        """The services where requests that reach any of `names` come in: upstream (or itself) without callers; of a ring of
+        calls that nobody enters, its member that is farthest from them."""
+        entered: set[str] = set()
+        out: list[str] = []
+        for name in names:
+            if name in entered:
+                continue
+            around, joins = {name: None}, False
+            queue, found = deque([name]), []
+            while queue:
+                callers = self.callers_at(at := queue.popleft(), time_ns)
+                found += [at] if not callers else []
+                joins |= any(c in entered for c in callers)  # whose entries are known
+                fresh = [c for c in callers if c not in entered and c not in around]
+                around |= dict.fromkeys(fresh)
+                queue.extend(fresh)
+            out += found or ([] if joins else list(around)[-1:])
+            entered |= around.keys()
+        return out

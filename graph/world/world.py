@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.events import Anomaly, Change
@@ -33,6 +33,7 @@ CLIENT_SPANS: Final = 0.8
 
 
 Shifts = dict[str, Shift]
+I64 = NDArray[np.int64]
 
 
 class World:
@@ -177,18 +178,15 @@ class World:
         self, names: Iterable[str], onset_ns: int, onsets: dict[str, int] | None = None, horizon_ns: int = 0
     ) -> Situation:
         """What changed since `onset_ns` at `names` and the calls between them; changes at most `horizon_ns` before it."""
-        chosen = [n for n in self.topology.services if n in set(names)]
+        wanted = set(names)
+        chosen = [n for n in self.topology.services if n in wanted]
         per_node: dict[str, dict[str, Shift]] = {n: {} for n in chosen}
         for signal in (Signal.SPANS, Signal.METRICS, Signal.LOGS):
             for (name, _), found in self._shifts(signal, [(n, "") for n in chosen], onset_ns).items():
                 per_node[name].update(found)
-        served = self._served(chosen, onset_ns)
-        nodes = {n: self._node(n, per_node[n], onset_ns, (onsets or {}).get(n, 0)) for n in chosen}
+        nodes = self._nodes(chosen, per_node, onset_ns, onsets or {})
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
-        along = self._along(pairs, onset_ns)
-        known_ns = self.series[Signal.EDGES].known_ns
-        asked = {p: self._asked(p, onset_ns) for p in pairs}
-        edges = {p: replace(_edge(p, *along[p], (served[p[0]], asked[p])), known_ns=known_ns(p)) for p in pairs}
+        edges = self._edges(pairs, self._served(chosen, onset_ns), onset_ns)
         recent = tuple(
             c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
         )
@@ -213,29 +211,53 @@ class World:
             along[pair] = ({**joined.get(pair, {}), **how}, view.get(CALL_RATE))
         return along
 
-    def _asked(self, pair: tuple[str, str], onset_ns: int) -> float:
-        """Calls since the onset by the caller's client spans; NaN where it has none for most of its calls."""
-        edges = self.series[Signal.EDGES]
-        found = edges.aside_since(pair, onset_ns // (edges.width_ns or 1))
-        if found is None:
-            return math.nan
-        (_, made, asked), (windows, _, asked_since) = found
-        return float(asked_since) if windows and made > 0 and asked >= CLIENT_SPANS * made else math.nan
+    def _edges(
+        self, pairs: list[tuple[str, str]], served: dict[str, Shift | None], onset_ns: int
+    ) -> dict[tuple[str, str], Edge]:
+        store = self.series[Signal.EDGES]
+        along, known = self._along(pairs, onset_ns), store.rows_of(pairs)
+        rows = np.array(list(known.values()), np.int64)
+        known_ns = dict(zip(known, store.known_ns(rows), strict=True))
+        asked = dict(zip(known, self._asked(rows, onset_ns), strict=True))
+        return {p: _edge(p, *along[p], (served[p[0]], asked.get(p, math.nan)), known_ns.get(p, 0)) for p in pairs}
 
-    def _node(self, name: str, found: dict[str, Shift], onset_ns: int, first_ns: int) -> Node:
+    def _asked(self, rows: I64, onset_ns: int) -> list[float]:
+        """Calls since the onset by the callers' client spans; NaN where there are none for most of a caller's calls."""
+        edges = self.series[Signal.EDGES]
+        if not edges.aside_names:
+            return [math.nan] * len(rows)
+        before, since = edges.aside_since(rows, onset_ns // (edges.width_ns or 1))
+        (_, made, asked), (windows, _, asked_since) = before.T, since.T
+        told = (windows > 0) & (made > 0) & (asked >= CLIENT_SPANS * made)
+        found: list[float] = np.where(told, asked_since, np.nan).tolist()
+        return found
+
+    def _nodes(
+        self, names: list[str], found: dict[str, Shifts], onset_ns: int, onsets: dict[str, int]
+    ) -> dict[str, Node]:
+        spans = self.series[Signal.SPANS]
+        known = spans.rows_of((n, "") for n in names)
+        rows = np.array(list(known.values()), np.int64)
+        told = zip(
+            known,
+            spans.lately(rows),
+            spans.known_ns(rows),
+            map(mix_of, *spans.aside_since(rows, onset_ns // (spans.width_ns or 1))),
+            strict=True,
+        )
+        seen = {name: (lately, known_ns, mix) for (name, _), lately, known_ns, mix in told}
+        return {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, Mix()))) for n in names}
+
+    def _node(
+        self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, Mix]
+    ) -> Node:
         service = self.topology.services[name]
         texts = tuple(
             t for time_ns, text in self.notes.get(name, ()) if time_ns >= onset_ns for t in text.split("\n") if t
         )
         own = service.own and service.kind == "service"
-        spans = self.series[Signal.SPANS]
-        lately, known_ns = spans.lately((name, "")), spans.known_ns((name, ""))
-        aside = spans.aside_since((name, ""), onset_ns // (spans.width_ns or 1))
-        mix = Mix() if aside is None else mix_of(*aside)
         operations = tuple(self.operations.get(name, {}).values())
-        return Node(
-            name, service.kind, own, is_observer(name), found, texts[:5], first_ns, lately, known_ns, mix, operations
-        )
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations)
 
     def _shifts(
         self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int, until: int = NEVER
@@ -255,13 +277,15 @@ def _same_change(a: Change, b: Change) -> bool:
     return a.actor == "telemetry" and (a.service, a.after) == (b.service, b.after) and bool(a.after)
 
 
-def _edge(pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: tuple[Shift | None, float]) -> Edge:
+def _edge(
+    pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: tuple[Shift | None, float], known_ns: int
+) -> Edge:
     """The call of a pair. `caller_did`: what requests the caller served, and how many calls its client spans say it made."""
     caller, asked = caller_did
     rate = found.get(CALL_RATE)
     attempted = made.after * made.samples if made is not None else asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
-        return Edge(pair[0], pair[1], found, attempted=attempted)
+        return Edge(*pair, found, attempted=attempted, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
     before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
     served, calls = caller.after * caller.samples, rate.after * rate.samples
@@ -274,4 +298,5 @@ def _edge(pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: 
         usual=before * caller.before * caller.samples,
         observed=calls,
         attempted=attempted,
+        known_ns=known_ns,
     )

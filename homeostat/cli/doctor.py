@@ -126,7 +126,7 @@ def _open(settings: Settings, broker: str | None) -> str:
 
 
 async def _topics(client: KafkaBroker, settings: Settings) -> CheckResult:
-    found = await client.ensure_topics(settings.broker.partitions)
+    found = await client.ensure_topics(settings.broker.partitions, settings.ingest.topics)
     missing = [t for t in TOPICS if t not in found]
     if missing:
         return CheckResult(False, "topics", f"missing: {', '.join(missing)}", "homeostat topics create")

@@ -79,7 +79,7 @@ async def replay_log(settings: Settings, asked: Asked) -> int:
     client = KafkaBroker(settings.broker.model_copy(update={"url": asked.broker}))
     await client.start()
     try:
-        partitions = await client.ensure_topics(settings.broker.partitions)
+        partitions = await client.ensure_topics(settings.broker.partitions, settings.ingest.topics)
         topics, writers = neighbours(settings, partitions, asked.stage)
         stages = writers if asked.compare else (asked.stage,)
         found = await recorded(client, stages)

@@ -90,7 +90,8 @@ def topics_create(ctx: click.Context, partitions: int | None, as_json: bool, bro
 
     async def work() -> None:
         async with connected(ctx, broker) as (client, settings):
-            found = dict(sorted((await client.ensure_topics(partitions or settings.broker.partitions)).items()))
+            made = await client.ensure_topics(partitions or settings.broker.partitions, settings.ingest.topics)
+            found = dict(sorted(made.items()))
             if as_json:
                 echo(document(found))
                 return

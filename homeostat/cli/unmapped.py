@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from connectors.encodings.sources import OF_METRICS, decode_record, reading_of
 from connectors.otlp.conventions import conventions_of
-from connectors.otlp.decode import decode
 from connectors.otlp.flatten import UnreadMetric
 from connectors.otlp.reasons import UNMAPPED_UNIT
 from connectors.otlp.recording import read
 from connectors.otlp.suggestions import Suggestion, suggest
 from contracts.errors import UndecodableTelemetry
+from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import OTLP_METRICS
 from homeostat.cli.app import settings_of
@@ -84,20 +86,22 @@ def _as_object(metric: UnreadMetric, points: int, suggestion: Suggestion) -> dic
 def _of_files(files: tuple[Path, ...], settings: Settings) -> Counter[UnreadMetric]:
     found: Counter[UnreadMetric] = Counter()
     for message in read(files):
-        _count(message.topic, message.payload, settings, found)
+        _count(Record(message.topic, 0, 0, None, message.payload), settings, found)
     return found
 
 
 async def _of_log(ctx: click.Context, broker: str | None, last: int) -> Counter[UnreadMetric]:
     found: Counter[UnreadMetric] = Counter()
     async with connected(ctx, broker) as (client, settings):
-        async for record in client.read([OTLP_METRICS], last=last):
-            _count(OTLP_METRICS, record.value, settings, found)
+        own = [name for name, topic in settings.ingest.topics.items() if topic.encoding in OF_METRICS]
+        async for record in client.read([OTLP_METRICS, *own], last=last):
+            _count(record, settings, found)
     return found
 
 
-def _count(topic: str, payload: bytes, settings: Settings, found: Counter[UnreadMetric]) -> None:
+def _count(record: Record, settings: Settings, found: Counter[UnreadMetric]) -> None:
+    reading = replace(reading_of(settings, conventions_of(settings.conventions)), unread=found)
     try:
-        decode(topic, payload, conventions=conventions_of(settings.conventions), unread=found)
+        decode_record(record, settings.ingest.topics, reading)
     except UndecodableTelemetry:  # it is among the dead letters, with its reason
         return

@@ -21,9 +21,7 @@ from contracts.topics import DECISIONS, EVIDENCE, FEATURES, HANDLING
 from contracts.units import MILLISECOND, SECOND
 from homeostat.implementations import load_playbooks
 from homeostat.wiring import made_with_of, stage_specs
-from playbooks.decision import DecisionFacts
-from streams.replay.lookups import RecalledFacts
-from streams.replay.player import Answers, Broken, NotHeld, Place, RecordedLife, lives, play
+from streams.replay.player import Broken, NotHeld, Place, RecordedLife, lives, play
 from streams.stage import StageSpec
 
 ALWAYS: Final = (0, 2**63 - 1)
@@ -102,7 +100,7 @@ async def replayed(broker: KafkaBroker, settings: Settings, found: RecordedHandl
     Raises:
         HomeostatError: the broker can't be read.
     """
-    partitions = await broker.ensure_topics(settings.broker.partitions)
+    partitions = await broker.ensure_topics(settings.broker.partitions, settings.ingest.topics)
     maker = _Maker(settings, partitions)
     chosen = [life for life in found.whole if life.end_ns >= wanted.since_ns and life.begin_ns <= wanted.until_ns]
     records = await _records(broker, {place for life in chosen for place in life.places()})
@@ -168,7 +166,7 @@ def neighbours(
     Raises:
         UnknownName: there is no such stage.
     """
-    specs = _Maker(settings, partitions).specs(_Nothing())
+    specs = _Maker(settings, partitions).specs
     if stage not in specs:
         raise UnknownName("stage", stage, specs)
     topics = specs[stage].produces
@@ -184,33 +182,23 @@ async def _records(broker: KafkaBroker, places: set[Place]) -> dict[Place, Recor
 
 
 def _replay_life(life: RecordedLife, maker: _Maker, records: Mapping[Place, Record], again: Replayed) -> None:
-    m, answers = life.messages[0], Answers()
-    stage = maker.specs(RecalledFacts(answers))[m.stage].make(m.topic, m.partition)
+    m = life.messages[0]
+    stage = maker.specs[m.stage].make(m.topic, m.partition)
     try:
-        for now_ns, emit in play(life, stage, answers, records):
+        for now_ns, emit in play(life, stage, records):
             again.events.append((now_ns, (emit.topic, emit.key.encode(), emit.value)))
     except (HomeostatError, NotHeld) as e:
         again.broken.append(f"{life.name}: {e}")
-
-
-class _Nothing:
-    """Facts that nobody asks."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name} was asked of a stage that only lends its name")
 
 
 class _Maker:
     """Makes stages as the worker did."""
 
     def __init__(self, settings: Settings, partitions: Mapping[str, int]) -> None:
-        self._settings, self._partitions = settings, partitions
-        self._playbooks = load_playbooks(settings.act)
-        self.made_with = made_with_of(settings, self._playbooks)
-
-    def specs(self, facts: DecisionFacts) -> dict[str, StageSpec]:
+        playbooks = load_playbooks(settings.act)
+        self.made_with = made_with_of(settings, playbooks)
+        self.specs: Mapping[str, StageSpec] = {s.name: s for s in stage_specs(settings, partitions, playbooks)}
         """All stages by name."""
-        return {s.name: s for s in stage_specs(self._settings, self._partitions, self._playbooks, facts)}
 
 
 async def _logged(

@@ -3,7 +3,6 @@
 from playbooks.decision.deciding import NOTHING, PERSON, decide
 from playbooks.decision.world import (
     Attempt,
-    DecisionFacts,
     DecisionLimits,
     DecisionWorld,
     ServiceView,
@@ -15,7 +14,6 @@ __all__ = [
     "NOTHING",
     "PERSON",
     "Attempt",
-    "DecisionFacts",
     "DecisionLimits",
     "DecisionWorld",
     "ServiceView",

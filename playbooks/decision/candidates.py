@@ -109,6 +109,9 @@ def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:
 def _guarded(
     playbook: Playbook, target: Target, state: TargetState | None, scope: Mapping[str, Any], world: DecisionWorld
 ) -> Held | None:
+    if world.untold_s:
+        text = f"what is under way, and how targets are, has not been told for {world.untold_s:.0f} s"
+        return Held(HeldReason.JOURNAL_UNAVAILABLE, text)
     try:
         planned = planned_replicas(playbook, state, scope)
     except ActionFailed as e:

@@ -51,6 +51,17 @@ class Choice:
     text: str
 
 
+def decision_id(incident: str, number: int) -> str:
+    """The id of an incident's decision of this number."""
+    return f"{incident}-d{number}"
+
+
+def number_in(decision: str, incident: str) -> int:
+    """The number in a decision's id; 0 if it is none of the incident's."""
+    number = decision.removeprefix(f"{incident}-d")
+    return int(number) if number != decision and number.isascii() and number.isdigit() else 0
+
+
 def decide(
     incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook], settings: DecideSettings
 ) -> Decision:
@@ -59,7 +70,7 @@ def decide(
     choice = _choose(weighed, incident, world, settings)
     cause = _cause(choice.chosen, incident)
     return Decision(
-        id=f"{incident.id}-d{world.number}",
+        id=decision_id(incident.id, world.number),
         incident=incident.id,
         environment=incident.environment,
         time_ns=world.now_ns,

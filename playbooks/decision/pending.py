@@ -1,22 +1,25 @@
 """Incidents under decision: when to decide, when to wait for an outcome, when to decide again. Pure; time is an argument.
 
 One incident has one live decision. It is decided when its diagnosis is settled; while a remedy is under way nothing else is
-decided; what came of it (feedback, or the run's end in the journal) leads to the next decision, which knows what was tried.
-Where nothing is under way, the question is asked again with every new revision, switch, and second; a decision goes out only
+decided; what came of it (feedback, or the run's end as reported) leads to the next decision, which knows what was tried.
+Where nothing is under way, the question is asked again with every new revision, switch, report, and second; a decision goes out only
 if it differs from the one before.
+
+How targets are and what is under way is told by whoever acts (`TargetReport`). What was decided here and is in no report yet counts as
+under way; what a report tells that this does not know (its state is from a snapshot that is older) it did decide. While nothing is
+told, it waits; after `stale_s` a person is asked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from contracts.errors import UnreadableEvent
-from contracts.events import Control, Decision, Feedback, Incident
+from contracts.events import Control, Decision, Feedback, Incident, TargetReport
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame, pack, unpack
 from contracts.ports import RunEntry
@@ -24,9 +27,10 @@ from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
 from playbooks.decision.candidates import top_causes
-from playbooks.decision.deciding import decide
+from playbooks.decision.deciding import decide, number_in
+from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.views import Came, Views
-from playbooks.decision.world import Attempt, DecisionFacts, DecisionLimits, DecisionWorld, ServiceView
+from playbooks.decision.world import Attempt, DecisionLimits, DecisionWorld, ServiceView
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction, from_json, learning_of
 
@@ -60,6 +64,16 @@ class PendingDecision(msgspec.Struct):
     """End of the last window in which a service of the incident was anomalous."""
 
 
+class UnseenDecision(msgspec.Struct, frozen=True):
+    """An own decision that is in no report yet: whoever acts may be about to begin its run."""
+
+    environment: str
+    target: str
+    playbook: str
+    verdict: str
+    time_ns: int
+
+
 class _SavedPending(msgspec.Struct):
     """A snapshot."""
 
@@ -78,19 +92,21 @@ class _SavedPending(msgspec.Struct):
     """How far event time had come with each of `rows`; nothing in snapshots from before that counted."""
     times: dict[str, dict[int, int]] = {}
     """How far event time has come, by environment and partition."""
+    services: dict[str, dict[str, int]] = {}
+    """Who was heard of, and when, by environment."""
+    reported: dict[str, ReportedEnvironment] = {}
+    unseen: dict[str, UnseenDecision] = {}
 
 
 _VERSION: Final = 1
 
 
 class PendingDecisions:
-    """All environments of one owner. `facts` answers what telemetry does not tell."""
+    """All environments of one owner."""
 
-    def __init__(
-        self, playbooks: Sequence[Playbook], settings: DecideSettings, limits: DecisionLimits, facts: DecisionFacts
-    ) -> None:
+    def __init__(self, playbooks: Sequence[Playbook], settings: DecideSettings, limits: DecisionLimits) -> None:
         self._playbooks, self._settings = tuple(sorted(playbooks, key=lambda p: p.name)), settings
-        self._limits, self._facts = limits, facts
+        self._limits = limits
         self.posteriors = Posteriors(learning_of(settings))
         self.counters: Counter[str] = Counter()
         self._cases: dict[str, PendingDecision] = {}
@@ -100,6 +116,10 @@ class PendingDecisions:
         self._expected: dict[str, float] = {}
         self._heard_ns: dict[str, int] = {}
         self._views: dict[str, Views] = {}
+        self._reported: dict[str, ReportedEnvironment] = {}
+        self._unseen: dict[str, UnseenDecision] = {}
+        self._begun_ns = 0
+        """When this state was taken up: what was told before may be older than what was decided since."""
 
     def evidence(self, frame: EvidenceFrame, now_ns: int) -> None:
         """Telemetry came in."""
@@ -129,8 +149,20 @@ class PendingDecisions:
 
     def forget(self, environment: str) -> None:
         """An environment is gone. What was learnt of playbooks stays."""
-        for known in (self._heard_ns, self._views, self._predictions):
+        for known in (self._heard_ns, self._views, self._predictions, self._reported):
             known.pop(environment, None)
+
+    def report(self, report: TargetReport, now_ns: int) -> list[Decision]:
+        """Whoever acts told how targets are, and what is under way."""
+        self._begun_ns = self._begun_ns or now_ns
+        known = self._reported.setdefault(report.environment, ReportedEnvironment())
+        was_told = known.told(self._begun_ns, now_ns)
+        if not known.take(report, now_ns) and (was_told or not known.told(self._begun_ns, now_ns)):
+            return []
+        for run in report.runs:
+            self._unseen.pop(run.decision, None)
+        cases = [c for c in self._ordered() if c.incident.environment == report.environment]
+        return [d for case in cases for d in self._look(case, now_ns)]
 
     def incident(self, incident: Incident, now_ns: int) -> list[Decision]:
         """An incident opened, changed or is over. An older revision than the one known changes nothing."""
@@ -212,19 +244,62 @@ class PendingDecisions:
 
     def _look(self, case: PendingDecision, now_ns: int) -> list[Decision]:
         """Decide if it is time to, and if that comes to something else than before."""
-        case.checked_ns = now_ns
-        history = self._facts.history(case.incident.environment)
+        case.checked_ns, self._begun_ns = now_ns, self._begun_ns or now_ns
+        environment = case.incident.environment
+        reported = self._reported.get(environment) or ReportedEnvironment()
+        untold_s = self._untold_s(reported, now_ns)
+        if 0 < untold_s <= self._limits.stale_s:
+            self.counters["looks_untold"] += 1
+            return []
+        history = reported.entries(environment)
+        self._adopt(case, history, now_ns)
         if self._under_way(case, history, now_ns) or not case.incident.settled:
+            return []
+        if not untold_s and self._ending(case, history, now_ns):
             return []
         if case.repaired_ns and now_ns - case.repaired_ns < GRACE_S * SECOND:
             return []
-        world = self._world(case, history, now_ns)
+        world = self._world(case, reported, untold_s, now_ns)
         decision = decide(case.incident, world, self._playbooks, self._settings)
         self.counters["looks"] += 1
         if not _differs(case, decision, now_ns):
             return []
         self._take(case, decision)
         return [decision]
+
+    def _untold_s(self, reported: ReportedEnvironment, now_ns: int) -> float:
+        """Seconds for which it has not been known how targets are and what is under way; 0 if it is."""
+        if reported.told(self._begun_ns, now_ns):
+            return 0.0
+        return max(now_ns - max(reported.time_ns, self._begun_ns), 1) / SECOND
+
+    def _adopt(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> None:
+        """Runs of the incident's decisions that this state does not know: it is older than they are, and did decide them."""
+        found = {number: r for r in history if (number := number_in(r.decision, case.incident.id)) > case.number}
+        for number, run in sorted(found.items()):
+            self.counters["decisions_adopted"] += 1
+            case.number, case.playbook, case.target = number, run.playbook, run.target
+            if any(a.decision == run.decision for a in case.attempts):
+                continue
+            if number < max(found):
+                self._finish(case, Attempt(run.decision, run.playbook, run.target, str(run.state), now_ns))
+                continue
+            waits = run.state is RunState.AWAITING_APPROVAL
+            case.live, case.live_verdict = run.decision, str(DecisionVerdict.ASK if waits else DecisionVerdict.ACT)
+            case.last, case.decided_ns = (case.live_verdict, run.playbook, run.target), run.created_ns
+
+    def _ending(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> bool:
+        """Whether a run of the incident has had its outcome verified, and its end is about to be reported."""
+        over = {a.decision for a in case.attempts}
+        return any(r.decision in over and r.state not in TERMINAL_RUN_STATES for r in history) or any(
+            decision in over for decision in self._waited_for(case.incident.environment, now_ns)
+        )
+
+    def _waited_for(self, environment: str, now_ns: int) -> dict[str, UnseenDecision]:
+        """Own decisions of an environment that whoever acts may still begin, and has not told of."""
+        patience_ns = 2 * self._limits.decision_expiry_s * SECOND
+        self._unseen = {name: u for name, u in self._unseen.items() if now_ns - u.time_ns <= patience_ns}
+        return {name: u for name, u in self._unseen.items() if u.environment == environment}
 
     def _under_way(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> bool:
         """Whether a remedy is. What the journal says of a run that ended without feedback is taken for its outcome."""
@@ -244,8 +319,11 @@ class PendingDecisions:
         self._finish(case, Attempt(run.decision, run.playbook, run.target, str(run.state), now_ns))
         return False
 
-    def _world(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> DecisionWorld:
-        environment = case.incident.environment
+    def _world(
+        self, case: PendingDecision, reported: ReportedEnvironment, untold_s: float, now_ns: int
+    ) -> DecisionWorld:
+        environment, targets = case.incident.environment, {} if untold_s else reported.targets
+        unseen = self._waited_for(environment, now_ns)
         services = dict.fromkeys(c.service for c in top_causes(case.incident))
         views = self._views.setdefault(environment, Views())
         return DecisionWorld(
@@ -254,13 +332,13 @@ class PendingDecisions:
             heard_ns=self._heard_ns.get(environment, 0),
             confirmed_ns=case.confirmed_ns,
             posteriors=self.posteriors,
-            targets={s: self._facts.target_state(environment, s) for s in services},
+            untold_s=untold_s,
+            targets={s: targets.get(s) for s in services},
             services={s: views.view(s) for s in services},
             standings={s: views.standing(s, case.incident.onset_ns) for s in services},
-            # Definitions say nothing that guards count, and would be the bulk of what is hashed.
-            history=tuple(replace(r, definition={}) for r in history),
-            known_services=tuple(sorted(self._facts.known_services(environment))),
-            actions=self._facts.actions(environment),
+            history=(*reported.entries(environment), *(_awaited(name, u) for name, u in sorted(unseen.items()))),
+            known_services=views.services,
+            actions=None if untold_s else frozenset(reported.actions),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
             attempts=tuple(case.attempts),
             predictions=tuple(self._predictions.get(environment, ())),
@@ -274,6 +352,10 @@ class PendingDecisions:
         offered = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
         case.live, case.live_verdict = (decision.id, str(decision.verdict)) if offered else ("", "")
         if offered:
+            chosen = decision.chosen
+            self._unseen[decision.id] = UnseenDecision(
+                decision.environment, chosen.target, chosen.playbook, str(decision.verdict), decision.time_ns
+            )
             self._expected[decision.id] = decision.chosen.success_probability
             while len(self._expected) > _REMEMBERED:
                 del self._expected[next(iter(self._expected))]
@@ -300,7 +382,10 @@ class PendingDecisions:
                 views,
                 {e: [pack(c.frame) for c in rows] for e, rows in kept.items()},
                 {e: [c.time_ns for c in rows] for e, rows in kept.items()},
-                {e: self._views[e].times for e in known},
+                {e: views.times for e, views in self._views.items()},
+                {e: views.heard for e, views in self._views.items()},
+                self._reported,
+                self._unseen,
             )
         )
 
@@ -320,11 +405,31 @@ class PendingDecisions:
         self._predictions, self._expected, self._heard_ns = saved.predictions, saved.expected, saved.heard_ns
         self.posteriors = from_json(saved.posteriors, learning_of(self._settings))
         self._views = {}
-        for environment, kept in saved.views.items():
+        for environment in saved.views | saved.services:
+            kept = saved.views.get(environment, {})
             frames = [unpack(EvidenceFrame, f) for f in saved.rows.get(environment, ())]
             came = saved.came.get(environment) or [f.window_ns for f in frames]
             rows = [Came(time_ns, frame) for time_ns, frame in zip(came, frames, strict=True)]
-            self._views.setdefault(environment, Views()).restore(kept, rows, saved.times.get(environment, {}))
+            times, heard = saved.times.get(environment, {}), saved.services.get(environment, {})
+            self._views.setdefault(environment, Views()).restore(kept, rows, times, heard)
+        self._reported, self._unseen, self._begun_ns = saved.reported, saved.unseen, 0
+
+
+def _awaited(decision: str, unseen: UnseenDecision) -> RunEntry:
+    """An own decision as the run that it is about to be; one that is offered waits for a person, and so stands in nobody's way."""
+    state = RunState.PENDING if unseen.verdict == DecisionVerdict.ACT else RunState.AWAITING_APPROVAL
+    return RunEntry(
+        decision,
+        decision,
+        unseen.environment,
+        unseen.target,
+        unseen.playbook,
+        state,
+        unseen.time_ns,
+        unseen.time_ns,
+        0,
+        {},
+    )
 
 
 def _signature(decision: Decision) -> tuple[str, str, str]:

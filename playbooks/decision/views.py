@@ -14,11 +14,14 @@ from typing import Any, Final, NamedTuple
 from contracts.claims import ClaimsHeard
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
+from contracts.units import SECOND
 from playbooks.decision.world import ServiceView
 from playbooks.guards import Standing, standing
 from playbooks.guards.innocence import means
 
 MOST_SERVICES: Final = 20_000
+FORGET_NS: Final = 600 * SECOND
+"""Event time after which a service that was not heard of is no longer one of the environment."""
 PRESENT: Final = 10
 """Windows of event time after which a service's newest row is no longer its present, if no newer one has come."""
 KEPT: Final = 90
@@ -56,10 +59,17 @@ class Views:
         self._versions: dict[str, str] = {}
         self._heard = ClaimsHeard()
         self._kept: dict[str, ServiceView] = {}
+        self._services: dict[str, int] = {}
+        """How far event time had come when each service was heard of last."""
+        self._looked_ns = 0
 
     def take(self, frame: EvidenceFrame) -> None:
         """Keep a frame. Edges carry no features of a service, but how its callers see it."""
-        self._keep(frame, self._tell_time(frame))
+        time_ns = self._tell_time(frame)
+        self._services.update(dict.fromkeys(frame.services, time_ns))
+        if abs(time_ns - self._looked_ns) >= FORGET_NS:
+            self._looked_ns, self._services = time_ns, self.heard
+        self._keep(frame, time_ns)
 
     def _tell_time(self, frame: EvidenceFrame) -> int:
         time_ns = self._time_ns.get(frame.partition, 0)
@@ -91,6 +101,17 @@ class Views:
             self._latest[signal] = {s: n for s, n in latest.items() if 0 <= time[n.partition] - n.time_ns < kept_ns}
         here = self._kept.keys() | {s for latest in self._latest.values() for s in latest}
         self._versions = {s: v for s, v in self._versions.items() if s in here}
+
+    @property
+    def heard(self) -> dict[str, int]:
+        """Who was heard of in the last ten minutes of event time, and when."""
+        newest_ns = max(self._time_ns.values(), default=0)
+        return {s: ns for s, ns in self._services.items() if 0 <= newest_ns - ns < FORGET_NS}
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of the environment, by name; databases and what others run are none."""
+        return tuple(sorted(s for s in self.heard if ":" not in s))
 
     def known(self, service: str) -> bool:
         """Whether anything was heard of a service."""
@@ -148,8 +169,15 @@ class Views:
         """How far event time has come, by partition."""
         return dict(self._time_ns)
 
-    def restore(self, kept: Mapping[str, ServiceView], rows: Iterable[Came], times: Mapping[int, int]) -> None:
+    def restore(
+        self,
+        kept: Mapping[str, ServiceView],
+        rows: Iterable[Came],
+        times: Mapping[int, int],
+        heard: Mapping[str, int],
+    ) -> None:
         """Fall back on these until telemetry comes in again."""
+        self._services = dict(heard)
         for came in rows:
             self._keep(came.frame, came.time_ns)
             self._time_ns[came.frame.partition] = max(came.time_ns, self._time_ns.get(came.frame.partition, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -17,26 +17,6 @@ from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-
-
-class DecisionFacts(Protocol):
-    """What deciding looks up and telemetry does not tell. Answers at once, from what the shell keeps fresh."""
-
-    def target_state(self, environment: str, service: str) -> TargetState | None:
-        """The target as the actuator last described it; None if no actuator knows it."""
-        ...
-
-    def history(self, environment: str) -> Sequence[RunEntry]:
-        """Runs of the last week, open ones included, with their steps (`playbooks.guards.HISTORY_S`)."""
-        ...
-
-    def known_services(self, environment: str) -> Sequence[str]:
-        """Every service of the topology."""
-        ...
-
-    def actions(self, environment: str) -> frozenset[str] | None:
-        """The actions that the configured actuators can do; None where that isn't known."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +81,15 @@ class DecisionWorld:
     standings: Mapping[str, Standing] = field(default_factory=dict)
     """How each suspected service has answered since the onset."""
     history: tuple[RunEntry, ...] = ()
+    """Runs of the last week, open ones included, and own decisions that have no run yet."""
     known_services: tuple[str, ...] = ()
     actions: frozenset[str] | None = None
     controls: tuple[Control, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     limits: DecisionLimits = field(default_factory=DecisionLimits)
+    untold_s: float = 0.0
+    """Seconds for which nobody has told how targets are and what is under way; 0: it is known."""
     confirmed_ns: int = 0
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
 

@@ -20,6 +20,7 @@ from contracts.verdicts import TERMINAL_RUN_STATES
 from playbooks.runs import journal_records
 from playbooks.runs.plan import RunPlan, plan_from, run_of
 
+_NOTED = "issued/"
 UNPROVEN = "unproven"
 """Reason of what is not believed: it is on the dead-letter topic, and in the log."""
 
@@ -33,6 +34,12 @@ def note(journal: Journal, decision: Decision) -> None:
     """This environment's own decide stage emits the decision."""
     fact = {"digest": digest_of(decision), "environment": decision.environment, "time_ns": decision.time_ns}
     journal.put(_key(decision.id), fact, decision.environment)
+
+
+def noted_decisions(journal: Journal) -> dict[str, tuple[str, int]]:
+    """Id -> environment and time (epoch nanoseconds) of all decisions that were noted."""
+    found = {key.removeprefix(_NOTED): fact for key, fact in journal.facts(_NOTED).items()}
+    return {name: (str(fact["environment"]), int(fact["time_ns"])) for name, fact in found.items()}
 
 
 def require_own(journal: Journal, decision: Decision) -> None:
@@ -86,4 +93,4 @@ def _objection(journal: Journal, approval: Approval, entry: RunEntry | None) -> 
 
 
 def _key(decision: str) -> str:
-    return f"issued/{decision}"
+    return _NOTED + decision

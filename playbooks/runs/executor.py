@@ -94,6 +94,7 @@ class Executor:
             )
             if entry is not None:
                 self._recorder.begin(plan, decision)
+                self._w.changed(plan.environment)
         entry = entry or self._undriven(plan.run)
         if entry is not None:
             self._drive(entry)
@@ -146,6 +147,7 @@ class Executor:
         ]
         for entry in left:
             self._drive(self._w.journal.claim(entry.run, self._w.clock.now_ns()))
+            self._w.changed(entry.environment)
         return [entry.run for entry in left]
 
     async def release(self, keep: Callable[[str], bool], patience_s: float = STOP_S) -> None:
@@ -287,6 +289,8 @@ class Executor:
         # What came of an effect is known to nobody else: it is not lost if it can't be written now.
         run.unrecorded = event if state.in_doubt else None
         self._recorder.write(run, entry, reaction)
+        if reaction.records:
+            self._w.changed(run.plan.environment)
         run.state, run.unrecorded = reaction.transition.to, None
         return reaction.work
 

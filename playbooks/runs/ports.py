@@ -17,7 +17,8 @@ class ExecutorWiring:
     """What an executor is made of. `playbooks` by name; `actuators` in order of preference; `graph` queues a graph write.
 
     `autonomy` is what this process was set to: nobody can decide above it. `caught_up` returns once every switch that was turned
-    before the call is known; Retryable if that can't be found out, and then nothing may be done.
+    before the call is known; Retryable if that can't be found out, and then nothing may be done. `changed` is told the environment
+    of each run of which the journal has something new.
     """
 
     journal: Journal
@@ -30,3 +31,4 @@ class ExecutorWiring:
     graph: Callable[[GraphWrite], None]
     autonomy: Autonomy
     caught_up: Callable[[], Awaitable[None]]
+    changed: Callable[[str], None]

@@ -164,7 +164,7 @@ def arm(journal: Journal, control: Control) -> None:
 def disarm(journal: Journal, scope: str) -> None:
     """Take back what was armed, as it was said to who runs."""
     if journal.get(_ARMED + scope):
-        journal.put(_ARMED + scope, {})
+        journal.forget([_ARMED + scope])
 
 
 def apply_armed(journal: Journal) -> list[Control]:
@@ -173,7 +173,7 @@ def apply_armed(journal: Journal) -> list[Control]:
         for key, fact in journal.facts(_ARMED).items():
             if fact:
                 _store(journal, _control(fact), _ARMED_LOG, {})
-                journal.put(key, {})
+            journal.forget([key])
     return [_control(fact) for _, fact in sorted(journal.facts(_CONTROL).items())]
 
 

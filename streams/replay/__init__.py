@@ -1,1 +1,1 @@
-"""The record of a stage's handling: written as it handles (`recorder`, `lookups`), and played again from the log (`player`)."""
+"""The record of a stage's handling: written as it handles (`recorder`), and played again from the log (`player`)."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from contracts.errors import Permanent
-from contracts.events import Handling, Lookup
+from contracts.events import Handling
 from contracts.events.handling import TICK
 from contracts.ports import Record
 from streams.stage import CatchesUp, Emit, Output, Stage
@@ -24,38 +23,6 @@ class RecordedInput:
 
     place: Place | None
     now_ns: int
-
-
-@dataclass(slots=True)
-class Answers:
-    """What was looked up, as recorded: asked in the same order it gives the same answers."""
-
-    _known: dict[tuple[str, ...], Any] = field(default_factory=dict)
-    _next: list[Lookup] = field(default_factory=list)
-    _asked: int = 0
-
-    def load(self, lookups: Iterable[Lookup]) -> None:
-        """The answers of the next message."""
-        self._next, self._asked = sorted(lookups, key=lambda a: -a.number), 0
-
-    def ask(self, question: str, about: tuple[str, ...], merge: Callable[[Any, Any], Any]) -> Any:
-        """The answer; `merge(before, said)` undoes what the recorder made of it.
-
-        Raises:
-            Permanent: nobody asked that then: this is not the stage that was recorded.
-        """
-        key = (question, *about)
-        said = self._next.pop() if self._next and self._next[-1].number == self._asked else None
-        if said is not None and (said.question, *said.about) == key:
-            self._known[key] = merge(self._known.get(key), said.answer)
-        elif said is not None or key not in self._known:
-            raise Permanent(
-                f"{question} of {'/'.join(about)} was not looked up when this was recorded",
-                reason="replay_diverged",
-                fix="replay with the same release, settings and playbooks as the worker had",
-            )
-        self._asked += 1
-        return self._known[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +102,24 @@ def lives(messages: Iterable[Handling]) -> tuple[list[RecordedLife], list[Broken
     return sorted(whole, key=lambda w: (w.begin_ns, w.name)), broken
 
 
-def play(
-    life: RecordedLife, stage: Stage, answers: Answers, records: Mapping[Place, Record]
-) -> Iterator[tuple[int, Emit]]:
+def play(life: RecordedLife, stage: Stage, records: Mapping[Place, Record]) -> Iterator[tuple[int, Emit]]:
     """What the stage emits when it lives this life, with the time.
 
     Raises:
         NotHeld: a message it took is not among `records`.
         Permanent: this is not the stage that was recorded.
     """
+    if any(message.lookups for message in life.messages):
+        raise Permanent(
+            "a former release recorded it, whose deciding looked things up outside of the log",
+            reason="replay_diverged",
+            fix="replay with the release that recorded it",
+        )
     if life.messages[0].state:
         _restore(stage, life.messages[0].state)
     if life.messages[0].anew and isinstance(stage, CatchesUp):
         stage.begin_anew()
     for message in life.messages:
-        answers.load(message.lookups)
         for take in takes(message):
             for output in _step(stage, _record(take, records), take.now_ns):
                 if isinstance(output, Emit):

@@ -1,4 +1,4 @@
-"""A stage whose handling is recorded: which messages it took, in which order, at what time, and what it was told from outside.
+"""A stage whose handling is recorded: which messages it took, in which order, and at what time.
 
 A stage is a function of exactly these, so its events can be had again from the log, byte for byte, whatever the clock, the
 order between partitions and the world were (`streams.replay.player`). Where what it emits goes out, the record of how it came about
@@ -11,9 +11,9 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from contracts.events import Handling, Lookup, encode
+from contracts.events import Handling, encode
 from contracts.events.handling import TICK
 from contracts.ports import Record
 from contracts.topics import HANDLING
@@ -39,15 +39,14 @@ class Recorder:
         """A new life, fresh or with `state`; `anew` if the stage was told so."""
         self._anew = anew
         self._life, self._sequence = uuid.uuid4().hex, 0
-        self._state, self._told = state, dict[tuple[str, ...], Any]()
+        self._state = state
         self._begun_ns = 0
         self._clear()
 
     def _clear(self) -> None:
         self._topics: dict[str, int] = {}
         self._takes: list[tuple[int, int, int, int]] = []
-        self._lookups: list[Lookup] = []
-        self._asked = self._last_ns = self._first_ns = 0
+        self._last_ns = self._first_ns = 0
 
     def took(self, record: Record, now_ns: int) -> None:
         """A message is about to be handled."""
@@ -63,15 +62,6 @@ class Recorder:
         self._last_ns = now_ns
         self._first_ns = self._first_ns or now_ns
         self._begun_ns = self._begun_ns or now_ns
-
-    def told(self, question: str, about: tuple[str, ...], answer: Any, delta: Callable[[Any, Any], Any]) -> None:
-        """Something was looked up. `delta(before, answer)` is kept of an answer that differs from the one before."""
-        key = (question, *about)
-        if key not in self._told or self._told[key] != answer:
-            said = delta(self._told.get(key), answer)
-            self._lookups.append(Lookup(number=self._asked, question=question, about=about, answer=said))
-            self._told[key] = answer
-        self._asked += 1
 
     def is_due(self, now_ns: int) -> bool:
         """Whether what was collected should go out although nothing else does."""
@@ -95,7 +85,6 @@ class Recorder:
             made_with=made_with,
             topics=tuple(self._topics),
             takes=tuple(self._takes),
-            lookups=tuple(self._lookups),
             state=self._state if self._sequence == 0 and not lost else b"",
             state_lost=lost,
             anew=self._anew,
@@ -109,9 +98,9 @@ class RecordedStage:
     """A stage and its recorder. With `life_ns` a life that lasted so long ends, and another begins with its state: who replays
     need not go further back."""
 
-    def __init__(self, make: Callable[[Recorder], Stage], recorder: Recorder, life_ns: int = 0) -> None:
+    def __init__(self, make: Callable[[], Stage], recorder: Recorder, life_ns: int = 0) -> None:
         self._make, self._recorder, self._life_ns = make, recorder, life_ns
-        self._stage = make(recorder)
+        self._stage = make()
 
     @property
     def counters(self) -> Counter[str]:
@@ -138,7 +127,7 @@ class RecordedStage:
         return outputs
 
     def _made_anew(self) -> Stage:
-        counters, stage = self._stage.counters, self._make(self._recorder)
+        counters, stage = self._stage.counters, self._make()
         stage.counters.update(counters)
         return stage
 
@@ -158,11 +147,12 @@ class RecordedStage:
             self._recorder.begin(anew=True)
 
 
-def recorded(spec: StageSpec, made_with: str) -> StageSpec:
-    """The same stage, recorded; for one that looks nothing up."""
+def recorded(spec: StageSpec, made_with: str, life_ns: int = 0) -> StageSpec:
+    """The same stage, recorded, in lives of `life_ns` (0: as long as its process)."""
 
     def make(topic: str, partition: int) -> Stage:
-        about = min(spec.consumes) if spec.colocated else topic
-        return RecordedStage(lambda _: spec.make(topic, partition), Recorder(spec.name, about, partition, made_with))
+        about = spec.consumes[0] if spec.colocated else topic
+        recorder = Recorder(spec.name, about, partition, made_with)
+        return RecordedStage(lambda: spec.make(topic, partition), recorder, life_ns)
 
     return replace(spec, make=make, produces=(*spec.produces, HANDLING))

@@ -1,4 +1,4 @@
-"""Decide: incidents, outcomes, switches and telemetry of whole environments -> decisions.
+"""Decide: incidents, outcomes, switches, telemetry and what whoever acts reports of whole environments -> decisions.
 
 Colocated: one instance reads the same partition of its topics, so an environment has one owner. `autonomous.control` is keyed
 by scope; a switch for all environments must be put on every partition.
@@ -8,29 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from contracts.errors import UnreadableEvent
-from contracts.events import Control, Decision, Feedback, Incident, decode, encode
+from contracts.events import Control, Decision, Feedback, Incident, TargetReport, decode, encode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DecideSettings
-from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, HANDLING, INCIDENTS
-from contracts.units import HOUR
-from playbooks.decision import DecisionFacts, DecisionLimits
+from contracts.topics import CONTROL, DECISIONS, EVIDENCE, FEEDBACK, INCIDENTS, TARGETS
+from playbooks.decision import DecisionLimits
 from playbooks.decision.pending import PendingDecisions
 from playbooks.language import Playbook
 from playbooks.learning import Posteriors
 from streams.environments import Environments
-from streams.replay.lookups import RecordedFacts
-from streams.replay.recorder import RecordedStage, Recorder
-from streams.stage import Emit, Output, Stage, StageSpec
+from streams.stage import Emit, Output, StageSpec
 
-CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE)
+CONSUMES: Final = (INCIDENTS, FEEDBACK, EVIDENCE, TARGETS)
 NAME: Final = "decide"
-LIFE_NS: Final = 4 * HOUR
-"""A replay goes back to the beginning of a recorded life: after this long another begins, with the state of the one before."""
 
 
 class DecideStage:
@@ -41,10 +35,9 @@ class DecideStage:
         playbooks: Sequence[Playbook],
         settings: DecideSettings,
         limits: DecisionLimits,
-        facts: DecisionFacts,
         max_environments: int = MAX_ENVIRONMENTS,
     ) -> None:
-        self._pending = PendingDecisions(playbooks, settings, limits, facts)
+        self._pending = PendingDecisions(playbooks, settings, limits)
         self._environments = Environments(max_environments, self._pending.forget)
 
     @property
@@ -71,6 +64,10 @@ class DecideStage:
             if self._environments.lets_in(frame.environment, now_ns, book.busy):
                 book.evidence(frame, now_ns)
             return []
+        if record.topic == TARGETS:
+            report = decode(TargetReport, record.value)
+            let_in = self._environments.lets_in(report.environment, now_ns, book.busy)
+            return _emits(book.report(report, now_ns)) if let_in else []
         if record.topic == INCIDENTS:
             return _emits(book.incident(decode(Incident, record.value), now_ns))
         if record.topic == FEEDBACK:
@@ -101,7 +98,6 @@ def spec(
     playbooks: Sequence[Playbook],
     settings: DecideSettings,
     limits: DecisionLimits,
-    facts: DecisionFacts,
     max_environments: int = MAX_ENVIRONMENTS,
 ) -> StageSpec:
     """The stage as the drivers run it."""
@@ -109,27 +105,7 @@ def spec(
         name=NAME,
         consumes=CONSUMES,
         produces=(DECISIONS,),
-        make=lambda topic, partition: DecideStage(playbooks, settings, limits, facts, max_environments),
+        make=lambda topic, partition: DecideStage(playbooks, settings, limits, max_environments),
         colocated=True,
         overhears=(CONTROL,),
     )
-
-
-def recorded_spec(
-    playbooks: Sequence[Playbook],
-    settings: DecideSettings,
-    limits: DecisionLimits,
-    facts: DecisionFacts,
-    made_with: str,
-    max_environments: int = MAX_ENVIRONMENTS,
-) -> StageSpec:
-    """The stage, with a record of what it took in and looked up."""
-
-    def make(topic: str, partition: int) -> Stage:
-        def stage(recorder: Recorder) -> Stage:
-            return DecideStage(playbooks, settings, limits, RecordedFacts(facts, recorder), max_environments)
-
-        # One instance reads several topics; which of them came first is no part of its name.
-        return RecordedStage(stage, Recorder(NAME, INCIDENTS, partition, made_with), LIFE_NS)
-
-    return replace(spec(playbooks, settings, limits, facts), make=make, produces=(DECISIONS, HANDLING))

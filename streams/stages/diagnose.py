@@ -20,7 +20,7 @@ from graph.diagnosis import DiagnosisEngine
 from streams.environments import Environments
 from streams.stage import Emit, Output, StageSpec
 
-CONSUMES: Final = (EVIDENCE, ANOMALIES, CHANGES)
+CONSUMES: Final = (ANOMALIES, EVIDENCE, CHANGES)
 
 
 class DiagnoseStage:

@@ -22,13 +22,13 @@ from streams.windows.calls import CALLS
 from streams.windows.kept import Kept
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
-from streams.windows.merge import FeatureMerger, liveness_of
+from streams.windows.merge import MERGES, FeatureMerger, liveness_of
 from streams.windows.operations import OperationMerge
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, OPERATIONS, *(s.value for s in Signal)})
+_SIGNALS = frozenset({CALLS, OPERATIONS, *MERGES})
 
 
 class FeatureStage:
@@ -82,7 +82,7 @@ class FeatureStage:
         for merger in self._each():
             merger.absorb()  # what one signal says of silence in another is known first
         for merger in self._each():
-            frames = [self._corrected(frame) for frame in merger.advance(now_ns)]
+            frames = [self._corrected(frame, merger.of) for frame in merger.advance(now_ns)]
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
             if merger.signal == Signal.SPANS:
                 for frame in frames:
@@ -96,15 +96,12 @@ class FeatureStage:
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
         return outputs
 
-    def _corrected(self, frame: FeatureFrame) -> FeatureFrame:
-        """A frame as it would be if nothing were sampled, as far as metrics tell."""
-        if frame.signal == Signal.LOGS:
-            return frame
+    def _corrected(self, frame: FeatureFrame, of: str) -> FeatureFrame:
+        """A frame made of partials of a signal, as it would be if no spans were sampled, as far as metrics tell."""
         known = self._kept.setdefault(frame.environment, Kept())
-        if frame.signal == Signal.METRICS:
+        if of == Signal.METRICS:
             known.read(frame)
-            return frame
-        return known.correct(frame)
+        return known.correct(frame) if of in (Signal.SPANS, Signal.EDGES) else frame
 
     def _forget(self, environment: str) -> None:
         self._kept.pop(environment, None)
@@ -144,11 +141,12 @@ class FeatureStage:
         if found is None:
             liveness = self._liveness[environment]
             found = mergers[signal] = FeatureMerger(environment, signal, self._settings, self._partition, liveness)
+            found.follow(mergers)
         return found
 
     def snapshot(self) -> bytes:
         """The whole state."""
-        mergers = [[m.environment, m.signal, m.snapshot()] for m in self._each()]
+        mergers = [[m.environment, m.of, m.snapshot()] for m in self._each()]
         liveness = {e: found.state() for e, found in self._liveness.items()}
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from connectors.encodings.sources import decode_record, reading_of
 from connectors.otlp.conventions import conventions_of
-from connectors.otlp.decode import decode
-from connectors.otlp.identity import IdentityRules
 from contracts.events import ClockOffset
 from contracts.events import decode as decode_event
 from contracts.frames import pack
@@ -25,9 +24,7 @@ class IngestStage:
     """One partition of one ingress topic. Flushes on every tick, and in between when much has come."""
 
     def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
-        self._environment, self._long_lived = settings.environment, settings.ingest.long_lived
-        self._rules = IdentityRules(settings.ingest.environment_from, settings.ingest.namespace_from)
-        self._conventions = conventions_of(settings.conventions)
+        self._topics, self._reading = settings.ingest.topics, reading_of(settings, conventions_of(settings.conventions))
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
 
@@ -46,14 +43,7 @@ class IngestStage:
         if record.topic == CLOCKS:
             self._builder.clocks.told(decode_event(ClockOffset, record.value), now_ns)
             return []
-        decoded = decode(
-            record.topic,
-            record.value,
-            default_environment=self._environment,
-            conventions=self._conventions,
-            long_lived=self._long_lived,
-            rules=self._rules,
-        )
+        decoded = decode_record(record, self._topics, self._reading)
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(tells_time=False) if alone else []
         self._builder.add(decoded, Receipt.of(record.timestamp_ms, now_ns), record.offset)

@@ -184,14 +184,14 @@ def timed(decoded: Decoded) -> Iterator[tuple[I32, I64]]:
     """Resource and time of the records of a message, kind by kind."""
     if decoded.spans is not None:
         yield decoded.spans.resource, decoded.spans.end_ns
-    for batch in (decoded.points, decoded.histograms, decoded.logs):
+    for batch in (decoded.points, decoded.histograms, decoded.logs, decoded.calls):
         if batch is not None:
             yield batch.resource, batch.time_ns
 
 
 def _shifted(decoded: Decoded, shift: I64) -> Decoded:
     """The same records at other times."""
-    batches = {name: getattr(decoded, name) for name in ("spans", "points", "histograms", "logs")}
+    batches = {name: getattr(decoded, name) for name in ("spans", "points", "histograms", "logs", "calls")}
     moved = {name: _moved(batch, shift[batch.resource]) for name, batch in batches.items() if batch is not None}
     return dataclasses.replace(decoded, **moved)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from contracts.frames import Decoded, HistogramBatch, PointBatch
+from contracts.frames.decoded import I64
 from contracts.settings import IngestSettings
 from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
@@ -19,7 +21,12 @@ _POINTS = (
     *("point_service", "point_feature", "point_series", "point_mode"),
     *("point_start_ns", "point_time_ns", "point_value"),
 )
-_HISTOS = ("histo_service", "histo_series", "histo_mode", "histo_start_ns", "histo_time_ns", "histo_error")
+_HISTOS = (
+    *("histo_service", "histo_series", "histo_mode", "histo_start_ns", "histo_time_ns", "histo_error", "histo_rank"),
+)
+_CALLS = (*_HISTOS, "histo_peer")
+METRIC_CALLS = "metric_calls"
+"""Signal of partials: calls that metrics tell of."""
 
 
 class MetricCollector(Collector):
@@ -63,8 +70,9 @@ class MetricCollector(Collector):
         first = sum(len(c[0]) for c in self.histos.batches.get(environment, []))
         low, high = b.offset[:-1][at].astype(np.int64), b.offset[1:][at].astype(np.int64)
         which, cell = ranges(low, high)
-        columns = (scope.numbers[b.resource[at]], *(c[at] for c in (b.series, b.mode, b.start_ns, b.time_ns, b.error)))
-        self.histos.add(environment, columns)
+        rank = b.rank if len(b.rank) else np.zeros(len(b), np.int8)
+        columns = (b.series, b.mode, b.start_ns, b.time_ns, b.error, rank)
+        self.histos.add(environment, (scope.numbers[b.resource[at]], *(c[at] for c in columns)))
         self.cells.add(environment, (which + first, b.bucket[cell], b.count[cell]))
         self.note(environment, b.time_ns[at], receipt)
 
@@ -95,7 +103,77 @@ class MetricCollector(Collector):
         """Take the state of a snapshot."""
         self.load_base(state)
         for pending, found in zip((self.points, self.histos, self.cells), state["pending"], strict=True):
+            pending.load({e: with_ranks(c) if pending is self.histos else c for e, c in found.items()})
+
+
+class MetricCallCollector(Collector):
+    """Collects the calls that metrics tell of. Their time goes on with frames of their own, which there are none of without such metrics."""
+
+    signal = METRIC_CALLS
+
+    def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
+        super().__init__(settings, partitions, counters)
+        self.calls, self.cells = Pending(), Pending()
+
+    @property
+    def rows(self) -> int:
+        """How much is pending."""
+        return self.calls.rows
+
+    def add(self, decoded: Decoded, receipt: Receipt) -> None:
+        """Take the calls of a message."""
+        calls = decoded.calls
+        if calls is None:
+            return
+        scopes, keep = self.scopes(decoded), self.believable(calls.time_ns, receipt)
+        for scope in scopes:
+            callees = {i: scope.names.number(decoded.strings[i]) for i in np.unique(calls.peer).tolist()}
+            peer = np.array([callees[i] for i in calls.peer.tolist()], np.int64)
+            self._add(
+                scope, calls, (peer, np.flatnonzero((scope.numbers[calls.resource] >= 0) & keep & (peer >= 0))), receipt
+            )
+        self.over_limit(scopes, calls.resource, keep)
+
+    def _add(self, scope: EnvironmentPart, b: HistogramBatch, place: tuple[I64, I64], receipt: Receipt) -> None:
+        environment, (peer, at) = scope.names.environment, place
+        first = sum(len(c[0]) for c in self.calls.batches.get(environment, []))
+        low, high = b.offset[:-1][at].astype(np.int64), b.offset[1:][at].astype(np.int64)
+        which, cell = ranges(low, high)
+        columns = (b.series, b.mode, b.start_ns, b.time_ns, b.error, b.rank, peer)
+        self.calls.add(environment, (scope.numbers[b.resource[at]], *(c[at] for c in columns)))
+        self.cells.add(environment, (which + first, b.bucket[cell], b.count[cell]))
+        self.note(environment, b.time_ns[at], receipt)
+
+    def flush(self, origin: Origin) -> list[Partial]:
+        """Everything since the last flush."""
+        calls, cells = dict(self.calls.drain()), dict(self.cells.drain())
+        partials: list[Partial] = []
+        sent: set[tuple[str, int]] = set()
+        for environment in sorted(calls):
+            here = Origin(environment, origin.source, origin.sequence, self.watermark(environment))
+            names = self.names[environment]
+            for target in range(self.partitions):
+                columns = _of_target(names, target, None, calls[environment], cells.get(environment))
+                if columns:
+                    partials.append((environment, target, _call_frame(here, names, columns)))
+                    sent.add((environment, target))
+        partials += self.heartbeats(origin, sent)
+        return partials
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        return {**self.base_state(), "pending": [self.calls.state(), self.cells.state()]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.load_base(state)
+        for pending, found in zip((self.calls, self.cells), state["pending"], strict=True):
             pending.load(found)
+
+
+def with_ranks(columns: Sequence[Column]) -> Sequence[Column]:
+    """Columns of histograms as they are now; those of before there were ranks had none."""
+    return columns if len(columns) == len(_HISTOS) else (*columns, np.zeros(len(columns[0]), np.int8))
 
 
 def _of_target(
@@ -115,12 +193,18 @@ def _of_target(
     if histos is not None:
         is_mine = targets[histos[0]] == target
         if is_mine.any():
-            found.update({n: c[is_mine] for n, c in zip(_HISTOS, histos, strict=True)})
+            found.update({n: c[is_mine] for n, c in zip(_CALLS, histos, strict=False)})
             if cells is not None:
                 row, bucket, count = (c[is_mine[cells[0]]] for c in cells)
                 place = (np.cumsum(is_mine) - 1).astype(np.int32)
                 found |= {"hist_row": place[row], "hist_bucket": bucket, "hist_count": count}
     return found
+
+
+def _call_frame(origin: Origin, names: Names, columns: dict[str, Any]) -> Any:
+    listed, place = dense(np.concatenate([columns["histo_service"], columns["histo_peer"]]))
+    columns["histo_service"], columns["histo_peer"] = np.split(place.astype(np.int32), 2)
+    return frame(origin, METRIC_CALLS, names, listed, columns)
 
 
 def _frame(origin: Origin, names: Names, columns: dict[str, Any]) -> Any:

@@ -20,8 +20,10 @@ from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.frames.decoded import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, SECOND
+from streams.windows.collect_metrics import METRIC_CALLS
 from streams.windows.entities import Entities
 from streams.windows.liveness import WAIT, Liveness
+from streams.windows.merge_calls import MetricCallMerge
 from streams.windows.merge_edges import EdgeMerge
 from streams.windows.merge_logs import LogMerge
 from streams.windows.merge_metrics import MetricMerge
@@ -38,7 +40,11 @@ MEMORY_NS = 300 * SECOND
 """A service without data has rows (quiet, or missing) for so long; then it is taken to be gone."""
 AGAIN_NS = 200 * MILLISECOND
 """How soon a row that has to wait for what others say is looked at again."""
-MERGES: Final[Mapping[Signal, type[SignalMerge]]] = {m.signal: m for m in (SpanMerge, EdgeMerge, LogMerge, MetricMerge)}
+MERGES: Final[Mapping[str, type[SignalMerge]]] = {
+    **{m.signal.value: m for m in (SpanMerge, EdgeMerge, LogMerge, MetricMerge)},
+    METRIC_CALLS: MetricCallMerge,
+}
+"""By the signal of partials; metrics of calls make rows of edges, too."""
 
 
 def liveness_of(settings: IngestSettings, mergers: Mapping[str, FeatureMerger]) -> Liveness:
@@ -59,8 +65,10 @@ class FeatureMerger:
         partition: int = 0,
         liveness: Liveness | None = None,
     ) -> None:
-        self.environment, self.signal, self.partition = environment, signal, partition
-        self._merge = MERGES[Signal(signal)](settings)
+        self.environment, self.partition = environment, partition
+        self._merge = MERGES[signal](settings)
+        self.of, self.signal = signal, self._merge.signal.value
+        """Signal of the partials, and of the rows."""
         self._open = self._merge.open
         self.liveness = liveness or liveness_of(settings, {signal: self})
         self._arrived: list[PartialFrame] = []
@@ -95,6 +103,18 @@ class FeatureMerger:
         if found is None or entity < 0:
             return 0
         return int(found.sums.of(self._merge.keys(np.array([entity], np.int64)))[0][0])
+
+    def follow(self, mergers: Mapping[str, FeatureMerger]) -> None:
+        """Those of the other signals: calls that spans tell of are not told again by metrics."""
+        if isinstance(self._merge, MetricCallMerge):
+            self._merge.by_spans = lambda window: (
+                mergers[Signal.EDGES].callers(window) if Signal.EDGES in mergers else frozenset()
+            )
+
+    def callers(self, window: int) -> frozenset[str]:
+        """Services (callers, of edges) that rows were due for lately."""
+        known = np.flatnonzero(self.entities.known(window, MEMORY_NS // self._open.width_ns))
+        return frozenset(self.entities.keys[i][0] for i in known.tolist())
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -182,6 +202,9 @@ class FeatureMerger:
         if window.fill:
             wanted |= entities.known(window.index, MEMORY_NS // width_ns) & ~window.sent
         due = wanted & (delay_ns <= watermark - end_ns) & ~held
+        if isinstance(self._merge, MetricCallMerge) and (due | window.dirty).any():
+            silenced = self._merge.silenced(window, np.flatnonzero(due | window.dirty))
+            window.have[silenced] = window.dirty[silenced] = due[silenced] = wanted[silenced] = False
 
         # Of entities without data it may be too early to say whether they are quiet or missing: their rows wait.
         silent = np.flatnonzero(due & ~window.have)

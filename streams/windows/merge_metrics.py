@@ -9,9 +9,10 @@ import numpy as np
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame
-from contracts.frames.decoded import F64, I64
+from contracts.frames.decoded import B1, F64, I64
+from contracts.frames.latency import FAILED_ONLY
 from contracts.settings import IngestSettings
-from streams.windows.series import HISTO, POINT, MetricWindow, SeriesBook
+from streams.windows.series import HISTO, POINT, MetricWindow, Ranks, SeriesBook
 from streams.windows.signal_merge import SignalMerge
 from streams.windows.tables import ranges
 from streams.windows.window import Window
@@ -30,6 +31,7 @@ class MetricMerge(SignalMerge):
         most = settings.max_services * _SERIES_PER_SERVICE
         self._series = SeriesBook(self.open.max_delay_ns, most, self.open.counters)
         self._points: dict[int, MetricWindow] = {}
+        self._ranks = Ranks()
 
     def merge(self, frames: Sequence[PartialFrame], now_ns: int) -> None:
         """Take frames in, one by one: their points keep their order."""
@@ -42,7 +44,8 @@ class MetricMerge(SignalMerge):
         for i, known in enumerate(numbers.tolist()):
             if known >= 0:
                 entities.identify(known, frame.versions[i], frame.attributes[i], frame.source, now_ns)
-        points, histos = _points(frame, numbers), _histos(frame, numbers)
+        points, histos = _points(frame, numbers), histos_of(frame, numbers[frame.histo_service])
+        self._ranks.hear(histos, failures_of(frame, len(histos)))
         number = np.concatenate([points["time"], histos["time"]]) // windows.width_ns
         entity = np.concatenate([points["entity"], histos["entity"]]).astype(np.int64)
         usable = windows.usable(entity, number, np.ones(len(number), np.int64))
@@ -68,18 +71,23 @@ class MetricMerge(SignalMerge):
     def events(self, window: Window, entity: I64) -> I64:
         """Requests of each service that its metrics count."""
         points = self._of(window.index)
-        points.digest(entity, self._series)
+        points.digest(entity, self._series, self._ranks)
         return points.values(entity)[1]
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Features of each service, NaN where no metric tells; the number of requests."""
         points = self._of(window.index)
-        points.digest(entity, self._series)
+        points.digest(entity, self._series, self._ranks)
         return *points.values(entity), ()
 
     def close(self, number: int) -> None:
         """Forget a window's points."""
         self._points.pop(number, None)
+
+    def forget(self, entities: Sequence[int]) -> None:
+        """These services have left."""
+        for entity in entities:
+            self._ranks.forget(entity)
 
     def expire(self, watermark_ns: int) -> None:
         """Forget series that have ended."""
@@ -87,7 +95,8 @@ class MetricMerge(SignalMerge):
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
-        return {"metrics": [[n, points.state()] for n, points in self._points.items()], "series": self._series.state()}
+        points = [[n, points.state()] for n, points in self._points.items()]
+        return {"metrics": points, "series": self._series.state(), "ranks": self._ranks.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
@@ -95,6 +104,7 @@ class MetricMerge(SignalMerge):
         for number, points in state["metrics"]:
             self._of(number).load(points)
         self._series.load(state["series"])
+        self._ranks.load(state.get("ranks", []))
 
 
 def _points(frame: PartialFrame, numbers: I64) -> Any:
@@ -105,9 +115,18 @@ def _points(frame: PartialFrame, numbers: I64) -> Any:
     return points
 
 
-def _histos(frame: PartialFrame, numbers: I64) -> Any:
-    histos = np.empty(len(frame.histo_series), HISTO)
-    histos["entity"] = numbers[frame.histo_service]
+def failures_of(frame: PartialFrame, rows: int) -> B1:
+    """Which histogram rows of a frame only tell what failed."""
+    failures = np.zeros(rows, np.bool_)
+    failures[frame.hist_row[frame.hist_bucket == FAILED_ONLY]] = True
+    return failures
+
+
+def histos_of(frame: PartialFrame, entity: I64) -> Any:
+    """The histogram rows of a frame; `low` and `high` are where the cells of each are in the frame."""
+    histos = np.zeros(len(frame.histo_series), HISTO)
+    histos["entity"] = entity
+    histos["rank"] = frame.histo_rank if len(frame.histo_rank) else 0
     histos["series"], histos["mode"], histos["error"] = frame.histo_series, frame.histo_mode, frame.histo_error
     histos["start"], histos["time"] = frame.histo_start_ns, frame.histo_time_ns
     rows = np.arange(len(histos))

@@ -17,7 +17,7 @@ from contracts.units import MINUTE
 from streams.windows.clocks import Clocks
 from streams.windows.collect import Collector, Partial, Receipt
 from streams.windows.collect_logs import LogCollector
-from streams.windows.collect_metrics import MetricCollector
+from streams.windows.collect_metrics import MetricCallCollector, MetricCollector
 from streams.windows.collect_spans import SpanCollector
 from streams.windows.places import Places
 from streams.windows.rows import Origin
@@ -49,13 +49,14 @@ class PartialBuilder:
         self._spans = SpanCollector(settings, partitions, self.counters)
         self._logs = LogCollector(settings, partitions, self.counters)
         self._metrics = MetricCollector(settings, partitions, self.counters)
+        self._calls = MetricCallCollector(settings, partitions, self.counters)
         self._places: dict[str, Places] = {}
         """Per environment."""
 
     @property
     def pending(self) -> int:
         """Records that wait for a flush."""
-        return self._spans.pending.rows + self._logs.pending.rows + self._metrics.rows
+        return self._spans.pending.rows + self._logs.pending.rows + self._metrics.rows + self._calls.rows
 
     def add(self, decoded: Decoded, receipt: Receipt, offset: int) -> None:
         """Take a message in. `offset` is its place in the source."""
@@ -73,6 +74,7 @@ class PartialBuilder:
         self._spans.add(decoded, receipt, tags)
         self._logs.add(decoded, receipt)
         self._metrics.add(decoded, receipt)
+        self._calls.add(decoded, receipt)
 
     def _admit(self, decoded: Decoded, receipt: Receipt) -> None:
         """Let environments in, as far as there is room."""
@@ -92,13 +94,13 @@ class PartialBuilder:
 
     @property
     def _collectors(self) -> tuple[Collector, ...]:
-        return self._spans, self._logs, self._metrics
+        return self._spans, self._logs, self._metrics, self._calls
 
     def flush(self, *, tells_time: bool = True) -> Flushed:
         """Frames of everything since the last flush, and, if it `tells_time`, empty ones for targets that get none."""
         origin = Origin("", self.source, self.sequence.number, 0, tells_time)
         partials, spans = self._spans.flush(origin)
-        partials += [*self._logs.flush(origin), *self._metrics.flush(origin)]
+        partials += [*self._logs.flush(origin), *self._metrics.flush(origin), *self._calls.flush(origin)]
         for collector in self._collectors:
             collector.make_room()
         return Flushed(self._with_places(partials) if tells_time else partials, spans)
@@ -124,6 +126,7 @@ class PartialBuilder:
             "spans": self._spans.state(),
             "logs": self._logs.state(),
             "metrics": self._metrics.state(),
+            "calls": self._calls.state(),
             "places": {e: p.state() for e, p in self._places.items()},
             "clocks": self.clocks.state(),
             "environments": self._environments.state(),
@@ -142,6 +145,8 @@ class PartialBuilder:
         self._spans.load(body["spans"])
         self._logs.load(body["logs"])
         self._metrics.load(body["metrics"])
+        if "calls" in body:  # snapshots of before metrics told of calls have none
+            self._calls.load(body["calls"])
         self._places = {}
         for environment, places in body.get("places", {}).items():
             self._places.setdefault(environment, Places()).load(places)

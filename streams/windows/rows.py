@@ -165,7 +165,9 @@ def frame(origin: Origin, signal: str, names: Names | None, services: I64, colum
         watermark_ns=origin.watermark_ns,
         services=tuple(names.text[i] for i in listed) if names else (),
         versions=tuple(names.version[i] for i in listed) if names else (),
-        attributes=tuple("" if signal in {"edges", "calls"} else names.news(i) for i in listed) if names else (),
+        attributes=tuple("" if signal in {"edges", "calls", "metric_calls"} else names.news(i) for i in listed)
+        if names
+        else (),
         **filled,
     )
 

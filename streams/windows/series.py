@@ -7,14 +7,15 @@ A reset is a value below the previous one or another start time; what was counte
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
 from contracts.capacity import ROOMY
 from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
-from contracts.frames.decoded import F64, I64
-from contracts.frames.latency import UNPLACED
+from contracts.frames.decoded import B1, F64, I64
+from contracts.frames.latency import FAILED_ONLY, UNPLACED
 from contracts.units import SECOND
 from streams.windows.grouping import Column, run_starts
 from streams.windows.tables import Rows
@@ -36,10 +37,12 @@ PART = np.dtype(
 HISTO = np.dtype(
     [
         *(("series", "<u8"), ("start", "<i8"), ("time", "<i8"), ("low", "<i8"), ("high", "<i8")),
-        *(("entity", "<i4"), ("mode", "i1"), ("error", "?")),
+        *(("entity", "<i4"), ("mode", "i1"), ("error", "?"), ("rank", "i1")),
     ]
 )
 """A histogram point; `low` and `high` bound its cells."""
+_WITHOUT_RANKS = np.dtype([(name, HISTO[name]) for name in HISTO.names or () if name != "rank"])
+"""As in snapshots of before there were ranks."""
 _REQUESTS, _ERRORS, _P50 = (FEATURES.index(n) for n in (METRIC_REQUEST_RATE, METRIC_ERROR_RATE, METRIC_LATENCY_P50))
 _LOOK_NS = 10 * SECOND
 _QUANTILES = (0.5, 0.95, 0.99)
@@ -221,6 +224,55 @@ def _shaped(buckets: Column, counts: Column, total: int) -> tuple[Column, Column
     return buckets[dealt > 0], dealt[dealt > 0]
 
 
+_OLD_STATE: Final = 4
+"""Parts of the state of a window before there were ranks."""
+_HEARD_NS: Final = 300 * SECOND
+
+
+class Ranks:
+    """Which of several metrics that count the same requests counts, per key (a service, or who calls): the one of the lowest rank
+    that was heard of lately."""
+
+    def __init__(self, key_of: Callable[[int], int] = lambda entity: entity) -> None:
+        """`key_of`: the key of an entity."""
+        self._key_of = key_of
+        self._best: dict[int, tuple[int, int]] = {}
+
+    def hear(self, histos: Rows, failures: B1) -> None:
+        """Points came; `failures` are those that only tell what failed."""
+        found = histos[~failures]
+        for entity, rank in sorted({*zip(found["entity"].tolist(), found["rank"].tolist(), strict=True)}):
+            if entity < 0:
+                continue
+            key, time = (
+                self._key_of(entity),
+                int(found["time"][(found["entity"] == entity) & (found["rank"] == rank)].max()),
+            )
+            best = self._best.get(key)
+            if best is None or rank <= best[0] or time - best[1] > _HEARD_NS:
+                self._best[key] = rank, time if best is None or rank != best[0] else max(time, best[1])
+
+    def counts(self, point: Any, bucket: Column) -> bool:
+        """Whether a point is of the metric that counts."""
+        best = self._best.get(self._key_of(int(point["entity"])))
+        if best is None:
+            return True
+        own = int(point["rank"])
+        return own // 2 == best[0] // 2 if (bucket == FAILED_ONLY).any() else own == best[0]
+
+    def forget(self, key: int) -> None:
+        """It has left."""
+        self._best.pop(key, None)
+
+    def state(self) -> list[list[int]]:
+        """For a snapshot."""
+        return [[key, *best] for key, best in self._best.items()]
+
+    def load(self, state: list[list[int]]) -> None:
+        """Take the state of a snapshot."""
+        self._best = {key: (rank, time) for key, rank, time in state}
+
+
 class MetricWindow:
     """What a window knows from metrics: points and histograms to be looked at when rows are due, and what became of them."""
 
@@ -241,8 +293,8 @@ class MetricWindow:
         self.histos = np.concatenate([self.histos, histos])
         self.bucket, self.count = np.concatenate([self.bucket, bucket]), np.concatenate([self.count, count])
 
-    def digest(self, entity: I64, book: SeriesBook) -> None:
-        """Look at what came for these entities, in the order of its time."""
+    def digest(self, entity: I64, book: SeriesBook, ranks: Ranks) -> None:
+        """Look at what came for these entities, in the order of its time. All series go on, those that count by rank are taken."""
         mine = np.isin(self.points["entity"], entity)
         if mine.any():
             self.parts = np.concatenate([self.parts, book.parts(self.points[mine])])
@@ -250,12 +302,17 @@ class MetricWindow:
         mine = np.isin(self.histos["entity"], entity)
         if mine.any():
             for point, bucket, count, span_s in book.differences(self.histos[mine], self.bucket, self.count):
-                self._take(point, bucket.astype(np.int64), count, span_s)
+                if ranks.counts(point, bucket):
+                    self._take(point, bucket.astype(np.int64), count, span_s)
             self.histos = self.histos[~mine]
 
     def _take(self, point: Any, bucket: Column, count: Column, span_s: float) -> None:
-        key, total = np.array([int(point["entity"])]), int(count.sum())
-        self.sums.add(key, (np.array([total]), np.array([total if point["error"] else 0])))
+        key, failed = np.array([int(point["entity"])]), bucket == FAILED_ONLY
+        total = int(count[~failed].sum())
+        errors = int(count[failed].sum()) + (total if point["error"] else 0)
+        self.sums.add(key, (np.array([total]), np.array([errors])))
+        if failed.any():
+            return
         placed = bucket != UNPLACED
         self.sums.add_cells(np.repeat(key, np.count_nonzero(placed)), bucket[placed], count[placed])
         if span_s > 0:
@@ -269,21 +326,24 @@ class MetricWindow:
             _fill(values, entity, parts)
         requests, errors = self.sums.of(entity)
         some = requests > 0
-        values[some, _ERRORS] = errors[some] / requests[some]
+        values[some, _ERRORS] = np.minimum(errors[some] / requests[some], 1.0)
         values[some, _P50 : _P50 + 3] = self.sums.quantiles(entity[some], _QUANTILES)
         return values, requests
 
     def state(self) -> list[Any]:
         """For a snapshot."""
         tables = [a.tobytes() for a in (self.points, self.histos, self.parts, self.requests)]
-        return [tables, self.bucket, self.count, self.sums.state()]
+        return [tables, self.bucket, self.count, self.sums.state(), True]
 
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
-        tables, self.bucket, self.count, sums = state
-        kinds = (POINT, HISTO, PART, PART)
+        tables, self.bucket, self.count, sums = state[:_OLD_STATE]
+        kinds = (POINT, _WITHOUT_RANKS if len(state) == _OLD_STATE else HISTO, PART, PART)
         found = [np.frombuffer(b, d).copy() for b, d in zip(tables, kinds, strict=True)]
-        self.points, self.histos, self.parts, self.requests = found
+        self.points, histos, self.parts, self.requests = found
+        self.histos = np.zeros(len(histos), HISTO)
+        for name in histos.dtype.names or ():
+            self.histos[name] = histos[name]
         self.sums.load(sums)
 
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.events import Anomaly, Decision, Incident, decode
-from contracts.ports import Record, RunEntry, TargetState
+from contracts.events import Anomaly, Decision, Incident, decode, encode
+from contracts.ports import Record, TargetState
 from contracts.settings import Settings
-from contracts.topics import ANOMALIES, DECISIONS, INCIDENTS, OTLP_SPANS, TOPICS
+from contracts.topics import ANOMALIES, DECISIONS, INCIDENTS, OTLP_SPANS, TARGETS, TOPICS
 from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import DecisionVerdict, IncidentPhase
 from homeostat.wiring import stage_specs
 from playbooks.language import library
 from streams.in_memory import MemoryPipeline
+from tests.acting_half import ActingHalf
 
 S, MS = SECOND, MILLISECOND
 T0 = 1_780_000_000 * S
@@ -181,20 +182,8 @@ def value(plain: Any) -> dict[str, Any]:
     return {"intValue": str(plain)} if isinstance(plain, int) else {"stringValue": plain}
 
 
-class Facts:
-    """Every service is known to an actuator, with two instances that are ready; nothing has been done yet."""
-
-    def target_state(self, environment: str, service: str) -> TargetState | None:
-        return TargetState(2, 2, "v2", "v1")
-
-    def history(self, environment: str) -> list[RunEntry]:
-        return []
-
-    def known_services(self, environment: str) -> tuple[str, ...]:
-        return ("gateway", *INSIDE, "a", "b", "c", "d", "e")
-
-    def actions(self, environment: str) -> frozenset[str]:
-        return frozenset({"scale", "restart", "rollback", "webhook"})
+KNOWN = ("gateway", *INSIDE, "a", "b", "c", "d", "e")
+"""Every service is known to an actuator, with two instances that are ready; nothing has been done yet."""
 
 
 @dataclass
@@ -248,12 +237,18 @@ def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
     return through(messages(Shop(plan, seed).spans_by_end(), T0 + END_S * S), settings)
 
 
-def through(telemetry: Iterable[tuple[int, bytes] | tuple[int, bytes, str]], settings: Settings | None = None) -> Found:
-    """What the pipeline makes of messages (of spans, or of the topic that stands beside them), up to the last of them. Nothing is
-    acted on."""
+def through(
+    telemetry: Iterable[tuple[int, bytes] | tuple[int, bytes, str]],
+    settings: Settings | None = None,
+    topic: str = OTLP_SPANS,
+    told: Callable[[Record], None] = lambda _: None,
+) -> Found:
+    """What the pipeline makes of messages on a topic (or on that which stands beside one), up to the last of them; `told` hears each
+    message. Nothing is acted on."""
     found = Found()
 
     def hear(record: Record) -> None:
+        told(record)
         if record.topic == INCIDENTS:
             found.incidents.append(decode(Incident, record.value))
         elif record.topic == ANOMALIES:
@@ -261,12 +256,14 @@ def through(telemetry: Iterable[tuple[int, bytes] | tuple[int, bytes, str]], set
         elif record.topic == DECISIONS:
             found.decisions.append(decode(Decision, record.value))
 
-    specs = stage_specs(settings or Settings(), dict.fromkeys(TOPICS, 2), library(), Facts())
+    specs = stage_specs(settings or Settings(), dict.fromkeys(TOPICS, 2), library())
+    half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
     pipeline, now_ns = MemoryPipeline(specs, 2, hear), 0
-    for count, (at, payload, *topic) in enumerate(telemetry):
+    for count, (at, payload, *own) in enumerate(telemetry):
         now_ns = now_ns or at
         while now_ns < at:
             now_ns = min(now_ns + STEP_NS, at)
+            pipeline.feed(TARGETS, encode(half.report(now_ns)), now_ns, key=half.environment.encode())
             pipeline.tick(now_ns)
-        pipeline.feed(topic[0] if topic else OTLP_SPANS, payload, now_ns, partition=count % 2)
+        pipeline.feed(own[0] if own else topic, payload, now_ns, partition=count % 2)
     return found

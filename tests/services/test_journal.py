@@ -19,7 +19,6 @@ from contracts.topics import JOURNAL, partition_of
 from contracts.verdicts import StepPhase
 from tests.services.servers.kafka import KafkaServer
 
-NOW = 1_700_000_000_000_000_000
 Opening = Callable[[], KafkaJournal]
 
 
@@ -54,7 +53,7 @@ def _create(server: KafkaServer, topic: str, partitions: int) -> None:
 
 async def taken(opening: Opening, partitions: int) -> KafkaJournal:
     journal = opening()
-    await asyncio.gather(*(journal.take(p, NOW) for p in range(partitions)))
+    await asyncio.gather(*(journal.take(p) for p in range(partitions)))
     return journal
 
 
@@ -63,7 +62,7 @@ async def test_checks(check: checks.Check, opening: Opening, partitions: int) ->
     await asyncio.to_thread(check, lambda: asyncio.run(taken(opening, partitions)))
 
 
-@pytest.mark.parametrize("check", [*checks.TAKEOVERS, *checks.FENCING])
+@pytest.mark.parametrize("check", [*checks.TAKEOVERS, *checks.FENCING, *checks.OWNERS_FENCING])
 async def test_takeovers(check: checks.Takeover, opening: Opening, partitions: int) -> None:
     await check(lambda: taken(opening, partitions))
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from connectors.encodings import snappy
+from connectors.encodings.sources import Translated, translated_write
 from connectors.otlp.reasons import NOT_OTLP, TOO_LARGE, refuse
 from connectors.otlp.receiving.budget import Budget, Hold, ReceiverLimits
 from connectors.otlp.receiving.coalesce import Coalescer, Send
@@ -45,6 +47,8 @@ class Intake:
         self._pool = ThreadPoolExecutor(_THREADS, "otlp-bodies")
         self.refused: Counter[str] = Counter()
         """Requests that were not taken, by reason."""
+        self.left_out: Counter[str] = Counter()
+        """Samples of remote writes that could not be said in OTLP, by reason."""
 
     def hurry(self) -> None:
         """The end is near: nothing waits for company any more."""
@@ -75,6 +79,28 @@ class Intake:
         for piece in pieces:
             await self.coalescer.put(topic, piece, is_json, hold.pin())
         return rejected
+
+    async def take_write(self, body: bytes, hold: Hold) -> Translated:
+        """Put the metrics of a remote write on their topic, as OTLP; what there was in it.
+
+        Raises:
+            UndecodableTelemetry: not a write request, not compressed by Snappy, or too large when decompressed.
+            Retryable: no room (reason `overloaded`), or the log is away.
+        """
+        hold.grow(min(snappy.length_of(body) or 0, self._most))
+
+        def work() -> Translated:
+            return translated_write(snappy.decompressed(body, self._most))
+
+        found = work() if len(body) <= _INLINE else await self._in_thread(work)
+        self.left_out += found.skips.counts
+        pieces, rejected = [found.payload] if found.payload else [], 0
+        if len(found.payload) > self._message:
+            pieces, rejected = await self._in_thread(lambda: split(found.signal, found.payload, self._message))
+        self.left_out[TOO_LARGE] += rejected
+        for piece in pieces:
+            await self.coalescer.put(found.signal, piece, False, hold.pin())
+        return found
 
     async def _plain(self, encoding: str, body: bytes, hold: Hold) -> bytes:
         """The body decompressed, a step at a time, each within the budget; only the first of a small one is on the loop."""

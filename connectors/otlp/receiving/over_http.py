@@ -1,4 +1,4 @@
-"""OTLP/HTTP: the handlers, what they answer, and which web pages may send (CORS).
+"""OTLP/HTTP and Prometheus' remote write: the handlers, what they answer, and which web pages may send (CORS).
 
 https://opentelemetry.io/docs/specs/otlp/#otlphttp, https://fetch.spec.whatwg.org/#http-cors-protocol
 """
@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.helpers import parse_mimetype
 from aiohttp.http_exceptions import HttpProcessingError
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
@@ -25,8 +26,14 @@ from contracts.settings import ReceiverSettings
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
 PATHS: Final = {"/v1/traces": OTLP_SPANS, "/v1/metrics": OTLP_METRICS, "/v1/logs": OTLP_LOGS}
+WRITE_PATH: Final = "/api/v1/write"
+"""Where Prometheus writes to, 1.0 and 2.0."""
+_WRITE_2: Final = "io.prometheus.write.v2.Request"
+_WRITES: Final = ("", "prometheus.WriteRequest", _WRITE_2)
+_WRITTEN: Final = "X-Prometheus-Remote-Write-{}-Written"
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
+_SNAPPY: Final = "snappy"
 _CHUNK: Final = 64 * 1024
 _PREFLIGHT_S: Final = 3600
 _AWAY: Final = (Retryable, OSError)
@@ -41,6 +48,7 @@ def application(settings: ReceiverSettings, intake: Intake) -> web.Application:
     app = web.Application(middlewares=checks)
     for path, topic in PATHS.items():
         app.router.add_post(path, _Poster(settings, intake, topic).post)
+    app.router.add_post(WRITE_PATH, _Poster(settings, intake, OTLP_METRICS).write)
     return app
 
 
@@ -72,6 +80,44 @@ class _Poster:
             return self._failure(kind, 500, e.reason, str(e))
         body = accepted_json(self._topic, rejected) if kind == _JSON else accepted(self._topic, rejected)
         return web.Response(body=body, content_type=kind)
+
+    async def write(self, request: web.Request) -> web.Response:
+        """Answer one remote write. https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers"""
+        kind, encoding = request.content_type, request.headers.get("Content-Encoding", _SNAPPY).strip().lower()
+        mimetype = parse_mimetype(request.headers.get("Content-Type", _PROTOBUF))
+        message = mimetype.parameters.get("proto", "")
+        if f"{mimetype.type}/{mimetype.subtype}" != _PROTOBUF or message not in _WRITES:
+            expected = f"expected {_PROTOBUF}, with proto={' or '.join(m for m in _WRITES if m)}"
+            return self._refused(415, "content_type", f"content type {kind} {message}; {expected}")
+        if encoding != _SNAPPY:
+            return self._refused(415, "content_encoding", f"the content encoding of remote writes is {_SNAPPY}")
+        try:
+            with self._intake.budget.enter(peer_of(request.remote or "")) as hold:
+                async with asyncio.timeout(self._settings.request_timeout_s):
+                    body = await self._body(request, hold)
+                try:
+                    found = await self._intake.take_write(body, hold)
+                except TimeoutError as e:  # the log's, not the sender's
+                    raise Retryable(str(e)) from e
+        except TimeoutError:
+            return self._refused(408, "timeout", f"no whole request in {self._settings.request_timeout_s:g} s")
+        except UndecodableTelemetry as e:
+            return self._refused(413 if e.reason == TOO_LARGE else 400, e.reason, str(e))
+        except _AWAY as e:
+            reason = e.reason if isinstance(e, HomeostatError) else "unavailable"
+            return self._refused(429 if reason == OVERLOADED else 503, reason, f"not taken now: {e}")
+        except HomeostatError as e:
+            return self._refused(500, e.reason, str(e))
+        written = {"Samples": found.samples, "Histograms": found.histograms, "Exemplars": 0}
+        return web.Response(status=204, headers={_WRITTEN.format(k): str(v) for k, v in written.items()})
+
+    def _refused(self, status: int, reason: str, message: str) -> web.Response:
+        """An error as remote writes have it: text, and how much was written."""
+        self._intake.refused[reason] += 1
+        headers = {_WRITTEN.format(k): "0" for k in ("Samples", "Histograms", "Exemplars")}
+        if status in (429, 503):
+            headers["Retry-After"] = str(RETRY_AFTER_S)
+        return web.Response(text=message, status=status, headers=headers)
 
     async def _take(self, request: web.Request, encoding: str, is_json: bool) -> int:
         with self._intake.budget.enter(peer_of(request.remote or "")) as hold:

@@ -176,6 +176,7 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
             graph=lambda write: None,
             autonomy=Autonomy.ACT,
             caught_up=caught_up,
+            changed=lambda _: None,
         )
     )
     await executor.resume()

@@ -90,6 +90,7 @@ async def live(folder: Path, url: str, number: int) -> None:
             graph=lambda write: None,
             autonomy=Autonomy.ACT,
             caught_up=caught_up,
+            changed=lambda _: None,
         )
     )
     await executor.resume()

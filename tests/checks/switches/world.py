@@ -128,6 +128,7 @@ class Worker:
                 graph=lambda write: None,
                 autonomy=Autonomy.ACT,
                 caught_up=lambda: self.board.caught_up(30),
+                changed=lambda _: None,
             )
         )
         try:

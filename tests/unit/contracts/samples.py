@@ -8,6 +8,7 @@ import numpy as np
 
 from contracts import events as e
 from contracts import frames as f
+from contracts.targets import Identity, TargetState
 from contracts.verdicts import (
     AdoptionVerdict,
     AnomalyPhase,
@@ -20,6 +21,7 @@ from contracts.verdicts import (
     RunState,
     ServiceState,
     Severity,
+    StepPhase,
 )
 
 T = 1_700_000_000_000_000_000
@@ -182,6 +184,41 @@ EVENTS: dict[str, e.Event] = {
         state=b"\x81\xa1",
         anew=True,
         lookups=(e.Lookup(number=0, question="known_services", about=("prod",), answer=["cart"]),),
+    ),
+    "TargetReport": e.TargetReport(
+        environment="prod",
+        time_ns=T,
+        taken_ns=T - 5,
+        account=2,
+        sequence=7,
+        actions=("restart", "scale"),
+        targets={
+            "shop/cart": TargetState(
+                2,
+                1,
+                "1.1",
+                "1.0",
+                "3",
+                ("cart-0",),
+                {"kind": "Deployment"},
+                identity=Identity("kubernetes:6f0c", "Deployment", "cart", "shop", "u-1"),
+                refusals={"scale": "an autoscaler decides"},
+            )
+        },
+        unknown=("shop/stock",),
+        runs=(
+            e.ReportedRun(
+                run="run-1",
+                decision="d-1",
+                target="shop/cart",
+                playbook="roll-back-bad-release",
+                state=RunState.RUNNING,
+                created_ns=T - 4,
+                updated_ns=T - 1,
+                steps=(e.ReportedStep(step="back", phase=StepPhase.INTENT, action="rollback", time_ns=T - 1),),
+                identities=("kubernetes:6f0c/Deployment/shop/cart",),
+            ),
+        ),
     ),
     "NodeStatus": e.NodeStatus(
         node="n-1", stage="worker", lifecycle="running", healthy=True, time_ns=T, partitions=(0, 1), software="0.1.0"

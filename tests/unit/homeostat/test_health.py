@@ -224,7 +224,7 @@ async def test_no_kind_of_trouble_looks_well(running: Runtime, monkeypatch: pyte
         m.setattr(running.acting._policy, "evaluate", lambda _: _araise(PolicyUnavailable("gone")))
 
     def plug_in(m: pytest.MonkeyPatch) -> None:
-        m.setattr(running.acting.facts, "troubles", {"mine": "cannot describe cart: KeyError: 'x'"})
+        m.setattr(running.acting.targets, "troubles", {"mine": "cannot describe cart: KeyError: 'x'"})
 
     def stage(_: pytest.MonkeyPatch) -> None:
         running.worker.host.counters["detect", "tick_errors"] += 1

@@ -1,28 +1,26 @@
-"""What deciding looks up, kept fresh from evidence, actuators and the journal."""
+"""How targets are: kept fresh from evidence and actuators."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from connectors.actuators.dry_run import DryRunActuator
-from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import ActuatorUnavailable, TargetNotFound
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import ManualClock, StepRequest, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from homeostat import target_states as module
-from homeostat.target_states import FORGET_NS, TargetStates
-from playbooks.guards import HISTORY_S
+from homeostat.target_states import FORGET_NS, STALE_NS, TargetStates
 from tests.patience import PATIENCE_S
 
 NOW = 1_700_000_000_000_000_000
+BOUND = ActSettings(environments={"prod": BindingSettings()})
 
 
 class Particular(DryRunActuator):
@@ -58,16 +56,12 @@ async def particular() -> Particular:
 
 
 @pytest.fixture
-async def facts(tmp_path: Path, particular: Particular, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TargetStates]:
+async def targets(particular: Particular, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TargetStates]:
     monkeypatch.setattr(module, "REFRESH_S", 0.02)
-    journal = SqliteJournal(tmp_path / "journal.sqlite")
-    found = TargetStates(
-        journal, [particular, DryRunActuator()], ManualClock(NOW), ActSettings(environments={"prod": BindingSettings()})
-    )
+    found = TargetStates([particular, DryRunActuator()], ManualClock(NOW), BOUND, lambda _: None)
     found.start()
     yield found
     await found.stop()
-    journal.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -76,32 +70,32 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def replicas(facts: TargetStates, service: str) -> int | None:
-    state = facts.target_state("prod", service)
+def replicas(targets: TargetStates, service: str) -> int | None:
+    state = targets.known("prod").get(service)
     return state.replicas if state else None
 
 
-async def test_targets_are_described_by_the_first_actuator_that_knows_them(facts: TargetStates) -> None:
-    assert facts.target_state("prod", "cart") is None
-    facts.observe(frame("cart", "stock", attributes=('{"v": "2.1"}', "")))
-    await until(lambda: (replicas(facts, "cart"), replicas(facts, "stock")) == (7, 1))
-    facts.observe(frame("cart"))
-    state = facts.target_state("prod", "cart")
+async def test_targets_are_described_by_the_first_actuator_that_knows_them(targets: TargetStates) -> None:
+    assert targets.known("prod").get("cart") is None
+    targets.observe(frame("cart", "stock", attributes=('{"v": "2.1"}', "")))
+    await until(lambda: (replicas(targets, "cart"), replicas(targets, "stock")) == (7, 1))
+    targets.observe(frame("cart"))
+    state = targets.known("prod").get("cart")
     assert state is not None
     assert state.version == "2.1", "attributes once known stay known"
-    assert facts.target_state("elsewhere", "cart") is None
+    assert targets.known("elsewhere").get("cart") is None
 
 
-async def test_an_actuator_that_is_away_leaves_no_stale_state(facts: TargetStates, particular: Particular) -> None:
-    facts.observe(frame("cart"))
-    await until(lambda: replicas(facts, "cart") == 7)
+async def test_an_actuator_that_is_away_leaves_no_stale_state(targets: TargetStates, particular: Particular) -> None:
+    targets.observe(frame("cart"))
+    await until(lambda: replicas(targets, "cart") == 7)
     particular.away = True
-    await until(lambda: replicas(facts, "cart") == 1)
+    await until(lambda: replicas(targets, "cart") == 1)
 
 
-async def test_what_was_done_shows(facts: TargetStates, tmp_path: Path) -> None:
-    dry = facts._actuators[1]
-    facts.observe(frame("stock"))
+async def test_what_was_done_shows(targets: TargetStates) -> None:
+    dry = targets._actuators[1]
+    targets.observe(frame("stock"))
     target = Target("prod", "stock", {})
     await dry.apply(
         StepRequest(
@@ -115,42 +109,52 @@ async def test_what_was_done_shows(facts: TargetStates, tmp_path: Path) -> None:
             before=None,
         )
     )
-    await until(lambda: replicas(facts, "stock") == 4)
+    await until(lambda: replicas(targets, "stock") == 4)
 
 
-async def test_services_are_known_for_a_while_after_they_were_heard_of(facts: TargetStates) -> None:
-    facts.observe(frame("old", "db:postgresql/stock"))
-    facts.observe(frame("new", window=NOW + FORGET_NS - 1))
-    assert facts.known_services("prod") == ["new", "old"], "what is not a service is not listed"
-    facts.observe(frame("new", window=NOW + FORGET_NS))
-    assert facts.known_services("prod") == ["new"]
-    assert facts.known_services("elsewhere") == []
+async def test_who_was_not_heard_of_for_long_is_no_target(targets: TargetStates) -> None:
+    targets.observe(frame("old"))
+    await until(lambda: replicas(targets, "old") == 1)
+    targets.observe(frame("new", window=NOW + FORGET_NS))
+    await until(lambda: (replicas(targets, "new"), replicas(targets, "old")) == (1, None))
 
 
-async def test_actions_are_those_of_all_actuators(facts: TargetStates) -> None:
-    assert facts.actions("prod") == DryRunActuator().actions | {"purge"}
+async def test_what_was_described_long_ago_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, dry = ManualClock(NOW), DryRunActuator()
+    changes: list[str] = []
+    targets = TargetStates([dry], clock, BOUND, changes.append)
+    monkeypatch.setattr(module, "REFRESH_S", 3600)
+    targets.observe(frame("cart"))
+    targets.start()
+    try:
+        await until(lambda: replicas(targets, "cart") == 1)
+        assert changes == ["prod"]
+        clock.advance_to(NOW + STALE_NS)
+        assert replicas(targets, "cart") == 1
+        clock.advance_to(NOW + STALE_NS + 1)
+        assert replicas(targets, "cart") is None, "how it is by now nobody knows"
+    finally:
+        await targets.stop()
 
 
-async def test_what_is_not_bound_is_not_looked_at(facts: TargetStates, particular: Particular) -> None:
+async def test_an_environment_that_left_is_forgotten(targets: TargetStates) -> None:
+    targets.observe(frame("cart"))
+    await until(lambda: replicas(targets, "cart") == 7)
+    targets.forget("prod")
+    assert targets.known("prod") == {}
+
+
+async def test_actions_are_those_of_all_actuators(targets: TargetStates) -> None:
+    assert targets.actions("prod") == DryRunActuator().actions | {"purge"}
+
+
+async def test_what_is_not_bound_is_not_looked_at(targets: TargetStates, particular: Particular) -> None:
     for environment in ("prod", "elsewhere"):
-        facts.observe(replace(frame("cart"), environment=environment))
-    await until(lambda: replicas(facts, "cart") == 7)
-    state = facts.target_state("elsewhere", "cart")
+        targets.observe(replace(frame("cart"), environment=environment))
+    await until(lambda: replicas(targets, "cart") == 7)
+    state = targets.known("elsewhere").get("cart")
     assert state is None or state.detail["dry_run"] == "assumed"
-    assert facts.actions("elsewhere") == DryRunActuator().actions
-
-
-async def test_history_is_that_of_the_environment_within_the_horizon(facts: TargetStates) -> None:
-    journal = facts._journal
-    for run, environment, at in (
-        ("r1", "prod", NOW - int(HISTORY_S * 1e9) - 1),
-        ("r2", "prod", NOW - 5),
-        ("r3", "test", NOW - 5),
-    ):
-        journal.create(
-            run=run, decision=f"d-{run}", environment=environment, target="a", playbook="p", definition={}, now_ns=at
-        )
-    assert [r.run for r in facts.history("prod")] == ["r2"]
+    assert targets.actions("elsewhere") == DryRunActuator().actions
 
 
 class Broken(DryRunActuator):
@@ -168,25 +172,21 @@ class Broken(DryRunActuator):
 
 
 @pytest.mark.parametrize("how", ["raises", "hangs"])
-async def test_a_plug_in_that_fails_on_one_target_freezes_no_other(
-    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_plug_in_that_fails_on_one_target_freezes_no_other(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REFRESH_S", 0.02)
     monkeypatch.setattr(module, "DESCRIBE_S", 0.05)
-    journal, plugin = SqliteJournal(tmp_path / "journal.sqlite"), Broken()
-    bound = ActSettings(environments={"prod": BindingSettings()})
-    facts = TargetStates(journal, [plugin], ManualClock(NOW), bound)
-    facts.start()
+    plugin = Broken()
+    targets = TargetStates([plugin], ManualClock(NOW), BOUND, lambda _: None)
+    targets.start()
     try:
-        facts.observe(frame("cart"))
-        await until(lambda: replicas(facts, "cart") == 3)
+        targets.observe(frame("cart"))
+        await until(lambda: replicas(targets, "cart") == 3)
         plugin.how = how
-        await until(lambda: replicas(facts, "cart") is None)
-        facts.observe(frame("stock"))
-        await until(lambda: replicas(facts, "stock") == 3)
-        await until(lambda: "cart" in facts.troubles.get("broken", ""))
+        await until(lambda: replicas(targets, "cart") is None)
+        targets.observe(frame("stock"))
+        await until(lambda: replicas(targets, "stock") == 3)
+        await until(lambda: "cart" in targets.troubles.get("broken", ""))
         plugin.how = ""
-        await until(lambda: replicas(facts, "cart") == 3 and not facts.troubles)
+        await until(lambda: replicas(targets, "cart") == 3 and not targets.troubles)
     finally:
-        await facts.stop()
-        journal.close()
+        await targets.stop()

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from connectors.journal.changes import KEPT_NS
 from connectors.journal.kafka import KafkaJournal
 from connectors.journal.log import PartitionLog
 from connectors.journal.partition import OwnedPartition
@@ -23,7 +22,6 @@ from contracts.topics import JOURNAL, partition_of
 from contracts.verdicts import RunState, StepPhase
 from tests.patience import PATIENCE_S
 
-NOW = 1_700_000_000_000_000_000
 SETTINGS = BrokerSettings()
 
 
@@ -45,9 +43,9 @@ def opening(broker: EmbeddedBroker) -> Opening:
     return lambda: KafkaJournal(SETTINGS, broker.bootstrap, PARTITIONS, f"node-{next(names)}")
 
 
-async def taken(opening: Opening, *partitions: int, now_ns: int = NOW) -> KafkaJournal:
+async def taken(opening: Opening, *partitions: int) -> KafkaJournal:
     journal = opening()
-    await asyncio.gather(*(journal.take(p, now_ns) for p in partitions or range(PARTITIONS)))
+    await asyncio.gather(*(journal.take(p) for p in partitions or range(PARTITIONS)))
     return journal
 
 
@@ -88,7 +86,7 @@ async def test_what_was_released_is_written_and_belongs_to_the_next(opening: Ope
     await first.release(range(PARTITIONS))
     with pytest.raises(Fenced):
         first.set_state("r1", 1, RunState.FAILED, 2)
-    await asyncio.gather(*(second.take(p, NOW) for p in range(PARTITIONS)))
+    await asyncio.gather(*(second.take(p) for p in range(PARTITIONS)))
     assert [e.run for e in second.open_runs()] == ["r1"]
     assert first.get("control/*") == {"acting": False}
     assert second.get("control/*") is None, "what every process learns by itself is not shared"
@@ -113,32 +111,46 @@ async def test_published_audit_records_are_let_go_except_for_the_last(opening: O
     second.close()
 
 
-async def test_runs_that_ended_long_ago_are_deleted(opening: Opening) -> None:
+async def test_what_is_forgotten_is_a_tombstone_on_the_compacted_topic(
+    broker: EmbeddedBroker, opening: Opening
+) -> None:
+    """Compaction drops a key whose last record has no value: the topic doesn't grow with what was forgotten."""
     first = await taken(opening)
-    for n in (1, 2, 3):
-        entry = checks.create(first, n)
-        assert entry is not None
-        first.step(StepEntry(f"r{n}", "s", StepPhase.INTENT, "k", n), entry.fence)
-        first.put(f"verdict/r{n}", {}, "e")
-        first.put(f"approval/d{n}", {}, "e")
+    entry = checks.create(first, 1)
+    assert entry is not None
+    first.step(StepEntry("r1", "s", StepPhase.INTENT, "k", 1), entry.fence)
+    first.step(StepEntry("r1", "s", StepPhase.APPLIED, "k", 2), entry.fence)
+    first.put("verdict/r1", {}, "e")
+    first.put("verdict/r2", {}, "e")
     first.set_state("r1", 1, RunState.SUCCEEDED, 10)
-    first.set_state("r2", 1, RunState.SUCCEEDED, NOW)
-    await first.settled("e", 30)
+    first.forget_runs(["r1"])
+    first.forget(["verdict/r1", "verdict/nobody's"], "e")
+    await first.settled("e", PATIENCE_S)
     first.close()
-    second = await taken(opening, now_ns=NOW + KEPT_NS)
-    await second.settle_all(30)
-    second.close()
-    third = await taken(opening)
-    assert [e.run for e in third.history("e")] == ["r2", "r3"], "r3 is still open"
-    assert sorted(third.facts("")) == ["approval/d2", "approval/d3", "verdict/r2", "verdict/r3"]
-    third.close()
+    log = PartitionLog(
+        options_of(SETTINGS, broker.bootstrap),
+        topic=JOURNAL,
+        partition=partition_of("e", PARTITIONS),
+        group="reader",
+        owner="reader",
+        timeout_s=PATIENCE_S,
+    )
+    last = dict(log._read())
+    log.close()
+    assert {key for key, value in last.items() if value is not None} == {"owner", "fact/verdict/r2"}
+    assert {key for key, value in last.items() if value is None} == {
+        "run/r1",
+        "step/0/r1",
+        "step/1/r1",
+        "fact/verdict/r1",
+    }, "what was never there needs no tombstone"
 
 
 async def test_a_record_that_cannot_be_read_is_refused_with_its_name(broker: EmbeddedBroker, opening: Opening) -> None:
     await broker.send(JOURNAL, b'{"no": "run"}', key=b"run/r7", partition=2)
     journal = opening()
     with pytest.raises(UnreadableEvent, match=r"run/r7.*later release"):
-        await journal.take(2, NOW)
+        await journal.take(2)
     assert journal.owned == frozenset()
     journal.close()
 
@@ -166,14 +178,14 @@ async def test_a_taking_that_was_cancelled_does_not_shut_out_the_one_after_it(
     monkeypatch.setattr(PartitionLog, "close", closed)
     monkeypatch.setattr("connectors.journal.kafka._PATIENCE_S", 0.05)
     journal = opening()
-    first = asyncio.create_task(journal.take(1, NOW))
+    first = asyncio.create_task(journal.take(1))
     while not order:
         await asyncio.sleep(0.01)
     first.cancel()
     await asyncio.wait([first])
     if released:
         await journal.release([1])  # a rebalance is not held up for ever
-    second = asyncio.create_task(journal.take(1, NOW))
+    second = asyncio.create_task(journal.take(1))
     await asyncio.sleep(0.05)
     assert order == ["begun"]
     go.set()
@@ -234,5 +246,5 @@ def test_who_reconnects_looks_whether_it_is_the_owner_still(broker: EmbeddedBrok
 async def test_without_a_broker_it_says_so(broker: EmbeddedBroker) -> None:
     journal = KafkaJournal(SETTINGS, "127.0.0.1:1", PARTITIONS, "n", timeout_s=1.0)
     with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1 cannot be reached"):
-        await journal.take(0, NOW)
+        await journal.take(0)
     journal.close()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.otlp.conventions import MetricRow, standard
+from connectors.otlp.conventions import OF_REQUESTS, MetricRow, standard
 from connectors.otlp.decode import decode
 from connectors.otlp.metrics import FEATURE_INDEX
 from contracts.errors import UnknownName
@@ -40,8 +40,8 @@ def points(decoded: Decoded) -> list[tuple[str, int, float]]:
 def test_every_rule_names_a_feature() -> None:
     for name, rules in standard().rules.items():
         for rule in rules:
-            assert rule.kind in ("duration", "unused") or rule.feature in FEATURE_INDEX, name
-            assert rule.kind in ("duration", "unused") or FEATURES[rule.feature].signal is Signal.METRICS
+            assert rule.kind in (*OF_REQUESTS, "unused") or rule.feature in FEATURE_INDEX, name
+            assert rule.kind in (*OF_REQUESTS, "unused") or FEATURES[rule.feature].signal is Signal.METRICS
 
 
 @ENCODERS

@@ -12,7 +12,7 @@ from contracts.units import SECOND as S
 from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
 from graph.diagnosis.assess import assess
 from graph.diagnosis.case import Case
-from graph.evidence.spread import silence
+from graph.evidence.silence import silence
 from graph.grouping import Group
 from graph.ranking import rank
 from graph.world import World

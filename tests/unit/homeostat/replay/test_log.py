@@ -13,9 +13,10 @@ from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from contracts.errors import Permanent, UnknownName
 from contracts.events import Candidate, Decision, Incident, decode, encode
-from contracts.ports import Record, RunEntry, TargetState
+from contracts.frames import pack
+from contracts.ports import Record, TargetState
 from contracts.settings import BrokerSettings, Settings, load
-from contracts.topics import DECISIONS, INCIDENTS, TOPICS
+from contracts.topics import DECISIONS, EVIDENCE, INCIDENTS, TARGETS, TOPICS
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, IncidentPhase, Severity
 from homeostat.cli.app import cli
@@ -25,6 +26,8 @@ from homeostat.replay.log import Replayed, ReplayRequest, compared, neighbours, 
 from homeostat.wiring import recorded_specs
 from streams.host import StageHost
 from streams.stage import Emit
+from tests.acting_half import whole
+from tests.unit.playbooks.decision.test_pending import frame
 
 T0 = 1_800_000_000 * S
 SETTINGS = load()
@@ -36,42 +39,27 @@ INCIDENT = Incident(
 )  # fmt: skip
 
 
-class Facts:
-    """A world in which the second look finds more replicas than the first."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def target_state(self, environment: str, service: str) -> TargetState | None:
-        self.looks += 1
-        return TargetState(self.looks, self.looks)
-
-    def history(self, environment: str) -> list[RunEntry]:
-        return []
-
-    def known_services(self, environment: str) -> tuple[str, ...]:
-        return ("cart", "web")
-
-    def actions(self, environment: str) -> frozenset[str] | None:
-        return frozenset({"restart"})
-
-
 @pytest.fixture
 async def broker() -> AsyncIterator[KafkaBroker]:
-    """A log with two incidents and what a recorded stage decided on them."""
+    """A log with two incidents and what a recorded stage decided on them; whoever acts reports more replicas each time."""
     embedded = EmbeddedBroker(BrokerSettings())
     await embedded.start()
     await embedded.ensure_topics(4)
-    facts = Facts()
     host = StageHost(
-        s for s in recorded_specs(SETTINGS, PARTITIONS, load_playbooks(SETTINGS.act), facts) if s.name == "decide"
+        s for s in recorded_specs(SETTINGS, PARTITIONS, load_playbooks(SETTINGS.act)) if s.name == "decide"
     )
-    for i, name in enumerate(("inc-1", "inc-2")):
-        value = encode(INCIDENT).replace(b"inc-1", name.encode())
-        await embedded.send(INCIDENTS, value, key=name.encode(), partition=1)
-        for emit in host.handle(Record(INCIDENTS, 1, i, name.encode(), value), T0 + i * S):
+
+    async def take(topic: str, key: bytes, value: bytes, number: int, now_ns: int) -> None:
+        await embedded.send(topic, value, key=key, partition=1)
+        for emit in host.handle(Record(topic, 1, number, key, value), now_ns):
             assert isinstance(emit, Emit)
             await embedded.send(emit.topic, emit.value, key=emit.key.encode(), partition=1)
+
+    await take(EVIDENCE, b"prod", pack(frame(T0)), 0, T0)
+    for i, name in enumerate(("inc-1", "inc-2")):
+        report = whole("prod", T0 + i * S, {"cart": TargetState(i + 1, i + 1)}, number=i + 1)
+        await take(TARGETS, b"prod", encode(report), i, T0 + i * S)
+        await take(INCIDENTS, name.encode(), encode(INCIDENT).replace(b"inc-1", name.encode()), i, T0 + i * S)
     yield embedded
     await embedded.stop()
 
@@ -125,7 +113,7 @@ async def test_unknown_stages_are_refused(broker: KafkaBroker) -> None:
     with pytest.raises(UnknownName, match="stage 'decid'"):
         neighbours(SETTINGS, PARTITIONS, "decid")
     with pytest.raises(UnknownName, match=r"decide\.recorded"):
-        recorded_specs(load({"decide": {"recorded": ["dcide"]}}), PARTITIONS, (), Facts())
+        recorded_specs(load({"decide": {"recorded": ["dcide"]}}), PARTITIONS, ())
 
 
 async def test_the_command_tells_and_judges(broker: KafkaBroker) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -132,6 +132,24 @@ class MemoryJournal:
 
     def facts(self, prefix: str) -> dict[str, Mapping[str, Any]]:
         return {k: msgspec.json.decode(v) for k, v in self.kept.items() if k.startswith(prefix)}
+
+    def forget(self, keys: Collection[str], environment: str = "") -> None:
+        for key in keys:
+            self.kept.pop(key, None)
+
+    def ended_runs(self, before_ns: int, most: int) -> list[RunEntry]:
+        ended = [e for e in self.entries.values() if e.state in TERMINAL_RUN_STATES and e.updated_ns < before_ns]
+        return [replace(e, steps=()) for e in sorted(ended, key=lambda e: e.updated_ns)[:most]]
+
+    def forget_runs(self, runs: Collection[str]) -> None:
+        there = [self.entries[run] for run in runs if run in self.entries]
+        if any(e.state not in TERMINAL_RUN_STATES for e in there):
+            raise Conflict("an open run is not forgotten")
+        for entry in there:
+            del self.entries[entry.run]
+
+    def sizes(self) -> Mapping[str, int]:
+        return {"runs": len(self.entries), "facts": len(self.kept)}
 
     def append_audit(self, environment: str, record: bytes, sequence: int, published: bool = False) -> None:
         if sequence in self.records[environment]:
@@ -290,6 +308,7 @@ class World:
                 graph=self.graph.append,
                 autonomy=self.autonomy,
                 caught_up=self.caught_up,
+                changed=lambda _: None,
             )
         )
         return self.executor

@@ -1,4 +1,4 @@
-"""A recorded stage lives its life again: the same events at the same times, whatever it took, forgot, failed on or was told."""
+"""A recorded stage lives its life again: the same events at the same times, whatever it took, forgot or failed on."""
 
 from __future__ import annotations
 
@@ -11,33 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import Permanent, UnreadableEvent
-from contracts.events import Handling, decode
+from contracts.events import Handling, Lookup, decode
 from contracts.ports import Record
 from contracts.topics import HANDLING
 from contracts.units import SECOND as S
-from streams.replay.player import Answers, NotHeld, RecordedLife, lives, play
+from streams.replay.player import NotHeld, RecordedLife, lives, play
 from streams.replay.recorder import FLUSH_NS, IDLE_FLUSH_NS, MAX_STATE, RecordedStage, Recorder
 from streams.stage import Emit, Output
 
 T0 = 1_700_000_000 * S
 
 
-class World:
-    """What changes outside."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.weather, self._recorder = 0, recorder
-
-    def ask(self) -> int:
-        self._recorder.told("weather", ("here",), self.weather, lambda _, now: now)
-        return self.weather
-
-
 class Diary:
-    """A stage that emits all it depends on: state, time, and the answer of a world."""
+    """A stage that emits all it depends on: state and time."""
 
-    def __init__(self, world: object) -> None:
-        self.world, self.total = world, 0
+    def __init__(self) -> None:
+        self.total = 0
         self.counters: Counter[str] = Counter()
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
@@ -54,7 +43,7 @@ class Diary:
         return self._said(now_ns)
 
     def _said(self, now_ns: int) -> list[Output]:
-        return [Emit("out", "k", f"{self.total} {now_ns} {self.world.ask()} {self.world.ask()}".encode())]
+        return [Emit("out", "k", f"{self.total} {now_ns}".encode())]
 
     def snapshot(self) -> bytes:
         return msgspec.msgpack.encode(self.total)
@@ -63,23 +52,8 @@ class Diary:
         self.total = msgspec.msgpack.decode(state, type=int)
 
 
-class Recalled:
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-
-    def ask(self) -> int:
-        return int(self._answers.ask("weather", ("here",), lambda _, now: now))
-
-
-def recorded(life_ns: int = 0) -> tuple[RecordedStage, list[World]]:
-    worlds: list[World] = []
-
-    def make(recorder: Recorder) -> Diary:
-        worlds.append(World(recorder))
-        worlds[-1].weather = worlds[0].weather
-        return Diary(worlds[-1])
-
-    return RecordedStage(make, Recorder("diary", "in", 2, "m"), life_ns), worlds
+def recorded(life_ns: int = 0) -> RecordedStage:
+    return RecordedStage(Diary, Recorder("diary", "in", 2, "m"), life_ns)
 
 
 def split(outputs: Iterable[Output]) -> tuple[list[Handling], list[bytes]]:
@@ -89,19 +63,18 @@ def split(outputs: Iterable[Output]) -> tuple[list[Handling], list[bytes]]:
 
 
 def again(life: RecordedLife, records: dict[tuple[str, int, int], Record]) -> list[bytes]:
-    answers = Answers()
-    return [e.value for _, e in play(life, Diary(Recalled(answers)), answers, records)]
+    return [e.value for _, e in play(life, Diary(), records)]
 
 
 STEPS = st.lists(
-    st.one_of(st.sampled_from([b"a", b"b", b"cc", b"bad"]), st.none(), st.integers(0, 3), st.just("restart")),
+    st.one_of(st.sampled_from([b"a", b"b", b"cc", b"bad"]), st.none(), st.just("restart")),
     max_size=60,
 )
 
 
 @given(STEPS, st.sampled_from([0, 5 * S]))
 def test_every_life_is_the_same_again(steps: list[object], life_ns: int) -> None:
-    stage, worlds = recorded(life_ns)
+    stage = recorded(life_ns)
     records, said, now = {}, [], T0
     for i, step in enumerate(steps):
         now += S // 4
@@ -112,12 +85,8 @@ def test_every_life_is_the_same_again(steps: list[object], life_ns: int) -> None
             except UnreadableEvent:
                 continue
         elif step == "restart":  # the process died, and what it had not sent with it
-            state, weather = stage.snapshot(), worlds[-1].weather
-            stage, worlds = recorded(life_ns)
-            worlds[-1].weather = weather
+            state, stage = stage.snapshot(), recorded(life_ns)
             stage.restore(state)
-        elif isinstance(step, int):
-            worlds[0].weather = worlds[-1].weather = step
         else:
             said += stage.tick(now)
     handlings, events = split(said)
@@ -127,14 +96,14 @@ def test_every_life_is_the_same_again(steps: list[object], life_ns: int) -> None
 
 
 def test_the_record_goes_before_what_it_explains() -> None:
-    stage, _ = recorded()
+    stage = recorded()
     outputs = stage.handle(Record("in", 2, 0, None, b"a"), T0)
     assert [o.topic for o in outputs if isinstance(o, Emit)] == [HANDLING, "out"]
     assert next(o.partition for o in outputs if isinstance(o, Emit)) == 2
 
 
 def test_quiet_stretches_are_sent_from_time_to_time() -> None:
-    stage, _ = recorded()
+    stage = recorded()
     assert stage.handle(Record("in", 2, 0, None, b"b"), T0) == []
     assert len(stage.tick(T0 + FLUSH_NS)) == 1
     idle, quiet = T0 + 2 * FLUSH_NS, T0 + 2 * FLUSH_NS + IDLE_FLUSH_NS
@@ -144,7 +113,7 @@ def test_quiet_stretches_are_sent_from_time_to_time() -> None:
 
 
 def test_a_long_life_ends_and_another_begins_with_its_state() -> None:
-    stage, _ = recorded(life_ns=5 * S)
+    stage = recorded(life_ns=5 * S)
     handlings, _ = split(o for i in range(8) for o in stage.handle(Record("in", 2, i, None, b"a"), T0 + i * S))
     assert len({h.life for h in handlings}) == 2
     (later,) = [h for h in handlings if h.sequence == 0 and h.state]
@@ -152,7 +121,7 @@ def test_a_long_life_ends_and_another_begins_with_its_state() -> None:
 
 
 def test_what_cannot_be_replayed_is_named() -> None:
-    stage, _ = recorded()
+    stage = recorded()
     handlings, _ = split(o for i in range(3) for o in stage.handle(Record("in", 2, i, None, b"a"), T0 + i))
     whole, broken = lives([handlings[0], handlings[2]])
     assert [len(life.messages) for life in whole] == [1]
@@ -173,14 +142,20 @@ def test_a_large_state_is_not_kept() -> None:
     assert (handling.state_lost, handling.state) == (True, b"")
 
 
-def test_a_question_that_was_not_asked_then_says_so() -> None:
-    with pytest.raises(Permanent, match="weather of here was not looked up") as raised:
-        Recalled(Answers()).ask()
+def test_a_recording_of_a_former_release_that_looked_things_up_is_named() -> None:
+    stage = recorded()
+    handlings, _ = split(stage.handle(Record("in", 2, 7, None, b"a"), T0))
+    lookup = Lookup(number=0, question="known_services", about=("prod",), answer=["cart"])
+    (life,), broken = lives([msgspec.structs.replace(handlings[0], lookups=(lookup,))])
+    assert broken == []
+    with pytest.raises(Permanent, match="a former release recorded it") as raised:
+        again(life, {("in", 2, 7): Record("in", 2, 7, None, b"a")})
     assert raised.value.reason == "replay_diverged"
+    assert "with the release that recorded it" in str(raised.value.fix)
 
 
 def test_a_message_the_log_no_longer_holds_is_named() -> None:
-    stage, _ = recorded()
+    stage = recorded()
     handlings, _ = split(stage.handle(Record("in", 2, 7, None, b"a"), T0))
     (life,), _ = lives(handlings)
     with pytest.raises(NotHeld, match=r"in/2 no longer holds offset 7"):
@@ -188,7 +163,7 @@ def test_a_message_the_log_no_longer_holds_is_named() -> None:
 
 
 def test_a_state_of_another_release_is_named() -> None:
-    stage, _ = recorded()
+    stage = recorded()
     stage.restore(msgspec.msgpack.encode(3))
     handlings, _ = split(stage.handle(Record("in", 2, 7, None, b"a"), T0))
     (life,), _ = lives([msgspec.structs.replace(handlings[0], state=b"\xa1x")])

@@ -4,9 +4,10 @@ import pytest
 
 from contracts.errors import UnreadableEvent
 from contracts.events import Candidate, Decision, Incident, decode, encode
-from contracts.ports import Record, RunEntry, TargetState
+from contracts.frames import pack
+from contracts.ports import Record, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
-from contracts.topics import DECISIONS, INCIDENTS, partition_of
+from contracts.topics import DECISIONS, EVIDENCE, INCIDENTS, TARGETS, partition_of
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Severity
 from playbooks.decision import limits_of
@@ -14,24 +15,10 @@ from playbooks.language import library
 from streams.in_memory import MemoryPipeline
 from streams.stage import Emit
 from streams.stages.decide import CONSUMES, DecideStage, spec
+from tests.acting_half import whole
+from tests.unit.playbooks.decision.test_pending import frame as evidence
 
 T0 = 1_800_000_000 * S
-
-
-class Facts:
-    """A quiet world with one target."""
-
-    def target_state(self, environment: str, service: str) -> TargetState | None:
-        return TargetState(1, 1)
-
-    def history(self, environment: str) -> list[RunEntry]:
-        return []
-
-    def known_services(self, environment: str) -> tuple[str, ...]:
-        return ("cart", "web")
-
-    def actions(self, environment: str) -> frozenset[str] | None:
-        return None
 
 
 INCIDENT = Incident(
@@ -41,16 +28,30 @@ INCIDENT = Incident(
 )  # fmt: skip
 
 
+HEARD = pack(evidence(T0 - S))
+
+
 def settings() -> tuple:
-    return library(), DecideSettings(), limits_of(ActSettings(), DetectSettings()), Facts()
+    return library(), DecideSettings(), limits_of(ActSettings(), DetectSettings())
 
 
 def record(topic: str, value: bytes) -> Record:
     return Record(topic, 0, 0, None, value)
 
 
-def test_a_decision_goes_to_its_environment():
+def told(number: int = 1, at: int = T0) -> bytes:
+    """A quiet world with one target, of which one of two instances is ready."""
+    return encode(whole("prod", at, {"cart": TargetState(2, 1)}, number=number))
+
+
+def informed() -> DecideStage:
     stage = DecideStage(*settings())
+    assert stage.handle(record(EVIDENCE, HEARD), T0) == stage.handle(record(TARGETS, told()), T0) == []
+    return stage
+
+
+def test_a_decision_goes_to_its_environment():
+    stage = informed()
     (out,) = stage.handle(record(INCIDENTS, encode(INCIDENT)), T0)
     assert isinstance(out, Emit)
     assert (out.topic, out.key, out.partition_in(8)) == (DECISIONS, "inc-1", partition_of("prod", 8))
@@ -70,6 +71,8 @@ def test_in_the_pipeline_the_same_input_gives_the_same_decisions():
     def play() -> list[tuple[str, bytes]]:
         seen: list[tuple[str, bytes]] = []
         pipeline = MemoryPipeline([spec(*settings())], 4, on_message=lambda r: seen.append((r.topic, r.value)))
+        pipeline.feed(EVIDENCE, HEARD, T0, key=b"prod")
+        pipeline.feed(TARGETS, told(), T0, key=b"prod")
         pipeline.feed(INCIDENTS, encode(INCIDENT), T0, key=b"prod")
         pipeline.tick(T0 + S)
         return [x for x in seen if x[0] == DECISIONS]
@@ -80,7 +83,7 @@ def test_in_the_pipeline_the_same_input_gives_the_same_decisions():
 
 
 def test_a_snapshot_carries_on():
-    stage, again = DecideStage(*settings()), DecideStage(*settings())
+    stage, again = informed(), DecideStage(*settings())
     stage.handle(record(INCIDENTS, encode(INCIDENT)), T0)
     again.restore(stage.snapshot())
     assert again.snapshot() == stage.snapshot()

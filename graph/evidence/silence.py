@@ -1,0 +1,166 @@
+"""Who is asked and no longer answers: missing calls, weighed against everything else that makes calls fewer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from contracts import features as f
+from contracts.verdicts import CauseKind
+from graph.evidence.finding import Finding
+from graph.evidence.local import strongest
+from graph.evidence.situation import Edge, Node, Situation
+from graph.evidence.words import change
+from graph.judgement import (
+    ALL_SILENT,
+    ASKED_ENOUGH,
+    ENTRY_RATE,
+    ENTRY_SHARE,
+    ENTRY_SILENT,
+    FEW_CALLS,
+    IN_DISTRESS,
+    LEAST_ASKED,
+    LEAST_DISTRESS,
+    LEAST_EXPECTED,
+    MIX,
+    SERVES,
+    SILENCE_SIGMAS,
+    SILENCE_WEIGHT,
+    TIMEOUT_S,
+    TIMEOUT_TIMES,
+    TIMING_OUT,
+)
+
+LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P50)
+ERRORS: Final = (f.ERROR_RATE, f.METRIC_ERROR_RATE)
+
+
+def silence(situation: Situation) -> Iterator[Finding]:
+    """A service that is asked but no longer answers. Less traffic because its callers ask less is no silence.
+
+    Where several callees of one caller fall silent at once, one of them may have stopped the caller before it reached the others:
+    each gets less. Where all of a caller's callees do, the caller no longer calls: none of them gets much.
+    """
+    raw = [s for s in (_silent(situation, n) for n in situation.nodes.values()) if s is not None]
+    for finding, caller in raw:
+        edges = [
+            e
+            for e in situation.out(caller)
+            if math.isfinite(e.per_request_before) and e.expected + e.usual >= LEAST_EXPECTED
+        ]
+        if any(e.callee == finding.service and math.isfinite(e.attempted) for e in edges):
+            yield finding  # the caller itself says that it called
+            continue
+        together = sum(e.observed < FEW_CALLS * max(e.expected, e.usual) for e in edges)
+        share = 1.0 if together <= 1 else ALL_SILENT if together == len(edges) else together**-0.5
+        yield dataclasses.replace(finding, strength=share * finding.strength)
+    for node in situation.nodes.values():
+        if not situation.into(node.name):
+            yield from _silent_entry(situation, node)
+
+
+def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
+    """How sure it is that a service does not answer, and the caller in most distress.
+
+    Expected are the calls its callers say they made, by name or by their client spans: who no longer makes a call is not left
+    without an answer. Where they do not, those they would have made for the requests they served since (and, for callers in
+    distress, which may be stuck in that very call, for the requests they used to serve). A caller is in no distress while each
+    of its routes takes as long as before, whatever it is asked for.
+    That fewer calls come is no silence by itself: who serves as many requests as ever is not silent, whatever its callers do, and
+    of a caller that does not count its calls the missing ones must show as requests that hang, fail or time out.
+    """
+    if _serves(node):
+        return None
+    edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
+    expected, observed = 0.0, sum(e.observed for e in edges)
+    distress, worst = 0.0, ""
+    for edge in edges:
+        caller = situation.nodes[edge.caller]
+        slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
+        hurt = max(slow, caller.strength(*ERRORS), edge.strength(f.CALL_ERROR_RATE))
+        inferred = max(edge.expected, edge.usual if hurt > IN_DISTRESS else 0.0)
+        expected += inferred if math.isnan(edge.attempted) else max(edge.attempted, edge.observed)
+        if hurt > distress:
+            distress, worst = hurt, edge.caller
+    z = missing_z(expected, observed, max((e.per_request_before for e in edges), default=0.0))
+    if distress < LEAST_DISTRESS or z < SILENCE_SIGMAS or observed > FEW_CALLS * expected:
+        return None
+    asked = min(1.0, ASKED_ENOUGH * _unanswered(situation, node, edges) / (expected - observed))
+    if asked < LEAST_ASKED:
+        return None
+    slow = situation.nodes[worst].strength(*LATENCIES) > situation.nodes[worst].strength(*ERRORS)
+    strength = SILENCE_WEIGHT * math.log1p(z) * (1 - observed / expected) * min(1.0, distress) * asked
+    text = (
+        f"{node.name} answered {observed:.0f} of about {expected:.0f} calls expected since onset, "
+        f"while {worst} {'waits' if slow else 'fails'}"
+    )
+    return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst
+
+
+def _serves(node: Node) -> bool:
+    """Whether a service itself tells that it serves about as many requests as ever."""
+    rate = node.shifts.get(f.REQUEST_RATE)
+    if rate is None or not node.own or not math.isfinite(rate.before):
+        return False
+    return rate.after > SERVES * rate.before
+
+
+def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
+    """How many calls to a service are known, or seem, to have been made and not answered.
+
+    Where a caller counts its calls, that is the answer. Else its requests must show it: those that are still out (it serves fewer
+    than usual), that failed, or that took as long as time-outs do. A service that goes on answering in good time is no reason for
+    its callers to wait, so of such a one only failures count.
+    """
+    answers = node.lately.get(f.REQUEST_RATE, 0.0) > 0 and node.strength(*LATENCIES, *ERRORS) < LEAST_DISTRESS
+    found = 0.0
+    for edge in edges:
+        if not math.isnan(edge.attempted):
+            found += max(0.0, edge.attempted - edge.observed)
+            continue
+        caller = situation.nodes[edge.caller]
+        rate = caller.shifts.get(f.REQUEST_RATE)
+        if rate is None:
+            continue
+        served = rate.after * rate.samples
+        requests = served * _failing(caller)
+        if not answers:
+            usual = rate.before * rate.samples
+            requests += max(0.0, usual - served - math.sqrt(usual)) + served * _timing_out(caller)
+        found += edge.per_request_before * requests
+    return found
+
+
+def _failing(node: Node) -> float:
+    """Share of requests that fail beyond the usual."""
+    found = (node.shifts[n] for n in ERRORS if n in node.shifts)
+    return max((s.after - (s.before if math.isfinite(s.before) else 0.0) for s in found), default=0.0)
+
+
+def _timing_out(node: Node) -> float:
+    """Share of requests that lately take as long as time-outs do: much longer than usual, and about a second at least."""
+    for name, share in zip((f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99), TIMING_OUT, strict=True):
+        shift = node.shifts.get(name)
+        now = node.lately.get(name, 0.0)
+        if shift is not None and now - shift.before >= TIMEOUT_S and now > TIMEOUT_TIMES * shift.before:
+            return share
+    return 0.0
+
+
+def missing_z(expected: float, observed: float, bunch: float) -> float:
+    """How far fewer calls came than expected. Calls come in bunches (several per request), and what requests ask for varies by
+    `MIX` in proportion, however many there are."""
+    variance = max(expected, 1.0) * (1 + bunch) + (MIX * expected) ** 2
+    return (expected - observed) / math.sqrt(variance)
+
+
+def _silent_entry(situation: Situation, node: Node) -> Iterator[Finding]:
+    rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE, direction=-1)
+    if rate is None or not node.own or rate.before < ENTRY_RATE or rate.after > ENTRY_SILENT * rate.before:
+        return
+    # Nobody is seen calling it, so nobody can tell a silent service from absent users: half the evidence.
+    yield Finding(
+        node.name, "silence", ENTRY_SHARE * rate.strength(-1), f"{node.name}: {change(rate)}", CauseKind.CRASH
+    )
