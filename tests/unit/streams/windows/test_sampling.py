@@ -67,7 +67,7 @@ def test_traces_that_are_kept_whatever_their_id_stand_for_themselves():
     for round_ in range(40):
         found = ids(rng, 500)
         kept = found[found < np.uint64(2**64 // 10)][:30]
-        forced = np.array([2**63 + round_], np.uint64)
+        forced = np.array([3 * 2**61 + round_], np.uint64)
         last = weights(sampling, np.concatenate([kept, forced] if round_ > 20 and round_ % 2 else [kept]))
     assert last[0] == pytest.approx(10, rel=0.1)
     assert last[-1] == 1
