@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.verdicts import CauseKind
+from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
 from graph.evidence.local import local
-from graph.evidence.operations import operations
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
 from graph.judgement import (

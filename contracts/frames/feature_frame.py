@@ -31,7 +31,7 @@ class PartialFrame:
     metric_calls  histo_* rows of calls, with `histo_peer` the callee
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     environment: str
     signal: str
     source: str

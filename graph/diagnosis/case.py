@@ -10,7 +10,7 @@ from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
-from graph.evidence.operations import worst_operation
+from graph.evidence.by_operation import worst_operation
 from graph.grouping import Group
 from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, story

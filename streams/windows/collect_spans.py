@@ -28,9 +28,9 @@ from streams.windows.collect import Collector, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.operations import operation_frames
-from streams.windows.routes import THOUSANDTHS, Compared, Routes, pairs
-from streams.windows.rows import Events, Origin, group, row_frame
-from streams.windows.sampling import UNIT, Sampling
+from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes, pairs
+from streams.windows.rows import UNIT, Events, Origin, group, row_frame
+from streams.windows.sampling import Sampling
 from streams.windows.tables import KeyTable, mix
 
 _MOST_REMEMBERED = 1 << 20
@@ -125,7 +125,20 @@ class SpanCollector(Collector):
             *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
             weight = self._weights(scope.names.environment, batch, at)
             columns = PendingSpans(
-                *cast("Any", (service, *(c[at] for c in rest), peer, site, stream[at], clock, *compared, weight, route))
+                *cast(
+                    "Any",
+                    (
+                        service,
+                        *(c[at] for c in rest),
+                        peer,
+                        site,
+                        stream[at],
+                        clock,
+                        *compared,
+                        weight,
+                        route.astype(np.int32),
+                    ),
+                )
             )
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
@@ -143,15 +156,15 @@ class SpanCollector(Collector):
 
     def _compared(
         self, names: Names, service: I64, spans: tuple[SpanBatch, I64 | slice], strings: tuple[str, ...]
-    ) -> Compared:
+    ) -> RouteComparison:
         """What routes say of spans (see `streams.windows.routes`), and what spans say of themselves; 0 where one is no request."""
         batch, at = spans
         kind, parent, end_ns = batch.kind[at], batch.parent[at], batch.end_ns[at]
         stream = batch.stream[at] if len(batch.stream) else np.zeros(len(kind), np.bool_)
         untimed = batch.untimed[at].copy() if len(batch.untimed) else np.zeros(len(kind), np.bool_)
         some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream & ~untimed)
-        columns = tuple(np.zeros(len(kind), np.int64) for _ in range(3))
-        route = np.full(len(kind), -1, np.int32)
+        columns = (np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64))
+        route = np.full(len(kind), -1, np.int64)
         if len(some):
             routes = self.routes.get(names.environment)
             if routes is None:
@@ -164,7 +177,7 @@ class SpanCollector(Collector):
             for column, of_some in zip(columns, found, strict=True):
                 column[some] = of_some
             untimed[some] = learnt
-        return Compared(*columns, untimed, route)
+        return RouteComparison(*columns, untimed, route)
 
     def _weights(self, environment: str, batch: SpanBatch, at: I64 | slice) -> I32:
         """How many spans each stands for, in thousandths."""

@@ -67,7 +67,7 @@ _SUMS: Final = 5
 Key = tuple[str, str]
 
 
-class Compared(NamedTuple):
+class RouteComparison(NamedTuple):
     """What is known of n requests by their routes: see the columns of this module; `untimed` are those that last as they like."""
 
     known: I64
@@ -103,7 +103,7 @@ class Routes:
     @property
     def slots(self) -> int:
         """Slots are below this."""
-        return self._sums.shape[1]
+        return len(self._end)
 
     def name(self, slot: int) -> str:
         """The route in a slot; "" where there is none."""
@@ -113,7 +113,9 @@ class Routes:
         """Which services have several routes."""
         return np.array([self._of_service.get(name, _NONE)[1] > 1 for name in services], np.bool_)
 
-    def compare(self, keys: list[Key], which: I64, end_ns: I64, duration_ns: I64, error: B1 | None = None) -> Compared:
+    def compare(
+        self, keys: list[Key], which: I64, end_ns: I64, duration_ns: I64, error: B1 | None = None
+    ) -> RouteComparison:
         """What routes say of requests, and learn from them. `which` is each request's entry of `keys` (service, name)."""
         newest_ns = int(end_ns.max())
         slots = np.array([self._place(service, fold_route(name), newest_ns) for service, name in keys], np.int64)
@@ -125,7 +127,7 @@ class Routes:
         if not roomy.any():
             self._counters["route_limit"] += len(which)
             nothing = np.zeros(len(which), np.int64)
-            return Compared(nothing, nothing.copy(), nothing.copy(), long, nothing - 1)
+            return RouteComparison(nothing, nothing.copy(), nothing.copy(), long, nothing - 1)
         n, total, square = self._sums[:3, at]
         mean = total / np.maximum(n, 1e-9)
         spread = np.maximum(np.sqrt(np.maximum(square / np.maximum(n, 1e-9) - mean**2, 0.0)), _LEAST_SPREAD)
@@ -145,7 +147,9 @@ class Routes:
         timed = known & ~untimed[which]
         level = np.where(timed, np.rint(mean[which] * THOUSANDTHS), 0.0).astype(np.int64)
         pace = np.where(timed, np.rint(np.clip(far, -FURTHEST, FURTHEST) * THOUSANDTHS), 0.0).astype(np.int64)
-        return Compared(timed.astype(np.int64), level, pace, untimed[which] | (long & ~judged[which]), slots[which])
+        return RouteComparison(
+            timed.astype(np.int64), level, pace, untimed[which] | (long & ~judged[which]), slots[which]
+        )
 
     def _untimed(self, at: I64) -> B1:
         """Routes whose durations are no latency, by what was learnt of them."""

@@ -13,8 +13,8 @@ from contracts import features as f
 from contracts.events import Anomaly
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
+from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
-from graph.evidence.spread import ERRORS, LATENCIES
 from graph.judgement import CALLEE_LEAST, OPERATION_MOST, UNEXPLAINED
 
 
