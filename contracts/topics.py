@@ -74,6 +74,7 @@ ANOMALIES: Final = "telemetry.anomalies"
 INCIDENTS: Final = "telemetry.incidents"
 CHANGES: Final = "telemetry.changes"
 CLOCKS: Final = "telemetry.clocks"
+GAPS: Final = "telemetry.gaps"
 TARGETS: Final = "autonomous.targets"
 DECISIONS: Final = "autonomous.decisions"
 APPROVALS: Final = "autonomous.approvals"
@@ -102,7 +103,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "PartialFrame",
             _P.SERVICE,
             _R.HOUR,
-            "ingest, edges",
+            "ingest, edges, the cluster watch",
             "features",
             internal=True,
         ),
@@ -130,6 +131,16 @@ TOPICS: Final[dict[str, Topic]] = {
             "detect, diagnose",
         ),
         Topic(CLOCKS, "service", "ClockOffset", _P.KEY, _R.HOUR, "edges", "ingest"),
+        Topic(
+            GAPS,
+            "environment and service",
+            "TelemetryGaps",
+            _P.ENVIRONMENT,
+            _R.FOREVER,
+            "features",
+            "diagnose, people",
+            compacted=True,
+        ),
         Topic(TARGETS, "environment", "TargetReport", _P.ENVIRONMENT, _R.DAY, "act", "decide", internal=True),
         Topic(DECISIONS, "incident", "Decision", _P.ENVIRONMENT, _R.WEEK, "decide", "act"),
         Topic(APPROVALS, "decision", "Approval", _P.ENVIRONMENT, _R.WEEK, "people", "act"),

@@ -23,6 +23,29 @@ class AnomalyKind(enum.StrEnum):
     )
 
 
+class GapKind(enum.StrEnum):
+    """What is missing in the telemetry of a service for good judgement. What each means and what mends it: `contracts.gaps`."""
+
+    NO_SPANS = "no_spans"
+    NO_SERVER_SPANS = "no_server_spans"
+    NO_CLIENT_SPANS = "no_client_spans"
+    UNNAMED_PEERS = "unnamed_peers"
+    BROKEN_TRACES = "broken_traces"
+    SAMPLED = "sampled"
+    LATE_SPANS = "late_spans"
+    LATE_LOGS = "late_logs"
+    SKEWED_CLOCK = "skewed_clock"
+    NO_LOGS = "no_logs"
+    NO_RESOURCE_METRICS = "no_resource_metrics"
+    SLOW_METRICS = "slow_metrics"
+    UNMAPPED_METRICS = "unmapped_metrics"
+    UNNAMED_SERVICE = "unnamed_service"
+    NO_NAMESPACE = "no_namespace"
+    NO_VERSION = "no_version"
+    NO_INSTANCE = "no_instance"
+    NO_WORKLOAD = "no_workload"
+
+
 class AnomalyPhase(enum.StrEnum):
     """Where an anomaly is in its life."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
-from contracts.events import Change, PathStep
-from contracts.verdicts import CauseKind, Severity
+from contracts.events import Change, EvidenceGap, PathStep
+from contracts.verdicts import CauseKind, GapKind, Severity
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
@@ -126,3 +127,25 @@ def story(
             f"Severity {severity.value}; affects {', '.join(radius[:5])}{' and others' if len(radius) > 5 else ''}."
         )
     return " ".join(parts)
+
+
+_WEIGHTY: Final = (
+    GapKind.NO_SPANS,
+    GapKind.NO_SERVER_SPANS,
+    GapKind.NO_CLIENT_SPANS,
+    GapKind.SAMPLED,
+    GapKind.UNNAMED_PEERS,
+    GapKind.BROKEN_TRACES,
+)
+"""Gaps because of which a cause may be another; others make an answer later or poorer."""
+_MOST_GAPS: Final = 3
+
+
+def seen_in_part(gaps: Sequence[EvidenceGap]) -> str:
+    """One sentence on what could not be seen of those whom a cause is about; "" where nothing of weight is missing."""
+    weighty = sorted((g for g in gaps if g.certain and g.kind in _WEIGHTY), key=lambda g: _WEIGHTY.index(g.kind))
+    if not weighty:
+        return ""
+    more = f", and {len(weighty) - _MOST_GAPS} more" if len(weighty) > _MOST_GAPS else ""
+    said = "; ".join(f"{g.service}: {g.text}" for g in weighty[:_MOST_GAPS])
+    return f"Seen only in part: {said}{more}."

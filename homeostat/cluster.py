@@ -15,11 +15,12 @@ from typing import Any
 from connectors.kafka.client import KafkaBroker
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change, encode
-from contracts.frames import EvidenceFrame, unpack
+from contracts.frames import EvidenceFrame, InstanceState, pack, unpack
 from contracts.ports import Clock, GraphWrite, Record, StateStore
 from contracts.settings import Settings
-from contracts.topics import CHANGES, partition_of
+from contracts.topics import CHANGES, PARTIALS, partition_of
 from homeostat.metrics import Sample
+from streams.windows.instances import instance_frames
 
 
 @lru_cache(maxsize=50_000)
@@ -43,7 +44,8 @@ class ClusterWatch:
         self._on, self._broker = settings.kubernetes.watch, broker
         environment = settings.kubernetes.environment or settings.environment
         self._place = (CHANGES, partition_of(environment, partitions[CHANGES]))
-        self._wiring = WatchWiring(settings.kubernetes, environment, clock, self._publish, graph, state)
+        self._parts = partitions[PARTIALS]
+        self._wiring = WatchWiring(settings.kubernetes, environment, clock, self._publish, self._report, graph, state)
         self._watcher: ClusterWatcher | None = None
 
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
@@ -84,6 +86,11 @@ class ClusterWatch:
             yield "watch_objects", (kind,), n
         for (kind, what), n in self._watcher.counters().items():
             yield "watch_events", (kind, what), n
+
+    async def _report(self, states: Mapping[str, InstanceState], time_ns: int) -> None:
+        environment = self._wiring.environment
+        for target, frame in instance_frames(environment, f"cluster/{environment}", states, time_ns, self._parts):
+            await self._broker.send(PARTIALS, pack(frame), key=environment.encode(), partition=target)
 
     async def _publish(self, change: Change) -> None:
         await self._broker.send(CHANGES, encode(change), key=change.service.encode(), partition=self._place[1])

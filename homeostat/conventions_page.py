@@ -21,7 +21,9 @@ def page() -> str:
     table = standard()
     prometheus = (
         "Names with dots are also found as Prometheus has them: underscores for dots, the unit's word behind, `_total` for counters. "
-        "A star stands for any ending."
+        "A star stands for any ending. "
+        f"Rows of {_names(table.table.views.features)} are views of one fact: of a service the first that was told of within five "
+        "minutes counts, the others are counted as `other_view`. So are rows of durations with one `part of`."
     )
     parts = [
         _HEAD,
@@ -60,12 +62,14 @@ def _how(row: MetricRow) -> str:
         "duration": "durations",
         "requests": "a counter of requests",
         "failures": "a counter of those that failed",
-        "unused": "not at all",
+        "unused": f"not at all: {row.reason}" if row.reason else "not at all",
     }
     return "; ".join([kinds[row.kind], *_conditions(row)])
 
 
 def _conditions(row: MetricRow) -> Iterator[str]:
+    if row.part_of:
+        yield f"part of: {row.part_of}"
     if row.scope:
         yield f"of scopes named like `{row.scope}`"
     if row.only is not None:

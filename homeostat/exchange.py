@@ -65,7 +65,8 @@ class Sources:
     """Takes in every source that the settings name. `send(topic, value)` returns when the log has a message."""
 
     def __init__(self, settings: Settings, send: Send) -> None:
-        found = open_sources(settings.sources, settings.plugins)
+        places = settings.sources.places or settings.data_dir / "sources"
+        found = open_sources(settings.sources.model_copy(update={"places": places}), settings.plugins)
         self._intakes = [SourceIntake(source, settings.receivers, send) for source in found]
 
     def start(self) -> None:

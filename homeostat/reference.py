@@ -23,6 +23,7 @@ from contracts import events as e
 from contracts import verdicts
 from contracts.actions import Touches, installed_actions
 from contracts.frames import EvidenceFrame, FeatureFrame
+from contracts.gaps import GAPS_OF
 from contracts.settings import Settings
 from contracts.topics import TOPICS
 
@@ -30,6 +31,7 @@ EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.RawMeasurement: "telemetry.raw",
     e.Change: "telemetry.changes",
     e.ClockOffset: "telemetry.clocks",
+    e.TelemetryGaps: "telemetry.gaps",
     e.Anomaly: "telemetry.anomalies",
     e.Incident: "telemetry.incidents",
     e.Decision: "autonomous.decisions",
@@ -254,3 +256,12 @@ def _default(field: FieldInfo) -> str:
     if value in ("", None, {}):
         return "(none)"
     return value.as_posix() if isinstance(value, Path) else str(value)
+
+
+def gaps_reference() -> str:
+    """Gaps in evidence, as a table."""
+    rows = [
+        f"| `{kind}` | {meaning.means} | {'<br>'.join(f'{m.where}: `{m.line}`' for m in meaning.mends)} |"
+        for kind, meaning in GAPS_OF.items()
+    ]
+    return "\n".join(["| gap | what can't be judged | what mends it |", "|---|---|---|", *rows]) + "\n"

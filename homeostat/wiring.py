@@ -30,6 +30,7 @@ from contracts.topics import (
     EVIDENCE,
     FEATURES,
     FEEDBACK,
+    GAPS,
     INCIDENTS,
     INGRESS,
     PARTIALS,
@@ -68,7 +69,9 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             overhears=(CLOCKS,),
         ),
         StageSpec("edges", (SPANS,), (PARTIALS, CLOCKS), lambda _, p: EdgeStage(p, settings, targets)),
-        StageSpec("features", (PARTIALS,), (FEATURES, ANOMALIES), lambda _, p: FeatureStage(p, settings, targets)),
+        StageSpec(
+            "features", (PARTIALS,), (FEATURES, ANOMALIES, GAPS), lambda _, p: FeatureStage(p, settings, targets)
+        ),
         StageSpec(
             "detect",
             (FEATURES,),
@@ -106,7 +109,7 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
             },
             (ACTIONS, FEEDBACK, CHANGES, TARGETS),
         ),
-        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES,)),
+        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES, PARTIALS)),
     )
 
 

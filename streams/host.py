@@ -191,7 +191,8 @@ class StageHost:
     def overhear(self, record: Record, now_ns: int) -> list[Output]:
         """Give a record to every instance that overhears its topic; of compacted topics also to those still to come, as
         switches must be. Never raises."""
-        if TOPICS[record.topic].compacted:
+        row = TOPICS.get(record.topic)
+        if row is not None and row.compacted:
             self._standing[record.topic, record.key] = record
         found = [i for i in self.instances.values() if record.topic in i.spec.overhears]
         return [output for instance in found for output in self.tell(instance, record, now_ns)]

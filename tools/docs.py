@@ -32,6 +32,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "events": reference.events_reference,
     "frames": reference.frames_reference,
     "reasons": reference.reasons_reference,
+    "gaps": reference.gaps_reference,
     "run_states": diagram.run_states,
     "step_states": diagram.step_states,
 }

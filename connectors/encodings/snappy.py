@@ -32,9 +32,7 @@ def decompressed(block: bytes, most: int) -> bytes:
         raise refuse(TOO_LARGE, f"{length} bytes after decompression, at most {most}")
     try:
         found = bytes(cramjam.snappy.decompress_raw(block))
-    except Exception as e:
-        if not isinstance(e, cramjam.DecompressionError):
-            raise
+    except cramjam.DecompressionError as e:
         raise refuse(WRONG_SNAPPY, str(e)) from e
     if len(found) != length:
         raise refuse(WRONG_SNAPPY, f"{len(found)} bytes instead of {length}")

@@ -17,7 +17,7 @@ from aiokafka.errors import (
 from connectors.kafka.driver_internals import wait_for_ever, wait_no_longer
 from connectors.kafka.errors import translate
 from connectors.kafka.preflight import preflight
-from contracts.errors import BrokerUnavailable, HomeostatError
+from contracts.errors import BrokerUnavailable, HomeostatError, InvalidSettings
 from contracts.ports import Record
 from contracts.retry import every, quiet, retrying, within
 from contracts.settings import BrokerSettings
@@ -116,8 +116,7 @@ class KafkaBroker:
             known = set(await admin.list_topics())
             missing = [t for t in wanted if t.name not in known]
             if missing:
-                copies = min(COPIES, len((await admin.describe_cluster())["brokers"]))
-                await admin.create_topics([_new_topic(t, partitions, copies) for t in missing])
+                await self._create(admin, missing, partitions)
             return await self._partitions(admin, {t.name for t in wanted})
         except TopicAlreadyExistsError:  # another worker was faster
             return await self._partitions(admin, {t.name for t in wanted})
@@ -125,6 +124,16 @@ class KafkaBroker:
             raise translate(e, self._bootstrap) from e
         finally:
             await admin.close()
+
+    async def _create(self, admin: AIOKafkaAdminClient, missing: Sequence[Topic], partitions: int) -> None:
+        copies = min(COPIES, len((await admin.describe_cluster())["brokers"]))
+        try:
+            await admin.create_topics([_new_topic(t, partitions, copies) for t in missing])
+        except AttributeError as e:  # aiokafka's, where there is no controller: the embedded log has none
+            raise InvalidSettings(
+                f"{self._bootstrap} can't be asked to create {', '.join(t.name for t in missing)}",
+                fix="an embedded log is given its topics by the process that it is in: start that with these in ingest.topics",
+            ) from e
 
     async def _partitions(self, admin: AIOKafkaAdminClient, wanted: set[str]) -> dict[str, int]:
         """Of each of these topics, once all brokers know what was created a moment ago."""

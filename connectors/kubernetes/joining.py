@@ -15,6 +15,9 @@ from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 from contracts.claims import CONTESTED
 from contracts.units import SECOND
 
+_AT: Final = "at/"
+_POD_IP: Final = "k8s.pod.ip"
+"""A pod has its address from when it was scheduled until it is gone."""
 _WORKLOADS: Final = {
     "k8s.deployment.name": ObjectKind.DEPLOYMENT,
     "k8s.statefulset.name": ObjectKind.STATEFUL_SET,
@@ -38,6 +41,8 @@ class Joins:
         self._known, self._things = known, known.things
         self._own: dict[str, str] = {}
         self._places: dict[str, str] = {}
+        self._at: dict[str, str] = {}
+        """Uids of pods by their addresses."""
         self._claims: OrderedDict[str, Named] = OrderedDict()
         self._heard: OrderedDict[str, tuple[Mapping[str, str], tuple[str, ...]]] = OrderedDict()
         self._due: set[str] = set()
@@ -54,11 +59,18 @@ class Joins:
         for key in (head.place, _by_uid(head.uid)):
             if isinstance(thing, Pod) and key in self._claims:
                 self._of_top(head.uid, self._claims[key])
+        if isinstance(thing, Pod) and thing.ip:
+            self._at[thing.ip] = head.uid
+            for service, time_ns in list(self._claims.get(_at(thing.ip), {}).items()):
+                self._at_address(thing, service, time_ns)
 
     def remove(self, thing: Thing) -> None:
         """It is gone."""
         head = thing.head
         self._own.pop(head.uid, None)
+        if isinstance(thing, Pod) and self._at.get(thing.ip) == head.uid:
+            del self._at[thing.ip]
+            self._claims.pop(_at(thing.ip), None)  # the next pod of that address may be another service's
         if self._places.get(head.place) == head.uid:
             del self._places[head.place]
         if head.owner is not None and not self._known.owned(head.owner.uid):
@@ -102,11 +114,19 @@ class Joins:
             self._heard.popitem(last=False)
         for key in keys:
             self._claim(key, service, time_ns)
-            uid = key.partition("/")[2] if key.startswith("uid/") else self._places.get(key, "")
-            if isinstance(self._things.get(uid), Pod):
-                self._of_top(uid, {service: time_ns})
+            uid = self._uid_of(key)
+            found = self._things.get(uid)
+            if isinstance(found, Pod):
+                if key.startswith(_AT):
+                    self._at_address(found, service, time_ns)
+                else:
+                    self._of_top(uid, {service: time_ns})
             elif uid and (known is None or key not in known[1]):
                 self._due.add(uid)
+
+    def heard(self, service: str) -> bool:
+        """Whether telemetry of a service was heard of."""
+        return service in self._heard
 
     def _unqualified(self, service: str) -> Iterator[str]:
         """Objects of a service's namespace that call themselves by its name alone."""
@@ -114,6 +134,16 @@ class Joins:
         for uid, own in self._own.items():
             if own == name and (thing := self._things.get(uid)) is not None and thing.head.namespace == namespace:
                 yield uid
+
+    def _at_address(self, pod: Pod, service: str, time_ns: int) -> None:
+        """A service was heard of at a pod's address: before the pod was there, that was another's."""
+        if time_ns >= pod.scheduled_ns:
+            self._claim(_by_uid(pod.head.uid), service, time_ns)
+            self._of_top(pod.head.uid, {service: time_ns})
+
+    def _uid_of(self, key: str) -> str:
+        kind, _, rest = key.partition("/")
+        return rest if kind == "uid" else self._at.get(rest, "") if kind == "at" else self._places.get(key, "")
 
     def _claim(self, key: str, service: str, time_ns: int) -> bool:
         services = self._claims.setdefault(key, {})
@@ -187,9 +217,15 @@ def _claimed(attributes: Mapping[str, str]) -> Iterator[str]:
         yield _by_uid(attributes[_POD_UID])
     if namespace and attributes.get(_POD_NAME):
         yield f"pod/{namespace}/{attributes[_POD_NAME]}"
+    if attributes.get(_POD_IP):
+        yield _at(attributes[_POD_IP])
     for attribute, kind in _WORKLOADS.items():
         if namespace and attributes.get(attribute):
             yield f"{kind.lower()}/{namespace}/{attributes[attribute]}"
+
+
+def _at(ip: str) -> str:
+    return _AT + ip
 
 
 def _by_uid(uid: str) -> str:

@@ -32,6 +32,8 @@ class ClusterModel:
 
     def __init__(self, environment: str, since_ns: int, known: Iterable[Thing] = ()) -> None:
         self._known = ObjectIndex(known)
+        self.stirred = False
+        """Whether any object came, changed or went since this was last made False."""
         self.things: dict[str, Thing] = self._known.things
         self.counters: Counter[str] = Counter()
         self._environment, self._since_ns = environment, since_ns
@@ -51,6 +53,7 @@ class ClusterModel:
         """One object appeared (no `before`), changed, or is gone (no `now`)."""
         thing = now or before
         assert thing is not None
+        self.stirred = True
         before = self.things.get(thing.head.uid, before)
         now = self._keep(before, now, thing)
         last = now or _renamed(thing, before)
@@ -64,6 +67,10 @@ class ClusterModel:
     def learn(self, service: str, attributes: Mapping[str, str], time_ns: int) -> None:
         """Telemetry of a service came from a resource with these attributes: it may name the pod or workload."""
         self._joins.learn(service, attributes, time_ns)
+
+    def heard(self, service: str) -> bool:
+        """Whether telemetry of a service was heard of."""
+        return self._joins.heard(service)
 
     def listed(self, kind: ObjectKind, namespace: str, kept: Iterable[Thing], now_ns: int) -> None:
         """All of a kind are known: what the graph holds of others, from an earlier time, is over.

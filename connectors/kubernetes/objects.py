@@ -138,6 +138,12 @@ class Pod(Slim, frozen=True, gc=False, array_like=True):
     images: tuple[str, ...] = ()
     lasting: bool = False
     """Whether its containers are to run for ever: no job."""
+    ready: bool = False
+    """Its condition Ready: it is given requests."""
+    probed: bool = False
+    """Whether a readiness probe is what says so."""
+    ip: str = ""
+    """Its own address; "" where it shares its node's, or has none yet."""
 
 
 class NodeCondition(Slim, frozen=True, gc=False, array_like=True):

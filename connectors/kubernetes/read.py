@@ -107,6 +107,9 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
         containers=tuple(_container(s, sidecars) for s in statuses),
         images=tuple(sys.intern(c.image or "") for c in found.spec.containers or ()),
         lasting=found.spec.restart_policy in (None, "Always"),
+        ready=(mark := conditions.get("Ready")) is not None and mark.status == "True",
+        probed=any(c.readiness_probe is not None for c in found.spec.containers or ()),
+        ip=status.pod_ip if status.pod_ip and status.pod_ip != status.host_ip else "",
     )
 
 

@@ -21,11 +21,13 @@ from connectors.kubernetes import checkpoint
 from connectors.kubernetes.access import Access, open_access
 from connectors.kubernetes.cluster_api import ClusterApi
 from connectors.kubernetes.informer import FIRST_WAIT_S, LONGEST_WAIT_S, Informer, Pace, WatchSource
+from connectors.kubernetes.instances import Instances, changed
 from connectors.kubernetes.model import ClusterModel
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import reader
 from contracts.errors import HomeostatError, Retryable, UnreadableEvent
 from contracts.events import Change
+from contracts.frames import InstanceState
 from contracts.ports import Clock, GraphWrite, StateStore
 from contracts.retry import Pauses, retrying
 from contracts.settings import KubernetesSettings
@@ -43,6 +45,9 @@ _KEEP_S: Final = 60.0
 """What has not changed is saved again this often, so that its time is not too old."""
 _STOP_S: Final = 5.0
 _PATIENCE_S: Final = 15.0
+_REPEAT_S: Final = 5.0
+"""How often the states of instances are told that have not changed: whoever judges by them believes no report that is old."""
+_LOOK_S: Final = 0.5
 _LIMIT: Final = 10_000
 """Changes that wait while the broker is away; the oldest go first, counted."""
 
@@ -62,12 +67,14 @@ _LATER: Final = frozenset({ObjectKind.NODE, ObjectKind.NOTICE, ObjectKind.AUTOSC
 
 @dataclass(frozen=True)
 class WatchWiring:
-    """What a watcher is made of. `publish` returns once the change is on its topic."""
+    """What a watcher is made of. `publish` returns once the change is on its topic; `report` once the states of services' instances
+    at that time are on theirs."""
 
     settings: KubernetesSettings
     environment: str
     clock: Clock
     publish: Callable[[Change], Awaitable[None]]
+    report: Callable[[Mapping[str, InstanceState], int], Awaitable[None]]
     graph: Callable[[GraphWrite], None]
     state: StateStore
 
@@ -96,6 +103,8 @@ class ClusterWatcher:
         self._main = Supervised("kubernetes-watch", self._run, clock=wiring.clock)
         self._saved_at = self._kept_at = 0.0
         self._kept = b""
+        self._instances, self._states = Instances(), dict[str, InstanceState]()
+        self._reported_at = self._looked_at = 0.0
         self._synced = asyncio.Event()
         self.trouble = ""
         self.dropped = self.published = 0
@@ -267,6 +276,24 @@ class ClusterWatcher:
             self._waiting.popleft()
             self.published += 1
             self.trouble = ""
+        await self._report(model)
+
+    async def _report(self, model: ClusterModel) -> None:
+        """Tell how the instances of the services are that telemetry knows, as long as the cluster is seen as it is."""
+        due = time.monotonic() - self._reported_at >= _REPEAT_S
+        if not self.is_synced or any(i.trouble for i in self._informers) or not (due or model.stirred):
+            return
+        if (
+            time.monotonic() - self._looked_at < _LOOK_S
+        ):  # all objects are looked at, and something always happens to one
+            return
+        self._looked_at, now_ns = time.monotonic(), self._w.clock.now_ns()
+        model.stirred = False
+        states = {s: x for s, x in self._instances.states(model.things.values(), now_ns).items() if model.heard(s)}
+        if not due and not changed(self._states, states):
+            return
+        await self._w.report(states, now_ns)
+        self._states, self._reported_at = states, time.monotonic()
 
     async def _save(self, *, changed_only: bool = False) -> None:
         if self._model is None or not self.is_synced:

@@ -81,6 +81,7 @@ class ContainerSpec(Wire, frozen=True):
     restart_policy: str | None = None
     """Always makes an init container one that stays beside the others (a native sidecar)."""
     env: list[EnvVarWire] | None = None
+    readiness_probe: dict[str, msgspec.Raw] | None = None
 
 
 class Ended(Wire, frozen=True):
@@ -137,6 +138,8 @@ class PodStatus(Wire, frozen=True):
     """status of a pod."""
 
     phase: str = ""
+    pod_ip: str | None = msgspec.field(default=None, name="podIP")
+    host_ip: str | None = msgspec.field(default=None, name="hostIP")
     reason: str | None = None
     message: str | None = None
     start_time: datetime | None = None

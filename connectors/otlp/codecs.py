@@ -18,8 +18,9 @@ from msgspec import Raw
 from connectors.otlp import json_model as model
 from connectors.otlp.columns import NO_TRACE, halves, id_of, ids_or_none
 from connectors.otlp.identity import Identified, IdentityRules, identify_json, identify_proto
+from connectors.otlp.links import MOST
 from connectors.otlp.reasons import Skips
-from connectors.otlp.schema import AttributesOfSpan, Status
+from connectors.otlp.schema import AttributesOfLog, AttributesOfSpan, Link, Status
 from connectors.otlp.values import Plain, from_bytes, from_proto, pairs_from_bytes
 from connectors.otlp.wire import Malformed, item_at, item_starts
 from contracts.frames.decoded import U64
@@ -110,6 +111,10 @@ class Codec(Protocol):
         """Rows of the spans in whose bytes a pattern is found, attributes or events."""
         ...
 
+    def links(self, span: Any) -> list[tuple[int, int]]:
+        """Low 64 bits of the ids of the traces and spans that a span links to."""
+        ...
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All attributes of a metric point."""
         ...
@@ -132,6 +137,10 @@ class Codec(Protocol):
 
     def severity(self, record: Any) -> int | str:
         """The severity number of a log record, or its name."""
+        ...
+
+    def log_attributes(self, records: Sequence[Any], payload: bytes, rows: Sequence[int]) -> Iterator[dict[str, Plain]]:
+        """The attributes of some rows of all log records of a message."""
         ...
 
 
@@ -195,6 +204,16 @@ class ProtoCodec:
         rows = np.unique(np.searchsorted(np.array(item_starts(payload)), hits, side="right") - 1)
         return rows[rows >= 0].tolist()  # type: ignore[no-any-return]
 
+    def links(self, span: Any) -> list[tuple[int, int]]:
+        """Links are bytes; one that is none is left out."""
+        found = []
+        for serialized in span.links[:MOST]:
+            try:
+                found.append(link_ids(Link.FromString(serialized)))
+            except DecodeError:
+                continue
+        return found
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All values are converted."""
         return {a.key: from_proto(a.value) for a in attributes}
@@ -224,6 +243,22 @@ class ProtoCodec:
     def severity(self, record: Any) -> int | str:
         """An open enum, or the text where it is not set."""
         return record.severity_number or record.severity_text.decode("utf-8", "replace")  # type: ignore[no-any-return]
+
+    def log_attributes(self, records: Sequence[Any], payload: bytes, rows: Sequence[int]) -> Iterator[dict[str, Plain]]:
+        """Attributes are read from the message's bytes."""
+        starts = item_starts(payload) if rows else []
+        for row in rows:
+            start, end = item_at(payload, starts[row])
+            yield pairs_from_bytes(AttributesOfLog.FromString(payload[start:end]).attributes)
+
+
+def link_ids(link: Any) -> tuple[int, int]:
+    """Low 64 bits of a link's ids; 0 where one is not of its length."""
+    return (_low(link.trace_id) if len(link.trace_id) == 16 else 0, _low(link.span_id) if len(link.span_id) == 8 else 0)
+
+
+def _low(raw: bytes) -> int:
+    return int.from_bytes(raw[-8:], "big")
 
 
 class JsonCodec:
@@ -272,6 +307,17 @@ class JsonCodec:
         """Events are unread so far."""
         return [row for row, span in enumerate(spans) if pattern.search(bytes(span.events))]
 
+    def links(self, span: Any) -> list[tuple[int, int]]:
+        """Links are unread so far; one that is none is left out."""
+        if span.links is model.NOTHING:
+            return []
+        try:
+            given = model.LINKS.decode(span.links) or ()
+        except model.ERRORS:
+            return []
+        ids = [(id_of(link.trace_id or "", 16), id_of(link.span_id or "", 8)) for link in given[:MOST]]
+        return [(_low(trace), _low(span)) for trace, span in ids if trace and span]
+
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """Attributes of a point are decoded with it."""
         return model.pairs_of(attributes)
@@ -315,6 +361,10 @@ class JsonCodec:
     def severity(self, record: Any) -> int | str:
         """A number or its name, or the text where it is not set."""
         return record.severity_number or record.severity_text or 0
+
+    def log_attributes(self, records: Sequence[Any], payload: bytes, rows: Sequence[int]) -> Iterator[dict[str, Plain]]:
+        """Attributes are unread so far."""
+        return (model.pick_json(records[row].attributes, None) for row in rows)
 
 
 _POINT_DECODERS: Final = {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 
 from contracts import features as f
 from contracts.errors import InvalidSettings, UnknownName
+from contracts.frames.views import MOST_GROUPS, rank_of
 from contracts.settings import ConventionSettings
 
 PATH: Final = Path(__file__).with_name("conventions.toml")
@@ -85,7 +87,8 @@ class MetricRule(msgspec.Struct, frozen=True):
     `largest` the largest is taken. `served` are the points of work that was served; `kind_required`: only those of whose span's kind
     is known. `rank`: of metrics that count the same requests those of the lowest rank count. `calls`: they tell of calls, too
     (`calls_only`: of nothing else), by the labels of a service graph or by the kind of the span that they were made of; `calls_rank` is
-    as `rank`.
+    as `rank`. `reason` says of an `unused` one why it feeds none. `part_of` are the requests that durations are of. `view` is set by the table: which view of a fact it is
+    (`contracts.frames.views`).
     """
 
     feature: str = ""
@@ -106,6 +109,9 @@ class MetricRule(msgspec.Struct, frozen=True):
     subject: str = ""
     dimension: str = ""
     source: str = ""
+    reason: str = ""
+    part_of: str = ""
+    view: int = 0
 
     @property
     def measures(self) -> str:
@@ -122,9 +128,9 @@ class MetricRow(MetricRule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     names: tuple[str, ...]
 
-    def rule(self) -> MetricRule:
-        """The rule of its names."""
-        return MetricRule(**{k: getattr(self, k) for k in MetricRule.__struct_fields__})
+    def rule(self, view: int = 0) -> MetricRule:
+        """The rule of its names, which are a view of this rank."""
+        return MetricRule(**{k: getattr(self, k) for k in MetricRule.__struct_fields__} | {"view": view})
 
 
 class AttributeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,6 +183,13 @@ class FailureJudgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flags: WordJudgement
 
 
+class ViewRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Features of which the rows are views of one fact, and the parts of what is served that durations may be of."""
+
+    features: tuple[str, ...]
+    parts: tuple[str, ...]
+
+
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file."""
 
@@ -184,6 +197,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judgement: FailureJudgement
     unit: tuple[UnitRow, ...]
     subject: tuple[PointSubject, ...]
+    views: ViewRow
     metric: tuple[MetricRow, ...]
 
 
@@ -214,10 +228,11 @@ class Conventions:
         self.rules: dict[str, tuple[MetricRule, ...]] = {}
         self.prefixes: dict[str, MetricRule] = {}
         self._found: dict[tuple[str, str, str], Reading | str] = {}
-        for metric in table.metric:
-            self._add(metric)
-        for metric in table.metric:
-            self._add_aliases(metric)
+        rules = [metric.rule(view) for metric, view in zip(table.metric, self._views(), strict=True)]
+        for metric, rule in zip(table.metric, rules, strict=True):
+            self._add(metric.names, rule)
+        for metric, rule in zip(table.metric, rules, strict=True):
+            self._add_aliases(metric.names, rule)
 
     def keys(self, *facts: str) -> tuple[str, ...]:
         """The attributes that state facts, the best first."""
@@ -300,8 +315,24 @@ class Conventions:
             return None
         return factor
 
-    def _add(self, row: MetricRow) -> None:
-        rule = row.rule()
+    def _views(self) -> Iterator[int]:
+        """Per row which view of its fact it is, in the order of the table; 0 where it is a fact of its own."""
+        views = self.table.views
+        told: Counter[int] = Counter()
+        for row in self.table.metric:
+            if row.part_of and row.part_of not in views.parts:
+                raise UnknownName("part of requests", row.part_of, views.parts)
+            if row.part_of:
+                group = fact = views.parts.index(row.part_of) + 1
+            elif row.kind != "unused" and row.feature in views.features:
+                group, fact = 1, MOST_GROUPS + 1 + views.features.index(row.feature)
+            else:
+                yield 0
+                continue
+            told[fact] += 1
+            yield rank_of(group, told[fact])
+
+    def _add(self, names: tuple[str, ...], rule: MetricRule) -> None:
         if rule.kind not in (*OF_REQUESTS, "unused") and rule.feature not in f.BY_SIGNAL[f.Signal.METRICS]:
             raise UnknownName("metric feature", rule.feature, f.BY_SIGNAL[f.Signal.METRICS])
         if rule.subject and rule.subject not in self.subjects:
@@ -310,17 +341,16 @@ class Conventions:
             raise UnknownName("dimension", rule.measures, _BASE)
         if rule.unit not in ("", MUST_NAME) and self.factor(rule.unit, rule.measures) is None:
             raise UnknownName(f"unit of {rule.measures}", rule.unit, [u for d, u in self._units if d == rule.measures])
-        for name in row.names:
+        for name in names:
             if name.endswith("*"):
                 self.prefixes.setdefault(name[:-1], rule)
             else:
                 self.rules[name] = (*self.rules.get(name, ()), rule)
 
-    def _add_aliases(self, row: MetricRow) -> None:
+    def _add_aliases(self, names: tuple[str, ...], rule: MetricRule) -> None:
         """What Prometheus makes of dotted names: underscores, the unit's word, and `_total` for counters.
         https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics"""
-        rule = row.rule()
-        for name in row.names:
+        for name in names:
             if "." not in name or name.endswith("*") or "/" in name:
                 continue
             base = re.sub(r"[^A-Za-z0-9_]", "_", name)

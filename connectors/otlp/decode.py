@@ -145,7 +145,7 @@ def _decoded(context: DecodeContext, entries: tuple[Any, Any, Any], payload: byt
     spans = span_batch(entries[0], payload, context)
     reader = MetricReader(context, judges(context.conventions)[1])
     reader.read(entries[1])
-    logs = log_batch(entries[2], context)
+    logs = log_batch(entries[2], payload, context)
     points, histograms = reader.batch(), reader.histograms.batch()
     skips = context.skips
     nothing = spans is None and points is None and histograms is None and logs is None
@@ -166,8 +166,10 @@ def _result(
         strings=context.strings.table(),
         resources=context.resources.table(),
         spans=spans,
+        linked=context.linked,
         points=points,
         histograms=histograms,
         logs=logs,
         skipped=context.skips.as_dict(),
+        unread=tuple((resource, name, points) for (resource, name), points in context.unread_of.items()),
     )

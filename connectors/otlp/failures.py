@@ -6,6 +6,7 @@ its span as an error. Without a code `error.type`, an `error` tag, an exception 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,7 @@ _SPAN_FACTS: Final = (
 )
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _NO_ANSWER: Final = 0
+_CLASS: Final = re.compile(r"([1-5])xx", re.IGNORECASE)
 
 
 class FailureJudge:
@@ -110,8 +112,10 @@ class FailureJudge:
 
 
 def _http_code(value: Plain) -> int | None:
-    """An HTTP status code, 0 where there was no answer; None where it is neither."""
+    """An HTTP status code (the first one of a class, `5xx`), 0 where there was no answer; None where it is none of these."""
     number = number_of(value)
+    if number is None and (found := _CLASS.fullmatch(text_of(value).strip())) is not None:
+        return 100 * int(found[1])
     if number is None or not number.is_integer() or not (number == _NO_ANSWER or 100 <= number <= 599):
         return None
     return int(number)

@@ -12,9 +12,9 @@ import numpy as np
 from connectors.otlp.codecs import Codec
 from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.conventions import Conventions, standard
-from connectors.otlp.identity import STANDARD, IdentityRules
+from connectors.otlp.identity import STANDARD, Identified, IdentityRules
 from connectors.otlp.reasons import Skips
-from contracts.frames.decoded import I32
+from contracts.frames.decoded import I32, Resource, SpanBatch
 
 
 class UnreadMetric(NamedTuple):
@@ -41,17 +41,22 @@ class DecodeContext:
     resources: Resources = field(default_factory=Resources)
     skips: Skips = field(default_factory=Skips)
     conventions: Conventions = field(default_factory=standard)
+    linked: SpanBatch | None = None
+    """Links of spans, once they are read."""
     unread: Counter[UnreadMetric] | None = None
     """Counts the points of metrics that could not be read, for who asks."""
+    unread_of: Counter[tuple[Resource, str]] = field(default_factory=Counter)
+    """The same by who sends them."""
 
 
 @dataclass(slots=True)
 class Flat:
-    """Items in order, the resource of each, and the place names they came from."""
+    """Items in order, the resource of each, the place names they came from, and who sent how many of them."""
 
     items: list[Any]
     resource: I32
     sections: list[tuple[int, str]]
+    senders: list[tuple[Identified, int]]
 
     def place(self, row: int) -> str:
         """Where item `row` stood in the message."""
@@ -68,6 +73,7 @@ def flatten(entries: Iterable[Any], signal: str, context: DecodeContext) -> Flat
     item_name = "spans" if signal == "Spans" else "logRecords"
     items: list[Any] = []
     rows: list[tuple[int, int]] = []
+    senders: list[tuple[Identified, int]] = []
     sections: list[tuple[int, str]] = []
     for i, entry in enumerate(entries):
         identified = context.codec.identify(entry.resource, context.environment, context.rules)
@@ -81,5 +87,6 @@ def flatten(entries: Iterable[Any], signal: str, context: DecodeContext) -> Flat
             items += found
             sections.append((len(found), f"resource{signal}[{i}].scope{signal}[{j}].{item_name}"))
         rows.append((context.resources.index(identified), len(items) - before))
+        senders.append((identified, len(items) - before))
     indexes = np.array(rows, np.int32).reshape(-1, 2)
-    return Flat(items, np.repeat(indexes[:, 0], indexes[:, 1]), sections)
+    return Flat(items, np.repeat(indexes[:, 0], indexes[:, 1]), sections, senders)

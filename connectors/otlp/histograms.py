@@ -35,6 +35,7 @@ from connectors.otlp.summaries import shape_of
 from connectors.otlp.values import Plain, text_of
 from contracts.frames.decoded import F64, I32, I64, HistogramBatch
 from contracts.frames.latency import BASE, BUCKETS, FAILED_ONLY, GAMMA, UNPLACED, bucket_of
+from contracts.frames.views import series_id
 
 if TYPE_CHECKING:
     from connectors.otlp.metrics import MetricSource
@@ -151,7 +152,8 @@ class HistogramRows:
         pairs = sorted((k, text_of(v)) for k, v in attributes.items())
         # A changed layout starts a new series: its counts cannot be compared with those before.
         layout = _layout(point, data, mode) if rule.kind == "duration" else rule.kind
-        series = hash64(f"{source.identity}\x1f{layout}" + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
+        hashed = hash64(f"{source.identity}\x1f{layout}" + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
+        series = series_id(hashed, rule.view)
         error, time = self._judge.failed(attributes), point.time_unix_nano
         if resource is not None:
             self._served.add((resource, series, mode, start, time, error, rule.rank, 0), buckets)

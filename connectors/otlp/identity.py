@@ -24,6 +24,10 @@ from contracts.settings.ingest_settings import ENVIRONMENT_FROM, NAMESPACE_FROM
 UNKNOWN_SERVICE: Final = "unknown_service"
 CACHED_RESOURCES: Final = 4096
 
+PROXIES: Final = frozenset(
+    {"linkerd-proxy", "istio-proxy", "envoy", "envoy-sidecar", "kuma-sidecar", "kuma-dp", "consul-dataplane", "daprd"}
+)
+"""What meshes call their proxies: no application, so that a workload's name is better."""
 NAME_KEYS: Final = (
     "k8s.deployment.name",
     "k8s.statefulset.name",
@@ -52,11 +56,16 @@ WORKLOAD_KEYS: Final = frozenset(
         "host.id",
         "k8s.namespace.name",
         "k8s.node.name",
+        "k8s.pod.ip",
         "process.pid",
         "service.name",
         "service.namespace",
     }
 )
+
+
+_ADDRESS_KEYS: Final = ("k8s.pod.ip", "net.host.ip", "host.ip", "service.instance.id")
+_NAMED_BY_CLUSTER: Final = ("k8s.pod.uid", "k8s.pod.name", *NAME_KEYS[:7])
 
 
 class IdentityRules(NamedTuple):
@@ -103,6 +112,8 @@ def identify_json(raw: bytes, default_environment: str, rules: IdentityRules = S
 def identify(attributes: Mapping[str, Plain], default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a resource with these attributes."""
     texts = {key: _first(value) for key, value in attributes.items()}
+    if not any(texts.get(key) for key in _NAMED_BY_CLUSTER) and (address := _address(texts)):
+        texts["k8s.pod.ip"] = address
     pairs = tuple(sorted((k, v) for k, v in texts.items() if k in WORKLOAD_KEYS and v))
     resource = Resource(
         environment=by_rule(texts, rules.environment)[1] or default_environment,
@@ -113,6 +124,13 @@ def identify(attributes: Mapping[str, Plain], default_environment: str, rules: I
     )
     every = "\x1f".join(f"{k}\x1e{text_of(v)}" for k, v in sorted(attributes.items()))
     return Identified(resource, hash64(every), attributes)
+
+
+def _address(texts: Mapping[str, str]) -> str:
+    """The address at which somebody says it is whom no cluster names: it may be a pod's."""
+    found = next((t for k in _ADDRESS_KEYS if (t := texts.get(k, "")) and is_address(t)), "")
+    host = found.rpartition(":")[0] if found.count(":") == 1 else found
+    return "" if not host or ipaddress.ip_address(host.strip("[]")).is_loopback else host
 
 
 def hash64(text: str) -> int:
@@ -146,7 +164,8 @@ def service_by(texts: Mapping[str, str], rules: IdentityRules = STANDARD) -> Nam
     """
     given = texts.get("service.name", "")
     told = "service.name" if _is_name(given) and not given.startswith(UNKNOWN_SERVICE) else ""
-    told = told or next((k for k in NAME_KEYS if _is_name(texts.get(k, ""))), "")
+    if not told or given in PROXIES:
+        told = next((k for k in NAME_KEYS if _is_name(texts.get(k, "")) and texts[k] not in PROXIES), told)
     name = fold(texts[told]) if told else given if given.startswith(UNKNOWN_SERVICE) else UNKNOWN_SERVICE
     rule, namespace = by_rule(texts, rules.namespace)
     return Named(f"{namespace}/{name}" if namespace else name, told, rule)

@@ -73,7 +73,7 @@ class StatusJson(Struct):
 
 
 class Span(Struct, rename="camel"):
-    """Span; attributes and events unread."""
+    """Span; attributes, events and links unread."""
 
     trace_id: str = ""
     span_id: str = ""
@@ -85,18 +85,27 @@ class Span(Struct, rename="camel"):
     end_time_unix_nano: U63 = 0
     attributes: Raw = NOTHING
     events: Raw = NOTHING
+    links: Raw = NOTHING
     status: StatusJson | None = None
     flags: int | str = 0
 
 
+class LinkJson(Struct, rename="camel"):
+    """Link of a span."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
 class LogRecord(Struct, rename="camel"):
-    """LogRecord; attributes are not used."""
+    """LogRecord; attributes unread."""
 
     time_unix_nano: U63 = 0
     observed_time_unix_nano: U63 = 0
     severity_number: int | str = 0
     severity_text: str | None = None
     body: Value | None = None
+    attributes: Raw = NOTHING
     trace_id: str | None = None
     span_id: str | None = None
 
@@ -239,6 +248,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 MESSAGE: Final = _decoder(Message)
 PAIRS: Final = _decoder(list[Pair] | None)
 POINTS: Final = _decoder(Points)
+LINKS: Final = _decoder(list[LinkJson] | None)
 NUMBER_POINT: Final = _decoder(NumberPoint)
 HISTOGRAM_POINT: Final = _decoder(HistogramPoint)
 EXPONENTIAL_POINT: Final = _decoder(ExponentialPoint)
@@ -259,13 +269,13 @@ def pairs_of(attributes: list[Pair] | None) -> dict[str, Plain]:
     return {p.key: plain(p.value) for p in attributes or ()}
 
 
-def pick_json(attributes: Raw, wanted: frozenset[str]) -> dict[str, Plain]:
-    """Those of the unread attributes whose keys are wanted; none where they are not attributes at all."""
+def pick_json(attributes: Raw, wanted: frozenset[str] | None) -> dict[str, Plain]:
+    """Those of the unread attributes whose keys are wanted (None: all); none where they are not attributes at all."""
     try:
         pairs: list[Pair] = PAIRS.decode(attributes) or [] if bytes(attributes) else []
     except ERRORS:
         return {}
-    return {p.key: plain(p.value) for p in pairs if p.key in wanted}
+    return {p.key: plain(p.value) for p in pairs if wanted is None or p.key in wanted}
 
 
 def plain(value: Value | None, depth: int = 0) -> Plain:

@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from connectors.otlp.conventions import standard
+from connectors.otlp.failures import judges
 from connectors.otlp.json_model import ERRORS
 from connectors.otlp.values import Plain, text_of
 from contracts.secrets import MASK, names_secret
@@ -41,7 +43,8 @@ _MESSAGE_KEYS: Final = (
 """The second only where nothing has any of the first."""
 _LEVEL_KEYS: Final = (
     *("level", "severity", "levelname", "log.level", "lvl", "loglevel", "log_level", "level_name", "severity_text"),
-    *("severitytext", "@l", "levelno", "priority", "severitynumber", "severity_number"),
+    *("severitytext", "@l", "levelno", "priority", "severitynumber", "severity_number", "log.severity", "loglevelname"),
+    *("severity.text", "syslog.severity", "log.syslog.severity.name", "status"),
 )
 """In lower case."""
 _NESTED: Final = (
@@ -75,9 +78,12 @@ _TRACE_KEYS: Final = frozenset(
 _SPAN_KEYS: Final = frozenset({"spanid", "@sp", "otelspanid", "ddspanid", "logginggoogleapiscomspanid", "xb3spanid"})
 _FAILURES: Final = (
     *("exception", "exc_info", "stack_trace", "stacktrace", "stack", "@x", "err", "error", "error.stack_trace"),
-    "traceback",
+    *("traceback", "exception.type", "exception.message", "exception.stacktrace", "error.type", "error.message"),
+    *("error.kind", "error.stack", "exceptiontype", "exception_type"),
 )
 
+_COUNTED: Final = frozenset({"failed", "fault"})
+"""Flags of spans that are numbers of things in logs."""
 _NO_FAILURE: Final[tuple[Plain, ...]] = (
     None,
     "",
@@ -184,9 +190,18 @@ def said_by(values: Mapping[str, Plain], whole: str = "", depth: int = 0) -> Sai
         inner = said_in(message) if message.lstrip()[:1] != "{" else _inner(message, depth)
         message, severity = inner.message, inner.severity
         trace, span = trace or inner.trace, span or inner.span
-    if not severity and any(values.get(key) not in _NO_FAILURE for key in _FAILURES):
+    if not severity and (any(values.get(key) not in _NO_FAILURE for key in _FAILURES) or _failed(values)):
         severity = ERROR
     return Said(message, severity, trace, span)
+
+
+def _failed(values: Mapping[str, Plain]) -> bool:
+    """Whether a structured body tells of a request that failed: an access log."""
+    nested = values.get("http")
+    response = nested.get("response") if isinstance(nested, dict) else None
+    code = response.get("status_code") if isinstance(response, dict) else None
+    said = {k: v for k, v in values.items() if k not in _COUNTED or v is True}
+    return judges(standard())[0].failed(said if code is None else {**said, "http.response.status_code": code})
 
 
 def _inner(message: str, depth: int) -> Said:
@@ -267,7 +282,7 @@ def _level(key: str, value: Plain, values: Mapping[str, Plain]) -> int:
         return severity_of(value.strip()[:32].split(".")[-1])
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return 0
-    number = float(value)
+    number = float(value) if key != "status" else -1.0  # Datadog's levels are texts; numbers are HTTP's
     return _level_of_number(key, int(number), values) if 0 <= number < _MONOLOG[-1][0] else 0
 
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.otlp.columns import times, usable
+from connectors.otlp.failures import judges
 from connectors.otlp.flatten import DecodeContext, flatten
 from connectors.otlp.log_bodies import ERROR, severity_of
 from connectors.otlp.reasons import BAD_TIME, STACK_LINE
 from connectors.otlp.stack_traces import continues
-from connectors.otlp.templates import LogTemplate, template_of, template_of_map
+from connectors.otlp.templates import LogTemplate, template_of, template_of_attributes, template_of_map
 from connectors.otlp.values import text_of
 from contracts.frames.decoded import B1, LogBatch
 from contracts.units import SECOND
@@ -22,8 +23,9 @@ _TOGETHER_NS: Final = SECOND
 _MAX_SEVERITY: Final = 24
 
 
-def log_batch(entries: Iterable[Any], context: DecodeContext) -> LogBatch | None:
-    """The records of ResourceLogs messages; None where there are none. A broken trace or span id becomes 0."""
+def log_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -> LogBatch | None:
+    """The records of ResourceLogs messages; None where there are none. A broken trace or span id becomes 0. `payload` is the message
+    they came from."""
     flat = flatten(entries, "Logs", context)
     records, codec = flat.items, context.codec
     if not records:
@@ -39,6 +41,12 @@ def log_batch(entries: Iterable[Any], context: DecodeContext) -> LogBatch | None
     templates = [template_of_map(b) if isinstance(b, dict) else template_of(text_of(b)) for b in bodies]
     severities = [_severity(codec.severity(r)) or t.severity for r, t in zip(records, templates, strict=True)]
     trace, span = codec.ids([r.trace_id for r in records], 16)[0], codec.ids([r.span_id for r in records], 8)[0]
+    lacking = [i for i, body in enumerate(bodies) if not severities[i] or body in (None, "", {})]
+    at = np.flatnonzero(timely)[lacking].tolist()
+    judge = judges(context.conventions)[0]
+    for i, found in zip(lacking, codec.log_attributes(flat.items, payload, at), strict=True):
+        said = template_of_attributes(found, templates[i], judge) if found else templates[i]
+        templates[i], severities[i] = said, severities[i] or said.severity
     batch = LogBatch(
         resource=flat.resource[timely],
         time_ns=time[timely].astype(np.int64),

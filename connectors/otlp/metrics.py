@@ -36,6 +36,7 @@ from connectors.otlp.subjects import subject_of
 from connectors.otlp.values import Plain, text_of
 from contracts.features import BY_SIGNAL, FEATURES, FeatureKind, Signal
 from contracts.frames.decoded import PointBatch
+from contracts.frames.views import series_id
 
 LEVEL, CUMULATIVE_COUNTER, DELTA_COUNTER = 0, 1, 2
 FEATURE_INDEX: Final = {name: i for i, name in enumerate(BY_SIGNAL[Signal.METRICS])}
@@ -161,9 +162,11 @@ class MetricReader:
         refused = _refused(reading, data)
         if isinstance(reading, str) or refused:
             context.skips.add(refused, len(data.points))
-            if context.unread is not None and refused in _UNREAD:
-                unread = UnreadMetric(metric.name, metric.unit, data.kind, scope, refused)
-                context.unread[unread] += len(data.points)
+            if refused in _UNREAD:
+                context.unread_of[identified.resource, metric.name] += len(data.points)
+                if context.unread is not None:
+                    unread = UnreadMetric(metric.name, metric.unit, data.kind, scope, refused)
+                    context.unread[unread] += len(data.points)
             return
         source = MetricSource(
             rule=reading.rule,
@@ -192,7 +195,7 @@ class MetricReader:
                 continue
             summed = rule.summed if mode == LEVEL else ()
             largest = rule.largest if mode == LEVEL else ()
-            series = series_of(source.identity, attributes, (*summed, *largest))
+            series = series_of(source.identity, attributes, (*summed, *largest), view=rule.view)
             part = series_of(source.identity, attributes, summed) if largest else series
             start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
             self.points.add([resource, feature, series, mode, start, point.time_unix_nano, value], part, rule)
@@ -223,12 +226,10 @@ def place_of(at: tuple[int, int, int]) -> str:
     return "resourceMetrics[{}].scopeMetrics[{}].metrics[{}]".format(*at)
 
 
-def series_of(identity: str, attributes: Mapping[str, Plain], without: tuple[str, ...] = ()) -> int:
-    """64-bit hash of a metric of a resource (`identity`) and a point's attributes, in any order."""
-    if not attributes:
-        return hash64(identity)
+def series_of(identity: str, attributes: Mapping[str, Plain], without: tuple[str, ...] = (), *, view: int = 0) -> int:
+    """Id of a series: a metric of a resource (`identity`) and a point's attributes, in any order; `view` says which view of a fact it is."""
     pairs = sorted((k, text_of(v)) for k, v in attributes.items() if k not in without)
-    return hash64(identity + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
+    return series_id(hash64(identity + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs)), view)
 
 
 def feature_index(name: str) -> int:

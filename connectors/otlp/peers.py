@@ -31,15 +31,26 @@ MESSAGING_SYSTEM: Final = _TABLE.keys("messaging_system")
 MESSAGING_DESTINATION: Final = _TABLE.keys("messaging_destination")
 MESSAGING_TEMPORARY: Final = _TABLE.keys("messaging_temporary")
 LOGICAL_PEER: Final = _TABLE.keys("peer_service")
+RPC_SYSTEM: Final = _TABLE.keys("rpc_system")
 RPC_SERVICE: Final = _TABLE.keys("rpc_service")
 QUEUE_URL: Final = _TABLE.keys("queue_url")
 TABLES: Final = _TABLE.keys("db_table")
 HOSTS: Final = _TABLE.keys("host")
 URLS: Final = _TABLE.keys("url")
 
-NAMING_KEYS: Final = frozenset((*DB_SYSTEM, *MESSAGING_SYSTEM, *LOGICAL_PEER, *RPC_SERVICE, *QUEUE_URL, *HOSTS))
+_TOLD_BY_KEY: Final = {
+    **dict.fromkeys(("kafka.topic", "messaging.kafka.topic"), "kafka"),
+    **dict.fromkeys(("jms.queue", "jms.topic", "jms.destination"), "jms"),
+    **dict.fromkeys(("rabbit.queue", "rabbit.routing_key", "rabbit.exchange"), "rabbitmq"),
+}
+"""Brokers that only the attribute that names a queue tells, as Brave's do."""
+NAMING_KEYS: Final = frozenset(
+    (*DB_SYSTEM, *MESSAGING_SYSTEM, *LOGICAL_PEER, *RPC_SERVICE, *QUEUE_URL, *HOSTS, *_TOLD_BY_KEY)
+)
 """One of these at least has every span that names whom it calls, but for those that have a URL alone."""
-PEER_KEYS: Final = frozenset((*NAMING_KEYS, *DB_NAME, *MESSAGING_DESTINATION, *MESSAGING_TEMPORARY, *TABLES))
+PEER_KEYS: Final = frozenset(
+    (*NAMING_KEYS, *RPC_SYSTEM, *DB_NAME, *MESSAGING_DESTINATION, *MESSAGING_TEMPORARY, *TABLES)
+)
 URL_KEYS: Final = frozenset(URLS)
 
 _HOST_OF_STORE: Final = (*LOGICAL_PEER, "server.address", "net.peer.name")
@@ -58,6 +69,7 @@ _SYSTEMS: Final = {
 }
 """Queues and topics of clouds under the names that are written, without what stands between letters."""
 _DATABASES: Final = {"dynamodb": "dynamodb", "amazondynamodbv2": "dynamodb", "amazondynamodb": "dynamodb"}
+_CLOUDS: Final = frozenset({"aws-api"})
 _PLAIN: Final = re.compile(r"[^a-z0-9]+")
 _AUTHORITY: Final = re.compile(r"(?:[a-zA-Z][\w+.-]*:)?//(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]*)")
 _HOST: Final = re.compile(r"[\w.-]{1,253}|\[?[0-9a-fA-F:.]+(?:%\w+)?\]?", re.ASCII)
@@ -95,7 +107,10 @@ def callee_of(attributes: Mapping[str, Plain]) -> Peer:
     if named and not is_address(named):
         return Peer(EXTERNAL + fold(named))
     host = host_of(attributes)
-    return Peer(EXTERNAL + host, by_address=True) if host else Peer()
+    if host:
+        return Peer(EXTERNAL + host, by_address=True)
+    cloud = _plain(_text(attributes, RPC_SERVICE)) if _text(attributes, RPC_SYSTEM) in _CLOUDS else ""
+    return Peer(f"{EXTERNAL}aws_{cloud.removeprefix('amazon').removeprefix('aws')}") if cloud else Peer()
 
 
 def broker_of(attributes: Mapping[str, Plain]) -> Peer:
@@ -158,6 +173,8 @@ def _queue_of(attributes: Mapping[str, Plain]) -> str:
     url = _first(attributes, QUEUE_URL)
     system = cloud or said or _system_of(url, attributes)
     if not system:
+        system = next((s for key, s in _TOLD_BY_KEY.items() if attributes.get(key)), "")
+    if not system:
         return ""
     name = _last(_text(attributes, MESSAGING_DESTINATION), system) or _last(masked_name(url), system)
     if name and any(attributes.get(key) in (True, "true", "True") for key in MESSAGING_TEMPORARY):
@@ -174,7 +191,8 @@ def _system_of(url: str, attributes: Mapping[str, Plain]) -> str:
     if "://" in url:
         host = _host_in(url)
         return "aws_sqs" if host.startswith(("sqs.", "queue.")) or ".queue.amazonaws." in host else ""
-    return next((s for s in ("sqs", "kinesis", "sns") for k in QUEUE_URL if f"aws.{s}" in k and attributes.get(k)), "")
+    own = next((s for s in ("sqs", "kinesis", "sns") for k in QUEUE_URL if f"aws.{s}" in k and attributes.get(k)), "")
+    return _SYSTEMS.get(own, "")
 
 
 def _last(name: str, system: str) -> str:

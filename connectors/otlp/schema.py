@@ -1,6 +1,6 @@
 """The part of the OTLP schema that spans and log records as columns need, for protobuf's own (C) parser.
 
-Same field numbers as opentelemetry/proto/*/v1/*.proto, fewer fields: attributes, events and links stay unread, which saves
+Same field numbers as opentelemetry/proto/*/v1/*.proto, fewer fields: attributes and events stay unread, which saves
 most of the parsing. Resource, status, names, bodies and attributes are bytes: unlike protobuf's own, the Go Collector's parser
 lets text through that is not UTF-8, and one such text must not cost the message.
 """
@@ -27,9 +27,12 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
         ("kind", 6, _F.TYPE_INT32, _SCALAR),
         ("start_time_unix_nano", 7, _F.TYPE_FIXED64, _SCALAR),
         ("end_time_unix_nano", 8, _F.TYPE_FIXED64, _SCALAR),
+        ("links", 13, _F.TYPE_BYTES, _MANY),
         ("status", 15, _F.TYPE_BYTES, _SCALAR),
         ("flags", 16, _F.TYPE_FIXED32, _SCALAR),
     ),
+    "Link": (("trace_id", 1, _F.TYPE_BYTES, _SCALAR), ("span_id", 2, _F.TYPE_BYTES, _SCALAR)),
+    "LinksOfSpan": (("links", 13, "Link", _MANY),),
     "ScopeSpans": (("spans", 2, "Span", _MANY),),
     "ResourceSpans": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_spans", 2, "ScopeSpans", _MANY)),
     "TracesData": (("resource_spans", 1, "ResourceSpans", _MANY),),
@@ -50,6 +53,7 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
     "LogsData": (("resource_logs", 1, "ResourceLogs", _MANY),),
     "Status": (("code", 3, _F.TYPE_INT32, _SCALAR),),
     "AttributesOfSpan": (("attributes", 9, _F.TYPE_BYTES, _MANY),),
+    "AttributesOfLog": (("attributes", 6, _F.TYPE_BYTES, _MANY),),
     "AttributesOfResource": (("attributes", 1, _F.TYPE_BYTES, _MANY),),
     "Pair": (("key", 1, _F.TYPE_BYTES, _SCALAR), ("value", 2, _F.TYPE_BYTES, _SCALAR)),
     "Text": (("string_value", 1, _F.TYPE_BYTES, _SCALAR),),
@@ -82,6 +86,9 @@ TracesOfBytes: Final = _message("TracesOfBytes")
 LogsData: Final = _message("LogsData")
 Status: Final = _message("Status")
 AttributesOfSpan: Final = _message("AttributesOfSpan")
+LinksOfSpan: Final = _message("LinksOfSpan")
+Link: Final = _message("Link")
+AttributesOfLog: Final = _message("AttributesOfLog")
 AttributesOfResource: Final = _message("AttributesOfResource")
 Pair: Final = _message("Pair")
 Text: Final = _message("Text")

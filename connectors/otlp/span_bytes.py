@@ -24,19 +24,8 @@ _MOST_FIELDS: Final = 96
 _PAD: Final = bytes(32)
 _VARINT, _FIXED, _BYTES = 1, 2, 3
 _FIELDS: Final = 17
-_TRACE, _SPAN, _STATE, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTE, _STATUS, _FLAGS = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    15,
-    16,
-)
+_TRACE, _SPAN, _STATE, _PARENT, _NAME, _KIND = 1, 2, 3, 4, 5, 6
+_START, _END, _ATTRIBUTE, _LINK, _STATUS, _FLAGS = 7, 8, 9, 13, 15, 16
 RANDOM_FLAG: Final = 0x02
 _ATTRIBUTE_TAG: Final = 0x4A
 _FLAGS_TAG: Final = 0x85  # field 16, fixed32: its tag goes on with 0x01
@@ -94,6 +83,8 @@ class SpanBytes:
     state_size: I64
     random: B1
     """Whether the trace id is said to be random (W3C Trace Context, level 2)."""
+    linked: I64
+    """Rows with links."""
     attributes: Attributes
 
     def names(self) -> list[bytes]:
@@ -139,6 +130,7 @@ def read(bodies: list[bytes]) -> SpanBytes | None:
         state_at=at[_STATE],
         state_size=length[_STATE],
         random=(_words(text, "<u4")[at[_FLAGS]] & RANDOM_FLAG) != 0,
+        linked=np.flatnonzero(length[_LINK]),
         attributes=attributes,
     )
 

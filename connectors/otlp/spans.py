@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from connectors.otlp import marks, peers, span_bytes, span_verdicts, streaming
-from connectors.otlp.codecs import status_code
+from connectors.otlp import links, marks, meshes, peers, span_bytes, span_verdicts, streaming
+from connectors.otlp.codecs import link_ids, status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
 from connectors.otlp.reasons import BAD_TIME, INVALID_FIELD
+from connectors.otlp.schema import LinksOfSpan
 from connectors.otlp.values import pairs_from_bytes
 from contracts.frames.decoded import (
     B1,
@@ -51,6 +52,7 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
     name = context.strings.column(codec.names(spans))
     states = [(s.trace_state, marks.is_random(s.flags)) for s in spans]
     said = codec.read(spans, payload, range(len(spans)), marks.MARK_KEYS)
+    proxy = meshes.of_messages(spans, payload, flat, context)
     columns = _Columns(
         ids=(trace, span, parent),
         start=times([s.start_time_unix_nano for s in spans]),
@@ -61,8 +63,11 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
         peer=_peers(spans, kind, payload, context),
         stream=stream,
         marks=marks.of_messages(kind, name, states, said, context),
+        proxy=proxy,
     )
-    return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context)
+    rows = np.flatnonzero(links.may_call(kind, parent)).tolist()
+    found = ((row, *ids) for row in rows for ids in codec.links(spans[row]))
+    return _batch(columns, flat, (bad_trace, bad_span, bad_parent), context, found)
 
 
 def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatch | None:
@@ -86,8 +91,19 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
         peer=_plain_peers(spans, kind, context),
         stream=stream,
         marks=marks.of_columns(spans, kind, name, starts, context),
+        proxy=meshes.of_columns(spans, flat, context),
     )
-    return _batch(columns, flat, ([], [], []), context)
+    return _batch(columns, flat, ([], [], []), context, _plain_links(spans, kind))
+
+
+def _plain_links(spans: span_bytes.SpanBytes, kind: I8) -> Iterator[tuple[int, int, int]]:
+    """Row, trace and span of the links of plain spans."""
+    if not len(spans.linked):
+        return
+    start = spans.start.tolist()
+    for row in spans.linked[links.may_call(kind, spans.parent)[spans.linked]].tolist():
+        for link in LinksOfSpan.FromString(spans.text[start[row] : start[row + 1]]).links[: links.MOST]:
+            yield row, *link_ids(link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +128,13 @@ class _Columns:
     stream: B1
     """Those whose attributes say so."""
     marks: marks.Marks
+    proxy: B1
+    """Those that a proxy passed on; empty where none is a proxy's."""
 
 
-def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext) -> SpanBatch | None:
+def _batch(
+    columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context: DecodeContext, linked: links.Links
+) -> SpanBatch | None:
     trace, span, parent = columns.ids
     start, end = columns.start, columns.end
     valid = _valid_ids((trace != 0) & (span != 0), broken, flat, context)
@@ -135,8 +155,11 @@ def _batch(columns: _Columns, flat: Flat, broken: tuple[list[int], ...], context
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
         untimed=columns.marks.untimed | ((parent == 0) & _on_a_timetable(flat.resource, context)),
         weight=columns.marks.weight,
+        proxy=columns.proxy if columns.proxy.any() else columns.proxy[:0],
     )
-    return _kept(batch, valid & timely)
+    keep = valid & timely
+    context.linked = links.linked_batch(batch, ((r, t, s) for r, t, s in linked if keep[r]))
+    return _kept(batch, keep)
 
 
 def _on_a_timetable(resource: I32, context: DecodeContext) -> B1:
@@ -162,7 +185,8 @@ def _kept(batch: SpanBatch, keep: B1) -> SpanBatch | None:
         return batch
     if not keep.any():
         return None
-    return SpanBatch(*(getattr(batch, column)[keep] for column in SpanBatch.__slots__))
+    columns = (getattr(batch, column) for column in SpanBatch.__slots__)
+    return SpanBatch(*(c[keep] if len(c) else c for c in columns))
 
 
 def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> _Peers:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from connectors.otlp.recording import topic_of
+from connectors.sources.kept_place import FilePlace, KeptPlace, find
 from contracts.errors import InvalidSettings
 from contracts.ports import Telemetry
 from contracts.settings import SourceSettings
@@ -23,14 +24,17 @@ _LONGEST: Final = 64 << 20
 
 class FileSource:
     """Follows `sources.files`: what is appended from now on, or all of it (`sources.from_beginning`). A file that is replaced or
-    emptied is read from its beginning."""
+    emptied is read from its beginning. With `sources.places` a restart goes on behind the last line that the log has; what was appended,
+    or rotated away within its folder, meanwhile is read first."""
 
     name = "file"
 
     def __init__(self, settings: SourceSettings) -> None:
         if not settings.files:
             raise InvalidSettings("the source `file` needs files", fix="set sources.files")
-        self._tails = [_Tail(path, settings.from_beginning) for path in settings.files]
+        self._tails = [
+            _Tail(path, settings.from_beginning, KeptPlace(settings.places, path)) for path in settings.files
+        ]
 
     async def messages(self) -> AsyncGenerator[Telemetry]:
         """Lines as messages, in the order of each file; files in turn."""
@@ -38,11 +42,11 @@ class FileSource:
             idle = True
             for tail in self._tails:
                 if not tail.waiting:
-                    tail.waiting.extend(await asyncio.to_thread(tail.lines))
+                    await asyncio.to_thread(tail.read)
                 while tail.waiting:
-                    idle = False
-                    yield Telemetry(topic_of(tail.waiting[0]), tail.waiting[0])
-                    tail.waiting.popleft()  # asked for the next one: the log has this one
+                    idle, line = False, tail.waiting[0][0]
+                    yield Telemetry(topic_of(line), line)
+                    tail.passed()  # asked for the next one: the log has this one
             if idle:
                 await asyncio.sleep(LOOK_S)
 
@@ -55,27 +59,36 @@ class FileSource:
 class _Tail:
     """One file and how far it was read."""
 
-    def __init__(self, path: Path, from_beginning: bool) -> None:
-        self._path, self._skip = path, not from_beginning
+    def __init__(self, path: Path, from_beginning: bool, kept: KeptPlace) -> None:
+        self._path, self._skip, self._kept = path, not from_beginning, kept
+        self._before = kept.load()
+        self._offset = 0
         self._file: IO[bytes] | None = None
         self._rest = b""
-        self.waiting: deque[bytes] = deque()
-        """Lines that were read, and that the log may not have yet."""
+        self.waiting: deque[tuple[bytes, FilePlace]] = deque()
+        """Lines that were read, each with the place behind it, and that the log may not have yet."""
         self._lock, self._ended = threading.Lock(), False
         """Whoever is cancelled while a thread reads leaves that thread behind."""
 
-    def lines(self) -> list[bytes]:
-        """Whole lines that came since, at most about a megabyte of them; blank ones are passed over."""
+    def passed(self) -> None:
+        """The log has the first of the waiting lines."""
+        _, place = self.waiting.popleft()
+        self._kept.keep(place)
+
+    def read(self) -> None:
+        """Have whole lines that came since wait, at most about a megabyte of them; blank ones are passed over."""
         with self._lock:
-            return [] if self._ended else self._lines()
+            if not self._ended:
+                self.waiting.extend(self._lines())
 
     def end(self) -> None:
         """Close it for good."""
         with self._lock:
             self._ended = True
             self._close()
+            self._kept.close()
 
-    def _lines(self) -> list[bytes]:
+    def _lines(self) -> list[tuple[bytes, FilePlace]]:
         if self._file is None and not self._open():
             return []
         assert self._file is not None
@@ -84,9 +97,15 @@ class _Tail:
             self._look()
             return []
         *whole, self._rest = (self._rest + read).split(b"\n")
+        ends = [len(raw) + 1 for raw in whole]
         if len(self._rest) > _LONGEST:
-            whole, self._rest = [*whole, self._rest], b""
-        return [line for raw in whole if (line := raw.strip())]
+            whole, ends, self._rest = [*whole, self._rest], [*ends, len(self._rest)], b""
+        found = []
+        for raw, size in zip(whole, ends, strict=True):
+            self._offset += size
+            if line := raw.strip():
+                found.append((line, FilePlace.of(self._file, self._offset)))
+        return found
 
     def _close(self) -> None:
         """Close it; it is opened anew, from its beginning, when lines are asked for."""
@@ -95,14 +114,24 @@ class _Tail:
             file.close()
 
     def _open(self) -> bool:
-        """Open it once it is there: what it held before the first look isn't read unless that is wanted."""
+        """Open it once it is there: behind what a former life read, in the file that it read, or else, unless all is wanted, behind what
+        it held before the first look."""
+        before, self._before = self._before, None
+        if before is not None:
+            self._skip = False
+            self._file = find(self._path, before)
+        if self._file is not None and before is not None:
+            self._offset = self._file.seek(before.offset)
+            return True
         try:
             self._file = self._path.open("rb")
         except FileNotFoundError:
+            if self._skip:
+                self._kept.keep(FilePlace())
             self._skip = False  # whatever it will hold is new
             return False
-        if self._skip:
-            self._file.seek(0, os.SEEK_END)
+        self._offset = self._file.seek(0, os.SEEK_END if self._skip else os.SEEK_SET)
+        self._kept.keep(FilePlace.of(self._file, self._offset))  # nothing waits: the log has all of the file before
         self._skip = False
         return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections import Counter
 from contextlib import aclosing
@@ -18,6 +20,8 @@ from contracts.topics import INGRESS, RAW
 
 log = logging.getLogger(__name__)
 PAUSES: Final = Pauses(first_s=0.5, longest_s=10.0)
+STOP_S: Final = 5.0
+"""How long the end waits for the log to have a message that is on its way: who keeps his place must know of it."""
 
 
 class SourceIntake:
@@ -28,6 +32,8 @@ class SourceIntake:
         self._intake = Intake(settings, send)
         self._task = Supervised("source", self._run, detail=source.name)
         self._retried: Counter[str] = Counter()
+        self._ending, self._idle = False, asyncio.Event()
+        self._idle.set()
         self.trouble = ""
         """Why nothing is taken in now, in words; empty where all is well."""
 
@@ -42,8 +48,12 @@ class SourceIntake:
 
     async def stop(self) -> None:
         """Ask for no more, and send what is there."""
-        await self._task.stop()
+        self._ending = True
         self._intake.hurry()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await self._idle.wait()
+        await self._task.stop()
         await self._intake.close()
         await self._source.close()
 
@@ -55,8 +65,14 @@ class SourceIntake:
 
     async def _run(self) -> None:
         async with aclosing(self._source.messages()) as messages:
-            async for message in messages:
-                await self._take(message)
+            async for message in messages:  # asked for the next one, a source knows that the log has the one before
+                if self._ending:
+                    return
+                self._idle.clear()
+                try:
+                    await self._take(message)
+                finally:
+                    self._idle.set()
 
     async def _take(self, message: Telemetry) -> None:
         """Return once the log has it, however long the log is away. What is no telemetry goes in all the same, to be dead-lettered

@@ -31,6 +31,7 @@ from contracts.actions import (
     TextValue,
     Touches,
 )
+from contracts.checks.running import on_same
 from contracts.errors import ActionFailed
 from contracts.ports import TargetState
 
@@ -235,8 +236,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_answers_alike,
 )
 
-
-def run_all(factory: Factory) -> None:
-    """All checks; the first failure raises AssertionError."""
-    for check in CHECKS:
-        check(factory)
+run_all: Final = on_same(CHECKS)
+"""Runs all checks, one after the other; AssertionError with the first thing that is wrong."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from contracts.actions import action_of, touches_target
 from contracts.checks.expecting import expect
+from contracts.checks.running import awaited_on_fresh
 from contracts.errors import Conflict, HomeostatError, InvalidTarget, TargetNotFound
 from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
 
@@ -314,8 +315,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_close,
 )
 
-
-async def run_all(make: Callable[[], Subject]) -> None:
-    """All checks, each on a fresh subject; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        await check(make())
+run_all: Final = awaited_on_fresh(CHECKS)
+"""Runs all checks, each on a fresh subject; AssertionError with the first thing that is wrong."""

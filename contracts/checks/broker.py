@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from contracts.checks.expecting import expect
+from contracts.checks.running import awaited_on_same
 from contracts.errors import HomeostatError
 from contracts.ports import Broker, Record
 from contracts.supervision import once
@@ -59,6 +60,14 @@ async def check_topics_of_the_table(factory: Factory) -> None:
         _expect(sorted(found), sorted(TOPICS), "topics")
         assert all(n > 0 for n in found.values()), f"topics without partitions: {found}"
         _expect(await broker.ensure_topics(PARTITIONS + 3), found, "topics when asked for again")
+
+
+async def check_topics_of_ones_own(factory: Factory) -> None:
+    """Topics besides the table's exist afterwards, too; where that can be asked for."""
+    async with started(factory) as broker:
+        found = await broker.ensure_topics(PARTITIONS, ["check.own"])
+        _expect(sorted(found), sorted([*TOPICS, "check.own"]), "topics")
+        assert found["check.own"] > 0, "a topic of the user's own has no partitions"
 
 
 async def check_what_is_sent_is_read(factory: Factory) -> None:
@@ -189,6 +198,7 @@ async def check_stop(factory: Factory) -> None:
 
 CHECKS: Final[tuple[Check, ...]] = (
     check_topics_of_the_table,
+    check_topics_of_ones_own,
     check_what_is_sent_is_read,
     check_keys,
     check_many_at_once,
@@ -200,8 +210,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_stop,
 )
 
-
-async def run_all(factory: Factory) -> None:
-    """All checks, one after the other; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        await check(factory)
+run_all: Final = awaited_on_same(CHECKS)
+"""Runs all checks, one after the other; AssertionError with the first thing that is wrong."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from contracts import features as f
+from contracts.checks.running import on_same
 from contracts.errors import UnreadableEvent
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame, Presence
@@ -422,8 +423,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_quiet_rows_are_observations,
 )
 
-
-def run_all(factory: Factory) -> None:
-    """All checks; the first failure raises AssertionError."""
-    for check in CHECKS:
-        check(factory)
+run_all: Final = on_same(CHECKS)
+"""Runs all checks, one after the other; AssertionError with the first thing that is wrong."""

@@ -29,6 +29,7 @@ from contracts.checks.graph_rows import (
     service,
     thing,
 )
+from contracts.checks.running import on_same
 from contracts.errors import HomeostatError, InvalidQuery, UnknownName
 from contracts.ports import GraphStore
 from contracts.units import SECOND
@@ -436,8 +437,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_close,
 )
 
-
-def run_all(factory: Factory) -> None:
-    """All checks, one after the other; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        check(factory)
+run_all: Final = on_same(CHECKS)
+"""Runs all checks, one after the other; AssertionError with the first thing that is wrong."""

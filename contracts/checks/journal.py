@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from contracts.checks.expecting import expect, refuses
+from contracts.checks.running import on_fresh
 from contracts.errors import Conflict, Fenced, HomeostatError, UnknownName
 from contracts.ports import Journal, RunEntry, StepEntry
 from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
@@ -489,8 +490,5 @@ FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_is_fenced,)
 OWNERS_FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_forgets_nothing,)
 """For a journal in which an environment has one owner process."""
 
-
-def run_all(factory: Callable[[], Factory]) -> None:
-    """All checks, each on the factory of a new, empty journal; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        check(factory())
+run_all: Final = on_fresh(CHECKS)
+"""Runs all checks, each on the factory of a new, empty journal; AssertionError with the first thing that is wrong."""

@@ -12,6 +12,7 @@ import copy
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from contracts.checks.running import awaited_on_same
 from contracts.ports import PolicyEngine, PolicyVerdict
 
 Factory = Callable[[], PolicyEngine]
@@ -147,8 +148,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_close,
 )
 
-
-async def run_all(factory: Factory) -> None:
-    """All checks, one after the other; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        await check(factory)
+run_all: Final = awaited_on_same(CHECKS)
+"""Runs all checks, one after the other; AssertionError with the first thing that is wrong."""

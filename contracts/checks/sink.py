@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.checks.expecting import expect
+from contracts.checks.running import awaited_on_fresh
 from contracts.events import ActionRecord, Decision, Event, Incident, Option, encode
 from contracts.ports.exchange import PUBLISHED, Published, Sink
 from contracts.topics import ACTIONS, DECISIONS, INCIDENTS
@@ -227,8 +228,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_close,
 )
 
-
-async def run_all(make: Callable[[], SinkSubject]) -> None:
-    """All checks, each on a fresh subject; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        await check(make())
+run_all: Final = awaited_on_fresh(CHECKS)
+"""Runs all checks, each on a fresh subject; AssertionError with the first thing that is wrong."""

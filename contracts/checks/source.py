@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.checks.running import awaited_on_fresh
 from contracts.ports.exchange import Source, Telemetry
 from contracts.supervision import once
 from contracts.topics import INGRESS
@@ -105,8 +106,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_close,
 )
 
-
-async def run_all(make: Callable[[], SourceSubject]) -> None:
-    """All checks, each on a fresh subject; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        await check(make())
+run_all: Final = awaited_on_fresh(CHECKS)
+"""Runs all checks, each on a fresh subject; AssertionError with the first thing that is wrong."""

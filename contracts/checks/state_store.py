@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final
 
 from contracts.checks.expecting import expect
+from contracts.checks.running import awaited_on_same
 from contracts.errors import HomeostatError
 from contracts.ports import StateStore
 
@@ -111,8 +112,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_close,
 )
 
-
-async def run_all(factory: Factory) -> None:
-    """All checks, one after the other; AssertionError with the first thing that is wrong."""
-    for check in CHECKS:
-        await check(factory)
+run_all: Final = awaited_on_same(CHECKS)
+"""Runs all checks, one after the other; AssertionError with the first thing that is wrong."""

@@ -25,10 +25,12 @@ from contracts.events.telemetry import (
     Contribution,
     DeadLetter,
     Evidence,
+    EvidenceGap,
     Incident,
     PathStep,
     RawMeasurement,
     RawResponse,
+    TelemetryGaps,
 )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Decision",
     "Event",
     "Evidence",
+    "EvidenceGap",
     "Feedback",
     "Handling",
     "Incident",
@@ -60,6 +63,7 @@ __all__ = [
     "ReportedRun",
     "ReportedStep",
     "TargetReport",
+    "TelemetryGaps",
     "Term",
     "decode",
     "encode",

@@ -10,7 +10,7 @@ import hashlib
 import msgspec
 
 from contracts.events.codec import Event
-from contracts.verdicts import AnomalyKind, AnomalyPhase, CauseKind, IncidentPhase, ServiceState, Severity
+from contracts.verdicts import AnomalyKind, AnomalyPhase, CauseKind, GapKind, IncidentPhase, ServiceState, Severity
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -80,6 +80,30 @@ class ClockOffset(Event, frozen=True, kw_only=True):
     offset_ns: int
     time_ns: int
     pairs: int
+
+
+class EvidenceGap(msgspec.Struct, frozen=True, kw_only=True):
+    """What is missing in the telemetry of a service; `text` says how that is known, with its figures.
+
+    Not `certain`: it may be as it should be (who calls nobody sends no client spans).
+    """
+
+    service: str
+    kind: GapKind
+    text: str
+    certain: bool = True
+
+
+class TelemetryGaps(Event, frozen=True, kw_only=True):
+    """All that is missing in the telemetry of one service at `time_ns` (by the clock); none once all is there, or the service is gone.
+
+    Told when it changes, and again every ten minutes. It is a fact of telemetry, not of the service.
+    """
+
+    environment: str
+    service: str
+    time_ns: int
+    gaps: tuple[EvidenceGap, ...]
 
 
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +194,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class Incident(Event, frozen=True, kw_only=True):
     """Anomalies that belong together, with their ranked causes. `text` is the story in one paragraph.
 
-    `settled` is true once the ranking is fit to act on (enough evidence seen since onset).
+    `settled` is true once the ranking is fit to act on (enough evidence seen since onset). `gaps` are those of the telemetry of its
+    candidates and of the services on their paths: what could not be seen.
     """
 
     id: str
@@ -188,3 +213,4 @@ class Incident(Event, frozen=True, kw_only=True):
     settled: bool
     text: str
     changes: tuple[Change, ...] = ()
+    gaps: tuple[EvidenceGap, ...] = ()

@@ -9,13 +9,22 @@ from contracts.frames.decoded import (
     Resource,
     SpanBatch,
 )
-from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame, PartialFrame, Presence, SpanFrame, empty_columns
+from contracts.frames.feature_frame import (
+    EvidenceFrame,
+    FeatureFrame,
+    InstanceState,
+    PartialFrame,
+    Presence,
+    SpanFrame,
+    empty_columns,
+)
 
 __all__ = [
     "Decoded",
     "EvidenceFrame",
     "FeatureFrame",
     "HistogramBatch",
+    "InstanceState",
     "LogBatch",
     "PartialFrame",
     "PointBatch",

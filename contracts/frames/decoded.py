@@ -59,6 +59,8 @@ class SpanBatch:
     weight: I32 = field(default_factory=lambda: np.empty(0, np.int32))
     """How many spans each stands for, in thousandths, where sampling is declared; 0 where nothing is said, -1 where nothing but that
     its trace id is random. Empty means all 0."""
+    proxy: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Which a mesh's proxy passed on to the application, or for it: the application may tell of the same. Empty means none."""
 
     def __len__(self) -> int:
         return len(self.span)
@@ -69,7 +71,7 @@ class PointBatch:
     """n metric points already mapped onto features (points of unmapped metrics are counted in `Decoded.skipped`).
 
     `mode`: 0 gauge (value as is), 1 cumulative counter, 2 delta counter; both counters become rates per second later.
-    `series` is a 64-bit hash of metric, resource and attributes: one counter, one series.
+    `series` is a hash of metric, resource and attributes: one counter, one series; it also says which view of a fact it is (`views`).
     `feature` indexes `contracts.features.BY_SIGNAL[Signal.METRICS]`.
     """
 
@@ -139,12 +141,16 @@ class Decoded:
     strings: tuple[str, ...] = ("",)
     resources: tuple[Resource, ...] = ()
     spans: SpanBatch | None = None
+    linked: SpanBatch | None = None
+    """Links of spans to who called them, each as a child span of that one, in its trace: to be joined, and no requests."""
     points: PointBatch | None = None
     histograms: HistogramBatch | None = None
     logs: LogBatch | None = None
     calls: HistogramBatch | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     added: int = 0
+    unread: tuple[tuple[Resource, str, int], ...] = ()
+    """Metrics that nobody has told of, or whose unit is none of what they measure: who sends them, name, points."""
 
     @property
     def is_empty(self) -> bool:

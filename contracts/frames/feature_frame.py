@@ -26,12 +26,13 @@ class PartialFrame:
            known routes, see streams.windows.routes; empty in frames of before there were routes: 0)
     edges  the same, with `peer` the callee, gap_ns and gap_count
     calls  window, service (the caller), peer, role, count, errors: see streams.windows.calls
+    instances  window (when the cluster was asked), service, role (an InstanceState), count: see streams.windows.instances
     logs   window, service, count, errors, and template_* rows
     metrics  point_* rows, and histo_* rows whose buckets are the hist_* rows that name them
     metric_calls  histo_* rows of calls, with `histo_peer` the callee
     """
 
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
     environment: str
     signal: str
     source: str
@@ -88,6 +89,12 @@ class PartialFrame:
     """Nodes (hosts) from which the source had something of the environment since it last said so."""
     placed: tuple[str, ...] = ()
     """Where services run, as `service TAB node`; what was not said before."""
+    facts_of: tuple[str, ...] = ()
+    """Services of which `facts` tells."""
+    facts: I64 = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    """What was counted of the telemetry of `facts_of[i]` since it was last told: columns of streams.windows.facts."""
+    told: tuple[str, ...] = ()
+    """What can't be counted: `unread TAB service TAB metric`, `called TAB name`; what was not said lately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,17 @@ class Presence(enum.IntEnum):
     MISSING = 2
     """Nothing arrived, and whether anything happened is not known (telemetry lost, or late beyond what is waited for): all
     values are NaN and `counts` 0. It says nothing about the service, neither that it is well nor that it is not."""
+
+
+class InstanceState(enum.IntEnum):
+    """What a cluster says of the instances of a service (`role` of PartialFrames of the signal instances)."""
+
+    UNSURE = 0
+    """It says nothing: instances are being replaced, none is wanted, they are where it can't look, or nothing probes them."""
+    READY = 1
+    """At least one is ready, by its readiness probe."""
+    GONE = 2
+    """Some are wanted, and none is ready."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Ports: protocols to everything that has more than one implementation. All but the clock have a check suite in `contracts.checks`."""
 
 from contracts.ports.acting import (
+    BUILT_IN,
     UNBOUND,
     Actuator,
     Applied,
@@ -16,6 +17,7 @@ from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Reco
 from contracts.targets import Identity, Target, TargetState
 
 __all__ = [
+    "BUILT_IN",
     "PUBLISHED",
     "UNBOUND",
     "Actuator",

@@ -12,6 +12,9 @@ from contracts.targets import Identity, Target, TargetState
 UNBOUND: Final = frozenset({"dry-run", "webhook"})
 """Actuators that touch nobody's system by themselves, so that an environment need not be bound to be told of."""
 
+BUILT_IN: Final = frozenset({"command", "dry-run", "kubernetes", "process", "webhook"})
+"""Actuators that come with Homeostat: of all others only their identities say what they reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepRequest:

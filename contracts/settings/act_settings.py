@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from contracts.ports.acting import UNBOUND
+from contracts.ports.acting import BUILT_IN, UNBOUND
 from contracts.settings.section import Section
 
 
@@ -97,9 +97,10 @@ class ActSettings(Section):
 
     @model_validator(mode="after")
     def _each_thing_has_one_environment(self) -> Self:
-        """Guards count by environment: a thing that two of them reach would have two of everything."""
+        """Guards count by environment, and each environment has a process of its own: a thing that two of them reach would have two
+        of everything, and neither would know."""
         for (a, one), (b, other) in combinations(self.environments.items(), 2):
-            for actuator in {"kubernetes", "process"} & set(self.actuators):
+            for actuator in sorted(set(self.actuators) - {"command", *UNBOUND}):
                 if self.binding(a, actuator) and self.binding(b, actuator) and _overlap(one, other, actuator):
                     raise ValueError(_overlapping(a, b, actuator))
         return self
@@ -112,6 +113,21 @@ class ActSettings(Section):
         if found is None or (found.actuators and actuator not in found.actuators and actuator not in UNBOUND):
             return None
         return found
+
+    def strays(self, environment: str, actuator: str, namespace: str) -> str:
+        """Why what an actuator found in a namespace ("" where it has none) is none of the environment's; "" where it is.
+
+        The actuators that come with Homeostat look where the environment is bound to; of others this is what says so.
+        """
+        bound = self.binding(environment, actuator)
+        if bound is None:
+            return self.unbound(environment)
+        if actuator in BUILT_IN or not bound.namespaces or namespace in bound.namespaces:
+            return ""
+        where = f"in namespace {namespace!r}" if namespace else "in no namespace"
+        return (
+            f"what {actuator} would touch is {where}, and environment {environment!r} has {', '.join(bound.namespaces)}"
+        )
 
     def unbound(self, environment: str) -> str:
         """Why nothing is acted on for an environment, and the line of configuration that would change that."""
@@ -127,6 +143,10 @@ _NOWHERE = BindingSettings()
 def _overlap(one: BindingSettings, other: BindingSettings, actuator: str) -> bool:
     if actuator == "process":
         return True  # there is one process manager
+    if (
+        actuator not in BUILT_IN
+    ):  # what clusters mean to it nobody knows; the namespace of what it resolves is held to (`strays`)
+        return not one.namespaces or not other.namespaces or bool(set(one.namespaces) & set(other.namespaces))
     shared = not one.namespaces or not other.namespaces or set(one.namespaces) & set(other.namespaces)
     return one.cluster == other.cluster and bool(shared)
 
@@ -134,6 +154,11 @@ def _overlap(one: BindingSettings, other: BindingSettings, actuator: str) -> boo
 def _overlapping(one: str, other: str, actuator: str) -> str:
     if actuator == "process":
         return f"environments {one!r} and {other!r} share the process manager: bind one of them to it"
+    if actuator not in BUILT_IN:
+        return (
+            f"environments {one!r} and {other!r} may reach the same things by the actuator {actuator!r}: name the namespaces of "
+            "each, or in each the actuators that may act for it"
+        )
     return (
         f"environments {one!r} and {other!r} are bound to the same things of one cluster: name the namespaces of each"
     )

@@ -20,3 +20,7 @@ class SourceSettings(Section):
         description="files of OTLP JSON lines to follow (source `file`), as the Collector's file exporter writes them",
     )
     from_beginning: bool = Field(False, description="whether to read what these files hold already")
+    places: Path | None = Field(
+        None,
+        description="folder that keeps how far each file was read, for restarts; none given: `sources` in `data_dir`",
+    )

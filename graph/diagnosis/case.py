@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from contracts.events import Candidate, Evidence, Incident
+from contracts.events import Candidate, Evidence, EvidenceGap, Incident
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
+from graph.evidence.silence import hushed
 from graph.grouping import Group
 from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
-from graph.narrative import path_to, ruled_out, story
+from graph.narrative import path_to, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 
 MAX_CANDIDATES: Final = 8
+_SILENT: Final = frozenset({CauseKind.HANG, CauseKind.CRASH})
+"""Who doesn't answer itself calls nobody, and waits for nobody."""
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class Case:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
         calls, and has led for `settle_s` unless it is beyond doubt."""
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
-        if seen.calls_until_ns < since_ns or _unheard(seen):
+        if seen.calls_until_ns < since_ns or _unheard(seen) or _answers_due(seen):
             return False
         return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
@@ -63,11 +67,31 @@ def _unheard(seen: Assessment) -> bool:
     return False
 
 
-def incident_of(case: Case, seen: Assessment, radius: tuple[str, ...], settings: DiagnoseSettings) -> Incident:
-    """The case as an incident event, phase opened or updated."""
+def _answers_due(seen: Assessment) -> bool:
+    """Whether it is too early to blame the leader: somebody whom it calls has hushed since the onset while the leader goes on serving
+    others. Calls that are still out are seen only once their callers give up, and until then they look like calls that are not
+    made; nobody gives up later than is waited for here."""
+    situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
+    if situation.now_ns - situation.onset_ns >= PATIENCE_NS or seen.leader.kind in _SILENT:
+        return False
+    return any(hushed(edge, situation.nodes[edge.callee]) for edge in situation.out(leader.name))
+
+
+def incident_of(
+    case: Case,
+    seen: Assessment,
+    radius: tuple[str, ...],
+    settings: DiagnoseSettings,
+    gaps: Mapping[str, tuple[EvidenceGap, ...]],
+) -> Incident:
+    """The case as an incident event, phase opened or updated. `gaps`: what is missing in the telemetry of services."""
     leader, now_ns, before = seen.leader, seen.situation.now_ns, case.published
     shown = _shown(seen, settings.min_probability)
     changes = tuple(c for c in seen.situation.changes if c.service == leader.service)
+    candidates = tuple(_candidate(s, seen, s is not leader) for s in shown)
+    unseen = _gaps_of(candidates, gaps)
+    told = story(seen.situation, shown, seen.severity, radius, changes)
+    partly = seen_in_part(_gaps_of(candidates[:1], gaps))
     return Incident(
         id=case.group.id,
         environment=seen.situation.environment,
@@ -78,13 +102,22 @@ def incident_of(case: Case, seen: Assessment, radius: tuple[str, ...], settings:
         revision=before.revision + 1 if before else 1,
         anomalies=tuple(case.group.anomalies),
         services=tuple(dict.fromkeys([*case.group.services, *seen.affected])),
-        candidates=tuple(_candidate(s, seen, s is not leader) for s in shown),
+        candidates=candidates,
         blast_radius=radius,
         confidence=round(leader.probability, 4),
         settled=case.settled(seen, settings.settle_s),
-        text=story(seen.situation, shown, seen.severity, radius, changes),
+        text=f"{told} {partly}".strip(),
         changes=seen.situation.changes,
+        gaps=unseen,
     )
+
+
+def _gaps_of(candidates: tuple[Candidate, ...], gaps: Mapping[str, tuple[EvidenceGap, ...]]) -> tuple[EvidenceGap, ...]:
+    """What is missing in the telemetry of candidates and of the services on their paths, the leader's first."""
+    names = dict.fromkeys(
+        name for c in candidates for name in (c.service, *(p.service for p in c.path), c.peer) if name
+    )
+    return tuple(gap for name in names for gap in gaps.get(name, ()))
 
 
 def _shown(seen: Assessment, least: float) -> list[Suspect]:

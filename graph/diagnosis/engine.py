@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.events import Anomaly, Change, Incident
+from contracts.events import Anomaly, Change, EvidenceGap, Incident, TelemetryGaps
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
@@ -23,6 +23,8 @@ from graph.world.world import World
 
 COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
+MAX_GAPS: Final = 10_000
+"""Services with gaps that are kept; beyond it those told of longest ago are forgotten."""
 MAX_PENDING: Final = 500
 """Groups kept that are not incidents; beyond it the oldest is forgotten."""
 
@@ -37,6 +39,8 @@ class DiagnosisEngine:
         self.counters: Counter[str] = Counter()
         self._cases: dict[str, Case] = {}
         self._bad: dict[str, int] = {}
+        self._gaps: dict[str, tuple[EvidenceGap, ...]] = {}
+        """What is missing in the telemetry of services, as whoever judges that has told it."""
         self._anomalies: dict[str, Anomaly] = {}
         self._absorbed: list[Incident] = []
         self._judged_ns = -1
@@ -61,6 +65,15 @@ class DiagnosisEngine:
         self.world.change(event)
         self.counters["changes"] += 1
         self._dirty = True
+
+    def gaps(self, event: TelemetryGaps, now_ns: int) -> None:
+        """Take in what is missing in the telemetry of a service."""
+        self.counters["telemetry_gaps"] += 1
+        self._gaps.pop(event.service, None)
+        if event.gaps:
+            if len(self._gaps) >= MAX_GAPS:
+                self._gaps.pop(next(iter(self._gaps)))
+            self._gaps[event.service] = event.gaps
 
     def anomaly(self, event: Anomaly, now_ns: int) -> None:
         """Take one phase of an anomaly in: it joins the case it belongs to, or starts one."""
@@ -166,7 +179,7 @@ class DiagnosisEngine:
         self._freeze(case, seen)
         case.follow(seen.leader, self.world.time_ns)
         radius = tuple(self.world.topology.upstream(seen.leader.service, seen.situation.onset_ns))
-        incident = incident_of(case, seen, radius, self.settings)
+        incident = incident_of(case, seen, radius, self.settings, self._gaps)
         if case.published is not None and not is_material(case.published, incident):
             return []
         case.published = incident
@@ -235,6 +248,7 @@ class DiagnosisEngine:
             {
                 "cases": list(self._cases.values()),
                 "bad": self._bad,
+                "gaps": self._gaps,
                 "anomalies": self._anomalies,
                 "absorbed": self._absorbed,
                 "judged_ns": self._judged_ns,
@@ -253,5 +267,6 @@ class DiagnosisEngine:
         saved = memory.load(self.world, state)
         self._cases = {c.group.id: c for c in saved.cases}
         self._bad, self._anomalies, self._absorbed = saved.bad, saved.anomalies, saved.absorbed
+        self._gaps = saved.gaps
         self._judged_ns, self._dirty, self._written_s = saved.judged_ns, saved.dirty, saved.written_s
         self.counters = Counter(saved.counters)

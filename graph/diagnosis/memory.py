@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from contracts.errors import UnreadableEvent
-from contracts.events import Anomaly, Change, Incident
+from contracts.events import Anomaly, Change, EvidenceGap, Incident
 from contracts.features import Signal
 from graph.diagnosis.case import Case
 from graph.world.series import SeriesStore, transform
@@ -31,6 +31,7 @@ class Saved(msgspec.Struct, kw_only=True):
     dirty: bool
     written_s: int
     counters: dict[str, int]
+    gaps: dict[str, tuple[EvidenceGap, ...]] = {}
 
 
 class _Array(msgspec.Struct):

@@ -25,6 +25,7 @@ from graph.judgement import (
     LEAST_DISTRESS,
     LEAST_EXPECTED,
     MIX,
+    OFTEN,
     SERVES,
     SILENCE_SIGMAS,
     SILENCE_WEIGHT,
@@ -97,6 +98,17 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         f"while {worst} {'waits' if slow else 'fails'}"
     )
     return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst
+
+
+def hushed(edge: Edge, callee: Node) -> bool:
+    """Whether a callee that should have answered calls since the onset answered hardly any, and serves hardly anybody else."""
+    due = edge.usual if math.isfinite(edge.usual) else edge.expected
+    return (
+        edge.per_request_before > OFTEN
+        and due >= LEAST_EXPECTED
+        and edge.observed < FEW_CALLS * due
+        and not _serves(callee)
+    )
 
 
 def _serves(node: Node) -> bool:

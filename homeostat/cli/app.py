@@ -36,7 +36,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "audit": ("homeostat.cli.control:audit", "Read the audit trail and verify its hash chain."),
     "send-raw": ("homeostat.cli.tools:send_raw", "Put a JSON measurement on telemetry.raw."),
     "topics": ("homeostat.cli.tools:topics", "Create or list the topics."),
-    "telemetry": ("homeostat.cli.unmapped:telemetry", "What is sent and can't be read, with rows that would map it."),
+    "telemetry": ("homeostat.cli.unmapped:telemetry", "What is sent: what is missing, what can't be read, who is who."),
     "doctor": ("homeostat.cli.doctor:doctor", "Check broker, topics, graph, clock and cluster; say what to fix."),
     "settings": ("homeostat.cli.tools:settings", "Show the settings in force, or their reference."),
     "bench": ("homeostat.cli.bench:bench", "Measure throughput and detection cost on this machine."),

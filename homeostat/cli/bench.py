@@ -14,12 +14,14 @@ from homeostat.terminal import echo
 if TYPE_CHECKING:
     from homeostat.bench import stores
 
-PARTS = ("ingest", "detect", "receive", "quality", "graph")
+PARTS = ("ingest", "detect", "receive", "quality", "graph", "mapping")
 
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS))
-@click.option("--seed", default=1, show_default=True, help="Seed of the simulated faults (quality).")
+@click.option(
+    "--seed", default=1, show_default=True, help="Seed of the simulated faults (quality), of the day (mapping)."
+)
 @click.option(
     "--graph",
     "graph_url",
@@ -36,6 +38,7 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
     receive  CPU time per small message of 23 SDKs, put together against each by itself (two minutes)
     quality  precision, recall and delay of detection on simulated faults, against river and pyod alone (minutes)
     graph    refreshing a topology of 500 services and 3,000 calls, against row by row; a path through it
+    mapping  shares of points and of callees that are understood in a day of the OpenTelemetry demo's kind of telemetry, and the rest
     """
     chosen = parts or ("ingest", "detect")
     if "ingest" in chosen:
@@ -48,6 +51,8 @@ def bench(ctx: click.Context, parts: tuple[str, ...], seed: int, graph_url: str 
         _quality(seed)
     if "graph" in chosen:
         _graph(settings_of(ctx), graph_url)
+    if "mapping" in chosen:
+        _mapping(settings_of(ctx), seed)
 
 
 def _ingest() -> None:
@@ -91,6 +96,15 @@ def _quality(seed: int) -> None:
     for names in (("bank", "river", "pyod"), ("bank",), ("river",), ("pyod",)):
         result = score("+".join(names), engine_runs(DetectSettings(detectors=names)), series, plan)
         echo(f"quality  {result.line()}")
+
+
+def _mapping(settings: Settings, seed: int) -> None:
+    from connectors.otlp.conventions import conventions_of
+    from homeostat.bench.astronomy.shop_day import ShopDay
+    from homeostat.bench.mapping import understood
+
+    for line in understood(ShopDay(seed), conventions_of(settings.conventions)).lines():
+        echo(f"mapping  {line}")
 
 
 def _graph(settings: Settings, url: str | None) -> None:

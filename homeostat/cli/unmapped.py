@@ -22,6 +22,7 @@ from contracts.settings import Settings
 from contracts.topics import OTLP_METRICS
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
+from homeostat.cli.telemetry_doctor import telemetry_doctor
 from homeostat.cli.whois import whois
 from homeostat.terminal import echo
 
@@ -32,6 +33,7 @@ def telemetry() -> None:
 
 
 telemetry.add_command(whois)
+telemetry.add_command(telemetry_doctor)
 
 
 @telemetry.command()

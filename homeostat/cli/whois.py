@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import click
 
-from connectors.otlp.decode import decode
+from connectors.encodings.sources import decode_record, reading_of
+from connectors.otlp.conventions import conventions_of
 from connectors.otlp.identity import IdentityRules, by_rule, service_by
 from connectors.otlp.peers import EXTERNAL
 from connectors.otlp.recording import read
-from contracts.errors import UndecodableTelemetry
+from contracts.errors import BrokerUnavailable, HomeostatError, UndecodableTelemetry
 from contracts.frames import Resource
 from contracts.frames.decoded import KIND_CLIENT, Decoded
+from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
+from graph.known_names import known_as
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
+from homeostat.cli.graph import reader
 from homeostat.terminal import echo
 
 _INSTANCES: Final = ("k8s.pod.name", "k8s.pod.uid", "service.instance.id", "host.name", "container.id")
@@ -68,21 +72,36 @@ class Seen:
 @broker_option
 @click.pass_context
 def whois(ctx: click.Context, name: str, files: tuple[Path, ...], last: int, as_json: bool, broker: str | None) -> None:
-    """Who NAME (a service, a pod, an address) is, by the telemetry in the log or in recorded FILES, and why it is called so."""
+    """Who NAME (a service, a pod, an address) is, by recorded FILES, or by the log and what a running Homeostat knows, and why it is
+    called so."""
     settings = settings_of(ctx)
     seen = Seen(IdentityRules(settings.ingest.environment_from, settings.ingest.namespace_from))
     if files:
         for message in read(files):
-            _take(message.topic, message.payload, settings, seen)
-    else:
-        run(_of_log(ctx, broker, last, seen))
-    found = list(explained(name, seen))
+            _take(Record(message.topic, 0, 0, None, message.payload), settings, seen)
+    known, failed = ([], None) if files else _of_running(name, settings)
+    try:
+        if not files:
+            run(_of_log(ctx, broker, last, seen))
+    except BrokerUnavailable:
+        if failed is not None:
+            raise
+    found = [*explained(name, seen), *known]
     if as_json:
         echo(document(found))
     elif not found:
         echo(f"nothing in this telemetry is called {name}")
     for line in [] if as_json else found:
         echo(line)
+
+
+def _of_running(name: str, settings: Settings) -> tuple[list[str], HomeostatError | None]:
+    """What the knowledge graph of a running Homeostat (or of one that has run) says of a name, or why nothing."""
+    try:
+        with reader(settings) as store:
+            return list(known_as(store, name)), None
+    except HomeostatError as e:
+        return [], e
 
 
 def explained(name: str, seen: Seen) -> Iterator[str]:
@@ -138,15 +157,15 @@ def _listed(counts: Counter[str]) -> str:
 
 
 async def _of_log(ctx: click.Context, broker: str | None, last: int, seen: Seen) -> None:
-    topics: Iterable[str] = (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS)
     async with connected(ctx, broker) as (client, settings):
-        for topic in topics:
+        for topic in (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS, *settings.ingest.topics):
             async for record in client.read([topic], last=last):
-                _take(topic, record.value, settings, seen)
+                _take(record, settings, seen)
 
 
-def _take(topic: str, payload: bytes, settings: Settings, seen: Seen) -> None:
+def _take(record: Record, settings: Settings, seen: Seen) -> None:
+    reading = replace(reading_of(settings, conventions_of(settings.conventions)), rules=seen.rules)
     try:
-        seen.take(decode(topic, payload, default_environment=settings.environment, rules=seen.rules))
+        seen.take(decode_record(record, settings.ingest.topics, reading))
     except UndecodableTelemetry:  # it is among the dead letters, with its reason
         return

@@ -120,7 +120,7 @@ def _guarded(
         now_ns=world.now_ns,
         history=world.history,
         open_runs=[r for r in world.history if r.state not in TERMINAL_RUN_STATES],
-        known_services=world.known_services,
+        known_services=world.at_work,
         planned=planned,
         controls=world.controls,
         actions=world.actions,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -96,6 +96,8 @@ class _SavedPending(msgspec.Struct):
     """Who was heard of, and when, by environment."""
     reported: dict[str, ReportedEnvironment] = {}
     unseen: dict[str, UnseenDecision] = {}
+    serving: dict[str, dict[str, Any]] = {}
+    """Who was at work lately, by environment; nothing in snapshots from before that was kept."""
 
 
 _VERSION: Final = 1
@@ -156,8 +158,8 @@ class PendingDecisions:
         """Whoever acts told how targets are, and what is under way."""
         self._begun_ns = self._begun_ns or now_ns
         known = self._reported.setdefault(report.environment, ReportedEnvironment())
-        was_told = known.told(self._begun_ns, now_ns)
-        if not known.take(report, now_ns) and (was_told or not known.told(self._begun_ns, now_ns)):
+        was_told = self._told(known, now_ns)
+        if not known.take(report, now_ns, self._limits.stale_s) and (was_told or not self._told(known, now_ns)):
             return []
         for run in report.runs:
             self._unseen.pop(run.decision, None)
@@ -269,9 +271,12 @@ class PendingDecisions:
 
     def _untold_s(self, reported: ReportedEnvironment, now_ns: int) -> float:
         """Seconds for which it has not been known how targets are and what is under way; 0 if it is."""
-        if reported.told(self._begun_ns, now_ns):
+        if self._told(reported, now_ns):
             return 0.0
         return max(now_ns - max(reported.time_ns, self._begun_ns), 1) / SECOND
+
+    def _told(self, reported: ReportedEnvironment, now_ns: int) -> bool:
+        return reported.told(self._begun_ns, now_ns, self._limits.stale_s)
 
     def _adopt(self, case: PendingDecision, history: Sequence[RunEntry], now_ns: int) -> None:
         """Runs of the incident's decisions that this state does not know: it is older than they are, and did decide them."""
@@ -338,6 +343,7 @@ class PendingDecisions:
             standings={s: views.standing(s, case.incident.onset_ns) for s in services},
             history=(*reported.entries(environment), *(_awaited(name, u) for name, u in sorted(unseen.items()))),
             known_services=views.services,
+            serving=tuple(sorted(views.at_work.established())),
             actions=None if untold_s else frozenset(reported.actions),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
             attempts=tuple(case.attempts),
@@ -386,6 +392,7 @@ class PendingDecisions:
                 {e: views.heard for e, views in self._views.items()},
                 self._reported,
                 self._unseen,
+                {e: views.at_work.state() for e, views in self._views.items()},
             )
         )
 
@@ -412,6 +419,8 @@ class PendingDecisions:
             rows = [Came(time_ns, frame) for time_ns, frame in zip(came, frames, strict=True)]
             times, heard = saved.times.get(environment, {}), saved.services.get(environment, {})
             self._views.setdefault(environment, Views()).restore(kept, rows, times, heard)
+        for environment, serving in saved.serving.items():
+            self._views.setdefault(environment, Views()).at_work.load(serving)
         self._reported, self._unseen, self._begun_ns = saved.reported, saved.unseen, 0
 
 

@@ -5,7 +5,6 @@ was told completely, lately, and by the last owner.
 from __future__ import annotations
 
 import enum
-from typing import Final
 
 import msgspec
 
@@ -14,9 +13,6 @@ from contracts.ports import RunEntry, StepEntry
 from contracts.targets import TargetState
 from contracts.units import SECOND
 from playbooks.guards import HISTORY_S
-
-TOLD_S: Final = 10.0
-"""Age from which on a report no longer says what is: one comes every two seconds, and at once when a run changes."""
 
 
 class AccountPhase(enum.StrEnum):
@@ -39,11 +35,12 @@ class ReportedEnvironment(msgspec.Struct):
     targets: dict[str, TargetState] = {}
     runs: dict[str, ReportedRun] = {}
 
-    def take(self, report: TargetReport, now_ns: int) -> bool:
-        """Whether the report says anything that was not known. One that comes again, or of a former owner, changes nothing."""
+    def take(self, report: TargetReport, now_ns: int, stale_s: float) -> bool:
+        """Whether the report says anything that was not known. One that comes again changes nothing, nor one of a former owner, unless
+        the last one has been silent for `stale_s`."""
         before = self.taken_ns, self.account, self.sequence
         place = report.taken_ns, report.account, report.sequence
-        if place <= before and not self._outlives(report, now_ns):
+        if place <= before and not self._outlives(report, now_ns, stale_s):
             return False
         self.taken_ns, self.account, self.sequence = place
         was_whole = self.phase is AccountPhase.WHOLE
@@ -61,10 +58,10 @@ class ReportedEnvironment(msgspec.Struct):
         self.time_ns = report.time_ns
         return changed or not was_whole
 
-    def _outlives(self, report: TargetReport, now_ns: int) -> bool:
+    def _outlives(self, report: TargetReport, now_ns: int, stale_s: float) -> bool:
         """The last owner has fallen silent, and another one begins, whose clock is behind: else nobody would be believed again."""
         another = report.sequence == 0 and report.taken_ns != self.taken_ns
-        return another and not _young(self.time_ns, now_ns) and _young(report.time_ns, now_ns)
+        return another and not _young(self.time_ns, now_ns, stale_s) and _young(report.time_ns, now_ns, stale_s)
 
     def _apply(self, report: TargetReport) -> None:
         self.actions = report.actions
@@ -74,17 +71,17 @@ class ReportedEnvironment(msgspec.Struct):
         if any(r.created_ns < since_ns for r in self.runs.values()):
             self.runs = {name: r for name, r in self.runs.items() if r.created_ns >= since_ns}
 
-    def told(self, since_ns: int, now_ns: int) -> bool:
-        """Whether it is known how it is now: told completely, not long ago, and not before `since_ns`."""
-        return self.phase is AccountPhase.WHOLE and self.time_ns >= since_ns and _young(self.time_ns, now_ns)
+    def told(self, since_ns: int, now_ns: int, stale_s: float) -> bool:
+        """Whether it is known how it is now: told completely, not longer than `stale_s` ago, and not before `since_ns`."""
+        return self.phase is AccountPhase.WHOLE and self.time_ns >= since_ns and _young(self.time_ns, now_ns, stale_s)
 
     def entries(self, environment: str) -> list[RunEntry]:
         """The runs as guards count them, oldest first."""
         return [_entry(environment, r) for r in sorted(self.runs.values(), key=lambda r: (r.created_ns, r.run))]
 
 
-def _young(time_ns: int, now_ns: int) -> bool:
-    return abs(now_ns - time_ns) <= TOLD_S * SECOND
+def _young(time_ns: int, now_ns: int, stale_s: float) -> bool:
+    return abs(now_ns - time_ns) <= stale_s * SECOND
 
 
 def _entry(environment: str, run: ReportedRun) -> RunEntry:

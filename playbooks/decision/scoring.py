@@ -15,6 +15,7 @@ from contracts.events import Incident, Term
 from contracts.verdicts import Severity
 from playbooks.decision.candidates import Proposal
 from playbooks.decision.world import DecisionWorld
+from playbooks.guards import share_of
 
 WEIGHT: Final = {Severity.INFO: 0.5, Severity.WARNING: 1.0, Severity.CRITICAL: 1.25}
 """How much more a repair is worth the more it hurts."""
@@ -82,9 +83,8 @@ def success_probability(proposal: Proposal, world: DecisionWorld) -> float:
 
 
 def blast_share(proposal: Proposal, incident: Incident, world: DecisionWorld) -> float:
-    """Share of the known services that suffer from the incident or are acted on."""
-    touched = {*incident.blast_radius, *incident.services, proposal.target.service}
-    return len(touched) / max(len(touched | set(world.known_services)), 1)
+    """Share of the services at work that suffer from the incident or are acted on."""
+    return share_of({*incident.blast_radius, *incident.services, proposal.target.service}, world.at_work)
 
 
 def _in_vain(proposal: Proposal, world: DecisionWorld) -> tuple[float, str] | None:

@@ -16,7 +16,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.units import SECOND
 from playbooks.decision.world import ServiceView
-from playbooks.guards import Standing, standing
+from playbooks.guards import Serving, Standing, standing
 from playbooks.guards.innocence import means
 
 MOST_SERVICES: Final = 20_000
@@ -59,6 +59,8 @@ class Views:
         self._versions: dict[str, str] = {}
         self._heard = ClaimsHeard()
         self._kept: dict[str, ServiceView] = {}
+        self.at_work = Serving()
+        """Which services have served requests for some minutes."""
         self._services: dict[str, int] = {}
         """How far event time had come when each service was heard of last."""
         self._looked_ns = 0
@@ -70,6 +72,7 @@ class Views:
         if abs(time_ns - self._looked_ns) >= FORGET_NS:
             self._looked_ns, self._services = time_ns, self.heard
         self._keep(frame, time_ns)
+        self.at_work.observe(frame)
 
     def _tell_time(self, frame: EvidenceFrame) -> int:
         time_ns = self._time_ns.get(frame.partition, 0)

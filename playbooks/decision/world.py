@@ -83,6 +83,8 @@ class DecisionWorld:
     history: tuple[RunEntry, ...] = ()
     """Runs of the last week, open ones included, and own decisions that have no run yet."""
     known_services: tuple[str, ...] = ()
+    serving: tuple[str, ...] = ()
+    """Services that have served requests for some minutes (`playbooks.guards.serving`)."""
     actions: frozenset[str] | None = None
     controls: tuple[Control, ...] = ()
     attempts: tuple[Attempt, ...] = ()
@@ -92,6 +94,12 @@ class DecisionWorld:
     """Seconds for which nobody has told how targets are and what is under way; 0: it is known."""
     confirmed_ns: int = 0
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The services of which shares are taken. Before any has served for long enough those that were heard of: what is begun is
+        held to the others again, right before its effect."""
+        return self.serving or self.known_services
 
 
 def world_hash(

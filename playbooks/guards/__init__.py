@@ -12,6 +12,7 @@ from playbooks.guards.context import (
 from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
 from playbooks.guards.guarding import GUARDS, check, check_all
 from playbooks.guards.innocence import Standing, standing
+from playbooks.guards.serving import Serving, share_of
 
 __all__ = [
     "GUARDS",
@@ -20,6 +21,7 @@ __all__ = [
     "GuardContext",
     "Held",
     "NamedTargets",
+    "Serving",
     "Standing",
     "affected_by",
     "bounds_of",
@@ -28,5 +30,6 @@ __all__ = [
     "named_targets",
     "outage_of",
     "planned_replicas",
+    "share_of",
     "standing",
 ]

@@ -46,7 +46,7 @@ class GuardContext:
     """The world as guards see it.
 
     `history` and `open_runs` are of the environment; `run` is the run that asks ("" at decision time) and never counts
-    against itself. `identity` is the key of what would really be touched, "" where that isn't known; two services that lead to
+    against itself. `known_services` are those at work (`playbooks.guards.serving`). `identity` is the key of what would really be touched, "" where that isn't known; two services that lead to
     one thing are one target. `affected` are the services acted on at once, the target included (see `affected_by`). `planned` are
     the numbers of replicas that the steps lead to. `actions` is what the actuators can do, None where that isn't known.
     """

@@ -23,6 +23,7 @@ from playbooks.guards.context import (
     on_same,
     others,
 )
+from playbooks.guards.serving import within
 from playbooks.language import durations, windows
 from playbooks.language.actions import touching
 from playbooks.language.model import Playbook
@@ -191,10 +192,10 @@ def contained(playbook: Playbook, target: Target, state: TargetState | None, con
     affected = set(context.affected or affected_by(target.service, context))
     if state is not None:
         affected.update(name for a, s in touching(playbook.steps) for name in a.also_affects(s.arguments, state))
-    known = len(set(context.known_services) | affected)
-    allowed = max(1, int(playbook.guards.blast_radius * known + 1e-9))
-    if len(affected) <= allowed:
+    if within(affected, context.known_services, playbook.guards.blast_radius):
         return None
+    known = len(affected | set(context.known_services))
+    allowed = max(1, int(playbook.guards.blast_radius * known + 1e-9))
     text = f"{len(affected)} of {known} services acted on at once, at most {allowed} are allowed"
     return Held(HeldReason.BLAST_RADIUS, text)
 

@@ -96,7 +96,16 @@ class EffectOutcome:
 
 
 async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
-    """The first capable actuator that may act for the environment and knows the target. Nothing is changed."""
+    """The first capable actuator that may act for the environment and knows the target, which is the environment's. Nothing is
+    changed."""
+    found = await _found(plan, action, actuators, settings)
+    if isinstance(found, Held):
+        return found
+    stray = settings.strays(plan.environment, found.actuator.name, found.identity.namespace)
+    return Held(HeldReason.UNBOUND_ENVIRONMENT, stray) if stray else found
+
+
+async def _found(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
     does, able = action_of(action), capable(actuators, action)
     if not does.installed:
         return Held(HeldReason.NOT_CAPABLE, does.text)

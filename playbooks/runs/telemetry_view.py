@@ -11,9 +11,8 @@ from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import MINUTE, SECOND
 from contracts.verdicts import IncidentPhase
-from playbooks.guards import Standing, standing
+from playbooks.guards import Serving, Standing, standing
 from playbooks.runs.plan import Surroundings
-from playbooks.runs.serving import Serving
 
 HORIZON_NS = 180 * SECOND
 """How far back evidence is kept: long enough for a baseline from before the onset."""

@@ -1,6 +1,6 @@
-"""Diagnose: evidence, anomalies and changes of whole environments -> incidents and graph writes.
+"""Diagnose: evidence, anomalies, changes and gaps in telemetry of whole environments -> incidents and graph writes.
 
-Colocated: one instance reads the same partition of its three topics, so every environment of that partition is in view whole.
+Colocated: one instance reads the same partition of its topics, so every environment of that partition is in view whole.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Final
 import msgspec
 
 from contracts.errors import UnreadableEvent
-from contracts.events import Anomaly, Change, Incident, decode, encode
+from contracts.events import Anomaly, Change, Incident, TelemetryGaps, decode, encode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, DiagnoseSettings
-from contracts.topics import ANOMALIES, CHANGES, EVIDENCE, INCIDENTS
+from contracts.topics import ANOMALIES, CHANGES, EVIDENCE, GAPS, INCIDENTS
 from graph.diagnosis import DiagnosisEngine
 from streams.environments import Environments
 from streams.stage import Emit, Output, StageSpec
 
-CONSUMES: Final = (ANOMALIES, EVIDENCE, CHANGES)
+CONSUMES: Final = (ANOMALIES, EVIDENCE, CHANGES, GAPS)
 
 
 class DiagnoseStage:
@@ -55,6 +55,10 @@ class DiagnoseStage:
             change = decode(Change, record.value)
             if self._lets_in(change.environment, now_ns):
                 self._engine(change.environment).change(change, now_ns)
+        elif record.topic == GAPS:
+            gaps = decode(TelemetryGaps, record.value)
+            if self._lets_in(gaps.environment, now_ns):
+                self._engine(gaps.environment).gaps(gaps, now_ns)
         else:
             raise UnreadableEvent(f"diagnose does not read {record.topic}", reason="unknown_topic")
         return []

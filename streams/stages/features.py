@@ -1,6 +1,7 @@
 """Features: partial aggregates of one partition of services in, columnar frames per environment, signal and window out.
 
-Also said here: who is silent, and whose telemetry is lost (`streams.windows.liveness`, `streams.windows.losses`).
+Also said here: who is silent, whose telemetry is lost, and what is missing in it (`streams.windows.liveness`, `streams.windows.losses`,
+`streams.windows.gaps`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from contracts.features import OPERATIONS, Signal
 from contracts.frames import FeatureFrame, PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import ANOMALIES, FEATURES, partition_of
+from contracts.topics import ANOMALIES, FEATURES, GAPS, partition_of
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
+from streams.windows.gaps import GapJudge
+from streams.windows.instances import INSTANCES
 from streams.windows.kept import Kept
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
@@ -28,7 +31,7 @@ from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, OPERATIONS, *MERGES})
+_SIGNALS = frozenset({CALLS, OPERATIONS, INSTANCES, *MERGES})
 
 
 class FeatureStage:
@@ -42,6 +45,7 @@ class FeatureStage:
         self._losses: dict[str, Losses] = {}
         self._kept: dict[str, Kept] = {}
         self._operations: dict[str, OperationMerge] = {}
+        self._gaps: dict[str, GapJudge] = {}
         self._taken = 0
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
@@ -62,9 +66,14 @@ class FeatureStage:
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
+        if frame.signal == INSTANCES:  # it keeps no environment, and no service, of which nothing else is heard
+            if frame.environment in self._mergers:
+                self._merger(frame.environment, Signal.SPANS).liveness.report(frame)
+            return []
         if not self._environments.lets_in(frame.environment, now_ns):
             return []
         self._losses_of(frame.environment).hear(frame, now_ns)
+        self._gaps_of(frame.environment).hear(frame, now_ns)
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
             spans.liveness.add(frame, spans.watermarks.merged)
@@ -84,8 +93,9 @@ class FeatureStage:
         for merger in self._each():
             frames = [self._corrected(frame, merger.of) for frame in merger.advance(now_ns)]
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
-            if merger.signal == Signal.SPANS:
-                for frame in frames:
+            for frame in frames:
+                self._gaps_of(merger.environment).see(frame)
+                if merger.signal == Signal.SPANS:
                     self._losses_of(merger.environment).see(frame)
         for environment, operations in self._operations.items():
             reached_ns = self._merger(environment, Signal.SPANS).watermarks.merged
@@ -94,6 +104,9 @@ class FeatureStage:
         for losses in self._losses.values():
             told = losses.look(now_ns)
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
+        for judge in self._gaps.values():
+            known = judge.look(now_ns)
+            outputs += [Emit(GAPS, f"{g.environment}/{g.service}", encode(g), route=g.environment) for g in known]
         return outputs
 
     def _corrected(self, frame: FeatureFrame, of: str) -> FeatureFrame:
@@ -109,6 +122,7 @@ class FeatureStage:
         liveness = self._liveness.pop(environment, None)
         self._gone += liveness.counters if liveness is not None else Counter()
         self._losses.pop(environment, None)
+        self._gaps.pop(environment, None)
         for merger in self._mergers.pop(environment, {}).values():
             self._gone += merger.counters
 
@@ -122,6 +136,12 @@ class FeatureStage:
         found = self._operations.get(environment)
         if found is None:
             found = self._operations[environment] = OperationMerge(environment, self._partition)
+        return found
+
+    def _gaps_of(self, environment: str) -> GapJudge:
+        found = self._gaps.get(environment)
+        if found is None:
+            found = self._gaps[environment] = GapJudge(environment, self._settings.max_services)
         return found
 
     def _mine(self, environment: str, scope: str) -> bool:
@@ -152,12 +172,14 @@ class FeatureStage:
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
         body["kept"] = {e: found.state() for e, found in self._kept.items()}
         body["operations"] = {e: found.state() for e, found in self._operations.items()}
+        body["gaps"] = {e: found.state() for e, found in self._gaps.items()}
         return dump(_KIND, _VERSION, body)
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is none."""
         body = load(_KIND, _VERSION, state)
         self._taken, self._mergers, self._liveness, self._losses = body["taken"], {}, {}, {}
+        self._gaps = {}
         for environment, signal, merger in body["mergers"]:
             self._merger(environment, signal).restore(merger)
         for environment, liveness in body.get("liveness", {}).items():
@@ -170,4 +192,6 @@ class FeatureStage:
         self._operations = {}
         for environment, operations in body.get("operations", {}).items():
             self._operations_of(environment).load(operations)
+        for environment, gaps in body.get("gaps", {}).items():
+            self._gaps_of(environment).load(gaps)
         self._environments.restored(self._mergers)

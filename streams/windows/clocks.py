@@ -191,7 +191,8 @@ def timed(decoded: Decoded) -> Iterator[tuple[I32, I64]]:
 
 def _shifted(decoded: Decoded, shift: I64) -> Decoded:
     """The same records at other times."""
-    batches = {name: getattr(decoded, name) for name in ("spans", "points", "histograms", "logs", "calls")}
+    names = ("spans", "linked", "points", "histograms", "logs", "calls")
+    batches = {name: getattr(decoded, name) for name in names}
     moved = {name: _moved(batch, shift[batch.resource]) for name, batch in batches.items() if batch is not None}
     return dataclasses.replace(decoded, **moved)
 

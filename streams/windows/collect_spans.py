@@ -18,13 +18,14 @@ from contracts.frames.decoded import (
     I64,
     KIND_CLIENT,
     KIND_CONSUMER,
+    KIND_INTERNAL,
     KIND_SERVER,
     U64,
 )
 from contracts.settings import IngestSettings
-from contracts.units import SECOND
+from contracts.units import MINUTE, SECOND
 from streams.windows.clocks import Tag, Tags
-from streams.windows.collect import Collector, Partial, Pending, Receipt
+from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.operations import operation_frames
@@ -33,9 +34,13 @@ from streams.windows.rows import UNIT, Events, Origin, group, row_frame
 from streams.windows.sampling import Sampling
 from streams.windows.tables import KeyTable, mix
 
+_SERVED_HALF = np.uint64(0x2545F4914F6CDD1D)
+"""Callers and callees may share an id (`streams.windows.shared_ids`): what is served is told apart from what is called."""
 _MOST_REMEMBERED = 1 << 20
 _ROUTES_PER_SERVICE = 8
 """On average; a single service may have more."""
+OWN_NS = 5 * MINUTE
+"""So long an application that served by its own spans is taken to tell of what its proxy tells of."""
 OPENING_NS = SECOND
 """A stream that fails this soon was never opened."""
 SERVED, ROOT = 0, 1
@@ -75,6 +80,10 @@ class PendingSpans(NamedTuple):
         pairs = zip(self._fields, cast("tuple[Any, ...]", self), strict=True)
         return PendingSpans(*[c[:0] if name in without else c[index] for name, c in pairs])
 
+    def and_also(self, others: PendingSpans) -> PendingSpans:
+        """These spans and others."""
+        return PendingSpans(*[np.concatenate(c) for c in zip(cast("Any", self), cast("Any", others), strict=True)])
+
 
 class _Places(NamedTuple):
     """What frames of spans are made with: the number of partitions, and the clocks and addresses that spans name."""
@@ -91,13 +100,15 @@ class SpanCollector(Collector):
 
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         super().__init__(settings, partitions, counters)
-        self.pending = Pending()
+        self.pending, self.linked = Pending(), Pending()
         self.recent: dict[str, KeyTable] = {}
         self.clocks: dict[Tag, int] = {}
         self.hosts: dict[str, dict[str, None]] = {}
         """Addresses that pending spans name, by environment."""
         self.routes: dict[str, Routes] = {}
         self.sampling = Sampling()
+        self.applications: dict[str, dict[str, int]] = {}
+        """Services whose own spans say that they serve, by environment, and until when that was so."""
 
     def add(self, decoded: Decoded, receipt: Receipt, tags: Tags | None = None) -> None:
         """Take the spans of a message. `tags` say which of them were timed by clocks in question."""
@@ -111,38 +122,46 @@ class SpanCollector(Collector):
             named = self._named(scope.names.environment, batch, at, decoded.strings)
             peer = _peers(scope.names, named, decoded.strings)
             service = scope.numbers[batch.resource[at]]
-            rest: tuple[Column, ...] = (
-                batch.trace,
-                batch.span,
-                batch.parent,
-                batch.kind,
-                batch.start_ns,
-                batch.end_ns,
-                batch.error,
-            )
+            kind = self._kinds(scope.names, service, batch, at)
+            ids = (batch.trace[at], batch.span[at], batch.parent[at])
+            rest: tuple[Column, ...] = (*ids, kind, batch.start_ns[at], batch.end_ns[at], batch.error[at])
             site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
             *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
-            weight = self._weights(scope.names.environment, batch, at)
-            columns = PendingSpans(
-                *cast(
-                    "Any",
-                    (
-                        service,
-                        *(c[at] for c in rest),
-                        peer,
-                        site,
-                        stream[at],
-                        clock,
-                        *compared,
-                        weight,
-                        route.astype(np.int32),
-                    ),
-                )
-            )
+            said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
+            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *said)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
+            if decoded.linked is not None:
+                self._add_linked(scope, decoded.linked, receipt)
         self.over_limit(scopes, batch.resource, keep)
+
+    def _add_linked(self, scope: EnvironmentPart, linked: SpanBatch, receipt: Receipt) -> None:
+        """Take links in: they are joined with the spans they name, and are no spans themselves."""
+        at = scope.pick(linked.resource, linked.end_ns <= receipt.now_ns + self.max_delay_ns)
+        ids = (linked.trace[at], linked.span[at], linked.parent[at], linked.kind[at])
+        rest = (linked.start_ns[at], linked.end_ns[at], linked.error[at])
+        columns: list[Column] = [scope.numbers[linked.resource[at]], *ids, *rest, np.full(len(ids[0]), -1, np.int64)]
+        self.linked.add(scope.names.environment, tuple(_complete(columns)))
+
+    def _kinds(self, names: Names, service: I64, batch: SpanBatch, at: I64 | slice) -> I8:
+        """Kinds of spans. A proxy's server span is none where the application's own says the same."""
+        kind = batch.kind[at]
+        known = self.applications.get(names.environment)
+        if not len(batch.proxy) and known is None:
+            return kind
+        serves, proxy = kind == KIND_SERVER, batch.proxy[at] if len(batch.proxy) else np.zeros(len(kind), np.bool_)
+        if known is None:
+            known = self.applications[names.environment] = {}
+        newest_ns = int(batch.end_ns[at].max(initial=0))
+        for number in np.unique(service[serves & ~proxy]).tolist():
+            known[names.text[number]] = max(newest_ns, known.get(names.text[number], 0))
+        if len(known) > names.most:
+            known.clear()
+        own = [
+            n for n in np.unique(service[serves & proxy]).tolist() if newest_ns - known.get(names.text[n], 0) < OWN_NS
+        ]
+        return np.where(serves & proxy & np.isin(service, own), KIND_INTERNAL, kind).astype(np.int8) if own else kind
 
     def _named(self, environment: str, batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> I32:
         """The peers of spans that are told as they come. Who is known by an address alone is told where calls are joined: it may be
@@ -197,6 +216,7 @@ class SpanCollector(Collector):
         frames: list[tuple[str, int, SpanFrame]] = []
         sent: set[tuple[str, int]] = set()
         joined: set[tuple[str, int]] = set()
+        linked = {e: PendingSpans(*c) for e, c in self.linked.drain()}
         for environment, columns in self.pending.drain():
             here = Origin(environment, origin.source, origin.sequence, self.watermark(environment))
             names = self.names[environment]
@@ -217,6 +237,8 @@ class SpanCollector(Collector):
                 partials += _operations(here, names, self.routes[environment], requests)
             partials += _peer_edges(here, names, spans, self.width_ns)
             places = _Places(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
+            if environment in linked:
+                spans = spans.and_also(linked[environment])
             for partition, span_frame in _span_frames(here, names, spans, places):
                 frames.append((environment, partition, span_frame))
                 joined.add((environment, partition))
@@ -230,7 +252,7 @@ class SpanCollector(Collector):
         table = self.recent.get(environment)
         if table is None:
             table = self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
-        keys = mix(spans.trace, spans.span)
+        keys = mix(spans.trace, spans.span) ^ np.where(spans.kind == KIND_SERVER, _SERVED_HALF, np.uint64(0))
         order = np.argsort(keys)
         ordered = keys[order]
         again = table.contains(ordered)
@@ -257,6 +279,7 @@ class SpanCollector(Collector):
         self.hosts.pop(environment, None)
         self.routes.pop(environment, None)
         self.sampling.forget(environment)
+        self.applications.pop(environment, None)
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
@@ -264,19 +287,23 @@ class SpanCollector(Collector):
         return {
             **self.base_state(),
             "pending": self.pending.state(),
+            "linked": self.linked.state(),
             "recent": recent,
             "clocks": [list(c) for c in self.clocks],
             "hosts": {e: list(h) for e, h in self.hosts.items()},
             "routes": {e: r.state() for e, r in self.routes.items()},
             "sampling": self.sampling.state(),
+            "applications": self.applications,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self.load_base(state)
         self.pending.load({e: _complete(c) for e, c in state["pending"].items()})
+        self.linked.load({e: _complete(c) for e, c in state.get("linked", {}).items()})
         self.clocks = {Tag(*c): i for i, c in enumerate(state.get("clocks", ()))}
         self.hosts = {e: dict.fromkeys(h) for e, h in state.get("hosts", {}).items()}
+        self.applications = {e: dict(a) for e, a in state.get("applications", {}).items()}
         self.routes = {}
         for environment, routes in state.get("routes", {}).items():
             found = self.routes[environment] = Routes(_ROUTES_PER_SERVICE * self.settings.max_services, self.counters)

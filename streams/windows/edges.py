@@ -22,9 +22,11 @@ from streams.windows.calls import Witness
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
 from streams.windows.containment import NONE, Containment
+from streams.windows.facts import HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS, Facts
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
 from streams.windows.rows import UNIT, Events, Origin, frame, group, row_frame
+from streams.windows.shared_ids import Distinct, SharedIds
 from streams.windows.state import dump, load
 from streams.windows.tables import KeyTable, Rows, end_to_end, mix
 from streams.windows.watermark import Watermarks
@@ -76,6 +78,8 @@ class EdgeJoiner:
         self._witness = Witness(self._names, self.width_ns)
         self._clocks = Containment()
         self._hosts = Hosts()
+        self._facts = Facts()
+        self._shared = SharedIds()
 
     @property
     def pending(self) -> int:
@@ -118,7 +122,8 @@ class EdgeJoiner:
             empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
             partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]
             self.flushed_watermark = watermark
-        return partials + said
+        self._facts.at(now_ns)
+        return self._facts.ride(self.environment, partials, self.partitions) + said
 
     def _named(self) -> I64:
         """Numbers of names in the tables."""
@@ -145,12 +150,12 @@ class EdgeJoiner:
             return nothing, nothing, nothing
         spans = self._arrived[0] if len(self._arrived) == 1 else end_to_end(self._arrived)
         self._arrived = []
-        keys, spans = self._distinct(spans)
+        keys, spans, asked, _ = self._distinct(spans, now_ns)
         if not len(spans):
             return nothing, nothing, nothing
         # They are kept from now on, whatever the clocks of their senders say.
         newest = self.watermarks.furthest or int(spans["end_ns"].max())
-        which, late_children = self._waiting.take(keys)
+        which, late_children = self._waiting.take(asked)
         late_parents = spans.take(which)
         self.counters["evicted"] += self._parents.insert(keys, spans, newest)
 
@@ -162,16 +167,40 @@ class EdgeJoiner:
         found, parents = self._parents.find(keys)
         alone = np.ones(len(children), np.bool_)
         alone[found] = False
+        if self._shared.services:
+            late_children, late_parents = self._not_astray(late_children, late_parents, newest)
+            found, parents = self._served(spans.take(children), found, parents, alone)
         waiting = spans.take(children[alone])
         self.counters["evicted"] += self._waiting.insert(keys[alone], waiting, newest)
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
         outside = self._calls_outside(spans, callees, callers, now_ns)
+        self._note(callees, callers)
         calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
         self._witness.arrived(spans, waiting)
         self._witness.joined(callees, callers, calls < len(late_children))
         return callees, callers, outside
+
+    def _not_astray(self, children: Rows, parents: Rows, newest_ns: int) -> tuple[Rows, Rows]:
+        """Pairs without those whose children wait for the other half of their parent's span: they go on waiting."""
+        astray = self._shared.astray(children, parents)
+        if astray.any():
+            back = children.take(np.flatnonzero(astray))
+            keys = mix(back["trace"], back["parent"])
+            order = np.argsort(keys)
+            self.counters["evicted"] += self._waiting.insert(keys[order], back.take(order), newest_ns)
+        kept = np.flatnonzero(~astray)
+        return children.take(kept), parents.take(kept)
+
+    def _served(self, children: Rows, found: I64, parents: Rows, alone: B1) -> tuple[I64, Rows]:
+        """Which children have which parents, where spans have two halves; `alone` are those that have none."""
+        astray = self._shared.astray(children.take(found), parents)
+        alone[found[astray]] = True
+        served, halves = self._shared.served(children, self._parents)
+        alone[served] = False
+        kept = np.flatnonzero(~astray & ~np.isin(found, served))
+        return np.concatenate([found[kept], served]), np.concatenate([parents.take(kept), halves])
 
     def _calls_outside(self, spans: Rows, children: Rows, parents: Rows, now_ns: int) -> Rows:
         """Those of the spans that call an address at which nobody who sends spans answers."""
@@ -180,6 +209,10 @@ class EdgeJoiner:
         answers = (_kinds(children) == KIND_SERVER) | (children["service"] != parents["service"])
         asked = answers & (_kinds(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
         self._hosts.answered(parents["site"][asked], now_ns)
+        within = (
+            is_carried(children, parents, (KIND_CLIENT,)) & (_kinds(children) == KIND_CLIENT) & (parents["site"] != 0)
+        )
+        self._hosts.carried(children["site"][within], parents["site"][within], now_ns)
         client = _kinds(spans) == KIND_CLIENT
         found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns)))
         if not len(found):
@@ -187,7 +220,7 @@ class EdgeJoiner:
         carried = children["span"][is_carried(children, parents, (KIND_CLIENT, KIND_PRODUCER))]
         return found.take(np.flatnonzero(~np.isin(found["span"], carried)))
 
-    def _distinct(self, spans: Rows) -> tuple[np.ndarray, Rows]:
+    def _distinct(self, spans: Rows, now_ns: int) -> Distinct:
         """Spans sorted by key, without those seen before (on whichever source partition)."""
         keys = mix(spans["trace"], spans["span"])
         order = np.argsort(keys)
@@ -195,13 +228,30 @@ class EdgeJoiner:
         again = self._parents.contains(keys)
         again[1:] |= keys[1:] == keys[:-1]
         if again.any():
-            self.counters["duplicates"] += int(np.count_nonzero(again))
-            keys, order = keys[~again], order[~again]
-        return keys, spans.take(order)
+            found = self._shared.apart(keys, spans.take(order), again, self._parents)
+            self.counters["duplicates"] += len(keys) - len(found.keys)
+            self._hosts.answered(found.answered, now_ns)
+            return found
+        return Distinct(keys, spans.take(order), keys, keys[:0])
 
     def _forget(self, watermark: int) -> None:
         self._parents.expire(watermark - self.horizon_ns)
-        self.counters["orphans"] += self._waiting.expire(watermark - self.horizon_ns)
+        orphans = self._waiting.expired(watermark - self.horizon_ns)
+        self.counters["orphans"] += len(orphans)
+        self._count(orphans["service"][_serves(orphans)], ORPHANS)
+
+    def _note(self, children: Rows, parents: Rows) -> None:
+        """What joined spans tell of those that are missing."""
+        same = (children["trace"] == parents["trace"]) & (children["service"] != parents["service"])
+        served, kinds = _serves(children), _kinds(parents)
+        asked = (kinds == KIND_CLIENT) | (kinds == KIND_PRODUCER)
+        self._count(children["service"][same & served], JOINED)
+        self._count(parents["service"][same & served & ~asked], HIDDEN_CALLS)
+        self._count(children["service"][same & asked & ~served], HIDDEN_SERVES)
+
+    def _count(self, services: I32, what: int) -> None:
+        for number, times in zip(*(c.tolist() for c in np.unique(services, return_counts=True)), strict=True):
+            self._facts.of(self._names.text[number])[what] += times
 
     def snapshot(self) -> bytes:
         """The whole state, with what is pending."""
@@ -218,6 +268,8 @@ class EdgeJoiner:
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
+            "facts": self._facts.state(),
+            "shared": sorted(self._shared.services),
             "counters": dict(self.counters),
         }
         return dump(_KIND, _VERSION, body)
@@ -244,6 +296,10 @@ class EdgeJoiner:
             self._clocks.load(body["clocks"])
         self._hosts = Hosts()
         self._hosts.load(body.get("hosts", []))
+        self._facts = Facts()
+        if "facts" in body:
+            self._facts.load(body["facts"])
+        self._shared.services = set(body.get("shared", ()))
         self.counters.clear()
         self.counters.update(body["counters"])
 
@@ -285,6 +341,13 @@ def _kinds(rows: Rows) -> I64:
     """Kinds of spans, without marks."""
     kinds: I64 = rows["kind"].astype(np.int64) & _KIND_BITS
     return kinds
+
+
+def _serves(rows: Rows) -> B1:
+    """Which spans are of requests served."""
+    kinds = _kinds(rows)
+    found: B1 = (kinds == KIND_SERVER) | (kinds == KIND_CONSUMER)
+    return found
 
 
 def _is_call(children: Rows, parents: Rows) -> B1:

@@ -50,9 +50,18 @@ class Hosts:
     def answered(self, sites: U64, now_ns: int) -> None:
         """Calls of these sites were joined with spans of those who answered them."""
         for site in np.unique(sites).tolist():
-            if site in self.text:
-                self._fresh |= site not in self._answered_ns
-                self._answered_ns[site] = now_ns
+            self._fresh |= site not in self._answered_ns and site in self.text
+            self._answered_ns[site] = now_ns
+        if len(self._answered_ns) > 2 * MOST_HOSTS:
+            self._answered_ns = {s: ns for s, ns in self._answered_ns.items() if s in self.text}
+
+    def carried(self, carrying: U64, outer: U64, now_ns: int) -> None:
+        """Spans of the sites `carrying` are the transport of those of `outer`: an SDK's request, a proxy's. Who answers the one answers
+        the other."""
+        pairs = {(a, b) for a, b in zip(carrying.tolist(), outer.tolist(), strict=True)}
+        reached = [b for a, b in pairs if a in self._answered_ns]
+        if reached:
+            self.answered(np.array(reached, np.uint64), now_ns)
 
     def is_outside(self, sites: U64, now_ns: int) -> B1:
         """Which sites are addresses of somebody who sends no spans."""
@@ -66,10 +75,11 @@ class Hosts:
 
     def _look(self, now_ns: int) -> None:
         for site, last_ns in list(self._answered_ns.items()):
-            kept_ns = LEASED_NS if self.text[site].rpartition(":")[2][:1].isdigit() else ANSWERED_NS
+            kept_ns = LEASED_NS if self.text.get(site, "").rpartition(":")[2][:1].isdigit() else ANSWERED_NS
             if now_ns - last_ns > kept_ns:
                 del self._answered_ns[site]
-                self._first_ns[site] = now_ns
+                if site in self.text:
+                    self._first_ns[site] = now_ns
         waited = (s for s, ns in self._first_ns.items() if s not in self._answered_ns and now_ns - ns >= PATIENCE_NS)
         self._outside = np.array(sorted(waited), np.uint64)
         self._looked_ns, self._fresh = now_ns, False

@@ -6,9 +6,11 @@ A row without data is QUIET (zero is an observation) or MISSING (nothing is know
 2. What others say of the same windows, of a service whose spans do not come:
    - its callees serve requests whose callers are not seen, more than usual: it works, so its telemetry is missing;
    - its callers asked it: it answered, so its telemetry is missing; or most calls failed, so it is gone and was quiet;
+   - its cluster says that none of its instances is ready: it is gone and was quiet, whatever its callers had heard before that;
    - its callers are at work and did not ask it: quiet.
 3. What it says itself by other signals. Its metrics count requests, or it logs as much as usual: it works, and its spans are missing.
-   They come, but show no work: quiet.
+   They come, but show no work: quiet; but where they never count requests and its cluster says that it is ready, its spans
+   are missing.
 4. Nobody knows: missing.
 
 What others say comes with their delays, so a row may have to wait for it (its window is then sent later than others, as any
@@ -26,12 +28,13 @@ import numpy as np
 
 from contracts.capacity import Room
 from contracts.features import Signal
-from contracts.frames import PartialFrame, Presence
+from contracts.frames import InstanceState, PartialFrame, Presence
 from contracts.frames.decoded import F64, I8, I64
 from contracts.units import SECOND
 from streams.windows.calls import ALONE, ASKED, SPOKE
 from streams.windows.entities import Delays, Entities
 from streams.windows.grouping import dense
+from streams.windows.instances import InstanceReports
 from streams.windows.window import Sums
 
 WAIT: Final = -1
@@ -83,6 +86,7 @@ class Liveness:
     def __init__(self, width_ns: int, max_delay_ns: int, most: int, mergers: Mapping[str, SignalTime]) -> None:
         self.width_ns, self.max_delay_ns, self.most = width_ns, max_delay_ns, most
         self._mergers = mergers
+        self._instances = InstanceReports(most)
         self._names: dict[str, int] = {}
         self._room = Room[str](most, (_KEPT + 1) * max_delay_ns)
         self._free: list[int] = []
@@ -118,6 +122,10 @@ class Liveness:
             late_ns = reached_ns - (index[told] + 1) * self.width_ns
             self._delays.observe(callee[told], late_ns, frame.count[told], reached_ns)
         self._close((reached_ns - _KEPT * self.max_delay_ns) // self.width_ns)
+
+    def report(self, frame: PartialFrame) -> None:
+        """Take what a cluster says of instances."""
+        self.counters["instances_limit"] += self._instances.take(frame)
 
     def _take(self, window: int, pair: tuple[I64, I64], role: I8, said: tuple[I64, I64]) -> None:
         found = self._windows.setdefault(window, CallCounts())
@@ -214,6 +222,11 @@ class Liveness:
     def _service(self, key: tuple[str, str], windows: range) -> tuple[int, bool]:
         """Spans of a service: what is known of it, and whether that can't change any more by what has yet to come."""
         number = self._names.get(key[0])
+        end_ns = (windows[-1] + 1) * self.width_ns
+        gone_ns = self._instances.since_ns(key[0], InstanceState.GONE, end_ns)
+        gone = gone_ns is not None and gone_ns <= end_ns - self.width_ns
+        if gone_ns is not None and gone:  # what calls said before that is over
+            windows = range(max(windows[0], -(-gone_ns // self.width_ns)), windows[-1] + 1)
         if number is not None:
             alone = self._sum("callers", number, windows[-1:])[0]
             if alone >= BEYOND * self._alone[number] + ENOUGH:
@@ -222,8 +235,11 @@ class Liveness:
             if asked > 0:
                 return (Presence.QUIET, asked >= ENOUGH) if 2 * failed >= asked else (Presence.MISSING, False)
             if spoke > 0:
-                return Presence.QUIET, False
-        return self._own_words(key[0], windows), False
+                return Presence.QUIET, gone
+        if gone:
+            return Presence.QUIET, True
+        ready = self._instances.since_ns(key[0], InstanceState.READY, end_ns) is not None
+        return self._own_words(key[0], windows, ready=ready), False
 
     def _edge(self, key: tuple[str, str], windows: range) -> tuple[int, bool]:
         """Calls answered, between two services. Those to who sends no spans are known from the caller's alone."""
@@ -237,14 +253,21 @@ class Liveness:
         return (Presence.QUIET if here and callee is None else WAIT), False
 
     def _records(self, key: tuple[str, str], windows: range) -> tuple[int, bool]:
-        """Log records of a service: none were written, if its other signals came."""
-        here = self._served(key[0], windows[-1]) or self._goes_on(Signal.METRICS, key[0], windows)
-        return (Presence.QUIET if here else WAIT), False
+        """Log records of a service: none were written, if its other signals came; not where its spans are lost, too."""
+        if self._served(key[0], windows[-1]):
+            return Presence.QUIET, False
+        if not self._goes_on(Signal.METRICS, key[0], windows):
+            return WAIT, False
+        spans = self._mergers.get(Signal.SPANS)
+        had = spans is not None and spans.entities.find(key) >= 0
+        lost = had and self._service(key, windows)[0] == Presence.MISSING
+        return (WAIT if lost else Presence.QUIET), False
 
-    def _own_words(self, service: str, windows: range) -> int:
+    def _own_words(self, service: str, windows: range, *, ready: bool) -> int:
         if self._goes_on(Signal.METRICS, service, windows):
             metrics = self._mergers[Signal.METRICS].entities
-            return Presence.MISSING if metrics.usual[metrics.find((service, ""))] > 0 else Presence.QUIET
+            counts = metrics.usual[metrics.find((service, ""))] > 0
+            return Presence.MISSING if counts or ready else Presence.QUIET
         if self._goes_on(Signal.LOGS, service, windows):
             logs = self._mergers[Signal.LOGS]
             number, lately = logs.entities.find((service, "")), windows[-LOOK_BACK:]
@@ -298,6 +321,7 @@ class Liveness:
             "windows": windows,
             "delays": self._delays.state(self._size),
             "alone": self._alone,
+            "instances": self._instances.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -308,6 +332,7 @@ class Liveness:
         self._room.load(state.get("room", ()), names)
         self._sequences, self._alone = dict(state["sequences"]), state["alone"]
         self._delays.load(state["delays"], self._size, len(self._alone))
+        self._instances.load(state.get("instances", [{}, []]))
         self._windows = {}
         for window, *sums in state["windows"]:
             found = self._windows[window] = CallCounts()

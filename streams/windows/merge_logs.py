@@ -31,9 +31,10 @@ class LogMerge(RowMerge):
         """Take note of a frame's templates."""
         told = zip(frame.template_row.tolist(), frame.template_hash.tolist(), frame.template_text, strict=True)
         for row, template, text in told:
-            self._templates.tell(template, text)
             if usable[row]:
-                before = self._templates.see(int(entity[row]), template, int(number[row]))
+                one = self._templates.group(int(entity[row]), template, text)
+                self._templates.tell(one, text)
+                before = self._templates.see(int(entity[row]), one, int(number[row]))
                 if before in self.open.by_number:
                     self.open.by_number[before].spoil(entity[row : row + 1])
 

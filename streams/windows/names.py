@@ -23,7 +23,7 @@ INSTANCE_KEYS = frozenset(
 )
 """Attributes that tell replicas of a service apart; what is left identifies the workload."""
 _WORKLOADS = frozenset({f"k8s.{kind}.name" for kind in ("deployment", "statefulset", "daemonset", "cronjob", "job")})
-_POD = frozenset({"k8s.pod.uid", "k8s.pod.name"})
+_POD = frozenset({"k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip"})
 """Of who names no workload any of its pods will do: the cluster knows to which workload it belongs."""
 
 

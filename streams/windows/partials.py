@@ -13,12 +13,14 @@ from typing import NamedTuple
 from contracts.capacity import Room
 from contracts.frames import Decoded, SpanFrame
 from contracts.settings import IngestSettings
+from contracts.topics import RAW
 from contracts.units import MINUTE
-from streams.windows.clocks import Clocks
+from streams.windows.clocks import Clocks, Tags
 from streams.windows.collect import Collector, Partial, Receipt
 from streams.windows.collect_logs import LogCollector
 from streams.windows.collect_metrics import MetricCallCollector, MetricCollector
 from streams.windows.collect_spans import SpanCollector
+from streams.windows.facts import Facts, count
 from streams.windows.places import Places
 from streams.windows.rows import Origin
 from streams.windows.sequence import Sequence
@@ -52,6 +54,8 @@ class PartialBuilder:
         self._calls = MetricCallCollector(settings, partitions, self.counters)
         self._places: dict[str, Places] = {}
         """Per environment."""
+        self._facts: dict[str, Facts] = {}
+        self._partitions = partitions
 
     @property
     def pending(self) -> int:
@@ -69,12 +73,25 @@ class PartialBuilder:
         for resource in decoded.resources:
             if resource.environment not in self._spans.refused:
                 self._places.setdefault(resource.environment, Places()).note(resource)
+        self._count(decoded, receipt, tags)
         if decoded.added:
             self.counters["added_points"] += decoded.added
         self._spans.add(decoded, receipt, tags)
         self._logs.add(decoded, receipt)
         self._metrics.add(decoded, receipt)
         self._calls.add(decoded, receipt)
+
+    def _count(self, decoded: Decoded, receipt: Receipt, tags: Tags) -> None:
+        """Count facts of telemetry. What is measured by hand (`telemetry.raw`) is no telemetry that anybody could mend."""
+        if self.source.startswith(RAW):
+            return
+        environments = {r.environment for r in decoded.resources}
+        environments |= {r.environment for r, _, _ in decoded.unread} & self._facts.keys()
+        facts = {e: self._facts.setdefault(e, Facts()) for e in environments - self._spans.refused}
+        for found in facts.values():
+            found.at(receipt.now_ns)
+        if facts:
+            count(decoded, receipt, tags, facts)
 
     def _admit(self, decoded: Decoded, receipt: Receipt) -> None:
         """Let environments in, as far as there is room."""
@@ -86,6 +103,7 @@ class PartialBuilder:
             for left in gone:
                 self.clocks.forget(left)
                 self._places.pop(left, None)
+                self._facts.pop(left, None)
                 for collector in self._collectors:
                     collector.forget(left)
             self.counters["environment_left"] += len(gone)
@@ -103,7 +121,11 @@ class PartialBuilder:
         partials += [*self._logs.flush(origin), *self._metrics.flush(origin), *self._calls.flush(origin)]
         for collector in self._collectors:
             collector.make_room()
-        return Flushed(self._with_places(partials) if tells_time else partials, spans)
+        if tells_time:
+            partials = self._with_places(partials)
+            for environment, facts in self._facts.items():
+                partials = facts.ride(environment, partials, self._partitions)
+        return Flushed(partials, spans)
 
     def _with_places(self, partials: list[Partial]) -> list[Partial]:
         """The first frame of each environment for each target says which nodes were heard of."""
@@ -129,6 +151,7 @@ class PartialBuilder:
             "calls": self._calls.state(),
             "places": {e: p.state() for e, p in self._places.items()},
             "clocks": self.clocks.state(),
+            "facts": {e: f.state() for e, f in self._facts.items()},
             "environments": self._environments.state(),
             "counters": dict(self.counters),
         }
@@ -150,6 +173,9 @@ class PartialBuilder:
         self._places = {}
         for environment, places in body.get("places", {}).items():
             self._places.setdefault(environment, Places()).load(places)
+        self._facts = {}
+        for environment, facts in body.get("facts", {}).items():
+            self._facts.setdefault(environment, Facts()).load(facts)
         self.clocks.load(body.get("clocks", []))
         known = {name for collector in self._collectors for name in collector.names}
         self._environments.load(body.get("environments", []), sorted(known))

@@ -18,6 +18,7 @@ from contracts.frames.decoded import B1, F64, I64
 from contracts.frames.latency import FAILED_ONLY, UNPLACED
 from contracts.units import SECOND
 from streams.windows.grouping import Column, run_starts
+from streams.windows.preference import Preference
 from streams.windows.tables import Rows
 from streams.windows.window import Sums
 
@@ -62,12 +63,21 @@ class SeriesBook:
         self._time: I64 = np.empty(0, np.int64)
         self._value: F64 = np.empty(0)
         self._histos: dict[int, tuple[int, int, Column, Column]] = {}
+        self._views = Preference()
 
     def parts(self, points: Rows) -> Rows:
         """What points say about their window. Counters take part in the order of their time, each point once."""
         gauges = points[points["mode"] == GAUGE]
         levels = _parts(gauges, gauges["value"], np.zeros(len(gauges)))
-        return np.concatenate([levels, self._increases(points[points["mode"] != GAUGE])])
+        parts = np.concatenate([levels, self._increases(points[points["mode"] != GAUGE])])
+        return parts[self._preferred(parts, parts["feature"].astype(np.int64))]
+
+    def _preferred(self, rows: Rows, feature: I64) -> B1:
+        """Which rows are the best view of their fact."""
+        cell = rows["entity"].astype(np.int64) * len(FEATURES) + feature
+        kept = self._views.preferred(cell, rows["series"], rows["time"])
+        self.counters["other_view"] += int(np.count_nonzero(~kept))
+        return kept
 
     def _increases(self, points: Rows) -> Rows:
         if not len(points):
@@ -115,11 +125,12 @@ class SeriesBook:
         """Per histogram point, in the order of time: the point, the buckets and counts since the one before, and the
         seconds they cover."""
         found = []
+        preferred = self._preferred(histos, np.full(len(histos), _REQUESTS, np.int64))
         for i in np.lexsort((histos["series"], histos["time"])).tolist():
             point = histos[i]
             buckets, counts = bucket[point["low"] : point["high"]], count[point["low"] : point["high"]]
             difference = self._difference(point, buckets, counts)
-            if difference is not None:
+            if difference is not None and preferred[i]:
                 found.append((point, *difference))
         return found
 
@@ -177,6 +188,7 @@ class SeriesBook:
             "series": np.array(list(self._slot), np.uint64),
             "points": [a[:n] for a in (self._start, self._time, self._value)],
             "histos": [[k, *v] for k, v in self._histos.items()],
+            "views": self._views.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -184,6 +196,7 @@ class SeriesBook:
         self._slot = {s: i for i, s in enumerate(state["series"].tolist())}
         self._start, self._time, self._value = state["points"]
         self._histos = {k: (a, b, c, d) for k, a, b, c, d in state["histos"]}
+        self._views.load(state.get("views", []))
 
 
 def _parts(points: Rows, value: Column, span_s: Column) -> Rows:

@@ -154,9 +154,17 @@ class KeyTable:
 
     def expire(self, before_ns: int) -> int:
         """Forget slices whose newest event is older than `before_ns`; how many rows that were."""
+        return sum(int(np.count_nonzero(s.alive)) for s in self._older(before_ns))
+
+    def expired(self, before_ns: int) -> Rows:
+        """The same; the rows themselves."""
+        gone = [s.rows.take(s.at[s.alive]) for s in self._older(before_ns) if s.rows is not None]
+        return end_to_end(gone) if gone else np.empty(0, self.dtype)
+
+    def _older(self, before_ns: int) -> list[Slice]:
         gone = [s for s in self.slices if s.newest_ns < before_ns]
         self.slices = [s for s in self.slices if s.newest_ns >= before_ns]
-        return sum(int(np.count_nonzero(s.alive)) for s in gone)
+        return gone
 
     def column(self, name: str) -> NDArray[Any]:
         """The distinct values of one column of all rows."""

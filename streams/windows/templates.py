@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from contracts.units import MINUTE
+from streams.windows.log_groups import LogGroups
 
 _MOST_PER_SERVICE = 10_000
 _MOST_TEXTS = 100_000
@@ -32,6 +33,11 @@ class TemplateBook:
         self._first: dict[int, dict[int, int]] = {}
         self._last: dict[int, dict[int, int]] = {}
         self._fresh: dict[int, dict[int, set[int]]] = {}
+        self._groups: dict[int, LogGroups] = {}
+
+    def group(self, entity: int, template: int, text: str) -> int:
+        """The template that stands for this one among those of an entity."""
+        return self._groups.setdefault(entity, LogGroups()).of(template, text)
 
     def tell(self, template: int, text: str) -> None:
         """Keep the text of a template."""
@@ -85,6 +91,7 @@ class TemplateBook:
         """An entity's number will be used for another."""
         self._first.pop(entity, None)
         self._last.pop(entity, None)
+        self._groups.pop(entity, None)
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
@@ -96,6 +103,7 @@ class TemplateBook:
             "last": [
                 [e, np.array(list(t), np.uint64), np.array(list(t.values()), np.int64)] for e, t in self._last.items()
             ],
+            "groups": [[e, g.state()] for e, g in self._groups.items()],
             "fresh": [[w, e, sorted(t)] for w, of in self._fresh.items() for e, t in of.items()],
         }
 
@@ -104,6 +112,10 @@ class TemplateBook:
         self.texts = dict(state["texts"])
         self._first = {e: dict(zip(t.tolist(), w.tolist(), strict=True)) for e, t, w in state["first"]}
         self._last = {e: dict(zip(t.tolist(), w.tolist(), strict=True)) for e, t, w in state.get("last", ())}
+        self._groups = {}
+        for entity, groups in state.get("groups", ()):
+            self._groups[entity] = LogGroups()
+            self._groups[entity].load(groups)
         self._fresh = {}
         for window, entity, templates in state["fresh"]:
             self._fresh.setdefault(window, {})[entity] = set(templates)

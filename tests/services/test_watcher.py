@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import pytest
 
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change
+from contracts.frames import InstanceState
 from contracts.ports import SystemClock
 from contracts.settings import KubernetesSettings
 from graph.stores.ladybug import LadybugStore
@@ -36,6 +37,7 @@ class World:
     def __init__(self, api: Api, cluster: Cluster, namespace: str) -> None:
         self.api, self.cluster, self.namespace = api, cluster, namespace
         self.changes: list[Change] = []
+        self.states: dict[str, InstanceState] = {}
         self.state, self.store = Kept(), LadybugStore()
         self.store.migrate()
         self.graph = GraphWriter(self.store, 10_000)
@@ -43,9 +45,14 @@ class World:
     async def publish(self, change: Change) -> None:
         self.changes.append(change)
 
+    async def report(self, states: Mapping[str, InstanceState], time_ns: int) -> None:
+        self.states = dict(states)
+
     def watcher(self, **settings: Any) -> ClusterWatcher:
         told = KubernetesSettings(watch=True, **settings)
-        return ClusterWatcher(WatchWiring(told, "prod", SystemClock(), self.publish, self.graph.put, self.state))
+        wiring = WatchWiring(told, "prod", SystemClock(), self.publish, self.report, self.graph.put, self.state)
+        self.latest = ClusterWatcher(wiring)
+        return self.latest
 
     def path(self, plural: str, name: str = "", group: str = w.APPS) -> str:
         return f"{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
@@ -266,3 +273,15 @@ def _stamp() -> str:
 
 def _ready(status: str) -> dict[str, str]:
     return {"type": "Ready", "status": status, "reason": "Kubelet", "lastTransitionTime": _stamp()}
+
+
+async def test_what_is_said_of_instances_is_what_a_real_cluster_knows(watching: World) -> None:
+    """Ready by a probe, wanted and not there, no longer wanted: of a service that telemetry names."""
+    world = watching
+    probe = {"readinessProbe": {"httpGet": {"path": "/ready", "port": 8080}}}
+    path = await world.deploy("probed", **probe)
+    claimed = {"k8s.namespace.name": world.namespace, "k8s.deployment.name": "probed"}
+    world.latest.learn("probed", claimed, time.time_ns())
+    await until(lambda: world.states.get("probed") is InstanceState.READY, lambda: str(world.states))
+    await world.api.patch(path, {"spec": {"replicas": 0}})
+    await until(lambda: world.states.get("probed") is InstanceState.UNSURE, lambda: str(world.states))

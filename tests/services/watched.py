@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change
+from contracts.frames import InstanceState
 from contracts.ports import GraphWrite, SystemClock
 from contracts.settings import KubernetesSettings
 from tests.services.kubelet.api import Api
@@ -86,11 +88,14 @@ async def _main(environment: str) -> None:
     async def publish(change: Change) -> None:
         _say(change=change.kind, service=change.service, before=change.before, after=change.after)
 
+    async def report(states: Mapping[str, InstanceState], time_ns: int) -> None:
+        _say(states={service: state.name for service, state in states.items()}, time_ns=time_ns)
+
     def draw(write: GraphWrite) -> None:
         _say(rows=len(write.rows))
 
     settings = KubernetesSettings(watch=True)
-    watcher = ClusterWatcher(WatchWiring(settings, environment, SystemClock(), publish, draw, Kept()))
+    watcher = ClusterWatcher(WatchWiring(settings, environment, SystemClock(), publish, report, draw, Kept()))
     watcher.start()
     await watcher.synced()
     _say(synced=True)

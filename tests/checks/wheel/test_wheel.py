@@ -19,9 +19,9 @@ from homeostat.reference import settings_reference
 from playbooks.language import reader
 from tests.patience import LONG_S, PATIENCE_S
 from tests.unit.connectors.otlp import builders as build
+from tools.names import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
 DATA = (".yaml", ".json", ".toml", ".cypher", ".rego", ".sql", ".typed")
 USES = """
 import asyncio, sys

@@ -40,13 +40,14 @@ class CollectorServer:
 
 
 @asynccontextmanager
-async def collector(folder: Path, config: str) -> AsyncIterator[CollectorServer]:
-    """A Collector with this configuration (YAML text); the caller chose its ports with `free_port()`."""
+async def collector(folder: Path, config: str, *arguments: str) -> AsyncIterator[CollectorServer]:
+    """A Collector with this configuration (YAML text); the caller chose its ports with `free_port()`. `arguments`: more of the
+    command line."""
     program = await asyncio.to_thread(_program)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yaml"
     path.write_text(config)
-    server = CollectorServer(ServerProcess("collector", [str(program), "--config", str(path)], folder))
+    server = CollectorServer(ServerProcess("collector", [str(program), "--config", str(path), *arguments], folder))
     try:
         await server.start()
         yield server

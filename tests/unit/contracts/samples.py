@@ -15,6 +15,7 @@ from contracts.verdicts import (
     Autonomy,
     CauseKind,
     DecisionVerdict,
+    GapKind,
     HeldReason,
     IncidentPhase,
     Outcome,
@@ -35,6 +36,9 @@ CHANGE = e.Change(
     before="1.0",
     after="1.1",
     text="rolled out",
+)
+GAP = e.EvidenceGap(
+    service="shop/cart", kind=GapKind.NO_CLIENT_SPANS, text="none of its spans is a client's", certain=False
 )
 CANDIDATE = e.Candidate(
     service="shop/cart",
@@ -111,7 +115,9 @@ EVENTS: dict[str, e.Event] = {
         settled=True,
         text="cart is slow since 1.1",
         changes=(CHANGE,),
+        gaps=(GAP,),
     ),
+    "TelemetryGaps": e.TelemetryGaps(environment="prod", service="shop/cart", time_ns=T, gaps=(GAP,)),
     "Decision": e.Decision(
         id="d-1",
         incident="prod/1700000000/shop-cart",
@@ -290,5 +296,8 @@ FRAMES: dict[str, Any] = {
         },
         heard=("n1",),
         placed=("shop/cart\tn1",),
+        facts_of=("shop/cart",),
+        facts=np.array([[1, 0, 3]], np.int64),
+        told=("called\tcart",),
     ),
 }

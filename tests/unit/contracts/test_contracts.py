@@ -78,6 +78,9 @@ def test_every_error_is_retryable_or_permanent_with_a_reason_of_its_own() -> Non
         (["kubernetes"], {"a": {}, "b": {}}, "environments 'a' and 'b' are bound to the same things of one cluster"),
         (["kubernetes"], {"a": {"namespaces": ["x", "y"]}, "b": {"namespaces": ["y"]}}, "name the namespaces of each"),
         (["process"], {"a": {}, "b": {}}, "environments 'a' and 'b' share the process manager"),
+        (["mine"], {"a": {}, "b": {}}, "'a' and 'b' may reach the same things by the actuator 'mine'"),
+        (["mine"], {"a": {"namespaces": ["x", "y"]}, "b": {"namespaces": ["y"]}}, "name the namespaces of each"),
+        (["mine"], {"a": {"cluster": "x"}, "b": {"cluster": "y"}}, "name the namespaces of each"),
         (["kubernetes"], {"a": {"context": "x"}}, "unknown setting"),
     ],
 )
@@ -89,6 +92,9 @@ def test_one_thing_has_one_environment(actuators: list[str], environments: objec
 def test_environments_may_share_a_cluster_by_namespaces() -> None:
     apart = {"a": {"namespaces": ["x"]}, "b": {"namespaces": ["y"]}, "c": {"cluster": "other"}}
     act = settings.load({"act": {"actuators": ["kubernetes", "command"], "environments": apart}}).act
+    settings.load({"act": {"actuators": ["mine"], "environments": {e: apart[e] for e in "ab"}}})
+    each = {"a": {"actuators": ["mine"]}, "b": {"actuators": ["yours"]}}
+    settings.load({"act": {"actuators": ["mine", "yours"], "environments": each}})
     assert act.binding("c", "kubernetes") is not None
     assert act.binding("d", "kubernetes") is act.binding("d", "command") is None
     assert act.binding("d", "dry-run") is not None

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -69,6 +70,19 @@ def test_an_anomaly_from_before_it_had_a_kind_is_about_a_service() -> None:
     kept = e.encode(EVENTS["Anomaly"]).replace(b',"kind":"service"', b"")
     assert b"kind" not in kept
     assert e.decode(e.Anomaly, kept) == EVENTS["Anomaly"]
+
+
+def test_an_incident_from_before_it_had_gaps_has_none() -> None:
+    incident = EVENTS["Incident"]
+    assert isinstance(incident, e.Incident)
+    kept = e.encode(incident)
+    old = kept[: kept.index(b',"gaps"')] + b"}"
+    assert e.decode(e.Incident, old) == msgspec.structs.replace(incident, gaps=())
+
+
+def test_partials_from_before_they_carried_facts_tell_none() -> None:
+    found = f.unpack(f.PartialFrame, (GOLDEN / "frames" / "PartialFrame.v4.msgpack").read_bytes())
+    assert (found.facts_of, found.told, found.facts.shape) == ((), (), (0, 0))
 
 
 def test_a_change_from_before_it_had_a_subject_is_readable() -> None:

@@ -15,6 +15,7 @@ from contracts import supervision
 from contracts.ports import ManualClock
 from contracts.supervision import CALM_S, LONGEST_S, Supervised, SupervisedThread, TaskPhase, crashes, end, once, tasks
 from tests.patience import PATIENCE_S
+from tools.names import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -157,7 +158,6 @@ ALLOWED = {
     "contracts/checks/journal.py": "threads that race in a check, which joins them and raises what they raised",
     "homeostat/bench/stores.py": "the benchmark's own slow network, gone with its process",
 }
-SOURCES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
 _BEGINNERS = frozenset({"create_task", "ensure_future", "Thread", "run_coroutine_threadsafe", "Timer"})
 
 
@@ -185,7 +185,7 @@ def _bare(path: Path) -> Iterator[str]:
 def test_background_work_is_begun_by_the_helper_alone() -> None:
     found = [
         line
-        for package in SOURCES
+        for package in PACKAGES
         for path in sorted((ROOT / package).rglob("*.py"))
         if str(path.relative_to(ROOT)) not in ALLOWED
         for line in _bare(path)

@@ -13,7 +13,7 @@ from contracts.events import Change, decode
 from contracts.frames import EvidenceFrame, pack
 from contracts.ports import ManualClock, Record, StateStore
 from contracts.settings import load
-from contracts.topics import CHANGES, EVIDENCE, partition_of
+from contracts.topics import CHANGES, EVIDENCE, PARTIALS, partition_of
 from homeostat.cluster import ClusterWatch
 
 PLACE = (CHANGES, partition_of("prod", 4))
@@ -46,7 +46,9 @@ class State:
 def watch(broker: Broker, *, on: bool = True) -> ClusterWatch:
     settings = load({"environment": "prod", "kubernetes": {"watch": on, "context": "nowhere"}})
     state = cast("StateStore", State())
-    return ClusterWatch(settings, cast("KafkaBroker", broker), {CHANGES: 4}, state, lambda _: None, ManualClock(1))
+    return ClusterWatch(
+        settings, cast("KafkaBroker", broker), {CHANGES: 4, PARTIALS: 4}, state, lambda _: None, ManualClock(1)
+    )
 
 
 async def test_the_owner_of_the_partition_watches_until_it_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:

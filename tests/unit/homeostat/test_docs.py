@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.otlp.raw import decode_raw
+from connectors.otlp.receiving.over_http import WRITE_PATH
 from contracts import events, settings_sources
 from contracts.checks import graph_rows as rows
 from contracts.checks.graph_rows import T0
@@ -264,6 +265,9 @@ def test_yaml(block: Block) -> None:
             _collector(block.text)
         case "settings":
             load(YAML(typ="safe").load(block.text))
+        case "prometheus":
+            written = {w["url"] for w in YAML(typ="safe").load(block.text)["remote_write"]}
+            assert {url.partition(":4318")[2] for url in written} == {WRITE_PATH}
         case "topology":
             assert parse_topology(block.text, str(block), "default").calls
         case _:

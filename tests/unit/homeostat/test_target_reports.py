@@ -25,6 +25,8 @@ from playbooks.guards import HISTORY_S
 from tests.patience import PATIENCE_S
 from tests.unit.homeostat.test_target_states import BOUND, NOW, frame
 
+STALE_S = 30.0
+
 
 class Bench:
     """A reporter on a journal and a clock, and all that it sent."""
@@ -32,6 +34,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.journal, self.clock = SqliteJournal(folder / "journal.sqlite"), ManualClock(NOW)
         self.takings, self.away, self.sent = {"prod": 1}, False, list[TargetReport]()
+        self.refused = 0
         self.states = TargetStates([DryRunActuator()], self.clock, BOUND, self.changed)
         self.reporter = TargetReporter(
             self.states, self.journal, self.send, lambda e: self.takings.get(e, 0), self.clock
@@ -43,11 +46,12 @@ class Bench:
 
     async def send(self, topic: str, key: str, value: bytes, route: str) -> None:
         if self.away:
+            self.refused += 1
             raise BrokerUnavailable("away")
         report = decode(TargetReport, value)
         assert (topic, key, route) == (TARGETS, report.environment, report.environment)
         self.sent.append(report)
-        self.known.take(report, self.clock.now_ns())
+        self.known.take(report, self.clock.now_ns(), STALE_S)
 
     def run(self, name: str, at: int = NOW, environment: str = "prod") -> None:
         self.journal.create(
@@ -141,7 +145,7 @@ async def test_after_a_failure_and_from_time_to_time_everything_is_told_anew(ben
     await bench.another()
     bench.away = True
     bench.run("r2")
-    await asyncio.sleep(0.1)
+    await bench.until(lambda: bench.refused > 0)
     bench.away = False
     await bench.until(lambda: bench.sent[-1].account > 1)
     account = bench.sent[-1].account
@@ -155,7 +159,7 @@ async def test_who_is_not_heard_of_any_more_is_not_reported(bench: Bench) -> Non
     bench.run("r1")
     await bench.another()
     bench.clock.advance_to(NOW + SILENT_NS + 1)
-    await asyncio.sleep(0.2)
+    await bench.until(lambda: not bench.reporter._told)
     count = len(bench.sent)
     await asyncio.sleep(0.1)
     assert len(bench.sent) == count
@@ -179,9 +183,9 @@ def test_what_is_too_much_for_a_report_follows_in_the_next() -> None:
         (2, False, 201),
     ]
     for report in told[:-1]:
-        assert not known.take(report, NOW)
-        assert not known.told(NOW, NOW), "half of it is not believed"
-    assert known.take(told[-1], NOW)
+        assert not known.take(report, NOW, STALE_S)
+        assert not known.told(NOW, NOW, STALE_S), "half of it is not believed"
+    assert known.take(told[-1], NOW, STALE_S)
     assert (known.targets, len(known.runs)) == (targets, 1201)
 
 
@@ -216,17 +220,17 @@ def test_who_is_told_knows_what_is_or_that_he_does_not_know(steps: list[tuple[ob
             account = Account("prod", NOW, number, now)
         (report,) = account.reports(now, frozenset({"scale"}), targets, runs)
         if how != "lost":
-            known.take(report, now)
+            known.take(report, now, STALE_S)
         if how == "twice":
-            assert not known.take(report, now)
-            assert not known.take(sent[0] if sent else report, now), "an old one is nothing new"
+            assert not known.take(report, now, STALE_S)
+            assert not known.take(sent[0] if sent else report, now, STALE_S), "an old one is nothing new"
         sent.append(report)
-        if how != "lost" and known.told(now, now):
+        if how != "lost" and known.told(now, now, STALE_S):
             assert known.targets == targets
             assert {n: r.state for n, r in known.runs.items()} == runs_known
     (report,) = Account("prod", NOW, number + 1, NOW).reports(NOW + 99, frozenset(), {}, [])
-    known.take(report, NOW + 99)
-    assert known.told(NOW + 99, NOW + 99)
+    known.take(report, NOW + 99, STALE_S)
+    assert known.told(NOW + 99, NOW + 99, STALE_S)
 
 
 def test_the_later_owner_is_believed_unless_he_fell_silent() -> None:
@@ -235,12 +239,12 @@ def test_the_later_owner_is_believed_unless_he_fell_silent() -> None:
     (first,) = straggler.reports(NOW, frozenset(), {"cart": TargetState(1, 1)}, [])
     (later,) = owner.reports(NOW + 6, frozenset(), {"cart": TargetState(2, 2)}, [])
     (late,) = straggler.reports(NOW + 7, frozenset(), {"cart": TargetState(1, 1)}, [RUN])
-    assert known.take(first, NOW)
-    assert known.take(later, NOW + 6)
-    assert not known.take(late, NOW + 7)
+    assert known.take(first, NOW, STALE_S)
+    assert known.take(later, NOW + 6, STALE_S)
+    assert not known.take(late, NOW + 7, STALE_S)
     assert known.targets == {"cart": TargetState(2, 2)}
     minute = NOW + 60 * 10**9
     (heir,) = Account("prod", NOW - 7, 1, minute).reports(minute, frozenset(), {"cart": TargetState(3, 3)}, [])
-    assert not known.take(heir, NOW + 8), "the owner is there"
-    assert known.take(heir, minute), "his clock is behind, but the last owner is gone"
+    assert not known.take(heir, NOW + 8, STALE_S), "the owner is there"
+    assert known.take(heir, minute, STALE_S), "his clock is behind, but the last owner is gone"
     assert known.targets == {"cart": TargetState(3, 3)}

@@ -18,6 +18,7 @@ from connectors.otlp.suggestions import suggest
 from contracts.settings import BrokerSettings, load
 from contracts.topics import OTLP_METRICS
 from homeostat.cli.app import cli
+from tests.unit.connectors.encodings.writes import first
 from tests.unit.connectors.otlp.builders import as_json, counter, gauge, histogram, metrics
 
 
@@ -82,6 +83,21 @@ async def test_of_what_is_in_the_log() -> None:
     finally:
         await broker.stop()
     assert "shop.pool.waiters" in text
+
+
+async def test_of_what_is_written_to_a_topic_of_ones_own(tmp_path: Path) -> None:
+    settings = {"ingest": {"topics": {"our.metrics": "prometheus_remote_write"}}}
+    (tmp_path / "homeostat.yaml").write_text(json.dumps(settings))
+    broker = EmbeddedBroker(BrokerSettings())
+    await broker.start()
+    try:
+        await broker.ensure_topics(1, ["our.metrics"])
+        await broker.send("our.metrics", first([("shop_pool_waiters", {"job": "cart"}, 3.0)]))
+        command = ["--config", str(tmp_path / "homeostat.yaml"), "telemetry", "unmapped"]
+        found = await asyncio.to_thread(CliRunner().invoke, cli, [*command, "--broker", f"kafka://{broker.bootstrap}"])
+    finally:
+        await broker.stop()
+    assert "shop_pool_waiters" in found.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from contracts.settings import GraphSettings
+from graph.stores import open_store
 from homeostat.cli.app import cli
 from tests.unit.connectors.otlp.builders import as_json, traces
 
@@ -71,6 +74,63 @@ def test_an_address_outside(recording: Path) -> None:
 def test_a_name_that_nothing_has(recording: Path) -> None:
     assert "nothing in this telemetry is called mars" in whois("mars", recording)
     assert json.loads(whois("mars", recording, "--json")) == []
+
+
+def test_what_a_running_homeostat_knows_is_told_too(tmp_path: Path) -> None:
+    with contextlib.closing(open_store(GraphSettings(), tmp_path)) as store:
+        store.write(
+            "upsert_services", [service_row("prod/cart", '{"k8s.deployment.name":"cart"}'), service_row("web", "")]
+        )
+        call = {
+            "caller_key": "live|web",
+            "callee_key": "live|prod/cart",
+            "valid_from": 1,
+            "valid_to": 0,
+            "last_seen": 9,
+        }
+        store.write("upsert_calls", [call | {"calls": 1, "errors": 0, "source": "spans", "confidence": 1.0}])
+        owner, pod = "live|replicaset/prod/cart-7d9f8b6c5d", "live|pod/prod/cart-7d9f8b6c5d-x2x4z"
+        rows = [object_row("Deployment", "cart"), object_row("ReplicaSet", "cart-7d9f8b6c5d")]
+        store.write("upsert_objects", [*rows, object_row("Pod", "cart-7d9f8b6c5d-x2x4z", uid="u-1")])
+        links = [("live|deployment/prod/cart", owner), (owner, pod)]
+        store.write(
+            "link_objects",
+            [{"from_id": a, "to_id": b, "link": "owns", "valid_from": 1, "valid_to": 0, "time": 1} for a, b in links],
+        )
+        deployed = {"service_key": "live|prod/cart", "object_id": "live|deployment/prod/cart"}
+        deployed |= {"valid_from": 1, "valid_to": 0, "time": 1}
+        store.write("link_services", [deployed])
+
+    def asked(name: str) -> str:
+        result = CliRunner().invoke(cli, ["--data-dir", str(tmp_path), "telemetry", "whois", name])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    for name in ("cart", "prod/cart"):
+        assert "prod/cart in environment live is known as a service" in asked(name)
+        assert "its senders claim k8s.deployment.name=cart; called by web" in asked(name)
+    assert "nothing of its own telemetry names it" in asked("web")
+    for name in ("cart-7d9f8b6c5d-x2x4z", "u-1"):
+        assert "owned by replicaset/prod/cart-7d9f8b6c5d, deployment/prod/cart; is the service prod/cart" in asked(name)
+    assert "nothing in this telemetry is called mars" in asked("mars")
+
+
+def service_row(name: str, attributes: str) -> dict[str, Any]:
+    """A service of the graph."""
+    row = {"key": f"live|{name}", "environment": "live", "service": name, "kind": "service", "version": ""}
+    return row | {"attributes": attributes, "first_seen": 1, "last_seen": 9}
+
+
+def object_row(kind: str, name: str, uid: str = "u") -> dict[str, Any]:
+    """An object of the graph."""
+    row = {
+        "id": f"live|{kind.lower()}/prod/{name}",
+        "environment": "live",
+        "kind": kind,
+        "namespace": "prod",
+        "name": name,
+    }
+    return row | {"uid": uid, "version": "", "state": "", "replicas": 0, "valid_from": 1, "valid_to": 0, "time": 1}
 
 
 def test_the_environment_of_the_settings(recording: Path) -> None:

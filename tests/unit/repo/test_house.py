@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.names import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
 
 # module -> what it imports: one offender per contract, and per fence that every driver has
 OFFENDERS = {

@@ -25,9 +25,9 @@ from contracts.settings_sources import names
 from contracts.topics import TOPICS
 from homeostat.cli.app import cli
 from homeostat.metrics import METRICS
+from tools.names import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
 PAGES = [p for p in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))) if p.name != "CHANGELOG.md"]
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 TICKED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

@@ -75,6 +75,14 @@ def test_lost_spans_are_no_outage_though_other_signals_come(who: tuple[str, ...]
     assert fleet.state(who[0], LOST + 10) == ServiceState.STALE
 
 
+@pytest.mark.parametrize("who", [("cart",), ("gateway",)])
+def test_lost_spans_and_logs_are_no_outage_though_its_metrics_come(who: tuple[str, ...]) -> None:
+    """Nobody says that no log records were written where nobody says what was served."""
+    fleet = Fleet(SERVICES, losses=(Loss(who, LOST, LOST + 30, ("spans", "logs")),), rate=45).run(LOST + 40)
+    assert outages(fleet) == []
+    assert fleet.state(who[0], LOST + 10) == ServiceState.STALE
+
+
 def test_a_service_that_hangs_is_told_because_its_callers_give_up() -> None:
     fleet = Fleet(SERVICES, {}, (Fault("hang", "cart", LOST, LOST + 30),), rate=45).run(LOST + 20)
     opened = fleet.anomalies(lambda a: a.service == "cart")

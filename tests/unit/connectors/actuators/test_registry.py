@@ -11,6 +11,7 @@ import pytest
 from connectors.actuators import registry
 from connectors.actuators.dry_run import DryRunActuator
 from contracts.errors import InvalidSettings, UnknownName
+from contracts.ports import BUILT_IN
 from contracts.settings import ActSettings
 from tests.plugin_dist import install
 
@@ -69,3 +70,7 @@ def test_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert mine.settings.kube_context == "c"
     with pytest.raises(UnknownName, match="mine"):
         names(actuators=("yours",))
+
+
+def test_the_settings_know_which_actuators_come_with_homeostat() -> None:
+    assert frozenset(registry.ACTUATORS.built_in) == BUILT_IN

@@ -43,7 +43,7 @@ def severities(decoded: Decoded) -> list[int]:
         (b"plain", 0, "plain"),
         (b"[error] 12#12: *1 connect() failed", 17, "[error] <num>#<num>: *<num> connect() failed"),
         (b"{not json", 0, "{not json"),
-        (b"[1, 2]", 0, "[<num>, <num>]"),
+        (b"[1, 2]", 0, None),
         (b"caf\xe9 ERROR: broken text", 17, None),
     ],
 )

@@ -9,12 +9,13 @@ import pytest
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from contracts.checks import broker as checks
-from contracts.errors import BrokerUnavailable
+from contracts.errors import BrokerUnavailable, InvalidSettings
 from contracts.settings import BrokerSettings
 from contracts.topics import OTLP_LOGS, OTLP_SPANS
 
 BY_ONE_CLIENT = (
     checks.check_topics_of_the_table,
+    checks.check_topics_of_ones_own,
     checks.check_what_is_sent_is_read,
     checks.check_keys,
     checks.check_many_at_once,
@@ -31,7 +32,7 @@ async def embedded() -> AsyncIterator[EmbeddedBroker]:
     await broker.stop()
 
 
-@pytest.mark.parametrize("check", checks.CHECKS)
+@pytest.mark.parametrize("check", [c for c in checks.CHECKS if c is not checks.check_topics_of_ones_own])
 async def test_client(check: checks.Check, embedded: EmbeddedBroker) -> None:
     await check(lambda: KafkaBroker(BrokerSettings(url=f"kafka://{embedded.bootstrap}")))
 
@@ -39,6 +40,14 @@ async def test_client(check: checks.Check, embedded: EmbeddedBroker) -> None:
 @pytest.mark.parametrize("check", BY_ONE_CLIENT)
 async def test_embedded(check: checks.Check, embedded: EmbeddedBroker) -> None:
     await check(lambda: embedded)
+
+
+async def test_the_embedded_log_is_given_topics_by_its_own_process_alone(embedded: EmbeddedBroker) -> None:
+    client = KafkaBroker(BrokerSettings(url=f"kafka://{embedded.bootstrap}"))
+    with pytest.raises(InvalidSettings, match=r"our\.spans"):
+        await client.ensure_topics(checks.PARTITIONS, ["our.spans"])
+    await embedded.ensure_topics(checks.PARTITIONS, ["our.spans"])
+    assert (await client.ensure_topics(checks.PARTITIONS, ["our.spans"]))["our.spans"] == checks.PARTITIONS
 
 
 async def test_topics_whose_time_is_their_senders_word(embedded: EmbeddedBroker) -> None:

@@ -101,6 +101,38 @@ def test_a_pod_may_be_named_before_it_is_seen_and_its_owners_after_it() -> None:
     assert set(services(cluster).values()) == {"worker"}
 
 
+def at_address(pod: o.Json, ip: str, scheduled: float = 0) -> None:
+    """Give a pod an address, from some time on."""
+    pod["status"]["podIP"], pod["status"]["hostIP"] = ip, "192.0.2.1"
+    if scheduled:
+        pod["status"]["conditions"] = [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": o.stamp(scheduled)}
+        ]
+
+
+def test_who_is_heard_of_at_a_pods_address_is_its_workload() -> None:
+    parts = component("cart", of="shop"), component("web", of="shop")
+    at_address(parts[0][2], "10.1.2.3")
+    cluster = cluster_of(*parts)
+    learn(cluster, "basket", k8s_pod_ip="10.1.2.3")
+    cluster.passes(1)
+    named = services(cluster)
+    assert named["deployment/shop/cart"] == named["pod/shop/cart-7d9f-a"] == "basket"
+    assert "basket" not in {named["deployment/shop/web"], named["pod/shop/web-7d9f-a"]}
+
+
+def test_an_address_is_a_pods_from_when_it_was_scheduled() -> None:
+    parts = component("cart", of="shop")
+    at_address(parts[2], "10.1.2.3", scheduled=500)
+    cluster = cluster_of(parts)
+    learn(cluster, "somebody", seconds=400, k8s_pod_ip="10.1.2.3")
+    cluster.passes(1)
+    assert "somebody" not in services(cluster).values()
+    learn(cluster, "basket", seconds=501, k8s_pod_ip="10.1.2.3")
+    cluster.passes(1)
+    assert services(cluster)["deployment/shop/cart"] == "basket"
+
+
 def test_the_same_pod_name_in_another_namespace_is_another_pod() -> None:
     cluster = cluster_of(component("airflow-worker"))
     learn(cluster, "worker", k8s_pod_name="airflow-worker-7d9f-a", k8s_namespace_name="other")

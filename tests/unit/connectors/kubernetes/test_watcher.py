@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from connectors.kubernetes.objects import Thing
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring, sources
 from contracts.errors import BrokerUnavailable
 from contracts.events import Change
+from contracts.frames import InstanceState
 from contracts.ports import GraphWrite, ManualClock
 from contracts.settings import KubernetesSettings
 from tests.unit.connectors.kubernetes import objects as o
@@ -31,6 +32,7 @@ class World:
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.writes: list[GraphWrite] = []
+        self.reports: list[tuple[dict[str, InstanceState], int]] = []
         self.saved: dict[str, bytes] = {}
         self.away = False
         self.clock = ManualClock(o.ns(100))
@@ -39,6 +41,11 @@ class World:
         if self.away:
             raise BrokerUnavailable("Kafka is away")
         self.changes.append(change)
+
+    async def report(self, states: Mapping[str, InstanceState], time_ns: int) -> None:
+        if self.away:
+            raise BrokerUnavailable("Kafka is away")
+        self.reports.append((dict(states), time_ns))
 
     async def load(self, key: str) -> bytes | None:
         return self.saved.get(key)
@@ -51,7 +58,9 @@ class World:
 
     def watcher(self, **settings: Any) -> ClusterWatcher:
         told = KubernetesSettings(watch=True, context="here", **settings)
-        return ClusterWatcher(WatchWiring(told, "prod", self.clock, self.publish, self.writes.append, self))
+        return ClusterWatcher(
+            WatchWiring(told, "prod", self.clock, self.publish, self.report, self.writes.append, self)
+        )
 
     def rows(self, statement: str) -> list[Any]:
         return [row for write in self.writes if write.statement == statement for row in write.rows]
@@ -284,3 +293,45 @@ async def test_without_a_cluster_it_says_so_and_tries_again(
         assert watcher.status()["objects"] == {}
     await watcher.stop()
     await asyncio.sleep(0)
+
+
+async def test_how_instances_are_is_told_when_it_changes_and_again_and_again(
+    server: ListWatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only of services that telemetry knows, by the name that it has for them, and with the time at which it was so."""
+    monkeypatch.setattr("connectors.kubernetes.watcher._REPEAT_S", 0.05)
+    fill(server)
+    ready, gone = (
+        {"type": "Ready", "status": status, "lastTransitionTime": o.stamp(3)} for status in ("True", "False")
+    )
+    pod = o.pod(conditions=[ready])
+    pod["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/ready", "port": 8080}}
+    server.put(PODS, pod)
+    world = World()
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        await until(lambda: world.reports[-1:] == [({}, o.ns(100))])
+        watcher.learn("shopping-cart", {"k8s.pod.uid": pod["metadata"]["uid"]}, o.ns(100))
+        await until(lambda: world.reports[-1:] and world.reports[-1][0] == {"shopping-cart": InstanceState.READY})
+        told = len(world.reports)
+        await until(lambda: len(world.reports) > told)
+        world.clock.advance_to(o.ns(200))
+        server.put(PODS, o.pod(version=5, conditions=[gone]))
+        await until(lambda: world.reports[-1] == ({"shopping-cart": InstanceState.GONE}, o.ns(200)))
+
+
+async def test_nothing_is_said_of_a_cluster_that_is_not_seen(
+    server: ListWatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was so before the API server was lost may be otherwise by now: nothing is repeated, so nobody believes it."""
+    monkeypatch.setattr("connectors.kubernetes.watcher._REPEAT_S", 0.05)
+    fill(server)
+    world = World()
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        await until(lambda: len(world.reports) > 1)
+        watcher._informers[0].trouble = "the API server is away"
+        before = len(world.reports)
+        for _ in range(3):
+            await watcher._flush()
+        assert len(world.reports) <= before + 1, "at most the one under way"

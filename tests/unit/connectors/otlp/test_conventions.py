@@ -47,6 +47,7 @@ BYTES = {
     "KiBy": 1024.0,
     "MiBy": 2.0**20,
     "MB": 1e6,
+    "MBy": 1e6,
     "GiB": 2.0**30,
     "GBy": 1e9,
 }
@@ -237,6 +238,25 @@ KNOWN = [
         ("container_network_transmit_bytes_total", "network_io", 1.0),
     ),
     *(("process.runtime.cpython.memory", "memory_bytes", 1.0), ("process.cpu.time.ns", "cpu_cores", 1e-9)),
+    # more makers
+    *(("ktor_http_server_requests_seconds", "duration", 1.0), ("spring_kafka_listener_seconds", "duration", 1.0)),
+    *(("kitex_server_latency_us", "duration", 1e-6), ("grpc_io_server_server_latency", "duration", 1e-3)),
+    *(
+        ("hubble_http_request_duration_seconds", "duration", 1.0),
+        ("messaging_process_duration_seconds", "duration", 1.0),
+    ),
+    *(("celery_task_runtime", "duration", 1.0), ("http_server_requests_duration_ms", "duration", 1e-3)),
+    *(("system_runtime_cpu_usage", "cpu_utilization", 0.01), ("system_runtime_working_set", "memory_bytes", 1e6)),
+    *(("windows_container_cpu_usage_seconds_total", "cpu_cores", 1.0), ("ruby_rss", "memory_bytes", 1.0)),
+    *(("process.runtime.go.mem.heap_alloc", "memory_bytes", 1.0), ("jvm_memory_bytes_used", "memory_bytes", 1.0)),
+    *(
+        ("erlang_vm_memory_bytes_total", "memory_bytes", 1.0),
+        ("container.cpu.limit.utilization", "cpu_utilization", 1.0),
+    ),
+    *(("kminion_kafka_consumer_group_topic_lag", "queue_lag", 1.0), ("pulsar_msg_backlog", "queue_lag", 1.0)),
+    *(("jetstream_consumer_num_pending", "queue_lag", 1.0), ("artemis_message_count", "queue_lag", 1.0)),
+    *(("redis_stream_group_lag", "queue_lag", 1.0), ("agroal_active_count", "pool_used", 1.0)),
+    *(("aws_kafka_sum_offset_lag_maximum", "queue_lag", 1.0), ("vertx_pool_in_use", "pool_used", 1.0)),
     *(
         ("process_memory_usage_bytes", "memory_bytes", 1.0),
         ("jvm_cpu_recent_utilization_ratio", "cpu_utilization", 1.0),

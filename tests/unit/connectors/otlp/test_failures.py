@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectors.otlp.conventions import standard
 from connectors.otlp.decode import decode
@@ -101,6 +103,49 @@ SAID = [
     ({}, False),
     ({"http.request.method": "GET", "server.port": 500, "thread.id": 14}, False),
 ]
+
+
+TABLE = standard()
+RPC_NAMES = TABLE.table.judgement.rpc.names
+RPC_FAULTS = {2, 4, 12, 13, 14, 15}
+"""Of the server, by https://opentelemetry.io/docs/specs/semconv/rpc/grpc/."""
+
+
+def spellings(code: int, name: str) -> list[Any]:
+    """A code as SDKs, meshes and tracers write it."""
+    words = [w.capitalize() for w in name.split("_")]
+    named = [name, name.lower(), "".join(words), f"StatusCode.{name}", f"Status.Code.{name}", " ".join(words)]
+    return [code, float(code), str(code), *(named if name else [])]
+
+
+@given(st.sampled_from(TABLE.keys("http_status")), st.integers(100, 599), st.sampled_from((int, float, str)))
+@settings(max_examples=200)
+def test_a_code_is_the_same_whichever_attribute_and_type_it_has(key: str, code: int, written: Any) -> None:
+    """A number, a text, a float: on spans, points and by who called."""
+    for points in (False, True):
+        judge = judges(TABLE)[points]
+        assert judge.failed({key: written(code)}) == (code >= 500)
+        assert judge.failed({key: written(code)}, caller=True) == (code >= 500 or code == 429)
+        for kind in "1xx", "2XX", "4xx", "5xx":
+            assert judge.failed({key: kind}) == (kind == "5xx")
+
+
+@given(st.sampled_from(TABLE.keys("rpc_status")), st.integers(0, 16), st.data())
+@settings(max_examples=200)
+def test_an_rpc_code_is_the_same_whichever_attribute_and_spelling_it_has(key: str, code: int, data: Any) -> None:
+    value = data.draw(st.sampled_from(spellings(code, RPC_NAMES[code])))
+    for points in (False, True):
+        judge = judges(TABLE)[points]
+        assert judge.failed({key: value}) == (code in RPC_FAULTS)
+        assert judge.failed({key: value}, status=2) == (code in RPC_FAULTS or code == 0)
+        assert judge.failed({key: value}, caller=True) == (code in RPC_FAULTS or code == 8)
+
+
+@given(st.sampled_from(TABLE.keys("error_flag")), st.sampled_from((True, "true", "True", "TRUE", 1, "1", "yes")))
+def test_a_flag_is_a_bool_a_text_or_a_number(key: str, value: Any) -> None:
+    for points in (False, True):
+        assert judges(TABLE)[points].failed({key: value})
+        assert not judges(TABLE)[points].failed({key: False if value is True else "false"})
 
 
 @pytest.mark.parametrize(("attributes", "failed"), SAID)

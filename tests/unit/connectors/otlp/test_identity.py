@@ -121,3 +121,20 @@ def test_no_address_is_a_name(address: Any, port: int) -> None:
     assert is_address(str(address))
     assert is_address(f"{host}:{port}")
     assert resource(service_name=f"{host}:{port}").service == "unknown_service"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "address"),
+    [
+        ({"service.name": "a", "k8s.pod.ip": "10.1.2.3"}, "10.1.2.3"),
+        ({"service.name": "a", "service.instance.id": "10.1.2.3:8080"}, "10.1.2.3"),
+        ({"service.name": "a", "net.host.ip": "10.1.2.3"}, "10.1.2.3"),
+        ({"service.name": "a", "host.ip": ["10.1.2.3", "fe80::1"]}, "10.1.2.3"),
+        ({"service.name": "a", "service.instance.id": "a-1"}, ""),
+        ({"service.name": "a", "service.instance.id": "127.0.0.1:8080"}, ""),
+        ({"service.name": "a", "service.instance.id": "10.1.2.3:8080", "k8s.pod.name": "a-0"}, ""),
+        ({"service.name": "a", "host.ip": "10.1.2.3", "k8s.deployment.name": "a"}, ""),
+    ],
+)
+def test_whom_no_cluster_names_is_known_by_its_address(attributes: dict[str, Any], address: str) -> None:
+    assert dict(identify(attributes, "prod").resource.attributes).get("k8s.pod.ip", "") == address

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def seen(how: str, end: int = END) -> World:
         gateway = [RATE, 0.5 if ill else 0.0, 0.05, 0.08, 0.09]
         world.take(frame(Signal.SPANS, t, {("gateway", ""): gateway}, Presence.OBSERVED))
         late = 30 if how == "late" else 0
-        if not ill or how == "late":
+        if not ill or how in {"late", "serves"}:
             if t >= late:
                 served = {("user", ""): [RATE, 0.0, 0.01, 0.02, 0.02]}
                 world.take(frame(Signal.SPANS, t - late, served, Presence.OBSERVED))
@@ -89,6 +91,35 @@ def test_a_caller_is_not_settled_on_before_its_callees_are_known(how: str, waits
     later = assess(seen(how), group, T0 + ONSET * S, 0)
     assert later is not None
     assert case.settled(later, 1.5) is (how != "late"), "nobody is waited for for ever, but calls that still come are"
+
+
+@pytest.mark.parametrize(
+    ("kind", "callee", "waits"),
+    [
+        (CauseKind.ERRORS, "quiet", True),
+        (CauseKind.LATENCY, "quiet", True),
+        (CauseKind.CRASH, "quiet", False),
+        (CauseKind.HANG, "quiet", False),
+        (CauseKind.ERRORS, "serves", False),
+    ],
+)
+def test_a_caller_is_not_settled_on_while_calls_to_a_callee_that_hushed_may_still_be_out(
+    kind: CauseKind, callee: str, waits: bool
+):
+    """They are seen once the caller gives up. Who doesn't answer itself waits for nobody, and a callee that serves has answered."""
+    group = Group("inc-1", T0 + ONSET * S, "gateway")
+    group.add(anomaly("gateway"))
+    case = Case(group)
+
+    def settled(end: int) -> bool:
+        found = assess(seen(callee, end), group, T0 + ONSET * S, 0)
+        assert found is not None
+        blamed = next(s for s in found.suspects if s.service == "gateway")
+        found = replace(found, suspects=(replace(blamed, kind=kind, probability=1.0),), calls_until_ns=T0 + end * S)
+        return case.settled(found, 1.5)
+
+    assert settled(ONSET + 6) is not waits
+    assert settled(ONSET + 14), "nobody gives up that late: what is not known by then is not waited for"
 
 
 def anomaly(service: str) -> Anomaly:

@@ -23,6 +23,8 @@ from contracts.verdicts import (
     Severity,
 )
 from playbooks.decision import NOTHING, PERSON, Attempt, DecisionWorld, ServiceView, decide
+from playbooks.decision.candidates import proposals
+from playbooks.decision.scoring import blast_share
 from playbooks.guards import Standing
 from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify, library
 from playbooks.learning import Posteriors, Prediction
@@ -405,3 +407,13 @@ def test_a_service_that_is_the_likelier_cause_is_acted_on_although_something_out
         incident(cause("cart", CauseKind.HANG, 0.9), cause(BANK, CauseKind.DEPENDENCY, 0.05)), WORLD, LIBRARY, SETTINGS
     )
     assert found.chosen.playbook == "restart-hung-service"
+
+
+def test_made_up_names_make_no_share_smaller() -> None:
+    """Neither the score's, nor what the guard lets be acted on at once."""
+    names = (*WORLD.known_services, *(f"job-{n}" for n in range(300)))
+    at_work = replace(WORLD, serving=WORLD.known_services)
+    proposal = next(p for p in proposals(HANG, at_work, LIBRARY) if p.playbook.name == "restart-hung-service")
+    share = blast_share(proposal, HANG, at_work)
+    assert share == 0.5
+    assert blast_share(proposal, HANG, replace(at_work, known_services=names)) == share

@@ -12,6 +12,7 @@ from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
 from contracts.ports import TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.units import MINUTE
 from contracts.units import SECOND as S
 from contracts.verdicts import (
     Autonomy,
@@ -23,7 +24,8 @@ from contracts.verdicts import (
     Severity,
 )
 from playbooks.decision import NOTHING, PERSON, limits_of
-from playbooks.decision.pending import PendingDecisions
+from playbooks.decision.pending import PendingDecision, PendingDecisions
+from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.views import Views
 from playbooks.language import library
 from tests.acting_half import ActingHalf
@@ -439,6 +441,26 @@ def test_views_survive_a_snapshot_as_they_are(book: Told, facts: ActingHalf):
     again.restore(book.snapshot())
     assert again.snapshot() == book.snapshot()
     old = msgspec.msgpack.decode(book.snapshot())
-    del old["came"], old["times"], old["services"], old["reported"], old["unseen"]
+    del old["came"], old["times"], old["services"], old["reported"], old["unseen"], old["serving"]
     again.restore(msgspec.msgpack.encode(old))
     assert len(again._views["prod"].rows(["cart"])) > 50
+
+
+def test_shares_are_of_services_at_work_and_not_of_names_also_after_a_restart(facts: ActingHalf) -> None:
+    """Whoever may send telemetry can make up names: a burst of them makes nothing that is done a small share."""
+    made_up = tuple(f"job-{n}" for n in range(300))
+    book = Told(facts)
+    for minute in range(-5, 0):
+        book.evidence(frame(T0 + minute * MINUTE), T0)
+    book.incident(incident(T0, 1), T0)
+    book.evidence(frame(T0 - S, services=made_up), T0)
+    again, case = Told(facts), PendingDecision(incident(T0, 1))
+    again.restore(book.snapshot())
+    for one in (book, again):
+        world = one._world(case, ReportedEnvironment(), 0.0, T0)
+        assert world.at_work == ("cart", "web")
+        assert len(world.known_services) >= 302
+    fresh = Told(facts)
+    fresh.evidence(frame(T0 - S, services=made_up), T0)
+    at_work = fresh._world(case, ReportedEnvironment(), 0.0, T0).at_work
+    assert len(at_work) == 300, "nobody can have served for long enough yet"

@@ -292,6 +292,8 @@ class World:
         self.graph: list[GraphWrite] = []
         self.broker_away = False
         self.autonomy = Autonomy.ACT
+        self.last_changed: dict[str, RunEntry] = {}
+        """Runs as the journal had them when the executor last said that it has something new."""
         self.executor = self.born()
 
     def born(self) -> Told:
@@ -308,10 +310,13 @@ class World:
                 graph=self.graph.append,
                 autonomy=self.autonomy,
                 caught_up=self.caught_up,
-                changed=lambda _: None,
+                changed=self.changed,
             )
         )
         return self.executor
+
+    def changed(self, environment: str) -> None:
+        self.last_changed |= {r.run: r for r in self.journal.history(environment)}
 
     async def caught_up(self) -> None:
         """Every switch is known: tests tell the executor of each."""

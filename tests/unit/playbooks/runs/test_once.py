@@ -18,6 +18,7 @@ from contracts.verdicts import RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs.switches import mode_of
 from tests.checks.crash.stories import flaws
+from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, MemoryJournal, World, control, decision
 
 
@@ -117,10 +118,9 @@ async def test_a_block_that_fails_leaves_no_record_and_the_chain_goes_on(world: 
     world.journal = Fails()
     world.born()
     await world.executor.on_decision(decision())
-    for _ in range(24):
-        await asyncio.sleep(0.1)
-        if world.process.applied_keys:
-            break
+    async with asyncio.timeout(PATIENCE_S):
+        while not world.process.applied_keys:
+            await asyncio.sleep(0.01)
     await world.run_to(5)
     await world.done()
     assert world.story.count("run.running") == 1

@@ -12,7 +12,7 @@ from contracts.errors import ActionFailed, InvalidTarget
 from contracts.events import Decision
 from contracts.ports import Identity, TargetState
 from contracts.settings import ActSettings, BindingSettings
-from contracts.verdicts import RunState
+from contracts.verdicts import HeldReason, RunState
 from playbooks.language.model import Guards, Step
 from playbooks.runs.arguments import resolve
 from playbooks.runs.plan import RunPlan, Surroundings, plan_of
@@ -202,3 +202,25 @@ def test_arguments_get_what_the_target_is_and_not_what_is_claimed() -> None:
     args = [f"${{{{ service.attributes['k8s.{k}.name'] }}}}" for k in ("namespace", "deployment")]
     found = resolve(plan(namespace="kube-system", deployment="coredns"), command(*args), state)
     assert found["args"] == ["shop", "cart"]
+
+
+@pytest.mark.parametrize(("namespace", "allowed"), [("shop", True), ("other", False), ("", False)])
+async def test_what_a_plugins_actuator_finds_is_held_to_the_namespaces_of_the_environment(
+    namespace: str, allowed: bool
+) -> None:
+    """Another process acts for the environment that the rest belongs to, and neither knows what the other does."""
+    bound = {name: {"namespaces": ["shop"]} for name in BOUND}
+    world = World(replace(RESTART, guards=Guards(blast_radius=1.0)), settings=_settings(environments=bound))
+    world.process.name = "mine"
+    world.process.identity = replace(DEPLOYMENT, namespace=namespace)
+    await world.executor.on_evidence(frame(T0, {"cart": (50.0, 0.9)}, ill=["cart"]))
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert bool(world.process.requests) is allowed
+    if not allowed:
+        assert world.state() is RunState.REFUSED
+        await world.done()
+        (refused,) = (r for r in world.actions if r.state is RunState.REFUSED)
+        assert refused.data["reason"] == HeldReason.UNBOUND_ENVIRONMENT
+        assert "has shop" in refused.text
+    await world.done()

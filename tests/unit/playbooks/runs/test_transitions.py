@@ -850,3 +850,11 @@ async def test_every_row_is_taken_by_a_run(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     print(f"{len(taken.rows)} of {len(TABLE)} transitions taken")
     assert left == []
+
+
+async def test_whoever_reports_runs_hears_of_everything_that_the_journal_has_of_them() -> None:
+    for playbook, tell in STORIES:
+        world = await told(world_of(playbook), playbook, tell)
+        known = {r.run: r for r in world.journal.history("test")}
+        assert known, tell.__name__
+        assert world.last_changed == known, tell.__name__

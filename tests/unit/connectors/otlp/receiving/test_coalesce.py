@@ -126,7 +126,9 @@ async def test_a_sender_that_went_away_is_over_only_when_the_log_is_done() -> No
     together = coalescer(log)
     log.gate.clear()
     put = asyncio.create_task(together.put(OTLP_SPANS, span("a").SerializeToString(), False, lambda: over.append(1)))
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(PATIENCE_S):
+        while not log.values:
+            await asyncio.sleep(0)
     put.cancel()
     await asyncio.gather(put, return_exceptions=True)
     assert not over

@@ -12,8 +12,8 @@ from contracts.ports import RunEntry
 from contracts.settings import ActSettings
 from contracts.units import MINUTE, SECOND
 from contracts.verdicts import HeldReason, RunState
+from playbooks.guards.serving import KEPT, LEAST, Serving
 from playbooks.language.model import Guards
-from playbooks.runs.serving import KEPT, LEAST, Serving
 from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, World, decision, frame
 
 REAL = {f"s{n}": (50.0, 0.0) for n in range(7)} | {"cart": (50.0, 0.0)}

@@ -1,0 +1,120 @@
+"""One fact that several sources tell of is one fact: the best view that was told of lately counts, and no other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.otlp.conventions import standard
+from contracts.frames.views import rank_of, ranks, series_id
+from contracts.units import SECOND
+from streams.windows.preference import KEPT_NS, Preference
+from tests.unit.streams.windows.support import T0, histograms, points
+from tests.unit.streams.windows.test_merging import METRICS, Bench
+
+OLD = T0 - 3600 * SECOND
+
+
+def series(metric: str, number: int = 1) -> int:
+    """A series of a metric, as the decoder would number it."""
+    return series_id(number, standard().rules[metric][0].view)
+
+
+def rates(bench: Bench, feature: int) -> list[float]:
+    """What came out for the one service, in order."""
+    found = [(f.window_ns, f.values[0][feature]) for f in bench.frames]
+    return [float(v) for _, v in sorted(dict(found).items()) if not np.isnan(v)]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        (("process.cpu.time", "container.cpu.time"), 2.0),
+        (("container.cpu.time", "process.cpu.time", "jvm.cpu.time"), 1.0),
+        (("container_cpu_usage_seconds_total", "k8s.pod.cpu.time"), 1.0),
+        (("process_cpu_seconds_total", "process.cpu.time"), 2.0),
+        (("jvm.cpu.time",), 1.0),
+    ],
+)
+def test_cpu_that_is_told_of_several_times_is_told_once(metrics: tuple[str, ...], expected: float) -> None:
+    bench, feature = Bench("metrics"), METRICS["cpu_cores"]
+    for i in range(4):
+        bench.at(i * 10)
+        at = T0 + i * 10 * SECOND
+        bench.send(points([("a", feature, series(m, n), 1, OLD, at, 10.0 * n * i) for n, m in enumerate(metrics, 1)]))
+    bench.at(50)
+    assert rates(bench, feature) == pytest.approx([expected] * 3)
+    assert bench.merger.counters["other_view"] == 3 * (len(metrics) - 1)
+
+
+def test_what_counts_does_not_change_with_the_window_in_which_it_came() -> None:
+    bench, feature = Bench("metrics"), METRICS["cpu_cores"]
+    for i in range(8):
+        bench.at(i * 5)
+        at = T0 + i * 5 * SECOND
+        rows = [("a", feature, series("process.cpu.time"), 1, OLD, at, 5.0 * i)]
+        if i % 3 == 0:  # the container's figures come every fifteen seconds
+            rows.append(("a", feature, series("container.cpu.time"), 1, OLD, at, 10.0 * i))
+        bench.send(points(rows))
+    bench.at(50)
+    assert rates(bench, feature) == pytest.approx([1.0, 1.0, 2.0, 2.0])
+
+
+def test_requests_that_several_instrumentations_count_are_counted_once() -> None:
+    bench = Bench("metrics")
+    metrics = ("http.server.request.duration", "http.server.requests", "http_request_duration_seconds")
+    for i in range(3):
+        bench.at(i * 10)
+        at = T0 + i * 10 * SECOND
+        bench.send(
+            histograms([("a", series(m, n), 1, OLD, at, False, {500: 100 * i * n}) for n, m in enumerate(metrics, 1)])
+        )
+    bench.at(40)
+    assert rates(bench, METRICS["metric_request_rate"]) == [10.0, 10.0]
+
+
+def test_parts_of_what_is_served_are_added() -> None:
+    bench = Bench("metrics")
+    metrics = ("http.server.request.duration", "rpc.server.duration", "rpc.server.call.duration")
+    for i in range(3):
+        bench.at(i * 10)
+        at = T0 + i * 10 * SECOND
+        bench.send(histograms([("a", series(m, n), 1, OLD, at, False, {500: 100 * i}) for n, m in enumerate(metrics)]))
+    bench.at(40)
+    assert rates(bench, METRICS["metric_request_rate"]) == [20.0, 20.0]
+
+
+def test_a_view_that_is_no_longer_told_of_gives_way() -> None:
+    views, cell = Preference(), np.array([7])
+    best, worse = (np.array([series_id(1, rank_of(1, n))], np.uint64) for n in (1, 2))
+    assert views.preferred(cell, best, np.array([T0])).all()
+    assert not views.preferred(cell, worse, np.array([T0 + KEPT_NS])).any()
+    again = Preference()
+    again.load(views.state())
+    assert not again.preferred(cell, worse, np.array([T0 + KEPT_NS])).any()
+    assert again.preferred(cell, worse, np.array([T0 + KEPT_NS + 1])).all()
+    assert again.preferred(np.array([8]), worse, np.array([T0])).all(), "another service"
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(1, 7), st.integers(1, 40))
+def test_an_id_says_which_view_it_is(hashed: int, group: int, view: int) -> None:
+    rank = rank_of(group, view)
+    found = np.array([series_id(hashed, rank), series_id(hashed)], np.uint64)
+    assert ranks(found).tolist() == [rank, 0]
+    assert 0 < rank < 256
+
+
+def test_rows_of_the_table_are_views_in_its_order() -> None:
+    rules = standard().rules
+    for better, worse in (
+        ("container.cpu.time", "k8s.pod.cpu.time"),
+        ("k8s.pod.cpu.time", "process.cpu.time"),
+        ("process.cpu.time", "jvm.cpu.time"),
+        ("container.memory.working_set", "container_memory_usage_bytes"),
+        ("http.server.request.duration", "http_server_requests_seconds"),
+    ):
+        assert 0 < rules[better][0].view < rules[worse][0].view
+    assert rules["kafka.consumer_group.lag"][0].view == 0
+    assert rules["jvm_memory_used_bytes"][0].view == rules["jvm.memory.used"][0].view
