@@ -20,7 +20,7 @@ import numpy as np
 from connectors.otlp import span_bytes
 from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.values import Plain, number_of, pairs_from_bytes, text_of
-from contracts.frames.decoded import B1, I8, I32, I64, KIND_CLIENT, KIND_CONSUMER, U64
+from contracts.frames.decoded import B1, I8, I32, I64, KIND_CLIENT, KIND_CONSUMER
 
 UNIT: Final = 1000
 """Weights are in thousandths, so that sums of them are exact."""
@@ -56,12 +56,8 @@ JAEGER_TYPE, JAEGER_PARAM = "sampler.type", "sampler.param"
 RATES: Final = ("SampleRate", "meta.refinery.sample_rate")
 """How many spans one stands for."""
 PROBABILITIES: Final = ("_dd.rule_psr", "_dd.agent_psr", "_sample_rate")
-_MARKING: Final = frozenset(
-    {*OPERATION, BATCH, *COMMAND, *TIMETABLE, JAEGER_TYPE, JAEGER_PARAM, *RATES, *PROBABILITIES}
-)
-MARK_KEYS: Final = _MARKING | SIZES
-_MARK_STARTS: Final = span_bytes.starts_of(_MARKING)
-_SIZE_STARTS: Final = span_bytes.starts_of(SIZES)
+MARKING: Final = frozenset({*OPERATION, BATCH, *COMMAND, *TIMETABLE, JAEGER_TYPE, JAEGER_PARAM, *RATES, *PROBABILITIES})
+MARK_KEYS: Final = MARKING | SIZES
 _LARGE_VARINT: Final = 3
 """Bytes of a varint from which on it may be as large."""
 
@@ -184,19 +180,26 @@ def _state(state: str | bytes) -> int:
     return weight_of_state(state.decode("ascii", "replace") if isinstance(state, bytes) else state)
 
 
-def of_columns(spans: span_bytes.SpanBytes, kind: I8, name: I32, starts: U64, context: DecodeContext) -> Marks:
-    """Marks of plain spans; `starts` are those of their attributes' keys. What is said again and again is judged once."""
+def of_columns(
+    spans: span_bytes.SpanBytes,
+    kind: I8,
+    name: I32,
+    some: tuple[span_bytes.Attributes, span_bytes.Attributes],
+    context: DecodeContext,
+) -> Marks:
+    """Marks of plain spans; `some` are those of their attributes that may be of `MARKING`, and of `SIZES`. What is said again and
+    again is judged once."""
     untimed, weight = _named(name, kind, context), np.zeros(len(kind), np.int32)
-    wanted = span_bytes.among(starts, _MARK_STARTS)
-    if wanted.any():
-        said = span_bytes.alike(spans, spans.attributes.where(wanted))
+    marking, sizes = some
+    if len(marking.row):
+        said = span_bytes.alike(spans, marking)
         case = said.group * 8 + kind[said.row]
         cases, which = np.unique(case, return_inverse=True)
         groups = [pairs_from_bytes(pairs, MARK_KEYS) for pairs in said.pairs]
         slow = np.array([is_untimed(groups[c // 8], c % 8) for c in cases.tolist()], np.bool_)
         untimed[said.row] |= slow[which.ravel()]
         weight[said.row] = np.array([weight_of(g) for g in groups], np.int32)[said.group]
-    _large_bodies(spans, starts, untimed)
+    _large_bodies(spans, sizes, untimed)
     rows = np.flatnonzero(spans.state_size)
     at, size = spans.state_at[rows].tolist(), spans.state_size[rows].tolist()
     for row, a, n in zip(rows.tolist(), at, size, strict=True):
@@ -205,9 +208,8 @@ def of_columns(spans: span_bytes.SpanBytes, kind: I8, name: I32, starts: U64, co
     return Marks(untimed, weight)
 
 
-def _large_bodies(spans: span_bytes.SpanBytes, starts: U64, untimed: B1) -> None:
+def _large_bodies(spans: span_bytes.SpanBytes, some: span_bytes.Attributes, untimed: B1) -> None:
     """Sizes of bodies differ from span to span: only those are read that may be large, by how many bytes they take."""
-    some = spans.attributes.where(span_bytes.among(starts, _SIZE_STARTS))
     if not len(some.row):
         return
     key: I64 = np.frombuffer(spans.text, np.uint8)[some.start + 1].astype(np.int64)

@@ -37,7 +37,11 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
     "ResourceSpans": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_spans", 2, "ScopeSpans", _MANY)),
     "TracesData": (("resource_spans", 1, "ResourceSpans", _MANY),),
     "ScopeOfBytes": (("spans", 2, _F.TYPE_BYTES, _MANY),),
-    "ResourceOfBytes": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_spans", 2, "ScopeOfBytes", _MANY)),
+    "ResourceOfBytes": (
+        ("resource", 1, _F.TYPE_BYTES, _SCALAR),
+        ("scope_spans", 2, "ScopeOfBytes", _MANY),
+        ("instrumentation_library_spans", 1000, _F.TYPE_BYTES, _MANY),
+    ),
     "TracesOfBytes": (("resource_spans", 1, "ResourceOfBytes", _MANY),),
     "LogRecord": (
         ("time_unix_nano", 1, _F.TYPE_FIXED64, _SCALAR),

@@ -69,6 +69,7 @@ def _doubts(
     return [
         _low_confidence(proposal, settings),
         _unproven(proposal, world),
+        _one_operation(proposal),
         _stale(incident, world),
         _unknown_topology(proposal, world),
         _contested(proposal),
@@ -101,6 +102,15 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
         "" if standing.lost or standing.new_routes else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
     )
     return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")
+
+
+def _one_operation(proposal: Proposal | None) -> Doubt | None:
+    """One operation that stands out is no reason to disturb all that its service does well."""
+    named = "" if proposal is None else next((c.operation for c in proposal.causes if c.operation), "")
+    if proposal is None or not named or all(action.mends_part for action, _ in touching(proposal.playbook.steps)):
+        return None
+    text = f"only {named} stands out: the rest of {proposal.target.service} is as it was"
+    return Doubt(HeldReason.UNPROVEN, text)
 
 
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:

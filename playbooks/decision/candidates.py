@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -81,8 +81,17 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         return Proposal(playbook, target, state, tuple(causes), held)
     held_back = _outside(playbook, service, meant, incident)
     if held_back is None:
-        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
+        known = any(c.operation for c in meant)
+        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), _told(world, target, known))
     return Proposal(playbook, target, state, tuple(meant), held_back)
+
+
+def _told(world: DecisionWorld, target: Target, known: bool) -> DecisionWorld:
+    """The same world; where it is known which operation of the target stands out, that is not waited for."""
+    standing = world.standings.get(target.service)
+    if not known or standing is None or not standing.partly:
+        return world
+    return replace(world, standings={**world.standings, target.service: replace(standing, partly=False)})
 
 
 def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident: Incident) -> Held | None:

@@ -31,6 +31,8 @@ def test_a_slow_route_in_twenty_is_named():
     assert causes, found.told()
     assert "GET /search" in {c.operation for c in causes}
     assert found.blamed == {"gateway"}, found.told()
+    assert not found.touched, found.told()
+    assert found.offered == {"gateway"}, found.told()
 
 
 @pytest.mark.slow
