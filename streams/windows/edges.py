@@ -175,9 +175,9 @@ class EdgeJoiner:
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
         outside = self._calls_outside(spans, callees, callers, now_ns)
-        self._note(callees, callers)
         calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
+        self._note(callees, callers)
         self._witness.arrived(spans, waiting)
         self._witness.joined(callees, callers, calls < len(late_children))
         return callees, callers, outside
@@ -241,15 +241,16 @@ class EdgeJoiner:
         self._count(orphans["service"][_serves(orphans)], ORPHANS)
 
     def _note(self, children: Rows, parents: Rows) -> None:
-        """What joined spans tell of those that are missing."""
-        same = (children["trace"] == parents["trace"]) & (children["service"] != parents["service"])
+        """What calls, complete now, tell of spans that are missing."""
         served, kinds = _serves(children), _kinds(parents)
         asked = (kinds == KIND_CLIENT) | (kinds == KIND_PRODUCER)
-        self._count(children["service"][same & served], JOINED)
-        self._count(parents["service"][same & served & ~asked], HIDDEN_CALLS)
-        self._count(children["service"][same & asked & ~served], HIDDEN_SERVES)
+        self._count(children["service"][served], JOINED)
+        self._count(parents["service"][served & ~asked], HIDDEN_CALLS)
+        self._count(children["service"][asked & ~served], HIDDEN_SERVES)
 
     def _count(self, services: I32, what: int) -> None:
+        if not len(services):
+            return
         for number, times in zip(*(c.tolist() for c in np.unique(services, return_counts=True)), strict=True):
             self._facts.of(self._names.text[number])[what] += times
 

@@ -78,7 +78,7 @@ class TraceSample:
     def take(self, trace: U64, *, random: bool) -> None:
         """Undeclared spans of some traces came; `random`: their ids are said to be random."""
         listed, first = np.unique(trace[-_LOOKED_AT:], return_index=True)
-        fresh = np.sort(first[~np.isin(listed, self.traces)])
+        fresh = np.sort(first[~_known(listed, self.traces)])
         if len(fresh):
             self.traces = np.concatenate([self.traces, trace[-_LOOKED_AT:][fresh]])[-RECENT:]
             self._estimate(random=random)
@@ -91,7 +91,7 @@ class TraceSample:
             self.share, self.by = best
             return
         for by, of in enumerate(places):
-            self.whole[by] |= _is_whole(of[-_WHOLE:])
+            self.whole[by] = self.whole[by] or _is_whole(of[-_WHOLE:])
         outside = np.count_nonzero(places[self.by, -_WHOLE:] > self.share)
         if self.share < 1.0 and (outside > _FORCED or len(self.traces) < _WHOLE):
             self.share = 1.0
@@ -104,9 +104,28 @@ class TraceSample:
         return newest if newest > NOT_SAID and np.count_nonzero(self.declared == newest) >= _ALIKE else 0
 
 
+def _known(traces: U64, before: U64) -> B1:
+    """Which traces are among those of before."""
+    if not len(before):
+        return np.zeros(len(traces), np.bool_)
+    ordered = np.sort(before)
+    found: B1 = ordered[np.minimum(np.searchsorted(ordered, traces), len(ordered) - 1)] == traces
+    return found
+
+
+def _all_over(places: F64) -> bool:
+    """Whether the latest ids lie so far apart that no number of them, up to `RECENT`, can be evidence: k of them are only below
+    exp(-`_NATS` / k)."""
+    n = len(places)
+    return all(
+        n >= lately and float(places[-lately:].max()) > np.exp(-_NATS / upto)
+        for lately, upto in ((1, 7), (8, 31), (32, RECENT))
+    )
+
+
 def _share_of(places: F64, *, trusted: bool) -> float:
     """The part of its range in which the latest ids lie; 1 where there is no telling."""
-    if not len(places) or places[-1] > _MOST_SHARE:
+    if not len(places) or places[-1] > _MOST_SHARE or _all_over(places):
         return 1.0
     highest = np.maximum.accumulate(places[::-1])
     n = np.arange(1, len(places) + 1)
