@@ -10,7 +10,7 @@ from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, Conduct, HeldReason
-from playbooks.decision.candidates import Proposal
+from playbooks.decision.candidates import Proposal, one_operation
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
 from playbooks.language.actions import touching
@@ -106,7 +106,7 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
 
 def _one_operation(proposal: Proposal | None) -> Doubt | None:
     """One operation that stands out is no reason to disturb all that its service does well."""
-    named = "" if proposal is None else next((c.operation for c in proposal.causes if c.operation), "")
+    named = "" if proposal is None else one_operation(proposal.causes[0])
     if proposal is None or not named or all(action.mends_part for action, _ in touching(proposal.playbook.steps)):
         return None
     text = f"only {named} stands out: the rest of {proposal.target.service} is as it was"

@@ -12,7 +12,7 @@ from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, HeldReason
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.guards.innocence import EXTERNAL
@@ -81,13 +81,18 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         return Proposal(playbook, target, state, tuple(causes), held)
     held_back = _outside(playbook, service, meant, incident)
     if held_back is None:
-        known = any(c.operation for c in meant)
+        known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), _told(world, target, known))
     return Proposal(playbook, target, state, tuple(meant), held_back)
 
 
+def one_operation(cause: Candidate) -> str:
+    """The operation that a suspected cause is confined to; "" where it shows in other ways than that requests are slow or fail."""
+    return cause.operation if cause.kind in (CauseKind.LATENCY, CauseKind.ERRORS) else ""
+
+
 def _told(world: DecisionWorld, target: Target, known: bool) -> DecisionWorld:
-    """The same world; where it is known which operation of the target stands out, that is not waited for."""
+    """The same world; where it is known which operation of the target stands out, or that would explain nothing, it is not waited for."""
     standing = world.standings.get(target.service)
     if not known or standing is None or not standing.partly:
         return world

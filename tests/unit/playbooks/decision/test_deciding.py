@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -379,6 +380,22 @@ def test_evidence_that_is_still_to_come_is_waited_for():
     found = decide(HANG, answers(Conduct.UNKNOWN, young=True), LIBRARY, SETTINGS)
     assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
     assert "waiting to do restart-hung-service on cart" in found.text
+
+
+def test_one_operation_that_stands_out_is_a_persons_to_judge():
+    slow = cause("cart", CauseKind.LATENCY, 0.9)
+    named = incident(msgspec.structs.replace(slow, operation="GET /search"))
+    waiting = decide(incident(slow), answers(Conduct.WORSE, partly=True), LIBRARY, SETTINGS)
+    assert waiting.verdict is DecisionVerdict.NOTHING
+    assert "waiting to do" in waiting.text
+    for partly in (True, False):
+        found = decide(named, answers(Conduct.WORSE, partly=partly), LIBRARY, SETTINGS)
+        assert found.verdict is DecisionVerdict.ASK
+        assert found.chosen.target == "cart"
+        assert "only GET /search stands out" in found.text
+    assert decide(incident(slow), answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    hanging = incident(msgspec.structs.replace(cause("cart", CauseKind.HANG, 0.9), operation="GET /search"))
+    assert decide(hanging, answers(Conduct.WORSE, partly=True), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
 
 
 BANK = "external:api.bank.example"
