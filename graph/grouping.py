@@ -9,10 +9,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from contracts.events import Anomaly
+from contracts.features import FEATURES, Signal
 from contracts.units import SECOND
 from contracts.verdicts import ENDED
+
+USERS: Final = frozenset(
+    n
+    for n, x in FEATURES.items()
+    if x.signal in (Signal.SPANS, Signal.EDGES) or (x.signal is Signal.METRICS and n.startswith("metric_"))
+)
+"""Features of requests and calls: what users feel. Resources and logs are not."""
+
+
+def felt(anomaly: Anomaly) -> bool:
+    """Whether an anomaly is about requests or calls, at least in part; one that does not say what it is about may be."""
+    return not anomaly.contributions or any(c.feature in USERS for c in anomaly.contributions)
+
 
 Distance = Callable[[str, str], int | None]
 """Hops between two services, None where too far."""

@@ -76,7 +76,9 @@ def ruled_out(situation: Situation, rival: Suspect, leader: Suspect) -> str:
     explained = [x for x in rival.findings if x.explained_by]
     if explained:
         by = explained[0].explained_by
-        what = "errors are" if explained[0].channel == "errors" else "latency is"
+        what = {"errors": "errors are", "log_errors": "error records are", "new_logs": "new log texts are"}.get(
+            explained[0].channel, "latency is"
+        )
         return f"{name}: its {what} explained by its callee {by}{_how_much(situation, by, name)}"
     if rival.score < 0.15 and leader.service in _reach(situation, name):
         return f"{name}: nothing of its own departs from the usual; it only calls towards {leader.service}"

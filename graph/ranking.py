@@ -1,8 +1,8 @@
 """Which service caused it: reasons from all channels, weighed, as probabilities over candidates.
 
 A candidate's score is the sum of `WEIGHTS[channel] × strength` over its findings, channels of the same fault counted with
-diminishing returns (the strongest full, further ones half). Scores become probabilities by a softmax together with a
-background that stands for "none of these": weak evidence leaves the mass there. `graph.judgement` has the weights, and says where
+diminishing returns (the strongest full, further ones half). Scores become probabilities together with a background that stands for
+"none of these": weak evidence leaves the mass there, and less so where users suffer. `graph.judgement` has the weights, and says where
 they come from.
 """
 
@@ -16,6 +16,7 @@ from typing import Final
 from contracts.verdicts import CauseKind
 from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
+from graph.evidence.harm import harm_of
 from graph.evidence.local import local
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
@@ -23,11 +24,14 @@ from graph.judgement import (
     BACKGROUND,
     DEPENDENCY_SHARE,
     DIMINISHING,
+    HARMED_BACKGROUND,
     LEAK_VOTES,
     LEAST_FINDING,
     MOST_PRIOR,
     OBSERVER_SHARE,
+    PRIOR_FULL,
     TEMPERATURE,
+    VIOLATED_BACKGROUND,
     WEIGHTS,
 )
 
@@ -60,7 +64,7 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None) -> list[S
         if finding.service in by_service:
             by_service[finding.service].append(finding)
     scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
-    chances = softmax(scores)
+    chances = probabilities(scores, background_of(situation))
     order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
     return [
         Suspect(n, kind_of(situation.nodes[n], by_service[n]), scores[n], chances[n], tuple(_by_weight(by_service[n])))
@@ -84,7 +88,7 @@ def score(node: Node, found: list[Finding]) -> float:
     priors = sorted((weight(x) for x in found if x.channel in PRIORS), reverse=True)
     total = _diminishing(symptoms) + _diminishing(hints)
     # Priors tip the scale between services that show something, and are nothing by themselves.
-    total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total)
+    total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total / PRIOR_FULL)
     if node.observer:
         return OBSERVER_SHARE * total
     return total if node.own else DEPENDENCY_SHARE * total
@@ -94,12 +98,25 @@ def _diminishing(weights: list[float]) -> float:
     return sum(w * DIMINISHING**i for i, w in enumerate(weights))
 
 
-def softmax(scores: Mapping[str, float]) -> dict[str, float]:
-    """Probabilities of the candidates; what is missing to 1 is the background's."""
-    top = max([BACKGROUND, *scores.values()])
-    mass = {n: math.exp((s - top) / TEMPERATURE) for n, s in scores.items()}
-    total = sum(mass[n] for n in sorted(mass)) + math.exp((BACKGROUND - top) / TEMPERATURE)
+def probabilities(scores: Mapping[str, float], background: float) -> dict[str, float]:
+    """Probabilities of the candidates; what is missing to 1 is the background's. Who shows nothing has none, so that it does not
+    matter how many others are well."""
+    top = max([background, *scores.values()])
+    mass = {n: _mass(s, top) for n, s in scores.items()}
+    total = math.fsum(mass.values()) + _mass(background, top)
     return {n: m / total for n, m in mass.items()}
+
+
+def _mass(score_: float, top: float) -> float:
+    """Odds of a score against none, over those of `top` (so that nothing overflows)."""
+    return math.exp((score_ - top) / TEMPERATURE) - math.exp(-top / TEMPERATURE) if score_ > 0 else 0.0
+
+
+def background_of(situation: Situation) -> float:
+    """The score of "none of these": something has to account for harm, while in quiet all that is unusual may be chance."""
+    if situation.harm:
+        return VIOLATED_BACKGROUND
+    return BACKGROUND - (BACKGROUND - HARMED_BACKGROUND) * min(1.0, harm_of(situation))
 
 
 def kind_of(node: Node, found: list[Finding]) -> CauseKind:
@@ -110,8 +127,7 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
     for finding in found:
         if finding.kind is not None:
             votes[finding.kind] = votes.get(finding.kind, 0.0) + weight(finding)
-    hurt = {k for k in votes if k in (CauseKind.ERRORS, CauseKind.LATENCY, CauseKind.CRASH, CauseKind.HANG)}
-    if CauseKind.BAD_RELEASE in votes and hurt:
+    if CauseKind.BAD_RELEASE in votes and len(votes) > 1:  # whatever it shows, it shows since then
         return CauseKind.BAD_RELEASE
     if CauseKind.SATURATION in votes and any(x.channel == "demand" for x in found):
         return CauseKind.SATURATION

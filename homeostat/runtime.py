@@ -41,6 +41,7 @@ from homeostat.release import age_s
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
 from homeostat.wiring import act_specs, recorded_specs
+from models.detectors import warm_up
 from streams.worker import Worker, WorkerWiring, handlers_of
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class Runtime:
             await self._open_log()
             self._waiting_for = "graph"
             await self._open_stores()
+            self._waiting_for = "detectors"
+            await asyncio.to_thread(warm_up, self.settings.detect, self.settings.plugins)
             self._waiting_for = "consumer group"
             await self._start_loop()
             await self._start_checkup()

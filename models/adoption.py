@@ -8,13 +8,15 @@ return to it needs no new proof.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
+
 from contracts.events import Contribution
-from contracts.features import COUNT_OF
+from contracts.features import COUNT_OF, FEATURES, FeatureKind
 from contracts.units import SECOND
-from models.judgement import BUCKET_NS, FORMER_NS, RETURNED_NS, SETTLED
+from models.judgement import BUCKET_NS, CEASED, CLIMBED_NS, FORMER_NS, RETURNED_NS, SETTLED, SETTLED_MEANS, STEADY
 
 BUCKETS: Final = 24
 """Means held of one feature's course since its episode opened; they grow longer with it."""
@@ -60,16 +62,34 @@ class Course:
                 self.sums.append(total)
                 self.counts.append(count)
 
+    def means(self) -> list[float]:
+        """The means so far."""
+        return [total / count for total, count in zip(self.sums, self.counts, strict=True)]
+
     def level(self) -> float:
         """Mean of the second half: where it is now."""
         return self._halves()[1]
 
     def settled(self) -> bool:
-        """Whether its second half is about where its first was, measured by the distance from what was expected."""
+        """Whether its second half is about where its first was, measured by the distance from what was expected; of enough means."""
+        if len(self.starts) < SETTLED_MEANS:
+            return False
         first, second = self._halves()
         nearest = min(max(second, self.low), self.high)
         shift = abs(second - nearest) or abs(second) or 1.0
-        return abs(second - first) <= SETTLED * shift
+        newest = sum(self.sums[-2:]) / max(
+            sum(self.counts[-2:]), 1
+        )  # what rose and falls again has the same mean in both halves
+        return abs(second - first) <= SETTLED * shift and abs(newest - second) <= 2.0 * SETTLED * shift
+
+    def steady(self) -> bool:
+        """Whether its second half is not above its first by more than uneven events explain."""
+        first, second = self._halves()
+        return len(self.starts) >= SETTLED_MEANS and second <= STEADY * first
+
+    def ceased(self) -> bool:
+        """Whether hardly anything is left of what was expected."""
+        return self.level() <= CEASED * self.low
 
     def rose(self) -> bool:
         """Whether it is above what was expected."""
@@ -97,10 +117,10 @@ class Former:
 class Adopting:
     """What one episode knows for its end by adoption: the courses of what departs, and since when nothing harms."""
 
-    courses: dict[str, Course] = field(default_factory=dict)
     opened_ns: int = 0
     harmed_ns: int = 0
     """Window in which it last harmed, or the one in which it opened."""
+    courses: dict[str, Course] = field(default_factory=dict)
 
     def note(self, parts: tuple[Contribution, ...]) -> None:
         """Follow what departs from now on; the range first told is the one from before."""
@@ -108,13 +128,23 @@ class Adopting:
             if part.feature not in self.courses:
                 self.courses[part.feature] = Course(part.signal, part.low, part.high)
 
-    def ready(self, now_ns: int, after_ns: int) -> bool:
-        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle)."""
+    def ready(self, now_ns: int, after_ns: int, *, growing: bool = True) -> bool:
+        """Whether the levels may be adopted: no harm for `after_ns`, and settled (more traffic need not settle, where what is
+        `growing` may be taken)."""
         shifted = self._shifted()
+        if any(_share(name) for name in shifted):
+            after_ns = max(
+                after_ns, CLIMBED_NS
+            )  # a share of failures is too uneven to be seen to climb within a minute
+        if any(name in COUNTS and c.ceased() for name, c in shifted.items()):
+            return False  # silence is no level
         return (
             bool(shifted)
             and now_ns - self.harmed_ns >= after_ns
-            and all(c.settled() or (name in COUNTS and c.rose()) for name, c in shifted.items())
+            and all(
+                c.settled() or (growing and name in COUNTS and c.rose()) or (_share(name) and c.steady())
+                for name, c in shifted.items()
+            )
         )
 
     def returned(self, now_ns: int, formers: Mapping[str, Former]) -> bool:
@@ -122,6 +152,7 @@ class Adopting:
         shifted = self._shifted()
         return (
             bool(shifted)
+            and not any(_share(name) for name in shifted)
             and now_ns - self.opened_ns >= RETURNED_NS
             and all(_within(c, formers.get(name), now_ns) for name, c in shifted.items())
         )
@@ -158,6 +189,29 @@ class Adopting:
             )
             for name, c in self._shifted().items()
         )
+
+
+def remembered(old: Mapping[str, Former], new: Mapping[str, Former]) -> dict[str, Former]:
+    """What was normal before an adoption, and before those within a day: of latencies the lowest range, so that no chain of small
+    adoptions makes a harmful level normal."""
+    kept = dict(old)
+    for name, former in new.items():
+        first = old.get(name)
+        slower = first is not None and first.high < former.high and FEATURES[name].kind is FeatureKind.LATENCY
+        kept[name] = replace(first, until_ns=former.until_ns) if first is not None and slower else former
+    return kept
+
+
+def against(part: Contribution, formers: Mapping[str, Former]) -> Contribution:
+    """A latency beside the lowest range that was normal within a day."""
+    former = formers.get(part.feature)
+    if former is None or former.high >= part.high or FEATURES[part.feature].kind is not FeatureKind.LATENCY:
+        return part
+    return msgspec.structs.replace(part, low=former.low, high=former.high)
+
+
+def _share(feature: str) -> bool:
+    return FEATURES[feature].kind is FeatureKind.RATIO
 
 
 def _within(course: Course, former: Former | None, now_ns: int) -> bool:

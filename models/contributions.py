@@ -10,7 +10,6 @@ from contracts.features import FEATURES
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, Spoken
 from contracts.units import SECOND
-from models.engine_state import ServiceDetection
 from models.judgement import SPEAKS
 
 
@@ -43,11 +42,6 @@ def _of_window(frame: FeatureFrame, lead: Scores, i: int, j: int) -> Spoken:
     low, high = float(lead.low[i, j]), float(lead.high[i, j])
     low, high = (low, high) if np.isfinite(low + high) else (0.0, 0.0)
     return Spoken(float(frame.values[i, j]), low, high, 1)
-
-
-def merge(service: ServiceDetection, window_ns: int) -> tuple[Contribution, ...]:
-    """Contributions of all signals that count at `window_ns`, with their shares, loudest first."""
-    return shared([c for v in service.views.values() if v.counts_at(window_ns) for c in v.contributions])
 
 
 def shared(parts: list[Contribution]) -> tuple[Contribution, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,245 +14,270 @@ import numpy as np
 from contracts.capacity import surplus
 from contracts.events import Contribution
 from contracts.features import Signal
-from contracts.frames.decoded import B1, F64
-from contracts.frames.feature_frame import Presence
-from contracts.verdicts import ServiceState
-from models.adoption import Former
-from models.episodes import Episode
-from models.fusion import discoveries
-from models.harm import Promise
-from models.judgement import HOLE_NS, VIEW_NS, VIEW_WINDOWS
-from models.service.state import Slots
+from contracts.frames.decoded import B1, I8
+from contracts.frames.feature_frame import FeatureFrame
+from contracts.units import MINUTE, SECOND
+from models.adoption import Adopting, Former
+from models.forecast import HOURS, MINUTES, Forecast, Trends
+from models.forecast import SIGNALS as TRENDING
+from models.harm import Promises
+from models.judgement import CLIMBED_NS, TREND_BACK, VIEW_NS, VIEW_WINDOWS
+from models.ledger import Ledger, Rows
 
 MOST_SERVICES: Final = 20_000
 """Services (and edges) of one environment in one partition whose state is kept."""
+LAYERS: Final = (Signal.SPANS.value, Signal.METRICS.value, Signal.LOGS.value)
+SPANS: Final = 0
 
 
 @dataclass(slots=True)
-class SignalView:
-    """The newest evidence of one signal about a service. `cadence_ns`: how far apart its windows usually are."""
+class Reasons:
+    """Why a service was loud in the newest window of a signal in which it was."""
 
     window_ns: int
-    decades: float
-    warm: bool
-    cadence_ns: int
-    contributions: list[Contribution] = field(default_factory=list)
-
-    def counts_at(self, window_ns: int) -> bool:
-        """Whether this still says something about `window_ns`."""
-        return abs(window_ns - self.window_ns) <= min(VIEW_WINDOWS * self.cadence_ns, VIEW_NS)
+    parts: list[Contribution]
 
 
 @dataclass(slots=True)
-class SeriesTrack:
-    """Where the rows of one series are: the newest window with something to say, since when they have followed each other, and
-    whether the newest row is missing."""
+class LevelShift:
+    """A departure that opens nothing: what is known for its end by adoption, and when it was last seen."""
 
-    window_ns: int = -1
-    settled_ns: int = 0
-    """Nothing opens before this: the series was not watched until a moment ago."""
-    missing: bool = False
-
-    def follow(self, window_ns: int, presence: int, width_ns: int) -> bool:
-        """Take note of a row; whether it comes after a hole. A quiet row ends none: what is not there has nothing to settle."""
-        self.missing, lost = presence == Presence.MISSING, self.missing
-        if self.missing:
-            return False
-        apart = window_ns - self.window_ns
-        hole = self.window_ns >= 0 and (apart > max(HOLE_NS, 3 * width_ns) or (lost and presence == Presence.OBSERVED))
-        self.window_ns = max(self.window_ns, window_ns)
-        if hole:
-            self.settled_ns = window_ns + min(apart, HOLE_NS)
-        return hole
+    adopting: Adopting
+    loud_ns: int
 
 
 @dataclass(slots=True)
-class ServiceDetection:
-    """All that is known of one service."""
+class Foreseen:
+    """A forecast of harm, and until when it holds unless it is made again (event time), or an episode is on because of it; where the
+    feature is now, smoothed."""
 
-    episode: Episode
-    views: dict[str, SignalView] = field(default_factory=dict)
-    tracks: dict[str, SeriesTrack] = field(default_factory=dict)
-    """Per signal."""
-    told_ns: int = 0
-    """When (by the clock) its last row came."""
-    stale: bool = False
-    ended_ns: int = 0
-    """When its last episode ended: what a later signal says of the time before belongs to that, and opens nothing."""
+    signal: str
+    forecast: Forecast
+    until_ns: int
+    level: float
+    made_ns: int
 
-    @property
-    def state(self) -> ServiceState:
-        """What may be said of it now: stale or warming is never healthy."""
-        return ServiceState.STALE if self.stale or self.lost else self.episode.state
-
-    def troubled(self, window_ns: int) -> bool:
-        """Whether a window belongs to the episode that is on, or to the last one: some signals come later than others."""
-        since = self.episode.onset_ns <= window_ns
-        return since and (self.episode.open or window_ns <= self.ended_ns)
-
-    @property
-    def lost(self) -> bool:
-        """Whether its requests can't be seen: the rows of its spans are missing or, where it has none, those of all signals."""
-        spans = self.tracks.get(Signal.SPANS)
-        if spans is not None:
-            return spans.missing
-        return bool(self.tracks) and all(t.missing for t in self.tracks.values())
-
-    @property
-    def cadence_ns(self) -> int:
-        """How often something comes of it at the least."""
-        return min((v.cadence_ns for v in self.views.values()), default=0)
-
-
-class Family:
-    """The p-values of all series of a signal, of each its newest: the hypotheses among which false discoveries are bounded, in
-    however many frames they come."""
-
-    def __init__(self) -> None:
-        self._slots = Slots()
-        self._p = np.zeros(0)
-
-    def discoveries(self, keys: tuple[tuple[str, ...], tuple[str, ...]], p: F64, rate: float) -> B1:
-        """Which of these series' p-values (NaN: none) are discoveries. `keys`: services and peers."""
-        rows = self._slots.rows(*keys)
-        self._p = np.concatenate([self._p, np.full(len(self._slots) - len(self._p), np.nan)])
-        self._p[rows] = p
-        found = np.zeros(len(self._p), np.bool_)
-        known = np.flatnonzero(np.isfinite(self._p))
-        found[known] = discoveries(self._p[known], rate)
-        return np.asarray(found[rows], np.bool_)
-
-    def forget(self, keys: set[tuple[str, str]]) -> None:
-        """Series that left are hypotheses no more."""
-        kept = np.array([i for i, key in enumerate(self._slots.keys) if key not in keys], np.intp)
-        self._p = np.concatenate([self._p, np.full(len(self._slots) - len(self._p), np.nan)])[kept]
-        self._slots.keep(kept)
-
-    def plain(self) -> list[Any]:
-        """The state as plain values."""
-        return [[list(k) for k in self._slots.keys], self._p]
-
-    @classmethod
-    def of(cls, plain: list[Any]) -> Family:
-        """Inverse of `plain`."""
-        it = cls()
-        it._slots, it._p = Slots(tuple((s, p) for s, p in plain[0])), plain[1]
-        return it
+    def holds(self, value: float, weight: float, now_ns: int, *, on: bool) -> bool:
+        """Take the newest value; whether the forecast still holds. One that opened an episode holds until it is back."""
+        if np.isfinite(value):
+            self.level += weight * (value - self.level)
+        high, told = self.forecast.high, self.forecast.value
+        return self.level > high + TREND_BACK * (told - high) and (on or now_ns <= self.until_ns)
 
 
 @dataclass(slots=True)
 class EngineState:
     """One environment, as far as this partition sees it."""
 
-    services: dict[str, ServiceDetection] = field(default_factory=dict)
-    suspended: dict[str, int] = field(default_factory=dict)
-    edges: dict[tuple[str, str], Episode] = field(default_factory=dict)
-    """Episodes of edges that have had one."""
-    calls: dict[tuple[str, str], SeriesTrack] = field(default_factory=dict)
-    """Where the rows of edges are."""
-    families: dict[str, Family] = field(default_factory=dict)
-    """Per signal."""
-    promises: dict[str, dict[str, Promise]] = field(default_factory=dict)
-    """How services keep their objectives, by signal and service."""
+    environment: str
+    services: Ledger = field(default_factory=lambda: Ledger(LAYERS))
+    edges: Ledger = field(default_factory=lambda: Ledger((Signal.EDGES.value,)))
+    promises: Promises = field(default_factory=Promises)
+    """How services keep their objectives."""
+    reasons: dict[int, dict[str, Reasons]] = field(default_factory=dict)
+    """Of services that are loud, by row and signal."""
+    shifts: dict[int, LevelShift] = field(default_factory=dict)
+    """By row."""
+    trends: dict[str, tuple[Trends, ...]] = field(default_factory=dict)
+    """Slow changes, by signal."""
+    forecasts: dict[int, dict[str, Foreseen]] = field(default_factory=dict)
+    """Harm that is foreseen, by row and feature."""
     formers: dict[tuple[str, str], dict[str, Former]] = field(default_factory=dict)
     """What was normal before the last adoption of a service or edge, by feature."""
     refused: dict[str, str] = field(default_factory=dict)
     """Services whose new levels a person refused to take for normal, and who."""
     words: dict[str, int] = field(default_factory=dict)
     """When the last word on a service was given."""
+    _near: tuple[int, dict[str, set[str]]] = (0, {})
 
-    def family(self, signal: str) -> Family:
-        """The hypotheses of a signal."""
-        return self.families.setdefault(signal, Family())
+    def row(self, service: str) -> int:
+        """The row of a service; a new one where it is not known."""
+        return int(self.services.rows((service,), ())[0])
+
+    def neighbours(self, service: str) -> Rows:
+        """Rows of those that call a service or are called by it."""
+        if self._near[0] != len(self.edges):
+            near: dict[str, set[str]] = {}
+            for caller, callee in self.edges.slots.keys:
+                near.setdefault(caller, set()).add(callee)
+                near.setdefault(callee, set()).add(caller)
+            self._near = len(self.edges), near
+        found = (self.services.slots.find(name, "") for name in sorted(self._near[1].get(service, ())))
+        return np.array([row for row in found if row is not None], np.intp)
+
+    def merged(self, row: int, window_ns: int) -> list[Contribution]:
+        """Reasons of all signals that count at `window_ns`."""
+        ledger, parts = self.services, []
+        for signal, reasons in self.reasons.get(row, {}).items():
+            layer = ledger.signals.index(signal)
+            reach = min(VIEW_WINDOWS * int(ledger.cadence_ns[layer, row]), VIEW_NS)
+            if reasons.window_ns == ledger.view_ns[layer, row] and abs(window_ns - reasons.window_ns) <= reach:
+                parts += reasons.parts
+        return parts
+
+    def forget_reasons(self, window_ns: int) -> None:
+        """Forget reasons that count no more."""
+        for row in list(self.reasons):
+            kept = {s: r for s, r in self.reasons[row].items() if window_ns - r.window_ns <= VIEW_NS}
+            if kept:
+                self.reasons[row] = kept
+            else:
+                del self.reasons[row]
+
+    def foresee(self, rows: Rows, frame: FeatureFrame) -> list[int]:
+        """Follow slow changes; the rows of the frame of whose signal harm is foreseen."""
+        if frame.signal not in TRENDING:
+            return []
+        trends = self.trends.get(frame.signal)
+        if trends is None:
+            trends = self.trends[frame.signal] = tuple(Trends(frame.signal, clock) for clock in (MINUTES, HOURS))
+        for trend in trends:
+            lasts_ns = max(MINUTE, trend.clock.bucket_ns * 6 // 5)
+            for i, found in (trend.take(rows, frame) or {}).items():
+                for forecast in found:
+                    self.note_forecast(int(rows[i]), frame, forecast, lasts_ns)
+        if not self.forecasts:
+            return []
+        at = {row: i for i, row in enumerate(rows.tolist())}
+        return [at[row] for row in sorted(self.forecasts.keys() & at.keys()) if self._still(row, frame, at[row])]
+
+    def note_forecast(self, row: int, frame: FeatureFrame, forecast: Forecast, lasts_ns: int) -> None:
+        """Put a forecast on record; one that an episode is on because of stays as it was made first."""
+        known = self.forecasts.setdefault(row, {})
+        old = known.get(forecast.feature)
+        if old is not None:
+            forecast = dataclasses.replace(forecast, low=old.forecast.low, high=old.forecast.high)
+        level = old.level if old is not None else forecast.value
+        known[forecast.feature] = Foreseen(frame.signal, forecast, frame.window_ns + lasts_ns, level, frame.window_ns)
+
+    def _still(self, row: int, frame: FeatureFrame, i: int) -> bool:
+        """Whether harm is foreseen of a service from the signal of a frame; what is past is forgotten."""
+        known, on = self.forecasts[row], bool(self.services.open[row])
+        layer = self.services.signals.index(frame.signal)
+        weight = min(0.6, 0.1 * max(1.0, float(self.services.cadence_ns[layer, row]) / (5 * SECOND)))
+        for feature, seen in list(known.items()):
+            if seen.signal != frame.signal or frame.missing[i]:
+                continue
+            j = frame.features.index(feature) if feature in frame.features else -1
+            value = float(frame.values[i, j]) if j >= 0 else float("nan")
+            if not seen.holds(value, weight, frame.window_ns, on=on):
+                del known[feature]
+        if not known:
+            del self.forecasts[row]
+        return any(seen.signal == frame.signal for seen in known.values())
+
+    def foreseen(self, row: int, signal: str) -> list[Forecast]:
+        """Harm that is foreseen of a service from a signal."""
+        return [seen.forecast for seen in self.forecasts.get(row, {}).values() if seen.signal == signal]
+
+    def climbs(self, row: int, window_ns: int) -> bool:
+        """Whether something of a service rises towards harm, as of lately: its levels have not settled. What arrived there harms."""
+        seen = self.forecasts.get(row, {}).values()
+        return any(s.made_ns + CLIMBED_NS >= window_ns or s.level >= s.forecast.hurts for s in seen)
+
+    def states(self) -> dict[str, int]:
+        """The state of every service that was heard of, as an index into `models.ledger.STATES`."""
+        ledger = self.services
+        rows = np.arange(len(ledger))
+        states: I8 = ledger.states(rows, SPANS)
+        heard = ((ledger.window_ns[:, rows] >= 0) | ledger.missing[:, rows]).any(axis=0) | (ledger.told_ns[rows] > 0)
+        names = zip(ledger.slots.keys, states.tolist(), heard.tolist(), strict=True)
+        return {service: state for (service, _), state, known in names if known}
+
+    def may_learn(self, services: tuple[str, ...], peers: tuple[str, ...], window_ns: int) -> B1:
+        """False for services that our own action disturbs, and for those (and edges) with an episode on: what stays changed becomes
+        normal by adoption or not at all."""
+        ledger = self.services
+        if not peers:
+            rows = ledger.rows(services, ())
+            return ~(ledger.troubled(rows, window_ns) | (window_ns < ledger.suspended_ns[rows]))
+        held = np.ones(len(services), np.bool_)
+        if ledger.episodes or ledger.ended_ns[: len(ledger)].max(initial=-1) >= window_ns or self._suspended(window_ns):
+            every = np.arange(len(ledger))
+            troubled = ledger.troubled(every, window_ns) | (window_ns < ledger.suspended_ns[every])
+            sick = {ledger.slots.keys[i][0] for i in np.flatnonzero(troubled)}
+            held = np.array([name not in sick for name in services], np.bool_)
+        if self.edges.episodes:
+            on = {self.edges.slots.keys[row] for row in self.edges.episodes}
+            held &= np.array([key not in on for key in zip(services, peers, strict=True)], np.bool_)
+        return held
+
+    def _suspended(self, window_ns: int) -> bool:
+        return bool((self.services.suspended_ns[: len(self.services)] > window_ns).any())
 
     def make_room(self) -> int:
         """Forget who was not heard of for longest, where there are too many; how many services that were. Who has an episode on
-        stays, and so does what a person refused."""
-        services, calls = surplus(len(self.services), MOST_SERVICES), surplus(len(self.calls), MOST_SERVICES)
-        if not services and not calls:
+        stays."""
+        services, edges = surplus(len(self.services), MOST_SERVICES), surplus(len(self.edges), MOST_SERVICES)
+        if not services and not edges:
             return 0
-        quiet = {name: s.told_ns for name, s in self.services.items() if not s.episode.open}
-        gone = set(sorted(quiet, key=lambda name: (quiet[name], name))[:services])
-        idle = {k: t.window_ns for k, t in self.calls.items() if k not in self.edges or not self.edges[k].open}
-        left = set(sorted(idle, key=lambda key: (idle[key], key))[:calls])
-        left |= {key for key in idle if not gone.isdisjoint(key)}
-        tables: list[dict[str, Any]] = [self.services, self.suspended, self.words, *self.promises.values()]
-        for known in tables:
-            for name in gone & known.keys():
-                del known[name]
-        for key in left | {(name, "") for name in gone}:
-            self.calls.pop(key, None)
-            self.edges.pop(key, None)
+        gone = _longest_unheard(self.services, services)
+        names = {self.services.slots.keys[i][0] for i in gone}
+        left = _longest_unheard(self.edges, edges)
+        left |= {
+            i
+            for i, key in enumerate(self.edges.slots.keys)
+            if i not in self.edges.episodes and not names.isdisjoint(key)
+        }
+        for key in [self.edges.slots.keys[i] for i in left] + [(name, "") for name in names]:
             self.formers.pop(key, None)
-        for family in self.families.values():
-            family.forget(left | {(name, "") for name in gone})
+        for name in names & self.words.keys():
+            del self.words[name]
+        kept = np.array([i for i in range(len(self.services)) if i not in gone], np.intp)
+        where = {int(row): i for i, row in enumerate(kept)}
+        self.reasons = {where[row]: r for row, r in self.reasons.items() if row in where}
+        self.shifts = {where[row]: s for row, s in self.shifts.items() if row in where}
+        self.forecasts = {where[row]: f for row, f in self.forecasts.items() if row in where}
+        self.promises.keep(kept)
+        for trend in itertools.chain.from_iterable(self.trends.values()):
+            trend.keep(kept)
+        self.services.keep(kept)
+        self.edges.keep(np.array([i for i in range(len(self.edges)) if i not in left], np.intp))
+        self._near = 0, {}
         return len(gone)
 
-
-def plain_world(world: EngineState) -> dict[str, Any]:
-    """A world as plain values."""
-    services = {name: {**_plain_service(s), "episode": s.episode.plain()} for name, s in world.services.items()}
-    edges = [episode.plain() for episode in world.edges.values()]
-    return {
-        "services": services,
-        "suspended": world.suspended,
-        "edges": edges,
-        "calls": [[a, b, _plain_track(t)] for (a, b), t in world.calls.items()],
-        "families": {signal: family.plain() for signal, family in world.families.items()},
-        "promises": msgspec.to_builtins(world.promises),
-        "formers": [[s, p, msgspec.to_builtins(known)] for (s, p), known in world.formers.items()],
-        "refused": world.refused,
-        "words": world.words,
-    }
-
-
-def _plain_track(track: SeriesTrack) -> list[Any]:
-    return [track.window_ns, track.settled_ns, track.missing]
-
-
-def _plain_service(service: ServiceDetection) -> dict[str, Any]:
-    views = {
-        signal: [v.window_ns, v.decades, v.warm, v.cadence_ns, [_plain_contribution(c) for c in v.contributions]]
-        for signal, v in service.views.items()
-    }
-    tracks = {signal: _plain_track(t) for signal, t in service.tracks.items()}
-    return {
-        "views": views,
-        "tracks": tracks,
-        "told_ns": service.told_ns,
-        "stale": service.stale,
-        "ended_ns": service.ended_ns,
-    }
-
-
-def _plain_contribution(c: Contribution) -> dict[str, Any]:
-    return msgspec.structs.asdict(c)
-
-
-def world_of(plain: dict[str, Any]) -> EngineState:
-    """Inverse of `plain_world`; also of what it gave before rows had tracks."""
-    services = {}
-    for name, s in plain["services"].items():
-        views = {
-            signal: SignalView(window, decades, warm, cadence, [Contribution(**c) for c in parts])
-            for signal, (window, decades, warm, cadence, parts) in s["views"].items()
+    def plain(self) -> dict[str, Any]:
+        """The state as plain values."""
+        reasons = [[row, msgspec.to_builtins(r)] for row, r in self.reasons.items()]
+        return {
+            "services": self.services.plain(),
+            "edges": self.edges.plain(),
+            "promises": self.promises.plain(len(self.services)),
+            "reasons": reasons,
+            "shifts": [[row, msgspec.to_builtins(s)] for row, s in self.shifts.items()],
+            "trends": {s: [t.plain(len(self.services)) for t in trends] for s, trends in self.trends.items()},
+            "forecasts": [[row, msgspec.to_builtins(f)] for row, f in self.forecasts.items()],
+            "formers": [[s, p, msgspec.to_builtins(known)] for (s, p), known in self.formers.items()],
+            "refused": self.refused,
+            "words": self.words,
         }
-        tracks = {signal: SeriesTrack(*t) for signal, t in s.get("tracks", {}).items()}
-        told_ns = s.get("told_ns", s.get("heard_ns", 0))
-        services[name] = ServiceDetection(
-            Episode.of(s["episode"]), views, tracks, told_ns, s["stale"], s.get("ended_ns", 0)
+
+    @classmethod
+    def of(cls, environment: str, plain: Mapping[str, Any]) -> EngineState:
+        """Inverse of `plain`."""
+        trends = {signal: tuple(Trends(signal, clock) for clock in (MINUTES, HOURS)) for signal in plain["trends"]}
+        for signal, known in trends.items():
+            for trend, state in zip(known, plain["trends"][signal], strict=True):
+                trend.restore(state)
+        return cls(
+            environment,
+            Ledger.of(plain["services"]),
+            Ledger.of(plain["edges"]),
+            Promises.of(plain["promises"]),
+            {int(row): msgspec.convert(r, dict[str, Reasons]) for row, r in plain["reasons"]},
+            {int(row): msgspec.convert(s, LevelShift) for row, s in plain["shifts"]},
+            trends,
+            {int(row): msgspec.convert(f, dict[str, Foreseen]) for row, f in plain["forecasts"]},
+            {(s, p): msgspec.convert(f, dict[str, Former]) for s, p, f in plain["formers"]},
+            dict(plain["refused"]),
+            dict(plain["words"]),
         )
-    edges = [Episode.of(e) for e in plain["edges"]]
-    calls = {(a, b): SeriesTrack(*t) for a, b, t in plain.get("calls", [])}
-    families = {signal: Family.of(f) for signal, f in plain.get("families", {}).items()}
-    return EngineState(
-        services,
-        plain["suspended"],
-        {(e.service, e.peer): e for e in edges},
-        calls,
-        families,
-        msgspec.convert(plain.get("promises", {}), dict[str, dict[str, Promise]]),
-        {(s, p): msgspec.convert(f, dict[str, Former]) for s, p, f in plain.get("formers", [])},
-        plain.get("refused", {}),
-        plain.get("words", {}),
-    )
+
+
+def _longest_unheard(ledger: Ledger, many: int) -> set[int]:
+    """So many rows that were heard of least lately and have no episode on."""
+    if not many:
+        return set()
+    heard = ledger.told_ns[: len(ledger)]
+    order = sorted(range(len(ledger)), key=lambda i: (int(heard[i]), ledger.slots.keys[i]))
+    return set([i for i in order if i not in ledger.episodes][:many])

@@ -6,10 +6,11 @@ where there is none, `detect.availability` bounds failures, and latency is compa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.events import Contribution
 from contracts.features import (
@@ -26,7 +27,7 @@ from contracts.features import (
     FeatureKind,
     Signal,
 )
-from contracts.frames.decoded import B1
+from contracts.frames.decoded import F64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.settings import DetectSettings, Objective
 from contracts.units import SECOND
@@ -63,9 +64,10 @@ def allowed_failures(settings: DetectSettings, objective: Objective) -> float:
     return 1.0 - (objective.availability or settings.availability)
 
 
-def harms(part: Contribution, settings: DetectSettings, objective: Objective) -> bool:
+def harms(part: Contribution, settings: DetectSettings, objective: Objective, *, at_work: bool = True) -> bool:
     """Whether a departure is felt by those who call: failures beyond what is allowed, latency that is noticed, work left
-    undone or waiting, a resource used up, restarts. `part` holds the range that was expected before it."""
+    undone or waiting (`at_work`: whether work that waits counts), a resource used up, restarts. `part` holds the range that was
+    expected before it."""
     if part.value is None:
         return True
     if part.feature in FAILURES:
@@ -78,97 +80,101 @@ def harms(part: Contribution, settings: DetectSettings, objective: Objective) ->
         return part.value < FEWER * part.low
     if FEATURES[part.feature].kind is FeatureKind.UTILIZATION:
         return part.value >= USED_UP
-    return part.feature == RESTARTS or (part.feature in WORK_WAITS and part.value > part.high)
+    return part.feature == RESTARTS or (at_work and part.feature in WORK_WAITS and part.value > part.high)
 
 
-@dataclass(slots=True)
-class Promise:
-    """How a service keeps its objective: requests, failures, windows and slow ones among them, decayed over about the last
-    `JUDGED_OVER` windows that had requests. It needs no history, so it speaks while models warm up, too."""
-
-    requests: float = 0.0
-    failures: float = 0.0
-    windows: float = 0.0
-    slow: float = 0.0
-
-    def take(self, requests: int, failures: float, *, slow: bool, allowed: float) -> None:
-        """Take in one window that had requests. Where it keeps the promise, what was broken is forgotten faster: what is over
-        must not seem to last."""
-        self.requests = self.requests * PROMISE_KEPT + requests
-        self.failures = self.failures * (PROMISE_KEPT if failures > allowed * requests else PROMISE_OVER) + failures
-        self.windows = self.windows * PROMISE_KEPT + 1.0
-        self.slow = self.slow * (PROMISE_KEPT if slow else PROMISE_OVER) + slow
-
-    @property
-    def spotless(self) -> bool:
-        """Whether there is nothing left to remember."""
-        return self.failures < FORGOTTEN_FAILURES and self.slow < FORGOTTEN_WINDOWS
-
-    def failing(self, allowed: float) -> bool:
-        """Whether more fails than is allowed, beyond doubt."""
-        expected = allowed * self.requests
-        beyond = BROKEN_SIGMAS * (expected * (1.0 - allowed)) ** 0.5
-        return self.requests >= LEAST_REQUESTS and self.failures - expected > beyond
-
-    def slowed(self) -> bool:
-        """Whether most windows were slower than promised, of enough."""
-        return self.windows >= LEAST_WINDOWS and self.slow > MOST_SLOW * self.windows
+_COLUMNS: Final = ("requests", "failures", "windows", "slow")
+_SIGNALS: Final = (Signal.SPANS, Signal.METRICS)
 
 
 class Promises:
-    """How all services of an environment and signal keep their objectives; only what fails or is slow takes room."""
+    """How all services of an environment keep their objectives: requests, failures, windows and slow ones among them, decayed over
+    about the last `JUDGED_OVER` windows that had requests. It needs no history, so it speaks while models warm up, too. One row per
+    service of a ledger."""
 
-    def __init__(self, settings: DetectSettings, known: dict[str, Promise] | None = None) -> None:
-        self._settings, self.known = settings, known if known is not None else {}
+    def __init__(self) -> None:
+        self.known: F64 = np.zeros((len(_SIGNALS), len(_COLUMNS), 0))
+        self._promised: F64 = np.zeros((2, 0))
+        """Share of failures that is allowed, and seconds of latency (infinite: none), by row."""
 
-    def take(self, frame: FeatureFrame) -> dict[int, list[Contribution]]:
-        """Take in a frame's windows; the reasons, by row, why a service breaks its promise."""
+    def take(
+        self, settings: DetectSettings, rows: NDArray[np.intp], frame: FeatureFrame, keys: Sequence[tuple[str, str]]
+    ) -> dict[int, list[Contribution]]:
+        """Take in a frame's windows; the reasons, by row of the frame, why a service breaks its promise. `keys` are those of the
+        ledger, and `rows` in it those of the frame. Where a window keeps the promise, what was broken is forgotten faster: what is
+        over must not seem to last."""
         names = _JUDGED.get(Signal(frame.signal))
         if names is None or frame.revision > 0 or names[0] not in frame.features:
             return {}
+        self._grow(settings, frame.environment, keys)
+        signal = _SIGNALS.index(Signal(frame.signal))
         shares = frame.values[:, frame.features.index(names[0])]
-        latency = (
-            frame.values[:, frame.features.index(names[1])]
-            if names[1] in frame.features
-            else np.full(len(shares), np.nan)
-        )
         failures = np.where(np.isfinite(shares), shares, 0.0) * frame.counts
+        allowed, limit = self._promised[:, rows]
+        latency = np.full(len(rows), np.nan)
+        if names[1] in frame.features:
+            latency = frame.values[:, frame.features.index(names[1])]
+        requests, known, windows, slow = self.known[signal][:, rows]
+        late = latency > limit
+        judged = (frame.counts > 0) & ((failures > 0) | (known > 0) | (slow > 0) | np.isfinite(limit))
+        if not judged.any():
+            return {}
+        at = rows[judged]
+        served, failed, too_slow, over = frame.counts[judged], failures[judged], late[judged], limit[judged]
+        requests = requests[judged] * PROMISE_KEPT + served
+        known = known[judged] * np.where(failed > allowed[judged] * served, PROMISE_KEPT, PROMISE_OVER) + failed
+        windows = windows[judged] * PROMISE_KEPT + 1.0
+        slow = slow[judged] * np.where(too_slow, PROMISE_KEPT, PROMISE_OVER) + too_slow
+        spotless = (known < FORGOTTEN_FAILURES) & (slow < FORGOTTEN_WINDOWS)
+        self.known[signal][:, at] = np.where(spotless, 0.0, np.stack([requests, known, windows, slow]))
+        expected = allowed[judged] * requests
+        beyond = BROKEN_SIGMAS * np.sqrt(expected * (1.0 - allowed[judged]))
+        failing = (requests >= LEAST_REQUESTS) & (known - expected > beyond)
+        slowed = np.isfinite(over) & (windows >= LEAST_WINDOWS) & (slow > MOST_SLOW * windows) & too_slow
         found: dict[int, list[Contribution]] = {}
-        for i in np.flatnonzero((failures > 0) | self._watched(frame)).tolist():
-            broken = self._judge(frame, i, float(failures[i]), float(latency[i]))
-            if broken:
-                found[i] = broken
+        which = np.flatnonzero(judged)
+        for k in np.flatnonzero(failing | slowed).tolist():
+            i, parts = int(which[k]), []
+            over_s = min(float(windows[k]), JUDGED_OVER) * frame.width_ns / SECOND
+            if failing[k]:
+                parts.append(_reason(frame, 0, float(known[k] / requests[k]), float(allowed[i]), over_s))
+            if slowed[k]:
+                parts.append(_reason(frame, 1, float(latency[i]), float(limit[i]), 0.0))
+            found[i] = parts
         return found
 
-    def _watched(self, frame: FeatureFrame) -> B1:
-        """Rows that have something to remember, or an objective for latency."""
-        promised = self._settings.objectives
-        return np.array(
-            [
-                name in self.known or name in promised or f"{frame.environment}:{name}" in promised
-                for name in frame.services
-            ],
-            np.bool_,
-        )
+    def _grow(self, settings: DetectSettings, environment: str, keys: Sequence[tuple[str, str]]) -> None:
+        """Make room for services that are new."""
+        first = self._promised.shape[1]
+        if len(keys) <= first:
+            return
+        new = np.zeros((2, len(keys) - first))
+        for i, (name, _) in enumerate(keys[first:]):
+            objective = objective_of(settings, environment, name)
+            allowed = 1.0 - objective.availability if objective.availability else BROKEN
+            new[:, i] = allowed, np.inf if objective.latency_s is None else objective.latency_s
+        self._promised = np.concatenate([self._promised, new], axis=1)
+        lacking = len(keys) - self.known.shape[2]
+        if lacking > 0:
+            more = np.zeros((len(_SIGNALS), len(_COLUMNS), lacking))
+            self.known = np.concatenate([self.known, more], axis=2)
 
-    def _judge(self, frame: FeatureFrame, i: int, failures: float, latency: float) -> list[Contribution]:
-        name, requests = frame.services[i], int(frame.counts[i])
-        objective = objective_of(self._settings, frame.environment, name)
-        if requests <= 0:
-            return []
-        promise = self.known.setdefault(name, Promise())
-        limit = objective.latency_s
-        allowed = 1.0 - objective.availability if objective.availability else BROKEN
-        promise.take(requests, failures, slow=limit is not None and latency > limit, allowed=allowed)
-        over_s = min(promise.windows, JUDGED_OVER) * frame.width_ns / SECOND
-        found = []
-        if promise.failing(allowed):
-            found.append(_reason(frame, 0, promise.failures / promise.requests, allowed, over_s))
-        if limit is not None and promise.slowed() and latency > limit:
-            found.append(_reason(frame, 1, latency, limit, 0.0))
-        if promise.spotless:
-            del self.known[name]
-        return found
+    def keep(self, kept: NDArray[np.intp]) -> None:
+        """Forget all rows but `kept`."""
+        room = self.known.shape[2]
+        self.known = np.ascontiguousarray(self.known[:, :, kept[kept < room]])
+        self._promised = np.ascontiguousarray(self._promised[:, kept[kept < self._promised.shape[1]]])
+
+    def plain(self, rows: int) -> dict[str, F64]:
+        """The state as plain values; what is promised is said by the settings."""
+        return {"known": self.known[:, :, :rows]}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, F64]) -> Promises:
+        """Inverse of `plain`."""
+        it = cls()
+        it.known = plain["known"]
+        return it
 
 
 _JUDGED: Final = {Signal.SPANS: (ERROR_RATE, LATENCY_P95), Signal.METRICS: (METRIC_ERROR_RATE, METRIC_LATENCY_P95)}

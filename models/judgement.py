@@ -128,6 +128,14 @@ CADENCES: Final = 3
 VIEW_WINDOWS: Final = 3
 VIEW_NS: Final = 90 * SECOND
 """A signal's evidence counts beside another's for this many of its windows, and never longer than that."""
+SLOW_CADENCE_NS: Final = 5 * SECOND
+"""Signals whose windows are further apart need two quiet ones to end an episode. By hand."""
+LOUD: Final = 2.0
+"""Joint decades from which it is kept on record why a service is loud. By hand."""
+LOAD_WEIGHT: Final = 0.2
+"""Weight of a new window in how much more than usual is asked of a service. By hand."""
+SHIFT_FORGOTTEN_NS: Final = 30 * SECOND
+"""A departure that opened nothing and was not seen for this long is over. By hand."""
 HOLE_NS: Final = 20 * SECOND
 """A series without rows for longer than this was not watched: what comes first then is not what is usual, and nothing opens for
 as long. After missing rows, for as long as they lasted."""
@@ -136,15 +144,21 @@ SPEAKS: Final = 1.0
 
 # --- several opinions (models.fusion, models.calibration, models.service.evidence) ------------------------------------------------------
 
-DETECTOR_WEIGHTS: Final[Mapping[str, float]] = {"bank": 0.7, "river": 0.15, "pyod": 0.15}
-OTHERS_WEIGHT: Final = 0.15
-"""Weights of the detectors in the Cauchy combination (Liu & Xie 2020), and of one that is not named. Simulated: the bank leads."""
-SUPPORT: Final = 2.0
-"""Helpers may at most multiply the leader's decades by this: alone they open nothing. Simulated."""
+EARNED: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {}
+"""What members beside the bank have earned where they start, by family of features: suspicions that they had alone and that came
+true, and that came to nothing. Simulated (tuning seeds)."""
+CLAIM_NS: Final = 60 * SECOND
+"""After this long, nothing has come of a suspicion. By hand."""
+SHARE_NEEDED: Final = 0.9
+"""Share of a member's own suspicions that must come true, at the least, for it to count. By hand: the precision asked of all."""
+MOST_WEIGHT: Final = 0.3
+"""Weight of a member that is always right: its p-values count divided by it. By hand."""
+WILSON_Z: Final = 1.645
+"""Standard deviations of the one-sided 95 % bound of that share. Convention."""
+SUPPORT: Final = 1.0
+"""Another signal may at most multiply what a signal says itself by this: it can't speak for one that sees nothing. Simulated."""
 SIGNALS_ADD: Final = 0.5
 """How much of the second signal's decades counts beside the first: signals of one service are dependent. By hand."""
-CONTENT_P: Final = 0.9
-"""P-values above count as this in the Cauchy combination, so that one contented detector can't shout down others (Fang et al. 2023)."""
 LEAST_P: Final = 1e-12
 """Nobody is surer than this. Convention: beyond, tails are extrapolation."""
 TAIL_FROM: Final = 0.9
@@ -152,13 +166,49 @@ TAIL_FROM: Final = 0.9
 BASE_Q: Final = 0.95
 """Quantile where the bank's tails begin. Convention of peaks over threshold."""
 
+# --- failures among requests (models.service.failing) ------------------------------------------------------------------------------------
+
+FAILURES_TOLERATED: Final = (1.25, 0.0007)
+"""Factor and share by which more than the usual may fail. By hand: a thousandth of all requests is nobody's incident."""
+FAILURES_WORSE: Final = (2.0, 4.0, 10.0, 30.0)
+"""Shares that are tested for, as multiples of what is tolerated: one test each. By hand."""
+LEAST_WORSE: Final = 0.004
+"""What the least of them adds to what is tolerated. By hand."""
+FAILURES_PER_WINDOW: Final = 5.0
+"""Nats that one window adds to a test: failures that come together are one event. By hand; two windows have to agree."""
+FAILURES_MOST: Final = 23.0
+"""Nats that a test may reach: ten decades."""
+FAILURES_END: Final = 8.0
+"""Nats from which the share is taken to be back: wrong once in e^8 windows of a lasting fault, and then it must be found anew."""
+FAILURES_CLUMP: Final = 3.0
+"""Times the variance of chance that failures may vary without being a fault. By hand: more is harm, not habit."""
+FEWEST_FAILURES: Final = 4.0
+"""Failures of one window below which it says nothing alone. By hand."""
+SUDDEN_FAILURES: Final = 0.12
+BRIEF_DECADES: Final = 5.0
+"""Share of failures from which one window alone may open an anomaly, and what a window of fewer says at most: a connection that broke
+takes a few requests with it. By hand."""
+PATIENCE: Final = 2.0
+"""Times the usual 95th percentile of latency that a request may take before it is far too slow. By hand."""
+SLOW_TOLERATED: Final = (1.5, 0.008)
+SLOW_WHEN_NEW: Final = (4.0, 0.03)
+"""Factor and share by which more than the usual may be, and for half a minute after a new version was seen. By hand."""
+KNOWN_SLOW: Final = 300.0
+KNOWN_RECORDS: Final = 60.0
+"""Requests (log records) from which the usual share of slow ones (of error records) is known well enough to be compared with. By hand:
+failures need none, a service that fails from its first minute is broken."""
+HELD_S: Final = 30.0
+"""Seconds for which what was seen is held before it becomes known, once or twice. By hand."""
+FAILURES_USUAL_S: Final = 900.0
+"""Half-life of the usual share. By hand."""
+
 # --- sources that repeat themselves, resources that are used up (models.service.silence, models.saturation) ----------------------------
 
 STUCK_RUN: Final = 4.0
 """Repeats from which a value may be stuck. Simulated."""
 STUCK_FEATURES: Final = 3
 """Features of a row that have to be stuck together: one alone may well be constant. Simulated."""
-SLOW_NS: Final = 15 * SECOND
+SLOW_NS: Final = 30 * SECOND
 """Readings further apart than this are means over that time: each is a busy spell, not a spike. By hand."""
 SATURATED: Final = 0.6
 SATURATED_DECADES: Final = 7.0
@@ -168,6 +218,46 @@ COUNT_FLOOR: Final = 0.03
 LEAST_COUNT_SIGMA: Final = 0.9
 """Spread of a transformed count: no arrivals are taken to be more regular than Poisson's (few of them only look so), whose is 1
 (Anscombe 1948)."""
+
+# --- slow changes (models.forecast) -------------------------------------------------------------------------------------------------------
+
+TREND_FIRM: Final = 5.0
+"""Standard errors that a slope must be from nothing. By hand: every series is asked again and again."""
+TREND_CORRELATED: Final = 1.5
+"""Times the error of a slope if neighbouring means were independent. By hand."""
+TREND_LEAST: Final = 5
+TREND_STEPS: Final = 5
+"""Means that a line (and what was before it) needs; those of a course since it departed. By hand."""
+TREND_RISE: Final = (0.1, 0.03)
+"""What a trend must exceed all that was known by: logarithm of latency, share of a limit. By hand."""
+TREND_NOISE: Final = (0.02, 0.002)
+"""Noise of a mean at the least, of the same. By hand."""
+TREND_HARM: Final = 2.0
+"""Times the usual latency that counts as harm where a forecast is made. By hand."""
+TREND_DECADES: Final = 7.0
+"""How sure a forecast of harm is. By hand."""
+TREND_HALF: Final = 0.35
+"""Part of the slope that each half of a trend must have by itself: else it is a step on a slope. By hand."""
+TREND_BACK: Final = 0.25
+"""Part of the way from the usual to where harm was foreseen, below which a feature is back. By hand."""
+CLIMBED_NS: Final = 300 * SECOND
+"""A level of which a trend was seen this lately has not settled. By hand."""
+TREND_LASTS: Final = 3
+"""Means for which a forecast holds unless it is made again. By hand."""
+
+# --- what users feel (models.service.symptoms) --------------------------------------------------------------------------------------------
+
+NOTICED_FACTOR: Final = 1.3
+"""Times its usual latency from which a service is noticed to be slower. By hand."""
+NOTICED_WHEN_NEW: Final = 2.0
+"""The same for half a minute after a new version was seen: caches are cold. By hand."""
+DROP_LEFT: Final = 0.6
+"""Share of the usual requests below which work is taken to be left undone. By hand."""
+DROP_SUDDEN: Final = (0.35, 0.5)
+"""Part of a drop that the last minute may show already where it is sudden, of what three and ten seconds show: more is a load that falls
+over minutes. By hand."""
+STILL_SLOW: Final = 0.4
+"""Part of the logarithm of `NOTICED_FACTOR` by which the newest window has to be slower for an anomaly to open. By hand."""
 
 # --- harm and adoption (models.harm, models.adoption): by hand ---------------------------------------------------------------------------
 
@@ -205,12 +295,18 @@ BUCKET_NS: Final = 5 * SECOND
 """Width of the first means of a feature's course in an episode."""
 SETTLED: Final = 0.15
 """Share of the shift by which the second half of its course may still move on."""
+SETTLED_MEANS: Final = 4
+"""Means of a course below which nothing is known of whether it has settled."""
+CEASED: Final = 0.1
+"""Share of the least that was expected below which a count is taken to have ceased. By hand."""
+STEADY: Final = 1.3
+"""Times the share of failures of its first half that a course's second half may have where it doesn't climb. By hand."""
 FORMER_NS: Final = DAY
 """For how long the level before an adoption is remembered."""
 RETURNED_NS: Final = 10 * SECOND
 """A level that was normal before is normal again after this long."""
 
-# --- operations of a service (models.operations); windows are of five seconds -------------------------------------------------------------
+# --- operations of a service (models.operation_watch); windows are of five seconds -------------------------------------------------------------
 
 OPERATION_SPANS: Final = (2, 6)
 """Windows that are judged together: ten seconds, half a minute. By hand."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from contracts.events import Contribution
 from contracts.features import FEATURES, FeatureKind, Signal
+from models.forecast import Forecast
 
 NAMES = {
     "request_rate": "request rate",
@@ -41,6 +42,27 @@ def describe(contributions: Sequence[Contribution], rising: bool = False) -> str
         parts[0] += ", and rising"
     more = len(contributions) - MOST
     return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def foreseen(forecasts: Sequence[Forecast], contributions: Sequence[Contribution]) -> str:
+    """The text of an anomaly in which harm is foreseen, such as `memory use 52 %, expected 30–36 %, and rising: 90 % in 12–19 min;
+    …`; empty where none is."""
+    if not forecasts:
+        return ""
+    ahead = {f.feature: f for f in forecasts}
+    parts = []
+    for c in sorted(contributions, key=lambda c: c.feature not in ahead)[:MOST]:
+        text = _part(c)
+        if c.feature in ahead:
+            f, feature = ahead[c.feature], FEATURES[c.feature]
+            level = _quantity(f.hurts, feature.kind, feature.unit)
+            text += f", and rising: {level} in {_minutes(f.soonest_s)}–{_minutes(f.latest_s)} min"
+        parts.append(text)
+    return "; ".join(parts)
+
+
+def _minutes(seconds: float) -> str:
+    return _number(round(seconds / 60.0, 1) if seconds < 300 else float(round(seconds / 60.0)))
 
 
 def adopted(contributions: Sequence[Contribution], by: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "homeostat")
+PACKAGES: Final = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "twin", "homeostat")
 MOST: Final = 2
 """Modules of one basename."""
 FREE: Final = frozenset({"__init__.py", "__main__.py"})

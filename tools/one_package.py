@@ -20,7 +20,7 @@ from typing import Any, Final
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TOP: Final = "homeostat"
-INNER: Final = ("contracts", "connectors", "models", "graph", "playbooks", "streams")
+INNER: Final = ("contracts", "connectors", "models", "graph", "playbooks", "streams", "twin")
 _LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", "*.py[co]", ".*")
 
 

@@ -128,6 +128,8 @@ class Feedback(Event, frozen=True, kw_only=True):
     by: str = "homeostat"
     credit: float = 1.0
     """How much of the outcome the action can claim (0..1): less where it was recovering anyway, or untouched peers did too."""
+    well: bool = False
+    """Whether all that was watched was well again at the end, whoever mended it."""
 
 
 class Adoption(Event, frozen=True, kw_only=True):

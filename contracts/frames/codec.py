@@ -23,14 +23,15 @@ _ARRAY = "__nd"
 
 def pack(frame: Any) -> bytes:
     """Bytes of a frame (a dataclass with a class attribute `VERSION`)."""
-    body: dict[str, Any] = {"frame": type(frame).__name__, "v": type(frame).VERSION}
-    for name in _names(type(frame)):
+    kind: Any = type(frame)
+    body: dict[str, Any] = {"frame": kind.__name__, "v": kind.VERSION}
+    for name in _names(kind):
         body[name] = _plain(getattr(frame, name))
     return _ENCODER.encode(body)
 
 
 @functools.cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 

@@ -11,7 +11,7 @@ from contracts.ports.acting import (
     StepResult,
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
-from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken
+from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken, Symptoms, WarmsUp
 from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemetry
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
 from contracts.targets import Identity, Target, TargetState
@@ -44,8 +44,10 @@ __all__ = [
     "StepEntry",
     "StepRequest",
     "StepResult",
+    "Symptoms",
     "SystemClock",
     "Target",
     "TargetState",
     "Telemetry",
+    "WarmsUp",
 ]

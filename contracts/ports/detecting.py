@@ -22,14 +22,23 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class Symptoms:
+    """P-values (rows,) of what users feel alone (failures, latency, work left undone), without what a service does to itself:
+    `lasting` while it is there, `opening` of what may open an anomaly."""
+
+    lasting: F64
+    opening: F64
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """What a detector makes of the rows of one frame.
 
     `decades` (rows, features) is signed evidence: -log10 p, positive where higher than expected, 0 where unremarkable or
     unknown. `low`/`high` (rows, features) is the expected range in the feature's own unit (NaN while unknown).
     `p_value` (rows,) is the joint, calibrated p-value of each row (1 while warming). `warm` (rows,) says whether the
-    model has seen enough of a row to judge it. `spoken` holds, by row and feature, what evidence of a decade or more rests
-    on, where that is not the window's own value and range.
+    model has seen enough of a row to judge it. `spoken` holds, by row and feature, what evidence of a decade or more of a row
+    that stands out rests on, where that is not the window's own value and range.
     """
 
     decades: F64
@@ -38,6 +47,7 @@ class Scores:
     p_value: F64
     warm: B1
     spoken: Mapping[tuple[int, int], Spoken] = field(default_factory=dict)
+    symptoms: Symptoms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,15 @@ class ForgetsEnvironments(Protocol):
 
     def forget(self, environment: str) -> None:
         """The environment is gone."""
+        ...
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A detector that imports or makes something that takes long before it can judge."""
+
+    def warm_up(self) -> None:
+        """Do so now, beside the loop."""
         ...
 
 

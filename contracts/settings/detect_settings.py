@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from contracts.settings.section import Section
@@ -18,10 +20,32 @@ class Objective(Section):
     )
 
 
+class MemberSettings(Section):
+    """A model of river or pyod that may be named among `detect.detectors`."""
+
+    model: str = Field(
+        pattern=r"^(river|pyod)(\.\w+)+$",
+        description="class path: `river.anomaly.HalfSpaceTrees` (one model per service, learning on line), "
+        "`pyod.models.iforest.IForest` (one for all services of a signal, refitted from a sliding window)",
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="what the class is made with, by name")
+    services: tuple[str, ...] = Field(
+        (),
+        description="patterns of the services it is for (`shop/*`); empty: all",
+    )
+
+
 class DetectSettings(Section):
     """Noticing that something is wrong."""
 
-    detectors: tuple[str, ...] = Field(("bank", "river", "pyod"), description="detectors to run, by registered name")
+    detectors: tuple[str, ...] = Field(
+        ("bank",),
+        description="detectors to run: `bank`, `river` (half-space trees), `pyod` (principal components), `iforest` (isolation "
+        "forest), those of `detect.members` and of plugins. The bank leads; others count as far as they earn it",
+    )
+    members: dict[str, MemberSettings] = Field(
+        default_factory=dict, description="models of river and pyod by class path, by the name they are chosen by"
+    )
     warmup_windows: int = Field(
         30, ge=5, description="windows a series must be observed before it may be judged; `Warming` until then"
     )
@@ -43,7 +67,7 @@ class DetectSettings(Section):
         "`environment:name`); failing them is an anomaly whatever was usual",
     )
     adopt_after_s: float = Field(
-        120.0,
+        60.0,
         gt=0,
         description="a new level that harms nobody and has lasted for this long is taken for the new normal, as an event",
     )

@@ -97,7 +97,7 @@ def incident_of(
         environment=seen.situation.environment,
         phase=IncidentPhase.UPDATED if before else IncidentPhase.OPENED,
         severity=max(seen.severity, before.severity, key=list(type(seen.severity)).index) if before else seen.severity,
-        onset_ns=seen.situation.onset_ns,
+        onset_ns=before.onset_ns if before else seen.situation.onset_ns,
         time_ns=now_ns,
         revision=before.revision + 1 if before else 1,
         anomalies=tuple(case.group.anomalies),

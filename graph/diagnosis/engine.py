@@ -12,12 +12,12 @@ from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
-from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase, ServiceState
+from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, IncidentPhase, ServiceState
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
-from graph.grouping import Group, incident_id, place
+from graph.grouping import Group, felt, incident_id, place
 from graph.judgement import LATELY_NS, SAME_CAUSE
 from graph.world.world import World
 
@@ -25,6 +25,8 @@ COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
 MAX_GAPS: Final = 10_000
 """Services with gaps that are kept; beyond it those told of longest ago are forgotten."""
+_FORGOTTEN: Final = 6
+"""Times the quiet that ends an incident after which an anomaly that is no longer told of is over."""
 MAX_PENDING: Final = 500
 """Groups kept that are not incidents; beyond it the oldest is forgotten."""
 
@@ -43,6 +45,8 @@ class DiagnosisEngine:
         """What is missing in the telemetry of services, as whoever judges that has told it."""
         self._anomalies: dict[str, Anomaly] = {}
         self._absorbed: list[Incident] = []
+        self._outlived: dict[str, int] = {}
+        """When the incident of an anomaly that goes on was over: from then on it is compared, if users suffer again."""
         self._judged_ns = -1
         self._dirty = False
         self._written_s = -1
@@ -80,8 +84,17 @@ class DiagnosisEngine:
         self.counters["anomalies"] += 1
         if event.kind is AnomalyKind.TELEMETRY:
             return  # nothing is known of the services: no incident of theirs follows from it
+        if event.phase is AnomalyPhase.ADOPTED and event.id not in self._anomalies:
+            return  # a level that nobody felt was taken for normal: it is part of nothing
         self._anomalies[event.id] = event
         self._dirty = True
+        if event.phase in ENDED:
+            self._outlived.pop(event.id, None)
+        elif event.id in self._outlived:
+            if not felt(event):
+                return  # of an incident that is over; it starts none by itself
+            since_ns = max(event.onset_ns, self._outlived[event.id])
+            event = msgspec.structs.replace(event, onset_ns=since_ns)
         if event.operation:
             self.world.operation(event)
         for name in (event.service, event.peer):
@@ -214,20 +227,40 @@ class DiagnosisEngine:
             self.world.freeze(fresh, seen.situation.onset_ns)
 
     def _is_over(self, case: Case) -> bool:
+        """Whether nobody has suffered for long enough. An incident is about users: a resource that stays at another level, or a log
+        that goes on, keeps none open."""
         quiet_ns = int(self.settings.resolve_s * SECOND)
         now_ns = self.world.time_ns
-        for anomaly in case.group.open:
-            last = max(anomaly.time_ns, self._bad.get(anomaly.service, 0))
-            # An anomaly whose end was never told (its detector restarted) ends when its service has long looked well.
-            if now_ns - last < 6 * quiet_ns:
-                case.quiet_since_ns = 0
-                return False
+        # An anomaly whose end was never told (its detector restarted) ends when its service has long looked well.
+        on = [
+            a for a in case.group.open if now_ns - max(a.time_ns, self._bad.get(a.service, 0)) < _FORGOTTEN * quiet_ns
+        ]
+        if any(map(felt, on)) or (on and (case.published is None or self._suffers_lately(case, quiet_ns))):
+            self._begins_anew(case, on)
+            return False
         if not case.quiet_since_ns:
-            case.quiet_since_ns = max(case.group.last_ns, 1)
+            last_ns = max((a.time_ns for a in case.group.anomalies.values() if felt(a)), default=case.group.last_ns)
+            case.quiet_since_ns = max(last_ns, 1)
         return now_ns - case.quiet_since_ns >= quiet_ns
+
+    def _suffers_lately(self, case: Case, lately_ns: int) -> bool:
+        """Whether users still suffer, or whether that is not known."""
+        horizon_ns = int(self.settings.change_horizon_s * SECOND)
+        seen = assess(self.world, case.group, self.world.time_ns - lately_ns, horizon_ns)
+        return seen is None or bool(seen.affected)
+
+    @staticmethod
+    def _begins_anew(case: Case, on: list[Anomaly]) -> None:
+        """Harm that returns after a pause is compared with when it returned: what was between would dilute it."""
+        if case.quiet_since_ns and case.published is not None:
+            returned = [a.onset_ns for a in on if felt(a) and a.onset_ns > case.quiet_since_ns]
+            case.since_ns = min(returned, default=case.since_ns)
+        case.quiet_since_ns = 0
 
     def _drop(self, case: Case) -> None:
         self._cases.pop(case.group.id, None)
+        if case.published is not None:
+            self._outlived |= {a.id: self.world.time_ns for a in case.group.open}
         held = {n for c in self._cases.values() for n in c.frozen}
         self.world.thaw([n for n in case.frozen if n not in held])
 
@@ -251,6 +284,7 @@ class DiagnosisEngine:
                 "gaps": self._gaps,
                 "anomalies": self._anomalies,
                 "absorbed": self._absorbed,
+                "outlived": self._outlived,
                 "judged_ns": self._judged_ns,
                 "dirty": self._dirty,
                 "written_s": self._written_s,
@@ -268,5 +302,6 @@ class DiagnosisEngine:
         self._cases = {c.group.id: c for c in saved.cases}
         self._bad, self._anomalies, self._absorbed = saved.bad, saved.anomalies, saved.absorbed
         self._gaps = saved.gaps
+        self._outlived = saved.outlived
         self._judged_ns, self._dirty, self._written_s = saved.judged_ns, saved.dirty, saved.written_s
         self.counters = Counter(saved.counters)

@@ -32,6 +32,7 @@ class Saved(msgspec.Struct, kw_only=True):
     written_s: int
     counters: dict[str, int]
     gaps: dict[str, tuple[EvidenceGap, ...]] = {}
+    outlived: dict[str, int] = {}
 
 
 class _Array(msgspec.Struct):

@@ -1,6 +1,6 @@
 """The channel of operations: one route, topic or kind of statement of a service that is slow or fails, while the rest of it is as usual.
 
-Detection tells of it by name (`models.operations` judges); the service's own sums may hide it. What a callee shows of the same kind
+Detection tells of it by name (`models.operation_watch` judges); the service's own sums may hide it. What a callee shows of the same kind
 accounts for it, as it does for symptoms of whole services.
 """
 

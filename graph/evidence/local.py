@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -25,21 +24,13 @@ from graph.judgement import (
     DEMAND_MORE,
     LEAST_STRENGTH,
     MEMORY_MORE,
-    NEW_LOGS_MOST,
-    RECORDS_MORE,
-    RECORDS_PER_SIGMA,
-    RECORDS_REQUESTS,
-    RECORDS_SIGMAS,
     RELEASE_AFTER_S,
     RELEASE_FADES_S,
     RELEASE_FRESH_S,
+    RELEASE_JUST,
+    RELEASE_JUST_S,
     RELEASE_STRENGTH,
-    SHAPE_LESS,
-    SHAPE_MORE,
-    SHAPE_MOST,
-    SHAPE_PER_SIGMA_LESS,
-    SHAPE_PER_SIGMA_MORE,
-    SHAPE_SIGMAS,
+    TAKES_CAPACITY,
 )
 
 RELEASES = ("deploy", "rollback", "config")
@@ -77,19 +68,40 @@ def memory(situation: Situation) -> Iterator[Finding]:
 
 
 def waiting(situation: Situation) -> Iterator[Finding]:
-    """Work piles up in front of a service: queue lag, requests waiting for a pooled connection."""
+    """Work piles up in front of a service: queue lag, requests waiting for a pooled connection. It is saturated only if more is asked of it
+    or it has lost capacity; else its work waits for something (a lock, connections that are not given back, a slow dependency),
+    and more instances would wait, too."""
     for node in situation.nodes.values():
         shift = strongest(node, f.QUEUE_LAG, f.POOL_WAIT)
-        if shift is not None:
-            yield Finding(node.name, "waiting", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.SATURATION)
+        if shift is None:
+            continue
+        text = f"{node.name}: {change(shift)}"
+        if _more_asked(node) is not None:
+            yield Finding(node.name, "waiting", shift.strength(), text, CauseKind.SATURATION)
+        elif lost := _lost_capacity(situation, node.name):
+            yield Finding(node.name, "waiting", shift.strength(), f"{text}, since {lost}", CauseKind.SATURATION)
+        else:
+            yield Finding(node.name, "waiting", shift.strength(), f"{text}, though no more is asked of it", None)
+
+
+def _more_asked(node: Node) -> Shift | None:
+    """The rate of a service's requests, where it has risen."""
+    rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
+    return rate if rate is not None and rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST) else None
+
+
+def _lost_capacity(situation: Situation, service: str) -> str:
+    """What took instances of a service away around the onset; "" where nothing did."""
+    found = [c for c in situation.changes if c.service == service and c.kind in TAKES_CAPACITY and _befell(c)]
+    return found[-1].text or found[-1].kind if found else ""
 
 
 def demand(situation: Situation) -> Iterator[Finding]:
     """More requests than usual at a service that also runs slow, hot or full: it is asked for more than it can do. Failures
     alone do not say so: a service that fails is asked again."""
     for node in situation.nodes.values():
-        rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
-        if rate is None or not rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST):
+        rate = _more_asked(node)
+        if rate is None:
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
@@ -98,68 +110,6 @@ def demand(situation: Situation) -> Iterator[Finding]:
                 f"{node.name} serves {number(rate.feature, rate.after)} instead of {number(rate.feature, rate.before)}"
             )
             yield Finding(node.name, "demand", min(rate.strength(), load), text, CauseKind.SATURATION)
-
-
-def logs(situation: Situation) -> Iterator[Finding]:
-    """More error records than usual (as a share of all records, or for each served request), or texts never seen before."""
-    for node in situation.nodes.values():
-        shift = strongest(node, f.LOG_ERROR_RATE)
-        per_request = _error_records(node)
-        if per_request is not None:
-            yield per_request
-        elif shift is not None and not _counts_requests(node):
-            yield Finding(node.name, "log_errors", shift.strength(), f"{node.name}: {change(shift)}", CauseKind.ERRORS)
-        fresh = strongest(node, f.NEW_LOG_TEMPLATES)
-        if fresh is not None and node.templates:
-            text = f'{node.name} logs something new: "{node.templates[0][:120]}"'
-            yield Finding(node.name, "new_logs", min(NEW_LOGS_MOST, fresh.strength()), text, CauseKind.ERRORS)
-
-
-def _error_records(node: Node) -> Finding | None:
-    """Error records per served request against before, as counts of a Poisson variable."""
-    share, records, requests = (node.shifts.get(n) for n in (f.LOG_ERROR_RATE, f.LOG_RATE, f.REQUEST_RATE))
-    if share is None or records is None or requests is None or not (requests.before > 0 and requests.after > 0):
-        return None
-    before = share.before * records.before / requests.before
-    after = share.after * records.after / requests.after
-    served = requests.after * requests.samples
-    if math.isnan(before) or served < RECORDS_REQUESTS or after <= RECORDS_MORE * before:
-        return None
-    z = 2 * ((after * served + 0.375) ** 0.5 - (before * served + 0.375) ** 0.5)
-    text = f"{node.name} writes {after:.2g} error records per request instead of {before:.2g}"
-    strength = max(0.0, RECORDS_PER_SIGMA * (z - RECORDS_SIGMAS)) * requests.known
-    return Finding(node.name, "log_errors", strength, text, CauseKind.ERRORS) if z > RECORDS_SIGMAS else None
-
-
-def _counts_requests(node: Node) -> bool:
-    """Whether error records can be set against served requests, which come in fewer bunches than records do."""
-    requests = node.shifts.get(f.REQUEST_RATE)
-    return requests is not None and requests.before > 0 and requests.after * requests.samples >= RECORDS_REQUESTS
-
-
-def log_shape(situation: Situation) -> Iterator[Finding]:
-    """More or fewer log records per served request than usual: requests take another path through the code."""
-    for node in situation.nodes.values():
-        records, requests = node.shifts.get(f.LOG_RATE), node.shifts.get(f.REQUEST_RATE)
-        if (
-            records is None
-            or requests is None
-            or not (records.before > 0 and requests.before > 0 and requests.after > 0)
-        ):
-            continue
-        before, after = records.before / requests.before, records.after / requests.after
-        expected = before * requests.after * requests.samples
-        seen = records.after * records.samples
-        # Records come in bunches (several per request), so their count is over-dispersed by about that bunch.
-        z = abs(seen - expected) / (2 * max(1.0, before) * max(expected, 1.0)) ** 0.5
-        factor = max(after, 1e-3) / before
-        if z > SHAPE_SIGMAS and not SHAPE_LESS < factor < SHAPE_MORE:
-            text = f"{node.name} writes {after:.2g} log records per request instead of {before:.2g}"
-            # Work left out is what faults do; more work is mostly another mix of requests.
-            strength = (
-                min(SHAPE_MOST, (SHAPE_PER_SIGMA_LESS if factor < 1 else SHAPE_PER_SIGMA_MORE) * z) * requests.known
-            )
-            yield Finding(node.name, "log_shape", strength, text, CauseKind.ERRORS if factor < 1 else None)
 
 
 def releases(situation: Situation) -> Iterator[Finding]:
@@ -171,7 +121,8 @@ def releases(situation: Situation) -> Iterator[Finding]:
         if age_s < -RELEASE_AFTER_S:
             continue
         to = f" to {change_.after}" if change_.after else ""
-        strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
+        fresh = RELEASE_JUST if age_s <= RELEASE_JUST_S else 1.0
+        strength = fresh * RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
         when = f"{age_s:.0f} s before the onset" if age_s >= 1 else "at the onset"
         yield Finding(
             change_.service, "release", strength, f"{change_.service}: {change_.kind}{to} {when}", CauseKind.BAD_RELEASE
@@ -213,8 +164,6 @@ CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     memory,
     waiting,
     demand,
-    logs,
-    log_shape,
     releases,
     instances,
 )

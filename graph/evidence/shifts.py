@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.features import FeatureKind
 from graph.evidence.situation import Shift
-from graph.judgement import BENT_FROM, DETECTED_SHARE, FLOOR, MIN_BEFORE, PEER_SHARE, REFERENCE_TRIALS
+from graph.judgement import BENT_FROM, DETECTED_SHARE, FLOOR, MIN_BEFORE, PEER_SHARE, REFERENCE_TRIALS, SHRUNK
 
 F64 = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def shifts(
             continue
         ratio = kind is FeatureKind.RATIO
         deviation, decades = (
-            _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j])
+            _ratio(m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
             if ratio
             else _level(kind, m0[:, j], n0[:, j], m1[:, j], n1[:, j], own[:, j])
         )
@@ -63,7 +63,9 @@ def shifts(
 def _level(kind: FeatureKind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
     known = own[(n0 >= MIN_BEFORE) & np.isfinite(own)]
     peers = float(np.median(known)) if len(known) else 0.0
-    scale = np.maximum(np.where(np.isfinite(own), own, 0.0), max(PEER_SHARE * peers, FLOOR[kind]))
+    # Of a few windows no spread can be told: it is taken to be like the peers', less so with each window.
+    shrunk = np.sqrt((n0 * np.where(np.isfinite(own), own, 0.0) ** 2 + SHRUNK * peers**2) / (n0 + SHRUNK))
+    scale = np.maximum(shrunk, max(PEER_SHARE * peers, FLOOR[kind]))
     if kind is FeatureKind.COUNT:
         scale = np.maximum(scale, np.sqrt(np.maximum(m0, 0.0)))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -72,7 +74,7 @@ def _level(kind: FeatureKind, m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> t
     return deviation, decades_of(np.nan_to_num(z))
 
 
-def _ratio(m0: F64, n0: F64, m1: F64, n1: F64) -> tuple[F64, F64]:
+def _ratio(m0: F64, n0: F64, m1: F64, n1: F64, own: F64) -> tuple[F64, F64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         p0 = (np.nan_to_num(m0) * n0 + 0.5) / (n0 + 1)
         p1 = (np.nan_to_num(m1) * n1 + 0.5) / (n1 + 1)
@@ -80,5 +82,7 @@ def _ratio(m0: F64, n0: F64, m1: F64, n1: F64) -> tuple[F64, F64]:
         z = (p1 - p0) / np.sqrt(
             np.maximum(pooled * (1 - pooled), 1e-6) * (1 / np.maximum(n0, 1) + 1 / np.maximum(n1, 1))
         )
-        spread = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS) + FLOOR[FeatureKind.RATIO]
+        # Some ratios change from window to window by more than chance: a job that fails half of its few runs.
+        binomial = np.sqrt(p0 * (1 - p0) / REFERENCE_TRIALS)
+        spread = np.where(np.isfinite(own), np.maximum(binomial, own), binomial) + FLOOR[FeatureKind.RATIO]
     return (np.nan_to_num(m1) - np.nan_to_num(m0)) / spread, decades_of(np.nan_to_num(z))

@@ -6,18 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import NamedTuple
 
 import msgspec
 
 from contracts.events import Anomaly, Change
-from contracts.features import FEATURES, FeatureKind, Signal
 from contracts.mix import Mix
 from graph.judgement import HALVED, SURE_DECADES, WELL_KNOWN
-
-_LATENCY: Final = frozenset(
-    n for n, x in FEATURES.items() if x.kind is FeatureKind.LATENCY and x.signal is not Signal.METRICS
-)
 
 
 class Shift(msgspec.Struct, frozen=True, gc=False):
@@ -39,10 +34,7 @@ class Shift(msgspec.Struct, frozen=True, gc=False):
     def strength(self, direction: int = 1) -> float:
         """Evidence in `direction` (+1 higher, -1 lower, 0 either): logarithm of the deviation, held back while it may be chance."""
         signed = abs(self.deviation) if direction == 0 else direction * self.deviation
-        found = math.log1p(max(0.0, signed) / HALVED) * min(1.0, self.decades / SURE_DECADES)
-        if self.feature in _LATENCY and self.samples_before >= 1:
-            return found * min(1.0, self.samples_before / WELL_KNOWN)
-        return found
+        return math.log1p(max(0.0, signed) / HALVED) * min(1.0, self.decades / SURE_DECADES)
 
     @property
     def known(self) -> float:
@@ -112,6 +104,13 @@ class Edge:
         return max((self.shifts[f].strength(direction) for f in features if f in self.shifts), default=0.0)
 
 
+class Violation(NamedTuple):
+    """An objective that is known to be violated: whose, and by which kind of symptom (`latency`, `errors`)."""
+
+    service: str
+    kind: str
+
+
 @dataclass(frozen=True)
 class Situation:
     """Everything around an incident at one moment."""
@@ -122,6 +121,8 @@ class Situation:
     nodes: Mapping[str, Node]
     edges: Mapping[tuple[str, str], Edge]
     changes: tuple[Change, ...] = ()
+    harm: tuple[Violation, ...] = ()
+    """What the incident is known to be about; empty where that is to be found out."""
 
     def out(self, name: str) -> list[Edge]:
         """Calls that `name` makes."""

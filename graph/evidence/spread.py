@@ -1,43 +1,46 @@
 """Channels that follow the calls: latency and errors that no callee explains, silence, lost network time, broken call patterns.
 
-Explaining away is quantitative: of a caller's extra seconds (or extra failures) as many are its callee's as the calls between
-them account for, calls per request times the extra per call. What remains is the caller's own.
+What callees account for is not the caller's own (`graph.evidence.explained`), and what users do not feel explains no incident
+(`graph.evidence.harm`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
+from graph.evidence.explained import Muted, by_mix, errors_shares, latency_shares, total
 from graph.evidence.finding import Finding
+from graph.evidence.harm import Reach, apart, reaches
 from graph.evidence.local import strongest
+from graph.evidence.log_records import log_records
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z, silence
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.words import change
 from graph.judgement import (
+    APART_SHARE,
     BLOCKED_DECADES,
     BLOCKED_LESS,
     BLOCKED_NS,
     CALLED_BEFORE,
     CALLED_BEFORE_SPREADS,
-    CALLEE_LEAST,
     CALLER_ALONE,
     CALLER_BESIDE,
     CALLER_LEAST,
     COVERS_MORE,
     FEW_CALLS,
+    HARDLY,
     KEPT_SHARE,
-    LEAST_CALLS,
     LEAST_EXPECTED,
     LOSSY_LEAST,
     LOSSY_RATIO,
     LOSSY_S,
     LOST_SIGMAS,
     MORE_FAIL,
-    MOST_CALLS,
     MOSTLY,
     ONE_CALLER,
     PARTLY,
@@ -47,17 +50,12 @@ from graph.judgement import (
     PATTERN_REQUESTS,
     PATTERN_WEIGHT,
     RIVAL_SHARE,
-    SERVES,
-    SILENT_EXPLAINS,
-    SILENT_FROM,
     SLOWER,
-    SUBTRACT,
     SWAPPED_SHARE,
     UNEXPLAINED,
 )
 
-Muted = Mapping[str, float]
-"""How surely services are silent, by name."""
+NO_CALLEE: Final = "; no callee accounts for it"
 
 
 class Loss(NamedTuple):
@@ -71,29 +69,8 @@ class Loss(NamedTuple):
 Losses = Mapping[str, Loss]
 
 
-def calls_per_request(edge: Edge) -> float:
-    """How many calls of this edge one request of the caller makes, within reason; 1 where unknown."""
-    known = [x for x in (edge.per_request_after, edge.per_request_before) if math.isfinite(x) and x > 0]
-    return min(MOST_CALLS, max(LEAST_CALLS, known[0])) if known else 1.0
-
-
-def served_by(situation: Situation, name: str) -> list[Edge]:
-    """Calls whose callees may account for a service's symptoms. A client's view of a callee explains nothing by itself: what
-    it calls does."""
-    out: dict[str, Edge] = {}
-    queue, seen = [name], {name}
-    while queue:
-        for edge in situation.out(queue.pop()):
-            if not situation.nodes[edge.callee].observer:
-                out.setdefault(edge.callee, edge)
-            elif edge.callee not in seen:
-                seen.add(edge.callee)
-                queue.append(edge.callee)
-    return [e for callee, e in out.items() if callee != name]
-
-
-def latency(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Finding]:
-    """Time to serve a request above the usual, less what the callees account for."""
+def latency(situation: Situation, muted: Muted, losses: Losses, reach: Reach) -> Iterator[Finding]:
+    """Time to serve a request above the usual, less what the callees account for, as far as users feel it."""
     for node in situation.nodes.values():
         own = strongest(node, *LATENCIES) if node.own else None
         if own is not None and own.after > SLOWER * own.before:
@@ -101,35 +78,14 @@ def latency(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Find
                 text = f"{node.name}: {change(own)}, because slower routes are asked for; each is as quick as before"
                 yield Finding(node.name, "latency", UNEXPLAINED * own.strength(), text, CauseKind.LATENCY)
                 continue
-            share, by = _latency_explained(situation, node, own, muted)
-            yield _discounted(node, "latency", own, (share, by), CauseKind.LATENCY)
+            share, by = total(latency_shares(situation, node, own, muted))
+            mix = by_mix(node, own)
+            explained = mix + (1 - mix) * share, by
+            yield _felt(situation, _discounted(node, "latency", own, explained, CauseKind.LATENCY), reach)
         if not node.own:
-            yield from _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses)
-
-
-def _latency_explained(situation: Situation, node: Node, own: Shift, muted: Muted) -> tuple[float, str]:
-    by_mix = max(0.0, min(own.after, own.before * node.mix.risen) - own.before) / max(own.after - own.before, 1e-9)
-    extra = (own.after - own.before) * max(1 - by_mix, UNEXPLAINED)
-    shares: dict[str, float] = {}
-    for edge in served_by(situation, node.name):
-        seen = edge.shifts.get(f.CALL_LATENCY_P95)
-        callee = situation.nodes[edge.callee]
-        theirs = seen if seen is not None and math.isfinite(seen.before) else strongest(callee, *LATENCIES)
-        gain = 0.0
-        if theirs is not None and theirs.strength() > CALLEE_LEAST:
-            gain = calls_per_request(edge) * max(0.0, theirs.after - theirs.before) / max(extra, 1e-9)
-        if seen is None and theirs is not None:
-            gain = max(gain, SUBTRACT * theirs.strength() / max(own.strength(), 1e-9))
-        if muted.get(edge.callee, 0.0) > SILENT_FROM:
-            gain = max(gain, SILENT_EXPLAINS)
-        shares[edge.callee] = min(1.0, gain)
-    share, by = _total(shares)
-    return by_mix + (1 - by_mix) * share, by
-
-
-def _total(shares: dict[str, float]) -> tuple[float, str]:
-    by = max(sorted(shares), key=lambda c: shares[c], default="")
-    return min(1.0, sum(shares.values())), by
+            yield from (
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses)
+            )
 
 
 def _discounted(node: Node, channel: str, own: Shift, explained: tuple[float, str], kind: CauseKind) -> Finding:
@@ -141,38 +97,31 @@ def _discounted(node: Node, channel: str, own: Shift, explained: tuple[float, st
     if share > PARTLY:
         text += f", {100 * share:.0f} % of it through {by}"
     elif by:
-        text += "; no callee accounts for it"
+        text += NO_CALLEE
     return Finding(node.name, channel, left, text, kind)
 
 
-def errors(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Finding]:
-    """Failed requests beyond the usual, less those that callees failed first."""
+def _felt(situation: Situation, finding: Finding, reach: Reach) -> Finding:
+    """A symptom as far as it accounts for the harm that the incident is about. What others account for is discounted already."""
+    if apart(situation, finding.service):
+        text = f"{finding.text.removesuffix(NO_CALLEE)}; whom it calls is not known"
+        return dataclasses.replace(finding, strength=reach.weight * APART_SHARE * finding.strength, text=text)
+    factor = reach.weight if finding.explained_by else reach.factor(finding.service)
+    text = f"{finding.text}, which users hardly feel" if factor < HARDLY else finding.text
+    return dataclasses.replace(finding, strength=factor * finding.strength, text=text)
+
+
+def errors(situation: Situation, muted: Muted, losses: Losses, reach: Reach) -> Iterator[Finding]:
+    """Failed requests beyond the usual, less those that callees failed first, as far as users feel it."""
     for node in situation.nodes.values():
         own = strongest(node, *ERRORS) if node.own else None
         if own is not None and own.after > own.before + MORE_FAIL:
-            yield _discounted(node, "errors", own, _errors_explained(situation, node, own, muted), CauseKind.ERRORS)
+            explained = total(errors_shares(situation, node, own, muted))
+            yield _felt(situation, _discounted(node, "errors", own, explained, CauseKind.ERRORS), reach)
         if not node.own:
-            yield from _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
-
-
-def _errors_explained(situation: Situation, node: Node, own: Shift, muted: Muted) -> tuple[float, str]:
-    extra = max(own.after - (own.before if math.isfinite(own.before) else 0.0), 1e-6)
-    rate = node.shifts.get(f.REQUEST_RATE)
-    failed = extra * rate.after * rate.samples if rate is not None else math.inf
-    shares: dict[str, float] = {}
-    for edge in served_by(situation, node.name):
-        callee = situation.nodes[edge.callee]
-        seen = edge.shifts.get(f.CALL_ERROR_RATE) or strongest(callee, *ERRORS)
-        gain = 0.0
-        if seen is not None and seen.strength() > CALLEE_LEAST:
-            base = seen.before if math.isfinite(seen.before) else 0.0
-            gain = calls_per_request(edge) * max(0.0, seen.after - base) / extra
-        if edge.observed < SERVES * edge.attempted:  # most of its calls were not answered at all
-            gain = max(gain, (edge.attempted - edge.observed) / max(failed, 1.0))
-        if muted.get(edge.callee, 0.0) > SILENT_FROM:
-            gain = max(gain, SILENT_EXPLAINS)
-        shares[edge.callee] = min(1.0, gain)
-    return _total(shares)
+            yield from (
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
+            )
 
 
 def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
@@ -252,7 +201,7 @@ def pattern(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Find
         worst = max(lost, key=lambda e: (_loss_z(e), e.callee))
         many = min(PATTERN_MOST_LOST, PATTERN_NONE_LOST + PATTERN_EACH_LOST * len(lost))
         strength = PATTERN_WEIGHT * math.log1p(_loss_z(worst)) * many * requests.known
-        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * worst.per_request_before and _kept(e)]
+        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * min(1.0, worst.per_request_before) and _kept(e)]
         said = f"{node.name} hardly calls {worst.callee} any more ({_pace(worst)})"
         if len(lost) > 1:
             said += f" nor {len(lost) - 1} other{'s' if len(lost) > 2 else ''}"
@@ -307,8 +256,10 @@ def spread(situation: Situation) -> Iterator[Finding]:
     silent = list(silence(situation))
     muted = {x.service: x.strength for x in silent}
     losses = {name: lossy(situation, name) for name in situation.nodes}
-    yield from latency(situation, muted, losses)
-    yield from errors(situation, muted, losses)
+    reach = reaches(situation, muted)
+    yield from latency(situation, muted, losses, reach["latency"])
+    yield from errors(situation, muted, losses, reach["errors"])
     yield from silent
     yield from network(situation, muted, losses)
     yield from pattern(situation, muted, losses)
+    yield from log_records(situation, muted)

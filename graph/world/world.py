@@ -24,6 +24,8 @@ from graph.world.series import NEVER, SeriesStore
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
+OURSELVES: Final = "homeostat"
+"""The actor of changes that Homeostat made itself."""
 MAX_NOTES: Final = 50
 MAX_OPERATIONS: Final = 50
 MAX_SERVICES: Final = 20_000
@@ -187,8 +189,11 @@ class World:
         nodes = self._nodes(chosen, per_node, onset_ns, onsets or {})
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
         edges = self._edges(pairs, self._served(chosen, onset_ns), onset_ns)
+        # What was done in answer to an incident is no cause of it.
         recent = tuple(
-            c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
+            c
+            for c in self.changes
+            if c.service in nodes and c.actor != OURSELVES and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
         )
         return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from contracts.topics import ACTIONS, ANOMALIES, DECISIONS, FEEDBACK, INCIDENTS
 from homeostat import terminal
 from homeostat.cli.watch import Teller
 from homeostat.demo.clients import Normal, learn, suffering
+from homeostat.demo.load import Second
 from homeostat.demo.scenes import SCENES, Scene
 from homeostat.demo.shop.shop import Shop
 from homeostat.demo.verdict import SceneReport, judge
@@ -65,7 +67,33 @@ async def play(keep: Path | None, only: Sequence[str], report: Path | None) -> i
     return 0 if len(reports) == len(scenes) and all(r.passed for r in reports) else 1
 
 
-async def _play(scenes: Sequence[Scene], folder: Path, console: Console) -> list[SceneReport]:
+@dataclass(frozen=True, slots=True)
+class ScenePlayed:
+    """All that was heard and measured of one scene."""
+
+    scene: Scene
+    heard: EventsSeen
+    seconds: tuple[Second, ...]
+    normal: Normal
+
+
+async def play_one(name: str, folder: Path, console: Console) -> ScenePlayed:
+    """Play one scene, whatever becomes of it.
+
+    Raises:
+        UnknownName: a scene that does not exist.
+    """
+    scene = next((s for s in SCENES if s.name == name), None)
+    if scene is None:
+        raise UnknownName("scene", name, (s.name for s in SCENES))
+    played: list[ScenePlayed] = []
+    await _play([scene], folder, console, played)
+    return played[0]
+
+
+async def _play(
+    scenes: Sequence[Scene], folder: Path, console: Console, played: list[ScenePlayed] | None = None
+) -> list[SceneReport]:
     began = time.monotonic()
     manager_port, otlp_port = _free_port(), _free_port()
     console.print(
@@ -81,7 +109,11 @@ async def _play(scenes: Sequence[Scene], folder: Path, console: Console) -> list
         await asyncio.sleep(QUIET_S)
         normal = learn(list(shop.seconds)[4:])
         async with _listening(endpoints, console) as stage:
-            reports = [await _scene(scene, shop, stage, normal, console) for scene in scenes]
+            reports = []
+            for scene in scenes:
+                reports.append(await _scene(scene, shop, stage, normal, console))
+                if played is not None:
+                    played.append(ScenePlayed(scene, stage.heard, tuple(shop.seconds), normal))
     _summary(reports, console, time.monotonic() - began)
     return reports
 

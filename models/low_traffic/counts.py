@@ -33,8 +33,9 @@ class CountRing:
         self._allocate(0)
 
     def _allocate(self, rows: int) -> None:
-        self.values: F64 = np.full((rows, RING), np.nan)
-        self.windows: I64 = np.full((rows, RING), -1, np.int64)
+        self.values: NDArray[np.float32] = np.full((rows, RING), np.nan, np.float32)
+        self.rounds: NDArray[np.int32] = np.full((rows, RING), -1, np.int32)
+        """Which time round the ring each count is of."""
         self.learn: B1 = np.zeros((rows, RING), np.bool_)
 
     def __len__(self) -> int:
@@ -44,21 +45,22 @@ class CountRing:
         """Put the counts of one window on record: `values` (rows,), NaN where nothing is known."""
         rows = self.slots.rows(*keys)
         if len(self.slots) > len(self.values):
-            old = self.values, self.windows, self.learn
-            self._allocate(max(64, 2 * len(self.slots)))
-            for array, known in zip((self.values, self.windows, self.learn), old, strict=True):
+            old = self.values, self.rounds, self.learn
+            self._allocate(max(64, len(self.slots) + len(self.slots) // 4))
+            for array, known in zip((self.values, self.rounds, self.learn), old, strict=True):
                 array[: len(known)] = known
-        at, newer = window % RING, self.windows[rows, window % RING] <= window
+        turn, at = divmod(window, RING)
+        newer = self.rounds[rows, at] <= turn
         rows = rows[newer]
-        self.values[rows, at], self.windows[rows, at], self.learn[rows, at] = values[newer], window, learn[newer]
+        self.values[rows, at], self.rounds[rows, at], self.learn[rows, at] = values[newer], turn, learn[newer]
 
     def of(self, rows: Rows, windows: I64) -> F64:
         """Counts (rows, windows); NaN where they are not known, and for row -1."""
-        at = windows % RING
+        turns, at = np.divmod(windows, RING)
         if not len(self.values):
             return np.full((len(rows), len(windows)), np.nan)
-        there = (self.windows[rows][:, at] == windows) & (rows >= 0)[:, None]
-        return np.where(there, self.values[rows][:, at], np.nan)
+        there = (self.rounds[rows][:, at] == turns) & (rows >= 0)[:, None]
+        return np.where(there, self.values[rows][:, at].astype(np.float64), np.nan)
 
     def may_learn(self, rows: Rows, window: int) -> B1:
         """Whether a window may be learnt from, by row."""
@@ -67,22 +69,24 @@ class CountRing:
     def rate(self) -> F64:
         """Mean count per known window, by row; 0 where none is known."""
         known = np.isfinite(self.values[: len(self)])
-        total: F64 = np.where(known, self.values[: len(self)], 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        counted = np.where(known, self.values[: len(self)], 0.0).sum(axis=1, dtype=np.float64)
+        total: F64 = counted / np.maximum(known.sum(axis=1), 1)
         return total
 
     def newest(self) -> I64:
         """The newest window of each row."""
-        newest: I64 = self.windows[: len(self)].max(axis=1, initial=-1)
+        rounds = self.rounds[: len(self)].astype(np.int64)
+        newest: I64 = np.where(rounds >= 0, rounds * RING + np.arange(RING), -1).max(axis=1, initial=-1)
         return newest
 
     def keep(self, kept: Rows) -> None:
         """Forget all series but these."""
-        self.values, self.windows, self.learn = self.values[kept], self.windows[kept], self.learn[kept]
+        self.values, self.rounds, self.learn = self.values[kept], self.rounds[kept], self.learn[kept]
         self.slots.keep(kept)
 
     def plain(self) -> dict[str, Any]:
         """The state as plain values."""
-        arrays = {name: getattr(self, name)[: len(self)] for name in ("values", "windows", "learn")}
+        arrays = {name: getattr(self, name)[: len(self)] for name in ("values", "rounds", "learn")}
         return {"keys": [list(k) for k in self.slots.keys], **arrays}
 
     @classmethod
@@ -90,7 +94,9 @@ class CountRing:
         """Inverse of `plain`."""
         it = cls()
         it.slots = Slots(tuple((s, p) for s, p in plain["keys"]))
-        it.values, it.windows, it.learn = plain["values"], plain["windows"], plain["learn"]
+        it.values, it.learn = plain["values"].astype(np.float32), plain["learn"]
+        rounds = plain["rounds"] if "rounds" in plain else plain["windows"] // RING  # so in states of before
+        it.rounds = rounds.astype(np.int32)
         return it
 
 

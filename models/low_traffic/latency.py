@@ -30,6 +30,8 @@ def pool_of(pools: dict[tuple[str, str], Pooled], frame: FeatureFrame, learn: B1
 def with_pool(frame: FeatureFrame, lead: Scores, p: F64, pool: Pool) -> F64:
     """P-values of thin rows in the light of their pooled latency. Slow requests alone are capped until the pool agrees;
     where the pool is sure, it speaks for the row."""
+    if not pool.thin.any():
+        return p
     kinds = [FEATURES[name].kind for name in frame.features]
     slow = np.array([k is FeatureKind.LATENCY for k in kinds], np.bool_)
     worse = np.array([FEATURES[name].worse for name in frame.features], np.float64)

@@ -112,7 +112,8 @@ class LowTraffic:
             return []
         window, keys = frame.window_ns // frame.width_ns, (frame.services, frame.peers)
         counts = np.where(frame.missing, np.nan, _happened(frame))
-        learn = learn & np.array([self._may_learn(name, frame.window_ns) for name in frame.services], np.bool_)
+        if self._open:
+            learn = learn & np.array([self._may_learn(name, frame.window_ns) for name in frame.services], np.bool_)
         if frame.signal == Signal.SPANS:
             self._requests.take(keys, window, counts, learn)
             if window > self._newest:

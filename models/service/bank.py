@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
 from contracts.ports.detecting import Spoken
+from models.service import failing
 from models.service.alignment import Inputs
 from models.service.attribution import Speaker
 from models.service.columns import WINDOWS, Columns
@@ -22,20 +23,26 @@ from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudes
 from models.service.learning import learn
 from models.service.silence import missing, stuck, usual_events
 from models.service.state import BankState, fresh_state
+from models.service.symptoms import felt_by_users
 from models.service.transforms import restore, stabilise
 from models.service.tuning import Tuning
-from models.service.windows import Observed, accumulate, let_go, observe, share, standardise
+from models.service.windows import Observed, accumulate, let_go, observe, standardise
+
+TOLD_FROM = 1.5
+"""Joint decades of a row from which it is worth saying what its evidence rests on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a pass makes of every row: see `contracts.ports.detecting.Scores`; `joint` is decades per row. Arrays over
-    features are (rows, F)."""
+    """What a pass makes of every row: see `contracts.ports.detecting.Scores`; `joint`, `lasting` and `opening` are decades per row.
+    Arrays over features are (rows, F)."""
 
     decades: F64
     low: F64
     high: F64
     joint: F64
+    lasting: F64
+    opening: F64
     warm: B1
     spoken: dict[tuple[int, int], Spoken] = field(default_factory=dict)
 
@@ -95,11 +102,15 @@ class SignalBank:
         values = np.array([levels.get(name, np.nan) for name in c.names])[:, None]
         y = stabilise(values, c, self.width_s)[:, 0]
         columns = np.flatnonzero(np.isfinite(y) & (s.n[:, row] > 0))
+        if c.slow >= 0 and c.percentiles[1] in columns:  # slow is what is slower than the new level
+            s.acc[:, c.slow, row] = s.raw[:, c.slow, row] = s.var[:, c.slow, row] = 0.0
         before = restore(s.mean[:, row : row + 1], c, self.width_s)[:, 0]
         before[c.ratio] = s.share_errors[c.ratio, row] / np.maximum(s.share_trials[c.ratio, row], 1.0)
         s.mean[columns, row] = y[columns]
         s.n[columns, row] = np.minimum(s.n[columns, row], t.warmup)
         s.acc[:, columns, row] = s.raw[:, columns, row] = s.var[:, columns, row] = 0.0
+        for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over):
+            held[columns, row] = 0.0
         for column in columns[c.ratio[columns]]:
             trials = max(s.share_trials[column, row], s.trials[row] * t.warmup)
             s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
@@ -122,21 +133,46 @@ class SignalBank:
             self._bound_rise(s, tails[:, c.traffic], z[:, c.traffic])
         self._bound_few(s, tails)
         decades, sign, which = loudest(tails, z)
+        single = np.zeros(len(s.age), np.bool_)
+        for column in np.flatnonzero(c.ratio).tolist():
+            cap = float(c.caps[column, -1])
+            window = seen.inputs.trials, seen.values[column], seen.seen[column]
+            found = failing.judge(s, column, window, cap, slow=column == c.slow, known=float(c.known[column]))
+            decades[column], which[column] = found.decades, found.which
+            single = single if column == c.slow else found.single
+            sign[column] = 1.0
         decades *= known & seen.seen
         silent = np.zeros(len(s.age), np.bool_)
         if c.traffic >= 0:
             silent = self._add_silence(s, (decades[c.traffic], sign[c.traffic]), seen)
         self._bound_impatient(s, decades, size[1])
         hurts = (c.worse == 0.0)[:, None] | (sign == c.worse[:, None])
-        row = joint(np.where(hurts, np.maximum(decades - BASE, 0.0), 0.0), c)
+        hurting = np.where(hurts, np.maximum(decades - BASE, 0.0), 0.0)
+        row = joint(hurting, c)
         warm = (s.age >= t.warmup) & known.any(axis=0)
-        row = np.where(warm, np.maximum(row, stuck(s, t, seen)), 0.0)
+        held = stuck(s, t, c, seen)
+        row = np.where(warm, np.maximum(row, held), 0.0)
+        felt, sudden = felt_by_users(s, c, (hurting, sign, which), silent)
+        lasting, opening = (np.where(warm, np.maximum(joint(x, c), held), 0.0) for x in (felt, sudden))
         low, high = self._expected(s, known, seen)
         decades -= WINDOWS_LOOKED_AT
         np.maximum(decades, 0.0, out=decades)
-        spoken = Speaker(s, t, c, seen, z).tell(np.where(warm, decades, 0.0), which, silent)
+        slower = self._tell_slow(decades)
+        spoken = Speaker(s, t, c, seen, z, slower).tell(
+            np.where(warm & (row >= TOLD_FROM), decades, 0.0), which, (silent, single)
+        )
         decades *= sign
-        return Judgement(decades.T, low.T, high.T, row, warm, spoken)
+        return Judgement(decades.T, low.T, high.T, row, lasting, opening, warm, spoken)
+
+    def _tell_slow(self, decades: F64) -> B1:
+        """Tell of slow requests as what they are seen by, the 99th percentile, where they say more than it; in which rows."""
+        c = self.columns
+        if c.slow < 0:
+            return np.zeros(decades.shape[1], np.bool_)
+        p99 = c.percentiles[2]
+        slower: B1 = decades[c.slow] > decades[p99]
+        np.copyto(decades[p99], decades[c.slow], where=slower)
+        return slower
 
     def _bound_rise(self, s: BankState, tails: F64, z: F64) -> None:
         """More traffic than usual has to last, and where a request in two seconds is usual, a few more are no surge."""
@@ -177,7 +213,7 @@ class SignalBank:
 
     def _expected(self, s: BankState, known: B1, seen: Observed) -> tuple[F64, F64]:
         """Expected range of one window in the features' own units; NaN while unknown."""
-        t, c = self.tuning, self.columns
+        c = self.columns
         reach = np.sqrt(1.0 + 8.0 / np.maximum(s.n, 1.0))
         reach *= s.sigma
         reach *= seen.noise
@@ -187,7 +223,9 @@ class SignalBank:
         high = restore(s.mean + reach, c, self.width_s)
         trials = np.maximum(seen.inputs.trials, 1.0)
         for column in np.flatnonzero(c.ratio):
-            normal = share(s, t, int(column))
+            if column == c.slow:
+                continue
+            normal = failing.tolerated(s, int(column))
             low[column] = 0.0
             high[column] = np.minimum(normal + 3.0 * np.sqrt(normal * (1.0 - normal) / trials) + 1.0 / trials, 1.0)
         unknown = ~known

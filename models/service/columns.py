@@ -7,8 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.errors import UnknownName
-from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, MEMORY, MEMORY_BYTES, Feature, FeatureKind, Signal
+from contracts.features import (
+    COUNT_OF,
+    CPU,
+    CPU_CORES,
+    FEATURES,
+    LOG_ERROR_RATE,
+    MEMORY,
+    MEMORY_BYTES,
+    RESTARTS,
+    TRAFFIC,
+    Feature,
+    FeatureKind,
+    Signal,
+)
 from contracts.frames.decoded import B1, F64
+from models.judgement import KNOWN_RECORDS, KNOWN_SLOW
+from models.service.slowness import OWN, PERCENTILES, SLOW_SHARE
 
 WINDOWS = (1, 3, 10, 60)
 """Memory of the accumulators, in observations: a spike, a burst, an episode, a slow change."""
@@ -68,6 +83,9 @@ _GROUP = {
 }
 
 
+_KNOWN = {SLOW_SHARE: KNOWN_SLOW, LOG_ERROR_RATE: KNOWN_RECORDS}
+
+
 def profile(feature: Feature) -> Profile:
     """The profile of a feature: its own, or its kind's."""
     return BY_NAME.get(feature.name, BY_KIND[feature.kind])
@@ -96,6 +114,13 @@ class Columns:
     """Column of the request count of the signal, or -1."""
     patient: B1
     """Processor time and levels: busy is not broken, so alone they have to last."""
+    slow: int
+    """Column of the share of slow requests, or -1, and those of the percentiles that it is found from."""
+    percentiles: tuple[int, ...]
+    known: F64
+    """Requests (records) that the usual share of a ratio must rest on before it is compared with."""
+    symptom: B1
+    """What those who call a service feel; the others are evidence beside it."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -127,13 +152,26 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         sigma=np.array([p.sigma for p in profiles], np.float64),
         floor=np.array([p.floor for p in profiles], np.float64),
         caps=np.array([p.caps for p in profiles], np.float64).reshape(len(names), len(WINDOWS)),
-        group=tuple(_GROUP[k] for k in kinds),
+        group=tuple(0 if f.name == SLOW_SHARE else _GROUP[f.kind] for f in features),
+        slow=names.index(SLOW_SHARE) if SLOW_SHARE in names else -1,
+        percentiles=tuple(names.index(n) for n in PERCENTILES.get(signal, ()) if n in names),
         traffic=names.index(traffic) if traffic in names else -1,
+        known=np.array([_KNOWN.get(f.name, 0.0) for f in features], np.float64),
+        symptom=np.array([is_symptom(f.name) for f in features], np.bool_),
         patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
     )
 
 
+def is_symptom(name: str) -> bool:
+    """Whether a feature is what those who call a service feel: failures, latency, work no longer done, restarts; and failures that
+    it writes of, for services that are known by nothing else."""
+    kind = _feature(name).kind
+    return kind in {FeatureKind.LATENCY, FeatureKind.RATIO} or name in TRAFFIC or name == RESTARTS
+
+
 def _feature(name: str) -> Feature:
+    if name in OWN:
+        return OWN[name]
     if name not in FEATURES:
         raise UnknownName("feature", name, FEATURES)
     return FEATURES[name]

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from contracts.features import Signal
-from contracts.frames.decoded import B1
+from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
-from contracts.ports.detecting import Scores, SeriesKey
+from contracts.ports.detecting import Scores, SeriesKey, Symptoms
 from contracts.units import SECOND
 from models import snapshots
 from models.judgement import LEAST_P
+from models.service import failing
 from models.service.alignment import Aligned, Alignment, spread
 from models.service.bank import Judgement, SignalBank
 from models.service.columns import columns
+from models.service.slowness import derived
 from models.service.state import BankState
 from models.service.tuning import Tuning
 
-VERSION = 1
+VERSION = 2
 
 
 class BankDetector:
@@ -50,7 +52,8 @@ class BankDetector:
             decades=np.where(said[:, None], decades, 0.0),
             low=spread(judged.low, aligned, width, np.nan),
             high=spread(judged.high, aligned, width, np.nan),
-            p_value=np.where(said, np.maximum(10.0**-judged.joint, LEAST_P), 1.0),
+            p_value=_p(judged.joint, said),
+            symptoms=Symptoms(_p(judged.lasting, said), _p(judged.opening, said)),
             warm=warm,
             spoken={
                 (i, aligned.columns[j]): told
@@ -87,9 +90,11 @@ class BankDetector:
         body = snapshots.load(self.name, VERSION, state)
         self._tracks = {}
         for track in body["tracks"]:
-            alignment = Alignment.of(track["alignment"])
+            alignment = Alignment.of(track["alignment"], derived)
             bank = SignalBank(columns(alignment.names, alignment.signal), self._tuning, track["width_s"])
             bank.state = BankState.of(track["state"])
+            if "held_s" not in track["state"]:  # of before failures were tested sequentially
+                failing.begin_anew(bank.state, bank.columns.ratio)
             self._tracks[(track["environment"], alignment.signal.value)] = alignment, bank
 
     def _track(self, frame: FeatureFrame) -> tuple[Alignment, SignalBank]:
@@ -97,7 +102,7 @@ class BankDetector:
         if key not in self._tracks:
             signal = Signal(frame.signal)
             bank = SignalBank(columns((), signal), self._tuning, frame.width_ns / SECOND)
-            self._tracks[key] = Alignment(signal), bank
+            self._tracks[key] = Alignment(signal, derived), bank
         return self._tracks[key]
 
     @staticmethod
@@ -110,6 +115,11 @@ class BankDetector:
         bank.grow(len(alignment.slots))
 
 
+def _p(decades: F64, said: B1) -> F64:
+    found: F64 = np.where(said, np.maximum(10.0**-decades, LEAST_P), 1.0)
+    return found
+
+
 def _judged(bank: SignalBank, aligned: Aligned) -> Judgement:
     """Rows that are news are learnt, the others only scored; in the order of the frame."""
     fresh, inputs, rows = aligned.fresh, aligned.inputs, aligned.rows
@@ -119,7 +129,7 @@ def _judged(bank: SignalBank, aligned: Aligned) -> Judgement:
     new = np.flatnonzero(fresh)
     if len(new):
         judged = bank.step(inputs.of(new), rows[new])
-        for name in ("decades", "low", "high", "joint", "warm"):
+        for name in ("decades", "low", "high", "joint", "lasting", "opening", "warm"):
             getattr(past, name)[new] = getattr(judged, name)
         past.spoken.update({(int(new[i]), j): said for (i, j), said in judged.spoken.items()})
     return past

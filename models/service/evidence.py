@@ -51,15 +51,6 @@ def loudest(decades: F64, z: F64) -> tuple[F64, F64, NDArray[np.int8]]:
     return most, np.sign(at), which
 
 
-def deviance_z(observed: F64, expected: F64) -> F64:
-    """Signed root of the Poisson deviance: about a standard normal also where few events are expected
-    (McCullagh & Nelder 1989, 2.4)."""
-    safe = np.maximum(expected, 1e-9)
-    ratio = np.log(np.maximum(observed, 1e-12) / safe)
-    deviance = 2.0 * (observed * ratio - (observed - safe))
-    return np.sign(observed - safe) * np.sqrt(np.maximum(deviance, 0.0))
-
-
 def joint(features: F64, columns: Columns) -> F64:
     """Joint decades of each row from its features' decades above `BASE` (F, rows), all non-negative.
 

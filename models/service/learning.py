@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
 from models.judgement import BASE_Q, LEAST_COUNT_SIGMA
+from models.service import failing
 from models.service.columns import Columns
 from models.service.silence import learn_silence
 from models.service.state import BankState
-from models.service.tuning import MEAN_ABS, TURNS, WIDTH_WEIGHT, Tuning, rate_of
+from models.service.tuning import MEAN_ABS, TURNS, WIDTH_WEIGHT, Tuning, rates
 from models.service.windows import Observed
 
 
@@ -31,9 +32,11 @@ def learn(s: BankState, t: Tuning, c: Columns, o: Observed, judged: tuple[F64, F
     calm = may & ~frozen
     _learn_level(s, t, c, o, may, (frozen, settled))
     rows = np.flatnonzero((s.age - numbers) % TURNS == 0)
-    _learn_widths(s, t, size[:, :, rows], calm[:, rows], rows)
-    _learn_tails(s, t, size[:, :, rows], calm[:, rows], rows)
-    _learn_shares(s, t, c, o, calm)
+    some, apart_s = calm[:, rows] & ~c.ratio[:, None], o.apart_s[rows]
+    _learn_widths(s, rates(t.scale_half_life, t.least_scale, apart_s), size[:, :, rows], some, rows)
+    _learn_tails(s, rates(t.tail_half_life, t.least_tail, apart_s), size[:, :, rows], some, rows)
+    for column in np.flatnonzero(c.ratio).tolist():
+        failing.learn(s, t, column, (inputs.trials, o.values[column]), calm[column], o.apart_s)
     learn_silence(s, c, o, calm)
     s.n += may
     s.age += inputs.present & inputs.learn
@@ -50,19 +53,20 @@ def _learn_level(s: BankState, t: Tuning, c: Columns, o: Observed, may: B1, rows
     pace = np.where(settled, t.thaw, 1.0)
     location = 1.0 / (s.n + 1.0)
     location *= ~frozen
-    np.maximum(location, rate_of(t.location_half_life) * np.where(frozen, t.hot_leak, pace), out=location)
+    usual = rates(t.location_half_life, t.least_location, o.apart_s)
+    np.maximum(location, usual * np.where(frozen, t.hot_leak, pace), out=location)
     location *= step
     s.mean += np.where(may, location, 0.0)
-    scale = np.maximum(rate_of(t.scale_half_life), 1.0 / (s.n + 6.0))
+    scale = np.maximum(rates(t.scale_half_life, t.least_scale, o.apart_s), 1.0 / (s.n + 6.0))
     scale *= np.where(frozen, 0.0, pace)
     scale *= MEAN_ABS * np.abs(step) - s.sigma
     s.sigma += np.where(may & (s.n > 0), scale, 0.0)
     s.sigma[c.count] = np.maximum(s.sigma[c.count], LEAST_COUNT_SIGMA)
 
 
-def _learn_widths(s: BankState, t: Tuning, size: F64, calm: B1, rows: NDArray[np.intp]) -> None:
+def _learn_widths(s: BankState, pace: F64, size: F64, calm: B1, rows: NDArray[np.intp]) -> None:
     """How much wider than independent noise the departures of each window really are."""
-    rate = np.maximum(rate_of(t.scale_half_life), 1.0 / (s.n[:, rows] + WIDTH_WEIGHT[:, None, None]))
+    rate = np.maximum(pace, 1.0 / (s.n[:, rows] + WIDTH_WEIGHT[:, None, None]))
     rate *= TURNS * calm
     rate *= np.minimum(MEAN_ABS * size, 4.0) - 1.0
     rate += 1.0
@@ -70,10 +74,10 @@ def _learn_widths(s: BankState, t: Tuning, size: F64, calm: B1, rows: NDArray[np
     s.width[:, :, rows] = np.maximum(rate, 0.9)
 
 
-def _learn_tails(s: BankState, t: Tuning, size: F64, calm: B1, rows: NDArray[np.intp]) -> None:
+def _learn_tails(s: BankState, pace: F64, size: F64, calm: B1, rows: NDArray[np.intp]) -> None:
     """Track each tail's 95 % quantile and mean excess by stochastic approximation (Robbins & Monro 1951)."""
     quantile, excess = s.quantile[:, :, rows], s.excess[:, :, rows]
-    rate = np.maximum(rate_of(t.tail_half_life), 1.0 / (s.n[:, rows] + 150.0)) * (TURNS * calm)
+    rate = np.maximum(pace, 1.0 / (s.n[:, rows] + 150.0)) * (TURNS * calm)
     beyond = size - quantile
     over = beyond > 0.0
     quantile += (5.0 * rate) * excess * (over - (1.0 - BASE_Q))
@@ -86,13 +90,3 @@ def _learn_tails(s: BankState, t: Tuning, size: F64, calm: B1, rows: NDArray[np.
     np.maximum(excess, 0.38, out=excess)
     np.minimum(excess, 3.0, out=excess)
     s.quantile[:, :, rows], s.excess[:, :, rows] = quantile, excess
-
-
-def _learn_shares(s: BankState, t: Tuning, c: Columns, o: Observed, calm: B1) -> None:
-    """Normal share of errors, as decayed errors and trials."""
-    keep = 1.0 - rate_of(t.scale_half_life)
-    for column in np.flatnonzero(c.ratio):
-        trials = np.where(calm[column], o.inputs.trials, 0.0)
-        decay = np.where(calm[column], keep, 1.0)
-        s.share_errors[column] = s.share_errors[column] * decay + o.values[column] * trials
-        s.share_trials[column] = s.share_trials[column] * decay + trials

@@ -54,11 +54,13 @@ def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
     s.missed *= ~ended
 
 
-def stuck(s: BankState, t: Tuning, o: Observed) -> F64:
+def stuck(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
     """Decades for rows of which `STUCK_FEATURES` or more repeat the same value far longer than they ever did: the source is
     stuck, and says nothing about the service."""
     same = o.values == s.last
     same &= o.seen
+    if c.slow >= 0:
+        same[c.slow] = False  # nothing that a source sends
     ended = o.seen & ~same
     s.longest = np.where(ended, np.maximum(s.longest * 0.9999, s.run), s.longest)
     s.run += same

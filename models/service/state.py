@@ -74,12 +74,20 @@ class BankState:
     share_errors: F64
     share_trials: F64
     """(F, S) decayed errors and trials of ratios."""
+    held_errors: F64
+    held_trials: F64
+    held_s: F64
+    aside_errors: F64
+    aside_trials: F64
+    """(F, S) of shares: failures and requests that are held before they are known, for how long, and those held before them."""
+    over: F64
+    """(F, S) of shares: nats by which what was suspected is over."""
     acc: F64
-    """(W, F, S) mean departure in each window; for ratios, decayed errors."""
+    """(W, F, S) mean departure in each window; for shares, what each test says (`models.service.failing`)."""
     raw: F64
-    """(W, F, S) the same without bounds: what is told of a departure."""
+    """(W, F, S) the same without bounds: what is told of a departure; for shares, failures of the tests' runs."""
     var: F64
-    """(W, F, S) its variance in units of sigma squared, were the noise independent; for ratios, decayed trials."""
+    """(W, F, S) its variance in units of sigma squared, were the noise independent; for shares, requests of the tests' runs."""
     width: F64
     """(W, F, S) how much wider than that it really is."""
     quantile: F64
@@ -91,6 +99,8 @@ class BankState:
     """(F, S) last value, how often it has repeated, and the longest run of repeats so far."""
     trials: F64
     """(S,) usual requests per window."""
+    pace: F64
+    """(S,) windows from one observation to the next, usually."""
     age: F64
     """(S,) windows since first seen."""
     hot: F64
@@ -139,6 +149,9 @@ class BankState:
     def of(cls, plain: dict[str, F64]) -> BankState:
         """Inverse of `plain`."""
         plain = {"raw": plain["acc"], **plain}  # not in states of before there were such means
+        for name in ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over"):
+            plain.setdefault(name, np.zeros_like(plain["n"]))
+        plain.setdefault("pace", np.ones_like(plain["age"]))
         return cls(**{name: np.ascontiguousarray(array.T) for name, array in plain.items()})
 
     def _arrays(self) -> dict[str, F64]:
@@ -156,6 +169,9 @@ def fresh_state(series: int, columns: Columns) -> BankState:
         sigma=np.broadcast_to(columns.sigma[:, None], shape).copy(),
         share_errors=np.zeros(shape),
         share_trials=np.zeros(shape),
+        **{
+            n: np.zeros(shape) for n in ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over")
+        },
         acc=np.zeros(cube),
         raw=np.zeros(cube),
         var=np.zeros(cube),
@@ -166,6 +182,7 @@ def fresh_state(series: int, columns: Columns) -> BankState:
         run=np.zeros(shape),
         longest=np.zeros(shape),
         trials=np.zeros(series),
+        pace=np.ones(series),
         age=np.zeros(series),
         hot=np.zeros(series),
         deploy=np.zeros(series),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contracts.frames.decoded import F64
 from models.service.columns import WINDOWS
 
 WIDTH_PRIOR = np.array([1.0, 1.1, 1.4, 2.2])
@@ -20,12 +21,16 @@ MEAN_ABS = 1.2533
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Rates and bounds of learning; half-lives and counts in observations of a series."""
+    """Rates and bounds of learning; half-lives in seconds, and the observations that each holds at the least; counts in
+    observations of a series."""
 
     warmup: int = 30
     location_half_life: float = 180.0
     scale_half_life: float = 900.0
     tail_half_life: float = 3000.0
+    least_location: float = 20.0
+    least_scale: float = 60.0
+    least_tail: float = 200.0
     winsor: float = 4.0
     winsor_floors: float = 10.0
     recovered: float = 1.5
@@ -38,8 +43,6 @@ class Tuning:
     deploy_relief: float = 0.6
     flat_after: int = 300
     flat_decades: float = 6.0
-    share_prior: tuple[float, float] = (0.4, 20.0)
-    share_tolerance: tuple[float, float] = (1.25, 0.003)
     silence_cap: float = 9.0
     patience: int = 45
     impatient_cap: float = 3.4
@@ -55,6 +58,7 @@ class Tuning:
         return max(8.0, self.warmup / 3.0)
 
 
-def rate_of(half_life: float) -> float:
-    """Weight of a new observation for a memory of `half_life` observations."""
-    return float(1.0 - 0.5 ** (1.0 / half_life))
+def rates(half_life_s: float, least: float, apart_s: F64) -> F64:
+    """Weight of a new observation for a memory of `half_life_s`, and of `least` observations, by how far apart they are."""
+    found: F64 = 1.0 - np.exp2(-1.0 / np.maximum(half_life_s / apart_s, least))
+    return found

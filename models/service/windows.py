@@ -1,8 +1,9 @@
-"""The windows of a bank: what departs from a series' location, folded into memories of 1, 3, 10 and 60 observations.
+"""The windows of a bank: what departs from a series' location, folded into memories of the newest observation, 3, 10 and 60 seconds.
 
 Per window an exponentially weighted departure with the exact variance it should have (an EWMA chart with time-varying
-limits: Roberts 1959; Lucas & Saccucci 1990). Ratios hold decayed errors and trials instead, so that one request in five
-seconds still adds up. Arrays are (F, S) over features and series, cubes (W, F, S), see `models.service.state`.
+limits: Roberts 1959; Lucas & Saccucci 1990). A series that is observed every minute has windows of a few observations at least.
+Ratios are judged elsewhere (`models.service.failing`). Arrays are (F, S) over features and series, cubes (W, F, S), see
+`models.service.state`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from contracts.frames.decoded import B1, F64
 from models.judgement import COUNT_FLOOR
 from models.service.alignment import Inputs
 from models.service.columns import WINDOWS, Columns
-from models.service.evidence import deviance_z
+from models.service.slowness import limit, share_slower
 from models.service.state import BankState
 from models.service.transforms import stabilise
-from models.service.tuning import Tuning, rate_of
+from models.service.tuning import Tuning, rates
 
-ALPHA = np.array([2.0 / (w + 1.0) for w in WINDOWS])
-"""Weight of an observation in each window; 1 in the shortest, which holds the newest alone."""
-LONGER = ALPHA[1:, None, None]
-KEEP = 1.0 - ALPHA[:, None]
+SPANS_S = np.array(WINDOWS[1:], np.float64)[:, None]
+LEAST = np.array([2.0, 3.0, 6.0])[:, None]
+"""Observations that a window holds at the least, however far apart they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Observed:
     """Smallest departure worth a deviation."""
     inputs: Inputs
     width_s: float
+    apart_s: F64
+    """(S,) seconds from one observation to the next, usually."""
 
 
 def observe(s: BankState, c: Columns, inputs: Inputs, width_s: float) -> Observed:
@@ -48,13 +50,20 @@ def observe(s: BankState, c: Columns, inputs: Inputs, width_s: float) -> Observe
     seen = np.isfinite(inputs.values.T)
     values = np.where(seen, inputs.values.T, 0.0)
     y = stabilise(values, c, width_s)
+    if c.slow >= 0:
+        which = list(c.percentiles)
+        p95 = which[1]
+        seen[c.slow] = seen[which].all(axis=0) & (s.n[p95] > 0) & (inputs.trials > 0)
+        values[c.slow] = np.where(seen[c.slow], share_slower(y[which], limit(s.mean[p95]), inputs.trials), 0.0)
     unknown = s.n == 0.0
     if unknown.any():
         np.copyto(s.mean, y, where=unknown & seen)
     y -= s.mean
     noise = _noise(s, c, inputs.trials)
     _count_trials(s, inputs.trials)
-    return Observed(seen, values, np.where(seen, y, 0.0), noise, floors(s, c), inputs, width_s)
+    known, apart = inputs.present & (s.age > 0), inputs.apart - s.pace
+    s.pace += np.where(known, np.where(s.age < 3, apart, 0.3 * np.clip(apart, -s.pace, s.pace)), 0.0)
+    return Observed(seen, values, np.where(seen, y, 0.0), noise, floors(s, c), inputs, width_s, s.pace * width_s)
 
 
 def _noise(s: BankState, c: Columns, trials: F64) -> F64:
@@ -94,52 +103,23 @@ def accumulate(s: BankState, t: Tuning, c: Columns, o: Observed) -> None:
     clipped = np.minimum(o.residual, limit)
     np.maximum(clipped, np.negative(limit, out=limit), out=clipped)
     spread = np.square(o.noise)
-    precision = np.where(o.seen, np.minimum(1.0 / spread, 1.0), 0.0)
-    weight = LONGER * precision
+    precision = np.where(o.seen & ~c.ratio[:, None], np.minimum(1.0 / spread, 1.0), 0.0)
+    longer = 2.0 / (np.maximum(SPANS_S / o.apart_s, LEAST) + 1.0)
+    weight = longer[:, None, :] * precision
     keep = 1.0 - weight
     s.acc[1:] *= keep
     s.acc[1:] += weight * clipped
-    errors = s.raw[:, c.ratio].copy()
     s.raw[1:] *= keep
     s.raw[1:] += weight * o.residual
-    s.raw[:, c.ratio] = errors
     keep *= keep
     s.var[1:] *= keep
     weight *= weight
     weight *= spread
     s.var[1:] += weight
-    np.copyto(s.acc[0], o.residual, where=o.seen)
-    np.copyto(s.raw[0], o.residual, where=o.seen)
-    np.copyto(s.var[0], spread, where=o.seen)
-    for column in np.flatnonzero(c.ratio):
-        _accumulate_errors(s, t, int(column), o)
-
-
-def _accumulate_errors(s: BankState, t: Tuning, column: int, o: Observed) -> None:
-    """Fold errors and trials of a ratio into its windows; excess errors of one window are bounded, but in the shortest.
-
-    The general pass has gone over both before, so they decay faster than their window says; the learnt width takes that
-    up. Decaying them once found no more faults in simulated traffic.
-    """
-    seen = o.seen[column]
-    trials = np.where(seen, o.inputs.trials, 0.0)
-    errors = o.values[column] * trials
-    expected = share(s, t, column) * trials
-    bounded = np.minimum(errors, expected + 4.0 * np.sqrt(expected) + 3.0)
-    keep = np.where(seen, KEEP, 1.0)
-    for memory, kept, folded in ((s.acc, keep, bounded), (s.raw, keep**3, errors)):  # told shares fade as trials do
-        memory[:, column] *= kept
-        memory[:, column] += folded
-        np.copyto(memory[0, column], errors, where=seen)
-    s.var[:, column] *= keep
-    s.var[:, column] += trials
-
-
-def share(s: BankState, t: Tuning, column: int) -> F64:
-    """Error share taken for normal, with tolerance: Beta-shrunk, so that a clean young series is not held to zero."""
-    normal = (s.share_errors[column] + t.share_prior[0]) / (s.share_trials[column] + t.share_prior[1])
-    tolerated: F64 = np.minimum(normal * t.share_tolerance[0] + t.share_tolerance[1], 0.98)
-    return tolerated
+    newest = o.seen & ~c.ratio[:, None]
+    np.copyto(s.acc[0], o.residual, where=newest)
+    np.copyto(s.raw[0], o.residual, where=newest)
+    np.copyto(s.var[0], spread, where=newest)
 
 
 def standardise(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
@@ -152,15 +132,13 @@ def standardise(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
     z = np.square(s.width)
     z *= s.var
     z *= 1.0 + 6.0 * young
-    z += 2.0 * young + rate_of(t.location_half_life)
+    z += 2.0 * young + rates(t.location_half_life, t.least_location, o.apart_s)
     np.sqrt(z, out=z)
     z *= s.sigma
     z[:, ~c.count] += o.floor[~c.count]
     z[:, c.count] = np.hypot(z[:, c.count], o.floor[c.count])
     np.divide(s.acc, z, out=z)
-    for column in np.flatnonzero(c.ratio):
-        expected = share(s, t, int(column)) * s.var[:, column]
-        z[:, column] = deviance_z(s.acc[:, column], expected) / np.maximum(s.width[:, column], 1.0)
+    z[:, c.ratio] = 0.0
     relief = (s.deploy > 0) | o.inputs.deployed
     if relief.any():
         z[:, ~c.ratio & (c.worse != 0)] *= np.where(relief, t.deploy_relief, 1.0)
@@ -173,9 +151,7 @@ def let_go(s: BankState, t: Tuning, c: Columns, o: Observed, size: F64) -> None:
     rows = np.flatnonzero(~o.inputs.learn)
     if not len(rows):
         return
-    over = o.seen[:, rows] & (size[:2, :, rows] < t.recovered).all(axis=0)
+    over = o.seen[:, rows] & (size[:2, :, rows] < t.recovered).all(axis=0) & ~c.ratio[:, None]
     keep = np.where(over, t.forget, 1.0)
     s.acc[2:, :, rows] *= keep
     s.raw[2:, :, rows] *= keep
-    for column in np.flatnonzero(c.ratio):
-        s.var[2:, column, rows] *= keep[column]

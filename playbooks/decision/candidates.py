@@ -12,7 +12,7 @@ from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.guards.innocence import EXTERNAL
@@ -34,6 +34,8 @@ class Proposal:
     state: TargetState | None
     causes: tuple[Candidate, ...]
     held: Held | None
+    rivals: tuple[Candidate, ...] = ()
+    """Other suspected causes, which it is no remedy for."""
 
     @property
     def cause_probability(self) -> float:
@@ -74,16 +76,17 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     service = causes[0].service
     target = Target(incident.environment, service, dict(view_of(service, world).attributes))
     state = world.targets.get(service)
+    others = tuple(c for c in top_causes(incident) if c not in causes)
     failed = {c.kind: next(_unmet(playbook, scope_of(incident, c, world)), "") for c in causes}
     meant = [c for c in causes if not failed[c.kind]]
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
-        return Proposal(playbook, target, state, tuple(causes), held)
-    held_back = _outside(playbook, service, meant, incident)
+        return Proposal(playbook, target, state, tuple(causes), held, others)
+    held_back = _outside(playbook, service, meant, incident) or _undemanded(playbook, service, state, world)
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), _told(world, target, known))
-    return Proposal(playbook, target, state, tuple(meant), held_back)
+    return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
 def one_operation(cause: Candidate) -> str:
@@ -111,6 +114,18 @@ def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident
             HeldReason.OUTSIDE, f"{leading.service}, which others run, is the likelier cause: {service} suffers from it"
         )
     return None
+
+
+def _undemanded(playbook: Playbook, service: str, state: TargetState | None, world: DecisionWorld) -> Held | None:
+    """More of a service is for more demand, or for lost capacity. Waits and queues alone are none: a lock, a leak of connections or a
+    slow callee makes them as well, and more instances only ask more of it."""
+    acts, standing = [action for action, _ in touching(playbook.steps)], world.standings.get(service)
+    if not acts or not all(a.meets_demand for a in acts) or standing is None or standing.demand:
+        return None
+    if standing.conduct is not Conduct.WORSE or (state is not None and state.ready < state.replicas):
+        return None
+    text = f"{service} is asked for no more than usual, and has lost no capacity: more of it would mend nothing"
+    return Held(HeldReason.NO_DEMAND, text)
 
 
 def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:

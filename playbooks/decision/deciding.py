@@ -11,9 +11,12 @@ from contracts.settings import DecideSettings
 from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason
 from playbooks.decision import words
 from playbooks.decision.autonomy import Permitted, controls_for, permitted
+from playbooks.decision.belief import believed
 from playbooks.decision.candidates import Proposal, proposals, top_causes
+from playbooks.decision.patience import worth_waiting
 from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
 from playbooks.decision.world import DecisionWorld, world_hash
+from playbooks.language.actions import touching
 from playbooks.language.model import Playbook
 
 NOTHING: Final = "do-nothing"
@@ -66,6 +69,7 @@ def decide(
     incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook], settings: DecideSettings
 ) -> Decision:
     """The decision, with every option, its terms, and why it won or lost."""
+    told, incident = incident, believed(incident, world, playbooks)
     weighed = _weigh(incident, world, playbooks)
     choice = _choose(weighed, incident, world, settings)
     cause = _cause(choice.chosen, incident)
@@ -82,7 +86,7 @@ def decide(
         onset_ns=incident.onset_ns,
         chosen=_option(choice.chosen, choice),
         options=tuple(_option(w, choice) for w in weighed),
-        world_hash=world_hash(incident, world, playbooks, settings),
+        world_hash=world_hash(told, world, playbooks, settings),
         text=choice.text,
     )
 
@@ -105,7 +109,11 @@ def _choose(weighed: list[Weighed], incident: Incident, world: DecisionWorld, se
     if waited_for is not None:
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.waiting(incident, waited_for))
     if best.proposal is not None:
-        return _with_playbook(best, best.proposal, incident, world, settings)
+        choice = _with_playbook(best, best.proposal, incident, world, settings)
+        if _unsure(choice) and _one_window_more(weighed, best, incident, world):
+            text = words.looking_on(incident, best.proposal)
+            return Choice(nothing, DecisionVerdict.NOTHING, general, text)
+        return choice
     if best.name == PERSON:
         return Choice(best, DecisionVerdict.ASK, general, words.asking(incident, [w.proposal for w in weighed], world))
     return Choice(best, DecisionVerdict.NOTHING, general, words.leaving(incident))
@@ -129,6 +137,22 @@ def _with_playbook(
         return Choice(best, DecisionVerdict.NOTHING, may, text)
     alone = may.level is Autonomy.ACT and proposal.playbook.tier < 3
     return Choice(best, DecisionVerdict.ACT if alone else DecisionVerdict.ASK, may, text)
+
+
+def _unsure(choice: Choice) -> bool:
+    """Whether something would be done, or a person asked for nothing but want of certainty."""
+    doubts = {d.reason for d in choice.permitted.doubts}
+    return choice.verdict is DecisionVerdict.ACT or (
+        choice.verdict is DecisionVerdict.ASK and doubts == {HeldReason.LOW_CONFIDENCE}
+    )
+
+
+def _one_window_more(weighed: list[Weighed], best: Weighed, incident: Incident, world: DecisionWorld) -> bool:
+    """Whether to look for a moment longer before something is done to a target."""
+    if best.proposal is None or not touching(best.proposal.playbook.steps):
+        return False
+    free = [w.proposal for w in weighed if w.free and w.proposal is not None]
+    return worth_waiting(free, best.scored.score, incident, world)
 
 
 def _cause(chosen: Weighed, incident: Incident) -> Candidate | None:

@@ -40,6 +40,11 @@ CALM_S: Final = 3.0
 """Pause before a decision that was not acted on is replaced by another that does not act either."""
 GRACE_S: Final = 30.0
 """Time an incident has to end after a repair was verified."""
+OTHER_GRACE_S: Final = 10.0
+"""The same where another service is blamed by then: callers get well a little later than whom they call."""
+RELAPSED_S: Final = 10.0
+"""How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
+an incident takes its time to end is no reason to wake anybody."""
 FEEDBACK_S: Final = 5.0
 """Time the verified outcome has to arrive after its run ended, before the run's state is taken for it."""
 _REMEMBERED: Final = 500
@@ -60,6 +65,8 @@ class PendingDecision(msgspec.Struct):
     checked_ns: int = 0
     repaired_ns: int = 0
     attempts: list[Attempt] = []
+    repaired: str = ""
+    """Target of the last repair that was verified."""
     confirmed_ns: int = 0
     """End of the last window in which a service of the incident was anomalous."""
 
@@ -217,9 +224,8 @@ class PendingDecisions:
         case = self._cases.get(feedback.incident)
         if case is None or any(a.decision == feedback.decision for a in case.attempts):
             return []
-        self._finish(
-            case, Attempt(feedback.decision, feedback.playbook, feedback.target, str(feedback.outcome), now_ns)
-        )
+        outcome, over = str(feedback.outcome), feedback.well
+        self._finish(case, Attempt(feedback.decision, feedback.playbook, feedback.target, outcome, now_ns, over))
         return self._look(case, now_ns)
 
     def _remember(self, feedback: Feedback, now_ns: int) -> None:
@@ -240,7 +246,7 @@ class PendingDecisions:
     def _finish(self, case: PendingDecision, attempt: Attempt) -> None:
         case.attempts.append(attempt)
         case.last = None
-        case.repaired_ns = attempt.time_ns if attempt.helped else 0
+        case.repaired_ns, case.repaired = (attempt.time_ns, attempt.target) if attempt.over else (0, "")
         if attempt.decision == case.live:
             case.live = case.live_verdict = ""
 
@@ -259,7 +265,7 @@ class PendingDecisions:
             return []
         if not untold_s and self._ending(case, history, now_ns):
             return []
-        if case.repaired_ns and now_ns - case.repaired_ns < GRACE_S * SECOND:
+        if _mending(case, now_ns):
             return []
         world = self._world(case, reported, untold_s, now_ns)
         decision = decide(case.incident, world, self._playbooks, self._settings)
@@ -346,7 +352,7 @@ class PendingDecisions:
             serving=tuple(sorted(views.at_work.established())),
             actions=None if untold_s else frozenset(reported.actions),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
-            attempts=tuple(case.attempts),
+            attempts=tuple(a for a in case.attempts if a.time_ns >= case.incident.onset_ns),
             predictions=tuple(self._predictions.get(environment, ())),
             limits=self._limits,
         )
@@ -439,6 +445,17 @@ def _awaited(decision: str, unseen: UnseenDecision) -> RunEntry:
         0,
         {},
     )
+
+
+def _mending(case: PendingDecision, now_ns: int) -> bool:
+    """Whether a verified repair has still to show, or has shown: nothing of the incident is ill any more."""
+    if not case.repaired_ns:
+        return False
+    leading = next(iter(top_causes(case.incident)), None)
+    other = bool(case.repaired) and leading is not None and leading.service != case.repaired
+    if now_ns - case.repaired_ns < (OTHER_GRACE_S if other else GRACE_S) * SECOND:
+        return True
+    return now_ns - case.confirmed_ns > RELAPSED_S * SECOND
 
 
 def _signature(decision: Decision) -> tuple[str, str, str]:

@@ -1,7 +1,8 @@
 """What an option is worth: named terms, whose sum is its score.
 
     p       = Σ over its causes of  P(cause) · P(success | cause)
-    score   = p · value · weight(severity) − (1 − p) · cost of failing − cost − what was tried in vain before
+    harm    = (1 − p) + Σ over rival causes of  P(cause) · (how much more, or less, it harms there − 1)
+    score   = p · value · weight(severity) − harm · cost of failing − cost − what was tried in vain before
 
 Doing nothing is worth 0; asking a person is worth a little where it matters and less than nothing where it doesn't.
 """
@@ -11,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.events import Incident, Term
+from contracts.events import Candidate, Incident, Term
 from contracts.verdicts import Severity
 from playbooks.decision.candidates import Proposal
+from playbooks.decision.hazard import harm_under, hazard_of
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import share_of
 
@@ -50,6 +52,7 @@ def score(proposal: Proposal, incident: Incident, world: DecisionWorld) -> Score
     playbook, p = proposal.playbook, success_probability(proposal, world)
     worth = playbook.value * WEIGHT[incident.severity]
     reach = blast_share(proposal, incident, world)
+    harm = hazard_of(proposal, p)
     failing = playbook.cost * TIER_FACTOR[playbook.tier] * (1 + reach)
     terms = [
         Term(
@@ -59,9 +62,9 @@ def score(proposal: Proposal, incident: Incident, world: DecisionWorld) -> Score
         ),
         Term(
             name="failure",
-            value=_r(-(1 - p) * failing),
-            text=f"P(failure) {1 - p:.2f} × {failing:.2f}: cost {playbook.cost:g}, tier {playbook.tier}, "
-            f"{reach:.0%} of services suffer",
+            value=_r(-harm * failing),
+            text=f"P(failure) {1 - p:.2f}{_under_rivals(harm, p)} × {failing:.2f}: cost {playbook.cost:g}, "
+            f"tier {playbook.tier}, {reach:.0%} of services suffer",
         ),
         Term(name="disturbance", value=_r(-playbook.cost), text=f"costs {playbook.cost:g} even if it works"),
     ]
@@ -69,6 +72,23 @@ def score(proposal: Proposal, incident: Incident, world: DecisionWorld) -> Score
     if tried:
         terms.append(Term(name="tried", value=_r(-tried[0] * worth), text=tried[1]))
     return Scored(_r(sum(t.value for t in terms)), _r(p), tuple(terms))
+
+
+def value_under(proposal: Proposal, cause: Candidate, incident: Incident, world: DecisionWorld) -> float:
+    """What a playbook on its target would be worth if a cause were known to be the one."""
+    playbook, target = proposal.playbook, proposal.target
+    worth = playbook.value * WEIGHT[incident.severity]
+    failing = playbook.cost * TIER_FACTOR[playbook.tier] * (1 + blast_share(proposal, incident, world))
+    tried = _in_vain(proposal, world)
+    fixed = playbook.cost + (tried[0] * worth if tried else 0.0)
+    if cause not in proposal.causes:
+        return -failing * harm_under(proposal, cause.kind) - fixed
+    p = world.posteriors.probability(playbook.name, cause.kind, target.environment, target.service, world.now_ns)
+    return p * worth - (1 - p) * failing - fixed
+
+
+def _under_rivals(harm: float, p: float) -> str:
+    return "" if abs(harm - (1 - p)) < 1e-9 else f", {harm:.2f} by what it does under rival causes,"
 
 
 def success_probability(proposal: Proposal, world: DecisionWorld) -> float:
@@ -89,7 +109,7 @@ def blast_share(proposal: Proposal, incident: Incident, world: DecisionWorld) ->
 
 def _in_vain(proposal: Proposal, world: DecisionWorld) -> tuple[float, str] | None:
     name, service = proposal.playbook.name, proposal.target.service
-    before = [a for a in world.attempts if a.playbook == name and a.target == service and not a.helped]
+    before = [a for a in world.attempts if a.playbook == name and a.target == service and not a.over]
     if not before:
         return None
     share = sum(IN_VAIN.get(a.outcome, 1.0) for a in before)

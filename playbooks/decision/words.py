@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.events import Control, Incident
-from contracts.verdicts import Autonomy, DecisionVerdict
+from contracts.verdicts import Autonomy, DecisionVerdict, HeldReason
 from playbooks.decision.autonomy import Permitted
 from playbooks.decision.candidates import Proposal, top_causes
 from playbooks.decision.scoring import Scored
@@ -21,6 +21,14 @@ def cause_of(incident: Incident) -> str:
     return f"{leading.kind} of {where} ({leading.probability:.0%})"
 
 
+def causes_of(incident: Incident) -> str:
+    """The leading cause and its rivals."""
+    rivals = [
+        f"{c.kind} of {c.service} ({c.probability:.0%})" for c in top_causes(incident)[1:] if c.probability >= 0.1
+    ]
+    return cause_of(incident) + (f", or {', or '.join(rivals)}" if rivals else "")
+
+
 def stopped(incident: Incident, control: Control) -> str:
     """The kill switch is on."""
     why = f": {control.reason}" if control.reason else ""
@@ -33,20 +41,23 @@ def waiting(incident: Incident, proposal: Proposal) -> str:
     return f"{cause_of(incident)}; waiting to do {proposal.playbook.name} on {proposal.target.service}{held}"
 
 
+def looking_on(incident: Incident, proposal: Proposal) -> str:
+    """What is about to show is worth a moment."""
+    return f"{causes_of(incident)}; one more window may tell: waiting to do {proposal.playbook.name} on {proposal.target.service}"
+
+
 def asking(incident: Incident, found: Sequence[Proposal | None], world: DecisionWorld) -> str:
     """No playbook is worth it."""
     options = [p for p in found if p is not None]
-    held = [f"{p.playbook.name}: {p.held.text}" for p in options if p.held is not None]
+    held = [p for p in options if p.held is not None]
+    meant = [p for p in held if p.held is not None and p.held.reason is not HeldReason.CONDITION] or held
     tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts]
+    why = [f"tried already: {', '.join(tried)}"] if tried and options else []
+    if meant:
+        why.append(f"held back: {'; '.join(f'{p.playbook.name}: {p.held.text}' for p in meant if p.held is not None)}")
     if not options:
-        why = "no playbook is a remedy for it"
-    elif tried:
-        why = f"tried already: {', '.join(tried)}"
-    elif held:
-        why = f"held back: {'; '.join(held)}"
-    else:
-        why = "no playbook is worth its risk"
-    return f"{cause_of(incident)}; a person is asked, {why}"
+        why = ["no playbook is a remedy for it"]
+    return f"{cause_of(incident)}; a person is asked, {'; '.join(why) or 'no playbook is worth its risk'}"
 
 
 def leaving(incident: Incident) -> str:

@@ -39,11 +39,18 @@ class Attempt:
     target: str
     outcome: str
     time_ns: int
+    well: bool = False
+    """Whether all was seen to be well afterwards, whoever mended it."""
 
     @property
     def helped(self) -> bool:
         """Whether it was verified to have helped."""
         return self.outcome in ("better", "succeeded")
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing was left to be repaired."""
+        return self.helped or self.well
 
 
 @dataclass(frozen=True, slots=True)

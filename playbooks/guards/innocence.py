@@ -34,7 +34,7 @@ PATIENCE_NS: Final = 10 * SECOND
 AMISS: Final = 1 / 3
 """Share of windows out of their expected range from which a target does not answer as before; chance gives a few percent."""
 OPERATIONS_NS: Final = 20 * SECOND
-"""How long after the onset one operation that stands out is told at the latest (`models.operations`)."""
+"""How long after the onset one operation that stands out is told at the latest (`models.operation_watch`)."""
 UNLIKE: Final = 0.02
 """Standard deviation of the usual time (its logarithm) of what is asked for, from window to window, from which a service is known to have
 several operations."""

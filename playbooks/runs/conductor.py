@@ -31,7 +31,7 @@ from playbooks.runs.ports import ExecutorWiring
 from playbooks.runs.progress import NOT_BEGUN, effects_of, progress_of
 from playbooks.runs.run import Run
 from playbooks.runs.telemetry_view import TelemetryView
-from playbooks.verify import Verifier
+from playbooks.verify import Intervention, Verifier
 
 _LOG = logging.getLogger(__name__)
 RETRY_S: Final = 1.0
@@ -96,10 +96,10 @@ class Conductor:
             run.waiting = False
             run.wake.clear()
 
-    def verifier(self, plan: RunPlan, acted_ns: int, view: TelemetryView) -> Verifier:
+    def verifier(self, plan: RunPlan, when: Intervention, view: TelemetryView) -> Verifier:
         """A verifier of the run's action that has seen all there is to see."""
         reference = journal_records.reference_of(self._w.journal, plan.run)
-        verifier = Verifier(plan.playbook.verify, plan.target, plan.callers, plan.onset_ns, acted_ns, reference)
+        verifier = Verifier(plan.playbook.verify, plan.target, plan.callers, when, plan.entries, reference)
         for frame in view.frames():
             verifier.observe(frame)
         return verifier
@@ -233,7 +233,8 @@ class Conductor:
         if held is not None:
             return self._held(plan, request.step, request.key, held)
         if not effects_of(self._entry(plan)):
-            levels = self.verifier(plan, self._now(), view).reference()
+            now_ns = self._now()
+            levels = self.verifier(plan, Intervention(plan.onset_ns, now_ns, now_ns), view).reference()
             journal_records.save_reference(self._w.journal, plan, levels)
         return e.IntentAcknowledged(effect)
 

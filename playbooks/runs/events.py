@@ -273,6 +273,7 @@ class VerifiedWhileStopped(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedInconclusive(RunEvent):
-    """Whether it helped can't be told."""
+    """Whether it helped can't be told. `well`: all is well again, whoever mended it."""
 
     text: str
+    well: bool = False

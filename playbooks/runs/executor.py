@@ -27,7 +27,7 @@ from playbooks.runs.commands import Work
 from playbooks.runs.conductor import Conductor
 from playbooks.runs.events import MachineFault, RunEvent
 from playbooks.runs.expiry import Expiry
-from playbooks.runs.observation import RunInput, acted_ns, observe
+from playbooks.runs.observation import RunInput, intervention, observe
 from playbooks.runs.plan import definition_of, plan_from, plan_of
 from playbooks.runs.ports import ExecutorWiring
 from playbooks.runs.progress import NOT_BEGUN, open_intent
@@ -299,10 +299,10 @@ class Executor:
         if journal_records.verdict_of(self._w.journal, entry.run) is not None:
             return
         if run.verifier is None:
-            run.verifier = self._conductor.verifier(run.plan, acted_ns(entry, run.plan), view)
+            run.verifier = self._conductor.verifier(run.plan, intervention(entry, run.plan), view)
         now_ns = self._w.clock.now_ns()
         found = run.verifier.verdict(now_ns)
         if found is not None:
             measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
-            verdict = journal_records.Verdict(found.outcome, found.text, now_ns, found.credit, measures)
+            verdict = journal_records.Verdict(found.outcome, found.text, now_ns, found.credit, measures, found.well)
             journal_records.save_verdict(self._w.journal, run.plan, verdict)

@@ -40,6 +40,7 @@ class Verdict:
     time_ns: int
     credit: float
     measures: tuple[Mapping[str, Any], ...] = ()
+    well: bool = False
 
 
 def save_verdict(journal: Journal, plan: RunPlan, verdict: Verdict) -> None:

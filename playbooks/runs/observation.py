@@ -14,7 +14,7 @@ from contracts.errors import ActionFailed
 from contracts.events import Approval
 from contracts.ports import RunEntry
 from contracts.units import SECOND
-from contracts.verdicts import Outcome, RunState
+from contracts.verdicts import Outcome, RunState, StepPhase
 from playbooks.language.model import Step
 from playbooks.runs import events as e
 from playbooks.runs.arguments import resolve
@@ -31,6 +31,7 @@ from playbooks.runs.progress import (
     open_intent,
     progress_of,
 )
+from playbooks.verify import Intervention
 
 RETRY_WAIT_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pause before the 2nd, 3rd, ... attempt; the last one repeats."""
@@ -110,7 +111,7 @@ def _of_verification(entry: RunEntry, plan: RunPlan, now: RunInput) -> e.RunEven
         case Outcome.BETTER:
             return e.VerifiedBetter(verdict.text)
         case Outcome.INCONCLUSIVE:
-            return e.VerifiedInconclusive(verdict.text)
+            return e.VerifiedInconclusive(verdict.text, verdict.well)
         case outcome:
             return (e.VerifiedNotBetter if now.acting else e.VerifiedWhileStopped)(outcome, verdict.text)
 
@@ -176,6 +177,14 @@ def _overdue(entry: RunEntry, plan: RunPlan, now: RunInput, expiry: Expiry) -> b
 def _pause_s(so_far: StepProgress) -> float:
     """How long a wait step that has begun waits, seconds; 0 for other steps."""
     return float(so_far.intent.get("seconds", 0.0)) if is_wait(so_far) else 0.0
+
+
+def intervention(entry: RunEntry, plan: RunPlan) -> Intervention:
+    """When the run's effects happened, for verification."""
+    forward = [line for line in entry.steps if not line.step.startswith(ROLLBACK_PREFIX)]
+    intents = [x.time_ns for x in forward if x.phase is StepPhase.INTENT and not waits(str(x.data.get("action", "")))]
+    acted = acted_ns(entry, plan)
+    return Intervention(plan.onset_ns, min(intents, default=acted), acted)
 
 
 def acted_ns(entry: RunEntry, plan: RunPlan) -> int:

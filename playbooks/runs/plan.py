@@ -42,6 +42,8 @@ class RunPlan:
     affected: tuple[str, ...] = ()
     """Services of the incident's blast radius when it was decided."""
     text: str = ""
+    entries: tuple[str, ...] = ()
+    """Services at which users come in whose requests reach the target."""
 
     @property
     def aim(self) -> Target:
@@ -90,16 +92,18 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         callers=surroundings.callers,
         affected=surroundings.affected,
         text=decision.text,
+        entries=surroundings.entries,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What telemetry says around a target: its identity attributes, who calls it, who suffers."""
+    """What telemetry says around a target: its identity attributes, who calls it, who suffers, where users come in."""
 
     attributes: Mapping[str, str] = field(default_factory=dict)
     callers: tuple[str, ...] = ()
     affected: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
 
 
 def definition_of(plan: RunPlan) -> dict[str, Any]:

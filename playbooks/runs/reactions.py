@@ -254,8 +254,8 @@ def fail_while_stopped(run: RunSituation, event: e.VerifiedWhileStopped) -> Comm
 
 
 def end_inconclusive(run: RunSituation, event: e.VerifiedInconclusive) -> Commands:
-    """End: whether it helped can't be told."""
-    return (c.RecordEnd(f"{event.text}; {_LOOK}", Outcome.INCONCLUSIVE),)
+    """End: whether it helped can't be told. Where all is well by itself, nobody need look."""
+    return (c.RecordEnd(event.text if event.well else f"{event.text}; {_LOOK}", Outcome.INCONCLUSIVE),)
 
 
 # --- undoing

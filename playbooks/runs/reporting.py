@@ -97,6 +97,7 @@ def feedback_of(plan: RunPlan, outcome: Outcome, verdict: Verdict | None, text: 
         measures=() if verdict is None else tuple(msgspec.convert(m, Measure) for m in verdict.measures),
         text=text,
         credit=1.0 if verdict is None else verdict.credit,
+        well=verdict is not None and verdict.well,
     )
 
 

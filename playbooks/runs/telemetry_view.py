@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from contracts.claims import ClaimsHeard
 from contracts.events import Incident
@@ -64,26 +64,37 @@ class TelemetryView:
 
     def surroundings(self, target: str, incident: str) -> Surroundings:
         """Who the target is, who calls it, who suffers."""
-        known = self._incidents.get(incident)
+        known, calls = self._incidents.get(incident), self._calls()
         return Surroundings(
             attributes=self.attributes(target),
-            callers=self._callers(target),
+            callers=tuple(sorted(calls.get(target, set()) - {target})),
             affected=() if known is None else known.blast_radius,
+            entries=_entries(target, calls),
         )
 
     def established(self) -> frozenset[str]:
         """Services that have served requests for some minutes: names that were just made up enlarge no limit."""
         return self._serving.established()
 
-    def _callers(self, target: str) -> tuple[str, ...]:
-        found: set[str] = set()
+    def _calls(self) -> dict[str, set[str]]:
+        """Who was called lately, and by whom."""
+        found: dict[str, set[str]] = {}
         for frame in self._frames:
             if frame.signal == Signal.EDGES and frame.window_ns >= self._newest_ns - EDGES_NS:
-                found.update(
-                    s for s, p in zip(frame.services, frame.peers, strict=False) if p == target and s != target
-                )
-        return tuple(sorted(found))
+                for caller, callee in zip(frame.services, frame.peers, strict=False):
+                    found.setdefault(callee, set()).add(caller)
+        return found
 
     def attributes(self, service: str) -> dict[str, str]:
         """What telemetry says that a service is, and whether it agrees (`contracts.claims`)."""
         return self._claims.of(service)
+
+
+def _entries(target: str, calls: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """Of those who call the target, however indirectly, the ones whom nobody else calls."""
+    found, todo = {target}, [target]
+    while todo:
+        news = calls.get(todo.pop(), set()) - found
+        found |= news
+        todo += news
+    return tuple(sorted(s for s in found - {target} if not calls.get(s, set()) - {s}))

@@ -54,7 +54,8 @@ def expected(point: Point, key: LevelKey, level: Level) -> bool:
 
 
 def harmed(key: LevelKey, level: Level) -> Judge:
-    """Whether a window is clearly worse than when the action came: out of range and by a margin beyond it."""
+    """Whether a window is clearly worse than when the action came: out of range, by a margin beyond it, and worse than the fault
+    itself was becoming."""
     kind, worse = FEATURES[key.feature].kind, key.worse or 1
     start = level.acted if math.isfinite(level.acted) else level.baseline
     width = level.high - level.low
@@ -63,7 +64,9 @@ def harmed(key: LevelKey, level: Level) -> Judge:
     def judge(p: Point) -> bool | None:
         if math.isnan(p.value) or math.isnan(start) or p.count < MIN_COUNT:
             return None
-        return (p.value - start) * worse > margin and not expected(p, key, level)
+        low, high = level.interval(p.start_ns)
+        beyond = not (p.value <= high if worse > 0 else p.value >= low)  # what is not known bounds nothing
+        return (p.value - start) * worse > margin and beyond and not expected(p, key, level)
 
     return judge
 

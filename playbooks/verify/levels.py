@@ -1,19 +1,16 @@
-"""One series around a fault: its windows, and the levels it had before, during and when the action came."""
+"""One series around a fault: its windows, and the levels it had before, during and when the action came; what follows had nothing been done."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from contracts.features import FEATURES
 from contracts.units import SECOND
 
-TREND_POINTS = 30
-MIN_TREND_POINTS = 4
+SIGMAS = 3.0
+"""Half width of a forecast's interval, standard deviations of one window."""
 
 
 class LevelKey(NamedTuple):
@@ -54,8 +51,10 @@ class Level:
     """A series before and during a fault; NaN where nothing was observed.
 
     `baseline` is the median before onset, [`low`, `high`] the range expected then. `worst` is from onset to the action,
-    `acted` the median of the last windows before it. `slope` is the trend during the fault per second, `acted_ns` where
-    its line passes through `acted`.
+    `acted` the median of the last windows before it. `slope` is the trend during the fault per second (0 where there is none to
+    speak of), `acted_ns` where its line passes through `acted`. `noise` and `slope_error` are standard deviations of a window
+    around that line and of the slope. `bad` and `good` count the windows outside and inside of the range since the first one outside,
+    `gap_ns` is the longest time that it was inside in between, `well` how many windows it had been inside when the action came.
     """
 
     baseline: float = math.nan
@@ -66,30 +65,27 @@ class Level:
     slope: float = 0.0
     acted_ns: int = 0
     interval_ns: int = 0
+    noise: float = 0.0
+    slope_error: float = 0.0
+    bad: int = 0
+    good: int = 0
+    gap_ns: int = 0
+    well: int = 0
 
     def forecast(self, time_ns: int) -> float:
         """The value at a time had nothing been done: the fault's trend carried on."""
         return self.acted + self.slope * (time_ns - self.acted_ns) / SECOND
 
+    def interval(self, time_ns: int) -> tuple[float, float]:
+        """Where nearly all values at a time would lie had nothing been done; NaN where that is not known."""
+        middle = self.forecast(time_ns)
+        width = SIGMAS * (self.noise + self.slope_error * abs(time_ns - self.acted_ns) / SECOND)
+        return middle - width, middle + width
 
-def level_of(points: Sequence[Point], key: LevelKey, onset_ns: int, acted_ns: int) -> Level:
-    """The levels of a series; `points` in order of time, those that end after `acted_ns` are not looked at."""
-    seen = [p for p in points if math.isfinite(p.value) and p.end_ns <= acted_ns]
-    before = [p for p in seen if p.end_ns <= onset_ns]
-    fault = [p for p in seen if p.end_ns > onset_ns]
-    baseline = _median([p.value for p in before])
-    low, high = _range(before)
-    last = fault[-3:] or before[-3:]
-    return Level(
-        baseline=baseline,
-        low=low,
-        high=high,
-        worst=_worst([p.value for p in fault], key.worse, baseline),
-        acted=_median([p.value for p in last]),
-        slope=theil_sen(fault[-TREND_POINTS:]),
-        acted_ns=int(_median([float((p.start_ns + p.end_ns) // 2) for p in last])) if last else 0,
-        interval_ns=_interval(seen),
-    )
+    @property
+    def chance(self) -> float:
+        """Probability that the next window of the fault looks well by itself (Laplace's rule of succession)."""
+        return (self.good + 1) / (self.bad + self.good + 2)
 
 
 def within(value: float, low: float, high: float, worse: int) -> bool:
@@ -99,45 +95,3 @@ def within(value: float, low: float, high: float, worse: int) -> bool:
     if worse < 0:
         return value >= low
     return low <= value <= high
-
-
-def theil_sen(points: Sequence[Point]) -> float:
-    """Median slope over all pairs, per second (Theil 1950, Sen 1968); 0 for too few points to speak of a trend."""
-    if len(points) < MIN_TREND_POINTS:
-        return 0.0
-    slopes = [
-        (b.value - a.value) / ((b.start_ns - a.start_ns) / SECOND)
-        for i, a in enumerate(points)
-        for b in points[i + 1 :]
-        if b.start_ns > a.start_ns
-    ]
-    return statistics.median(slopes) if slopes else 0.0
-
-
-def _range(before: Sequence[Point]) -> tuple[float, float]:
-    """The range expected before the fault: the models', or where they had none the spread of what was seen."""
-    low, high = _median([p.low for p in before]), _median([p.high for p in before])
-    values = [p.value for p in before]
-    if len(values) < 3 or (math.isfinite(low) and math.isfinite(high)):
-        return low, high
-    middle = statistics.median(values)
-    spread = 5 * 1.4826 * statistics.median([abs(v - middle) for v in values]) + 0.2 * abs(middle)
-    return (low if math.isfinite(low) else middle - spread), (high if math.isfinite(high) else middle + spread)
-
-
-def _worst(values: Sequence[float], worse: int, baseline: float) -> float:
-    if not values:
-        return math.nan
-    if worse == 0 and math.isfinite(baseline):
-        return max(values, key=lambda v: abs(v - baseline))
-    return min(values) if worse < 0 else max(values)
-
-
-def _interval(seen: Sequence[Point]) -> int:
-    gaps = [b.start_ns - a.start_ns for a, b in pairwise(seen)]
-    return int(statistics.median(gaps)) if gaps else 0
-
-
-def _median(values: Sequence[float]) -> float:
-    finite = [v for v in values if math.isfinite(v)]
-    return statistics.median(finite) if finite else math.nan

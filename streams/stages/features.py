@@ -22,7 +22,7 @@ from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
 from streams.windows.gaps import GapJudge
 from streams.windows.instances import INSTANCES
-from streams.windows.kept import Kept
+from streams.windows.kept import KeptShares
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import MERGES, FeatureMerger, liveness_of
@@ -43,7 +43,7 @@ class FeatureStage:
         """By environment and signal."""
         self._liveness: dict[str, Liveness] = {}
         self._losses: dict[str, Losses] = {}
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, KeptShares] = {}
         self._operations: dict[str, OperationMerge] = {}
         self._gaps: dict[str, GapJudge] = {}
         self._taken = 0
@@ -111,7 +111,7 @@ class FeatureStage:
 
     def _corrected(self, frame: FeatureFrame, of: str) -> FeatureFrame:
         """A frame made of partials of a signal, as it would be if no spans were sampled, as far as metrics tell."""
-        known = self._kept.setdefault(frame.environment, Kept())
+        known = self._kept.setdefault(frame.environment, KeptShares())
         if of == Signal.METRICS:
             known.read(frame)
         return known.correct(frame) if of in (Signal.SPANS, Signal.EDGES) else frame
@@ -188,7 +188,7 @@ class FeatureStage:
             self._losses_of(environment).load(losses)
         self._kept = {}
         for environment, kept in body.get("kept", {}).items():
-            self._kept.setdefault(environment, Kept()).load(kept)
+            self._kept.setdefault(environment, KeptShares()).load(kept)
         self._operations = {}
         for environment, operations in body.get("operations", {}).items():
             self._operations_of(environment).load(operations)

@@ -152,7 +152,7 @@ class ServiceCounts:
         return again, max(1.0, (requests - bad * failed) / (count - failed)), bad
 
 
-class Kept:
+class KeptShares:
     """The services of one environment and partition."""
 
     def __init__(self) -> None:

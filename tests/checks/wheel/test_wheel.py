@@ -45,7 +45,7 @@ assert store.query("MATCH (s:Service) RETURN count(s) AS n") == [{"n": 0}]
 store.close()
 assert schema.json_schema()["properties"]
 asyncio.run(open_policy("").close())
-claimed = {"contracts", "connectors", "models", "graph", "playbooks", "streams", "tests", "tools"}
+claimed = {"contracts", "connectors", "models", "graph", "playbooks", "streams", "twin", "tests", "tools"}
 assert not [m for m in sys.modules if m.split(".")[0] in claimed]
 """
 
@@ -124,7 +124,7 @@ import homeostat
 for found in pkgutil.walk_packages(homeostat.__path__, "homeostat."):
     if not found.name.endswith(("__main__", ".launcher")):  # those are programs
         importlib.import_module(found.name)
-print(sorted({m.split(".")[0] for m in sys.modules} & {"contracts", "connectors", "models", "graph", "playbooks", "streams"}))
+print(sorted({m.split(".")[0] for m in sys.modules} & {"contracts", "connectors", "models", "graph", "playbooks", "streams", "twin"}))
 """
 
 

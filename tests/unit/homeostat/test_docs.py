@@ -185,6 +185,8 @@ def parse(words: list[str]) -> None:
         if not isinstance(command, click.Group):
             return
         rest = [*context._protected_args, *context.args]
+        if not rest and command is not cli and command.invoke_without_command:
+            return
         _, found, rest = command.resolve_command(context, rest)
         assert found is not None
         command = found

@@ -7,13 +7,14 @@ import pytest
 from contracts import features as f
 from contracts import topics
 from contracts.checks.detector import FEATURES, T0, frame, steady
-from contracts.events import Adoption, Anomaly, decode, encode
+from contracts.events import Adoption, Anomaly, Contribution, decode, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings, Objective
 from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
-from models.adoption import BUCKETS, Course
+from models.adoption import BUCKETS, Course, Former, against, remembered
 from models.engine import DetectEngine
+from models.harm import harms
 from streams.stages.detect import DetectStage
 from tests.patience import LONG_S
 
@@ -157,16 +158,16 @@ def test_failures_within_the_objective_may_become_normal():
 
 def test_a_harmless_level_is_adopted_as_an_event_that_says_what_from_and_to():
     told = Told().run(300).run(400, traffic(4.0))
-    (opened, _), (adopted, event) = told.of(OPENED)[0], told.of(ADOPTED)[0]
-    assert BANK.adopt_after_s <= adopted - opened <= BANK.adopt_after_s + 10
+    assert not told.of(OPENED), "nobody feels it"
+    adopted, event = told.of(ADOPTED)[0]
+    assert BANK.adopt_after_s <= adopted - 300 <= BANK.adopt_after_s + 15
     assert (event.by, event.state) == ("homeostat", ServiceState.HEALTHY)
     rate = next(c for c in event.contributions if c.feature == f.REQUEST_RATE)
     assert rate.value == pytest.approx(204, rel=0.1)
     assert 51 < rate.high < 110
-    assert "request rate 197/s over about 70 s, until now" in event.text
+    assert "request rate 2" in event.text
     assert "until now" in event.text
-    assert not told.of(CLOSED)
-    assert len(told.of(OPENED)) == 1, "what was adopted is normal"
+    assert len(told.events) == 1, "what was adopted is normal"
 
 
 def test_what_was_adopted_is_judged_like_what_was_learnt():
@@ -178,7 +179,7 @@ def test_what_was_adopted_is_judged_like_what_was_learnt():
 
     since = told.window
     told.run(10, both)
-    assert [w - since for w, _ in told.of(OPENED)][1:] == [pytest.approx(0, abs=1)]
+    assert [w - since for w, _ in told.of(OPENED)] == [pytest.approx(0, abs=1)]
 
 
 def test_a_return_to_what_was_normal_before_is_no_lasting_drop():
@@ -208,6 +209,41 @@ def test_a_resource_that_climbs_is_not_adopted_and_one_that_has_settled_is():
     assert climbing.states[-1] is ServiceState.ANOMALOUS
 
 
+def test_a_few_failures_within_what_is_allowed_hold_no_anomaly_for_ever():
+    r = np.random.default_rng(7)
+    told = Told(rows=1)
+
+    def run(windows, share):
+        for values in steady(windows, rows=1, seed=told.window + 3):
+            values[0, ERRORS] = r.binomial(int(values[0, RATE]), share) / values[0, RATE]
+            told.take(frame(told.window, values))
+            told.window += 1
+
+    run(200, 0.0005)
+    run(900, 0.006)
+    assert told.of(OPENED)
+    assert told.states[-1] is ServiceState.HEALTHY, "six in a thousand are allowed"
+
+
+def test_a_chain_of_small_adoptions_makes_no_harm_normal():
+    first, second = Former("spans", 0.01, 0.02, 0.015, 10), Former("spans", 0.02, 0.03, 0.025, 20)
+    formers = remembered({f.LATENCY_P50: first}, {f.LATENCY_P50: second, f.REQUEST_RATE: second})
+    assert (formers[f.LATENCY_P50].high, formers[f.LATENCY_P50].until_ns) == (0.02, 20)
+    assert formers[f.REQUEST_RATE] is second
+    part = Contribution(
+        signal="spans", feature=f.LATENCY_P50, value=0.04, low=0.025, high=0.035, decades=3.0, share=0.0
+    )
+    assert not harms(part, BANK, Objective())
+    assert harms(against(part, formers), BANK, Objective())
+
+
+def test_who_falls_silent_after_an_adoption_is_not_on_the_way_back():
+    told = Told().run(300).run(200, traffic(4.0))
+    assert told.of(ADOPTED)
+    told.run(12, traffic(0.02))
+    assert told.of(OPENED)
+
+
 def test_a_person_takes_a_level_for_normal_whatever_it_harms():
     told = Told().run(300).run(200, latency(5.0))
     event = told.heed(AdoptionVerdict.ACCEPT)[0]
@@ -235,7 +271,7 @@ def test_a_refusal_undoes_an_adoption_also_after_a_restart():
     told.engine.restore(state)
     told.heed(AdoptionVerdict.REFUSE)
     told.run(400, traffic(4.0))
-    assert len(told.of(OPENED)) == 2
+    assert len(told.of(OPENED)) == 1
     assert told.states[-1] is ServiceState.ANOMALOUS
     assert told.run(60).states[-1] is ServiceState.HEALTHY, "what was normal before the adoption is normal again"
 
@@ -253,7 +289,7 @@ def test_the_stage_heeds_words_and_tells_what_follows():
     def take(topic, value, offset):
         return stage.handle(Record(topic, 0, offset, b"", value, (), T0), T0)
 
-    told = Told().run(300).run(60, traffic(4.0))
+    told = Told().run(300).run(50, traffic(4.0))
     stage.engine = told.engine
     word = Adoption(environment="e", service="s0", verdict=AdoptionVerdict.ACCEPT, by="ann", time_ns=1)
     emits = take(topics.ADOPTIONS, encode(word), 1)

@@ -26,7 +26,7 @@ def fed(windows=40, change=lambda window, values: values):
 
 def test_a_snapshot_holds_one_row_per_series_whatever_the_layout_in_memory():
     bank, _ = fed()
-    (track,) = snapshots.load("bank", 1, bank.snapshot())["tracks"]
+    (track,) = snapshots.load("bank", 2, bank.snapshot())["tracks"]
     shapes = {name: array.shape for name, array in track["state"].items()}
     width = len(track["alignment"]["names"])
     assert shapes["age"] == (3,)

@@ -15,7 +15,7 @@ def test_detector(name, check):
 
 
 def test_an_unknown_detector_is_refused_with_the_valid_names():
-    with pytest.raises(UnknownName, match=r"did you mean 'river'\?.*bank, pyod, river"):
+    with pytest.raises(UnknownName, match=r"did you mean 'river'\?.*bank, iforest, pyod, river"):
         create(DetectSettings(detectors=("rivr",)))
 
 

@@ -1,19 +1,43 @@
-"""Combining p-values, bounding false discoveries, and p-values from scores."""
+"""What members beside the leader may add, bounding false discoveries, and p-values from scores."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.checks.detector import frame
+from contracts.ports.detecting import Scores
+from contracts.units import SECOND
 from models.calibration import Reference, conformal_p
-from models.fusion import discoveries, fuse_detectors
-from models.judgement import LEAST_P
+from models.fusion import FAMILIES, Credit, Fusion, discoveries
+from models.judgement import CLAIM_NS, LEAST_P
 
 P = st.floats(1e-12, 1.0)
+LATENCY, ERRORS = FAMILIES.index("latency"), FAMILIES.index("errors")
+COLUMN = {LATENCY: 2, ERRORS: 1}
 
 
-def one(**p):
-    return float(fuse_detectors({name: np.array([x]) for name, x in p.items()})[0])
+def scores(p, family=LATENCY):
+    decades = np.zeros((1, 5))
+    decades[0, COLUMN[family]] = 4.0
+    nothing = np.full((1, 5), np.nan)
+    return Scores(decades, nothing, nothing, np.array([p]), np.ones(1, np.bool_))
+
+
+def window(n=0):
+    return frame(n, np.array([[50.0, 0.0, 0.02, 0.05, 0.08]]))
+
+
+def fuse(fusion, bank, n=0, **others):
+    given = {name: scores(p) for name, p in others.items()}
+    return float(fusion.combine(window(n), scores(bank), given, 1e-4)[0])
+
+
+def trusted(right=500.0, wrong=0.0):
+    fusion = Fusion()
+    fusion.record("river", LATENCY).came_true += right
+    fusion.record("river", LATENCY).came_to_nothing += wrong
+    return fusion
 
 
 @given(st.lists(P, min_size=1, max_size=40), st.floats(0.001, 0.5))
@@ -31,27 +55,52 @@ def test_false_discoveries_are_bounded_under_the_null():
     assert hits <= 75  # 50 expected; four standard deviations above is 78
 
 
-def test_the_bank_alone_keeps_its_p_value():
-    assert one(bank=1e-5) == pytest.approx(1e-5)
-    assert one(bank=1e-5, river=float("nan"), pyod=float("nan")) == pytest.approx(1e-5, rel=1e-3)
-
-
-def test_contented_helpers_cost_the_bank_their_weight_and_no_more():
-    assert 1e-5 < one(bank=1e-5, river=1.0, pyod=1.0) < 1.6e-5
-
-
-def test_helpers_that_agree_add_evidence():
-    assert one(bank=1e-3, river=1e-5, pyod=1e-5) < 1e-4
+@given(P, P, P)
+def test_members_that_have_earned_nothing_weigh_nothing(bank, river, pyod):
+    assert fuse(Fusion(), bank, river=river, pyod=pyod) == pytest.approx(max(bank, LEAST_P))
 
 
 @given(P, P)
-def test_helpers_alone_open_nothing(river, pyod):
-    assert one(bank=0.5, river=river, pyod=pyod) > 0.05
+def test_a_trusted_member_never_makes_the_leader_less_sure_and_never_adds_to_what_it_says(bank, river):
+    fused = fuse(trusted(), bank, river=river)
+    assert fused <= max(bank, LEAST_P) * (1 + 1e-9)
+    assert fused >= min(bank, river) * (1 - 1e-9)
 
 
-@given(st.floats(1e-10, 0.5), st.floats(1e-10, 1.0), st.floats(1e-10, 1.0))
-def test_a_smaller_p_of_the_bank_never_makes_the_fused_one_larger(bank, river, pyod):
-    assert one(bank=bank / 2, river=river, pyod=pyod) <= one(bank=bank, river=river, pyod=pyod) * (1 + 1e-9)
+def test_a_trusted_member_may_speak_alone_at_the_price_of_its_weight():
+    assert 1e-8 < fuse(trusted(), 0.5, river=1e-8) < 1e-6
+
+
+def test_nobody_is_trusted_for_a_handful_of_cases_or_when_often_wrong():
+    assert Credit(8.0, 0.0).weight == 0.0
+    assert Credit(500.0, 100.0).weight == 0.0
+    assert 0.0 < Credit(100.0, 1.0).weight < Credit(500.0, 1.0).weight
+
+
+def test_what_a_service_does_to_itself_is_for_the_leader_alone():
+    fusion = trusted()
+    fusion.record("river", FAMILIES.index("resource")).came_true += 500.0
+    assert fusion.weights("river")[FAMILIES.index("resource")] == 0.0
+
+
+def test_suspicions_that_come_true_earn_weight_and_others_cost_it():
+    fusion = Fusion()
+    fuse(fusion, 0.5, 0, river=1e-6)
+    fusion.opened("e", "s0", window(3).window_ns)
+    assert fusion.record("river", LATENCY).came_true == 1.0
+    fuse(fusion, 0.5, 10, river=1e-6)
+    fusion.settle("e", window(10).window_ns + CLAIM_NS + SECOND)
+    assert fusion.record("river", LATENCY).came_to_nothing == 1.0
+    fuse(fusion, 0.5, 200, river=1e-6)
+    fusion.refuted("e", "s0")
+    assert fusion.record("river", LATENCY).came_to_nothing == 2.0
+    assert Fusion.of(fusion.plain()).plain() == fusion.plain()
+
+
+def test_what_the_leader_says_itself_is_no_claim_of_a_member():
+    fusion = Fusion()
+    fuse(fusion, 1e-5, 0, river=1e-6)
+    assert not fusion.claims
 
 
 def test_conformal_ranks_are_uniform_on_calm_scores():

@@ -9,7 +9,7 @@ from contracts.features import OPERATION_SUMS, OPERATIONS
 from contracts.frames import FeatureFrame
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase
-from models.operations import OperationWatch
+from models.operation_watch import OperationWatch
 
 T0, WIDTH_NS = 1_700_000_000 * SECOND, 5 * SECOND
 USUAL = np.log(0.05 * SECOND)

@@ -88,7 +88,9 @@ def test_only_our_own_changes_keep_the_stage_from_learning():
     assert change("somebody") == []
     assert stage.engine._states == {}
     assert change("homeostat") == []
-    assert stage.engine._states["e"].suspended == {"s0": T0 + 50 * SECOND}
+    ledger = stage.engine._states["e"].services
+    assert ledger.slots.keys == [("s0", "")]
+    assert ledger.suspended_ns[0] == T0 + 50 * SECOND
 
 
 def test_a_resource_used_up_for_a_minute_opens_at_its_first_reading():

@@ -103,12 +103,12 @@ def test_a_long_window_that_speaks_says_so():
         v = next(iter(steady(1, rows=2, seed=w)))
         v[:, ERRORS] = 0.0
         if w >= 200:
-            v[0, ERRORS] = 0.06
+            v[0, ERRORS] = 0.015
         return frame(w, v)
 
     found = told(DetectEngine(0, BANK), 260, make)
     spoken = [c for a in found for c in a.contributions if c.feature == f.ERROR_RATE and c.window_s >= 10]
     assert spoken
-    assert all(0.03 < c.value < 0.065 for c in spoken), "no share is told larger than it was"
+    assert all(0.01 < c.value < 0.0151 for c in spoken), "no share is told larger than it was"
     assert found[0].time_ns >= T0 + 200 * 10**9
     sound(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from contracts.errors import UnreadableEvent
@@ -12,6 +13,7 @@ from contracts.frames import EvidenceFrame, pack
 from contracts.ports import GraphWrite, Record
 from contracts.settings import DiagnoseSettings
 from contracts.topics import ANOMALIES, EVIDENCE, INCIDENTS
+from contracts.verdicts import AnomalyPhase
 from streams.stage import Emit, Output
 from streams.stages.diagnose import DiagnoseStage
 from tests.unit.graph.diagnosis.shop import Fault, play
@@ -86,3 +88,11 @@ def test_a_call_seen_for_the_first_time_is_told_at_once_and_counts_wait() -> Non
 def test_a_foreign_snapshot_is_refused(state: bytes) -> None:
     with pytest.raises(UnreadableEvent):
         DiagnoseStage(DiagnoseSettings()).restore(state)
+
+
+def test_a_level_that_nobody_felt_is_part_of_no_incident() -> None:
+    told, plain = DiagnoseStage(DiagnoseSettings()), DiagnoseStage(DiagnoseSettings())
+    for now_ns, events in play(FAULTS):
+        opened = [e for e in events if isinstance(e, Anomaly)]
+        adopted = [msgspec.structs.replace(e, id="an-other", phase=AnomalyPhase.ADOPTED) for e in opened]
+        assert step(told, now_ns, [*events, *adopted]) == step(plain, now_ns, events)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from contracts.claims import CONTESTED
-from contracts.events import Candidate, Change, Control, Incident, encode
+from contracts.events import Candidate, Change, Control, Decision, Incident, encode
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import DecideSettings
 from contracts.units import SECOND as S
@@ -24,6 +24,7 @@ from contracts.verdicts import (
     Severity,
 )
 from playbooks.decision import NOTHING, PERSON, Attempt, DecisionWorld, ServiceView, decide
+from playbooks.decision.belief import believed
 from playbooks.decision.candidates import proposals
 from playbooks.decision.scoring import blast_share
 from playbooks.guards import Standing
@@ -383,19 +384,22 @@ def test_evidence_that_is_still_to_come_is_waited_for():
 
 
 def test_one_operation_that_stands_out_is_a_persons_to_judge():
+    def judged(cause_: Candidate, *, partly: bool) -> Decision:
+        usual = ServiceView("v2", {"k8s.namespace.name": "shop"}, {"request_rate": 4.0}, {}, {"request_rate": 5.0})
+        world = replace(answers(Conduct.WORSE, partly=partly), services={"cart": usual})
+        return decide(incident(cause_), world, LIBRARY, SETTINGS)
+
     slow = cause("cart", CauseKind.LATENCY, 0.9)
-    named = incident(msgspec.structs.replace(slow, operation="GET /search"))
-    waiting = decide(incident(slow), answers(Conduct.WORSE, partly=True), LIBRARY, SETTINGS)
+    waiting = judged(slow, partly=True)
     assert waiting.verdict is DecisionVerdict.NOTHING
-    assert "waiting to do" in waiting.text
+    assert "waiting to do restart-slow-service" in waiting.text
     for partly in (True, False):
-        found = decide(named, answers(Conduct.WORSE, partly=partly), LIBRARY, SETTINGS)
-        assert found.verdict is DecisionVerdict.ASK
-        assert found.chosen.target == "cart"
+        found = judged(msgspec.structs.replace(slow, operation="GET /search"), partly=partly)
+        assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, "restart-slow-service")
         assert "only GET /search stands out" in found.text
-    assert decide(incident(slow), answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
-    hanging = incident(msgspec.structs.replace(cause("cart", CauseKind.HANG, 0.9), operation="GET /search"))
-    assert decide(hanging, answers(Conduct.WORSE, partly=True), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    assert judged(slow, partly=False).verdict is DecisionVerdict.ACT
+    hanging = msgspec.structs.replace(cause("cart", CauseKind.HANG, 0.9), operation="GET /search")
+    assert judged(hanging, partly=True).verdict is DecisionVerdict.ACT
 
 
 BANK = "external:api.bank.example"
@@ -434,3 +438,79 @@ def test_made_up_names_make_no_share_smaller() -> None:
     share = blast_share(proposal, HANG, at_work)
     assert share == 0.5
     assert blast_share(proposal, HANG, replace(at_work, known_services=names)) == share
+
+
+RELEASE_OR_HANG = incident(
+    cause("cart", CauseKind.HANG, 0.6),
+    cause("web", CauseKind.BAD_RELEASE, 0.35),
+)
+
+
+def at_age(seconds: float, base: Incident) -> Incident:
+    return msgspec.structs.replace(base, onset_ns=NOW - int(seconds * S))
+
+
+def test_a_failure_is_evidence_of_the_cause():
+    tried = replace(WORLD, number=2, attempts=(Attempt("inc-1-d1", "restart-hung-service", "cart", "same", NOW),))
+    d = decide(at_age(20, RELEASE_OR_HANG), tried, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook, d.chosen.target) == (DecisionVerdict.ACT, "roll-back-bad-release", "web")
+    assert d.cause_probability == pytest.approx(0.35 * 0.95 / (0.6 * 0.2 + 0.35 * 0.95 + 0.05 * 0.95), abs=1e-3)
+    assert d.text.startswith("bad_release of web (6")
+
+
+def test_a_remedy_of_something_else_that_fails_says_little():
+    tried = replace(WORLD, number=2, attempts=(Attempt("inc-1-d1", "roll-back-bad-release", "pay", "same", NOW),))
+    d = decide(at_age(20, HANG), tried, LIBRARY, SETTINGS)
+    assert (d.chosen.playbook, d.cause_probability) == ("restart-hung-service", 0.9)
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["restart-hung-service", "roll-back-bad-release", "unknown-playbook"]), max_size=4),
+)
+def test_belief_is_a_probability_and_only_failures_move_it(weights: list[float], tried: list[str]):
+    whole = sum(weights) * 1.2 or 1.0
+    services = ("cart", "web", "pay", "db")
+    found = incident(*(cause(s, CauseKind.HANG, w / whole) for s, w in zip(services, weights, strict=False)))
+    attempts = tuple(Attempt(f"d{i}", name, "cart", "same", NOW) for i, name in enumerate(tried))
+    after = believed(found, replace(WORLD, attempts=attempts), LIBRARY)
+    assert sum(c.probability for c in after.candidates) <= 1.001
+    before = {c.service: c.probability for c in found.candidates}
+    now = {c.service: c.probability for c in after.candidates}
+    assert now["cart"] <= before["cart"] + 1e-3
+    assert believed(found, replace(WORLD, attempts=()), LIBRARY) == found
+
+
+def test_what_is_harmless_under_the_rivals_beats_what_is_not():
+    unsure = incident(cause("cart", CauseKind.HANG, 0.5), cause("cart", CauseKind.SATURATION, 0.45))
+    d = decide(at_age(60, unsure), WORLD, LIBRARY, SETTINGS)
+    assert d.chosen.playbook == "scale-out-saturated-service", "a restart would take capacity where it is short"
+    (failure,) = [t for o in d.options if o.playbook == "restart-hung-service" for t in o.terms if t.name == "failure"]
+    assert "by what it does under rival causes" in failure.text
+
+
+def test_one_more_window_is_waited_for_while_it_may_tell_and_no_longer():
+    unsure = incident(cause("cart", CauseKind.HANG, 0.57), cause("web", CauseKind.BAD_RELEASE, 0.4))
+    waits = decide(at_age(2, unsure), WORLD, LIBRARY, SETTINGS)
+    assert (waits.verdict, waits.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    assert waits.text.startswith("hang of cart (57%), or bad_release of web (40%); one more window may tell")
+    assert decide(at_age(15, unsure), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    assert decide(at_age(2, HANG), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT, "nothing to learn"
+    same = incident(cause("cart", CauseKind.HANG, 0.5), cause("cart", CauseKind.CRASH, 0.45))
+    assert decide(at_age(2, same), WORLD, LIBRARY, SETTINGS).verdict is not DecisionVerdict.ASK
+
+
+def test_who_is_asked_reads_the_cause_first_then_what_was_held_back():
+    d = decide(HANG, replace(WORLD, history=(run(RunState.SUCCEEDED),)), LIBRARY, SETTINGS)
+    assert d.text.startswith("hang of cart (90%); a person is asked, held back: restart-hung-service: last run")
+    assert "condition" not in d.text
+
+
+def test_more_of_what_is_asked_for_no_more_mends_nothing():
+    waits = incident(cause("cart", CauseKind.SATURATION, 0.9))
+    asked = decide(waits, answers(Conduct.WORSE), LIBRARY, SETTINGS)
+    (held,) = [o for o in asked.options if o.playbook == "scale-out-saturated-service"]
+    assert (asked.verdict, held.held) == (DecisionVerdict.ASK, HeldReason.NO_DEMAND)
+    assert decide(waits, answers(Conduct.WORSE, demand=True), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    lost = replace(answers(Conduct.WORSE), targets={"cart": replace(STATE, ready=1)})
+    assert decide(waits, lost, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT, "capacity was lost"

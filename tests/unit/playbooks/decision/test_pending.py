@@ -185,7 +185,32 @@ def test_a_repair_has_time_to_show(book: Told, facts: ActingHalf):
     assert book.feedback(feedback(d, Outcome.BETTER, T0 + 10 * S), T0 + 10 * S) == []
     assert book.incident(incident(T0 + 20 * S, 2), T0 + 20 * S) == []
     late = T0 + 41 * S
-    assert decided(book.incident(incident(late, 3), late)) == (ASK, PERSON), "the cooldown holds the same remedy"
+    assert book.incident(incident(late, 3), late) == [], "that it is not closed yet is no reason to ask anybody"
+    book.evidence(replace(frame(late), state=("anomalous", "healthy")), late + S)
+    assert decided(book.tick(late + S)) == (ASK, PERSON), "it is ill again, and the cooldown holds the same remedy"
+
+
+def test_what_ended_by_itself_is_left_alone_like_what_was_repaired(book: Told, facts: ActingHalf):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.INCONCLUSIVE, T0 + 5 * S)
+    found = msgspec.structs.replace(feedback(d, Outcome.INCONCLUSIVE, T0 + 5 * S), well=True, credit=0.0)
+    before = book.posteriors
+    assert book.feedback(found, T0 + 5 * S) == []
+    assert book.posteriors.services.keys() - before.services.keys() == {"restart-hung-service|hang|prod|cart"}
+    taught = book.posteriors.experience("restart-hung-service", CauseKind.HANG, "prod", "cart", T0 + 5 * S)
+    assert (taught.successes, taught.failures) == (0.0, 0.0)
+    assert [book.tick(T0 + s * S) for s in range(6, 60)] == [[]] * 54
+
+
+def test_what_was_tried_before_the_present_onset_says_nothing_of_it(book: Told, facts: ActingHalf):
+    (d,) = book.incident(incident(T0, 1), T0)
+    facts.journal(d, RunState.FAILED, T0 + 9 * S)
+    (second,) = book.feedback(feedback(d, Outcome.SAME, T0 + 9 * S), T0 + 9 * S)
+    assert "tried already" in second.text
+    later = msgspec.structs.replace(incident(T0 + 300 * S, 2), onset_ns=T0 + 295 * S)
+    book.evidence(frame(T0 + 299 * S), T0 + 300 * S)
+    (again,) = book.incident(later, T0 + 300 * S)
+    assert decided([again]) == (ACT, "restart-hung-service")
 
 
 def test_a_resolved_incident_is_dropped_and_a_reopened_one_counts_on(book: Told):

@@ -355,6 +355,11 @@ class World:
             self.executor.wake()
             await self.executor.idle()
 
+    async def suffer(self) -> None:
+        """Hear how the target was before T0: well, and failing for the last five seconds."""
+        for second in range(-30, 0):
+            await self.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (50.0, 0.6 if second >= -5 else 0.0)}))
+
     async def done(self) -> None:
         """Stop, so that everything is published."""
         await self.executor.stop()

@@ -83,6 +83,7 @@ async def test_nobody_decides_above_what_this_process_is_set_to(own: Autonomy, s
     world = World(settings=ActSettings(foreign_decisions=True, environments=BOUND))
     world.autonomy = own
     world.born()
+    await world.suffer()
     await come(world, decision(autonomy=Autonomy.ACT))
     await world.executor.idle()
     await world.run_to(5)
@@ -169,6 +170,7 @@ async def test_an_answer_of_another_environment_that_is_kept_already_is_none() -
 
 
 async def test_a_run_that_is_over_wants_no_answer(world: World) -> None:
+    await world.suffer()
     await world.executor.on_decision(decision())
     await world.executor.idle()
     await world.run_to(5)

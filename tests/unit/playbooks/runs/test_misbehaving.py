@@ -121,6 +121,7 @@ async def test_apply(does: Any) -> None:
 async def test_an_odd_answer_of_an_effect_that_happened(result: StepResult) -> None:
     world = World()
     world.process.apply = _answers(result)  # type: ignore[method-assign]
+    await world.suffer()
     await world.executor.on_decision(decision())
     await world.executor.idle()
     await world.run_to(10, error=0.0)

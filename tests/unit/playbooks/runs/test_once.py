@@ -197,6 +197,7 @@ async def test_what_came_of_an_effect_is_not_lost_when_it_cannot_be_written_at_o
     world.process.answer = Applied.UNKNOWN
     world.journal = journal = Fails()
     world.born()
+    await world.suffer()
     await world.executor.on_decision(decision())
     while journal.failures or world.state() is RunState.RUNNING:
         await asyncio.sleep(0.05)

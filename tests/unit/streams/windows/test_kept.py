@@ -8,7 +8,7 @@ import pytest
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame
 from contracts.units import SECOND
-from streams.windows.kept import Kept
+from streams.windows.kept import KeptShares
 
 T0 = 1_700_000_000 * SECOND
 
@@ -30,7 +30,7 @@ def frame(signal: Signal, second: int, rate: float, failing: float, count: int |
 
 
 def run(
-    kept: Kept, seconds: range, requests: float, failures: float, keep: tuple[float, float], every: int = 1
+    kept: KeptShares, seconds: range, requests: float, failures: float, keep: tuple[float, float], every: int = 1
 ) -> list[FeatureFrame]:
     """Seconds of a service: its spans (of what went well and what failed such shares are kept), then its metrics."""
     told = []
@@ -48,7 +48,7 @@ def rates(told: list[FeatureFrame]) -> list[float]:
 
 @pytest.mark.parametrize("every", [1, 5])
 def test_a_smaller_share_is_no_less_traffic(every: int):
-    kept = Kept()
+    kept = KeptShares()
     run(kept, range(1, 60), 100, 1, (1, 1), every)
     after = rates(run(kept, range(60, 120), 100, 1, (0.1, 0.1), every))
     assert all(np.isnan(r) or r == pytest.approx(100, rel=0.05) for r in after), after
@@ -57,27 +57,27 @@ def test_a_smaller_share_is_no_less_traffic(every: int):
 
 
 def test_less_traffic_is_told_once_metrics_agree():
-    kept = Kept()
+    kept = KeptShares()
     run(kept, range(1, 60), 100, 1, (1, 1))
     after = rates(run(kept, range(60, 70), 10, 0.1, (1, 1)))
     assert after[3:] == pytest.approx([10] * 7)
 
 
 def test_without_quick_metrics_nothing_is_held_back():
-    kept = Kept()
+    kept = KeptShares()
     run(kept, range(1, 240), 100, 1, (1, 1), every=60)
     assert rates(run(kept, range(241, 245), 10, 0.1, (1, 1), every=60)) == pytest.approx([10] * 4)
 
 
 def test_metrics_that_stopped_hold_nothing_back_for_long():
-    kept = Kept()
+    kept = KeptShares()
     run(kept, range(1, 60), 100, 1, (1, 1))
     after = [float(kept.correct(frame(Signal.SPANS, s, 10, 0.0)).values[0, 0]) for s in range(60, 80)]
     assert after[-10:] == [10] * 10
 
 
 def test_kept_failures_are_no_burst_and_a_burst_is_one():
-    kept = Kept()
+    kept = KeptShares()
     run(kept, range(1, 60), 100, 2, (1, 1))
     after = run(kept, range(60, 120), 100, 2, (0.1, 1))
     assert after[-1].values[0, 1] == pytest.approx(0.02, rel=0.2)
@@ -88,7 +88,7 @@ def test_kept_failures_are_no_burst_and_a_burst_is_one():
 
 
 def test_failures_that_metrics_do_not_tell_of_count_all_the_same():
-    kept = Kept()
+    kept = KeptShares()
     for second in range(1, 60):
         told = kept.correct(frame(Signal.SPANS, second, 10, 0.5))
         kept.read(frame(Signal.METRICS, second, 100, np.nan))
@@ -96,12 +96,12 @@ def test_failures_that_metrics_do_not_tell_of_count_all_the_same():
 
 
 def test_a_service_without_metrics_is_left_alone_and_a_snapshot_keeps_what_is_known():
-    kept = Kept()
+    kept = KeptShares()
     plain = frame(Signal.SPANS, 1, 10, 0.0)
     assert kept.correct(plain) is plain
     run(kept, range(1, 60), 100, 2, (1, 1))
     run(kept, range(60, 90), 100, 2, (0.1, 1))
-    again = Kept()
+    again = KeptShares()
     again.load(kept.state())
     one, other = (k.correct(frame(Signal.EDGES, 90, 12, 0.1)).values for k in (kept, again))
     np.testing.assert_array_equal(one, other)

@@ -1,0 +1,116 @@
+"""Explaining away: how much of a caller's symptom each of its callees accounts for.
+
+It is quantitative: of a caller's extra seconds (or extra failures) as many are its callee's as the calls between them account for,
+calls per request times the extra per call. What remains is the caller's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from contracts import features as f
+from graph.evidence.local import strongest
+from graph.evidence.silence import ERRORS, LATENCIES
+from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.judgement import (
+    CALLEE_LEAST,
+    LEAST_CALLS,
+    MOST_CALLS,
+    SERVES,
+    SILENT_EXPLAINS,
+    SILENT_FROM,
+    SUBTRACT,
+    UNEXPLAINED,
+)
+
+Muted = Mapping[str, float]
+"""How surely services are silent, by name."""
+
+
+def calls_per_request(situation: Situation, edge: Edge) -> float:
+    """How many calls of this edge one request of the caller makes, within reason. Where calls are not counted, no more than the
+    callee serves; 1 where nothing is known."""
+    known = [x for x in (edge.per_request_after, edge.per_request_before) if math.isfinite(x) and x > 0]
+    if known:
+        return min(MOST_CALLS, max(LEAST_CALLS, known[0]))
+    served, asked = (_requests(situation.nodes[n]) for n in (edge.callee, edge.caller))
+    return min(1.0, max(LEAST_CALLS, served / asked)) if served > 0 and asked > 0 else 1.0
+
+
+def _requests(node: Node) -> float:
+    """Requests that a service served since the onset, 0 where they are not counted."""
+    rate = node.shifts.get(f.REQUEST_RATE) or node.shifts.get(f.METRIC_REQUEST_RATE)
+    return rate.after * rate.samples if rate is not None else 0.0
+
+
+def served_by(situation: Situation, name: str) -> list[Edge]:
+    """Calls whose callees may account for a service's symptoms. A client's view of a callee explains nothing by itself: what
+    it calls does."""
+    out: dict[str, Edge] = {}
+    queue, seen = [name], {name}
+    while queue:
+        for edge in situation.out(queue.pop()):
+            if not situation.nodes[edge.callee].observer:
+                out.setdefault(edge.callee, edge)
+            elif edge.callee not in seen:
+                seen.add(edge.callee)
+                queue.append(edge.callee)
+    return [e for callee, e in out.items() if callee != name]
+
+
+def by_mix(node: Node, own: Shift) -> float:
+    """Share of a service's extra latency that comes of what it is asked for."""
+    return max(0.0, min(own.after, own.before * node.mix.risen) - own.before) / max(own.after - own.before, 1e-9)
+
+
+def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:
+    """Of a service's extra latency (less what its mix explains) the share that each callee accounts for, 0 to 1."""
+    extra = (own.after - own.before) * max(1 - by_mix(node, own), UNEXPLAINED)
+    shares: dict[str, float] = {}
+    for edge in served_by(situation, node.name):
+        seen = edge.shifts.get(f.CALL_LATENCY_P95)
+        callee = situation.nodes[edge.callee]
+        theirs = seen if seen is not None and math.isfinite(seen.before) else _alike(callee, own, LATENCIES)
+        gain = 0.0
+        if theirs is not None and theirs.strength() > CALLEE_LEAST:
+            gain = calls_per_request(situation, edge) * max(0.0, theirs.after - theirs.before) / max(extra, 1e-9)
+        if seen is None and theirs is not None:
+            # How many calls a request makes is not known here: more than so many would have to be made to explain more.
+            gain = max(gain, min(SUBTRACT * theirs.strength() / max(own.strength(), 1e-9), MOST_CALLS * gain))
+        if muted.get(edge.callee, 0.0) > SILENT_FROM:
+            gain = max(gain, SILENT_EXPLAINS)
+        shares[edge.callee] = min(1.0, gain)
+    return shares
+
+
+def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:
+    """Of a service's extra failures the share that each callee accounts for, 0 to 1."""
+    extra = max(own.after - (own.before if math.isfinite(own.before) else 0.0), 1e-6)
+    rate = node.shifts.get(f.REQUEST_RATE)
+    failed = extra * rate.after * rate.samples if rate is not None else math.inf
+    shares: dict[str, float] = {}
+    for edge in served_by(situation, node.name):
+        callee = situation.nodes[edge.callee]
+        seen = edge.shifts.get(f.CALL_ERROR_RATE) or _alike(callee, own, ERRORS)
+        gain = 0.0
+        if seen is not None and seen.strength() > CALLEE_LEAST:
+            base = seen.before if math.isfinite(seen.before) else 0.0
+            gain = calls_per_request(situation, edge) * max(0.0, seen.after - base) / extra
+        if edge.observed < SERVES * edge.attempted:  # most of its calls were not answered at all
+            gain = max(gain, (edge.attempted - edge.observed) / max(failed, 1.0))
+        if muted.get(edge.callee, 0.0) > SILENT_FROM:
+            gain = max(gain, SILENT_EXPLAINS)
+        shares[edge.callee] = min(1.0, gain)
+    return shares
+
+
+def _alike(callee: Node, own: Shift, features: tuple[str, ...]) -> Shift | None:
+    """What a callee shows of the same feature as its caller, as a median says little of a percentile; else whatever tells most."""
+    return callee.shifts.get(own.feature) or strongest(callee, *features)
+
+
+def total(shares: Mapping[str, float]) -> tuple[float, str]:
+    """What all callees account for together, and the one that accounts for most."""
+    by = max(sorted(shares), key=lambda c: shares[c], default="")
+    return min(1.0, sum(shares.values())), by

@@ -1,0 +1,163 @@
+"""`homeostat bench judge`: how well the whole loop does on simulated systems, and one of their stories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from homeostat.cli.app import settings_of
+from homeostat.terminal import echo
+
+
+@click.command("judge")
+@click.option("--episodes", default=200, show_default=True, help="How many episodes.")
+@click.option(
+    "--split",
+    type=click.Choice(["proving", "tuning"]),
+    default="proving",
+    show_default=True,
+    help="Whose worlds: figures count on proving, tune on tuning.",
+)
+@click.option(
+    "--fidelity",
+    type=click.Choice(["window", "request"]),
+    default="window",
+    show_default=True,
+    help="Feature frames directly, or each request as OTLP bytes through the whole pipeline.",
+)
+@click.option("--first", default=0, show_default=True, help="The first episode's seed.")
+@click.option("--jobs", default=2, show_default=True, help="Processes beside each other.")
+@click.option("--kinds", default="", help="Only these kinds of faults, separated by commas.")
+@click.option("--services", default=0, help="Systems of about so many services, up to 500; 0: as drawn.")
+@click.option("--style", default="", help="Only this style of instrumentation.")
+@click.option("--detect-only", is_flag=True, help="Detection and diagnosis alone; nothing is done.")
+@click.option("--baselines/--no-baselines", default=True, help="Static rules, nobody, restarting what alarms.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("judge.jsonl"),
+    show_default=True,
+    help="Where trials are kept: what is there already is not run again.",
+)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write figures here.")
+@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
+@click.option("--explain", metavar="CASE", help="The story of one episode instead: proving/17.")
+@click.pass_context
+def judge(  # noqa: PLR0913 - a command's options
+    ctx: click.Context,
+    *,
+    episodes: int,
+    split: str,
+    fidelity: str,
+    first: int,
+    jobs: int,
+    kinds: str,
+    services: int,
+    style: str,
+    detect_only: bool,
+    baselines: bool,
+    results: Path,
+    json_path: Path | None,
+    html_path: Path | None,
+    explain: str | None,
+) -> None:
+    """Judge the whole loop on simulated systems, in virtual time.
+
+    Each episode is a system drawn from a seed that lives for some minutes: load, deploys, jobs, and mostly a fault.
+    What was found, named, done and mended is judged by what was true.
+    """
+    import msgspec
+
+    from homeostat.judge.report import lines, report_of
+    from homeostat.judge.running import BASELINES, PRODUCT, ResultsFile, Task, run_all
+    from twin.catalogue import KINDS
+    from twin.configuration import Split
+    from twin.habits import STYLES
+
+    if explain:
+        _explain(ctx, explain, fidelity, html_path)
+        return
+    wanted = tuple(k for k in kinds.split(",") if k)
+    unknown = sorted(set(wanted) - KINDS.keys())
+    if unknown:
+        raise click.UsageError(
+            f"--kinds: no such kind of fault: {', '.join(unknown)}; there are {', '.join(sorted(KINDS))}"
+        )
+    if style and style not in STYLES:
+        raise click.UsageError(f"--style: no style {style}; there are {', '.join(sorted(STYLES))}")
+    who = (PRODUCT, *(BASELINES if baselines else ()))
+    tasks = [
+        Task(
+            Split(split),
+            seed,
+            by,
+            fidelity if by == PRODUCT else "window",
+            detect_only and by == PRODUCT,
+            wanted,
+            services,
+            style,
+        )
+        for seed in range(first, first + episodes)
+        for by in who
+    ]
+    kept = ResultsFile(results)
+    bar = (TextColumn("judge"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*bar) as progress:
+        line = progress.add_task("judge", total=len(tasks), completed=sum(t.key in kept.trials for t in tasks))
+        for _ in run_all(tasks, settings_of(ctx), kept, jobs):
+            progress.advance(line)
+    report = report_of((kept.trials[t.key] for t in tasks), split, fidelity)
+    for text in lines(report):
+        echo(text)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    if html_path is not None:
+        from homeostat.judge.page import judge_page
+
+        html_path.write_text(judge_page(report), "utf-8")
+
+
+def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | None) -> None:
+    """Run one episode and tell it."""
+    from homeostat.judge.running import Task, run_task
+    from homeostat.judge.story import told
+    from twin.configuration import Split
+
+    split, _, seed = case.partition("/")
+    if split not in set(Split) or not seed.isdigit():
+        raise click.UsageError(f"--explain {case}: give split and seed, as in proving/17")
+    trial = run_task(Task(Split(split), int(seed), fidelity=fidelity), settings_of(ctx))
+    for line in told(trial):
+        echo(line)
+    if html_path is not None:
+        from homeostat.judge.page import episode_page
+
+        html_path.write_text(episode_page(trial), "utf-8")
+
+
+@click.command("drill")
+@click.argument("scene", type=click.Choice(["hang", "surge", "release", "outage"]))
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the trial here.")
+@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
+def drill(scene: str, json_path: Path | None, html_path: Path | None) -> None:
+    """Break the demo's real shop once, with SCENE, and tell it as `bench judge --explain` tells a simulated system."""
+    import asyncio
+    import tempfile
+
+    import msgspec
+
+    from homeostat import terminal
+    from homeostat.judge import drill as drills
+    from homeostat.judge.page import episode_page
+    from homeostat.judge.story import told
+
+    with tempfile.TemporaryDirectory(prefix="homeostat-drill-") as folder:
+        trial = asyncio.run(drills.drill(scene, Path(folder), terminal.console(markup=True)))
+    for line in told(trial):
+        echo(line)
+    if json_path is not None:
+        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(trial), indent=1))
+    if html_path is not None:
+        html_path.write_text(episode_page(trial), "utf-8")

@@ -1,0 +1,62 @@
+"""Fitting of models beside the loop: a process of its own takes vectors and gives back a fitted model.
+
+One worker for all detectors of this process, started when the first fit is due. A fit is asked for at one frame and taken into use a
+fixed number of frames later, so that what is detected doesn't depend on how fast the machine is; only where a fit takes longer than
+those frames does the loop wait for it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import numpy as np
+
+from contracts.frames.decoded import F64
+from models.adapters.recipes import Recipe
+
+_LOCK = threading.Lock()
+_POOL: list[Executor] = []
+
+
+def fitted(recipe: Recipe, vectors: F64, seed: int) -> tuple[Any, F64]:
+    """A model fitted to every other vector, and its scores of the rest, sorted: what is calm."""
+    train, held_out = vectors[::2], vectors[1::2]
+    # noise far below a deviation, so that a feature that never moves has no zero variance
+    jitter = np.random.default_rng(seed).normal(0.0, 1e-3, train.shape)
+    model = recipe.make(seed=seed).fit(train + jitter)
+    return model, np.sort(np.asarray(model.decision_function(held_out), np.float64))
+
+
+def submit(recipe: Recipe, vectors: F64, seed: int) -> Future[tuple[Any, F64]]:
+    """Fit in the worker; where it died, in a new one."""
+    with _LOCK:
+        for attempt in (1, 2):
+            if not _POOL:
+                # spawn: a fork of a process with threads may hang in their locks
+                _POOL.append(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
+            try:
+                return _POOL[0].submit(fitted, recipe, vectors, seed)
+            except BrokenProcessPool:
+                _POOL.pop().shutdown(wait=False)
+                if attempt == 2:
+                    raise
+    raise AssertionError("unreachable")
+
+
+def result(fit: Future[tuple[Any, F64]], recipe: Recipe, vectors: F64, seed: int) -> tuple[Any, F64]:
+    """What a fit gave; done here and now where its worker died.
+
+    Raises:
+        InvalidSettings: no such class, or not these parameters.
+    """
+    try:
+        return fit.result()
+    except BrokenProcessPool:
+        with _LOCK:
+            while _POOL:
+                _POOL.pop().shutdown(wait=False)
+        return fitted(recipe, vectors, seed)

@@ -1,0 +1,92 @@
+"""Incidents begin and end with what users feel."""
+
+from __future__ import annotations
+
+from contracts.events import Anomaly, Change, Contribution
+from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND
+from contracts.verdicts import AnomalyPhase, IncidentPhase, ServiceState
+from graph.diagnosis import DiagnosisEngine
+from tests.unit.graph.diagnosis import shop
+from tests.unit.graph.diagnosis.scenarios import feed, incidents
+from tests.unit.graph.diagnosis.shop import ONSET, Fault
+
+FAULT = {"pricing": Fault(slow=0.2)}
+
+
+def anomaly(
+    service: str, feature: str, onset_ns: int, time_ns: int, phase: AnomalyPhase = AnomalyPhase.UPDATED
+) -> Anomaly:
+    part = Contribution(signal="metrics", feature=feature, value=1.0, low=0.0, high=0.5, decades=8.0, share=1.0)
+    return Anomaly(
+        id=f"a-{service}-{feature}",
+        environment="shop",
+        service=service,
+        phase=phase,
+        state=ServiceState.ANOMALOUS,
+        onset_ns=onset_ns,
+        time_ns=time_ns,
+        p_value=1e-8,
+        decades=8.0,
+        contributions=(part,),
+        detector="test",
+        model_version="1",
+        text="",
+    )
+
+
+def played(recovered_s: int, more, faults=FAULT) -> list:
+    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=5))
+    said = []
+    for now_ns, events in shop.play(faults, faulty_s=12, recovered_s=recovered_s):
+        feed(engine, [*events, *more(now_ns)], now_ns)
+        said += [(now_ns, x) for x in engine.tick(now_ns)]
+    return incidents(said)
+
+
+def cpu_goes_on(now_ns: int) -> list:
+    """From the onset on the culprit's CPU is at another level, which stays when users are well again."""
+    return [anomaly("pricing", "cpu_utilization", ONSET, now_ns)] if now_ns > ONSET + 2 * SECOND else []
+
+
+def test_a_resource_at_another_level_keeps_no_incident_open():
+    said = played(60, cpu_goes_on)
+    assert [i.phase for i in said].count(IncidentPhase.OPENED) == 1
+    assert said[-1].phase is IncidentPhase.RESOLVED
+    assert said[-1].time_ns < ONSET + 50 * SECOND
+    assert len({i.id for i in said}) == 1
+
+
+def test_what_outlives_its_incident_starts_none():
+    said = played(90, cpu_goes_on)
+    assert said[-1].phase is IncidentPhase.RESOLVED
+
+
+def test_while_users_suffer_it_stays_open():
+    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=5))
+    said = []
+    for now_ns, events in shop.play(FAULT, faulty_s=40):
+        feed(engine, events, now_ns)
+        said += [(now_ns, x) for x in engine.tick(now_ns)]
+    assert all(i.phase is not IncidentPhase.RESOLVED for i in incidents(said))
+
+
+def test_what_was_done_in_answer_is_no_suspect_change():
+    def scaled(now_ns: int) -> list:
+        if now_ns != ONSET + 6 * SECOND:
+            return []
+        change = Change(
+            environment="shop", service="pricing", kind="scale", time_ns=now_ns, actor="homeostat", after="3"
+        )
+        return [change, another(change, "deploy")]
+
+    said = played(0, scaled)
+    assert said
+    assert all(c.actor != "homeostat" for i in said for c in i.changes)
+    assert not any(e.channel == "release" for i in said for c in i.candidates for e in c.evidence)
+
+
+def another(change: Change, kind: str) -> Change:
+    return Change(
+        environment="shop", service="pricing", kind=kind, time_ns=change.time_ns, actor="homeostat", after="v3"
+    )

@@ -1,0 +1,104 @@
+"""The whole loop in virtual time: a fault is found, named and repaired, the same way each time; results are kept and not run again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contracts.errors import InvalidSettings
+from contracts.settings import Settings
+from contracts.settings import load as load_settings
+from homeostat.judge.assessment import fault_rows, trial_row
+from homeostat.judge.baselines import try_nothing, try_rules
+from homeostat.judge.closed_loop import try_episode
+from homeostat.judge.report import lines, report_of
+from homeostat.judge.running import ResultsFile, Task
+from homeostat.judge.story import told
+from homeostat.judge.trial import Trial
+from homeostat.judge.virtual_time import VirtualLoop, run_virtually
+from tests.patience import PATIENCE_S
+from twin.configuration import Split
+from twin.episode import Plot, SimulatedEpisode
+
+
+@pytest.fixture
+def bank() -> Settings:
+    return load_settings({"detect": {"detectors": ("bank",)}})
+
+
+def episode(kind: str = "failing", seconds: int = 150) -> SimulatedEpisode:
+    plan = SimulatedEpisode.drawn(Split.TUNING, 21, services=6, style="complete").plan
+    entry = plan.services[plan.entries[0].service].name
+    plot = Plot(((85.0, kind),), seconds, operations=False, size=0.8, at=entry)
+    return SimulatedEpisode.drawn(Split.TUNING, 21, services=6, style="complete", plot=plot)
+
+
+@pytest.mark.slow
+def test_what_fails_is_found_named_and_repaired_the_same_way_each_time(bank: Settings):
+    first, again = (try_episode(episode(), bank) for _ in range(2))
+    assert first.dead_letters == 0
+    assert first.alarms
+    assert first.incidents
+    assert first.decisions
+    assert [a.action for a in first.acts] == ["restart"]
+    assert first.acts[0].service == first.faults[0].service
+    first.cpu_s = first.simulator_cpu_s = again.cpu_s = again.simulator_cpu_s = 0.0
+    assert msgspec.json.encode(first) == msgspec.json.encode(again)
+    row = fault_rows(first)[0]
+    assert row.found_s is not None
+    assert row.first
+    assert row.first_right
+    assert row.repaired
+    assert any("failing" in line for line in told(first))
+
+
+def test_nobody_mends_nothing_and_rules_alarm_after_their_minute():
+    nothing, rules = try_nothing(episode("crash")), try_rules(episode("crash"))
+    assert not nothing.alarms
+    assert nothing.harm[-1] > 0.05
+    assert nothing.harm == rules.harm
+    assert rules.alarms
+    assert min(a.opened_s for a in rules.alarms) >= 85 + 60
+    report = report_of([nothing, rules], "tuning", "window")
+    assert report.overall["nothing"].figures["recall"].value == 0.0
+    assert report.overall["static rules"].figures["recall"].value == 1.0
+    assert any("recall" in line for line in lines(report))
+    assert trial_row(nothing).acts == 0
+
+
+def test_results_are_kept_line_by_line_and_a_torn_line_is_run_again(tmp_path: Path):
+    path = tmp_path / "judge.jsonl"
+    trial = Trial("tuning/1", "complete", 3, 2, 1.0, 60, acting=True)
+    results = ResultsFile(path)
+    results.keep(Task(Split.TUNING, 1).key, trial)
+    results.keep(Task(Split.TUNING, 2).key, trial)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert set(ResultsFile(path).trials) == {Task(Split.TUNING, 1).key}
+    path.write_text("what is this\n")
+    with pytest.raises(InvalidSettings, match="no file of results"):
+        ResultsFile(path)
+
+
+def test_virtual_time_passes_without_waiting_and_threads_are_done_in_place():
+    async def main(loop: VirtualLoop) -> list[float]:
+        seen = []
+        for _ in range(3):
+            await asyncio.sleep(1000.0)
+            seen.append(await asyncio.to_thread(loop.time))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.Event().wait()
+        return [*seen, loop.time() - PATIENCE_S]
+
+    assert run_virtually(main) == [1000.0, 2000.0, 3000.0, 3000.0]
+
+
+def test_whoever_waits_for_nothing_that_can_come_is_told():
+    async def main(_: VirtualLoop) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="no time will change"):
+        run_virtually(main)

@@ -1,0 +1,190 @@
+"""The actuator of a simulated system, over the port that real systems have: it takes time, and sometimes it fails.
+
+What it can: restart, scale, roll back, and, where such actions are installed, turn a flag off (`flag`), kill an instance (`kill`), drain the
+nodes of a service (`drain`), shift its traffic away from where calls are lost (`shift`). Keys are remembered by the system, so that
+whoever asks again, through whichever actuator, has no second effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from contracts.actions import installed_actions
+from contracts.errors import ActionFailed, Conflict, InvalidTarget, TargetNotFound
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from twin.influences import Seat
+
+if TYPE_CHECKING:
+    from twin.episode import SimulatedEpisode
+
+ABLE: Final = frozenset({"restart", "scale", "rollback", "flag", "kill", "drain", "shift"})
+LOOK_S: Final = 0.5
+
+
+class TwinActuator:
+    """Acts on the system of one episode. `sleep` waits in the episode's time; `fails` is the share of effects that fail with nothing done."""
+
+    name = "twin"
+
+    def __init__(
+        self,
+        episode: SimulatedEpisode,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        fails: float = 0.02,
+        delay_s: float = 1.0,
+    ) -> None:
+        self._episode, self._sleep, self._fails, self._delay_s = episode, sleep, fails, delay_s
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What it can do of what is installed."""
+        return ABLE & installed_actions().keys()
+
+    async def resolve(self, target: Target) -> Identity:
+        """The service of that name, if it is one that is run here."""
+        return self._identity(self._service(target))
+
+    async def describe(self, target: Target) -> TargetState:
+        """Replicas, releases and what a roll-out would take away."""
+        return self._state(self._service(target))
+
+    async def apply(self, request: StepRequest) -> StepResult:
+        """Have the effect, and wait until it settled or time is up."""
+        service = self._service(request.target)
+        if request.action not in self.actions:
+            raise ActionFailed(
+                f"{self.name} has no action {request.action!a}", fix=f"it has {', '.join(sorted(self.actions))}"
+            )
+        if request.identity is not None and request.identity != self._identity(service):
+            raise Conflict(
+                f"{request.target.service} was {request.identity.words}, and is {self._identity(service).words}"
+            )
+        episode = self._episode
+        if request.key not in episode.keys:
+            episode.keys[request.key] = None
+            try:
+                await self._have(request, service)
+            except ActionFailed:
+                del episode.keys[request.key]
+                episode.acted(request.action, request.target.service, request.key, failed=True)
+                raise
+        return StepResult(f"{request.action} {request.target.service}: done", self._state(service))
+
+    async def _have(self, request: StepRequest, service: int) -> None:
+        episode, system = self._episode, self._episode.system
+        if self._delay_s:
+            await self._sleep(float(episode.luck.exponential(self._delay_s)))
+        if episode.luck.random() < self._fails:
+            raise ActionFailed(f"{self.name}: the system refused {request.action} of {request.target.service} for now")
+        self._act(request, service)
+        episode.keys[request.key] = system.now_s
+        episode.acted(request.action, request.target.service, request.key)
+        waited = 0.0
+        while waited < request.timeout_s and self._unsettled(service):
+            await self._sleep(LOOK_S)
+            waited += LOOK_S
+
+    def _act(self, request: StepRequest, service: int) -> None:
+        system, given = self._episode.system, request.arguments
+        match request.action:
+            case "restart":
+                rolling = given.get("strategy", "rolling") == "rolling"
+                system.restart(service, rolling=rolling, elsewhere=self._node_ill(service))
+            case "kill":
+                system.restart(service, rolling=False)
+            case "scale":
+                system.fleet.scale(service, int(given["replicas"]), system.now_s)
+            case "rollback":
+                self._roll_back(request, service)
+            case "flag":
+                self._turn_off(service)
+            case "drain":
+                slots = system.fleet.running(service)
+                ill = [s for s in slots.tolist() if self._ill(s)]
+                system.drain(system.fleet.node[np.array(ill or slots[:1].tolist(), np.int64)])
+            case "shift":
+                self._shift(service)
+            case other:
+                raise ActionFailed(f"{self.name} has no action {other!a}")
+
+    def _roll_back(self, request: StepRequest, service: int) -> None:
+        wanted = str(request.arguments.get("version") or "")
+        version = int(wanted[1:]) if wanted[1:].isdigit() else None
+        if not self._episode.system.roll_back(service, version):
+            raise ActionFailed(f"{request.target.service} has no version {wanted or 'before'} to go back to")
+
+    def _turn_off(self, service: int) -> None:
+        for fault in self._episode.faults:
+            if fault.flag is not None and fault.flag[0] == service:
+                self._episode.system.flags.add(fault.flag)
+                fault.end(self._episode.system.now_s)
+
+    def _shift(self, service: int) -> None:
+        system = self._episode.system
+        for influence in system.influences:
+            if influence.seat is Seat.LINK:
+                calls = [system.plan.calls[i] for i in influence.places.tolist()]
+                if any(service in (c.caller, c.callee) for c in calls):
+                    influence.end_s = system.now_s
+
+    def _ill(self, slot: int) -> bool:
+        nodes = [i.nodes for i in self._episode.system.influences if i.seat is Seat.NODE]
+        return any(self._episode.system.fleet.node[slot] in n for n in nodes)
+
+    def _node_ill(self, service: int) -> bool:
+        """A scheduler puts nothing on a node that is down."""
+        return any(self._ill(s) for s in self._episode.system.fleet.running(service).tolist())
+
+    def _unsettled(self, service: int) -> bool:
+        system = self._episode.system
+        return system.rolling(service) or system.rolled_out_at(service) > system.now_s
+
+    async def applied(self, request: StepRequest) -> Applied:
+        """As the system remembers."""
+        return Applied.YES if self._episode.keys.get(request.key) is not None else Applied.NO
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    # --- what there is
+
+    def _service(self, target: Target) -> int:
+        plan, name = self._episode.plan, target.service
+        if not 0 < len(name) <= 255 or not name.isprintable() or not name.isascii():
+            raise InvalidTarget(f"{name!a} can't be the name of a service")
+        found = self._episode.system.index.get(name, -1)
+        if found < 0 or not plan.services[found].own or target.environment != plan.environment:
+            there = sorted(s.name for s in plan.services if s.own)
+            more = f", … ({len(there)})" if len(there) > 20 else ""
+            raise TargetNotFound(
+                f"there is no {name!a} in {target.environment!a}; there are {', '.join(there[:20])}{more}"
+            )
+        return found
+
+    def _identity(self, service: int) -> Identity:
+        namespace, _, name = self._episode.plan.services[service].name.rpartition("/")
+        return Identity(f"twin:{self._episode.name}", "service", name, namespace, f"{self._episode.seed}-{service}")
+
+    def _state(self, service: int) -> TargetState:
+        system = self._episode.system
+        fleet = system.fleet
+        slots = fleet.running(service)
+        ready = fleet.ready(system.now_s)[slots]
+        well = int(np.count_nonzero(ready & (fleet.unheard_s[slots] < 2)))
+        before = fleet.previous[service]
+        state = TargetState(
+            replicas=len(slots),
+            ready=well,
+            version=f"v{fleet.release[service]}",
+            previous_version=f"v{before[-1][0]}" if len(before) > 1 else "",
+            generation=f"{fleet.generation[service]}.{int(fleet.restarts[fleet.slots(service)].sum())}",
+            instances=tuple(f"{system.plan.services[service].name}-{s}" for s in slots.tolist()),
+            most=int(fleet.room[service]),
+            disrupts=0 if len(slots) == 1 else 1 if len(slots) else 0,
+        )
+        return replace(state, identity=self._identity(service))
