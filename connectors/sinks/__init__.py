@@ -1,7 +1,7 @@
 """Where published events go besides their topics: incidents, decisions and the audit trail, to files, webhooks, and what plugins bring.
 
-Here live the built-in sinks (`json_lines`, `webhook_sink`) and what feeds every sink, whoever wrote it (`sink_feed`). Never here: a
-choice of what is told, beyond the topics that a sink wants.
+Here live the built-in sinks (`json_lines`, `webhook_sink`, `pager_sink`) and what feeds every sink, whoever wrote it (`sink_feed`). What
+people are asked, and once, is chosen in `pager_questions`; never here: what is decided.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ def _webhook(settings: SinkSettings) -> Sink:
     return WebhookSink(settings)
 
 
-SINKS: Final[PluginRegistry[SinkSettings, Sink]] = PluginRegistry("sink", {"file": _file, "webhook": _webhook}, Sink)
+def _pager(settings: SinkSettings) -> Sink:
+    from connectors.sinks.pager_sink import PagerSink
+
+    return PagerSink(settings)
+
+
+SINKS: Final[PluginRegistry[SinkSettings, Sink]] = PluginRegistry(
+    "sink", {"file": _file, "pager": _pager, "webhook": _webhook}, Sink
+)
 
 
 def open_sinks(settings: SinkSettings, plugins: PluginSections = NO_SECTIONS) -> list[Sink]:

@@ -73,7 +73,11 @@ class ActSettings(Section):
         gt=0,
         description="how long an effect waits for the broker to take its audit event, and for its journal; then no effect",
     )
-    max_concurrent: int = Field(1, ge=1, description="runs at once in an environment")
+    max_concurrent: int = Field(
+        3,
+        ge=1,
+        description="runs at once in an environment, on different targets and within each playbook's blast radius",
+    )
     circuit_failures: int = Field(
         3, ge=1, description="harmful or failed runs of a playbook on a target that open its circuit"
     )

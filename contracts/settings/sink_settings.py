@@ -12,10 +12,14 @@ from contracts.settings.section import Section
 class SinkSettings(Section):
     """Where incidents, decisions and the audit trail go besides their topics."""
 
-    use: tuple[str, ...] = Field((), description="sinks, by registered name: file, webhook, or a plugin's")
+    use: tuple[str, ...] = Field((), description="sinks, by registered name: file, webhook, pager, or a plugin's")
     file: Path | None = Field(None, description="file to append JSON lines to (sink `file`)")
     webhook: SecretStr = Field(
         SecretStr(""), description="URL to POST each event to (sink `webhook`), which is treated as a secret"
+    )
+    pager: SecretStr = Field(
+        SecretStr(""),
+        description="URL to POST each question to a person to, once (sink `pager`), which is treated as a secret",
     )
     from_beginning: bool = Field(
         False, description="whether a sink that is new to Kafka gets what the topics hold already"

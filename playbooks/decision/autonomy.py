@@ -13,7 +13,7 @@ from contracts.verdicts import Autonomy, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal, one_operation
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
-from playbooks.language.actions import touching
+from playbooks.language.actions import tells, touching
 from playbooks.learning import surprise
 
 SURPRISE_LIMIT: Final = 2.0
@@ -59,7 +59,8 @@ def permitted(
     """The effective autonomy for doing `proposal` (None: for this incident in general)."""
     controls = controls_for(incident.environment, world.controls)
     allowed = lowest(settings.autonomy, *(c.autonomy for c in controls))
-    doubts = tuple(d for d in _doubts(proposal, incident, world, settings) if d is not None)
+    told = proposal is not None and tells(proposal.playbook)
+    doubts = () if told else tuple(d for d in _doubts(proposal, incident, world, settings) if d is not None)
     return Permitted(lowest(allowed, Autonomy.SUGGEST) if doubts else allowed, allowed, doubts)
 
 

@@ -16,7 +16,7 @@ from playbooks.decision.candidates import Proposal, proposals, top_causes
 from playbooks.decision.patience import worth_waiting
 from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
 from playbooks.decision.world import DecisionWorld, world_hash
-from playbooks.language.actions import touching
+from playbooks.language.actions import tells, touching
 from playbooks.language.model import Playbook
 
 NOTHING: Final = "do-nothing"
@@ -71,7 +71,7 @@ def decide(
     """The decision, with every option, its terms, and why it won or lost."""
     told, incident = incident, believed(incident, world, playbooks)
     weighed = _weigh(incident, world, playbooks)
-    choice = _choose(weighed, incident, world, settings)
+    choice = _choose(weighed, incident, world, playbooks, settings)
     cause = _cause(choice.chosen, incident)
     return Decision(
         id=decision_id(incident.id, world.number),
@@ -98,7 +98,13 @@ def _weigh(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playboo
     return sorted(found, key=lambda w: w.order)
 
 
-def _choose(weighed: list[Weighed], incident: Incident, world: DecisionWorld, settings: DecideSettings) -> Choice:
+def _choose(
+    weighed: list[Weighed],
+    incident: Incident,
+    world: DecisionWorld,
+    playbooks: Sequence[Playbook],
+    settings: DecideSettings,
+) -> Choice:
     nothing = next(w for w in weighed if w.name == NOTHING)
     stopped = next((c for c in controls_for(incident.environment, world.controls) if not c.acting), None)
     general = permitted(None, incident, world, settings)
@@ -114,6 +120,9 @@ def _choose(weighed: list[Weighed], incident: Incident, world: DecisionWorld, se
             text = words.looking_on(incident, best.proposal)
             return Choice(nothing, DecisionVerdict.NOTHING, general, text)
         return choice
+    told = _told_already(incident, world, playbooks) if best.name == PERSON else ""
+    if told:
+        return Choice(nothing, DecisionVerdict.NOTHING, general, words.told(incident, told))
     if best.name == PERSON:
         return Choice(best, DecisionVerdict.ASK, general, words.asking(incident, [w.proposal for w in weighed], world))
     return Choice(best, DecisionVerdict.NOTHING, general, words.leaving(incident))
@@ -137,6 +146,14 @@ def _with_playbook(
         return Choice(best, DecisionVerdict.NOTHING, may, text)
     alone = may.level is Autonomy.ACT and proposal.playbook.tier < 3
     return Choice(best, DecisionVerdict.ACT if alone else DecisionVerdict.ASK, may, text)
+
+
+def _told_already(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:
+    """By which playbook somebody has been told of the leading cause already: the same is not asked twice."""
+    telling = {p.name for p in playbooks if tells(p)}
+    leading = next(iter(top_causes(incident)), None)
+    told = [a for a in world.attempts if a.playbook in telling and a.outcome in ("succeeded", "inconclusive")]
+    return next((a.playbook for a in told if leading is not None and a.target == leading.service), "")
 
 
 def _unsure(choice: Choice) -> bool:

@@ -41,6 +41,11 @@ def waiting(incident: Incident, proposal: Proposal) -> str:
     return f"{cause_of(incident)}; waiting to do {proposal.playbook.name} on {proposal.target.service}{held}"
 
 
+def told(incident: Incident, playbook: str) -> str:
+    """Somebody knows."""
+    return f"{cause_of(incident)}; somebody was told by {playbook}, and nothing here can mend it"
+
+
 def looking_on(incident: Incident, proposal: Proposal) -> str:
     """What is about to show is worth a moment."""
     return f"{causes_of(incident)}; one more window may tell: waiting to do {proposal.playbook.name} on {proposal.target.service}"

@@ -17,12 +17,14 @@ from contracts.actions import (
     ListValue,
     NumberValue,
     TextValue,
+    Touches,
     action_of,
     installed_actions,
     touches_target,
+    waits,
 )
 from playbooks.language.blocks import Block, Body, Field, Many
-from playbooks.language.model import Step
+from playbooks.language.model import Playbook, Step
 from playbooks.language.reading import Path, ReadContext
 from playbooks.language.shapes import ChoiceShape, Computed, Duration, Either, Number, Shape, Text
 from playbooks.language.source import Node
@@ -39,6 +41,12 @@ def block_of(action: Action) -> Block:
 def touching(steps: Iterable[Step]) -> list[tuple[Action, Step]]:
     """The steps that change the target itself, each with its action."""
     return [(action_of(s.action), s) for s in steps if touches_target(s.action)]
+
+
+def tells(playbook: Playbook) -> bool:
+    """Whether all that a playbook does is to tell somebody: that takes no certainty, and nobody's leave."""
+    acts = [action_of(s.action) for s in (*playbook.steps, *playbook.rollback) if not waits(s.action)]
+    return bool(acts) and all(a.touches is Touches.SOMEBODY for a in acts)
 
 
 class ActionName:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from contracts.actions import BEFORE, Action, Argument, installed_actions
+from contracts.actions import BEFORE, Action, Argument, Touches, installed_actions
 from contracts.errors import suggest
 from playbooks.language.blocks import KEY
 from playbooks.language.reading import Path, ReadContext
@@ -100,9 +100,10 @@ def _cycle(needs: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def verified(document: Document, to: ReadContext) -> None:
-    """What acts without a person must find out whether it helped."""
-    tier = document.get("tier")
-    if tier in (1, 2) and ("verify",) not in to.nodes:
+    """What acts without a person must find out whether it helped; of telling somebody there is nothing to find out."""
+    tier, acts = document.get("tier"), [_action(step) for step in _steps(document, "steps")]
+    touched = {Touches.TARGET if action is None else action.touches for action in acts} - {Touches.NOTHING}
+    if tier in (1, 2) and touched != {Touches.SOMEBODY} and ("verify",) not in to.nodes:
         to.problem_at(("tier",), "no_verify", f"tier {tier} needs 'verify'", "say which features tell that it helped")
 
 

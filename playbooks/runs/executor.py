@@ -63,6 +63,12 @@ class Executor:
         """The environment's own decide stage emits a decision: tell this before it is sent. Fenced."""
         if decision.chosen.playbook in self._w.playbooks:
             authenticity.note(self._w.journal, decision)
+        elif decision.verdict is DecisionVerdict.ASK:
+            self._start()
+            with self._trail.together(decision.environment):
+                if journal_records.save_asked(self._w.journal, decision):
+                    authenticity.note(self._w.journal, decision)
+                    self._recorder.asked(decision)
 
     async def on_decision(self, decision: Decision) -> None:
         """Begin the run of a decision, unless it has one already or asks for none.

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.events import Approval
+from contracts.events import Approval, Decision
 from contracts.ports import Journal
 from contracts.verdicts import Outcome
 from playbooks.runs.plan import RunPlan
@@ -29,6 +29,15 @@ def approval_of(journal: Journal, decision: str) -> Approval | None:
     """A person's answer to a decision, if there is one."""
     fact = journal.get(f"approval/{decision}")
     return None if fact is None else msgspec.convert(fact, Approval)
+
+
+def save_asked(journal: Journal, decision: Decision) -> bool:
+    """Save that a person was asked to take over; False if that is known."""
+    key = f"asked/{decision.id}"
+    if journal.get(key) is not None:
+        return False
+    journal.put(key, {"time_ns": decision.time_ns}, decision.environment)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ class RunRecorder:
         self._trail.append(reporting.run_record(plan, RunState.PENDING, text, now_ns, data))
         self._graph(reporting.graph_row(plan, RunState.PENDING, text, now_ns, None))
 
+    def asked(self, decision: Decision) -> None:
+        """The record that a person was asked to take over, as no playbook is to be run."""
+        self._trail.append(reporting.asked_record(decision, self._clock.now_ns()))
+
     def write(self, run: Run, entry: RunEntry, reaction: Reaction) -> None:
         """All records of a transition of the run whose journal entry is `entry`: all of them, or none."""
         if not reaction.records:

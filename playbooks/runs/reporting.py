@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from contracts.actions import action_of
-from contracts.events import ActionRecord, Change, Feedback, Measure
+from contracts.events import ActionRecord, Change, Decision, Feedback, Measure
 from contracts.ports import GraphWrite, TargetState
 from contracts.sanitizing import sanitized
 from contracts.verdicts import Outcome, RunState
 from playbooks.language.model import Step
 from playbooks.runs.journal_records import Verdict
-from playbooks.runs.plan import RunPlan
+from playbooks.runs.plan import RunPlan, run_of
 
 ACTOR = "homeostat"
 _STEP_TEXT, _RUN_TEXT = 500, 2000
@@ -26,6 +26,27 @@ Data = Mapping[str, str | int | float | bool | None]
 def run_record(plan: RunPlan, state: RunState, text: str, now_ns: int, data: Data) -> ActionRecord:
     """The audit record of a run's state change, not yet linked."""
     return _record(plan, f"io.homeostat.run.{state}", state, text, now_ns, data, "")
+
+
+def asked_record(decision: Decision, now_ns: int) -> ActionRecord:
+    """The audit record that a person was asked to take over, not yet linked. It has the name of the run that there is not."""
+    return ActionRecord(
+        id="",
+        type="io.homeostat.person.asked",
+        environment=decision.environment,
+        sequence=0,
+        time_ns=now_ns,
+        run=run_of(decision.id),
+        decision=decision.id,
+        incident=decision.incident,
+        playbook=decision.chosen.playbook,
+        playbook_version="",
+        target=decision.cause_service,
+        state=RunState.INCONCLUSIVE,
+        actor=ACTOR,
+        text=sanitized(decision.text, _RUN_TEXT),
+        data={"cause": str(decision.cause), "probability": decision.cause_probability},
+    )
 
 
 def step_record(

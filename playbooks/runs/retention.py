@@ -29,7 +29,7 @@ from playbooks.runs.plan import run_of
 _LOG = logging.getLogger(__name__)
 OF_A_RUN: Final = ("announced/", "begun/", "identity/", "reference/", "verdict/")
 """Facts under the id of a run."""
-OF_A_DECISION: Final = ("approval/", "issued/")
+OF_A_DECISION: Final = ("approval/", "asked/", "issued/")
 """Facts under the id of a decision."""
 BATCH: Final = 500
 """Most runs, and most decisions without one, that are forgotten at once: it is done between other work."""

@@ -22,9 +22,9 @@ from contracts.topics import INCIDENTS
 
 def test_unknown_names_and_missing_settings_are_said() -> None:
     assert open_sinks(SinkSettings()) == []
-    with pytest.raises(UnknownName, match=r"unknown sink 'fil' \(did you mean 'file'\? valid: file, webhook\)"):
+    with pytest.raises(UnknownName, match=r"unknown sink 'fil' \(did you mean 'file'\? valid: file, pager, webhook\)"):
         open_sinks(SinkSettings(use=("fil",)))
-    for name in ("file", "webhook"):
+    for name in ("file", "pager", "webhook"):
         with pytest.raises(InvalidSettings, match=rf"set sinks\.{name}"):
             open_sinks(SinkSettings(use=(name,)))
 

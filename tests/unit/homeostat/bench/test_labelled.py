@@ -17,7 +17,7 @@ from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, LabelledAlert, cases
 from homeostat.bench.column_map import ColumnMap, read_map
 from homeostat.bench.diagnosis import (
-    Outcome,
+    Placement,
     calibration,
     ece,
     half_of,
@@ -143,7 +143,7 @@ def test_unknown_metric_names_work_through_a_mapping_file(tmp_path: Path):
     file = tmp_path / "map.yaml"
     file.write_text('columns:\n  "how_long*": {feature: latency_p95, scale: 0.001}\n')
     assert outcome_positions(folder, read_map(file)) == [1]
-    said = CliRunner().invoke(cli, ["bench", "diagnose", str(folder), "--mapping", str(file)])
+    said = CliRunner().invoke(cli, ["bench", "diagnose", "--mapping", str(file), str(folder)])
     assert said.exit_code == 0, said.output
     assert "set: 1 cases" in said.output
 
@@ -259,7 +259,7 @@ def test_ties_are_held_against_a_ranking():
 
 
 def test_figures():
-    found = [Outcome("a", "x", 1, 1, 0.9), Outcome("b", "x", 2, 2, 0.9), Outcome("c", "x", 4, 4, 0.1)]
+    found = [Placement("a", "x", 1, 1, 0.9), Placement("b", "x", 2, 2, 0.9), Placement("c", "x", 4, 4, 0.1)]
     assert (share(found, 1), share(found, 3)) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
     assert ece(found) == pytest.approx((2 * 0.4 + 1 * 0.1) / 3)
     assert [n for n, _, _ in calibration(found)] == [1, 2]
@@ -270,9 +270,9 @@ def test_figures():
 
 def test_an_unknown_part_and_no_folder_are_refused(tmp_path: Path):
     run = CliRunner().invoke
-    assert "'speed' is not one of" in run(cli, ["bench", "speed"]).output
-    assert "give folders" in run(cli, ["bench", "diagnose"]).output
-    assert "is no folder" in run(cli, ["bench", "diagnose", str(tmp_path / "none")]).output
+    assert "No such command 'speed'" in run(cli, ["bench", "speed"]).output
+    assert "Missing argument 'FOLDERS...'" in run(cli, ["bench", "diagnose"]).output
+    assert "does not exist" in run(cli, ["bench", "diagnose", str(tmp_path / "none")]).output
 
 
 def test_the_violated_metric_says_what_the_incident_is_about(tmp_path: Path):

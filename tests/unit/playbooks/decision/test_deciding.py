@@ -109,14 +109,21 @@ def test_every_option_is_listed_best_first_with_its_reason():
     assert why(d, "scale-out-slow-service").startswith("held back (condition): condition 'features[")
 
 
-def test_tier_two_acts_after_validation_and_tier_three_asks():
+def test_tier_two_acts_after_validation_tier_three_asks_and_telling_asks_nobody():
     release = decide(incident(cause("cart", CauseKind.BAD_RELEASE, 0.9)), WORLD, LIBRARY, SETTINGS)
     assert (release.verdict, release.chosen.playbook) == (DecisionVerdict.ACT, "roll-back-bad-release")
     assert "validated first" in release.text
     world = replace(WORLD, actions=ACTIONS | {"webhook"})
     outside = decide(incident(cause("db", CauseKind.DEPENDENCY, 0.9)), world, LIBRARY, SETTINGS)
-    assert (outside.verdict, outside.chosen.playbook) == (DecisionVerdict.ASK, "page-dependency-owner")
-    assert "tier 3 needs a person's approval" in outside.text
+    assert (outside.verdict, outside.chosen.playbook) == (DecisionVerdict.ACT, "page-dependency-owner")
+    told = replace(world, number=2, attempts=(Attempt(outside.id, "page-dependency-owner", "db", "inconclusive", NOW),))
+    again = decide(incident(cause("db", CauseKind.DEPENDENCY, 0.9)), told, LIBRARY, SETTINGS)
+    assert (again.verdict, again.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    assert again.text.startswith("dependency of db (90%); somebody was told by page-dependency-owner")
+    recent = Change(environment="prod", service="cart", kind="deploy", time_ns=NOW - 60 * S, actor="ada")
+    asks = decide(incident(cause("cart", CauseKind.ERRORS, 0.9), changes=(recent,)), WORLD, LIBRARY, SETTINGS)
+    assert (asks.verdict, asks.chosen.playbook) == (DecisionVerdict.ASK, "roll-back-recent-release")
+    assert "tier 3 needs a person's approval" in asks.text
 
 
 def test_where_no_playbook_helps_a_person_is_asked():

@@ -726,3 +726,13 @@ async def test_what_its_owner_would_undo_is_refused_with_his_name() -> None:
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
     assert (world.actions[-1].data["reason"], world.actions[-1].text) == ("owned", "it is Canary cart's")
+
+
+async def test_that_a_person_is_asked_to_take_over_is_on_record_once(world: World) -> None:
+    asks = decision("ask-a-person", verdict=DecisionVerdict.ASK)
+    for _ in range(2):  # an own decision may be made again after a kill
+        await world.executor.on_decision(asks)
+    await world.done()
+    (record,) = world.actions
+    assert (record.type, record.decision, record.text) == ("io.homeostat.person.asked", asks.id, asks.text)
+    assert not world.journal.entries

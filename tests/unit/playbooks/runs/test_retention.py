@@ -78,6 +78,7 @@ def add(journal: MemoryJournal, name: str, when_ns: int, state: RunState, target
     verdict = journal_records.Verdict(journal_records.Outcome.BETTER, "better", when_ns, 1.0)
     journal_records.save_verdict(journal, plan, verdict)
     journal_records.save_approval(journal, approval(decision=name))
+    journal_records.save_asked(journal, decision(name=name))
     journal.step(StepEntry(plan.run, "restart", StepPhase.INTENT, "k", when_ns, {"action": "restart"}), 1)
     journal.set_state(plan.run, 1, state, when_ns)
 
@@ -227,6 +228,7 @@ async def test_a_life_of_the_executor_leaves_nothing_that_grows(world: World) ->
     )
     await world.executor.on_approval(approval(decision="d2", now_ns=world.clock.now_ns()))
     world.executor.issued(decision(name="d3"))
+    world.executor.issued(decision("ask-a-person", name="d4", verdict=DecisionVerdict.ASK))
     await world.executor.on_control(control(acting=True))
     switches.arm(world.journal, control(acting=False))
     await world.run_to(60)
