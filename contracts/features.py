@@ -114,6 +114,12 @@ ASIDE: Final[dict[Signal, tuple[str, ...]]] = {Signal.SPANS: (KNOWN, LEVEL, PACE
 their routes' usual times, and by how many standard deviations they took longer than those (see `streams.windows.routes`): what a
 change in what is asked for does, and what the service does. Of edges: calls that the caller's client spans say it made, answered or not."""
 
+OPERATIONS: Final = "operations"
+"""Not a signal of services: frames of it hold sums by operation of a service (its route, method or topic), in `peers`."""
+OPERATION_SUMS: Final = ("requests", "failed", "known", "usual", "pace", "taken")
+"""Columns of such a frame: requests, those that failed, those of known latency, and of these the sums of the usual logarithm of
+nanoseconds, of how far they were from it in standard deviations, and of the logarithm of nanoseconds that they took."""
+
 COUNT_OF: Final[dict[Signal, str]] = {
     Signal.SPANS: REQUEST_RATE,
     Signal.METRICS: METRIC_REQUEST_RATE,

@@ -122,6 +122,8 @@ SUBTRACT: Final = 0.5
 """Share of the best callee's evidence taken off a caller where seconds can't be compared. rca: about half does best on petshop."""
 UNEXPLAINED: Final = 0.05
 """Share of a fully explained symptom that still counts. By hand."""
+OPERATION_MOST: Final = 2.0
+"""Strength of one operation that stands out, at most. By hand: it is a part of its service."""
 CALLEE_LEAST: Final = 0.1
 CALLER_LEAST: Final = 0.2
 """Strength from which a callee explains something, and from which a caller's view of a callee counts. By hand."""
@@ -211,6 +213,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "silence": 1.5,
     "network": 1.0,
     "pattern": 0.8,
+    "operation": 1.0,
     "cpu": 0.8,
     "memory": 0.6,
     "restarts": 0.8,
@@ -256,7 +259,7 @@ ALONE_DECADES: Final = 6.0
 TOGETHER_DECADES: Final = 3.0
 AGREE_DECADES: Final = 7.0
 """What a service that stands alone must show; together with others, so much each, and so much of the three strongest."""
-SURE: Final[Mapping[str, float]] = {"silence": 4.0, "pattern": 2.5}
+SURE: Final[Mapping[str, float]] = {"silence": 4.0, "pattern": 2.5, "operation": 4.0}
 SURE_STRENGTH: Final = 0.8
 """Decades that a unit of strength stands for, in channels without a decade of their own, and the strength from which it does."""
 MIN_WINDOWS: Final = 4.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.verdicts import CauseKind
+from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
 from graph.evidence.harm import harm_of
 from graph.evidence.local import local
@@ -34,7 +35,7 @@ from graph.judgement import (
     WEIGHTS,
 )
 
-SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern")
+SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operation")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
 PRIORS: Final = ("release", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
 """Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""
@@ -53,7 +54,7 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    return [x for x in (*spread(situation), *local(situation)) if x.strength > LEAST_FINDING]
+    return [x for x in (*spread(situation), *operations(situation), *local(situation)) if x.strength > LEAST_FINDING]
 
 
 def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: bool = False) -> list[Suspect]:

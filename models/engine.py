@@ -14,9 +14,21 @@ from typing import Final
 
 import numpy as np
 
+from contracts.errors import UnknownName
 from contracts.events import Adoption, Anomaly, Contribution
 from contracts.events.telemetry import anomaly_id
-from contracts.features import COUNT_OF, CPU, CPU_CORES, FEATURES, NETWORK_GAP, NETWORK_IO, TRAFFIC, FeatureKind, Signal
+from contracts.features import (
+    COUNT_OF,
+    CPU,
+    CPU_CORES,
+    FEATURES,
+    NETWORK_GAP,
+    NETWORK_IO,
+    OPERATION_SUMS,
+    TRAFFIC,
+    FeatureKind,
+    Signal,
+)
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame
 from contracts.plugins import NO_SECTIONS, PluginSections
@@ -51,6 +63,7 @@ from models.judgement import (
 from models.ledger import ANOMALOUS, NAMES, STALE, STATES, EpisodeSteps, Ledger, RowEvidence, Rows
 from models.low_traffic.latency import POOLED, pool_contribution, pool_of, with_pool
 from models.low_traffic.watch import LowTraffic
+from models.operation_watch import OperationWatch
 from models.saturation import saturated_rows, saturation
 from models.service.pooled import Pool, Pooled
 
@@ -77,6 +90,7 @@ class DetectEngine:
         self._states: dict[str, EngineState] = {}
         self._pools: dict[tuple[str, str], Pooled] = {}
         self._low_traffic: dict[str, LowTraffic] = {}
+        self._operations: dict[str, OperationWatch] = {}
         """By environment."""
 
     def observe(self, frame: FeatureFrame, now_ns: int) -> tuple[EvidenceFrame, list[Anomaly]]:
@@ -134,6 +148,20 @@ class DetectEngine:
             found = self._states[environment] = EngineState(environment)
         return found
 
+    def observe_operations(self, frame: FeatureFrame) -> list[Anomaly]:
+        """Judge the sums by operation of one window (see `contracts.features.OPERATIONS`).
+
+        Raises:
+            UnknownName: the frame has other columns.
+        """
+        if frame.features != OPERATION_SUMS:
+            raise UnknownName("column", ", ".join(frame.features), OPERATION_SUMS)
+        world = self._world(frame.environment)
+        known = self._operations.get(frame.environment)
+        if known is None:
+            known = self._operations[frame.environment] = OperationWatch(frame.environment)
+        return known.observe(frame, world.may_learn(frame.services, frame.peers, frame.window_ns))
+
     def _low_traffic_of(self, environment: str) -> LowTraffic:
         found = self._low_traffic.get(environment)
         if found is None:
@@ -168,6 +196,7 @@ class DetectEngine:
         self._states.pop(environment, None)
         self._pools = {key: p for key, p in self._pools.items() if key[0] != environment}
         self._low_traffic.pop(environment, None)
+        self._operations.pop(environment, None)
         self.fusion.forget(environment)
         for detector in self.detectors:
             if isinstance(detector, ForgetsEnvironments):
@@ -218,6 +247,7 @@ class DetectEngine:
             "worlds": {name: world.plain() for name, world in self._states.items()},
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
             "low_traffic": [low_traffic.plain() for low_traffic in self._low_traffic.values()],
+            "operations": [watch.state() for watch in self._operations.values()],
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -240,6 +270,8 @@ class DetectEngine:
         adopt_after_ns = int(self.settings.adopt_after_s * SECOND)
         known = (LowTraffic.of(plain, adopt_after_ns) for plain in body.get("low_traffic", []))
         self._low_traffic = {low_traffic.environment: low_traffic for low_traffic in known}
+        watches = (OperationWatch.of(plain) for plain in body.get("operations", []))
+        self._operations = {watch.environment: watch for watch in watches}
 
     def _judge(
         self,

@@ -308,3 +308,31 @@ RETURNED_NS: Final = 10 * SECOND
 
 SUSPICIOUS_P: Final = 0.05
 """P-value from which another member's word is looked at beside the leader's. By hand: its weight is still to be paid for."""
+
+# --- operations of a service (models.operation_watch); windows are of five seconds -------------------------------------------------------------
+
+OPERATION_SPANS: Final = (2, 6)
+"""Windows that are judged together: ten seconds, half a minute. By hand."""
+OPERATION_LOOKS: Final = 2
+"""Windows in a row that must agree. By hand."""
+OPERATION_DECADES: Final = 7.0
+"""Evidence that an operation must show in each of them. By hand: some thousand operations are looked at 17,000 times a day."""
+OPERATION_FEWEST: Final = 8.0
+OPERATION_BEFORE: Final = 5.0
+"""Requests, and windows of before, from which anything is said of an operation. By hand."""
+OPERATION_PRIOR: Final = 20.0
+"""Windows of its own that weigh as much as what all operations do. By hand."""
+OPERATION_SINCE: Final = 720.0
+"""Windows over which what is usual decays: an hour. By hand."""
+OPERATION_SIGMAS: Final = 0.75
+"""Standard deviations of a route's own by which it must be slower than usual. By hand."""
+OPERATION_APART: Final = 1.5
+"""Times as much as the rest of its service that an operation must be slower. By hand: else the service is slow, and tells so itself."""
+OPERATION_FAILURES: Final = 4.0
+OPERATION_MORE_FAIL: Final = 0.1
+"""Failures, and the share of requests beyond what is usual, from which an operation fails. By hand."""
+OPERATION_TRIALS: Final = 50.0
+"""Requests without failure that are assumed of every operation before anything is known. By hand."""
+OPERATION_CLOSES_AFTER: Final = 6
+OPERATION_FORGETS: Final = 60
+"""Windows that are as usual before it is over, and without any request before nothing is known of it any more. By hand."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from connectors.otlp.identity import Identified
-from contracts.frames.decoded import B1, I32, U64, Resource
+from contracts.frames.decoded import B1, I32, I64, U64, Resource
 
 NO_SPAN: Final = bytes(8)
 NO_TRACE: Final = bytes(16)
@@ -34,10 +34,10 @@ class Strings:
         at = self._index
         return np.array([at[t] for t in texts], np.int32)
 
-    def bytes_column(self, texts: Sequence[bytes]) -> I32:
-        """Positions of texts that are still bytes; each is decoded once."""
-        at = {text: self.index(text.decode("utf-8", "replace")) for text in dict.fromkeys(texts)}
-        return np.fromiter(map(at.__getitem__, texts), np.int32, len(texts))
+    def bytes_column(self, texts: Sequence[bytes], which: I64) -> I32:
+        """Positions of texts that are still bytes; `which` of them each row has."""
+        at = np.array([self.index(text.decode("utf-8", "replace")) for text in texts], np.int32)
+        return at[which]
 
     def table(self) -> tuple[str, ...]:
         """All texts in order of their positions."""

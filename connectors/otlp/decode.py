@@ -6,6 +6,7 @@ bytes, the outcome is a `Decoded` or an `UndecodableTelemetry`; the reasons are 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,6 +44,7 @@ from contracts.topics import INGRESS, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
 MAX_BYTES: Final = 64 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _JSON_SPACE: Final = b" \t\r\n"
+_SPACES: Final = re.compile(rb"[ \t\r\n]*")
 _PROTOBUF_START: Final = 0x0A  # field 1, length-delimited: resource_spans, resource_metrics, resource_logs
 _MESSAGES: Final[dict[str, Any]] = {OTLP_SPANS: TracesData, OTLP_METRICS: MetricsData, OTLP_LOGS: LogsData}
 
@@ -94,18 +96,19 @@ def _is_json(payload: bytes) -> bool:
 
     A protobuf message would need a length byte of white space or `{` and that many bytes of resource after it.
     """
-    text = payload.lstrip(_JSON_SPACE)
-    return not text or (text[:1] == b"{" and text.rstrip()[-1:] == b"}" and wire.signal_of(payload) is None)
+    at = _SPACES.match(payload).end()  # type: ignore[union-attr]
+    if payload[at : at + 1] not in (b"", b"{"):
+        return False
+    return at == len(payload) or (payload.rstrip()[-1:] == b"}" and wire.signal_of(payload) is None)
 
 
 def _decode_protobuf(topic: str, payload: bytes, fresh: Callable[[Codec], DecodeContext]) -> Decoded:
-    payload = wire.modern(payload)
-    signal = wire.signal_of(payload) or topic
-    if signal == OTLP_SPANS:
+    if (wire.signal_of(payload) or topic) == OTLP_SPANS:
         decoded = _plain_spans(payload, fresh(PROTO))
         if decoded is not None:
             return decoded
-    context = fresh(PROTO)
+    payload = wire.modern(payload)
+    signal, context = wire.signal_of(payload) or topic, fresh(PROTO)
     try:
         message = _MESSAGES[signal].FromString(payload)
     except PROTO_ERRORS as e:
@@ -126,7 +129,10 @@ def _decode_protobuf(topic: str, payload: bytes, fresh: Callable[[Codec], Decode
 def _plain_spans(payload: bytes, context: DecodeContext) -> Decoded | None:
     """Spans by the quick way, where there are many and all of them are plain; None: not so."""
     try:
-        spans = plain_span_batch(TracesOfBytes.FromString(payload).resource_spans, context)
+        entries = TracesOfBytes.FromString(payload).resource_spans
+        if any(entry.instrumentation_library_spans for entry in entries):  # as they were called until OTLP 0.15
+            return None
+        spans = plain_span_batch(entries, context)
     except PROTO_ERRORS:
         return None
     return None if spans is None else _result(context, spans)

@@ -77,6 +77,7 @@ class Span(Struct, rename="camel"):
 
     trace_id: str = ""
     span_id: str = ""
+    trace_state: str | None = None
     parent_span_id: str | None = None
     name: str = ""
     kind: int | str = 0
@@ -86,6 +87,7 @@ class Span(Struct, rename="camel"):
     events: Raw = NOTHING
     links: Raw = NOTHING
     status: StatusJson | None = None
+    flags: int | str = 0
 
 
 class LinkJson(Struct, rename="camel"):

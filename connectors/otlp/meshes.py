@@ -25,8 +25,7 @@ _TABLE: Final = standard()
 _COMPONENT: Final = _TABLE.keys("component")
 _SERVICE, _NAMESPACE = _TABLE.keys("mesh_service"), _TABLE.keys("mesh_namespace")
 _FLAGS: Final = _TABLE.keys("response_flags")
-_KEYS: Final = frozenset((*_COMPONENT, *_SERVICE, *_NAMESPACE, *_FLAGS))
-_STARTS: Final = span_bytes.starts_of(_KEYS)
+KEYS: Final = frozenset((*_COMPONENT, *_SERVICE, *_NAMESPACE, *_FLAGS))
 _PROXY: Final = b"proxy"
 _DOTTED: Final = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)")
 """A workload's label and its namespace, as Istio calls services that tell nothing else."""
@@ -37,17 +36,17 @@ def of_messages(spans: list[Any], payload: bytes, flat: Flat, context: DecodeCon
     """Which of some spans a proxy passed on; their resources become those of the applications."""
     if _PROXY not in payload and not any(_is_proxy(sender) for sender, _ in flat.senders):
         return np.empty(0, np.bool_)
-    said = context.codec.read(spans, payload, range(len(spans)), _KEYS)
+    said = context.codec.read(spans, payload, range(len(spans)), KEYS)
     return _passed(((row, found) for row, found in enumerate(said)), flat, context)
 
 
-def of_columns(spans: span_bytes.SpanBytes, flat: Flat, context: DecodeContext) -> B1:
-    """The same of plain spans."""
-    if _PROXY not in spans.text and not any(_is_proxy(sender) for sender, _ in flat.senders):
+def of_columns(spans: span_bytes.SpanBytes, some: span_bytes.Attributes, flat: Flat, context: DecodeContext) -> B1:
+    """The same of plain spans; `some` are those of their attributes that may be of `KEYS`."""
+    named = len(some.row) > 0 and _PROXY in spans.text
+    if not named and not any(_is_proxy(sender) for sender, _ in flat.senders):
         return np.empty(0, np.bool_)
-    starts = span_bytes.key_starts(spans, spans.attributes)
-    said = span_bytes.alike(spans, spans.attributes.where(span_bytes.among(starts, _STARTS)))
-    groups = [pairs_from_bytes(pairs, _KEYS) for pairs in said.pairs]
+    said = span_bytes.alike(spans, some)
+    groups = [pairs_from_bytes(pairs, KEYS) for pairs in said.pairs]
     return _passed(((r, groups[g]) for r, g in zip(said.row.tolist(), said.group.tolist(), strict=True)), flat, context)
 
 

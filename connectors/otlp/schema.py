@@ -21,6 +21,7 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
     "Span": (
         ("trace_id", 1, _F.TYPE_BYTES, _SCALAR),
         ("span_id", 2, _F.TYPE_BYTES, _SCALAR),
+        ("trace_state", 3, _F.TYPE_BYTES, _SCALAR),
         ("parent_span_id", 4, _F.TYPE_BYTES, _SCALAR),
         ("name", 5, _F.TYPE_BYTES, _SCALAR),
         ("kind", 6, _F.TYPE_INT32, _SCALAR),
@@ -28,6 +29,7 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
         ("end_time_unix_nano", 8, _F.TYPE_FIXED64, _SCALAR),
         ("links", 13, _F.TYPE_BYTES, _MANY),
         ("status", 15, _F.TYPE_BYTES, _SCALAR),
+        ("flags", 16, _F.TYPE_FIXED32, _SCALAR),
     ),
     "Link": (("trace_id", 1, _F.TYPE_BYTES, _SCALAR), ("span_id", 2, _F.TYPE_BYTES, _SCALAR)),
     "LinksOfSpan": (("links", 13, "Link", _MANY),),
@@ -35,7 +37,11 @@ _FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
     "ResourceSpans": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_spans", 2, "ScopeSpans", _MANY)),
     "TracesData": (("resource_spans", 1, "ResourceSpans", _MANY),),
     "ScopeOfBytes": (("spans", 2, _F.TYPE_BYTES, _MANY),),
-    "ResourceOfBytes": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_spans", 2, "ScopeOfBytes", _MANY)),
+    "ResourceOfBytes": (
+        ("resource", 1, _F.TYPE_BYTES, _SCALAR),
+        ("scope_spans", 2, "ScopeOfBytes", _MANY),
+        ("instrumentation_library_spans", 1000, _F.TYPE_BYTES, _MANY),
+    ),
     "TracesOfBytes": (("resource_spans", 1, "ResourceOfBytes", _MANY),),
     "LogRecord": (
         ("time_unix_nano", 1, _F.TYPE_FIXED64, _SCALAR),

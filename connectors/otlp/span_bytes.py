@@ -24,7 +24,9 @@ _MOST_FIELDS: Final = 96
 _PAD: Final = bytes(32)
 _VARINT, _FIXED, _BYTES = 1, 2, 3
 _FIELDS: Final = 17
-_TRACE, _SPAN, _PARENT, _NAME, _KIND, _START, _END, _ATTRIBUTE, _LINK, _STATUS = 1, 2, 4, 5, 6, 7, 8, 9, 13, 15
+_TRACE, _SPAN, _STATE, _PARENT, _NAME, _KIND = 1, 2, 3, 4, 5, 6
+_START, _END, _ATTRIBUTE, _LINK, _STATUS, _FLAGS = 7, 8, 9, 13, 15, 16
+RANDOM_FLAG: Final = 0x02
 _ATTRIBUTE_TAG: Final = 0x4A
 _FLAGS_TAG: Final = 0x85  # field 16, fixed32: its tag goes on with 0x01
 _KEY, _VALUE = 0x0A, 0x12  # tags of KeyValue
@@ -55,14 +57,15 @@ class Attributes:
 
     def where(self, keep: B1 | I64) -> Attributes:
         """Some of them."""
-        return Attributes(self.row[keep], self.start[keep], self.stop[keep])
+        at = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
+        return Attributes(self.row.take(at), self.start.take(at), self.stop.take(at))
 
 
 @dataclass(frozen=True, slots=True)
 class SpanBytes:
     """n spans in `text` (all bodies end to end, then zeros): ids, times and kinds as columns, the rest by its place.
 
-    `start` has n + 1 entries: where each body begins. Names and statuses lie at `*_at` and are `*_size` bytes long.
+    `start` has n + 1 entries: where each body begins. Names, statuses and tracestates lie at `*_at` and are `*_size` bytes long.
     """
 
     text: bytes
@@ -77,14 +80,22 @@ class SpanBytes:
     name_size: I64
     status_at: I64
     status_size: I64
+    state_at: I64
+    state_size: I64
+    random: B1
+    """Whether the trace id is said to be random (W3C Trace Context, level 2)."""
     linked: I64
     """Rows with links."""
     attributes: Attributes
 
-    def names(self) -> list[bytes]:
-        """Names, not yet decoded."""
-        text = self.text
-        return [text[a:b] for a, b in zip(self.name_at.tolist(), (self.name_at + self.name_size).tolist(), strict=True)]
+    def names(self) -> tuple[list[bytes], I64]:
+        """Distinct names in the order of their first spans, not yet decoded, and which of them each span has."""
+        digest = _digests_of(self.text, self.name_at, self.name_size)
+        _, first, which = np.unique(digest, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        first, rank = first[order], np.argsort(order)
+        at, size = self.name_at[first].tolist(), self.name_size[first].tolist()
+        return [self.text[a : a + n] for a, n in zip(at, size, strict=True)], rank[which.ravel()]
 
     def statuses(self) -> list[tuple[int, bytes]]:
         """Rows that have a status with anything in it, and its bytes."""
@@ -121,6 +132,9 @@ def read(bodies: list[bytes]) -> SpanBytes | None:
         name_size=length[_NAME],
         status_at=at[_STATUS],
         status_size=length[_STATUS],
+        state_at=at[_STATE],
+        state_size=length[_STATE],
+        random=(_words(text, "<u4")[at[_FLAGS]] & RANDOM_FLAG) != 0,
         linked=np.flatnonzero(length[_LINK]),
         attributes=attributes,
     )
@@ -197,52 +211,79 @@ def _attributes(found: list[tuple[I64, I64, I64]]) -> Attributes:
     return Attributes(*(np.concatenate(c) for c in zip(*found, strict=True)))
 
 
-def starts_of(keys: frozenset[str]) -> U64:
-    """Length and first seven bytes of keys (of at least as many), as the words that `among` compares."""
-    return np.array(sorted({int.from_bytes(bytes([len(k)]) + k.encode()[:7], "little") for k in keys}), np.uint64)
+def _start_of(key: str) -> int:
+    """Length and first seven bytes of a key, as one word."""
+    return int.from_bytes(bytes([len(key)]) + key.encode()[:7], "little")
 
 
 def key_starts(spans: SpanBytes, attributes: Attributes) -> U64:
-    """What the key of each attribute begins with (see `starts_of`); 0 where the attribute is not plain."""
-    data, words = np.frombuffer(spans.text, np.uint8), _words(spans.text, "<u8")
-    first, size = data[attributes.start], data[attributes.start + 1].astype(np.int64)
-    value_first = first == _VALUE
-    key_at, rest = attributes.start + 1, attributes.start + 2 + size
-    if value_first.any():
-        key_at = np.where(value_first, np.minimum(rest + 1, len(data) - 8), key_at)
-    plain = _plain(data, attributes, value_first, size, rest)
-    return words[key_at] * plain
-
-
-def among(starts: U64, wanted: U64) -> B1:
-    """Which attributes may be wanted, by what their keys begin with; those that are not plain may be."""
-    found: B1 = starts == 0
-    if len(wanted) > _FEW:
-        places, factor = _places_of(wanted.tobytes())
-        found |= places[(starts * factor) >> _PLACE_SHIFT] == starts
-        return found
-    for start in wanted:
-        found |= starts == start
+    """Length and first seven bytes of the key of each attribute; 0 where the attribute is not plain."""
+    start = attributes.start
+    words = _words(spans.text, "<u8")
+    key = words[start + 1]
+    size = (key & _BYTE).astype(np.int64)
+    first = words[start].astype(np.uint8)
+    rest = np.minimum(start + 2 + size, len(spans.text) - 8)
+    if (first == _VALUE).any():
+        return _starts_in_any_order(spans, attributes)
+    second = _words(spans.text, "<u4")[rest]
+    low, high = (second >> np.uint32(8) & np.uint32(0xFF)).astype(np.int64), second >> np.uint32(16) & np.uint32(0xFF)
+    long = low >= 0x80
+    end = rest + 2 + low
+    if long.any():
+        end = np.where(long, rest + 3 + (low & 0x7F) + (high.astype(np.int64) << 7), end)
+        long &= high >= 0x80
+    second_tag = second.astype(np.uint8)
+    plain = (first == _KEY) & (size < 0x80) & (second_tag == _VALUE) & (end == attributes.stop) & ~long
+    found: U64 = key * plain & _KEPT[np.minimum(size + 1, 8)]
     return found
 
 
-_FEW: Final = 6
-_PLACE_BITS: Final = 12
+def _starts_in_any_order(spans: SpanBytes, attributes: Attributes) -> U64:
+    """The same where some values stand before their keys."""
+    data, words = np.frombuffer(spans.text, np.uint8), _words(spans.text, "<u8")
+    first, size = data[attributes.start], data[attributes.start + 1].astype(np.int64)
+    value_first = first == _VALUE
+    rest = attributes.start + 2 + size
+    key_at = np.where(value_first, np.minimum(rest + 1, len(data) - 8), attributes.start + 1)
+    plain = _plain(data, attributes, value_first, size, rest)
+    key = words[key_at] * plain
+    return key & _KEPT[np.minimum((key & _BYTE).astype(np.int64) + 1, 8)]
+
+
+def sorts_of(starts: U64, sorts: tuple[frozenset[str], ...]) -> NDArray[np.uint16]:
+    """Which sorts of keys attributes may be of, by what their keys begin with: bit i is set where one may be of `sorts[i]`. Those that
+    are not plain may be of all."""
+    places, bits, factor = _places_of(sorts)
+    at = (starts * factor) >> _PLACE_SHIFT
+    found: NDArray[np.uint16] = bits[at] * (places[at] == starts)
+    odd = starts == 0
+    if odd.any():
+        found[odd] = (1 << len(sorts)) - 1
+    return found
+
+
+_PLACE_BITS: Final = 14
 _PLACE_SHIFT: Final = np.uint64(64 - _PLACE_BITS)
+_BYTE: Final = np.uint64(0xFF)
 
 
-@lru_cache(maxsize=64)
-def _places_of(wanted: bytes) -> tuple[U64, np.uint64]:
-    """A table in which each start has a place of its own, and the factor that leads to it (multiplicative hashing: Knuth, The Art
-    of Computer Programming 3, 6.4)."""
-    starts = np.frombuffer(wanted, np.uint64)
+@lru_cache(maxsize=16)
+def _places_of(sorts: tuple[frozenset[str], ...]) -> tuple[U64, NDArray[np.uint16], np.uint64]:
+    """A table in which each start has a place of its own, the bits of each place, and the factor that leads to it (multiplicative
+    hashing: Knuth, The Art of Computer Programming 3, 6.4)."""
+    of: dict[int, int] = {}
+    for i, keys in enumerate(sorts):
+        for start in map(_start_of, keys):
+            of[start] = of.get(start, 0) | 1 << i
+    starts = np.array(sorted(of), np.uint64)
     factor = np.uint64(0x9E3779B97F4A7C15)
     while True:
         at = (starts * factor) >> _PLACE_SHIFT
         if len(np.unique(at)) == len(starts):
-            places = np.zeros(1 << _PLACE_BITS, np.uint64)
-            places[at] = starts
-            return places, factor
+            places, bits = np.zeros(1 << _PLACE_BITS, np.uint64), np.zeros(1 << _PLACE_BITS, np.uint16)
+            places[at], bits[at] = starts, [of[s] for s in starts.tolist()]
+            return places, bits, factor
         factor = np.uint64((int(factor) * 0x5851F42D4C957F2D + 0x14057B7EF767814F | 1) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -259,6 +300,8 @@ class Alike:
 _LONGEST: Final = 96
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _FOLD: Final = np.uint64(29)
+_KEPT: Final = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+"""Masks of the first bytes of a word, by how many."""
 
 
 def alike(spans: SpanBytes, attributes: Attributes) -> Alike:
@@ -268,7 +311,8 @@ def alike(spans: SpanBytes, attributes: Attributes) -> Alike:
     if not len(first):
         return Alike(first, first, [])
     within = np.arange(len(attributes.row)) - np.repeat(first, np.diff(np.append(first, len(attributes.row))))
-    digest = np.add.reduceat(_digests(spans, attributes) * (within.astype(np.uint64) * np.uint64(2) + _MIX), first)
+    each = _digests_of(spans.text, attributes.start, attributes.stop - attributes.start)
+    digest = np.add.reduceat(each * (within.astype(np.uint64) * np.uint64(2) + _MIX), first)
     _, chosen, group = np.unique(digest, return_index=True, return_inverse=True)
     bounds = np.append(first, len(attributes.row))
     start, stop = attributes.start.tolist(), attributes.stop.tolist()
@@ -279,18 +323,24 @@ def alike(spans: SpanBytes, attributes: Attributes) -> Alike:
     return Alike(attributes.row[first], group.ravel(), pairs)
 
 
-def _digests(spans: SpanBytes, attributes: Attributes) -> U64:
-    """A 64-bit digest of the bytes of each attribute."""
-    words, size = _words(spans.text, "<u8"), attributes.stop - attributes.start
+def _digests_of(text: bytes, start: I64, size: I64) -> U64:
+    """A 64-bit digest of the bytes of each part of a text."""
+    words = _words(text, "<u8")
     digest = size.astype(np.uint64) * _MIX
-    for at in range(0, int(min(size.max(), _LONGEST)), 8):
+    if not len(size):
+        return digest
+    shortest, longest = int(size.min()), int(size.max())
+    for at in range(0, min(longest, _LONGEST), 8):
+        if shortest >= at + 8:
+            mixed = (digest ^ words[start + at]) * _MIX
+            digest = mixed ^ (mixed >> _FOLD)
+            continue
         some = np.flatnonzero(size > at)
-        rest = np.minimum(size[some] - at, 8).astype(np.uint64)
-        kept = ~np.uint64(0) >> (np.uint64(64) - np.uint64(8) * rest)
-        mixed = (digest[some] ^ (words[attributes.start[some] + at] & kept)) * _MIX
+        kept = _KEPT[np.minimum(size[some] - at, 8)]
+        mixed = (digest[some] ^ (words[start[some] + at] & kept)) * _MIX
         digest[some] = mixed ^ (mixed >> _FOLD)
-    for i in np.flatnonzero(size > _LONGEST).tolist():
-        whole = spans.text[attributes.start[i] : attributes.stop[i]]
+    for i in np.flatnonzero(size > _LONGEST).tolist() if longest > _LONGEST else ():
+        whole = text[start[i] : start[i] + size[i]]
         digest[i] = int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest(), "little")
     return digest
 

@@ -16,7 +16,7 @@ from connectors.otlp import span_bytes, streaming
 from connectors.otlp.failures import ERROR, FailureJudge, judges
 from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.values import Plain, pairs_from_bytes
-from contracts.frames.decoded import B1, I8, I64, KIND_CLIENT, KIND_SERVER, U64
+from contracts.frames.decoded import B1, I8, I64, KIND_CLIENT, KIND_SERVER
 
 ESCAPED: Final = b"exception.escaped"
 _TRUE: Final = rb"(?:\x12\x02\x10\x01|\x12.\n.[tT]rue)"
@@ -24,21 +24,25 @@ _ESCAPES: Final = re.compile(
     rb'exception\.escaped(?:%s|"[^{]*\{[^}]*[tT]rue)|%s\n.exception\.escaped' % (_TRUE, _TRUE), re.DOTALL
 )
 """That it is true: after the key, in JSON after the key, or before it (a serializer may write fields in descending order)."""
-_WHOLE_WORD: Final = 7
-"""Letters of a key from which on `span_bytes.starts_of` tells it."""
 
 
-def of_columns(spans: span_bytes.SpanBytes, kind: I8, code: I64, context: DecodeContext) -> tuple[B1, B1]:
-    """Which of plain spans failed, and which are streams."""
-    judge = judges(context.conventions)[0]
+def keys_of(context: DecodeContext) -> frozenset[str]:
+    """The attributes that may say so."""
+    return _keys(judges(context.conventions)[0].keys)
+
+
+@lru_cache(maxsize=16)
+def _keys(failures: frozenset[str]) -> frozenset[str]:
+    return failures | streaming.STREAM_KEYS
+
+
+def of_columns(
+    spans: span_bytes.SpanBytes, kind: I8, code: I64, some: span_bytes.Attributes, context: DecodeContext
+) -> tuple[B1, B1]:
+    """Which of plain spans failed, and which are streams; `some` are those of their attributes that may be of `keys_of`."""
+    judge, keys = judges(context.conventions)[0], keys_of(context)
     error, stream = code == ERROR, np.zeros(len(kind), np.bool_)
-    starts = span_bytes.key_starts(spans, spans.attributes)
-    whole, cut = _starts(judge.keys | streaming.STREAM_KEYS)
-    wanted = span_bytes.among(starts, whole)
-    for word, mask in cut:
-        wanted |= (starts & mask) == word
-    said = span_bytes.alike(spans, spans.attributes.where(wanted))
-    keys = judge.keys | streaming.STREAM_KEYS
+    said = span_bytes.alike(spans, some)
     groups = [pairs_from_bytes(pairs, keys) for pairs in said.pairs]
     endless = np.array([streaming.is_stream(attributes) for attributes in groups], np.bool_)
     if groups:
@@ -83,12 +87,3 @@ _SIDES: Final = np.array(
 
 def _verdict(judge: FailureJudge, attributes: dict[str, Plain], status: int, side: int) -> bool:
     return judge.failed(attributes, status, caller=side == _CALLED, codes=side != _WITHIN)
-
-
-@lru_cache(maxsize=16)
-def _starts(keys: frozenset[str]) -> tuple[U64, tuple[tuple[np.uint64, np.uint64], ...]]:
-    """What keys begin with: those that are told by whole words, and (word, mask) of shorter ones."""
-    long = frozenset(key for key in keys if len(key) >= _WHOLE_WORD)
-    short = [bytes([len(key)]) + key.encode() for key in sorted(keys - long)]
-    cut = ((int.from_bytes(s, "little"), (1 << 8 * len(s)) - 1) for s in short)
-    return span_bytes.starts_of(long), tuple((np.uint64(word), np.uint64(mask)) for word, mask in cut)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from connectors.otlp import links, meshes, peers, span_bytes, span_verdicts, streaming
+from connectors.otlp import links, marks, meshes, peers, span_bytes, span_verdicts, streaming
 from connectors.otlp.codecs import link_ids, status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
@@ -31,9 +32,9 @@ _MESSAGES: Final = np.array([kind in (KIND_PRODUCER, KIND_CONSUMER) for kind in 
 _ID_NAMES: Final = ("traceId", "spanId", "parentSpanId")
 
 
-_PEER_STARTS: Final = span_bytes.starts_of(peers.PEER_KEYS)
-_NAMING_STARTS: Final = span_bytes.starts_of(peers.NAMING_KEYS)
-_URL_STARTS: Final = span_bytes.starts_of(peers.URL_KEYS)
+_SORTS: Final = (peers.PEER_KEYS, peers.NAMING_KEYS, peers.URL_KEYS, marks.MARKING, marks.SIZES, meshes.KEYS)
+_PEER, _NAMING, _URL, _MARKING, _SIZE, _MESH, _VERDICT = (1 << i for i in range(7))
+"""Sorts of attributes (see `span_bytes.sorts_of`); those of verdicts come last, for they are up to settings."""
 _PEER_OR_URL: Final = peers.PEER_KEYS | peers.URL_KEYS
 
 
@@ -49,6 +50,9 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
     kind = np.array(codec.kinds(spans), np.int8)
     code = np.array(codec.codes(spans), np.int64)
     error, stream = span_verdicts.of_messages(spans, kind, code, payload, context)
+    name = context.strings.column(codec.names(spans))
+    states = [(s.trace_state, marks.is_random(s.flags)) for s in spans]
+    said = codec.read(spans, payload, range(len(spans)), marks.MARK_KEYS)
     proxy = meshes.of_messages(spans, payload, flat, context)
     columns = _Columns(
         ids=(trace, span, parent),
@@ -56,9 +60,10 @@ def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -
         end=times([s.end_time_unix_nano for s in spans]),
         kind=kind,
         error=error,
-        name=context.strings.column(codec.names(spans)),
+        name=name,
         peer=_peers(spans, kind, payload, context),
         stream=stream,
+        marks=marks.of_messages(kind, name, states, said, context),
         proxy=proxy,
     )
     rows = np.flatnonzero(links.may_call(kind, parent)).tolist()
@@ -75,17 +80,21 @@ def plain_span_batch(entries: Iterable[Any], context: DecodeContext) -> SpanBatc
     kind, code = spans.kind.astype(np.int8), np.zeros(len(spans.kind), np.int64)
     for row, status in spans.statuses():
         code[row] = status_code(status)
-    error, stream = span_verdicts.of_columns(spans, kind, code, context)
+    name, every = context.strings.bytes_column(*spans.names()), spans.attributes
+    sorts = span_bytes.sorts_of(span_bytes.key_starts(spans, every), (*_SORTS, span_verdicts.keys_of(context)))
+    error, stream = span_verdicts.of_columns(spans, kind, code, every.where(sorts & _VERDICT != 0), context)
+    marking, sizes = every.where(sorts & _MARKING != 0), every.where(sorts & _SIZE != 0)
     columns = _Columns(
         ids=(spans.trace, spans.span, spans.parent),
         start=spans.start_ns,
         end=spans.end_ns,
         kind=kind,
         error=error,
-        name=context.strings.bytes_column(spans.names()),
-        peer=_plain_peers(spans, kind, context),
+        name=name,
+        peer=_plain_peers(spans, kind, sorts, context),
         stream=stream,
-        proxy=meshes.of_columns(spans, flat, context),
+        marks=marks.of_columns(spans, kind, name, (marking, sizes), context),
+        proxy=meshes.of_columns(spans, every.where(sorts & _MESH != 0), flat, context),
     )
     return _batch(columns, flat, ([], [], []), context, _plain_links(spans, kind))
 
@@ -121,6 +130,7 @@ class _Columns:
     peer: _Peers
     stream: B1
     """Those whose attributes say so."""
+    marks: marks.Marks
     proxy: B1
     """Those that a proxy passed on; empty where none is a proxy's."""
 
@@ -146,11 +156,21 @@ def _batch(
         peer=columns.peer.name,
         by_address=columns.peer.by_address,
         stream=(columns.stream | _named_streams(columns.name, context)) & ~_MESSAGES[columns.kind],
+        untimed=columns.marks.untimed | ((parent == 0) & _on_a_timetable(flat)),
+        weight=columns.marks.weight,
         proxy=columns.proxy if columns.proxy.any() else columns.proxy[:0],
     )
     keep = valid & timely
     context.linked = links.linked_batch(batch, ((r, t, s) for r, t, s in linked if keep[r]))
     return _kept(batch, keep)
+
+
+def _on_a_timetable(flat: Flat) -> B1:
+    """Spans of jobs that a timetable starts, by what their pods say."""
+    jobs = [not marks.JOB_KEYS.isdisjoint(sender.attributes) for sender, _ in flat.senders]
+    if not any(jobs):
+        return np.zeros(len(flat.resource), np.bool_)
+    return np.repeat(np.array(jobs, np.bool_), [count for _, count in flat.senders])
 
 
 def _valid_ids(valid: B1, broken: tuple[list[int], ...], flat: Flat, context: DecodeContext) -> B1:
@@ -193,26 +213,27 @@ def _named_streams(name: I32, context: DecodeContext) -> B1:
     return found
 
 
-def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, context: DecodeContext) -> _Peers:
+def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, sorts: NDArray[np.uint16], context: DecodeContext) -> _Peers:
     """As `_peers`. What names peers is the same few attributes again and again: each combination is read once."""
-    attributes = spans.attributes.where(_HAS_PEER[kind][spans.attributes.row])
-    starts = span_bytes.key_starts(spans, attributes)
-    naming = np.zeros(len(kind), np.bool_)
-    naming[attributes.row[span_bytes.among(starts, _NAMING_STARTS)]] = True
-    named = attributes.where(span_bytes.among(starts, _PEER_STARTS) & naming[attributes.row])
+    every, naming = spans.attributes, np.zeros(len(kind), np.bool_)
+    naming[every.row[np.flatnonzero(sorts & _NAMING)]] = True
+    naming &= _HAS_PEER[kind]
+    named = every.where(sorts & _PEER != 0)
+    named = named.where(naming[named.row])
     told, said = [peers.Peer()], np.zeros(len(kind), np.int64)
     for of_kind, namer in peers.PEER_OF.items():
         same = span_bytes.alike(spans, named.where(kind[named.row] == of_kind))
         said[same.row] = same.group + len(told)
         told += [namer(pairs_from_bytes(pairs, peers.PEER_KEYS)) for pairs in same.pairs]
     nameless = (np.array([not p.name for p in told], np.bool_)[said]) & (kind == KIND_CLIENT)
-    urls = attributes.where(nameless[attributes.row] & span_bytes.among(starts, _URL_STARTS))
+    urls = every.where(sorts & _URL != 0)
+    urls = urls.where(nameless[urls.row])
     for row, pairs in _by_row(spans.text, urls):
         said[row] = len(told)
         told.append(peers.callee_of(pairs_from_bytes(pairs, peers.URL_KEYS)))
-    some, first = np.unique(said, return_index=True)
+    numbers, first = np.unique(said, return_index=True)
     name = np.zeros(len(told), np.int32)
-    for number in some[np.argsort(first)].tolist():
+    for number in numbers[np.argsort(first)].tolist():
         name[number] = context.strings.index(told[number].name)
     return _Peers(name[said], np.array([p.by_address for p in told], np.bool_)[said])
 

@@ -65,9 +65,23 @@ def modern(payload: bytes) -> bytes:
     if DEPRECATED_TAG not in payload:
         return payload
     try:
-        return b"".join(_with_scopes(payload))
+        return b"".join(_with_scopes(payload)) if _is_old(payload) else payload
     except Malformed:
         return payload
+
+
+def _is_old(payload: bytes) -> bool:
+    """Whether a resource has a field 1000. Its tag also stands in ids, by chance: only the resources in which it does are looked at."""
+    tag = payload.find(DEPRECATED_TAG)
+    for number, wire, start, end in fields(payload, 0, len(payload)):
+        if tag < 0:
+            return False
+        if tag >= end:
+            continue
+        if (number, wire) == (1, _BYTES) and any(inner == _DEPRECATED for inner, *_ in fields(payload, start, end)):
+            return True
+        tag = payload.find(DEPRECATED_TAG, end)
+    return False
 
 
 def _with_scopes(payload: bytes) -> Iterator[bytes]:

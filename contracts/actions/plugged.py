@@ -24,7 +24,7 @@ class PluggedAction(Action):
         self._own = own
         self.name, self.text, self.touches = own.name, own.text, own.touches
         self.arguments, self.one_of, self.example = own.arguments, own.one_of, own.example
-        self.undo, self.meets_demand = own.undo, own.meets_demand
+        self.undo, self.meets_demand, self.mends_part = own.undo, own.meets_demand, own.mends_part
         self._policy_name, self._change = str(own.policy_name), str(own.change)
 
     @property

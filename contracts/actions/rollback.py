@@ -28,6 +28,7 @@ class RollbackAction(Action):
     )
     example = "{to: previous}"
     undo = "{name: undo, action: rollback, with: {to: before}}"
+    mends_part = True
 
     def normalised(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Versions under `version`; none for the previous one."""

@@ -151,6 +151,8 @@ class Anomaly(Event, frozen=True, kw_only=True):
     kind: AnomalyKind = AnomalyKind.SERVICE
     pooled_s: float = 0.0
     """Seconds that its evidence is pooled over, where there are too few requests for single windows to show anything; else 0."""
+    operation: str = ""
+    """The route, method or topic that it is about, where it is about one of the service's operations alone."""
 
 
 def anomaly_id(kind: str, *parts: object) -> str:
@@ -185,6 +187,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[PathStep, ...]
     ruled_out: str = ""
     peer: str = ""
+    operation: str = ""
+    """The operation of the service that stands out, where one does."""
 
 
 class Incident(Event, frozen=True, kw_only=True):

@@ -23,10 +23,16 @@ _ARRAY = "__nd"
 
 def pack(frame: Any) -> bytes:
     """Bytes of a frame (a dataclass with a class attribute `VERSION`)."""
-    body: dict[str, Any] = {"frame": type(frame).__name__, "v": type(frame).VERSION}
-    for field in dataclasses.fields(frame):
-        body[field.name] = _plain(getattr(frame, field.name))
+    kind: Any = type(frame)
+    body: dict[str, Any] = {"frame": kind.__name__, "v": kind.VERSION}
+    for name in _names(kind):
+        body[name] = _plain(getattr(frame, name))
     return _ENCODER.encode(body)
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def unpack(kind: type[F], payload: bytes) -> F:
@@ -59,8 +65,8 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 @functools.cache
-def _no_values(dtype: np.dtype[Any]) -> dict[str, Any]:
-    return {_ARRAY: _dtype_name(dtype), "s": (0,), "b": b""}
+def _no_values(dtype: np.dtype[Any]) -> msgspec.Raw:
+    return msgspec.Raw(_ENCODER.encode({_ARRAY: _dtype_name(dtype), "s": (0,), "b": b""}))
 
 
 @functools.lru_cache(64)

@@ -54,6 +54,11 @@ class SpanBatch:
     """Which last as long as their user likes (web sockets, event streams, long polls). Empty means none."""
     by_address: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Whose peer is known by its address alone: it may be a service that sends spans itself. Empty means none."""
+    untimed: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Requests whose duration is no latency (waits for work, batches, timetables, large bodies). Empty means none."""
+    weight: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    """How many spans each stands for, in thousandths, where sampling is declared; 0 where nothing is said, -1 where nothing but that
+    its trace id is random. Empty means all 0."""
     proxy: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Which a mesh's proxy passed on to the application, or for it: the application may tell of the same. Empty means none."""
 

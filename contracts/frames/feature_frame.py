@@ -32,7 +32,7 @@ class PartialFrame:
     metric_calls  histo_* rows of calls, with `histo_peer` the callee
     """
 
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
     environment: str
     signal: str
     source: str
@@ -78,6 +78,10 @@ class PartialFrame:
     known: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     level: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     pace: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    unseen: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    unseen_errors: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    """Spans and edges, per row: how many the sampled ones stand for besides themselves, and failed ones of those, in thousandths.
+    Empty means all 0."""
     histo_rank: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """See `contracts.frames.decoded.HistogramBatch`; empty means all 0."""
     histo_peer: I32 = field(default_factory=lambda: np.empty(0, np.int32))
@@ -101,7 +105,7 @@ class SpanFrame:
     none is. By `clock_shift_ns` its times were shifted; `clock_floor_ns` is its least delay of late.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     environment: str
     source: str
     sequence: int
@@ -120,6 +124,10 @@ class SpanFrame:
     means all 0."""
     stream: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Which last as long as their user likes: calls that are made, but neither counted nor timed. Empty means none."""
+    untimed: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
+    """Whose durations are no latency: calls that are counted, and not timed. Empty means none."""
+    weight: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    """How many spans each stands for, in thousandths. Empty means one."""
     clocks: tuple[str, ...] = ()
     clock: I32 = field(default_factory=lambda: np.empty(0, np.int32))
     clock_shift_ns: I64 = field(default_factory=lambda: np.empty(0, np.int64))

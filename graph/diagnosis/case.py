@@ -11,6 +11,7 @@ from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
+from graph.evidence.by_operation import worst_operation
 from graph.evidence.silence import hushed
 from graph.grouping import Group
 from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
@@ -127,6 +128,7 @@ def _shown(seen: Assessment, least: float) -> list[Suspect]:
 
 
 def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
+    worst = worst_operation(seen.situation.nodes[suspect.service])
     return Candidate(
         service=suspect.service,
         kind=suspect.kind,
@@ -135,6 +137,7 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         path=path_to(seen.situation, suspect.service, suspect.kind),
         ruled_out=ruled_out(seen.situation, suspect, seen.leader) if rival else "",
         peer=next((x.peer for x in suspect.findings if x.peer), ""),
+        operation=worst.operation if worst is not None else "",
     )
 
 
@@ -144,6 +147,7 @@ def is_material(old: Incident, new: Incident) -> bool:
     return (
         (a.service, a.kind) != (b.service, b.kind)
         or len(b.path) > len(a.path)
+        or (b.operation not in ("", a.operation))
         or abs(a.probability - b.probability) >= MOVED
         or old.severity is not new.severity
         or old.settled is not new.settled

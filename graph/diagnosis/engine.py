@@ -95,6 +95,8 @@ class DiagnosisEngine:
                 return  # of an incident that is over; it starts none by itself
             since_ns = max(event.onset_ns, self._outlived[event.id])
             event = msgspec.structs.replace(event, onset_ns=since_ns)
+        if event.operation:
+            self.world.operation(event)
         for name in (event.service, event.peer):
             if name:
                 self.world.topology.see(name, event.onset_ns, own=name == event.service)

@@ -63,6 +63,7 @@ class _World(msgspec.Struct):
     notes: dict[str, list[tuple[int, str]]]
     series: dict[str, _Series]
     new_calls: bool = False
+    operations: list[Anomaly] = []
 
 
 class _Snapshot(msgspec.Struct):
@@ -116,6 +117,7 @@ def _world(world: World) -> _World:
         {n: list(v) for n, v in world.notes.items()},
         {s.value: _series(store) for s, store in world.series.items()},
         topology.new_calls,
+        [a for known in world.operations.values() for a in known.values()],
     )
 
 
@@ -139,6 +141,9 @@ def _fill(world: World, saved: _World) -> None:
     topology.ended, world.new_changes = saved.ended, saved.new_changes
     world.changes = deque(saved.changes, maxlen=MAX_CHANGES)
     world.notes = {n: deque(v, maxlen=MAX_NOTES) for n, v in saved.notes.items()}
+    world.operations = {}
+    for anomaly in saved.operations:
+        world.operation(anomaly)
     for signal in Signal:
         _fill_series(world.series[signal], saved.series[signal.value])
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from contracts.events import Change
+from contracts.events import Anomaly, Change
 from contracts.mix import Mix
 from graph.judgement import HALVED, SURE_DECADES, WELL_KNOWN
 
@@ -66,6 +66,8 @@ class Node:
     """Up to when it is known what it served; 0 where nothing is."""
     mix: Mix = field(default_factory=Mix)
     """What of its latency the mix of what it is asked for explains."""
+    operations: tuple[Anomaly, ...] = ()
+    """Its operations that stand out at the moment."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""

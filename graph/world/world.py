@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.capacity import MERIT_NS, leaving, surplus
-from contracts.events import Change
+from contracts.events import Anomaly, Change
 from contracts.features import ASIDE, BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
+from contracts.verdicts import ENDED
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.world.aliases import Aliases
@@ -26,6 +27,7 @@ MAX_CHANGES: Final = 200
 OURSELVES: Final = "homeostat"
 """The actor of changes that Homeostat made itself."""
 MAX_NOTES: Final = 50
+MAX_OPERATIONS: Final = 50
 MAX_SERVICES: Final = 20_000
 LOOK_NS: Final = MINUTE
 CLIENT_SPANS: Final = 0.8
@@ -47,6 +49,8 @@ class World:
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
         self.notes: dict[str, deque[tuple[int, str]]] = {}
+        self.operations: dict[str, dict[str, Anomaly]] = {}
+        """By service, its operations that stand out."""
         self.time_ns = 0
         """End of the newest window seen."""
         self.aliases = Aliases(self.topology)
@@ -123,6 +127,16 @@ class World:
         self.changes = deque(kept, maxlen=MAX_CHANGES)
         self._remember(event)
 
+    def operation(self, event: Anomaly) -> None:
+        """Remember that an operation stands out, until it is over."""
+        known = self.operations.setdefault(event.service, {})
+        if event.phase in ENDED:
+            known.pop(event.operation, None)
+        elif event.operation in known or len(known) < MAX_OPERATIONS:
+            known[event.operation] = event
+        if not known:
+            del self.operations[event.service]
+
     def make_room(self, kept: set[str]) -> dict[str, int]:
         """Forget services (and peers) that are least of use where there are too many; who left, and when each was last seen. Those
         `kept` do not."""
@@ -141,6 +155,7 @@ class World:
                 store.forget(set(gone))
             for name in gone:
                 self.notes.pop(name, None)
+                self.operations.pop(name, None)
         return gone
 
     def freeze(self, services: Iterable[str], onset_ns: int) -> None:
@@ -246,7 +261,8 @@ class World:
             t for time_ns, text in self.notes.get(name, ()) if time_ns >= onset_ns for t in text.split("\n") if t
         )
         own = service.own and service.kind == "service"
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen)
+        operations = tuple(self.operations.get(name, {}).values())
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations)
 
     def _shifts(
         self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int, until: int = NEVER

@@ -16,7 +16,7 @@ import numpy as np
 
 from contracts.events import Anomaly, Contribution
 from contracts.events.telemetry import anomaly_id
-from contracts.features import CALL_RATE, LOG_ERROR_RATE, NETWORK_GAP, Signal
+from contracts.features import CALL_RATE, COUNT_OF, LOG_ERROR_RATE, NETWORK_GAP, Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.units import HOUR, SECOND
@@ -111,7 +111,7 @@ class LowTraffic:
         if frame.revision > 0 or frame.signal == Signal.METRICS:
             return []
         window, keys = frame.window_ns // frame.width_ns, (frame.services, frame.peers)
-        counts = np.where(frame.missing, np.nan, frame.counts)
+        counts = np.where(frame.missing, np.nan, _happened(frame))
         if self._open:
             learn = learn & np.array([self._may_learn(name, frame.window_ns) for name in frame.services], np.bool_)
         if frame.signal == Signal.SPANS:
@@ -397,6 +397,11 @@ def _part(
 def _words(reason: Reason) -> str:
     said = wording.describe([reason.contribution])
     return f"to {reason.callee}: {said}" if reason.callee else said
+
+
+def _happened(frame: FeatureFrame) -> F64:
+    """Events of each row: what was sampled stands for more than what came. NaN where that is not known."""
+    return _column(frame, COUNT_OF[Signal(frame.signal)]) * (frame.width_ns / SECOND)
 
 
 def _column(frame: FeatureFrame, name: str) -> F64:

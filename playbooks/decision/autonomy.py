@@ -10,7 +10,7 @@ from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, Conduct, HeldReason
-from playbooks.decision.candidates import Proposal
+from playbooks.decision.candidates import Proposal, one_operation
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
 from playbooks.language.actions import tells, touching
@@ -70,6 +70,7 @@ def _doubts(
     return [
         _low_confidence(proposal, settings),
         _unproven(proposal, world),
+        _one_operation(proposal),
         _stale(incident, world),
         _unknown_topology(proposal, world),
         _contested(proposal),
@@ -102,6 +103,15 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
         "" if standing.lost or standing.new_routes else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
     )
     return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")
+
+
+def _one_operation(proposal: Proposal | None) -> Doubt | None:
+    """One operation that stands out is no reason to disturb all that its service does well."""
+    named = "" if proposal is None else one_operation(proposal.causes[0])
+    if proposal is None or not named or all(action.mends_part for action, _ in touching(proposal.playbook.steps)):
+        return None
+    text = f"only {named} stands out: the rest of {proposal.target.service} is as it was"
+    return Doubt(HeldReason.UNPROVEN, text)
 
 
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:

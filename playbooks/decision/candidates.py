@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, Conduct, HeldReason
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.guards.innocence import EXTERNAL
@@ -84,8 +84,22 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         return Proposal(playbook, target, state, tuple(causes), held, others)
     held_back = _outside(playbook, service, meant, incident)
     if held_back is None:
-        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), world)
+        known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
+        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), _told(world, target, known))
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
+
+
+def one_operation(cause: Candidate) -> str:
+    """The operation that a suspected cause is confined to; "" where it shows in other ways than that requests are slow or fail."""
+    return cause.operation if cause.kind in (CauseKind.LATENCY, CauseKind.ERRORS) else ""
+
+
+def _told(world: DecisionWorld, target: Target, known: bool) -> DecisionWorld:
+    """The same world; where it is known which operation of the target stands out, or that would explain nothing, it is not waited for."""
+    standing = world.standings.get(target.service)
+    if not known or standing is None or not standing.partly:
+        return world
+    return replace(world, standings={**world.standings, target.service: replace(standing, partly=False)})
 
 
 def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident: Incident) -> Held | None:

@@ -58,8 +58,13 @@ def innocent(playbook: Playbook, target: Target, state: TargetState | None, cont
     scaling a demand above the usual, are reasons of their own."""
     acts = [action for action, _ in touching(playbook.steps)]
     standing = context.standing
-    if not acts or standing is None or standing.conduct is Conduct.WORSE:
+    if not acts or standing is None:
         return None
+    if standing.conduct is Conduct.WORSE:
+        meant = all(a.mends_part for a in acts) or (standing.demand and all(a.meets_demand for a in acts))
+        text = f"{target.service}: {standing.text}; its typical request takes as long as before"
+        waits_for = "whether that is one of its operations is waited for"
+        return Held(HeldReason.UNPROVEN, f"{text}: {waits_for}") if standing.partly and not meant else None
     if (state is not None and state.ready < state.replicas) or (standing.demand and all(a.meets_demand for a in acts)):
         return None
     if standing.conduct is Conduct.UNKNOWN:

@@ -9,7 +9,7 @@ is needed before it is acted on).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,6 +33,11 @@ PATIENCE_NS: Final = 10 * SECOND
 """How long after the onset a target's own evidence is waited for."""
 AMISS: Final = 1 / 3
 """Share of windows out of their expected range from which a target does not answer as before; chance gives a few percent."""
+OPERATIONS_NS: Final = 20 * SECOND
+"""How long after the onset one operation that stands out is told at the latest (`models.operation_watch`)."""
+UNLIKE: Final = 0.02
+"""Standard deviation of the usual time (its logarithm) of what is asked for, from window to window, from which a service is known to have
+several operations."""
 SURE_Z: Final = 3.0
 """Standard deviations by which levels since the onset differ from those before, for all windows together."""
 SLOWER: Final = 1.2
@@ -63,6 +68,8 @@ class Standing:
     young: bool = False
     lost: bool = False
     new_routes: bool = False
+    partly: bool = False
+    """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +136,28 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
         text = next((t for c, t in said if c is conduct), "")
         if text:
             blamed = _callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
-            return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand)
+            partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
+            return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand, partly=partly)
     found = _unknown(kept, rows[f.Signal.SPANS], next((t for _, t in said if t), ""), onset_ns, demand)
     return replace(found, new_routes=mix.latency is Blame.NEW)
+
+
+def _partly(frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, _Rows | None], onset_ns: int, mix: Mix) -> bool:
+    """Whether the typical request is answered as before, by a service with several operations, and the time has not come yet by
+    which one that stands out would have been told."""
+    newest = max(frame.window_ns for frame in frames)
+    spans = rows[f.Signal.SPANS]
+    if spans is None or newest - onset_ns >= OPERATIONS_NS or not _several(spans, onset_ns):
+        return False
+    typical = [replace(face, latencies=face.latencies[:1]) for face in _FACES]
+    return all(_served(rows[face.signal], face, onset_ns, mix)[0] is not Conduct.WORSE for face in typical)
+
+
+def _several(rows: _Rows, onset_ns: int) -> bool:
+    """Whether a service has operations that usually take unlike times: then what is usual of its requests goes up and down."""
+    known, level = (rows.aside[:, i] for i in range(2)) if rows.aside.shape[1] >= 2 else (np.zeros(0), np.zeros(0))
+    told = np.flatnonzero((known > 0) & (rows.window[: len(known)] < onset_ns))
+    return len(told) >= 2 * LEAST_WINDOWS and float((level[told] / known[told]).std()) >= UNLIKE
 
 
 def _unknown(frames: Sequence[EvidenceFrame], spans: _Rows | None, text: str, onset_ns: int, demand: bool) -> Standing:

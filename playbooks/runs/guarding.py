@@ -29,7 +29,8 @@ def guarded(
     has had no effect yet, so how the target answers is its own doing."""
     context = _context(plan, aim.identity.key, planned, watch, wiring)
     if untouched:
-        context = replace(context, standing=watch.standing(plan.target, plan.onset_ns))
+        standing = watch.standing(plan.target, plan.onset_ns)
+        context = replace(context, standing=replace(standing, partly=False))  # waited for before it was decided
     return check(plan.playbook, plan.aim, aim.state, context)
 
 

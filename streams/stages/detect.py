@@ -8,6 +8,7 @@ from typing import Final
 from contracts import topics
 from contracts.errors import UnknownName, UnreadableEvent
 from contracts.events import Adoption, Anomaly, Change, decode, encode
+from contracts.features import OPERATIONS
 from contracts.frames.codec import pack, unpack
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.plugins import NO_SECTIONS, PluginSections
@@ -65,6 +66,9 @@ class DetectStage:
         if not self._environments.lets_in(frame.environment, now_ns):
             return []
         try:
+            if frame.signal == OPERATIONS:
+                self._counters["operations"] += len(frame.services)
+                return self._tell(self.engine.observe_operations(frame))
             evidence, anomalies = self.engine.observe(frame, now_ns)
         except (UnknownName, ValueError, IndexError) as e:
             raise UnreadableEvent(f"a feature frame that can't be judged: {e}") from e

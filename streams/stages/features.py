@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from contracts.errors import UnreadableEvent
 from contracts.events import encode
-from contracts.features import Signal
-from contracts.frames import PartialFrame, pack, unpack
+from contracts.features import OPERATIONS, Signal
+from contracts.frames import FeatureFrame, PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, FEATURES, GAPS, partition_of
@@ -22,14 +22,16 @@ from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
 from streams.windows.gaps import GapJudge
 from streams.windows.instances import INSTANCES
+from streams.windows.kept import KeptShares
 from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import MERGES, FeatureMerger, liveness_of
+from streams.windows.operations import OperationMerge
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
-_SIGNALS = frozenset({CALLS, INSTANCES, *MERGES})
+_SIGNALS = frozenset({CALLS, OPERATIONS, INSTANCES, *MERGES})
 
 
 class FeatureStage:
@@ -41,6 +43,8 @@ class FeatureStage:
         """By environment and signal."""
         self._liveness: dict[str, Liveness] = {}
         self._losses: dict[str, Losses] = {}
+        self._kept: dict[str, KeptShares] = {}
+        self._operations: dict[str, OperationMerge] = {}
         self._gaps: dict[str, GapJudge] = {}
         self._taken = 0
         self._gone: Counter[str] = Counter()
@@ -50,6 +54,7 @@ class FeatureStage:
     def counters(self) -> Counter[str]:
         """Rows sent and corrected, and what was dropped: late, service_limit, stale_points, redelivered_frames."""
         silence = sum((found.counters for found in self._liveness.values()), Counter[str]())
+        silence["late_operations"] = sum(found.late for found in self._operations.values())
         return sum((m.counters for m in self._each()), self._gone + self._environments.counters + silence)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
@@ -72,6 +77,8 @@ class FeatureStage:
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
             spans.liveness.add(frame, spans.watermarks.merged)
+        elif frame.signal == OPERATIONS:
+            self._operations_of(frame.environment).add(frame)
         else:
             self._merger(frame.environment, frame.signal).add(frame, now_ns)
         self._taken += 1
@@ -84,12 +91,16 @@ class FeatureStage:
         for merger in self._each():
             merger.absorb()  # what one signal says of silence in another is known first
         for merger in self._each():
-            frames = merger.advance(now_ns)
+            frames = [self._corrected(frame, merger.of) for frame in merger.advance(now_ns)]
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
             for frame in frames:
                 self._gaps_of(merger.environment).see(frame)
                 if merger.signal == Signal.SPANS:
                     self._losses_of(merger.environment).see(frame)
+        for environment, operations in self._operations.items():
+            reached_ns = self._merger(environment, Signal.SPANS).watermarks.merged
+            over = operations.advance(reached_ns)
+            outputs += [Emit(FEATURES, environment, pack(f), partition=self._partition) for f in over]
         for losses in self._losses.values():
             told = losses.look(now_ns)
             outputs += [Emit(ANOMALIES, a.service, encode(a), route=a.environment) for a in told]
@@ -98,7 +109,16 @@ class FeatureStage:
             outputs += [Emit(GAPS, f"{g.environment}/{g.service}", encode(g), route=g.environment) for g in known]
         return outputs
 
+    def _corrected(self, frame: FeatureFrame, of: str) -> FeatureFrame:
+        """A frame made of partials of a signal, as it would be if no spans were sampled, as far as metrics tell."""
+        known = self._kept.setdefault(frame.environment, KeptShares())
+        if of == Signal.METRICS:
+            known.read(frame)
+        return known.correct(frame) if of in (Signal.SPANS, Signal.EDGES) else frame
+
     def _forget(self, environment: str) -> None:
+        self._kept.pop(environment, None)
+        self._operations.pop(environment, None)
         liveness = self._liveness.pop(environment, None)
         self._gone += liveness.counters if liveness is not None else Counter()
         self._losses.pop(environment, None)
@@ -110,6 +130,12 @@ class FeatureStage:
         found = self._losses.get(environment)
         if found is None:
             found = self._losses[environment] = Losses(environment, functools.partial(self._mine, environment))
+        return found
+
+    def _operations_of(self, environment: str) -> OperationMerge:
+        found = self._operations.get(environment)
+        if found is None:
+            found = self._operations[environment] = OperationMerge(environment, self._partition)
         return found
 
     def _gaps_of(self, environment: str) -> GapJudge:
@@ -144,6 +170,8 @@ class FeatureStage:
         liveness = {e: found.state() for e, found in self._liveness.items()}
         losses = {e: found.state() for e, found in self._losses.items()}
         body = {"taken": self._taken, "mergers": mergers, "liveness": liveness, "losses": losses}
+        body["kept"] = {e: found.state() for e, found in self._kept.items()}
+        body["operations"] = {e: found.state() for e, found in self._operations.items()}
         body["gaps"] = {e: found.state() for e, found in self._gaps.items()}
         return dump(_KIND, _VERSION, body)
 
@@ -158,6 +186,12 @@ class FeatureStage:
             self._liveness[environment].load(liveness)
         for environment, losses in body.get("losses", {}).items():
             self._losses_of(environment).load(losses)
+        self._kept = {}
+        for environment, kept in body.get("kept", {}).items():
+            self._kept.setdefault(environment, KeptShares()).load(kept)
+        self._operations = {}
+        for environment, operations in body.get("operations", {}).items():
+            self._operations_of(environment).load(operations)
         for environment, gaps in body.get("gaps", {}).items():
             self._gaps_of(environment).load(gaps)
         self._environments.restored(self._mergers)

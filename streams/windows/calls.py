@@ -11,7 +11,8 @@ SPOKE   caller → callee: spans of any kind of a service that is known to call 
 
 A client span does not say whom it reaches. Where it leads is learnt from calls of which both halves were seen: by its peer or
 its name (the span's `site`). If a site leads to several callees, its spans count for all of them, and are taken back from the others
-when the callee turns up. All are sums of integers: they merge in any order.
+when the callee turns up. All are sums of integers: they merge in any order. A span that was sampled counts
+as many times as it stands for.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from contracts.frames.decoded import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_S
 from contracts.units import MILLISECOND
 from streams.windows.grouping import dense, sum_by
 from streams.windows.names import Names
-from streams.windows.rows import Origin, frame
+from streams.windows.rows import UNIT, Origin, frame
 from streams.windows.tables import Rows, mix, ranges
 
 CALLS: Final = "calls"
@@ -109,7 +110,7 @@ class Witness:
         """New spans, and those of them whose parent was not there yet."""
         window, service = spans["end_ns"] // self._width_ns, spans["service"].astype(np.int64)
         windows, place = dense(window)
-        key, (count,) = sum_by(place * len(self._names) + service, (np.ones(len(spans), np.int64),))
+        key, (count,) = sum_by(place * len(self._names) + service, (_each(spans),))
         spoke = key % len(self._names)
         which, callee = self._callees.of(spoke.astype(np.uint64))
         self._say(windows[key // len(self._names)][which], (spoke[which], callee), SPOKE, count[which])
@@ -119,7 +120,7 @@ class Witness:
         failed[client] = self._failed(spans[client])
         which, callee = self._sites.of(_site(spans[client]))
         asked = client[which]
-        self._say(window[asked], (service[asked], callee), ASKED, *_counted(failed[asked]))
+        self._say(window[asked], (service[asked], callee), ASKED, *_counted(spans[asked], failed[asked]))
         self._served_alone(alone, 1)
 
     def joined(self, children: Rows, parents: Rows, late: B1) -> None:
@@ -130,7 +131,7 @@ class Witness:
         which, callee = self._sites.of(site)
         other = callee != actual[which]
         taken = asked[which[other]]
-        count, failed = _counted(self._failed(parents[taken]))
+        count, failed = _counted(parents[taken], self._failed(parents[taken]))
         caller = parents["service"][taken].astype(np.int64)
         self._say(parents["end_ns"][taken] // self._width_ns, (caller, callee[other]), ASKED, -count, -failed)
         self._sites.learn(site, actual)
@@ -165,7 +166,7 @@ class Witness:
         served = children[(children["kind"] == KIND_SERVER) | (children["kind"] == KIND_CONSUMER)]
         which, caller = self._callers.of(served["service"].astype(np.uint64))
         callee = served["service"][which].astype(np.int64)
-        count = np.full(len(which), sign, np.int64)
+        count = sign * _each(served[which])
         self._say(served["end_ns"][which] // self._width_ns, (caller, callee), ALONE, count)
 
     def _say(self, window: I64, pair: tuple[I64, I64], role: int, count: I64, failed: I64 | None = None) -> None:
@@ -223,5 +224,12 @@ def _site(spans: Rows) -> U64:
     return mix(spans["service"].astype(np.uint64), spans["site"])
 
 
-def _counted(error: B1) -> tuple[I64, I64]:
-    return np.ones(len(error), np.int64), error.astype(np.int64)
+def _each(spans: Rows) -> I64:
+    """How many spans each stands for, whole."""
+    found: I64 = np.rint(spans["weight"] / UNIT).astype(np.int64)
+    return found
+
+
+def _counted(spans: Rows, failed: B1) -> tuple[I64, I64]:
+    each = _each(spans)
+    return each, each * failed

@@ -20,7 +20,7 @@ from contracts.frames import Decoded
 from contracts.frames.decoded import I32, I64
 from contracts.units import MILLISECOND, SECOND
 from streams.windows.collect import Receipt
-from streams.windows.grouping import Column
+from streams.windows.grouping import Column, run_starts
 
 TOLERANCE_NS: Final = 2 * SECOND
 """Clocks that differ by less are no matter: windows and delays absorb it."""
@@ -164,20 +164,17 @@ class Clocks:
 def _newest(decoded: Decoded, latest_ns: int) -> I64:
     """Per resource the time of its newest record, but for one stray in eight; 0 where it has none."""
     newest = np.zeros(len(decoded.resources), np.int64)
-    for resource, times in timed(decoded):
-        if len(newest) == 1:
-            newest[0] = max(newest[0], _near_the_top(times[times <= latest_ns]))
-            continue
-        for i in np.unique(resource).tolist():
-            newest[i] = max(newest[i], _near_the_top(times[(resource == i) & (times <= latest_ns)]))
+    for every, at_ns in timed(decoded):
+        believed = np.flatnonzero(at_ns <= latest_ns)
+        resource, times = every[believed], at_ns[believed]
+        order = np.lexsort((times, resource))
+        sorted_by = resource[order]
+        first = run_starts(sorted_by)
+        size = np.diff(np.append(first, len(order)))
+        near_the_top = times[order[first + size - 1 - size // _STRAY]]
+        of = sorted_by[first]
+        newest[of] = np.maximum(newest[of], near_the_top)
     return newest
-
-
-def _near_the_top(times: I64) -> int:
-    if not len(times):
-        return 0
-    rank = len(times) - 1 - len(times) // _STRAY
-    return int(np.partition(times, rank)[rank])
 
 
 def timed(decoded: Decoded) -> Iterator[tuple[I32, I64]]:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -28,8 +28,10 @@ from streams.windows.clocks import Tag, Tags
 from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
-from streams.windows.routes import Routes, pairs
-from streams.windows.rows import Events, Origin, group, row_frame
+from streams.windows.operations import operation_frames
+from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes, pairs
+from streams.windows.rows import UNIT, Events, Origin, group, row_frame
+from streams.windows.sampling import Sampling
 from streams.windows.tables import KeyTable, mix
 
 _SERVED_HALF = np.uint64(0x2545F4914F6CDD1D)
@@ -47,7 +49,8 @@ SERVED, ROOT = 0, 1
 
 class PendingSpans(NamedTuple):
     """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none, and so
-    is `clock`, the number of a clock that is in question."""
+    is `clock`, the number of a clock that is in question. `weight` is how many spans each stands for, in thousandths; `route`
+    is the slot of a request's route, or -1."""
 
     service: I64
     trace: U64
@@ -64,10 +67,18 @@ class PendingSpans(NamedTuple):
     known: I64
     level: I64
     pace: I64
+    untimed: B1
+    weight: I32
+    route: I32
 
     def where(self, index: I64 | B1) -> PendingSpans:
         """The spans at some index."""
         return PendingSpans(*[c[index] for c in cast("tuple[Any, ...]", self)])
+
+    def only(self, index: I64 | B1, without: frozenset[str]) -> PendingSpans:
+        """The spans at some index, for who does not look at some of the columns: these are empty."""
+        pairs = zip(self._fields, cast("tuple[Any, ...]", self), strict=True)
+        return PendingSpans(*[c[:0] if name in without else c[index] for name, c in pairs])
 
     def and_also(self, others: PendingSpans) -> PendingSpans:
         """These spans and others."""
@@ -95,6 +106,7 @@ class SpanCollector(Collector):
         self.hosts: dict[str, dict[str, None]] = {}
         """Addresses that pending spans name, by environment."""
         self.routes: dict[str, Routes] = {}
+        self.sampling = Sampling()
         self.applications: dict[str, dict[str, int]] = {}
         """Services whose own spans say that they serve, by environment, and until when that was so."""
 
@@ -115,8 +127,9 @@ class SpanCollector(Collector):
             rest: tuple[Column, ...] = (*ids, kind, batch.start_ns[at], batch.end_ns[at], batch.error[at])
             site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            mix = self._mix(scope.names, service, (batch, at), decoded.strings)
-            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *mix)))
+            *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
+            said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
+            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *said)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
             if decoded.linked is not None:
@@ -160,15 +173,17 @@ class SpanCollector(Collector):
         known.update((strings[i], None) for i in np.unique(peer[by_address]).tolist())
         return np.where(by_address, 0, peer).astype(np.int32)
 
-    def _mix(
+    def _compared(
         self, names: Names, service: I64, spans: tuple[SpanBatch, I64 | slice], strings: tuple[str, ...]
-    ) -> tuple[I64, I64, I64]:
-        """Known, level and pace of spans (see `streams.windows.routes`); 0 where a span is no request."""
+    ) -> RouteComparison:
+        """What routes say of spans (see `streams.windows.routes`), and what spans say of themselves; 0 where one is no request."""
         batch, at = spans
         kind, parent, end_ns = batch.kind[at], batch.parent[at], batch.end_ns[at]
         stream = batch.stream[at] if len(batch.stream) else np.zeros(len(kind), np.bool_)
-        some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream)
-        columns = tuple(np.zeros(len(kind), np.int64) for _ in range(3))
+        untimed = batch.untimed[at].copy() if len(batch.untimed) else np.zeros(len(kind), np.bool_)
+        some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream & ~untimed)
+        columns = (np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64))
+        route = np.full(len(kind), -1, np.int64)
         if len(some):
             routes = self.routes.get(names.environment)
             if routes is None:
@@ -177,9 +192,16 @@ class SpanCollector(Collector):
             numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
             keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
             duration = end_ns[some] - batch.start_ns[at][some]
-            for column, found in zip(columns, routes.compare(keys, which, end_ns[some], duration), strict=True):
-                column[some] = found
-        return columns[0], columns[1], columns[2]
+            *found, learnt, route[some] = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
+            for column, of_some in zip(columns, found, strict=True):
+                column[some] = of_some
+            untimed[some] = learnt
+        return RouteComparison(*columns, untimed, route)
+
+    def _weights(self, environment: str, batch: SpanBatch, at: I64 | slice) -> I32:
+        """How many spans each stands for, in thousandths."""
+        said = batch.weight[at] if len(batch.weight) else np.zeros(len(batch.kind[at]), np.int32)
+        return self.sampling.weights(environment, said, batch.trace[at], batch.parent[at])
 
     def _clocks_of(self, tags: Tags | None, resources: int) -> I32:
         """Per resource the number of its clock among those since the last flush; -1 where it is not in question."""
@@ -200,11 +222,19 @@ class SpanCollector(Collector):
             names = self.names[environment]
             spans = self._fresh(environment, PendingSpans(*columns))
             self.counters["spans"] += len(spans.span)
-            if spans.stream.any():
-                self.counters["long_lived"] += int(np.count_nonzero(spans.stream))
-            for target, frame in _requests(here, names, spans, self.width_ns):
+            for what, marked in (
+                ("long_lived", spans.stream),
+                ("untimed", spans.untimed),
+                ("sampled", spans.weight > UNIT),
+            ):
+                if marked.any():
+                    self.counters[what] += int(np.count_nonzero(marked))
+            requests = _requests_of(spans)
+            for target, frame in _requests(here, names, requests, self.width_ns):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
+            if environment in self.routes:
+                partials += _operations(here, names, self.routes[environment], requests)
             partials += _peer_edges(here, names, spans, self.width_ns)
             places = _Places(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
             if environment in linked:
@@ -248,6 +278,7 @@ class SpanCollector(Collector):
         self.recent.pop(environment, None)
         self.hosts.pop(environment, None)
         self.routes.pop(environment, None)
+        self.sampling.forget(environment)
         self.applications.pop(environment, None)
 
     def state(self) -> dict[str, Any]:
@@ -261,6 +292,7 @@ class SpanCollector(Collector):
             "clocks": [list(c) for c in self.clocks],
             "hosts": {e: list(h) for e, h in self.hosts.items()},
             "routes": {e: r.state() for e, r in self.routes.items()},
+            "sampling": self.sampling.state(),
             "applications": self.applications,
         }
 
@@ -276,6 +308,7 @@ class SpanCollector(Collector):
         for environment, routes in state.get("routes", {}).items():
             found = self.routes[environment] = Routes(_ROUTES_PER_SERVICE * self.settings.max_services, self.counters)
             found.load(routes)
+        self.sampling.load(state.get("sampling", {}))
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
@@ -283,16 +316,22 @@ class SpanCollector(Collector):
 
 _DTYPES = (
     *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
-    *(np.uint64, np.bool_, np.int32, np.int64, np.int64, np.int64),
+    *(np.uint64, np.bool_, np.int32, np.int64, np.int64, np.int64, np.bool_, np.int32, np.int32),
 )
 _NO_SPANS = PendingSpans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
 
 
+_OF_JOINS: Final = frozenset({"trace", "span", "parent", "site", "peer", "clock"})
+_OF_REQUESTS: Final = frozenset({"peer", "known", "level", "pace", "route"})
+"""Columns that only the other of the two needs: joins with callers, sums of requests."""
+
+
 def _complete(columns: list[Column]) -> list[Column]:
-    """Columns of a snapshot; one from before spans had sites, could be streams, had clocks or routes, has fewer."""
+    """Columns of a snapshot; one from before spans had sites, could be streams, had clocks, routes or weights, has fewer."""
     rows = len(columns[0])
     later: list[Column] = [np.zeros(rows, np.uint64), np.zeros(rows, np.bool_), np.full(rows, -1, np.int32)]
     later += [np.zeros(rows, np.int64) for _ in range(3)]
+    later += [np.zeros(rows, np.bool_), np.full(rows, UNIT, np.int32), np.full(rows, -1, np.int32)]
     return (
         [*columns, *later[len(columns) - len(PendingSpans._fields) :]]
         if len(columns) < len(PendingSpans._fields)
@@ -304,6 +343,15 @@ def _counts(spans: PendingSpans) -> B1:
     """Spans that are requests, with a duration that means something. How long a stream lasts is its user's choice, and when many
     end at once nothing has happened to requests; one that fails as soon as it is opened was a request that failed."""
     return ~spans.stream | (spans.error & (spans.end_ns - spans.start_ns <= OPENING_NS))
+
+
+def _standing(spans: PendingSpans) -> dict[str, Any]:
+    """Which spans count, which are timed and how many each stands for, as `Events` has it."""
+    return {
+        "counted": _counts(spans) if spans.stream.any() else None,
+        "timed": ~spans.untimed if spans.untimed.any() else None,
+        "weight": spans.weight if (spans.weight != UNIT).any() else None,
+    }
 
 
 def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
@@ -331,15 +379,30 @@ def site_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _requests(origin: Origin, names: Names, spans: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:
+def _requests_of(spans: PendingSpans) -> PendingSpans:
+    """Requests served, and root spans, which stand for those of a service that serves none."""
     served = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER)
-    chosen = np.flatnonzero(served | (spans.parent == 0))
-    some = spans.where(chosen)
+    return spans.only(np.flatnonzero(served | (spans.parent == 0)), _OF_JOINS)
+
+
+def _operations(origin: Origin, names: Names, routes: Routes, requests: PendingSpans) -> Iterator[Partial]:
+    """Sums of requests by operation. Their durations are in logarithms, of those that are known and timed."""
+    counted = _counts(requests)
+    some = requests if counted.all() else requests.only(counted, _OF_JOINS)
+    log = np.log(np.maximum(some.end_ns - some.start_ns, 1)) * THOUSANDTHS * some.known
+    columns = (np.ones(len(log), np.int64), some.error.astype(np.int64), some.known, some.level, some.pace)
+    spans = (some.end_ns, some.service, some.route.astype(np.int64))
+    for target, frame in operation_frames(origin, names, routes, spans, (*columns, np.rint(log).astype(np.int64))):
+        yield origin.environment, target, frame
+
+
+def _requests(origin: Origin, names: Names, some: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:
+    """`some` are spans that are requests."""
+    served = (some.kind == KIND_SERVER) | (some.kind == KIND_CONSUMER)
     duration = np.maximum(some.end_ns - some.start_ns, 0)
-    role = np.where(served[chosen], SERVED, ROOT).astype(np.int64)
+    role = np.where(served, SERVED, ROOT).astype(np.int64)
     sums = (some.error.astype(np.int64), duration, some.known, some.level, some.pace)
-    counted = _counts(some) if some.stream.any() else None
-    events = Events(some.end_ns, some.service, role, 2, duration, sums, counted)
+    events = Events(some.end_ns, some.service, role, 2, duration, sums, **_standing(some))
     for cut in group(events, names, width_ns):
         yield cut.target, row_frame(origin, "spans", names, cut)
 
@@ -355,8 +418,7 @@ def _peer_edges(origin: Origin, names: Names, spans: PendingSpans, width_ns: int
     duration = np.maximum(some.end_ns - some.start_ns, 0)
     none = np.zeros(len(duration), np.int64)
     sums = (some.error.astype(np.int64), duration, none, none)
-    counted = _counts(some) if some.stream.any() else None
-    events = Events(some.end_ns, caller, callee, len(names), duration, sums, counted)
+    events = Events(some.end_ns, caller, callee, len(names), duration, sums, **_standing(some))
     here = Origin(origin.environment, origin.source, origin.sequence, 0)
     return [
         (origin.environment, cut.target, row_frame(here, "edges", names, cut)) for cut in group(events, names, width_ns)
@@ -373,7 +435,7 @@ def _span_frames(origin: Origin, names: Names, spans: PendingSpans, places: _Pla
         order = order[usable[order]]
     bounds = np.searchsorted(part[order], np.arange(partitions + 1))
     for p in np.flatnonzero(np.diff(bounds)).tolist():
-        yield p, _span_frame(origin, names, spans.where(order[bounds[p] : bounds[p + 1]]), places)
+        yield p, _span_frame(origin, names, spans.only(order[bounds[p] : bounds[p + 1]], _OF_REQUESTS), places)
 
 
 def _span_frame(origin: Origin, names: Names, spans: PendingSpans, places: _Places | None = None) -> SpanFrame:
@@ -399,6 +461,8 @@ def _span_frame(origin: Origin, names: Names, spans: PendingSpans, places: _Plac
         error=spans.error,
         site=spans.site,
         stream=~_counts(spans) if spans.stream.any() else _NO_SPANS.stream,
+        untimed=spans.untimed if spans.untimed.any() else _NO_SPANS.untimed,
+        weight=spans.weight if (spans.weight != UNIT).any() else _NO_SPANS.weight,
         clocks=tuple(clocks[i].source for i in timed.tolist()),
         clock=column,
         clock_shift_ns=np.array([clocks[i].shift_ns for i in timed.tolist()], np.int64),

@@ -25,7 +25,7 @@ from streams.windows.containment import NONE, Containment
 from streams.windows.facts import HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS, Facts
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
-from streams.windows.rows import Events, Origin, frame, group, row_frame
+from streams.windows.rows import UNIT, Events, Origin, frame, group, row_frame
 from streams.windows.shared_ids import Distinct, SharedIds
 from streams.windows.state import dump, load
 from streams.windows.tables import KeyTable, Rows, end_to_end, mix
@@ -42,17 +42,21 @@ _WITHOUT_SITES = np.dtype(
 LAGGARD_NS = MINUTE
 """A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
 partitions catch up one after the other."""
-STREAM = 8
-"""Bit in the kind of a row: the span lasts as long as its user likes (kinds are 0 to 5). So rows and snapshots keep their layout."""
+STREAM, UNTIMED = 8, 16
+"""Bits in the kind of a row: the span lasts as long as its user likes, or its duration is no latency (kinds are 0 to 5). So rows and
+snapshots keep their layout."""
+_KIND_BITS = 7
 _MOST_SPANS = 4_000_000
 _SLICES = 8
 SPAN = np.dtype(
     [
         *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
-        *(("service", "<i4"), ("kind", "i1"), ("error", "?"), ("site", "<u8"), ("clock", "<i4")),
+        *(("service", "<i4"), ("kind", "i1"), ("error", "?"), ("site", "<u8"), ("clock", "<i4"), ("weight", "<i4")),
     ]
 )
-_WITHOUT_CLOCKS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name != "clock"])
+_WITHOUT_WEIGHTS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name != "weight"])
+"""As in snapshots of before spans had weights."""
+_WITHOUT_CLOCKS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name not in ("clock", "weight")])
 """As in snapshots of before clocks were in question."""
 
 
@@ -171,9 +175,9 @@ class EdgeJoiner:
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
         outside = self._calls_outside(spans, callees, callers, now_ns)
-        self._note(callees, callers)
         calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
+        self._note(callees, callers)
         self._witness.arrived(spans, waiting)
         self._witness.joined(callees, callers, calls < len(late_children))
         return callees, callers, outside
@@ -237,15 +241,16 @@ class EdgeJoiner:
         self._count(orphans["service"][_serves(orphans)], ORPHANS)
 
     def _note(self, children: Rows, parents: Rows) -> None:
-        """What joined spans tell of those that are missing."""
-        same = (children["trace"] == parents["trace"]) & (children["service"] != parents["service"])
+        """What calls, complete now, tell of spans that are missing."""
         served, kinds = _serves(children), _kinds(parents)
         asked = (kinds == KIND_CLIENT) | (kinds == KIND_PRODUCER)
-        self._count(children["service"][same & served], JOINED)
-        self._count(parents["service"][same & served & ~asked], HIDDEN_CALLS)
-        self._count(children["service"][same & asked & ~served], HIDDEN_SERVES)
+        self._count(children["service"][served], JOINED)
+        self._count(parents["service"][served & ~asked], HIDDEN_CALLS)
+        self._count(children["service"][asked & ~served], HIDDEN_SERVES)
 
     def _count(self, services: I32, what: int) -> None:
+        if not len(services):
+            return
         for number, times in zip(*(c.tolist() for c in np.unique(services, return_counts=True)), strict=True):
             self._facts.of(self._names.text[number])[what] += times
 
@@ -260,6 +265,7 @@ class EdgeJoiner:
             "waiting": self._waiting.state(),
             "arrived": arrived,
             "sites": True,
+            "weights": True,
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
@@ -279,7 +285,7 @@ class EdgeJoiner:
         self.watermarks.load(body["watermarks"])
         self.flushed_watermark = body["flushed"]
         self._names.load(body["names"])
-        kept = SPAN if "clocks" in body else _WITHOUT_CLOCKS if body.get("sites", False) else _WITHOUT_SITES
+        kept = _layout(body)
         for table, saved in ((self._parents, body["parents"]), (self._waiting, body["waiting"])):
             table.load([[keys, _spans_of(rows, kept), *times] for keys, rows, *times in saved])
         arrived = _spans_of(body["arrived"], kept)
@@ -299,13 +305,20 @@ class EdgeJoiner:
         self.counters.update(body["counters"])
 
 
+def _layout(body: dict[str, Any]) -> np.dtype[Any]:
+    """How the spans of a snapshot lie in it."""
+    if "weights" in body:
+        return SPAN
+    return _WITHOUT_WEIGHTS if "clocks" in body else _WITHOUT_CLOCKS if body.get("sites", False) else _WITHOUT_SITES
+
+
 def _spans_of(saved: bytes, kept: np.dtype[Any]) -> bytes:
-    """Spans of a snapshot as they are now; those of before had no sites, or no clocks."""
+    """Spans of a snapshot as they are now; those of before had no sites, no clocks or no weights."""
     if kept is SPAN:
         return saved
     old = np.frombuffer(saved, kept)
     rows = np.zeros(len(old), SPAN)
-    rows["clock"] = NONE
+    rows["clock"], rows["weight"] = NONE, UNIT
     for name in kept.names or ():
         rows[name] = old[name]
     return rows.tobytes()
@@ -317,14 +330,17 @@ def _rows(frame: SpanFrame, service: np.ndarray, clock: I32) -> Rows:
         rows[name] = getattr(frame, name)
     rows["service"], rows["clock"] = service, clock
     rows["site"] = frame.site if len(frame.site) else 0
+    rows["weight"] = frame.weight if len(frame.weight) else UNIT
     if len(frame.stream):
         rows["kind"] |= frame.stream.astype(np.int8) * STREAM
+    if len(frame.untimed):
+        rows["kind"] |= frame.untimed.astype(np.int8) * UNTIMED
     return rows
 
 
 def _kinds(rows: Rows) -> I64:
-    """Kinds of spans, without the mark of streams."""
-    kinds: I64 = rows["kind"].astype(np.int64) & (STREAM - 1)
+    """Kinds of spans, without marks."""
+    kinds: I64 = rows["kind"].astype(np.int64) & _KIND_BITS
     return kinds
 
 
@@ -357,17 +373,27 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     error = (children["error"] | (client & parents["error"])).astype(np.int64)
     duration = np.where(client, waited, served)
     gap = np.where(client, np.maximum(waited - served, 0), 0)
-    sums: tuple[I64, ...] = (error, duration, gap, client.astype(np.int64))
+    weight = children["weight"]
+    sums = (error, duration, gap, client.astype(np.int64))
+    untimed = (children["kind"] & UNTIMED != 0) | (client & (parents["kind"] & UNTIMED != 0))
     caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))
-    counted = ~streams if streams.any() else None
-    return Events(children["end_ns"].copy(), caller, callee, names, duration, sums, counted)
+    standing = _standing(streams, untimed, weight)
+    return Events(children["end_ns"].copy(), caller, callee, names, duration, sums, *standing)
+
+
+def _standing(streams: B1, untimed: B1, weight: I32) -> tuple[B1 | None, B1 | None, I32 | None]:
+    """Which calls count, which are timed and how many each stands for, as `Events` has it."""
+    return (
+        ~streams if streams.any() else None,
+        ~untimed if untimed.any() else None,
+        weight if (weight != UNIT).any() else None,
+    )
 
 
 def _calls_outside(spans: Rows, host: I64, names: int) -> Events:
     """Calls to addresses outside as events, as their caller sees them; `host` has the numbers of their names."""
     waited = np.maximum(spans["end_ns"] - spans["start_ns"], 0)
     none = np.zeros(len(spans), np.int64)
-    streams = spans["kind"] & STREAM != 0
     sums = (spans["error"].astype(np.int64), waited, none, none)
-    counted = ~streams if streams.any() else None
-    return Events(spans["end_ns"].copy(), spans["service"].astype(np.int64), host, names, waited, sums, counted)
+    standing = _standing(spans["kind"] & STREAM != 0, spans["kind"] & UNTIMED != 0, spans["weight"])
+    return Events(spans["end_ns"].copy(), spans["service"].astype(np.int64), host, names, waited, sums, *standing)

@@ -7,7 +7,7 @@ and nowhere else (`streams.windows.gaps`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -62,7 +62,9 @@ class Facts:
     """What is counted of the services of one environment since it was last sent on."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, I64] = {}
+        self._slots: dict[str, int] = {}
+        self._table: I64 = np.zeros((0, WIDTH), np.int64)
+        """A row per service, in its slot."""
         self._fresh: list[str] = []
         self._told: dict[str, int] = {}
         self._now_ns = self._sent_ns = 0
@@ -72,11 +74,26 @@ class Facts:
         self._now_ns = max(self._now_ns, now_ns)
 
     def of(self, service: str) -> I64:
-        """The counts of a service, to be added to."""
-        found = self._counts.get(service)
-        if found is None:
-            found = self._counts[service] = np.zeros(WIDTH, np.int64)
+        """The counts of a service, to be added to at once."""
+        slot = self._slots_of([service])[0]
+        found: I64 = self._table[slot]
         return found
+
+    def add(self, services: list[str], rows: I64) -> None:
+        """Add a row to the counts of each service; one may be named twice."""
+        at = self._slots_of(services)
+        if len(set(at)) == len(at):
+            self._table[at] += rows
+        else:
+            np.add.at(self._table, at, rows)
+
+    def _slots_of(self, services: list[str]) -> list[int]:
+        slots = self._slots
+        at = [slots.setdefault(name, len(slots)) for name in services]
+        if len(slots) > len(self._table):
+            more = np.zeros((2 * len(slots) - len(self._table), WIDTH), np.int64)
+            self._table = np.concatenate([self._table, more])
+        return at
 
     def tell(self, text: str) -> None:
         """Say what can't be counted, unless it was said lately."""
@@ -90,7 +107,7 @@ class Facts:
     def ride(self, environment: str, partials: list[Partial], partitions: int) -> list[Partial]:
         """The same frames; the first of this environment to each target carries what is new. What has no frame to ride on waits."""
         due = self._now_ns - self._sent_ns >= EVERY_NS or self._now_ns < self._sent_ns
-        if not due or not (self._counts or self._fresh):
+        if not due or not (self._slots or self._fresh):
             return partials
         targets = {t for e, t, _ in partials if e == environment}
         if len(targets) < partitions and self._fresh:  # what all are to know waits until all have frames
@@ -107,18 +124,25 @@ class Facts:
     def _by_target(
         self, targets: set[int], environment: str, partitions: int
     ) -> Iterator[tuple[int, list[tuple[str, I64]]]]:
+        of = {name: target_of(environment, name, partitions) for name in self._slots}
         for target in sorted(targets):
-            names = [s for s in self._counts if target_of(environment, s, partitions) == target]
-            yield target, [(name, self._counts.pop(name)) for name in names]
+            yield target, [(name, self._table[slot]) for name, slot in self._slots.items() if of[name] == target]
+        left = {name: self._table[slot] for name, slot in self._slots.items() if of[name] not in targets}
+        self._take(left)
+
+    def _take(self, counts: Mapping[str, Any]) -> None:
+        self._slots = {name: i for i, name in enumerate(counts)}
+        self._table = np.array(list(counts.values()), np.int64).reshape(-1, WIDTH)
 
     def state(self) -> list[Any]:
         """For a snapshot."""
-        return [self._counts, self._fresh, self._told, self._now_ns, self._sent_ns]
+        counts = {name: self._table[slot] for name, slot in self._slots.items()}
+        return [counts, self._fresh, self._told, self._now_ns, self._sent_ns]
 
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
         counts, self._fresh, told, self._now_ns, self._sent_ns = state
-        self._counts = {name: np.array(row, np.int64) for name, row in counts.items() if len(row) == WIDTH}
+        self._take({name: row for name, row in counts.items() if len(row) == WIDTH})
         self._fresh, self._told = list(self._fresh), dict(told)
 
 
@@ -149,15 +173,16 @@ def count(decoded: Decoded, receipt: Receipt, tags: Tags, facts: dict[str, Facts
         some = decoded.points.resource[_OF_RESOURCES[decoded.points.feature]]
         table[:, RESOURCE_POINTS] = np.bincount(some, minlength=len(resources))
     _clocks(tags, table)
-    speaks = (table[:, SERVED : OTHERS + 1].any(axis=1) | (table[:, LOGS] > 0)).tolist()
+    speaks = table[:, SERVED : OTHERS + 1].any(axis=1) | (table[:, LOGS] > 0)
+    table[:, HEARD : NAMELESS + 1] = np.array([_unsaid_of(r) for r in resources], np.int64).reshape(-1, NAMELESS + 1)
+    table[~speaks, HEARD : NAMELESS + 1] = 0
+    senders: dict[str, list[int]] = {}
     for i, resource in enumerate(resources):
-        known = facts.get(resource.environment)
-        if known is None or resource.service.startswith(_NODES):  # a database or a queue sends nothing itself
-            continue
-        if speaks[i]:
-            table[i, HEARD : NAMELESS + 1] = _unsaid(resource)
-        mine = known.of(resource.service)
-        mine += table[i]
+        if not resource.service.startswith(_NODES):  # a database or a queue sends nothing itself
+            senders.setdefault(resource.environment, []).append(i)
+    for environment, at in senders.items():
+        if environment in facts:
+            facts[environment].add([resources[i].service for i in at], table[at])
     for resource, metric, points in decoded.unread:
         known = facts.get(resource.environment)
         if known is not None and not resource.service.startswith(_NODES):
@@ -195,7 +220,19 @@ def _clocks(tags: Tags, table: I64) -> None:
             table[i, SHIFTED], table[i, SHIFT_MS] = 1, shift_ns // MILLISECOND
 
 
-@functools.lru_cache(1 << 14)
+_UNSAID: Final[dict[int, tuple[Resource, tuple[int, ...]]]] = {}
+"""By the identity of a resource, which is the same object in each message of a sender: quicker than by its value."""
+
+
+def _unsaid_of(resource: Resource) -> tuple[int, ...]:
+    known = _UNSAID.get(id(resource))
+    if known is None or known[0] is not resource:
+        if len(_UNSAID) >= _MOST_TOLD:
+            _UNSAID.clear()
+        known = _UNSAID[id(resource)] = resource, _unsaid(resource)
+    return known[1]
+
+
 def _unsaid(resource: Resource) -> tuple[int, ...]:
     """A message's part in HEARD to NAMELESS."""
     said = dict(resource.attributes)

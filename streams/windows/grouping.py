@@ -44,13 +44,17 @@ def bucket_of_ns(duration_ns: I64) -> I32:
     return guess
 
 
-def aggregate(keys: I64, bucket: I32, sums: tuple[I64, ...]) -> Groups:
-    """Group events by key (non-negative, below 2**52). One sort serves both the sums and the histograms."""
+def aggregate(keys: I64, bucket: I32, sums: tuple[I64, ...], each: I64 | None = None) -> Groups:
+    """Group events by key (non-negative, below 2**52). One sort serves both the sums and the histograms, in which an event
+    counts as many times as `each` says (None: once)."""
     full = (keys << _BUCKET_BITS) | bucket
     order = np.argsort(full)
     full = full[order]
     cells = run_starts(full)
-    cell_count = np.diff(np.append(cells, len(full)))
+    if each is None:
+        cell_count = np.diff(np.append(cells, len(full)))
+    else:
+        cell_count = np.add.reduceat(each[order], cells) if len(cells) else np.empty(0, np.int64)
     cell_key = full[cells] >> _BUCKET_BITS
     rows = run_starts(cell_key)
     starts = cells[rows]

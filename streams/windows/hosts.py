@@ -107,6 +107,8 @@ class Hosts:
 def is_carried(children: Rows, parents: Rows, kinds: tuple[int, ...]) -> B1:
     """Which child spans are the transport of another client span (of one of these kinds) of the same service: the HTTP request of a cloud's
     SDK. They are no calls of their own."""
-    same = (children["service"] == parents["service"]) & (children["trace"] == parents["trace"])
+    same: B1 = (children["service"] == parents["service"]) & (children["trace"] == parents["trace"])
+    if not same.any():
+        return same
     found: B1 = same & np.isin(parents["kind"], kinds)
     return found

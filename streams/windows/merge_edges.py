@@ -30,4 +30,4 @@ class EdgeMerge(RowMerge):
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Call rate, error rate, latency and network gap; the number of calls."""
-        return *edge_values(window.sums, self.keys(entity), self.open.width_ns / SECOND), ()
+        return *edge_values(window.sums, self.keys(entity), self.open.width_ns / SECOND, window.beyond), ()

@@ -10,7 +10,7 @@ from contracts.frames import PartialFrame
 from contracts.frames.decoded import B1, I8, I64
 from contracts.units import SECOND
 from streams.windows.grouping import dense
-from streams.windows.rows import SUMS
+from streams.windows.rows import SUMS, UNSEEN
 from streams.windows.signal_merge import SignalMerge
 from streams.windows.window import Window
 
@@ -31,6 +31,8 @@ class RowMerge(SignalMerge):
         self.heard(entity, role)
         number = np.concatenate([f.window_ns for f in frames]) // windows.width_ns
         columns = [np.concatenate([_filled(getattr(f, n), f) for f in frames]) for n in ("count", *SUMS[self.signal])]
+        sampled = any(len(f.unseen) for f in frames)
+        beyond = [np.concatenate([_filled(getattr(f, n), f) for f in frames]) for n in UNSEEN] if sampled else []
         usable = windows.usable(entity, number, columns[0])
         reached, jump = windows.watermarks.merged // windows.width_ns, JUMP_NS // windows.width_ns
         entities.resumed(entity[usable], number[usable], reached, jump)
@@ -49,6 +51,8 @@ class RowMerge(SignalMerge):
             cell = np.flatnonzero(place[hist_row] == i)
             if len(cell):
                 window.sums.add_cells(key[hist_row[cell]], bucket[cell], hist_count[cell])
+            if beyond:
+                window.beyond.add(key[rows], tuple(c[rows] for c in beyond))
             windows.noticed(window, entity[rows])
         windows.learn_delays(entity[usable], number[usable], columns[0][usable])
         for frame, first in zip(frames, first_row.tolist(), strict=False):

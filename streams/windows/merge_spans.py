@@ -39,4 +39,4 @@ class SpanMerge(RowMerge):
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Request rate, error rate and latencies; the number of requests."""
-        return *span_values(window.sums, self.keys(entity), self.open.width_ns / SECOND), ()
+        return *span_values(window.sums, self.keys(entity), self.open.width_ns / SECOND, window.beyond), ()

@@ -20,6 +20,10 @@ SUMS: Final = {
 }
 """Integer columns of a row besides its count, by signal."""
 _NO_ROWS: Final = empty_columns()
+UNIT: Final = 1000
+"""Weights of events are in thousandths: sums of them are exact."""
+UNSEEN: Final = ("unseen", "unseen_errors")
+"""Columns of rows with events that stand for more than themselves: what is beyond them, in thousandths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Origin:
 class Events:
     """n events to group. `other` is the callee of a call, the role of a span, or 0; below `others` in any case.
 
-    `sums` are the integer columns of the signal (SUMS).
+    `sums` are the integer columns of the signal (SUMS), errors first.
     """
 
     end_ns: I64
@@ -50,11 +54,17 @@ class Events:
     sums: tuple[I64, ...]
     counted: B1 | None = None
     """Events that count and whose durations do; the others only show that somebody is there. None: all of them."""
+    timed: B1 | None = None
+    """Events whose durations are latencies. None: all of them."""
+    weight: I32 | None = None
+    """How many events each stands for, in thousandths. None: one."""
 
     def and_also(self, more: Events) -> Events:
         """These events and some more."""
         sums = tuple(np.concatenate(pair) for pair in zip(self.sums, more.sums, strict=True))
         counted = [np.ones(len(e.end_ns), np.bool_) if e.counted is None else e.counted for e in (self, more)]
+        timed = [np.ones(len(e.end_ns), np.bool_) if e.timed is None else e.timed for e in (self, more)]
+        weight = [np.full(len(e.end_ns), UNIT, np.int32) if e.weight is None else e.weight for e in (self, more)]
         return Events(
             np.concatenate([self.end_ns, more.end_ns]),
             np.concatenate([self.service, more.service]),
@@ -63,6 +73,8 @@ class Events:
             np.concatenate([self.duration_ns, more.duration_ns]),
             sums,
             None if self.counted is None and more.counted is None else np.concatenate(counted),
+            None if self.timed is None and more.timed is None else np.concatenate(timed),
+            None if self.weight is None and more.weight is None else np.concatenate(weight),
         )
 
 
@@ -82,7 +94,8 @@ class Cut:
         """Columns of a frame: count, the sums of the signal, and the histogram where it has one."""
         g = self.groups
         found: dict[str, Any] = {"count": g.count[self.rows]}
-        found.update({n: s[self.rows] for n, s in zip(SUMS[signal], g.sums, strict=True)})
+        sums = (*SUMS[signal], *UNSEEN) if len(g.sums) > len(SUMS[signal]) else SUMS[signal]
+        found.update({n: s[self.rows] for n, s in zip(sums, g.sums, strict=True)})
         if self.cells is not None:
             found["hist_row"] = g.hist_row[self.cells] - np.int32(self.rows.start)
             found["hist_bucket"], found["hist_count"] = g.hist_bucket[self.cells], g.hist_count[self.cells]
@@ -103,7 +116,8 @@ def group(events: Events, names: Names, width_ns: int, *, histogram: bool = True
     key, windows = row_keys(events, names, width_ns)
     services = len(names)
     bucket = bucket_of_ns(events.duration_ns) if histogram else np.zeros(len(key), np.int32)
-    groups = aggregate(key, bucket, events.sums) if events.counted is None else _counted(key, bucket, events)
+    plain = events.counted is None and events.timed is None and events.weight is None
+    groups = aggregate(key, bucket, events.sums) if plain else _counted(key, bucket, events)
     rest, other = np.divmod(groups.keys, events.others)
     rest, service = np.divmod(rest, services)
     target, window = np.divmod(rest, len(windows))
@@ -123,11 +137,17 @@ def group(events: Events, names: Names, width_ns: int, *, histogram: bool = True
 
 
 def _counted(key: I64, bucket: I32, events: Events) -> Groups:
-    """Groups of all events, with the counts, sums and durations of those that count."""
-    counted = events.counted
-    weight = np.ones(len(key), np.int64) if counted is None else counted.astype(np.int64)
-    apart = np.where(weight > 0, bucket, APART).astype(np.int32)
-    whole = aggregate(key, apart, (*(s * weight for s in events.sums), weight))
+    """Groups of all events, with the counts and sums of those that count, and the durations of those that are timed."""
+    counted, timed = events.counted, events.timed
+    ones = np.ones(len(key), np.int64) if counted is None else counted.astype(np.int64)
+    placed = (ones > 0) if timed is None else timed & (ones > 0)
+    apart = np.where(placed, bucket, APART).astype(np.int32)
+    sums, each = tuple(s * ones for s in events.sums), None
+    if events.weight is not None:
+        each = np.rint(events.weight / UNIT).astype(np.int64)
+        unseen = (events.weight.astype(np.int64) - UNIT) * ones
+        sums = (*sums, unseen, unseen * events.sums[0])
+    whole = aggregate(key, apart, (*sums, ones), each)
     kept = whole.hist_bucket != APART
     cells = (c[kept] for c in (whole.hist_row, whole.hist_bucket, whole.hist_count))
     return Groups(whole.keys, whole.sums[-1], whole.sums[:-1], *cells)

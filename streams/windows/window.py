@@ -9,6 +9,7 @@ import numpy as np
 from contracts.frames.decoded import B1, F64, I64
 from contracts.frames.latency import midpoint
 from streams.windows.grouping import sum_by
+from streams.windows.rows import UNSEEN
 
 _BUCKET_BITS = 11
 _BUCKET_MASK = (1 << _BUCKET_BITS) - 1
@@ -88,6 +89,8 @@ class Window:
     """Which entities have data (`have`), which of their rows were sent and which of those changed since (`dirty`), and of which
     without data nothing is known (`missing`). `waits` are the entities whose silence could not be judged at the last look.
 
+    `beyond` sums what sampled events stand for besides themselves (see `rows.UNSEEN`).
+
     `fill`: entities without data get rows too, because time passed this window at its own pace. `due_ns` is the watermark
     at which the next row may become due.
     """
@@ -95,6 +98,7 @@ class Window:
     def __init__(self, index: int, columns: int, capacity: int) -> None:
         self.index = index
         self.sums = Sums(columns)
+        self.beyond = Sums(len(UNSEEN))
         self.have: B1 = np.zeros(capacity, np.bool_)
         self.sent: B1 = np.zeros(capacity, np.bool_)
         self.dirty: B1 = np.zeros(capacity, np.bool_)
@@ -131,6 +135,7 @@ class Window:
         return {
             "index": self.index,
             "sums": self.sums.state(),
+            "beyond": self.beyond.state(),
             "marks": [np.packbits(a) for a in (self.have, self.sent, self.dirty, self.missing)],
             "flags": [self.fill, self.changed, self.revision, self.due_ns, len(self.have)],
             "waits": self.waits,
@@ -140,6 +145,7 @@ class Window:
         """Take the state of a snapshot."""
         self.index = state["index"]
         self.sums.load(state["sums"])
+        self.beyond.load(state.get("beyond", [[], []]))
         self.fill, self.changed, self.revision, self.due_ns, size = state["flags"]
         self.waits = state.get("waits", np.empty(0, np.int64))
         marks = [np.unpackbits(m, count=size).astype(np.bool_) for m in state["marks"]]

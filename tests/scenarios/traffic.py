@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.events import Decision, Incident, decode, encode
+from contracts.events import Anomaly, Decision, Incident, decode, encode
 from contracts.ports import Record, TargetState
 from contracts.settings import Settings
-from contracts.topics import DECISIONS, INCIDENTS, OTLP_SPANS, TARGETS, TOPICS
+from contracts.topics import ANOMALIES, DECISIONS, INCIDENTS, OTLP_SPANS, TARGETS, TOPICS
 from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import DecisionVerdict, IncidentPhase
 from homeostat.wiring import stage_specs
@@ -191,6 +191,7 @@ class Found:
     """What came of it, in order."""
 
     incidents: list[Incident] = field(default_factory=list)
+    anomalies: list[Anomaly] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
 
     @property
@@ -237,29 +238,32 @@ def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
 
 
 def through(
-    telemetry: Iterator[tuple[int, bytes]],
+    telemetry: Iterable[tuple[int, bytes] | tuple[int, bytes, str]],
     settings: Settings | None = None,
     topic: str = OTLP_SPANS,
     told: Callable[[Record], None] = lambda _: None,
 ) -> Found:
-    """What the pipeline makes of messages on a topic, up to the last of them; `told` hears each message. Nothing is acted on."""
+    """What the pipeline makes of messages on a topic (or on that which stands beside one), up to the last of them; `told` hears each
+    message. Nothing is acted on."""
     found = Found()
 
     def hear(record: Record) -> None:
         told(record)
         if record.topic == INCIDENTS:
             found.incidents.append(decode(Incident, record.value))
+        elif record.topic == ANOMALIES:
+            found.anomalies.append(decode(Anomaly, record.value))
         elif record.topic == DECISIONS:
             found.decisions.append(decode(Decision, record.value))
 
     specs = stage_specs(settings or Settings(), dict.fromkeys(TOPICS, 2), library())
     half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
     pipeline, now_ns = MemoryPipeline(specs, 2, hear), 0
-    for count, (at, payload) in enumerate(telemetry):
+    for count, (at, payload, *own) in enumerate(telemetry):
         now_ns = now_ns or at
         while now_ns < at:
             now_ns = min(now_ns + STEP_NS, at)
             pipeline.feed(TARGETS, encode(half.report(now_ns)), now_ns, key=half.environment.encode())
             pipeline.tick(now_ns)
-        pipeline.feed(topic, payload, now_ns, partition=count % 2)
+        pipeline.feed(own[0] if own else topic, payload, now_ns, partition=count % 2)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contracts.events import Anomaly
-from contracts.features import BY_SIGNAL, CALL_RATE, LOG_ERROR_RATE, NETWORK_GAP, Signal
+from contracts.features import BY_SIGNAL, CALL_RATE, COUNT_OF, LOG_ERROR_RATE, NETWORK_GAP, Signal
 from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
@@ -70,6 +70,7 @@ def frames(ways: list[tuple[int, Way]], seed: int = 1) -> Iterator[tuple[int, li
 def _frame(signal, second, services, counts, columns, missing=False) -> FeatureFrame:
     names = BY_SIGNAL[signal]
     values = np.full((len(services), len(names)), np.nan)
+    values[:, names.index(COUNT_OF[signal])] = np.nan if missing else counts
     for name, column in columns.items():
         values[:, names.index(name)] = column
     presence = [Presence.MISSING if missing else Presence.OBSERVED if n else Presence.QUIET for n in counts]

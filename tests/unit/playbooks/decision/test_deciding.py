@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from contracts.claims import CONTESTED
-from contracts.events import Candidate, Change, Control, Incident, encode
+from contracts.events import Candidate, Change, Control, Decision, Incident, encode
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import DecideSettings
 from contracts.units import SECOND as S
@@ -388,6 +388,25 @@ def test_evidence_that_is_still_to_come_is_waited_for():
     found = decide(HANG, answers(Conduct.UNKNOWN, young=True), LIBRARY, SETTINGS)
     assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
     assert "waiting to do restart-hung-service on cart" in found.text
+
+
+def test_one_operation_that_stands_out_is_a_persons_to_judge():
+    def judged(cause_: Candidate, *, partly: bool) -> Decision:
+        usual = ServiceView("v2", {"k8s.namespace.name": "shop"}, {"request_rate": 4.0}, {}, {"request_rate": 5.0})
+        world = replace(answers(Conduct.WORSE, partly=partly), services={"cart": usual})
+        return decide(incident(cause_), world, LIBRARY, SETTINGS)
+
+    slow = cause("cart", CauseKind.LATENCY, 0.9)
+    waiting = judged(slow, partly=True)
+    assert waiting.verdict is DecisionVerdict.NOTHING
+    assert "waiting to do restart-slow-service" in waiting.text
+    for partly in (True, False):
+        found = judged(msgspec.structs.replace(slow, operation="GET /search"), partly=partly)
+        assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, "restart-slow-service")
+        assert "only GET /search stands out" in found.text
+    assert judged(slow, partly=False).verdict is DecisionVerdict.ACT
+    hanging = msgspec.structs.replace(cause("cart", CauseKind.HANG, 0.9), operation="GET /search")
+    assert judged(hanging, partly=True).verdict is DecisionVerdict.ACT
 
 
 BANK = "external:api.bank.example"

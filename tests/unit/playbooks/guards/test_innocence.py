@@ -186,3 +186,42 @@ def context(found: Standing) -> GuardContext:
 
 def book(action: str, **arguments: object) -> Playbook:
     return Playbook("do", "1", "", Trigger(Match()), 1, Guards(), (Step("do", action, arguments),), Verify(()))
+
+
+def mixed(seconds: int, *, routes: int, slow: float) -> Standing:
+    """A service of `routes` operations whose usual times are unlike, one of which takes `slow` times as long since T0."""
+    rng = np.random.default_rng(5)
+    usual = 0.02 * 3.0 ** np.arange(routes)
+    frames = []
+    for t in range(-60, seconds):
+        n = rng.multinomial(30, np.full(routes, 1 / routes) if routes < 3 else [0.8, 0.12, 0.08])
+        took = [
+            rng.lognormal(np.log(u * (slow if t >= 0 and i == routes - 1 else 1)), 0.2, k)
+            for i, (u, k) in enumerate(zip(usual, n, strict=True))
+        ]
+        took = np.concatenate(took)
+        p = [float(np.quantile(took, q)) for q in (0.5, 0.95, 0.99)]
+        frame = _frame(
+            "spans",
+            T0 + t * S,
+            ("cart",),
+            [[30.0, 0.0, *p]],
+            [30],
+            low=[0.1, 0.0, 0.01, 0.02, 0.02],
+            high=[60.0, 0.2, 0.1, 0.4, 0.5],
+        )
+        level = float((np.log(usual * 1e9) * n).sum())
+        pace = float(n[-1] * (8.0 if t >= 0 and slow > 1 else 0.0))
+        frames.append(replace(frame, aside=np.array([[30.0, level, pace]])))
+    return standing(frames, "cart", T0)
+
+
+def test_one_slow_operation_of_several_is_waited_for_until_it_would_be_told():
+    early, late = mixed(6, routes=3, slow=20.0), mixed(25, routes=3, slow=20.0)
+    assert (early.conduct, early.partly) == (Conduct.WORSE, True), early
+    assert (late.conduct, late.partly) == (Conduct.WORSE, False), late
+
+
+def test_a_service_of_one_operation_is_not_waited_for():
+    found = mixed(6, routes=1, slow=20.0)
+    assert (found.conduct, found.partly) == (Conduct.WORSE, False), found

@@ -33,7 +33,7 @@ def warm(seconds: int = 120) -> Routes:
 
 def test_requests_are_compared_with_their_own_route():
     routes = warm()
-    known, level, pace = feed(routes, 120, {"GET /": 5, "GET /search": 500})
+    known, level, pace, *_ = feed(routes, 120, {"GET /": 5, "GET /search": 500})
     assert known.all()
     assert np.abs(pace).mean() < 1500
     assert level[-1] - level[0] == pytest.approx(1000 * np.log(100), rel=0.05)
@@ -42,16 +42,16 @@ def test_requests_are_compared_with_their_own_route():
 def test_a_slower_route_has_a_higher_pace_and_goes_on_having_it():
     routes = warm()
     for second in range(120, 120 + 2 * 3600, 20):
-        _, _, pace = feed(routes, second, {"GET /": 50, "GET /search": 500})
+        _, _, pace, *_ = feed(routes, second, {"GET /": 50, "GET /search": 500})
         assert pace[:10].mean() > 2000, second
         assert abs(pace[10:].mean()) < 1500
 
 
 def test_a_new_route_is_not_known_at_once():
     routes = warm()
-    known, _, _ = feed(routes, 121, {"GET /new": 900}, each=50)
-    again, _, _ = feed(routes, 122, {"GET /new": 900}, each=50)
-    later, _, _ = feed(routes, 122 + SETTLED_NS // SECOND, {"GET /new": 900})
+    known, *_ = feed(routes, 121, {"GET /new": 900}, each=50)
+    again, *_ = feed(routes, 122, {"GET /new": 900}, each=50)
+    later, *_ = feed(routes, 122 + SETTLED_NS // SECOND, {"GET /new": 900})
     assert not known.any()
     assert not again.any()
     assert later.all()
@@ -65,7 +65,7 @@ def test_a_stranger_with_many_routes_displaces_his_own_only_and_is_counted():
         feed(routes, second, {f"GET /x{second}-{i}x": 5 for i in range(20)}, each=1, service="crawled")
     assert sum(s == "crawled" for s, _ in routes._slot) <= ROUTES_PER_SERVICE
     assert counters["route_limit"] > 0
-    known, _, _ = feed(routes, 60, {"GET /": 5})
+    known, *_ = feed(routes, 60, {"GET /": 5})
     assert known.all()
 
 
@@ -80,7 +80,7 @@ def test_routes_nobody_asks_for_leave_when_there_are_new_ones():
     before = counters["route_limit"]
     for second in range(three_days, three_days + 60):
         feed(routes, second, {"GET /new": 5})
-    known, _, _ = feed(routes, three_days + 60, {"GET /new": 5})
+    known, *_ = feed(routes, three_days + 60, {"GET /new": 5})
     assert known.all()
     assert counters["route_limit"] == before
     assert counters["route_left"] > 0
@@ -99,3 +99,76 @@ def test_a_snapshot_knows_what_was_known():
 )
 def test_numbers_in_paths_are_no_routes(name: str, folded: str):
     assert fold_route(name) == folded
+
+
+LASTING = {
+    "sessions, as long as their users like": lambda rng, n: rng.lognormal(np.log(60_000), 1.0, n),
+    "long polls, answered or not": lambda rng, n: np.where(
+        rng.random(n) < 0.5, rng.lognormal(np.log(20), 0.5, n), 25_000
+    ),
+    "long polls that nobody answers": lambda rng, n: 30_000 + rng.normal(0, 5, n),
+    "a third waits for its timeout": lambda rng, n: np.where(
+        rng.random(n) < 0.3, 10_000, rng.lognormal(np.log(5), 0.5, n)
+    ),
+    "uploads over lines of all kinds": lambda rng, n: rng.lognormal(np.log(3_000), 1.6, n),
+    "downloads by slow readers": lambda rng, n: rng.lognormal(np.log(5_000), 1.4, n),
+    "jobs of minutes": lambda rng, n: rng.lognormal(np.log(180_000), 0.4, n),
+    "event streams that are cut after a minute": lambda rng, n: np.minimum(rng.exponential(60_000, n), 60_000),
+    "batches of one to ten thousand": lambda rng, n: 2 * rng.lognormal(np.log(800), 1.7, n),
+    "waits for a queue with work now and then": lambda rng, n: np.where(
+        rng.random(n) < 0.6, 20_000, rng.uniform(0, 20_000, n)
+    ),
+    "sockets that are closed at once or stay": lambda rng, n: np.where(
+        rng.random(n) < 0.7, 15, rng.exponential(600_000, n)
+    ),
+}
+ANSWERING = {
+    "a page": lambda rng, n: rng.lognormal(np.log(20), 0.4, n),
+    "a slow report": lambda rng, n: rng.lognormal(np.log(6_000), 0.5, n),
+    "a broad search": lambda rng, n: rng.lognormal(np.log(300), 1.2, n),
+    "from a cache or not": lambda rng, n: np.where(rng.random(n) < 0.5, 1, 800) * rng.lognormal(0, 0.3, n),
+    "one in twenty takes seconds": lambda rng, n: np.where(rng.random(n) < 0.05, 5_000, 30) * rng.lognormal(0, 0.3, n),
+    "a model that thinks": lambda rng, n: rng.lognormal(np.log(9_000), 0.7, n),
+}
+
+
+def lasts(took, seed: int = 1, seconds: int = 400, error: bool = False) -> np.ndarray:
+    """Which of the last requests of a route are untimed; another route of the service answers quickly."""
+    rng, routes = np.random.default_rng(seed), Routes(1000, Counter())
+    for second in range(0, seconds, 2):
+        feed(routes, second, {"GET /": 5})
+        ms = np.maximum(took(rng, 2), 0.1)
+        which, end = np.zeros(2, np.int64), np.full(2, second * SECOND)
+        failed = np.full(2, error)
+        found = routes.compare([("shop", "GET /x")], which, end, (ms * MS).astype(np.int64), failed).untimed
+    return found
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", LASTING)
+def test_a_route_that_lasts_as_it_likes_is_learnt(name: str, seed: int):
+    assert lasts(LASTING[name], seed).all()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", ANSWERING)
+def test_a_route_that_is_slow_is_timed(name: str, seed: int):
+    assert not lasts(ANSWERING[name], seed).any()
+
+
+def test_a_route_that_begins_to_hang_stays_timed_however_long_it_does():
+    routes = warm(300)
+    for second in range(300, 1200, 3):
+        found = feed(routes, second, {"GET /": 30_000, "GET /search": 500}, each=2)
+        assert not found.untimed.any(), second
+
+
+def test_requests_that_fail_at_a_timeout_teach_nothing():
+    assert not lasts(lambda rng, n: np.where(rng.random(n) < 0.5, 10, 30_000), error=True).any()
+
+
+def test_sessions_that_all_end_at_once_are_not_timed_though_nobody_knew_their_route():
+    routes = warm()
+    for second in (121, 122):
+        found = feed(routes, second, {"GET /": 5, "GET /live": 60_000}, each=15)
+        assert found.untimed.tolist() == [False] * 15 + [True] * 15

@@ -1,0 +1,98 @@
+"""Sums by operation merge exactly in any order, once, and of services with several operations alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.features import OPERATIONS
+from contracts.frames import Decoded, PartialFrame
+from contracts.settings import IngestSettings
+from contracts.units import SECOND
+from streams.windows.collect import Receipt
+from streams.windows.collect_spans import SpanCollector
+from streams.windows.operations import LATE_NS, WIDTH_NS, OperationMerge
+from streams.windows.rows import Origin
+from tests.unit.streams.windows.support import MS, SERVER, T0, Span, decoded
+
+BEGIN = T0 - T0 % WIDTH_NS
+NAMES = ("", "GET /", "POST /buy", "GET /search")
+Request = tuple[int, int, bool]
+"""Seconds from the beginning, which of NAMES, whether it failed."""
+
+
+def message(requests: list[Request], first: int) -> Decoded:
+    spans = [
+        Span("shop", first + i, first + i, 0, SERVER, BEGIN + s * SECOND, BEGIN + s * SECOND + 9 * MS, bad)
+        for i, (s, _, bad) in enumerate(requests)
+    ]
+    found = decoded(spans)
+    assert found.spans is not None
+    names = np.array([name for _, name, _ in requests], np.int32)
+    return dataclasses.replace(found, strings=NAMES, spans=dataclasses.replace(found.spans, name=names))
+
+
+def partials(requests: list[Request], sizes: list[int]) -> list[PartialFrame]:
+    """Frames of operations of requests that come in messages of such sizes, each flushed."""
+    collector, found, first = SpanCollector(IngestSettings(), 1, Counter()), [], 1
+    for number, size in enumerate([*sizes, len(requests)], start=1):
+        some, requests = requests[:size], requests[size:]
+        if some:
+            collector.add(message(some, first), Receipt(BEGIN + 60 * SECOND, BEGIN + 60 * SECOND))
+            first += len(some)
+            found += [f for _, _, f in collector.flush(Origin("", "otlp/0", number, 0))[0] if f.signal == OPERATIONS]
+    return found
+
+
+def sums(frames: list[PartialFrame]) -> dict[tuple[int, str], tuple[float, float]]:
+    merge = OperationMerge("prod", 0)
+    for frame in frames:
+        merge.add(frame)
+    over = merge.advance(BEGIN + 1000 * SECOND)
+    return {(f.window_ns, f.peers[i]): (f.values[i, 0], f.values[i, 1]) for f in over for i in range(len(f.services))}
+
+
+BOTH = [(0, 1, False), (0, 2, False)]
+"""So that the service is known for several operations from the first flush on."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(1, 3), st.booleans()), max_size=40),
+    st.lists(st.integers(1, 9), max_size=6),
+)
+def test_how_messages_were_cut_and_in_which_order_they_came_changes_nothing(requests: list[Request], sizes: list[int]):
+    requests = [*BOTH, *requests]
+    expected: Counter[tuple[int, str]] = Counter()
+    failed: Counter[tuple[int, str]] = Counter()
+    for second, name, bad in requests:
+        key = BEGIN + (second * SECOND + 9 * MS) // WIDTH_NS * WIDTH_NS, NAMES[name]
+        expected[key] += 1
+        failed[key] += bad
+    frames = partials(requests, [2, *sizes])
+    whole = {key: (n, failed[key]) for key, n in expected.items()}
+    assert sums(frames) == whole
+    assert sums([f for f in frames for _ in range(2)]) == whole, "a redelivery counts once"
+
+
+def test_a_service_of_one_operation_has_none():
+    assert partials([(0, 1, False)] * 9, []) == []
+
+
+def test_what_comes_after_its_window_is_counted_as_late_and_a_snapshot_keeps_the_rest():
+    early, late = partials([*BOTH, (1, 1, False), (2, 2, True), (8, 1, False)], [2, 2])[1:]
+    merge = OperationMerge("prod", 0)
+    merge.add(early)
+    again = OperationMerge("prod", 0)
+    again.load(merge.state())
+    (told,) = again.advance(BEGIN + WIDTH_NS + LATE_NS)
+    assert told.counts.sum() == 2
+    again.add(dataclasses.replace(early, source="otlp/1"))
+    assert again.late == 2
+    again.add(late)
+    (told,) = again.advance(BEGIN + 2 * WIDTH_NS + LATE_NS)
+    assert told.counts.tolist() == [1]
