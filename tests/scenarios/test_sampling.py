@@ -205,7 +205,19 @@ FEW_FAIL = {"checkout": Trouble(fails=0.004), "catalog": Trouble(fails=0.004)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sampler", "metrics_s"), [(failures_first, 1), (told_failures_first, 0)])
+@pytest.mark.parametrize(
+    ("sampler", "metrics_s"),
+    [
+        pytest.param(
+            failures_first,
+            1,
+            marks=pytest.mark.xfail(
+                strict=True, reason="an undeclared tail sampler that keeps failures hides calls that went well"
+            ),
+        ),
+        (told_failures_first, 0),
+    ],
+)
 def test_keeping_what_failed_is_no_burst_of_failures(sampler: Sampler, metrics_s: int):
     always = dataclasses.replace(Plan(usual=BUSY), trouble=FEW_FAIL)
     found = watched(always, sampler, metrics_s=metrics_s)

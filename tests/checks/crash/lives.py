@@ -46,17 +46,18 @@ PLAYBOOK = Playbook(
     verify=Verify((Check("error_rate"),), for_s=2.0, within_s=30.0),
     rollback=(Step("shrink", "scale", {"replicas": "before"}),),
 )
+BEGAN_NS = time.time_ns()
 DECISION = Decision(
     id="d1",
     incident="i1",
     environment="test",
-    time_ns=time.time_ns(),
+    time_ns=BEGAN_NS,
     verdict=DecisionVerdict.ACT,
     autonomy=Autonomy.ACT,
     cause=CauseKind.HANG,
     cause_service="cart",
     cause_probability=0.9,
-    onset_ns=0,
+    onset_ns=BEGAN_NS - 5 * SECOND,
     chosen=Option(playbook=PLAYBOOK.name, playbook_version="1", target="cart", score=1.0),
     options=(),
     world_hash="w",
@@ -180,11 +181,13 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
         )
     )
     await executor.resume()
+    for second in range(-30, 0):  # well, and failing for the last five seconds: else nothing was wrong that got better
+        await executor.on_evidence(serving(BEGAN_NS + second * SECOND, 0.6 if second >= -5 else 0.0))
     executor.issued(DECISION)
     await executor.on_decision(DECISION)
     window = time.time_ns()
     while (entry := journal.load(run_of(DECISION.id))) is None or entry.state not in TERMINAL_RUN_STATES:
-        await executor.on_evidence(healthy(window))
+        await executor.on_evidence(serving(window, 0.0))
         window += SECOND
         await asyncio.sleep(0.001)
     await executor.stop()
@@ -192,14 +195,14 @@ async def live(folder: Path, deadly: int, *, blind: bool) -> int:
     return boundaries.count
 
 
-def healthy(window_ns: int) -> EvidenceFrame:
-    """A second in which cart serves without errors."""
+def serving(window_ns: int, failing: float) -> EvidenceFrame:
+    """A second in which cart serves, and fails a share of requests."""
     one = np.ones((1, 2))
     return EvidenceFrame(
         environment="test", signal="spans", partition=0, window_ns=window_ns, width_ns=SECOND, services=("cart",),
         peers=(), versions=("",), attributes=("",), features=("request_rate", "error_rate"),
-        values=np.array([[50.0, 0.0]]), counts=np.array([50]), score=0 * one, low=np.array([[30.0, 0.0]]),
-        high=np.array([[70.0, 0.05]]), p_value=np.ones(1), state=("healthy",), notes=(),
+        values=np.array([[50.0, failing]]), counts=np.array([50]), score=0 * one, low=np.array([[30.0, 0.0]]),
+        high=np.array([[70.0, 0.05]]), p_value=np.ones(1), state=("anomalous" if failing else "healthy",), notes=(),
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ async def test_it_reads_the_trail_and_notices_a_forgery() -> None:
 
         world.publish = publish  # type: ignore[method-assign]
         executor = world.born()
+        await world.suffer()
         await executor.on_decision(decision())
         await executor.idle()
         await world.run_to(5)

@@ -33,5 +33,7 @@ def test_a_third_party_that_fails_is_blamed_and_who_calls_it_is_left_alone() -> 
     assert first.candidates[0].service == "external:api.payprovider.example"
     assert first.candidates[0].kind is CauseKind.DEPENDENCY
     found = decided(first)
-    assert found.verdict is DecisionVerdict.ASK
+    assert found.verdict is DecisionVerdict.ASK or (
+        found.chosen is not None and found.chosen.playbook.startswith("page-")
+    ), "a person is told"
     assert all(o.held is not None for o in found.options if o.target and "restart" in o.playbook)
