@@ -9,27 +9,24 @@ https://github.com/prometheus/prometheus (prompb/remote.proto, types.proto, io/p
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-_PACKAGE: Final = "homeostat.foreign"
+from connectors.otlp.message_classes import Fields, message_classes
+
 _F: Final = FieldDescriptorProto
 _BYTES, _BOOL, _DOUBLE = _F.TYPE_BYTES, _F.TYPE_BOOL, _F.TYPE_DOUBLE
 _I32, _I64, _U32, _U64 = _F.TYPE_INT32, _F.TYPE_INT64, _F.TYPE_UINT32, _F.TYPE_UINT64
 _S32, _S64, _FIXED64 = _F.TYPE_SINT32, _F.TYPE_SINT64, _F.TYPE_FIXED64
-_Fields = tuple[tuple[str, int, Any], ...]
-"""Name, number, type (or the name of a message); a name that ends in [] is repeated."""
-
-_HISTOGRAM: Final[_Fields] = (
+_HISTOGRAM: Final[Fields] = (
     *(("count_int", 1, _U64), ("count_float", 2, _DOUBLE), ("sum", 3, _DOUBLE), ("schema", 4, _S32)),
     *(("zero_count_int", 6, _U64), ("zero_count_float", 7, _DOUBLE)),
     *(("negative_spans[]", 8, "BucketSpan"), ("negative_deltas[]", 9, _S64), ("negative_counts[]", 10, _DOUBLE)),
     *(("positive_spans[]", 11, "BucketSpan"), ("positive_deltas[]", 12, _S64), ("positive_counts[]", 13, _DOUBLE)),
     *(("timestamp", 15, _I64), ("custom_values[]", 16, _DOUBLE), ("start_timestamp", 17, _I64)),
 )
-_MESSAGES: Final[dict[str, _Fields]] = {
+_MESSAGES: Final[dict[str, Fields]] = {
     "Moment": (("seconds", 1, _I64), ("nanos", 2, _I32)),
     "JaegerTag": (
         *(("key", 1, _BYTES), ("v_type", 2, _I32), ("v_str", 3, _BYTES), ("v_bool", 4, _BOOL)),
@@ -68,29 +65,8 @@ _MESSAGES: Final[dict[str, _Fields]] = {
 }
 
 
-def _file() -> FileDescriptorProto:
-    file = FileDescriptorProto(name="homeostat/foreign.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, number, kind in fields:
-            many = field.endswith("[]")
-            label = _F.LABEL_REPEATED if many else _F.LABEL_OPTIONAL
-            added = message.field.add(name=field.removesuffix("[]"), number=number, label=label)
-            added.type = _F.TYPE_MESSAGE if isinstance(kind, str) else kind
-            if isinstance(kind, str):
-                added.type_name = f".{_PACKAGE}.{kind}"
-    return file
-
-
-_POOL: Final = descriptor_pool.DescriptorPool()
-_POOL.Add(_file())
-
-
-def _message(name: str) -> Any:
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-JaegerSpan: Final = _message("JaegerSpan")
-ZipkinSpans: Final = _message("ZipkinSpans")
-WriteRequest: Final = _message("WriteRequest")
-WriteRequest2: Final = _message("WriteRequest2")
+_CLASSES: Final = message_classes("homeostat.foreign", _MESSAGES)
+JaegerSpan: Final = _CLASSES["JaegerSpan"]
+ZipkinSpans: Final = _CLASSES["ZipkinSpans"]
+WriteRequest: Final = _CLASSES["WriteRequest"]
+WriteRequest2: Final = _CLASSES["WriteRequest2"]

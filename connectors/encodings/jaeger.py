@@ -27,9 +27,8 @@ from connectors.encodings.span_builder import (
     put,
     whole_id,
 )
-from connectors.otlp import wire
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.reasons import EMPTY, INVALID_JSON, INVALID_PROTOBUF, TRUNCATED, WRONG_ENCODING, refuse
+from connectors.otlp.reasons import EMPTY, WRONG_ENCODING, malformed_json, malformed_protobuf, refuse
 from connectors.otlp.values import Plain, number_of, text_of
 from contracts.units import MICROSECOND, SECOND
 
@@ -54,8 +53,7 @@ def from_proto(payload: bytes, builder: SpanBuilder) -> None:
     try:
         span = JaegerSpan.FromString(payload)
     except DecodeError as e:
-        truncated = wire.is_truncated(payload)
-        raise refuse(TRUNCATED if truncated else INVALID_PROTOBUF, f"{len(payload)} bytes read as jaeger_proto") from e
+        raise malformed_protobuf(payload, "jaeger_proto") from e
     if not span.ListFields():
         raise refuse(WRONG_ENCODING, "nothing of a Jaeger span is in it")
     trace, own = whole_id(span.trace_id, TRACE_BYTES), whole_id(span.span_id, SPAN_BYTES)
@@ -86,7 +84,7 @@ def from_json(payload: bytes, builder: SpanBuilder) -> None:
     try:
         body = msgspec.json.decode(payload)
     except ERRORS as e:
-        raise refuse(TRUNCATED if "truncated" in str(e) else INVALID_JSON, str(e)) from e
+        raise malformed_json(e) from e
     if body in ({}, []):
         raise refuse(EMPTY)
     found = list(_spans(body))

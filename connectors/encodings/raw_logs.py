@@ -16,7 +16,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from connectors.encodings.span_builder import put
 from connectors.otlp.conventions import Conventions
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.reasons import EMPTY, INVALID_JSON, TRUNCATED, refuse
+from connectors.otlp.reasons import EMPTY, malformed_json, refuse
 from connectors.otlp.values import Plain, number_of, text_of
 from contracts.units import MILLISECOND, SECOND
 
@@ -61,7 +61,7 @@ def from_json(payload: bytes, resource: Mapping[str, Plain], time_ns: int, conve
     try:
         values = _json_values(payload)
     except ERRORS as e:
-        raise refuse(TRUNCATED if "truncated" in str(e) else INVALID_JSON, str(e)) from e
+        raise malformed_json(e) from e
     return _message(values, resource, time_ns, conventions)
 
 

@@ -28,9 +28,8 @@ from connectors.encodings.span_builder import (
     texts,
     whole_id,
 )
-from connectors.otlp import wire
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.reasons import EMPTY, INVALID_JSON, INVALID_PROTOBUF, TRUNCATED, WRONG_ENCODING, refuse
+from connectors.otlp.reasons import EMPTY, WRONG_ENCODING, malformed_json, malformed_protobuf, refuse
 from connectors.otlp.values import Plain
 from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.units import MICROSECOND
@@ -76,7 +75,7 @@ def from_json(payload: bytes, builder: SpanBuilder) -> None:
     try:
         body = msgspec.json.decode(payload)
     except ERRORS as e:
-        raise refuse(TRUNCATED if "truncated" in str(e) else INVALID_JSON, str(e)) from e
+        raise malformed_json(e) from e
     spans = [body] if isinstance(body, dict) else body
     if not isinstance(spans, list):
         raise refuse(WRONG_ENCODING, "the JSON is neither a list of Zipkin spans nor one")
@@ -99,8 +98,7 @@ def from_proto(payload: bytes, builder: SpanBuilder) -> None:
     try:
         spans = ZipkinSpans.FromString(payload).spans
     except DecodeError as e:
-        truncated = wire.is_truncated(payload)
-        raise refuse(TRUNCATED if truncated else INVALID_PROTOBUF, f"{len(payload)} bytes read as zipkin_proto") from e
+        raise malformed_protobuf(payload, "zipkin_proto") from e
     sides: list[ZipkinSide] = []
     for i, span in enumerate(spans):
         ids = _ids(

@@ -31,7 +31,7 @@ from connectors.otlp.reasons import (
     NOT_OTLP,
     NOTHING_READ,
     TOO_LARGE,
-    TRUNCATED,
+    malformed_protobuf,
     refuse,
 )
 from connectors.otlp.schema import LogsData, TracesData, TracesOfBytes
@@ -112,8 +112,7 @@ def _decode_protobuf(topic: str, payload: bytes, fresh: Callable[[Codec], Decode
     try:
         message = _MESSAGES[signal].FromString(payload)
     except PROTO_ERRORS as e:
-        truncated = wire.is_truncated(payload)
-        raise refuse(TRUNCATED if truncated else INVALID_PROTOBUF, f"{len(payload)} bytes read as {signal}") from e
+        raise malformed_protobuf(payload, signal) from e
     spans = message.resource_spans if signal == OTLP_SPANS else ()
     points = message.resource_metrics if signal == OTLP_METRICS else ()
     logs = message.resource_logs if signal == OTLP_LOGS else ()

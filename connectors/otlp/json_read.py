@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from connectors.otlp import json_model as model
-from connectors.otlp.reasons import EMPTY, INVALID_JSON, NOT_OTLP, TRUNCATED, WRONG_SIGNAL, Skips, refuse
+from connectors.otlp.reasons import EMPTY, NOT_OTLP, WRONG_SIGNAL, Skips, malformed_json, refuse
 
 _SNAKE_FIELDS: Final = (b'_unix_nano"', b'"resource_spans"', b'"resource_metrics"', b'"resource_logs"')
 _OLD_FIELDS: Final = (b'"instrumentationLibrary', b'"instrumentation_library')  # until OTLP 0.15: scopes
@@ -52,7 +52,7 @@ def read(payload: bytes, skips: Skips) -> model.Message:
         except msgspec.ValidationError:
             pass  # one field is wrong somewhere: read item by item
         except model.ERRORS as e:
-            raise _malformed(e) from e
+            raise malformed_json(e) from e
         else:
             if has_items(message):
                 return message
@@ -72,7 +72,7 @@ def _read_leniently(payload: bytes, skips: Skips) -> model.Message:
     try:
         body = normalise(msgspec.json.decode(payload))
     except model.ERRORS as e:
-        raise _malformed(e) from e
+        raise malformed_json(e) from e
     if not isinstance(body, dict):
         raise refuse(NOT_OTLP, "the JSON is not an object")
     known = [key for key in SHAPES if key in body]
@@ -146,13 +146,6 @@ def normalise(value: Any) -> Any:
 
 def _camel(name: str) -> str:
     return _UNDERSCORE.sub(lambda m: m[1].upper(), name) if "_" in name else name
-
-
-def _malformed(error: Exception) -> Exception:
-    if isinstance(error, RecursionError):
-        return refuse(INVALID_JSON, "nested too deeply")
-    text = str(error)
-    return refuse(TRUNCATED if "truncated" in text else INVALID_JSON, text)
 
 
 def _not_otlp(body: dict[str, Any]) -> Exception:

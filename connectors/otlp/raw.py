@@ -16,11 +16,10 @@ from connectors.otlp.metrics import LEVEL, feature_index, is_sensible, series_of
 from connectors.otlp.reasons import (
     BEYOND_SENSE,
     INVALID_FIELD,
-    INVALID_JSON,
     NOT_FINITE,
     NOTHING_READ,
-    TRUNCATED,
     Skips,
+    malformed_json,
     refuse,
 )
 from contracts import features as f
@@ -68,7 +67,7 @@ def _read(payload: bytes) -> RawMeasurement:
     except msgspec.ValidationError as e:
         raise refuse(INVALID_FIELD, str(e)) from e
     except (msgspec.MsgspecError, ValueError) as e:
-        raise refuse(TRUNCATED if "truncated" in str(e) else INVALID_JSON, str(e)) from e
+        raise malformed_json(e) from e
 
 
 def _spans(

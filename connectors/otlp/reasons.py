@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from connectors.otlp import wire
 from contracts.errors import UndecodableTelemetry
 
 EMPTY: Final = "empty"
@@ -113,3 +114,17 @@ class Skips:
 def refuse(reason: str, detail: str = "") -> UndecodableTelemetry:
     """The error for a message that cannot be read. `reason` is one of `REFUSED`."""
     return UndecodableTelemetry(f"{REFUSED[reason]}: {detail}" if detail else REFUSED[reason], reason=reason)
+
+
+def malformed_json(error: Exception) -> UndecodableTelemetry:
+    """The refusal for an error of a JSON reader."""
+    if isinstance(error, RecursionError):
+        return refuse(INVALID_JSON, "nested too deeply")
+    text = str(error)
+    return refuse(TRUNCATED if "truncated" in text else INVALID_JSON, text)
+
+
+def malformed_protobuf(payload: bytes, read_as: str) -> UndecodableTelemetry:
+    """The refusal for bytes that a protobuf parser refused. `read_as` names the message or encoding that was expected."""
+    reason = TRUNCATED if wire.is_truncated(payload) else INVALID_PROTOBUF
+    return refuse(reason, f"{len(payload)} bytes read as {read_as}")

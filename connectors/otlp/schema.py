@@ -7,92 +7,69 @@ lets text through that is not UTF-8, and one such text must not cost the message
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-_PACKAGE: Final = "homeostat.otlp"
+from connectors.otlp.message_classes import Fields, message_classes
+
 _F: Final = FieldDescriptorProto
-_SCALAR: Final = _F.LABEL_OPTIONAL
-_MANY: Final = _F.LABEL_REPEATED
-# message -> fields: name, number, type (or name of a message), label
-_FIELDS: Final[dict[str, tuple[tuple[str, int, Any, Any], ...]]] = {
+_MESSAGES: Final[dict[str, Fields]] = {
     "Span": (
-        ("trace_id", 1, _F.TYPE_BYTES, _SCALAR),
-        ("span_id", 2, _F.TYPE_BYTES, _SCALAR),
-        ("trace_state", 3, _F.TYPE_BYTES, _SCALAR),
-        ("parent_span_id", 4, _F.TYPE_BYTES, _SCALAR),
-        ("name", 5, _F.TYPE_BYTES, _SCALAR),
-        ("kind", 6, _F.TYPE_INT32, _SCALAR),
-        ("start_time_unix_nano", 7, _F.TYPE_FIXED64, _SCALAR),
-        ("end_time_unix_nano", 8, _F.TYPE_FIXED64, _SCALAR),
-        ("links", 13, _F.TYPE_BYTES, _MANY),
-        ("status", 15, _F.TYPE_BYTES, _SCALAR),
-        ("flags", 16, _F.TYPE_FIXED32, _SCALAR),
+        ("trace_id", 1, _F.TYPE_BYTES),
+        ("span_id", 2, _F.TYPE_BYTES),
+        ("trace_state", 3, _F.TYPE_BYTES),
+        ("parent_span_id", 4, _F.TYPE_BYTES),
+        ("name", 5, _F.TYPE_BYTES),
+        ("kind", 6, _F.TYPE_INT32),
+        ("start_time_unix_nano", 7, _F.TYPE_FIXED64),
+        ("end_time_unix_nano", 8, _F.TYPE_FIXED64),
+        ("links[]", 13, _F.TYPE_BYTES),
+        ("status", 15, _F.TYPE_BYTES),
+        ("flags", 16, _F.TYPE_FIXED32),
     ),
-    "Link": (("trace_id", 1, _F.TYPE_BYTES, _SCALAR), ("span_id", 2, _F.TYPE_BYTES, _SCALAR)),
-    "LinksOfSpan": (("links", 13, "Link", _MANY),),
-    "ScopeSpans": (("spans", 2, "Span", _MANY),),
-    "ResourceSpans": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_spans", 2, "ScopeSpans", _MANY)),
-    "TracesData": (("resource_spans", 1, "ResourceSpans", _MANY),),
-    "ScopeOfBytes": (("spans", 2, _F.TYPE_BYTES, _MANY),),
+    "Link": (("trace_id", 1, _F.TYPE_BYTES), ("span_id", 2, _F.TYPE_BYTES)),
+    "LinksOfSpan": (("links[]", 13, "Link"),),
+    "ScopeSpans": (("spans[]", 2, "Span"),),
+    "ResourceSpans": (("resource", 1, _F.TYPE_BYTES), ("scope_spans[]", 2, "ScopeSpans")),
+    "TracesData": (("resource_spans[]", 1, "ResourceSpans"),),
+    "ScopeOfBytes": (("spans[]", 2, _F.TYPE_BYTES),),
     "ResourceOfBytes": (
-        ("resource", 1, _F.TYPE_BYTES, _SCALAR),
-        ("scope_spans", 2, "ScopeOfBytes", _MANY),
-        ("instrumentation_library_spans", 1000, _F.TYPE_BYTES, _MANY),
+        ("resource", 1, _F.TYPE_BYTES),
+        ("scope_spans[]", 2, "ScopeOfBytes"),
+        ("instrumentation_library_spans[]", 1000, _F.TYPE_BYTES),
     ),
-    "TracesOfBytes": (("resource_spans", 1, "ResourceOfBytes", _MANY),),
+    "TracesOfBytes": (("resource_spans[]", 1, "ResourceOfBytes"),),
     "LogRecord": (
-        ("time_unix_nano", 1, _F.TYPE_FIXED64, _SCALAR),
-        ("severity_number", 2, _F.TYPE_INT32, _SCALAR),
-        ("severity_text", 3, _F.TYPE_BYTES, _SCALAR),
-        ("body", 5, _F.TYPE_BYTES, _SCALAR),
-        ("trace_id", 9, _F.TYPE_BYTES, _SCALAR),
-        ("span_id", 10, _F.TYPE_BYTES, _SCALAR),
-        ("observed_time_unix_nano", 11, _F.TYPE_FIXED64, _SCALAR),
+        ("time_unix_nano", 1, _F.TYPE_FIXED64),
+        ("severity_number", 2, _F.TYPE_INT32),
+        ("severity_text", 3, _F.TYPE_BYTES),
+        ("body", 5, _F.TYPE_BYTES),
+        ("trace_id", 9, _F.TYPE_BYTES),
+        ("span_id", 10, _F.TYPE_BYTES),
+        ("observed_time_unix_nano", 11, _F.TYPE_FIXED64),
     ),
-    "ScopeLogs": (("log_records", 2, "LogRecord", _MANY),),
-    "ResourceLogs": (("resource", 1, _F.TYPE_BYTES, _SCALAR), ("scope_logs", 2, "ScopeLogs", _MANY)),
-    "LogsData": (("resource_logs", 1, "ResourceLogs", _MANY),),
-    "Status": (("code", 3, _F.TYPE_INT32, _SCALAR),),
-    "AttributesOfSpan": (("attributes", 9, _F.TYPE_BYTES, _MANY),),
-    "AttributesOfLog": (("attributes", 6, _F.TYPE_BYTES, _MANY),),
-    "AttributesOfResource": (("attributes", 1, _F.TYPE_BYTES, _MANY),),
-    "Pair": (("key", 1, _F.TYPE_BYTES, _SCALAR), ("value", 2, _F.TYPE_BYTES, _SCALAR)),
-    "Text": (("string_value", 1, _F.TYPE_BYTES, _SCALAR),),
+    "ScopeLogs": (("log_records[]", 2, "LogRecord"),),
+    "ResourceLogs": (("resource", 1, _F.TYPE_BYTES), ("scope_logs[]", 2, "ScopeLogs")),
+    "LogsData": (("resource_logs[]", 1, "ResourceLogs"),),
+    "Status": (("code", 3, _F.TYPE_INT32),),
+    "AttributesOfSpan": (("attributes[]", 9, _F.TYPE_BYTES),),
+    "AttributesOfLog": (("attributes[]", 6, _F.TYPE_BYTES),),
+    "AttributesOfResource": (("attributes[]", 1, _F.TYPE_BYTES),),
+    "Pair": (("key", 1, _F.TYPE_BYTES), ("value", 2, _F.TYPE_BYTES)),
+    "Text": (("string_value", 1, _F.TYPE_BYTES),),
 }
 
 
-def _file() -> FileDescriptorProto:
-    file = FileDescriptorProto(name="homeostat/otlp/columns.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _FIELDS.items():
-        message = file.message_type.add(name=name)
-        for field, number, kind, label in fields:
-            nested = isinstance(kind, str)
-            added = message.field.add(name=field, number=number, label=label)
-            added.type = _F.TYPE_MESSAGE if nested else kind
-            if nested:
-                added.type_name = f".{_PACKAGE}.{kind}"
-    return file
-
-
-_POOL: Final = descriptor_pool.DescriptorPool()
-_POOL.Add(_file())
-
-
-def _message(name: str) -> Any:
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-TracesData: Final = _message("TracesData")
-TracesOfBytes: Final = _message("TracesOfBytes")
-LogsData: Final = _message("LogsData")
-Status: Final = _message("Status")
-AttributesOfSpan: Final = _message("AttributesOfSpan")
-LinksOfSpan: Final = _message("LinksOfSpan")
-Link: Final = _message("Link")
-AttributesOfLog: Final = _message("AttributesOfLog")
-AttributesOfResource: Final = _message("AttributesOfResource")
-Pair: Final = _message("Pair")
-Text: Final = _message("Text")
+_CLASSES: Final = message_classes("homeostat.otlp", _MESSAGES)
+TracesData: Final = _CLASSES["TracesData"]
+TracesOfBytes: Final = _CLASSES["TracesOfBytes"]
+LogsData: Final = _CLASSES["LogsData"]
+Status: Final = _CLASSES["Status"]
+AttributesOfSpan: Final = _CLASSES["AttributesOfSpan"]
+LinksOfSpan: Final = _CLASSES["LinksOfSpan"]
+Link: Final = _CLASSES["Link"]
+AttributesOfLog: Final = _CLASSES["AttributesOfLog"]
+AttributesOfResource: Final = _CLASSES["AttributesOfResource"]
+Pair: Final = _CLASSES["Pair"]
+Text: Final = _CLASSES["Text"]

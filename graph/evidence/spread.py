@@ -142,7 +142,7 @@ def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Los
         yield Finding(node.name, channel, strength, text, CauseKind.DEPENDENCY)
 
 
-def network(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Finding]:
+def network(losses: Losses) -> Iterator[Finding]:
     """Time lost between caller and callee. To blame is the side on which most calls lose time."""
     for name, (hurt, edges, coverage) in losses.items():
         if not hurt:
@@ -179,7 +179,7 @@ def _slower(shift: Shift) -> bool:
     return shift.after > max(LOSSY_RATIO * shift.before, shift.before + LOSSY_S)
 
 
-def pattern(situation: Situation, muted: Muted, losses: Losses) -> Iterator[Finding]:
+def pattern(situation: Situation, muted: Muted) -> Iterator[Finding]:
     """Calls that stop happening after another returned: a callee answered, but wrongly (or the caller took another path).
 
     Nezha (Yu et al., FSE 2023) finds such faults as expected event patterns that vanish. Suspects are the callees that are
@@ -260,6 +260,6 @@ def spread(situation: Situation) -> Iterator[Finding]:
     yield from latency(situation, muted, losses, reach["latency"])
     yield from errors(situation, muted, losses, reach["errors"])
     yield from silent
-    yield from network(situation, muted, losses)
-    yield from pattern(situation, muted, losses)
+    yield from network(losses)
+    yield from pattern(situation, muted)
     yield from log_records(situation, muted)

@@ -13,9 +13,8 @@ from contracts.frames.decoded import F64, I64
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.merge_metrics import failures_of, histos_of
-from streams.windows.series import FEATURES, MetricWindow, Ranks, SeriesBook
+from streams.windows.series import FEATURES, POINT, MetricWindow, Ranks, SeriesBook
 from streams.windows.signal_merge import SignalMerge
-from streams.windows.tables import ranges
 from streams.windows.window import Window
 
 _SERIES_PER_SERVICE: Final = 64
@@ -60,12 +59,7 @@ class MetricCallMerge(SignalMerge):
         usable = windows.usable(entity, number, np.ones(len(number), np.int64))
         for n in np.unique(number[usable]).tolist():
             mine = usable & (number == n)
-            some = calls[mine]
-            which, cell = ranges(some["low"], some["high"])
-            some["high"] = np.cumsum(np.bincount(which, minlength=len(some)))
-            some["low"] = some["high"] - np.bincount(which, minlength=len(some))
-            none = np.empty(0, self._of(n).points.dtype)
-            self._of(n).add(none, some, frame.hist_bucket[cell].astype(np.int64), frame.hist_count[cell])
+            self._of(n).add(np.empty(0, POINT), calls[mine], frame)
             windows.noticed(windows.window(n), np.unique(entity[mine]))
         windows.learn_delays(entity[usable], number[usable], np.ones(int(np.count_nonzero(usable)), np.int64))
 

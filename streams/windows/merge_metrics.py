@@ -14,7 +14,6 @@ from contracts.frames.latency import FAILED_ONLY
 from contracts.settings import IngestSettings
 from streams.windows.series import HISTO, POINT, MetricWindow, Ranks, SeriesBook
 from streams.windows.signal_merge import SignalMerge
-from streams.windows.tables import ranges
 from streams.windows.window import Window
 
 _SERIES_PER_SERVICE = 64
@@ -51,15 +50,8 @@ class MetricMerge(SignalMerge):
         usable = windows.usable(entity, number, np.ones(len(number), np.int64))
         for n in np.unique(number[usable]).tolist():
             mine = usable & (number == n)
-            window = windows.window(n)
-            some_histos = histos[mine[len(points) :]]
-            which, cell = ranges(some_histos["low"], some_histos["high"])
-            size = np.bincount(which, minlength=len(some_histos))
-            some_histos["high"] = np.cumsum(size)
-            some_histos["low"] = some_histos["high"] - size
-            bucket, count = frame.hist_bucket[cell].astype(np.int64), frame.hist_count[cell]
-            self._of(n).add(points[mine[: len(points)]], some_histos, bucket, count)
-            windows.noticed(window, np.unique(entity[mine]))
+            self._of(n).add(points[mine[: len(points)]], histos[mine[len(points) :]], frame)
+            windows.noticed(windows.window(n), np.unique(entity[mine]))
         windows.learn_delays(entity[usable], number[usable], np.ones(int(np.count_nonzero(usable)), np.int64))
 
     def _of(self, number: int) -> MetricWindow:

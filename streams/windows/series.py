@@ -14,12 +14,13 @@ import numpy as np
 
 from contracts.capacity import ROOMY
 from contracts.features import BY_SIGNAL, METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE, Signal
+from contracts.frames import PartialFrame
 from contracts.frames.decoded import B1, F64, I64
 from contracts.frames.latency import FAILED_ONLY, UNPLACED
 from contracts.units import SECOND
 from streams.windows.grouping import Column, run_starts
 from streams.windows.preference import Preference
-from streams.windows.tables import Rows
+from streams.windows.tables import Rows, ranges
 from streams.windows.window import Sums
 
 GAUGE, CUMULATIVE, DELTA, SHAPED = 0, 1, 2, 3
@@ -298,13 +299,16 @@ class MetricWindow:
         self.requests: Rows = np.empty(0, PART)
         self.sums = Sums(2)
 
-    def add(self, points: Rows, histos: Rows, bucket: Column, count: Column) -> None:
-        """Points of this window; `low` and `high` of the histograms index into `bucket` and `count`."""
+    def add(self, points: Rows, histos: Rows, frame: PartialFrame) -> None:
+        """Take the points of this window in, with the buckets of its histograms, whose `low` and `high` index into the frame's."""
         self.points = np.concatenate([self.points, points])
-        histos["low"] += len(self.bucket)
-        histos["high"] += len(self.bucket)
+        which, cell = ranges(histos["low"], histos["high"])
+        size = np.bincount(which, minlength=len(histos))
+        end = np.cumsum(size) + len(self.bucket)
+        histos["low"], histos["high"] = end - size, end
         self.histos = np.concatenate([self.histos, histos])
-        self.bucket, self.count = np.concatenate([self.bucket, bucket]), np.concatenate([self.count, count])
+        self.bucket = np.concatenate([self.bucket, frame.hist_bucket[cell].astype(np.int64)])
+        self.count = np.concatenate([self.count, frame.hist_count[cell]])
 
     def digest(self, entity: I64, book: SeriesBook, ranks: Ranks) -> None:
         """Look at what came for these entities, in the order of its time. All series go on, those that count by rank are taken."""
