@@ -15,7 +15,7 @@ from connectors.kafka.client import KafkaBroker
 from contracts.events import Anomaly, DeadLetter, Incident
 from contracts.settings import BrokerSettings
 from contracts.topics import OTLP_SPANS
-from contracts.verdicts import AnomalyPhase
+from contracts.verdicts import AnomalyKind, AnomalyPhase
 from graph.stores.neo4j import Neo4jStore
 from tests.scenarios.story import Story, listening, until
 from tests.scenarios.town import CALLS
@@ -105,9 +105,10 @@ async def test_from_the_sdk_to_the_graph(exporter: str, neo4j_server: Neo4jServe
 
 async def _blamed(story: Story, town: SdkTown) -> Incident:
     await until(lambda: len(story.states) == len(CALLS) and all(len(s) > WARMUP + 4 for s in story.states.values()), 90)
-    assert not story.all(Anomaly)
+    # A broker that stalls at its start holds telemetry back, and that is rightly told; nothing is told of a service.
+    assert not [a for a in story.all(Anomaly) if a.kind is not AnomalyKind.TELEMETRY]
     town.broken.add("stock")
-    await story.want(Anomaly, lambda a: a.phase is AnomalyPhase.OPENED)
+    await story.want(Anomaly, lambda a: a.phase is AnomalyPhase.OPENED and a.kind is not AnomalyKind.TELEMETRY)
     found = await story.want(Incident, lambda i: i.settled and _path(i) == ["gateway", "orders", "stock"])
     assert not story.all(DeadLetter)
     return found

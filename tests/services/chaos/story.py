@@ -22,7 +22,7 @@ from tests.services.servers.kafka import KafkaServer
 
 PARTITIONS, MOST = 4, 3
 SESSION_S = 3.0
-CATCH_UP_S, PATIENCE_S = 90.0, 60.0
+CATCH_UP_S, PATIENCE_S = 180.0, 240.0
 
 
 @dataclass
