@@ -73,6 +73,8 @@ EVIDENCE: Final = "telemetry.evidence"
 ANOMALIES: Final = "telemetry.anomalies"
 INCIDENTS: Final = "telemetry.incidents"
 CHANGES: Final = "telemetry.changes"
+SERIES: Final = "telemetry.series"
+POINTS: Final = "telemetry.points"
 CLOCKS: Final = "telemetry.clocks"
 GAPS: Final = "telemetry.gaps"
 TARGETS: Final = "autonomous.targets"
@@ -97,6 +99,8 @@ TOPICS: Final[dict[str, Topic]] = {
         Topic(OTLP_METRICS, "never trusted", "OTLP protobuf or JSON", _P.FOREIGN, _R.HOUR, "collectors", "ingest"),
         Topic(OTLP_LOGS, "never trusted", "OTLP protobuf or JSON", _P.FOREIGN, _R.HOUR, "collectors", "ingest"),
         Topic(RAW, "service", "JSON measurement", _P.FOREIGN, _R.HOUR, "anyone", "ingest"),
+        Topic(SERIES, "never trusted", "JSON points of general series", _P.FOREIGN, _R.HOUR, "anyone", "ingest"),
+        Topic(POINTS, "environment", "SeriesFrame", _P.KEY, _R.HOUR, "ingest", "series", internal=True),
         Topic(
             PARTIALS,
             "environment",
@@ -119,7 +123,7 @@ TOPICS: Final[dict[str, Topic]] = {
             "diagnose, decide, act, the cluster watch",
             internal=True,
         ),
-        Topic(ANOMALIES, "service", "Anomaly", _P.ENVIRONMENT, _R.WEEK, "features, detect", "diagnose, act"),
+        Topic(ANOMALIES, "service", "Anomaly", _P.ENVIRONMENT, _R.WEEK, "features, detect, series", "diagnose, act"),
         Topic(INCIDENTS, "incident", "Incident", _P.ENVIRONMENT, _R.WEEK, "diagnose", "decide, act"),
         Topic(
             CHANGES,

@@ -21,6 +21,7 @@ class AnomalyKind(enum.StrEnum):
     TELEMETRY = (
         "telemetry"  # telemetry that stopped coming: it says nothing of the services, and nothing is done to them
     )
+    SERIES = "series"  # a general series (or a group of them): it is told, and no incident follows from it
 
 
 class GapKind(enum.StrEnum):

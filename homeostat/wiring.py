@@ -34,6 +34,8 @@ from contracts.topics import (
     INCIDENTS,
     INGRESS,
     PARTIALS,
+    POINTS,
+    SERIES,
     SPANS,
     TARGETS,
 )
@@ -50,6 +52,7 @@ from streams.stages.detect import DetectStage
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
+from streams.stages.series import SeriesStage
 from streams.worker import HandlerSpec
 
 LIFE_NS: Final = 4 * HOUR
@@ -63,9 +66,9 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
     return (
         StageSpec(
             "ingest",
-            (*INGRESS, *settings.ingest.topics),
-            (PARTIALS, SPANS),
-            lambda t, p: IngestStage(t, p, settings, targets),
+            (*INGRESS, SERIES, *settings.ingest.topics),
+            (PARTIALS, SPANS, POINTS),
+            lambda t, p: IngestStage(t, p, settings, targets, partitions[POINTS]),
             overhears=(CLOCKS,),
         ),
         StageSpec("edges", (SPANS,), (PARTIALS, CLOCKS), lambda _, p: EdgeStage(p, settings, targets)),
@@ -78,6 +81,12 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             (EVIDENCE, ANOMALIES),
             lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments, settings.plugins),
             overhears=(CHANGES, ADOPTIONS),
+        ),
+        StageSpec(
+            "series",
+            (POINTS,),
+            (ANOMALIES,),
+            lambda _, __: SeriesStage(settings.series, settings.ingest.max_environments),
         ),
         diagnose.spec(settings.diagnose, settings.ingest.max_environments),
     )
@@ -136,7 +145,7 @@ def recorded_specs(
 
 def made_with_of(settings: Settings, playbooks: Iterable[Playbook]) -> str:
     """Short digest of what stages are made with besides their input: settings, playbooks, the release."""
-    sections = {"environment", "ingest", "detect", "diagnose", "decide", "plugins"}
+    sections = {"environment", "ingest", "detect", "series", "diagnose", "decide", "plugins"}
     said = settings.model_dump_json(include=sections, exclude={"decide": {"recorded"}})
     limits = limits_of(settings.act, settings.detect)
     plugged = [p.words for p in installed("detector") if p.name in settings.detect.detectors]

@@ -59,7 +59,7 @@ def from_json(payload: bytes, resource: Mapping[str, Plain], time_ns: int, conve
         UndecodableTelemetry: it is not JSON, or there is nothing in it.
     """
     try:
-        values = _json_values(payload)
+        values = json_values(payload)
     except ERRORS as e:
         raise malformed_json(e) from e
     return _message(values, resource, time_ns, conventions)
@@ -69,7 +69,7 @@ def _values(payload: bytes) -> Iterator[Any]:
     start = payload.lstrip(_SPACE)[:1]
     if start in (b"{", b"[", b'"'):
         try:
-            found = _json_values(payload)
+            found = json_values(payload)
         except ERRORS:
             found = []
         if found and (start != b"[" or all(isinstance(v, dict) for v in found)):
@@ -78,7 +78,7 @@ def _values(payload: bytes) -> Iterator[Any]:
     yield payload.decode("utf-8", "replace")
 
 
-def _json_values(payload: bytes) -> list[Any]:
+def json_values(payload: bytes) -> list[Any]:
     """The values of JSON: those of an array, one, or one a line."""
     try:
         body = msgspec.json.decode(payload)
@@ -124,16 +124,19 @@ def _said_by(fields: Mapping[str, Any], conventions: Conventions) -> dict[str, P
 def _time_of(fields: Mapping[str, Any], conventions: Conventions) -> int:
     """Epoch nanoseconds of what a line says of its time; 0 where it says nothing that can be read."""
     for key in conventions.keys("log_time"):
-        value = fields.get(key)
-        number = number_of(value)
-        if number is not None and 0 < number < _UNITS[-1][0]:
-            unit = next(u for limit, u in _UNITS if number < limit)
-            time_ns = int(value) * unit if isinstance(value, int) else round(number * unit / 1000) * 1000
-            if time_ns <= _LARGEST and number > 1e8:
-                return time_ns
-        elif isinstance(value, str) and (time_ns := _iso(value)):
+        if time_ns := epoch_ns(fields.get(key)):
             return time_ns
     return 0
+
+
+def epoch_ns(value: Any) -> int:
+    """Epoch nanoseconds of a time in ISO 8601, or a number of seconds, milli-, micro- or nanoseconds; 0 where it is neither."""
+    number = number_of(value)
+    if number is not None and 0 < number < _UNITS[-1][0]:
+        unit = next(u for limit, u in _UNITS if number < limit)
+        time_ns = int(value) * unit if isinstance(value, int) else round(number * unit / 1000) * 1000
+        return time_ns if time_ns <= _LARGEST and number > 1e8 else 0
+    return _iso(value) if isinstance(value, str) else 0
 
 
 def _iso(text: str) -> int:

@@ -83,6 +83,15 @@ def decode_record(record: Record, topics: Mapping[str, TopicSettings], reading: 
     return decode_as(settings.encoding, incoming, reading)
 
 
+def metrics_of(record: Record, topics: Mapping[str, TopicSettings]) -> bytes:
+    """The message as OTLP where it may hold metrics; else nothing. Only for messages that `decode_record` has read."""
+    settings = topics.get(record.topic)
+    encoding = settings.encoding if settings else ""
+    if encoding == "prometheus_remote_write":
+        return translated_write(plain_write(record.value)).payload
+    return record.value if encoding in _OTLP or record.topic == OTLP_METRICS else b""
+
+
 def decode_as(encoding: str, incoming: Incoming, reading: ReadingRules = STANDARD_READING) -> Decoded:
     """The columns of a message in an encoding, which is one of `contracts.settings.ENCODINGS`.
 

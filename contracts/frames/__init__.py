@@ -18,6 +18,7 @@ from contracts.frames.feature_frame import (
     SpanFrame,
     empty_columns,
 )
+from contracts.frames.series_frame import SeriesFrame, SeriesMode
 
 __all__ = [
     "Decoded",
@@ -30,6 +31,8 @@ __all__ = [
     "PointBatch",
     "Presence",
     "Resource",
+    "SeriesFrame",
+    "SeriesMode",
     "SpanBatch",
     "SpanFrame",
     "empty_columns",

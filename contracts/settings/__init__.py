@@ -30,6 +30,7 @@ from contracts.settings.kubernetes_settings import KubernetesSettings
 from contracts.settings.log_settings import LogSettings
 from contracts.settings.receiver_settings import ReceiverSettings
 from contracts.settings.section import Section
+from contracts.settings.series_settings import SeriesRule, SeriesSettings
 from contracts.settings.sink_settings import SinkSettings
 from contracts.settings.source_settings import SourceSettings
 from contracts.settings.topic_settings import ENCODINGS, TopicSettings
@@ -54,6 +55,8 @@ __all__ = [
     "Objective",
     "ReceiverSettings",
     "Section",
+    "SeriesRule",
+    "SeriesSettings",
     "Settings",
     "SinkSettings",
     "SourceSettings",
@@ -73,6 +76,7 @@ class Settings(Section):
     conventions: ConventionSettings = ConventionSettings()
     receivers: ReceiverSettings = ReceiverSettings()
     detect: DetectSettings = DetectSettings()
+    series: SeriesSettings = SeriesSettings()
     diagnose: DiagnoseSettings = DiagnoseSettings()
     decide: DecideSettings = DecideSettings()
     act: ActSettings = ActSettings()

@@ -82,7 +82,7 @@ class DiagnosisEngine:
     def anomaly(self, event: Anomaly, now_ns: int) -> None:
         """Take one phase of an anomaly in: it joins the case it belongs to, or starts one."""
         self.counters["anomalies"] += 1
-        if event.kind is AnomalyKind.TELEMETRY:
+        if event.kind is not AnomalyKind.SERVICE:
             return  # nothing is known of the services: no incident of theirs follows from it
         if event.phase is AnomalyPhase.ADOPTED and event.id not in self._anomalies:
             return  # a level that nobody felt was taken for normal: it is part of nothing

@@ -1,17 +1,20 @@
-"""Ingest: messages of one partition of an ingress topic in, partial aggregates and spans to be joined out."""
+"""Ingest: messages of one partition of an ingress topic in; partial aggregates, spans to be joined and points of general series out."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from connectors.encodings.sources import decode_record, reading_of
+from connectors.encodings import series_points
+from connectors.encodings.series_points import SeriesPoint
+from connectors.encodings.sources import decode_record, metrics_of, reading_of
 from connectors.otlp.conventions import conventions_of
 from contracts.events import ClockOffset
 from contracts.events import decode as decode_event
 from contracts.frames import pack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import CLOCKS, PARTIALS, SPANS
+from contracts.topics import CLOCKS, PARTIALS, POINTS, SERIES, SPANS
+from contracts.units import MILLISECOND
 from streams.stage import Emit, Output
 from streams.windows.collect import Receipt
 from streams.windows.partials import PartialBuilder
@@ -23,10 +26,13 @@ _MOST_PENDING = 1 << 15
 class IngestStage:
     """One partition of one ingress topic. Flushes on every tick, and in between when much has come."""
 
-    def __init__(self, topic: str, partition: int, settings: Settings, partitions: int) -> None:
+    def __init__(
+        self, topic: str, partition: int, settings: Settings, partitions: int, point_partitions: int = 1
+    ) -> None:
         self._topics, self._reading = settings.ingest.topics, reading_of(settings, conventions_of(settings.conventions))
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
+        self._chosen, self._point_partitions = settings.series.metrics, point_partitions
 
     @property
     def counters(self) -> Counter[str]:
@@ -43,13 +49,37 @@ class IngestStage:
         if record.topic == CLOCKS:
             self._builder.clocks.told(decode_event(ClockOffset, record.value), now_ns)
             return []
+        if record.topic == SERIES:
+            return self._series(record)
         decoded = decode_record(record, self._topics, self._reading)
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(tells_time=False) if alone else []
         self._builder.add(decoded, Receipt.of(record.timestamp_ms, now_ns), record.offset)
         if alone or self._builder.pending >= _MOST_PENDING:
             outputs += self._flush(tells_time=not alone)
+        if self._chosen:
+            found = metrics_of(record, self._topics)
+            rules = self._reading.rules
+            points = (
+                series_points.from_otlp(found, self._chosen, self._reading.default_environment, rules) if found else []
+            )
+            outputs += self._framed(points)
         return outputs
+
+    def _series(self, record: Record) -> list[Output]:
+        points, skips = series_points.from_json(
+            record.value, record.timestamp_ms * MILLISECOND, self._reading.default_environment
+        )
+        for reason, n in skips.counts.items():
+            self.counters[f"skipped_{reason}"] += n
+        return self._framed(points)
+
+    def _framed(self, points: list[SeriesPoint]) -> list[Output]:
+        self.counters["series_points"] += len(points)
+        return [
+            Emit(POINTS, frame.environment, pack(frame), partition=partition)
+            for partition, frame in series_points.frames(points, self._point_partitions)
+        ]
 
     def tick(self, now_ns: int) -> list[Output]:
         """Send on what has come since the last flush."""

@@ -1,0 +1,38 @@
+"""Settings of general series: business figures, hosts, anything measured that no service's features hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.settings.section import Section
+
+
+class SeriesRule(Section):
+    """How the metrics that fit one pattern are judged."""
+
+    bad: Literal["high", "low", "both"] = Field("both", description="which side is bad")
+    group: Literal["", "service"] = Field(
+        "service", description="what series are judged together with: `service`, all of their service; empty: nothing"
+    )
+
+
+class SeriesSettings(Section):
+    """General series: what is on `telemetry.series`, and metrics by rule."""
+
+    metrics: dict[str, SeriesRule] = Field(
+        {},
+        description="OTLP gauges and sums (so also those of Prometheus' remote write) that are judged as series of their own: pattern of the "
+        "metric's name (`orders_*`) -> `bad` and `group`",
+    )
+    false_alarms_per_week: float = Field(
+        1.0,
+        gt=0,
+        description="false alarms over all series of an environment that are accepted; sets from when they are told",
+    )
+    max_series: int = Field(
+        10_000,
+        ge=1,
+        description="series of an environment in one partition; points of more are counted (series_limit) and dropped",
+    )

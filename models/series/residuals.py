@@ -1,0 +1,268 @@
+"""How far a point of a series lies from what was expected of it, measured in ten ways that faults show differently.
+
+All is learnt on line with clipped (robust) exponential means, in units of the series' own spread, so that neither its unit nor its range
+matters; half-lives are counted in points. The forecast is a normalised least-mean-squares filter (Widrow and Hoff 1960) over the last
+points, the level and the season.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.series.season import Season
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+class Way(enum.IntEnum):
+    """In what way a point is unusual."""
+
+    FAST = 0  # beside the mean of the last few points
+    SLOW = 1  # beside the level of long
+    JUMP = 2  # beside the point before
+    SEASON = 3  # beside this time of day and week
+    SHIFT = 4  # the mean of some dozen points beside the level of long
+    VOLATILITY = 5  # how much points differ from each other
+    RANGE = 6  # outside of everything seen
+    FLAT = 7  # the same value for longer than ever
+    SEASON_SHIFT = 8  # the mean of some dozen points beside the season
+    FORECAST = 9  # beside a forecast from the last points
+
+
+WAYS: Final = len(Way)
+FAST_POINTS: Final = 6.0
+SHIFT_POINTS: Final = 40.0
+SLOW_POINTS: Final = 600.0
+VOLATILITY_POINTS: Final = 20.0
+RANGE_POINTS: Final = 4000.0
+"""Half-lives."""
+_LIMIT: Final = 6.0
+"""Spreads beyond which a value teaches no further."""
+_FLOOR: Final = 0.02
+"""Least spread: this share of a twentieth of the level and a tenth of the range."""
+_SIGMA: Final = 1.2533
+"""Standard deviations per mean absolute deviation, of a normal distribution."""
+_YOUNG: Final = 30.0
+_SETTLED: Final = 300.0
+"""Points below which nothing is clipped, and below which no season is believed."""
+_BETTER: Final = 0.8
+"""A season is believed where its residuals are below this share of the plain level's."""
+_TAPS: Final = 6
+_RATE: Final = 0.05
+_WIDEST: Final = 12.0
+_MOST: Final = 1e3
+_TINY: Final = 1e-12
+
+_NAMES: Final = [
+    "count",
+    "fast",
+    "fast_spread",
+    "slow",
+    "slow_spread",
+    "last",
+    "step_spread",
+    "volatility",
+    "low",
+    "high",
+    "middle",
+    "run",
+    "longest_run",
+    "seasonal_middle",
+    "seasonal_middle_spread",
+    "season_spread",
+    "season_error",
+    "level_error",
+    "offset",
+    "forecast_spread",
+]
+_AT: Final = {name: i for i, name in enumerate(_NAMES)}
+
+
+class Residuals:
+    """State of `n` series."""
+
+    def __init__(self, n: int = 0) -> None:
+        self.state = np.zeros((n, len(_NAMES)))
+        self.lags, self.weights = np.zeros((n, _TAPS)), np.zeros((n, _TAPS))
+        self.season = Season(n)
+
+    def step(self, rows: Indices, times_s: Floats, values: Floats) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
+        """Residuals (rows × ways, in spreads) of `values` of different `rows`, which of them mean something, and what was expected
+        (rows × 2: level and spread); then learn from them."""
+        s = self.state[rows]
+        _begin(s, values)
+        look = _Look(self, rows, s, times_s, values)
+        found = look.residuals()
+        usable = np.ones(found.shape, dtype=bool)
+        usable[:, [Way.SEASON, Way.SEASON_SHIFT]] = look.seasonal[:, None]
+        expected = np.stack(
+            [np.where(look.seasonal, look.profile + s[:, _AT["offset"]], s[:, _AT["slow"]]), look.slow_spread], 1
+        )
+        look.learn()
+        self.state[rows] = s
+        return found, usable, expected
+
+    def count(self, rows: Indices) -> Floats:
+        """Points that each row has had."""
+        found: Floats = self.state[rows, _AT["count"]]
+        return found
+
+    def grow(self, more: int) -> None:
+        """Make room for `more` series."""
+        self.state = np.pad(self.state, ((0, more), (0, 0)))
+        self.lags, self.weights = np.pad(self.lags, ((0, more), (0, 0))), np.pad(self.weights, ((0, more), (0, 0)))
+        self.season.grow(more)
+
+    def arrays(self) -> dict[str, Any]:
+        """The state, by name."""
+        return {"state": self.state, "lags": self.lags, "weights": self.weights, "season": self.season.arrays()}
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Take what `arrays` gave."""
+        self.state, self.lags, self.weights = arrays["state"], arrays["lags"], arrays["weights"]
+        self.season.load(arrays["season"])
+
+
+def _begin(s: Floats, values: Floats) -> None:
+    first = s[:, _AT["count"]] == 0.0
+    for name in ("fast", "slow", "last", "middle", "low", "high"):
+        s[first, _AT[name]] = values[first]
+    s[:, _AT["count"]] += 1.0
+
+
+def _rate(half_life: float, count: Floats) -> Floats:
+    return np.maximum(1.0 - 0.5 ** (1.0 / half_life), 1.0 / count)
+
+
+def _clip(values: Floats, most: Floats | float) -> Floats:
+    return np.clip(values, -most, most)
+
+
+class _Look:
+    """One step: what is seen of the rows before anything is learnt. `s` is their state, changed in place by `learn`."""
+
+    def __init__(self, of: Residuals, rows: Indices, s: Floats, times_s: Floats, x: Floats) -> None:
+        self.of, self.rows, self.s, self.times_s, self.x = of, rows, s, times_s, x
+        self.count = s[:, _AT["count"]].copy()
+        self.eps = _TINY + _FLOOR * (0.05 * np.abs(self._of("slow")) + 0.1 * (self._of("high") - self._of("low")))
+        self.fast_spread = self._of("fast_spread") * _SIGMA + self.eps
+        self.slow_spread = self._of("slow_spread") * _SIGMA + self.eps
+        self.step = x - self._of("last")
+        self.profile, self.known = of.season.expected(rows, times_s, self._of("slow"))
+        self.season_error = x - self.profile - self._of("offset")
+        self.seasonal = (
+            self.known
+            & (self._of("level_error") > 0)
+            & (self._of("season_error") < _BETTER * self._of("level_error"))
+            & (self.count > _SETTLED)
+        )
+        self.middle_rate = _rate(SHIFT_POINTS, self.count)
+        self.middle = self._of("middle") + self.middle_rate * (x - self._of("middle"))
+        self.seasonal_middle = self._of("seasonal_middle") + self.middle_rate * (
+            (x - self.profile) - self._of("seasonal_middle")
+        )
+        most = 8.0 * (self._of("step_spread") + self.eps)
+        volatility = self._of("volatility")
+        self.volatility = volatility + _rate(VOLATILITY_POINTS, self.count) * (
+            np.minimum(np.abs(self.step), most) - volatility
+        )
+        self.run = np.where(self.step == 0.0, self._of("run") + 1.0, 0.0)
+        self.lags = of.lags[rows]
+        self.lags[:, 4] = np.where(self.known, _clip((self.profile - self._of("slow")) / self.slow_spread, 8.0), 0.0)
+        self.scaled = _clip((x - self._of("slow")) / self.slow_spread, _WIDEST)
+        self.forecast_error = self.scaled - (of.weights[rows] * self.lags).sum(axis=1)
+
+    def _of(self, name: str) -> Floats:
+        return self.s[:, _AT[name]]
+
+    def residuals(self) -> Floats:
+        """Rows × ways, each at least 0."""
+        x, eps = self.x, self.eps
+        span = self._of("high") - self._of("low")
+        outside = np.maximum(0.0, np.maximum(x - self._of("high"), self._of("low") - x))
+        noise = np.sqrt(self.middle_rate / (2.0 - self.middle_rate))
+        ways = np.empty((len(x), WAYS))
+        ways[:, Way.FAST] = np.abs(x - self._of("fast")) / self.fast_spread
+        ways[:, Way.SLOW] = np.abs(x - self._of("slow")) / self.slow_spread
+        ways[:, Way.JUMP] = np.abs(self.step) / (self._of("step_spread") * _SIGMA + eps)
+        ways[:, Way.SEASON] = np.abs(self.season_error) / (self._of("season_spread") * _SIGMA + eps)
+        ways[:, Way.SHIFT] = np.abs(self.middle - self._of("slow")) / (self.slow_spread * 3.0 * noise + eps)
+        ways[:, Way.VOLATILITY] = np.abs(np.log((self.volatility + eps) / (self._of("step_spread") + eps)))
+        ways[:, Way.RANGE] = np.where(span > 0, outside / (span + eps), 0.0)
+        ways[:, Way.FLAT] = self.run / (self._of("longest_run") + 10.0)
+        ways[:, Way.SEASON_SHIFT] = np.abs(self.seasonal_middle) / (self._of("seasonal_middle_spread") * _SIGMA + eps)
+        ways[:, Way.FORECAST] = np.abs(self.forecast_error) / (self._of("forecast_spread") * _SIGMA + 0.02)
+        ways[:, [Way.SEASON, Way.SEASON_SHIFT]] *= self.seasonal[:, None]
+        return np.minimum(ways, _MOST)
+
+    def learn(self) -> None:
+        """Take the points into the state: levels first, then the season, then the forecast."""
+        fast, slow_before = self._of("fast").copy(), self._of("slow").copy()
+        self._learn_levels()
+        self._learn_season(slow_before)
+        self._learn_forecast(fast, slow_before)
+        self._set("last", self.x)
+
+    def _set(self, name: str, values: Floats) -> None:
+        self.s[:, _AT[name]] = values
+
+    def _toward(self, name: str, values: Floats, rate: Floats) -> None:
+        before = self._of(name)
+        self._set(name, before + rate * (values - before))
+
+    def _unless_young(self, values: Floats, limit: Floats) -> Floats:
+        return np.where(self.count > _YOUNG, _clip(values, limit), values)
+
+    def _learn_levels(self) -> None:
+        x, slow = self.x, _rate(SLOW_POINTS, self.count)
+        far = _LIMIT * self.fast_spread * 3.0
+        self._set(
+            "fast", self._of("fast") + _rate(FAST_POINTS, self.count) * self._unless_young(x - self._of("fast"), far)
+        )
+        self._toward("fast_spread", self._unless_young(np.abs(x - self._of("fast")), far), slow)
+        beside = self._unless_young(x - self._of("slow"), _LIMIT * self.slow_spread)
+        self._set("slow", self._of("slow") + slow * beside)
+        self._toward("slow_spread", np.abs(beside), slow)
+        self._set("middle", self.middle)
+        most = _LIMIT * 2.0 * (self._of("step_spread") + self.eps)
+        self._toward("step_spread", self._unless_young(np.abs(self.step), most), slow)
+        self._set("volatility", self.volatility)
+        narrowing = 1.0 - 0.5 ** (1.0 / RANGE_POINTS)
+        level = self._of("slow")
+        self._set("high", np.maximum(self._of("high") - narrowing * (self._of("high") - level), x))
+        self._set("low", np.minimum(self._of("low") + narrowing * (level - self._of("low")), x))
+        self._set("run", self.run)
+        longest = self._of("longest_run")
+        self._set("longest_run", np.where(self.run > longest, self.run, longest * 0.9999))
+
+    def _learn_season(self, slow_before: Floats) -> None:
+        self._set("seasonal_middle", self.seasonal_middle)
+        rate = np.where(self.known, _rate(SLOW_POINTS, self.count), 0.0)
+        error = self.season_error
+        spread = self._of("season_spread")
+        limit = np.where(spread > 0, _LIMIT * (spread + self.eps) * _SIGMA, np.inf)
+        self._toward("season_spread", np.minimum(np.abs(error), limit), rate)
+        middle_spread = self._of("seasonal_middle_spread")
+        middle_limit = np.where(middle_spread > 0, _LIMIT * (middle_spread + self.eps) * _SIGMA, np.inf)
+        self._toward("seasonal_middle_spread", np.minimum(np.abs(self.seasonal_middle), middle_limit), rate)
+        widest = 10.0 * self.slow_spread
+        self._toward("season_error", np.minimum(np.abs(error), widest), rate)
+        self._toward("level_error", np.minimum(np.abs(self.x - slow_before), widest), rate)
+        self._set("offset", self._of("offset") + 2.0 * rate * np.clip(error, -limit, limit))
+        self.of.season.learn(self.rows, self.times_s, self.x, self.slow_spread)
+
+    def _learn_forecast(self, fast: Floats, slow: Floats) -> None:
+        power = 0.5 + (self.lags**2).sum(axis=1)
+        self.of.weights[self.rows] += (_RATE * _clip(self.forecast_error, 4.0) / power)[:, None] * self.lags
+        spread = self._of("forecast_spread")
+        most = _LIMIT * (spread + 0.05)
+        self._toward("forecast_spread", np.minimum(np.abs(self.forecast_error), most), _rate(SLOW_POINTS, self.count))
+        self.lags[:, 1:4] = self.lags[:, 0:3]
+        self.lags[:, 0] = self.scaled
+        self.lags[:, 5] = _clip((fast - slow) / self.slow_spread, 8.0)
+        self.of.lags[self.rows] = self.lags

@@ -1,0 +1,95 @@
+"""What single points and groups of series say: evidence in decades, on a scale of false alarms per time and not per point.
+
+A series with a point an hour has sixty times fewer chances of a false alarm than one with a point a minute: its evidence counts for more
+by just that. A budget of false alarms a week is then one number for all series, whatever their cadence.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.series.residuals import RANGE_POINTS, WAYS, Residuals, Way
+from models.series.tails import MOST_DECADES, Tails
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+MINUTE_S: Final = 60.0
+WARM_POINTS: Final = 100
+"""Points before which a series says nothing."""
+_LEAST: Final = 2.0
+"""Decades below which a way says nothing."""
+_TOGETHER: Final = 0.3
+"""Weight of what further ways add to the strongest: they depend on each other (cf. Brown 1975)."""
+_COUNTS: Final[Floats] = np.ones(WAYS)
+_COUNTS[Way.JUMP] = 0.0
+"""A jump by itself says nothing that the other ways don't say better; it is told in explanations alone."""
+_BEYOND: Final = 0.05
+"""Ranges by which values beyond the range exceed it, in the mean."""
+_CADENCE: Final = 0.05
+
+
+class Said(NamedTuple):
+    """Of each row: `evidence`, `ways` (rows × ways, decades of each), `expected` (rows × 2: level, spread)."""
+
+    evidence: Floats
+    ways: Floats
+    expected: Floats
+
+
+class SeriesScorer:
+    """State of `n` series."""
+
+    def __init__(self, n: int = 0) -> None:
+        self.residuals, self.tails = Residuals(n), Tails(n, WAYS)
+        self.last_s, self.cadence = np.zeros(n), np.zeros(n)
+        """When each series last had a point (epoch seconds), and the logarithm of its usual seconds between two."""
+
+    def step(self, rows: Indices, times_s: Floats, values: Floats) -> Said:
+        """Judge one point each of different `rows`, then learn from it. Values must be finite, times per row must grow."""
+        cadence = self._cadence_of(rows, times_s)
+        residuals, usable, expected = self.residuals.step(rows, times_s, values)
+        ways = self.tails.step(rows, residuals, usable)
+        ways[:, Way.RANGE] = self._beyond(rows, residuals[:, Way.RANGE])
+        rarer = np.log10(np.exp(cadence) / MINUTE_S)
+        said = np.maximum(0.0, np.where(ways > 0, ways + rarer[:, None], 0.0) - _LEAST) * _COUNTS
+        evidence = _TOGETHER * said.sum(axis=1) + (1.0 - _TOGETHER) * said.max(axis=1)
+        evidence[self.residuals.count(rows) <= WARM_POINTS] = 0.0
+        return Said(evidence, ways, expected)
+
+    def _beyond(self, rows: Indices, outside: Floats) -> Floats:
+        """Decades of a value outside of all that was seen: of n values the next is the largest once in n, and lies beyond by
+        exponentially less than the range is wide."""
+        seen = np.minimum(self.residuals.count(rows), RANGE_POINTS)
+        found = np.log10(np.maximum(seen, 1.0)) + outside / _BEYOND / np.log(10.0)
+        return np.where(outside > 0.0, np.minimum(found, MOST_DECADES), 0.0)
+
+    def _cadence_of(self, rows: Indices, times_s: Floats) -> Floats:
+        last, cadence = self.last_s[rows], self.cadence[rows]
+        apart = np.log(np.maximum(times_s - last, 1e-3))
+        cadence = np.where(last == 0.0, np.log(MINUTE_S), np.where(cadence == 0.0, apart, cadence))
+        moved = cadence + np.clip(apart - cadence, -_CADENCE, _CADENCE)
+        self.cadence[rows] = np.where(last == 0.0, 0.0, moved)
+        self.last_s[rows] = times_s
+        return np.where(last == 0.0, cadence, moved)
+
+    def grow(self, n: int) -> None:
+        """Make room for `n` series."""
+        more = n - len(self.last_s)
+        self.residuals.grow(more)
+        self.tails.grow(more)
+        self.last_s, self.cadence = np.pad(self.last_s, (0, more)), np.pad(self.cadence, (0, more))
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        own = {"last": self.last_s, "cadence": self.cadence}
+        return {"residuals": self.residuals.arrays(), "tails": self.tails.arrays(), **own}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        self.last_s, self.cadence = state["last"], state["cadence"]
+        self.residuals.load(state["residuals"])
+        self.tails.load(state["tails"])

@@ -1,0 +1,297 @@
+"""The series of one environment: which belong together, when what they say is told, and when it is over.
+
+Series of one group (a host, a shop's business figures) are judged beside each other: their alarm is the group's, which names those that
+spoke. An alarm opens where evidence passes the budget of false alarms and is news, and is over after some quiet points.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Anomaly, Contribution
+from contracts.events.telemetry import anomaly_id
+from contracts.frames.series_frame import SeriesFrame, SeriesMode
+from contracts.units import SECOND
+from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
+from models.series.alarms import Loudness, bar
+from models.series.residuals import Way
+from models.series.scorer import SeriesScorer
+from models.snapshots import load, save
+
+Floats = npt.NDArray[np.float64]
+
+SIGNAL: Final = "series"
+DETECTOR, MODEL_VERSION = "series", "1"
+_KIND, _VERSION = "SeriesWatch", 1
+_ROOM: Final = 64
+_QUIET_POINTS: Final = 5
+"""Quiet points in a row after which an alarm is over."""
+_QUIET_SHARE: Final = 0.3
+"""Share of the bar below which a point is quiet."""
+_SILENT_GAPS, _SILENT_S = 10.0, 60.0
+"""Usual gaps between points, and seconds, after which nothing is known of a series any more: the longer of both."""
+_RECENT_GAPS: Final = 1.5
+"""Usual gaps between its points for which what a series said stands beside what others of its group say."""
+_MOST_NAMED: Final = 3
+_SPREADS: Final = 3.0
+"""Spreads on both sides of the level that are told as expected."""
+_WORDS: Final[dict[Way, str]] = {
+    Way.FAST: "far from the last points",
+    Way.SLOW: "far from its level",
+    Way.JUMP: "a jump",
+    Way.SEASON: "unusual for this time",
+    Way.SHIFT: "its level moved",
+    Way.VOLATILITY: "it varies otherwise than usual",
+    Way.RANGE: "outside of everything seen",
+    Way.FLAT: "the same value for unusually long",
+    Way.SEASON_SHIFT: "its level is unusual for this time",
+    Way.FORECAST: "not as the last points lead to expect",
+}
+
+
+class Unit(msgspec.Struct):
+    """What alarms together: one series, or a group of them."""
+
+    name: str
+    rows: list[int] = []
+    loudness: Loudness = msgspec.field(default_factory=Loudness)
+    quiet: int = 0
+    open: Anomaly | None = None
+
+
+class SeriesWatch:
+    """One environment. `false_alarms_a_week`: how many are accepted over all its series; `most`: series that there is room for."""
+
+    def __init__(self, environment: str, false_alarms_a_week: float = 1.0, most: int = 10_000) -> None:
+        self.environment, self._budget, self._most = environment, false_alarms_a_week, most
+        self.counters: Counter[str] = Counter()
+        self._scorer = SeriesScorer()
+        self._names: list[str] = []
+        """Of each row."""
+        self._rows: dict[str, int] = {}
+        self._units: dict[str, Unit] = {}
+        self._unit_of: list[str] = []
+        self._values, self._evidence = np.zeros(0), np.zeros(0)
+        self._totals, self._totals_s = np.zeros(0), np.zeros(0)
+        """Of counters: the last value, and when it was read."""
+        self._ways, self._expected = np.zeros((0, len(Way))), np.zeros((0, 2))
+
+    def observe(self, frame: SeriesFrame) -> list[Anomaly]:
+        """Judge the points of a frame in order of time. Points not newer than the last of their series count as `late_points`, those
+        that are no numbers as `not_finite`, those of series for which there is no room as `series_limit`."""
+        return [anomaly for points in _moments(frame) for anomaly in self._moment(frame, points)]
+
+    def scores(self, frame: SeriesFrame) -> dict[str, tuple[float, float]]:
+        """As `observe`, for a frame of one time, but only the score of each unit and how much of it is news."""
+        return {unit.name: heard for points in _moments(frame) for unit, heard in self._heard(frame, points)}
+
+    def tick(self, now_ns: int) -> list[Anomaly]:
+        """End what nothing is known of any more."""
+        told = []
+        for unit in self._units.values():
+            if unit.open is not None and self._silent(unit, now_ns):
+                text = "no points come any more: what it does now is not known"
+                told.append(self._end(unit, now_ns, ServiceState.STALE, text))
+        return told
+
+    def _moment(self, frame: SeriesFrame, points: list[int]) -> list[Anomaly]:
+        time_ns = int(frame.times_ns[points[0]])
+        needed = bar(len(self._units), self._budget)
+        return [
+            a
+            for unit, (score, news) in self._heard(frame, points)
+            for a in self._judge(unit, score, news, needed, time_ns)
+        ]
+
+    def _heard(self, frame: SeriesFrame, points: list[int]) -> list[tuple[Unit, tuple[float, float]]]:
+        """Points of one time, at most one a series, and what the units that they belong to say then."""
+        admitted = [(row, i) for i in points if (row := self._row(frame, i)) is not None]
+        if not admitted:
+            return []
+        rows = np.array([row for row, _ in admitted], dtype=np.intp)
+        kept = [i for _, i in admitted]
+        times_s, values = frame.times_ns[kept] / SECOND, self._levels(frame, rows, kept)
+        grown = np.isfinite(values)
+        if not grown.any():
+            return []
+        rows, times_s, values = rows[grown], times_s[grown], values[grown]
+        kept = [i for i, is_known in zip(kept, grown.tolist(), strict=True) if is_known]
+        said = self._scorer.step(rows, times_s, values)
+        wrong_way = (frame.directions[frame.series[kept]] * (values - said.expected[:, 0])) < 0
+        self._evidence[rows] = np.where(wrong_way, 0.0, said.evidence)
+        self._values[rows], self._ways[rows], self._expected[rows] = values, said.ways, said.expected
+        self.counters["points"] += len(rows)
+        units = [self._units[name] for name in dict.fromkeys(self._unit_of[row] for row in rows)]
+        return [(unit, unit.loudness.hear(self._together(unit, float(times_s[0])))) for unit in units]
+
+    def _levels(self, frame: SeriesFrame, rows: npt.NDArray[np.intp], kept: list[int]) -> Floats:
+        """Values as they are judged: of counters their growth per second, NaN where it isn't known (the first, and after a reset)."""
+        values, times_s = frame.values[kept], frame.times_ns[kept] / SECOND
+        counts = frame.modes[frame.series[kept]] == SeriesMode.COUNTER
+        if not counts.any():
+            return values
+        before, before_s = self._totals[rows], self._totals_s[rows]
+        known = (before_s > 0) & (values >= before)
+        rate = np.where(known, (values - before) / np.maximum(times_s - before_s, 1e-9), np.nan)
+        self._totals[rows], self._totals_s[rows] = values, times_s
+        return np.where(counts, rate, values)
+
+    def _together(self, unit: Unit, time_s: float) -> float:
+        """What the members of a unit say now, also those whose last point is no older than usual."""
+        rows = np.array(unit.rows, dtype=np.intp)
+        now = time_s - self._scorer.last_s[rows] <= _RECENT_GAPS * np.exp(self._scorer.cadence[rows])
+        return float(self._evidence[rows][now].sum())
+
+    def _row(self, frame: SeriesFrame, i: int) -> int | None:
+        name = frame.names[frame.series[i]]
+        row = self._rows.get(name)
+        if not np.isfinite(frame.values[i]):
+            self.counters["not_finite"] += 1
+            return None
+        if row is None:
+            if len(self._names) >= self._most:
+                self.counters["series_limit"] += 1
+                return None
+            row = self._enrol(name, frame.groups[frame.series[i]])
+        if frame.times_ns[i] / SECOND <= max(self._scorer.last_s[row], self._totals_s[row]):
+            self.counters["late_points"] += 1
+            return None
+        return row
+
+    def _enrol(self, name: str, group: str) -> int:
+        row = len(self._names)
+        if row >= len(self._values):
+            self._grow(max(_ROOM, 2 * row))
+        unit = f"group\t{group}" if group else name
+        self._names.append(name)
+        self._unit_of.append(unit)
+        self._rows[name] = row
+        self._units.setdefault(unit, Unit(group or name)).rows.append(row)
+        return row
+
+    def _grow(self, room: int) -> None:
+        more = room - len(self._values)
+        self._scorer.grow(room)
+        self._values, self._evidence = np.pad(self._values, (0, more)), np.pad(self._evidence, (0, more))
+        self._totals, self._totals_s = np.pad(self._totals, (0, more)), np.pad(self._totals_s, (0, more))
+        self._ways, self._expected = (
+            np.pad(self._ways, ((0, more), (0, 0))),
+            np.pad(self._expected, ((0, more), (0, 0))),
+        )
+
+    def _judge(self, unit: Unit, score: float, news: float, needed: float, time_ns: int) -> list[Anomaly]:
+        if unit.open is None:
+            if score < needed or news <= 0.0:
+                return []
+            unit.open, unit.quiet = self._begin(unit, score, time_ns), 0
+            self.counters["anomalies"] += 1
+            return [unit.open]
+        unit.quiet = unit.quiet + 1 if score < _QUIET_SHARE * needed else 0
+        if unit.quiet < _QUIET_POINTS:
+            return []
+        return [self._end(unit, time_ns, ServiceState.HEALTHY, "back to what is expected")]
+
+    def _begin(self, unit: Unit, score: float, time_ns: int) -> Anomaly:
+        loud = sorted((r for r in unit.rows if self._evidence[r] > 0), key=lambda r: -self._evidence[r])
+        whole = float(sum(self._evidence[r] for r in loud))
+        return Anomaly(
+            id=anomaly_id("se", self.environment, unit.name, time_ns),
+            environment=self.environment,
+            service=unit.name,
+            phase=AnomalyPhase.OPENED,
+            state=ServiceState.ANOMALOUS,
+            onset_ns=time_ns,
+            time_ns=time_ns,
+            p_value=10.0**-score,
+            decades=score,
+            contributions=tuple(self._contribution(r, whole) for r in loud),
+            detector=DETECTOR,
+            model_version=MODEL_VERSION,
+            text=self._words(unit, loud),
+            kind=AnomalyKind.SERIES,
+        )
+
+    def _contribution(self, row: int, whole: float) -> Contribution:
+        level, spread = self._expected[row]
+        above = 1.0 if self._values[row] >= level else -1.0
+        return Contribution(
+            signal=SIGNAL,
+            feature=self._names[row],
+            value=float(self._values[row]),
+            low=float(level - _SPREADS * spread),
+            high=float(level + _SPREADS * spread),
+            decades=above * float(self._evidence[row]),
+            share=float(self._evidence[row]) / whole if whole else 0.0,
+        )
+
+    def _words(self, unit: Unit, loud: list[int]) -> str:
+        parts = []
+        for row in loud[:_MOST_NAMED]:
+            level, spread = self._expected[row]
+            low, high = level - _SPREADS * spread, level + _SPREADS * spread
+            value, way = self._values[row], _WORDS[Way(int(self._ways[row].argmax()))]
+            name = f"{self._names[row]} " if self._names[row] != unit.name else ""
+            outside = f", expected {low:.3g} to {high:.3g}" if not low <= value <= high else ""
+            parts.append(f"{name}{value:.4g}{outside} ({way})")
+        more = f"; and {len(loud) - _MOST_NAMED} more" if len(loud) > _MOST_NAMED else ""
+        return "; ".join(parts) + more
+
+    def _end(self, unit: Unit, time_ns: int, state: ServiceState, text: str) -> Anomaly:
+        opened, unit.open, unit.quiet = unit.open, None, 0
+        if opened is None:
+            raise AssertionError("only what is open ends")
+        return msgspec.structs.replace(
+            opened, phase=AnomalyPhase.CLOSED, state=state, time_ns=max(time_ns, opened.time_ns), text=text
+        )
+
+    def _silent(self, unit: Unit, now_ns: int) -> bool:
+        rows = np.array(unit.rows, dtype=np.intp)
+        silent_s = now_ns / SECOND - self._scorer.last_s[rows]
+        return bool(np.all(silent_s > np.maximum(_SILENT_GAPS * np.exp(self._scorer.cadence[rows]), _SILENT_S)))
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        units = {name: msgspec.to_builtins(unit) for name, unit in self._units.items()}
+        arrays = {"values": self._values, "evidence": self._evidence, "ways": self._ways, "expected": self._expected}
+        arrays |= {"totals": self._totals, "totals_s": self._totals_s}
+        body = {
+            "names": self._names,
+            "unit_of": self._unit_of,
+            "units": units,
+            **arrays,
+            "scorer": self._scorer.state(),
+        }
+        return save(_KIND, _VERSION, body)
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state.
+
+        Raises:
+            UnreadableEvent: it is none.
+        """
+        body: dict[str, Any] = load(_KIND, _VERSION, state)
+        try:
+            self._names, self._unit_of = body["names"], body["unit_of"]
+            self._units = {name: msgspec.convert(unit, Unit) for name, unit in body["units"].items()}
+            self._values, self._evidence = body["values"], body["evidence"]
+            self._ways, self._expected = body["ways"], body["expected"]
+            self._totals, self._totals_s = body["totals"], body["totals_s"]
+            self._scorer.load(body["scorer"])
+        except (KeyError, msgspec.ValidationError) as e:
+            raise UnreadableEvent(f"a damaged snapshot of {_KIND}: {e}") from e
+        self._rows = {name: row for row, name in enumerate(self._names)}
+
+
+def _moments(frame: SeriesFrame) -> Iterator[list[int]]:
+    """Indices of points by time, the oldest first; of several points of one series at one time the last alone."""
+    order = np.argsort(frame.times_ns, kind="stable").tolist()
+    for _, points in itertools.groupby(order, key=lambda i: frame.times_ns[i]):
+        yield list({int(frame.series[i]): i for i in points}.values())

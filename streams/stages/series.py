@@ -1,0 +1,84 @@
+"""General series: their points in, anomalies of kind `series` out. Which points of metrics are general series is told at ingest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Anomaly, encode
+from contracts.frames import SeriesFrame, unpack
+from contracts.ports import Record
+from contracts.settings import MAX_ENVIRONMENTS, SeriesSettings
+from contracts.topics import ANOMALIES
+from models.series.series_watch import SeriesWatch
+from models.snapshots import load, save
+from streams.environments import Environments
+from streams.stage import Emit, Output
+
+_KIND, _VERSION = "SeriesStage", 1
+NAME: Final = "series"
+
+
+class SeriesStage:
+    """One partition of `telemetry.points`."""
+
+    def __init__(self, settings: SeriesSettings, max_environments: int = MAX_ENVIRONMENTS) -> None:
+        self._settings = settings
+        self._watches: dict[str, SeriesWatch] = {}
+        self._counters: Counter[str] = Counter()
+        self._environments = Environments(max_environments, lambda environment: self._watches.pop(environment, None))
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Points judged and anomalies opened; points left out: late_points, not_finite, series_limit."""
+        for watch in self._watches.values():
+            self._counters.update(watch.counters)
+            watch.counters.clear()
+        self._counters.update(self._environments.counters)
+        self._environments.counters.clear()
+        return self._counters
+
+    def handle(self, record: Record, now_ns: int) -> list[Output]:
+        """Judge the points of a frame.
+
+        Raises:
+            UnreadableEvent: it is none.
+        """
+        frame = unpack(SeriesFrame, record.value)
+        if not self._environments.lets_in(frame.environment, now_ns):
+            return []
+        watch = self._watches.get(frame.environment)
+        if watch is None:
+            watch = self._watches[frame.environment] = self._watch(frame.environment)
+        try:
+            return self._tell(watch.observe(frame))
+        except (IndexError, ValueError) as e:
+            raise UnreadableEvent(f"a frame of series that can't be judged: {e}") from e
+
+    def tick(self, now_ns: int) -> list[Output]:
+        """Notice series that are no longer heard of."""
+        return [out for watch in self._watches.values() for out in self._tell(watch.tick(now_ns))]
+
+    def _watch(self, environment: str) -> SeriesWatch:
+        return SeriesWatch(environment, self._settings.false_alarms_per_week, self._settings.max_series)
+
+    def _tell(self, anomalies: list[Anomaly]) -> list[Output]:
+        return [Emit(ANOMALIES, key=a.service, value=encode(a), route=a.environment) for a in anomalies]
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        return save(_KIND, _VERSION, {"watches": {name: watch.snapshot() for name, watch in self._watches.items()}})
+
+    def restore(self, state: bytes) -> None:
+        """Take a snapshot's state.
+
+        Raises:
+            UnreadableEvent: it is none.
+        """
+        found: dict[str, bytes] = load(_KIND, _VERSION, state).get("watches", {})
+        self._watches = {}
+        for environment, theirs in found.items():
+            self._watches[environment] = self._watch(environment)
+            self._watches[environment].restore(theirs)
+        self._environments.restored(self._watches)

@@ -1,0 +1,177 @@
+"""General series: what is told of them, when, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Anomaly
+from contracts.frames import SeriesFrame, SeriesMode
+from contracts.units import HOUR, MINUTE, SECOND
+from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
+from models.series.series_watch import SeriesWatch
+
+T0 = 1_700_000_000 * SECOND
+DAY_POINTS = 24 * 12
+FIVE_MINUTES = 5 * MINUTE
+
+
+def frame(
+    values: Sequence[float],
+    at_ns: int,
+    *,
+    names: Sequence[str] = ("orders",),
+    group: str = "",
+    direction: int = 0,
+    mode: SeriesMode = SeriesMode.VALUE,
+) -> SeriesFrame:
+    n = len(values)
+    return SeriesFrame(
+        "prod",
+        tuple(names),
+        (group,) * n,
+        np.full(n, direction, dtype=np.int8),
+        np.full(n, mode, dtype=np.int8),
+        np.arange(n, dtype=np.int32),
+        np.full(n, at_ns, dtype=np.int64),
+        np.array(values, dtype=np.float64),
+    )
+
+
+def told(watch: SeriesWatch, rows: Sequence[Sequence[float]], first: int = 0, **of: object) -> list[Anomaly]:
+    found = []
+    for i, row in enumerate(rows, start=first):
+        found += watch.observe(frame(row, T0 + i * FIVE_MINUTES, **of))  # type: ignore[arg-type]
+    return found
+
+
+def usual(points: int, seed: int, width: int = 1) -> np.ndarray:
+    return 100 + 5 * np.random.default_rng(seed).standard_normal((points, width))
+
+
+def daily(points: int, seed: int) -> np.ndarray:
+    hours = np.arange(points) / DAY_POINTS * 2 * np.pi
+    return (100 + 40 * np.sin(hours) + 3 * np.random.default_rng(seed).standard_normal(points))[:, None]
+
+
+FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "a spike": lambda quiet: np.concatenate([[[190.0]], quiet[1:]]),
+    "a drop": lambda quiet: quiet * 0.3,
+    "another level": lambda quiet: quiet + 30,
+    "wild swings": lambda quiet: 100 + (quiet - 100) * 8,
+    "stuck": lambda quiet: np.full_like(quiet, 104.2),
+}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told_and_named(fault: str, seed: int) -> None:
+    watch, rows = SeriesWatch("prod"), usual(800, seed)
+    assert told(watch, rows[:700]) == []
+    found = told(watch, FAULTS[fault](rows[700:]), first=700)
+    assert found, fault
+    first = found[0]
+    assert (first.phase, first.kind, first.service) == (AnomalyPhase.OPENED, AnomalyKind.SERIES, "orders")
+    assert first.onset_ns <= T0 + 760 * FIVE_MINUTES
+    assert first.contributions[0].feature == "orders"
+    assert first.contributions[0].share == 1.0
+
+
+def test_what_comes_back_is_over_and_another_fault_is_told_again() -> None:
+    watch, rows = SeriesWatch("prod"), usual(1400, 4)
+    rows[700:706] = 300
+    rows[1300:1306] = 900
+    phases = [a.phase for a in told(watch, rows)]
+    assert phases == [AnomalyPhase.OPENED, AnomalyPhase.CLOSED] * 2
+
+
+def test_a_day_like_every_day_is_not_told_and_a_day_unlike_them_is() -> None:
+    watch, rows = SeriesWatch("prod"), daily(8 * DAY_POINTS, 5)
+    rows[7 * DAY_POINTS + 100 : 7 * DAY_POINTS + 160] = 100.0  # no high noon, within all that was seen
+    found = told(watch, rows)
+    assert all(a.onset_ns >= T0 + 7 * DAY_POINTS * FIVE_MINUTES for a in found[:1])
+    assert found
+
+
+def test_false_alarms_stay_within_the_budget() -> None:
+    """Ten series for four weeks each, one false alarm a week accepted over all of them."""
+    opened = 0
+    for seed in range(2):
+        watch, rows = SeriesWatch("prod"), usual(7 * DAY_POINTS, seed, width=10)
+        names = tuple(f"s{j}" for j in range(10))
+        opened += sum(a.phase is AnomalyPhase.OPENED for a in told(watch, rows, names=names))
+    assert opened <= 4
+
+
+def test_only_the_bad_side_is_told() -> None:
+    for direction, expected in ((-1, []), (1, [AnomalyPhase.OPENED])):
+        watch, rows = SeriesWatch("prod"), usual(710, 6)
+        rows[700:] = 200
+        assert [a.phase for a in told(watch, rows, direction=direction)][:1] == expected
+
+
+def test_a_group_is_one_alarm_that_names_its_loudest() -> None:
+    watch, rows = SeriesWatch("prod"), usual(720, 7, width=6)
+    rows[700:, 2] += 40
+    rows[700:, 4] -= 60
+    names = tuple(f"host cpu{j}" for j in range(6))
+    found = told(watch, rows, names=names, group="host")
+    assert [a.service for a in found if a.phase is AnomalyPhase.OPENED] == ["host"]
+    assert {c.feature for c in found[0].contributions[:2]} == {"host cpu2", "host cpu4"}
+    assert sum(c.share for c in found[0].contributions) == pytest.approx(1.0)
+    assert "host cpu4" in found[0].text
+
+
+def test_a_counter_is_judged_by_its_growth_and_a_reset_is_no_fault() -> None:
+    growth = usual(720, 8)[:, 0] * 300
+    growth[700:] *= 4
+    total = growth.cumsum()
+    total[400:] -= total[399]
+    found = told(SeriesWatch("prod"), total[:, None], mode=SeriesMode.COUNTER)
+    assert found[0].onset_ns == T0 + 700 * FIVE_MINUTES
+    assert found[0].contributions[0].value == pytest.approx(growth[700] / 300, rel=0.01)
+
+
+def test_what_stops_is_not_told_as_well() -> None:
+    watch, rows = SeriesWatch("prod"), usual(704, 9)
+    rows[700:] = 400
+    told(watch, rows)
+    assert watch.tick(T0 + 705 * FIVE_MINUTES) == []
+    (ended,) = watch.tick(T0 + 704 * FIVE_MINUTES + HOUR)
+    assert (ended.phase, ended.state) == (AnomalyPhase.CLOSED, ServiceState.STALE)
+
+
+def test_points_that_cannot_be_judged_are_counted() -> None:
+    watch = SeriesWatch("prod", most=1)
+    watch.observe(frame([1.0], T0))
+    watch.observe(frame([1.0], T0))
+    watch.observe(frame([float("nan")], T0 + SECOND))
+    watch.observe(frame([1.0], T0 + SECOND, names=("another",)))
+    assert watch.counters == {"points": 1, "late_points": 1, "not_finite": 1, "series_limit": 1}
+
+
+def test_it_goes_on_from_a_snapshot_as_if_nothing_had_been() -> None:
+    rows = usual(760, 10, width=3)
+    rows[720:] += 50
+    names, kept = ("a", "b", "c"), SeriesWatch("prod")
+    told(kept, rows[:700], names=names, group="g")
+    restored = SeriesWatch("prod")
+    restored.restore(kept.snapshot())
+    assert told(restored, rows[700:], first=700, names=names, group="g") == told(
+        kept, rows[700:], first=700, names=names, group="g"
+    )
+    with pytest.raises(UnreadableEvent):
+        restored.restore(b"nonsense")
+    with pytest.raises(UnreadableEvent):
+        restored.restore(SeriesWatch("prod").snapshot()[:-9])
+
+
+def test_the_unit_of_measurement_does_not_matter() -> None:
+    rows = usual(720, 11)
+    rows[700:] = 160
+    plain, scaled = told(SeriesWatch("prod"), rows), told(SeriesWatch("prod"), rows * 1e-6)
+    assert [(a.phase, a.time_ns) for a in plain] == [(a.phase, a.time_ns) for a in scaled]
+    assert plain[0].decades == pytest.approx(scaled[0].decades, rel=1e-3)
