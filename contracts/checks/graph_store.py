@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from contracts.checks.expecting import expect, refuses
-from contracts.checks.graph_questions import QUESTIONS, Check, Factory, count, one, opened
+from contracts.checks.graph_questions import QUESTIONS, count, one, opened
 from contracts.checks.graph_rows import (
     T0,
     action,
@@ -33,6 +33,9 @@ from contracts.checks.running import on_same
 from contracts.errors import HomeostatError
 from contracts.ports import GraphStore
 from contracts.units import SECOND
+
+Factory = Callable[[], GraphStore]
+Check = Callable[[Factory], None]
 
 
 def check_migrates_twice(factory: Factory) -> None:
