@@ -33,6 +33,7 @@ from contracts.checks import broker as _broker  # noqa: F401
 from contracts.checks import detector as _detector  # noqa: F401
 from contracts.checks import graph_store as _graph_store  # noqa: F401
 from contracts.checks import journal as _journal  # noqa: F401
+from contracts.checks import journal_takeovers as _journal_takeovers  # noqa: F401
 from contracts.checks import policy as _policy  # noqa: F401
 from contracts.checks import sink as _sink  # noqa: F401
 from contracts.checks import source as _source  # noqa: F401

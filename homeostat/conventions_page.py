@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
-from connectors.otlp.conventions import MUST_NAME, OF_REQUESTS, Conventions, MetricRow, standard
+from connectors.otlp.convention_table import MUST_NAME, OF_REQUESTS, MetricRow
+from connectors.otlp.conventions import Conventions, standard
 from contracts.features import FEATURES
 
 _REQUESTS: Final = "`metric_request_rate`, `metric_error_rate`, `metric_latency_*`"

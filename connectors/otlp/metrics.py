@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.otlp.codecs import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
-from connectors.otlp.conventions import OF_REQUESTS, MetricRule, Reading
+from connectors.otlp.convention_table import OF_REQUESTS, MetricRule
+from connectors.otlp.conventions import Reading
 from connectors.otlp.failures import FailureJudge
 from connectors.otlp.flatten import DecodeContext, UnreadMetric
 from connectors.otlp.histograms import HistogramRows

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from connectors.otlp.conventions import PointSubject
+from connectors.otlp.convention_table import PointSubject
 from connectors.otlp.folding import fold
 from connectors.otlp.identity import CACHED_RESOURCES, Identified, hash64, identify
 from connectors.otlp.values import Plain, text_of

@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from connectors.otlp.codecs import EXPONENTIAL, HISTOGRAM, SUMMARY
-from connectors.otlp.conventions import MUST_NAME, Conventions, MetricRule
+from connectors.otlp.convention_table import MUST_NAME, MetricRule
+from connectors.otlp.conventions import Conventions
 from connectors.otlp.flatten import UnreadMetric
 from connectors.otlp.reasons import UNMAPPED_UNIT
 

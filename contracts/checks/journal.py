@@ -7,14 +7,13 @@
 The factory opens *the same*, at first empty journal each time it is called within one check, as another worker would.
 
 `CHECKS` = `BY_ONE_OWNER` and `BY_MANY_AT_ONCE`; a journal that an environment's owners have one after the other only
-promises the former. `TAKEOVERS` and `FENCING` are coroutines and hold for all: the factory there is a coroutine, too, and
-what it returns owns all environments from then on.
+promises the former. How owners follow each other is checked in `contracts.checks.journal_takeovers`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -26,9 +25,6 @@ from contracts.verdicts import TERMINAL_RUN_STATES, RunState, StepPhase
 
 Factory = Callable[[], Journal]
 Check = Callable[[Factory], None]
-Taking = Callable[[], Awaitable[Journal]]
-Takeover = Callable[[Taking], Awaitable[None]]
-PATIENCE_S: Final = 30.0
 
 
 @contextmanager
@@ -118,7 +114,7 @@ def check_steps(factory: Factory) -> None:
         for line in lines:
             journal.step(line, entry.fence)
             journal.step(StepEntry("r2", line.step, line.phase, "k", 1), other.fence)
-        expect(_loaded(journal, "r1").steps, lines, "steps")
+        expect(loaded(journal, "r1").steps, lines, "steps")
         expect([e.steps for e in journal.open_runs() if e.run == "r1"], [lines], "steps of open runs")
         expect([e.steps for e in journal.history("e") if e.run == "r1"], [lines], "steps in the history")
 
@@ -143,7 +139,7 @@ def check_fencing(factory: Factory) -> None:
         expect(two.load("r1"), third, "the run after refused writes")
         one.set_state("r1", third.fence, RunState.RUNNING, 9)
         expect(
-            (_loaded(two, "r1").state, _loaded(two, "r1").updated_ns), (RunState.RUNNING, 9), "the newest owner's state"
+            (loaded(two, "r1").state, loaded(two, "r1").updated_ns), (RunState.RUNNING, 9), "the newest owner's state"
         )
         refuses(UnknownName, "a claim of no run", lambda: one.claim("nope", 1))
 
@@ -225,12 +221,12 @@ def check_forget_runs(factory: Factory) -> None:
             journal.step(StepEntry(entry.run, "s", StepPhase.INTENT, "k", number), entry.fence)
             if ended:
                 journal.set_state(entry.run, entry.fence, RunState.FAILED, ended)
-        known = {name: _loaded(journal, name) for name in ("r1", "r3")}
+        known = {name: loaded(journal, name) for name in ("r1", "r3")}
         expect([e.run for e in journal.ended_runs(50, 9)], ["r2", "r4"], "runs that ended before 50, oldest first")
         expect([e.run for e in journal.ended_runs(99, 2)], ["r2", "r4"], "two of them")
         expect([e.steps for e in journal.ended_runs(99, 1)], [()], "steps of ended runs")
         refuses(Conflict, "forgetting an open run", lambda: journal.forget_runs(["r2", "r3"]))
-        expect(len(_loaded(journal, "r2").steps), 1, "a run that was not forgotten because of another")
+        expect(len(loaded(journal, "r2").steps), 1, "a run that was not forgotten because of another")
         journal.forget_runs(["r2", "r4", "nobody's"])
         expect([e.run for e in journal.history("e")], ["r1", "r3"], "history")
         expect({name: journal.load(name) for name in ("r1", "r2", "r3")}, known | {"r2": None}, "runs")
@@ -238,7 +234,7 @@ def check_forget_runs(factory: Factory) -> None:
         again = create(journal, 2)
         assert again is not None, "a run that was forgotten can't be made anew"
         journal.step(StepEntry("r2", "new", StepPhase.INTENT, "k", 60), again.fence)
-        expect([s.step for s in _loaded(journal, "r2").steps], ["new"], "steps of a run that was made anew")
+        expect([s.step for s in loaded(journal, "r2").steps], ["new"], "steps of a run that was made anew")
 
 
 def check_audit(factory: Factory) -> None:
@@ -280,12 +276,12 @@ def check_together(factory: Factory) -> None:
                 journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k", 2), entry.fence)
             refuses(Fenced, "an old fence", lambda: journal.set_state("r1", entry.fence - 1, RunState.FAILED, 2))
             journal.set_state("r1", entry.fence, RunState.RUNNING, 3)
-            expect(_loaded(journal, "r1").state, RunState.RUNNING, "the state as seen within the block")
+            expect(loaded(journal, "r1").state, RunState.RUNNING, "the state as seen within the block")
         expect(journal.audit("e"), [(1, b"kept")], "the audit trail of a block")
-        found = _loaded(journal, "r1")
+        found = loaded(journal, "r1")
         expect((found.state, len(found.steps)), (RunState.RUNNING, 1), "the run after a block")
         journal.step(StepEntry("r1", "s", StepPhase.APPLIED, "k", 4), entry.fence)
-        expect(len(_loaded(journal, "r1").steps), 2, "steps after both blocks")
+        expect(len(loaded(journal, "r1").steps), 2, "steps after both blocks")
 
 
 class _Broken(Exception):
@@ -324,143 +320,11 @@ def check_close(factory: Factory) -> None:
     refuses(HomeostatError, "a question to a closed journal", lambda: journal.load("r"))
 
 
-def _loaded(journal: Journal, run: str) -> RunEntry:
+def loaded(journal: Journal, run: str) -> RunEntry:
+    """A run that must be there."""
     entry = journal.load(run)
     assert entry is not None, f"run {run} is gone"
     return entry
-
-
-async def _begun(journal: Journal) -> RunEntry:
-    """A run with an intent, a fact and two audit records, one of them published; all of it settled."""
-    entry = create(journal, 1)
-    assert entry is not None, "the first run of a decision was refused"
-    journal.step(StepEntry("r1", "s", StepPhase.INTENT, "k1", 2, {"n": 1}), entry.fence)
-    journal.set_state("r1", entry.fence, RunState.RUNNING, 3)
-    journal.put("verdict/r1", {"text": "ü"}, "e")
-    journal.append_audit("e", b"one", 1)
-    with journal.together("e"):
-        journal.append_audit("e", b"two", 2)
-    journal.mark_published("e", 1)
-    await journal.settled("e", PATIENCE_S)
-    return entry
-
-
-async def check_takeover_knows_everything(taking: Taking) -> None:
-    """The next owner knows each run, step, fact and audit record that was settled, and goes on with them."""
-    first = await taking()
-    await _begun(first)
-    known = first.load("r1")
-    second = await taking()
-    try:
-        expect(second.load("r1"), known, "the run as the next owner knows it")
-        expect([e.run for e in second.open_runs()], ["r1"], "open runs")
-        expect([e.run for e in second.history("e")], ["r1"], "history")
-        expect(create(second, 1, run="other"), None, "a second run of the decision")
-        expect(second.get("verdict/r1"), {"text": "ü"}, "a fact")
-        expect(second.audit("e", unpublished=True), [(2, b"two")], "what is still to be published")
-        expect(second.audit("e")[-1], (2, b"two"), "the head of the chain")
-        refuses(Conflict, "an audit record under a number that is taken", lambda: second.append_audit("e", b"x", 2))
-        mine = second.claim("r1", 10)
-        second.step(StepEntry("r1", "s", StepPhase.APPLIED, "k1", 11), mine.fence)
-        await second.settled("e", PATIENCE_S)
-    finally:
-        first.close()
-        second.close()
-    third = await taking()
-    try:
-        phases = [(s.phase, s.key) for s in _loaded(third, "r1").steps]
-        expect(phases, [(StepPhase.INTENT, "k1"), (StepPhase.APPLIED, "k1")], "steps after two takeovers")
-    finally:
-        third.close()
-
-
-async def check_what_is_forgotten_stays_forgotten(taking: Taking) -> None:
-    """The next owner doesn't know what was forgotten, and knows all else; a block that forgets is kept whole."""
-    first = await taking()
-    for number in (1, 2):
-        entry = create(first, number)
-        assert entry is not None, "the first run of a decision was refused"
-        first.step(StepEntry(entry.run, "s", StepPhase.INTENT, "k", number), entry.fence)
-        first.set_state(entry.run, entry.fence, RunState.SUCCEEDED, 5)
-        first.put(f"verdict/{entry.run}", {"n": number}, "e")
-    await first.settled("e", PATIENCE_S)
-    with first.together("e"):
-        first.forget_runs(["r1"])
-        first.forget(["verdict/r1"], "e")
-    await first.settled("e", PATIENCE_S)
-    second = await taking()
-    try:
-        expect((second.load("r1"), second.get("verdict/r1")), (None, None), "what was forgotten")
-        expect([e.run for e in second.history("e")], ["r2"], "history")
-        expect((len(_loaded(second, "r2").steps), second.get("verdict/r2")), (1, {"n": 2}), "what was not forgotten")
-        again = create(second, 1)
-        assert again is not None, "a run that was forgotten can't be made anew"
-        second.step(StepEntry("r1", "new", StepPhase.INTENT, "k", 9), again.fence)
-        await second.settled("e", PATIENCE_S)
-    finally:
-        first.close()
-        second.close()
-    third = await taking()
-    try:
-        expect([s.step for s in _loaded(third, "r1").steps], ["new"], "steps of a run that was made anew")
-    finally:
-        third.close()
-
-
-async def check_a_straggler_forgets_nothing(taking: Taking) -> None:
-    """What a former owner forgets, the owner still knows."""
-    first = await taking()
-    entry = await _begun(first)
-    first.set_state("r1", entry.fence, RunState.SUCCEEDED, 4)
-    await first.settled("e", PATIENCE_S)
-    second = await taking()
-    try:
-        first.forget(["verdict/r1"], "e")
-        first.forget_runs(["r1"])
-        await first.settled("e", PATIENCE_S)
-    except Fenced:
-        pass
-    else:
-        raise AssertionError("a former owner forgot something, and that was settled")
-    finally:
-        first.close()
-        second.close()
-    third = await taking()
-    try:
-        expect(len(_loaded(third, "r1").steps), 1, "a run that a former owner forgot")
-        expect(third.get("verdict/r1"), {"text": "ü"}, "a fact that a former owner forgot")
-    finally:
-        third.close()
-
-
-async def check_a_straggler_is_fenced(taking: Taking) -> None:
-    """Who was an owner and has not heard yet can't go on: it gets Fenced before anything follows from what it writes, and
-    the owner never sees it."""
-    first = await taking()
-    entry = await _begun(first)
-    second = await taking()
-    mine = second.claim("r1", 10)
-    await second.settled("e", PATIENCE_S)
-    try:
-        await _straggle(first, entry)
-    except Fenced:
-        pass
-    else:
-        raise AssertionError("a former owner's intent was settled")
-    second.step(StepEntry("r1", "mine", StepPhase.INTENT, "k2", 12), mine.fence)
-    await second.settled("e", PATIENCE_S)
-    first.close()
-    second.close()
-    third = await taking()
-    try:
-        expect([s.step for s in _loaded(third, "r1").steps], ["s", "mine"], "steps of the owners alone")
-    finally:
-        third.close()
-
-
-async def _straggle(journal: Journal, entry: RunEntry) -> None:
-    journal.step(StepEntry("r1", "straggler's", StepPhase.INTENT, "k3", 11), entry.fence)
-    await journal.settled("e", PATIENCE_S)
 
 
 BY_ONE_OWNER: Final[tuple[Check, ...]] = (
@@ -482,13 +346,6 @@ BY_MANY_AT_ONCE: Final[tuple[Check, ...]] = (
     check_audit,
 )
 CHECKS: Final = BY_ONE_OWNER + BY_MANY_AT_ONCE
-TAKEOVERS: Final[tuple[Takeover, ...]] = (
-    check_takeover_knows_everything,
-    check_what_is_forgotten_stays_forgotten,
-)
-FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_is_fenced,)
-OWNERS_FENCING: Final[tuple[Takeover, ...]] = (check_a_straggler_forgets_nothing,)
-"""For a journal in which an environment has one owner process."""
 
 run_all: Final = on_fresh(CHECKS)
 """Runs all checks, each on the factory of a new, empty journal; AssertionError with the first thing that is wrong."""

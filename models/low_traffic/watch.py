@@ -8,13 +8,12 @@ yardstick for what is unusual there; what lasts opens an anomaly.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from contracts.events import Anomaly, Contribution
+from contracts.events import Anomaly
 from contracts.events.telemetry import anomaly_id
 from contracts.features import CALL_RATE, COUNT_OF, LOG_ERROR_RATE, NETWORK_GAP, Signal
 from contracts.frames.decoded import B1, F64
@@ -25,62 +24,26 @@ from models import wording
 from models.contributions import shared
 from models.judgement import (
     ABOVE_QUIET,
-    ADDS_SECOND,
-    ADDS_THIRD,
-    FEW_CALLS,
     LEAD,
-    LEAST_KNOWN_EVENTS,
     LEAST_LEVEL,
-    LEAST_POOLED_REQUESTS,
     LEAST_REQUESTS_FOR_RECORDS,
     LOOK_SPANS_NS,
     LOOKS_EVERY_NS,
     LOW_TRAFFIC,
     MATURE_WINDOWS,
-    MORE_RECORDS,
     NOTICED_S,
     OPENS_LEVEL,
     OVER_SHARE,
     POOL_RATIO,
-    SWAPPED_SHARE,
 )
-from models.low_traffic.counts import I64, RING, Compared, CountRing, Following, Rows, fewer, more
+from models.low_traffic.counts import I64, RING, CountRing, Following, Rows
+from models.low_traffic.reasons import LostTime, Reason, TrafficLevel, error_records, joint, no_calls, part, words
 from models.service.pooled import Pool
 
 NAME: Final = "low-traffic"
 VERSION: Final = "1"
 FORGET_NS: Final = 6 * HOUR
 """A series unseen for this long is forgotten, once such are at least half of all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One thing that is unusual of a service: `callee` where it is about calls."""
-
-    service: str
-    decades: float
-    contribution: Contribution
-    callee: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TrafficLevel:
-    """All that is unusual of a service over the last `span_ns`, and how sure that is no chance, in decades."""
-
-    decades: float
-    span_ns: int
-    reasons: tuple[Reason, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LostTime:
-    """What the pooled time between two services says, as of a window."""
-
-    window: int
-    decades: float
-    typical: float
-    low: float
-    high: float
 
 
 class LowTraffic:
@@ -172,8 +135,8 @@ class LowTraffic:
             records = self._error_share.compare(self._records, own, now, then)
             found: dict[str, list[Reason]] = {}
             for reason in (
-                *self._no_calls(calls, callers, thin[callers], span_ns),
-                *self._error_records(errors, records, thin[writers], span_ns),
+                *no_calls(self._calls.events.slots.keys, calls, callers, thin[callers], span_ns),
+                *error_records(self._errors.events.slots.keys, errors, records, thin[writers], span_ns),
                 *self._lost_time(thin, span_ns, width_ns),
             ):
                 found.setdefault(reason.service, []).append(reason)
@@ -204,47 +167,6 @@ class LowTraffic:
             self._error_share.learn(self._records, own, window)
             self._learnt_to = window
 
-    def _no_calls(self, seen: Compared, callers: Rows, thin: B1, span_ns: int) -> Iterator[Reason]:
-        """Calls that no longer follow a caller's requests, unless others follow instead: then requests ask for something else."""
-        if not len(callers):
-            return
-        bunch = np.maximum(1.0, seen.usual)
-        decades = fewer(seen.counted / bunch, seen.expected / bunch, seen.known / bunch)
-        decades *= np.minimum(1.0, seen.usual)  # what only some requests do says little when a few don't
-        enough = (seen.requests >= LEAST_POOLED_REQUESTS) & (seen.known >= LEAST_KNOWN_EVENTS)
-        lost = thin & enough & (seen.counted < FEW_CALLS * seen.expected) & (decades >= LEAST_LEVEL)
-        absent = np.where(lost, seen.expected - seen.counted, 0.0)
-        extra = np.where(callers >= 0, np.maximum(seen.counted - seen.expected, 0.0), 0.0)
-        for i in np.flatnonzero(lost).tolist():
-            mine = callers == callers[i]
-            if extra[mine].sum() > SWAPPED_SHARE * absent[mine].sum():
-                continue
-            caller, callee = self._calls.events.slots.keys[i]
-            span_s, (low, high) = span_ns / SECOND, seen.range(i)
-            numbers = (float(seen.counted[i]) / span_s, low / span_s, high / span_s)
-            yield Reason(
-                caller, float(decades[i]), _part(Signal.EDGES, CALL_RATE, numbers, decades[i], span_ns), callee
-            )
-
-    def _error_records(self, per_request: Compared, share: Compared, thin: B1, span_ns: int) -> Iterator[Reason]:
-        """More error records per request than usual; where requests can't be counted, a greater share of all records."""
-        if not len(thin):
-            return
-        counted = (per_request.requests >= LEAST_REQUESTS_FOR_RECORDS) & thin
-        for seen, rows in ((per_request, counted), (share, (per_request.requests < LEAST_REQUESTS_FOR_RECORDS) & thin)):
-            # One half for what was never seen: no error record so far is no promise that there is none.
-            usual = (seen.known + 0.5) / np.maximum(seen.served, 1.0) * seen.requests
-            decades = more(seen.counted / seen.bunch, usual / seen.bunch, (seen.known + 0.5) / seen.bunch)
-            enough = rows & (seen.served >= LEAST_KNOWN_EVENTS) & (seen.counted > MORE_RECORDS * usual)
-            for i in np.flatnonzero(enough & (decades >= LEAST_LEVEL)).tolist():
-                written = max(float(share.requests[i]), float(share.counted[i]), 1.0)
-                low, high = seen.range(i)
-                numbers = (float(share.counted[i]) / written, min(1.0, low / written), min(1.0, high / written))
-                service = self._errors.events.slots.keys[i][0]
-                yield Reason(
-                    service, float(decades[i]), _part(Signal.LOGS, LOG_ERROR_RATE, numbers, decades[i], span_ns)
-                )
-
     def _lost_time(self, thin: B1, span_ns: int, width_ns: int) -> Iterator[Reason]:
         """Calls of a caller between whose ends time is lost."""
         for (caller, callee), gap in list(self._gaps.items()):
@@ -253,8 +175,8 @@ class LowTraffic:
                 del self._gaps[caller, callee]
             elif row is not None and thin[row]:
                 numbers = gap.typical, gap.low, gap.high
-                part = _part(Signal.EDGES, NETWORK_GAP, numbers, gap.decades, span_ns)
-                yield Reason(caller, gap.decades, part, callee)
+                own = part(Signal.EDGES, NETWORK_GAP, numbers, gap.decades, span_ns)
+                yield Reason(caller, gap.decades, own, callee)
 
     # --- what lasts -------------------------------------------------------------------------------------------------
 
@@ -303,7 +225,7 @@ class LowTraffic:
             contributions=shared([r.contribution for r in level.reasons]),
             detector=NAME,
             model_version=VERSION,
-            text="; ".join(_words(r) for r in level.reasons[: wording.MOST]),
+            text="; ".join(words(r) for r in level.reasons[: wording.MOST]),
             peer=callee,
             pooled_s=level.span_ns / SECOND,
         )
@@ -362,41 +284,6 @@ class LowTraffic:
             it._lately.setdefault(name, []).append((window, level))
         it._open = {a.service: a for a in msgspec.convert(plain["open"], list[Anomaly])}
         return it
-
-
-def joint(reasons: list[Reason]) -> float:
-    """Decades of all reasons together: of one kind, and then of all kinds, further ones count less, as they depend on each
-    other."""
-    kinds: dict[str, list[float]] = {}
-    for reason in reasons:
-        kinds.setdefault(reason.contribution.feature, []).append(reason.decades)
-    return _falling([_falling(decades) for decades in kinds.values()])
-
-
-def _falling(decades: list[float]) -> float:
-    ordered = sorted(decades, reverse=True)[:3]
-    return sum(d * w for d, w in zip(ordered, (1.0, ADDS_SECOND, ADDS_THIRD), strict=False))
-
-
-def _part(
-    signal: Signal, feature: str, numbers: tuple[float, float, float], decades: float, span_ns: int
-) -> Contribution:
-    value, low, high = numbers
-    return Contribution(
-        signal=signal.value,
-        feature=feature,
-        value=value,
-        low=low,
-        high=high,
-        decades=float(decades) if feature != CALL_RATE else -float(decades),
-        share=0.0,
-        window_s=span_ns / SECOND,
-    )
-
-
-def _words(reason: Reason) -> str:
-    said = wording.describe([reason.contribution])
-    return f"to {reason.callee}: {said}" if reason.callee else said
 
 
 def _happened(frame: FeatureFrame) -> F64:

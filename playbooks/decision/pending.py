@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from contracts.errors import UnreadableEvent
 from contracts.events import Control, Decision, Feedback, Incident, TargetReport
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame, pack, unpack
@@ -28,86 +27,29 @@ from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.deciding import decide, number_in
+from playbooks.decision.pending_state import (
+    VERSION,
+    PendingDecision,
+    SavedPending,
+    UnseenDecision,
+    awaited,
+    differs,
+    mending,
+    saved_of,
+    signature,
+)
 from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.views import Came, Views
-from playbooks.decision.world import Attempt, DecisionLimits, DecisionWorld, ServiceView
+from playbooks.decision.world import Attempt, DecisionLimits, DecisionWorld
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction, from_json, learning_of
 
 RECHECK_S: Final = 1.0
 """Pause between two looks at an incident for which nothing is under way."""
-CALM_S: Final = 3.0
-"""Pause before a decision that was not acted on is replaced by another that does not act either."""
-GRACE_S: Final = 30.0
-"""Time an incident has to end after a repair was verified."""
-OTHER_GRACE_S: Final = 10.0
-"""The same where another service is blamed by then: callers get well a little later than whom they call."""
-RELAPSED_S: Final = 10.0
-"""How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
-an incident takes its time to end is no reason to wake anybody."""
 FEEDBACK_S: Final = 5.0
 """Time the verified outcome has to arrive after its run ended, before the run's state is taken for it."""
 _REMEMBERED: Final = 500
 _SETTLED_OUTCOMES: Final = (Outcome.BETTER, Outcome.SAME, Outcome.WORSE)
-
-
-class PendingDecision(msgspec.Struct):
-    """One incident. `live` is the decision that is under way or offered for approval; `last` what was last decided."""
-
-    incident: Incident
-    number: int = 0
-    live: str = ""
-    live_verdict: str = ""
-    last: tuple[str, str, str] | None = None
-    playbook: str = ""
-    target: str = ""
-    decided_ns: int = 0
-    checked_ns: int = 0
-    repaired_ns: int = 0
-    attempts: list[Attempt] = []
-    repaired: str = ""
-    """Target of the last repair that was verified."""
-    confirmed_ns: int = 0
-    """End of the last window in which a service of the incident was anomalous."""
-
-
-class UnseenDecision(msgspec.Struct, frozen=True):
-    """An own decision that is in no report yet: whoever acts may be about to begin its run."""
-
-    environment: str
-    target: str
-    playbook: str
-    verdict: str
-    time_ns: int
-
-
-class _SavedPending(msgspec.Struct):
-    """A snapshot."""
-
-    version: int
-    cases: dict[str, PendingDecision]
-    closed: dict[str, tuple[int, int]]
-    posteriors: dict[str, object]
-    controls: dict[str, Control]
-    predictions: dict[str, list[Prediction]]
-    expected: dict[str, float]
-    heard_ns: dict[str, int]
-    views: dict[str, dict[str, ServiceView]]
-    rows: dict[str, list[bytes]] = {}
-    """Packed evidence of the services under decision, by environment."""
-    came: dict[str, list[int]] = {}
-    """How far event time had come with each of `rows`; nothing in snapshots from before that counted."""
-    times: dict[str, dict[int, int]] = {}
-    """How far event time has come, by environment and partition."""
-    services: dict[str, dict[str, int]] = {}
-    """Who was heard of, and when, by environment."""
-    reported: dict[str, ReportedEnvironment] = {}
-    unseen: dict[str, UnseenDecision] = {}
-    serving: dict[str, dict[str, Any]] = {}
-    """Who was at work lately, by environment; nothing in snapshots from before that was kept."""
-
-
-_VERSION: Final = 1
 
 
 class PendingDecisions:
@@ -265,12 +207,12 @@ class PendingDecisions:
             return []
         if not untold_s and self._ending(case, history, now_ns):
             return []
-        if _mending(case, now_ns):
+        if mending(case, now_ns):
             return []
         world = self._world(case, reported, untold_s, now_ns)
         decision = decide(case.incident, world, self._playbooks, self._settings)
         self.counters["looks"] += 1
-        if not _differs(case, decision, now_ns):
+        if not differs(case, decision, now_ns):
             return []
         self._take(case, decision)
         return [decision]
@@ -347,7 +289,7 @@ class PendingDecisions:
             targets={s: targets.get(s) for s in services},
             services={s: views.view(s) for s in services},
             standings={s: views.standing(s, case.incident.onset_ns) for s in services},
-            history=(*reported.entries(environment), *(_awaited(name, u) for name, u in sorted(unseen.items()))),
+            history=(*reported.entries(environment), *(awaited(name, u) for name, u in sorted(unseen.items()))),
             known_services=views.services,
             serving=tuple(sorted(views.at_work.established())),
             actions=None if untold_s else frozenset(reported.actions),
@@ -359,7 +301,7 @@ class PendingDecisions:
 
     def _take(self, case: PendingDecision, decision: Decision) -> None:
         case.number += 1
-        case.last, case.decided_ns = _signature(decision), decision.time_ns
+        case.last, case.decided_ns = signature(decision), decision.time_ns
         case.playbook, case.target = decision.chosen.playbook, decision.chosen.target
         offered = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
         case.live, case.live_verdict = (decision.id, str(decision.verdict)) if offered else ("", "")
@@ -382,8 +324,8 @@ class PendingDecisions:
         views = {e: self._views[e].keep(services) for e, services in known.items()}
         kept = {e: self._views[e].rows(services) for e, services in known.items()}
         return msgspec.msgpack.encode(
-            _SavedPending(
-                _VERSION,
+            SavedPending(
+                VERSION,
                 self._cases,
                 self._closed,
                 self.posteriors.to_json(),
@@ -408,12 +350,7 @@ class PendingDecisions:
         Raises:
             UnreadableEvent: it is no snapshot of this, or of a newer version.
         """
-        try:
-            saved = msgspec.msgpack.decode(state, type=_SavedPending)
-        except msgspec.DecodeError as e:
-            raise UnreadableEvent(f"not a snapshot of decisions: {e}") from e
-        if saved.version > _VERSION:
-            raise UnreadableEvent(f"snapshot v{saved.version} of decisions is newer than v{_VERSION}")
+        saved = saved_of(state)
         self._cases, self._closed, self._controls = saved.cases, saved.closed, saved.controls
         self._predictions, self._expected, self._heard_ns = saved.predictions, saved.expected, saved.heard_ns
         self.posteriors = from_json(saved.posteriors, learning_of(self._settings))
@@ -428,43 +365,3 @@ class PendingDecisions:
         for environment, serving in saved.serving.items():
             self._views.setdefault(environment, Views()).at_work.load(serving)
         self._reported, self._unseen, self._begun_ns = saved.reported, saved.unseen, 0
-
-
-def _awaited(decision: str, unseen: UnseenDecision) -> RunEntry:
-    """An own decision as the run that it is about to be; one that is offered waits for a person, and so stands in nobody's way."""
-    state = RunState.PENDING if unseen.verdict == DecisionVerdict.ACT else RunState.AWAITING_APPROVAL
-    return RunEntry(
-        decision,
-        decision,
-        unseen.environment,
-        unseen.target,
-        unseen.playbook,
-        state,
-        unseen.time_ns,
-        unseen.time_ns,
-        0,
-        {},
-    )
-
-
-def _mending(case: PendingDecision, now_ns: int) -> bool:
-    """Whether a verified repair has still to show, or has shown: nothing of the incident is ill any more."""
-    if not case.repaired_ns:
-        return False
-    leading = next(iter(top_causes(case.incident)), None)
-    other = bool(case.repaired) and leading is not None and leading.service != case.repaired
-    if now_ns - case.repaired_ns < (OTHER_GRACE_S if other else GRACE_S) * SECOND:
-        return True
-    return now_ns - case.confirmed_ns > RELAPSED_S * SECOND
-
-
-def _signature(decision: Decision) -> tuple[str, str, str]:
-    return str(decision.verdict), decision.chosen.playbook, decision.chosen.target
-
-
-def _differs(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
-    """Whether it is news. Acting is at once; another way of not acting only after a pause, or it would flicker."""
-    found = _signature(decision)
-    if case.last is None or decision.verdict is DecisionVerdict.ACT:
-        return found != case.last
-    return found != case.last and now_ns - case.decided_ns >= CALM_S * SECOND

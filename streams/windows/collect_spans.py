@@ -6,13 +6,12 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
 from contracts.frames import Decoded, SpanBatch, SpanFrame
 from contracts.frames.decoded import (
-    B1,
     I8,
     I32,
     I64,
@@ -23,15 +22,17 @@ from contracts.frames.decoded import (
     U64,
 )
 from contracts.settings import IngestSettings
-from contracts.units import MINUTE, SECOND
+from contracts.units import MINUTE
 from streams.windows.clocks import Tag, Tags
 from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending, Receipt
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
-from streams.windows.operations import operation_frames
-from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes, pairs
-from streams.windows.rows import UNIT, Events, Origin, group, row_frame
+from streams.windows.pending_spans import NO_SPANS, PendingSpans, complete, requests_of
+from streams.windows.routes import RouteComparison, Routes, pairs
+from streams.windows.rows import UNIT, Origin
 from streams.windows.sampling import Sampling
+from streams.windows.span_frames import SpanPlaces, span_frame, span_frames
+from streams.windows.span_partials import operations_of, peer_edges, request_sums
 from streams.windows.tables import KeyTable, mix
 
 _SERVED_HALF = np.uint64(0x2545F4914F6CDD1D)
@@ -41,56 +42,6 @@ _ROUTES_PER_SERVICE = 8
 """On average; a single service may have more."""
 OWN_NS = 5 * MINUTE
 """So long an application that served by its own spans is taken to tell of what its proxy tells of."""
-OPENING_NS = SECOND
-"""A stream that fails this soon was never opened."""
-SERVED, ROOT = 0, 1
-"""Roles of a row: requests served (SERVER, CONSUMER), and other root spans (see PartialFrame.role)."""
-
-
-class PendingSpans(NamedTuple):
-    """Columns of pending spans; `service` and `peer` are numbers of names, `peer` is -1 where there is none, and so
-    is `clock`, the number of a clock that is in question. `weight` is how many spans each stands for, in thousandths; `route`
-    is the slot of a request's route, or -1."""
-
-    service: I64
-    trace: U64
-    span: U64
-    parent: U64
-    kind: I8
-    start_ns: I64
-    end_ns: I64
-    error: B1
-    peer: I64
-    site: U64
-    stream: B1
-    clock: I32
-    known: I64
-    level: I64
-    pace: I64
-    untimed: B1
-    weight: I32
-    route: I32
-
-    def where(self, index: I64 | B1) -> PendingSpans:
-        """The spans at some index."""
-        return PendingSpans(*[c[index] for c in cast("tuple[Any, ...]", self)])
-
-    def only(self, index: I64 | B1, without: frozenset[str]) -> PendingSpans:
-        """The spans at some index, for who does not look at some of the columns: these are empty."""
-        pairs = zip(self._fields, cast("tuple[Any, ...]", self), strict=True)
-        return PendingSpans(*[c[:0] if name in without else c[index] for name, c in pairs])
-
-    def and_also(self, others: PendingSpans) -> PendingSpans:
-        """These spans and others."""
-        return PendingSpans(*[np.concatenate(c) for c in zip(cast("Any", self), cast("Any", others), strict=True)])
-
-
-class _Places(NamedTuple):
-    """What frames of spans are made with: the number of partitions, and the clocks and addresses that spans name."""
-
-    partitions: int
-    clocks: tuple[Tag, ...]
-    hosts: tuple[str, ...]
 
 
 class SpanCollector(Collector):
@@ -142,7 +93,7 @@ class SpanCollector(Collector):
         ids = (linked.trace[at], linked.span[at], linked.parent[at], linked.kind[at])
         rest = (linked.start_ns[at], linked.end_ns[at], linked.error[at])
         columns: list[Column] = [scope.numbers[linked.resource[at]], *ids, *rest, np.full(len(ids[0]), -1, np.int64)]
-        self.linked.add(scope.names.environment, tuple(_complete(columns)))
+        self.linked.add(scope.names.environment, tuple(complete(columns)))
 
     def _kinds(self, names: Names, service: I64, batch: SpanBatch, at: I64 | slice) -> I8:
         """Kinds of spans. A proxy's server span is none where the application's own says the same."""
@@ -229,18 +180,18 @@ class SpanCollector(Collector):
             ):
                 if marked.any():
                     self.counters[what] += int(np.count_nonzero(marked))
-            requests = _requests_of(spans)
-            for target, frame in _requests(here, names, requests, self.width_ns):
+            requests = requests_of(spans)
+            for target, frame in request_sums(here, names, requests, self.width_ns):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
             if environment in self.routes:
-                partials += _operations(here, names, self.routes[environment], requests)
-            partials += _peer_edges(here, names, spans, self.width_ns)
-            places = _Places(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
+                partials += operations_of(here, names, self.routes[environment], requests)
+            partials += peer_edges(here, names, spans, self.width_ns)
+            places = SpanPlaces(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
             if environment in linked:
                 spans = spans.and_also(linked[environment])
-            for partition, span_frame in _span_frames(here, names, spans, places):
-                frames.append((environment, partition, span_frame))
+            for partition, frame_of_spans in span_frames(here, names, spans, places):
+                frames.append((environment, partition, frame_of_spans))
                 joined.add((environment, partition))
         self.clocks = {}
         frames += self._span_heartbeats(origin, joined)
@@ -268,7 +219,7 @@ class SpanCollector(Collector):
 
     def _span_heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[tuple[str, int, SpanFrame]]:
         for here in self.news(origin):
-            empty = _span_frame(here, self.names[here.environment], _NO_SPANS)
+            empty = span_frame(here, self.names[here.environment], NO_SPANS)
             partitions = [(here.environment, p) for p in range(self.partitions)]
             yield from ((e, p, empty) for e, p in partitions if (e, p) not in sent)
 
@@ -299,8 +250,8 @@ class SpanCollector(Collector):
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self.load_base(state)
-        self.pending.load({e: _complete(c) for e, c in state["pending"].items()})
-        self.linked.load({e: _complete(c) for e, c in state.get("linked", {}).items()})
+        self.pending.load({e: complete(c) for e, c in state["pending"].items()})
+        self.linked.load({e: complete(c) for e, c in state.get("linked", {}).items()})
         self.clocks = {Tag(*c): i for i, c in enumerate(state.get("clocks", ()))}
         self.hosts = {e: dict.fromkeys(h) for e, h in state.get("hosts", {}).items()}
         self.applications = {e: dict(a) for e, a in state.get("applications", {}).items()}
@@ -312,46 +263,6 @@ class SpanCollector(Collector):
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
-
-
-_DTYPES = (
-    *(np.int64, np.uint64, np.uint64, np.uint64, np.int8, np.int64, np.int64, np.bool_, np.int64),
-    *(np.uint64, np.bool_, np.int32, np.int64, np.int64, np.int64, np.bool_, np.int32, np.int32),
-)
-_NO_SPANS = PendingSpans(*cast("Any", [np.empty(0, t) for t in _DTYPES]))
-
-
-_OF_JOINS: Final = frozenset({"trace", "span", "parent", "site", "peer", "clock"})
-_OF_REQUESTS: Final = frozenset({"peer", "known", "level", "pace", "route"})
-"""Columns that only the other of the two needs: joins with callers, sums of requests."""
-
-
-def _complete(columns: list[Column]) -> list[Column]:
-    """Columns of a snapshot; one from before spans had sites, could be streams, had clocks, routes or weights, has fewer."""
-    rows = len(columns[0])
-    later: list[Column] = [np.zeros(rows, np.uint64), np.zeros(rows, np.bool_), np.full(rows, -1, np.int32)]
-    later += [np.zeros(rows, np.int64) for _ in range(3)]
-    later += [np.zeros(rows, np.bool_), np.full(rows, UNIT, np.int32), np.full(rows, -1, np.int32)]
-    return (
-        [*columns, *later[len(columns) - len(PendingSpans._fields) :]]
-        if len(columns) < len(PendingSpans._fields)
-        else columns
-    )
-
-
-def _counts(spans: PendingSpans) -> B1:
-    """Spans that are requests, with a duration that means something. How long a stream lasts is its user's choice, and when many
-    end at once nothing has happened to requests; one that fails as soon as it is opened was a request that failed."""
-    return ~spans.stream | (spans.error & (spans.end_ns - spans.start_ns <= OPENING_NS))
-
-
-def _standing(spans: PendingSpans) -> dict[str, Any]:
-    """Which spans count, which are timed and how many each stands for, as `Events` has it."""
-    return {
-        "counted": _counts(spans) if spans.stream.any() else None,
-        "timed": ~spans.untimed if spans.untimed.any() else None,
-        "weight": spans.weight if (spans.weight != UNIT).any() else None,
-    }
 
 
 def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
@@ -377,95 +288,3 @@ def _sites(batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> U64:
 def site_of(text: str) -> int:
     """The hash of a peer's name, or of a span's where it names none."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-def _requests_of(spans: PendingSpans) -> PendingSpans:
-    """Requests served, and root spans, which stand for those of a service that serves none."""
-    served = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER)
-    return spans.only(np.flatnonzero(served | (spans.parent == 0)), _OF_JOINS)
-
-
-def _operations(origin: Origin, names: Names, routes: Routes, requests: PendingSpans) -> Iterator[Partial]:
-    """Sums of requests by operation. Their durations are in logarithms, of those that are known and timed."""
-    counted = _counts(requests)
-    some = requests if counted.all() else requests.only(counted, _OF_JOINS)
-    log = np.log(np.maximum(some.end_ns - some.start_ns, 1)) * THOUSANDTHS * some.known
-    columns = (np.ones(len(log), np.int64), some.error.astype(np.int64), some.known, some.level, some.pace)
-    spans = (some.end_ns, some.service, some.route.astype(np.int64))
-    for target, frame in operation_frames(origin, names, routes, spans, (*columns, np.rint(log).astype(np.int64))):
-        yield origin.environment, target, frame
-
-
-def _requests(origin: Origin, names: Names, some: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:
-    """`some` are spans that are requests."""
-    served = (some.kind == KIND_SERVER) | (some.kind == KIND_CONSUMER)
-    duration = np.maximum(some.end_ns - some.start_ns, 0)
-    role = np.where(served, SERVED, ROOT).astype(np.int64)
-    sums = (some.error.astype(np.int64), duration, some.known, some.level, some.pace)
-    events = Events(some.end_ns, some.service, role, 2, duration, sums, **_standing(some))
-    for cut in group(events, names, width_ns):
-        yield cut.target, row_frame(origin, "spans", names, cut)
-
-
-def _peer_edges(origin: Origin, names: Names, spans: PendingSpans, width_ns: int) -> list[Partial]:
-    """Calls to what sends no spans itself, known from the caller's attributes; and from a queue to who consumes it.
-
-    These frames carry no watermark: that of the edges comes from where callers and callees are joined.
-    """
-    some = spans.where(np.flatnonzero((spans.peer >= 0) & (spans.kind != KIND_SERVER)))
-    consumes = some.kind == KIND_CONSUMER
-    caller, callee = np.where(consumes, some.peer, some.service), np.where(consumes, some.service, some.peer)
-    duration = np.maximum(some.end_ns - some.start_ns, 0)
-    none = np.zeros(len(duration), np.int64)
-    sums = (some.error.astype(np.int64), duration, none, none)
-    events = Events(some.end_ns, caller, callee, len(names), duration, sums, **_standing(some))
-    here = Origin(origin.environment, origin.source, origin.sequence, 0)
-    return [
-        (origin.environment, cut.target, row_frame(here, "edges", names, cut)) for cut in group(events, names, width_ns)
-    ]
-
-
-def _span_frames(origin: Origin, names: Names, spans: PendingSpans, places: _Places) -> Iterator[tuple[int, SpanFrame]]:
-    """Spans by partition of their trace. Those without ids can't be joined."""
-    partitions = places.partitions
-    part = (spans.trace % np.uint64(partitions)).astype(np.uint16)
-    order = np.argsort(part, kind="stable")
-    usable = (spans.span != 0) & (spans.trace != 0)
-    if not usable.all():
-        order = order[usable[order]]
-    bounds = np.searchsorted(part[order], np.arange(partitions + 1))
-    for p in np.flatnonzero(np.diff(bounds)).tolist():
-        yield p, _span_frame(origin, names, spans.only(order[bounds[p] : bounds[p + 1]], _OF_REQUESTS), places)
-
-
-def _span_frame(origin: Origin, names: Names, spans: PendingSpans, places: _Places | None = None) -> SpanFrame:
-    clocks, hosts = (places.clocks, places.hosts) if places is not None else ((), ())
-    listed, place = dense(spans.service, len(names))
-    timed, clock = dense(spans.clock[spans.clock >= 0].astype(np.int64))
-    column = np.full(len(spans.clock) if len(timed) else 0, -1, np.int32)
-    if len(timed):
-        column[spans.clock >= 0] = clock
-    return SpanFrame(
-        environment=origin.environment,
-        source=origin.source,
-        sequence=origin.sequence,
-        watermark_ns=origin.watermark_ns,
-        services=tuple(names.text[i] for i in listed.tolist()),
-        service=place.astype(np.int32),
-        trace=spans.trace,
-        span=spans.span,
-        parent=spans.parent,
-        kind=spans.kind,
-        start_ns=spans.start_ns,
-        end_ns=spans.end_ns,
-        error=spans.error,
-        site=spans.site,
-        stream=~_counts(spans) if spans.stream.any() else _NO_SPANS.stream,
-        untimed=spans.untimed if spans.untimed.any() else _NO_SPANS.untimed,
-        weight=spans.weight if (spans.weight != UNIT).any() else _NO_SPANS.weight,
-        clocks=tuple(clocks[i].source for i in timed.tolist()),
-        clock=column,
-        clock_shift_ns=np.array([clocks[i].shift_ns for i in timed.tolist()], np.int64),
-        clock_floor_ns=np.array([clocks[i].floor_ns for i in timed.tolist()], np.int64),
-        hosts=hosts,
-    )

@@ -12,6 +12,7 @@ import pytest
 from connectors.journal.kafka import KafkaJournal
 from connectors.kafka.client import KafkaBroker
 from contracts.checks import journal as checks
+from contracts.checks import journal_takeovers as takeovers
 from contracts.errors import BrokerUnavailable, Fenced
 from contracts.ports import StepEntry
 from contracts.settings import BrokerSettings
@@ -62,8 +63,8 @@ async def test_checks(check: checks.Check, opening: Opening, partitions: int) ->
     await asyncio.to_thread(check, lambda: asyncio.run(taken(opening, partitions)))
 
 
-@pytest.mark.parametrize("check", [*checks.TAKEOVERS, *checks.FENCING, *checks.OWNERS_FENCING])
-async def test_takeovers(check: checks.Takeover, opening: Opening, partitions: int) -> None:
+@pytest.mark.parametrize("check", [*takeovers.TAKEOVERS, *takeovers.FENCING, *takeovers.OWNERS_FENCING])
+async def test_takeovers(check: takeovers.Takeover, opening: Opening, partitions: int) -> None:
     await check(lambda: taken(opening, partitions))
 
 

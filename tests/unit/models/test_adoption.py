@@ -6,7 +6,7 @@ import pytest
 
 from contracts import features as f
 from contracts import topics
-from contracts.checks.detector import FEATURES, T0, frame, steady
+from contracts.checks.detector_frames import FEATURES, T0, frame, steady
 from contracts.events import Adoption, Anomaly, Contribution, decode, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings, Objective

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts import features as f
-from contracts.checks.detector import as_they_come, everyone, frame, steady
+from contracts.checks.detector_frames import as_they_come, everyone, frame, steady
 from models import snapshots
 from models.service.columns import WINDOWS, columns
 from models.service.detector import BankDetector

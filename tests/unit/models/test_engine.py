@@ -7,7 +7,7 @@ import pytest
 
 from contracts import features as f
 from contracts import topics
-from contracts.checks.detector import FEATURES, T0, as_they_come, frame, steady
+from contracts.checks.detector_frames import FEATURES, T0, as_they_come, frame, steady
 from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, decode, encode
 from contracts.frames.codec import pack, unpack

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts import features as f
-from contracts.checks.detector import T0, frame
+from contracts.checks.detector_frames import T0, frame
 from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contracts import features as f
-from contracts.checks.detector import frame
+from contracts.checks.detector_frames import frame
 from contracts.units import SECOND
 from models.forecast import HOURS, MINUTES, Trends, rising, trend
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.checks.detector import frame
+from contracts.checks.detector_frames import frame
 from contracts.ports.detecting import Scores
 from contracts.units import SECOND
 from models.calibration import Reference, conformal_p

@@ -18,7 +18,8 @@ from models.engine import DetectEngine
 from models.judgement import ABOVE_QUIET, MATURE_WINDOWS, OPENS_LEVEL, SECOND
 from models.low_traffic.counts import fewer, more
 from models.low_traffic.latency import pool_of
-from models.low_traffic.watch import LowTraffic, TrafficLevel
+from models.low_traffic.reasons import TrafficLevel
+from models.low_traffic.watch import LowTraffic
 from models.service.pooled import Pooled
 
 T0 = 1_700_000_000 * SECOND

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts import topics
-from contracts.checks.detector import T0, frame, steady
+from contracts.checks.detector_frames import T0, frame, steady
 from contracts.events import Change, encode
 from contracts.ports import Record
 from contracts.settings import DetectSettings

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts import features as f
-from contracts.checks.detector import FEATURES, T0, frame, steady
+from contracts.checks.detector_frames import FEATURES, T0, frame, steady
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase
 from models.engine import DetectEngine

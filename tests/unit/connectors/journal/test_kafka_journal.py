@@ -15,6 +15,7 @@ from connectors.journal.partition import OwnedPartition
 from connectors.kafka.embedded import PARTITIONS, EmbeddedBroker
 from connectors.kafka.librdkafka import options_of
 from contracts.checks import journal as checks
+from contracts.checks import journal_takeovers as takeovers
 from contracts.errors import BrokerUnavailable, Conflict, Fenced, UnknownName, UnreadableEvent
 from contracts.ports import StepEntry
 from contracts.settings import BrokerSettings
@@ -54,8 +55,8 @@ async def test_checks(check: checks.Check, opening: Opening) -> None:
     await asyncio.to_thread(check, lambda: asyncio.run(taken(opening)))
 
 
-@pytest.mark.parametrize("check", checks.TAKEOVERS)
-async def test_takeovers(check: checks.Takeover, opening: Opening) -> None:
+@pytest.mark.parametrize("check", takeovers.TAKEOVERS)
+async def test_takeovers(check: takeovers.Takeover, opening: Opening) -> None:
     await check(lambda: taken(opening))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.journal.sqlite import SqliteJournal
-from contracts.checks import journal
+from contracts.checks import journal, journal_takeovers
 from contracts.errors import Retryable
 from contracts.ports import StepEntry
 from contracts.verdicts import StepPhase
@@ -19,8 +19,8 @@ def test_checks(check: journal.Check, tmp_path: Path) -> None:
     check(lambda: SqliteJournal(tmp_path / "data" / "journal.sqlite"))
 
 
-@pytest.mark.parametrize("check", [*journal.TAKEOVERS, *journal.FENCING])
-async def test_takeovers(check: journal.Takeover, tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", [*journal_takeovers.TAKEOVERS, *journal_takeovers.FENCING])
+async def test_takeovers(check: journal_takeovers.Takeover, tmp_path: Path) -> None:
     async def taking() -> SqliteJournal:
         return SqliteJournal(tmp_path / "journal.sqlite")
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.otlp.conventions import MUST_NAME, Conventions, MetricRow, MetricRule, Reading, conventions_of, standard
+from connectors.otlp.convention_table import MUST_NAME, MetricRow, MetricRule
+from connectors.otlp.conventions import Conventions, Reading, conventions_of, standard
 from connectors.otlp.decode import decode
 from connectors.otlp.metrics import SENSE
 from contracts.errors import InvalidSettings, UnknownName

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.otlp.conventions import OF_REQUESTS, MetricRow, standard
+from connectors.otlp.convention_table import OF_REQUESTS, MetricRow
+from connectors.otlp.conventions import standard
 from connectors.otlp.decode import decode
 from connectors.otlp.metrics import FEATURE_INDEX
 from contracts.errors import UnknownName

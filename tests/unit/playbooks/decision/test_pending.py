@@ -24,7 +24,8 @@ from contracts.verdicts import (
     Severity,
 )
 from playbooks.decision import NOTHING, PERSON, limits_of
-from playbooks.decision.pending import PendingDecision, PendingDecisions
+from playbooks.decision.pending import PendingDecisions
+from playbooks.decision.pending_state import PendingDecision
 from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.views import Views
 from playbooks.language import library

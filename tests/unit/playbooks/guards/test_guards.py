@@ -262,6 +262,14 @@ def test_blast_radius_counts_what_is_acted_on_at_once():
     assert held(context) == (HeldReason.BLAST_RADIUS, "3 of 8 services acted on at once, at most 2 are allowed")
     assert held(replace(context, open_runs=others[:1])) is None
     assert held(replace(FREE, known_services=("cart",))) is None, "one may always be"
+    hundred = tuple(f"s{i}" for i in range(100))
+    of_hundred = [replace(FREE, known_services=hundred, affected=hundred[:n]) for n in (29, 30)]
+    book = playbook(guards=replace(playbook().guards, blast_radius=0.29))
+    assert held(of_hundred[0], book) is None
+    assert held(of_hundred[1], book) == (
+        HeldReason.BLAST_RADIUS,
+        "30 of 100 services acted on at once, at most 29 are allowed",
+    )
 
 
 def test_two_services_that_are_one_thing_are_one_target():

@@ -33,7 +33,7 @@ def spans(
         p = [float(np.quantile(took, q)) if n else np.nan for q in (0.5, 0.95, 0.99)]
         rows.append([float(n), failed / n if n else np.nan, *p])
         counts.append(n)
-    return _frame(
+    return frame_of(
         "spans",
         at,
         names,
@@ -51,16 +51,16 @@ def metrics(at: int, **values: float) -> EvidenceFrame:
     expected = {"memory_bytes": 4e8, "cpu_utilization": 0.5, "pool_wait": 3.0}
     row = [values.get(c, np.nan) for c in columns]
     high = [expected.get(c, np.nan) for c in columns]
-    return _frame("metrics", at, ("cart",), [row], [0], low=[0.0 if h == h else np.nan for h in high], high=high)  # noqa: PLR0124
+    return frame_of("metrics", at, ("cart",), [row], [0], low=[0.0 if h == h else np.nan for h in high], high=high)  # noqa: PLR0124
 
 
 def calls(at: int, n: int, error: float, latency: float = 0.035, peer: str = "cart") -> EvidenceFrame:
     """How `web` sees its calls to `cart`."""
     row = [float(n), error, latency, 0.002]
-    return _frame("edges", at, ("web",), [row], [n], low=[0, 0, 0.01, 0], high=[24, 0.1, 0.12, 0.01], peers=(peer,))
+    return frame_of("edges", at, ("web",), [row], [n], low=[0, 0, 0.01, 0], high=[24, 0.1, 0.12, 0.01], peers=(peer,))
 
 
-def _frame(signal, at, names, rows, counts, *, low, high, state=HEALTHY, peers=()) -> EvidenceFrame:
+def frame_of(signal, at, names, rows, counts, *, low, high, state=HEALTHY, peers=()) -> EvidenceFrame:
     n, columns = len(names), BY_SIGNAL[Signal(signal)]
     shape = (n, len(columns))
     return EvidenceFrame(
@@ -201,7 +201,7 @@ def mixed(seconds: int, *, routes: int, slow: float) -> Standing:
         ]
         took = np.concatenate(took)
         p = [float(np.quantile(took, q)) for q in (0.5, 0.95, 0.99)]
-        frame = _frame(
+        frame = frame_of(
             "spans",
             T0 + t * S,
             ("cart",),

@@ -12,7 +12,7 @@ from contracts.ports import RunEntry
 from contracts.settings import ActSettings
 from contracts.units import MINUTE, SECOND
 from contracts.verdicts import HeldReason, RunState
-from playbooks.guards.serving import KEPT, LEAST, Serving
+from playbooks.guards.serving import KEPT, LEAST, Serving, share_of, within
 from playbooks.language.model import Guards
 from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, World, decision, frame
 
@@ -41,6 +41,32 @@ def test_who_has_ceased_counts_for_some_minutes_still() -> None:
     assert after([*before, (KEPT - 1, {"cart": (1.0, 0.0)})]) == REAL.keys()
     assert after([*before, (KEPT, {"cart": (1.0, 0.0)})]) == {"cart"}
     assert after([(KEPT + LEAST, REAL), *before]) == frozenset(), "what is older than that is not kept"
+    late = [(KEPT, REAL), *((n, REAL) for n in range(LEAST - 1))]
+    assert after(late) == frozenset(), (
+        "of the minute that has just left the last ones nothing counts, however late it comes"
+    )
+    assert after([*late, (LEAST - 1, REAL)]) == REAL.keys()
+
+
+def test_a_snapshot_knows_who_served_and_when() -> None:
+    serving, other = Serving(), Serving()
+    for minute in range(LEAST - 1):
+        serving.observe(frame(START + minute * MINUTE, REAL))
+    other.load(serving.state())
+    assert other.state() == serving.state() != Serving().state()
+    other.observe(frame(START + (LEAST - 1) * MINUTE, REAL))
+    assert other.established() == REAL.keys()
+    other.observe(frame(START - KEPT * MINUTE, MADE_UP))
+    assert other.established() == REAL.keys(), "how far time has come is known as well"
+
+
+def test_a_share_is_of_all_who_work_or_are_touched() -> None:
+    assert share_of((), ()) == 0.0
+    assert share_of(("a", "a"), ("b", "c")) == pytest.approx(1 / 3)
+    assert share_of(("a",), ("a", "b", "c", "d")) == 0.25
+    assert within(("a",), (), 0.0), "one service always may be"
+    ten = [f"s{n}" for n in range(10)]
+    assert [within(ten[:n], ten, 0.3) for n in (2, 3, 4)] == [True, True, False]
 
 
 def test_silence_and_metrics_of_something_else_are_no_requests() -> None:
@@ -54,6 +80,7 @@ def test_silence_and_metrics_of_something_else_are_no_requests() -> None:
         told = replace(row, services=("told",), signal="metrics", features=("metric_request_rate", "restarts"))
         serving.observe(told)
         serving.observe(replace(told, services=("none",), values=np.array([[np.nan, 0.0]])))
+        serving.observe(replace(told, services=("idle",), values=np.array([[0.0, 0.0]])))
     assert serving.established() == {"told"}
 
 

@@ -34,6 +34,7 @@ from contracts.verdicts import (
 from playbooks.audit import from_cloudevent, verify_chain
 from playbooks.language.model import Playbook, Step
 from playbooks.runs import run_of
+from playbooks.runs.journal_records import announced_of
 from playbooks.runs.plan import Surroundings, definition_of, plan_of
 from playbooks.runs.switches import LogPosition
 from tests.unit.playbooks.runs.support import (
@@ -391,8 +392,14 @@ async def test_the_intent_is_on_the_topic_before_the_effect(world: World) -> Non
         await asyncio.sleep(0)
     assert world.story[-1] == "step.intent"
     assert world.actions[-1].data["key"] == world.process.requests[0].key
+    assert world.executor.effects == world.executor.runs == (run_of("d1"),)
+    announced = announced_of(world.journal, run_of("d1"))
+    assert announced is not None
+    assert announced.key == world.process.requests[0].key
     world.process.block.set()
     await world.executor.idle()
+    assert (world.executor.effects, world.executor.runs) == ((), (run_of("d1"),))
+    assert announced_of(world.journal, run_of("d1")) is None, "its outcome is recorded: nothing is announced any more"
 
 
 async def test_tier_3_waits_for_a_person(world: World) -> None:

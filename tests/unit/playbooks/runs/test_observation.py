@@ -16,6 +16,7 @@ from playbooks.runs.journal_records import Verdict
 from playbooks.runs.machine import state_of
 from playbooks.runs.observation import RunInput, observe
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_of
+from playbooks.runs.progress import StepProgress, StepStatus
 from tests.unit.playbooks.runs.support import SCALE, T0, approval, decision
 
 EXPIRY = Expiry(approval_s=60.5, decision_s=30.25)
@@ -147,3 +148,21 @@ def test_going_back_counts_from_the_verdict() -> None:
     assert isinstance(in_time, e.StepDue)
     assert in_time.name == "rollback/shrink"
     assert isinstance(seen(RunState.ROLLING_BACK, GROWN, 50.25, late_ns=1, verdict=harm), e.TooLate)
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "retryable"),
+    [
+        (StepStatus.FAILED, {"retryable": True}, True),
+        (StepStatus.FAILED, {"retryable": False}, False),
+        (StepStatus.FAILED, {}, False),
+        (StepStatus.APPLIED, {"retryable": True}, False),
+    ],
+)
+def test_only_a_failure_that_says_so_may_be_tried_again(
+    status: StepStatus, data: dict[str, object], retryable: bool
+) -> None:
+    assert StepProgress(status, data=data).retryable is retryable
+    failed = (*GROWN[:1], (2.0, "grow", StepPhase.FAILED, data))
+    if status is StepStatus.FAILED:
+        assert isinstance(seen(RunState.RUNNING, failed, 9.0), e.StepDue if retryable else e.StepFailed)

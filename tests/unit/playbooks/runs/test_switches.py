@@ -168,3 +168,15 @@ def test_a_stop_of_an_earlier_release_holds_until_somebody_resumes() -> None:
     assert not acting(journal)
     switches.record(journal, said(acting=True), LogPosition("", 0, 0))
     assert acting(journal)
+
+
+def test_a_log_that_has_less_than_what_is_remembered_is_another_or_not_whole() -> None:
+    found = SwitchReading()
+    for offset in (3, 7, 5):
+        found.note("test", 0, offset)
+    assert switches.missing({("test", 0): 7}, found) == []
+    assert switches.missing({("test", 0): 8, ("test", 1): 0, ("gone", 0): 2}, found) == [
+        ("test", 0),
+        ("test", 1),
+        ("gone", 0),
+    ]

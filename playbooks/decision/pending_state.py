@@ -1,0 +1,141 @@
+"""What is known of incidents under decision, as snapshots hold it, and what follows from it alone: what is awaited, what mends, what is news."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from contracts.errors import UnreadableEvent
+from contracts.events import Control, Decision, Incident
+from contracts.ports import RunEntry
+from contracts.units import SECOND
+from contracts.verdicts import DecisionVerdict, RunState
+from playbooks.decision.candidates import top_causes
+from playbooks.decision.reported import ReportedEnvironment
+from playbooks.decision.world import Attempt, ServiceView
+from playbooks.learning import Prediction
+
+CALM_S: Final = 3.0
+"""Pause before a decision that was not acted on is replaced by another that does not act either."""
+GRACE_S: Final = 30.0
+"""Time an incident has to end after a repair was verified."""
+OTHER_GRACE_S: Final = 10.0
+"""The same where another service is blamed by then: callers get well a little later than whom they call."""
+RELAPSED_S: Final = 10.0
+"""How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
+an incident takes its time to end is no reason to wake anybody."""
+VERSION: Final = 1
+"""Of snapshots."""
+
+
+class PendingDecision(msgspec.Struct):
+    """One incident. `live` is the decision that is under way or offered for approval; `last` what was last decided."""
+
+    incident: Incident
+    number: int = 0
+    live: str = ""
+    live_verdict: str = ""
+    last: tuple[str, str, str] | None = None
+    playbook: str = ""
+    target: str = ""
+    decided_ns: int = 0
+    checked_ns: int = 0
+    repaired_ns: int = 0
+    attempts: list[Attempt] = []
+    repaired: str = ""
+    """Target of the last repair that was verified."""
+    confirmed_ns: int = 0
+    """End of the last window in which a service of the incident was anomalous."""
+
+
+class UnseenDecision(msgspec.Struct, frozen=True):
+    """An own decision that is in no report yet: whoever acts may be about to begin its run."""
+
+    environment: str
+    target: str
+    playbook: str
+    verdict: str
+    time_ns: int
+
+
+class SavedPending(msgspec.Struct):
+    """A snapshot."""
+
+    version: int
+    cases: dict[str, PendingDecision]
+    closed: dict[str, tuple[int, int]]
+    posteriors: dict[str, object]
+    controls: dict[str, Control]
+    predictions: dict[str, list[Prediction]]
+    expected: dict[str, float]
+    heard_ns: dict[str, int]
+    views: dict[str, dict[str, ServiceView]]
+    rows: dict[str, list[bytes]] = {}
+    """Packed evidence of the services under decision, by environment."""
+    came: dict[str, list[int]] = {}
+    """How far event time had come with each of `rows`; nothing in snapshots from before that counted."""
+    times: dict[str, dict[int, int]] = {}
+    """How far event time has come, by environment and partition."""
+    services: dict[str, dict[str, int]] = {}
+    """Who was heard of, and when, by environment."""
+    reported: dict[str, ReportedEnvironment] = {}
+    unseen: dict[str, UnseenDecision] = {}
+    serving: dict[str, dict[str, Any]] = {}
+    """Who was at work lately, by environment; nothing in snapshots from before that was kept."""
+
+
+def saved_of(state: bytes) -> SavedPending:
+    """A snapshot from its bytes.
+
+    Raises:
+        UnreadableEvent: it is no snapshot of decisions, or of a newer version.
+    """
+    try:
+        saved = msgspec.msgpack.decode(state, type=SavedPending)
+    except msgspec.DecodeError as e:
+        raise UnreadableEvent(f"not a snapshot of decisions: {e}") from e
+    if saved.version > VERSION:
+        raise UnreadableEvent(f"snapshot v{saved.version} of decisions is newer than v{VERSION}")
+    return saved
+
+
+def awaited(decision: str, unseen: UnseenDecision) -> RunEntry:
+    """An own decision as the run that it is about to be; one that is offered waits for a person, and so stands in nobody's way."""
+    state = RunState.PENDING if unseen.verdict == DecisionVerdict.ACT else RunState.AWAITING_APPROVAL
+    return RunEntry(
+        decision,
+        decision,
+        unseen.environment,
+        unseen.target,
+        unseen.playbook,
+        state,
+        unseen.time_ns,
+        unseen.time_ns,
+        0,
+        {},
+    )
+
+
+def mending(case: PendingDecision, now_ns: int) -> bool:
+    """Whether a verified repair has still to show, or has shown: nothing of the incident is ill any more."""
+    if not case.repaired_ns:
+        return False
+    leading = next(iter(top_causes(case.incident)), None)
+    other = bool(case.repaired) and leading is not None and leading.service != case.repaired
+    if now_ns - case.repaired_ns < (OTHER_GRACE_S if other else GRACE_S) * SECOND:
+        return True
+    return now_ns - case.confirmed_ns > RELAPSED_S * SECOND
+
+
+def signature(decision: Decision) -> tuple[str, str, str]:
+    """What makes a decision another: verdict, playbook, target."""
+    return str(decision.verdict), decision.chosen.playbook, decision.chosen.target
+
+
+def differs(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
+    """Whether it is news. Acting is at once; another way of not acting only after a pause, or it would flicker."""
+    found = signature(decision)
+    if case.last is None or decision.verdict is DecisionVerdict.ACT:
+        return found != case.last
+    return found != case.last and now_ns - case.decided_ns >= CALM_S * SECOND

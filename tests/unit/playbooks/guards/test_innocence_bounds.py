@@ -1,0 +1,262 @@
+"""Where the judgement of a target turns: the one request, window, look or caller more that decides, on both sides of each bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts.features import BY_SIGNAL, Signal
+from contracts.frames import EvidenceFrame
+from contracts.units import SECOND as S
+from contracts.verdicts import Conduct
+from playbooks.guards import Standing, standing
+from playbooks.guards.innocence import NEW_ROUTES
+from tests.unit.playbooks.guards.test_innocence import T0, calls, frame_of, metrics
+
+HIGH = (24.0, 0.2, 0.06, 0.11, 0.13)
+"""Upper ends of the expected rate, error rate and latencies."""
+UNKNOWN = (math.nan,) * 5
+WORSE, AS_BEFORE = Conduct.WORSE, Conduct.AS_BEFORE
+
+
+def second(
+    t: float, n: int, *, failed: int = 0, took: float = 0.03, high=UNKNOWN, service: str = "cart"
+) -> EvidenceFrame:
+    """A second of a service: so many requests, of which some failed, and how long each took."""
+    row = [float(n), failed / n, took, took, took] if n else [0.0, *[math.nan] * 4]
+    return frame_of("spans", T0 + int(t * S), (service,), [row], [n], low=UNKNOWN, high=high)
+
+
+def usual(windows: int = 60, n: int = 8, **changes) -> list[EvidenceFrame]:
+    return [second(t, n, **changes) for t in range(-windows, 0)]
+
+
+def since(*windows: dict) -> list[EvidenceFrame]:
+    return [second(t, **{"n": 8, **w}) for t, w in enumerate(windows)]
+
+
+def found(*frames: EvidenceFrame, service: str = "cart") -> Standing:
+    return standing(frames, service, T0)
+
+
+@pytest.mark.parametrize(
+    ("windows", "noise", "by", "conduct"),
+    [
+        (4, 0.1, 0.24, AS_BEFORE),  # 2.8 standard deviations of a mean of two windows against a mean of four
+        (4, 0.1, 0.28, WORSE),
+        (3, 0.1, 0.60, AS_BEFORE),  # too few windows before
+        (8, 0.0, 0.17, AS_BEFORE),  # sure, and too little
+        (8, 0.0, 0.19, WORSE),
+        (8, 0.0, -0.60, AS_BEFORE),
+    ],
+)
+def test_it_is_slower_where_that_is_sure_and_much(windows: int, noise: float, by: float, conduct: Conduct):
+    before = [
+        second(t, 8, took=0.03 * math.exp(noise if t % 2 else -noise), high=(math.nan, 0.5, *UNKNOWN[2:]))
+        for t in range(-windows, 0)
+    ]
+    after = [replace(f, high=before[0].high) for f in since(*[{"took": 0.03 * math.exp(by)}] * 2)]
+    assert found(*before, *after).conduct is conduct
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "conduct"),
+    [
+        ((400, 0), (10, 2), AS_BEFORE),
+        ((400, 0), (10, 3), WORSE),
+        ((200, 20), (26, 5), AS_BEFORE),  # more, and not surely
+        ((2000, 200), (200, 50), WORSE),
+    ],
+)
+def test_more_fail_where_that_is_sure_and_no_single_mishap(before, after, conduct: Conduct):
+    (n, a), (m, b) = before, after
+    old = [second(t, n // 10, failed=a // 10) for t in range(-10, 0)]
+    new = [second(0, m // 2, failed=b), second(1, m - m // 2)]
+    assert found(*old, *new).conduct is conduct
+
+
+def test_windows_of_one_request_count():
+    one = {"n": 1, "failed": 1, "high": HIGH}
+    assert found(*usual(n=1, high=HIGH), *since(*[one] * 5)).conduct is WORSE
+
+
+@pytest.mark.parametrize(("windows", "conduct"), [(3, WORSE), (4, AS_BEFORE)])
+def test_a_third_of_the_windows_out_of_their_range_is_worse(windows: int, conduct: Conduct):
+    after = [{"took": 0.2, "high": HIGH}] + [{"high": HIGH}] * (windows - 1)
+    assert found(*usual(3, high=HIGH), *since(*after)).conduct is conduct
+
+
+def test_only_the_latest_windows_since_the_onset_are_judged():
+    bad, good = {"took": 0.2, "high": HIGH}, {"high": HIGH}
+    assert found(*usual(3, high=HIGH), *since(*[bad] * 9, *[good] * 10)).conduct is AS_BEFORE
+    assert found(*usual(3, high=HIGH), *since(*[bad] * 9, *[good] * 6)).conduct is WORSE
+
+
+@pytest.mark.parametrize(("at", "conduct"), [(-1.0, AS_BEFORE), (-0.5, WORSE)])
+def test_a_window_that_ends_at_the_onset_is_from_before_it(at: float, conduct: Conduct):
+    bad = second(at, 8, took=0.2, high=HIGH)
+    assert found(*usual(3, high=HIGH)[:-1], bad, *since(*[{"high": HIGH}] * 2)).conduct is conduct
+
+
+def test_without_a_past_the_expected_ranges_are_what_it_is_held_against():
+    known, unknown = found(*since(*[{"high": HIGH}] * 3)), found(*since(*[{}] * 3))
+    assert known.conduct is AS_BEFORE
+    assert (
+        known.text == "it answers as before: 24 requests in 3 s, 0 failed, latency (p95) 30 ms, expected up to 110 ms"
+    )
+    assert (unknown.conduct, unknown.text) == (Conduct.UNKNOWN, "nothing is known of it from before the onset")
+
+
+@pytest.mark.parametrize(
+    ("served", "conduct"), [((2, 2), Conduct.UNKNOWN), ((3, 2), AS_BEFORE), ((5,), Conduct.UNKNOWN)]
+)
+def test_so_many_requests_and_windows_it_takes_to_tell(served: tuple[int, ...], conduct: Conduct):
+    assert found(*usual(), *since(*({"n": n} for n in served))).conduct is conduct
+
+
+@pytest.mark.parametrize(
+    ("counts", "conduct"),
+    [
+        ((4, 1, 1, 0, 0), AS_BEFORE),  # it is asked for two requests a second now: four are missing
+        ((4, 1, 1, 0, 0, 0), WORSE),
+        ((8, 8, 8, 8), AS_BEFORE),
+        ((0,), WORSE),
+    ],
+)
+def test_it_serves_nothing_where_enough_requests_are_missing(counts: tuple[int, ...], conduct: Conduct):
+    assert found(*usual(), *since(*({"n": n} for n in counts))).conduct is conduct
+
+
+def test_it_says_how_many_requests_are_missing():
+    text = found(*usual(), *since(*({"n": n} for n in (4, 1, 1, 0, 0, 0)))).text
+    assert text == "it served nothing for 3 s, where 6 requests are usual"
+    rare = found(*[second(t, int(t % 10 == 0)) for t in range(-60, 0)], *since({"n": 0}, {"n": 0}))
+    assert (rare.conduct, rare.text) == (Conduct.UNKNOWN, "it served no requests since the onset, and is asked rarely")
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "conduct"),
+    [
+        (30, 0.1, Conduct.UNKNOWN),  # three of thirty, and none before
+        (40, 0.09, AS_BEFORE),
+        (20, 0.1, AS_BEFORE),  # two calls
+        (5, 1.0, Conduct.UNKNOWN),
+        (4, 1.0, AS_BEFORE),
+    ],
+)
+def test_calls_that_fail_on_the_way_speak_against_it(n: int, error: float, conduct: Conduct):
+    frames = [*usual(), *since({}, {}), calls(T0, n, error)]
+    assert found(*frames).conduct is conduct
+
+
+def test_calls_that_always_failed_do_not():
+    before = [calls(T0 + t * S, 40, 0.3) for t in range(-60, 0)]
+    assert found(*usual(), *before, *since({}, {}), calls(T0, 40, 0.35)).conduct is AS_BEFORE
+    assert found(*usual(), *before, *since({}, {}), calls(T0, 40, 0.45)).conduct is Conduct.UNKNOWN
+    long_ago = [replace(f, window_ns=f.window_ns - 100 * S) for f in before]
+    assert found(*usual(), *long_ago, *since({}, {}), calls(T0, 40, 0.35)).conduct is Conduct.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("peer", "meant"),
+    [
+        ("a/shop/cart", True),
+        ("external:cart", True),
+        ("external:cart.prod.svc", True),
+        ("external:a/shop/cart", True),
+        ("external:prod.cart", False),
+        ("external:shop/cart", False),
+        ("cart", False),
+        ("external:web", False),
+    ],
+)
+def test_callers_know_it_by_some_names(peer: str, meant: bool):
+    name = "a/shop/cart"
+    rows = [replace(frame, services=(name,)) for frame in (*usual(), *since({}, {}))]
+    conduct = found(*rows, calls(T0, 40, 0.9, peer=peer), service=name).conduct
+    assert conduct is (Conduct.UNKNOWN if meant else AS_BEFORE)
+
+
+def known(frame: EvidenceFrame, share: float) -> EvidenceFrame:
+    """Of the requests of a window, those whose routes are known: they take the usual time."""
+    n = share * float(frame.counts[0])
+    return replace(frame, aside=np.array([[n, 17.0 * n, 0.0]]))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_new_routes_take_says_nothing_of_the_old(share: float):
+    before = [known(f, 1.0) for f in usual()]
+    result = found(*before, *(known(f, share) for f in since(*[{"took": 0.3}] * 5)))
+    if share:
+        assert (result.conduct, result.new_routes) == (WORSE, False)
+    else:
+        assert (result.conduct, result.new_routes, result.text) == (Conduct.UNKNOWN, True, NEW_ROUTES)
+
+
+def test_failures_of_new_routes_are_its_own():
+    before = [known(f, 1.0) for f in usual()]
+    assert found(*before, *(known(f, 0.0) for f in since(*[{"failed": 4}] * 5))).conduct is WORSE
+
+
+@pytest.mark.parametrize(
+    ("windows", "n", "demand"),
+    [(4, 14, False), (4, 16, True), (9, 13, False), (12, 14, True), (4, 8, False)],
+)
+def test_it_is_asked_for_more_where_that_is_sure_and_much(windows: int, n: int, demand: bool):
+    assert found(*usual(n=10), *since(*[{"n": n}] * windows)).demand is demand
+
+
+def test_it_is_asked_for_more_where_a_third_of_the_windows_is_above_the_range():
+    above = [{"n": 25, "high": HIGH}] + [{"n": 4, "high": HIGH}] * 2
+    assert found(*usual(high=HIGH), *since(*above)).demand
+    assert not found(*usual(high=HIGH), *since(*above, {"n": 4, "high": HIGH})).demand
+
+
+@pytest.mark.parametrize(
+    ("looks", "conduct"),
+    [
+        ((3e8, 3e8, 5e8), WORSE),
+        ((5e8, 5e8, 3e8), AS_BEFORE),  # it was short, and is no longer
+        ((3e8, 3e8, 3e8, 5e8), AS_BEFORE),
+        ((3e8,) * 20 + (5e8,) * 4, WORSE),  # the latest ten looks count
+        ((5e8,) * 20 + (3e8,) * 7 + (5e8,) * 3, AS_BEFORE),
+        ((3e8, math.nan, 3e8, 5e8, math.nan), WORSE),
+    ],
+)
+def test_a_resource_is_short_where_it_is_so_now_and_was_so_for_a_while(looks: tuple[float, ...], conduct: Conduct):
+    told = [metrics(T0 + (i - len(looks)) * S, memory_bytes=value) for i, value in enumerate(looks)]
+    assert found(*usual(), *since({}, {}), *told).conduct is conduct
+
+
+@pytest.mark.parametrize(
+    ("looks", "demand"), [((0.3, 0.3, 0.7), True), ((0.3, 0.3, 0.3, 0.7), False), ((0.7, 0.3), False)]
+)
+def test_a_hot_processor_is_a_reason_to_scale(looks: tuple[float, ...], demand: bool):
+    told = [metrics(T0 + (i - len(looks)) * S, cpu_utilization=value) for i, value in enumerate(looks)]
+    result = found(*usual(), *since({}, {}), *told)
+    assert (result.conduct, result.demand) == (AS_BEFORE, demand)
+
+
+def requests_told(t: int, rate: float, error: float) -> EvidenceFrame:
+    """A look at the requests of `cart` as its own metrics count them."""
+    columns = BY_SIGNAL[Signal.METRICS]
+    said = {"metric_request_rate": rate, "metric_error_rate": error}
+    row, blank = [said.get(c, math.nan) for c in columns], [math.nan] * len(columns)
+    return frame_of("metrics", T0 + t * S, ("cart",), [row], [int(rate)], low=blank, high=blank)
+
+
+@pytest.mark.parametrize(("error", "conduct"), [(0.5, WORSE), (0.0, AS_BEFORE)])
+def test_its_own_metrics_tell_of_its_requests_as_well(error: float, conduct: Conduct):
+    frames = [requests_told(t, 8.0, 0.0 if t < 0 else error) for t in range(-60, 5)]
+    assert found(*frames).conduct is conduct
+
+
+@pytest.mark.parametrize(
+    ("heard", "after", "young"), [((8,), 3, True), ((8, 8), 3, False), ((8,), 11, False), ((), 3, True)]
+)
+def test_a_moment_later_more_is_known(heard: tuple[int, ...], after: int, young: bool):
+    others = [second(t, 8, service="web") for t in range(after + 1)]
+    assert found(*usual(n=1), *since(*({"n": n // 4} for n in heard)), *others).young is young
