@@ -16,6 +16,10 @@ $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r require
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).lock
 endef
 
+# Compiled modules are kept, whatever the caller's environment says (container images often say no): they go where git
+# doesn't look, and without them each of the processes that the tests start compiles all its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo test test-services check bench lock upgrade wheel format clean

@@ -141,21 +141,27 @@ def refresh(store: GraphStore, nodes: Sequence[dict[str, Any]], calls: Sequence[
     store.write("upsert_calls", calls)
 
 
-def run(store: GraphStore, trips: RoundTrips | None = None, rounds: int = ROUNDS) -> Figures:
-    """All figures of a migrated store; warm ones are medians of the last half of the rounds."""
+def run(
+    store: GraphStore,
+    trips: RoundTrips | None = None,
+    rounds: int = ROUNDS,
+    services: int = SERVICES,
+    calls: int = CALLS,
+) -> Figures:
+    """All figures of a migrated store and so large a topology; warm ones are medians of the last half of the rounds."""
     with _environment(store) as environment:
         took, counted = [], 0
         for turn in range(rounds):
-            rows, before = topology(environment, turn), trips.count if trips else 0
+            rows, before = topology(environment, turn, services, calls), trips.count if trips else 0
             took.append(_ms(refresh, store, *rows))
             counted = trips.count - before if trips else 0
-        paths = [_ms(queries.path, store, environment, "s0", f"s{SERVICES - 1}") for _ in range(PATHS * rounds)]
-        _, calls = topology(environment, rounds)
-        each = [_ms(store.write, "upsert_calls", [row]) for row in calls[:SAMPLE]]
+        paths = [_ms(queries.path, store, environment, "s0", f"s{services - 1}") for _ in range(PATHS * rounds)]
+        _, one_by_one = topology(environment, rounds, services, calls)
+        each = [_ms(store.write, "upsert_calls", [row]) for row in one_by_one[:SAMPLE]]
     half = rounds // 2
-    row_ms = median(each) * (SERVICES + CALLS)
+    row_ms = median(each) * (services + calls)
     trips_taken = counted if trips else None
-    return Figures(SERVICES, CALLS, took[0], median(took[half:]), median(paths[PATHS * half :]), row_ms, trips_taken)
+    return Figures(services, calls, took[0], median(took[half:]), median(paths[PATHS * half :]), row_ms, trips_taken)
 
 
 @contextmanager

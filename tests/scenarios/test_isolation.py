@@ -1,6 +1,6 @@
 """A stranger who can send telemetry to one environment changes nothing in what is found in another.
 
-HOMEOSTAT_ATTACKS=100 runs so many attacks; a few, in which each kind occurs, are run otherwise.
+TEST_ATTACKS=100 runs so many attacks; a few, in which each kind occurs, are run otherwise.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def undisturbed() -> Finds:
 
 def attacks() -> Iterator[tuple[int, tuple[int, ...]]]:
     """Seeds and the kinds of things done: at first all, shared out; then a few together, as the seed has it."""
-    wanted = int(os.environ.get("HOMEOSTAT_ATTACKS", FEW))
+    wanted = int(os.environ.get("TEST_ATTACKS", FEW))
     for seed in range(wanted):
         if seed < FEW:
             yield seed, tuple(range(len(ATTACKS)))[seed::FEW]

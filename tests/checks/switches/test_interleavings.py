@@ -1,6 +1,6 @@
 """A thousand interleavings of stops, permissions, forgeries, clocks, deaths and deafness: nothing after a confirmed stop.
 
-`HOMEOSTAT_INTERLEAVINGS=1000 pytest tests/checks/switches` tries as many.
+`TEST_INTERLEAVINGS=1000 pytest tests/checks/switches` tries as many.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.checks.switches.world import Story
 from tests.patience import LONG_S
 
-COUNT = int(os.environ.get("HOMEOSTAT_INTERLEAVINGS", "150"))
+COUNT = int(os.environ.get("TEST_INTERLEAVINGS", "150"))
 
 
 @pytest.mark.slow

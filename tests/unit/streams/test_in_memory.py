@@ -26,6 +26,7 @@ from tests.unit.streams.windows.support import MS, T0, Span, otlp, traffic
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS, BROKEN_FROM, PARTITIONS = 26, 20, 4
+STEP_NS = 200 * MS
 
 
 def spans() -> list[Span]:
@@ -62,8 +63,8 @@ def _feed(pipeline: MemoryPipeline) -> None:
     now, found = T0, spans()
     for number, at in enumerate(range(0, len(found), 40)):
         batch = found[at : at + 40]
-        while now + 100 * MS < batch[-1].end:
-            now += 100 * MS
+        while now + STEP_NS < batch[-1].end:
+            now += STEP_NS
             pipeline.tick(now)
         pipeline.feed(OTLP_SPANS, otlp(batch), now, partition=number % PARTITIONS)
         body = {"time_unix_nano": now, "severity_number": 9, "body": f"request {number} of customer {number * 7}"}
@@ -72,8 +73,8 @@ def _feed(pipeline: MemoryPipeline) -> None:
         pipeline.feed(RAW, b"no measurement", now, key=b"x")
     change = Change(environment="prod", service="stock", kind="deploy", time_ns=now, after="1.1")
     pipeline.feed(CHANGES, encode(change), now, key=b"stock")
-    for _ in range(150):
-        now += 100 * MS
+    for _ in range(75):
+        now += STEP_NS
         pipeline.tick(now)
 
 
