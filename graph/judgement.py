@@ -238,6 +238,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "new_logs": 0.4,
     "log_shape": 0.5,
     "release": 1.0,
+    "shrunk": 1.0,
     "oom": 1.0,
     "restart": 1.0,
     "eviction": 1.0,
@@ -288,6 +289,10 @@ CRITICAL_FAILURES: Final = 0.05
 CRITICAL_SLOWER: Final = 2.0
 CRITICAL_QUIET: Final = 0.1
 """At an entry: share of failures, times the usual latency, share of the usual requests that make an incident critical."""
+FELT: Final = 0.2
+UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"})
+"""Strength from which users at an entry, or a service, are said to suffer; channels of work that is not done, of which entries may tell
+nothing (messages, what may be left out)."""
 ONSET_SHARE: Final = 0.3
 """Anomalies with less than this share of the strongest one's decades don't say when it began."""
 LATELY_NS: Final = 30 * SECOND

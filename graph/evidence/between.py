@@ -16,7 +16,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Edge, Situation
 from graph.evidence.words import change
-from graph.judgement import AMISS_BETWEEN, CALLER_LEAST, ERRORS_ENOUGH, FAST, SILENT_FROM
+from graph.judgement import AMISS_BETWEEN, CALLER_LEAST, ERRORS_ENOUGH, FAST, HEARD_NS, SILENT_FROM
 
 
 def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
@@ -50,7 +50,8 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> float:
     if max(callee.strength(*LATENCIES), edge.strength(f.CALL_LATENCY_P95)) > FAST:
         return 0.0
     serves = callee.shifts.get(f.REQUEST_RATE)
-    if serves is None or serves.after <= 0.0:
+    heard = callee.known_ns >= max(edge.known_ns, situation.onset_ns + HEARD_NS)
+    if serves is None or serves.after <= 0.0 or not heard:
         return 0.0
     extra = failed.after - (failed.before if math.isfinite(failed.before) else 0.0)
     if extra * failed.samples < ERRORS_ENOUGH:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts import features as f
-from contracts.events import CORDONED, WELL, Change
+from contracts.events import CORDONED, WELL, Change, fewer
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -77,7 +77,8 @@ def more_asked(node: Node) -> Shift | None:
 
 def lost_capacity(situation: Situation, service: str) -> str:
     """What took instances of a service away around the onset; "" where nothing did."""
-    found = [c for c in situation.changes if c.service == service and c.kind in TAKES_CAPACITY and _befell(c)]
+    around = (c for c in situation.changes if c.service == service and _fresh(situation, c) >= 1.0)
+    found = [c for c in around if (c.kind in TAKES_CAPACITY and _befell(c)) or fewer(c)]
     return found[-1].text or found[-1].kind if found else ""
 
 
@@ -125,6 +126,19 @@ def releases(situation: Situation) -> Iterator[Finding]:
         )
 
 
+def shrunk(situation: Situation) -> Iterator[Finding]:
+    """Instances taken away shortly before the onset, by whoever scaled: too few may be left for what is asked."""
+    for change_ in situation.changes:
+        if change_.actor == "homeostat" or not fewer(change_):
+            continue
+        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        if age_s < -RELEASE_AFTER_S:
+            continue
+        strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
+        text = f"{change_.service} has {change_.after} instances instead of {change_.before}, since {max(0.0, age_s):.0f} s before the onset"
+        yield Finding(change_.service, "shrunk", strength, text, CauseKind.SATURATION)
+
+
 def instances(situation: Situation) -> Iterator[Finding]:
     """What befell a service's instances around the onset: restarts, OOM kills, evictions, failed starts and probes, node trouble.
 
@@ -160,6 +174,7 @@ CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     memory,
     demand,
     releases,
+    shrunk,
     instances,
 )
 
