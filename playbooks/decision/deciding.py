@@ -21,7 +21,9 @@ from playbooks.language.model import Playbook
 
 NOTHING: Final = "do-nothing"
 PERSON: Final = "ask-a-person"
-TRANSIENT: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS, HeldReason.UNPROVEN})
+TRANSIENT: Final = frozenset(
+    {HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS, HeldReason.UNPROVEN, HeldReason.UNFELT}
+)
 """Reasons that pass when the runs under way end, or a moment later: worth waiting for rather than asking a person."""
 
 
