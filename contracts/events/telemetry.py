@@ -71,7 +71,9 @@ class Change(Event, frozen=True, kw_only=True):
 def fewer(change: Change) -> bool:
     """Whether a change took instances of a service away."""
     counts = (change.before, change.after)
-    return change.kind == "scale" and all(c.isascii() and c.isdigit() for c in counts) and int(counts[1]) < int(counts[0])
+    return (
+        change.kind == "scale" and all(c.isascii() and c.isdigit() for c in counts) and int(counts[1]) < int(counts[0])
+    )
 
 
 class ClockOffset(Event, frozen=True, kw_only=True):

@@ -139,7 +139,11 @@ def _undone(affected: Mapping[str, float], found: Iterable[Finding]) -> bool:
 def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -> Severity:
     """Critical if requests at an entry fail or take twice as long; warning if they suffer less, or work is left undone (`suffering`), or it
     is not known what users feel. Info if they are served as before."""
-    known = [n for n in sorted(set(entries) & set(situation.nodes)) if situation.nodes[n].shifts.keys() & {*ERRORS, *LATENCIES}]
+    known = [
+        n
+        for n in sorted(set(entries) & set(situation.nodes))
+        if situation.nodes[n].shifts.keys() & {*ERRORS, *LATENCIES}
+    ]
     worst = Severity.WARNING if suffering or not known else Severity.INFO
     for name in sorted(set(entries) & set(situation.nodes)):
         node = situation.nodes[name]

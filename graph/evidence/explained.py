@@ -40,8 +40,7 @@ def calls_per_request(situation: Situation, edge: Edge) -> float:
 
 
 def calls_in(feature: str, per_request: float) -> float:
-    """Calls in the requests that make a quantile of latency: a callee that few requests call, and that is slow, is in all of the slowest.
-    """
+    """Calls in the requests that make a quantile of latency: a callee that few requests call, and that is slow, is in all of the slowest."""
     tail = TAIL.get(feature.removeprefix("metric_"))
     return per_request if tail is None else max(per_request, min(1.0, per_request / tail))
 
@@ -90,7 +89,19 @@ def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
-    return shares
+    return (
+        {c: max(s, held.get(c, 0.0)) for c, s in shares.items()} if (held := _held(situation, node, muted)) else shares
+    )
+
+
+def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:
+    """What callees that fail a service and are slow to do so account for of its latency besides the seconds of their calls: who waits for
+    them is held, and keeps the next request waiting. As much as of its failures: one fault explains both."""
+    failing = strongest(node, *ERRORS)
+    if failing is None or failing.strength() <= CALLEE_LEAST:
+        return {}
+    slow = {e.callee for e in served_by(situation, node.name) if e.strength(f.CALL_LATENCY_P95) > CALLEE_LEAST}
+    return {c: s for c, s in errors_shares(situation, node, failing, muted).items() if c in slow} if slow else {}
 
 
 def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:

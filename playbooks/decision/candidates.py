@@ -136,7 +136,8 @@ def _undemanded(
         return None
     if any(fewer(c) and c.service == service for c in incident.changes):
         return None
-    text = f"{service} is asked for no more than usual, and has lost no capacity: more of it would mend nothing"
+    asked = standing.again or f"{service} is asked for no more than it had room for, and has lost no capacity"
+    text = f"{asked}: more of it would mend nothing"
     return Held(HeldReason.NO_DEMAND, text)
 
 

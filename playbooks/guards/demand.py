@@ -20,14 +20,11 @@ ROOM: Final = 0.6
 """Share of its CPU's limit below which a service has room, whatever else it waits for."""
 TWICE: Final = 2.0
 """Times the usual demand from which something else than its CPU may be too little."""
-AGAIN: Final = 1.5
-"""Times the calls that its callers would make for the requests that they serve, from which they ask again."""
+TIMES: Final = 3.0
+"""Times the usual calls that an additional request of users may make."""
 MORE: Final = 1.3
 LITTLE_MORE: Final = 1.1
 """Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
-LEAST_CALLS: Final = 20.0
-"""Calls since the onset from which it is told."""
-
 F64 = NDArray[np.float64]
 
 
@@ -39,37 +36,57 @@ def leaves_room(cpu_before: F64, times: float) -> bool:
 
 
 def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
-    """How its callers repeat themselves, in words; "" where they do not, or it is not known."""
-    calls = _per_window(frames, f.Signal.EDGES, onset_ns, service)
-    served = _per_window(frames, f.Signal.SPANS, onset_ns)
-    expected = made = usual = 0.0
-    for caller, (before, since, windows) in calls.items():
-        own_before, own_since, _ = served.get(caller, (0.0, 0.0, 0))
-        if before <= 0 or own_before <= 0:
-            continue
-        usual += before * windows
-        expected += before * own_since / own_before * windows
-        made += since * windows
-    if made < LEAST_CALLS or made < AGAIN * expected or made < MORE * usual or expected > MORE * usual:
+    """Why it is not users who ask a service for more, in words; "" where it may be, or it is not known.
+
+    Of the requests that came in since the onset at the entries above it, each one beyond the usual would have to make `TIMES` the calls that
+    one used to make (and at least so many): then it is services on the way that ask again, or more often.
+    """
+    callers = _callers(frames)
+    entries = _entries(callers, service)
+    served = _per_window(frames, onset_ns)
+    if service in entries or service not in served or not entries & served.keys():
         return ""
-    return f"its callers make {made / max(expected, 1.0):.2g} times the calls that as many of their requests used to make"
+    before, since = (sum(served[e][late] for e in entries if e in served) for late in (0, 1))
+    own_before, own_since = served[service]
+    if before <= 0:
+        return ""
+    each = max(own_before / before, 1.0)
+    if own_since - own_before <= TIMES * each * max(since - before, 0.0):
+        return ""
+    return f"users ask for {since / before:.2g} times the usual, its callers for {own_since / max(own_before, 1e-9):.2g} times"
 
 
-def _per_window(
-    frames: Sequence[EvidenceFrame], signal: str, onset_ns: int, callee: str = ""
-) -> Mapping[str, tuple[float, float, int]]:
-    """By service (of calls: by caller of `callee`): mean counts per window before and since the onset, and how many windows since."""
+def _callers(frames: Sequence[EvidenceFrame]) -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for frame in frames:
+        if frame.signal == f.Signal.EDGES:
+            for caller, callee in zip(frame.services, frame.peers, strict=True):
+                if caller != callee:
+                    found.setdefault(callee, set()).add(caller)
+    return found
+
+
+def _entries(callers: Mapping[str, set[str]], service: str) -> set[str]:
+    """The services above one that nobody is seen to call."""
+    seen, queue = {service}, [service]
+    while queue:
+        fresh = callers.get(queue.pop(), set()) - seen
+        seen |= fresh
+        queue += sorted(fresh)
+    return {s for s in seen if s not in callers}
+
+
+def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, tuple[float, float]]:
+    """By service: mean counts of served requests per window, before and since the onset."""
     counts: dict[str, dict[int, float]] = {}
     for frame in frames:
-        if frame.signal != signal:
-            continue
-        for i, name in enumerate(frame.services):
-            if (callee and frame.peers[i] != callee) or frame.state[i] == ServiceState.STALE:
-                continue
-            counts.setdefault(name, {})[frame.window_ns] = float(frame.counts[i])
+        if frame.signal == f.Signal.SPANS:
+            for i, name in enumerate(frame.services):
+                if frame.state[i] != ServiceState.STALE:
+                    counts.setdefault(name, {})[frame.window_ns] = float(frame.counts[i])
     out = {}
     for name, found in counts.items():
         before, since = ([c for w, c in found.items() if (w >= onset_ns) is late] for late in (False, True))
         if before and since:
-            out[name] = sum(before) / len(before), sum(since) / len(since), len(since)
+            out[name] = sum(before) / len(before), sum(since) / len(since)
     return out

@@ -71,6 +71,8 @@ class Standing:
     young: bool = False
     lost: bool = False
     new_routes: bool = False
+    again: str = ""
+    """Why it is not users who ask it for more, where it is asked for more."""
     few: bool = False
     """It served requests since the onset, too few to tell anything by."""
     partly: bool = False
@@ -131,14 +133,31 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     kept = list(frames)
     rows = {s: _rows(kept, service, s) for s in (f.Signal.SPANS, f.Signal.METRICS)}
     mix = _mix(rows[f.Signal.SPANS], onset_ns)
+    more = _more_than_it_can(rows, mix, onset_ns)
+    again = asked_again(kept, service, onset_ns) if more else ""
+    return replace(_conduct(kept, rows, mix, service, onset_ns, demand=more and not again), again=again)
+
+
+def _more_than_it_can(rows: Mapping[f.Signal, _Rows | None], mix: Mix, onset_ns: int) -> bool:
+    """Whether it is asked for more than usual and than it has room for; or, where it counts no requests, runs hot."""
+    metrics = rows[f.Signal.METRICS]
+    hot = _hot(metrics)
+    asked = max(_asked_more(rows[face.signal], face, onset_ns, LITTLE_MORE if hot else MORE) for face in _FACES)
+    if mix.excuses or not asked:
+        return hot and not _counted(rows)
+    return not leaves_room(_cpu_before(metrics, onset_ns), asked)
+
+
+def _conduct(
+    kept: Sequence[EvidenceFrame],
+    rows: Mapping[f.Signal, _Rows | None],
+    mix: Mix,
+    service: str,
+    onset_ns: int,
+    *,
+    demand: bool,
+) -> Standing:
     said = [_served(rows[face.signal], face, onset_ns, mix) for face in _FACES]
-    hot = _hot(rows[f.Signal.METRICS])
-    least = LITTLE_MORE if hot else MORE
-    asked = max(_asked_more(rows[face.signal], face, onset_ns, least) for face in _FACES)
-    demand = not mix.excuses and asked > 0 and not leaves_room(_cpu_before(rows[f.Signal.METRICS], onset_ns), asked)
-    demand |= hot and not _counted(rows)
-    again = asked_again(kept, service, onset_ns) if demand else ""
-    demand &= not again
     full = _full(rows[f.Signal.METRICS])
     if full:
         return Standing(Conduct.WORSE, full, demand)
@@ -356,7 +375,9 @@ def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int, least: float) ->
 
 def _counted(rows: Mapping[f.Signal, _Rows | None]) -> bool:
     """Whether it tells of the requests that it serves at all."""
-    return any(r is not None and face.rate in r.values and r.counts.any() for face in _FACES if (r := rows[face.signal]))
+    return any(
+        r is not None and face.rate in r.values and r.counts.any() for face in _FACES if (r := rows[face.signal])
+    )
 
 
 def _cpu_before(metrics: _Rows | None, onset_ns: int) -> F64:
