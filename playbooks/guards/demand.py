@@ -25,6 +25,8 @@ TIMES: Final = 3.0
 MORE: Final = 1.3
 LITTLE_MORE: Final = 1.1
 """Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
+UNKNOWN: Final = "what users ask for is not known from before and since"
+
 F64 = NDArray[np.float64]
 
 
@@ -36,7 +38,8 @@ def leaves_room(cpu_before: F64, times: float) -> bool:
 
 
 def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
-    """Why it is not users who ask a service for more, in words; "" where it may be, or it is not known.
+    """Why it is not, or can't be told to be, users who ask a service for more, in words; "" where it may be they, or nobody is known to
+    call it.
 
     Of the requests that came in since the onset at the entries above it, each one beyond the usual would have to make `TIMES` the calls that
     one used to make (and at least so many): then it is services on the way that ask again, or more often.
@@ -44,8 +47,10 @@ def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     callers = _callers(frames)
     entries = _entries(callers, service)
     served = _per_window(frames, onset_ns)
-    if service in entries or service not in served or not entries & served.keys():
+    if service in entries or not entries:
         return ""
+    if service not in served or not entries & served.keys():
+        return UNKNOWN
     before, since = (sum(served[e][late] for e in entries if e in served) for late in (0, 1))
     own_before, own_since = served[service]
     if before <= 0:
@@ -77,15 +82,21 @@ def _entries(callers: Mapping[str, set[str]], service: str) -> set[str]:
 
 
 def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, tuple[float, float]]:
-    """By service: mean counts of served requests per window, before and since the onset."""
-    counts: dict[str, dict[int, float]] = {}
+    """By service: mean counts per window, before and since the onset, of the requests it served; of a mere client, of the calls it made."""
+    served: dict[str, dict[int, float]] = {}
+    made: dict[str, dict[int, float]] = {}
     for frame in frames:
-        if frame.signal == f.Signal.SPANS:
-            for i, name in enumerate(frame.services):
-                if frame.state[i] != ServiceState.STALE:
-                    counts.setdefault(name, {})[frame.window_ns] = float(frame.counts[i])
+        counts = {f.Signal.SPANS: served, f.Signal.EDGES: made}.get(f.Signal(frame.signal))
+        if counts is None:
+            continue
+        windows: dict[str, float] = {}
+        for i, name in enumerate(frame.services):
+            if frame.state[i] != ServiceState.STALE:
+                windows[name] = windows.get(name, 0.0) + float(frame.counts[i])
+        for name, count in windows.items():
+            counts.setdefault(name, {})[frame.window_ns] = count
     out = {}
-    for name, found in counts.items():
+    for name, found in (made | served).items():
         before, since = ([c for w, c in found.items() if (w >= onset_ns) is late] for late in (False, True))
         if before and since:
             out[name] = sum(before) / len(before), sum(since) / len(since)
