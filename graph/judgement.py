@@ -59,6 +59,12 @@ DECAY: Final = 0.5 ** (1 / 600.0)
 CPU_FAR: Final = 0.5
 CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
+WAITING_MOST: Final = 3.0
+"""What work that piles up may say at most: from an empty queue any is infinitely more. By hand."""
+DEMAND_ROOM: Final = 0.6
+DEMAND_TWICE: Final = 2.0
+"""Share of its CPU's limit that a service would use for the demand of now, if each request took what it used to (utilization law:
+Denning and Buzen, 1978), below which it has room for it; times the usual demand from which something else may be too little. By hand."""
 MEMORY_MORE: Final = 1.15
 """Times the usual memory from which it has grown."""
 DEMAND_MORE: Final = 1.3
@@ -146,6 +152,15 @@ nothing, or that is of another kind than the incident's; below which it is said 
 not known whom it calls. rca: petshop (Train Ticket the last), tuning half."""
 RIVAL_SHARE: Final = 0.2
 """What is left of a finding that somebody else explains better. By hand."""
+ERRORS_ENOUGH: Final = 3.0
+"""Failed requests beyond the usual from which a share of failures counts in full: one request that fails is no failing service. By hand."""
+TAIL: Final[Mapping[str, float]] = {"latency_p50": 1.0, "latency_p95": 0.1, "latency_p99": 0.02}
+"""Calls per request from which a callee that is slow makes that quantile of its caller's requests slow: a quantile is made by the slowest
+of them (twice the share beyond it). By the definition of a quantile; others count by the calls per request alone."""
+AMISS_BETWEEN: Final = 0.5
+FAST: Final = 0.3
+"""Share of the failures of calls of which the callee tells nothing from which they fail on the way, and the strength below which calls
+and their callee are as quick as usual (who waits in vain gives up, and the callee may yet answer). By hand."""
 BLOCKED_NS: Final = 15 * SECOND
 BLOCKED_LESS: Final = 0.9
 BLOCKED_DECADES: Final = 3.0
@@ -223,6 +238,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "new_logs": 0.4,
     "log_shape": 0.5,
     "release": 1.0,
+    "shrunk": 1.0,
     "oom": 1.0,
     "restart": 1.0,
     "eviction": 1.0,
@@ -273,6 +289,10 @@ CRITICAL_FAILURES: Final = 0.05
 CRITICAL_SLOWER: Final = 2.0
 CRITICAL_QUIET: Final = 0.1
 """At an entry: share of failures, times the usual latency, share of the usual requests that make an incident critical."""
+FELT: Final = 0.2
+UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"})
+"""Strength from which users at an entry, or a service, are said to suffer; channels of work that is not done, of which entries may tell
+nothing (messages, what may be left out)."""
 ONSET_SHARE: Final = 0.3
 """Anomalies with less than this share of the strongest one's decades don't say when it began."""
 LATELY_NS: Final = 30 * SECOND

@@ -37,7 +37,7 @@ from graph.judgement import (
 
 SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operation")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
-PRIORS: Final = ("release", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
+PRIORS: Final = ("release", "shrunk", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
 """Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""
 
 
@@ -129,7 +129,7 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
             votes[finding.kind] = votes.get(finding.kind, 0.0) + weight(finding)
     if CauseKind.BAD_RELEASE in votes and len(votes) > 1:  # whatever it shows, it shows since then
         return CauseKind.BAD_RELEASE
-    if CauseKind.SATURATION in votes and any(x.channel == "demand" for x in found):
+    if CauseKind.SATURATION in votes and any(x.channel in ("demand", "shrunk") for x in found):
         return CauseKind.SATURATION
     votes.pop(CauseKind.BAD_RELEASE, None)
     leak = votes.get(CauseKind.LEAK, 0.0)

@@ -31,6 +31,7 @@ from contracts.events.telemetry import (
     RawMeasurement,
     RawResponse,
     TelemetryGaps,
+    fewer,
 )
 
 __all__ = [
@@ -67,4 +68,5 @@ __all__ = [
     "Term",
     "decode",
     "encode",
+    "fewer",
 ]

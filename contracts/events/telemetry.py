@@ -68,6 +68,14 @@ class Change(Event, frozen=True, kw_only=True):
     """What exactly changed, where a service has several of it: `pod/shop/cart-7d9f-x2x`, `deployment/shop/cart`."""
 
 
+def fewer(change: Change) -> bool:
+    """Whether a change took instances of a service away."""
+    counts = (change.before, change.after)
+    return (
+        change.kind == "scale" and all(c.isascii() and c.isdigit() for c in counts) and int(counts[1]) < int(counts[0])
+    )
+
+
 class ClockOffset(Event, frozen=True, kw_only=True):
     """How far the clock of a sender is off: `offset_ns` below 0 is behind. It is a fact of telemetry, not of the service.
 

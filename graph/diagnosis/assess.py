@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from contracts import features as f
@@ -22,6 +22,7 @@ from graph.judgement import (
     CRITICAL_FAILURES,
     CRITICAL_QUIET,
     CRITICAL_SLOWER,
+    FELT,
     MIN_FAILURES,
     MIN_REQUESTS,
     MIN_WINDOWS,
@@ -31,6 +32,7 @@ from graph.judgement import (
     SURE,
     SURE_STRENGTH,
     TOGETHER_DECADES,
+    UNDONE,
 )
 from graph.ranking import Suspect, findings, rank
 from graph.world.world import World
@@ -74,7 +76,7 @@ def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assess
         tuple(suspects),
         tuple(affected),
         _opens(affected, suspects[0], group),
-        severity_of(situation, world.topology.entries(members, onset_ns), bool(affected) or group.pooled),
+        severity_of(situation, world.topology.entries(members, onset_ns), group.pooled or _undone(affected, found)),
         world.calls_until_ns,
     )
 
@@ -128,9 +130,21 @@ def _opens(affected: dict[str, float], leader: Suspect, group: Group) -> bool:
     return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= AGREE_DECADES)
 
 
+def _undone(affected: Mapping[str, float], found: Iterable[Finding]) -> bool:
+    """Whether somebody suffers in a way that may never show where users come in: work fails, piles up, or is not done at all. Who is
+    merely slow has callers who wait, or nobody does."""
+    return any(x.service in affected and x.channel in UNDONE and x.strength > FELT for x in found)
+
+
 def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -> Severity:
-    """Critical if requests at an entry fail or take twice as long; warning if they suffer less, or others suffer."""
-    worst = Severity.WARNING if suffering else Severity.INFO
+    """Critical if requests at an entry fail or take twice as long; warning if they suffer less, or work is left undone (`suffering`), or it
+    is not known what users feel. Info if they are served as before."""
+    known = [
+        n
+        for n in sorted(set(entries) & set(situation.nodes))
+        if situation.nodes[n].shifts.keys() & {*ERRORS, *LATENCIES}
+    ]
+    worst = Severity.WARNING if suffering or not known else Severity.INFO
     for name in sorted(set(entries) & set(situation.nodes)):
         node = situation.nodes[name]
         failed, slow = strongest(node, *ERRORS), None if node.mix.excuses else strongest(node, *LATENCIES)
@@ -141,6 +155,6 @@ def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -
             return Severity.CRITICAL
         if quiet is not None and quiet.decades >= ALONE_DECADES and quiet.after < CRITICAL_QUIET * quiet.before:
             return Severity.CRITICAL
-        if failed is not None or slow is not None:
+        if any(s is not None and s.strength() > FELT for s in (failed, slow)):
             worst = Severity.WARNING
     return worst

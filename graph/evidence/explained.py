@@ -21,6 +21,7 @@ from graph.judgement import (
     SILENT_EXPLAINS,
     SILENT_FROM,
     SUBTRACT,
+    TAIL,
     UNEXPLAINED,
 )
 
@@ -36,6 +37,12 @@ def calls_per_request(situation: Situation, edge: Edge) -> float:
         return min(MOST_CALLS, max(LEAST_CALLS, known[0]))
     served, asked = (_requests(situation.nodes[n]) for n in (edge.callee, edge.caller))
     return min(1.0, max(LEAST_CALLS, served / asked)) if served > 0 and asked > 0 else 1.0
+
+
+def calls_in(feature: str, per_request: float) -> float:
+    """Calls in the requests that make a quantile of latency: a callee that few requests call, and that is slow, is in all of the slowest."""
+    tail = TAIL.get(feature.removeprefix("metric_"))
+    return per_request if tail is None else max(per_request, min(1.0, per_request / tail))
 
 
 def _requests(node: Node) -> float:
@@ -74,14 +81,27 @@ def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -
         theirs = seen if seen is not None and math.isfinite(seen.before) else _alike(callee, own, LATENCIES)
         gain = 0.0
         if theirs is not None and theirs.strength() > CALLEE_LEAST:
-            gain = calls_per_request(situation, edge) * max(0.0, theirs.after - theirs.before) / max(extra, 1e-9)
+            each = calls_in(own.feature, calls_per_request(situation, edge))
+            gain = each * max(0.0, theirs.after - theirs.before) / max(extra, 1e-9)
         if seen is None and theirs is not None:
             # How many calls a request makes is not known here: more than so many would have to be made to explain more.
             gain = max(gain, min(SUBTRACT * theirs.strength() / max(own.strength(), 1e-9), MOST_CALLS * gain))
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
-    return shares
+    return (
+        {c: max(s, held.get(c, 0.0)) for c, s in shares.items()} if (held := _held(situation, node, muted)) else shares
+    )
+
+
+def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:
+    """What callees that fail a service and are slow to do so account for of its latency besides the seconds of their calls: who waits for
+    them is held, and keeps the next request waiting. As much as of its failures: one fault explains both."""
+    failing = strongest(node, *ERRORS)
+    if failing is None or failing.strength() <= CALLEE_LEAST:
+        return {}
+    slow = {e.callee for e in served_by(situation, node.name) if e.strength(f.CALL_LATENCY_P95) > CALLEE_LEAST}
+    return {c: s for c, s in errors_shares(situation, node, failing, muted).items() if c in slow} if slow else {}
 
 
 def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts import features as f
-from contracts.events import CORDONED, WELL, Change
+from contracts.events import CORDONED, WELL, Change, fewer
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -22,6 +22,8 @@ from graph.judgement import (
     DEMAND_LEAST,
     DEMAND_LOAD,
     DEMAND_MORE,
+    DEMAND_ROOM,
+    DEMAND_TWICE,
     LEAST_STRENGTH,
     MEMORY_MORE,
     RELEASE_AFTER_S,
@@ -67,41 +69,36 @@ def memory(situation: Situation) -> Iterator[Finding]:
             )
 
 
-def waiting(situation: Situation) -> Iterator[Finding]:
-    """Work piles up in front of a service: queue lag, requests waiting for a pooled connection. It is saturated only if more is asked of it
-    or it has lost capacity; else its work waits for something (a lock, connections that are not given back, a slow dependency),
-    and more instances would wait, too."""
-    for node in situation.nodes.values():
-        shift = strongest(node, f.QUEUE_LAG, f.POOL_WAIT)
-        if shift is None:
-            continue
-        text = f"{node.name}: {change(shift)}"
-        if _more_asked(node) is not None:
-            yield Finding(node.name, "waiting", shift.strength(), text, CauseKind.SATURATION)
-        elif lost := _lost_capacity(situation, node.name):
-            yield Finding(node.name, "waiting", shift.strength(), f"{text}, since {lost}", CauseKind.SATURATION)
-        else:
-            yield Finding(node.name, "waiting", shift.strength(), f"{text}, though no more is asked of it", None)
-
-
-def _more_asked(node: Node) -> Shift | None:
+def more_asked(node: Node) -> Shift | None:
     """The rate of a service's requests, where it has risen."""
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
     return rate if rate is not None and rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST) else None
 
 
-def _lost_capacity(situation: Situation, service: str) -> str:
+def lost_capacity(situation: Situation, service: str) -> str:
     """What took instances of a service away around the onset; "" where nothing did."""
-    found = [c for c in situation.changes if c.service == service and c.kind in TAKES_CAPACITY and _befell(c)]
+    around = (c for c in situation.changes if c.service == service and _fresh(situation, c) >= 1.0)
+    found = [c for c in around if (c.kind in TAKES_CAPACITY and _befell(c)) or fewer(c)]
     return found[-1].text or found[-1].kind if found else ""
+
+
+def _has_room(node: Node, rate: Shift) -> bool:
+    """Whether the demand of now would leave a service room, if each request took as much of its CPU as before: then what it suffers from
+    is not how much it is asked for."""
+    cpu_ = node.shifts.get(f.CPU)
+    if cpu_ is None or not cpu_.before >= 0 or rate.ratio >= DEMAND_TWICE:
+        return False
+    return cpu_.before * rate.ratio < DEMAND_ROOM
 
 
 def demand(situation: Situation) -> Iterator[Finding]:
     """More requests than usual at a service that also runs slow, hot or full: it is asked for more than it can do. Failures
     alone do not say so: a service that fails is asked again."""
     for node in situation.nodes.values():
-        rate = _more_asked(node)
+        rate = more_asked(node)
         if rate is None:
+            continue
+        if _has_room(node, rate):
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
@@ -127,6 +124,19 @@ def releases(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             change_.service, "release", strength, f"{change_.service}: {change_.kind}{to} {when}", CauseKind.BAD_RELEASE
         )
+
+
+def shrunk(situation: Situation) -> Iterator[Finding]:
+    """Instances taken away shortly before the onset, by whoever scaled: too few may be left for what is asked."""
+    for change_ in situation.changes:
+        if change_.actor == "homeostat" or not fewer(change_):
+            continue
+        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        if age_s < -RELEASE_AFTER_S:
+            continue
+        strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
+        text = f"{change_.service} has {change_.after} instances instead of {change_.before}, since {max(0.0, age_s):.0f} s before the onset"
+        yield Finding(change_.service, "shrunk", strength, text, CauseKind.SATURATION)
 
 
 def instances(situation: Situation) -> Iterator[Finding]:
@@ -162,9 +172,9 @@ def _fresh(situation: Situation, change_: Change) -> float:
 CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     cpu,
     memory,
-    waiting,
     demand,
     releases,
+    shrunk,
     instances,
 )
 

@@ -10,7 +10,7 @@ from typing import Final
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
-from graph.evidence.local import strongest
+from graph.evidence.local import lost_capacity, strongest
 from graph.evidence.situation import Edge, Node, Situation
 from graph.evidence.words import change
 from graph.judgement import (
@@ -172,7 +172,7 @@ def _silent_entry(situation: Situation, node: Node) -> Iterator[Finding]:
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE, direction=-1)
     if rate is None or not node.own or rate.before < ENTRY_RATE or rate.after > ENTRY_SILENT * rate.before:
         return
-    # Nobody is seen calling it, so nobody can tell a silent service from absent users: half the evidence.
-    yield Finding(
-        node.name, "silence", ENTRY_SHARE * rate.strength(-1), f"{node.name}: {change(rate)}", CauseKind.CRASH
-    )
+    # Nobody is seen calling it, so nobody can tell a silent service from absent users: half the evidence, unless its instances went.
+    lost = lost_capacity(situation, node.name)
+    text = f"{node.name}: {change(rate)}" + (f", since {lost}" if lost else "")
+    yield Finding(node.name, "silence", (1.0 if lost else ENTRY_SHARE) * rate.strength(-1), text, CauseKind.CRASH)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
+from graph.evidence.between import between
 from graph.evidence.explained import Muted, by_mix, errors_shares, latency_shares, total
 from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, apart, reaches
@@ -20,6 +21,7 @@ from graph.evidence.local import strongest
 from graph.evidence.log_records import log_records
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z, silence
 from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.evidence.waiting import waiting
 from graph.evidence.words import change
 from graph.judgement import (
     APART_SHARE,
@@ -32,6 +34,7 @@ from graph.judgement import (
     CALLER_BESIDE,
     CALLER_LEAST,
     COVERS_MORE,
+    ERRORS_ENOUGH,
     FEW_CALLS,
     HARDLY,
     KEPT_SHARE,
@@ -117,11 +120,18 @@ def errors(situation: Situation, muted: Muted, losses: Losses, reach: Reach) -> 
         own = strongest(node, *ERRORS) if node.own else None
         if own is not None and own.after > own.before + MORE_FAIL:
             explained = total(errors_shares(situation, node, own, muted))
-            yield _felt(situation, _discounted(node, "errors", own, explained, CauseKind.ERRORS), reach)
+            found = _discounted(node, "errors", own, explained, CauseKind.ERRORS)
+            yield _felt(situation, dataclasses.replace(found, strength=_enough(own) * found.strength), reach)
         if not node.own:
             yield from (
                 _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
             )
+
+
+def _enough(failures: Shift) -> float:
+    """What failures count for by how many they are, 0 to 1."""
+    usual = failures.before if math.isfinite(failures.before) else 0.0
+    return min(1.0, max(0.0, failures.after - usual) * failures.samples / ERRORS_ENOUGH)
 
 
 def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
@@ -261,5 +271,7 @@ def spread(situation: Situation) -> Iterator[Finding]:
     yield from errors(situation, muted, losses, reach["errors"])
     yield from silent
     yield from network(losses)
+    yield from between(situation, muted)
     yield from pattern(situation, muted)
     yield from log_records(situation, muted)
+    yield from waiting(situation, muted)

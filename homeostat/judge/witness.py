@@ -8,7 +8,7 @@ from contracts.events import Anomaly, Candidate, Decision, Event, Feedback, Inci
 from contracts.ports import Record
 from contracts.topics import ANOMALIES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
 from contracts.units import SECOND
-from contracts.verdicts import ENDED, AnomalyKind, IncidentPhase
+from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, IncidentPhase
 from homeostat.judge.trial import ActSeen, AlarmSeen, DecisionSeen, FaultSeen, IncidentSeen, RankedCause, Trial
 from twin.truth import EpisodeTruth
 
@@ -52,6 +52,8 @@ class TrialWitness:
 
     def _alarm(self, anomaly: Anomaly, now_s: float) -> None:
         seen = self._alarms.get(anomaly.id)
+        if seen is None and anomaly.phase is AnomalyPhase.ADOPTED:
+            return  # an event: what was unlike before harms nobody and is usual from now on
         if seen is None:
             leading = max(anomaly.contributions, key=lambda c: c.share, default=None)
             seen = self._alarms[anomaly.id] = AlarmSeen(

@@ -9,7 +9,7 @@ from contracts.claims import CONTESTED
 from contracts.events import Control, Incident
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
-from contracts.verdicts import Autonomy, Conduct, HeldReason
+from contracts.verdicts import Autonomy, CauseKind, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal, one_operation
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
@@ -22,6 +22,12 @@ SURPRISE_LIMIT: Final = 2.0
 PROVEN: Final = 0.9
 """Probability of the cause from which a target may be acted on that shows nothing itself, because it serves too little or is not
 heard of."""
+
+SERVING: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
+"""Causes that show in the requests which their service serves: of a few nothing of the kind can be told."""
+
+ODDS: Final = 3.0
+"""Times as likely as its best rival a target must be to be acted on: substantial evidence (Jeffreys, Theory of Probability, appendix B)."""
 
 _ORDER: Final = (Autonomy.OBSERVE, Autonomy.SUGGEST, Autonomy.ACT)
 
@@ -69,6 +75,7 @@ def _doubts(
 ) -> list[Doubt | None]:
     return [
         _low_confidence(proposal, settings),
+        _rivalled(proposal),
         _unproven(proposal, world),
         _one_operation(proposal),
         _stale(incident, world),
@@ -88,6 +95,21 @@ def _low_confidence(proposal: Proposal | None, settings: DecideSettings) -> Doub
     return Doubt(HeldReason.LOW_CONFIDENCE, text)
 
 
+def _rivalled(proposal: Proposal | None) -> Doubt | None:
+    """What touches a target needs evidence that singles it out: against its best rival on another service."""
+    if proposal is None or not touching(proposal.playbook.steps):
+        return None
+    others = [r for r in proposal.rivals if r.service != proposal.target.service]
+    rival = max(others, key=lambda r: r.probability, default=None)
+    if rival is None or proposal.cause_probability >= ODDS * rival.probability:
+        return None
+    text = (
+        f"{rival.kind} of {rival.service} is {rival.probability:.0%} likely: {proposal.target.service} must be {ODDS:g} times "
+        "as likely as any other to act alone"
+    )
+    return Doubt(HeldReason.LOW_CONFIDENCE, text)
+
+
 def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     """Of a target that is not known to answer otherwise than before the cause must be surer. Not being ready is proof enough."""
     if proposal is None or not touching(proposal.playbook.steps):
@@ -95,12 +117,16 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     standing, state = world.standings.get(proposal.target.service), proposal.state
     if standing is None or standing.conduct is not Conduct.UNKNOWN:
         return None
-    if proposal.cause_probability >= PROVEN and not (standing.lost or standing.new_routes):
+    scales = all(action.meets_demand for action, _ in touching(proposal.playbook.steps))
+    few = standing.few and proposal.causes[0].kind in SERVING and not scales
+    if proposal.cause_probability >= PROVEN and not (standing.lost or standing.new_routes or few):
         return None
     if state is not None and state.ready < state.replicas:
         return None
     wanted = (
-        "" if standing.lost or standing.new_routes else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
+        ""
+        if standing.lost or standing.new_routes or few
+        else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
     )
     return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from contracts.errors import ActionFailed
-from contracts.events import Candidate, Change, Incident
+from contracts.events import Candidate, Change, Incident, fewer
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason, Severity
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.guards.innocence import EXTERNAL
@@ -82,10 +82,11 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = _outside(playbook, service, meant, incident)
+    held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, incident)
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
-        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), _told(world, target, known))
+        told = _told(world, target, known)
+        held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), told, incident)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
@@ -116,7 +117,16 @@ def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident
     return None
 
 
-def _undemanded(service: str, state: TargetState | None, planned: Sequence[int], world: DecisionWorld) -> Held | None:
+def _unfelt(playbook: Playbook, incident: Incident) -> Held | None:
+    """While users are served as before nothing is disturbed: whether they will feel it is waited for."""
+    if not touching(playbook.steps) or incident.severity is not Severity.INFO:
+        return None
+    return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
+
+
+def _undemanded(
+    service: str, state: TargetState | None, planned: Sequence[int], world: DecisionWorld, incident: Incident
+) -> Held | None:
     """More of a service is for more demand, or for lost capacity. Waits and queues alone are none: a lock, a leak of connections or a
     slow callee makes them as well, and more instances only ask more of it."""
     standing = world.standings.get(service)
@@ -124,7 +134,10 @@ def _undemanded(service: str, state: TargetState | None, planned: Sequence[int],
         return None
     if state is None or state.ready < state.replicas or max(planned, default=0) <= state.replicas:
         return None
-    text = f"{service} is asked for no more than usual, and has lost no capacity: more of it would mend nothing"
+    if any(fewer(c) and c.service == service for c in incident.changes):
+        return None
+    asked = standing.again or f"{service} is asked for no more than it had room for, and has lost no capacity"
+    text = f"{asked}: more of it would mend nothing"
     return Held(HeldReason.NO_DEMAND, text)
 
 
@@ -136,7 +149,12 @@ def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _guarded(
-    playbook: Playbook, target: Target, state: TargetState | None, scope: Mapping[str, Any], world: DecisionWorld
+    playbook: Playbook,
+    target: Target,
+    state: TargetState | None,
+    scope: Mapping[str, Any],
+    world: DecisionWorld,
+    incident: Incident,
 ) -> Held | None:
     if world.untold_s:
         text = f"what is under way, and how targets are, has not been told for {world.untold_s:.0f} s"
@@ -159,7 +177,7 @@ def _guarded(
         standing=world.standings.get(target.service),
         named=world.limits.named,
     )
-    return check(playbook, target, state, context) or _undemanded(target.service, state, planned, world)
+    return check(playbook, target, state, context) or _undemanded(target.service, state, planned, world, incident)
 
 
 def view_of(service: str, world: DecisionWorld) -> ServiceView:

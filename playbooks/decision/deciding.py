@@ -8,7 +8,7 @@ from typing import Final
 
 from contracts.events import Candidate, Decision, Incident, Option
 from contracts.settings import DecideSettings
-from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason
+from contracts.verdicts import Autonomy, CauseKind, Conduct, DecisionVerdict, HeldReason, Severity
 from playbooks.decision import words
 from playbooks.decision.autonomy import Permitted, controls_for, permitted
 from playbooks.decision.belief import believed
@@ -21,7 +21,7 @@ from playbooks.language.model import Playbook
 
 NOTHING: Final = "do-nothing"
 PERSON: Final = "ask-a-person"
-TRANSIENT: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS, HeldReason.UNPROVEN})
+TRANSIENT: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS, HeldReason.UNPROVEN, HeldReason.UNFELT})
 """Reasons that pass when the runs under way end, or a moment later: worth waiting for rather than asking a person."""
 
 
@@ -120,6 +120,8 @@ def _choose(
             text = words.looking_on(incident, best.proposal)
             return Choice(nothing, DecisionVerdict.NOTHING, general, text)
         return choice
+    if best.name == PERSON and _all_as_before(incident, world, settings):
+        return Choice(nothing, DecisionVerdict.NOTHING, general, words.as_before(incident))
     told = _told_already(incident, world, playbooks) if best.name == PERSON else ""
     if told:
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.told(incident, told))
@@ -146,6 +148,16 @@ def _with_playbook(
         return Choice(best, DecisionVerdict.NOTHING, may, text)
     alone = may.level is Autonomy.ACT and proposal.playbook.tier < 3
     return Choice(best, DecisionVerdict.ACT if alone else DecisionVerdict.ASK, may, text)
+
+
+def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSettings) -> bool:
+    """Whether everybody who is suspected, and none of them for sure, is known to answer as before, and users hardly suffer: there is nothing
+    to ask about yet."""
+    causes = top_causes(incident)
+    found = [world.standings.get(c.service) for c in causes]
+    well = all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
+    unsure = bool(causes) and causes[0].probability < settings.min_confidence
+    return unsure and well and incident.severity is not Severity.CRITICAL
 
 
 def _told_already(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:

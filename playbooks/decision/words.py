@@ -46,6 +46,11 @@ def told(incident: Incident, playbook: str) -> str:
     return f"{cause_of(incident)}; somebody was told by {playbook}, and nothing here can mend it"
 
 
+def as_before(incident: Incident) -> str:
+    """Nobody is ill by what they show themselves."""
+    return f"{cause_of(incident)}; nothing is done: all who are suspected answer as before"
+
+
 def looking_on(incident: Incident, proposal: Proposal) -> str:
     """What is about to show is worth a moment."""
     return f"{causes_of(incident)}; one more window may tell: waiting to do {proposal.playbook.name} on {proposal.target.service}"

@@ -21,6 +21,7 @@ from contracts.frames import EvidenceFrame
 from contracts.mix import Blame, Mix, mix_of
 from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
+from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, leaves_room
 
 HISTORY_NS: Final = 90 * SECOND
 """How far back evidence is looked at: enough to know what was usual before."""
@@ -46,6 +47,7 @@ MISSED: Final = 5.0
 """Requests that must be missing at a target that serves none any more: by chance, fewer than one time in a hundred."""
 FAILING: Final = 0.1
 """Additional share of failed calls, as callers see it, that speaks against a target."""
+FEW: Final = "too few to tell whether it answers as before"
 NEW_ROUTES: Final = "what it was asked for before is as quick as it was; of its new routes nothing is known yet"
 EXTERNAL: Final = "external:"
 FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
@@ -58,7 +60,8 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a target bears itself. `demand`: it is asked for more than usual, or runs hotter: reason enough to scale it. `young`: too
+    """How a target bears itself. `demand`: users ask it for more than it has room for, or it runs hot and counts no requests: reason enough
+    to scale it. `young`: too
     little time has passed since the onset to tell, a moment later more is known. `lost`: it used to be heard of and is not. `new_routes`: it is asked for what it never
     was instead of what it was."""
 
@@ -68,6 +71,10 @@ class Standing:
     young: bool = False
     lost: bool = False
     new_routes: bool = False
+    again: str = ""
+    """Why it is not users who ask it for more, where it is asked for more."""
+    few: bool = False
+    """It served requests since the onset, too few to tell anything by."""
     partly: bool = False
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
 
@@ -126,9 +133,31 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     kept = list(frames)
     rows = {s: _rows(kept, service, s) for s in (f.Signal.SPANS, f.Signal.METRICS)}
     mix = _mix(rows[f.Signal.SPANS], onset_ns)
+    more = _more_than_it_can(rows, mix, onset_ns)
+    again = asked_again(kept, service, onset_ns) if more else ""
+    return replace(_conduct(kept, rows, mix, service, onset_ns, demand=more and not again), again=again)
+
+
+def _more_than_it_can(rows: Mapping[f.Signal, _Rows | None], mix: Mix, onset_ns: int) -> bool:
+    """Whether it is asked for more than usual and than it has room for; or, where it counts no requests, runs hot."""
+    metrics = rows[f.Signal.METRICS]
+    hot = _hot(metrics)
+    asked = max(_asked_more(rows[face.signal], face, onset_ns, LITTLE_MORE if hot else MORE) for face in _FACES)
+    if mix.excuses or not asked:
+        return hot and not _counted(rows)
+    return not leaves_room(_cpu_before(metrics, onset_ns), asked)
+
+
+def _conduct(
+    kept: Sequence[EvidenceFrame],
+    rows: Mapping[f.Signal, _Rows | None],
+    mix: Mix,
+    service: str,
+    onset_ns: int,
+    *,
+    demand: bool,
+) -> Standing:
     said = [_served(rows[face.signal], face, onset_ns, mix) for face in _FACES]
-    demand = not mix.excuses and any(_asked_more(rows[face.signal], face, onset_ns) for face in _FACES)
-    demand |= _hot(rows[f.Signal.METRICS])
     full = _full(rows[f.Signal.METRICS])
     if full:
         return Standing(Conduct.WORSE, full, demand)
@@ -138,8 +167,9 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
             blamed = _callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
             partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
             return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand, partly=partly)
-    found = _unknown(kept, rows[f.Signal.SPANS], next((t for _, t in said if t), ""), onset_ns, demand)
-    return replace(found, new_routes=mix.latency is Blame.NEW)
+    text = next((t for _, t in said if t), "")
+    found = _unknown(kept, rows[f.Signal.SPANS], text, onset_ns, demand)
+    return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))
 
 
 def _partly(frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, _Rows | None], onset_ns: int, mix: Mix) -> bool:
@@ -238,7 +268,7 @@ def _served(rows: _Rows | None, face: _Face, onset_ns: int, mix: Mix) -> tuple[C
     if len(busy.window) < LEAST_WINDOWS or requests < LEAST_REQUESTS:
         return (
             Conduct.UNKNOWN,
-            f"it served {requests:.0f} requests since the onset: too few to tell whether it answers as before",
+            f"it served {requests:.0f} requests since the onset: {FEW}",
         )
     ranges = [mix.excuses] + [np.isfinite(busy.high[n]).any() for n in (face.errors, *face.latencies) if n in busy.high]
     if not any(ranges) and not len(before.window):
@@ -328,19 +358,32 @@ def _told(busy: _Rows, face: _Face) -> str:
     return ", ".join(parts)
 
 
-def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int) -> bool:
-    """Whether it has been asked for more than usual since the onset."""
+def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int, least: float) -> float:
+    """How many times the usual it has been asked for since the onset; 0 where that is no more than usual, or less than `least` times it."""
     if rows is None:
-        return False
+        return 0.0
     before, since = _split(rows, face, onset_ns)
     if not len(since.window):
-        return False
-    if since.above(face.rate).mean() >= AMISS:
-        return True
+        return 0.0
+    above = since.above(face.rate).mean() >= AMISS
     if not len(before.window):
-        return False
+        return math.inf if above else 0.0
     old, new = float(before.counts.mean()), float(since.counts.mean())
-    return new > 1.3 * old and (new - old) * len(since.window) > SURE_Z * math.sqrt(max(old * len(since.window), 1.0))
+    sure = (new - old) * len(since.window) > SURE_Z * math.sqrt(max(old * len(since.window), 1.0))
+    return new / max(old, 1e-9) if above or (new > least * old and sure) else 0.0
+
+
+def _counted(rows: Mapping[f.Signal, _Rows | None]) -> bool:
+    """Whether it tells of the requests that it serves at all."""
+    return any(
+        r is not None and face.rate in r.values and r.counts.any() for face in _FACES if (r := rows[face.signal])
+    )
+
+
+def _cpu_before(metrics: _Rows | None, onset_ns: int) -> F64:
+    if metrics is None or f.CPU not in metrics.values:
+        return np.empty(0)
+    return metrics.values[f.CPU][metrics.window < onset_ns]
 
 
 def _late(rows: _Rows | None, name: str) -> tuple[F64, F64]:

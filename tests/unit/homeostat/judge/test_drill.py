@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from contracts.events import ActionRecord, Anomaly, Candidate, Incident
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, CauseKind, IncidentPhase, RunState, ServiceState, Severity
@@ -56,3 +58,14 @@ def test_a_scene_is_judged_as_an_episode_is():
     assert row.well_s == 12.0
     assert any("hang" in line for line in told(trial))
     assert "<svg" in episode_page(trial)
+
+
+def test_what_was_adopted_without_having_been_an_anomaly_is_no_alarm():
+    _, alarm = events("cart").events[0]
+    adopted = msgspec.structs.replace(alarm, id="b", phase=AnomalyPhase.ADOPTED)
+    trial = trial_of_scene(ScenePlayed(SCENES[0], EventsSeen(BEGAN, [(BEGAN + 2, adopted)]), seconds(), Normal({})))
+    assert trial.alarms == []
+    ended = msgspec.structs.replace(alarm, phase=AnomalyPhase.ADOPTED)
+    heard = EventsSeen(BEGAN, [(BEGAN + 2, alarm), (BEGAN + 4, ended)])
+    (told_of,) = trial_of_scene(ScenePlayed(SCENES[0], heard, seconds(), Normal({}))).alarms
+    assert told_of.closed_s == 4.0 + BEFORE_S

@@ -460,7 +460,7 @@ def at_age(seconds: float, base: Incident) -> Incident:
 def test_a_failure_is_evidence_of_the_cause():
     tried = replace(WORLD, number=2, attempts=(Attempt("inc-1-d1", "restart-hung-service", "cart", "same", NOW),))
     d = decide(at_age(20, RELEASE_OR_HANG), tried, LIBRARY, SETTINGS)
-    assert (d.verdict, d.chosen.playbook, d.chosen.target) == (DecisionVerdict.ACT, "roll-back-bad-release", "web")
+    assert (d.verdict, d.chosen.playbook, d.chosen.target) == (DecisionVerdict.ASK, "roll-back-bad-release", "web")
     assert d.cause_probability == pytest.approx(0.35 * 0.95 / (0.6 * 0.2 + 0.35 * 0.95 + 0.05 * 0.95), abs=1e-3)
     assert d.text.startswith("bad_release of web (6")
 
@@ -501,7 +501,8 @@ def test_one_more_window_is_waited_for_while_it_may_tell_and_no_longer():
     waits = decide(at_age(2, unsure), WORLD, LIBRARY, SETTINGS)
     assert (waits.verdict, waits.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
     assert waits.text.startswith("hang of cart (57%), or bad_release of web (40%); one more window may tell")
-    assert decide(at_age(15, unsure), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    sure = incident(cause("cart", CauseKind.HANG, 0.65), cause("web", CauseKind.BAD_RELEASE, 0.2))
+    assert decide(at_age(15, sure), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
     assert decide(at_age(2, HANG), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT, "nothing to learn"
     same = incident(cause("cart", CauseKind.HANG, 0.5), cause("cart", CauseKind.CRASH, 0.45))
     assert decide(at_age(2, same), WORLD, LIBRARY, SETTINGS).verdict is not DecisionVerdict.ASK
@@ -521,3 +522,76 @@ def test_more_of_what_is_asked_for_no_more_mends_nothing():
     assert decide(waits, answers(Conduct.WORSE, demand=True), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
     lost = replace(answers(Conduct.WORSE), targets={"cart": replace(STATE, ready=1)})
     assert decide(waits, lost, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT, "capacity was lost"
+
+
+def test_nothing_is_disturbed_while_users_are_served_as_before():
+    slow = cause("cart", CauseKind.CRASH, 0.99)
+    found = decide(incident(slow, severity=Severity.INFO), answers(Conduct.WORSE), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    (held,) = [o for o in found.options if o.playbook == "restart-crashed-service"]
+    assert held.held is HeldReason.UNFELT
+    assert decide(incident(slow), answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+
+
+@pytest.mark.parametrize(("rival", "verdict"), [(0.3, DecisionVerdict.ASK), (0.15, DecisionVerdict.ACT)])
+def test_a_target_is_acted_on_only_if_it_is_singled_out_against_its_best_rival(rival: float, verdict: DecisionVerdict):
+    found = decide(
+        at_age(20, incident(cause("cart", CauseKind.HANG, 0.62), cause("web", CauseKind.ERRORS, rival))),
+        WORLD, LIBRARY, SETTINGS,
+    )  # fmt: skip
+    assert (found.verdict, found.chosen.playbook) == (verdict, "restart-hung-service")
+    assert ("errors of web is 30% likely" in found.text) is (verdict is DecisionVerdict.ASK)
+
+
+def test_kinds_of_one_service_are_no_rivals():
+    both = incident(cause("cart", CauseKind.HANG, 0.55), cause("cart", CauseKind.CRASH, 0.4))
+    assert decide(at_age(20, both), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [(CauseKind.ERRORS, DecisionVerdict.ASK), (CauseKind.HANG, DecisionVerdict.ACT)]
+)
+def test_a_few_requests_tell_of_no_failing_service_however_sure_the_diagnosis_is(
+    kind: CauseKind, verdict: DecisionVerdict
+):
+    found = decide(incident(cause("cart", kind, 0.99)), answers(Conduct.UNKNOWN, few=True), LIBRARY, SETTINGS)
+    assert found.verdict is verdict
+
+
+def test_more_of_what_is_only_asked_again_mends_nothing():
+    again = replace(WORLD, standings={"cart": Standing(Conduct.WORSE, "slow", again="users ask for 1 times the usual")})
+    asked = decide(incident(cause("cart", CauseKind.SATURATION, 0.9)), again, LIBRARY, SETTINGS)
+    assert asked.verdict is DecisionVerdict.ASK
+    assert "users ask for 1 times the usual: more of it would mend nothing" in asked.text
+
+
+def test_instances_that_were_taken_away_are_given_back():
+    taken = Change(
+        environment="prod", service="cart", kind="scale", time_ns=NOW - 20 * S, actor="ada", before="4", after="1"
+    )
+    found = incident(cause("cart", CauseKind.SATURATION, 0.9), changes=(taken,))
+    assert decide(found, answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "verdict"),
+    [
+        ("deploy", "v2", DecisionVerdict.ACT),
+        ("config", "v2", DecisionVerdict.ACT),
+        ("config", "on", DecisionVerdict.ASK),  # a flag: the version before has it, too
+    ],
+)
+def test_only_what_came_with_the_version_is_rolled_back(kind: str, after: str, verdict: DecisionVerdict):
+    changed = Change(environment="prod", service="cart", kind=kind, time_ns=NOW - 20 * S, actor="ada", after=after)
+    found = decide(incident(cause("cart", CauseKind.BAD_RELEASE, 0.9), changes=(changed,)), WORLD, LIBRARY, SETTINGS)
+    assert found.verdict is verdict
+
+
+def test_nobody_is_asked_about_suspicions_of_those_who_answer_as_before():
+    unsure = incident(cause("cart", CauseKind.LATENCY, 0.42))
+    quiet = decide(unsure, answers(Conduct.AS_BEFORE), LIBRARY, SETTINGS)
+    assert (quiet.verdict, quiet.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
+    assert quiet.text == "latency of cart (42%); nothing is done: all who are suspected answer as before"
+    hurt = msgspec.structs.replace(unsure, severity=Severity.CRITICAL)
+    assert decide(hurt, answers(Conduct.AS_BEFORE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+    assert decide(unsure, answers(Conduct.UNKNOWN), LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK

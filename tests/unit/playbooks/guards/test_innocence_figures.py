@@ -224,17 +224,15 @@ def test_a_demand_is_above_the_usual(before: tuple[float, int], since: tuple[int
 def test_a_resource_is_short_if_the_latest_look_and_a_third_of_the_latest_are(
     name: str, above: str, told_of: bool
 ) -> None:
-    """What is asked for a lot is hot, which is a demand; what runs short is the target's own trouble."""
+    """What runs short is the target's own trouble; what is hot, though it is asked for no more than usual, is no demand."""
     looks = [
         frame(f.Signal.METRICS, i - len(above) + 1, {name: 7.0 if c == "x" else 5.0}, 0, {name: 6.0})
         for i, c in enumerate(above)
     ]
     found = told([(10, 0)] * 20, [(10, 0)] * 5, more=looks)
     busy = name in (f.CPU, f.CPU_CORES)
-    assert (found.conduct, found.demand) == (
-        Conduct.WORSE if told_of and not busy else Conduct.AS_BEFORE,
-        told_of and busy,
-    )
+    assert (found.conduct, found.demand) == (Conduct.WORSE if told_of and not busy else Conduct.AS_BEFORE, False)
+    assert told([(0, 0)] * 20, [(0, 0)] * 5, more=looks).demand is (told_of and busy), "it counts no requests"
     if told_of and not busy:
         assert found.text == f"{f.FEATURES[name].text}: 7, expected up to 6"
 

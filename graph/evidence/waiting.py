@@ -1,0 +1,49 @@
+"""The channel of work that piles up in front of a service: queue lag, requests that wait for a pooled connection.
+
+Who waits for its callees keeps its own callers waiting: as much of it is not its own as they account for of its slow and failed requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contracts import features as f
+from contracts.verdicts import CauseKind
+from graph.evidence.explained import Muted, errors_shares, latency_shares, total
+from graph.evidence.finding import Finding
+from graph.evidence.local import lost_capacity, more_asked, strongest
+from graph.evidence.silence import ERRORS, LATENCIES
+from graph.evidence.situation import Node, Situation
+from graph.evidence.words import change
+from graph.judgement import CALLEE_LEAST, MOSTLY, UNEXPLAINED, WAITING_MOST
+
+
+def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
+    """A service is saturated only if more is asked of it or it has lost capacity; else its work waits for something (a lock, connections
+    that are not given back, a slow dependency), and more instances would wait, too."""
+    for node in situation.nodes.values():
+        shift = strongest(node, f.QUEUE_LAG, f.POOL_WAIT)
+        if shift is None:
+            continue
+        share, by = _theirs(situation, node, muted)
+        strength = min(WAITING_MOST, shift.strength()) * max(UNEXPLAINED, 1.0 - share)
+        text = f"{node.name}: {change(shift)}"
+        if share >= MOSTLY:
+            yield Finding(node.name, "waiting", strength, f"{text}, as it waits for {by}", None, by)
+        elif more_asked(node) is not None:
+            yield Finding(node.name, "waiting", strength, text, CauseKind.SATURATION)
+        elif lost := lost_capacity(situation, node.name):
+            yield Finding(node.name, "waiting", strength, f"{text}, since {lost}", CauseKind.SATURATION)
+        else:
+            yield Finding(node.name, "waiting", strength, f"{text}, though no more is asked of it", None)
+
+
+def _theirs(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:
+    """The share that callees account for of what a service suffers from, and the one that accounts for most; 0 where it suffers nothing."""
+    found = [(0.0, "")]
+    slow, failing = strongest(node, *LATENCIES), strongest(node, *ERRORS)
+    if slow is not None and slow.strength() > CALLEE_LEAST:
+        found.append(total(latency_shares(situation, node, slow, muted)))
+    if failing is not None and failing.strength() > CALLEE_LEAST:
+        found.append(total(errors_shares(situation, node, failing, muted)))
+    return max(found)

@@ -1,0 +1,103 @@
+"""Is a service asked for more than it can do? More requests alone don't say so: they may leave it room, or be the same ones again.
+
+More of a service is for more users. Where its callers ask again for what they did not get, or ask more often for each of their own
+requests, it has become more by their doing, and more instances are asked all the more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import features as f
+from contracts.frames import EvidenceFrame
+from contracts.verdicts import ServiceState
+
+ROOM: Final = 0.6
+"""Share of its CPU's limit below which a service has room, whatever else it waits for."""
+TWICE: Final = 2.0
+"""Times the usual demand from which something else than its CPU may be too little."""
+TIMES: Final = 3.0
+"""Times the usual calls that an additional request of users may make."""
+MORE: Final = 1.3
+LITTLE_MORE: Final = 1.1
+"""Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
+UNKNOWN: Final = "what users ask for is not known from before and since"
+
+F64 = NDArray[np.float64]
+
+
+def leaves_room(cpu_before: F64, times: float) -> bool:
+    """Whether so many times the requests leave a service room, if each takes what it took of its CPU (utilization law: Denning and Buzen,
+    1978). `cpu_before`: shares of its limit, (windows,); without any it is not known."""
+    known = cpu_before[np.isfinite(cpu_before)]
+    return len(known) > 0 and times < TWICE and float(known.mean()) * times < ROOM
+
+
+def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    """Why it is not, or can't be told to be, users who ask a service for more, in words; "" where it may be they, or nobody is known to
+    call it.
+
+    Of the requests that came in since the onset at the entries above it, each one beyond the usual would have to make `TIMES` the calls that
+    one used to make (and at least so many): then it is services on the way that ask again, or more often.
+    """
+    callers = _callers(frames)
+    entries = _entries(callers, service)
+    served = _per_window(frames, onset_ns)
+    if service in entries or not entries:
+        return ""
+    if service not in served or not entries & served.keys():
+        return UNKNOWN
+    before, since = (sum(served[e][late] for e in entries if e in served) for late in (0, 1))
+    own_before, own_since = served[service]
+    if before <= 0:
+        return ""
+    each = max(own_before / before, 1.0)
+    if own_since - own_before <= TIMES * each * max(since - before, 0.0):
+        return ""
+    return f"users ask for {since / before:.2g} times the usual, its callers for {own_since / max(own_before, 1e-9):.2g} times"
+
+
+def _callers(frames: Sequence[EvidenceFrame]) -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for frame in frames:
+        if frame.signal == f.Signal.EDGES:
+            for caller, callee in zip(frame.services, frame.peers, strict=True):
+                if caller != callee:
+                    found.setdefault(callee, set()).add(caller)
+    return found
+
+
+def _entries(callers: Mapping[str, set[str]], service: str) -> set[str]:
+    """The services above one that nobody is seen to call."""
+    seen, queue = {service}, [service]
+    while queue:
+        fresh = callers.get(queue.pop(), set()) - seen
+        seen |= fresh
+        queue += sorted(fresh)
+    return {s for s in seen if s not in callers}
+
+
+def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, tuple[float, float]]:
+    """By service: mean counts per window, before and since the onset, of the requests it served; of a mere client, of the calls it made."""
+    served: dict[str, dict[int, float]] = {}
+    made: dict[str, dict[int, float]] = {}
+    for frame in frames:
+        counts = {f.Signal.SPANS: served, f.Signal.EDGES: made}.get(f.Signal(frame.signal))
+        if counts is None:
+            continue
+        windows: dict[str, float] = {}
+        for i, name in enumerate(frame.services):
+            if frame.state[i] != ServiceState.STALE:
+                windows[name] = windows.get(name, 0.0) + float(frame.counts[i])
+        for name, count in windows.items():
+            counts.setdefault(name, {})[frame.window_ns] = count
+    out = {}
+    for name, found in (made | served).items():
+        before, since = ([c for w, c in found.items() if (w >= onset_ns) is late] for late in (False, True))
+        if before and since:
+            out[name] = sum(before) / len(before), sum(since) / len(since)
+    return out

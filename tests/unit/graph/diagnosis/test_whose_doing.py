@@ -1,0 +1,207 @@
+"""Whose doing it is: a queue behind slow callees, calls that fail on the way, one failed request, demand that leaves room, an outage of users."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.events import Change
+from contracts.features import (
+    CALL_ERROR_RATE,
+    CALL_LATENCY_P95,
+    CPU,
+    ERROR_RATE,
+    LATENCY_P50,
+    LATENCY_P95,
+    QUEUE_LAG,
+    REQUEST_RATE,
+)
+from contracts.units import SECOND as S
+from contracts.verdicts import CauseKind, Severity
+from graph.diagnosis.assess import severity_of
+from graph.evidence.explained import calls_in, latency_shares
+from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.judgement import WAITING_MOST
+from graph.ranking import Suspect, rank
+
+ONSET = 1_780_000_000 * S
+
+
+def level(feature: str, before: float, after: float) -> Shift:
+    """A change beyond doubt, seen in ten windows and known from sixty."""
+    return Shift(feature, before, after, 20.0 if after > before else -20.0, 15.0, 10.0, 60.0)
+
+
+def ratio(feature: str, after: float, trials: float = 200.0) -> Shift:
+    return Shift(feature, 0.0, after, 40 * after, 20.0 if after else 0.0, trials, 1200.0)
+
+
+def node(name: str, *shifts: Shift, rate: float = 20.0) -> Node:
+    asked = Shift(REQUEST_RATE, 20.0, rate, (rate - 20.0) / 4, abs(rate - 20.0), 10.0, 60.0)
+    return Node(name, shifts={REQUEST_RATE: asked, **{s.feature: s for s in shifts}}, known_ns=ONSET + 9 * S)
+
+
+def call(caller: str, callee: str, *shifts: Shift, each: float = 1.0) -> Edge:
+    made = {"expected": 200 * each, "usual": 200 * each, "observed": 200 * each, "attempted": 200 * each}
+    told = {s.feature: s for s in shifts}
+    return Edge(caller, callee, told, each, each, **made, known_ns=ONSET + 9 * S)
+
+
+def situation(*nodes: Node, calls: tuple[Edge, ...] = (), changes: tuple[Change, ...] = ()) -> Situation:
+    edges = {(e.caller, e.callee): e for e in calls}
+    return Situation("shop", ONSET, ONSET + 10 * S, {n.name: n for n in nodes}, edges, changes)
+
+
+def ranked(*nodes: Node, calls: tuple[Edge, ...] = (), changes: tuple[Change, ...] = ()) -> dict[str, Suspect]:
+    return {s.service: s for s in rank(situation(*nodes, calls=calls, changes=changes))}
+
+
+def change(kind: str, before: str = "", after: str = "", actor: str = "", service: str = "cart") -> Change:
+    return Change(
+        environment="shop",
+        service=service,
+        kind=kind,
+        time_ns=ONSET - 5 * S,
+        actor=actor,
+        before=before,
+        after=after,
+        text=f"{kind} of {service}",
+    )
+
+
+# --- queues
+
+
+def test_a_queue_is_its_callees_doing_where_they_fail_it():
+    worker = node("worker", level(QUEUE_LAG, 0.0, 500.0), level(LATENCY_P95, 0.1, 3.0), ratio(ERROR_RATE, 0.6))
+    stock = node("stock", level(LATENCY_P95, 0.05, 2.95), ratio(ERROR_RATE, 0.6))
+    failed = call("worker", "stock", level(CALL_LATENCY_P95, 0.05, 2.95), ratio(CALL_ERROR_RATE, 0.6))
+    found = ranked(worker, stock, calls=(failed,))
+    assert next(iter(found)) == "stock"
+    assert found["stock"].probability > 5 * found["worker"].probability
+    assert any(x.channel == "waiting" and x.explained_by == "stock" for x in found["worker"].findings)
+
+
+def test_a_queue_says_only_so_much():
+    (found,) = rank(situation(node("worker", Shift(QUEUE_LAG, 0.0, 500.0, 1e11, 20.0, 10.0, 60.0))))
+    assert max(x.strength for x in found.findings if x.channel == "waiting") == WAITING_MOST
+
+
+# --- on the way
+
+
+def test_calls_that_fail_though_their_callee_serves_well_are_lost_on_the_way():
+    gateway = node("gateway", ratio(ERROR_RATE, 0.4))
+    refused = call("gateway", "cart", ratio(CALL_ERROR_RATE, 1.0))
+    found = ranked(gateway, node("cart"), node("user"), calls=(refused, call("gateway", "user")))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.NETWORK)
+    assert leader.findings[0].peer == "gateway"
+
+
+def test_where_all_calls_of_a_service_are_lost_on_the_way_it_is_at_its_end():
+    failing = tuple(call("cart", c, ratio(CALL_ERROR_RATE, 1.0)) for c in ("user", "stock"))
+    well = tuple(call("orders", c) for c in ("user", "stock"))
+    nodes = [node("cart", ratio(ERROR_RATE, 1.0)), node("orders"), node("user"), node("stock")]
+    leader = next(iter(ranked(*nodes, calls=(*failing, *well)).values()))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.NETWORK)
+
+
+@pytest.mark.parametrize(
+    "callee",
+    [
+        pytest.param(node("cart", ratio(ERROR_RATE, 1.0)), id="it tells of them"),
+        pytest.param(node("cart", level(LATENCY_P95, 0.1, 3.0)), id="it is slow: who gives up sees failures that it never knows of"),
+        pytest.param(Node("cart", own=False), id="it has no telemetry"),
+        pytest.param(Node("cart", shifts=node("cart").shifts, known_ns=ONSET), id="it was not heard of since"),
+    ],
+)  # fmt: skip
+def test_failures_are_not_lost_on_the_way_where(callee: Node):
+    gateway = node("gateway", ratio(ERROR_RATE, 0.4))
+    found = ranked(gateway, callee, calls=(call("gateway", "cart", ratio(CALL_ERROR_RATE, 1.0)),))
+    assert all(s.kind is not CauseKind.NETWORK for s in found.values())
+
+
+# --- how much is enough
+
+
+def test_one_request_that_fails_is_no_failing_service():
+    one, many = (ranked(node("cart", ratio(ERROR_RATE, 1.0, n)))["cart"].score for n in (1.0, 30.0))
+    assert one < 0.5 * many
+
+
+# --- explaining away
+
+
+def test_a_callee_of_few_requests_makes_all_of_the_slowest_slow():
+    gateway = node("gateway", level(LATENCY_P95, 0.1, 3.0))
+    at = situation(gateway, node("cart"), calls=(call("gateway", "cart", level(CALL_LATENCY_P95, 0.1, 3.0), each=0.1),))
+    assert latency_shares(at, gateway, gateway.shifts[LATENCY_P95], {})["cart"] == pytest.approx(1.0)
+    assert calls_in(LATENCY_P50, 0.1) == calls_in(CALL_LATENCY_P95, 0.1) == 0.1
+    assert calls_in(LATENCY_P95, 0.02) == pytest.approx(0.2)
+    assert calls_in(LATENCY_P95, 3.0) == 3.0
+
+
+def test_who_waits_for_a_callee_that_fails_is_slow_because_of_it():
+    """Five calls a second that take 0.4 s more hold its workers: the seconds of the calls alone would explain a tenth."""
+    auth = node("auth", level(LATENCY_P50, 0.2, 6.0), ratio(ERROR_RATE, 0.3))
+    failing = (ratio(CALL_ERROR_RATE, 1.0), level(CALL_LATENCY_P95, 0.1, 0.5))
+    pay = Node("external:pay", kind="external", own=False)
+    found = ranked(auth, pay, calls=(call("auth", "external:pay", *failing, each=0.3),))
+    assert next(iter(found)) == "external:pay"
+    assert found["external:pay"].probability > 5 * found["auth"].probability
+
+
+# --- demand and capacity
+
+
+@pytest.mark.parametrize(
+    ("rate", "cpu", "kind"),
+    [
+        (
+            30.0,
+            (0.2, 0.9),
+            CauseKind.LATENCY,
+        ),  # half as much again would take 30 %: each request takes three times as much
+        (30.0, (0.6, 0.9), CauseKind.SATURATION),  # all of it by demand
+        (80.0, (0.1, 0.4), CauseKind.SATURATION),  # so much more may exhaust something else
+    ],
+)
+def test_demand_that_leaves_room_saturates_nobody(rate: float, cpu: tuple[float, float], kind: CauseKind):
+    found = ranked(node("cart", level(LATENCY_P95, 0.1, 3.0), level(CPU, *cpu), rate=rate))
+    assert found["cart"].kind is kind
+
+
+@pytest.mark.parametrize(("counts", "kind"), [(("4", "1"), CauseKind.SATURATION), (("1", "4"), CauseKind.LATENCY)])
+def test_instances_that_were_taken_away_are_missing(counts: tuple[str, str], kind: CauseKind):
+    found = ranked(node("cart", level(LATENCY_P95, 0.1, 3.0)), changes=(change("scale", *counts, actor="ada"),))
+    assert found["cart"].kind is kind
+
+
+def test_an_entry_whose_instances_were_killed_is_silent_beyond_doubt():
+    quiet = Node("gateway", shifts={REQUEST_RATE: level(REQUEST_RATE, 50.0, 0.0)})
+    killed = change("oom", actor="kubelet", service="gateway")
+    doubted, sure = (
+        max(x.strength for x in ranked(quiet, changes=changes)["gateway"].findings if x.channel == "silence")
+        for changes in ((), (killed,))
+    )
+    assert sure == pytest.approx(2 * doubted)
+
+
+# --- severity
+
+
+@pytest.mark.parametrize(
+    ("gateway", "undone", "severity"),
+    [
+        ((Shift(LATENCY_P95, 0.1, 0.1, 0.0, 0.0, 10.0, 60.0),), False, Severity.INFO),
+        ((Shift(LATENCY_P95, 0.1, 0.1, 0.0, 0.0, 10.0, 60.0),), True, Severity.WARNING),
+        ((level(LATENCY_P95, 0.1, 0.15),), False, Severity.WARNING),
+        ((level(LATENCY_P95, 0.1, 0.5),), False, Severity.CRITICAL),
+        ((), False, Severity.WARNING),  # nothing is known of what users feel
+    ],
+)
+def test_where_users_are_served_as_before_an_incident_is_info(
+    gateway: tuple[Shift, ...], undone: bool, severity: Severity
+):
+    at = situation(node("gateway", *gateway), node("cart", level(LATENCY_P95, 0.1, 3.0)))
+    assert severity_of(at, ["gateway"], undone) is severity

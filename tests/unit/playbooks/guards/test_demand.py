@@ -1,0 +1,104 @@
+"""Who asks for more: users, or services on the way that ask again; and whether what is asked for leaves room."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from contracts import features as f
+from contracts.frames import EvidenceFrame
+from contracts.units import SECOND as S
+from contracts.verdicts import Conduct, ServiceState
+from playbooks.guards import standing
+from playbooks.guards.demand import UNKNOWN, asked_again, leaves_room
+
+T0 = 1_800_000_000 * S
+NAN = float("nan")
+CALLS = (("web", "cart"), ("cart", "stock"))
+
+
+def frame(signal: f.Signal, second: int, rows: dict[tuple[str, str], int], values: dict[str, float]) -> EvidenceFrame:
+    """Rows of a second since the onset: counts by service (and peer, of calls)."""
+    columns, n = f.BY_SIGNAL[signal], len(rows)
+    table = np.array([[values.get(c, NAN) for c in columns]] * n)
+    blank = ("",) * n
+    return EvidenceFrame(
+        environment="prod", signal=signal, partition=0, window_ns=T0 + second * S, width_ns=S,
+        services=tuple(s for s, _ in rows), peers=tuple(p for _, p in rows) if signal == f.Signal.EDGES else (),
+        versions=blank, attributes=blank, features=columns, values=table, counts=np.array(list(rows.values())),
+        score=np.zeros_like(table), low=np.full_like(table, NAN), high=np.full_like(table, NAN), p_value=np.ones(n),
+        state=(str(ServiceState.HEALTHY),) * n, notes=blank,
+    )  # fmt: skip
+
+
+def told(
+    usual: dict[str, int], now: dict[str, int], *, edges: bool = True, cpu: float = NAN, since: tuple[int, ...] = ()
+) -> list[EvidenceFrame]:
+    """Twenty seconds as usual and ten since the onset: requests per second by service; of a mere client those of its calls."""
+    out = []
+    for second in since or range(-20, 10):
+        counts = usual if second < 0 else now
+        served = {(s, ""): n for s, n in counts.items() if s != "browser"}
+        slow = {f.LATENCY_P95: 0.1 if second < 0 else 2.0, f.ERROR_RATE: 0.0}
+        out.append(frame(f.Signal.SPANS, second, served, slow | {f.REQUEST_RATE: float(counts["stock"])}))
+        if edges:
+            calls = {c: counts[c[1]] for c in CALLS} | (
+                {("browser", "web"): counts["browser"]} if "browser" in counts else {}
+            )
+            out.append(frame(f.Signal.EDGES, second, calls, {}))
+        out.append(frame(f.Signal.METRICS, second, {("stock", ""): 1}, {f.CPU: cpu}))
+    return out  # fmt: skip
+
+
+USUAL = {"web": 50, "cart": 50, "stock": 100}
+
+
+@pytest.mark.parametrize(
+    ("now", "again"),
+    [
+        ({"web": 200, "cart": 200, "stock": 400}, False),  # four times the users
+        (
+            {"web": 100, "cart": 100, "stock": 350},
+            False,
+        ),  # more users, who ask for more of it: 5 calls each instead of 2
+        ({"web": 50, "cart": 50, "stock": 300}, True),  # the same users, three times the calls
+        ({"web": 50, "cart": 400, "stock": 800}, True),  # wherever on the way it begins
+        ({"web": 60, "cart": 300, "stock": 800}, True),  # a few users more don't ask for that
+    ],
+)
+def test_it_is_told_at_the_entries_who_asks_for_more(now: dict[str, int], again: bool):
+    frames = told(USUAL, now)
+    assert bool(asked_again(frames, "stock", T0)) is again
+    found = standing(frames, "stock", T0)
+    assert (found.conduct, found.demand, bool(found.again)) == (Conduct.WORSE, not again, again)
+
+
+def test_a_mere_client_is_an_entry_by_the_calls_it_makes():
+    frames = told({"browser": 50, **USUAL}, {"browser": 200, "web": 200, "cart": 200, "stock": 400})
+    assert asked_again(frames, "stock", T0) == ""
+    again = told({"browser": 50, **USUAL}, {"browser": 50, "web": 200, "cart": 200, "stock": 400})
+    assert asked_again(again, "stock", T0) == "users ask for 1 times the usual, its callers for 4 times"
+
+
+def test_an_entry_and_who_has_no_known_callers_are_asked_by_users():
+    assert asked_again(told(USUAL, USUAL), "web", T0) == ""
+    assert asked_again(told(USUAL, {**USUAL, "stock": 400}, edges=False), "stock", T0) == ""
+
+
+def test_what_is_not_known_from_before_is_no_case_for_more():
+    frames = told(USUAL, {**USUAL, "stock": 400}, since=tuple(range(10)))
+    assert asked_again(frames, "stock", T0) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("cpu", "times", "room"),
+    [((0.2, 0.3), 1.5, True), ((0.4, 0.5), 1.5, False), ((0.2,), 2.0, False), ((), 1.5, False), ((NAN,), 1.5, False)],
+)
+def test_room_is_told_by_the_utilization_law(cpu: tuple[float, ...], times: float, room: bool):
+    assert leaves_room(np.array(cpu), times) is room
+
+
+@pytest.mark.parametrize(("cpu", "demand"), [(0.2, False), (0.7, True), (NAN, True)])
+def test_a_demand_that_leaves_room_is_no_reason_to_scale(cpu: float, demand: bool):
+    found = standing(told(USUAL, {"web": 75, "cart": 75, "stock": 150}, cpu=cpu), "stock", T0)
+    assert found.demand is demand
