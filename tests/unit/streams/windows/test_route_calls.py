@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from streams.windows.calls import DUE
+from streams.windows.calls import ASKED, DUE
 from streams.windows.edges import EdgeJoiner
 from streams.windows.route_calls import CALLEES_KEPT, ROUTES_KEPT, RouteCalls
 from tests.unit.streams.windows.support import CLIENT, CONSUMER, INTERNAL, MS, PRODUCER, SERVER, T0, Span
@@ -26,6 +27,12 @@ def request(*callees: str, at: int = T0, error: bool = False, inside: int = 0) -
         parent = spans[-1].span
     spans += [Span(c, trace, next(_ids), parent, SERVER, at + MS, at + 2 * MS) for c in callees]
     return spans
+
+
+def named(route: str, *callees: str) -> list[Span]:
+    """A request for a route."""
+    first, *rest = request(*callees)
+    return [replace(first, name=route), *rest]
 
 
 def due(half: Half, callee: str, caller: str = "web") -> float:
@@ -55,6 +62,29 @@ def test_calls_of_which_client_spans_tell_are_not_due_besides() -> None:
         Span("cart", trace, next(_ids), call, SERVER, T0, T0 + 7 * MS),
     )
     assert due(half, "cart") == 0
+
+
+def test_each_route_has_its_own_calls_whatever_is_generated_in_its_name() -> None:
+    half = Half()
+    for i in range(20):
+        half.send(
+            *named(f"GET /items/{1_000_000 + i}", "catalog", "catalog"), *named("POST /buy", "pay"), *named("GET /live")
+        )
+    assert (due(half, "catalog"), due(half, "pay")) == (pytest.approx(40), pytest.approx(20))
+    half.send(*(s for _ in range(50) for s in named("GET /live")))  # a burst that calls nobody
+    assert (due(half, "catalog"), due(half, "pay")) == (pytest.approx(40), pytest.approx(20))
+    half.send(*(s for _ in range(10) for s in named("POST /buy")))
+    assert due(half, "catalog") == pytest.approx(40)
+    assert due(half, "pay") == pytest.approx(20 + 10 * 20 / 30, abs=0.1)
+
+
+def test_client_spans_without_a_peer_are_known_by_their_names_whatever_is_generated_in_them() -> None:
+    half, at = Half(), T0
+    for i in range(4):
+        trace, call = next(_ids), next(_ids)
+        asked = Span("web", trace, call, 1, CLIENT, at, at + 9 * MS, name=f"GET /user/{1_000_000 + i}")
+        half.send(asked, *([Span("users", trace, next(_ids), call, SERVER, at, at + 8 * MS)] if i < 1 else []))
+    assert half.said["web", "users", ASKED][0] == 3, "the first one taught where they lead"
 
 
 def test_messages_are_due_by_the_request_that_sends_them() -> None:
