@@ -1,10 +1,18 @@
-"""What is acted on: a target as telemetry claims it, its identity as its own system knows it, its state."""
+"""What is acted on: a target as telemetry claims it, its identity as its own system knows it, its state, and who acted on it last."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote
+
+import msgspec
+
+from contracts.sanitizing import plain
+
+_LONGEST: Final = 100
+"""Characters of what somebody else wrote that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,39 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Who acted on a thing last, as the thing itself tells: by which an installation of Homeostat knows of others that act on it, too.
+
+    `by` is the name of an installation (`act.installation`), `action` what it did, `time_ns` when by its own clock.
+    """
+
+    by: str
+    action: str
+    time_ns: int
+
+    @property
+    def text(self) -> str:
+        """As it is kept where only text can be."""
+        return msgspec.json.encode(self).decode()
+
+    @property
+    def words(self) -> str:
+        """For people: `homeostat@kx2… (restart)`."""
+        return f"{self.by} ({self.action})"
+
+    @classmethod
+    def of(cls, text: str) -> Mark | None:
+        """From its text; None where there is none. What can't be read is a mark of somebody who acted at no time."""
+        if not text:
+            return None
+        try:
+            found = msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError:
+            return cls("somebody", "unknown", 0)
+        return cls(plain(found.by)[:_LONGEST], plain(found.action)[:_LONGEST], found.time_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class TargetState:
     """What the actuator knows of a target now. `replicas` are wanted, `ready` are serving.
 
@@ -56,6 +97,7 @@ class TargetState:
     `disrupts`: ready instances that a rolling restart or a roll-back takes away before others serve; None: not known.
     `refusals`: why the actuator would not do an action, by its name or `Action.variant` (`restart/rolling`), and what to do instead:
     whoever owns the target decides. What isn't in it may be done as far as that goes.
+    `acted`: who acted on it last, as itself tells; None where nobody did, or its system can't keep that.
     """
 
     replicas: int
@@ -69,3 +111,4 @@ class TargetState:
     identity: Identity | None = None
     disrupts: int | None = None
     refusals: Mapping[str, str] = field(default_factory=dict)
+    acted: Mark | None = None

@@ -130,6 +130,7 @@ class HeldReason(enum.StrEnum):
     TARGET_CONTESTED = "target_contested"  # telemetry says different things of what the service is
     TARGET_CHANGED = "target_changed"  # it is no longer what guards, policy or a person were asked about
     OWNED = "owned"  # somebody else decides on the target: a controller, a repository, an autoscaler's owner
+    ANOTHER = "another"  # another installation of Homeostat acts on the target, too, and has done so a moment ago
     OUTSIDE = (
         "outside"  # the target, or what probably troubles it, is run by others: nothing that is done here mends it
     )

@@ -184,6 +184,9 @@ LEAST_EXPECTED: Final = 3.0
 LOST_SIGMAS: Final = 1.2
 """Share of the expected calls below which they are lost, and from which they are made as before; calls that must be expected (made) to
 say so; and how far beyond chance. Train Ticket."""
+CONCERNED: Final = 0.1
+"""Share of a caller's failed requests that must be of routes which make a call, for its callee to be the reason of failures. By hand: two
+troubles may come at once."""
 LEAST_DISTRESS: Final = 0.3
 IN_DISTRESS: Final = 0.5
 """Strength from which a caller suffers, and from which it may be stuck in the very call that is missing. innocents."""

@@ -36,6 +36,7 @@ from homeostat.graph_writer import GraphWriter
 from homeostat.health import Vitals
 from homeostat.heartbeat import Heartbeat
 from homeostat.implementations import open_journal, open_state, topology_writes
+from homeostat.installation import named
 from homeostat.metrics import Sample, registry
 from homeostat.release import age_s
 from homeostat.switchboard import begin_in
@@ -131,6 +132,8 @@ class Runtime:
             within(s.retry_s),
             pauses=PAUSES,
         )
+
+        self.settings = await retrying(lambda: named(self.settings, self.broker), within(s.retry_s), pauses=PAUSES)
 
     async def _open_stores(self) -> None:
         s = self.settings

@@ -144,7 +144,7 @@ class FeatureRows:
             span_aside=self._routes(number, x, counts),
             edges=edges,
             edge_counts=heard,
-            edge_aside=asked[:, None].astype(np.float64),
+            edge_aside=np.column_stack([asked, np.zeros((len(asked), 2))]).astype(np.float64),
             metrics=metrics,
             metric_counts=metric_counts,
             logs=logs,

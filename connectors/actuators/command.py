@@ -27,7 +27,8 @@ class CommandActuator(NamedActuator[tuple[str, ...]]):
     """Exit status 0 is done, another one is failed; one that had to be killed has an unknown outcome.
 
     The program's environment is Homeostat's without its settings (which may hold passwords), and with HOMEOSTAT_KEY,
-    _RUN, _STEP, _ENVIRONMENT and _SERVICE. A program that may not run twice should look at the key.
+    _RUN, _STEP, _ENVIRONMENT, _SERVICE and _INSTALLATION. A program that may not run twice should look at the key, and one on whose
+    object another Homeostat may act, too, should leave the last of these there, and end with another status than 0 where it finds another.
     """
 
     name = "command"
@@ -97,6 +98,7 @@ def _environment(request: StepRequest) -> dict[str, str]:
         "STEP": request.step,
         "ENVIRONMENT": request.target.environment,
         "SERVICE": request.target.service,
+        "INSTALLATION": "" if request.mark is None else request.mark.by,
     }
     inherited = {k: v for k, v in os.environ.items() if not k.upper().startswith(_OWN)}
     return inherited | {_OWN + k: v for k, v in about.items()}

@@ -10,7 +10,7 @@ from typing import Final
 
 from connectors.actuators.naming import by_name, ensure_meant
 from contracts.actions import action_of, installed_actions, touches_target, waits
-from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState, ensure_alone
 
 _LOG = logging.getLogger(__name__)
 _KEPT: Final = 10_000
@@ -61,7 +61,9 @@ class DryRunActuator:
         identity = await self.resolve(request.target)
         if touches_target(request.action):
             ensure_meant(request, identity)
-        state = _after(request, await self.describe(request.target))
+        state = await self.describe(request.target)
+        ensure_alone(request, state.acted)
+        state = _after(request, state)
         action, arguments = action_of(request.action), dict(sorted(request.arguments.items()))
         text = f"dry run: would {action.words(request.target.service, arguments)}"
         _LOG.info("%s", text)
@@ -85,4 +87,4 @@ def _after(request: StepRequest, state: TargetState) -> TargetState:
     if not touches_target(request.action):
         return state
     after = action_of(request.action).simulated(request.arguments, state)
-    return replace(after, generation=str(int(state.generation) + 1))
+    return replace(after, generation=str(int(state.generation) + 1), acted=request.mark)

@@ -69,5 +69,6 @@ def _body(request: StepRequest) -> dict[str, Any]:
         "step": request.step,
         "environment": request.target.environment,
         "service": request.target.service,
+        "installation": "" if request.mark is None else request.mark.by,
     }
     return {**own, "homeostat": about}

@@ -107,6 +107,17 @@ class KafkaBroker:
         if producer is not None:
             await producer.stop()
 
+    async def cluster(self) -> str:
+        """The id of the cluster, which it made up when it was formed; "" where it has none."""
+        admin = AIOKafkaAdminClient(**self.options)
+        try:
+            await admin.start()
+            return str((await admin.describe_cluster()).get("cluster_id") or "")
+        except (KafkaError, OSError) as e:
+            raise translate(e, self._bootstrap) from e
+        finally:
+            await admin.close()
+
     async def ensure_topics(self, partitions: int, also: Collection[str] = ()) -> Mapping[str, int]:
         """Create what is missing of the table, and of topics of telemetry in `also`; partitions by topic name."""
         wanted = [*TOPICS.values(), *map(own_topic, also)]

@@ -10,6 +10,7 @@ A `Subject` is a system to act on, which counts its effects itself, and a way to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,8 @@ from typing import Any, Final
 from contracts.actions import action_of, touches_target
 from contracts.checks.expecting import expect
 from contracts.checks.running import awaited_on_fresh
-from contracts.errors import Conflict, HomeostatError, InvalidTarget, TargetNotFound
-from contracts.ports import Actuator, Applied, Identity, StepRequest, Target, TargetState
+from contracts.errors import ActionFailed, Conflict, HomeostatError, InvalidTarget, TargetNotFound
+from contracts.ports import Actuator, Applied, Identity, Mark, StepRequest, Target, TargetState
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Subject:
     `arguments`: for each action, arguments with which it has an effect. `unlisted`: a word that the message about an unknown
     target must hold, such as a target there is; empty where every target is known. `remembers`: the system itself knows
     keys, so that a repetition by another worker has no effect either. `aliases`: other claims that lead to the same thing.
+    `marks`: the system keeps who acted last, so that another installation of Homeostat knows; where it can't, say so.
     """
 
     open: Callable[[], Actuator]
@@ -39,6 +41,7 @@ class Subject:
     unlisted: str = ""
     remembers: bool = True
     aliases: tuple[Target, ...] = ()
+    marks: bool = True
 
 
 Check = Callable[[Subject], Awaitable[None]]
@@ -234,6 +237,33 @@ async def check_same_key_twice(subject: Subject) -> None:
                 expect(await count(subject), before + 1, f"effects of a {action} repeated by another worker")
 
 
+async def check_another_installation(subject: Subject) -> None:
+    """Who acted last is told by the target itself; and what another installation has acted on since it was looked at is left alone,
+    with a message that says who. Once it is known that it has, guards decide."""
+    if not subject.marks:
+        return
+    for action in _on_target(subject):
+        async with opened(subject) as actuator, opened(subject) as other:
+            ours, theirs = Mark("ours", action, 1), Mark("theirs", action, 2)
+            first = replace(await request(subject, actuator, action, f"first-{action}"), mark=theirs)
+            late = replace(await request(subject, actuator, action, f"late-{action}"), mark=ours)
+            await other.apply(first)
+            told = (await (actuator if subject.remembers else other).describe(subject.target)).acted
+            expect(told, theirs, f"who acted last, after {action}")
+            before, asked_at = await count(subject), actuator if subject.remembers else other
+            try:
+                await asked_at.apply(late)
+            except Conflict as e:
+                assert "theirs" in str(e), f"the message does not say who acted: {e}"
+            else:
+                raise AssertionError(f"{action} was done to what another installation had just acted on")
+            expect(await count(subject), before, f"effects of a {action} that came too late")
+            knowing = replace(late, before=await asked_at.describe(subject.target))
+            with contextlib.suppress(ActionFailed):  # there may be nothing left to do
+                await asked_at.apply(knowing)
+                expect((await asked_at.describe(subject.target)).acted, ours, f"who acted last, after another {action}")
+
+
 async def check_describe(subject: Subject) -> None:
     """Looking changes nothing; after an action that leads to a number of replicas, as scaling does, the target has that many."""
     resizing = [n for n, given in subject.arguments.items() if action_of(n).replicas(given) is not None]
@@ -310,6 +340,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_hostile_names,
     check_one_effect,
     check_same_key_twice,
+    check_another_installation,
     check_describe,
     check_refuses,
     check_close,

@@ -120,8 +120,8 @@ class SpanFrame:
     end_ns: I64
     error: B1
     site: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
-    """Client spans: a hash of whom or what they say they call, which is where the same callees are reached from. Else 0; empty
-    means all 0."""
+    """Client spans: a hash of whom or what they say they call, which is where the same callees are reached from. Requests: one of
+    their route. Else 0; empty means all 0."""
     stream: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Which last as long as their user likes: calls that are made, but neither counted nor timed. Empty means none."""
     untimed: B1 = field(default_factory=lambda: np.empty(0, np.bool_))

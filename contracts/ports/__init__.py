@@ -9,12 +9,13 @@ from contracts.ports.acting import (
     PolicyVerdict,
     StepRequest,
     StepResult,
+    ensure_alone,
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
 from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken, Symptoms, WarmsUp
 from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemetry
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
-from contracts.targets import Identity, Target, TargetState
+from contracts.targets import Identity, Mark, Target, TargetState
 
 __all__ = [
     "BUILT_IN",
@@ -30,6 +31,7 @@ __all__ = [
     "Identity",
     "Journal",
     "ManualClock",
+    "Mark",
     "PolicyEngine",
     "PolicyVerdict",
     "Published",
@@ -50,4 +52,5 @@ __all__ = [
     "TargetState",
     "Telemetry",
     "WarmsUp",
+    "ensure_alone",
 ]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from contracts.targets import Identity, Target, TargetState
+from contracts.errors import Conflict
+from contracts.targets import Identity, Mark, Target, TargetState
 
 UNBOUND: Final = frozenset({"dry-run", "webhook"})
 """Actuators that touch nobody's system by themselves, so that an environment need not be bound to be told of."""
@@ -22,6 +23,7 @@ class StepRequest:
 
     `before` is the state journalled with the intent: an actuator compares with it to tell whether the effect happened.
     `identity` is what guards and policy were asked about: where `target` leads to anything else by now, nothing may be done.
+    `mark` is to be left at the target, where its system can keep one, in the same change as the effect (see `ensure_alone`).
     """
 
     key: str
@@ -33,6 +35,19 @@ class StepRequest:
     before: TargetState | None
     timeout_s: float
     identity: Identity | None = None
+    mark: Mark | None = None
+
+
+def ensure_alone(request: StepRequest, now: Mark | None) -> None:
+    """That no other installation has acted on the target since guards were asked; actuators that keep marks call it right before the
+    effect, with the mark as it is, and change nothing where the mark has changed meanwhile.
+
+    Raises:
+        Conflict: one has. Guards are asked again, and say how long to wait.
+    """
+    ours, seen = request.mark, None if request.before is None else request.before.acted
+    if ours is not None and now is not None and now.by != ours.by and now != seen:
+        raise Conflict(f"{request.target.service} was acted on meanwhile by another Homeostat, {now.words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +98,8 @@ class Actuator(Protocol):
     async def apply(self, request: StepRequest) -> StepResult:
         """Do it, wait until it settled or `timeout_s` passed. ActionFailed: it did not happen. OutcomeUnknown: it may.
 
-        Conflict, and no effect, where the target is not, or no longer, `request.identity`.
+        Conflict, and no effect, where the target is not, or no longer, `request.identity`; and, where its system can keep
+        `request.mark`, where another installation has acted on it (`ensure_alone`).
         """
         ...
 

@@ -73,6 +73,18 @@ class ActSettings(Section):
         gt=0,
         description="how long an effect waits for the broker to take its audit event, and for its journal; then no effect",
     )
+    installation: str = Field(
+        "",
+        max_length=100,
+        description="name of this installation, left at what it acts on so that another one knows of it; all its workers have the same. "
+        "Empty: <broker.group>@<id of the Kafka cluster>, with the embedded log a name made up once per data folder",
+    )
+    others_pause_s: float = Field(
+        300.0,
+        ge=0,
+        description="for so long nothing is done to what another installation of Homeostat has acted on, where the target's "
+        "system can tell; a playbook's longer cooldown counts instead",
+    )
     max_concurrent: int = Field(
         3,
         ge=1,

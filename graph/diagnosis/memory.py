@@ -160,4 +160,10 @@ def _fill_series(store: SeriesStore, saved: _Series) -> None:
         if name == "values":  # version 1
             store.levels = transform(_unpack(array), store.kinds).astype(np.float32)
         else:
-            setattr(store, name, _unpack(array))
+            kept = _unpack(array)
+            wanted = getattr(store, name).shape
+            if name.startswith("aside") and kept.shape[-1] < wanted[-1]:  # of before there were as many columns
+                kept = np.concatenate(
+                    [kept, np.zeros((*kept.shape[:-1], wanted[-1] - kept.shape[-1]), kept.dtype)], axis=-1
+                )
+            setattr(store, name, kept)

@@ -11,11 +11,12 @@ from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.local import lost_capacity, strongest
-from graph.evidence.situation import Edge, Node, Situation
+from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.words import change
 from graph.judgement import (
     ALL_SILENT,
     ASKED_ENOUGH,
+    CONCERNED,
     ENTRY_RATE,
     ENTRY_SHARE,
     ENTRY_SILENT,
@@ -67,8 +68,9 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
 
     Expected are the calls its callers say they made, by name or by their client spans: who no longer makes a call is not left
     without an answer. Where they do not, those they would have made for the requests they served since (and, for callers in
-    distress, which may be stuck in that very call, for the requests they used to serve). A caller is in no distress while each
-    of its routes takes as long as before, whatever it is asked for.
+    distress, which may be stuck in that very call, for the requests they used to serve). Where routes tell, by the routes of these requests:
+    another mix of them needs other calls. A caller is in no distress while each of its routes takes as long as before, whatever it is
+    asked for, and requests that fail and never needed this callee are none that it causes.
     That fewer calls come is no silence by itself: who serves as many requests as ever is not silent, whatever its callers do, and
     of a caller that does not count its calls the missing ones must show as requests that hang, fail or time out.
     """
@@ -80,7 +82,8 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     for edge in edges:
         caller = situation.nodes[edge.caller]
         slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
-        hurt = max(slow, caller.strength(*ERRORS), edge.strength(f.CALL_ERROR_RATE))
+        failing = caller.strength(*ERRORS) if _concerned(caller, edge) else 0.0
+        hurt = max(slow, failing, edge.strength(f.CALL_ERROR_RATE))
         inferred = max(edge.expected, edge.usual if hurt > IN_DISTRESS else 0.0)
         expected += inferred if math.isnan(edge.attempted) else max(edge.attempted, edge.observed)
         if hurt > distress:
@@ -98,6 +101,13 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         f"while {worst} {'waits' if slow else 'fails'}"
     )
     return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst
+
+
+def _concerned(caller: Node, edge: Edge) -> bool:
+    """Whether requests that fail at a caller are such as make this call; where routes don't tell, they may be."""
+    if math.isnan(edge.failed):
+        return True
+    return edge.failed >= max(LEAST_EXPECTED, CONCERNED * _failing(caller) * _served(caller))
 
 
 def hushed(edge: Edge, callee: Node) -> bool:
@@ -136,13 +146,31 @@ def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
         rate = caller.shifts.get(f.REQUEST_RATE)
         if rate is None:
             continue
-        served = rate.after * rate.samples
-        requests = served * _failing(caller)
-        if not answers:
-            usual = rate.before * rate.samples
-            requests += max(0.0, usual - served - math.sqrt(usual)) + served * _timing_out(caller)
-        found += edge.per_request_before * requests
+        found += edge.per_request_before * _out(caller, rate, answers=answers)
+        found += _made_for_nothing(caller, edge, answers=answers)
     return found
+
+
+def _out(caller: Node, rate: Shift, *, answers: bool) -> float:
+    """Requests of a caller that are missing, and may be out still."""
+    if answers:
+        return 0.0
+    usual = rate.before * rate.samples
+    return max(0.0, usual - _served(caller) - math.sqrt(usual))
+
+
+def _made_for_nothing(caller: Node, edge: Edge, *, answers: bool) -> float:
+    """Calls along an edge by requests that failed, or timed out, beyond the usual: those of their routes, where these tell."""
+    timing_out = 0.0 if answers else _timing_out(caller)
+    if math.isnan(edge.failed):
+        return edge.per_request_before * _served(caller) * (_failing(caller) + timing_out)
+    return edge.failed + (0.0 if caller.mix.routes_as_before else timing_out * edge.expected)
+
+
+def _served(node: Node) -> float:
+    """Requests served since the onset."""
+    rate = node.shifts.get(f.REQUEST_RATE)
+    return 0.0 if rate is None else rate.after * rate.samples
 
 
 def _failing(node: Node) -> float:

@@ -84,13 +84,15 @@ class Edge:
     per_request_before: float = math.nan
     per_request_after: float = math.nan
     expected: float = 0.0
-    """Calls since onset, had the caller gone on calling as before for each request it served."""
+    """Calls since onset, had the caller gone on calling as before for each request it served: of each route where that is known."""
     usual: float = 0.0
     """Calls since onset, had the caller also served as many requests as before."""
     observed: float = 0.0
     """Calls since onset that the callee answered."""
     attempted: float = math.nan
     """Calls since onset as the caller counts them, answered or not, by their names or by its client spans; NaN where it does neither."""
+    failed: float = math.nan
+    """Calls since onset that the caller's requests make which failed beyond the usual, by their routes; NaN where routes don't tell."""
     known_ns: int = 0
     """Up to when it is known how many calls were answered; 0 where nothing is."""
 

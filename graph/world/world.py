@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,16 @@ MAX_SERVICES: Final = 20_000
 LOOK_NS: Final = MINUTE
 CLIENT_SPANS: Final = 0.8
 """Share of a caller's calls for which it must have had client spans, to be believed that it makes none where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldCalls:
+    """What a caller tells of its calls since the onset: how many it made, by its client spans; how many the requests it served make, by
+    their routes; and how many of these those requests make that failed beyond the usual. NaN where it does not tell."""
+
+    asked: float = math.nan
+    due: float = math.nan
+    failed: float = math.nan
 
 
 Shifts = dict[str, Shift]
@@ -223,19 +234,20 @@ class World:
         along, known = self._along(pairs, onset_ns), store.rows_of(pairs)
         rows = np.array(list(known.values()), np.int64)
         known_ns = dict(zip(known, store.known_ns(rows), strict=True))
-        asked = dict(zip(known, self._asked(rows, onset_ns), strict=True))
-        return {p: _edge(p, *along[p], (served[p[0]], asked.get(p, math.nan)), known_ns.get(p, 0)) for p in pairs}
+        told = dict(zip(known, self._told(rows, onset_ns), strict=True))
+        return {p: _edge(p, *along[p], (served[p[0]], told.get(p, ToldCalls())), known_ns.get(p, 0)) for p in pairs}
 
-    def _asked(self, rows: I64, onset_ns: int) -> list[float]:
-        """Calls since the onset by the callers' client spans; NaN where there are none for most of a caller's calls."""
+    def _told(self, rows: I64, onset_ns: int) -> list[ToldCalls]:
+        """What callers tell of their calls since the onset, by their client spans or by the routes of what they served."""
         edges = self.series[Signal.EDGES]
-        if not edges.aside_names:
-            return [math.nan] * len(rows)
         before, since = edges.aside_since(rows, onset_ns // (edges.width_ns or 1))
-        (_, made, asked), (windows, _, asked_since) = before.T, since.T
-        told = (windows > 0) & (made > 0) & (asked >= CLIENT_SPANS * made)
-        found: list[float] = np.where(told, asked_since, np.nan).tolist()
-        return found
+        (_, made, asked, due, failed), (windows, _, asked_since, due_since, failed_since) = before.T, since.T
+        known, made, both = (windows > 0) & (made > 0), np.maximum(made, 1), asked + due
+        by_client, by_route = known & (asked >= CLIENT_SPANS * made), known & (due > 0) & (both >= CLIENT_SPANS * made)
+        scale = np.where(by_route, made / np.where(by_route, both, 1.0), np.nan)
+        more = np.maximum(failed_since - failed / np.where(by_route, due, 1.0) * due_since, 0.0)
+        columns = (np.where(by_client, asked_since, np.nan), scale * (asked_since + due_since), scale * more)
+        return [ToldCalls(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
     def _nodes(
         self, names: list[str], found: dict[str, Shifts], onset_ns: int, onsets: dict[str, int]
@@ -283,25 +295,29 @@ def _same_change(a: Change, b: Change) -> bool:
 
 
 def _edge(
-    pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: tuple[Shift | None, float], known_ns: int
+    pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: tuple[Shift | None, ToldCalls], known_ns: int
 ) -> Edge:
-    """The call of a pair. `caller_did`: what requests the caller served, and how many calls its client spans say it made."""
-    caller, asked = caller_did
+    """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls."""
+    caller, told = caller_did
     rate = found.get(CALL_RATE)
-    attempted = made.after * made.samples if made is not None else asked
+    attempted = made.after * made.samples if made is not None else told.asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
         return Edge(*pair, found, attempted=attempted, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
     before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
     served, calls = caller.after * caller.samples, rate.after * rate.samples
+    expected, usual = before * served, before * caller.before * caller.samples
+    if math.isfinite(told.due):  # what is asked for tells; requests that are missing may be any
+        expected, usual = told.due, min(usual, told.due + max(0.0, usual - expected))
     return Edge(
         *pair,
         found,
         per_request_before=before,
         per_request_after=(calls if math.isnan(attempted) else attempted) / served if served > 0 else math.nan,
-        expected=before * served,
-        usual=before * caller.before * caller.samples,
+        expected=expected,
+        usual=usual,
         observed=calls,
         attempted=attempted,
+        failed=told.failed,
         known_ns=known_ns,
     )

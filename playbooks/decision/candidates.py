@@ -176,6 +176,7 @@ def _guarded(
         identity="" if state is None or state.identity is None else state.identity.key,
         standing=world.standings.get(target.service),
         named=world.limits.named,
+        ourselves=world.limits.ourselves,
     )
     return check(playbook, target, state, context) or _undemanded(target.service, state, planned, world, incident)
 

@@ -12,7 +12,7 @@ import msgspec
 from contracts.events import Control, Incident
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
-from playbooks.guards import CircuitLimits, NamedTargets, Standing, named_targets
+from playbooks.guards import CircuitLimits, NamedTargets, Ourselves, Standing, named_targets, ourselves
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
 
@@ -64,12 +64,14 @@ class DecisionLimits:
     stale_s: float = 30.0
     decision_expiry_s: float = 120.0
     named: NamedTargets | None = None
+    ourselves: Ourselves = field(default_factory=Ourselves)
 
 
 def limits_of(act: ActSettings, detect: DetectSettings) -> DecisionLimits:
     """The limits in the settings."""
     circuit = CircuitLimits(act.circuit_failures, act.circuit_reset_s)
-    return DecisionLimits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s, named_targets(act))
+    named, us = named_targets(act), ourselves(act)
+    return DecisionLimits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s, named, us)
 
 
 @dataclass(frozen=True, slots=True)

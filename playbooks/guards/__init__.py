@@ -6,11 +6,13 @@ from playbooks.guards.context import (
     GuardContext,
     Held,
     NamedTargets,
+    Ourselves,
     affected_by,
     named_targets,
+    ourselves,
 )
 from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
-from playbooks.guards.guarding import GUARDS, check, check_all
+from playbooks.guards.guarding import GUARDS, alone, check, check_all
 from playbooks.guards.innocence import Standing, standing
 from playbooks.guards.serving import Serving, share_of
 
@@ -21,13 +23,16 @@ __all__ = [
     "GuardContext",
     "Held",
     "NamedTargets",
+    "Ourselves",
     "Serving",
     "Standing",
     "affected_by",
+    "alone",
     "bounds_of",
     "check",
     "check_all",
     "named_targets",
+    "ourselves",
     "outage_of",
     "planned_replicas",
     "share_of",

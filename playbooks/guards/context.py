@@ -32,8 +32,21 @@ class CircuitLimits:
     reset_s: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Ourselves:
+    """The name of this installation ("": it has none, and knows of no other), and how long it leaves alone what another one acted on."""
+
+    installation: str = ""
+    pause_s: float = 300.0
+
+
 NamedTargets = tuple[tuple[str, tuple[str, ...]], ...]
 """By setting (`act.commands`, `act.webhooks`), the names that it defines for steps to use."""
+
+
+def ourselves(act: ActSettings) -> Ourselves:
+    """As the settings say."""
+    return Ourselves(act.installation, act.others_pause_s)
 
 
 def named_targets(act: ActSettings) -> NamedTargets:
@@ -59,6 +72,7 @@ class GuardContext:
     planned: Sequence[int] = ()
     controls: Sequence[Control] = ()
     actions: frozenset[str] | None = None
+    ourselves: Ourselves = Ourselves()
     max_concurrent: int = 1
     circuit: CircuitLimits = field(default_factory=CircuitLimits)
     run: str = ""

@@ -104,6 +104,23 @@ def unowned(playbook: Playbook, target: Target, state: TargetState | None, conte
     return Held(HeldReason.OWNED, why) if why else None
 
 
+def alone(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """What another installation has acted on is left to it for a while: neither knows of the other's runs, only the target of both."""
+    mark = None if state is None else state.acted
+    if mark is None or context.ourselves.installation in ("", mark.by) or not touching(playbook.steps):
+        return None
+    since_s, pause_s = (
+        (context.now_ns - mark.time_ns) / SECOND,
+        max(playbook.guards.cooldown_s, context.ourselves.pause_s),
+    )
+    if since_s >= pause_s:
+        return None
+    text = (
+        f"{target.service} was acted on by another Homeostat, {mark.words}, {_ago(since_s)} ago: it is left alone for"
+    )
+    return Held(HeldReason.ANOTHER, f"{text} {durations.spell(pause_s)} (act.others_pause_s)")
+
+
 def outcome_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """A target on which an effect may or may not have happened is left alone until a person has looked."""
     del playbook, state
@@ -219,6 +236,7 @@ GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
     ("innocence", innocent),
     ("capability", capable),
     ("owner", unowned),
+    ("alone", alone),
     ("outcome known", outcome_known),
     ("circuit", circuit_closed),
     ("cooldown", cooled_down),

@@ -14,7 +14,7 @@ from typing import Final
 
 from contracts.actions import Touches, action_of, waits
 from contracts.errors import ActuatorUnavailable, Retryable
-from contracts.ports import Applied, RunEntry, TargetState
+from contracts.ports import Applied, Mark, RunEntry, TargetState
 from contracts.supervision import once
 from contracts.units import SECOND
 from contracts.verdicts import HeldReason, StepPhase
@@ -25,7 +25,7 @@ from playbooks.runs import commands as c
 from playbooks.runs import events as e
 from playbooks.runs.audit_trail import Trail
 from playbooks.runs.expiry import Expiry
-from playbooks.runs.guarding import guarded
+from playbooks.runs.guarding import between, guarded
 from playbooks.runs.plan import ROLLBACK_PREFIX, RunPlan
 from playbooks.runs.ports import ExecutorWiring
 from playbooks.runs.progress import NOT_BEGUN, effects_of, progress_of
@@ -141,7 +141,7 @@ class Conductor:
         aim = await self._aim(plan, step.name, step)
         if isinstance(aim, Held):
             return aim
-        effect = effects.prepare(plan, step.name, step, "", aim)
+        effect = effects.prepare(plan, step.name, step, "", aim, mark=None)
         planned = () if isinstance(effect, Held) else effect.planned
         held = guarded(plan, aim, planned, view, self._w)
         if held is not None:
@@ -186,7 +186,7 @@ class Conductor:
         effect = self._effect_of(plan, entry, work, aim)
         if isinstance(effect, Held):
             return self._held(plan, work.name, work.key, effect)
-        held = self._switches(plan, approved=approved)
+        held = self._switches(plan, approved=approved) or between(plan, aim, self._w)
         if held is None and not back:  # going back is bounded by where it came from
             held = guarded(plan, aim, effect.planned, view, self._w, untouched=not effects_of(entry))
             held = held or permission.outage(effect.request, aim.state, approved=approved)
@@ -203,7 +203,9 @@ class Conductor:
         announced = journal_records.announced_of(self._w.journal, plan.run)
         if announced is not None and announced.key == work.key:
             return effects.Prepared(aim, work.step, effects.announced(plan, work.step, announced))
-        return effects.prepare(plan, work.name, work.step, work.key, aim, _state_before(entry, work.step))
+        by = self._w.settings.installation
+        mark = Mark(by, work.step.action, self._now()) if by else None
+        return effects.prepare(plan, work.name, work.step, work.key, aim, _state_before(entry, work.step), mark=mark)
 
     async def _aim(self, plan: RunPlan, name: str, step: Step) -> effects.Aim | Held:
         """What a step would touch, which must be what it was when the run began."""

@@ -22,7 +22,7 @@ from contracts.errors import (
     OutcomeUnknown,
     TargetNotFound,
 )
-from contracts.ports import Actuator, Identity, StepRequest, StepResult, TargetState
+from contracts.ports import Actuator, Identity, Mark, StepRequest, StepResult, TargetState
 from contracts.sanitizing import sanitized
 from contracts.settings import ActSettings
 from contracts.verdicts import HeldReason, StepPhase
@@ -76,6 +76,7 @@ class Prepared:
             "actuator": self.aim.actuator.name,
             "identity": identity_data(self.request.identity),
             "before": state_data(self.request.before),
+            "mark": None if self.request.mark is None else self.request.mark.text,
         }
 
 
@@ -152,9 +153,10 @@ def _lost(plan: RunPlan, actuator: Actuator, error: HomeostatError) -> Held:
 
 
 def prepare(
-    plan: RunPlan, name: str, step: Step, key: str, aim: Aim, undone: TargetState | None = None
+    plan: RunPlan, name: str, step: Step, key: str, aim: Aim, undone: TargetState | None = None, *, mark: Mark | None
 ) -> Prepared | Held:
-    """The effect with absolute arguments, if it makes sense on the target as it is. `undone`: the state to go back to."""
+    """The effect with absolute arguments, if it makes sense on the target as it is. `undone`: the state to go back to; `mark`: what
+    is left at the target."""
     back = name.startswith(ROLLBACK_PREFIX)
     try:
         arguments = restore(plan, step, aim.state, undone) if back else resolve(plan, step, aim.state)
@@ -165,7 +167,7 @@ def prepare(
         if refused is not None:
             return refused
     request = StepRequest(
-        key, plan.run, name, step.action, plan.aim, arguments, aim.state, step.timeout_s, aim.identity
+        key, plan.run, name, step.action, plan.aim, arguments, aim.state, step.timeout_s, aim.identity, mark
     )
     return Prepared(aim, step, request)
 
@@ -188,6 +190,7 @@ def announced(plan: RunPlan, step: Step, announcement: Announced) -> StepRequest
         before=state_from(intent.get("before")),
         timeout_s=step.timeout_s,
         identity=identity_from(intent.get("identity")),
+        mark=Mark.of(str(intent.get("mark") or "")),
     )
 
 

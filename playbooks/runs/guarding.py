@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES
-from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, Held, check, named_targets
+from playbooks.guards import HISTORY_S, CircuitLimits, GuardContext, Held, alone, check, named_targets, ourselves
 from playbooks.runs.effects import Aim
 from playbooks.runs.identities import elsewhere, identified
 from playbooks.runs.plan import RunPlan
@@ -32,6 +32,12 @@ def guarded(
         standing = watch.standing(plan.target, plan.onset_ns)
         context = replace(context, standing=replace(standing, partly=False))  # waited for before it was decided
     return check(plan.playbook, plan.aim, aim.state, context)
+
+
+def between(plan: RunPlan, aim: Aim, wiring: ExecutorWiring) -> Held | None:
+    """The one guard that going back is asked, too: what another installation has done meanwhile is not undone."""
+    context = GuardContext(now_ns=wiring.clock.now_ns(), ourselves=ourselves(wiring.settings))
+    return alone(plan.playbook, plan.aim, aim.state, context)
 
 
 def _context(
@@ -61,4 +67,5 @@ def _context(
         circuit=CircuitLimits(wiring.settings.circuit_failures, wiring.settings.circuit_reset_s),
         run=plan.run,
         named=named_targets(wiring.settings),
+        ourselves=ourselves(wiring.settings),
     )

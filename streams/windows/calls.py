@@ -8,6 +8,8 @@ ASKED   caller → callee: client spans of the caller that may have gone to the 
         after an answer usually comes: who gives up on a callee that hangs often doesn't call that an error
 ALONE   caller → callee: requests that the callee served for somebody unseen, who may have been the caller
 SPOKE   caller → callee: spans of any kind of a service that is known to call the callee
+DUE     caller → callee: calls that requests of the caller, of those that failed too, usually make by their routes, in thousandths, where
+        no client span tells of the calls (`streams.windows.route_calls`)
 
 A client span does not say whom it reaches. Where it leads is learnt from calls of which both halves were seen: by its peer or
 its name (the span's `site`). If a site leads to several callees, its spans count for all of them, and are taken back from the others
@@ -27,13 +29,20 @@ from contracts.frames.decoded import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_S
 from contracts.units import MILLISECOND
 from streams.windows.grouping import dense, sum_by
 from streams.windows.names import Names
+from streams.windows.route_calls import RouteCalls
 from streams.windows.rows import UNIT, Origin, frame
-from streams.windows.tables import Rows, mix, ranges
+from streams.windows.tables import KeyTable, Rows, mix, ranges
 
 CALLS: Final = "calls"
 """The signal of these partials. It is no feature: it ends where silence is judged."""
-ASKED, ALONE, SPOKE = 0, 1, 2
-_ROLES: Final = 3
+ASKED, ALONE, SPOKE, DUE = 0, 1, 2, 3
+_ROLES: Final = 4
+STREAM, UNTIMED = 8, 16
+"""Bits in the kind of a span's row: it lasts as long as its user likes, or its duration is no latency (kinds are 0 to 5). So rows and
+snapshots keep their layout."""
+_KIND_BITS: Final = 7
+_STEPS: Final = 3
+"""Spans between a call and the request that made it, of one service, that are looked at."""
 _MOST_TARGETS: Final = 32
 _MOST_PAIRS: Final = 100_000
 _SLOWER: Final = 5.0
@@ -105,6 +114,10 @@ class Witness:
         self._said: list[tuple[I64, ...]] = []
         self._usual: dict[int, float] = {}
         """How long calls of a site take that are answered, in ns."""
+        self._routes = RouteCalls()
+        self._requests: list[Rows] = []
+        self._made: list[tuple[I64, U64, I64, I64]] = []
+        """Calls since the last flush of which no client span tells: caller, its route, callee, how many."""
 
     def arrived(self, spans: Rows, alone: Rows) -> None:
         """New spans, and those of them whose parent was not there yet."""
@@ -122,10 +135,12 @@ class Witness:
         asked = client[which]
         self._say(window[asked], (service[asked], callee), ASKED, *_counted(spans[asked], failed[asked]))
         self._served_alone(alone, 1)
+        self._requests.append(spans[_begins(spans)])
 
-    def joined(self, children: Rows, parents: Rows, late: B1) -> None:
-        """Calls, complete now. `late`: the child had come before, and counted as alone."""
+    def joined(self, children: Rows, parents: Rows, late: B1, spans: KeyTable) -> None:
+        """Calls, complete now. `late`: the child had come before, and counted as alone. `spans`: those that are remembered."""
         self._served_alone(children[late], -1)
+        self._learn_routes(children, parents, spans)
         asked = np.flatnonzero(parents["kind"] == KIND_CLIENT)
         site, actual = _site(parents[asked]), children["service"][asked].astype(np.int64)
         which, callee = self._sites.of(site)
@@ -139,6 +154,45 @@ class Witness:
         pairs = parents["service"].astype(np.int64), children["service"].astype(np.int64)
         self._callees.learn(pairs[0].astype(np.uint64), pairs[1])
         self._callers.learn(pairs[1].astype(np.uint64), pairs[0])
+
+    def _learn_routes(self, children: Rows, parents: Rows, spans: KeyTable) -> None:
+        """Which routes made those calls of which their callers have no client span."""
+        untold = np.flatnonzero(kinds_of(parents) != KIND_CLIENT)
+        if not len(untold):
+            return
+        children, service = children[untold], parents["service"][untold].astype(np.int64)
+        found, begun = _requests_behind(parents[untold], spans)
+        callee, weight = (children[name][found].astype(np.int64) for name in ("service", "weight"))
+        self._made.append((service[found], begun["site"], callee, weight))
+
+    def _expect(self) -> None:
+        """Say what requests that have come usually call, by their routes."""
+        made, self._made = self._made, []
+        for callers, *_ in made:
+            self._routes.callers(callers)
+        spans = np.concatenate(self._requests) if self._requests else np.empty(0, np.void)
+        self._requests = []
+        if len(spans):
+            spans = spans[self._routes.calling(spans["service"].astype(np.int64))]
+        if len(spans):
+            self._routes.decay(int(spans["end_ns"].max()))
+            self._routes.served(spans["service"].astype(np.int64), spans["site"], spans["weight"].astype(np.int64))
+        for calls in made:
+            self._routes.called(*calls)
+        if len(spans):
+            self._due(spans)
+
+    def _due(self, spans: Rows) -> None:
+        service, weight = spans["service"].astype(np.int64), spans["weight"].astype(np.int64)
+        which, callee, calls = self._routes.due(service, spans["site"])
+        due = np.rint(calls * weight[which]).astype(np.int64)
+        window = spans["end_ns"][which] // self._width_ns
+        self._say(window, (service[which], callee), DUE, due, due * spans["error"][which])
+
+    def forget(self, names: list[int]) -> None:
+        """Names of these numbers have left."""
+        if names:
+            self._routes.forget(np.array(names, np.int64))
 
     def _failed(self, calls: Rows) -> B1:
         """Which client spans failed, or took far longer than what is answered."""
@@ -178,6 +232,7 @@ class Witness:
 
     def flush(self, origin: Origin) -> Iterator[tuple[int, PartialFrame]]:
         """A frame per partition that has the caller or the callee of something said since the last flush."""
+        self._expect()
         if not self._said:
             return
         window, caller, callee, role, count, failed = (np.concatenate(c) for c in zip(*self._said, strict=True))
@@ -204,12 +259,14 @@ class Witness:
 
     def state(self) -> list[Any]:
         """For a snapshot. What was said is flushed before one is taken, or said again by who takes its place."""
+        self._expect()
         return [
             self._callees.state(),
             self._callers.state(),
             self._sites.state(),
             [list(s) for s in self._said],
             self._usual,
+            self._routes.state(),
         ]
 
     def load(self, state: list[Any]) -> None:
@@ -218,6 +275,38 @@ class Witness:
             fan.load(saved)
         self._said = [tuple(s) for s in state[3]]
         self._usual = {int(site): float(ns) for site, ns in state[4].items()} if len(state) > 4 else {}
+        self._routes, self._requests = RouteCalls(), []
+        if len(state) > 5:
+            self._routes.load(state[5])
+
+
+def kinds_of(rows: Rows) -> I64:
+    """Kinds of spans, without marks."""
+    kinds: I64 = rows["kind"].astype(np.int64) & _KIND_BITS
+    return kinds
+
+
+def _begins(spans: Rows) -> B1:
+    """Which spans are requests, with a route: others but client spans have no site."""
+    found: B1 = (spans["site"] != 0) & (kinds_of(spans) != KIND_CLIENT) & (spans["kind"] & STREAM == 0)
+    return found
+
+
+def _requests_behind(spans: Rows, known: KeyTable) -> tuple[I64, Rows]:
+    """The requests, of the same service, in which spans were made: the index of each span of which it is known, and the request."""
+    at, found, requests = np.arange(len(spans)), [], []
+    for step in range(_STEPS + 1):
+        begun = _begins(spans)
+        found.append(at[begun])
+        requests.append(spans[begun])
+        rest = np.flatnonzero(~begun & (spans["parent"] != 0) & (spans["kind"] & STREAM == 0))
+        if not len(rest) or step == _STEPS:
+            break
+        below, at = spans[rest], at[rest]
+        which, above = known.find(mix(below["trace"], below["parent"]))
+        own = (above["service"] == below["service"][which]) & (above["trace"] == below["trace"][which])
+        at, spans = at[which[own]], above[own]
+    return np.concatenate(found), np.concatenate(requests)
 
 
 def _site(spans: Rows) -> U64:

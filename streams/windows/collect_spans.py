@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from connectors.otlp.folding import fold_route
 from contracts.frames import Decoded, SpanBatch, SpanFrame
 from contracts.frames.decoded import (
     I8,
@@ -76,7 +77,7 @@ class SpanCollector(Collector):
             kind = self._kinds(scope.names, service, batch, at)
             ids = (batch.trace[at], batch.span[at], batch.parent[at])
             rest: tuple[Column, ...] = (*ids, kind, batch.start_ns[at], batch.end_ns[at], batch.error[at])
-            site, clock = _sites(batch, at, decoded.strings), clocks[batch.resource[at]]
+            site, clock = _sites(batch, at, kind, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
             *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
@@ -273,14 +274,18 @@ def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
     return np.array([names.number(strings[i]) if i else -1 for i in listed.tolist()], np.int64)[place]
 
 
-def _sites(batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> U64:
-    """Per client span a hash of its peer or, where it names none, of its own name; 0 for other spans."""
-    kind, peer, name = batch.kind[at], batch.peer[at], batch.name[at]
+def _sites(batch: SpanBatch, at: I64 | slice, kind: I8, strings: tuple[str, ...]) -> U64:
+    """Per client span a hash of its peer or, where it names none, of its own name; per request one of its route; 0 for other spans.
+    What is generated in names is folded."""
+    peer, name, parent = batch.peer[at], batch.name[at], batch.parent[at]
     found = np.zeros(len(kind), np.uint64)
-    client = np.flatnonzero(kind == KIND_CLIENT)
-    said = np.where(peer[client] > 0, peer[client], name[client]).astype(np.int64)
-    listed, place = dense(said, len(strings))
-    found[client] = np.array([site_of(strings[i]) for i in listed.tolist()], np.uint64)[place]
+    client = kind == KIND_CLIENT
+    some = np.flatnonzero(client | (kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0))
+    by_peer = client[some] & (peer[some] > 0)
+    said = np.where(by_peer, peer[some], name[some].astype(np.int64) + len(strings)).astype(np.int64)
+    listed, place = dense(said, 2 * len(strings))
+    told = (strings[i] if i < len(strings) else fold_route(strings[i - len(strings)]) for i in listed.tolist())
+    found[some] = np.array([site_of(text) for text in told], np.uint64)[place]
     return found
 
 

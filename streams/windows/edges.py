@@ -18,7 +18,7 @@ from contracts.frames import SpanFrame
 from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, MINUTE, SECOND
-from streams.windows.calls import Witness
+from streams.windows.calls import STREAM, UNTIMED, Witness, kinds_of
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
 from streams.windows.containment import NONE, Containment
@@ -42,10 +42,6 @@ _WITHOUT_SITES = np.dtype(
 LAGGARD_NS = MINUTE
 """A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
 partitions catch up one after the other."""
-STREAM, UNTIMED = 8, 16
-"""Bits in the kind of a row: the span lasts as long as its user likes, or its duration is no latency (kinds are 0 to 5). So rows and
-snapshots keep their layout."""
-_KIND_BITS = 7
 _MOST_SPANS = 4_000_000
 _SLICES = 8
 SPAN = np.dtype(
@@ -110,6 +106,7 @@ class EdgeJoiner:
         self._clocks.learn(children, parents, now_ns)
         self._forget(min(watermark, self.watermarks.slowest(now_ns, LAGGARD_NS)))
         self.counters["names_left"] += self._names.make_room(LAGGARD_NS, self._named)
+        self._witness.forget(self._names.left)
         origin = Origin(self.environment, source, sequence, watermark)
         partials: list[Partial] = [
             (self.environment, cut.target, row_frame(origin, "edges", self._names, cut))
@@ -179,7 +176,7 @@ class EdgeJoiner:
         callees, callers = callees.take(calls), callers.take(calls)
         self._note(callees, callers)
         self._witness.arrived(spans, waiting)
-        self._witness.joined(callees, callers, calls < len(late_children))
+        self._witness.joined(callees, callers, calls < len(late_children), self._parents)
         return callees, callers, outside
 
     def _not_astray(self, children: Rows, parents: Rows, newest_ns: int) -> tuple[Rows, Rows]:
@@ -206,14 +203,14 @@ class EdgeJoiner:
         """Those of the spans that call an address at which nobody who sends spans answers."""
         if not self._hosts.text:
             return spans.take([])
-        answers = (_kinds(children) == KIND_SERVER) | (children["service"] != parents["service"])
-        asked = answers & (_kinds(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
+        answers = (kinds_of(children) == KIND_SERVER) | (children["service"] != parents["service"])
+        asked = answers & (kinds_of(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
         self._hosts.answered(parents["site"][asked], now_ns)
         within = (
-            is_carried(children, parents, (KIND_CLIENT,)) & (_kinds(children) == KIND_CLIENT) & (parents["site"] != 0)
+            is_carried(children, parents, (KIND_CLIENT,)) & (kinds_of(children) == KIND_CLIENT) & (parents["site"] != 0)
         )
         self._hosts.carried(children["site"][within], parents["site"][within], now_ns)
-        client = _kinds(spans) == KIND_CLIENT
+        client = kinds_of(spans) == KIND_CLIENT
         found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns)))
         if not len(found):
             return found
@@ -242,7 +239,7 @@ class EdgeJoiner:
 
     def _note(self, children: Rows, parents: Rows) -> None:
         """What calls, complete now, tell of spans that are missing."""
-        served, kinds = _serves(children), _kinds(parents)
+        served, kinds = _serves(children), kinds_of(parents)
         asked = (kinds == KIND_CLIENT) | (kinds == KIND_PRODUCER)
         self._count(children["service"][served], JOINED)
         self._count(parents["service"][served & ~asked], HIDDEN_CALLS)
@@ -338,22 +335,16 @@ def _rows(frame: SpanFrame, service: np.ndarray, clock: I32) -> Rows:
     return rows
 
 
-def _kinds(rows: Rows) -> I64:
-    """Kinds of spans, without marks."""
-    kinds: I64 = rows["kind"].astype(np.int64) & _KIND_BITS
-    return kinds
-
-
 def _serves(rows: Rows) -> B1:
     """Which spans are of requests served."""
-    kinds = _kinds(rows)
+    kinds = kinds_of(rows)
     found: B1 = (kinds == KIND_SERVER) | (kinds == KIND_CONSUMER)
     return found
 
 
 def _is_call(children: Rows, parents: Rows) -> B1:
     """Pairs that are calls: of two services, and either the caller or the callee says so by its kind."""
-    caller, callee = _kinds(parents), _kinds(children)
+    caller, callee = kinds_of(parents), kinds_of(children)
     same = (children["trace"] == parents["trace"]) & (children["parent"] == parents["span"])
     kinds = (caller == KIND_CLIENT) | (caller == KIND_PRODUCER) | (callee == KIND_SERVER) | (callee == KIND_CONSUMER)
     found: B1 = same & (children["service"] != parents["service"]) & kinds
@@ -368,7 +359,7 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     """
     served = np.maximum(children["end_ns"] - children["start_ns"], 0)
     waited = np.maximum(parents["end_ns"] - parents["start_ns"], 0)
-    client = _kinds(parents) == KIND_CLIENT
+    client = kinds_of(parents) == KIND_CLIENT
     streams = (children["kind"] & STREAM != 0) | (client & (parents["kind"] & STREAM != 0))
     error = (children["error"] | (client & parents["error"])).astype(np.int64)
     duration = np.where(client, waited, served)

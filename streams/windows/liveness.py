@@ -31,10 +31,11 @@ from contracts.features import Signal
 from contracts.frames import InstanceState, PartialFrame, Presence
 from contracts.frames.decoded import F64, I8, I64
 from contracts.units import SECOND
-from streams.windows.calls import ALONE, ASKED, SPOKE
+from streams.windows.calls import ALONE, ASKED, DUE, SPOKE
 from streams.windows.entities import Delays, Entities
 from streams.windows.grouping import dense
 from streams.windows.instances import InstanceReports
+from streams.windows.rows import UNIT
 from streams.windows.window import Sums
 
 WAIT: Final = -1
@@ -77,7 +78,7 @@ class CallCounts:
     """What calls said of one window: per caller and callee, sums of the roles of `streams.windows.calls`."""
 
     def __init__(self) -> None:
-        self.callees, self.callers, self.pairs = Sums(3), Sums(1), Sums(3)
+        self.callees, self.callers, self.pairs = Sums(3), Sums(1), Sums(5)
 
 
 class Liveness:
@@ -117,7 +118,7 @@ class Liveness:
                 self._take(
                     window, (caller[rows], callee[rows]), frame.role[rows], (frame.count[rows], frame.errors[rows])
                 )
-        told = np.flatnonzero(usable & (frame.count > 0))
+        told = np.flatnonzero(usable & (frame.count > 0) & (frame.role != DUE))
         if reached_ns and len(told):
             late_ns = reached_ns - (index[told] + 1) * self.width_ns
             self._delays.observe(callee[told], late_ns, frame.count[told], reached_ns)
@@ -132,7 +133,8 @@ class Liveness:
         count, failed = said
         columns = tuple(np.where(role == r, c, 0) for r, c in ((ASKED, count), (ASKED, failed), (SPOKE, count)))
         found.callees.add(pair[1], columns)
-        found.pairs.add(pair[0] * _PAIR + pair[1], columns)
+        due = tuple(np.where(role == DUE, c, 0) for c in said)
+        found.pairs.add(pair[0] * _PAIR + pair[1], columns + due)
         found.callers.add(pair[0], (np.where(role == ALONE, count, 0),))
 
     def _number(self, service: str, reached_ns: int) -> int:
@@ -176,15 +178,18 @@ class Liveness:
             (alone,) = found.callers.of(numbers) if found is not None else (np.zeros(len(numbers), np.int64),)
             self._alone[numbers] += _USUAL * (np.maximum(alone, 0) - self._alone[numbers])
 
-    def asked(self, pairs: list[tuple[str, str]], window: int) -> I64:
-        """Calls that the client spans of each pair's caller may have been in a window, as far as is known by now."""
+    def asked(self, pairs: list[tuple[str, str]], window: int) -> F64:
+        """What is known by now of the calls that each pair's caller made in a window, (pairs, `ASIDE[Signal.EDGES]`): those that its client
+        spans may have been, those that are due by its routes, and those due by requests that failed."""
         found = self._windows.get(window)
         numbers = [[self._names.get(name, -1) for name in pair] for pair in pairs]
         both = np.array(numbers, np.int64).reshape(-1, 2)
         if found is None:
-            return np.zeros(len(pairs), np.int64)
-        (asked, _, _) = found.pairs.of(both[:, 0] * _PAIR + both[:, 1])
-        return np.where((both >= 0).all(axis=1), np.maximum(asked, 0), 0)
+            return np.zeros((len(pairs), 3))
+        asked, _, _, due, failed = found.pairs.of(both[:, 0] * _PAIR + both[:, 1])
+        columns = np.column_stack([np.maximum(asked, 0), due / UNIT, failed / UNIT])
+        columns[(both < 0).any(axis=1)] = 0.0
+        return columns
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -304,7 +309,7 @@ class Liveness:
             found = self._windows.get(window)
             values = [0] * (1 if part == "callers" else 3)
             if found is not None:
-                values = [int(c[0]) for c in getattr(found, part).of(np.array([key], np.int64))]
+                values = [int(c[0]) for c in getattr(found, part).of(np.array([key], np.int64))[:3]]
             total = [a + b for a, b in zip(total, values, strict=True)] if total else values
         return total
 

@@ -270,7 +270,7 @@ class FeatureMerger:
             return span_aside(window.sums, self._merge.keys(entity))
         if self.signal == Signal.EDGES:
             pairs = [self.entities.keys[i] for i in entity.tolist()]
-            return self.liveness.asked(pairs, window.index).astype(np.float64)[:, None]
+            return self.liveness.asked(pairs, window.index)
         return np.empty(0, np.float64)
 
     def _close(self, watermark: int) -> None:

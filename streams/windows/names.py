@@ -54,6 +54,8 @@ class Names:
         self._first: list[int] = []
         self._last: list[int] = []
         self._free: list[int] = []
+        self.left: list[int] = []
+        """Numbers of those that left when room was last made."""
         self._looked_ns = 0
 
     def __len__(self) -> int:
@@ -88,6 +90,7 @@ class Names:
     def make_room(self, quiet_ns: int, in_use: Callable[[], I64] = lambda: np.empty(0, np.int64)) -> int:
         """Forget names, if there are many, that were not used for `quiet_ns` and are not `in_use`; how many left. No number of
         one that leaves may be pending."""
+        self.left = []
         wanted = surplus(len(self._number), self.most)
         if not wanted or abs(self.now_ns - self._looked_ns) < LOOK_NS:
             return 0
@@ -102,7 +105,7 @@ class Names:
             self._claims.pop(number, None)
             self._told_ns.pop(number, None)
         self._free += gone
-        left = set(gone)
+        self.left, left = gone, set(gone)
         self._resources = {r: known for r, known in self._resources.items() if known[0] not in left}
         return len(gone)
 

@@ -18,6 +18,7 @@ EVERY = bool(os.environ.get("TEST_MIXES"))
 """Whether each plan is tried with all seeds; else with one, in turn."""
 HOME, BUY = USUAL
 SEARCH, REPORT = Route("GET /search", 1, 800), Route("GET /report", 1, 3000)
+STATUS = Route("GET /status", 2, 5)
 CRAWLED = Route("GET /search", 30, 800)
 EDITED = Route("GET /items/*", 3, 10, {"catalog": 2.0})
 
@@ -53,6 +54,15 @@ ONLY_ITSELF = {
     "a call is off, and the caller fails": Plan(
         changed=(HOME, Route("POST /buy", 6, 4)), trouble={"gateway": Trouble(fails=0.4)}
     ),
+    "buyers leave, and a route that calls nobody fails": Plan(
+        usual=(HOME, BUY, STATUS),
+        changed=(
+            HOME,
+            Route("POST /buy", 0.3, 4, {"checkout": 1.0}),
+            Route("GET /status", 20, 5, fails=0.6),
+        ),
+        client_spans=False,
+    ),
     "a new route at night": Plan(
         changed=(Route("GET /", 0.5, 4, {"catalog": 1.0, "reco": 1.0}), Route("GET /report", 3, 3000))
     ),
@@ -78,6 +88,15 @@ GUILTY = {
     ),
     "crashed while a crawler comes": (
         Plan(usual=(HOME, BUY, SEARCH), changed=(HOME, BUY, CRAWLED), trouble={"checkout": Trouble(refuses=True)}),
+        "checkout",
+    ),
+    "hangs in another mix, and nobody tells of calls": (
+        Plan(
+            usual=(HOME, BUY, STATUS),
+            changed=(HOME, BUY, Route("GET /status", 20, 5)),
+            trouble={"checkout": Trouble(hangs=True)},
+            client_spans=False,
+        ),
         "checkout",
     ),
     "slow while a crawler comes": (

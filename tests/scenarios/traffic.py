@@ -36,12 +36,14 @@ STEP_NS = 200 * MS
 
 @dataclass(frozen=True)
 class Route:
-    """Something the entrance is asked for: requests per second, its own milliseconds, callees with calls per request."""
+    """Something the entrance is asked for: requests per second, its own milliseconds, callees with calls per request, and the share of
+    requests that fail by themselves."""
 
     name: str
     rate: float
     own_ms: float
     calls: Mapping[str, float] = field(default_factory=dict)
+    fails: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Plan:
     fallback: bool = False
     """Whether the entrance answers well although a call failed."""
     names_callees: bool = False
+    client_spans: bool = True
+    """Whether callers tell of their calls; else a callee's span is the child of its caller's request."""
 
 
 class Shop:
@@ -127,7 +131,7 @@ class Shop:
         if trouble.hangs or trouble.refuses:
             return None
         me, own = self._id(16), int(route.own_ms * MS * self._rng.lognormvariate(0, 0.25) * trouble.slower)
-        now, failed = at + own // 2, self._rng.random() < trouble.fails
+        now, failed = at + own // 2, self._rng.random() < max(trouble.fails, route.fails)
         for callee, times in route.calls.items():
             for _ in range(int(times) + (self._rng.random() < times % 1)):
                 now, bad = self._call(service, callee, now, trace, me, ill)
@@ -146,14 +150,15 @@ class Shop:
         return now, failed
 
     def _call(self, caller: str, callee: str, at: int, trace: str, parent: str, ill: bool) -> tuple[int, bool]:
-        me = self._id(16)
+        me = self._id(16) if self._plan.client_spans else parent
         answer = self._serve(callee, INSIDE[callee], at + MS, trace, me, ill)
         if answer is None:
             hangs = self._plan.trouble[callee].hangs
             answer = at + (int(self._plan.timeout_s * S) if hangs else 2 * MS), True
         end, failed = answer[0] + MS, answer[1]
         more = {"peer.service": callee} if self._plan.names_callees else {}
-        self._span(caller, "call", CLIENT, (trace, me, parent), at, end, failed, more)
+        if self._plan.client_spans:
+            self._span(caller, "call", CLIENT, (trace, me, parent), at, end, failed, more)
         return end, failed
 
     def _span(self, service, name, kind, ids, start, end, failed, attributes) -> None:

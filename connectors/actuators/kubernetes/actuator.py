@@ -20,7 +20,7 @@ from connectors.actuators.naming import ensure_meant
 from connectors.kubernetes.failures import SEVERAL_BUDGETS
 from contracts.actions import action_of
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
-from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState, ensure_alone
 
 _POLL_S: Final = 0.25
 STATUS_RACES: Final = 20
@@ -99,6 +99,7 @@ class Workloads:
         """Have the effect, if whoever decides on the workload lets us. Where the answer leaves it open, the annotation tells."""
         facts = await self._look.facts(found)
         ensure(_effect_of(request), facts, self._rules)
+        ensure_alone(request, workload.acted_of((found.body, *facts.scalers)))
         try:
             return await effect(found, request)
         except (ActuatorUnavailable, OutcomeUnknown) as e:
@@ -118,23 +119,25 @@ class Workloads:
         replicas, was = int(request.arguments["replicas"]), workload.wanted(found.body)
         scaler = await self._look.autoscaler(found)
         if scaler is not None:
-            return await self._bound(found, scaler, request.key, replicas)
-        await self._cluster.apply(found.place.path, changes.scale(found.body, request.key, replicas))
+            return await self._bound(found, scaler, request, replicas)
+        await self._cluster.apply(found.place.path, changes.scale(found.body, request.key, replicas, _by(request)))
         return f"{name} scaled to {replicas} (was {was})"
 
-    async def _bound(self, found: Found, scaler: Json, key: str, replicas: int) -> str:
+    async def _bound(self, found: Found, scaler: Json, request: StepRequest, replicas: int) -> str:
+        key = request.key
+        ensure_alone(request, workload.acted_of((found.body, scaler)))
         if marks_of(scaler).get(LAST_ACTION) == key:  # by another worker, since it was looked at
             return f"scale of {found.place.name} had been done"
         bounds, words = hpa.asked(scaler, replicas)
         for field in hpa.spec_of(bounds, with_most=bounds.most != hpa.bounds_of(scaler).most):
             ownership.ensure_free(scaler, ("spec", field), self._rules.take_over)
             owners.ensure_not_declared(scaler, ("spec", field), self._rules.take_over)
-        await self._cluster.apply(hpa.path_of(found.place, scaler), changes.bound(scaler, key, bounds))
+        await self._cluster.apply(hpa.path_of(found.place, scaler), changes.bound(scaler, key, bounds, _by(request)))
         return f"{found.place.name} is scaled by its autoscaler: {words}"
 
     async def _restart(self, found: Found, request: StepRequest) -> str:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        await self._cluster.apply(found.place.path, changes.restart(found.body, request.key, now))
+        await self._cluster.apply(found.place.path, changes.restart(found.body, request.key, now, _by(request)))
         taken, ready = disruption.taken_at_once(found.body), workload.serving(found.body)
         how = disruption.words(taken, ready) if taken >= ready > 0 else "one pod after another"
         return f"{found.place.name} restarted, {how}"
@@ -146,7 +149,7 @@ class Workloads:
         if pod is None:
             known = ", ".join(p["metadata"]["name"] for p in pods) or "none"
             raise ActionFailed(f"{found.place.name} has no pod {name}".rstrip(), fix=f"it has: {known}")
-        await self._cluster.apply(found.place.path, changes.announce(found.body, request.key, pod))
+        await self._cluster.apply(found.place.path, changes.announce(found.body, request.key, pod, _by(request)))
         path = found.place.of_namespace("/api/v1", "pods", str(pod["metadata"]["name"]), "eviction")
         try:
             await self._cluster.create(path, changes.eviction(pod))
@@ -174,16 +177,18 @@ class Workloads:
         if to is None:
             known = ", ".join(dict.fromkeys(r.version for r in past.earlier)) or "none"
             raise ActionFailed(f"{name} has no earlier revision {version}".rstrip(), fix=f"it has: {known}")
-        await self._replace_template(found, request.key, to)
+        await self._replace_template(found, request, to)
         return f"{name} rolled back to {to.version} (revision {to.number})"
 
-    async def _replace_template(self, found: Found, key: str, to: Revision) -> None:
+    async def _replace_template(self, found: Found, request: StepRequest, to: Revision) -> None:
         """Put an earlier template in the place of the one that was read. Its controller writes status and
         annotations all the time: where nothing else was changed it is tried again; what anybody wants otherwise by now is left alone
         (Conflict)."""
         for race in range(1, STATUS_RACES + 1):
             try:
-                await self._cluster.patch(found.place.path, changes.rollback(found.body, key, to), JSON_PATCH)
+                ensure_alone(request, workload.acted_of((found.body,)))
+                patch = changes.rollback(found.body, request.key, to, _by(request))
+                await self._cluster.patch(found.place.path, patch, JSON_PATCH)
             except Conflict:
                 read, found = found, await self._look.again(found)
                 if race == STATUS_RACES or _spec_of(read) != _spec_of(found):
@@ -248,6 +253,11 @@ class Workloads:
             return StepResult(f"{text}; its state can't be read: {e}", None, {"settled": False})
         told = text if not problem else f"{text}; not settled yet: {problem}"
         return StepResult(told, after, {"settled": not problem})
+
+
+def _by(request: StepRequest) -> str:
+    """The mark that it leaves."""
+    return "" if request.mark is None else request.mark.text
 
 
 def _effect_of(request: StepRequest) -> str:

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from connectors import paths
 from contracts.errors import TargetNotFound
-from contracts.ports import Identity, Target
+from contracts.ports import Identity, Mark, Target
 
 LAST_ACTION: Final = "homeostat.io/last-action"
 LAST_POD: Final = "homeostat.io/last-pod"
+ACTED_BY: Final = "homeostat.io/acted-by"
+"""Annotation with the `Mark` of the installation that acted last."""
 _NAMESPACE: Final = "k8s.namespace.name"
 _KINDS: Final = {
     "deployments": "k8s.deployment.name",
@@ -122,6 +124,12 @@ def image_version(template: Json) -> str:
 def marks_of(thing: Json) -> Mapping[str, str]:
     """Its annotations; none is an empty mapping."""
     return thing["metadata"].get("annotations") or {}
+
+
+def acted_of(things: Iterable[Json]) -> Mark | None:
+    """Who acted last on a workload, or on what scales it."""
+    found = (Mark.of(marks_of(thing).get(ACTED_BY, "")) for thing in things)
+    return max((m for m in found if m is not None), key=lambda m: m.time_ns, default=None)
 
 
 def labels_of(thing: Json) -> Mapping[str, str]:

@@ -144,6 +144,7 @@ class WorkloadReader:
             most=None if scaler is None else hpa.bounds_of(scaler).limit,
             disrupts=taken,
             refusals=refusals(facts, rules),
+            acted=workload.acted_of((body, *facts.scalers)),
         )
 
     async def history(self, found: Found) -> RevisionHistory:

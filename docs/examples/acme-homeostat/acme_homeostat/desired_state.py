@@ -26,6 +26,7 @@ from homeostat.api import (
     Conflict,
     Identity,
     InvalidTarget,
+    Mark,
     Plugin,
     PluginSettings,
     StepRequest,
@@ -34,6 +35,7 @@ from homeostat.api import (
     TargetNotFound,
     TargetState,
     checks,
+    ensure_alone,
 )
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -72,7 +74,7 @@ class DesiredState:
         if request.identity is not None and request.identity != identity:
             raise Conflict(f"{request.target.service} was {request.identity.words}, and is {identity.words}")
         wanted = int(request.arguments["replicas"])
-        found = await asyncio.to_thread(self._want, request.target.service, request.key, wanted)
+        found = await asyncio.to_thread(self._want, request, wanted)
         return StepResult(f"{wanted} replicas of {request.target.service} are wanted", _state(found, identity))
 
     async def applied(self, request: StepRequest) -> Applied:
@@ -91,12 +93,15 @@ class DesiredState:
         except (OSError, ValueError) as e:
             raise ActuatorUnavailable(f"{self._file(service)}: {e}") from e
 
-    def _want(self, service: str, key: str, replicas: int) -> dict[str, Any]:
-        """Write what is wanted, once for each key, whoever else is writing."""
+    def _want(self, request: StepRequest, replicas: int) -> dict[str, Any]:
+        """Write what is wanted, once for each key, whoever else is writing; and who wants it, for another Homeostat to read."""
+        service, key = request.target.service, request.key
         with (self._folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             found = self._read(service)
             if key not in found.get("keys", ()):
+                ensure_alone(request, Mark.of(found.get("acted", "")))
+                found["acted"] = request.mark.text if request.mark else ""
                 found |= {"replicas": replicas, "generation": found.get("generation", 0) + 1}
                 found["keys"] = [*found.get("keys", ())[-KEPT:], key]
                 written = self._file(service).with_suffix(".new")
@@ -108,7 +113,11 @@ class DesiredState:
 def _state(found: dict[str, Any], identity: Identity) -> TargetState:
     replicas = int(found["replicas"])
     return TargetState(
-        replicas, int(found.get("ready", replicas)), generation=str(found.get("generation", 0)), identity=identity
+        replicas,
+        int(found.get("ready", replicas)),
+        generation=str(found.get("generation", 0)),
+        identity=identity,
+        acted=Mark.of(found.get("acted", "")),
     )
 
 

@@ -27,6 +27,7 @@ from homeostat.api import (
     Argument,
     Conflict,
     Identity,
+    Mark,
     NumberValue,
     Plugin,
     PluginSettings,
@@ -37,6 +38,7 @@ from homeostat.api import (
     TargetNotFound,
     TargetState,
     checks,
+    ensure_alone,
 )
 
 
@@ -126,6 +128,7 @@ class DoorActuator:
             generation=str(len(door.get("keys", ()))),
             detail={"admit": str(float(door["admit"])), "behind": " ".join(door.get("behind", ()))},
             identity=await self.resolve(target),
+            acted=Mark.of(door.get("acted", "")),
         )
 
     async def apply(self, request: StepRequest) -> StepResult:
@@ -136,8 +139,10 @@ class DoorActuator:
             raise Conflict(f"{request.target.service} is not {request.identity}")
         doors, name = self._read(), request.target.service
         if request.key not in doors[name].setdefault("keys", []):
+            ensure_alone(request, Mark.of(doors[name].get("acted", "")))
             doors[name]["admit"] = request.arguments["admit"]
             doors[name]["keys"].append(request.key)
+            doors[name]["acted"] = request.mark.text if request.mark else ""
             beside = self._file.with_suffix(".new")
             beside.write_text(json.dumps(doors), "utf-8")
             beside.replace(self._file)

@@ -24,7 +24,7 @@ from connectors.actuators.idempotency import OncePerKey
 from connectors.actuators.webhook import WebhookActuator, refused
 from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, ActuatorUnavailable, OutcomeUnknown, TargetNotFound
-from contracts.ports import Applied, StepRequest, StepResult, Target
+from contracts.ports import Applied, Mark, StepRequest, StepResult, Target
 from contracts.settings import ActSettings
 from tests.patience import PATIENCE_S
 
@@ -118,13 +118,15 @@ async def test_webhook(check: checks.Check, receiver: Receiver) -> None:
 
 
 async def test_what_a_webhook_gets(receiver: Receiver, hook: WebhookActuator) -> None:
-    await hook.apply(step("webhook", "run-1/page/1", name="pager", body={"text": "look"}))
+    asked = step("webhook", "run-1/page/1", name="pager", body={"text": "look"})
+    await hook.apply(replace(asked, mark=Mark("north", "webhook", 1)))
     about = {
         "key": "run-1/page/1",
         "run": "run-1",
         "step": "step-1",
         "environment": "production",
         "service": "shop/cart",
+        "installation": "north",
     }
     assert receiver.got == [("run-1/page/1", {"text": "look", "homeostat": about})]
 
@@ -228,7 +230,8 @@ async def test_a_command_gets_its_arguments_as_they_are(tmp_path: Path, monkeypa
         "json.dump([sys.argv[2:], env], open(sys.argv[1], 'w'))"
     )
     args = [str(tmp_path / "out"), "a b", "; rm -rf /", "$HOME", "*", 3]
-    result = await commands(say=code).apply(step("command", "key/1", name="say", args=args))
+    asked = step("command", "key/1", name="say", args=args)
+    result = await commands(say=code).apply(replace(asked, mark=Mark("north", "command", 1)))
     words, env = json.loads((tmp_path / "out").read_text())
     assert words == ["a b", "; rm -rf /", "$HOME", "*", "3"]
     assert env == {
@@ -237,6 +240,7 @@ async def test_a_command_gets_its_arguments_as_they_are(tmp_path: Path, monkeypa
         "HOMEOSTAT_STEP": "step-1",
         "HOMEOSTAT_ENVIRONMENT": "production",
         "HOMEOSTAT_SERVICE": "shop/cart",
+        "HOMEOSTAT_INSTALLATION": "north",
     }
     assert result.data == {"command": "say", "status": 0}
 

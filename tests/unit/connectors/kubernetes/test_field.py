@@ -56,3 +56,132 @@ def test_components_under_one_label_are_two_services() -> None:
     cluster.passes(1)
     names = {r["service_key"] for r in cluster.rows()["link_services"] if not r["valid_to"]}
     assert names == {"prod|AIRFLOW-WORKER", "prod|AIRFLOW-SCHEDULER"}
+
+
+# --- others of the same kinds
+
+
+def leaving(raw: o.Json, seconds: float = 125) -> o.Json:
+    return {
+        **raw,
+        "metadata": {**raw["metadata"], "deletionTimestamp": o.stamp(seconds), "deletionGracePeriodSeconds": 30},
+    }
+
+
+def native_sidecar(raw: o.Json, restarts: int) -> o.Json:
+    """With a sidecar that Kubernetes itself knows as one, and ends last."""
+    proxy = o.container("proxy", restarts=restarts, state=o.ended("Error", 95, 137))
+    spec = {
+        **raw["spec"],
+        "initContainers": [{"name": "proxy", "image": "registry/proxy:1", "restartPolicy": "Always"}],
+    }
+    return {**raw, "spec": spec, "status": {**raw["status"], "initContainerStatuses": [proxy]}}
+
+
+def pod_of(**more: Any) -> o.Json:
+    return o.pod(version=5, **more)
+
+
+ENDS = {
+    "killed, as it took too long": leaving(pod_of(containers=[o.container(state=o.ended("Error", 98, 137))])),
+    "its own exit code": leaving(pod_of(containers=[o.container(state=o.ended("Error", 98, 1))])),
+    "started once more while it goes": leaving(
+        pod_of(containers=[o.container(restarts=1, last=o.ended("Error", 97, 143))])
+    ),
+    "a sidecar that ends last": native_sidecar(leaving(pod_of()), 0),
+    "a sidecar that is started again while it goes": native_sidecar(leaving(pod_of()), 1),
+    "one of several containers": leaving(
+        pod_of(
+            containers=[
+                o.container(state=o.ended("Completed", 98, 0)),
+                o.container("log", state=o.ended("Error", 99, 143)),
+            ]
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_asked_to_go_does_not_restart(end: str) -> None:
+    cluster = Cluster(since=50)
+    cluster.put(o.deployment(), o.replica_set(), o.pod(), o.node())
+    assert cluster.passes(1) == []
+    cluster.put(o.replica_set(version=4, replicas=0), ENDS[end])
+    cluster.gone(ENDS[end])
+    assert cluster.passes(40) == []
+
+
+@pytest.mark.parametrize("reason", ["Error", "OOMKilled"])
+def test_what_ends_and_was_not_asked_to_is_told(reason: str) -> None:
+    cluster = Cluster(since=50)
+    cluster.put(o.deployment(), o.replica_set(), o.pod(), o.node())
+    cluster.passes(1)
+    cluster.put(o.pod(version=5, containers=[o.container(restarts=1, last=o.ended(reason, 99, 137))]))
+    (change,) = cluster.passes(1)
+    assert (change.kind, change.service) == ("oom" if reason == "OOMKilled" else "restart", "cart")
+
+
+def owned(raw: o.Json, kind: str, name: str) -> o.Json:
+    return {**raw, "metadata": {**raw["metadata"], "ownerReferences": o.owner(kind, name)}}
+
+
+def stateful(version: int, image: str, **more: Any) -> o.Json:
+    return {
+        "kind": "StatefulSet",
+        "metadata": o.meta("StatefulSet", "events", version, managedFields=[o.managed("operator", 100)]),
+        "spec": {"replicas": 3, "template": o.template(image, {"app": "events"})},
+        "status": {"readyReplicas": 3},
+        **more,
+    }
+
+
+def test_a_release_by_an_operator_is_a_deploy() -> None:
+    cluster = Cluster(since=50)
+    cluster.put(owned(stateful(1, "registry/events:3.7"), "Kafka", "events"))
+    cluster.passes(1)
+    cluster.put(owned(stateful(2, "registry/events:3.8"), "Kafka", "events"))
+    (change,) = cluster.passes(1)
+    assert (change.kind, change.service, change.before, change.after) == ("deploy", "events", "3.7", "3.8")
+
+
+def test_a_release_of_a_rollout_that_goes_back_is_told_too() -> None:
+    cluster = Cluster()
+    old, new = (
+        owned(o.replica_set(name, of="cart", template=o.template(f"registry/cart:{tag}")), "Rollout", "cart")
+        for name, tag in (("cart-7d9f", "2.0"), ("cart-5c44", "2.1"))
+    )
+    cluster.put(old)
+    cluster.passes(1)
+    cluster.put(new)
+    assert [(c.before, c.after) for c in cluster.passes(1)] == [("2.0", "2.1")]
+
+
+def component(kind: str, name: str) -> list[o.Json]:
+    """A workload whose labels are those of the whole application, and a pod of it."""
+    labels = {"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "prod", "app": "shop"}
+    workload = {
+        "kind": kind,
+        "metadata": o.meta(kind, name, managedFields=[o.managed("helm", 0)]),
+        "spec": {"replicas": 1, "template": o.template(labels=labels)},
+        "status": {"readyReplicas": 1},
+    }
+    pod = o.pod(f"{name}-0")
+    pod["metadata"] |= {"labels": labels, "ownerReferences": o.owner(kind, name)}
+    return [workload, pod]
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+@pytest.mark.parametrize("told", ["k8s.pod.uid", "k8s.pod.name"])
+def test_telemetry_that_names_its_pod_says_which_component_is_which(kind: str, told: str) -> None:
+    cluster = Cluster()
+    for name in ("web", "worker", "beat"):
+        cluster.put(*component(kind, name))
+    cluster.passes(1)
+    for name in ("web", "worker", "beat"):
+        pod = component(kind, name)[1]["metadata"]
+        said = {"k8s.namespace.name": "shop", told: pod["uid" if told == "k8s.pod.uid" else "name"]}
+        cluster.model.learn(f"shop-{name}", said, o.ns(101))
+    cluster.passes(1)
+    links = {r["object_id"]: r["service_key"] for r in cluster.rows()["link_services"] if not r["valid_to"]}
+    for name in ("web", "worker", "beat"):
+        assert {key for thing, key in links.items() if name in thing} == {f"prod|shop-{name}"}

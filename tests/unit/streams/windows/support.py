@@ -36,12 +36,13 @@ class Span:
     end: int
     error: bool = False
     peer: str = ""
+    name: str = ""
 
 
 def decoded(spans: list[Span], environment: str = "prod") -> Decoded:
     """A message of spans."""
     services = sorted({s.service for s in spans})
-    strings = ("", *sorted({s.peer for s in spans} - {""}))
+    strings = ("", *sorted({text for s in spans for text in (s.peer, s.name)} - {""}))
     batch = SpanBatch(
         resource=np.array([services.index(s.service) for s in spans], np.int32),
         trace=np.array([s.trace for s in spans], np.uint64),
@@ -51,7 +52,7 @@ def decoded(spans: list[Span], environment: str = "prod") -> Decoded:
         start_ns=np.array([s.start for s in spans], np.int64),
         end_ns=np.array([s.end for s in spans], np.int64),
         error=np.array([s.error for s in spans], np.bool_),
-        name=np.zeros(len(spans), np.int32),
+        name=np.array([strings.index(s.name) for s in spans], np.int32),
         peer=np.array([strings.index(s.peer) for s in spans], np.int32),
     )
     return Decoded(strings=strings, resources=tuple(Resource(environment, s, "1.0") for s in services), spans=batch)

@@ -19,7 +19,7 @@ from contracts.errors import (
     OutcomeUnknown,
     TargetNotFound,
 )
-from contracts.ports import Applied, StepRequest, Target
+from contracts.ports import Applied, Mark, StepRequest, Target
 from contracts.settings import ActSettings
 from tests.unit.connectors.actuators.kubernetes.api_server import (
     APPLY,
@@ -280,6 +280,32 @@ async def test_pods_of_others_are_left_alone(actuator: KubernetesActuator, clust
     assert "a-stranger" not in (await actuator.describe(CART)).instances
     await actuator.apply(await step(actuator, "restart", **INSTANCE))
     assert "a-stranger" not in cluster.requests[-1][1]
+
+
+# --- two installations
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["without an autoscaler", "by its autoscaler"])
+async def test_an_installation_that_saw_too_little_is_told_who_acted(
+    scaled: bool, actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    if scaled:
+        cluster.autoscalers.append(load("autoscaler.json"))
+    late = [
+        await step(actuator, name, f"late/{name}", **given)
+        for name, given in (("restart", {}), ("scale", {"replicas": 5}))
+    ]
+    north = Mark("north", "scale", 1_780_000_000_000_000_000)
+    await actuator.apply(replace(await step(actuator, "scale", replicas=4), mark=north))
+    assert (await actuator.describe(CART)).acted == north
+    before = cluster.effects
+    for request in late:
+        with pytest.raises(Conflict, match=r"another Homeostat, north \(scale\)"):
+            await actuator.apply(replace(request, mark=Mark("south", request.action, 1)))
+    assert cluster.effects == before
+    ours = replace(late[0], mark=Mark("north", "restart", north.time_ns + 1))
+    await actuator.apply(ours)
+    assert (await actuator.describe(CART)).acted == ours.mark, "of one's own, the latest"
 
 
 # --- autoscalers

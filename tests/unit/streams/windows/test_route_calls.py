@@ -1,0 +1,159 @@
+"""Calls that are due by the routes of requests, where no client span tells of them: whatever the order, bounded, and kept in snapshots."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from streams.windows.calls import ASKED, DUE
+from streams.windows.edges import EdgeJoiner
+from streams.windows.route_calls import CALLEES_KEPT, ROUTES_KEPT, RouteCalls
+from tests.unit.streams.windows.support import CLIENT, CONSUMER, INTERNAL, MS, PRODUCER, SERVER, T0, Span
+from tests.unit.streams.windows.test_calls import SETTINGS, Half
+
+_ids = itertools.count(2, 2)
+
+
+def request(*callees: str, at: int = T0, error: bool = False, inside: int = 0) -> list[Span]:
+    """A request of `web` and the spans of its callees, children of it or of spans `inside` it."""
+    trace, me = next(_ids), next(_ids)
+    spans, parent = [Span("web", trace, me, 0, SERVER, at, at + 9 * MS, error)], me
+    for _ in range(inside):
+        spans.append(Span("web", trace, next(_ids), parent, INTERNAL, at, at + 8 * MS))
+        parent = spans[-1].span
+    spans += [Span(c, trace, next(_ids), parent, SERVER, at + MS, at + 2 * MS) for c in callees]
+    return spans
+
+
+def named(route: str, *callees: str) -> list[Span]:
+    """A request for a route."""
+    first, *rest = request(*callees)
+    return [replace(first, name=route), *rest]
+
+
+def due(half: Half, callee: str, caller: str = "web") -> float:
+    return half.said.get((caller, callee, DUE), (0, 0))[0] / 1000
+
+
+@pytest.mark.parametrize("inside", [0, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_request_is_due_what_requests_usually_call_in_any_order(seed: int, inside: int) -> None:
+    half, rng = Half(), random.Random(seed)
+    half.send(*request("cart", "pay", inside=inside))
+    spans = [s for i in range(20) for s in request("cart", "pay", at=T0 + i * MS, inside=inside)]
+    rng.shuffle(spans)
+    half.send(*spans)
+    assert due(half, "cart") == pytest.approx(21)
+    assert due(half, "pay") == pytest.approx(21)
+    half.send(*(s for i in range(10) for s in request("pay", at=T0 + i * MS, error=i < 4)))  # cart does not answer
+    assert due(half, "cart") == pytest.approx(31, rel=0.2)
+    assert half.said["web", "cart", DUE][1] / 1000 == pytest.approx(4, rel=0.4)
+
+
+def test_calls_of_which_client_spans_tell_are_not_due_besides() -> None:
+    half, trace, web, call = Half(), *(next(_ids) for _ in range(3))
+    half.send(
+        Span("web", trace, web, 0, SERVER, T0, T0 + 9 * MS),
+        Span("web", trace, call, web, CLIENT, T0, T0 + 8 * MS),
+        Span("cart", trace, next(_ids), call, SERVER, T0, T0 + 7 * MS),
+    )
+    assert due(half, "cart") == 0
+
+
+def test_each_route_has_its_own_calls_whatever_is_generated_in_its_name() -> None:
+    half = Half()
+    for i in range(20):
+        half.send(
+            *named(f"GET /items/{1_000_000 + i}", "catalog", "catalog"), *named("POST /buy", "pay"), *named("GET /live")
+        )
+    assert (due(half, "catalog"), due(half, "pay")) == (pytest.approx(40), pytest.approx(20))
+    half.send(*(s for _ in range(50) for s in named("GET /live")))  # a burst that calls nobody
+    assert (due(half, "catalog"), due(half, "pay")) == (pytest.approx(40), pytest.approx(20))
+    half.send(*(s for _ in range(10) for s in named("POST /buy")))
+    assert due(half, "catalog") == pytest.approx(40)
+    assert due(half, "pay") == pytest.approx(20 + 10 * 20 / 30, abs=0.1)
+
+
+def test_client_spans_without_a_peer_are_known_by_their_names_whatever_is_generated_in_them() -> None:
+    half, at = Half(), T0
+    for i in range(4):
+        trace, call = next(_ids), next(_ids)
+        asked = Span("web", trace, call, 1, CLIENT, at, at + 9 * MS, name=f"GET /user/{1_000_000 + i}")
+        half.send(asked, *([Span("users", trace, next(_ids), call, SERVER, at, at + 8 * MS)] if i < 1 else []))
+    assert half.said["web", "users", ASKED][0] == 3, "the first one taught where they lead"
+
+
+def test_messages_are_due_by_the_request_that_sends_them() -> None:
+    half = Half()
+    for _ in range(3):
+        trace, web, sent = (next(_ids) for _ in range(3))
+        half.send(
+            Span("web", trace, web, 0, SERVER, T0, T0 + 9 * MS),
+            Span("web", trace, sent, web, PRODUCER, T0, T0 + 2 * MS),
+            Span("mailer", trace, next(_ids), sent, CONSUMER, T0 + 3 * MS, T0 + 7 * MS),
+        )
+    assert due(half, "mailer") == pytest.approx(3)
+
+
+def test_what_was_learnt_is_in_snapshots() -> None:
+    half = Half()
+    half.send(*(s for _ in range(10) for s in request("cart")))
+    state, fresh = half.joiner.snapshot(), EdgeJoiner("prod", SETTINGS, 2)
+    fresh.restore(state)
+    half.joiner = fresh
+    half.send(*request())
+    assert due(half, "cart") == pytest.approx(10 + 10 / 11, abs=0.01)
+
+
+def key(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.uint64)
+
+
+def one(number: int, times: int = 1) -> np.ndarray:
+    return np.full(times, number, np.int64)
+
+
+def test_made_up_routes_and_callees_leave_before_those_that_are_used() -> None:
+    routes, thousand = RouteCalls(), one(1000)
+    routes.callers(one(1))
+    routes.callers(one(2))
+    for service in (1, 2):
+        for _ in range(50):
+            routes.served(one(service), key(7), thousand)
+            routes.called(one(service), key(7), one(9), thousand)
+    for made_up in range(100, 3000, 10):
+        some = key(*range(made_up, made_up + 10))
+        routes.served(one(1, 10), some, np.full(10, 1000))
+        routes.called(one(1, 10), some, np.arange(made_up, made_up + 10), np.full(10, 1000))
+        routes.called(one(1, 10), key(*[7] * 10), np.arange(made_up, made_up + 10), np.full(10, 1000))
+    assert len(routes) <= 2 * ROUTES_KEPT + 1
+    for service in (1, 2):
+        _, callees, calls = routes.due(one(service), key(7))
+        assert len(callees) <= 2 * CALLEES_KEPT
+        assert calls[callees == 9] == pytest.approx([1.0])
+
+
+def test_a_name_that_leaves_takes_what_it_called_along() -> None:
+    routes = RouteCalls()
+    routes.callers(one(1))
+    routes.served(one(1), key(7), one(1000))
+    routes.called(one(1), key(7), one(9), one(1000))
+    routes.forget(one(9))
+    assert not len(routes.due(one(1), key(7))[1]), "its number may be another's by now"
+    routes.forget(one(1))
+    assert not len(routes)
+    assert not routes.calling(one(1)).any()
+
+
+def test_what_was_learnt_fades_alike() -> None:
+    routes = RouteCalls()
+    routes.callers(one(1))
+    for hour in range(5):
+        routes.decay(T0 + hour * 3_600 * 1000 * MS)
+        routes.served(one(1), key(7), one(1000))
+        routes.called(one(1), key(7), one(9), one(2000))
+    assert routes.due(one(1), key(7))[2] == pytest.approx([2.0])
