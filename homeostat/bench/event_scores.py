@@ -136,6 +136,8 @@ def _weights(length: int, windows: Sequence[tuple[int, int]]) -> Floats:
     """What an alarm at each point counts: up to 1 in a window, the more the earlier; down to -1 after it."""
     most = _sigmoid(np.array([-1.0]))[0]
     weights = np.full(length, -1.0)
+    if not windows:
+        return weights
     starts = [a for a, _ in windows[1:]] + [length]
     for (start, end), following in zip(windows, starts, strict=True):
         width = end - start + 1.0

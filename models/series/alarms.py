@@ -19,6 +19,8 @@ _STEADY: Final = 1.0
 """Added to the spread of what a unit says: one that has always been quiet needn't shout for little."""
 _LIMIT: Final = 6.0
 _MINUTES_A_WEEK: Final = 7 * DAY / MINUTE
+_TOGETHER: Final = 1.9
+"""Evidence per decade: several ways speak at once where a point is far off. Measured on noise."""
 _SAID: Final = 2.0
 """Decades that are taken off before evidence counts (models.series.scorer)."""
 
@@ -31,11 +33,14 @@ class Loudness(msgspec.Struct):
     square: float = 0.0
     record: float = 0.0
 
-    def hear(self, evidence: float) -> tuple[float, float]:
-        """How far `evidence` (summed over the unit's members) lies above what is usual, in spreads, and how far above its fading record;
-        then learn it."""
+    def hear(self, evidence: float, members: int) -> tuple[float, float]:
+        """The score of `evidence` (summed over the unit's members), and how far that lies above the fading record; then learn it.
+
+        Of one series it is the evidence itself. Of several, whose deviations depend on each other in ways that nobody knows, it is how
+        far their sum lies above what is usual of it, in spreads.
+        """
         spread = math.sqrt(max(self.square - self.mean**2, 0.0)) + _STEADY
-        score = (evidence - self.mean) / spread
+        score = (evidence - self.mean) / spread if members > 1 else evidence
         self.points += 1.0
         rate = max(1.0 - 0.5 ** (1.0 / USUAL_POINTS), 1.0 / self.points)
         learnt = min(evidence, self.mean + _LIMIT * spread)
@@ -50,4 +55,4 @@ class Loudness(msgspec.Struct):
 def bar(units: int, false_alarms_a_week: float) -> float:
     """The score from which an alarm opens, so that `units` together open about so many false ones a week, were points of a minute
     independent."""
-    return max(1.0, math.log10(_MINUTES_A_WEEK * max(1, units) / false_alarms_a_week) - _SAID)
+    return max(1.0, _TOGETHER * (math.log10(_MINUTES_A_WEEK * max(1, units) / false_alarms_a_week) - _SAID))

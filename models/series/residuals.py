@@ -8,7 +8,7 @@ points, the level and the season.
 from __future__ import annotations
 
 import enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ SLOW_POINTS: Final = 600.0
 VOLATILITY_POINTS: Final = 20.0
 RANGE_POINTS: Final = 4000.0
 """Half-lives."""
+RANGE_SCALE: Final = 20.0
+"""By what a distance in ranges is multiplied, so that it is measured as the other ways are."""
 _LIMIT: Final = 6.0
 """Spreads beyond which a value teaches no further."""
 _FLOOR: Final = 0.02
@@ -50,12 +52,19 @@ _SIGMA: Final = 1.2533
 _YOUNG: Final = 30.0
 _SETTLED: Final = 300.0
 """Points below which nothing is clipped, and below which no season is believed."""
+_FIRST: Final = 4.0
+"""Points of which nothing is learnt about how large residuals are: no spread is known yet. The next few, whose spreads are uncertain,
+stand for the heavy tails that a series may have."""
 _BETTER: Final = 0.8
 """A season is believed where its residuals are below this share of the plain level's."""
 _TAPS: Final = 6
 _RATE: Final = 0.05
 _WIDEST: Final = 12.0
 _MOST: Final = 1e3
+_MOVES: Final = 30.0
+"""Points that differed from the one before: fewer, and it is a value that is set now and then."""
+_REPEATS: Final = 3.0
+"""Repeats of a value that say little where none was ever seen."""
 _TINY: Final = 1e-12
 
 _NAMES: Final = [
@@ -71,6 +80,7 @@ _NAMES: Final = [
     "high",
     "middle",
     "run",
+    "moves",
     "longest_run",
     "seasonal_middle",
     "seasonal_middle_spread",
@@ -83,6 +93,17 @@ _NAMES: Final = [
 _AT: Final = {name: i for i, name in enumerate(_NAMES)}
 
 
+class Look(NamedTuple):
+    """Of each row: `residuals` (rows × ways, in spreads), which of them are `usable`, what is `taught` of how large they are where
+    something is (`learns`: of a run of one value its length, once, when it is over), and what was `expected` (rows × 2: level, spread)."""
+
+    residuals: Floats
+    usable: npt.NDArray[np.bool_]
+    taught: Floats
+    learns: npt.NDArray[np.bool_]
+    expected: Floats
+
+
 class Residuals:
     """State of `n` series."""
 
@@ -91,21 +112,24 @@ class Residuals:
         self.lags, self.weights = np.zeros((n, _TAPS)), np.zeros((n, _TAPS))
         self.season = Season(n)
 
-    def step(self, rows: Indices, times_s: Floats, values: Floats) -> tuple[Floats, npt.NDArray[np.bool_], Floats]:
-        """Residuals (rows × ways, in spreads) of `values` of different `rows`, which of them mean something, and what was expected
-        (rows × 2: level and spread); then learn from them."""
+    def step(self, rows: Indices, times_s: Floats, values: Floats) -> Look:
+        """What `values` of different `rows` look like; then learn from them."""
         s = self.state[rows]
         _begin(s, values)
-        look = _Look(self, rows, s, times_s, values)
+        look = _Step(self, rows, s, times_s, values)
         found = look.residuals()
-        usable = np.ones(found.shape, dtype=bool)
-        usable[:, [Way.SEASON, Way.SEASON_SHIFT]] = look.seasonal[:, None]
+        usable = np.repeat((look.count > _FIRST)[:, None], WAYS, axis=1)
+        usable[:, [Way.SEASON, Way.SEASON_SHIFT]] &= look.seasonal[:, None]
+        usable[:, Way.FLAT] &= s[:, _AT["moves"]] >= _MOVES
+        learns, taught = usable.copy(), found.copy()
+        learns[:, Way.FLAT] &= look.run == 0.0
+        taught[:, Way.FLAT] = np.minimum(s[:, _AT["run"]] / (s[:, _AT["longest_run"]] + _REPEATS), _MOST)
         expected = np.stack(
             [np.where(look.seasonal, look.profile + s[:, _AT["offset"]], s[:, _AT["slow"]]), look.slow_spread], 1
         )
         look.learn()
         self.state[rows] = s
-        return found, usable, expected
+        return Look(found, usable, taught, learns, expected)
 
     def count(self, rows: Indices) -> Floats:
         """Points that each row has had."""
@@ -143,7 +167,7 @@ def _clip(values: Floats, most: Floats | float) -> Floats:
     return np.clip(values, -most, most)
 
 
-class _Look:
+class _Step:
     """One step: what is seen of the rows before anything is learnt. `s` is their state, changed in place by `learn`."""
 
     def __init__(self, of: Residuals, rows: Indices, s: Floats, times_s: Floats, x: Floats) -> None:
@@ -193,8 +217,8 @@ class _Look:
         ways[:, Way.SEASON] = np.abs(self.season_error) / (self._of("season_spread") * _SIGMA + eps)
         ways[:, Way.SHIFT] = np.abs(self.middle - self._of("slow")) / (self.slow_spread * 3.0 * noise + eps)
         ways[:, Way.VOLATILITY] = np.abs(np.log((self.volatility + eps) / (self._of("step_spread") + eps)))
-        ways[:, Way.RANGE] = np.where(span > 0, outside / (span + eps), 0.0)
-        ways[:, Way.FLAT] = self.run / (self._of("longest_run") + 10.0)
+        ways[:, Way.RANGE] = np.where(span > 0, outside / (span + eps) * RANGE_SCALE, 0.0)
+        ways[:, Way.FLAT] = self.run / (self._of("longest_run") + _REPEATS)
         ways[:, Way.SEASON_SHIFT] = np.abs(self.seasonal_middle) / (self._of("seasonal_middle_spread") * _SIGMA + eps)
         ways[:, Way.FORECAST] = np.abs(self.forecast_error) / (self._of("forecast_spread") * _SIGMA + 0.02)
         ways[:, [Way.SEASON, Way.SEASON_SHIFT]] *= self.seasonal[:, None]
@@ -236,9 +260,13 @@ class _Look:
         level = self._of("slow")
         self._set("high", np.maximum(self._of("high") - narrowing * (self._of("high") - level), x))
         self._set("low", np.minimum(self._of("low") + narrowing * (level - self._of("low")), x))
+        over = self._of("run") > 0
+        longest = np.where(
+            over & (self.run == 0.0), np.maximum(self._of("longest_run"), self._of("run")), self._of("longest_run")
+        )
+        self._set("longest_run", longest * 0.9999)
+        self._set("moves", self._of("moves") + (self.step != 0.0))
         self._set("run", self.run)
-        longest = self._of("longest_run")
-        self._set("longest_run", np.where(self.run > longest, self.run, longest * 0.9999))
 
     def _learn_season(self, slow_before: Floats) -> None:
         self._set("seasonal_middle", self.seasonal_middle)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.series.residuals import RANGE_POINTS, WAYS, Residuals, Way
+from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, Residuals, Way
 from models.series.tails import MOST_DECADES, Tails
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ _TOGETHER: Final = 0.3
 _COUNTS: Final[Floats] = np.ones(WAYS)
 _COUNTS[Way.JUMP] = 0.0
 """A jump by itself says nothing that the other ways don't say better; it is told in explanations alone."""
-_BEYOND: Final = 0.05
+_BEYOND: Final = 0.06
 """Ranges by which values beyond the range exceed it, in the mean."""
 _CADENCE: Final = 0.05
 
@@ -51,9 +51,9 @@ class SeriesScorer:
     def step(self, rows: Indices, times_s: Floats, values: Floats) -> Said:
         """Judge one point each of different `rows`, then learn from it. Values must be finite, times per row must grow."""
         cadence = self._cadence_of(rows, times_s)
-        residuals, usable, expected = self.residuals.step(rows, times_s, values)
-        ways = self.tails.step(rows, residuals, usable)
-        ways[:, Way.RANGE] = self._beyond(rows, residuals[:, Way.RANGE])
+        residuals, usable, taught, learns, expected = self.residuals.step(rows, times_s, values)
+        ways = self.tails.step(rows, residuals, usable, taught, learns)
+        ways[:, Way.RANGE] = np.minimum(ways[:, Way.RANGE], self._beyond(rows, residuals[:, Way.RANGE]))
         rarer = np.log10(np.exp(cadence) / MINUTE_S)
         said = np.maximum(0.0, np.where(ways > 0, ways + rarer[:, None], 0.0) - _LEAST) * _COUNTS
         evidence = _TOGETHER * said.sum(axis=1) + (1.0 - _TOGETHER) * said.max(axis=1)
@@ -61,10 +61,10 @@ class SeriesScorer:
         return Said(evidence, ways, expected)
 
     def _beyond(self, rows: Indices, outside: Floats) -> Floats:
-        """Decades of a value outside of all that was seen: of n values the next is the largest once in n, and lies beyond by
-        exponentially less than the range is wide."""
+        """The most decades that a value outside of all that was seen may say: of n values the next is the largest once in n, and lies
+        beyond by exponentially less than the range is wide."""
         seen = np.minimum(self.residuals.count(rows), RANGE_POINTS)
-        found = np.log10(np.maximum(seen, 1.0)) + outside / _BEYOND / np.log(10.0)
+        found = np.log10(np.maximum(seen, 1.0)) + outside / RANGE_SCALE / _BEYOND / np.log(10.0)
         return np.where(outside > 0.0, np.minimum(found, MOST_DECADES), 0.0)
 
     def _cadence_of(self, rows: Indices, times_s: Floats) -> Floats:

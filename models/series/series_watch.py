@@ -112,12 +112,14 @@ class SeriesWatch:
         ]
 
     def _heard(self, frame: SeriesFrame, points: list[int]) -> list[tuple[Unit, tuple[float, float]]]:
-        """Points of one time, at most one a series, and what the units that they belong to say then."""
-        admitted = [(row, i) for i in points if (row := self._row(frame, i)) is not None]
+        """Points of one time, of one series the last alone, and what the units that they belong to say then."""
+        read = [(row, i) for i in points if (row := self._row(frame, i)) is not None]
+        admitted = dict(read)
+        if len(read) > len(admitted):
+            self.counters["late_points"] += len(read) - len(admitted)
         if not admitted:
             return []
-        rows = np.array([row for row, _ in admitted], dtype=np.intp)
-        kept = [i for _, i in admitted]
+        rows, kept = np.array(list(admitted), dtype=np.intp), list(admitted.values())
         times_s, values = frame.times_ns[kept] / SECOND, self._levels(frame, rows, kept)
         grown = np.isfinite(values)
         if not grown.any():
@@ -130,7 +132,7 @@ class SeriesWatch:
         self._values[rows], self._ways[rows], self._expected[rows] = values, said.ways, said.expected
         self.counters["points"] += len(rows)
         units = [self._units[name] for name in dict.fromkeys(self._unit_of[row] for row in rows)]
-        return [(unit, unit.loudness.hear(self._together(unit, float(times_s[0])))) for unit in units]
+        return [(unit, unit.loudness.hear(self._together(unit, float(times_s[0])), len(unit.rows))) for unit in units]
 
     def _levels(self, frame: SeriesFrame, rows: npt.NDArray[np.intp], kept: list[int]) -> Floats:
         """Values as they are judged: of counters their growth per second, NaN where it isn't known (the first, and after a reset)."""
@@ -291,7 +293,7 @@ class SeriesWatch:
 
 
 def _moments(frame: SeriesFrame) -> Iterator[list[int]]:
-    """Indices of points by time, the oldest first; of several points of one series at one time the last alone."""
+    """Indices of points by time, the oldest first."""
     order = np.argsort(frame.times_ns, kind="stable").tolist()
     for _, points in itertools.groupby(order, key=lambda i: frame.times_ns[i]):
-        yield list({int(frame.series[i]): i for i in points}.values())
+        yield list(points)

@@ -47,15 +47,15 @@ class Tails:
         self.gate = np.zeros((n, ways))
         self.steps = np.zeros(n, dtype=np.int64)
 
-    def step(self, rows: Indices, residuals: Floats, usable: Mask) -> Floats:
+    def step(self, rows: Indices, residuals: Floats, usable: Mask, taught: Floats, learns: Mask) -> Floats:
         """Decades (rows × ways, in [0, `MOST_DECADES`]) below 1 of the p-value of each residual where it is usable and enough was seen,
-        else 0; then count them."""
+        else 0; then count what is `taught` where it `learns`."""
         u = np.log1p(residuals)
         found = np.zeros(u.shape)
         row, way = np.nonzero(usable & (self.seen[rows] >= FEW) & (u > self.gate[rows]))
         if len(row):
             found[row, way] = self._decades(rows[row], way, u[row, way])
-        self._learn(rows, u, usable)
+        self._learn(rows, np.log1p(taught), learns)
         return found
 
     def _decades(self, rows: Indices, ways: Indices, u: Floats) -> Floats:
@@ -83,8 +83,8 @@ class Tails:
         above[:, :BINS] = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         return above
 
-    def _learn(self, rows: Indices, u: Floats, usable: Mask) -> None:
-        row, way = np.nonzero(usable)
+    def _learn(self, rows: Indices, u: Floats, learns: Mask) -> None:
+        row, way = np.nonzero(learns)
         which = rows[row]
         gain = self.gain[which, way] * _GROWTH
         self.gain[which, way] = gain

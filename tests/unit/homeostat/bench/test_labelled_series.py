@@ -1,0 +1,118 @@
+"""Labelled series: folders are read, scores are counted as their definitions say, and a report comes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.errors import HomeostatError
+from homeostat.bench.event_scores import PROFILES, NabScore, best_threshold, event_counts, pooled
+from homeostat.bench.labelled_series import read_folder, scored
+from homeostat.bench.series_report import report
+
+T0 = 1_700_000_000
+
+
+def array(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float64)
+
+
+@pytest.mark.parametrize(
+    ("alarmed", "found", "false", "delays"),
+    [
+        ([0, 0, 0, 0, 0, 0], 0, 0, ()),
+        ([0, 0, 1, 0, 0, 0], 1, 0, (0,)),
+        ([0, 0, 0, 1, 1, 1], 1, 0, (1,)),  # goes on after the event: still its own
+        ([1, 0, 0, 1, 0, 0], 1, 1, (1,)),
+        ([1, 0, 0, 0, 0, 1], 0, 1, ()),  # two alarms within ten points are one
+    ],
+)
+def test_events_are_counted(alarmed: list[int], found: int, false: int, delays: tuple[int, ...]) -> None:
+    counts = event_counts(array(*alarmed), np.array([0, 0, 1, 1, 0, 0], dtype=bool), 0.5)
+    assert (counts.found, counts.events, counts.false_alarms, counts.delays) == (found, 1, false, delays)
+
+
+def test_an_alarm_that_never_ends_is_many() -> None:
+    assert event_counts(np.ones(600), np.zeros(600, dtype=bool), 0.5).false_alarms == 10
+
+
+def test_the_scores_are_those_of_the_definitions(shared_data: Path) -> None:
+    """Beside another reckoning of the same."""
+    sys.path.insert(0, str(shared_data.parent / "bench"))
+    try:
+        import adbench
+    finally:
+        sys.path.pop(0)
+    rng = np.random.default_rng(3)
+    series = adbench.load(str(shared_data / "ad" / "nab"))
+    scores = [rng.random(len(s.X)) ** 8 for s in series]
+    theirs = adbench.NabScorer(series)
+    ours = NabScore([len(s.X) for s in series], [s.windows for s in series])
+    for name, profile in zip(("standard", "reward_low_FP_rate", "reward_low_FN_rate"), PROFILES, strict=True):
+        for threshold in (0.5, 0.9, 0.99):
+            expected, _ = theirs.score(scores, name, thr=threshold)
+            assert ours.score(scores, profile, threshold, range(len(series))) == pytest.approx(expected, abs=1e-6)
+    labels = [rng.random(len(s)) < 0.01 for s in scores]
+    mine, other = pooled(scores, labels, 0.9), adbench.pooled(scores, labels, 0.9)
+    assert (mine.found, mine.events, mine.false_alarms) == (other["TP"], other["N"], other["FP"])
+
+
+def folder_of_csv(folder: Path) -> Path:
+    data = folder / "data" / "real"
+    data.mkdir(parents=True)
+    rows = [f"2024-01-{1 + i // 288:02d} {i // 12 % 24:02d}:{i % 12 * 5:02d}:00,{100 + i % 7}" for i in range(600)]
+    (data / "a.csv").write_text("timestamp,value\n" + "\n".join(rows) + "\n")
+    (folder / "labels").mkdir()
+    windows = {"real/a.csv": [["2024-01-02 10:00:00.000000", "2024-01-02 11:00:00.000000"]]}
+    (folder / "labels" / "combined_windows.json").write_text(json.dumps(windows))
+    return folder / "data"
+
+
+def test_the_benchmarks_own_folders_are_read(tmp_path: Path) -> None:
+    (one,) = read_folder(folder_of_csv(tmp_path))
+    assert (one.name, one.values.shape, one.windows) == ("real/a.csv", (600, 1), ((408, 420),))
+    assert one.labels is None
+
+
+def test_packed_series_are_read_with_their_history_and_reported(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for k in range(2):
+        values, labels = rng.standard_normal((220, 3)), np.zeros(220, dtype=np.int8)
+        values[200:206] += 30
+        labels[200:206] = 1
+        np.savez(
+            tmp_path / f"s{k}.npz",
+            t=T0 + 60 * np.arange(220),
+            x=values,
+            y=labels,
+            history=rng.standard_normal((150, 3)),
+        )
+    series = read_folder(tmp_path)
+    said = scored(series)
+    assert [len(s) for s in said.scores] == [220, 220]
+    labels = [s.labels for s in series if s.labels is not None]
+    counts = pooled(said.scores, labels, best_threshold(said.scores, labels))
+    assert (counts.recall, counts.precision) == (1.0, 1.0)
+    lines = list(report([tmp_path], rivals=False))
+    assert "event F1" in lines[1]
+    assert "1.000 with the best threshold" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("", b"", "no series in it"),
+        ("a.npz", b"nonsense", "not a series"),
+        ("a.csv", b"timestamp,value\n2024-01-01,1\n", "combined_windows.json"),
+    ],
+)
+def test_what_is_no_folder_of_series_is_refused_by_name(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    if name:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(HomeostatError, match=says) as refused:
+        read_folder(tmp_path)
+    assert str(tmp_path) in str(refused.value)
