@@ -31,6 +31,7 @@ class MetricMerge(SignalMerge):
         self._series = SeriesBook(self.open.max_delay_ns, most, self.open.counters)
         self._points: dict[int, MetricWindow] = {}
         self._ranks = Ranks()
+        self._counted: list[tuple[int, int, int, float, float]] = []
 
     def merge(self, frames: Sequence[PartialFrame], now_ns: int) -> None:
         """Take frames in, one by one: their points keep their order."""
@@ -70,7 +71,14 @@ class MetricMerge(SignalMerge):
         """Features of each service, NaN where no metric tells; the number of requests."""
         points = self._of(window.index)
         points.digest(entity, self._series, self._ranks)
+        self._counted += points.counted
+        points.counted = []
         return *points.values(entity), ()
+
+    def counted(self) -> list[tuple[str, int, int, float, float]]:
+        """Requests that went into values since this was last asked: service, begin and end of the interval (ns), requests, failed ones."""
+        found, self._counted = self._counted, []
+        return [(self.open.entities.keys[entity][0], *rest) for entity, *rest in found]
 
     def close(self, number: int) -> None:
         """Forget a window's points."""

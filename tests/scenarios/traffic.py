@@ -85,6 +85,8 @@ class Plan:
     fallback: bool = False
     """Whether the entrance answers well although a call failed."""
     names_callees: bool = False
+    always_ill: bool = False
+    """Whether the trouble is there from the beginning."""
 
 
 class Shop:
@@ -101,7 +103,7 @@ class Shop:
             for route in routes:
                 for _ in range(self._poisson(route.rate)):
                     at = T0 + second * S + self._rng.randrange(S)
-                    self._serve("gateway", route, at, self._id(32), "", at >= T0 + ONSET_S * S)
+                    self._serve("gateway", route, at, self._id(32), "", self._plan.always_ill or at >= T0 + ONSET_S * S)
         for session in self._plan.sessions:
             begin, end = (T0 + int(t * S) for t in (session.began_s, session.ended_s))
             self._span(
