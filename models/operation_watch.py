@@ -170,7 +170,7 @@ class OperationWatch:
     def _slow(self, track: OperationTrack, span: int, whole: F64) -> _Verdict:
         """How sure it is that the operation is slower, and slower than the rest of its service."""
         lately = track.lately(track.last, span)
-        known = lately[_KNOWN]
+        known = float(lately[_KNOWN])
         if known < OPERATION_FEWEST or track.windows < OPERATION_BEFORE:
             return _Verdict()
         prior, all_scatter = OPERATION_PRIOR, self._pooled[1] / self._pooled[0]
@@ -263,7 +263,7 @@ class OperationWatch:
 def _failing(track: OperationTrack, span: int, whole: F64) -> _Verdict:
     """How sure it is that more of the operation's requests fail, and more than of the rest of its service."""
     lately = track.lately(track.last, span)
-    asked, failed = lately[_REQUESTS], lately[_FAILED]
+    asked, failed = float(lately[_REQUESTS]), float(lately[_FAILED])
     if asked < OPERATION_FEWEST or failed < OPERATION_FAILURES or track.asked < OPERATION_FEWEST:
         return _Verdict()
     rest_asked = whole[_REQUESTS] - asked

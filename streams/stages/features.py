@@ -117,7 +117,7 @@ class FeatureStage:
             return frames
         known = self._kept.setdefault(merger.environment, KeptShares())
         if merger.of == Signal.METRICS:
-            known.read(merger.counted(), self._settings.window_ms * MILLISECOND)
+            known.read(merger.metered(), self._settings.window_ms * MILLISECOND)
             return frames
         return [known.correct(frame) for frame in frames]
 

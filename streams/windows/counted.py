@@ -33,6 +33,7 @@ _JITTER_S: Final = 1.0
 _ENOUGH: Final = 30.0
 _KNOWN: Final = 60.0
 """Requests from which on it is known what share of them has spans."""
+_MOST_OF: Final = 0.9
 _LEAP: Final = 1.5
 _SIGMAS: Final = 4.0
 _MORE: Final = 1.15
@@ -85,7 +86,7 @@ class ServiceCounts:
     """Requests a second, by metrics, and the share of them that has spans, when they were last compared."""
     failed: float = 0.0
     failures: float = 0.0
-    """While the share is another: failed requests by spans, and by metrics; they fade."""
+    """Failed requests by spans, and by metrics, since the rate became another; they fade."""
 
     @property
     def pace_ns(self) -> int:
@@ -96,7 +97,7 @@ class ServiceCounts:
     def usual_share(self) -> float:
         """The share of requests that has spans where no sampler changed; NaN if it is not known, or metrics count only some requests."""
         past = self.past
-        if past.requests < _KNOWN or past.seconds * SECOND < min(self.pace_ns, LONGEST_NS):
+        if past.requests < _KNOWN or past.seconds * SECOND < _MOST_OF * min(self.pace_ns, LONGEST_NS):
             return math.nan
         share = past.spans / past.requests
         return share if share <= _MORE else math.nan
@@ -108,18 +109,33 @@ class ServiceCounts:
 
     @property
     def stands_for(self) -> float:
-        """How many failures each kept one stands for while the share is another: 1 if metrics don't tell of more."""
-        tells = min(self.failed, self.failures) >= _FEW_FAILURES
-        return max(1.0, self.failures / self.failed) if tells else 1.0
+        """How many failures each kept one stands for: no less than itself. NaN: too few failed to tell."""
+        if min(self.failed, self.failures) < _FEW_FAILURES and not self._tells_none:
+            return math.nan
+        return max(1.0, self.failures / self.failed)
+
+    @property
+    def _tells_none(self) -> bool:
+        """Whether metrics don't say what failed."""
+        return self.failed >= _FEW_FAILURES and self.failures < self.failed / 2
+
+    def leapt(self) -> None:
+        """The rate has become another: what failed is counted anew."""
+        self.failed = self.failures = 0.0
 
     def is_other(self, now_ns: int) -> bool:
         """Whether a sampler does otherwise than before, by metrics that still come."""
         return self.other and now_ns - self.compared * self.width_ns <= 2 * self.pace_ns + PATIENCE_NS
 
+    def is_quick(self, now_ns: int) -> bool:
+        """Whether metrics come often, and still do."""
+        late_ns = now_ns - self.compared * self.width_ns
+        return 0 < self.pace_ns <= QUICK_NS and late_ns <= 2 * self.pace_ns + PATIENCE_NS
+
     def waited_for(self, since_ns: int, now_ns: int, *, few: bool) -> bool:
         """Whether metrics will have a say on a rate that is another since a time: soon, or where spans are too few, at all."""
         asked = 0 < self.pace_ns <= (LONGEST_NS if few else QUICK_NS)
-        undecided = not self.other and not self.agrees(since_ns)
+        undecided = not (self.other or self.agrees(since_ns) or math.isnan(self.usual_share))
         return asked and undecided and now_ns - since_ns <= 2 * self.pace_ns + PATIENCE_NS
 
     def agrees(self, since_ns: int) -> bool:
@@ -180,11 +196,10 @@ class ServiceCounts:
         self.compared = until
         if begin < until:
             self._judge(begin, until)
-        if self.other:
-            self.failed, self.failures = self.failed + fresh[1], self.failures + fresh[4]
+        self.failed, self.failures = self.failed + fresh[1], self.failures + fresh[4]
         by = 0.5 ** (max(0, until - since) * self.width_ns / _FADES_NS)
         self.failed, self.failures = self.failed * by, self.failures * by
-        if not self.other:
+        if self.agreed or math.isnan(self.usual_share):
             self.past.fade(by)
             self.past.spans += fresh[0]
             self.past.requests += fresh[3]
@@ -228,8 +243,6 @@ class ServiceCounts:
         self.agreed = begin if not now else 0
         lag = _LAG_NS // self.width_ns
         other = now != 0 and (begin - lag < min(self.spans) or self._apart(begin, until, lag) == now)
-        if other and not self.other:
-            self.failed = self.failures = 0.0
         self.other = other
 
     def _apart(self, begin: int, until: int, lag: int) -> int:
@@ -242,7 +255,9 @@ class ServiceCounts:
         chance = requests * share * max(0.0, 1 - share) + cut + self.rate * _JITTER_S
         chance += max(0.0, variance - spans) + usual**2 / max(self.past.spans, 1.0)
         leap = abs(math.log((spans + 1) / (nearest + 1))) > math.log(_LEAP)
-        return int(math.copysign(1, spans - nearest)) if leap and abs(spans - nearest) > _SIGMAS * math.sqrt(chance) else 0
+        return (
+            int(math.copysign(1, spans - nearest)) if leap and abs(spans - nearest) > _SIGMAS * math.sqrt(chance) else 0
+        )
 
     def state(self) -> list[Any]:
         """For a snapshot."""
@@ -254,5 +269,5 @@ class ServiceCounts:
     def of(cls, state: list[Any]) -> ServiceCounts:
         """The counts of a snapshot."""
         width_ns, spans, requests, ends, lengths, past, seen = state
-        windows = [{int(w): tuple(found) for w, found in table.items()} for table in (spans, requests)]
-        return cls(width_ns, *windows, list(ends), list(lengths), PastShare(*past), *seen)
+        by_window = [{int(w): (n, f, v) for w, (n, f, v) in table.items()} for table in (spans, requests)]
+        return cls(width_ns, by_window[0], by_window[1], list(ends), list(lengths), PastShare(*past), *seen)

@@ -23,7 +23,6 @@ import numpy as np
 from contracts.features import (
     ASIDE,
     ASKED,
-    BY_SIGNAL,
     CALL_ERROR_RATE,
     CALL_LATENCY_P95,
     CALL_RATE,
@@ -78,6 +77,7 @@ class KeptShares:
         self._held: set[str] = set()
         """Those of them whose metrics are waited for."""
         self._short: set[str] = set()
+        self._now_ns = 0
 
     def read(self, intervals: Iterable[tuple[str, int, int, float, float]], width_ns: int) -> None:
         """Take what metrics count: service, begin and end of the interval, requests, failed ones."""
@@ -116,9 +116,9 @@ class KeptShares:
         latencies[usual.explained(rows[some], latencies, self._spread(frame, some))] = np.nan
         values[np.ix_(some, columns)] = latencies
         aside = frame.aside
-        if signal is Signal.EDGES and len(aside) and kept.sampled.any():
-            aside = aside.copy()
-            aside[kept.sampled, _ASKED] = np.nan
+        if signal is Signal.EDGES and len(aside):
+            aside = aside.astype(np.float64)
+            aside[doubt, _ASKED] = np.nan
         return dataclasses.replace(frame, values=values, counts=counts, aside=aside)
 
     def _kept(self, frame: FeatureFrame, rows: I64, rate: F64, failing: F64) -> Kept:
@@ -128,38 +128,44 @@ class KeptShares:
         counts, names = self._counts, frame.services
         usual = self._usual[Signal(frame.signal)].usual(rows)
         if frame.signal == Signal.SPANS:
-            short = self._usual[Signal.SPANS].short(rows, events)
+            each = np.where(frame.counts > 0, events / np.maximum(frame.counts, 1), np.nan)
+            short = self._usual[Signal.SPANS].short(rows, events, each)
             if frame.revision == 0:
                 self._take(frame, rows, (events, failed, short))
-        short = np.array([name in self._short for name in names], np.bool_)
+        since = np.array([self._leapt_ns.get(name, 0) <= frame.window_ns for name in names], np.bool_)
+        short = since & np.array([name in self._short for name in names], np.bool_)
         whole, told = usual.copy(), rate.copy()
-        sampled = np.array([name in counts and counts[name].is_other(frame.window_ns) for name in names], np.bool_)
+        other = [name in counts and counts[name].is_other(frame.window_ns) for name in names]
+        sampled = since & np.array(other, np.bool_)
         for i in np.flatnonzero(sampled).tolist():
             known = counts[names[i]]
             several = known.rate * frame.width_ns / SECOND
             whole[i] = several if frame.signal == Signal.SPANS else usual[i] * known.rate / known.usual_rate
-        told[sampled | np.array([name in self._held for name in names], np.bool_)] = np.nan
+        held = since & np.array([name in self._held for name in names], np.bool_)
+        told[sampled | held] = np.nan
         return Kept(events, failed, short & ~sampled, sampled, whole, np.where(np.isfinite(rate), told, np.nan))
 
     def _take(self, frame: FeatureFrame, rows: I64, seen: tuple[F64, F64, B1]) -> None:
         """Spans of a window: is the rate another, and what do metrics say to that?"""
         events, failed, short = seen
+        self._now_ns = max(self._now_ns, frame.window_ns)
         usual = self._usual[Signal.SPANS]
         level = usual.usual(rows)
         with np.errstate(invalid="ignore"):
-            more = (events > level * LESS) & (events - level > _SIGMAS * np.sqrt(np.maximum(level, 1.0)))
+            # Roots of numbers of a Poisson process vary by a half (Anscombe 1948): its upper tail is longer than a normal one's.
+            more = (events > level * LESS) & (2 * (np.sqrt(events) - np.sqrt(level)) > _SIGMAS)
         trials = np.maximum(frame.counts, 1)
         for i, name in enumerate(frame.services):
             known = self._counts.get(name)
             if known is not None:
-                known.take_spans(
-                    frame.window_ns, float(events[i]), float(failed[i]), float(events[i] ** 2 / trials[i])
-                )
+                known.take_spans(frame.window_ns, float(events[i]), float(failed[i]), float(events[i] ** 2 / trials[i]))
             if not (short[i] or more[i]):
                 self._leapt_ns.pop(name, None)
                 self._held.discard(name)
                 self._short.discard(name)
                 continue
+            if name not in self._leapt_ns and known is not None:
+                known.leapt()
             since_ns = self._leapt_ns.setdefault(name, frame.window_ns)
             waits = known is not None and known.waited_for(since_ns, frame.window_ns, few=short[i] and events[i] > 0)
             (self._held.add if waits else self._held.discard)(name)
@@ -174,18 +180,20 @@ class KeptShares:
         return spans.spread(spans.rows([(frame.services[i], "") for i in some.tolist()]))
 
     def _failing(self, frame: FeatureFrame, kept: Kept, some: I64) -> tuple[F64, I64]:
-        """Of some rows the share that failed, and the number of trials that it is worth (Kish, see `row_values.adjusted`)."""
-        events, failed = kept.events[some], kept.failed[some]
-        stands = [
-            self._counts[frame.services[i]].stands_for if sampled else 1.0
-            for i, sampled in zip(some.tolist(), kept.sampled[some].tolist(), strict=True)
-        ]
-        bad = np.array(stands) * failed
-        whole = np.fmax(np.fmax(kept.whole[some], 0.0), events - failed + bad)
-        well = events - failed
-        square = (whole - bad) ** 2 / np.maximum(well, 1.0) + bad**2 / np.maximum(failed, 1.0)
-        trials = np.minimum(np.rint(whole**2 / np.maximum(square, 1e-9)), frame.counts[some])
+        """Of some rows the share that failed, and the number of trials that it is worth: of what is missing it is taken for known that it
+        went well, of failures that it is estimated (Kish's effective size, see `row_values.adjusted`). NaN where metrics tell it soon."""
+        failed = kept.failed[some]
+        bad = np.array([self._stands_for(frame.services[i]) for i in some.tolist()]) * failed
+        whole = np.fmax(np.fmax(kept.whole[some], 0.0), kept.events[some] - failed + bad)
+        square = whole - bad + bad**2 / np.maximum(failed, 1.0)
+        trials = np.where(np.isfinite(bad), np.rint(whole**2 / np.maximum(square, 1e-9)), frame.counts[some])
         return bad / np.maximum(whole, 1e-9), np.maximum(trials, 1).astype(np.int64)
+
+    def _stands_for(self, service: str) -> float:
+        known = self._counts.get(service)
+        if known is None:
+            return 1.0
+        return known.stands_for if known.is_quick(self._now_ns) else float(np.nan_to_num(known.stands_for, nan=1.0))
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
@@ -205,4 +213,3 @@ class KeptShares:
         for signal, usual in state["usual"].items():
             self._usual[Signal(signal)].load(usual)
         self._leapt_ns, self._held, self._short = dict(state["leapt"]), set(state["held"]), set(state["short"])
-

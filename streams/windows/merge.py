@@ -104,9 +104,9 @@ class FeatureMerger:
             return 0
         return int(found.sums.of(self._merge.keys(np.array([entity], np.int64)))[0][0])
 
-    def counted(self) -> list[tuple[str, int, int, float, float]]:
+    def metered(self) -> list[tuple[str, int, int, float, float]]:
         """Requests that metrics counted, of the rows that were sent since this was last asked."""
-        return self._merge.counted()
+        return self._merge.metered()
 
     def follow(self, mergers: Mapping[str, FeatureMerger]) -> None:
         """Those of the other signals: calls that spans tell of are not told again by metrics."""

@@ -75,7 +75,7 @@ class MetricMerge(SignalMerge):
         points.counted = []
         return *points.values(entity), ()
 
-    def counted(self) -> list[tuple[str, int, int, float, float]]:
+    def metered(self) -> list[tuple[str, int, int, float, float]]:
         """Requests that went into values since this was last asked: service, begin and end of the interval (ns), requests, failed ones."""
         found, self._counted = self._counted, []
         return [(self.open.entities.keys[entity][0], *rest) for entity, *rest in found]

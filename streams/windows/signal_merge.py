@@ -94,7 +94,7 @@ class SignalMerge(ABC):
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Of each entity: features in the order of the signal, (entities, features); the number of trials; notes, or none."""
 
-    def counted(self) -> list[tuple[str, int, int, float, float]]:
+    def metered(self) -> list[tuple[str, int, int, float, float]]:
         """Requests that metrics count, over which intervals; of other signals none."""
         return []
 

@@ -39,6 +39,7 @@ class UsualRows:
         self._windows: I64 = np.zeros(0, np.int64)
         self._count: F64 = np.zeros((0, 1 + len(PACES)))
         """Mean events per window: usually, and of late by each pace."""
+        self._each: F64 = np.zeros(0)
         self._log: F64 = np.zeros((0, latencies))
         """Logarithms of usual latencies; NaN: not known."""
 
@@ -53,6 +54,7 @@ class UsualRows:
             more += len(self._slot)
             self._windows = np.concatenate([self._windows, np.zeros(more, np.int64)])
             self._count = np.concatenate([self._count, np.zeros((more, self._count.shape[1]))])
+            self._each = np.concatenate([self._each, np.ones(more)])
             self._log = np.concatenate([self._log, np.full((more, self._latencies), np.nan)])
         return slots
 
@@ -60,13 +62,17 @@ class UsualRows:
         """Events per window that are usual; NaN where that is not known."""
         return np.where(self._windows[rows] >= KNOWN_AFTER, self._count[rows, 0], np.nan)
 
-    def short(self, rows: I64, events: F64) -> B1:
-        """Which rows have too few events, counting those of this window."""
+    def short(self, rows: I64, events: F64, each: F64) -> B1:
+        """Which rows have too few events, counting those of this window. `each`: for how many events one stands that came (NaN: none
+        did), by which they vary more than those of a Poisson process do."""
         usual = self.usual(rows)
-        found: B1 = (events < usual / LESS) & (usual - events > _SIGMAS * np.sqrt(usual))
+        self._each[rows] = np.where(np.isnan(each), self._each[rows], np.fmax(each, 0.9 * self._each[rows]))
+        varies = np.fmax(self._each[rows], 1.0)
+        known = 1 / np.minimum(np.maximum(self._windows[rows], 1), 2 / _USUAL)
+        found: B1 = (events < usual / LESS) & (usual - events > _SIGMAS * np.sqrt(usual * (varies + known)))
         for at, pace in enumerate(PACES, 1):
             late = self._count[rows, at] + pace * (events - self._count[rows, at])
-            spread = np.sqrt(usual * pace / (2 - pace))
+            spread = np.sqrt(usual * (varies * pace / (2 - pace) + known))
             found |= (late < usual / LESS) & (usual - late > _SIGMAS * spread)
         return found
 
@@ -100,7 +106,9 @@ class UsualRows:
             log = np.where((latencies > 0) & ~doubt[:, None], np.log(latencies), np.nan)
         before = self._log[rows]
         step = np.maximum(_USUAL, 1 / age)[:, None]
-        self._log[rows] = np.where(np.isnan(log), before, np.where(np.isnan(before), log, before + step * (log - before)))
+        self._log[rows] = np.where(
+            np.isnan(log), before, np.where(np.isnan(before), log, before + step * (log - before))
+        )
 
     def accept(self, rows: I64) -> None:
         """What is of late is usual from now on: it is known to be no sampler's doing."""
@@ -109,9 +117,9 @@ class UsualRows:
     def state(self) -> list[Any]:
         """For a snapshot."""
         n = len(self._slot)
-        return [list(self._slot), self._windows[:n], self._count[:n], self._log[:n]]
+        return [list(self._slot), self._windows[:n], self._count[:n], self._each[:n], self._log[:n]]
 
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
-        keys, self._windows, self._count, self._log = state[0], *(np.array(a) for a in state[1:])
+        keys, self._windows, self._count, self._each, self._log = state[0], *(np.array(a) for a in state[1:])
         self._slot = OrderedDict(((service, peer), i) for i, (service, peer) in enumerate(keys))

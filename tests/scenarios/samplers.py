@@ -1,14 +1,14 @@
-"""Samplers of traces as there are, and a watch of shops that are sampled: several in one session, each an environment of its own.
-
-Each shop is watched whole for a minute; then a part of its traces is kept in the way of a sampler.
-"""
+"""Samplers of traces as there are, and what the pipeline makes of shops of whose traces they keep a part."""
 
 from __future__ import annotations
 
+import functools
 import json
+import multiprocessing
+import pickle
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ from tests.scenarios.traffic import END_S, KNOWN, ONSET_S, SERVER, T0, Found, Pl
 
 SETTINGS = Settings(detect={"detectors": ("bank",)})
 BUSY = (
-    Route("GET /", 20, 4, {"catalog": 1.0, "reco": 1.0}),
-    Route("POST /buy", 14, 4, {"checkout": 1.0}),
+    Route("GET /", 18, 4, {"catalog": 1.0, "reco": 1.0}),
+    Route("POST /buy", 12, 4, {"checkout": 1.0}),
 )
 Spans = list[tuple[int, str, dict[str, Any]]]
 Sampler = Callable[[int, Spans], bool]
@@ -33,14 +33,14 @@ Sampler = Callable[[int, Spans], bool]
 WHOLE64 = 1 << 64
 TENTH = 0.1
 SLOW_NS = 45_000_000
-STEP_NS = S // 2
+STEP_NS = S
 
 
 def _below(trace: int) -> float:
     return (trace & (WHOLE64 - 1)) / WHOLE64
 
 
-def _failed(spans: Spans) -> bool:
+def failed(spans: Spans) -> bool:
     return any("status" in span for _, _, span in spans)
 
 
@@ -91,8 +91,8 @@ def told_at_the_root(trace: int, spans: Spans) -> bool:
 def told_failures_first(trace: int, spans: Spans) -> bool:
     """All that failed and a tenth of the rest, with the threshold on each span."""
     for _, _, span in spans:
-        span["traceState"] = "ot=th:0" if _failed(spans) else "ot=th:e6666666666666"
-    return _failed(spans) or random.Random(trace).random() < TENTH
+        span["traceState"] = "ot=th:0" if failed(spans) else "ot=th:e6666666666666"
+    return failed(spans) or random.Random(trace).random() < TENTH
 
 
 def unseen(trace: int, spans: Spans) -> bool:
@@ -102,12 +102,12 @@ def unseen(trace: int, spans: Spans) -> bool:
 
 def failures_first(trace: int, spans: Spans) -> bool:
     """A tail sampler: all that failed, and a tenth of the rest, silent."""
-    return _failed(spans) or unseen(trace, spans)
+    return failed(spans) or unseen(trace, spans)
 
 
 def failures_only(trace: int, spans: Spans) -> bool:
     """A tail sampler that keeps nothing but what failed."""
-    return _failed(spans)
+    return failed(spans)
 
 
 def slow_first(trace: int, spans: Spans) -> bool:
@@ -134,7 +134,9 @@ def limited(rate: int, first: Callable[[Spans], bool] = lambda _: False) -> Samp
     return keeps
 
 
-def sampled(spans: Sequence[tuple[int, str, dict[str, Any]]], sampler: Sampler, since_s: float, until_s: float) -> Spans:
+def sampled(
+    spans: Sequence[tuple[int, str, dict[str, Any]]], sampler: Sampler, since_s: float, until_s: float
+) -> Spans:
     """What a sampler keeps of spans whose traces begin within a time."""
     traces: dict[str, Spans] = defaultdict(list)
     for end, service, span in spans:
@@ -147,26 +149,24 @@ def sampled(spans: Sequence[tuple[int, str, dict[str, Any]]], sampler: Sampler, 
     return sorted(kept, key=lambda found: found[0])
 
 
-def _resource(service: str, environment: str) -> dict[str, Any]:
-    said = {"service.name": service, "deployment.environment.name": environment}
-    return {"attributes": [{"key": k, "value": {"stringValue": v}} for k, v in said.items()]}
+def _resource(service: str) -> dict[str, Any]:
+    return {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
 
 
-def sent(spans: Spans, environment: str) -> Iterator[tuple[int, bytes, str]]:
-    """Messages as a Collector sends them: of all services, two a second."""
+def sent(spans: Spans, until_s: float = END_S) -> Iterator[tuple[int, bytes, str]]:
+    """Messages as a Collector sends them: of all services, one a second."""
     steps: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for end, service, span in spans:
-        if end < T0 + END_S * S:
+        if end < T0 + until_s * S:
             steps[end // STEP_NS + 1][service].append(span)
     for step, services in sorted(steps.items()):
         entries = [
-            {"resource": _resource(service, environment), "scopeSpans": [{"spans": some}]}
-            for service, some in services.items()
+            {"resource": _resource(service), "scopeSpans": [{"spans": some}]} for service, some in services.items()
         ]
         yield step * STEP_NS, json.dumps({"resourceSpans": entries}).encode(), OTLP_SPANS
 
 
-def metrics(spans: Spans, every_s: int, environment: str) -> Iterator[tuple[int, bytes, str]]:
+def metrics(spans: Spans, every_s: int) -> Iterator[tuple[int, bytes, str]]:
     """What services count of all requests, sampled or not, read every so many seconds."""
     counts: dict[tuple[int, str, int], int] = defaultdict(int)
     for end, service, span in spans:
@@ -194,7 +194,7 @@ def metrics(spans: Spans, every_s: int, environment: str) -> Iterator[tuple[int,
                 "unit": "s",
                 "histogram": {"aggregationTemporality": 1, "dataPoints": points},
             }
-            entries.append({"resource": _resource(service, environment), "scopeMetrics": [{"metrics": [metric]}]})
+            entries.append({"resource": _resource(service), "scopeMetrics": [{"metrics": [metric]}]})
         yield until_ns, json.dumps({"resourceMetrics": entries}).encode(), OTLP_METRICS
 
 
@@ -218,42 +218,77 @@ PLANS = {
     "checkout is slow": Plan(usual=BUSY, trouble={"checkout": Trouble(slower=30)}),
 }
 
-def watched(cases: Mapping[str, Sampled], seed: int, told: Callable[[Record], None] = lambda _: None) -> dict[str, Found]:
-    """What the pipeline makes of shops, by the name of the case, which is its environment's, too."""
-    whole = {plan: Shop(PLANS[plan], seed).spans_by_end() for plan in sorted({case.plan for case in cases.values()})}
-    telemetry: list[tuple[int, bytes, str]] = []
-    for name, case in cases.items():
-        telemetry += sent(sampled(whole[case.plan], case.sampler, case.since_s, case.until_s), name)
-        telemetry += metrics(whole[case.plan], case.metrics_s, name) if case.metrics_s else ()
-    return through(sorted(telemetry, key=lambda m: m[0]), cases, told)
 
+class Watch:
+    """The pipeline over one shop, as far as it has come."""
 
-def through(
-    telemetry: Iterable[tuple[int, bytes, str]], environments: Iterable[str], told: Callable[[Record], None]
-) -> dict[str, Found]:
-    """What the pipeline makes of messages of several environments, each twice a second. Nothing is acted on."""
-    found = {name: Found() for name in environments}
+    def __init__(self) -> None:
+        self.found = Found()
+        self._pipeline = MemoryPipeline(stage_specs(SETTINGS, dict.fromkeys(TOPICS, 2), library()), 2, self._hear)
+        self._half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
+        self._now_ns, self._count = T0, 0
 
-    def hear(record: Record) -> None:
-        told(record)
+    def _hear(self, record: Record) -> None:
         if record.topic == INCIDENTS:
-            incident = decode(Incident, record.value)
-            found[incident.environment].incidents.append(incident)
+            self.found.incidents.append(decode(Incident, record.value))
         elif record.topic == ANOMALIES:
-            anomaly = decode(Anomaly, record.value)
-            found[anomaly.environment].anomalies.append(anomaly)
+            self.found.anomalies.append(decode(Anomaly, record.value))
         elif record.topic == DECISIONS:
-            decision = decode(Decision, record.value)
-            found[decision.environment].decisions.append(decision)
+            self.found.decisions.append(decode(Decision, record.value))
 
-    pipeline = MemoryPipeline(stage_specs(SETTINGS, dict.fromkeys(TOPICS, 2), library()), 2, hear)
-    halves = [ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, name) for name in found]
-    now_ns = T0
-    for count, (at, payload, topic) in enumerate(telemetry):
-        while now_ns < at:
-            now_ns = min(now_ns + STEP_NS, at)
-            for half in halves:
-                pipeline.feed(TARGETS, encode(half.report(now_ns)), now_ns, key=half.environment.encode())
-            pipeline.tick(now_ns)
-        pipeline.feed(topic, payload, now_ns, partition=count % 2)
+    def take(self, telemetry: Iterable[tuple[int, bytes, str]]) -> None:
+        """Messages in the order of their time. Nothing is acted on."""
+        for at, payload, topic in telemetry:
+            while self._now_ns < at:
+                self._now_ns = min(self._now_ns + STEP_NS, at)
+                report = encode(self._half.report(self._now_ns))
+                self._pipeline.feed(TARGETS, report, self._now_ns, key=self._half.environment.encode())
+                self._pipeline.tick(self._now_ns)
+            self._pipeline.feed(topic, payload, self._now_ns, partition=self._count % 2)
+            self._count += 1
+
+
+def telemetry_of(case: Sampled, seed: int, begin_s: float, end_s: float) -> list[tuple[int, bytes, str]]:
+    """What is sent of a shop within a time."""
+    whole = _whole(case.plan, seed)
+    told = [*sent(sampled(whole, case.sampler, case.since_s, case.until_s))]
+    told += metrics(whole, case.metrics_s) if case.metrics_s else ()
+    found = [m for m in told if T0 + begin_s * S < m[0] <= T0 + end_s * S]
+    return sorted(found, key=lambda m: m[0])
+
+
+@functools.cache
+def _whole(plan: str, seed: int) -> Spans:
+    return Shop(PLANS[plan], seed).spans_by_end()
+
+
+@functools.cache
+def _until_onset(plan: str, metrics_s: int, seed: int) -> Watch:
+    """A shop of which all was kept so far: how each sampler's shop begins."""
+    watch = Watch()
+    watch.take(telemetry_of(Sampled(plan, lambda *_: True, metrics_s), seed, 0, ONSET_S))
+    return watch
+
+
+def watched(case: Sampled, seed: int) -> Found:
+    """What the pipeline makes of a shop. What was before a sampler begins is watched once for all of them: each goes on from there in a
+    process of its own."""
+    if case.since_s < ONSET_S:
+        whole = Watch()
+        whole.take(telemetry_of(case, seed, 0, END_S))
+        return whole.found
+    before = _until_onset(case.plan, case.metrics_s, seed)
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+
+    def go_on() -> None:
+        before.take(telemetry_of(case, seed, ONSET_S, END_S))
+        there.send_bytes(pickle.dumps(before.found))
+
+    process = fork.Process(target=go_on)
+    process.start()
+    there.close()
+    found: Found = pickle.loads(here.recv_bytes())
+    here.close()
+    process.join()
     return found
