@@ -99,7 +99,7 @@ class KeptShares:
         signal = Signal(frame.signal)
         rate, failing, quantiles = _COLUMNS[signal]
         rate_at, failing_at = frame.features.index(rate), frame.features.index(failing)
-        columns = [frame.features.index(name) for name in quantiles]
+        columns = np.array([frame.features.index(name) for name in quantiles], np.int64)
         usual = self._usual[signal]
         rows = usual.rows(list(zip(frame.services, frame.peers or [""] * len(frame.services), strict=True)))
         kept = self._kept(frame, rows, frame.values[:, rate_at], frame.values[:, failing_at])

@@ -78,7 +78,8 @@ class MetricMerge(SignalMerge):
     def metered(self) -> list[tuple[str, int, int, float, float]]:
         """Requests that went into values since this was last asked: service, begin and end of the interval (ns), requests, failed ones."""
         found, self._counted = self._counted, []
-        return [(self.open.entities.keys[entity][0], *rest) for entity, *rest in found]
+        keys = self.open.entities.keys
+        return [(keys[i][0], begin_ns, end_ns, requests, failed) for i, begin_ns, end_ns, requests, failed in found]
 
     def close(self, number: int) -> None:
         """Forget a window's points."""

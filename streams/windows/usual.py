@@ -90,7 +90,8 @@ class UsualRows:
 
     def spread(self, rows: I64) -> F64:
         """The logarithm of how far the highest usual quantile is from the lowest; 0 where it is not known."""
-        return np.nan_to_num(self._log[rows, -1] - self._log[rows, 0])
+        apart: F64 = np.nan_to_num(self._log[rows, -1] - self._log[rows, 0])
+        return apart
 
     def learn(self, rows: I64, events: F64, latencies: F64, doubt: B1) -> None:
         """Take a window in: each row at most once. What is in doubt changes little."""

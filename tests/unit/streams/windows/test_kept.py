@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -38,10 +36,10 @@ class Watch:
     """A service by the second: `requests`, so many of which fail, of what went well and what failed such shares are kept. Its metrics
     come every so many seconds, from other instances at other times, and count `lag` seconds later. `told` are its spans and edges."""
 
-    def __init__(self, every: int = 1, lag: int = 0, instances: int = 1, seed: int = 0) -> None:
+    def __init__(self, every: int = 1, lag: int = 0, instances: int = 1, seed: int = 0, metered: float = 1.0) -> None:
         self.kept, self.every, self.lag, self.instances = KeptShares(), every, lag, instances
         self.random, self.counted = np.random.default_rng(seed), dict[int, tuple[int, int]]()
-        self.second = 0
+        self.second, self.metered = 0, metered
         self.spans: list[FeatureFrame] = []
         self.edges: list[FeatureFrame] = []
 
@@ -69,7 +67,7 @@ class Watch:
         if not self.every or (now + instance) % self.every:
             return
         some = [self.counted.get(s - self.lag, (0, 0)) for s in range(now - self.every, now)]
-        requests, failed = (sum(part) / self.instances for part in zip(*some, strict=True))
+        requests, failed = (self.metered * sum(part) / self.instances for part in zip(*some, strict=True))
         self.kept.read([("shop", T0 + (now - self.every) * SECOND, T0 + now * SECOND, requests, failed)], SECOND)
 
     def _chance(self, mean: float) -> int:
@@ -163,9 +161,7 @@ def test_metrics_that_stopped_hold_nothing_back_for_long():
 
 def test_metrics_of_some_requests_are_no_witness():
     """Only a third of the routes has metrics."""
-    seen = Watch(5)
-    count: Callable[..., None] = seen.kept.read
-    seen.kept.read = lambda found, width: count([(s, b, e, n / 3, f / 3) for s, b, e, n, f in found], width)  # type: ignore[method-assign]
+    seen = Watch(5, metered=1 / 3)
     seen.run(150, 30, 0.02)
     seen.run(150, 10, 0.02)
     assert np.isfinite(seen.rates(0)[:150]).all()
