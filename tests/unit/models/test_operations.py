@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from contracts.events import Anomaly, decode, encode
 from contracts.features import OPERATION_SUMS, OPERATIONS
 from contracts.frames import FeatureFrame
 from contracts.units import SECOND
@@ -73,7 +74,9 @@ def test_one_that_stands_out_is_told_and_is_over(seed: int):
 def test_one_that_fails_is_told(seed: int):
     service = Service(RATES, seed)
     service.run(60)
-    assert {a.operation for a in service.run(8, fails={"GET /search": 0.6})} == {"GET /search"}
+    told = service.run(8, fails={"GET /search": 0.6})
+    assert {a.operation for a in told} == {"GET /search"}
+    assert decode(Anomaly, encode(told[0])) == told[0]
 
 
 def test_a_service_that_is_slow_or_fails_on_all_is_not_told_by_operation():
