@@ -160,7 +160,8 @@ def _begin(s: Floats, values: Floats) -> None:
 
 
 def _rate(half_life: float, count: Floats) -> Floats:
-    return np.maximum(1.0 - 0.5 ** (1.0 / half_life), 1.0 / count)
+    found: Floats = np.maximum(1.0 - 0.5 ** (1.0 / half_life), 1.0 / count)
+    return found
 
 
 def _clip(values: Floats, most: Floats | float) -> Floats:

@@ -35,7 +35,7 @@ _UPPER_LEAST: Final = 8.0
 _PRIOR_EXCESS, _PRIOR_WEIGHT, _LEAST_EXCESS = 0.15, 0.6, 0.03
 _GROWTH: Final = 1.0 / (1.0 - 1.0 / MEMORY)
 _HIGHEST_GAIN: Final = 1e12
-_SIZES: Final[Floats] = np.arange(BINS + 1) * WIDTH
+_SIZES: Final[Floats] = np.arange(0.0, BINS + 1.0) * np.float64(WIDTH)
 
 
 class Tails:

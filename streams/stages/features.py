@@ -17,6 +17,7 @@ from contracts.frames import FeatureFrame, PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, FEATURES, GAPS, partition_of
+from contracts.units import MILLISECOND
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.calls import CALLS
@@ -91,9 +92,10 @@ class FeatureStage:
         for merger in self._each():
             merger.absorb()  # what one signal says of silence in another is known first
         for merger in self._each():
-            frames = [self._corrected(frame, merger.of) for frame in merger.advance(now_ns)]
+            seen = merger.advance(now_ns)
+            frames = self._corrected(merger, seen)
             outputs += [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in frames]
-            for frame in frames:
+            for frame in seen:
                 self._gaps_of(merger.environment).see(frame)
                 if merger.signal == Signal.SPANS:
                     self._losses_of(merger.environment).see(frame)
@@ -109,12 +111,15 @@ class FeatureStage:
             outputs += [Emit(GAPS, f"{g.environment}/{g.service}", encode(g), route=g.environment) for g in known]
         return outputs
 
-    def _corrected(self, frame: FeatureFrame, of: str) -> FeatureFrame:
-        """A frame made of partials of a signal, as it would be if no spans were sampled, as far as metrics tell."""
-        known = self._kept.setdefault(frame.environment, KeptShares())
-        if of == Signal.METRICS:
-            known.read(frame)
-        return known.correct(frame) if of in (Signal.SPANS, Signal.EDGES) else frame
+    def _corrected(self, merger: FeatureMerger, frames: list[FeatureFrame]) -> list[FeatureFrame]:
+        """Frames as they are to be told, where only a part of the spans may have been kept."""
+        if merger.of not in (Signal.SPANS, Signal.EDGES, Signal.METRICS):
+            return frames
+        known = self._kept.setdefault(merger.environment, KeptShares())
+        if merger.of == Signal.METRICS:
+            known.read(merger.metered(), self._settings.window_ms * MILLISECOND)
+            return frames
+        return [known.correct(frame) for frame in frames]
 
     def _forget(self, environment: str) -> None:
         self._kept.pop(environment, None)

@@ -27,7 +27,7 @@ class SeriesStage:
         self._settings = settings
         self._watches: dict[str, SeriesWatch] = {}
         self._counters: Counter[str] = Counter()
-        self._environments = Environments(max_environments, lambda environment: self._watches.pop(environment, None))
+        self._environments = Environments(max_environments, self._forget)
 
     @property
     def counters(self) -> Counter[str]:
@@ -62,6 +62,9 @@ class SeriesStage:
 
     def _watch(self, environment: str) -> SeriesWatch:
         return SeriesWatch(environment, self._settings.false_alarms_per_week, self._settings.max_series)
+
+    def _forget(self, environment: str) -> None:
+        self._watches.pop(environment, None)
 
     def _tell(self, anomalies: list[Anomaly]) -> list[Output]:
         return [Emit(ANOMALIES, key=a.service, value=encode(a), route=a.environment) for a in anomalies]

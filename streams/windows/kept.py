@@ -1,219 +1,215 @@
-"""Which share of requests has spans, by what metrics count of the same requests: sampling that nothing declares.
+"""What spans tell where a part of them may be kept by what came of them: sampling that nothing declares.
 
-A service that counts its requests in metrics tells how many there were; its spans tell how many were kept. A share that changes while
-metrics count on as before is a sampler's doing, not traffic's: rates are told as at the share that was first seen, so that a series goes
-on as it was. A sampler that keeps failures rather than successes shows in shares that differ: each kept failure stands for `failed`
-failures and each success for `well` of them (post-stratification: Holt and Smith 1979), so that the share of failures is that of all
-requests. A kept failure never stands for less than itself, whatever metrics say.
+A service whose spans fall short of what is usual is asked for less, or somebody keeps only a part of its traces. Its metrics, if it has
+any, tell which (`streams.windows.counted`). Until they do, and where there are none, what is told of failures and latencies is no worse
+than it would be had all that is missing gone well (`streams.windows.usual`). Where metrics say that it is a sampler's doing,
 
-Metrics come later than spans. Where they come at least every `QUICK_NS`, a rate of spans that leaps is not told until metrics have
-confirmed it: two witnesses of one fact are asked before it is news.
+- neither requests nor calls are told by spans: how many there are metrics know, and which are missing nobody does;
+- a kept failure stands for as many as metrics tell of, and never for less than itself.
+
+Metrics come later than spans: two witnesses of one fact are asked before it is news. A rate of spans that leaps up is not told until
+metrics have confirmed it where they come at least every `counted.QUICK_NS`, one that falls wherever they come.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from contracts.features import (
-    BY_SIGNAL,
+    ASIDE,
+    ASKED,
     CALL_ERROR_RATE,
+    CALL_LATENCY_P95,
     CALL_RATE,
     ERROR_RATE,
-    METRIC_ERROR_RATE,
-    METRIC_REQUEST_RATE,
+    LATENCY_P50,
+    LATENCY_P95,
+    LATENCY_P99,
     REQUEST_RATE,
     Signal,
 )
 from contracts.frames import FeatureFrame
+from contracts.frames.decoded import B1, F64, I64
 from contracts.units import SECOND
+from streams.windows.counted import Interval, ServiceCounts
+from streams.windows.usual import LESS, UsualRows
 
-QUICK_NS: Final = 5 * SECOND
-PATIENCE_NS: Final = 4 * SECOND
-"""How much longer than their pace metrics are waited for."""
-_LONGEST_NS: Final = 150 * SECOND
-_INTERVALS: Final = 6
-"""Readings of metrics that count: the latest."""
-_ENOUGH: Final = 30.0
-_LEAP: Final = math.log(1.5)
-_SIGMAS: Final = 4.0
-_FEW_FAILURES: Final = 3.0
-_RECENT: Final = 8
-_WINDOWS: Final = 256
 _MOST: Final = 20_000
-_RATES: Final = {Signal.SPANS: (REQUEST_RATE, ERROR_RATE), Signal.EDGES: (CALL_RATE, CALL_ERROR_RATE)}
-_METRICS: Final = BY_SIGNAL[Signal.METRICS]
+_SIGMAS: Final = 4.0
+_COLUMNS: Final = {
+    Signal.SPANS: (REQUEST_RATE, ERROR_RATE, (LATENCY_P50, LATENCY_P95, LATENCY_P99)),
+    Signal.EDGES: (CALL_RATE, CALL_ERROR_RATE, (CALL_LATENCY_P95,)),
+}
+_ASKED: Final = ASIDE[Signal.EDGES].index(ASKED)
 
 
-@dataclass(slots=True)
-class ServiceCounts:
-    """Of one service: requests and failures by its spans per window, and by its metrics per reading."""
+class Kept(NamedTuple):
+    """What is known of the rows of a frame: events that came, those that failed, and for each row
 
-    spans: dict[int, tuple[float, float]] = field(default_factory=dict)
-    readings: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=_INTERVALS))
-    """Spans, failed ones, requests by metrics, failed ones (NaN: metrics don't tell)."""
-    waiting: list[tuple[int, int, float, float]] = field(default_factory=list)
-    """Readings whose spans are not all there: windows from and to, requests, failures."""
-    read_ns: int = 0
-    pace_ns: int = 0
-    """How often metrics come."""
-    first: float = 0.0
-    """The share that was first seen; 0: none yet."""
-    compared_ns: int = 0
-    """The last window of which spans and metrics were compared."""
-    leapt_ns: int = 0
-    """Since when the rate is another; 0: it is not."""
-    pending: bool = False
-    usual: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    """The latest rates that were told."""
+    short     whether fewer came than usual and nobody tells why: a sampler may have left the rest out
+    sampled   whether metrics say that a sampler's doing is not what it was
+    whole     events of which these are a part, where one of the two is so
+    rate      the rate to be told; NaN: it is not known
+    """
 
-    def take_spans(self, window_ns: int, count: float, failed: float) -> None:
-        """Requests of a window."""
-        self.spans[window_ns] = (count, failed)
-        while len(self.spans) > _WINDOWS:
-            del self.spans[min(self.spans)]
-        ready = [w for w in self.waiting if w[1] <= window_ns]
-        if ready:
-            self.waiting = [w for w in self.waiting if w[1] > window_ns]
-            for begin_ns, end_ns, requests, failures in ready:
-                self._read(begin_ns, end_ns, requests, failures)
-
-    def take_metrics(self, window_ns: int, rate: float, failing: float) -> None:
-        """Metrics were read: a rate since they were read before, and the share that failed."""
-        since_ns, self.read_ns = self.read_ns, max(window_ns, self.read_ns)
-        if not 0 < window_ns - since_ns <= _LONGEST_NS or not since_ns:
-            return
-        self.pace_ns = window_ns - since_ns
-        requests = rate * self.pace_ns / SECOND
-        found = (since_ns, window_ns, requests, failing * requests)
-        if self.spans and max(self.spans) >= window_ns:
-            self._read(*found)
-        else:
-            self.waiting = [*self.waiting, found][-_INTERVALS:]
-
-    def _read(self, begin_ns: int, end_ns: int, requests: float, failures: float) -> None:
-        kept = [found for window_ns, found in self.spans.items() if begin_ns < window_ns <= end_ns]
-        count, failed = (sum(part) for part in zip(*kept, strict=True)) if kept else (0.0, 0.0)
-        before, self.compared_ns = self.share, max(self.compared_ns, end_ns)
-        if before and requests >= _ENOUGH and abs(math.log((count + 1) / (requests + 1)) - math.log(before)) > _LEAP:
-            self.readings.clear()
-        self.readings.append((count, failed, requests, failures))
-        if not self.first and self.share:
-            self.first = self.share
-
-    @property
-    def times(self) -> tuple[int, int, int, int, bool, float]:
-        """What a snapshot keeps besides lists."""
-        return self.read_ns, self.pace_ns, self.compared_ns, self.leapt_ns, self.pending, self.first
-
-    @property
-    def share(self) -> float:
-        """Of requests so many have spans; 0 where it is not known."""
-        count, _, requests, _ = self._sums()
-        return count / requests if requests >= _ENOUGH and count > 0 else 0.0
-
-    def _sums(self) -> tuple[float, float, float, float]:
-        found = np.sum(np.array(self.readings), axis=0) if self.readings else np.zeros(4)
-        return float(found[0]), float(found[1]), float(found[2]), float(found[3])
-
-    def tell(self, rate: float, now_ns: int) -> bool:
-        """Whether the rate of a window may be told: it is no leap, or metrics have been compared since it began, or none that come
-        quickly could say otherwise."""
-        usual = float(np.median(self.usual)) if self.usual else rate
-        if abs(math.log((rate + 1) / (usual + 1))) <= _LEAP:
-            self.leapt_ns, self.pending = 0, False
-        else:
-            self.leapt_ns = self.leapt_ns or now_ns
-            quick = 0 < self.pace_ns <= QUICK_NS and now_ns - self.leapt_ns <= 2 * self.pace_ns + PATIENCE_NS
-            self.pending = quick and self.compared_ns < self.leapt_ns + self.pace_ns
-        if not self.pending:
-            self.usual.append(rate)
-        return not self.pending
-
-    def weights(self) -> tuple[float, float, float]:
-        """By how much a rate is told higher, and how many a success and a failure stand for."""
-        count, failed, requests, failures = self._sums()
-        share = self.share
-        if not share:
-            return 1.0, 1.0, 1.0
-        sampled = min(share, self.first) < 1.0 and abs(requests - count) > _SIGMAS * math.sqrt(requests)
-        again = self.first / share if abs(math.log(self.first / share)) > _LEAP else 1.0
-        if not sampled or share >= 1.0:
-            return again, 1.0, 1.0
-        each = 1 / share
-        if not (failures >= _FEW_FAILURES and failed >= _FEW_FAILURES and count > failed):
-            return again, each, each
-        bad = max(1.0, failures / failed)
-        return again, max(1.0, (requests - bad * failed) / (count - failed)), bad
+    events: F64
+    failed: F64
+    short: B1
+    sampled: B1
+    whole: F64
+    rate: F64
 
 
 class KeptShares:
     """The services of one environment and partition."""
 
     def __init__(self) -> None:
-        self._of: OrderedDict[str, ServiceCounts] = OrderedDict()
+        self._counts: OrderedDict[str, ServiceCounts] = OrderedDict()
+        """Of services whose metrics count requests."""
+        self._usual = {signal: UsualRows(len(columns[2])) for signal, columns in _COLUMNS.items()}
+        self._leapt_ns: dict[str, int] = {}
+        """Services whose rate has become another, and since when."""
+        self._held: set[str] = set()
+        """Those of them whose metrics are waited for."""
+        self._short: set[str] = set()
+        self._now_ns = 0
 
-    def read(self, frame: FeatureFrame) -> None:
-        """Take a frame of metrics in."""
-        if frame.revision > 0:
-            return
-        rate = frame.values[:, _METRICS.index(METRIC_REQUEST_RATE)]
-        failing = frame.values[:, _METRICS.index(METRIC_ERROR_RATE)]
-        for i in np.flatnonzero(np.isfinite(rate)).tolist():
-            self._service(frame.services[i]).take_metrics(frame.window_ns, float(rate[i]), float(failing[i]))
-
-    def _service(self, name: str) -> ServiceCounts:
-        known = self._of.get(name)
-        if known is None:
-            known = self._of[name] = ServiceCounts()
-            if len(self._of) > _MOST:
-                self._of.popitem(last=False)
-        return known
+    def read(self, intervals: Iterable[tuple[str, int, int, float, float]], width_ns: int) -> None:
+        """Take what metrics count: service, begin and end of the interval, requests, failed ones."""
+        merged: dict[str, dict[tuple[int, int], tuple[float, float]]] = defaultdict(dict)
+        for service, begin_ns, end_ns, requests, failed in intervals:
+            before = merged[service].get((begin_ns, end_ns), (0.0, 0.0))
+            merged[service][begin_ns, end_ns] = before[0] + requests, before[1] + failed
+        for service, found in merged.items():
+            known = self._counts.get(service)
+            if known is None:
+                known = self._counts[service] = ServiceCounts(width_ns)
+                if len(self._counts) > _MOST:
+                    self._counts.popitem(last=False)
+            several: list[Interval] = [(*when, *many) for when, many in found.items()]
+            known.take_metrics(several)
 
     def correct(self, frame: FeatureFrame) -> FeatureFrame:
-        """A frame of spans or edges as it would be had all requests spans; of spans, take it in, too."""
-        names = _RATES[Signal(frame.signal)]
-        some = [i for i, name in enumerate(frame.services) if name in self._of]
-        if not some:
+        """A frame of spans or edges as it is to be told; unless it is a correction, take it in, too."""
+        signal = Signal(frame.signal)
+        rate, failing, quantiles = _COLUMNS[signal]
+        rate_at, failing_at = frame.features.index(rate), frame.features.index(failing)
+        columns = np.array([frame.features.index(name) for name in quantiles], np.int64)
+        usual = self._usual[signal]
+        rows = usual.rows(list(zip(frame.services, frame.peers or [""] * len(frame.services), strict=True)))
+        kept = self._kept(frame, rows, frame.values[:, rate_at], frame.values[:, failing_at])
+        if frame.revision == 0:
+            usual.learn(rows, kept.events, frame.values[:, columns], kept.short | kept.sampled)
+        doubt = kept.short | kept.sampled
+        if not doubt.any() and np.array_equal(kept.rate, frame.values[:, rate_at], equal_nan=True):
             return frame
-        rate_at, share_at = (frame.features.index(name) for name in names)
         values, counts = frame.values.copy(), frame.counts.copy()
-        for i in some:
-            service, rate, failing = self._of[frame.services[i]], float(values[i, rate_at]), float(values[i, share_at])
-            if not math.isfinite(rate):
+        values[:, rate_at] = kept.rate
+        some = np.flatnonzero(doubt & (kept.events > 0))
+        values[some, failing_at], counts[some] = self._failing(frame, kept, some)
+        latencies = values[np.ix_(some, columns)]
+        latencies[usual.explained(rows[some], latencies, self._spread(frame, some))] = np.nan
+        values[np.ix_(some, columns)] = latencies
+        aside = frame.aside
+        if signal is Signal.EDGES and len(aside):
+            aside = aside.astype(np.float64)
+            aside[doubt, _ASKED] = np.nan
+        return dataclasses.replace(frame, values=values, counts=counts, aside=aside)
+
+    def _kept(self, frame: FeatureFrame, rows: I64, rate: F64, failing: F64) -> Kept:
+        """Look at the rows of a frame, and take in those of spans."""
+        events = rate * (frame.width_ns / SECOND)
+        failed = np.nan_to_num(failing) * events
+        counts, names = self._counts, frame.services
+        usual = self._usual[Signal(frame.signal)].usual(rows)
+        if frame.signal == Signal.SPANS:
+            each = np.where(frame.counts > 0, events / np.maximum(frame.counts, 1), np.nan)
+            short = self._usual[Signal.SPANS].short(rows, events, each)
+            if frame.revision == 0:
+                self._take(frame, rows, (events, failed, short))
+        since = np.array([self._leapt_ns.get(name, 0) <= frame.window_ns for name in names], np.bool_)
+        short = since & np.array([name in self._short for name in names], np.bool_)
+        whole, told = usual.copy(), rate.copy()
+        other = [name in counts and counts[name].is_other(frame.window_ns) for name in names]
+        sampled = since & np.array(other, np.bool_)
+        for i in np.flatnonzero(sampled).tolist():
+            known = counts[names[i]]
+            several = known.rate * frame.width_ns / SECOND
+            whole[i] = several if frame.signal == Signal.SPANS else usual[i] * known.rate / known.usual_rate
+        held = since & np.array([name in self._held for name in names], np.bool_)
+        told[sampled | held] = np.nan
+        return Kept(events, failed, short & ~sampled, sampled, whole, np.where(np.isfinite(rate), told, np.nan))
+
+    def _take(self, frame: FeatureFrame, rows: I64, seen: tuple[F64, F64, B1]) -> None:
+        """Spans of a window: is the rate another, and what do metrics say to that?"""
+        events, failed, short = seen
+        self._now_ns = max(self._now_ns, frame.window_ns)
+        usual = self._usual[Signal.SPANS]
+        level = usual.usual(rows)
+        with np.errstate(invalid="ignore"):
+            # Roots of numbers of a Poisson process vary by a half (Anscombe 1948): its upper tail is longer than a normal one's.
+            more = (events > level * LESS) & (2 * (np.sqrt(events) - np.sqrt(level)) > _SIGMAS)
+        trials = np.maximum(frame.counts, 1)
+        for i, name in enumerate(frame.services):
+            known = self._counts.get(name)
+            if known is not None:
+                known.take_spans(frame.window_ns, float(events[i]), float(failed[i]), float(events[i] ** 2 / trials[i]))
+            if not (short[i] or more[i]):
+                self._leapt_ns.pop(name, None)
+                self._held.discard(name)
+                self._short.discard(name)
                 continue
-            width_s = frame.width_ns / SECOND
-            failed = 0.0 if math.isnan(failing) else failing * rate
-            again, well, bad = service.weights()
-            if frame.signal == Signal.SPANS and frame.revision == 0:
-                service.take_spans(frame.window_ns, rate * width_s, failed * width_s)
-                told = service.tell(rate * again, frame.window_ns)
-            else:
-                told = not service.pending
-            values[i, rate_at] = rate * again if told else np.nan
-            if well != bad and rate > 0:
-                whole = well * (rate - failed) + bad * failed
-                values[i, share_at] = bad * failed / whole
-                square = (well**2 * (rate - failed) + bad**2 * failed) / rate
-                counts[i] = max(1, round(int(counts[i]) * (whole / rate) ** 2 / square)) if counts[i] else 0
-        return dataclasses.replace(frame, values=values, counts=counts)
+            if name not in self._leapt_ns and known is not None:
+                known.leapt()
+            since_ns = self._leapt_ns.setdefault(name, frame.window_ns)
+            waits = known is not None and known.waited_for(since_ns, frame.window_ns, few=short[i] and events[i] > 0)
+            (self._held.add if waits else self._held.discard)(name)
+            agreed = known is not None and known.agrees(since_ns)
+            (self._short.add if short[i] and not agreed else self._short.discard)(name)
+            if agreed:
+                usual.accept(rows[i : i + 1])
+
+    def _spread(self, frame: FeatureFrame, some: I64) -> F64:
+        """How far the latencies of the services of some rows are apart."""
+        spans = self._usual[Signal.SPANS]
+        return spans.spread(spans.rows([(frame.services[i], "") for i in some.tolist()]))
+
+    def _failing(self, frame: FeatureFrame, kept: Kept, some: I64) -> tuple[F64, I64]:
+        """Of some rows the share that failed, and the number of trials that it is worth: of what is missing it is taken for known that it
+        went well, of failures that it is estimated (Kish's effective size, see `row_values.adjusted`). NaN where metrics tell it soon."""
+        failed = kept.failed[some]
+        bad = np.array([self._stands_for(frame.services[i]) for i in some.tolist()]) * failed
+        whole = np.fmax(np.fmax(kept.whole[some], 0.0), kept.events[some] - failed + bad)
+        square = whole - bad + bad**2 / np.maximum(failed, 1.0)
+        trials = np.where(np.isfinite(bad), np.rint(whole**2 / np.maximum(square, 1e-9)), frame.counts[some])
+        return bad / np.maximum(whole, 1e-9), np.maximum(trials, 1).astype(np.int64)
+
+    def _stands_for(self, service: str) -> float:
+        known = self._counts.get(service)
+        if known is None:
+            return 1.0
+        return known.stands_for if known.is_quick(self._now_ns) else float(np.nan_to_num(known.stands_for, nan=1.0))
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
-        return {name: [s.spans, list(s.readings), s.waiting, list(s.usual), s.times] for name, s in self._of.items()}
+        return {
+            "counts": {name: known.state() for name, known in self._counts.items()},
+            "usual": {str(signal): usual.state() for signal, usual in self._usual.items()},
+            "leapt": self._leapt_ns,
+            "held": sorted(self._held),
+            "short": sorted(self._short),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take the state of a snapshot."""
-        self._of = OrderedDict()
-        for name, (spans, readings, waiting, usual, times) in state.items():
-            known = self._service(name)
-            known.spans = {int(w): (float(c), float(f)) for w, (c, f) in spans.items()}
-            known.readings.extend(tuple(r) for r in readings)
-            known.waiting = [tuple(w) for w in waiting]
-            known.read_ns, known.pace_ns, known.compared_ns, known.leapt_ns, known.pending, known.first = times
-            known.usual.extend(usual)
+        """Take the state of a snapshot; one of before there was as much in it says nothing."""
+        if "usual" not in state:
+            return
+        self._counts = OrderedDict((name, ServiceCounts.of(known)) for name, known in state["counts"].items())
+        for signal, usual in state["usual"].items():
+            self._usual[Signal(signal)].load(usual)
+        self._leapt_ns, self._held, self._short = dict(state["leapt"]), set(state["held"]), set(state["short"])

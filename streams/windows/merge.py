@@ -104,6 +104,10 @@ class FeatureMerger:
             return 0
         return int(found.sums.of(self._merge.keys(np.array([entity], np.int64)))[0][0])
 
+    def metered(self) -> list[tuple[str, int, int, float, float]]:
+        """Requests that metrics counted, of the rows that were sent since this was last asked."""
+        return self._merge.metered()
+
     def follow(self, mergers: Mapping[str, FeatureMerger]) -> None:
         """Those of the other signals: calls that spans tell of are not told again by metrics."""
         if isinstance(self._merge, MetricCallMerge):

@@ -10,6 +10,7 @@ import numpy as np
 from contracts.features import Signal
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import F64, I64
+from contracts.settings import IngestSettings
 from streams.windows.merge_series import SeriesMerge, histos_of
 from streams.windows.series import POINT
 from streams.windows.window import Window
@@ -19,6 +20,10 @@ class MetricMerge(SeriesMerge):
     """Entities are services."""
 
     signal = Signal.METRICS
+
+    def __init__(self, settings: IngestSettings) -> None:
+        super().__init__(settings)
+        self._counted: list[tuple[int, int, int, float, float]] = []
 
     def merge(self, frames: Sequence[PartialFrame], now_ns: int) -> None:
         """Take frames in, one by one: their points keep their order."""
@@ -32,7 +37,17 @@ class MetricMerge(SeriesMerge):
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Features of each service, NaN where no metric tells; the number of requests."""
-        return *self._digested(window, entity), ()
+        digested = self._digested(window, entity)
+        points = self._of(window.index)
+        self._counted += points.counted
+        points.counted = []
+        return *digested, ()
+
+    def metered(self) -> list[tuple[str, int, int, float, float]]:
+        """Requests that went into values since this was last asked: service, begin and end of the interval (ns), requests, failed ones."""
+        found, self._counted = self._counted, []
+        keys = self.open.entities.keys
+        return [(keys[i][0], begin_ns, end_ns, requests, failed) for i, begin_ns, end_ns, requests, failed in found]
 
     def forget(self, entities: Sequence[int]) -> None:
         """These services have left."""

@@ -298,6 +298,8 @@ class MetricWindow:
         self.parts: Rows = np.empty(0, PART)
         self.requests: Rows = np.empty(0, PART)
         self.sums = Sums(2)
+        self.counted: list[tuple[int, int, int, float, float]] = []
+        """Requests that were counted since this was last emptied: entity, begin and end of the interval, requests, failed ones."""
 
     def add(self, points: Rows, histos: Rows, frame: PartialFrame) -> None:
         """Take the points of this window in, with the buckets of its histograms, whose `low` and `high` index into the frame's."""
@@ -328,6 +330,9 @@ class MetricWindow:
         total = int(count[~failed].sum())
         errors = int(count[failed].sum()) + (total if point["error"] else 0)
         self.sums.add(key, (np.array([total]), np.array([errors])))
+        if span_s > 0:
+            end_ns = int(point["time"])
+            self.counted.append((int(point["entity"]), end_ns - round(span_s * SECOND), end_ns, total, errors))
         if failed.any():
             return
         placed = bucket != UNPLACED

@@ -94,6 +94,10 @@ class SignalMerge(ABC):
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Of each entity: features in the order of the signal, (entities, features); the number of trials; notes, or none."""
 
+    def metered(self) -> list[tuple[str, int, int, float, float]]:
+        """Requests that metrics count, over which intervals; of other signals none."""
+        return []
+
     def close(self, number: int) -> None:  # noqa: B027 - most signals have nothing to do
         """A window is closed: what was kept for it alone can go."""
 

@@ -7,7 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, MetricsData
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AGGREGATION_TEMPORALITY_CUMULATIVE,
+    AGGREGATION_TEMPORALITY_DELTA,
+    MetricsData,
+)
 
 from tests.scenarios.traffic import CLIENT, SERVER, T0, S
 
@@ -20,10 +24,10 @@ Key = tuple[tuple[str, str], ...]
 
 
 class Counting:
-    """Cumulative counts and durations by labels."""
+    """Counts and durations by labels: all so far, or those since they were written last."""
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
+    def __init__(self, bounds: tuple[float, ...], *, delta: bool = False) -> None:
+        self.bounds, self.delta, self.began_ns = bounds, delta, T0
         self.calls: Counter[Key] = Counter()
         self.buckets: dict[Key, list[int]] = defaultdict(lambda: [0] * (len(bounds) + 1))
 
@@ -37,18 +41,27 @@ class Counting:
         """The metrics as they are now; a name that is "" is left out."""
         if histogram[0] and self.buckets:
             data = metrics.add(name=histogram[0], unit=histogram[1]).histogram
-            data.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
+            data.aggregation_temporality = self._temporality
             for key, counts in sorted(self.buckets.items()):
                 point = data.data_points.add(
-                    start_time_unix_nano=T0, time_unix_nano=at_ns, count=sum(counts), bucket_counts=counts
+                    start_time_unix_nano=self.began_ns, time_unix_nano=at_ns, count=sum(counts), bucket_counts=counts
                 )
                 point.explicit_bounds.extend(self.bounds)
                 _labels(point, key)
         if counter and self.calls:
             sums = metrics.add(name=counter).sum
-            sums.aggregation_temporality, sums.is_monotonic = AGGREGATION_TEMPORALITY_CUMULATIVE, True
+            sums.aggregation_temporality, sums.is_monotonic = self._temporality, True
             for key, count in sorted(self.calls.items()):
-                _labels(sums.data_points.add(start_time_unix_nano=T0, time_unix_nano=at_ns, as_int=count), key)
+                point = sums.data_points.add(start_time_unix_nano=self.began_ns, time_unix_nano=at_ns, as_int=count)
+                _labels(point, key)
+        if self.delta:
+            self.began_ns = at_ns
+            self.calls.clear()
+            self.buckets.clear()
+
+    @property
+    def _temporality(self) -> Any:
+        return AGGREGATION_TEMPORALITY_DELTA if self.delta else AGGREGATION_TEMPORALITY_CUMULATIVE
 
 
 def _labels(point: Any, key: Key) -> None:
@@ -60,10 +73,12 @@ def _labels(point: Any, key: Key) -> None:
             value.string_value = text
 
 
-def span_metrics(spans: Spans, every_s: int, *, histograms: bool = True) -> Iterator[tuple[int, bytes]]:
-    """Messages of the span metrics connector, one each `every_s`."""
-    counting = Counting(tuple(float(b) for b in BOUNDS_MS))
-    for at_ns, some in _steps(spans, every_s):
+def span_metrics(
+    spans: Spans, every_s: int, *, histograms: bool = True, delta: bool = False, lag_s: int = 0
+) -> Iterator[tuple[int, bytes]]:
+    """Messages of the span metrics connector, one each `every_s`; it gets spans `lag_s` after they ended."""
+    counting = Counting(tuple(float(b) for b in BOUNDS_MS), delta=delta)
+    for at_ns, some in _steps(spans, every_s, lag_s):
         for _, service, span in some:
             status = "STATUS_CODE_ERROR" if "status" in span else "STATUS_CODE_UNSET"
             labels = {"service.name": service, "span.name": span["name"], "span.kind": KINDS[span["kind"]]}
@@ -107,13 +122,13 @@ def service_graph(
         yield at_ns, message.SerializeToString()
 
 
-def _steps(spans: Spans, every_s: int) -> Iterator[tuple[int, Spans]]:
-    """The spans that ended in each step, with its end."""
+def _steps(spans: Spans, every_s: int, lag_s: int = 0) -> Iterator[tuple[int, Spans]]:
+    """The spans that came in each step, with its end."""
     last = max(end for end, _, _ in spans)
     at, taken = T0 + every_s * S, 0
     while at <= last:
         until = taken
-        while until < len(spans) and spans[until][0] <= at:
+        while until < len(spans) and spans[until][0] + lag_s * S <= at:
             until += 1
         yield at, spans[taken:until]
         at, taken = at + every_s * S, until

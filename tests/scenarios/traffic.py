@@ -92,6 +92,8 @@ class Plan:
     names_callees: bool = False
     client_spans: bool = True
     """Whether callers tell of their calls; else a callee's span is the child of its caller's request."""
+    always_ill: bool = False
+    """Whether the trouble is there from the beginning."""
 
 
 class Shop:
@@ -108,7 +110,7 @@ class Shop:
             for route in routes:
                 for _ in range(self._poisson(route.rate)):
                     at = T0 + second * S + self._rng.randrange(S)
-                    self._serve("gateway", route, at, self._id(32), "", at >= T0 + ONSET_S * S)
+                    self._serve("gateway", route, at, self._id(32), "", self._plan.always_ill or at >= T0 + ONSET_S * S)
         for session in self._plan.sessions:
             begin, end = (T0 + int(t * S) for t in (session.began_s, session.ended_s))
             self._span(

@@ -1,4 +1,4 @@
-"""What share of requests has spans is told by metrics: a change of it is no change of traffic, and kept failures are no burst."""
+"""Who keeps a part of traces by what came of them makes a service look ill: nothing is told that the missing part explains."""
 
 from __future__ import annotations
 
@@ -11,97 +11,203 @@ from contracts.units import SECOND
 from streams.windows.kept import KeptShares
 
 T0 = 1_700_000_000 * SECOND
+RATE, FAILING, P50 = 0, 1, 2
+QUICKLY = (0.01, 0.014, 0.018)
 
 
-def frame(signal: Signal, second: int, rate: float, failing: float, count: int | None = None) -> FeatureFrame:
+def frame(
+    signal: Signal, second: int, rate: float, failing: float, latencies: tuple[float, ...] = QUICKLY, revision: int = 0
+) -> FeatureFrame:
     names = BY_SIGNAL[signal]
     values = np.full((1, len(names)), np.nan)
-    rate_at, share_at = {Signal.SPANS: (0, 1), Signal.EDGES: (0, 1)}.get(
-        signal, (names.index("metric_request_rate") if signal is Signal.METRICS else 0, 0)
+    values[0, :P50] = rate, failing
+    values[0, P50 : P50 + 3] = (
+        latencies if signal is Signal.SPANS else (latencies[1], 0.002, np.nan)[: len(names) - P50]
     )
-    if signal is Signal.METRICS:
-        share_at = names.index("metric_error_rate")
-    values[0, rate_at], values[0, share_at] = rate, failing
     return FeatureFrame(
-        environment="prod", signal=signal, partition=0, window_ns=T0 + second * SECOND, width_ns=SECOND, revision=0, services=("shop",),
-        peers=("db",) if signal is Signal.EDGES else (), versions=("",), attributes=("",), features=names, values=values,
-        counts=np.array([round(rate) if count is None else count]), notes=(),
+        environment="prod", signal=signal, partition=0, window_ns=T0 + second * SECOND, width_ns=SECOND, revision=revision,
+        services=("shop",), peers=("db",) if signal is Signal.EDGES else (), versions=("",), attributes=("",), features=names,
+        values=values, counts=np.array([round(rate)]), notes=(),
+        aside=np.array([[float(rate)]]) if signal is Signal.EDGES else np.empty(0),
     )  # fmt: skip
 
 
-def run(
-    kept: KeptShares, seconds: range, requests: float, failures: float, keep: tuple[float, float], every: int = 1
-) -> list[FeatureFrame]:
-    """Seconds of a service: its spans (of what went well and what failed such shares are kept), then its metrics."""
-    told = []
-    for second in seconds:
-        well, bad = (requests - failures) * keep[0], failures * keep[1]
-        told.append(kept.correct(frame(Signal.SPANS, second, well + bad, bad / (well + bad))))
-        if second % every == 0:
-            kept.read(frame(Signal.METRICS, second, requests, failures / requests))
-    return told
+class Watch:
+    """A service by the second: `requests`, so many of which fail, of what went well and what failed such shares are kept. Its metrics
+    come every so many seconds, from other instances at other times, and count `lag` seconds later. `told` are its spans and edges."""
+
+    def __init__(self, every: int = 1, lag: int = 0, instances: int = 1, seed: int = 0, metered: float = 1.0) -> None:
+        self.kept, self.every, self.lag, self.instances = KeptShares(), every, lag, instances
+        self.random, self.counted = np.random.default_rng(seed), dict[int, tuple[int, int]]()
+        self.second, self.metered = 0, metered
+        self.spans: list[FeatureFrame] = []
+        self.edges: list[FeatureFrame] = []
+
+    def run(
+        self,
+        seconds: int,
+        requests: float,
+        failing: float = 0.0,
+        keep: tuple[float, float] = (1, 1),
+        latencies: tuple[float, ...] = QUICKLY,
+        metrics: bool = True,
+    ) -> None:
+        for second in range(self.second, self.second + seconds):
+            well, bad = (self._chance(requests * share) for share in (1 - failing, failing))
+            seen, failed = self._kept(well, keep[0]), self._kept(bad, keep[1])
+            self.counted[second] = well + bad, bad
+            share = failed / (seen + failed) if seen + failed else np.nan
+            for signal, told in ((Signal.SPANS, self.spans), (Signal.EDGES, self.edges)):
+                told.append(self.kept.correct(frame(signal, second, seen + failed, share, latencies)))
+            for instance in range(self.instances if metrics else 0):
+                self._read(second + 1, instance)
+        self.second += seconds
+
+    def _read(self, now: int, instance: int) -> None:
+        if not self.every or (now + instance) % self.every:
+            return
+        some = [self.counted.get(s - self.lag, (0, 0)) for s in range(now - self.every, now)]
+        requests, failed = (self.metered * sum(part) / self.instances for part in zip(*some, strict=True))
+        self.kept.read([("shop", T0 + (now - self.every) * SECOND, T0 + now * SECOND, requests, failed)], SECOND)
+
+    def _chance(self, mean: float) -> int:
+        return int(self.random.poisson(mean))
+
+    def _kept(self, count: int, share: float) -> int:
+        return int(self.random.binomial(count, share))
+
+    def rates(self, since: int) -> list[float]:
+        return [float(f.values[0, RATE]) for f in self.spans[since:]]
+
+    def failing(self, since: int) -> list[float]:
+        """Of each of the seconds since one, of spans and of calls."""
+        return [float(f.values[0, FAILING]) for told in (self.spans, self.edges) for f in told[since:]]
 
 
-def rates(told: list[FeatureFrame]) -> list[float]:
-    return [float(f.values[0, 0]) for f in told]
+METRICS = {
+    "each second": (1, 0, 1),
+    "every 5 s, 5 s later": (5, 5, 1),
+    "every 15 s of three instances": (15, 0, 3),
+    "every minute": (60, 0, 1),
+}
+WAYS = {**METRICS, "none": (0, 0, 1)}
 
 
-@pytest.mark.parametrize("every", [1, 5])
-def test_a_smaller_share_is_no_less_traffic(every: int):
-    kept = KeptShares()
-    run(kept, range(1, 60), 100, 1, (1, 1), every)
-    after = rates(run(kept, range(60, 120), 100, 1, (0.1, 0.1), every))
-    assert all(np.isnan(r) or r == pytest.approx(100, rel=0.05) for r in after), after
-    assert after[-1] == pytest.approx(100, rel=0.05)
-    assert sum(np.isnan(r) for r in after) <= 3 * every
+@pytest.mark.parametrize("requests", [3, 8])
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_changed_where_all_is_kept(way: str, requests: int):
+    every, lag, instances = WAYS[way]
+    seen = Watch(every, lag, instances, seed=requests)
+    seen.run(200, requests, 0.02)
+    assert np.isfinite(seen.rates(0)).all()
+    assert all(f.values[0, RATE] == f.counts[0] for f in seen.spans), "no rate is a fraction"
 
 
-def test_less_traffic_is_told_once_metrics_agree():
-    kept = KeptShares()
-    run(kept, range(1, 60), 100, 1, (1, 1))
-    after = rates(run(kept, range(60, 70), 10, 0.1, (1, 1)))
-    assert after[3:] == pytest.approx([10] * 7)
+@pytest.mark.parametrize("way", METRICS)
+@pytest.mark.parametrize("keep", [(0.1, 0.1), (0.1, 1), (0.0, 1)], ids=["a tenth", "failures and a tenth", "failures"])
+def test_a_smaller_share_is_no_less_traffic_and_no_burst_of_failures(way: str, keep: tuple[float, float]):
+    every, lag, instances = METRICS[way]
+    seen = Watch(every, lag, instances)
+    seen.run(150, 60, 0.02)
+    usual = np.nanmean(seen.failing(0))
+    seen.run(130, 60, 0.02, keep)
+    told = [r for r in seen.rates(152) if np.isfinite(r) and r > 0]
+    assert not told, "how many there are spans don't know"
+    late = [f for f in seen.failing(150) if np.isfinite(f)]
+    assert np.mean(late or [0.0]) < 1.7 * usual
+    assert np.isnan(seen.edges[-1].aside).all()
 
 
-def test_without_quick_metrics_nothing_is_held_back():
-    kept = KeptShares()
-    run(kept, range(1, 240), 100, 1, (1, 1), every=60)
-    assert rates(run(kept, range(241, 245), 10, 0.1, (1, 1), every=60)) == pytest.approx([10] * 4)
+def test_without_metrics_kept_failures_are_no_burst():
+    seen = Watch(0)
+    seen.run(120, 60, 0.02)
+    seen.run(120, 60, 0.02, (0.1, 1))
+    assert np.nanmean(seen.failing(120)) < 1.7 * np.nanmean(seen.failing(0)[:120])
+    assert np.isfinite(seen.rates(0)).all(), "there may be less traffic as well"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("keep", [(0.1, 0.1), (0.1, 1)], ids=["a tenth", "failures and a tenth"])
+def test_a_burst_is_one_while_a_part_is_kept(way: str, keep: tuple[float, float]):
+    every, lag, instances = WAYS[way]
+    seen = Watch(every, lag, instances)
+    seen.run(180, 60, 0.01)
+    seen.run(60, 60, 0.01, keep)
+    seen.run(60, 60, 0.5, keep)
+    usual, worse = np.nanmean(seen.failing(100)[:80]), [f for f in seen.failing(240) if np.isfinite(f)]
+    assert np.mean(worse) > 4 * usual
+    assert seen.spans[-1].counts[0] < 90, "no more trials than requests"
+
+
+@pytest.mark.parametrize("way", METRICS)
+@pytest.mark.parametrize("requests", [(60, 8), (8, 60), (10, 2)])
+def test_other_traffic_is_told_once_metrics_agree(way: str, requests: tuple[int, int]):
+    every, lag, instances = METRICS[way]
+    seen = Watch(every, lag, instances)
+    seen.run(150, requests[0], 0.02)
+    seen.run(180, requests[1], 0.02)
+    waits = 2 * every + lag + 15
+    rates = seen.rates(150 + waits)
+    assert np.mean(np.isfinite(rates)) > 0.95
+    assert np.nanmean(rates) == pytest.approx(requests[1], rel=0.2)
 
 
 def test_metrics_that_stopped_hold_nothing_back_for_long():
-    kept = KeptShares()
-    run(kept, range(1, 60), 100, 1, (1, 1))
-    after = [float(kept.correct(frame(Signal.SPANS, s, 10, 0.0)).values[0, 0]) for s in range(60, 80)]
-    assert after[-10:] == [10] * 10
+    seen = Watch(1)
+    seen.run(100, 60)
+    seen.run(60, 6, metrics=False)
+    assert np.isfinite(seen.rates(120)).all()
 
 
-def test_kept_failures_are_no_burst_and_a_burst_is_one():
-    kept = KeptShares()
-    run(kept, range(1, 60), 100, 2, (1, 1))
-    after = run(kept, range(60, 120), 100, 2, (0.1, 1))
-    assert after[-1].values[0, 1] == pytest.approx(0.02, rel=0.2)
-    burst = run(kept, range(120, 140), 100, 40, (0.1, 1))
-    assert burst[-1].values[0, 1] == pytest.approx(0.4, rel=0.2)
-    assert burst[0].values[0, 1] > 0.3, "a kept failure counts for itself before metrics have come"
-    assert burst[-1].counts[0] <= 46, "no more trials than what was seen"
+def test_metrics_of_some_requests_are_no_witness():
+    """Only a third of the routes has metrics."""
+    seen = Watch(5, metered=1 / 3)
+    seen.run(150, 30, 0.02)
+    seen.run(150, 10, 0.02)
+    assert np.isfinite(seen.rates(0)[:150]).all()
+    assert np.isfinite(seen.rates(210)).all()
+    assert np.nanmean(seen.rates(210)) == pytest.approx(10, rel=0.2)
 
 
-def test_failures_that_metrics_do_not_tell_of_count_all_the_same():
-    kept = KeptShares()
-    for second in range(1, 60):
-        told = kept.correct(frame(Signal.SPANS, second, 10, 0.5))
-        kept.read(frame(Signal.METRICS, second, 100, np.nan))
-    assert told.values[0, 1] == pytest.approx(0.5)
+SLOWLY = (0.017, 0.018, 0.02)
 
 
-def test_a_service_without_metrics_is_left_alone_and_a_snapshot_keeps_what_is_known():
-    kept = KeptShares()
-    plain = frame(Signal.SPANS, 1, 10, 0.0)
-    assert kept.correct(plain) is plain
-    run(kept, range(1, 60), 100, 2, (1, 1))
-    run(kept, range(60, 90), 100, 2, (0.1, 1))
+@pytest.mark.parametrize("way", WAYS)
+def test_the_slowest_are_no_slower_where_the_rest_is_left_out(way: str):
+    every, lag, instances = WAYS[way]
+    seen = Watch(every, lag, instances)
+    seen.run(150, 60)
+    seen.run(60, 60, 0.0, (0.1, 1), latencies=SLOWLY)
+    assert all(np.isnan(f.values[0, P50]) for f in seen.spans[153:])
+    seen.run(30, 60, 0.0, (0.1, 1), latencies=(0.1, 0.14, 0.18))
+    assert all(f.values[0, P50] == 0.1 for f in seen.spans[-30:] if f.counts[0] > 0), "what was never as slow is told"
+
+
+def test_latencies_are_told_where_all_is_kept():
+    seen = Watch(0)
+    seen.run(60, 60)
+    seen.run(20, 60, latencies=SLOWLY)
+    assert all(f.values[0, P50] == SLOWLY[0] for f in seen.spans[60:])
+
+
+def test_a_snapshot_keeps_what_is_known():
+    seen = Watch(5)
+    seen.run(90, 60, 0.02)
+    seen.run(40, 60, 0.02, (0.1, 1))
     again = KeptShares()
-    again.load(kept.state())
-    one, other = (k.correct(frame(Signal.EDGES, 90, 12, 0.1)).values for k in (kept, again))
-    np.testing.assert_array_equal(one, other)
+    again.load(seen.kept.state())
+    for signal in (Signal.SPANS, Signal.EDGES):
+        for second in range(130, 140):
+            one, other = (k.correct(frame(signal, second, 7, 0.1)) for k in (seen.kept, again))
+            np.testing.assert_array_equal(one.values, other.values)
+            np.testing.assert_array_equal(one.counts, other.counts)
+
+
+def test_a_correction_is_told_as_the_row_was_and_teaches_nothing():
+    seen = Watch(1)
+    seen.run(90, 60)
+    seen.run(30, 60, 0.0, (0.1, 1))
+    before = seen.kept.state()
+    late = seen.kept.correct(frame(Signal.SPANS, 118, 7, 0.0, revision=1))
+    assert np.isnan(late.values[0, RATE])
+    assert str(seen.kept.state()) == str(before)

@@ -1,0 +1,294 @@
+"""Samplers of traces as there are, and what the pipeline makes of shops of whose traces they keep a part."""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+import pickle
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.events import Anomaly, Decision, Incident, decode, encode
+from contracts.ports import Record, TargetState
+from contracts.settings import Settings
+from contracts.topics import ANOMALIES, DECISIONS, INCIDENTS, OTLP_METRICS, OTLP_SPANS, TARGETS, TOPICS
+from homeostat.wiring import stage_specs
+from playbooks.language import library
+from streams.in_memory import MemoryPipeline
+from tests.acting_half import ActingHalf
+from tests.scenarios.traffic import END_S, KNOWN, ONSET_S, SERVER, T0, Found, Plan, Route, S, Shop, Trouble
+
+SETTINGS = Settings(detect={"detectors": ("bank",)})
+BUSY = (
+    Route("GET /", 18, 4, {"catalog": 1.0, "reco": 1.0}),
+    Route("POST /buy", 12, 4, {"checkout": 1.0}),
+)
+Spans = list[tuple[int, str, dict[str, Any]]]
+Sampler = Callable[[int, Spans], bool]
+"""Whether the trace with this id is kept; it may write into its spans what it did. Traces come in the order of their beginning."""
+WHOLE64 = 1 << 64
+TENTH = 0.1
+SLOW_NS = 45_000_000
+STEP_NS = S
+
+
+def _below(trace: int) -> float:
+    return (trace & (WHOLE64 - 1)) / WHOLE64
+
+
+def failed(spans: Spans) -> bool:
+    return any("status" in span for _, _, span in spans)
+
+
+def _root(spans: Spans) -> dict[str, Any]:
+    return next(span for _, _, span in spans if "parentSpanId" not in span)
+
+
+def by_ratio(trace: int, spans: Spans) -> bool:
+    """The low 64 bits below a bound (OpenTelemetry for Python, Go)."""
+    return _below(trace) < TENTH
+
+
+def by_signed_ratio(trace: int, spans: Spans) -> bool:
+    """Their absolute value as a signed number (Java)."""
+    low = trace & (WHOLE64 - 1)
+    signed = low - WHOLE64 if low >> 63 else low
+    return abs(signed) < TENTH * (1 << 63)
+
+
+def by_threshold(trace: int, spans: Spans) -> bool:
+    """Consistent probability sampling, silent."""
+    return (trace & ((1 << 56) - 1)) >= (1 - TENTH) * (1 << 56)
+
+
+def told_threshold(trace: int, spans: Spans) -> bool:
+    """The same by other bits, with its threshold on each span."""
+    for _, _, span in spans:
+        span["traceState"] = "vendor=x,ot=th:e6666666666666"
+    return random.Random(trace).random() < TENTH
+
+
+def told_exponent(trace: int, spans: Spans) -> bool:
+    """As before 2024: the negative logarithm of the probability."""
+    for _, _, span in spans:
+        span["traceState"] = "ot=p:3;r:7"
+    return random.Random(trace).random() < 1 / 8
+
+
+def told_at_the_root(trace: int, spans: Spans) -> bool:
+    """Jaeger's clients: tags on the root."""
+    _root(spans)["attributes"] += [
+        {"key": "sampler.type", "value": {"stringValue": "probabilistic"}},
+        {"key": "sampler.param", "value": {"doubleValue": TENTH}},
+    ]
+    return random.Random(trace).random() < TENTH
+
+
+def told_failures_first(trace: int, spans: Spans) -> bool:
+    """All that failed and a tenth of the rest, with the threshold on each span."""
+    for _, _, span in spans:
+        span["traceState"] = "ot=th:0" if failed(spans) else "ot=th:e6666666666666"
+    return failed(spans) or random.Random(trace).random() < TENTH
+
+
+def unseen(trace: int, spans: Spans) -> bool:
+    """By a hash of its own, silent: nothing in spans shows it."""
+    return random.Random(trace ^ 0x5EED).random() < TENTH
+
+
+def failures_first(trace: int, spans: Spans) -> bool:
+    """A tail sampler: all that failed, and a tenth of the rest, silent."""
+    return failed(spans) or unseen(trace, spans)
+
+
+def failures_only(trace: int, spans: Spans) -> bool:
+    """A tail sampler that keeps nothing but what failed."""
+    return failed(spans)
+
+
+def slow_first(trace: int, spans: Spans) -> bool:
+    """A tail sampler: all that took long, and a tenth of the rest."""
+    root = _root(spans)
+    return int(root["endTimeUnixNano"]) - int(root["startTimeUnixNano"]) > SLOW_NS or unseen(trace, spans)
+
+
+def by_route(trace: int, spans: Spans) -> bool:
+    """A policy for each route: what is bought is kept, of the rest a part, and what failed."""
+    return _root(spans)["name"] == "POST /buy" or failures_first(trace, spans)
+
+
+def limited(rate: int, first: Callable[[Spans], bool] = lambda _: False) -> Sampler:
+    """So many traces a second, whatever comes (Jaeger's rate-limiting sampler; a tail sampler's rate_limiting policy, which what fails
+    does not use up)."""
+    taken: dict[int, int] = defaultdict(int)
+
+    def keeps(trace: int, spans: Spans) -> bool:
+        second = min(int(span["startTimeUnixNano"]) for _, _, span in spans) // S
+        taken[second] += 1
+        return first(spans) or taken[second] <= rate
+
+    return keeps
+
+
+def sampled(
+    spans: Sequence[tuple[int, str, dict[str, Any]]], sampler: Sampler, since_s: float, until_s: float
+) -> Spans:
+    """What a sampler keeps of spans whose traces begin within a time."""
+    traces: dict[str, Spans] = defaultdict(list)
+    for end, service, span in spans:
+        traces[span["traceId"]].append((end, service, {**span, "attributes": [*span["attributes"]]}))
+    begun = {trace: min(int(span["startTimeUnixNano"]) for _, _, span in some) for trace, some in traces.items()}
+    kept: Spans = []
+    for trace in sorted(begun, key=lambda t: (begun[t], t)):
+        if not T0 + since_s * S <= begun[trace] < T0 + until_s * S or sampler(int(trace, 16), traces[trace]):
+            kept += traces[trace]
+    return sorted(kept, key=lambda found: found[0])
+
+
+def _resource(service: str) -> dict[str, Any]:
+    return {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+
+
+def sent(spans: Spans, until_s: float = END_S) -> Iterator[tuple[int, bytes, str]]:
+    """Messages as a Collector sends them: of all services, one a second."""
+    steps: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for end, service, span in spans:
+        if end < T0 + until_s * S:
+            steps[end // STEP_NS + 1][service].append(span)
+    for step, services in sorted(steps.items()):
+        entries = [
+            {"resource": _resource(service), "scopeSpans": [{"spans": some}]} for service, some in services.items()
+        ]
+        yield step * STEP_NS, json.dumps({"resourceSpans": entries}).encode(), OTLP_SPANS
+
+
+def metrics(spans: Spans, every_s: int) -> Iterator[tuple[int, bytes, str]]:
+    """What services count of all requests, sampled or not, read every so many seconds."""
+    counts: dict[tuple[int, str, int], int] = defaultdict(int)
+    for end, service, span in spans:
+        if span["kind"] == SERVER:
+            counts[(end - T0) // S // every_s, service, 500 if "status" in span else 200] += 1
+    for period in range(END_S // every_s):
+        until_ns = T0 + (period + 1) * every_s * S
+        entries = []
+        for service in sorted({s for _, s, _ in counts}):
+            points = [
+                {
+                    "startTimeUnixNano": str(until_ns - every_s * S),
+                    "timeUnixNano": str(until_ns - 1),
+                    "count": str(counts[period, service, status]),
+                    "sum": 0.01,
+                    "bucketCounts": [str(counts[period, service, status]), "0"],
+                    "explicitBounds": [0.025],
+                    "attributes": [{"key": "http.response.status_code", "value": {"intValue": str(status)}}],
+                }
+                for status in (200, 500)
+                if counts[period, service, status]
+            ]
+            metric = {
+                "name": "http.server.request.duration",
+                "unit": "s",
+                "histogram": {"aggregationTemporality": 1, "dataPoints": points},
+            }
+            entries.append({"resource": _resource(service), "scopeMetrics": [{"metrics": [metric]}]})
+        yield until_ns, json.dumps({"resourceMetrics": entries}).encode(), OTLP_METRICS
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A shop, what is kept of its traces from when on, and how often its metrics are read (0: it has none)."""
+
+    plan: str
+    sampler: Sampler
+    metrics_s: int = 0
+    since_s: float = ONSET_S
+    until_s: float = END_S
+
+
+FEW_FAIL = {"checkout": Trouble(fails=0.004), "catalog": Trouble(fails=0.004)}
+PLANS = {
+    "well": Plan(usual=BUSY),
+    "always fails a little": Plan(usual=BUSY, trouble=FEW_FAIL, always_ill=True),
+    "fails a little": Plan(usual=BUSY, trouble=FEW_FAIL),
+    "checkout fails": Plan(usual=BUSY, trouble={"checkout": Trouble(fails=0.6)}),
+    "checkout is slow": Plan(usual=BUSY, trouble={"checkout": Trouble(slower=30)}),
+}
+
+
+class Watch:
+    """The pipeline over one shop, as far as it has come."""
+
+    def __init__(self) -> None:
+        self.found = Found()
+        self._pipeline = MemoryPipeline(stage_specs(SETTINGS, dict.fromkeys(TOPICS, 2), library()), 2, self._hear)
+        self._half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
+        self._now_ns, self._count = T0, 0
+
+    def _hear(self, record: Record) -> None:
+        if record.topic == INCIDENTS:
+            self.found.incidents.append(decode(Incident, record.value))
+        elif record.topic == ANOMALIES:
+            self.found.anomalies.append(decode(Anomaly, record.value))
+        elif record.topic == DECISIONS:
+            self.found.decisions.append(decode(Decision, record.value))
+
+    def take(self, telemetry: Iterable[tuple[int, bytes, str]]) -> None:
+        """Messages in the order of their time. Nothing is acted on."""
+        for at, payload, topic in telemetry:
+            while self._now_ns < at:
+                self._now_ns = min(self._now_ns + STEP_NS, at)
+                report = encode(self._half.report(self._now_ns))
+                self._pipeline.feed(TARGETS, report, self._now_ns, key=self._half.environment.encode())
+                self._pipeline.tick(self._now_ns)
+            self._pipeline.feed(topic, payload, self._now_ns, partition=self._count % 2)
+            self._count += 1
+
+
+def telemetry_of(case: Sampled, seed: int, begin_s: float, end_s: float) -> list[tuple[int, bytes, str]]:
+    """What is sent of a shop within a time."""
+    whole = _whole(case.plan, seed)
+    told = [*sent(sampled(whole, case.sampler, case.since_s, case.until_s))]
+    told += metrics(whole, case.metrics_s) if case.metrics_s else ()
+    found = [m for m in told if T0 + begin_s * S < m[0] <= T0 + end_s * S]
+    return sorted(found, key=lambda m: m[0])
+
+
+@functools.cache
+def _whole(plan: str, seed: int) -> Spans:
+    return Shop(PLANS[plan], seed).spans_by_end()
+
+
+@functools.cache
+def _until_onset(plan: str, metrics_s: int, seed: int) -> Watch:
+    """A shop of which all was kept so far: how each sampler's shop begins."""
+    watch = Watch()
+    watch.take(telemetry_of(Sampled(plan, lambda *_: True, metrics_s), seed, 0, ONSET_S))
+    return watch
+
+
+def watched(case: Sampled, seed: int) -> Found:
+    """What the pipeline makes of a shop. What was before a sampler begins is watched once for all of them: each goes on from there in a
+    process of its own."""
+    if case.since_s < ONSET_S:
+        whole = Watch()
+        whole.take(telemetry_of(case, seed, 0, END_S))
+        return whole.found
+    before = _until_onset(case.plan, case.metrics_s, seed)
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+
+    def go_on() -> None:
+        before.take(telemetry_of(case, seed, ONSET_S, END_S))
+        there.send_bytes(pickle.dumps(before.found))
+
+    process = fork.Process(target=go_on)
+    process.start()
+    there.close()
+    found: Found = pickle.loads(here.recv_bytes())
+    here.close()
+    process.join()
+    return found
