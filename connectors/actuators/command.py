@@ -21,6 +21,8 @@ _TOLD: Final = 200
 """Characters of its output that are told: what is told is kept for ever."""
 _GRACE_S: Final = 1.0
 _OWN: Final = "HOMEOSTAT_"
+VARIABLES: Final = tuple(_OWN + name for name in ("KEY", "RUN", "STEP", "ENVIRONMENT", "SERVICE", "INSTALLATION"))
+"""What a program is told in its environment."""
 
 
 class CommandActuator(NamedActuator[tuple[str, ...]]):
@@ -92,13 +94,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment(request: StepRequest) -> dict[str, str]:
-    about = {
-        "KEY": request.key,
-        "RUN": request.run,
-        "STEP": request.step,
-        "ENVIRONMENT": request.target.environment,
-        "SERVICE": request.target.service,
-        "INSTALLATION": "" if request.mark is None else request.mark.by,
-    }
+    target, by = request.target, "" if request.mark is None else request.mark.by
+    about = (request.key, request.run, request.step, target.environment, target.service, by)
     inherited = {k: v for k, v in os.environ.items() if not k.upper().startswith(_OWN)}
-    return inherited | {_OWN + k: v for k, v in about.items()}
+    return inherited | dict(zip(VARIABLES, about, strict=True))
