@@ -15,7 +15,7 @@ from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason, Severity
 from playbooks.decision.world import DecisionWorld, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
-from playbooks.guards.innocence import EXTERNAL
+from playbooks.guards.callers_view import EXTERNAL
 from playbooks.language.actions import touching
 from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook

@@ -17,7 +17,7 @@ from contracts.frames import EvidenceFrame
 from contracts.units import SECOND
 from playbooks.decision.world import ServiceView
 from playbooks.guards import Serving, Standing, standing
-from playbooks.guards.innocence import means
+from playbooks.guards.callers_view import means
 
 MOST_SERVICES: Final = 20_000
 FORGET_NS: Final = 600 * SECOND

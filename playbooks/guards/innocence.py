@@ -9,7 +9,7 @@ is needed before it is acted on).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,15 +21,13 @@ from contracts.frames import EvidenceFrame
 from contracts.mix import Blame, Mix, mix_of
 from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
+from playbooks.guards.callers_view import HISTORY_NS, LEAST_REQUESTS, callers_see
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, leaves_room
 
-HISTORY_NS: Final = 90 * SECOND
-"""How far back evidence is looked at: enough to know what was usual before."""
 RECENT: Final = 10
 """Windows since the onset that are judged: the latest."""
 LEAST_WINDOWS: Final = 2
-LEAST_REQUESTS: Final = 5.0
-"""Windows and requests since the onset from which an answer as before can be told."""
+"""Windows since the onset from which an answer as before can be told."""
 PATIENCE_NS: Final = 10 * SECOND
 """How long after the onset a target's own evidence is waited for."""
 AMISS: Final = 1 / 3
@@ -45,11 +43,8 @@ SLOWER: Final = 1.2
 """Times the usual latency below which it is as before, however sure."""
 MISSED: Final = 5.0
 """Requests that must be missing at a target that serves none any more: by chance, fewer than one time in a hundred."""
-FAILING: Final = 0.1
-"""Additional share of failed calls, as callers see it, that speaks against a target."""
 FEW: Final = "too few to tell whether it answers as before"
 NEW_ROUTES: Final = "what it was asked for before is as quick as it was; of its new routes nothing is known yet"
-EXTERNAL: Final = "external:"
 FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
 """Resources whose shortage is the target's own trouble, felt or not yet felt."""
 BUSY: Final = (f.CPU, f.CPU_CORES)
@@ -164,7 +159,7 @@ def _conduct(
     for conduct in (Conduct.WORSE, Conduct.AS_BEFORE):
         text = next((t for c, t in said if c is conduct), "")
         if text:
-            blamed = _callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
+            blamed = callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
             partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
             return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand, partly=partly)
     text = next((t for _, t in said if t), "")
@@ -375,9 +370,8 @@ def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int, least: float) ->
 
 def _counted(rows: Mapping[f.Signal, _Rows | None]) -> bool:
     """Whether it tells of the requests that it serves at all."""
-    return any(
-        r is not None and face.rate in r.values and r.counts.any() for face in _FACES if (r := rows[face.signal])
-    )
+    served = ((rows[face.signal], face.rate) for face in _FACES)
+    return any(r is not None and rate in r.values and bool(r.counts.any()) for r, rate in served)
 
 
 def _cpu_before(metrics: _Rows | None, onset_ns: int) -> F64:
@@ -406,39 +400,3 @@ def _full(metrics: _Rows | None) -> str:
 def _hot(metrics: _Rows | None) -> bool:
     late = (_late(metrics, name) for name in BUSY)
     return any(len(v) > 0 and bool(v[-1] > h[-1]) and bool((v > h).mean() >= AMISS) for v, h in late)
-
-
-def _callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
-    """Calls that fail on the way, as callers tell: the target may not know of them."""
-    calls = [c for c in _calls(frames, service) if c[0] >= onset_ns - HISTORY_NS]
-    old = [(n, e) for window, n, e in calls if window < onset_ns]
-    new = [(n, e) for window, n, e in calls if window >= onset_ns]
-    made, failed = sum(n for n, _ in new), sum(n * e for n, e in new)
-    if made < LEAST_REQUESTS or failed < 3:
-        return ""
-    usual = sum(n * e for n, e in old) / max(1.0, sum(n for n, _ in old))
-    if failed / made < usual + FAILING:
-        return ""
-    return f"its callers see {failed:.0f} of {made:.0f} calls fail, though it reports none of that itself"
-
-
-def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
-    """Window, calls and share of failures of every row of calls to the service, by whatever name its callers know it."""
-    names = {service, service.rsplit("/", 1)[-1]}
-    for frame in frames:
-        if frame.signal != f.Signal.EDGES or f.CALL_ERROR_RATE not in frame.features:
-            continue
-        column = frame.features.index(f.CALL_ERROR_RATE)
-        for i, peer in enumerate(frame.peers):
-            if frame.counts[i] > 0 and frame.state[i] != ServiceState.STALE and _names(peer, service, names):
-                yield frame.window_ns, float(frame.counts[i]), float(np.nan_to_num(frame.values[i, column]))
-
-
-def _names(peer: str, service: str, names: set[str]) -> bool:
-    return peer == service or (peer.startswith(EXTERNAL) and bool(means(peer) & names))
-
-
-def means(peer: str) -> set[str]:
-    """The names of services that a callee's name may stand for: itself, or, where a caller chose it, what it says."""
-    name = peer.removeprefix(EXTERNAL)
-    return {name} if name == peer else {name, name.split(".", 1)[0]}

@@ -1,0 +1,57 @@
+"""How callers see a target: calls that fail on the way, of which it may not know itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from contracts import features as f
+from contracts.frames import EvidenceFrame
+from contracts.units import SECOND
+from contracts.verdicts import ServiceState
+
+EXTERNAL: Final = "external:"
+HISTORY_NS: Final = 90 * SECOND
+"""How far back evidence is looked at: enough to know what was usual before."""
+LEAST_REQUESTS: Final = 5.0
+"""Requests since the onset from which anything of a target's answers can be told."""
+FAILING: Final = 0.1
+"""Additional share of failed calls, as callers see it, that speaks against a target."""
+
+
+def callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    """Calls that fail on the way, as callers tell: the target may not know of them."""
+    calls = [c for c in _calls(frames, service) if c[0] >= onset_ns - HISTORY_NS]
+    old = [(n, e) for window, n, e in calls if window < onset_ns]
+    new = [(n, e) for window, n, e in calls if window >= onset_ns]
+    made, failed = sum(n for n, _ in new), sum(n * e for n, e in new)
+    if made < LEAST_REQUESTS or failed < 3:
+        return ""
+    usual = sum(n * e for n, e in old) / max(1.0, sum(n for n, _ in old))
+    if failed / made < usual + FAILING:
+        return ""
+    return f"its callers see {failed:.0f} of {made:.0f} calls fail, though it reports none of that itself"
+
+
+def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
+    """Window, calls and share of failures of every row of calls to the service, by whatever name its callers know it."""
+    names = {service, service.rsplit("/", 1)[-1]}
+    for frame in frames:
+        if frame.signal != f.Signal.EDGES or f.CALL_ERROR_RATE not in frame.features:
+            continue
+        column = frame.features.index(f.CALL_ERROR_RATE)
+        for i, peer in enumerate(frame.peers):
+            if frame.counts[i] > 0 and frame.state[i] != ServiceState.STALE and _names(peer, service, names):
+                yield frame.window_ns, float(frame.counts[i]), float(np.nan_to_num(frame.values[i, column]))
+
+
+def _names(peer: str, service: str, names: set[str]) -> bool:
+    return peer == service or (peer.startswith(EXTERNAL) and bool(means(peer) & names))
+
+
+def means(peer: str) -> set[str]:
+    """The names of services that a callee's name may stand for: itself, or, where a caller chose it, what it says."""
+    name = peer.removeprefix(EXTERNAL)
+    return {name} if name == peer else {name, name.split(".", 1)[0]}
