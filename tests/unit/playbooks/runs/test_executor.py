@@ -196,6 +196,31 @@ async def test_a_half_done_run_is_undone_when_a_later_step_fails() -> None:
     await world.done()
 
 
+async def test_undoing_goes_back_to_what_was_before_the_step_that_is_undone() -> None:
+    steps = (
+        Step("restart", "restart"),
+        Step("grow", "scale", {"by": 1}, needs=("restart",)),
+        Step("again", "restart", needs=("grow",)),
+    )
+    world = World(replace(SCALE, steps=steps))
+    original = world.process.apply
+
+    async def apply(request):  # type: ignore[no-untyped-def]
+        if request.step == "again":
+            raise ActionFailed("cannot restart")
+        done = await original(request)
+        if request.step == "restart":  # and somebody else scales it meanwhile
+            world.process.state = replace(world.process.state, replicas=5, ready=5)
+        return done
+
+    world.process.apply = apply  # type: ignore[method-assign]
+    await world.executor.on_decision(decision("scale-out"))
+    await world.executor.idle()
+    assert [r.arguments.get("replicas") for r in world.process.requests] == [None, 6, 5]
+    assert (world.state(), world.process.state.replicas) == (RunState.ROLLED_BACK, 5)
+    await world.done()
+
+
 @pytest.mark.parametrize(
     ("verdict", "reason"),
     [

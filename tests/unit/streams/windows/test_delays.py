@@ -71,3 +71,14 @@ def test_delays_outlive_a_snapshot() -> None:
     assert expected[0] > 10
     assert expected[-1] < 0.2
     assert fed(before_rings.delays, [0.1] * 15, 21)[0] == expected[0]
+
+
+@pytest.mark.parametrize(("at_s", "weights"), [((120, 180, 181, 182), [1, 2, 2, 3]), ((120, 240, 360), [1, 1.5, 1.75])])
+def test_what_was_learnt_counts_half_after_more_than_a_minute(
+    delays: Delays, at_s: tuple[int, ...], weights: list[float]
+) -> None:
+    known = []
+    for at in at_s:
+        delays.observe(np.array([0]), np.array([0]), np.array([1]), at * S)
+        known.append(float(delays.weight[0].sum()))
+    assert known == weights
