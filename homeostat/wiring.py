@@ -51,8 +51,8 @@ from streams.stages import decide, diagnose
 from streams.stages.detect import DetectStage
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
+from streams.stages.general_series import SeriesStage
 from streams.stages.ingest import IngestStage
-from streams.stages.series import SeriesStage
 from streams.worker import HandlerSpec
 
 LIFE_NS: Final = 4 * HOUR

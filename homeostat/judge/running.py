@@ -49,7 +49,7 @@ class Task(msgspec.Struct, frozen=True):
         )
 
 
-class Kept(msgspec.Struct):
+class KeptTrial(msgspec.Struct):
     """A line of a results file."""
 
     key: str
@@ -86,7 +86,7 @@ class ResultsFile:
         if path.exists():
             for number, line in enumerate(path.read_bytes().splitlines(), 1):
                 try:
-                    kept = msgspec.json.decode(line, type=Kept)
+                    kept = msgspec.json.decode(line, type=KeptTrial)
                 except msgspec.DecodeError as e:
                     if number == 1:
                         raise InvalidSettings(f"{path} is no file of results: {e}", fix="name another file") from e
@@ -97,7 +97,7 @@ class ResultsFile:
         """Add a result, on disk at once."""
         self.trials[key] = trial
         with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(Kept(key, trial)) + b"\n")
+            file.write(msgspec.json.encode(KeptTrial(key, trial)) + b"\n")
 
 
 def run_all(tasks: Sequence[Task], settings: Settings, results: ResultsFile, jobs: int) -> Iterator[Task]:

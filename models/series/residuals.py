@@ -104,7 +104,7 @@ class Look(NamedTuple):
     expected: Floats
 
 
-class Residuals:
+class SeriesResiduals:
     """State of `n` series."""
 
     def __init__(self, n: int = 0) -> None:
@@ -171,7 +171,7 @@ def _clip(values: Floats, most: Floats | float) -> Floats:
 class _Step:
     """One step: what is seen of the rows before anything is learnt. `s` is their state, changed in place by `learn`."""
 
-    def __init__(self, of: Residuals, rows: Indices, s: Floats, times_s: Floats, x: Floats) -> None:
+    def __init__(self, of: SeriesResiduals, rows: Indices, s: Floats, times_s: Floats, x: Floats) -> None:
         self.of, self.rows, self.s, self.times_s, self.x = of, rows, s, times_s, x
         self.count = s[:, _AT["count"]].copy()
         self.eps = _TINY + _FLOOR * (0.05 * np.abs(self._of("slow")) + 0.1 * (self._of("high") - self._of("low")))

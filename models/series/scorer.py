@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, Residuals, Way
+from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, SeriesResiduals, Way
 from models.series.tails import MOST_DECADES, Tails
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ _BEYOND: Final = 0.06
 _CADENCE: Final = 0.05
 
 
-class Said(NamedTuple):
+class SeriesSaid(NamedTuple):
     """Of each row: `evidence`, `ways` (rows × ways, decades of each), `expected` (rows × 2: level, spread)."""
 
     evidence: Floats
@@ -44,11 +44,11 @@ class SeriesScorer:
     """State of `n` series."""
 
     def __init__(self, n: int = 0) -> None:
-        self.residuals, self.tails = Residuals(n), Tails(n, WAYS)
+        self.residuals, self.tails = SeriesResiduals(n), Tails(n, WAYS)
         self.last_s, self.cadence = np.zeros(n), np.zeros(n)
         """When each series last had a point (epoch seconds), and the logarithm of its usual seconds between two."""
 
-    def step(self, rows: Indices, times_s: Floats, values: Floats) -> Said:
+    def step(self, rows: Indices, times_s: Floats, values: Floats) -> SeriesSaid:
         """Judge one point each of different `rows`, then learn from it. Values must be finite, times per row must grow."""
         cadence = self._cadence_of(rows, times_s)
         residuals, usable, taught, learns, expected = self.residuals.step(rows, times_s, values)
@@ -58,7 +58,7 @@ class SeriesScorer:
         said = np.maximum(0.0, np.where(ways > 0, ways + rarer[:, None], 0.0) - _LEAST) * _COUNTS
         evidence = _TOGETHER * said.sum(axis=1) + (1.0 - _TOGETHER) * said.max(axis=1)
         evidence[self.residuals.count(rows) <= WARM_POINTS] = 0.0
-        return Said(evidence, ways, expected)
+        return SeriesSaid(evidence, ways, expected)
 
     def _beyond(self, rows: Indices, outside: Floats) -> Floats:
         """The most decades that a value outside of all that was seen may say: of n values the next is the largest once in n, and lies
