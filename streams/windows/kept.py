@@ -48,7 +48,7 @@ _COLUMNS: Final = {
 _ASKED: Final = ASIDE[Signal.EDGES].index(ASKED)
 
 
-class Kept(NamedTuple):
+class KeptRows(NamedTuple):
     """What is known of the rows of a frame: events that came, those that failed, and for each row
 
     short     whether fewer came than usual and nobody tells why: a sampler may have left the rest out
@@ -121,7 +121,7 @@ class KeptShares:
             aside[doubt, _ASKED] = np.nan
         return dataclasses.replace(frame, values=values, counts=counts, aside=aside)
 
-    def _kept(self, frame: FeatureFrame, rows: I64, rate: F64, failing: F64) -> Kept:
+    def _kept(self, frame: FeatureFrame, rows: I64, rate: F64, failing: F64) -> KeptRows:
         """Look at the rows of a frame, and take in those of spans."""
         events = rate * (frame.width_ns / SECOND)
         failed = np.nan_to_num(failing) * events
@@ -143,7 +143,7 @@ class KeptShares:
             whole[i] = several if frame.signal == Signal.SPANS else usual[i] * known.rate / known.usual_rate
         held = since & np.array([name in self._held for name in names], np.bool_)
         told[sampled | held] = np.nan
-        return Kept(events, failed, short & ~sampled, sampled, whole, np.where(np.isfinite(rate), told, np.nan))
+        return KeptRows(events, failed, short & ~sampled, sampled, whole, np.where(np.isfinite(rate), told, np.nan))
 
     def _take(self, frame: FeatureFrame, rows: I64, seen: tuple[F64, F64, B1]) -> None:
         """Spans of a window: is the rate another, and what do metrics say to that?"""
@@ -179,7 +179,7 @@ class KeptShares:
         spans = self._usual[Signal.SPANS]
         return spans.spread(spans.rows([(frame.services[i], "") for i in some.tolist()]))
 
-    def _failing(self, frame: FeatureFrame, kept: Kept, some: I64) -> tuple[F64, I64]:
+    def _failing(self, frame: FeatureFrame, kept: KeptRows, some: I64) -> tuple[F64, I64]:
         """Of some rows the share that failed, and the number of trials that it is worth: of what is missing it is taken for known that it
         went well, of failures that it is estimated (Kish's effective size, see `row_values.adjusted`). NaN where metrics tell it soon."""
         failed = kept.failed[some]
