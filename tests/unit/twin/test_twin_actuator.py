@@ -37,6 +37,7 @@ def subject() -> actuator.Subject:
         effects=lambda: len(episode.truth.acts),
         arguments={name: given for name, given in arguments.items() if name in able},
         unlisted=service.name,
+        marks=False,  # a simulated system is one process's own
     )
 
 
