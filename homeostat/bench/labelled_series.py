@@ -26,6 +26,7 @@ from models.series.series_watch import SeriesWatch
 
 Floats = npt.NDArray[np.float64]
 
+_WEEK_S: Final = 604_800.0
 _WINDOWS: Final = "combined_windows.json"
 _PLACES: Final = (".", "..", "labels", "../labels", "../../labels")
 
@@ -97,8 +98,11 @@ def _frames(one: LabelledSeries) -> Iterator[SeriesFrame]:
     groups = (one.name if width > 1 else "",) * width
     directions, which = np.zeros(width, dtype=np.int8), np.arange(width, dtype=np.int32)
     apart = float(np.median(np.diff(one.times_s))) if len(one.times_s) > 1 else 60.0
-    before = one.times_s[0] - apart * np.arange(len(one.history), 0, -1)
-    for at, row in zip(np.concatenate([before, one.times_s]), np.vstack([one.history, one.values]), strict=True):
+    times_s = np.concatenate([one.times_s[0] - apart * np.arange(len(one.history), 0, -1), one.times_s])
+    weeks = np.ceil(
+        max(0.0, 1.0 - times_s[0]) / _WEEK_S
+    )  # some sets count from 0; time of day and week stay as they are
+    for at, row in zip(times_s + weeks * _WEEK_S, np.vstack([one.history, one.values]), strict=True):
         times = np.full(width, int(at * SECOND), dtype=np.int64)
         yield SeriesFrame("", names, groups, directions, directions, which, times, row)
 

@@ -14,8 +14,6 @@ from homeostat.bench.event_scores import PROFILES, NabScore, best_threshold, eve
 from homeostat.bench.labelled_series import read_folder, scored
 from homeostat.bench.series_report import report
 
-T0 = 1_700_000_000
-
 
 def array(*values: float) -> np.ndarray:
     return np.array(values, dtype=np.float64)
@@ -86,7 +84,7 @@ def test_packed_series_are_read_with_their_history_and_reported(tmp_path: Path) 
         labels[200:206] = 1
         np.savez(
             tmp_path / f"s{k}.npz",
-            t=T0 + 60 * np.arange(220),
+            t=60.0 * np.arange(220),
             x=values,
             y=labels,
             history=rng.standard_normal((150, 3)),
