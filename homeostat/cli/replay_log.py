@@ -82,7 +82,7 @@ async def replay_log(settings: Settings, asked: Asked) -> int:
         partitions = await client.ensure_topics(settings.broker.partitions, settings.ingest.topics)
         topics, writers = neighbours(settings, partitions, asked.stage)
         stages = writers if asked.compare else (asked.stage,)
-        found = await recorded(client, stages)
+        found = await recorded(client, stages, {*settings.decide.recorded} - {asked.stage})
         wanted = await _wanted(client, asked, stages, found)
         again = await replayed(client, settings, found, wanted)
         differences = await compared(client, again, wanted, topics) if asked.compare else []

@@ -21,12 +21,13 @@ from tests.scenarios.story import Story, listening, until
 from tests.scenarios.town import CALLS, town
 
 STAGES = ("ingest", "edges", "features", "detect", "diagnose", "decide")
+IDLE = "series"
 SETTINGS = {
     "receivers": {"grpc_port": 0, "http_port": 0},
     "api": {"port": 0},
     "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
     "diagnose": {"resolve_s": 3},
-    "decide": {"recorded": STAGES},
+    "decide": {"recorded": (*STAGES, IDLE)},
     "act": {"actuators": ["dry-run"], "decision_expiry_s": PATIENCE_S, "audit_ack_s": PATIENCE_S},
 }
 

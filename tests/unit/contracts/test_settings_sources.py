@@ -197,7 +197,7 @@ def test_no_variable_that_tests_read_is_refused_as_a_setting() -> None:
     read = re.compile(rf'environ(?:\.get\(|\[)"{PREFIX}(\w+)"')
     files = sorted((ROOT / "tests").rglob("*.py"))
     found = {name for file in files for name in read.findall(file.read_text(encoding="utf-8"))}
-    assert {"ATTACKS", "KILLS"} <= found
+    assert {"SERVICES_CACHE", "WRITE_GOLDEN"} <= found
     assert found <= set(settings_sources.OTHERS)
 
 

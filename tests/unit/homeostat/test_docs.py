@@ -17,6 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from connectors.actuators.command import VARIABLES
+from connectors.encodings.series_points import from_json
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import EmbeddedBroker
 from connectors.otlp.raw import decode_raw
@@ -297,7 +298,14 @@ def test_examples_are_what_the_pages_show(example: str, mark: str) -> None:
     assert (ROOT / "docs/examples" / example).read_text("utf-8").partition("\n")[2] in shown
 
 
-@cases(blocks("json"))
+@cases([b for b in blocks("json") if b.mark == "telemetry.series"])
+def test_json_is_a_point_of_a_series(block: Block) -> None:
+    points, skips = from_json(block.text.encode(), 1_800_000_000 * SECOND, "prod")
+    assert points
+    assert not skips.counts
+
+
+@cases([b for b in blocks("json") if b.mark != "telemetry.series"])
 def test_json_is_a_raw_measurement(block: Block) -> None:
     assert block.mark == "telemetry.raw"
     decoded = decode_raw(block.text.encode())
