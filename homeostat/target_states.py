@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -69,11 +70,18 @@ class TargetStates:
             del self._states[key]
 
     def known(self, environment: str) -> dict[str, TargetState]:
-        """By service, as described lately; who isn't in it is known to no actuator, or isn't described in time."""
+        """By service, as described lately; who isn't in it is known to no actuator, or isn't described in time. Marks that we left
+        ourselves are taken off: what is told of are others' acts."""
         since_ns = self._clock.now_ns() - STALE_NS
         heard = self._heard_ns.get(environment, {})
         found = ((s, self._states.get((environment, s))) for s in heard)
-        return {service: state[0] for service, state in found if state is not None and state[1] >= since_ns}
+        return {
+            service: self._foreign(state[0]) for service, state in found if state is not None and state[1] >= since_ns
+        }
+
+    def _foreign(self, state: TargetState) -> TargetState:
+        ours = state.acted is not None and state.acted.by == self._settings.installation
+        return dataclasses.replace(state, acted=None) if ours else state
 
     def actions(self, environment: str) -> frozenset[str]:
         """All that some actuator can do, and may do for the environment."""

@@ -12,7 +12,7 @@ import msgspec
 from contracts.events import Control, Incident
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
-from playbooks.guards import CircuitLimits, NamedTargets, Ourselves, Standing, named_targets, ourselves
+from playbooks.guards import OTHERS_ALONE, CircuitLimits, NamedTargets, Ourselves, Standing, named_targets
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
 
@@ -70,8 +70,10 @@ class DecisionLimits:
 def limits_of(act: ActSettings, detect: DetectSettings) -> DecisionLimits:
     """The limits in the settings."""
     circuit = CircuitLimits(act.circuit_failures, act.circuit_reset_s)
-    named, us = named_targets(act), ourselves(act)
-    return DecisionLimits(act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s, named, us)
+    others = Ourselves(OTHERS_ALONE, act.others_pause_s)
+    return DecisionLimits(
+        act.max_concurrent, circuit, detect.stale_s, act.decision_expiry_s, named_targets(act), others
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from playbooks.guards.context import (
     HISTORY_S,
+    OTHERS_ALONE,
     CircuitLimits,
     GuardContext,
     Held,
@@ -19,6 +20,7 @@ from playbooks.guards.serving import Serving, share_of
 __all__ = [
     "GUARDS",
     "HISTORY_S",
+    "OTHERS_ALONE",
     "CircuitLimits",
     "GuardContext",
     "Held",

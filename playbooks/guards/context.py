@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from contracts.actions import waits
 from contracts.events import Control
@@ -30,6 +31,10 @@ class CircuitLimits:
 
     failures: int = 3
     reset_s: float = 3600.0
+
+
+OTHERS_ALONE: Final = "*"
+"""Stands for our name where only what others did is told, as deciding is: who it is decided for need not be known to decide again."""
 
 
 @dataclass(frozen=True, slots=True)
