@@ -135,9 +135,9 @@ class SqliteJournal:
 
     def facts(self, prefix: str) -> dict[str, Mapping[str, Any]]:
         """All facts whose key starts with `prefix`, by key in order."""
-        sql = "SELECT key, value FROM facts WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key"
+        sql = "SELECT key, value FROM facts WHERE key >= ? AND key < ? ORDER BY key"
         with self._db.reading() as db:
-            return {key: _parse(value) for key, value in db.execute(sql, (prefix,))}
+            return {key: _parse(value) for key, value in db.execute(sql, (prefix, prefix + _LAST))}
 
     def forget(self, keys: Collection[str], environment: str = "") -> None:
         """Facts are as if they had never been put. Whose they are does not matter, as for `put`."""
@@ -287,6 +287,10 @@ def _run_row(e: RunEntry) -> tuple[Any, ...]:
 
 def _step_row(e: StepEntry) -> tuple[Any, ...]:
     return e.run, e.step, StepPhase(e.phase).value, e.key, e.time_ns, _dump(e.data)
+
+
+_LAST: Final = "\U0010ffff"
+"""Sorts after whatever may follow a prefix; so that the index of keys is used."""
 
 
 def _names(of: Collection[str]) -> str:

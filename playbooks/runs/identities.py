@@ -56,8 +56,7 @@ def pin(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held 
 
 def identified(journal: Journal, runs: Sequence[RunEntry]) -> list[RunEntry]:
     """Runs with the keys of what they act on."""
-    facts = journal.facts(_FACT) if runs else {}
-    return [replace(run, identities=_keys(facts.get(_FACT + run.run))) for run in runs]
+    return [replace(run, identities=_keys(journal.get(_FACT + run.run))) for run in runs]
 
 
 def elsewhere(journal: Journal, plan: RunPlan, key: str, since_ns: int) -> list[RunEntry]:
