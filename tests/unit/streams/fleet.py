@@ -137,7 +137,9 @@ class Fleet:
     def _usual(self, until_ns: int) -> Fleet:
         """This fleet after the time in which nothing happens. Fleets that differ only in what happens later live through it once (in
         one process)."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self) if f.init and f.name not in {"faults", "losses"})
+        values = (
+            (f.name, getattr(self, f.name)) for f in fields(self) if f.init and f.name not in {"faults", "losses"}
+        )
         alike = tuple((name, tuple(sorted(v.items())) if isinstance(v, dict) else v) for name, v in values)
         earlier = _LIVED.setdefault((type(self), *alike), {})
         if until_ns not in earlier:
