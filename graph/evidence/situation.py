@@ -95,6 +95,8 @@ class Edge:
     """Calls since onset that the caller's requests make which failed beyond the usual, by their routes; NaN where routes don't tell."""
     known_ns: int = 0
     """Up to when it is known how many calls were answered; 0 where nothing is."""
+    in_part: bool = False
+    """Whether calls since onset are mostly known in part: a sampler may have left out those of some requests more than others."""
 
     @property
     def made(self) -> float:

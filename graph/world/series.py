@@ -186,6 +186,13 @@ class SeriesStore:
         )
         return before + self.aside_before[rows], since
 
+    def untold_since(self, rows: I64, onset: int) -> F64:
+        """Of the windows from `onset` on that rows say something of, the share of which nothing explains it; 0 where there are none."""
+        known = (self.counts[rows] >= 0) & (self.slot >= onset)
+        untold = known & ~np.isfinite(self.aside[rows]).all(axis=2)
+        share: F64 = untold.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        return share
+
     def _weighted(self, levels: NDArray[Any], counts: NDArray[Any]) -> tuple[F64, F64]:
         """Weights and levels (..., features), 0 where nothing is known: ratios weigh their trials. Where there is no row, nothing is
         known: who is silent has rows that say so."""

@@ -33,6 +33,8 @@ MAX_SERVICES: Final = 20_000
 LOOK_NS: Final = MINUTE
 CLIENT_SPANS: Final = 0.8
 """Share of a caller's calls for which it must have had client spans, to be believed that it makes none where there are none."""
+IN_PART: Final = 0.5
+"""Share of windows from which on a caller that told of its calls before does not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class ToldCalls:
     asked: float = math.nan
     due: float = math.nan
     failed: float = math.nan
+    in_part: bool = False
+    """Whether it told before, and mostly does not now: what is seen of its calls may be a part (`streams.windows.kept`)."""
 
 
 Shifts = dict[str, Shift]
@@ -240,14 +244,16 @@ class World:
     def _told(self, rows: I64, onset_ns: int) -> list[ToldCalls]:
         """What callers tell of their calls since the onset, by their client spans or by the routes of what they served."""
         edges = self.series[Signal.EDGES]
-        before, since = edges.aside_since(rows, onset_ns // (edges.width_ns or 1))
+        onset = onset_ns // (edges.width_ns or 1)
+        before, since = edges.aside_since(rows, onset)
+        in_part = (before[:, 0] > 0) & (edges.untold_since(rows, onset) > IN_PART)
         (_, made, asked, due, failed), (windows, _, asked_since, due_since, failed_since) = before.T, since.T
         known, made, both = (windows > 0) & (made > 0), np.maximum(made, 1), asked + due
         by_client, by_route = known & (asked >= CLIENT_SPANS * made), known & (due > 0) & (both >= CLIENT_SPANS * made)
         scale = np.where(by_route, made / np.where(by_route, both, 1.0), np.nan)
         more = np.maximum(failed_since - failed / np.where(by_route, due, 1.0) * due_since, 0.0)
         columns = (np.where(by_client, asked_since, np.nan), scale * (asked_since + due_since), scale * more)
-        return [ToldCalls(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+        return [ToldCalls(*row) for row in zip(*(c.tolist() for c in (*columns, in_part)), strict=True)]
 
     def _nodes(
         self, names: list[str], found: dict[str, Shifts], onset_ns: int, onsets: dict[str, int]
@@ -302,7 +308,7 @@ def _edge(
     rate = found.get(CALL_RATE)
     attempted = made.after * made.samples if made is not None else told.asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
-        return Edge(*pair, found, attempted=attempted, known_ns=known_ns)
+        return Edge(*pair, found, attempted=attempted, in_part=told.in_part, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
     before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
     served, calls = caller.after * caller.samples, rate.after * rate.samples
@@ -319,5 +325,6 @@ def _edge(
         observed=calls,
         attempted=attempted,
         failed=told.failed,
+        in_part=told.in_part,
         known_ns=known_ns,
     )

@@ -1,7 +1,8 @@
 """How many spans each span stands for, where only a sample of traces is kept: declared, or seen in which trace ids come.
 
 Declared is a probability per span (`connectors.otlp.marks`). Where only the roots of traces declare it, as Jaeger's clients do, and
-all of them the same, it holds for the rest of the traces, too. Undeclared, it can still be seen: samplers by ratio keep the traces
+all of them the same, it holds for the rest of the traces, too; until that is known, such a root stands for itself, as the rest of its
+trace does: requests and the calls they make are weighed alike. Undeclared, it can still be seen: samplers by ratio keep the traces
 whose random id lies below (or above) a threshold, so that of the whole range of ids only a part comes. As the likelihood of n ids
 all to lie within a part p of the range is p^n, a dozen ids are enough to tell a tenth, at once and without any declaration.
 
@@ -40,6 +41,8 @@ _UNEVEN: Final = 1.95
 """Kolmogorov's statistic beyond which ids are not evenly spread over their part: one in a thousand by chance."""
 _ROOTS: Final = 32
 _ALIKE: Final = 30
+_BEGUN: Final = 8
+"""Roots that declare one weight, after others that declared none: so many, and it holds for what follows."""
 _LOW56: Final = np.uint64((1 << 56) - 1)
 
 
@@ -98,10 +101,19 @@ class TraceSample:
 
     def usual(self) -> int:
         """The weight that all roots declare, or 0."""
+        if self.begun() >= _BEGUN:
+            return int(self.declared[-1])
         if len(self.declared) < _ROOTS:
             return 0
         newest = int(self.declared[-1])
         return newest if newest > NOT_SAID and np.count_nonzero(self.declared == newest) >= _ALIKE else 0
+
+    def begun(self) -> int:
+        """How many roots declare one weight now, if those before them declared none; 0 if it is not so."""
+        told = np.flatnonzero(self.declared > NOT_SAID)
+        if not len(told) or told[0] != len(self.declared) - len(told):
+            return 0
+        return len(told) if (self.declared[told] == self.declared[-1]).all() else 0
 
 
 def _known(traces: U64, before: U64) -> B1:
@@ -172,6 +184,8 @@ class Sampling:
         if usual:
             found[silent & ~roots] = usual
             return found
+        if known.begun() and silent[~roots].any() and silent[~roots].all():
+            found[roots] = UNIT  # it may be only roots that tell
         known.take(trace[silent], random=bool((said[silent] == RANDOM_ID).all()))
         if known.share < 1.0:
             inside = _places(trace)[known.by] <= known.share

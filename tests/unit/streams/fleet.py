@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
@@ -137,8 +137,11 @@ class Fleet:
     def _usual(self, until_ns: int) -> Fleet:
         """This fleet after the time in which nothing happens. Fleets that differ only in what happens later live through it once (in
         one process)."""
-        alike = (self.services, *sorted(self.delays.items()), self.rate, self.seed, *sorted(self.nodes.items()))
-        earlier = _LIVED.setdefault((*alike, self.metrics_every_s), {})
+        values = (
+            (f.name, getattr(self, f.name)) for f in fields(self) if f.init and f.name not in {"faults", "losses"}
+        )
+        alike = tuple((name, tuple(sorted(v.items())) if isinstance(v, dict) else v) for name, v in values)
+        earlier = _LIVED.setdefault((type(self), *alike), {})
         if until_ns not in earlier:
             nearest = max((at for at in earlier if at < until_ns), default=None)
             found = earlier[nearest]._as(self) if nearest is not None else replace(self, faults=(), losses=())

@@ -113,3 +113,23 @@ def test_what_roots_declare_holds_for_their_traces_and_a_snapshot_keeps_it():
     again = Sampling()
     again.load(sampling.state())
     assert again.weights(ENV, said, found, parent).tolist() == [10_000, 10_000]
+
+
+def test_until_it_is_known_that_roots_speak_for_their_traces_requests_and_calls_are_weighed_alike():
+    """Roots alone that count ten times would look as if requests made hardly any calls."""
+    rng, sampling = np.random.default_rng(9), Sampling()
+    parent = np.array([0, 5], np.uint64)
+    for second in range(60):
+        said = np.array([10_000 if second >= 40 else NOT_SAID, NOT_SAID], np.int32)
+        root, call = sampling.weights(ENV, said, ids(rng, 2), parent).tolist()
+        assert root == call, second
+    assert root == 10_000
+
+
+def test_where_only_some_roots_declare_they_speak_for_themselves():
+    rng, sampling = np.random.default_rng(10), Sampling()
+    parent = np.array([0, 5], np.uint64)
+    for i in range(60):
+        said = np.array([10_000 if i % 2 else NOT_SAID, NOT_SAID], np.int32)
+        last = sampling.weights(ENV, said, ids(rng, 2), parent)
+    assert last.tolist() == [10_000, 1000]
