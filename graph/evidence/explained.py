@@ -67,8 +67,10 @@ def served_by(situation: Situation, name: str) -> list[Edge]:
 
 
 def by_mix(node: Node, own: Shift) -> float:
-    """Share of a service's extra latency that comes of what it is asked for."""
-    return max(0.0, min(own.after, own.before * node.mix.risen) - own.before) / max(own.after - own.before, 1e-9)
+    """Share of a service's extra latency that comes of what it is asked for, 0 to 1: of the logarithms, as `Mix.risen` is a mean of such."""
+    if node.mix.risen <= 1 or not 0 < own.before < own.after:
+        return 0.0
+    return min(1.0, math.log(node.mix.risen) / math.log(own.after / own.before))
 
 
 def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:
@@ -83,6 +85,9 @@ def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -
         if theirs is not None and theirs.strength() > CALLEE_LEAST:
             each = calls_in(own.feature, calls_per_request(situation, edge))
             gain = each * max(0.0, theirs.after - theirs.before) / max(extra, 1e-9)
+        if node.mix.risen > 1 and theirs is not None and theirs.strength() > CALLEE_LEAST:
+            # Slower routes move the quantiles of all requests together: their seconds can't be compared with those of single calls.
+            gain = max(gain, SUBTRACT * min(1.0, theirs.strength() / max(own.strength(), 1e-9)))
         if seen is None and theirs is not None:
             # How many calls a request makes is not known here: more than so many would have to be made to explain more.
             gain = max(gain, min(SUBTRACT * theirs.strength() / max(own.strength(), 1e-9), MOST_CALLS * gain))

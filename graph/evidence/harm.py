@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from contracts import features as f
-from graph.evidence.explained import Muted, by_mix, errors_shares, latency_shares, served_by
+from graph.evidence.explained import Muted, errors_shares, latency_shares, served_by
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Edge, Node, Shift, Situation
@@ -119,8 +119,7 @@ def _shares(situation: Situation, muted: Muted, kind: str, node: Node) -> dict[s
         return {e.callee: min(1.0, _shown(situation, e, kind)) for e in served_by(situation, node.name)}
     if kind == "errors":
         return errors_shares(situation, node, own, muted)
-    mix = by_mix(node, own)
-    return {c: s * (1.0 - mix) for c, s in latency_shares(situation, node, own, muted).items()}
+    return latency_shares(situation, node, own, muted)  # of what its mix doesn't explain: that is nobody's doing
 
 
 def _shown(situation: Situation, edge: Edge, kind: str) -> float:

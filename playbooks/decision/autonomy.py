@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.claims import CONTESTED
-from contracts.events import Control, Incident
+from contracts.events import Candidate, Control, Incident
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, CauseKind, Conduct, HeldReason
@@ -96,10 +96,11 @@ def _low_confidence(proposal: Proposal | None, settings: DecideSettings) -> Doub
 
 
 def _rivalled(proposal: Proposal | None) -> Doubt | None:
-    """What touches a target needs evidence that singles it out: against its best rival on another service."""
+    """What touches a target needs evidence that singles it out: against its best rival on another service. One surge saturates several
+    services, and each of them needs more: they are no rivals of one another."""
     if proposal is None or not touching(proposal.playbook.steps):
         return None
-    others = [r for r in proposal.rivals if r.service != proposal.target.service]
+    others = [r for r in proposal.rivals if r.service != proposal.target.service and not _same_surge(proposal, r)]
     rival = max(others, key=lambda r: r.probability, default=None)
     if rival is None or proposal.cause_probability >= ODDS * rival.probability:
         return None
@@ -108,6 +109,10 @@ def _rivalled(proposal: Proposal | None) -> Doubt | None:
         "as likely as any other to act alone"
     )
     return Doubt(HeldReason.LOW_CONFIDENCE, text)
+
+
+def _same_surge(proposal: Proposal, rival: Candidate) -> bool:
+    return proposal.causes[0].kind is rival.kind is CauseKind.SATURATION
 
 
 def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:

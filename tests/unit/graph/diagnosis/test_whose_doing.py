@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from contracts.events import Change
@@ -15,6 +17,7 @@ from contracts.features import (
     QUEUE_LAG,
     REQUEST_RATE,
 )
+from contracts.mix import Blame, Mix
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, Severity
 from graph.diagnosis.assess import severity_of
@@ -149,6 +152,28 @@ def test_who_waits_for_a_callee_that_fails_is_slow_because_of_it():
     found = ranked(auth, pay, calls=(call("auth", "external:pay", *failing, each=0.3),))
     assert next(iter(found)) == "external:pay"
     assert found["external:pay"].probability > 5 * found["auth"].probability
+
+
+@pytest.mark.parametrize(
+    ("risen", "p50", "each"),
+    [(6.6, 0.596, 0.13), (8.3, 0.625, 0.2), (8.6, 0.622, 0.18), (3.5, 0.35, 0.33), (1.0, 0.327, 1.0)],
+)
+def test_in_another_mix_a_caller_is_slow_because_of_the_callee_that_is(risen: float, p50: float, each: float):
+    """A crawler asks for a slow route: the quantiles of all requests together rise by far more seconds than the callee's calls take."""
+    gateway = replace(node("gateway", level(LATENCY_P50, 0.0275, p50), rate=60.0), mix=Mix(Blame.SERVICE, risen))
+    catalog = node("catalog", level(LATENCY_P50, 0.008, 0.26), level(LATENCY_P95, 0.012, 0.4))
+    slow = call("gateway", "catalog", level(CALL_LATENCY_P95, 0.014, 0.42), each=each)
+    found = ranked(gateway, catalog, node("reco"), calls=(slow, call("gateway", "reco", each=each)))
+    assert next(iter(found)) == "catalog"
+    assert found["catalog"].probability > 3 * found["gateway"].probability
+
+
+@pytest.mark.parametrize("risen", [1.0, 3.0, 8.0])
+def test_in_another_mix_who_is_slow_by_itself_is_found_beside_a_callee_that_hardly_is(risen: float):
+    gateway = replace(node("gateway", level(LATENCY_P50, 0.0275, 1.5), rate=60.0), mix=Mix(Blame.SERVICE, risen))
+    catalog = node("catalog", Shift(LATENCY_P50, 0.008, 0.0085, 0.8, 2.0, 10.0, 60.0))
+    found = ranked(gateway, catalog, calls=(call("gateway", "catalog", each=0.2),))
+    assert next(iter(found)) == "gateway"
 
 
 # --- demand and capacity

@@ -543,6 +543,20 @@ def test_a_target_is_acted_on_only_if_it_is_singled_out_against_its_best_rival(r
     assert ("errors of web is 30% likely" in found.text) is (verdict is DecisionVerdict.ASK)
 
 
+@pytest.mark.parametrize(
+    ("kind", "rival", "held"),
+    [
+        (CauseKind.SATURATION, CauseKind.SATURATION, False),
+        (CauseKind.SATURATION, CauseKind.LATENCY, True),
+        (CauseKind.HANG, CauseKind.SATURATION, True),
+    ],
+)
+def test_services_that_one_surge_saturates_are_no_rivals(kind: CauseKind, rival: CauseKind, held: bool):
+    at = at_age(20, incident(cause("cart", kind, 0.55), cause("web", rival, 0.4)))
+    options = decide(at, WORLD, LIBRARY, SETTINGS)
+    assert ("must be 3 times as likely" in options.text) is held
+
+
 def test_kinds_of_one_service_are_no_rivals():
     both = incident(cause("cart", CauseKind.HANG, 0.55), cause("cart", CauseKind.CRASH, 0.4))
     assert decide(at_age(20, both), WORLD, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT

@@ -232,12 +232,14 @@ def test_a_resource_is_short_where_it_is_so_now_and_was_so_for_a_while(looks: tu
 
 
 @pytest.mark.parametrize(
-    ("looks", "demand"), [((0.3, 0.3, 0.7), True), ((0.3, 0.3, 0.3, 0.7), False), ((0.7, 0.3), False)]
+    ("looks", "hot"), [((0.3, 0.3, 0.7), True), ((0.3, 0.3, 0.3, 0.7), False), ((0.7, 0.3), False)]
 )
-def test_a_hot_processor_is_a_reason_to_scale(looks: tuple[float, ...], demand: bool):
+def test_a_hot_processor_is_a_reason_to_scale_who_counts_no_requests(looks: tuple[float, ...], hot: bool):
+    """Who counts them, and is asked for no more than usual, is busy with something else."""
     told = [metrics(T0 + (i - len(looks)) * S, cpu_utilization=value) for i, value in enumerate(looks)]
-    result = found(*usual(), *since({}, {}), *told)
-    assert (result.conduct, result.demand) == (AS_BEFORE, demand)
+    assert found(*told).demand is hot
+    counted = found(*usual(), *since({}, {}), *told)
+    assert (counted.conduct, counted.demand) == (AS_BEFORE, False)
 
 
 def requests_told(t: int, rate: float, error: float) -> EvidenceFrame:
