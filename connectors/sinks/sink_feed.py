@@ -8,6 +8,7 @@ given up, which is counted and logged, so that one event that can't be delivered
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from contracts.settings import SinkSettings
 from contracts.supervision import Supervised
 
 log = logging.getLogger(__name__)
+GRACE_S: Final = 2.0
+"""What is under way when it is stopped may end for so long."""
 PAUSES: Final = Pauses(first_s=0.5, longest_s=30.0)
 
 
@@ -31,6 +34,8 @@ class SinkFeed:
         self._sink, self._reader, self._settings = sink, reader, settings
         self._task = Supervised("sink", self._run, detail=sink.name)
         self._idle, self._busy = asyncio.Event(), False
+        self._free, self._stopping = asyncio.Event(), False
+        self._free.set()
         self.counters: Counter[str] = Counter()
         """Events `delivered`, `retried`, `refused` by the sink, `given_up` after `retry_s`, and `unreadable`."""
         self.trouble = ""
@@ -53,6 +58,12 @@ class SinkFeed:
                     await self._drained()
             except TimeoutError:
                 log.warning("sink %s has not got all events", self.name)
+        self._stopping = True
+        with contextlib.suppress(
+            TimeoutError
+        ):  # what a sink took, and the group doesn't know of, would be given to it again
+            async with asyncio.timeout(GRACE_S):
+                await self._free.wait()
         await self._task.stop()
         await self._reader.stop()
         await self._sink.close()
@@ -73,14 +84,19 @@ class SinkFeed:
                 if not records:
                     self._idle.set()
                     continue
+                if self._stopping:
+                    return
                 self._busy = True
+                self._free.clear()
                 await self._deliver(self._readable(records))
                 await self._reader.done(records)
                 self._busy = False
+                self._free.set()
         except Exception as e:
             self.trouble = str(e) or type(e).__name__
             raise
         finally:
+            self._free.set()
             await self._reader.stop()
 
     def _readable(self, records: Sequence[Record]) -> list[Published]:

@@ -117,5 +117,10 @@ def world_hash(
     incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook], settings: DecideSettings
 ) -> str:
     """SHA-256 over the canonical JSON of all that a decision depends on."""
-    whole: list[Any] = [incident, world, sorted(playbooks, key=lambda p: p.name), settings.model_dump(mode="json")]
+    whole: list[Any] = [
+        incident,
+        world,
+        sorted(playbooks, key=lambda p: p.name),
+        settings.model_dump(mode="json", exclude={"recorded"}),
+    ]
     return hashlib.sha256(_ENCODER.encode(whole)).hexdigest()

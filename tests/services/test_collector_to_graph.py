@@ -136,7 +136,7 @@ def _learnt(graph: Neo4jStore, environment: str) -> None:
         {"e": environment},
     )
     assert {(row["a"], row["b"]) for row in calls} == {(a, b) for a, to in CALLS.items() for b in to}
-    assert all(row["n"] > 100 for row in calls)
+    assert all(row["n"] > WARMUP for row in calls), calls
 
 
 def _explained(graph: Neo4jStore, incident: Incident) -> None:

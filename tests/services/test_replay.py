@@ -60,7 +60,7 @@ async def living(url: str) -> AsyncIterator[KafkaTown]:
 @pytest.mark.timeout(600)
 async def test_a_killed_worker_and_its_successor(tmp_path: Path) -> None:
     async with kafka(tmp_path / "kafka") as server:
-        fleet = Fleet(tmp_path, server.url, {**SETTINGS, "decide": {"recorded": list(STAGES)}})
+        fleet = Fleet(tmp_path, server.url, SETTINGS)
         try:
             async with living(server.url) as town, listening(server.bootstrap) as story:
                 first = await fleet.add()
