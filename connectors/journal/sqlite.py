@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -137,7 +138,7 @@ class SqliteJournal:
         """All facts whose key starts with `prefix`, by key in order."""
         sql = "SELECT key, value FROM facts WHERE key >= ? AND key < ? ORDER BY key"
         with self._db.reading() as db:
-            return {key: _parse(value) for key, value in db.execute(sql, (prefix, prefix + _LAST))}
+            return {key: _known(value) for key, value in db.execute(sql, (prefix, prefix + _LAST))}
 
     def forget(self, keys: Collection[str], environment: str = "") -> None:
         """Facts are as if they had never been put. Whose they are does not matter, as for `put`."""
@@ -291,6 +292,12 @@ def _step_row(e: StepEntry) -> tuple[Any, ...]:
 
 _LAST: Final = "\U0010ffff"
 """Sorts after whatever may follow a prefix; so that the index of keys is used."""
+
+
+@functools.lru_cache(8192)
+def _known(value: str) -> Mapping[str, Any]:
+    """As `_parse`; facts are asked for again and again, and hardly any changes in between. Nobody may change what comes back."""
+    return _parse(value)
 
 
 def _names(of: Collection[str]) -> str:

@@ -14,7 +14,6 @@ from tests.services.servers.kafka import kafka
 
 CYCLES: Final = 14
 """At least two of each kind of event."""
-ALONE_CYCLES: Final = 7
 AGAIN_S: Final = 10.0
 KINDS: Final = {"kill", "add", "restart", "kafka"}
 
@@ -32,19 +31,14 @@ async def _played(folder: Path, cycles: int) -> Report:
     return report
 
 
-@pytest.mark.timeout(1200)
-async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
-    report = await _played(tmp_path, CYCLES)
-    told = "\n".join(report.lines())
-    assert report.sent > 10_000, told
-    assert report.effects > 20, told
-
-
 @pytest.mark.timed
 @pytest.mark.timeout(900)
-async def test_features_go_on_within_seconds(tmp_path: Path) -> None:
+async def test_nothing_is_lost_or_done_twice_and_features_go_on(tmp_path: Path) -> None:
     """The median of each kind of event: one cycle may meet a busy machine. Where all is slow, twice what a start takes is allowed."""
-    report = await _played(tmp_path, ALONE_CYCLES)
+    report = await _played(tmp_path, CYCLES)
+    told = "\n".join(report.lines())
+    assert report.sent > 5_000, told
+    assert report.effects > 20, told
     allowed_s = max(AGAIN_S, 2 * report.start_s)
     away = {kind: [s for event, s in report.away_s if event == kind] for kind in KINDS - {"kafka"}}
     assert {kind: statistics.median(s) < allowed_s for kind, s in away.items()} == dict.fromkeys(away, True), (
