@@ -187,7 +187,8 @@ class KeptShares:
         whole = np.fmax(np.fmax(kept.whole[some], 0.0), kept.events[some] - failed + bad)
         square = whole - bad + bad**2 / np.maximum(failed, 1.0)
         trials = np.where(np.isfinite(bad), np.rint(whole**2 / np.maximum(square, 1e-9)), frame.counts[some])
-        return bad / np.maximum(whole, 1e-9), np.maximum(trials, 1).astype(np.int64)
+        trials = np.clip(trials, 1, np.maximum(frame.counts[some], 1))  # a count is of what came
+        return bad / np.maximum(whole, 1e-9), trials.astype(np.int64)
 
     def _stands_for(self, service: str) -> float:
         known = self._counts.get(service)
