@@ -61,10 +61,6 @@ CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
 WAITING_MOST: Final = 3.0
 """What work that piles up may say at most: from an empty queue any is infinitely more. By hand."""
-DEMAND_ROOM: Final = 0.6
-DEMAND_TWICE: Final = 2.0
-"""Share of its CPU's limit that a service would use for the demand of now, if each request took what it used to (utilization law:
-Denning and Buzen, 1978), below which it has room for it; times the usual demand from which something else may be too little. By hand."""
 MEMORY_MORE: Final = 1.15
 """Times the usual memory from which it has grown."""
 DEMAND_MORE: Final = 1.3

@@ -7,6 +7,7 @@ from typing import Final
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change, fewer
+from contracts.room import has_room
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -22,8 +23,6 @@ from graph.judgement import (
     DEMAND_LEAST,
     DEMAND_LOAD,
     DEMAND_MORE,
-    DEMAND_ROOM,
-    DEMAND_TWICE,
     LEAST_STRENGTH,
     MEMORY_MORE,
     RELEASE_AFTER_S,
@@ -86,9 +85,7 @@ def _has_room(node: Node, rate: Shift) -> bool:
     """Whether the demand of now would leave a service room, if each request took as much of its CPU as before: then what it suffers from
     is not how much it is asked for."""
     cpu_ = node.shifts.get(f.CPU)
-    if cpu_ is None or not cpu_.before >= 0 or rate.ratio >= DEMAND_TWICE:
-        return False
-    return cpu_.before * rate.ratio < DEMAND_ROOM
+    return cpu_ is not None and has_room(cpu_.before, rate.ratio)
 
 
 def demand(situation: Situation) -> Iterator[Finding]:

@@ -10,16 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
+from contracts.frames.decoded import F64
+from contracts.room import has_room
 from contracts.verdicts import ServiceState
 
-ROOM: Final = 0.6
-"""Share of its CPU's limit below which a service has room, whatever else it waits for."""
-TWICE: Final = 2.0
-"""Times the usual demand from which something else than its CPU may be too little."""
 TIMES: Final = 3.0
 """Times the usual calls that an additional request of users may make."""
 MORE: Final = 1.3
@@ -27,14 +24,12 @@ LITTLE_MORE: Final = 1.1
 """Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
 UNKNOWN: Final = "what users ask for is not known from before and since"
 
-F64 = NDArray[np.float64]
-
 
 def leaves_room(cpu_before: F64, times: float) -> bool:
-    """Whether so many times the requests leave a service room, if each takes what it took of its CPU (utilization law: Denning and Buzen,
-    1978). `cpu_before`: shares of its limit, (windows,); without any it is not known."""
+    """Whether so many times the requests leave a service room. `cpu_before`: shares of its CPU's limit, (windows,); without any it is not
+    known."""
     known = cpu_before[np.isfinite(cpu_before)]
-    return len(known) > 0 and times < TWICE and float(known.mean()) * times < ROOM
+    return len(known) > 0 and has_room(float(known.mean()), times)
 
 
 def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
