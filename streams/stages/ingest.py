@@ -57,7 +57,7 @@ class IngestStage:
         self._builder.add(decoded, Receipt.of(record.timestamp_ms, now_ns), record.offset)
         if alone or self._builder.pending >= _MOST_PENDING:
             outputs += self._flush(tells_time=not alone)
-        if self._chosen:
+        if self._chosen and decoded.spans is None and decoded.logs is None:
             found = metrics_of(record, self._topics)
             rules = self._reading.rules
             points = (

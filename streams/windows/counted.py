@@ -81,9 +81,8 @@ class ServiceCounts:
     """The last window from which on they agreed; 0: they do not."""
     other: bool = False
     """Whether a sampler keeps another share than it did."""
-    share: float = math.nan
     rate: float = math.nan
-    """Requests a second, by metrics, and the share of them that has spans, when they were last compared."""
+    """Requests a second, by metrics, when they were last compared with spans."""
     failed: float = 0.0
     failures: float = 0.0
     """Failed requests by spans, and by metrics, since the rate became another; they fade."""
@@ -234,16 +233,13 @@ class ServiceCounts:
 
     def _judge(self, begin: int, until: int) -> None:
         """Whether a sampler does otherwise than before."""
-        spans, _, _, requests, _, _ = self._sums(begin, until)
-        seconds = (until - begin) * self.width_ns / SECOND
-        self.rate, self.share = requests / seconds, spans / max(requests, 1.0)
+        self.rate = self._sums(begin, until)[3] / ((until - begin) * self.width_ns / SECOND)
         if math.isnan(self.usual_share):
             return
         now = self._apart(begin, until, 0)
         self.agreed = begin if not now else 0
         lag = _LAG_NS // self.width_ns
-        other = now != 0 and (begin - lag < min(self.spans) or self._apart(begin, until, lag) == now)
-        self.other = other
+        self.other = now != 0 and (begin - lag < min(self.spans) or self._apart(begin, until, lag) == now)
 
     def _apart(self, begin: int, until: int, lag: int) -> int:
         """Whether there are fewer (-1) or more (1) spans than requests account for, or as many as they may (0)."""
@@ -262,7 +258,7 @@ class ServiceCounts:
     def state(self) -> list[Any]:
         """For a snapshot."""
         past = [self.past.spans, self.past.requests, self.past.seconds]
-        seen = [self.newest, self.compared, self.agreed, self.other, self.share, self.rate, self.failed, self.failures]
+        seen = [self.newest, self.compared, self.agreed, self.other, self.rate, self.failed, self.failures]
         return [self.width_ns, self.spans, self.requests, self.ends, self.lengths, past, seen]
 
     @classmethod

@@ -91,6 +91,7 @@ class KeptShares:
                 known = self._counts[service] = ServiceCounts(width_ns)
                 if len(self._counts) > _MOST:
                     self._counts.popitem(last=False)
+            self._counts.move_to_end(service)
             several: list[Interval] = [(*when, *many) for when, many in found.items()]
             known.take_metrics(several)
 

@@ -8,7 +8,6 @@ sampler does. Where less was asked for in truth the same is said of fewer, and n
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Final
 
 import numpy as np
@@ -35,19 +34,21 @@ class UsualRows:
 
     def __init__(self, latencies: int) -> None:
         self._latencies = latencies
-        self._slot: OrderedDict[Key, int] = OrderedDict()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._slot: dict[Key, int] = {}
         self._windows: I64 = np.zeros(0, np.int64)
         self._count: F64 = np.zeros((0, 1 + len(PACES)))
         """Mean events per window: usually, and of late by each pace."""
         self._each: F64 = np.zeros(0)
-        self._log: F64 = np.zeros((0, latencies))
+        self._log: F64 = np.zeros((0, self._latencies))
         """Logarithms of usual latencies; NaN: not known."""
 
     def rows(self, keys: list[Key]) -> I64:
         """Their numbers; they are given any that are new."""
         if len(self._slot) + len(keys) > _MOST:
-            self._slot.clear()
-            self._windows[:] = 0
+            self._clear()
         slots = np.array([self._slot.setdefault(key, len(self._slot)) for key in keys], np.int64)
         more = len(self._slot) - len(self._windows)
         if more > 0:
@@ -123,4 +124,4 @@ class UsualRows:
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
         keys, self._windows, self._count, self._each, self._log = state[0], *(np.array(a) for a in state[1:])
-        self._slot = OrderedDict(((service, peer), i) for i, (service, peer) in enumerate(keys))
+        self._slot = {(service, peer): i for i, (service, peer) in enumerate(keys)}
