@@ -77,7 +77,7 @@ def from_json(payload: bytes, time_ns: int, default_environment: str) -> tuple[l
         try:
             item = msgspec.convert(value, _Item)
         except (msgspec.ValidationError, RecursionError) as e:
-            _leave_out(skips, INVALID_FIELD, f"point {place}: {e}")
+            skips.invalid(f"point {place}", str(e))
             continue
         point = _point(item, time_ns, default_environment, skips)
         if point is not None:
@@ -91,22 +91,18 @@ def from_json(payload: bytes, time_ns: int, default_environment: str) -> tuple[l
 def _point(item: _Item, written_ns: int, default_environment: str, skips: Skips) -> SeriesPoint | None:
     time_ns = written_ns if item.time is None else epoch_ns(item.time)
     if not item.series.strip() or len(item.series) > _MOST_NAME:
-        _leave_out(skips, INVALID_FIELD, "a series without a name, or with one of more than 500 characters")
+        skips.invalid("series", f"no name, or one of more than {_MOST_NAME} characters")
     elif not 0 < time_ns <= written_ns + _AHEAD_NS:
-        _leave_out(skips, BAD_TIME, f"{item.series}: time {item.time!r}")
+        skips.add(BAD_TIME)
+        skips.note(item.series, f"time {item.time!r}")
     elif not np.isfinite(item.value):
-        _leave_out(skips, NOT_FINITE, f"{item.series}: {item.value}")
+        skips.add(NOT_FINITE)
+        skips.note(item.series, f"value {item.value}")
     else:
         mode = SeriesMode.COUNTER if item.counter else SeriesMode.VALUE
         environment = item.environment or default_environment
         return SeriesPoint(environment, item.series, time_ns, item.value, item.group, item.bad, mode)
     return None
-
-
-def _leave_out(skips: Skips, reason: str, problem: str) -> None:
-    skips.add(reason)
-    if not skips.first:
-        skips.first = problem
 
 
 def from_otlp(

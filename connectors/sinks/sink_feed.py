@@ -33,8 +33,7 @@ class SinkFeed:
     def __init__(self, sink: Sink, reader: GroupReader, settings: SinkSettings) -> None:
         self._sink, self._reader, self._settings = sink, reader, settings
         self._task = Supervised("sink", self._run, detail=sink.name)
-        self._idle, self._busy = asyncio.Event(), False
-        self._free, self._stopping = asyncio.Event(), False
+        self._idle, self._free, self._stopping = asyncio.Event(), asyncio.Event(), False
         self._free.set()
         self.counters: Counter[str] = Counter()
         """Events `delivered`, `retried`, `refused` by the sink, `given_up` after `retry_s`, and `unreadable`."""
@@ -59,9 +58,8 @@ class SinkFeed:
             except TimeoutError:
                 log.warning("sink %s has not got all events", self.name)
         self._stopping = True
-        with contextlib.suppress(
-            TimeoutError
-        ):  # what a sink took, and the group doesn't know of, would be given to it again
+        # What a sink took, and the group doesn't know of, would be given to it again.
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S):
                 await self._free.wait()
         await self._task.stop()
@@ -72,13 +70,13 @@ class SinkFeed:
         while True:
             self._idle.clear()
             await self._idle.wait()
-            if not await self._reader.behind() and not self._busy:
+            if not await self._reader.behind() and self._free.is_set():
                 return
 
     async def _run(self) -> None:
         try:
             await self._reader.start()
-            self._busy, self.trouble = False, ""
+            self.trouble = ""
             while True:
                 records = await self._reader.take(self._settings.batch)
                 if not records:
@@ -86,11 +84,9 @@ class SinkFeed:
                     continue
                 if self._stopping:
                     return
-                self._busy = True
                 self._free.clear()
                 await self._deliver(self._readable(records))
                 await self._reader.done(records)
-                self._busy = False
                 self._free.set()
         except Exception as e:
             self.trouble = str(e) or type(e).__name__
