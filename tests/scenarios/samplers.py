@@ -8,19 +8,13 @@ import multiprocessing
 import pickle
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.events import Anomaly, Decision, Incident, decode, encode
-from contracts.ports import Record, TargetState
 from contracts.settings import Settings
-from contracts.topics import ANOMALIES, DECISIONS, INCIDENTS, OTLP_METRICS, OTLP_SPANS, TARGETS, TOPICS
-from homeostat.wiring import stage_specs
-from playbooks.language import library
-from streams.in_memory import MemoryPipeline
-from tests.acting_half import ActingHalf
-from tests.scenarios.traffic import END_S, KNOWN, ONSET_S, SERVER, T0, Found, Plan, Route, S, Shop, Trouble
+from contracts.topics import OTLP_METRICS, OTLP_SPANS
+from tests.scenarios.traffic import END_S, ONSET_S, SERVER, T0, Found, PipelineRun, Plan, Route, S, Shop, Trouble
 
 SETTINGS = Settings(detect={"detectors": ("bank",)})
 BUSY = (
@@ -219,35 +213,6 @@ PLANS = {
 }
 
 
-class Watch:
-    """The pipeline over one shop, as far as it has come."""
-
-    def __init__(self) -> None:
-        self.found = Found()
-        self._pipeline = MemoryPipeline(stage_specs(SETTINGS, dict.fromkeys(TOPICS, 2), library()), 2, self._hear)
-        self._half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
-        self._now_ns, self._count = T0, 0
-
-    def _hear(self, record: Record) -> None:
-        if record.topic == INCIDENTS:
-            self.found.incidents.append(decode(Incident, record.value))
-        elif record.topic == ANOMALIES:
-            self.found.anomalies.append(decode(Anomaly, record.value))
-        elif record.topic == DECISIONS:
-            self.found.decisions.append(decode(Decision, record.value))
-
-    def take(self, telemetry: Iterable[tuple[int, bytes, str]]) -> None:
-        """Messages in the order of their time. Nothing is acted on."""
-        for at, payload, topic in telemetry:
-            while self._now_ns < at:
-                self._now_ns = min(self._now_ns + STEP_NS, at)
-                report = encode(self._half.report(self._now_ns))
-                self._pipeline.feed(TARGETS, report, self._now_ns, key=self._half.environment.encode())
-                self._pipeline.tick(self._now_ns)
-            self._pipeline.feed(topic, payload, self._now_ns, partition=self._count % 2)
-            self._count += 1
-
-
 def telemetry_of(case: Sampled, seed: int, begin_s: float, end_s: float) -> list[tuple[int, bytes, str]]:
     """What is sent of a shop within a time."""
     whole = _whole(case.plan, seed)
@@ -263,9 +228,9 @@ def _whole(plan: str, seed: int) -> Spans:
 
 
 @functools.cache
-def _until_onset(plan: str, metrics_s: int, seed: int) -> Watch:
+def _until_onset(plan: str, metrics_s: int, seed: int) -> PipelineRun:
     """A shop of which all was kept so far: how each sampler's shop begins."""
-    watch = Watch()
+    watch = PipelineRun(SETTINGS, T0, STEP_NS)
     watch.take(telemetry_of(Sampled(plan, lambda *_: True, metrics_s), seed, 0, ONSET_S))
     return watch
 
@@ -274,7 +239,7 @@ def watched(case: Sampled, seed: int) -> Found:
     """What the pipeline makes of a shop. What was before a sampler begins is watched once for all of them: each goes on from there in a
     process of its own."""
     if case.since_s < ONSET_S:
-        whole = Watch()
+        whole = PipelineRun(SETTINGS, T0, STEP_NS)
         whole.take(telemetry_of(case, seed, 0, END_S))
         return whole.found
     before = _until_onset(case.plan, case.metrics_s, seed)

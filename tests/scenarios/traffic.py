@@ -266,28 +266,30 @@ def through(
 
 
 @lru_cache(maxsize=12)
-def _begun(usual: tuple[tuple[int, bytes, str], ...], settings: str) -> _Run:
+def _begun(usual: tuple[tuple[int, bytes, str], ...], settings: str) -> PipelineRun:
     """A run up to the onset: many plans begin alike, and what they have in common is lived through once (in one process)."""
-    run = _Run(Settings.model_validate_json(settings))
+    run = PipelineRun(Settings.model_validate_json(settings))
     run.take(usual)
     return run
 
 
-class _Run:
+class PipelineRun:
     """The whole pipeline in memory, and what has been heard from it. A copy goes on by itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, since_ns: int = 0, step_ns: int = STEP_NS) -> None:
+        """`since_ns`: when it begins (0: with the first message); `step_ns`: how much time passes at once."""
+        self._step_ns = step_ns
         specs = stage_specs(settings, dict.fromkeys(TOPICS, 2), library())
         self._half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
-        self._pipeline, self._now_ns, self._taken = MemoryPipeline(specs, 2, self._hear), 0, 0
+        self._pipeline, self._now_ns, self._taken = MemoryPipeline(specs, 2, self._hear), since_ns, 0
         self.found, self.heard = Found(), list[Record]()
 
     def take(self, telemetry: Iterable[tuple[int, bytes, str]]) -> None:
-        """Let time pass up to each message, and take it in."""
+        """Let time pass up to each message, and take it in. Nothing is acted on."""
         for at, payload, topic in telemetry:
             self._now_ns = self._now_ns or at
             while self._now_ns < at:
-                self._now_ns = min(self._now_ns + STEP_NS, at)
+                self._now_ns = min(self._now_ns + self._step_ns, at)
                 report = encode(self._half.report(self._now_ns))
                 self._pipeline.feed(TARGETS, report, self._now_ns, key=self._half.environment.encode())
                 self._pipeline.tick(self._now_ns)
