@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts.errors import InvalidSettings
+from contracts.frames.decoded import F64
 
-F64 = NDArray[np.float64]
 ROOT: Final = frozenset({"", "root", "nan"})
 """Parents of spans that have none."""
 _TABLES: Final = ("data.csv", "simple_metrics.csv", "metrics.csv")

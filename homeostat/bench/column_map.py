@@ -16,15 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.errors import InvalidSettings
 from contracts.features import FEATURES
-
-F64 = NDArray[np.float64]
+from contracts.frames.decoded import F64
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts.features import FEATURES, FeatureKind
+from contracts.frames.decoded import F64
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation, Violation
 from graph.ranking import Suspect, rank
@@ -32,7 +32,6 @@ from homeostat.bench.learnt import LabelledChoice, LearntRanker, choice_of
 from homeostat.bench.rivals import ALERTS, METRICS
 from homeostat.bench.telling import told
 
-F64 = NDArray[np.float64]
 TRIALS: Final = 20.0
 """Requests behind one sample of a ratio, where a data set does not say."""
 HALVES: Final = ("all", "tuned", "other")

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.bool_]
+from contracts.frames.decoded import B1, F64, I64
 
 PROFILES: Final = {"standard": (1.0, 1.0, 0.11), "low FP": (1.0, 1.0, 0.22), "low FN": (1.0, 2.0, 0.11)}
 """What a window found, one missed and a point of false alarm weigh."""
@@ -56,7 +54,7 @@ class EventCounts:
         return 2 * self.precision * self.recall / max(1e-9, self.precision + self.recall)
 
 
-def event_counts(scores: Floats, labels: Labels, threshold: float) -> EventCounts:
+def event_counts(scores: F64, labels: B1, threshold: float) -> EventCounts:
     """Of one series. An event is found by an alarmed point within it; alarms outside of all events are false, one per run of them (gaps
     of up to 10 points merged) and per 60 points that it lasts. What goes on after an event that was found is its own for 60 points."""
     alarmed = scores >= threshold
@@ -75,12 +73,12 @@ def event_counts(scores: Floats, labels: Labels, threshold: float) -> EventCount
     return EventCounts(found, len(starts), int(np.ceil((over - begun) / _AGAIN).sum()), tuple(delays))
 
 
-def pooled(scores: Sequence[Floats], labels: Sequence[Labels], threshold: float) -> EventCounts:
+def pooled(scores: Sequence[F64], labels: Sequence[B1], threshold: float) -> EventCounts:
     """Over several series, with one threshold."""
     return sum((event_counts(s, y, threshold) for s, y in zip(scores, labels, strict=True)), start=EventCounts())
 
 
-def best_threshold(scores: Sequence[Floats], labels: Sequence[Labels]) -> float:
+def best_threshold(scores: Sequence[F64], labels: Sequence[B1]) -> float:
     """The one with the highest F1."""
     values = np.concatenate(scores)
     loud = values[values > 0]
@@ -88,7 +86,7 @@ def best_threshold(scores: Sequence[Floats], labels: Sequence[Labels]) -> float:
     return float(max(tried, key=lambda t: pooled(scores, labels, t).f1))
 
 
-def carried_over(scores: Sequence[Floats], labels: Sequence[Labels]) -> EventCounts:
+def carried_over(scores: Sequence[F64], labels: Sequence[B1]) -> EventCounts:
     """Each half of the series (every second one) with the threshold that is best for the other half."""
     total = EventCounts()
     for judged in (0, 1):
@@ -105,7 +103,7 @@ class NabScore:
         self._weights = [_weights(n, w) for n, w in zip(lengths, windows, strict=True)]
         self._from = [math.ceil(min(math.floor(0.15 * n), 0.15 * 5000)) for n in lengths]
 
-    def score(self, scores: Sequence[Floats], profile: str, threshold: float, of: Sequence[int]) -> float:
+    def score(self, scores: Sequence[F64], profile: str, threshold: float, of: Sequence[int]) -> float:
         """Of the series `of`, with one threshold: 0 as if nothing was told, 100 for every window found at its beginning and no false
         alarm."""
         weigh, miss, false = PROFILES[profile]
@@ -125,14 +123,14 @@ class NabScore:
         nothing = -miss * windows
         return 100 * (total - nothing) / (windows * weigh - nothing) if windows else 0.0
 
-    def best(self, scores: Sequence[Floats], profile: str, of: Sequence[int]) -> float:
+    def best(self, scores: Sequence[F64], profile: str, of: Sequence[int]) -> float:
         """The threshold with the highest score over the series `of`."""
         values = np.concatenate([scores[i] for i in of])
         tried = np.unique(np.quantile(values, 1 - np.logspace(-5, -0.7, _THRESHOLDS)))
         return float(max([*tried, math.inf], key=lambda t: self.score(scores, profile, t, of)))
 
 
-def _weights(length: int, windows: Sequence[tuple[int, int]]) -> Floats:
+def _weights(length: int, windows: Sequence[tuple[int, int]]) -> F64:
     """What an alarm at each point counts: up to 1 in a window, the more the earlier; down to -1 after it."""
     most = _sigmoid(np.array([-1.0]))[0]
     weights = np.full(length, -1.0)
@@ -148,15 +146,15 @@ def _weights(length: int, windows: Sequence[tuple[int, int]]) -> Floats:
     return weights
 
 
-def _sigmoid(position: Floats) -> Floats:
-    found: Floats = np.where(position > 3.0, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(position, 50.0))) - 1.0)
+def _sigmoid(position: F64) -> F64:
+    found: F64 = np.where(position > 3.0, -1.0, 2.0 / (1.0 + np.exp(5.0 * np.minimum(position, 50.0))) - 1.0)
     return found
 
 
-def _runs(marked: Labels, merged: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _runs(marked: B1, merged: int) -> tuple[I64, I64]:
     """Beginnings and ends (exclusive) of runs of what is marked; those at most `merged` points apart are one."""
     at = np.flatnonzero(marked)
     if not len(at):
-        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     gaps = np.flatnonzero(np.diff(at) > max(1, merged))
     return at[np.concatenate([[0], gaps + 1])], at[np.concatenate([gaps, [len(at) - 1]])] + 1

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from contracts.errors import HomeostatError
+from contracts.frames.decoded import B1, F64
 from contracts.frames.series_frame import SeriesFrame
 from contracts.units import SECOND
 from models.series.series_watch import SeriesWatch
-
-Floats = npt.NDArray[np.float64]
 
 _WEEK_S: Final = 604_800.0
 _WINDOWS: Final = "combined_windows.json"
@@ -37,10 +35,10 @@ class LabelledSeries:
     index pairs."""
 
     name: str
-    times_s: Floats
-    values: Floats
-    history: Floats
-    labels: npt.NDArray[np.bool_] | None
+    times_s: F64
+    values: F64
+    history: F64
+    labels: B1 | None
     windows: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -53,8 +51,8 @@ class LabelledSeries:
 class SeriesScores:
     """Scores of each series' labelled points, how much of each is news, and microseconds of CPU per point of a dimension."""
 
-    scores: list[Floats] = field(default_factory=list)
-    news: list[Floats] = field(default_factory=list)
+    scores: list[F64] = field(default_factory=list)
+    news: list[F64] = field(default_factory=list)
     microseconds: float = 0.0
 
 

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.frames.decoded import F64
 from homeostat.bench.cases import FailureCase
 
-F64 = NDArray[np.float64]
 _RIDGE: Final = 0.02
 _STEPS: Final = 400
 _RATE: Final = 0.05

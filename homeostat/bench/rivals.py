@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from contracts.frames.decoded import F64
 from homeostat.bench.cases import FailureCase
 
-F64 = NDArray[np.float64]
 Scores = dict[str, float]
 
 _BACK: Final = 0.2

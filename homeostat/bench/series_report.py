@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from contracts.frames.decoded import F64
 from homeostat.bench.event_scores import PROFILES, NabScore, best_threshold, carried_over, pooled
 from homeostat.bench.labelled_series import LabelledSeries, SeriesScores, read_folder, scored
-
-Floats = npt.NDArray[np.float64]
 
 _REFIT, _BACK = 500, 2000
 """The baseline that is fitted in batches: every so many points, on so many of the last."""
@@ -67,7 +65,7 @@ def _nab(series: Sequence[LabelledSeries], said: SeriesScores) -> str:
     return f"NAB {', '.join(parts)}: threshold of the other half (in brackets the best of all); {said.microseconds:.1f} µs a point"
 
 
-def _each(series: Sequence[LabelledSeries], rival: Callable[[Floats], Floats]) -> SeriesScores:
+def _each(series: Sequence[LabelledSeries], rival: Callable[[F64], F64]) -> SeriesScores:
     found, points, began = SeriesScores(), 0, time.process_time()
     for one in series:
         rows = np.vstack([one.history[-_BACK:], one.values])
@@ -79,7 +77,7 @@ def _each(series: Sequence[LabelledSeries], rival: Callable[[Floats], Floats]) -
     return found
 
 
-def _half_space_trees(rows: Floats) -> Floats:
+def _half_space_trees(rows: F64) -> F64:
     from river import anomaly, compose, preprocessing
 
     model: Any = compose.Pipeline(preprocessing.MinMaxScaler(), anomaly.HalfSpaceTrees(seed=7))
@@ -91,7 +89,7 @@ def _half_space_trees(rows: Floats) -> Floats:
     return scores
 
 
-def _ecod(rows: Floats) -> Floats:
+def _ecod(rows: F64) -> F64:
     from pyod.models.ecod import ECOD
 
     scores = np.zeros(len(rows))

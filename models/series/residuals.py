@@ -11,12 +11,9 @@ import enum
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from contracts.frames.decoded import B1, F64, I64
 from models.series.season import Season
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
 
 
 class Way(enum.IntEnum):
@@ -97,11 +94,11 @@ class Look(NamedTuple):
     """Of each row: `residuals` (rows × ways, in spreads), which of them are `usable`, what is `taught` of how large they are where
     something is (`learns`: of a run of one value its length, once, when it is over), and what was `expected` (rows × 2: level, spread)."""
 
-    residuals: Floats
-    usable: npt.NDArray[np.bool_]
-    taught: Floats
-    learns: npt.NDArray[np.bool_]
-    expected: Floats
+    residuals: F64
+    usable: B1
+    taught: F64
+    learns: B1
+    expected: F64
 
 
 class SeriesResiduals:
@@ -112,7 +109,7 @@ class SeriesResiduals:
         self.lags, self.weights = np.zeros((n, _TAPS)), np.zeros((n, _TAPS))
         self.season = Season(n)
 
-    def step(self, rows: Indices, times_s: Floats, values: Floats) -> Look:
+    def step(self, rows: I64, times_s: F64, values: F64) -> Look:
         """What `values` of different `rows` look like; then learn from them."""
         s = self.state[rows]
         _begin(s, values)
@@ -131,9 +128,9 @@ class SeriesResiduals:
         self.state[rows] = s
         return Look(found, usable, taught, learns, expected)
 
-    def count(self, rows: Indices) -> Floats:
+    def count(self, rows: I64) -> F64:
         """Points that each row has had."""
-        found: Floats = self.state[rows, _AT["count"]]
+        found: F64 = self.state[rows, _AT["count"]]
         return found
 
     def grow(self, more: int) -> None:
@@ -152,26 +149,26 @@ class SeriesResiduals:
         self.season.load(arrays["season"])
 
 
-def _begin(s: Floats, values: Floats) -> None:
+def _begin(s: F64, values: F64) -> None:
     first = s[:, _AT["count"]] == 0.0
     for name in ("fast", "slow", "last", "middle", "low", "high"):
         s[first, _AT[name]] = values[first]
     s[:, _AT["count"]] += 1.0
 
 
-def _rate(half_life: float, count: Floats) -> Floats:
-    found: Floats = np.maximum(1.0 - 0.5 ** (1.0 / half_life), 1.0 / count)
+def _rate(half_life: float, count: F64) -> F64:
+    found: F64 = np.maximum(1.0 - 0.5 ** (1.0 / half_life), 1.0 / count)
     return found
 
 
-def _clip(values: Floats, most: Floats | float) -> Floats:
+def _clip(values: F64, most: F64 | float) -> F64:
     return np.clip(values, -most, most)
 
 
 class _Step:
     """One step: what is seen of the rows before anything is learnt. `s` is their state, changed in place by `learn`."""
 
-    def __init__(self, of: SeriesResiduals, rows: Indices, s: Floats, times_s: Floats, x: Floats) -> None:
+    def __init__(self, of: SeriesResiduals, rows: I64, s: F64, times_s: F64, x: F64) -> None:
         self.of, self.rows, self.s, self.times_s, self.x = of, rows, s, times_s, x
         self.count = s[:, _AT["count"]].copy()
         self.eps = _TINY + _FLOOR * (0.05 * np.abs(self._of("slow")) + 0.1 * (self._of("high") - self._of("low")))
@@ -202,10 +199,10 @@ class _Step:
         self.scaled = _clip((x - self._of("slow")) / self.slow_spread, _WIDEST)
         self.forecast_error = self.scaled - (of.weights[rows] * self.lags).sum(axis=1)
 
-    def _of(self, name: str) -> Floats:
+    def _of(self, name: str) -> F64:
         return self.s[:, _AT[name]]
 
-    def residuals(self) -> Floats:
+    def residuals(self) -> F64:
         """Rows × ways, each at least 0."""
         x, eps = self.x, self.eps
         span = self._of("high") - self._of("low")
@@ -233,14 +230,14 @@ class _Step:
         self._learn_forecast(fast, slow_before)
         self._set("last", self.x)
 
-    def _set(self, name: str, values: Floats) -> None:
+    def _set(self, name: str, values: F64) -> None:
         self.s[:, _AT[name]] = values
 
-    def _toward(self, name: str, values: Floats, rate: Floats) -> None:
+    def _toward(self, name: str, values: F64, rate: F64) -> None:
         before = self._of(name)
         self._set(name, before + rate * (values - before))
 
-    def _unless_young(self, values: Floats, limit: Floats) -> Floats:
+    def _unless_young(self, values: F64, limit: F64) -> F64:
         return np.where(self.count > _YOUNG, _clip(values, limit), values)
 
     def _learn_levels(self) -> None:
@@ -269,7 +266,7 @@ class _Step:
         self._set("moves", self._of("moves") + (self.step != 0.0))
         self._set("run", self.run)
 
-    def _learn_season(self, slow_before: Floats) -> None:
+    def _learn_season(self, slow_before: F64) -> None:
         self._set("seasonal_middle", self.seasonal_middle)
         rate = np.where(self.known, _rate(SLOW_POINTS, self.count), 0.0)
         error = self.season_error
@@ -285,7 +282,7 @@ class _Step:
         self._set("offset", self._of("offset") + 2.0 * rate * np.clip(error, -limit, limit))
         self.of.season.learn(self.rows, self.times_s, self.x, self.slow_spread)
 
-    def _learn_forecast(self, fast: Floats, slow: Floats) -> None:
+    def _learn_forecast(self, fast: F64, slow: F64) -> None:
         power = 0.5 + (self.lags**2).sum(axis=1)
         self.of.weights[self.rows] += (_RATE * _clip(self.forecast_error, 4.0) / power)[:, None] * self.lags
         spread = self._of("forecast_spread")

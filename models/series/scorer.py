@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from contracts.frames.decoded import F64, I64
 from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, SeriesResiduals, Way
 from models.series.tails import MOST_DECADES, Tails
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
 
 MINUTE_S: Final = 60.0
 WARM_POINTS: Final = 100
@@ -24,7 +21,7 @@ _LEAST: Final = 2.0
 """Decades below which a way says nothing."""
 _TOGETHER: Final = 0.3
 """Weight of what further ways add to the strongest: they depend on each other (cf. Brown 1975)."""
-_COUNTS: Final[Floats] = np.ones(WAYS)
+_COUNTS: Final[F64] = np.ones(WAYS)
 _COUNTS[Way.JUMP] = 0.0
 """A jump by itself says nothing that the other ways don't say better; it is told in explanations alone."""
 _BEYOND: Final = 0.06
@@ -35,9 +32,9 @@ _CADENCE: Final = 0.05
 class SeriesSaid(NamedTuple):
     """Of each row: `evidence`, `ways` (rows × ways, decades of each), `expected` (rows × 2: level, spread)."""
 
-    evidence: Floats
-    ways: Floats
-    expected: Floats
+    evidence: F64
+    ways: F64
+    expected: F64
 
 
 class SeriesScorer:
@@ -48,7 +45,7 @@ class SeriesScorer:
         self.last_s, self.cadence = np.zeros(n), np.zeros(n)
         """When each series last had a point (epoch seconds), and the logarithm of its usual seconds between two."""
 
-    def step(self, rows: Indices, times_s: Floats, values: Floats) -> SeriesSaid:
+    def step(self, rows: I64, times_s: F64, values: F64) -> SeriesSaid:
         """Judge one point each of different `rows`, then learn from it. Values must be finite, times per row must grow."""
         cadence = self._cadence_of(rows, times_s)
         residuals, usable, taught, learns, expected = self.residuals.step(rows, times_s, values)
@@ -60,14 +57,14 @@ class SeriesScorer:
         evidence[self.residuals.count(rows) <= WARM_POINTS] = 0.0
         return SeriesSaid(evidence, ways, expected)
 
-    def _beyond(self, rows: Indices, outside: Floats) -> Floats:
+    def _beyond(self, rows: I64, outside: F64) -> F64:
         """The most decades that a value outside of all that was seen may say: of n values the next is the largest once in n, and lies
         beyond by exponentially less than the range is wide."""
         seen = np.minimum(self.residuals.count(rows), RANGE_POINTS)
         found = np.log10(np.maximum(seen, 1.0)) + outside / RANGE_SCALE / _BEYOND / np.log(10.0)
         return np.where(outside > 0.0, np.minimum(found, MOST_DECADES), 0.0)
 
-    def _cadence_of(self, rows: Indices, times_s: Floats) -> Floats:
+    def _cadence_of(self, rows: I64, times_s: F64) -> F64:
         last, cadence = self.last_s[rows], self.cadence[rows]
         apart = np.log(np.maximum(times_s - last, 1e-3))
         cadence = np.where(last == 0.0, np.log(MINUTE_S), np.where(cadence == 0.0, apart, cadence))

@@ -7,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
+from contracts.frames.decoded import B1, F64, I64
 
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
@@ -30,11 +29,11 @@ class Season:
     def __init__(self, n: int = 0) -> None:
         self.day, self.days = np.zeros((n, DAY_BINS)), np.zeros((n, DAY_BINS))
         self.week, self.weeks = np.zeros((n, WEEK_BINS)), np.zeros((n, WEEK_BINS))
-        self.bins = np.full((n, 2), -1, dtype=np.intp)
+        self.bins = np.full((n, 2), -1, dtype=np.int64)
         """Where each series was last: bin of the day, hour of the week."""
         self.inside, self.per_bin = np.zeros(n), np.zeros(n)
 
-    def expected(self, rows: Indices, times_s: Floats, level: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def expected(self, rows: I64, times_s: F64, level: F64) -> tuple[F64, B1]:
         """What `rows` do at `times_s`, and whether that is known: a whole day was seen; else their `level`."""
         day, hour = _bins(times_s)
         known = self.days[rows, day] >= 1.0
@@ -42,14 +41,14 @@ class Season:
         profile = np.where(self.weeks[rows, hour] >= _WEEKS, 0.5 * (by_day + by_week), by_day)
         return np.where(known, profile, level), known
 
-    def learn(self, rows: Indices, times_s: Floats, values: Floats, spread: Floats) -> None:
+    def learn(self, rows: I64, times_s: F64, values: F64, spread: F64) -> None:
         """Take `values` into the profiles; what lies far outside of `spread` counts as if it lay at its limit."""
         day, hour = _bins(times_s)
         self._learn_day(rows, day, values, spread)
         self._learn_hour(rows, hour, values, spread)
         self.bins[rows] = np.stack([day, hour], axis=1)
 
-    def _learn_day(self, rows: Indices, day: Indices, values: Floats, spread: Floats) -> None:
+    def _learn_day(self, rows: I64, day: I64, values: F64, spread: F64) -> None:
         seen, before = self.days[rows, day], self.day[rows, day]
         weight = 1.0 - (1.0 - np.maximum(_TRUST, 1.0 / (seen + 1.0))) ** (1.0 / np.maximum(1.0, self.per_bin[rows]))
         step = np.where(
@@ -66,7 +65,7 @@ class Season:
         self.inside[rows] = np.where(was == day, inside + 1.0, 1.0)
         self.day[rows, day] = before + step
 
-    def _learn_hour(self, rows: Indices, hour: Indices, values: Floats, spread: Floats) -> None:
+    def _learn_hour(self, rows: I64, hour: I64, values: F64, spread: F64) -> None:
         seen, before = self.weeks[rows, hour], self.week[rows, hour]
         in_hour = np.maximum(1.0, 2.0 * self.per_bin[rows])
         weight = 1.0 - (1.0 - np.maximum(_TRUST, 1.0 / (seen + 1.0))) ** (1.0 / in_hour)
@@ -92,6 +91,6 @@ class Season:
             setattr(self, name, arrays[name])
 
 
-def _bins(times_s: Floats) -> tuple[Indices, Indices]:
-    day = ((times_s % DAY_S) // (DAY_S / DAY_BINS)).astype(np.intp)
-    return day, ((times_s // HOUR_S + _MONDAY) % WEEK_BINS).astype(np.intp)
+def _bins(times_s: F64) -> tuple[I64, I64]:
+    day = ((times_s % DAY_S) // (DAY_S / DAY_BINS)).astype(np.int64)
+    return day, ((times_s // HOUR_S + _MONDAY) % WEEK_BINS).astype(np.int64)

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Contribution
 from contracts.events.telemetry import anomaly_id
+from contracts.frames.decoded import F64, I64
 from contracts.frames.series_frame import SeriesFrame, SeriesMode
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
@@ -25,8 +25,6 @@ from models.series.alarms import Loudness, bar
 from models.series.residuals import Way
 from models.series.scorer import SeriesScorer
 from models.snapshots import load, save
-
-Floats = npt.NDArray[np.float64]
 
 SIGNAL: Final = "series"
 DETECTOR, MODEL_VERSION = "series", "1"
@@ -119,7 +117,7 @@ class SeriesWatch:
             self.counters["late_points"] += len(read) - len(admitted)
         if not admitted:
             return []
-        rows, kept = np.array(list(admitted), dtype=np.intp), list(admitted.values())
+        rows, kept = np.array(list(admitted), dtype=np.int64), list(admitted.values())
         times_s, values = frame.times_ns[kept] / SECOND, self._levels(frame, rows, kept)
         grown = np.isfinite(values)
         if not grown.any():
@@ -134,7 +132,7 @@ class SeriesWatch:
         units = [self._units[name] for name in dict.fromkeys(self._unit_of[row] for row in rows)]
         return [(unit, unit.loudness.hear(self._together(unit, float(times_s[0])), len(unit.rows))) for unit in units]
 
-    def _levels(self, frame: SeriesFrame, rows: npt.NDArray[np.intp], kept: list[int]) -> Floats:
+    def _levels(self, frame: SeriesFrame, rows: I64, kept: list[int]) -> F64:
         """Values as they are judged: of counters their growth per second, NaN where it isn't known (the first, and after a reset)."""
         values, times_s = frame.values[kept], frame.times_ns[kept] / SECOND
         counts = frame.modes[frame.series[kept]] == SeriesMode.COUNTER
@@ -148,7 +146,7 @@ class SeriesWatch:
 
     def _together(self, unit: Unit, time_s: float) -> float:
         """What the members of a unit say now, also those whose last point is no older than usual."""
-        rows = np.array(unit.rows, dtype=np.intp)
+        rows = np.array(unit.rows, dtype=np.int64)
         now = time_s - self._scorer.last_s[rows] <= _RECENT_GAPS * np.exp(self._scorer.cadence[rows])
         return float(self._evidence[rows][now].sum())
 
@@ -222,23 +220,26 @@ class SeriesWatch:
         )
 
     def _contribution(self, row: int, whole: float) -> Contribution:
-        level, spread = self._expected[row]
-        above = 1.0 if self._values[row] >= level else -1.0
+        low, high = self._range(row)
+        above = 1.0 if self._values[row] >= self._expected[row, 0] else -1.0
         return Contribution(
             signal=SIGNAL,
             feature=self._names[row],
             value=float(self._values[row]),
-            low=float(level - _SPREADS * spread),
-            high=float(level + _SPREADS * spread),
+            low=low,
+            high=high,
             decades=above * float(self._evidence[row]),
             share=float(self._evidence[row]) / whole if whole else 0.0,
         )
 
+    def _range(self, row: int) -> tuple[float, float]:
+        level, spread = self._expected[row].tolist()
+        return level - _SPREADS * spread, level + _SPREADS * spread
+
     def _words(self, unit: Unit, loud: list[int]) -> str:
         parts = []
         for row in loud[:_MOST_NAMED]:
-            level, spread = self._expected[row]
-            low, high = level - _SPREADS * spread, level + _SPREADS * spread
+            low, high = self._range(row)
             value, way = self._values[row], _WORDS[Way(int(self._ways[row].argmax()))]
             name = f"{self._names[row]} " if self._names[row] != unit.name else ""
             outside = f", expected {low:.3g} to {high:.3g}" if not low <= value <= high else ""
@@ -255,7 +256,7 @@ class SeriesWatch:
         )
 
     def _silent(self, unit: Unit, now_ns: int) -> bool:
-        rows = np.array(unit.rows, dtype=np.intp)
+        rows = np.array(unit.rows, dtype=np.int64)
         silent_s = now_ns / SECOND - self._scorer.last_s[rows]
         return bool(np.all(silent_s > np.maximum(_SILENT_GAPS * np.exp(self._scorer.cadence[rows]), _SILENT_S)))
 
@@ -293,7 +294,7 @@ class SeriesWatch:
 
 
 def _moments(frame: SeriesFrame) -> Iterator[list[int]]:
-    """Indices of points by time, the oldest first."""
+    """I64 of points by time, the oldest first."""
     order = np.argsort(frame.times_ns, kind="stable").tolist()
     for _, points in itertools.groupby(order, key=lambda i: frame.times_ns[i]):
         yield list(points)

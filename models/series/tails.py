@@ -13,9 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
+from contracts.frames.decoded import B1, F64, I64
 
 WIDTH: Final = 0.125
 BINS: Final = 56
@@ -35,7 +33,7 @@ _UPPER_LEAST: Final = 8.0
 _PRIOR_EXCESS, _PRIOR_WEIGHT, _LEAST_EXCESS = 0.15, 0.6, 0.03
 _GROWTH: Final = 1.0 / (1.0 - 1.0 / MEMORY)
 _HIGHEST_GAIN: Final = 1e12
-_SIZES: Final[Floats] = np.arange(0.0, BINS + 1.0) * np.float64(WIDTH)
+_SIZES: Final[F64] = np.arange(0.0, BINS + 1.0) * np.float64(WIDTH)
 
 
 class Tails:
@@ -47,7 +45,7 @@ class Tails:
         self.gate = np.zeros((n, ways))
         self.steps = np.zeros(n, dtype=np.int64)
 
-    def step(self, rows: Indices, residuals: Floats, usable: Mask, taught: Floats, learns: Mask) -> Floats:
+    def step(self, rows: I64, residuals: F64, usable: B1, taught: F64, learns: B1) -> F64:
         """Decades (rows × ways, in [0, `MOST_DECADES`]) below 1 of the p-value of each residual where it is usable and enough was seen,
         else 0; then count what is `taught` where it `learns`."""
         u = np.log1p(residuals)
@@ -58,10 +56,10 @@ class Tails:
         self._learn(rows, np.log1p(taught), learns)
         return found
 
-    def _decades(self, rows: Indices, ways: Indices, u: Floats) -> Floats:
+    def _decades(self, rows: I64, ways: I64, u: F64) -> F64:
         above = self._above(rows, ways)
         seen = self.seen[rows, ways]
-        at = np.minimum((u / WIDTH).astype(np.intp), BINS - 1)
+        at = np.minimum((u / WIDTH).astype(np.int64), BINS - 1)
         between = np.clip(u / WIDTH - at, 0.0, 1.0)
         counted = _take(above, at) * (1.0 - between) + _take(above, at + 1) * between
         sure = np.maximum((above >= _SURE).sum(axis=1) - 1, 0)
@@ -73,22 +71,22 @@ class Tails:
         logs = np.where(
             beyond > 0, np.log(np.maximum(_take(above, sure), 0.5)) - beyond, np.log(np.maximum(counted, 1e-9))
         )
-        decades: Floats = np.clip((np.log(seen + 1.0) - logs) / np.log(10.0), 0.0, MOST_DECADES)
+        decades: F64 = np.clip((np.log(seen + 1.0) - logs) / np.log(10.0), 0.0, MOST_DECADES)
         return decades
 
-    def _above(self, rows: Indices, ways: Indices) -> Floats:
+    def _above(self, rows: I64, ways: I64) -> F64:
         """Decayed counts at least as large as each of `_SIZES`."""
         counts = self.counts[rows, ways].astype(np.float64) / self.gain[rows, ways][:, None]
         above = np.zeros((len(rows), BINS + 1))
         above[:, :BINS] = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         return above
 
-    def _learn(self, rows: Indices, u: Floats, learns: Mask) -> None:
+    def _learn(self, rows: I64, u: F64, learns: B1) -> None:
         row, way = np.nonzero(learns)
         which = rows[row]
         gain = self.gain[which, way] * _GROWTH
         self.gain[which, way] = gain
-        self.counts[which, way, np.minimum((u[row, way] / WIDTH).astype(np.intp), BINS - 1)] += gain
+        self.counts[which, way, np.minimum((u[row, way] / WIDTH).astype(np.int64), BINS - 1)] += gain
         self.seen[which, way] = self.seen[which, way] / _GROWTH + 1.0
         high = np.flatnonzero(gain > _HIGHEST_GAIN)
         if len(high):
@@ -99,7 +97,7 @@ class Tails:
         if len(due):
             self._renew(due)
 
-    def _renew(self, rows: Indices) -> None:
+    def _renew(self, rows: I64) -> None:
         counts = self.counts[rows].astype(np.float64)
         below = counts.cumsum(axis=2)
         whole = np.maximum(below[:, :, -1:], 1e-30)
@@ -121,5 +119,5 @@ class Tails:
             setattr(self, name, arrays[name])
 
 
-def _take(values: Floats, at: Indices) -> Floats:
+def _take(values: F64, at: I64) -> F64:
     return values[np.arange(len(values)), at]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
+from contracts.frames.decoded import F64
 from contracts.mix import Blame, Mix, mix_of
 from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
@@ -49,8 +50,6 @@ FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
 """Resources whose shortage is the target's own trouble, felt or not yet felt."""
 BUSY: Final = (f.CPU, f.CPU_CORES)
 """Resources that say how much it is asked for: a reason to scale, none to restart."""
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
