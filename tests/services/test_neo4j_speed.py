@@ -40,10 +40,9 @@ async def test_refresh_and_path(tmp_path: Path) -> None:
     print("\n".join(figures.lines()))
     assert figures.round_trips is not None
     assert figures.round_trips <= 5
-    assert figures.warm_ms < 300
-    assert figures.path_ms < 50
-    assert figures.row_ms > 5 * figures.warm_ms
-    assert figures.path_ms < figures.warm_ms
+    # Ratios of one run: about 80 and 5 wherever it was measured, however fast the machine.
+    assert figures.row_ms > 25 * figures.warm_ms
+    assert figures.path_ms < figures.warm_ms / 2
 
 
 @pytest.mark.timeout(300)
