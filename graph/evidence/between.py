@@ -14,7 +14,7 @@ from contracts.verdicts import CauseKind
 from graph.evidence.explained import Muted
 from graph.evidence.finding import Finding
 from graph.evidence.silence import ERRORS, LATENCIES
-from graph.evidence.situation import Edge, Situation
+from graph.evidence.situation import Edge, Node, Situation, risen
 from graph.evidence.words import change
 from graph.judgement import AMISS_BETWEEN, CALLER_LEAST, ERRORS_ENOUGH, FAST, HEARD_NS, SILENT_FROM
 
@@ -43,11 +43,11 @@ def _covered(edges: list[Edge], lost: dict[tuple[str, str], float]) -> float:
 
 
 def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> float:
-    """How strongly calls fail without the callee's doing; 0 where it fails itself, is slow, or does not answer."""
+    """How strongly calls fail without the callee's doing; 0 where it fails itself, is as slow as its callers wait, or does not answer."""
     callee, failed = situation.nodes[edge.callee], edge.shifts.get(f.CALL_ERROR_RATE)
     if failed is None or not callee.own or callee.observer or muted.get(edge.callee, 0.0) > SILENT_FROM:
         return 0.0
-    if max(callee.strength(*LATENCIES), edge.strength(f.CALL_LATENCY_P95)) > FAST:
+    if _slow(edge, callee):
         return 0.0
     serves = callee.shifts.get(f.REQUEST_RATE)
     heard = callee.known_ns >= max(edge.known_ns, situation.onset_ns + HEARD_NS)
@@ -59,3 +59,13 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> float:
     told = max((callee.shifts[n].after for n in ERRORS if n in callee.shifts), default=0.0)
     share = 1.0 - max(0.0, told) / max(failed.after, 1e-9)
     return failed.strength() * share if share > AMISS_BETWEEN else 0.0
+
+
+def _slow(edge: Edge, callee: Node) -> bool:
+    """Whether the callee is slow, so that its callers may have given up on it. Who waits for an answer that takes the callee a fraction
+    of that time does not wait for the callee."""
+    waited = edge.shifts.get(f.CALL_LATENCY_P95)
+    if waited is None or edge.strength(f.CALL_LATENCY_P95) <= FAST:
+        return callee.strength(*LATENCIES) > FAST
+    takes = max((risen(callee.shifts[n]) for n in LATENCIES if n in callee.shifts), default=0.0)
+    return takes > AMISS_BETWEEN * risen(waited)

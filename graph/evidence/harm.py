@@ -14,7 +14,7 @@ from contracts import features as f
 from graph.evidence.explained import Muted, errors_shares, latency_shares, served_by
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES
-from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import CALLEE_LEAST, CALLER_LEAST, HARM_HOPS, OTHER_KIND, REACH_FULL, REACH_LEAST
 
 KINDS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
@@ -106,7 +106,9 @@ def _handed_down(situation: Situation, muted: Muted, kind: str, begins: Mapping[
             kept[name] = kept.get(name, 0.0) + harm * (1.0 - passed)
             for callee, share in shares[name].items():
                 if share > 0.0:
-                    onward[callee] = onward.get(callee, 0.0) + harm * passed * share / every
+                    arrives, own = harm * passed * share / every, _shown_itself(situation, name, callee, kind)
+                    kept[callee] = kept.get(callee, 0.0) + arrives * (1.0 - own)
+                    onward[callee] = onward.get(callee, 0.0) + arrives * own
         arriving = onward
     for name, harm in arriving.items():
         kept[name] = kept.get(name, 0.0) + harm
@@ -120,6 +122,18 @@ def _shares(situation: Situation, muted: Muted, kind: str, node: Node) -> dict[s
     if kind == "errors":
         return errors_shares(situation, node, own, muted)
     return latency_shares(situation, node, own, muted)  # of what its mix doesn't explain: that is nobody's doing
+
+
+def _shown_itself(situation: Situation, caller: str, callee: str, kind: str) -> float:
+    """Of what a caller sees of its calls, the share that the callee shows, too: the rest came about on the way, or is not answered yet,
+    and is none that the callee's own callees account for. 1 where that can't be compared."""
+    features, of_calls = KINDS[kind]
+    edge, node = situation.edges.get((caller, callee)), situation.nodes[callee]
+    seen = edge.shifts.get(of_calls) if edge is not None else None
+    told = [risen(node.shifts[n]) for n in features if n in node.shifts]
+    if seen is None or not node.own or not told or seen.strength() <= CALLEE_LEAST or risen(seen) <= 0.0:
+        return 1.0
+    return min(1.0, max(told) / risen(seen))
 
 
 def _shown(situation: Situation, edge: Edge, kind: str) -> float:

@@ -47,6 +47,11 @@ class Shift(msgspec.Struct, frozen=True, gc=False):
         return self.after / self.before if self.before > 0 else math.inf
 
 
+def risen(shift: Shift) -> float:
+    """How much higher than before, in the feature's own unit; not below 0."""
+    return max(0.0, shift.after - (shift.before if math.isfinite(shift.before) else 0.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A service. `own`: it reports requests it serves; `observer`: it is only a client's view of another."""

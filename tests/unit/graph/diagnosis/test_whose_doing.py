@@ -124,6 +124,21 @@ def test_failures_are_not_lost_on_the_way_where(callee: Node):
     assert all(s.kind is not CauseKind.NETWORK for s in found.values())
 
 
+def test_who_gives_up_waiting_did_not_wait_for_a_callee_that_takes_a_fraction_of_that():
+    """Calls time out on the way and are tried again: the callee and who it calls are asked for more, and are a little slower for it."""
+    gateway = node("gateway", ratio(ERROR_RATE, 0.6), level(LATENCY_P95, 0.1, 2.1))
+    cut = call("gateway", "cart", ratio(CALL_ERROR_RATE, 1.0), level(CALL_LATENCY_P95, 0.02, 0.5), each=0.5)
+    retried = node("cart", level(LATENCY_P95, 0.02, 0.03), level(CPU, 0.3, 0.55), rate=40.0)
+    behind = node("stock", level(LATENCY_P95, 0.01, 0.018), level(CPU, 0.4, 0.75), rate=40.0)
+    passed_on = call("cart", "stock", level(CALL_LATENCY_P95, 0.01, 0.018))
+    found = ranked(gateway, retried, behind, calls=(cut, passed_on))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.NETWORK)
+    assert leader.probability > 0.9
+    (slow,) = (x for x in found["stock"].findings if x.channel == "latency")
+    assert "users hardly feel" in slow.text
+
+
 # --- how much is enough
 
 
