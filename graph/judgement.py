@@ -154,9 +154,14 @@ TAIL: Final[Mapping[str, float]] = {"latency_p50": 1.0, "latency_p95": 0.1, "lat
 """Calls per request from which a callee that is slow makes that quantile of its caller's requests slow: a quantile is made by the slowest
 of them (twice the share beyond it). By the definition of a quantile; others count by the calls per request alone."""
 AMISS_BETWEEN: Final = 0.5
+TOLD_ELSEWHERE: Final = 0.6
 FAST: Final = 0.3
-"""Share of the failures of calls of which the callee tells nothing from which they fail on the way, and the strength below which calls
-and their callee are as quick as usual (who waits in vain gives up, and the callee may yet answer). By hand."""
+"""Share of the wait for calls (of their failures) of which the callee shows nothing from which they are amiss on the way, and the strength
+below which calls and their callee are as quick as usual (who waits in vain gives up, and the callee may yet answer). By hand."""
+UNANSWERED: Final = 3.0
+UNANSWERED_SHARE: Final = 0.05
+"""Calls, and share of them, that must go without an answer to say so of a callee that answers the others: some are always on their way.
+By hand."""
 BLOCKED_NS: Final = 15 * SECOND
 BLOCKED_LESS: Final = 0.9
 BLOCKED_DECADES: Final = 3.0
@@ -255,6 +260,8 @@ HARMED_BACKGROUND: Final = 0.3
 VIOLATED_BACKGROUND: Final = 0.1
 """Score per nat of probability, and the score of "none of these": in quiet (by hand: what an incident must show to be opened), where users
 suffer, and where an objective is known to be violated. rca: likelihood of the culprits of petshop, nezha and sockshop, tuning half."""
+INNOCENT: Final = 0.2
+"""What hints count (resources, logs) of a service that is seen to serve as before. By hand: innocence is evidence."""
 OBSERVER_SHARE: Final = 0.4
 """What evidence at a mere observer is worth: it sees its callee's trouble, not its own. rca: petshop, whose observers win without it."""
 DEPENDENCY_SHARE: Final = 0.8
@@ -282,8 +289,11 @@ MIN_REQUESTS: Final = 10.0
 """Windows with requests since onset before a service's latency counts; two are enough with so many requests in them."""
 MIN_FAILURES: Final = 3.0
 SUFFERS_FAILURES: Final = 0.02
+MANY_FAILURES: Final = 8.0
+SUFFERS_FEW: Final = 0.005
 SUFFERS_RATIO: Final = 1.25
-"""Failed requests before an error rate counts; the share beyond the usual, and times the usual latency, from which requests suffer."""
+"""Failed requests before an error rate counts, and the share beyond the usual from which requests suffer; the same for a smaller share,
+which must be beyond doubt; and times the usual latency."""
 CRITICAL_FAILURES: Final = 0.05
 CRITICAL_SLOWER: Final = 2.0
 CRITICAL_QUIET: Final = 0.1

@@ -16,7 +16,7 @@ from typing import Final
 from contracts.verdicts import CauseKind
 from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
-from graph.evidence.harm import harm_of
+from graph.evidence.harm import harm_of, serves_as_before
 from graph.evidence.local import local
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
@@ -25,6 +25,7 @@ from graph.judgement import (
     DEPENDENCY_SHARE,
     DIMINISHING,
     HARMED_BACKGROUND,
+    INNOCENT,
     LEAK_VOTES,
     LEAST_FINDING,
     MOST_PRIOR,
@@ -63,7 +64,7 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: b
     for finding in findings(situation) if found is None else found:
         if finding.service in by_service:
             by_service[finding.service].append(finding)
-    scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
+    scores = {n: score(situation, situation.nodes[n], list_) for n, list_ in by_service.items()}
     chances = probabilities(scores, background_of(situation, harmed))
     order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
     return [
@@ -81,12 +82,12 @@ def weight(finding: Finding) -> float:
     return WEIGHTS[finding.channel] * finding.strength
 
 
-def score(node: Node, found: list[Finding]) -> float:
-    """A candidate's score: weighted reasons with diminishing returns, hints only beside symptoms in full."""
+def score(situation: Situation, node: Node, found: list[Finding]) -> float:
+    """A candidate's score: weighted reasons with diminishing returns; hints count little at a service that is seen to serve as before."""
     symptoms = sorted((weight(x) for x in found if x.channel in SYMPTOMS), reverse=True)
     hints = sorted((weight(x) for x in found if x.channel not in (*SYMPTOMS, *PRIORS)), reverse=True)
     priors = sorted((weight(x) for x in found if x.channel in PRIORS), reverse=True)
-    total = _diminishing(symptoms) + _diminishing(hints)
+    total = _diminishing(symptoms) + _diminishing(hints) * (INNOCENT if serves_as_before(situation, node) else 1.0)
     # Priors tip the scale between services that show something, and are nothing by themselves.
     total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total / PRIOR_FULL)
     if node.observer:

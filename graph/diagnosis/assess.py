@@ -22,12 +22,14 @@ from graph.judgement import (
     CRITICAL_FAILURES,
     CRITICAL_QUIET,
     CRITICAL_SLOWER,
+    MANY_FAILURES,
     FELT,
     MIN_FAILURES,
     MIN_REQUESTS,
     MIN_WINDOWS,
     ONSET_SHARE,
     SUFFERS_FAILURES,
+    SUFFERS_FEW,
     SUFFERS_RATIO,
     SURE,
     SURE_STRENGTH,
@@ -71,12 +73,14 @@ def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assess
     found = findings(situation)
     affected = _affected(situation, members, found)
     suspects = rank(situation, found, harmed=bool(affected) or group.pooled)
+    entries = world.topology.entries(members, onset_ns)
+    severity = severity_of(situation, entries, group.pooled or _undone(affected, found))
     return Assessment(
         situation,
         tuple(suspects),
         tuple(affected),
-        _opens(affected, suspects[0], group),
-        severity_of(situation, world.topology.entries(members, onset_ns), group.pooled or _undone(affected, found)),
+        _opens(affected, suspects[0], severity),
+        severity,
         world.calls_until_ns,
     )
 
@@ -115,16 +119,20 @@ def _symptoms(node: Node, situation: Situation) -> list[Shift]:
 def _suffering(shift: Shift, requests: float) -> float:
     if shift.feature in (*ERRORS, f.CALL_ERROR_RATE):
         before = shift.before if math.isfinite(shift.before) else 0.0
-        failed = shift.after * shift.samples
-        return shift.decades if failed >= MIN_FAILURES and shift.after > before + SUFFERS_FAILURES else 0.0
+        failed, extra = shift.after * shift.samples, shift.after - before
+        if extra > SUFFERS_FAILURES:
+            return shift.decades if failed >= MIN_FAILURES else 0.0
+        beyond_doubt = failed >= MANY_FAILURES and shift.decades >= ALONE_DECADES
+        return shift.decades if extra > SUFFERS_FEW and beyond_doubt else 0.0
     worse = not math.isfinite(shift.before) or shift.after > SUFFERS_RATIO * shift.before
     seen = shift.samples >= MIN_WINDOWS or (shift.samples >= 2 and requests >= MIN_REQUESTS)
     return shift.decades if worse and shift.deviation > 0 and seen else 0.0
 
 
-def _opens(affected: dict[str, float], leader: Suspect, group: Group) -> bool:
-    """An incident needs somebody who suffers: one service beyond doubt, or several that agree; and a suspect."""
-    if not affected or leader.score < BACKGROUND:
+def _opens(affected: dict[str, float], leader: Suspect, severity: Severity) -> bool:
+    """An incident needs somebody who suffers: one service beyond doubt, or several that agree; and a suspect, or users who feel it: why
+    they do may be unknown."""
+    if not affected or (leader.score < BACKGROUND and severity is Severity.INFO):
         return False
     decades = list(affected.values())
     return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= AGREE_DECADES)

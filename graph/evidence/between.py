@@ -1,64 +1,129 @@
-"""Calls that fail between two services: the caller sees failures of which the callee, which serves, tells nothing.
+"""What callers see of their calls and the callee, which serves, does not show: calls that fail, or are waited for, between two services.
 
-They were refused, or never arrived: a certificate, a name, a policy, a proxy. Neither of the two failed, so what the callee accounts for
-of its callers' failures is not its own, either. To blame is the end at which the larger part of the calls fail.
+They were refused, or never arrived (a certificate, a name, a policy, a proxy, a broken link); or they arrived and were never answered, as
+by an instance that hangs, whose requests are in no statistics of the callee's. What the callee accounts for of its callers' symptoms is
+not its own then, so somebody has to be blamed for the rest: the end at which the larger part of the calls are amiss.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.explained import Muted
 from graph.evidence.finding import Finding
-from graph.evidence.silence import ERRORS, LATENCIES
-from graph.evidence.situation import Edge, Node, Situation, risen
+from graph.evidence.silence import ERRORS, LATENCIES, missing_z
+from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.words import change
-from graph.judgement import AMISS_BETWEEN, CALLER_LEAST, ERRORS_ENOUGH, FAST, HEARD_NS, SILENT_FROM
+from graph.judgement import (
+    AMISS_BETWEEN,
+    CALLER_LEAST,
+    ERRORS_ENOUGH,
+    FAST,
+    HEARD_NS,
+    LOSSY_LEAST,
+    SILENCE_WEIGHT,
+    SILENT_FROM,
+    TOLD_ELSEWHERE,
+)
+
+
+class Amiss(NamedTuple):
+    """What is amiss with calls along an edge of which the callee shows nothing: how strongly, by which mechanism, in words."""
+
+    strength: float
+    kind: CauseKind
+    text: str
 
 
 def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
-    """Each service at which calls fail on the way, and whose other end covers less of it."""
-    lost = {key: s for key, e in situation.edges.items() if (s := _on_the_way(situation, e, muted)) > CALLER_LEAST}
+    """Each service whose calls are amiss on the way, and whose other end covers less of it."""
+    lost = {key: a for key, e in situation.edges.items() if (a := _on_the_way(situation, e, muted)) is not None}
     blamed: dict[str, list[Edge]] = {}
     for caller, callee in lost:
         into = _covered(situation.into(callee), lost)
         out = _covered(situation.out(caller), lost)
         blamed.setdefault(caller if out > into else callee, []).append(situation.edges[caller, callee])
     for name, edges in blamed.items():
-        worst = max(edges, key=lambda e: (lost[e.caller, e.callee], e.caller, e.callee))
+        worst = max(edges, key=lambda e: (lost[e.caller, e.callee].strength, e.caller, e.callee))
         peer = worst.caller if worst.callee == name else worst.callee
-        text = f"{worst.caller} → {worst.callee}: {change(worst.shifts[f.CALL_ERROR_RATE])}, of which {worst.callee} tells nothing"
+        strength, kind, text = lost[worst.caller, worst.callee]
         if len(edges) > 1:
             text += f"; so do {len(edges) - 1} more of the calls of {name}"
-        yield Finding(name, "network", lost[worst.caller, worst.callee], text, CauseKind.NETWORK, peer=peer)
+        yield Finding(name, "network", strength, text, _mechanism(situation, name, edges, kind), peer=peer)
 
 
-def _covered(edges: list[Edge], lost: dict[tuple[str, str], float]) -> float:
+def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
+    """What it is called: at the caller's end its calls are slow; calls that are lost from all of several callers are lost at the callee."""
+    if amiss[0].caller == name:
+        return kind if kind is CauseKind.NETWORK else CauseKind.LATENCY
+    everybody = len(amiss) > 1 and len(amiss) == len(situation.into(name))
+    return CauseKind.CRASH if everybody and kind is CauseKind.NETWORK else kind
+
+
+def _covered(edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:
     """How much is lost at one end, less for each of its calls that is fine."""
-    hurt = [lost[e.caller, e.callee] for e in edges if (e.caller, e.callee) in lost]
+    hurt = [lost[e.caller, e.callee].strength for e in edges if (e.caller, e.callee) in lost]
     return sum(hurt) * len(hurt) / max(1, len(edges))
 
 
-def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> float:
-    """How strongly calls fail without the callee's doing; 0 where it fails itself, is as slow as its callers wait, or does not answer."""
-    callee, failed = situation.nodes[edge.callee], edge.shifts.get(f.CALL_ERROR_RATE)
-    if failed is None or not callee.own or callee.observer or muted.get(edge.callee, 0.0) > SILENT_FROM:
-        return 0.0
-    if _slow(edge, callee):
-        return 0.0
+def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:
+    """What is amiss without the callee's showing it; None where it shows it, or does not answer at all."""
+    callee = situation.nodes[edge.callee]
+    if not callee.own or callee.observer or muted.get(edge.callee, 0.0) > SILENT_FROM:
+        return None
     serves = callee.shifts.get(f.REQUEST_RATE)
     heard = callee.known_ns >= max(edge.known_ns, situation.onset_ns + HEARD_NS)
-    if serves is None or serves.after <= 0.0 or not heard:
-        return 0.0
-    extra = failed.after - (failed.before if math.isfinite(failed.before) else 0.0)
-    if extra * failed.samples < ERRORS_ENOUGH:
-        return 0.0
+    if serves is None or serves.after <= 0.0 or not heard or _slow(edge, callee):
+        return None
+    found = [a for a in (_failures(edge, callee), _waits(edge, callee)) if a is not None and a.strength > CALLER_LEAST]
+    return max(found, key=lambda a: a.strength, default=None)
+
+
+def _failures(edge: Edge, callee: Node) -> Amiss | None:
+    failed = edge.shifts.get(f.CALL_ERROR_RATE)
+    if edge.unanswered:
+        return _without_answer(edge)
+    if failed is None or risen(failed) * failed.samples < ERRORS_ENOUGH:
+        return None
     told = max((callee.shifts[n].after for n in ERRORS if n in callee.shifts), default=0.0)
     share = 1.0 - max(0.0, told) / max(failed.after, 1e-9)
-    return failed.strength() * share if share > AMISS_BETWEEN else 0.0
+    if share <= TOLD_ELSEWHERE:
+        return None
+    text = f"{edge.caller} → {edge.callee}: {change(failed)}, of which {edge.callee} tells nothing"
+    return Amiss(failed.strength() * share, CauseKind.NETWORK, text)
+
+
+def _without_answer(edge: Edge) -> Amiss:
+    """Calls that were made, and of which nothing came back while others were answered."""
+    surely = missing_z(edge.attempted, edge.observed, 0.0)
+    text = f"{edge.caller} → {edge.callee}: {edge.unanswered:.0f} of {edge.attempted:.0f} calls were not answered"
+    strength = SILENCE_WEIGHT * math.log1p(max(0.0, surely)) * edge.unanswered / edge.attempted
+    return Amiss(strength, CauseKind.CRASH, text)
+
+
+def _waits(edge: Edge, callee: Node) -> Amiss | None:
+    waited = edge.shifts.get(f.CALL_LATENCY_P95)
+    takes = [risen(callee.shifts[n]) for n in LATENCIES if n in callee.shifts]
+    if waited is None or not takes or edge.strength(f.CALL_LATENCY_P95) <= FAST:
+        return None
+    text = f"{edge.caller} → {edge.callee}: {change(waited)}, while {edge.callee} is as quick as before"
+    strength, kind = waited.strength() * (1.0 - max(takes) / risen(waited)), CauseKind.NETWORK
+    if edge.unanswered:
+        kind = CauseKind.HANG
+        text += f"; {edge.unanswered:.0f} of {edge.attempted:.0f} calls were not answered"
+    elif (gap := edge.shifts.get(f.NETWORK_GAP)) is not None and not _covers(gap, waited):
+        kind = CauseKind.LATENCY  # in its own spans they are slow, few among those of its other callers
+        text += " to others"
+    return Amiss(strength, kind, text)
+
+
+def _covers(gap: Shift, waited: Shift) -> bool:
+    """Whether the time lost between the two is what is waited for."""
+    return gap.strength() > LOSSY_LEAST and risen(gap) > AMISS_BETWEEN * risen(waited)
 
 
 def _slow(edge: Edge, callee: Node) -> bool:

@@ -17,7 +17,6 @@ from graph.judgement import (
     CALLEE_LEAST,
     LEAST_CALLS,
     MOST_CALLS,
-    SERVES,
     SILENT_EXPLAINS,
     SILENT_FROM,
     SUBTRACT,
@@ -122,8 +121,8 @@ def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) ->
         if seen is not None and seen.strength() > CALLEE_LEAST:
             base = seen.before if math.isfinite(seen.before) else 0.0
             gain = calls_per_request(situation, edge) * max(0.0, seen.after - base) / extra
-        if edge.observed < SERVES * edge.attempted:  # most of its calls were not answered at all
-            gain = max(gain, (edge.attempted - edge.observed) / max(failed, 1.0))
+        if edge.unanswered:
+            gain = max(gain, edge.unanswered / max(failed, 1.0))
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)

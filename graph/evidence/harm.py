@@ -67,6 +67,18 @@ def _begins(situation: Situation, kind: str) -> dict[str, float]:
     return top or known
 
 
+def serves_as_before(situation: Situation, node: Node) -> bool:
+    """Whether a service is seen to be well: what it serves is as quick and fails as seldom as before, nothing waits for it, and no caller
+    sees otherwise. Busier it may be, that harms nobody; where it is not known what it serves, it is not known to be well."""
+    known = f.REQUEST_RATE in node.shifts and any(n in node.shifts for n in LATENCIES)
+    if not known or not node.own or node.observer:
+        return False
+    if node.strength(*LATENCIES, f.LATENCY_P99, *ERRORS, f.QUEUE_LAG, f.POOL_WAIT, f.RESTARTS) > CALLER_LEAST:
+        return False
+    seen = (max(e.strength(f.CALL_LATENCY_P95, f.CALL_ERROR_RATE), e.unanswered) for e in situation.into(node.name))
+    return max(seen, default=0.0) <= CALLER_LEAST
+
+
 def apart(situation: Situation, name: str) -> bool:
     """Whether it is not known whom a service calls nor who calls it, while it is of others: its symptoms may be anybody's."""
     return bool(situation.edges) and not situation.out(name) and not situation.into(name)

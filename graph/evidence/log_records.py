@@ -30,7 +30,6 @@ from graph.judgement import (
     RECORDS_PER_SIGMA,
     RECORDS_REQUESTS,
     RECORDS_SIGMAS,
-    SERVES,
     SHAPE_LESS,
     SHAPE_MORE,
     SHAPE_MOST,
@@ -135,8 +134,8 @@ def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Mut
     if failing is not None and failing.strength() > CALLEE_LEAST:
         base = failing.before if math.isfinite(failing.before) else 0.0
         gain = calls * max(0.0, failing.after - base) * RECORDS_OF_A_FAILURE / extra
-    if edge.observed < SERVES * edge.attempted and mine is not None:
-        gain = max(gain, (edge.attempted - edge.observed) / mine.served * RECORDS_OF_A_FAILURE / extra)
+    if edge.unanswered and mine is not None:
+        gain = max(gain, edge.unanswered / mine.served * RECORDS_OF_A_FAILURE / extra)
     theirs = records_of(callee)
     if theirs is not None and mine is not None and theirs.extra > 0:
         gain = max(gain, calls * theirs.extra / extra)

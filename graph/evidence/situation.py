@@ -12,7 +12,7 @@ import msgspec
 
 from contracts.events import Anomaly, Change
 from contracts.mix import Mix
-from graph.judgement import HALVED, SURE_DECADES, WELL_KNOWN
+from graph.judgement import HALVED, SURE_DECADES, UNANSWERED, UNANSWERED_SHARE, WELL_KNOWN
 
 
 class Shift(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +107,12 @@ class Edge:
     def made(self) -> float:
         """Calls since onset that the caller is known to have made."""
         return self.observed if math.isnan(self.attempted) else self.attempted
+
+    @property
+    def unanswered(self) -> float:
+        """Calls since onset that were made and not answered: more than are always on their way; 0 where that is not known."""
+        missing = self.attempted - self.observed
+        return missing if missing > max(UNANSWERED, UNANSWERED_SHARE * self.attempted) else 0.0
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""
