@@ -8,6 +8,7 @@ they come from.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Final
 from contracts.verdicts import CauseKind
 from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
-from graph.evidence.harm import harm_of, serves_as_before
+from graph.evidence.harm import Reach, harm_of, reaches, serves_knowingly
 from graph.evidence.local import local
+from graph.evidence.silence import silence
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
 from graph.judgement import (
@@ -55,7 +57,20 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    return [x for x in (*spread(situation), *operations(situation), *local(situation)) if x.strength > LEAST_FINDING]
+    silent = list(silence(situation))
+    muted = {x.service: x.strength for x in silent}
+    reach = reaches(situation, muted)
+    found = (*spread(situation, silent, muted, reach), *operations(situation), *local(situation))
+    return [x for x in (_borne_out(situation, x, reach) for x in found) if x.strength > LEAST_FINDING]
+
+
+def _borne_out(situation: Situation, finding: Finding, reach: Mapping[str, Reach]) -> Finding:
+    """A hint as far as what users feel arrives at its service: being busy harms nobody, and who is known to serve as before is innocent
+    of it. Where it is not known how a service serves, nothing speaks against a hint."""
+    if finding.channel in (*SYMPTOMS, *PRIORS) or not serves_knowingly(situation.nodes[finding.service]):
+        return finding
+    felt = max(r.felt(finding.service) for r in reach.values())
+    return dataclasses.replace(finding, strength=finding.strength * max(INNOCENT, felt))
 
 
 def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: bool = False) -> list[Suspect]:
@@ -64,7 +79,7 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: b
     for finding in findings(situation) if found is None else found:
         if finding.service in by_service:
             by_service[finding.service].append(finding)
-    scores = {n: score(situation, situation.nodes[n], list_) for n, list_ in by_service.items()}
+    scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
     chances = probabilities(scores, background_of(situation, harmed))
     order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
     return [
@@ -82,12 +97,12 @@ def weight(finding: Finding) -> float:
     return WEIGHTS[finding.channel] * finding.strength
 
 
-def score(situation: Situation, node: Node, found: list[Finding]) -> float:
-    """A candidate's score: weighted reasons with diminishing returns; hints count little at a service that is seen to serve as before."""
+def score(node: Node, found: list[Finding]) -> float:
+    """A candidate's score: weighted reasons with diminishing returns, hints only beside symptoms in full."""
     symptoms = sorted((weight(x) for x in found if x.channel in SYMPTOMS), reverse=True)
     hints = sorted((weight(x) for x in found if x.channel not in (*SYMPTOMS, *PRIORS)), reverse=True)
     priors = sorted((weight(x) for x in found if x.channel in PRIORS), reverse=True)
-    total = _diminishing(symptoms) + _diminishing(hints) * (INNOCENT if serves_as_before(situation, node) else 1.0)
+    total = _diminishing(symptoms) + _diminishing(hints)
     # Priors tip the scale between services that show something, and are nothing by themselves.
     total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total / PRIOR_FULL)
     if node.observer:

@@ -30,10 +30,13 @@ class Reach(NamedTuple):
     weight: float
     shares: Mapping[str, float]
 
+    def felt(self, service: str) -> float:
+        """How much of what users feel a fault of this service would explain, 0 to 1: enough of it counts as all."""
+        return min(1.0, self.shares.get(service, 0.0) / REACH_FULL)
+
     def factor(self, service: str) -> float:
         """What a symptom of this kind at a service counts, 0 to 1."""
-        felt = min(1.0, self.shares.get(service, 0.0) / REACH_FULL)
-        return self.weight * (REACH_LEAST + (1.0 - REACH_LEAST) * felt)
+        return self.weight * (REACH_LEAST + (1.0 - REACH_LEAST) * self.felt(service))
 
 
 def reaches(situation: Situation, muted: Muted) -> dict[str, Reach]:
@@ -67,16 +70,10 @@ def _begins(situation: Situation, kind: str) -> dict[str, float]:
     return top or known
 
 
-def serves_as_before(situation: Situation, node: Node) -> bool:
-    """Whether a service is seen to be well: what it serves is as quick and fails as seldom as before, nothing waits for it, and no caller
-    sees otherwise. Busier it may be, that harms nobody; where it is not known what it serves, it is not known to be well."""
+def serves_knowingly(node: Node) -> bool:
+    """Whether it is known how a service serves: how much it is asked for, and how quickly it answers."""
     known = f.REQUEST_RATE in node.shifts and any(n in node.shifts for n in LATENCIES)
-    if not known or not node.own or node.observer:
-        return False
-    if node.strength(*LATENCIES, f.LATENCY_P99, *ERRORS, f.QUEUE_LAG, f.POOL_WAIT, f.RESTARTS) > CALLER_LEAST:
-        return False
-    seen = (max(e.strength(f.CALL_LATENCY_P95, f.CALL_ERROR_RATE), e.unanswered) for e in situation.into(node.name))
-    return max(seen, default=0.0) <= CALLER_LEAST
+    return known and node.own and not node.observer
 
 
 def apart(situation: Situation, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from contracts import features as f
@@ -16,10 +16,10 @@ from contracts.verdicts import CauseKind
 from graph.evidence.between import between
 from graph.evidence.explained import Muted, by_mix, errors_shares, latency_shares, total
 from graph.evidence.finding import Finding
-from graph.evidence.harm import Reach, apart, reaches
+from graph.evidence.harm import Reach, apart
 from graph.evidence.local import strongest
 from graph.evidence.log_records import log_records
-from graph.evidence.silence import ERRORS, LATENCIES, missing_z, silence
+from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.waiting import waiting
 from graph.evidence.words import change
@@ -261,12 +261,12 @@ def _kept(edge: Edge) -> bool:
     return edge.made >= KEPT_SHARE * edge.expected and edge.made >= LEAST_EXPECTED
 
 
-def spread(situation: Situation) -> Iterator[Finding]:
-    """What all channels that follow the calls say, in a fixed order."""
-    silent = list(silence(situation))
-    muted = {x.service: x.strength for x in silent}
+def spread(
+    situation: Situation, silent: Sequence[Finding], muted: Muted, reach: Mapping[str, Reach]
+) -> Iterator[Finding]:
+    """What all channels that follow the calls say, in a fixed order. `silent`: what says that services are silent; `muted`: how surely;
+    `reach`: where what users feel comes from."""
     losses = {name: lossy(situation, name) for name in situation.nodes}
-    reach = reaches(situation, muted)
     yield from latency(situation, muted, losses, reach["latency"])
     yield from errors(situation, muted, losses, reach["errors"])
     yield from silent
