@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contracts import features as f
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES
-from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import (
     CALLEE_LEAST,
     LEAST_CALLS,
@@ -99,34 +99,38 @@ def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -
 
 
 def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:
-    """What callees that fail a service and are slow to do so account for of its latency besides the seconds of their calls: who waits for
-    them is held, and keeps the next request waiting. As much as of its failures: one fault explains both."""
+    """What callees that fail a service account for of its latency besides the seconds of their calls: it asks again, or waits for them and
+    keeps the next request waiting. As much as of its failures: one fault explains both."""
     failing = strongest(node, *ERRORS)
     if failing is None or failing.strength() <= CALLEE_LEAST:
         return {}
-    slow = {e.callee for e in served_by(situation, node.name) if e.strength(f.CALL_LATENCY_P95) > CALLEE_LEAST}
-    return {c: s for c, s in errors_shares(situation, node, failing, muted).items() if c in slow} if slow else {}
+    return errors_shares(situation, node, failing, muted)
 
 
 def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:
-    """Of a service's extra failures the share that each callee accounts for, 0 to 1."""
-    extra = max(own.after - (own.before if math.isfinite(own.before) else 0.0), 1e-6)
+    """Of a service's extra failures the share that each callee may account for, 0 to 1, within a standard error of both."""
+    extra = max(risen(own) - _error_of(own), risen(own) * UNEXPLAINED, 1e-6)
     rate = node.shifts.get(f.REQUEST_RATE)
-    failed = extra * rate.after * rate.samples if rate is not None else math.inf
+    failed = risen(own) * rate.after * rate.samples if rate is not None else math.inf
     shares: dict[str, float] = {}
     for edge in served_by(situation, node.name):
         callee = situation.nodes[edge.callee]
         seen = edge.shifts.get(f.CALL_ERROR_RATE) or _alike(callee, own, ERRORS)
         gain = 0.0
         if seen is not None and seen.strength() > CALLEE_LEAST:
-            base = seen.before if math.isfinite(seen.before) else 0.0
-            gain = calls_per_request(situation, edge) * max(0.0, seen.after - base) / extra
+            gain = calls_per_request(situation, edge) * (risen(seen) + _error_of(seen)) / extra
         if edge.unanswered:
             gain = max(gain, edge.unanswered / max(failed, 1.0))
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
     return shares
+
+
+def _error_of(failures: Shift) -> float:
+    """The standard error of a share of failures: of few requests it is not known well enough to blame anybody for the difference."""
+    share = min(1.0, max(0.0, failures.after))
+    return math.sqrt(share * (1.0 - share) / max(failures.samples, 1.0))
 
 
 def _alike(callee: Node, own: Shift, features: tuple[str, ...]) -> Shift | None:

@@ -29,6 +29,9 @@ class Reach(NamedTuple):
 
     weight: float
     shares: Mapping[str, float]
+    otherwise: Mapping[str, float] = {}
+    """Of it, what arrives along calls of which the callee shows no symptom of this kind: it may show the other. Who is slow lets its callers
+    time out, and fails in no request of its own."""
 
     def felt(self, service: str) -> float:
         """How much of what users feel a fault of this service would explain, 0 to 1: enough of it counts as all."""
@@ -37,6 +40,11 @@ class Reach(NamedTuple):
     def factor(self, service: str) -> float:
         """What a symptom of this kind at a service counts, 0 to 1."""
         return self.weight * (REACH_LEAST + (1.0 - REACH_LEAST) * self.felt(service))
+
+    def factor_otherwise(self, service: str) -> float:
+        """What a symptom of the other kind at a service counts for harm of this kind, 0 to 1."""
+        felt = min(1.0, self.otherwise.get(service, 0.0) / REACH_FULL)
+        return self.weight * felt
 
 
 def reaches(situation: Situation, muted: Muted) -> dict[str, Reach]:
@@ -51,7 +59,7 @@ def reaches(situation: Situation, muted: Muted) -> dict[str, Reach]:
         weight = max(OTHER_KIND, max(found.values(), default=0.0) / most)
         # Harm of one kind alone is known: symptoms of the other are followed from the same services.
         origins = found or dict.fromkeys((n for x in begins.values() for n in x), 1.0)
-        out[kind] = Reach(weight, _handed_down(situation, muted, kind, origins))
+        out[kind] = Reach(weight, *_handed_down(situation, muted, kind, origins))
     return out
 
 
@@ -100,10 +108,14 @@ def _asked_by(situation: Situation, name: str, some: Iterable[str]) -> bool:
     return False
 
 
-def _handed_down(situation: Situation, muted: Muted, kind: str, begins: Mapping[str, float]) -> dict[str, float]:
+def _handed_down(
+    situation: Situation, muted: Muted, kind: str, begins: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What of the harm each service keeps, and what of that arrived along calls of which it shows no such symptom."""
     whole = sum(begins.values())
     arriving = {n: s / whole for n, s in begins.items()}
     kept: dict[str, float] = {}
+    otherwise: dict[str, float] = {}
     shares: dict[str, dict[str, float]] = {}
     for _ in range(HARM_HOPS):
         onward: dict[str, float] = {}
@@ -117,11 +129,12 @@ def _handed_down(situation: Situation, muted: Muted, kind: str, begins: Mapping[
                 if share > 0.0:
                     arrives, own = harm * passed * share / every, _shown_itself(situation, name, callee, kind)
                     kept[callee] = kept.get(callee, 0.0) + arrives * (1.0 - own)
+                    otherwise[callee] = otherwise.get(callee, 0.0) + arrives * (1.0 - own)
                     onward[callee] = onward.get(callee, 0.0) + arrives * own
         arriving = onward
     for name, harm in arriving.items():
         kept[name] = kept.get(name, 0.0) + harm
-    return kept
+    return kept, otherwise
 
 
 def _shares(situation: Situation, muted: Muted, kind: str, node: Node) -> dict[str, float]:
@@ -138,10 +151,13 @@ def _shown_itself(situation: Situation, caller: str, callee: str, kind: str) -> 
     and is none that the callee's own callees account for. 1 where that can't be compared."""
     features, of_calls = KINDS[kind]
     edge, node = situation.edges.get((caller, callee)), situation.nodes[callee]
-    seen = edge.shifts.get(of_calls) if edge is not None else None
     told = [risen(node.shifts[n]) for n in features if n in node.shifts]
-    if seen is None or not node.own or not told or seen.strength() <= CALLEE_LEAST or risen(seen) <= 0.0:
+    if edge is None or not node.own or not told:
         return 1.0
+    seen = edge.shifts.get(of_calls)
+    if seen is None or seen.strength() <= CALLEE_LEAST or risen(seen) <= 0.0:
+        # What is not seen of this kind comes of the other: calls that fail are made again, and their callers are slow.
+        return 0.0 if edge.strength(*(calls for _, calls in KINDS.values())) > CALLEE_LEAST else 1.0
     return min(1.0, max(told) / risen(seen))
 
 

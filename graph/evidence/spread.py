@@ -72,7 +72,7 @@ class Loss(NamedTuple):
 Losses = Mapping[str, Loss]
 
 
-def latency(situation: Situation, muted: Muted, losses: Losses, reach: Reach) -> Iterator[Finding]:
+def latency(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[str, Reach]) -> Iterator[Finding]:
     """Time to serve a request above the usual, less what the callees account for, as far as users feel it."""
     for node in situation.nodes.values():
         own = strongest(node, *LATENCIES) if node.own else None
@@ -104,17 +104,19 @@ def _discounted(node: Node, channel: str, own: Shift, explained: tuple[float, st
     return Finding(node.name, channel, left, text, kind)
 
 
-def _felt(situation: Situation, finding: Finding, reach: Reach) -> Finding:
+def _felt(situation: Situation, finding: Finding, reach: Mapping[str, Reach]) -> Finding:
     """A symptom as far as it accounts for the harm that the incident is about. What others account for is discounted already."""
+    mine = reach[finding.channel]
     if apart(situation, finding.service):
         text = f"{finding.text.removesuffix(NO_CALLEE)}; whom it calls is not known"
-        return dataclasses.replace(finding, strength=reach.weight * APART_SHARE * finding.strength, text=text)
-    factor = reach.weight if finding.explained_by else reach.factor(finding.service)
+        return dataclasses.replace(finding, strength=mine.weight * APART_SHARE * finding.strength, text=text)
+    others = (r.factor_otherwise(finding.service) for kind, r in reach.items() if kind != finding.channel)
+    factor = mine.weight if finding.explained_by else max(mine.factor(finding.service), *others)
     text = f"{finding.text}, which users hardly feel" if factor < HARDLY else finding.text
     return dataclasses.replace(finding, strength=factor * finding.strength, text=text)
 
 
-def errors(situation: Situation, muted: Muted, losses: Losses, reach: Reach) -> Iterator[Finding]:
+def errors(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[str, Reach]) -> Iterator[Finding]:
     """Failed requests beyond the usual, less those that callees failed first, as far as users feel it."""
     for node in situation.nodes.values():
         own = strongest(node, *ERRORS) if node.own else None
@@ -267,8 +269,8 @@ def spread(
     """What all channels that follow the calls say, in a fixed order. `silent`: what says that services are silent; `muted`: how surely;
     `reach`: where what users feel comes from."""
     losses = {name: lossy(situation, name) for name in situation.nodes}
-    yield from latency(situation, muted, losses, reach["latency"])
-    yield from errors(situation, muted, losses, reach["errors"])
+    yield from latency(situation, muted, losses, reach)
+    yield from errors(situation, muted, losses, reach)
     yield from silent
     yield from network(losses)
     yield from between(situation, muted)
