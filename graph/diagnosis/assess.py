@@ -101,10 +101,21 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
         decades = max((_suffering(s, requests) for s in _symptoms(situation.nodes[name], situation)), default=0.0)
         if decades >= TOGETHER_DECADES:
             out[name] = decades
+        if (quiet := _ceased(situation, name)) is not None:
+            out[name] = max(out.get(name, 0.0), quiet.decades)
     for finding in found:
         if finding.channel in SURE and finding.strength > SURE_STRENGTH:
             out[finding.service] = max(out.get(finding.service, 0.0), SURE[finding.channel] * finding.strength)
     return dict(sorted(out.items(), key=lambda kv: (-kv[1], kv[0])))
+
+
+def _ceased(situation: Situation, name: str) -> Shift | None:
+    """That users, or what stands before an entry, no longer ask it for anything, though they surely would; None where they do."""
+    node = situation.nodes[name]
+    rate = node.shifts.get(f.REQUEST_RATE)
+    if rate is None or not node.own or situation.into(name) or rate.samples < MIN_WINDOWS:
+        return None
+    return rate if rate.after < CRITICAL_QUIET * rate.before and rate.decades >= ALONE_DECADES else None
 
 
 def _symptoms(node: Node, situation: Situation) -> list[Shift]:

@@ -27,6 +27,7 @@ from graph.judgement import (
     LOSSY_LEAST,
     SILENCE_WEIGHT,
     SILENT_FROM,
+    SLOWER,
     TOLD_ELSEWHERE,
 )
 
@@ -131,6 +132,7 @@ def _slow(edge: Edge, callee: Node) -> bool:
     of that time does not wait for the callee."""
     waited = edge.shifts.get(f.CALL_LATENCY_P95)
     if waited is None or edge.strength(f.CALL_LATENCY_P95) <= FAST:
-        return callee.strength(*LATENCIES) > FAST
+        slower = (callee.shifts[n] for n in LATENCIES if n in callee.shifts)
+        return any(s.strength() > FAST and s.after > SLOWER * s.before for s in slower)
     takes = max((risen(callee.shifts[n]) for n in LATENCIES if n in callee.shifts), default=0.0)
     return takes > AMISS_BETWEEN * risen(waited)

@@ -128,3 +128,40 @@ def anomaly(service: str) -> Anomaly:
         id="a", environment="shop", service=service, phase=AnomalyPhase.OPENED, state=ServiceState.ANOMALOUS,
         onset_ns=T0 + ONSET * S, time_ns=at, p_value=1e-9, decades=9.0, contributions=(), detector="x", model_version="1", text="",
     )  # fmt: skip
+
+
+def entry(requests: list[int], failed: float, presence: Presence = Presence.OBSERVED) -> World:
+    """A gateway that nobody is seen calling: what it is asked for, by window since the onset, and the share of that which fails."""
+    world = World("shop")
+    for t in range(ONSET + len(requests)):
+        n = 200 if t < ONSET else requests[t - ONSET]
+        row = [n, failed if t >= ONSET else 0.0, 0.05, 0.08, 0.09] if n else [0.0, *[np.nan] * 4]
+        frames = Presence.OBSERVED if n else presence
+        world.take(frame(Signal.SPANS, t, {("gateway", ""): row}, frames))
+    return world
+
+
+def opens(world: World) -> bool:
+    group = Group("inc-1", T0 + ONSET * S, "gateway")
+    group.add(anomaly("gateway"))
+    found = assess(world, group, T0 + ONSET * S, 0)
+    assert found is not None
+    return found.opens
+
+
+@pytest.mark.parametrize(
+    ("requests", "failed", "is_one"),
+    [
+        pytest.param([0] * 6, 0.0, True, id="nobody comes any more"),
+        pytest.param([0] * 2, 0.0, False, id="nobody came for two seconds: telemetry may be lost"),
+        pytest.param([150] * 6, 0.0, False, id="fewer come"),
+        pytest.param([200] * 12, 0.015, True, id="three in two hundred fail, for long enough"),
+        pytest.param([200] * 2, 0.005, False, id="two fail"),
+    ],
+)
+def test_what_users_feel_is_an_incident_whoever_is_to_blame(requests: list[int], failed: float, is_one: bool):
+    assert opens(entry(requests, failed, Presence.QUIET)) is is_one
+
+
+def test_missing_rows_are_no_lack_of_users():
+    assert not opens(entry([0] * 6, 0.0, Presence.MISSING))

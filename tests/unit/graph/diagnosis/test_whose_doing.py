@@ -14,6 +14,7 @@ from contracts.features import (
     ERROR_RATE,
     LATENCY_P50,
     LATENCY_P95,
+    NETWORK_GAP,
     QUEUE_LAG,
     REQUEST_RATE,
 )
@@ -21,7 +22,7 @@ from contracts.mix import Blame, Mix
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, Severity
 from graph.diagnosis.assess import severity_of
-from graph.evidence.explained import calls_in, latency_shares
+from graph.evidence.explained import calls_in, errors_shares, latency_shares
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.judgement import WAITING_MOST
 from graph.ranking import Suspect, rank
@@ -139,6 +140,48 @@ def test_who_gives_up_waiting_did_not_wait_for_a_callee_that_takes_a_fraction_of
     assert "users hardly feel" in slow.text
 
 
+def unanswered(caller: str, callee: str, *shifts: Shift, answered: float) -> Edge:
+    return replace(call(caller, callee, *shifts), observed=answered)
+
+
+def test_calls_that_wait_for_a_callee_that_is_quick_to_others_were_not_answered_by_some_of_its_instances():
+    """What hangs is in no statistics of the callee's: its other requests are as quick as ever."""
+    gateway = node("gateway", level(LATENCY_P95, 0.2, 4.2))
+    hung = unanswered("gateway", "cart", level(CALL_LATENCY_P95, 0.2, 10.0), answered=160.0)
+    (leader, *_) = rank(situation(gateway, node("cart", level(LATENCY_P95, 0.2, 0.2)), calls=(hung,)))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.HANG)
+    assert leader.probability > 0.9
+    assert "40 of 200 calls were not answered" in leader.findings[0].text
+
+
+def test_what_fails_all_callers_and_tells_of_nothing_has_crashed_instances():
+    """One caller sees failures, the other no answers: both calls go to the instance that is gone."""
+    nodes = [node("users", ratio(ERROR_RATE, 0.3)), node("search", ratio(ERROR_RATE, 0.1)), node("auth"), node("stock")]
+    calls = [call("users", "auth", ratio(CALL_ERROR_RATE, 0.3)), unanswered("search", "auth", answered=140.0)]
+    calls += [call(n, "stock") for n in ("users", "search")]
+    (leader, *_) = rank(situation(*nodes, calls=tuple(calls)))
+    assert (leader.service, leader.kind) == ("auth", CauseKind.CRASH)
+
+
+def test_a_few_calls_on_their_way_are_not_unanswered():
+    assert unanswered("a", "b", answered=192.0).unanswered == 0.0
+    assert unanswered("a", "b", answered=185.0).unanswered == 15.0
+
+
+@pytest.mark.parametrize(
+    ("gap", "kind"),
+    [
+        pytest.param(0.3, CauseKind.NETWORK, id="time is lost between the two"),
+        pytest.param(0.001, CauseKind.LATENCY, id="its own spans of these calls are slow, among many that are not"),
+    ],
+)
+def test_one_caller_waits_for_a_callee_that_is_quick_on_the_whole(gap: float, kind: CauseKind):
+    gateway = node("gateway", level(LATENCY_P95, 0.1, 0.5))
+    waits = call("gateway", "cart", level(CALL_LATENCY_P95, 0.05, 0.45), level(NETWORK_GAP, 0.001, gap))
+    (leader, *_) = rank(situation(gateway, node("cart", level(LATENCY_P95, 0.05, 0.051)), calls=(waits,)))
+    assert (leader.service, leader.kind) == ("cart", kind)
+
+
 # --- how much is enough
 
 
@@ -147,7 +190,39 @@ def test_one_request_that_fails_is_no_failing_service():
     assert one < 0.5 * many
 
 
+def test_who_is_busy_and_serves_as_before_is_innocent_of_what_users_feel():
+    """The gateway's calls are refused and made again; whom the callee calls has more to do, and answers as quickly as ever."""
+    gateway = node("gateway", level(LATENCY_P95, 0.3, 0.5), ratio(ERROR_RATE, 0.02))
+    refused = call("gateway", "cart", ratio(CALL_ERROR_RATE, 0.3), each=1.5)
+    busy = node("orders", level(CPU, 0.44, 0.68), level(LATENCY_P95, 0.093, 0.1), rate=30.0)
+    calls = (refused, call("cart", "orders", level(CALL_LATENCY_P95, 0.093, 0.1)))
+    found = ranked(gateway, node("cart", level(LATENCY_P95, 0.15, 0.151)), busy, calls=calls)
+    assert next(iter(found)) == "cart"
+    assert found["orders"].probability < 0.1
+
+
 # --- explaining away
+
+
+def test_a_callee_that_is_slow_to_answer_explains_failures_of_calls_that_timed_out():
+    """Nothing fails at the callee itself; all that fails is those who did not wait for it."""
+    gateway = node("gateway", ratio(ERROR_RATE, 0.2))
+    orders = node("orders", ratio(ERROR_RATE, 0.5), level(LATENCY_P95, 0.1, 0.9))
+    slow = node("shipping", level(LATENCY_P95, 0.02, 1.7))
+    timed_out = call("orders", "shipping", ratio(CALL_ERROR_RATE, 0.5), level(CALL_LATENCY_P95, 0.02, 0.46))
+    calls = (call("gateway", "orders", ratio(CALL_ERROR_RATE, 0.5), each=0.4), timed_out)
+    found = ranked(gateway, orders, slow, calls=calls)
+    assert next(iter(found)) == "shipping"
+    assert found["shipping"].kind is CauseKind.LATENCY
+
+
+@pytest.mark.parametrize(("requests", "most"), [(20.0, 1.0), (2000.0, 0.6)])
+def test_of_few_requests_a_callee_may_account_for_more_than_they_show(requests: float, most: float):
+    gateway = node("gateway", ratio(ERROR_RATE, 0.24, requests))
+    calls = (call("gateway", "cart", ratio(CALL_ERROR_RATE, 0.3, 0.4 * requests), each=0.4),)
+    at = situation(gateway, node("cart"), calls=calls)
+    share = errors_shares(at, gateway, gateway.shifts[ERROR_RATE], {})["cart"]
+    assert most - 0.1 < share <= most
 
 
 def test_a_callee_of_few_requests_makes_all_of_the_slowest_slow():
