@@ -192,13 +192,14 @@ class EpisodeJudge:
     @staticmethod
     def _agreed(world: EngineState, frame: FeatureFrame, flagged: Rows) -> list[int]:
         """Rows that are suspicious for the first time, while one that calls them or that they call is so in the same window: two
-        that agree are as good as a second window."""
+        that agree are as good as a second window. Not where there is merely less than usual: a message that was lost looks like that."""
         if not len(flagged) or not len(world.edges):
             return []
         found = []
         for i in flagged.tolist():
             others = world.neighbours(frame.services[i])
-            if len(others) and bool(world.services.near(others, frame.window_ns).any()):
+            near = len(others) and bool(world.services.near(others, frame.window_ns).any())
+            if near and not _only_fewer(world, int(world.services.rows(frame.services[i : i + 1], ())[0]), frame):
                 found.append(i)
         return found
 
@@ -220,6 +221,12 @@ class EpisodeJudge:
         told = ledger.episodes[row].end(look, state, self._model, text)
         ledger.end(row, state, look.window_ns)
         return told
+
+
+def _only_fewer(world: EngineState, row: int, frame: FeatureFrame) -> bool:
+    """Whether all that a window shows of a service is less of something."""
+    parts = [p for p in world.merged(row, frame.window_ns) if abs(p.decades) >= HARM_DECADES]
+    return bool(parts) and all(p.value is not None and p.value < p.low for p in parts)
 
 
 def _known_of_old(world: EngineState, key: tuple[str, str], look: WindowEvidence) -> bool:
