@@ -58,11 +58,16 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
 
 
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
-    """What it is called: at the caller's end its calls are slow; calls that are lost from all of several callers are lost at the callee."""
+    """What it is called: at the caller's end its calls are slow; what befalls all callers befalls the callee, part of which hangs where
+    they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
     if amiss[0].caller == name:
         return kind if kind is CauseKind.NETWORK else CauseKind.LATENCY
-    everybody = len(amiss) > 1 and len(amiss) == len(situation.into(name))
-    return CauseKind.CRASH if everybody and kind is CauseKind.NETWORK else kind
+    if kind is not CauseKind.NETWORK or len(amiss) < len(situation.into(name)):
+        return kind
+    failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
+    if failing and any(e.strength(f.CALL_LATENCY_P95) > FAST for e in failing):
+        return CauseKind.HANG
+    return CauseKind.CRASH if failing and len(amiss) > 1 else kind
 
 
 def _covered(edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:

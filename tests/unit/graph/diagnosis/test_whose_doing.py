@@ -134,7 +134,7 @@ def test_who_gives_up_waiting_did_not_wait_for_a_callee_that_takes_a_fraction_of
     passed_on = call("cart", "stock", level(CALL_LATENCY_P95, 0.01, 0.018))
     found = ranked(gateway, retried, behind, calls=(cut, passed_on))
     leader = next(iter(found.values()))
-    assert (leader.service, leader.kind) == ("cart", CauseKind.NETWORK)
+    assert (leader.service, leader.kind) == ("cart", CauseKind.HANG), "all of its callers wait in vain"
     assert leader.probability > 0.9
     (slow,) = (x for x in found["stock"].findings if x.channel == "latency")
     assert "users hardly feel" in slow.text
