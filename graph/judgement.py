@@ -200,10 +200,11 @@ SILENT_FROM: Final = 0.5
 SILENT_EXPLAINS: Final = 0.9
 """Strength from which a callee is silent, and the share of its callers' symptoms that this explains. By hand."""
 ENTRY_RATE: Final = 1.0
+ENTRY_LEFT: Final = 0.6
 ENTRY_SILENT: Final = 0.2
 ENTRY_SHARE: Final = 0.5
-"""Of a service that nobody is seen calling: requests per second that it must have had, the share below which it is silent, and what
-that counts, as users may be absent. By hand."""
+"""Of a service that nobody is seen calling: requests per second that it must have had, the share of them below which work is left undone
+(as detection has it), and below which it is silent, and what that counts, as users may be absent. By hand."""
 LOSSY_LEAST: Final = 0.3
 LOSSY_RATIO: Final = 1.5
 LOSSY_S: Final = 0.003

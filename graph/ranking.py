@@ -145,7 +145,9 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
             votes[finding.kind] = votes.get(finding.kind, 0.0) + weight(finding)
     if CauseKind.BAD_RELEASE in votes and len(votes) > 1:  # whatever it shows, it shows since then
         return CauseKind.BAD_RELEASE
-    lost = sum(weight(x) for x in found if x.channel == "network")  # what is lost is asked for again: that is no more demand
+    lost = sum(
+        weight(x) for x in found if x.channel == "network"
+    )  # what is lost is asked for again: that is no more demand
     if votes.get(CauseKind.SATURATION, 0.0) > lost and any(x.channel in ("demand", "shrunk") for x in found):
         return CauseKind.SATURATION
     votes.pop(CauseKind.BAD_RELEASE, None)

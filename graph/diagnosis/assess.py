@@ -22,6 +22,7 @@ from graph.judgement import (
     CRITICAL_FAILURES,
     CRITICAL_QUIET,
     CRITICAL_SLOWER,
+    ENTRY_LEFT,
     FELT,
     MANY_FAILURES,
     MIN_FAILURES,
@@ -110,12 +111,12 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
 
 
 def _ceased(situation: Situation, name: str) -> Shift | None:
-    """That users, or what stands before an entry, no longer ask it for anything, though they surely would; None where they do."""
+    """That users, or what stands before an entry, ask it for far less than they surely would; None where they do not."""
     node = situation.nodes[name]
     rate = node.shifts.get(f.REQUEST_RATE)
     if rate is None or not node.own or situation.into(name) or rate.samples < MIN_WINDOWS:
         return None
-    return rate if rate.after < CRITICAL_QUIET * rate.before and rate.decades >= ALONE_DECADES else None
+    return rate if rate.after < ENTRY_LEFT * rate.before and rate.decades >= ALONE_DECADES else None
 
 
 def _symptoms(node: Node, situation: Situation) -> list[Shift]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
@@ -30,6 +30,10 @@ from graph.judgement import (
     SLOWER,
     TOLD_ELSEWHERE,
 )
+
+
+TAILS: Final = (*LATENCIES, f.LATENCY_P99, f.METRIC_LATENCY_P99)
+"""What a callee shows of its slowest requests: a high quantile of a caller's few calls may be one of those."""
 
 
 class Amiss(NamedTuple):
@@ -113,7 +117,7 @@ def _without_answer(edge: Edge) -> Amiss:
 
 def _waits(edge: Edge, callee: Node) -> Amiss | None:
     waited = edge.shifts.get(f.CALL_LATENCY_P95)
-    takes = [risen(callee.shifts[n]) for n in LATENCIES if n in callee.shifts]
+    takes = [risen(callee.shifts[n]) for n in TAILS if n in callee.shifts]
     if waited is None or not takes or edge.strength(f.CALL_LATENCY_P95) <= FAST:
         return None
     text = f"{edge.caller} → {edge.callee}: {change(waited)}, while {edge.callee} is as quick as before"
@@ -139,5 +143,5 @@ def _slow(edge: Edge, callee: Node) -> bool:
     if waited is None or edge.strength(f.CALL_LATENCY_P95) <= FAST:
         slower = (callee.shifts[n] for n in LATENCIES if n in callee.shifts)
         return any(s.strength() > FAST and s.after > SLOWER * s.before for s in slower)
-    takes = max((risen(callee.shifts[n]) for n in LATENCIES if n in callee.shifts), default=0.0)
+    takes = max((risen(callee.shifts[n]) for n in TAILS if n in callee.shifts), default=0.0)
     return takes > AMISS_BETWEEN * risen(waited)

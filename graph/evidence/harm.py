@@ -150,8 +150,9 @@ def _shown_itself(situation: Situation, caller: str, callee: str, kind: str) -> 
     """Of what a caller sees of its calls, the share that the callee shows, too: the rest came about on the way, or is not answered yet,
     and is none that the callee's own callees account for. 1 where that can't be compared."""
     features, of_calls = KINDS[kind]
+    tails = (f.LATENCY_P99, f.METRIC_LATENCY_P99) if kind == "latency" else ()
     edge, node = situation.edges.get((caller, callee)), situation.nodes[callee]
-    told = [risen(node.shifts[n]) for n in features if n in node.shifts]
+    told = [risen(node.shifts[n]) for n in (*features, *tails) if n in node.shifts]
     if edge is None or not node.own or not told:
         return 1.0
     seen = edge.shifts.get(of_calls)

@@ -17,6 +17,7 @@ from graph.judgement import (
     ALL_SILENT,
     ASKED_ENOUGH,
     CONCERNED,
+    ENTRY_LEFT,
     ENTRY_RATE,
     ENTRY_SHARE,
     ENTRY_SILENT,
@@ -198,9 +199,11 @@ def missing_z(expected: float, observed: float, bunch: float) -> float:
 
 def _silent_entry(situation: Situation, node: Node) -> Iterator[Finding]:
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE, direction=-1)
-    if rate is None or not node.own or rate.before < ENTRY_RATE or rate.after > ENTRY_SILENT * rate.before:
+    if rate is None or not node.own or rate.before < ENTRY_RATE or rate.after > ENTRY_LEFT * rate.before:
         return
     # Nobody is seen calling it, so nobody can tell a silent service from absent users: half the evidence, unless its instances went.
     lost = lost_capacity(situation, node.name)
     text = f"{node.name}: {change(rate)}" + (f", since {lost}" if lost else "")
-    yield Finding(node.name, "silence", (1.0 if lost else ENTRY_SHARE) * rate.strength(-1), text, CauseKind.CRASH)
+    share = (1.0 if lost else ENTRY_SHARE) * (1.0 - rate.after / rate.before)
+    in_part = rate.after > ENTRY_SILENT * rate.before  # some instances answer, or some users are gone
+    yield Finding(node.name, "silence", share * rate.strength(-1), text, CauseKind.HANG if in_part else CauseKind.CRASH)

@@ -251,7 +251,9 @@ class SeriesStore:
         at, column = np.nonzero(chosen)
         levels = self.levels[rows[at], order[column]].astype(np.float64)
         seen = np.isfinite(levels)
-        values = np.where(seen, np.where(self.logarithmic, np.exp(np.where(seen & self.logarithmic, levels, 0.0)), levels), 0.0)
+        values = np.where(
+            seen, np.where(self.logarithmic, np.exp(np.where(seen & self.logarithmic, levels, 0.0)), levels), 0.0
+        )
         sums, n = np.zeros((len(rows), len(self.features))), np.zeros((len(rows), len(self.features)))
         np.add.at(sums, at, values)
         np.add.at(n, at, seen)

@@ -154,6 +154,7 @@ def opens(world: World) -> bool:
     [
         pytest.param([0] * 6, 0.0, True, id="nobody comes any more"),
         pytest.param([0] * 2, 0.0, False, id="nobody came for two seconds: telemetry may be lost"),
+        pytest.param([70] * 6, 0.0, True, id="most do not come any more"),
         pytest.param([150] * 6, 0.0, False, id="fewer come"),
         pytest.param([200] * 12, 0.015, True, id="three in two hundred fail, for long enough"),
         pytest.param([200] * 2, 0.005, False, id="two fail"),
