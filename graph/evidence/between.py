@@ -31,7 +31,6 @@ from graph.judgement import (
     TOLD_ELSEWHERE,
 )
 
-
 TAILS: Final = (*LATENCIES, f.LATENCY_P99, f.METRIC_LATENCY_P99)
 """What a callee shows of its slowest requests: a high quantile of a caller's few calls may be one of those."""
 
