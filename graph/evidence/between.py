@@ -35,6 +35,10 @@ TAILS: Final = (*LATENCIES, f.LATENCY_P99, f.METRIC_LATENCY_P99)
 """What a callee shows of its slowest requests: a high quantile of a caller's few calls may be one of those."""
 
 
+SLOWEST: Final = 0.05
+"""Share of calls beyond the quantile by which waits are judged (`CALL_LATENCY_P95`). By definition."""
+
+
 class Amiss(NamedTuple):
     """What is amiss with calls along an edge of which the callee shows nothing: how strongly, by which mechanism, in words."""
 
@@ -119,6 +123,9 @@ def _waits(edge: Edge, callee: Node) -> Amiss | None:
     takes = [risen(callee.shifts[n]) for n in TAILS if n in callee.shifts]
     if waited is None or not takes or edge.strength(f.CALL_LATENCY_P95) <= FAST:
         return None
+    told = max((risen(callee.shifts[n]) for n in ERRORS if n in callee.shifts), default=0.0)
+    if told > AMISS_BETWEEN * SLOWEST:
+        return None  # the slowest are those that fail, of which it tells
     text = f"{edge.caller} → {edge.callee}: {change(waited)}, while {edge.callee} is as quick as before"
     strength, kind = waited.strength() * (1.0 - max(takes) / risen(waited)), CauseKind.NETWORK
     if edge.unanswered:

@@ -92,10 +92,19 @@ def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -
             gain = max(gain, min(SUBTRACT * theirs.strength() / max(own.strength(), 1e-9), MOST_CALLS * gain))
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
-        shares[edge.callee] = min(1.0, gain)
+        shares[edge.callee] = min(1.0, max(gain, _made_again(situation, edge, own)))
     return (
         {c: max(s, held.get(c, 0.0)) for c, s in shares.items()} if (held := _held(situation, node, muted)) else shares
     )
+
+
+def _made_again(situation: Situation, edge: Edge, own: Shift) -> float:
+    """What calls that fail account for of a quantile of their caller's latency, though none of its requests may fail: those in which a call
+    is made again are among the slowest."""
+    failed, tail = edge.shifts.get(f.CALL_ERROR_RATE), TAIL.get(own.feature.removeprefix("metric_"))
+    if failed is None or tail is None or failed.strength() <= CALLEE_LEAST:
+        return 0.0
+    return min(1.0, calls_per_request(situation, edge) * (risen(failed) + _error_of(failed)) / tail)
 
 
 def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:

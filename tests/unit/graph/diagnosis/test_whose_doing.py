@@ -154,6 +154,21 @@ def test_calls_that_wait_for_a_callee_that_is_quick_to_others_were_not_answered_
     assert "40 of 200 calls were not answered" in leader.findings[0].text
 
 
+def test_who_tells_of_the_failures_that_took_so_long_is_not_at_a_loss_for_the_wait():
+    """The slowest calls are those that failed, and the callee says so: no time is lost on the way."""
+    gateway = node("gateway", level(LATENCY_P95, 0.1, 0.4), ratio(ERROR_RATE, 0.1))
+    failing = call("gateway", "cart", ratio(CALL_ERROR_RATE, 0.1), level(CALL_LATENCY_P95, 0.03, 0.13))
+    cart = node("cart", ratio(ERROR_RATE, 0.1), level(LATENCY_P95, 0.03, 0.031))
+    assert ranked(gateway, cart, calls=(failing,))["cart"].kind is CauseKind.ERRORS
+
+
+def test_calls_that_fail_and_are_made_again_make_their_caller_slow_though_nothing_of_it_fails():
+    gateway = node("gateway", level(LATENCY_P95, 0.07, 0.37))
+    failing = call("gateway", "cart", ratio(CALL_ERROR_RATE, 0.3), each=0.4)
+    cart = node("cart", ratio(ERROR_RATE, 0.3))
+    assert next(iter(ranked(gateway, cart, calls=(failing,)))) == "cart"
+
+
 def test_what_fails_all_callers_and_tells_of_nothing_has_crashed_instances():
     """One caller sees failures, the other no answers: both calls go to the instance that is gone."""
     nodes = [node("users", ratio(ERROR_RATE, 0.3)), node("search", ratio(ERROR_RATE, 0.1)), node("auth"), node("stock")]
