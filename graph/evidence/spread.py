@@ -85,7 +85,7 @@ def latency(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[s
             mix = by_mix(node, own)
             explained = mix + (1 - mix) * share, by
             yield _felt(situation, _discounted(node, "latency", own, explained, CauseKind.LATENCY), reach)
-        if not node.own:
+        if not _tells(node):
             yield from (
                 _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses)
             )
@@ -124,10 +124,15 @@ def errors(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[st
             explained = total(errors_shares(situation, node, own, muted))
             found = _discounted(node, "errors", own, explained, CauseKind.ERRORS)
             yield _felt(situation, dataclasses.replace(found, strength=_enough(own) * found.strength), reach)
-        if not node.own:
+        if not _tells(node):
             yield from (
                 _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
             )
+
+
+def _tells(node: Node) -> bool:
+    """Whether a service says itself how its requests fare: some tell of their resources alone."""
+    return node.own and any(n in node.shifts for n in (f.REQUEST_RATE, f.METRIC_REQUEST_RATE, *LATENCIES, *ERRORS))
 
 
 def _enough(failures: Shift) -> float:
@@ -137,7 +142,8 @@ def _enough(failures: Shift) -> float:
 
 
 def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
-    """A node without telemetry of its own is judged by what all its callers see; one caller out of many blames itself."""
+    """A node that does not say how it serves is judged by what all its callers see; one caller out of many blames itself. Whom a service of
+    that kind calls is not known, either: it may be slow because of others."""
     edges = [e for e in situation.into(node.name) if feature in e.shifts]
     hurt = [e for e in edges if e.strength(feature) > CALLER_LEAST]
     if not hurt:
@@ -146,12 +152,17 @@ def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Los
     worst = max(hurt, key=lambda e: (e.strength(feature), e.caller))
     strength = worst.strength(feature) * (ONE_CALLER + (1.0 - ONE_CALLER) * len(hurt) / len(edges))
     text = f"{worst.caller} → {node.name}: {change(worst.shifts[feature])}"
+    kind = CauseKind.DEPENDENCY
+    if node.own:
+        kind = CauseKind.LATENCY if channel == "latency" else CauseKind.ERRORS
+        if not situation.out(node.name):
+            strength, text = APART_SHARE * strength, f"{text}; what {node.name} does then is not known"
     cut = [e for e in losses[worst.caller].hurt if e.caller == worst.caller]
     if feature == f.CALL_LATENCY_P95 and len(hurt) == 1 and len(cut) > 1:
         text += f", like all calls of {worst.caller}"
-        yield Finding(node.name, channel, RIVAL_SHARE * strength, text, CauseKind.DEPENDENCY, worst.caller)
+        yield Finding(node.name, channel, RIVAL_SHARE * strength, text, kind, worst.caller)
     else:
-        yield Finding(node.name, channel, strength, text, CauseKind.DEPENDENCY)
+        yield Finding(node.name, channel, strength, text, kind)
 
 
 def network(losses: Losses) -> Iterator[Finding]:
