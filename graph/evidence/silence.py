@@ -205,5 +205,9 @@ def _silent_entry(situation: Situation, node: Node) -> Iterator[Finding]:
     lost = lost_capacity(situation, node.name)
     text = f"{node.name}: {change(rate)}" + (f", since {lost}" if lost else "")
     share = (1.0 if lost else ENTRY_SHARE) * (1.0 - rate.after / rate.before)
-    in_part = rate.after > ENTRY_SILENT * rate.before  # some instances answer, or some users are gone
-    yield Finding(node.name, "silence", share * rate.strength(-1), text, CauseKind.HANG if in_part else CauseKind.CRASH)
+    kind = CauseKind.CRASH
+    if (
+        rate.after > ENTRY_SILENT * rate.before
+    ):  # some instances answer, or some users are gone: it answers the others as before
+        share, kind = share if lost else ENTRY_SHARE * share, CauseKind.HANG
+    yield Finding(node.name, "silence", share * rate.strength(-1), text, kind)
