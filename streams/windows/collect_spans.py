@@ -29,7 +29,7 @@ from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.pending_spans import NO_SPANS, PendingSpans, complete, requests_of
-from streams.windows.routes import RouteComparison, Routes, pairs
+from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes, pairs
 from streams.windows.rows import UNIT, Origin
 from streams.windows.sampling import Sampling
 from streams.windows.span_frames import SpanPlaces, span_frame, span_frames
@@ -80,6 +80,8 @@ class SpanCollector(Collector):
             site, clock = _sites(batch, at, kind, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
             *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
+            if scope.names.are_shared:
+                _tally(scope, decoded, at, compared)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
             columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *said)))
             self.pending.add(scope.names.environment, columns)
@@ -264,6 +266,23 @@ class SpanCollector(Collector):
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
+
+
+def _tally(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: list[Any]) -> None:
+    """Count how requests fare by who sent them, for workloads that share a name."""
+    batch, n = decoded.spans, len(decoded.resources)
+    assert batch is not None
+    known, _, pace, untimed = compared
+    kind, resource = batch.kind[at], batch.resource[at].astype(np.int64)
+    asked = (kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (batch.parent[at] == 0)
+    timed = asked & ~untimed
+    sums = [
+        np.bincount(resource[asked], minlength=n),
+        np.bincount(resource[asked & batch.error[at]], minlength=n),
+        np.bincount(resource[timed], weights=known[timed], minlength=n),
+        np.bincount(resource[timed], weights=pace[timed], minlength=n) / THOUSANDTHS,
+    ]
+    scope.names.tally(decoded.resources, scope.numbers, np.stack(sums, axis=1).astype(np.float64))
 
 
 def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:
