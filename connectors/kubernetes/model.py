@@ -23,7 +23,7 @@ from contracts.units import SECOND
 _EARLIER_NS: Final = 2 * SECOND
 """A ReplicaSet this much older than a roll-out is an earlier revision, not that roll-out's own."""
 REPEAT_NS: Final = 30 * SECOND
-"""Of what befalls the pods of a service in a namespace one change of a kind is told in this time; the others are counted."""
+"""Of what befalls the pods of a workload one change of a kind is told in this time; the others are counted."""
 _ROWS: Final = 1000
 
 
@@ -196,7 +196,8 @@ class ClusterModel:
                 continue
             kind, _, place = change.subject.partition("/")
             if kind == "pod":
-                told = (place.partition("/")[0], change.service, change.kind)
+                top = self._joins.top_at("/".join(change.subject.split("/")[:3])) or place.partition("/")[0]
+                told = (top, change.service, change.kind)
                 if now_ns - self._told_ns.get(told, -REPEAT_NS) < REPEAT_NS:
                     self.counters["repeated"] += 1
                     continue
