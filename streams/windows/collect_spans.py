@@ -79,11 +79,11 @@ class SpanCollector(Collector):
             rest: tuple[Column, ...] = (*ids, kind, batch.start_ns[at], batch.end_ns[at], batch.error[at])
             site, clock = _sites(batch, at, kind, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
+            *compared, route, cut = self._compared(scope.names, service, (batch, at), decoded.strings)
             if scope.names.are_shared:
                 _tally(scope, decoded, at, compared)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
-            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *said)))
+            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at] | cut, clock, *said)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
             if decoded.linked is not None:
@@ -137,7 +137,7 @@ class SpanCollector(Collector):
         untimed = batch.untimed[at].copy() if len(batch.untimed) else np.zeros(len(kind), np.bool_)
         some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream & ~untimed)
         columns = (np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64))
-        route = np.full(len(kind), -1, np.int64)
+        route, cut = np.full(len(kind), -1, np.int64), np.zeros(len(kind), np.bool_)
         if len(some):
             routes = self.routes.get(names.environment)
             if routes is None:
@@ -146,11 +146,11 @@ class SpanCollector(Collector):
             numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
             keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
             duration = end_ns[some] - batch.start_ns[at][some]
-            *found, learnt, route[some] = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
+            *found, learnt, route[some], cut[some] = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
             for column, of_some in zip(columns, found, strict=True):
                 column[some] = of_some
             untimed[some] = learnt
-        return RouteComparison(*columns, untimed, route)
+        return RouteComparison(*columns, untimed, route, cut)
 
     def _weights(self, environment: str, batch: SpanBatch, at: I64 | slice) -> I32:
         """How many spans each stands for, in thousandths."""
