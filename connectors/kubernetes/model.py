@@ -60,7 +60,10 @@ class ClusterModel:
         context = DiffContext(self._environment, now_ns)
         changes = self._compare(before, now, context)
         self._deletions.take(before, now, last, now_ns)
-        changes += self._releases.take(before, now, context)
+        released = self._releases.take(before, now, context)
+        if released and before is None:  # that it was made is how it was released
+            changes = [c for c in changes if c.subject != thing.head.place or c.kind != "deploy"]
+        changes += released
         self._tell(changes, now_ns, before is not None)
         self._draw(before, now, now_ns)
 
