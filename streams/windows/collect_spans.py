@@ -146,7 +146,9 @@ class SpanCollector(Collector):
             numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
             keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
             duration = end_ns[some] - batch.start_ns[at][some]
-            *found, learnt, route[some], cut[some] = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
+            *found, learnt, route[some], cut[some] = routes.compare(
+                keys, which, end_ns[some], duration, batch.error[at][some]
+            )
             for column, of_some in zip(columns, found, strict=True):
                 column[some] = of_some
             untimed[some] = learnt

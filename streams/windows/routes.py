@@ -133,7 +133,9 @@ class Routes:
         if not roomy.any():
             self._counters["route_limit"] += len(which)
             nothing = np.zeros(len(which), np.int64)
-            return RouteComparison(nothing, nothing.copy(), nothing.copy(), long, nothing - 1, np.zeros(len(which), np.bool_))
+            return RouteComparison(
+                nothing, nothing.copy(), nothing.copy(), long, nothing - 1, np.zeros(len(which), np.bool_)
+            )
         n, total, square = self._sums[:3, at]
         mean = total / np.maximum(n, 1e-9)
         spread = np.maximum(np.sqrt(np.maximum(square / np.maximum(n, 1e-9) - mean**2, 0.0)), _LEAST_SPREAD)
