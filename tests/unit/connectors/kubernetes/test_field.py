@@ -233,6 +233,8 @@ def test_a_release_under_the_same_tag_is_told_by_what_differs(
         if by == "Deployment":
             cluster.put(o.deployment(version=1 + i, template=template, managed=[o.managed("helm", 100 * i)]))
         else:
-            cluster.put(owned(o.replica_set(f"cart-7d9{i}", of="cart", template=template), "Rollout", "cart"))
+            made = owned(o.replica_set(f"cart-7d9{i}", of="cart", template=template), "Rollout", "cart")
+            made["metadata"]["creationTimestamp"] = o.stamp(100 * i)
+            cluster.put(made)
         found = cluster.passes(1)
     assert [(c.kind, (c.before, c.after)) for c in found] == [("deploy", levels)]

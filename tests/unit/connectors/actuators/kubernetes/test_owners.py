@@ -135,7 +135,7 @@ async def test_a_release_that_a_partition_holds_back_is_not_rolled_out(
 ) -> None:
     for workload in cluster.workloads.values():
         workload["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
-    found = await outcomes(actuator, cluster, QUEUE)
+    found = (await actuator.describe(QUEUE)).refusals
     assert {name for name, why in found.items() if "partition of 1" in why} == {"restart/rolling", "rollback"}
 
 
