@@ -2,7 +2,8 @@
 
 The attributes that say what a service runs as (TARGET_KEYS) decide what would be acted on, and whoever may send telemetry may claim
 them for any service. So nobody's word simply replaces another's: claims are kept with their weight and age, and where two that are
-alive differ, the merged attributes say so under the key CONTESTED. Then nothing is acted on without a person.
+alive differ, the merged attributes say so under the key CONTESTED. Then nothing is acted on without a person. Several workloads may
+well share a service's name (blue and green, web and worker): each is a claim, however they are called and of whatever kind.
 
 Merging is pure, and done at each place where claims of several origins meet: resources in a source partition, source partitions
 in one service's features, signals in front of whoever decides or acts.
@@ -11,21 +12,32 @@ in one service's features, signals in front of whoever decides or acts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from contracts.parts import Part, parts_from, spelled_parts, together
 from contracts.units import MINUTE, SECOND
 
 CONTESTED: Final = "homeostat.contested"
 """Attribute that telemetry can't send (receivers keep a fixed list), with the rival claims in words."""
-TARGET_KEYS: Final = (
-    "k8s.cluster.name",
-    "k8s.namespace.name",
+PODS: Final = "homeostat.pods"
+"""Attribute that telemetry can't send: how the workload must be called, by the names of its pods, where no sender names one."""
+PARTS: Final = "homeostat.parts"
+"""Attribute that telemetry can't send: the workloads that are claimed for one service, and how each does (`contracts.parts`)."""
+CHOSEN: Final = "homeostat.chosen"
+"""Attribute that telemetry can't send: why one of several workloads is meant, in words."""
+WORKLOAD_KEYS: Final = (
     "k8s.deployment.name",
     "k8s.statefulset.name",
     "k8s.daemonset.name",
+    "k8s.cronjob.name",
+    "k8s.job.name",
 )
+TARGET_KEYS: Final = ("k8s.cluster.name", "k8s.namespace.name", *WORKLOAD_KEYS, PODS)
+POD_KEYS: Final = ("k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip")
+_PUT_TOGETHER: Final = frozenset({*TARGET_KEYS, PARTS, CONTESTED})
+_NAMES: Final = {PODS: "the workload of its pods"}
 HORIZON_NS: Final = 600 * SECOND
 """A claim that nobody has repeated for this long is over: a workload was renamed, or a stranger has gone."""
 HALF_LIFE_NS: Final = 300 * SECOND
@@ -43,6 +55,8 @@ class Claim:
     weight: float
     first_ns: int
     last_ns: int
+    part: Part | None = None
+    """How its requests fare, while there are rivals."""
 
     def repeat(self, now_ns: int) -> None:
         """It was said again."""
@@ -73,25 +87,33 @@ class Claims:
 
     def merged(self, now_ns: int) -> dict[str, str]:
         """All that is claimed and alive, and whether it is contested. Where claims differ the heaviest counts, or the oldest."""
-        alive = [c for c in self.by.values() if now_ns - c.last_ns < HORIZON_NS]
-        ranked = sorted(alive, key=lambda c: (-c.at(now_ns), c.first_ns))
+        ranked = _agreeing(self.ranked(now_ns))
         found: dict[str, str] = {}
-        for claim in sorted(alive, key=lambda c: c.last_ns):
-            found.update({k: v for k, v in claim.attributes.items() if k not in TARGET_KEYS})
+        for claim in sorted(ranked, key=lambda c: c.last_ns):
+            found.update({k: v for k, v in claim.attributes.items() if k not in _PUT_TOGETHER})
+        told = [parts_from(c.attributes[PARTS]) for c in ranked if PARTS in c.attributes]
+        if told:
+            found[PARTS] = spelled_parts(together(told))
         contested = [c.attributes[CONTESTED] for c in ranked if CONTESTED in c.attributes]
         for key in TARGET_KEYS:
             said = _said(key, ranked, now_ns)
             if said:
                 found[key] = next(iter(said))
             if len(said) > 1:
-                contested.append(f"{key} is {' or '.join(f'{v} ({share:.0%})' for v, share in said.items())}")
+                contested.append(f"{_NAMES.get(key, key)} is {_listed(said)}")
+        contested += _kinds(ranked, now_ns)
         # Parts of different claims, put together, would be a thing that nobody has claimed.
         if contested:
-            for key in TARGET_KEYS:
+            for key in (*TARGET_KEYS, *POD_KEYS):
                 found.pop(key, None)
-            found |= {k: v for k, v in ranked[0].attributes.items() if k in TARGET_KEYS}
+            found |= {k: v for k, v in ranked[0].attributes.items() if k in TARGET_KEYS or k in POD_KEYS}
             found[CONTESTED] = "; ".join(dict.fromkeys(contested))
         return found
+
+    def ranked(self, now_ns: int) -> list[Claim]:
+        """Those that are alive, the heaviest first."""
+        alive = [c for c in self.by.values() if now_ns - c.last_ns < HORIZON_NS]
+        return sorted(alive, key=lambda c: (-c.at(now_ns), c.first_ns))
 
     def state(self) -> list[Any]:
         """For a snapshot."""
@@ -125,6 +147,33 @@ class ClaimsHeard:
         for signal, (text, first_ns, last_ns) in sorted(self._by.get(service, {}).items()):
             claims.by[signal] = Claim(parsed(text), 1.0, first_ns, last_ns)
         return dict(sorted(claims.merged(self._newest_ns).items()))
+
+
+def _agreeing(ranked: list[Claim]) -> list[Claim]:
+    """The claims; what the names of pods say is left out where a workload of that name is claimed: it is the same."""
+    named = {v for c in ranked for k in WORKLOAD_KEYS if (v := c.attributes.get(k))}
+    return [
+        replace(c, attributes={k: v for k, v in c.attributes.items() if k != PODS})
+        if c.attributes.get(PODS) in named
+        else c
+        for c in ranked
+    ]
+
+
+def _kinds(ranked: list[Claim], now_ns: int) -> Iterator[str]:
+    """Workloads of several kinds, where no two values of one key tell that there are several."""
+    keys = [{k for k in (*WORKLOAD_KEYS, PODS) if c.attributes.get(k)} for c in ranked]
+    if any(one and other and not one & other for one in keys for other in keys):
+        said = {k: _said(k, ranked, now_ns) for k in sorted(set().union(*keys))}
+        yield "it is " + " or ".join(f"{_kind_of(k)} {v}" for k, values in said.items() for v in values)
+
+
+def _kind_of(key: str) -> str:
+    return "pods of" if key == PODS else key.removeprefix("k8s.").removesuffix(".name")
+
+
+def _listed(said: Mapping[str, float]) -> str:
+    return " or ".join(f"{v} ({share:.0%})" for v, share in said.items())
 
 
 def _said(key: str, ranked: list[Claim], now_ns: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ from contracts.settings import ActSettings
 from contracts.supervision import Supervised
 from contracts.targets import Target, TargetState
 from contracts.units import SECOND
+from playbooks.guards import singled_out
 
 log = logging.getLogger(__name__)
 REFRESH_S = 2.0
@@ -114,7 +115,7 @@ class TargetStates:
     async def _refresh(self, environment: str, service: str, at_once: asyncio.Semaphore) -> None:
         key = environment, service
         async with at_once:
-            claims, asked_ns = self._claims[environment].of(service), self._clock.now_ns()
+            claims, asked_ns = singled_out(self._claims[environment].of(service)), self._clock.now_ns()
             state, before = await self._describe(Target(environment, service, claims)), self._states.get(key)
         if state is None:
             self._states.pop(key, None)

@@ -1,7 +1,9 @@
 """Which service a workload or pod is in telemetry: by the pod (uid, or namespace and name) or workload that telemetry names. Pure.
 
 What an object says of itself (`naming`) is a guess as soon as it is a label: parts of one application share them, and telemetry
-may use another name. Who names a pod names its workload with it, so one pod of each is enough.
+may use another name. Who names a pod names its workload with it, so one pod of each is enough. Once telemetry has named the
+workloads of a service, another one that merely calls itself so is none of them (a worker that sends nothing, a job of the same
+chart), unless it is new: its telemetry may be on its way.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from connectors.kubernetes.naming import top_workload
 from connectors.kubernetes.object_index import ObjectIndex
 from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
-from contracts.claims import CONTESTED
+from contracts.claims import CONTESTED, PARTS
+from contracts.parts import parts_from
 from contracts.units import SECOND
 
 _AT: Final = "at/"
@@ -29,6 +33,8 @@ FORGET_NS: Final = 600 * SECOND
 """A claim that nobody repeats while others do is over: the workload got another name."""
 _CLAIMS: Final = 50_000
 _RIVALS: Final = 8
+_TOPS: Final = 64
+"""Workloads of one service that are remembered."""
 _DEEP: Final = 5
 Named = dict[str, int]
 """Services, and when each was heard of last."""
@@ -46,6 +52,11 @@ class Joins:
         self._claims: OrderedDict[str, Named] = OrderedDict()
         self._heard: OrderedDict[str, tuple[Mapping[str, str], tuple[str, ...]]] = OrderedDict()
         self._due: set[str] = set()
+        self._tops: dict[str, dict[str, None]] = {}
+        """By service the workloads that telemetry has named as its own."""
+        self._young: dict[str, int] = {}
+        """Workloads that nobody has named, and until when that may only be too early."""
+        self._newest_ns = 0
 
     # --- objects
 
@@ -57,8 +68,10 @@ class Joins:
         if isinstance(thing, Workload) and self._known.owned(head.uid):
             self._due.add(head.uid)
         for key in (head.place, _by_uid(head.uid)):
-            if isinstance(thing, Pod) and key in self._claims:
+            if key in self._claims:
                 self._of_top(head.uid, self._claims[key])
+        if self._newest_ns < head.created_ns + FORGET_NS:
+            self._young[head.uid] = head.created_ns + FORGET_NS
         if isinstance(thing, Pod) and thing.ip:
             self._at[thing.ip] = head.uid
             for service, time_ns in list(self._claims.get(_at(thing.ip), {}).items()):
@@ -68,6 +81,7 @@ class Joins:
         """It is gone."""
         head = thing.head
         self._own.pop(head.uid, None)
+        self._young.pop(head.uid, None)
         if isinstance(thing, Pod) and self._at.get(thing.ip) == head.uid:
             del self._at[thing.ip]
             self._claims.pop(_at(thing.ip), None)  # the next pod of that address may be another service's
@@ -88,11 +102,28 @@ class Joins:
         for key in self._keys(thing):
             for service, time_ns in self._claims.get(key, {}).items():
                 found[service] = max(time_ns, found.get(service, 0))
+        if not found and self._another(own, top):
+            return f"{own.rpartition('/')[0]}/{_called(top)}".lstrip("/")
         return self._chosen(found, own, top.head.name)
+
+    def _another(self, own: str, top: Thing) -> bool:
+        """Whether a workload that nobody has named is another one than those of the service that it calls itself."""
+        tops = [uid for uid in self._tops.get(own, ()) if uid in self._things or self._known.owned(uid)]
+        is_young = self._newest_ns < top.head.created_ns + FORGET_NS
+        return bool(tops) and self._top(top.head.uid) not in tops and not is_young
+
+    def top_at(self, place: str) -> str:
+        """The uid of the workload of what is at a place; "" where that isn't known."""
+        uid = self._places.get(place, "")
+        return self._top(uid) if uid else ""
 
     def renamed(self) -> list[Workload | Pod]:
         """Objects whose service is another one by now."""
         due, self._due = self._due, set()
+        grown = [uid for uid, until_ns in self._young.items() if until_ns <= self._newest_ns]
+        for uid in grown:
+            del self._young[uid]
+        due.update(grown)
         found = []
         for uid in {u for d in due for u in self._tree(d)}:
             thing = self._things.get(uid)
@@ -104,6 +135,7 @@ class Joins:
 
     def learn(self, service: str, attributes: Mapping[str, str], time_ns: int) -> None:
         """A service was heard of, with these attributes of its resource."""
+        self._newest_ns = max(self._newest_ns, time_ns)
         known = self._heard.get(service)
         keys = known[1] if known is not None and known[0] == attributes else tuple(_claimed(attributes))
         self._heard[service] = (attributes, keys)
@@ -111,7 +143,7 @@ class Joins:
         if known is None and "/" in service:
             self._due.update(self._unqualified(service))
         if len(self._heard) > _CLAIMS:
-            self._heard.popitem(last=False)
+            self._tops.pop(self._heard.popitem(last=False)[0], None)
         for key in keys:
             self._claim(key, service, time_ns)
             uid = self._uid_of(key)
@@ -123,6 +155,7 @@ class Joins:
                     self._of_top(uid, {service: time_ns})
             elif uid and (known is None or key not in known[1]):
                 self._due.add(uid)
+                self._has(service, self._top(uid))
 
     def heard(self, service: str) -> bool:
         """Whether telemetry of a service was heard of."""
@@ -162,6 +195,18 @@ class Joins:
         for service, time_ns in services.items():
             if top == pod or self._claim(_by_uid(top), service, time_ns):
                 self._due.add(top)
+            self._has(service, top)
+
+    def _has(self, service: str, top: str) -> None:
+        """A workload is one of a service's: whoever else calls itself so may not be."""
+        tops = self._tops.setdefault(service, {})
+        if top in tops:
+            return
+        tops[top] = None
+        if len(tops) > _TOPS:
+            del tops[next(iter(tops))]
+        name = service.rpartition("/")[2]
+        self._due.update(uid for uid, own in self._own.items() if own in (service, name))
 
     # --- looking up
 
@@ -209,8 +254,18 @@ class Joins:
                 todo += [(t.head.uid, depth + 1) for t in self._known.owned(found)]
 
 
+def _called(top: Thing) -> str:
+    """The name of a workload by itself, or of what makes it."""
+    owner = top.head.owner
+    return top_workload(owner.kind, owner.name, {})[1] if owner is not None else top.head.name
+
+
 def _claimed(attributes: Mapping[str, str]) -> Iterator[str]:
-    if CONTESTED in attributes:  # those who claim it don't agree: nobody's word counts
+    if (
+        CONTESTED in attributes
+    ):  # those who claim it don't agree: nobody's word counts, but for pods that can be nobody else's
+        uids = (part.pod.get(_POD_UID, "") for part in parts_from(attributes.get(PARTS, "")))
+        yield from (_by_uid(uid) for uid in uids if uid)
         return
     namespace = attributes.get(_NAMESPACE, "")
     if attributes.get(_POD_UID):

@@ -23,7 +23,7 @@ from contracts.units import SECOND
 _EARLIER_NS: Final = 2 * SECOND
 """A ReplicaSet this much older than a roll-out is an earlier revision, not that roll-out's own."""
 REPEAT_NS: Final = 30 * SECOND
-"""Of what befalls the pods of a service in a namespace one change of a kind is told in this time; the others are counted."""
+"""Of what befalls the pods of a workload one change of a kind is told in this time; the others are counted."""
 _ROWS: Final = 1000
 
 
@@ -60,7 +60,10 @@ class ClusterModel:
         context = DiffContext(self._environment, now_ns)
         changes = self._compare(before, now, context)
         self._deletions.take(before, now, last, now_ns)
-        changes += self._releases.take(before, now, context)
+        released = self._releases.take(before, now, context)
+        if released and before is None:  # that it was made is how it was released
+            changes = [c for c in changes if c.subject != thing.head.place or c.kind != "deploy"]
+        changes += released
         self._tell(changes, now_ns, before is not None)
         self._draw(before, now, now_ns)
 
@@ -196,7 +199,8 @@ class ClusterModel:
                 continue
             kind, _, place = change.subject.partition("/")
             if kind == "pod":
-                told = (place.partition("/")[0], change.service, change.kind)
+                top = self._joins.top_at("/".join(change.subject.split("/")[:3])) or place.partition("/")[0]
+                told = (top, change.service, change.kind)
                 if now_ns - self._told_ns.get(told, -REPEAT_NS) < REPEAT_NS:
                     self.counters["repeated"] += 1
                     continue

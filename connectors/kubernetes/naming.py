@@ -21,6 +21,8 @@ _COMPONENTS: Final = ("app.kubernetes.io/component", "component")
 """Labels by which parts of one application differ that share its name: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/"""
 _HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
 """Labels that the Deployment controller and Argo Rollouts give pods; names of their ReplicaSets end with them."""
+_SERVERLESS: Final = "serving.knative.dev/service"
+"""Knative has a Deployment for each revision of a service, labelled `app` as that revision."""
 _PRIMARY: Final = "-primary"
 _ANNOTATION: Final = "resource.opentelemetry.io/"
 _NAME, _NAMESPACE = "service.name", "service.namespace"
@@ -80,6 +82,8 @@ def of_canary(labels: Texts, name: str, wanted: tuple[str, ...] = LABELS) -> tup
 
 def _labelled(labels: Texts, name: str, wanted: tuple[str, ...]) -> str:
     """The first label that is there; but the workload's name where it is one of several components under that label."""
+    if labels.get(_SERVERLESS):
+        return labels[_SERVERLESS]
     labelled = next((labels[key] for key in wanted if labels.get(key)), "")
     component = next((labels[key] for key in _COMPONENTS if labels.get(key)), "")
     several = component not in ("", labelled) and labelled not in ("", name)

@@ -1,6 +1,6 @@
 """Releases by controllers that aren't watched themselves, told from what they make: ReplicaSets (Argo Rollouts) and pods (operators).
 
-Such a controller has a ReplicaSet for each release, as a Deployment has, or makes pods itself. So a ReplicaSet with another template
+Such a controller has a ReplicaSet for each release, as a Deployment has, or a Deployment (Knative), or makes pods itself. So a ReplicaSet with another template
 beside an earlier one, one that is used again, and a pod with another tag than the last one of the same controller are a release.
 Custom resources need not be read for it. Pure.
 """
@@ -46,6 +46,8 @@ class Releases:
             return self._replica_set(before if isinstance(before, Workload) else None, now, context)
         if isinstance(now, Pod) and _tells(now):
             return self._pod(before if isinstance(before, Pod) else None, now, context)
+        if before is None and isinstance(now, Workload) and _is_revision(now):
+            return self._revision(now, context)
         return []
 
     def tick(self, context: DiffContext) -> list[Change]:
@@ -105,6 +107,20 @@ class Releases:
         """The newest that has pods, else the newest."""
         return max(sets, key=lambda w: (w.replicas > 0, _order(w)), default=None)
 
+    # --- a Deployment for each release (Knative)
+
+    def _revision(self, now: Workload, context: DiffContext) -> list[Change]:
+        earlier = [
+            t
+            for t in self._known.things.values()
+            if isinstance(t, Workload)
+            and _is_revision(t)
+            and (t.head.namespace, t.service) == (now.head.namespace, now.service)
+            and t.head.created_ns < now.head.created_ns
+        ]
+        last = max(earlier, key=lambda w: w.head.created_ns, default=None)
+        return [] if last is None else release_changes(last, now, context, now.head.created_ns)
+
     # --- pods
 
     def _pod(self, before: Pod | None, now: Pod, context: DiffContext) -> list[Change]:
@@ -123,6 +139,12 @@ class Releases:
 def _foreign(thing: Thing) -> bool:
     """Whether it belongs to a controller that isn't watched."""
     return thing.head.owner is not None and not thing.head.owner.watched
+
+
+def _is_revision(workload: Workload) -> bool:
+    """Whether it is made for one release."""
+    owner = workload.head.owner
+    return owner is not None and (owner.kind, owner.group) == ("Revision", "serving.knative.dev")
 
 
 def _tells(pod: Pod) -> bool:

@@ -35,6 +35,11 @@ _GENERATED: Final = re.compile(
 )
 
 
+_OF_WORKLOAD: Final = re.compile(
+    rf"(?P<workload>[a-z0-9](?:[-a-z0-9.]*?[a-z0-9])??)(?:-[{_SAFE}]{{8,10}}-[{_SAFE}]{{5}}|-[0-9]{{8,}}-[{_SAFE}]{{5}}|-[{_SAFE}]{{5}}|-[0-9]{{1,5}})"
+)
+"""Pods of Deployments, jobs of a CronJob, DaemonSets, StatefulSets."""
+_JOB: Final = re.compile(r"-[0-9]{8,}$")
 _SEGMENT: Final = re.compile(r"(?<=/)[0-9]+(?=[/?]|$)")
 
 
@@ -63,3 +68,18 @@ def fold_temporary(name: str) -> str:
     """The name of a queue of which its user says that it is temporary or has no name of its own."""
     folded = fold(name)
     return folded if folded != name else STAR
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def workload_of_pod(name: str) -> str:
+    """What the workload of a pod is most likely called: pods of one workload have it in common. The cluster knows it for sure.
+
+    `cart-7d9f8b6c5d-x2x4z`, `cart-x2x4z`, `cart-0` and `cart-29387520-x2x4z` are of a workload `cart`.
+    """
+    found = _OF_WORKLOAD.fullmatch(name)
+    return found["workload"] if found is not None else name
+
+
+def workload_of_job(name: str) -> str:
+    """What the CronJob of a job is called, or the job itself."""
+    return _JOB.sub("", name)

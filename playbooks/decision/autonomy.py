@@ -171,7 +171,9 @@ def _contested(proposal: Proposal | None) -> Doubt | None:
     if proposal is None or not said:
         return None
     text = f"telemetry says different things of what {proposal.target.service} is: {said}"
-    return Doubt(HeldReason.TARGET_CONTESTED, text)
+    meant = None if proposal.state is None else proposal.state.identity
+    approved = f"; an approval would be for {meant.words}" if meant is not None else ""
+    return Doubt(HeldReason.TARGET_CONTESTED, text + approved)
 
 
 def _outage(proposal: Proposal | None) -> Doubt | None:

@@ -16,7 +16,7 @@ from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.units import SECOND
 from playbooks.decision.world import ServiceView
-from playbooks.guards import Serving, Standing, standing
+from playbooks.guards import Serving, Standing, singled_out, standing
 from playbooks.guards.callers_view import means
 
 MOST_SERVICES: Final = 20_000
@@ -155,7 +155,7 @@ class Views:
             for name, numbers in columns.items():
                 array = getattr(frame, name)
                 numbers.update(_observed(frame.features, array[row]))
-        return ServiceView(self._versions.get(service, ""), self._heard.of(service), **columns)
+        return ServiceView(self._versions.get(service, ""), singled_out(self._heard.of(service)), **columns)
 
     def keep(self, services: Iterable[str]) -> dict[str, ServiceView]:
         """Views worth a snapshot: of services under decision. The others are seen again within a window."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from contracts.claims import CHOSEN
 from contracts.events import Control, Incident
 from contracts.verdicts import Autonomy, DecisionVerdict, HeldReason
 from playbooks.decision.autonomy import Permitted
@@ -77,7 +78,8 @@ def leaving(incident: Incident) -> str:
 
 def remedy(incident: Incident, proposal: Proposal, scored: Scored, may: Permitted) -> str:
     """A playbook was chosen."""
-    what = f"{proposal.playbook.name} on {proposal.target.service}"
+    chosen = proposal.target.attributes.get(CHOSEN, "")
+    what = f"{proposal.playbook.name} on {proposal.target.service}" + (f" ({chosen})" if chosen else "")
     chance = f"P(success) {scored.probability:.0%}, score {scored.score:.2f}"
     if may.level is Autonomy.OBSERVE:
         return f"{cause_of(incident)}; would do {what} ({chance}), but only observes"

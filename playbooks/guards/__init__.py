@@ -16,6 +16,7 @@ from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
 from playbooks.guards.guarding import GUARDS, alone, check, check_all
 from playbooks.guards.innocence import Standing, standing
 from playbooks.guards.serving import Serving, share_of
+from playbooks.guards.singling import singled_out
 
 __all__ = [
     "GUARDS",
@@ -38,5 +39,6 @@ __all__ = [
     "outage_of",
     "planned_replicas",
     "share_of",
+    "singled_out",
     "standing",
 ]

@@ -11,7 +11,7 @@ from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import MINUTE, SECOND
 from contracts.verdicts import IncidentPhase
-from playbooks.guards import Serving, Standing, standing
+from playbooks.guards import Serving, Standing, singled_out, standing
 from playbooks.runs.plan import Surroundings
 
 HORIZON_NS = 180 * SECOND
@@ -87,7 +87,7 @@ class TelemetryView:
 
     def attributes(self, service: str) -> dict[str, str]:
         """What telemetry says that a service is, and whether it agrees (`contracts.claims`)."""
-        return self._claims.of(service)
+        return singled_out(self._claims.of(service))
 
 
 def _entries(target: str, calls: Mapping[str, set[str]]) -> tuple[str, ...]:

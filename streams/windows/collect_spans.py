@@ -29,7 +29,7 @@ from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.pending_spans import NO_SPANS, PendingSpans, complete, requests_of
-from streams.windows.routes import RouteComparison, Routes, pairs
+from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes, pairs
 from streams.windows.rows import UNIT, Origin
 from streams.windows.sampling import Sampling
 from streams.windows.span_frames import SpanPlaces, span_frame, span_frames
@@ -79,9 +79,11 @@ class SpanCollector(Collector):
             rest: tuple[Column, ...] = (*ids, kind, batch.start_ns[at], batch.end_ns[at], batch.error[at])
             site, clock = _sites(batch, at, kind, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            *compared, route = self._compared(scope.names, service, (batch, at), decoded.strings)
+            *compared, route, cut = self._compared(scope.names, service, (batch, at), decoded.strings)
+            if scope.names.are_shared:
+                _tally(scope, decoded, at, compared)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
-            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at], clock, *said)))
+            columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at] | cut, clock, *said)))
             self.pending.add(scope.names.environment, columns)
             self.note(scope.names.environment, columns.end_ns, receipt)
             if decoded.linked is not None:
@@ -135,7 +137,7 @@ class SpanCollector(Collector):
         untimed = batch.untimed[at].copy() if len(batch.untimed) else np.zeros(len(kind), np.bool_)
         some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream & ~untimed)
         columns = (np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64))
-        route = np.full(len(kind), -1, np.int64)
+        route, cut = np.full(len(kind), -1, np.int64), np.zeros(len(kind), np.bool_)
         if len(some):
             routes = self.routes.get(names.environment)
             if routes is None:
@@ -144,11 +146,13 @@ class SpanCollector(Collector):
             numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
             keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
             duration = end_ns[some] - batch.start_ns[at][some]
-            *found, learnt, route[some] = routes.compare(keys, which, end_ns[some], duration, batch.error[at][some])
+            *found, learnt, route[some], cut[some] = routes.compare(
+                keys, which, end_ns[some], duration, batch.error[at][some]
+            )
             for column, of_some in zip(columns, found, strict=True):
                 column[some] = of_some
             untimed[some] = learnt
-        return RouteComparison(*columns, untimed, route)
+        return RouteComparison(*columns, untimed, route, cut)
 
     def _weights(self, environment: str, batch: SpanBatch, at: I64 | slice) -> I32:
         """How many spans each stands for, in thousandths."""
@@ -264,6 +268,23 @@ class SpanCollector(Collector):
         for environment, slices in state["recent"].items():
             self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
             self.recent[environment].load(slices)
+
+
+def _tally(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: list[Any]) -> None:
+    """Count how requests fare by who sent them, for workloads that share a name."""
+    batch, n = decoded.spans, len(decoded.resources)
+    assert batch is not None
+    known, _, pace, untimed = compared
+    kind, resource = batch.kind[at], batch.resource[at].astype(np.int64)
+    asked = (kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (batch.parent[at] == 0)
+    timed = asked & ~untimed
+    sums = [
+        np.bincount(resource[asked], minlength=n),
+        np.bincount(resource[asked & batch.error[at]], minlength=n),
+        np.bincount(resource[timed], weights=known[timed], minlength=n),
+        np.bincount(resource[timed], weights=pace[timed], minlength=n) / THOUSANDTHS,
+    ]
+    scope.names.tally(decoded.resources, scope.numbers, np.stack(sums, axis=1).astype(np.float64))
 
 
 def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:

@@ -7,10 +7,24 @@ from typing import Any, Final
 
 import numpy as np
 
+from connectors.otlp.folding import workload_of_job, workload_of_pod
 from contracts.capacity import MERIT_NS, leaving, surplus
-from contracts.claims import REPEAT_NS, TARGET_KEYS, Claim, Claims, parsed, spelled
+from contracts.claims import (
+    CONTESTED,
+    PARTS,
+    POD_KEYS,
+    PODS,
+    REPEAT_NS,
+    TARGET_KEYS,
+    WORKLOAD_KEYS,
+    Claim,
+    Claims,
+    parsed,
+    spelled,
+)
 from contracts.frames import Resource
-from contracts.frames.decoded import I64
+from contracts.frames.decoded import F64, I64
+from contracts.parts import Fared, Part, spelled_parts, together
 from contracts.topics import partition_of
 from contracts.units import SECOND
 
@@ -22,12 +36,14 @@ INSTANCE_KEYS = frozenset(
     }
 )
 """Attributes that tell replicas of a service apart; what is left identifies the workload."""
-_WORKLOADS = frozenset({f"k8s.{kind}.name" for kind in ("deployment", "statefulset", "daemonset", "cronjob", "job")})
-_POD = frozenset({"k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip"})
+_WORKLOADS = frozenset(WORKLOAD_KEYS)
+_POD = frozenset(POD_KEYS)
 """Of who names no workload any of its pods will do: the cluster knows to which workload it belongs."""
 
 
 LOOK_NS: Final = SECOND
+PARTS_NS: Final = 2 * SECOND
+"""How workloads that share a name fare is told this often."""
 
 
 class Names:
@@ -51,6 +67,8 @@ class Names:
         self._resources: dict[Resource, tuple[int, Claim]] = {}
         self._claims: dict[int, Claims] = {}
         self._told_ns: dict[int, int] = {}
+        self._shared: set[int] = set()
+        """Names that several workloads claim."""
         self._first: list[int] = []
         self._last: list[int] = []
         self._free: list[int] = []
@@ -103,6 +121,7 @@ class Names:
             del self._number[self.text[number]]
             self.fresh.discard(number)
             self._claims.pop(number, None)
+            self._shared.discard(number)
             self._told_ns.pop(number, None)
         self._free += gone
         self.left, left = gone, set(gone)
@@ -129,9 +148,7 @@ class Names:
     def _identify(self, number: int, resource: Resource, now_ns: int) -> Claim:
         """Resources that say the same of what would be acted on are one claim, whatever else they say."""
         claims = self._claims.setdefault(number, Claims())
-        told = dict(resource.attributes)
-        apart = INSTANCE_KEYS if _WORKLOADS & told.keys() else INSTANCE_KEYS - _POD
-        said = {k: v for k, v in told.items() if k not in apart}
+        said = _said(dict(resource.attributes))
         origin = spelled({k: v for k, v in said.items() if k in TARGET_KEYS})
         before = claims.by[origin].attributes if origin in claims.by else None
         merged = {**(before or {}), **said}
@@ -141,10 +158,36 @@ class Names:
 
     def _tell(self, number: int, now_ns: int, *, news: bool) -> None:
         """What is claimed is sent on if it is news, and now and then in any case: so that it is known to be alive."""
-        if news or now_ns - self._told_ns.get(number, now_ns) >= REPEAT_NS:
-            self.attributes[number] = spelled(self._claims[number].merged(now_ns))
-            self.fresh.add(number)
-            self._told_ns[number] = now_ns
+        every_ns = PARTS_NS if number in self._shared else REPEAT_NS
+        if not news and now_ns - self._told_ns.get(number, now_ns) < every_ns:
+            return
+        claims = self._claims[number]
+        merged = claims.merged(now_ns)
+        if CONTESTED in merged:
+            self._shared.add(number)
+            merged[PARTS] = spelled_parts(together([c.part] for c in claims.ranked(now_ns) if c.part is not None))
+        else:
+            self._shared.discard(number)
+        self.attributes[number] = spelled(merged)
+        self.fresh.add(number)
+        self._told_ns[number] = now_ns
+
+    def tally(self, resources: tuple[Resource, ...], numbers: I64, sums: F64) -> None:
+        """Count how the requests of workloads fare that share a name. `numbers` has the service of each resource, or less than 0;
+        `sums` a row for each: requests, failed ones, those of known routes, and their pace (`contracts.parts.Fared`)."""
+        for i in np.flatnonzero(sums[:, 0] > 0).tolist():
+            if int(numbers[i]) not in self._shared:
+                continue
+            claim, told = self._resources[resources[i]][1], dict(resources[i].attributes)
+            if claim.part is None:
+                claim.part = Part({k: v for k, v in claim.attributes.items() if k in TARGET_KEYS})
+            claim.part.pod = {k: told[k] for k in POD_KEYS if k in told} or claim.part.pod
+            claim.part.add(Fared(*sums[i].tolist()), self.now_ns)
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether several workloads claim any of the names."""
+        return bool(self._shared)
 
     def targets(self) -> I64:
         """Partition of services of each name."""
@@ -185,9 +228,23 @@ class Names:
             self._told_ns = {n: told_ns for n, told_ns, _ in state["claims"]}
         else:  # of before there were claims: it has what was last said, by nobody knows whom
             self._claims = {n: _of_old(text) for n, text in enumerate(self.attributes) if text}
+        self._shared = {n for n, text in enumerate(self.attributes) if CONTESTED in parsed(text)}
 
 
 def _of_old(text: str) -> Claims:
     attributes = parsed(text)
     origin = spelled({k: v for k, v in attributes.items() if k in TARGET_KEYS})
     return Claims({origin: Claim(attributes, 0.0, 0, 0)})
+
+
+def _said(told: dict[str, str]) -> dict[str, str]:
+    """What a resource says of its workload: nothing of its own instance, but of a pod where it names no workload."""
+    apart = INSTANCE_KEYS if _WORKLOADS & told.keys() else INSTANCE_KEYS - _POD
+    said = {k: v for k, v in told.items() if k not in apart}
+    if "k8s.cronjob.name" in said:
+        said.pop("k8s.job.name", None)
+    elif "k8s.job.name" in said:
+        said["k8s.job.name"] = workload_of_job(said["k8s.job.name"])
+    elif told.get("k8s.pod.name") and not _WORKLOADS & told.keys():
+        said[PODS] = workload_of_pod(told["k8s.pod.name"])
+    return said

@@ -16,6 +16,10 @@ for half a minute, or all of them exactly as long (see `_untimed`). That must ha
 deploy that ends all sessions says nothing. And of a route that hardly anybody has asked for yet, a request that lasts seconds is no latency either:
 there is nothing to compare it with. Requests of all these are counted and are not timed.
 
+Sessions that say nothing of themselves may be cut, as at a deploy, and be marked as failed. Of a route that hardly anybody has asked for
+yet, what lasted longer than anybody waits for an answer, or ended in one message with others that had begun seconds before or after it,
+is such a session: no request that failed.
+
 A route is known after `ENOUGH` requests, when it has been there for half as long as its service, or for `SETTLED_NS`. One that is
 slower than usual hardly teaches what is usual. There are at most so many routes of a service, and of an environment; what finds no
 room is counted and its requests are of no known route.
@@ -76,6 +80,8 @@ class RouteComparison(NamedTuple):
     untimed: B1
     route: I64
     """The slot of each request's route; -1 where there was no room for it."""
+    cut: B1
+    """Which are sessions that were cut."""
 
 
 class Routes:
@@ -127,7 +133,9 @@ class Routes:
         if not roomy.any():
             self._counters["route_limit"] += len(which)
             nothing = np.zeros(len(which), np.int64)
-            return RouteComparison(nothing, nothing.copy(), nothing.copy(), long, nothing - 1)
+            return RouteComparison(
+                nothing, nothing.copy(), nothing.copy(), long, nothing - 1, np.zeros(len(which), np.bool_)
+            )
         n, total, square = self._sums[:3, at]
         mean = total / np.maximum(n, 1e-9)
         spread = np.maximum(np.sqrt(np.maximum(square / np.maximum(n, 1e-9) - mean**2, 0.0)), _LEAST_SPREAD)
@@ -147,9 +155,9 @@ class Routes:
         timed = known & ~untimed[which]
         level = np.where(timed, np.rint(mean[which] * THOUSANDTHS), 0.0).astype(np.int64)
         pace = np.where(timed, np.rint(np.clip(far, -FURTHEST, FURTHEST) * THOUSANDTHS), 0.0).astype(np.int64)
-        return RouteComparison(
-            timed.astype(np.int64), level, pace, untimed[which] | (long & ~judged[which]), slots[which]
-        )
+        strange = long & ~judged[which]
+        cut = np.zeros(len(which), np.bool_) if error is None else _cut(strange & error, which, duration_ns)
+        return RouteComparison(timed.astype(np.int64), level, pace, untimed[which] | strange, slots[which], cut)
 
     def _untimed(self, at: I64) -> B1:
         """Routes whose durations are no latency, by what was learnt of them."""
@@ -254,6 +262,17 @@ class Routes:
         self._free = []
         for service, _ in self._slot:
             self._of_service[service][1] += 1
+
+
+def _cut(failed: B1, which: I64, duration_ns: I64) -> B1:
+    """Which of failed requests that last seconds, of routes that are not known yet, were sessions."""
+    found = failed & (duration_ns >= _ENDLESS_NS)
+    rows = np.flatnonzero(failed)
+    for route in np.unique(which[rows]).tolist():
+        of_route = rows[which[rows] == route]
+        if np.ptp(duration_ns[of_route]) >= LONG_NS:
+            found[of_route] = True
+    return found
 
 
 def pairs(service: I64, name: I64, services: int) -> tuple[I64, I64, I64]:

@@ -23,14 +23,15 @@ Attributes = dict[str, object]
 WEBSOCKET: Attributes = {"http.response.status_code": 101}
 EVENTS: Attributes = {"http.response.status_code": 200, "http.response.header.content-type": ["text/event-stream"]}
 CALLS: Attributes = {"rpc.system": "grpc", "rpc.grpc.type": "server_stream"}
+UNAVAILABLE: Attributes = {"rpc.system": "grpc", "rpc.grpc.status_code": 14}
 OK: Attributes = {"http.response.status_code": 200}
 
 
 def sessions(
-    name: str, attributes: Attributes, *, service: str = "gateway", error: bool = False
+    name: str, attributes: Attributes, *, service: str = "gateway", error: bool = False, caller: str = ""
 ) -> tuple[Session, ...]:
     """Thirty that end within two seconds."""
-    return tuple(Session(service, name, 5 + i, ONSET_S + 1 + i % 2, attributes, error) for i in range(30))
+    return tuple(Session(service, name, 5 + i, ONSET_S + 1 + i % 2, attributes, error, caller) for i in range(30))
 
 
 NOBODY = {
@@ -39,6 +40,14 @@ NOBODY = {
     "event streams reconnect": Plan(sessions=sessions("GET /updates", EVENTS)),
     "long polls end": Plan(sessions=sessions("GET /socket.io/*", OK)),
     "streaming calls are cut": Plan(sessions=sessions("shop.Prices/Follow", CALLS, error=True)),
+    "sessions that say nothing of themselves are cut": Plan(
+        sessions=(
+            *sessions("chat.Chat/Connect", UNAVAILABLE, service="checkout", error=True),
+            *sessions("prices.Prices/subscribe", UNAVAILABLE, service="catalog", error=True),
+            *sessions("GET /feed", {"http.response.status_code": 502}, service="reco", error=True, caller="gateway"),
+            *sessions("GET /hubs/news", {"http.status_code": "101"}, service="payment"),
+        )
+    ),
     "a callee's sessions end": Plan(sessions=sessions("GET /ws", WEBSOCKET, service="reco")),
     "answers come from a cache": Plan(changed=(Route("GET /", 8, 4, {"catalog": 0.1, "reco": 1.0}), BUY)),
     "a call is switched off": Plan(changed=(Route("GET /", 8, 4, {"catalog": 1.0}), BUY)),

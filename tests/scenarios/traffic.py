@@ -66,6 +66,8 @@ class Session:
     ended_s: float
     attributes: Mapping[str, Any]
     error: bool = False
+    caller: str = ""
+    """Whose client span tells of it, too."""
 
 
 INSIDE: Mapping[str, Route] = {
@@ -113,11 +115,15 @@ class Shop:
                     self._serve("gateway", route, at, self._id(32), "", self._plan.always_ill or at >= T0 + ONSET_S * S)
         for session in self._plan.sessions:
             begin, end = (T0 + int(t * S) for t in (session.began_s, session.ended_s))
+            trace, call = self._id(32), self._id(16) if session.caller else ""
+            if call:
+                told = (session.name, CLIENT, (trace, call, ""), begin, end, session.error, session.attributes)
+                self._span(session.caller, *told)
             self._span(
                 session.service,
                 session.name,
                 SERVER,
-                (self._id(32), self._id(16), ""),
+                (trace, self._id(16), call),
                 begin,
                 end,
                 session.error,

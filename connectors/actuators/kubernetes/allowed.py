@@ -84,6 +84,8 @@ def _whole(facts: WorkloadState, rules: Rules, verb: str) -> None:
             reason=owners.OWNED,
             fix="release through Flagger, or pause it",
         )
+    if workload.leaving(facts.body):
+        raise ActionFailed(f"{facts.name} has nothing to {verb}: it is being deleted", reason=NOTHING)
     if workload.wanted(facts.body) == 0:
         what = "of its nodes none is to run it" if facts.place.kind == "daemonsets" else "it is scaled to 0"
         raise ActionFailed(
@@ -106,6 +108,14 @@ def _rolls_out(facts: WorkloadState, verb: str) -> None:
             f"{name} has updateStrategy OnDelete: nothing would be rolled out",
             reason=NOT_ROLLED_OUT,
             fix="restart single pods",
+        )
+    held = int((spec.get("updateStrategy", {}).get("rollingUpdate") or {}).get("partition") or 0)
+    if held > 0:
+        raise ActionFailed(
+            f"{name} has a partition of {held}: somebody holds its release back from pods below that number, and {verb} would not "
+            "reach them",
+            reason=NOT_ROLLED_OUT,
+            fix="restart single pods, or set the partition to 0",
         )
     taken, ready = disruption.taken_at_once(facts.body), workload.serving(facts.body)
     if facts.budgets is None or not taken >= ready > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
 CONNECT_S: Final = 3.0
 READ_S: Final = 10.0
+_KEPT: Final = 300
+"""Replies that are kept for whoever asks again soon."""
 
 
 class Cluster:
@@ -31,6 +34,7 @@ class Cluster:
         self._opening = asyncio.Lock()
         self._transport: Transport | None = None
         self._uid = ""
+        self._replies: dict[str, tuple[float, dict[str, Any]]] = {}
 
     @property
     def known(self) -> bool:
@@ -47,6 +51,17 @@ class Cluster:
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """The JSON at a path. Raises Forbidden, TargetNotFound, ActuatorUnavailable, ActionFailed."""
         return await self._call(Request("get", path, query))
+
+    async def lately(self, path: str, age_s: float) -> dict[str, Any]:
+        """The JSON that was at a path no longer ago than that. Raises as `get`."""
+        known, now = self._replies.get(path), time.monotonic()
+        if known is not None and now - known[0] < age_s:
+            return known[1]
+        reply = await self.get(path)
+        if len(self._replies) >= _KEPT:
+            self._replies.clear()
+        self._replies[path] = now, reply
+        return reply
 
     async def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply under our field manager, by force: `ownership` has been asked before. Raises as `patch`."""

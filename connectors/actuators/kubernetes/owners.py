@@ -11,7 +11,7 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/, https://
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,11 @@ ROLLOUT: Final = "Rollout.argoproj.io"
 _HOOKS: Final = {"helm.sh/hook": "Helm", "argocd.argoproj.io/hook": "Argo CD"}
 REFERENCED: Final = "rollout.argoproj.io/workload-generation"
 """Argo Rollouts marks a Deployment so whose template a Rollout uses (spec.workloadRef)."""
+_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+_KEDA: Final = "keda-operator"
+_PRIMARY: Final = "operator-sdk/primary-resource"
+_PRIMARY_TYPE: Final = "operator-sdk/primary-resource-type"
+_METACONTROLLER: Final = "metacontroller.k8s.io/"
 _HARMLESS: Final = frozenset({"Namespace", "Node", "ConfigMap", "Secret", "ServiceAccount"})
 """Owners in the sense of garbage collection only: nothing reconciles for them."""
 _INSTEAD: Final = {
@@ -105,14 +110,29 @@ def owners_of(thing: Json) -> list[OwnerInfo]:
         owner = OwnerInfo(str(one["kind"]), group if slash else "", str(one["name"]), bool(one.get("controller")))
         if owner.controls or owner.kind not in _HARMLESS:
             found.append(owner)
+    found += [] if found else _said_owners(thing)
     return sorted(found, key=lambda o: not o.controls)
+
+
+def _said_owners(thing: Json) -> Iterator[OwnerInfo]:
+    """Owners that references can't tell of, because they are in another namespace or only leave their mark."""
+    marks, labels = marks_of(thing), labels_of(thing)
+    kind, dot, group = marks.get(_PRIMARY_TYPE, "").partition(".")
+    if kind:
+        yield OwnerInfo(
+            kind, group if dot else "", marks.get(_PRIMARY, "").rpartition("/")[2] or "unnamed", controls=True
+        )
+    elif any(key.startswith(_METACONTROLLER) for key in marks):
+        yield OwnerInfo("CompositeController", "metacontroller.k8s.io", "unnamed", controls=True)
+    elif labels.get(_MANAGED_BY, "").endswith("-operator") and labels[_MANAGED_BY] != _KEDA:
+        yield OwnerInfo(labels[_MANAGED_BY], "", f"(by label {_MANAGED_BY})", controls=True)
 
 
 def keda_of(autoscaler: Json) -> OwnerInfo | None:
     """The ScaledObject behind an autoscaler, where its owner reference does not say so but its labels do."""
     labels = labels_of(autoscaler)
     name = labels.get("scaledobject.keda.sh/name", "")
-    made = labels.get("app.kubernetes.io/managed-by") == "keda-operator"
+    made = labels.get(_MANAGED_BY) == _KEDA or str(autoscaler["metadata"]["name"]).startswith("keda-hpa-")
     if not name and not made:
         return None
     return OwnerInfo("ScaledObject", "keda.sh", name or labels.get("app.kubernetes.io/name", "of KEDA"), controls=True)

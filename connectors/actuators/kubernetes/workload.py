@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors import paths
-from contracts.errors import TargetNotFound
+from contracts.claims import PODS
+from contracts.errors import InvalidTarget, TargetNotFound
 from contracts.ports import Identity, Mark, Target
 
 LAST_ACTION: Final = "homeostat.io/last-action"
@@ -23,6 +24,7 @@ _KINDS: Final = {
     "statefulsets": "k8s.statefulset.name",
     "daemonsets": "k8s.daemonset.name",
 }
+_JOBS: Final = {"k8s.cronjob.name": "CronJob", "k8s.job.name": "Job"}
 ROLLOUTS: Final = "rollouts"
 _GROUPS: Final = {ROLLOUTS: ("argoproj.io", "v1alpha1")}
 KINDS: Final = {
@@ -78,18 +80,43 @@ def places(target: Target) -> list[WorkloadPath]:
         InvalidTarget: an attribute is no name of its kind.
         TargetNotFound: no attribute says what it is, and its own name is no workload's.
     """
-    namespace = target.attributes.get(_NAMESPACE) or "default"
-    told = [
-        WorkloadPath(namespace, kind, target.attributes[attribute])
-        for kind, attribute in _KINDS.items()
-        if target.attributes.get(attribute)
-    ]
+    namespace, told = namespace_of(target), told_places(target)
     if told:
         return told
-    name = target.service.rpartition("/")[2]
+    pods = target.attributes.get(PODS, "")
+    name = pods or target.service.rpartition("/")[2]
+    if pods:
+        return [WorkloadPath(namespace, kind, name) for kind in _KINDS]
     if target.service.count("/") > 1 or not paths.is_subdomain(name):
         raise TargetNotFound(f"no workload can be called {paths.shown(target.service)}", fix=_TELL)
     return [WorkloadPath(namespace, kind, name) for kind in _KINDS]
+
+
+def namespace_of(target: Target) -> str:
+    """Where a target is. Not checked yet."""
+    return target.attributes.get(_NAMESPACE) or "default"
+
+
+def told_places(target: Target) -> list[WorkloadPath]:
+    """What a target's attributes name; none where they name no workload that could be acted on.
+
+    Raises:
+        InvalidTarget: an attribute is no name of its kind, or they name a job.
+    """
+    namespace, attributes = namespace_of(target), target.attributes
+    told = [WorkloadPath(namespace, kind, attributes[key]) for kind, key in _KINDS.items() if attributes.get(key)]
+    job = next(((kind, attributes[key]) for key, kind in _JOBS.items() if attributes.get(key)), None)
+    if job is not None and not told:
+        raise InvalidTarget(
+            f"{target.service} is {job[0]} {paths.shown(job[1])}, which runs to its end: there is nothing to act on"
+        )
+    return told
+
+
+def place_of(namespace: str, kind: str, name: str) -> WorkloadPath | None:
+    """Where a workload of a kind as the API server calls it is; None where nothing here acts on that kind."""
+    found = next((plural for plural, one in KINDS.items() if one == kind), None)
+    return None if found is None else WorkloadPath(namespace, found, name)
 
 
 def identity_of(scope: str, place: WorkloadPath, body: Json) -> Identity:

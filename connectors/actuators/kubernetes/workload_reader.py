@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from connectors import paths
 from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes import disruption, owners, workload
 from connectors.actuators.kubernetes.allowed import CANARY, Rules, WorkloadState, matter, refusals
 from connectors.actuators.kubernetes.client import Cluster
+from connectors.actuators.kubernetes.namesakes import controller_of, several
 from connectors.actuators.kubernetes.revisions import RevisionHistory, history_of
 from connectors.actuators.kubernetes.workload import LAST_ACTION, Json, WorkloadPath, marks_of
+from contracts.claims import CHOSEN
 from contracts.errors import Forbidden, HomeostatError, InvalidTarget, TargetNotFound, suggest
 from contracts.ports import Target, TargetState
 
 _LISTED: Final = "100"
+_LATELY_S: Final = 10.0
+"""The workloads of a namespace are listed no more often, however many services are known by their name alone."""
+_OF_APPS: Final = ("deployments", "statefulsets", "daemonsets")
+_POD_UID: Final = "k8s.pod.uid"
+_POD_NAME: Final = "k8s.pod.name"
 _APPS: Final = "/apis/apps/v1"
 _POLICY: Final = "/apis/policy/v1"
 
@@ -35,8 +43,24 @@ class WorkloadReader:
         self._cluster = cluster
 
     async def find(self, target: Target) -> Found:
-        """The target's workload. TargetNotFound lists those of its namespace; InvalidTarget: there are several."""
-        places, found = workload.places(target), list[Found]()
+        """The target's workload. TargetNotFound lists those of its namespace; InvalidTarget: there are several, or it isn't shown that it
+        is the one."""
+        told = workload.told_places(target)
+        if not told and (found := await self._of_pod(target)) is not None:
+            return found
+        meant = await self._named(target, told or workload.places(target))
+        if not told:
+            await self._ensure_only(target, meant)
+        if CHOSEN in target.attributes and not await self._runs(meant, target.attributes.get(_POD_UID, "")):
+            raise InvalidTarget(
+                f"{target.service} is several workloads, and it can't be shown that {meant.place.name} is the sick one: the pod that "
+                "telemetry names is none of its own"
+            )
+        return meant
+
+    async def _named(self, target: Target, places: list[WorkloadPath]) -> Found:
+        """What is at one of these places."""
+        found = list[Found]()
         for place in places:
             try:
                 found.append(await self._read(place))
@@ -49,6 +73,52 @@ class WorkloadReader:
         if not found:
             raise await self._unknown(target, places, unread)
         return found[0]
+
+    async def _of_pod(self, target: Target) -> Found | None:
+        """The workload of the pod that telemetry names; None where it names none, or it is gone."""
+        name, uid = target.attributes.get(_POD_NAME, ""), target.attributes.get(_POD_UID, "")
+        if not name:
+            return None
+        namespace = paths.label(workload.namespace_of(target), "namespace")
+        one: Json | None = await self._only(namespace, "/api/v1", "pods", paths.subdomain(name, "Pod"))
+        if one is None or uid not in ("", one["metadata"]["uid"]):
+            return None
+        owner = controller_of(one)
+        if owner is not None and owner["kind"] == "ReplicaSet":
+            one = await self._only(namespace, _APPS, "replicasets", str(owner["name"]))
+            owner = None if one is None else controller_of(one)
+        place = None if owner is None else workload.place_of(namespace, str(owner["kind"]), str(owner["name"]))
+        if owner is None or place is None:
+            whose = "nothing" if owner is None else f"{owner['kind']} {owner['name']}"
+            raise InvalidTarget(f"pod {name} of {target.service} is controlled by {whose}: there is nothing to act on")
+        found = await self._read(place)
+        if found.body["metadata"]["uid"] != owner["uid"]:
+            raise InvalidTarget(f"pod {name} of {target.service} belongs to another {owner['kind']} than is there now")
+        return found
+
+    async def _only(self, namespace: str, group: str, kind: str, name: str) -> Json | None:
+        """One object by its name, which the right to list is enough for; None where it isn't there."""
+        path = group + paths.path("namespaces", namespace, kind)
+        reply = await self._cluster.get(path, fieldSelector=f"metadata.name={name}")
+        return next((i for i in reply.get("items") or () if i["metadata"]["name"] == name), None)
+
+    async def _ensure_only(self, target: Target, found: Found) -> None:
+        """Nobody else in its namespace calls itself by the name that is all that telemetry tells."""
+        name, listed = target.service.rpartition("/")[2], list[tuple[str, Json]]()
+        for kind in _OF_APPS:
+            reply = await self._cluster.lately(found.place.of_namespace(_APPS, kind), _LATELY_S)
+            listed += [(workload.KINDS[kind], item) for item in reply.get("items") or ()]
+        rivals = [r for r in several(name, listed) if r != (workload.KINDS[found.place.kind], found.place.name)]
+        if rivals:
+            all_of = [(workload.KINDS[found.place.kind], found.place.name), *rivals]
+            raise InvalidTarget(
+                f"{target.service} may be {' or '.join(' '.join(r) for r in all_of)} in namespace {found.place.namespace}",
+                fix="its telemetry should name its workload or its pods: k8s.deployment.name, or k8s.pod.name and k8s.pod.uid",
+            )
+
+    async def _runs(self, found: Found, uid: str) -> bool:
+        """Whether a pod is a workload's own."""
+        return any(p["metadata"]["uid"] == uid for p in await self.pods(found))
 
     async def _rolled(self, places: Sequence[WorkloadPath], found: list[Found]) -> tuple[list[Found], str]:
         """With the Rollout of Argo that is meant where a Deployment is named that there isn't, or that only lends its template:

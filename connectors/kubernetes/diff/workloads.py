@@ -9,6 +9,9 @@ from connectors.kubernetes.objects import Autoscaler, ObjectKind, Pod, PodTempla
 from connectors.kubernetes.template import tag_of
 from contracts.events import Change
 
+_DIGEST = len("sha256:") + 12
+"""Characters of a digest that are told."""
+
 
 def workload_changes(
     old: Workload | None, new: Workload | None, context: DiffContext, earlier: Container[PodTemplate] = frozenset()
@@ -39,7 +42,7 @@ def release_changes(
     owner = new.head.owner
     if owner is None or (isinstance(new, Workload) and ours(_manager(new))):
         return []
-    levels = ("" if old is None else _versions(_images(old)), _versions(_images(new)))
+    levels = ("", _versions(_images(new))) if old is None else _levels(_images(old), _images(new))
     name, kind = f"{owner.kind} {new.head.namespace}/{owner.name}", "rollback" if back else "deploy"
     text = f"{name}: {levels[1]} instead of {levels[0]}"
     if old is None:
@@ -113,7 +116,7 @@ def _rolled_out(old: Workload, new: Workload, context: DiffContext, earlier: Con
         return []
     levels = ("", "")
     if a.images != b.images:
-        kind, levels = "deploy", (_versions(a.images), _versions(b.images))
+        kind, levels = "deploy", _levels(a.images, b.images)
         text = f"{_name(new)}: {levels[1]} instead of {levels[0]}"
     elif _parts(a, b) == ["restart"]:
         kind, text = "restart", f"{_name(new)} is restarted, one pod after another"
@@ -146,6 +149,21 @@ def _written(new: Workload, context: DiffContext, kind: str, text: str, levels: 
         levels=levels,
         subject=new.head.place,
     )
+
+
+def _levels(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[str, str]:
+    """The versions of before and after; where tags are the same for other images, by what they differ in."""
+    for words in (_versions, _with_digests, ", ".join):
+        levels = words(before), words(after)
+        if levels[0] != levels[1]:
+            break
+    return levels
+
+
+def _with_digests(images: tuple[str, ...]) -> str:
+    """Name, tag and the beginning of the digest."""
+    parts = (image.rpartition("/")[2].partition("@") for image in images)
+    return ", ".join(f"{name}{at}{digest[:_DIGEST]}" for name, at, digest in parts)
 
 
 def _versions(images: tuple[str, ...]) -> str:

@@ -43,9 +43,11 @@ class Objects:
     things: dict[tuple[str, str, str], Json] = field(default_factory=dict)
     seen: list[tuple[str, str, str | None]] = field(default_factory=list)
     made: int = 0
+    owned: dict[tuple[str, str], list[Json]] = field(default_factory=dict)
+    """ReplicaSets and pods, by namespace and kind."""
 
-    def add(self, namespace: str, kind: str, name: str) -> None:
-        """A workload, or one made anew in its place."""
+    def add(self, namespace: str, kind: str, name: str, labels: Json | None = None, pods: int = 0) -> None:
+        """A workload, or one made anew in its place, with as many pods: `cart-7d9f8b6c5d-bbbb2`, or `db-2`."""
         self.made += 1
         self.things[namespace, kind, name] = {
             "apiVersion": "apps/v1",
@@ -58,7 +60,11 @@ class Objects:
                 "generation": 1,
                 "annotations": {},
             },
-            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": name}}, "template": {"spec": {}}},
+            "spec": {
+                "replicas": 3,
+                "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"labels": labels or {}}, "spec": {}},
+            },
             "status": {
                 "observedGeneration": 1,
                 "replicas": 3,
@@ -69,13 +75,34 @@ class Objects:
             },
         }
 
-    def answer(self, method: str, path: str, body: str | None) -> Reply:
+        self._add_pods(namespace, KINDS[kind], name, pods)
+
+    def _add_pods(self, namespace: str, kind: str, name: str, count: int) -> None:
+        owner = {"kind": kind, "name": name, "uid": f"uid-{self.made}", "controller": True}
+        suffix = "-7d9f8b6c5d-bbbb" if kind == "Deployment" else "-bbbb" if kind == "DaemonSet" else "-"
+        if kind == "Deployment" and count:
+            one = {"name": f"{name}-7d9f8b6c5d", "uid": f"rs-{name}", "ownerReferences": [owner]}
+            template = {
+                "metadata": {"labels": {}},
+                "spec": {"containers": [{"name": "main", "image": "registry/cart:1.4"}]},
+            }
+            a_set = {"metadata": one, "spec": {"replicas": count, "template": template}}
+            self.owned.setdefault((namespace, "replicasets"), []).append(a_set)
+            owner = {"kind": "ReplicaSet", "name": one["name"], "uid": one["uid"], "controller": True}
+        for i in range(2, 2 + 2 * count, 2):
+            pod = {"name": f"{name}{suffix}{i}", "uid": pod_uid(namespace, name, i), "ownerReferences": [owner]}
+            self.owned.setdefault((namespace, "pods"), []).append({"metadata": pod, "status": {}})
+
+    def answer(self, method: str, path: str, body: str | None, query: Mapping[str, str] | None = None) -> Reply:
         """What an API server does: names in a path mean what they say once they are unquoted."""
         arrived = URL(f"http://cluster{path}").raw_path
         self.seen.append((method, arrived, body))
         parts = [unquote(part) for part in arrived.strip("/").split("/")]
         if parts == ["api", "v1", "namespaces", "kube-system"]:
             return Reply(200, {"metadata": {"name": "kube-system", "uid": UID}})
+        if parts[-1] in ("pods", "replicasets"):
+            kept, name = self.owned.get((parts[-2], parts[-1]), []), (query or {}).get("fieldSelector", "")
+            return Reply(200, {"items": [i for i in kept if name in ("", f"metadata.name={i['metadata']['name']}")]})
         if parts[:4] != ["apis", "apps", "v1", "namespaces"] or len(parts) not in {6, 7}:
             listed = method == "GET" and len(parts) == (6 if parts[0] == "apis" else 5)
             return Reply(200, {"items": []}) if listed else Reply(404, {"message": "not found"})
@@ -91,6 +118,11 @@ class Objects:
                 return Reply(409, {"message": "the UID in the precondition does not match"})
             thing["metadata"]["annotations"] |= given.get("annotations", {})
         return Reply(200, thing)
+
+
+def pod_uid(namespace: str, name: str, number: int) -> str:
+    """The uid of a pod."""
+    return f"pod-{namespace}-{name}-{number}"
 
 
 class Link(Cluster):
@@ -110,7 +142,7 @@ class InMemory(Transport):
 
     async def _exchange(self, request: Request, limits: Limits) -> tuple[int, bytes]:
         reply = self._objects.answer(
-            request.method, request.path, None if request.body is None else request.body.decode()
+            request.method, request.path, None if request.body is None else request.body.decode(), request.query
         )
         return reply.status, json.dumps(reply.body).encode()
 

@@ -8,7 +8,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.claims import CONTESTED, HORIZON_NS, MOST, TARGET_KEYS, Claims, ClaimsHeard, parsed, spelled
+from contracts.claims import (
+    CONTESTED,
+    HORIZON_NS,
+    MOST,
+    PODS,
+    TARGET_KEYS,
+    WORKLOAD_KEYS,
+    Claims,
+    ClaimsHeard,
+    parsed,
+    spelled,
+)
 from contracts.units import SECOND
 
 NOW = 1_700_000_000_000_000_000
@@ -71,14 +82,20 @@ def test_what_is_no_object_says_nothing() -> None:
     assert [parsed(t) for t in ("", "[1]", "{", '{"a": 1}')] == [{}, {}, {}, {"a": "1"}]
 
 
+places = st.fixed_dictionaries(
+    {}, optional={key: st.sampled_from("xyz") for key in ("k8s.cluster.name", "k8s.namespace.name")}
+)
+workloads = st.just({}) | st.builds(
+    lambda key, name: {key: name}, st.sampled_from((*WORKLOAD_KEYS, PODS)), st.sampled_from("xyz")
+)
 claims_of = st.lists(
-    st.tuples(
-        st.sampled_from("abc"),
-        st.dictionaries(st.sampled_from(TARGET_KEYS), st.sampled_from("xyz")),
-        st.integers(0, 900),
-    ),
+    st.tuples(st.sampled_from("abc"), st.builds(lambda a, b: a | b, places, workloads), st.integers(0, 900)),
     max_size=12,
 )
+
+
+def workload_of(attributes: dict[str, str]) -> set[tuple[str, str]]:
+    return {(k, v) for k, v in attributes.items() if k in (*WORKLOAD_KEYS, PODS)}
 
 
 @given(claims_of, st.integers(0, 1600))
@@ -87,7 +104,10 @@ def test_either_all_agree_or_it_says_so(said: list[Any], after_s: int) -> None:
     now_ns = NOW + after_s * SECOND
     merged = claims.merged(now_ns)
     alive = [c.attributes for c in claims.by.values() if now_ns - c.last_ns < HORIZON_NS]
+    named = {v for a in alive for k, v in workload_of(a) if k != PODS}
+    alive = [{k: v for k, v in a.items() if k != PODS or v not in named} for a in alive]
     rivals = any(len({a[k] for a in alive if k in a}) > 1 for k in TARGET_KEYS)
+    rivals |= len(set().union(*(workload_of(a) for a in alive))) > 1
     assert (CONTESTED in merged) == rivals
     found = {k: v for k, v in merged.items() if k in TARGET_KEYS}
     if rivals:

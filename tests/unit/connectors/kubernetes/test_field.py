@@ -185,3 +185,56 @@ def test_telemetry_that_names_its_pod_says_which_component_is_which(kind: str, t
     links = {r["object_id"]: r["service_key"] for r in cluster.rows()["link_services"] if not r["valid_to"]}
     for name in ("web", "worker", "beat"):
         assert {key for thing, key in links.items() if name in thing} == {f"prod|shop-{name}"}
+
+
+def revision(number: int, tag: str, seconds: float) -> o.Json:
+    """A Deployment that Knative made for a revision."""
+    name = f"cart-{number:05}"
+    labels = {"app": name, "serving.knative.dev/service": "cart", "serving.knative.dev/revision": name}
+    raw = o.deployment(f"{name}-deployment", template=o.template(f"registry/cart:{tag}", labels))
+    reference = {
+        "kind": "Revision",
+        "apiVersion": "serving.knative.dev/v1",
+        "name": name,
+        "uid": name,
+        "controller": True,
+    }
+    raw["metadata"] |= {"ownerReferences": [reference], "creationTimestamp": o.stamp(seconds)}
+    return raw
+
+
+def test_a_revision_of_knative_is_a_deploy_of_its_service() -> None:
+    cluster = Cluster(since=50)
+    cluster.put(revision(1, "1.4", 0))
+    cluster.passes(1)
+    cluster.put(revision(2, "1.5", 101))
+    found = [(c.kind, c.service, c.before, c.after) for c in cluster.passes(1)]
+    assert found == [("deploy", "cart", "1.4", "1.5")]
+
+
+LATEST = "registry/cart:latest@sha256:"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "levels"),
+    [
+        (LATEST + "a" * 64, LATEST + "b" * 64, ("cart:latest@sha256:aaaaaaaaaaaa", "cart:latest@sha256:bbbbbbbbbbbb")),
+        ("registry/cart:1", "other/cart:1", ("registry/cart:1", "other/cart:1")),
+        ("registry/cart:1", "registry/cart:2", ("1", "2")),
+    ],
+)
+@pytest.mark.parametrize("by", ["Deployment", "Rollout"])
+def test_a_release_under_the_same_tag_is_told_by_what_differs(
+    by: str, before: str, after: str, levels: tuple[str, str]
+) -> None:
+    cluster = Cluster(since=50)
+    for i, image in enumerate((before, after)):
+        template = o.template(image, {"app": "cart"})
+        if by == "Deployment":
+            cluster.put(o.deployment(version=1 + i, template=template, managed=[o.managed("helm", 100 * i)]))
+        else:
+            made = owned(o.replica_set(f"cart-7d9{i}", of="cart", template=template), "Rollout", "cart")
+            made["metadata"]["creationTimestamp"] = o.stamp(100 * i)
+            cluster.put(made)
+        found = cluster.passes(1)
+    assert [(c.kind, (c.before, c.after)) for c in found] == [("deploy", levels)]

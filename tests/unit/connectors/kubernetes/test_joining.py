@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.claims import CONTESTED
+from contracts.claims import CONTESTED, PARTS
 from tests.unit.connectors.kubernetes import objects as o
 from tests.unit.connectors.kubernetes.test_model import Cluster
 
@@ -190,3 +192,76 @@ def test_the_names_do_not_depend_on_the_order_of_what_is_seen(order: list[int]) 
     for place, service in services(cluster).items():
         assert service in place
         assert service != "airflow"
+
+
+# --- workloads that share a name
+
+
+def shared(*workloads: str) -> Cluster:
+    """Deployments of one chart, all labelled `cart`, long there; telemetry of `cart` comes from those with a star."""
+    cluster = cluster_of(*(component(name.lstrip("*"), of="cart") for name in workloads))
+    parts = [
+        {"attributes": {"k8s.deployment.name": n}, "pod": {"k8s.pod.uid": f"Pod-shop-{n}-7d9f-a"}}
+        for n in (w.lstrip("*") for w in workloads if w.startswith("*"))
+    ]
+    told = {NAMESPACE: "shop", "k8s.deployment.name": parts[0]["attributes"]["k8s.deployment.name"]}
+    if len(parts) > 1:
+        told |= {CONTESTED: "several", PARTS: json.dumps(parts)}
+    else:
+        told = {NAMESPACE: "shop", "k8s.pod.uid": str(parts[0]["pod"]["k8s.pod.uid"])}
+    cluster.model.learn("shop/cart", told, o.ns(1000))
+    cluster.passes(1)
+    return cluster
+
+
+@pytest.mark.parametrize(
+    "workloads",
+    [
+        ("*cart-blue", "*cart-green"),
+        ("*cart", "*cart-canary"),
+        ("*cart-web", "cart-worker"),
+        ("*one-cart", "two-cart"),
+        ("*cart", "cart-worker", "cart-cron"),
+        ("*a-cart", "*b-cart", "c-cart"),
+    ],
+)
+def test_what_befalls_a_workload_is_told_of_the_service_whose_pods_it_has(workloads: tuple[str, ...]) -> None:
+    cluster = shared(*workloads)
+    for name in (w.lstrip("*") for w in workloads):
+        crashed = copy.deepcopy(component(name, of="cart")[2])
+        crashed["metadata"]["resourceVersion"] = "7"
+        crashed["status"]["containerStatuses"] = [o.container(restarts=1, last=o.ended("Error", 101))]
+        cluster.put(crashed)
+    told = {c.subject: c.service for c in cluster.passes(1)}
+    assert told == {
+        f"pod/shop/{w.lstrip('*')}-7d9f-a/main": "shop/cart" if w.startswith("*") else f"shop/{w}" for w in workloads
+    }, "of each, and of nobody else"
+
+
+def test_a_new_workload_is_of_the_service_that_it_calls_itself_until_its_telemetry_may_have_come() -> None:
+    cluster = shared("*cart")
+    canary = component("cart-canary", of="cart")
+    for raw in canary:
+        raw["metadata"]["creationTimestamp"] = o.stamp(1000)
+    cluster.put(*canary)
+    cluster.passes(1)
+    assert services(cluster)["deployment/shop/cart-canary"] == "shop/cart"
+    cluster.model.learn("shop/cart", {NAMESPACE: "shop", "k8s.pod.uid": "Pod-shop-cart-7d9f-a"}, o.ns(1700))
+    cluster.passes(1)
+    assert services(cluster)["deployment/shop/cart-canary"] == "shop/cart-canary"
+    cluster.model.learn("shop/cart", {NAMESPACE: "shop", "k8s.pod.uid": "Pod-shop-cart-canary-7d9f-a"}, o.ns(1701))
+    cluster.passes(1)
+    assert services(cluster)["deployment/shop/cart-canary"] == "shop/cart"
+
+
+def test_a_job_of_the_same_chart_is_a_service_of_its_own() -> None:
+    cluster = shared("*cart")
+    job = component("cart-nightly", of="cart")[2]
+    job["metadata"] |= {"name": "cart-nightly-29387520-x2x4z", "uid": "job-pod"}
+    job["metadata"]["labels"].pop("pod-template-hash")
+    job["metadata"]["ownerReferences"] = [
+        {"kind": "Job", "apiVersion": "batch/v1", "name": "cart-nightly-29387520", "uid": "job", "controller": True}
+    ]
+    cluster.put(job)
+    cluster.passes(1)
+    assert services(cluster)["pod/shop/cart-nightly-29387520-x2x4z"] == "shop/cart-nightly"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.claims import CONTESTED, HORIZON_NS, REPEAT_NS
+from contracts.claims import CONTESTED, HORIZON_NS, PODS, REPEAT_NS
 from contracts.frames import Resource
 from contracts.units import SECOND
 from streams.windows.entities import Entities
@@ -90,3 +90,48 @@ def test_source_partitions_that_differ(restored: bool) -> None:
     assert CONTESTED in json.loads(entities.attributes[cart])
     entities.identify(cart, "1", json.dumps({DEPLOYMENT: "cart"}), "otlp_spans/0", NOW + HORIZON_NS)
     assert json.loads(entities.attributes[cart]) == {DEPLOYMENT: "cart"}
+
+
+def of_pod(name: str) -> Resource:
+    attributes = {"k8s.namespace.name": "shop", "k8s.pod.name": name, "k8s.pod.uid": f"uid of {name}"}
+    return Resource("prod", "cart", "1", attributes=tuple(sorted(attributes.items())))
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        ("cart-7d9f8b6c5d-x2x4z", "cart-7d9f8b6c5d-bbbbb", "cart-bcdfghjkl-x2x4z", "cart-7d9f8b6c56-x2x4z"),
+        ("cart-0", "cart-1", "cart-12"),
+        ("cart-x2x4z", "cart-bbbbb"),
+        ("cart-29387520-x2x4z", "cart-29387521-bbbbb"),
+        ("cart", "cart"),
+    ],
+)
+def test_pods_of_one_workload_do_not_contest_it(pods: tuple[str, ...]) -> None:
+    names = Names("prod", 4, 10)
+    for i, name in enumerate(pods):
+        hear(names, of_pod(name), NOW + i)
+    assert CONTESTED not in told(names)
+    assert told(names)[PODS] == "cart"
+    hear(names, resource("cart"), NOW + 9)
+    assert CONTESTED not in told(names), "its workload is called as its pods say"
+    assert told(names)[DEPLOYMENT] == "cart"
+
+
+def test_pods_of_two_workloads_contest_a_service() -> None:
+    names = Names("prod", 4, 10)
+    for name in ("cart-7d9f8b6c5d-x2x4z", "cart-canary-7d9f8b6c5d-x2x4z"):
+        hear(names, of_pod(name), NOW)
+    assert told(names)[CONTESTED] == "the workload of its pods is cart (50%) or cart-canary (50%)"
+    assert names.are_shared
+    for after_s in range(0, 700, 30):
+        hear(names, of_pod("cart-7d9f8b6c5d-x2x4z"), NOW + after_s * SECOND)
+    assert not names.are_shared
+
+
+def test_jobs_of_one_timetable_are_one_claim() -> None:
+    names = Names("prod", 4, 10)
+    for i in range(20):
+        attributes = {"k8s.namespace.name": "shop", "k8s.job.name": f"cart-{29387520 + i}"}
+        hear(names, Resource("prod", "cart", "1", attributes=tuple(sorted(attributes.items()))), NOW + i)
+    assert told(names) == {"k8s.namespace.name": "shop", "k8s.job.name": "cart"}

@@ -172,3 +172,35 @@ def test_sessions_that_all_end_at_once_are_not_timed_though_nobody_knew_their_ro
     for second in (121, 122):
         found = feed(routes, second, {"GET /": 5, "GET /live": 60_000}, each=15)
         assert found.untimed.tolist() == [False] * 15 + [True] * 15
+
+
+@pytest.mark.parametrize(
+    ("seconds", "failed", "cut"),
+    [
+        ([40.0, 41.0], [True, True], [True, True]),
+        ([40.0, 0.1], [True, True], [True, False]),
+        ([8.0, 12.0, 3.0], [True] * 3, [True] * 3),
+        ([3.0, 3.01, 3.02], [True] * 3, [False] * 3),
+        ([8.0, 12.0], [False, False], [False, False]),
+        ([8.0], [True], [False]),
+        ([1.5, 0.2], [True, True], [False, False]),
+    ],
+)
+def test_of_a_strange_route_what_ends_together_and_began_apart_was_cut(
+    seconds: list[float], failed: list[bool], cut: list[bool]
+) -> None:
+    routes, n = Routes(100, Counter()), len(seconds)
+    duration = (np.array(seconds) * SECOND).astype(np.int64)
+    which, end = np.zeros(n, np.int64), np.full(n, 1000 * SECOND)
+    found = routes.compare([("shop", "GET /x")], which, end, duration, np.array(failed))
+    assert found.cut.tolist() == cut
+
+
+def test_what_fails_late_on_a_known_route_is_a_failure() -> None:
+    routes, key = Routes(100, Counter()), [("shop", "GET /x")]
+    for second in range(200):
+        which = np.zeros(5, np.int64)
+        routes.compare(key, which, np.full(5, second * SECOND), np.full(5, SECOND // 50), np.zeros(5, np.bool_))
+    duration, failed = np.array([40, 50, 60]) * SECOND, np.ones(3, np.bool_)
+    found = routes.compare(key, np.zeros(3, np.int64), np.full(3, 200 * SECOND), duration, failed)
+    assert not found.cut.any()

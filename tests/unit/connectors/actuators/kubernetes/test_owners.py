@@ -102,6 +102,43 @@ async def test_what_a_controller_owns_is_left_to_it(
     assert caught.value.reason == "owned"
 
 
+@pytest.mark.parametrize(
+    ("key", "said", "named"),
+    [
+        (
+            "annotations",
+            {"operator-sdk/primary-resource": "shop/cart", "operator-sdk/primary-resource-type": "App.example.com"},
+            "App cart (example.com)",
+        ),
+        ("annotations", {"metacontroller.k8s.io/last-applied-configuration": "{}"}, "CompositeController"),
+        ("labels", {"app.kubernetes.io/managed-by": "strimzi-cluster-operator"}, "strimzi-cluster-operator"),
+    ],
+)
+async def test_an_owner_that_only_leaves_its_mark_is_one(
+    key: str, said: Json, named: str, actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    cluster.cart["metadata"][key] = {**cluster.cart["metadata"].get(key, {}), **said}
+    found = await outcomes(actuator, cluster)
+    assert done(found) == set()
+    assert all(named in why and "would change it back" in why for why in found.values())
+
+
+async def test_what_is_being_deleted_is_left_alone(actuator: KubernetesActuator, cluster: ApiServer) -> None:
+    cluster.cart["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    found = await outcomes(actuator, cluster)
+    assert done(found) == set()
+    assert all("it is being deleted" in why for why in found.values())
+
+
+async def test_a_release_that_a_partition_holds_back_is_not_rolled_out(
+    actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    for workload in cluster.workloads.values():
+        workload["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+    found = (await actuator.describe(QUEUE)).refusals
+    assert {name for name, why in found.items() if "partition of 1" in why} == {"restart/rolling", "rollback"}
+
+
 async def test_an_owner_that_does_not_mind_is_named_in_the_settings(cluster: ApiServer) -> None:
     cluster.cart["metadata"]["ownerReferences"] = [owner("App", "example.com/v1")]
     actuator = KubernetesActuator(
@@ -233,6 +270,7 @@ async def test_a_tool_that_ignores_what_we_change_is_named_in_the_settings(clust
         {"ownerReferences": [owner("ScaledObject", "keda.sh/v1alpha1")]},
         {"labels": {"scaledobject.keda.sh/name": "cart"}},
         {"labels": {"app.kubernetes.io/managed-by": "keda-operator"}},
+        {"name": "keda-hpa-cart"},
         {"ownerReferences": [owner("Shop", "example.com/v1")]},
         {"annotations": ARGO_MARKS | applied(minReplicas=2)},
     ],
@@ -246,7 +284,7 @@ async def test_an_autoscaler_that_is_somebodys_is_left_alone(
     cluster.autoscalers.append(scaler)
     found = await outcomes(actuator, cluster)
     assert done(found) == EVERYTHING - {"scale"}, "only its scaling is theirs"
-    assert "HorizontalPodAutoscaler cart" in found["scale"]
+    assert f"HorizontalPodAutoscaler {scaler['metadata']['name']}" in found["scale"]
     assert "would change it back" in found["scale"]
 
 
