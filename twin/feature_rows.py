@@ -29,6 +29,8 @@ REPEAT_S: Final = 60
 _SPANS, _EDGES, _METRICS, _LOGS = (
     f.BY_SIGNAL[s] for s in (f.Signal.SPANS, f.Signal.EDGES, f.Signal.METRICS, f.Signal.LOGS)
 )
+LEAST_SEEN: Final = 1e-3
+"""Requests per second below which a service is taken to answer none."""
 _LEARN_S: Final = 20
 """Seconds over which the usual times of routes are measured."""
 MESSAGES: Final = (
@@ -124,7 +126,9 @@ class FeatureRows:
         )
         presence = np.where(counts > 0, Presence.OBSERVED, Presence.QUIET).astype(np.int8)
         spans[mute], presence[mute] = np.nan, Presence.MISSING
-        asked = r.poisson(np.minimum(x.call_rate * sampled[flow.caller], 1e6))
+        asked = r.poisson(
+            np.minimum(x.call_rate * sampled[flow.caller] * _seen(counts, x.answered * sampled)[flow.caller], 1e6)
+        )
         heard = np.where(self._joined, r.binomial(asked, 1.0 - x.call_unanswered), asked)
         among = np.where(
             self._joined, 1.0 - (1.0 - x.call_failing) / np.maximum(1.0 - x.call_unanswered, 1e-9), x.call_failing
@@ -290,6 +294,12 @@ def _by_delay(rows: I64, delays: list[float]) -> list[tuple[int, I64]]:
     """Rows by the whole seconds (at least 1, at most 60) after which they go out: a second past the end of their window or more."""
     late = np.clip(np.ceil(np.array(delays)), 1, 60).astype(np.int64) if len(delays) else np.empty(0, np.int64)
     return [(int(d), rows[late[rows] == d]) for d in np.unique(late[rows]).tolist()]
+
+
+def _seen(counts: I64, expected: F64) -> F64:
+    """Of each service, how many times as many requests as expected are seen in a second: calls are in the same traces as the requests that
+    make them, so there are as many times as many of them. 1 where none is expected: a service that answers nothing may still call."""
+    return np.where(expected > LEAST_SEEN, counts / np.maximum(expected, LEAST_SEEN), 1.0)
 
 
 def _where(mask: np.ndarray, values: F64) -> F64:

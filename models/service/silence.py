@@ -56,8 +56,8 @@ def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:
 
 def stuck(s: BankState, t: Tuning, c: Columns, o: Observed) -> F64:
     """Decades for rows of which `STUCK_FEATURES` or more repeat the same value far longer than they ever did: the source is
-    stuck, and says nothing about the service."""
-    same = o.values == s.last
+    stuck, and says nothing about the service. Zeros repeat wherever nothing happens: they are no sign of that."""
+    same = (o.values == s.last) & (o.values != 0.0)
     same &= o.seen
     if c.slow >= 0:
         same[c.slow] = False  # nothing that a source sends
