@@ -203,8 +203,10 @@ ENTRY_RATE: Final = 1.0
 ENTRY_LEFT: Final = 0.6
 ENTRY_SILENT: Final = 0.2
 ENTRY_SHARE: Final = 0.5
+ENTRY_WINDOWS: Final = 10.0
 """Of a service that nobody is seen calling: requests per second that it must have had, the share of them below which work is left undone
-(as detection has it), and below which it is silent, and what that counts, as users may be absent. By hand."""
+(as detection has it), and below which it is silent, and what that counts, as users may be absent; windows without any
+request where nothing else tells of it. By hand."""
 LOSSY_LEAST: Final = 0.3
 LOSSY_RATIO: Final = 1.5
 LOSSY_S: Final = 0.003

@@ -10,7 +10,7 @@ from contracts import features as f
 from contracts.verdicts import Severity
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
-from graph.evidence.silence import ERRORS, LATENCIES
+from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation
 from graph.grouping import Group
 from graph.judgement import (
@@ -22,7 +22,6 @@ from graph.judgement import (
     CRITICAL_FAILURES,
     CRITICAL_QUIET,
     CRITICAL_SLOWER,
-    ENTRY_LEFT,
     FELT,
     MANY_FAILURES,
     MIN_FAILURES,
@@ -112,11 +111,8 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
 
 def _ceased(situation: Situation, name: str) -> Shift | None:
     """That users, or what stands before an entry, ask it for far less than they surely would; None where they do not."""
-    node = situation.nodes[name]
-    rate = node.shifts.get(f.REQUEST_RATE)
-    if rate is None or not node.own or situation.into(name) or rate.samples < MIN_WINDOWS:
-        return None
-    return rate if rate.after < ENTRY_LEFT * rate.before and rate.decades >= ALONE_DECADES else None
+    rate = lost_traffic(situation.nodes[name]) if not situation.into(name) else None
+    return rate if rate is not None and rate.decades >= ALONE_DECADES else None
 
 
 def _symptoms(node: Node, situation: Situation) -> list[Shift]:

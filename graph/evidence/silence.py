@@ -21,11 +21,14 @@ from graph.judgement import (
     ENTRY_RATE,
     ENTRY_SHARE,
     ENTRY_SILENT,
+    ENTRY_WINDOWS,
+    FELT,
     FEW_CALLS,
     IN_DISTRESS,
     LEAST_ASKED,
     LEAST_DISTRESS,
     LEAST_EXPECTED,
+    MIN_WINDOWS,
     MIX,
     OFTEN,
     SERVES,
@@ -197,17 +200,34 @@ def missing_z(expected: float, observed: float, bunch: float) -> float:
     return (expected - observed) / math.sqrt(variance)
 
 
+def lost_traffic(node: Node) -> Shift | None:
+    """That a service is asked for far less than before, and not because its requests are no longer all told of: a sampler that begins looks
+    the same unless what the service writes or measures becomes less as well, or nothing comes at all. None where it is not."""
+    rate = node.shifts.get(f.REQUEST_RATE)
+    if rate is None or not node.own or not rate.after < ENTRY_LEFT * rate.before:
+        return None
+    lately = node.lately.get(f.REQUEST_RATE, rate.after)
+    if lately > ENTRY_LEFT * rate.before:
+        return None
+    others = (node.shifts[n] for n in (f.LOG_RATE, f.METRIC_REQUEST_RATE) if n in node.shifts)
+    borne_out = any(s.after < ENTRY_LEFT * s.before and s.strength(-1) > FELT for s in others)
+    if borne_out:
+        return rate if rate.samples >= MIN_WINDOWS else None
+    return rate if lately == 0.0 and rate.samples >= ENTRY_WINDOWS else None
+
+
 def _silent_entry(situation: Situation, node: Node) -> Iterator[Finding]:
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE, direction=-1)
-    if rate is None or not node.own or rate.before < ENTRY_RATE or rate.after > ENTRY_LEFT * rate.before:
+    if rate is None or not node.own or rate.before < ENTRY_RATE:
+        return
+    in_part = rate.after > ENTRY_SILENT * rate.before
+    if in_part and lost_traffic(node) is None:
         return
     # Nobody is seen calling it, so nobody can tell a silent service from absent users: half the evidence, unless its instances went.
     lost = lost_capacity(situation, node.name)
     text = f"{node.name}: {change(rate)}" + (f", since {lost}" if lost else "")
     share = (1.0 if lost else ENTRY_SHARE) * (1.0 - rate.after / rate.before)
-    kind = CauseKind.CRASH
-    if (
-        rate.after > ENTRY_SILENT * rate.before
-    ):  # some instances answer, or some users are gone: it answers the others as before
-        share, kind = share if lost else ENTRY_SHARE * share, CauseKind.HANG
+    if in_part and not lost:  # it answers the others as before
+        share *= ENTRY_SHARE
+    kind = CauseKind.HANG if in_part else CauseKind.CRASH
     yield Finding(node.name, "silence", share * rate.strength(-1), text, kind)

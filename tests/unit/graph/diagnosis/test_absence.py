@@ -130,14 +130,17 @@ def anomaly(service: str) -> Anomaly:
     )  # fmt: skip
 
 
-def entry(requests: list[int], failed: float, presence: Presence = Presence.OBSERVED) -> World:
-    """A gateway that nobody is seen calling: what it is asked for, by window since the onset, and the share of that which fails."""
+def entry(requests: list[int], failed: float, presence: Presence = Presence.OBSERVED, *, writes: bool = True) -> World:
+    """A gateway that nobody is seen calling: what it is asked for, by window since the onset, and the share of that which fails. `writes`:
+    whether it logs each request."""
     world = World("shop")
     for t in range(ONSET + len(requests)):
         n = 200 if t < ONSET else requests[t - ONSET]
         row = [n, failed if t >= ONSET else 0.0, 0.05, 0.08, 0.09] if n else [0.0, *[np.nan] * 4]
         frames = Presence.OBSERVED if n else presence
         world.take(frame(Signal.SPANS, t, {("gateway", ""): row}, frames))
+        if writes:
+            world.take(frame(Signal.LOGS, t, {("gateway", ""): [n, 0.0 if n else np.nan, 0.0]}, frames))
     return world
 
 
@@ -155,7 +158,8 @@ def opens(world: World) -> bool:
         pytest.param([0] * 6, 0.0, True, id="nobody comes any more"),
         pytest.param([0] * 2, 0.0, False, id="nobody came for two seconds: telemetry may be lost"),
         pytest.param([70] * 6, 0.0, True, id="most do not come any more"),
-        pytest.param([150] * 6, 0.0, False, id="fewer come"),
+        pytest.param([20] * 12 + [190] * 4, 0.0, False, id="most did not come for a while"),
+        pytest.param([150] * 12, 0.0, False, id="fewer come"),
         pytest.param([200] * 12, 0.015, True, id="three in two hundred fail, for long enough"),
         pytest.param([200] * 2, 0.005, False, id="two fail"),
     ],
@@ -164,5 +168,10 @@ def test_what_users_feel_is_an_incident_whoever_is_to_blame(requests: list[int],
     assert opens(entry(requests, failed, Presence.QUIET)) is is_one
 
 
+@pytest.mark.parametrize(("left", "windows", "is_one"), [(0, 12, True), (0, 6, False), (20, 30, False)])
+def test_where_nothing_else_tells_of_fewer_requests_a_sampler_may_leave_them_out(left: int, windows: int, is_one: bool):
+    assert opens(entry([left] * windows, 0.0, Presence.QUIET, writes=False)) is is_one
+
+
 def test_missing_rows_are_no_lack_of_users():
-    assert not opens(entry([0] * 6, 0.0, Presence.MISSING))
+    assert not opens(entry([0] * 12, 0.0, Presence.MISSING))
