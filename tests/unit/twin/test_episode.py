@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -150,3 +151,25 @@ def test_a_fault_in_a_process_ends_with_it_and_one_in_a_release_with_that():
     assert run("failing", "restart") is not None
     assert run("bad_release_errors", "restart") is None
     assert run("bad_release_errors", "rollback") is not None
+
+
+def test_calls_belong_to_the_requests_that_are_seen():
+    """There are as many times as many calls in a second as there are requests: both are in one trace."""
+    episode = SimulatedEpisode.drawn(Split.TUNING, 6, style="complete", services=8)
+    entry = episode.plan.services[episode.plan.entries[0].service].name
+    requests: dict[int, float] = defaultdict(float)
+    calls: dict[int, float] = defaultdict(float)
+    for _ in range(90):
+        for message in episode.second():
+            if message.topic != FEATURES:
+                continue
+            frame = unpack(FeatureFrame, message.value)
+            for i, name in enumerate(frame.services):
+                if name == entry and frame.signal == f.Signal.SPANS:
+                    requests[frame.window_ns] += float(frame.counts[i])
+                elif name == entry and frame.signal == f.Signal.EDGES:
+                    calls[frame.window_ns] += float(frame.counts[i])
+    windows = sorted(requests.keys() & calls.keys())
+    together = np.corrcoef([requests[w] for w in windows], [calls[w] for w in windows])[0, 1]
+    assert len(windows) > 60
+    assert together > 0.25
