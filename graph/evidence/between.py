@@ -25,6 +25,7 @@ from graph.judgement import (
     FAST,
     HEARD_NS,
     LOSSY_LEAST,
+    SERVES,
     SILENCE_WEIGHT,
     SILENT_FROM,
     SLOWER,
@@ -72,9 +73,13 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     if kind is not CauseKind.NETWORK or len(amiss) < len(situation.into(name)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
-    if failing and any(e.strength(f.CALL_LATENCY_P95) > FAST for e in failing):
+    # Of messages it is not known how long they wait.
+    waits = any(e.strength(f.CALL_LATENCY_P95) > FAST or f.CALL_LATENCY_P95 not in e.shifts for e in failing)
+    served = situation.nodes[name].shifts[f.REQUEST_RATE]
+    if waits and (served.after < SERVES * served.before or any(f.CALL_LATENCY_P95 in e.shifts for e in failing)):
         return CauseKind.HANG
-    return CauseKind.CRASH if failing and len(amiss) > 1 else kind
+    gone = len(amiss) > 1 or served.after < SERVES * served.before
+    return CauseKind.CRASH if failing and gone else kind
 
 
 def _covered(edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:
