@@ -20,7 +20,7 @@ from connectors.otlp.identity import Identified, IdentityRules, identify_json, i
 from connectors.otlp.links import MOST
 from connectors.otlp.reasons import Skips
 from connectors.otlp.schema import AttributesOfLog, AttributesOfSpan, Link, Status
-from connectors.otlp.values import Plain, cached, from_bytes, from_proto, pairs_from_bytes
+from connectors.otlp.values import Plain, cached, from_bytes, from_proto, pairs_from_bytes, short
 from connectors.otlp.wire import Malformed, item_at, item_starts
 from contracts.frames.decoded import U64
 
@@ -215,7 +215,7 @@ class ProtoCodec:
 
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All values are converted."""
-        return {a.key: from_proto(a.value) for a in attributes}
+        return {a.key: short(from_proto(a.value)) for a in attributes}
 
     def data(self, metric: Any) -> MetricData | None:
         """Which of the data fields is set."""

@@ -35,7 +35,7 @@ def cached(maxsize: int, longest: int) -> Callable[[Callable[P, R]], Callable[P,
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             if len(cast("Sized", args[0])) > longest:
                 return function(*args, **kwargs)
-            return kept(*args, **kwargs)
+            return kept(*args, **kwargs)  # type: ignore[arg-type]
 
         return call
 

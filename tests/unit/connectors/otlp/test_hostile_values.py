@@ -134,6 +134,19 @@ def test_of_long_texts_little_is_kept(what: str) -> None:
         assert max(map(len, [*kept, *(v for _, v in sender.attributes)])) <= 1024
 
 
+@pytest.mark.parametrize("where", ["name", "unit", "label", "topic"])
+def test_of_long_texts_of_metrics_little_is_kept(where: str) -> None:
+    text = "x" * LONG
+    sent, scope = metrics({"service.name": "s"})
+    name, unit = (text if where == "name" else "kafka.consumer_group.lag"), text if where == "unit" else "1"
+    point = scope.metrics.add(name=name, unit=unit).gauge.data_points.add(time_unix_nano=T0, as_double=1.0)
+    fill(point, {"topic": text if where == "topic" else "t", "group": text if where == "label" else "g"})
+    for payload in (sent.SerializeToString(), as_json(sent)):
+        found = decode(OTLP_METRICS, payload)
+        kept = [t for r in found.resources for t in (r.service, r.instance, *(v for _, v in r.attributes))]
+        assert max(map(len, [*kept, *(metric for _, metric, _ in found.unread)])) <= 1024
+
+
 def test_a_cache_of_what_senders_wrote_keeps_nothing_long() -> None:
     asked: list[str] = []
 
