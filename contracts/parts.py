@@ -54,10 +54,16 @@ class Part:
 
     def add(self, fared: Fared, now_ns: int) -> None:
         """Some more requests."""
+        so_far = self.at(now_ns)
+        self.lately, self.whole, self.time_ns = fared.plus(so_far.lately), fared.plus(so_far.whole), so_far.time_ns
+
+    def at(self, now_ns: int) -> Part:
+        """What it comes to now: who is asked no more, or is gone, fades."""
         age_ns = max(now_ns - self.time_ns, 0) if self.time_ns else 0
-        self.lately = fared.plus(self.lately, 0.5 ** (age_ns / LATELY_NS))
-        self.whole = fared.plus(self.whole, 0.5 ** (age_ns / BEFORE_NS))
-        self.time_ns = max(now_ns, self.time_ns)
+        lately, whole = (
+            Fared().plus(f, 0.5 ** (age_ns / t)) for f, t in ((self.lately, LATELY_NS), (self.whole, BEFORE_NS))
+        )
+        return Part(self.attributes, self.pod, lately, whole, max(now_ns, self.time_ns))
 
     @property
     def before(self) -> Fared:
@@ -78,19 +84,20 @@ class Part:
 _PLACES: Final = ("k8s.cluster.name", "k8s.namespace.name")
 
 
-def together(told: Iterable[Iterable[Part]]) -> list[Part]:
-    """The parts of one service as several origins tell of them, each summed up."""
+def together(told: Iterable[Iterable[Part]], now_ns: int = 0) -> list[Part]:
+    """The parts of one service as several origins tell of them, each summed up, as of now, or the newest word."""
+    every = [list(parts) for parts in told]
+    time_ns = max([now_ns, *(p.time_ns for parts in every for p in parts)])
     found: dict[tuple[tuple[str, str], ...], Part] = {}
-    for parts in told:
-        for part in parts:
+    for parts in every:
+        for part in (p.at(time_ns) for p in parts):
             key = tuple(sorted(part.attributes.items()))
             known = found.get(key)
             if known is None:
                 found[key] = part
                 continue
-            newest = max(known, part, key=lambda p: p.time_ns)
             lately, whole = known.lately.plus(part.lately), known.whole.plus(part.whole)
-            found[key] = Part(part.attributes, newest.pod or known.pod or part.pod, lately, whole, newest.time_ns)
+            found[key] = Part(part.attributes, part.pod or known.pod, lately, whole, time_ns)
     return sorted(found.values(), key=lambda p: (-p.whole.asked, sorted(p.attributes.items())))[:MOST_PARTS]
 
 

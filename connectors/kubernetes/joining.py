@@ -46,6 +46,8 @@ class Joins:
     def __init__(self, known: ObjectIndex) -> None:
         self._known, self._things = known, known.things
         self._own: dict[str, str] = {}
+        self._by_own: dict[str, dict[str, None]] = {}
+        """Uids of objects by what they call themselves."""
         self._places: dict[str, str] = {}
         self._at: dict[str, str] = {}
         """Uids of pods by their addresses."""
@@ -63,7 +65,9 @@ class Joins:
     def add(self, thing: Workload | Pod) -> None:
         """It is there, and calls itself this service."""
         head = thing.head
+        self._forget_own(head.uid)
         self._own[head.uid] = thing.service
+        self._by_own.setdefault(thing.service, {})[head.uid] = None
         self._places[head.place] = head.uid
         if isinstance(thing, Workload) and self._known.owned(head.uid):
             self._due.add(head.uid)
@@ -80,7 +84,7 @@ class Joins:
     def remove(self, thing: Thing) -> None:
         """It is gone."""
         head = thing.head
-        self._own.pop(head.uid, None)
+        self._forget_own(head.uid)
         self._young.pop(head.uid, None)
         if isinstance(thing, Pod) and self._at.get(thing.ip) == head.uid:
             del self._at[thing.ip]
@@ -164,9 +168,17 @@ class Joins:
     def _unqualified(self, service: str) -> Iterator[str]:
         """Objects of a service's namespace that call themselves by its name alone."""
         namespace, _, name = service.rpartition("/")
-        for uid, own in self._own.items():
-            if own == name and (thing := self._things.get(uid)) is not None and thing.head.namespace == namespace:
+        for uid in self._by_own.get(name, ()):
+            if (thing := self._things.get(uid)) is not None and thing.head.namespace == namespace:
                 yield uid
+
+    def _forget_own(self, uid: str) -> None:
+        own = self._own.pop(uid, None)
+        if own is not None:
+            alike = self._by_own[own]
+            del alike[uid]
+            if not alike:
+                del self._by_own[own]
 
     def _at_address(self, pod: Pod, service: str, time_ns: int) -> None:
         """A service was heard of at a pod's address: before the pod was there, that was another's."""
@@ -205,8 +217,8 @@ class Joins:
         tops[top] = None
         if len(tops) > _TOPS:
             del tops[next(iter(tops))]
-        name = service.rpartition("/")[2]
-        self._due.update(uid for uid, own in self._own.items() if own in (service, name))
+        for own in {service, service.rpartition("/")[2]}:
+            self._due.update(self._by_own.get(own, ()))
 
     # --- looking up
 

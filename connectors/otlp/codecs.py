@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ from connectors.otlp.identity import Identified, IdentityRules, identify_json, i
 from connectors.otlp.links import MOST
 from connectors.otlp.reasons import Skips
 from connectors.otlp.schema import AttributesOfLog, AttributesOfSpan, Link, Status
-from connectors.otlp.values import Plain, from_bytes, from_proto, pairs_from_bytes
+from connectors.otlp.values import Plain, cached, from_bytes, from_proto, pairs_from_bytes, short
 from connectors.otlp.wire import Malformed, item_at, item_starts
 from contracts.frames.decoded import U64
 
@@ -216,7 +215,7 @@ class ProtoCodec:
 
     def attributes(self, attributes: Any) -> dict[str, Plain]:
         """All values are converted."""
-        return {a.key: from_proto(a.value) for a in attributes}
+        return {a.key: short(from_proto(a.value)) for a in attributes}
 
     def data(self, metric: Any) -> MetricData | None:
         """Which of the data fields is set."""
@@ -379,7 +378,7 @@ JSON: Final = JsonCodec()
 PROTO_ERRORS: Final = (DecodeError, RecursionError, Malformed)
 
 
-@lru_cache(maxsize=8192)
+@cached(8192, 4096)
 def _body(serialized: bytes) -> Plain:
     try:
         return from_bytes(serialized)
@@ -387,7 +386,7 @@ def _body(serialized: bytes) -> Plain:
         return None
 
 
-@lru_cache(maxsize=1024)
+@cached(1024, 4096)
 def status_code(serialized: bytes) -> int:
     """The code in a serialized Status. DecodeError if it is none."""
     return Status.FromString(serialized).code  # type: ignore[no-any-return]

@@ -17,21 +17,23 @@ NO_TRACE: Final = bytes(16)
 MAX_TIME: Final = np.uint64((1 << 63) - 1)
 
 
+MAX_NAME: Final = 1024
+"""Characters of a name that are kept: of spans, of callees, of templates of logs."""
+
+
 class Strings:
-    """The string table of one message; entry 0 is ""."""
+    """The string table of one message; entry 0 is "". Of long texts the beginning is kept."""
 
     def __init__(self) -> None:
         self._index: dict[str, int] = {"": 0}
 
     def index(self, text: str) -> int:
         """Position of a text, which is added if new."""
-        return self._index.setdefault(text, len(self._index))
+        return self._index.setdefault(text[:MAX_NAME], len(self._index))
 
     def column(self, texts: Sequence[str]) -> I32:
         """Positions of texts."""
-        for text in dict.fromkeys(texts):
-            self._index.setdefault(text, len(self._index))
-        at = self._index
+        at = {text: self.index(text) for text in dict.fromkeys(texts)}
         return np.array([at[t] for t in texts], np.int32)
 
     def bytes_column(self, texts: Sequence[bytes], which: I64) -> I32:

@@ -25,6 +25,8 @@ from contracts.settings import ConventionSettings
 
 PATH: Final = Path(__file__).with_name("conventions.toml")
 CACHED_NAMES: Final = 4096
+_LONGEST: Final = 256
+"""Characters of a metric's name, unit and scope that are looked at: no known one has more."""
 _BASE: Final = {"time": "s", "share": "1", "cores": "{cpu}", "bytes": "By", "count": "1", "share of a core": "%"}
 _WORDS: Final = {
     "time": {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"},
@@ -78,7 +80,7 @@ class Conventions:
 
     def read(self, name: str, unit: str = "", scope: str = "") -> Reading | str:
         """How a metric is read, or why it isn't: `unknown`, or `unit` where its unit is not one of what it measures."""
-        asked = (name, unit, scope)
+        asked = name, unit, scope = name[:_LONGEST], unit[:_LONGEST], scope[:_LONGEST]
         found = self._found.get(asked)
         if found is None:
             if len(self._found) >= CACHED_NAMES:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -32,7 +31,7 @@ from connectors.otlp.reasons import (
 from connectors.otlp.reasons import SUMMARY as SUMMARY_POINT
 from connectors.otlp.streaming import is_long_lived, is_stream, route_of
 from connectors.otlp.summaries import shape_of
-from connectors.otlp.values import Plain, text_of
+from connectors.otlp.values import Plain, cached, text_of
 from contracts.frames.decoded import F64, I32, I64, HistogramBatch
 from contracts.frames.latency import BASE, BUCKETS, FAILED_ONLY, GAMMA, UNPLACED, bucket_of
 from contracts.frames.views import series_id
@@ -285,7 +284,7 @@ def _counts(counts: Any) -> I64:
     return np.array(values, np.int64)
 
 
-@lru_cache(maxsize=1024)
+@cached(1024, 512)
 def _places(bounds: tuple[float, ...], factor: float) -> I32:
     """Grid buckets of eight places in each explicit bucket, in the order in which they get observations.
 

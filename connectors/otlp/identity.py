@@ -16,13 +16,17 @@ from typing import Final, NamedTuple
 from connectors.otlp.folding import fold
 from connectors.otlp.json_model import resource_attributes
 from connectors.otlp.schema import AttributesOfResource
-from connectors.otlp.values import Plain, pairs_from_bytes, text_of
+from connectors.otlp.values import Plain, cached, pairs_from_bytes, text_of
 from contracts.frames.decoded import Resource
 from contracts.secrets import masked
 from contracts.settings.ingest_settings import ENVIRONMENT_FROM, NAMESPACE_FROM
 
 UNKNOWN_SERVICE: Final = "unknown_service"
 CACHED_RESOURCES: Final = 4096
+_CACHED_BYTES: Final = 16_384
+"""Longer resources are read anew each time."""
+MAX_NAME: Final = 256
+"""Characters of what tells an identity: no name of Kubernetes has more, and whoever sends may send megabytes."""
 
 PROXIES: Final = frozenset(
     {"linkerd-proxy", "istio-proxy", "envoy", "envoy-sidecar", "kuma-sidecar", "kuma-dp", "consul-dataplane", "daprd"}
@@ -88,7 +92,7 @@ class Identified:
     attributes: Mapping[str, Plain] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=CACHED_RESOURCES)
+@cached(CACHED_RESOURCES, _CACHED_BYTES)
 def identify_proto(serialized: bytes, default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a serialized protobuf Resource; attributes that cannot be read do not count.
 
@@ -99,7 +103,7 @@ def identify_proto(serialized: bytes, default_environment: str, rules: IdentityR
     return identify(pairs_from_bytes(attributes), default_environment, rules)
 
 
-@lru_cache(maxsize=CACHED_RESOURCES)
+@cached(CACHED_RESOURCES, _CACHED_BYTES)
 def identify_json(raw: bytes, default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a JSON Resource.
 
@@ -111,7 +115,8 @@ def identify_json(raw: bytes, default_environment: str, rules: IdentityRules = S
 
 def identify(attributes: Mapping[str, Plain], default_environment: str, rules: IdentityRules = STANDARD) -> Identified:
     """Identity of a resource with these attributes."""
-    texts = {key: _first(value) for key, value in attributes.items()}
+    wanted = _read_for(rules)
+    texts = {key: _first(value) for key, value in attributes.items() if key in wanted}
     if not any(texts.get(key) for key in _NAMED_BY_CLUSTER) and (address := _address(texts)):
         texts["k8s.pod.ip"] = address
     pairs = tuple(sorted((k, v) for k, v in texts.items() if k in WORKLOAD_KEYS and v))
@@ -191,5 +196,14 @@ def _any(texts: Mapping[str, str], keys: tuple[str, ...]) -> str:
     return next((texts[k] for k in keys if texts.get(k)), "")
 
 
+@lru_cache(maxsize=64)
+def _read_for(rules: IdentityRules) -> frozenset[str]:
+    """The attributes that tell an identity by these rules."""
+    said = (key for rule in (*rules.environment, *rules.namespace) for key in _PARTS.findall(rule) or [rule])
+    return WORKLOAD_KEYS.union(_ADDRESS_KEYS, VERSION_KEYS, INSTANCE_KEYS, said)
+
+
 def _first(value: Plain) -> str:
-    return masked(text_of(value[0] if isinstance(value, list) and value else value).strip())
+    """The text of a value, or of the first of several, without secrets; of a long one its beginning."""
+    text = text_of(value[0] if isinstance(value, list) and value else value).strip()
+    return masked(text[: 4 * MAX_NAME])[:MAX_NAME]

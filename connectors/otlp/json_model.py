@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Raw, Struct, field
 
-from connectors.otlp.values import MAX_DEPTH, Plain
+from connectors.otlp.values import MAX_DEPTH, Plain, short
 
 U63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 NOTHING: Final = Raw(b"")
@@ -266,7 +266,7 @@ def resource_attributes(raw: bytes) -> dict[str, Plain]:
 
 def pairs_of(attributes: list[Pair] | None) -> dict[str, Plain]:
     """Attributes as plain values."""
-    return {p.key: plain(p.value) for p in attributes or ()}
+    return {p.key: short(plain(p.value)) for p in attributes or ()}
 
 
 def pick_json(attributes: Raw, wanted: frozenset[str] | None) -> dict[str, Plain]:
@@ -275,7 +275,7 @@ def pick_json(attributes: Raw, wanted: frozenset[str] | None) -> dict[str, Plain
         pairs: list[Pair] = PAIRS.decode(attributes) or [] if bytes(attributes) else []
     except ERRORS:
         return {}
-    return {p.key: plain(p.value) for p in pairs if wanted is None or p.key in wanted}
+    return {p.key: short(plain(p.value)) for p in pairs if wanted is None or p.key in wanted}
 
 
 def plain(value: Value | None, depth: int = 0) -> Plain:

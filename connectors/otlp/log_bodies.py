@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,7 +17,7 @@ import msgspec
 from connectors.otlp.conventions import standard
 from connectors.otlp.failures import judges
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.values import Plain, text_of
+from connectors.otlp.values import Plain, cached, number_of, text_of
 from contracts.secrets import MASK, names_secret
 
 TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, FATAL = 1, 5, 9, 10, 13, 17, 21
@@ -229,12 +228,16 @@ def level_in(text: str) -> int:
     return LEVELS[loud[1]] if loud is not None else 0
 
 
-@lru_cache(maxsize=256)
+_DIGITS: Final = 4
+"""Of a severity that is a number; longer ones are none."""
+
+
+@cached(256, 64)
 def severity_of(text: str) -> int:
     """SeverityNumber (1 to 24) of a severity's name or text; 0 where it is unknown."""
     found = _NAME.fullmatch(text.strip().upper())
     if found is None:
-        return int(text) if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 24 else 0
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS and 1 <= int(text) <= 24 else 0
     level = LEVELS.get(found[1], 0)
     return level + int(found[2]) - 1 if level and found[2] else level
 
@@ -278,11 +281,10 @@ def _level_of(values: Mapping[str, Plain]) -> int:
 def _level(key: str, value: Plain, values: Mapping[str, Plain]) -> int:
     if isinstance(value, dict):
         return next((severity_of(v[:32]) for v in (value.get("name"), value.get("level")) if isinstance(v, str)), 0)
-    if isinstance(value, str) and not value.strip().isdigit():
+    if isinstance(value, str) and not value.strip().isdecimal():
         return severity_of(value.strip()[:32].split(".")[-1])
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return 0
-    number = float(value) if key != "status" else -1.0  # Datadog's levels are texts; numbers are HTTP's
+    found = number_of(value) if key != "status" else None  # Datadog's levels are texts; numbers are HTTP's
+    number = -1.0 if found is None else found
     return _level_of_number(key, int(number), values) if 0 <= number < _MONOLOG[-1][0] else 0
 
 

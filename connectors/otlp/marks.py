@@ -19,7 +19,7 @@ import numpy as np
 
 from connectors.otlp import span_bytes
 from connectors.otlp.flatten import DecodeContext
-from connectors.otlp.values import Plain, number_of, pairs_from_bytes, text_of
+from connectors.otlp.values import Plain, cached, number_of, pairs_from_bytes, text_of
 from contracts.frames.decoded import B1, I8, I32, I64, KIND_CLIENT, KIND_CONSUMER
 
 UNIT: Final = 1000
@@ -175,7 +175,7 @@ def of_messages(
     return Marks(untimed, weight)
 
 
-@lru_cache(maxsize=4096)
+@cached(4096, 512)
 def _state(state: str | bytes) -> int:
     return weight_of_state(state.decode("ascii", "replace") if isinstance(state, bytes) else state)
 

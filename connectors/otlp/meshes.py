@@ -68,7 +68,7 @@ def _passed(said: Iterable[tuple[int, Mapping[str, Plain]]], flat: Flat, context
 
 
 def _is_proxy(sender: Identified) -> bool:
-    return sender.attributes.get("service.name") in PROXIES
+    return text_of(sender.attributes.get("service.name")) in PROXIES
 
 
 def _behind(

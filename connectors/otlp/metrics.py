@@ -18,7 +18,7 @@ from connectors.otlp.conventions import Reading
 from connectors.otlp.failures import FailureJudge
 from connectors.otlp.flatten import DecodeContext, UnreadMetric
 from connectors.otlp.histograms import HistogramRows
-from connectors.otlp.identity import Identified, hash64
+from connectors.otlp.identity import MAX_NAME, Identified, hash64
 from connectors.otlp.reasons import (
     BAD_TIME,
     BEYOND_SENSE,
@@ -164,9 +164,11 @@ class MetricReader:
         if isinstance(reading, str) or refused:
             context.skips.add(refused, len(data.points))
             if refused in _UNREAD:
-                context.unread_of[identified.resource, metric.name] += len(data.points)
+                context.unread_of[identified.resource, metric.name[:MAX_NAME]] += len(data.points)
                 if context.unread is not None:
-                    unread = UnreadMetric(metric.name, metric.unit, data.kind, scope, refused)
+                    unread = UnreadMetric(
+                        metric.name[:MAX_NAME], metric.unit[:MAX_NAME], data.kind, scope[:MAX_NAME], refused
+                    )
                     context.unread[unread] += len(data.points)
             return
         source = MetricSource(

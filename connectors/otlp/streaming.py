@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Final
 
 from connectors.otlp.conventions import standard
-from connectors.otlp.values import Plain, number_of, text_of
+from connectors.otlp.values import Plain, cached, number_of, text_of
 from contracts.settings import LONG_LIVED
 
 HTTP_STATUS: Final = standard().keys("http_status")
@@ -57,7 +56,7 @@ def _texts(attributes: Mapping[str, Plain], keys: Iterable[str]) -> Iterable[str
                 yield text_of(one).strip().lower()
 
 
-@lru_cache(maxsize=65_536)
+@cached(65_536, 256)
 def is_long_lived(name: str, patterns: tuple[str, ...] = LONG_LIVED) -> bool:
     """Whether a span's name (`GET /ws`, `grpc.health.v1.Health/Watch`) or a route is one of the declared patterns."""
     return any(fnmatchcase(name, p) for p in patterns)

@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.otlp.convention_table import PointSubject
 from connectors.otlp.folding import fold
-from connectors.otlp.identity import CACHED_RESOURCES, Identified, hash64, identify
+from connectors.otlp.identity import CACHED_RESOURCES, MAX_NAME, Identified, hash64, identify
 from connectors.otlp.values import Plain, text_of
 from contracts.frames.decoded import Resource
 from contracts.secrets import masked_name
@@ -41,7 +41,7 @@ def subject_of(subject: PointSubject, sender: Identified, attributes: Mapping[st
 
 def _first(labels: tuple[str, ...], attributes: Mapping[str, Plain]) -> str:
     found = (attributes.get(label) for label in labels)
-    texts = (text_of(value).strip() for value in found if not isinstance(value, dict | list))
+    texts = (text_of(value).strip()[:MAX_NAME] for value in found if not isinstance(value, dict | list))
     return next((text for text in texts if text), "")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sized
+from functools import lru_cache, wraps
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -14,8 +14,32 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from connectors.otlp.schema import Pair, Text
 
 Plain = None | str | bool | int | float | bytes | list[Any] | dict[str, Any]
+MAX_VALUE: Final = 4096
+"""Characters of an attribute that are read: whoever sends may send megabytes, and texts are looked at from their beginning."""
 MAX_DEPTH = 16
 """Deeper values are cut off: nobody identifies a service by them."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def cached(maxsize: int, longest: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A cache for a function whose first argument was sent by somebody: what is longer than `longest` is not kept, so that no sender
+    can fill memory with few large values."""
+
+    def of(function: Callable[P, R]) -> Callable[P, R]:
+        kept = lru_cache(maxsize=maxsize)(function)
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if len(cast("Sized", args[0])) > longest:
+                return function(*args, **kwargs)
+            return kept(*args, **kwargs)  # type: ignore[arg-type]
+
+        return call
+
+    return of
 
 
 def from_proto(value: Any, depth: int = 0) -> Plain:
@@ -56,7 +80,7 @@ def pairs_from_bytes(attributes: Iterable[bytes], wanted: frozenset[str] | None 
 def _pair(serialized: bytes) -> tuple[str, Plain] | None:
     try:
         pair = Pair.FromString(serialized)
-        return pair.key.decode("utf-8", "replace"), from_bytes(pair.value)
+        return pair.key.decode("utf-8", "replace"), short(from_bytes(pair.value))
     except DecodeError:
         return None
 
@@ -64,6 +88,11 @@ def _pair(serialized: bytes) -> tuple[str, Plain] | None:
 # Short attributes (systems, names, hosts, ports, codes) are the same ones again and again; long ones are queries and URLs.
 _SHORT: Final = 64
 _short_pair: Final = lru_cache(maxsize=8192)(_pair)
+
+
+def short(value: Plain) -> Plain:
+    """The value; of a long text its beginning."""
+    return value[:MAX_VALUE] if isinstance(value, str) and len(value) > MAX_VALUE else value
 
 
 def text_of(value: Plain) -> str:

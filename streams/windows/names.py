@@ -165,7 +165,8 @@ class Names:
         merged = claims.merged(now_ns)
         if CONTESTED in merged:
             self._shared.add(number)
-            merged[PARTS] = spelled_parts(together([c.part] for c in claims.ranked(now_ns) if c.part is not None))
+            parts = ([c.part] for c in claims.ranked(now_ns) if c.part is not None)
+            merged[PARTS] = spelled_parts(together(parts, now_ns))
         else:
             self._shared.discard(number)
         self.attributes[number] = spelled(merged)

@@ -153,11 +153,8 @@ def _written(new: Workload, context: DiffContext, kind: str, text: str, levels: 
 
 def _levels(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[str, str]:
     """The versions of before and after; where tags are the same for other images, by what they differ in."""
-    for words in (_versions, _with_digests, ", ".join):
-        levels = words(before), words(after)
-        if levels[0] != levels[1]:
-            break
-    return levels
+    pairs = ((words(before), words(after)) for words in (_versions, _with_digests))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (", ".join(before), ", ".join(after)))
 
 
 def _with_digests(images: tuple[str, ...]) -> str:

@@ -45,6 +45,7 @@ class Sender:
     always: int = 0
     slow: float = 1.0
     extra: Mapping[str, str] = field(default_factory=dict)
+    until_s: int = 10**9
 
     def attributes(self, number: int) -> dict[str, str]:
         """Its resource, of its pod of this number."""
@@ -79,11 +80,11 @@ class Sender:
         return traces(self.attributes(number), *spans)
 
 
-def heard(senders: list[Sender]) -> dict[str, str]:
+def heard(senders: list[Sender], seconds: int = UNTIL_S) -> dict[str, str]:
     """What is claimed of the service in the end."""
     collector = SpanCollector(IngestSettings(), 4, Counter())
-    for second in range(UNTIL_S):
-        for sender in senders:
+    for second in range(seconds):
+        for sender in (s for s in senders if second < s.until_s):
             now_ns = collector.now_ns = T0 + (second + 1) * SECOND
             message = sender.sent(second, 2 + 2 * (second % 2)).SerializeToString()
             collector.add(decode(OTLP_SPANS, message), Receipt(now_ns, now_ns))
@@ -158,6 +159,12 @@ def test_a_person_is_told_of_all() -> None:
     assert f"{BLUE} (" in told
     assert f"{GREEN} (" in told
     assert "requests failed lately" in told
+
+
+def test_who_failed_and_is_gone_is_not_the_sick_one() -> None:
+    gone = Sender(D, BLUE, fails=10, until_s=UNTIL_S - 15)
+    told = singled_out(heard([gone, Sender(D, GREEN), Sender(D, CART, **FAILS)], seconds=UNTIL_S + 60))
+    assert told["k8s.deployment.name"] == CART
 
 
 def test_a_strangers_claim_is_not_singled_out() -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from contracts.claims import PODS
 from contracts.frames import Resource
 from streams.windows.names import Names
 
@@ -15,7 +16,7 @@ POD = {"k8s.pod.uid": "u1", "k8s.pod.name": "cart-7d9f-a", "k8s.namespace.name":
 @pytest.mark.parametrize(
     ("told", "kept"),
     [
-        (POD, POD),
+        (POD, POD | {PODS: "cart-7d9f-a"}),
         (POD | {"k8s.deployment.name": "cart"}, {"k8s.namespace.name": "shop", "k8s.deployment.name": "cart"}),
         ({"host.name": "h", "k8s.pod.uid": "u1"}, {"k8s.pod.uid": "u1"}),
         ({"service.instance.id": "i"}, {}),
