@@ -18,7 +18,8 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Contribution
 from contracts.events.telemetry import anomaly_id
 from contracts.frames.decoded import F64, I64
-from contracts.frames.series_frame import SeriesFrame, SeriesMode
+from contracts.frames.series_frame import SeriesFrame
+from contracts.frames.series_point import SeriesMode
 from contracts.units import DAY, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from models.series.alarms import Loudness, bar
