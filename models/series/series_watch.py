@@ -125,8 +125,8 @@ class SeriesWatch:
         self._load_arrays(self._arrays(rows))
         self._unit_of = [self._unit_of[row] for row in rows.tolist()]
         members: dict[str, list[int]] = {}
-        for row, unit in enumerate(self._unit_of):
-            members.setdefault(unit, []).append(row)
+        for row, name in enumerate(self._unit_of):
+            members.setdefault(name, []).append(row)
         self._units = {name: unit for name, unit in self._units.items() if name in members}
         for name, unit in self._units.items():
             unit.rows = members[name]
