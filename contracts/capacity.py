@@ -25,9 +25,9 @@ ROOMY: Final = 0.8
 """Down to this share of it those leave that may."""
 
 
-def leaving(first: I64, last: I64, quiet_since: int, merit: int, wanted: int) -> I64:
+def leaving(first: I64, last: I64, quiet_since: int | I64, merit: int, wanted: int) -> I64:
     """Which of those that were there from `first` to `last` leave: at most `wanted`, the least useful, none heard of since
-    `quiet_since`. All times in one unit; `merit` is the most that having been there counts."""
+    `quiet_since` (one time for all, or one for each). All times in one unit; `merit` is the most that having been there counts."""
     free = np.flatnonzero(last < quiet_since)
     if wanted <= 0 or not len(free):
         return free[:0]

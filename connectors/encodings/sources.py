@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from connectors.encodings import jaeger, raw_logs, remote_write, snappy, zipkin
 from connectors.encodings.span_builder import SpanBuilder
+from connectors.otlp.chosen_series import SeriesChoice
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.decode import MAX_BYTES, decode
 from connectors.otlp.flatten import UnreadMetric
@@ -49,6 +50,7 @@ class ReadingRules:
     long_lived: tuple[str, ...] = LONG_LIVED
     unread: Counter[UnreadMetric] | None = None
     rules: IdentityRules = STANDARD
+    choice: SeriesChoice | None = None
 
 
 STANDARD_READING: Final = ReadingRules()
@@ -81,15 +83,6 @@ def decode_record(record: Record, topics: Mapping[str, TopicSettings], reading: 
         return _decode(record.topic, record.value, reading)
     incoming = Incoming(record.value, record.headers, record.timestamp_ms * MILLISECOND, settings)
     return decode_as(settings.encoding, incoming, reading)
-
-
-def metrics_of(record: Record, topics: Mapping[str, TopicSettings]) -> bytes:
-    """The message as OTLP where it may hold metrics; else nothing. Only for messages that `decode_record` has read."""
-    settings = topics.get(record.topic)
-    encoding = settings.encoding if settings else ""
-    if encoding == "prometheus_remote_write":
-        return translated_write(plain_write(record.value)).payload
-    return record.value if encoding in _OTLP or record.topic == OTLP_METRICS else b""
 
 
 def decode_as(encoding: str, incoming: Incoming, reading: ReadingRules = STANDARD_READING) -> Decoded:
@@ -131,6 +124,7 @@ def reading_of(settings: Settings, conventions: Conventions) -> ReadingRules:
         conventions,
         settings.ingest.long_lived,
         rules=IdentityRules(settings.ingest.environment_from, settings.ingest.namespace_from),
+        choice=SeriesChoice(settings.series.metrics) if settings.series.metrics else None,
     )
 
 
@@ -143,6 +137,7 @@ def _decode(topic: str, payload: bytes, reading: ReadingRules) -> Decoded:
         long_lived=reading.long_lived,
         unread=reading.unread,
         rules=reading.rules,
+        choice=reading.choice,
     )
 
 

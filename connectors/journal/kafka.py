@@ -243,6 +243,11 @@ class KafkaJournal:
         found = {key: value for copy in self._copies() for key, value in copy.facts(prefix).items()}
         return dict(sorted(found.items()))
 
+    def facts_of_runs(self, prefix: str, since_ns: int) -> dict[str, Mapping[str, Any]]:
+        """The facts `prefix` + run of the runs, of what is owned, created at or after `since_ns`, by run in order."""
+        found = {run: fact for copy in self._copies() for run, fact in copy.facts_of_runs(prefix, since_ns).items()}
+        return dict(sorted(found.items()))
+
     def forget(self, keys: Collection[str], environment: str = "") -> None:
         """Facts of an environment, or of this process, are as if they had never been put. Fenced if another one owns the environment."""
         if not environment:

@@ -22,6 +22,7 @@ _SCHEMA: Final = Schema(f"{__package__}.migrations")
 _RUN: Final = "run, decision, environment, target, playbook, state, created_ns, updated_ns, fence, definition"
 _ADD_STEP: Final = "INSERT INTO steps (run, step, phase, key, time_ns, data) VALUES (?, ?, ?, ?, ?, ?)"
 _TERMINAL: Final = msgspec.json.encode(sorted(TERMINAL_RUN_STATES)).decode()
+_OPEN: Final = msgspec.json.encode(sorted(set(RunState) - TERMINAL_RUN_STATES)).decode()
 
 
 class SqliteJournal:
@@ -108,8 +109,8 @@ class SqliteJournal:
     def open_runs(self, environment: str | None = None) -> list[RunEntry]:
         """Runs that are not in a terminal state, oldest first."""
         return self._select(
-            "state NOT IN (SELECT value FROM json_each(?)) AND (?2 IS NULL OR environment = ?2)",
-            (_TERMINAL, environment),
+            "state IN (SELECT value FROM json_each(?)) AND (?2 IS NULL OR environment = ?2)",
+            (_OPEN, environment),
         )
 
     def history(
@@ -139,6 +140,12 @@ class SqliteJournal:
         sql = "SELECT key, value FROM facts WHERE key >= ? AND key < ? ORDER BY key"
         with self._db.reading() as db:
             return {key: _known(value) for key, value in db.execute(sql, (prefix, prefix + _LAST))}
+
+    def facts_of_runs(self, prefix: str, since_ns: int) -> dict[str, Mapping[str, Any]]:
+        """The facts `prefix` + run of the runs created at or after `since_ns`, by run in order."""
+        sql = "SELECT run, value FROM runs JOIN facts ON key = ? || run WHERE created_ns >= ?"
+        with self._db.reading() as db:  # ordered here: SQLite would go through all runs in that order
+            return {run: _known(value) for run, value in sorted(db.execute(sql, (prefix, since_ns)))}
 
     def forget(self, keys: Collection[str], environment: str = "") -> None:
         """Facts are as if they had never been put. Whose they are does not matter, as for `put`."""

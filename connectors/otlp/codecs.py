@@ -337,11 +337,11 @@ class JsonCodec:
         return None
 
     def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
-        """Points are decoded now."""
+        """Points are decoded now, those that have not been before."""
         decoder = _POINT_DECODERS[data.kind]
         for i, raw in enumerate(data.points):
             try:
-                yield decoder.decode(raw)
+                yield decoder.decode(raw) if isinstance(raw, Raw) else raw
             except model.ERRORS as e:
                 skips.invalid(f"{source.place}.dataPoints[{i}]", str(e))
 

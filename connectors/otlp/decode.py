@@ -15,6 +15,7 @@ from typing import Any, Final
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from connectors.otlp import json_read, unknown, wire
+from connectors.otlp.chosen_series import SeriesChoice
 from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS, Codec
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.failures import judges
@@ -49,7 +50,7 @@ _PROTOBUF_START: Final = 0x0A  # field 1, length-delimited: resource_spans, reso
 _MESSAGES: Final[dict[str, Any]] = {OTLP_SPANS: TracesData, OTLP_METRICS: MetricsData, OTLP_LOGS: LogsData}
 
 
-def decode(
+def decode(  # noqa: PLR0913 - what settings say of reading, each by its name
     topic: str,
     payload: bytes,
     *,
@@ -58,10 +59,11 @@ def decode(
     long_lived: tuple[str, ...] = LONG_LIVED,
     unread: Counter[UnreadMetric] | None = None,
     rules: IdentityRules = STANDARD,
+    choice: SeriesChoice | None = None,
 ) -> Decoded:
     """The columns of one message from an ingress topic. `conventions` says what names mean (None: the standard table), `long_lived`
     are patterns of the names of spans whose durations are no latency, `unread` counts the points of metrics that couldn't be read,
-    `rules` name services and environments.
+    `rules` name services and environments, `choice` says which metrics are general series, too.
 
     Raises:
         UndecodableTelemetry: nothing in it can be read; the message names the place, `reason` the kind of problem.
@@ -74,7 +76,9 @@ def decode(
     table = conventions or standard()
 
     def context(codec: Codec) -> DecodeContext:
-        return DecodeContext(codec, default_environment, long_lived, rules, conventions=table, unread=unread)
+        return DecodeContext(
+            codec, default_environment, long_lived, rules, conventions=table, unread=unread, choice=choice
+        )
 
     if payload[:1] == b"\n" and topic != RAW and not _is_json(payload):
         return _decode_protobuf(topic, payload, context)
@@ -177,4 +181,5 @@ def _result(
         logs=logs,
         skipped=context.skips.as_dict(),
         unread=tuple((resource, name, points) for (resource, name), points in context.unread_of.items()),
+        series=tuple(context.series),
     )

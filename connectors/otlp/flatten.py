@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from connectors.otlp.chosen_series import SeriesChoice
 from connectors.otlp.codecs import Codec
 from connectors.otlp.columns import Resources, Strings
 from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.identity import STANDARD, Identified, IdentityRules
 from connectors.otlp.reasons import Skips
 from contracts.frames.decoded import I32, Resource, SpanBatch
+from contracts.frames.series_point import SeriesPoint
 
 
 class UnreadMetric(NamedTuple):
@@ -47,6 +49,10 @@ class DecodeContext:
     """Counts the points of metrics that could not be read, for who asks."""
     unread_of: Counter[tuple[Resource, str]] = field(default_factory=Counter)
     """The same by who sends them."""
+    choice: SeriesChoice | None = None
+    """Which metrics are general series, too."""
+    series: list[SeriesPoint] = field(default_factory=list)
+    """Points of these."""
 
 
 @dataclass(slots=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from connectors.otlp.chosen_series import series_points
 from connectors.otlp.codecs import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
 from connectors.otlp.convention_table import OF_REQUESTS, MetricRule
 from connectors.otlp.conventions import Reading
@@ -47,21 +48,34 @@ _NO_RECORDED_VALUE_FLAG: Final = 1
 _MAX_TIME: Final = (1 << 63) - 1
 
 
+class MetricPlace(NamedTuple):
+    """Where a metric stands in its message: numbers of its resource, scope, and of itself."""
+
+    resource: int
+    scope: int
+    metric: int
+
+    @property
+    def place(self) -> str:
+        """The same as errors tell it."""
+        return f"resourceMetrics[{self.resource}].scopeMetrics[{self.scope}].metrics[{self.metric}]"
+
+
 @dataclass(frozen=True, slots=True)
 class MetricSource:
-    """One metric of one resource: what its points have in common. `at` is where it stands: resource, scope, metric."""
+    """One metric of one resource: what its points have in common. `at` is where it stands."""
 
     rule: MetricRule
     factor: float
     sender: Identified
     identity: str
-    at: tuple[int, int, int]
+    at: MetricPlace
     context: DecodeContext
 
     @property
     def place(self) -> str:
         """Its place, for errors."""
-        return place_of(self.at)
+        return self.at.place
 
     def resource_of(self, attributes: Mapping[str, Plain]) -> int | None:
         """Position of the resource that a point is about; None where it is about nobody."""
@@ -146,19 +160,23 @@ class MetricReader:
             for j, scope in enumerate(entry.scope_metrics):
                 name = scope.scope.name if scope.scope is not None else ""
                 for k, metric in enumerate(scope.metrics):
-                    self._metric(metric, identified, name, (i, j, k))
+                    self._metric(metric, identified, name, MetricPlace(i, j, k))
 
     def _size(self, metric: Any) -> int:
         """Points of a metric; 1 where they cannot be read."""
         data = self._context.codec.data(metric)
         return 1 if data is None else len(data.points)
 
-    def _metric(self, metric: Any, identified: Identified, scope: str, at: tuple[int, int, int]) -> None:
+    def _metric(self, metric: Any, identified: Identified, scope: str, at: MetricPlace) -> None:
         context = self._context
         data = context.codec.data(metric)
         if data is None:
-            context.skips.invalid(place_of(at), "no data that can be read")
+            context.skips.invalid(at.place, "no data that can be read")
             return
+        chosen = context.choice.rule_of(metric.name, data) if context.choice is not None else None
+        if chosen is not None:
+            data = replace(data, points=list(context.codec.points(data, context.skips, at)))
+            context.series += series_points(metric.name, data, chosen, identified, context.codec)
         reading = context.conventions.read(metric.name, metric.unit, scope)
         refused = _refused(reading, data)
         if isinstance(reading, str) or refused:
@@ -222,11 +240,6 @@ class MetricReader:
         if not is_sensible(rule.feature, value):
             return None, BEYOND_SENSE
         return (max(1.0 - value, 0.0) if rule.complement else value), ""
-
-
-def place_of(at: tuple[int, int, int]) -> str:
-    """The place of a metric in its message."""
-    return "resourceMetrics[{}].scopeMetrics[{}].metrics[{}]".format(*at)
 
 
 def series_of(identity: str, attributes: Mapping[str, Plain], without: tuple[str, ...] = (), *, view: int = 0) -> int:

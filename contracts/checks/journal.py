@@ -187,6 +187,21 @@ def check_facts(factory: Factory) -> None:
         expect(len(two.facts("")), 3, "all facts")
 
 
+def check_facts_of_runs(factory: Factory) -> None:
+    """Guards look up what runs were found to touch by when these were created, in whatever environment; the time is inclusive."""
+    with opened(factory) as journal:
+        for number, environment in ((1, "e"), (3, "other"), (2, "e"), (4, "e")):
+            create(journal, number, environment=environment)
+        for number, environment in ((1, "e"), (2, "e"), (3, "other")):
+            journal.put(f"of/r{number}", {"n": number}, environment)
+        journal.put("of/r9", {"n": 9}, "e")
+        journal.put("off/r2", {"n": 0}, "e")
+        found = journal.facts_of_runs("of/", 2)
+        expect(list(found.items()), [("r2", {"n": 2}), ("r3", {"n": 3})], "facts of runs since 2, by run in order")
+        expect(list(journal.facts_of_runs("of/", 0)), ["r1", "r2", "r3"], "facts of all runs")
+        expect(journal.facts_of_runs("nothing/", 0), {}, "facts that nobody put")
+
+
 def check_forget(factory: Factory) -> None:
     """A fact that is forgotten is as if it had never been put, for all; others stay, and it may be put again."""
     with opened(factory) as journal:
@@ -332,6 +347,7 @@ BY_ONE_OWNER: Final[tuple[Check, ...]] = (
     check_steps,
     check_open_runs,
     check_history,
+    check_facts_of_runs,
     check_forget,
     check_forget_runs,
     check_together,

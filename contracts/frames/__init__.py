@@ -18,7 +18,8 @@ from contracts.frames.feature_frame import (
     SpanFrame,
     empty_columns,
 )
-from contracts.frames.series_frame import SeriesFrame, SeriesMode
+from contracts.frames.series_frame import SeriesFrame
+from contracts.frames.series_point import SeriesMode, SeriesPoint
 
 __all__ = [
     "Decoded",
@@ -33,6 +34,7 @@ __all__ = [
     "Resource",
     "SeriesFrame",
     "SeriesMode",
+    "SeriesPoint",
     "SpanBatch",
     "SpanFrame",
     "empty_columns",

@@ -12,6 +12,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.frames.series_point import SeriesPoint
+
 I8: TypeAlias = NDArray[np.int8]
 I32: TypeAlias = NDArray[np.int32]
 I64: TypeAlias = NDArray[np.int64]
@@ -151,6 +153,8 @@ class Decoded:
     added: int = 0
     unread: tuple[tuple[Resource, str, int], ...] = ()
     """Metrics that nobody has told of, or whose unit is none of what they measure: who sends them, name, points."""
+    series: tuple[SeriesPoint, ...] = ()
+    """Points of metrics that are general series by the settings, beside what else they are."""
 
     @property
     def is_empty(self) -> bool:

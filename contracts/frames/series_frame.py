@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import ClassVar
 
 from contracts.frames.decoded import F64, I8, I32, I64
-
-
-class SeriesMode(enum.IntEnum):
-    """What the values of a series are."""
-
-    VALUE = 0  # as measured
-    COUNTER = 1  # a count since some beginning: its growth per second is judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,11 @@ class Journal(Protocol):
         """All facts whose key starts with `prefix`."""
         ...
 
+    def facts_of_runs(self, prefix: str, since_ns: int) -> dict[str, Mapping[str, Any]]:
+        """The facts `prefix` + run of the runs (of all environments) created at or after `since_ns`, by run in order. What it costs is
+        those, however many older ones there are: guards ask it before each effect."""
+        ...
+
     def forget(self, keys: Collection[str], environment: str = "") -> None:
         """Facts of an environment, or of this process, are as if they had never been put; those that aren't there are no error."""
         ...

@@ -34,5 +34,6 @@ class SeriesSettings(Section):
     max_series: int = Field(
         10_000,
         ge=1,
-        description="series of an environment in one partition; points of more are counted (series_limit) and dropped",
+        description="series of an environment in one partition; for more, those that were least of use and did not come for long leave, and points "
+        "of what finds no room are dropped, both counted (series_left, series_limit)",
     )

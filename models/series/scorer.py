@@ -80,13 +80,18 @@ class SeriesScorer:
         self.tails.grow(more)
         self.last_s, self.cadence = np.pad(self.last_s, (0, more)), np.pad(self.cadence, (0, more))
 
-    def state(self) -> dict[str, Any]:
-        """For a snapshot."""
-        own = {"last": self.last_s, "cadence": self.cadence}
-        return {"residuals": self.residuals.arrays(), "tails": self.tails.arrays(), **own}
+    def state(self, rows: I64 | slice) -> dict[str, Any]:
+        """Of some rows, as `load` takes it."""
+        known = {"residuals": self.residuals.arrays(), "tails": self.tails.arrays()}
+        return _of_rows({**known, "last": self.last_s, "cadence": self.cadence}, rows)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take the state of a snapshot."""
+        """Take what `state` gave."""
         self.last_s, self.cadence = state["last"], state["cadence"]
         self.residuals.load(state["residuals"])
         self.tails.load(state["tails"])
+
+
+def _of_rows(arrays: dict[str, Any], rows: I64 | slice) -> dict[str, Any]:
+    """Some rows of arrays, and of those of dicts among them."""
+    return {n: _of_rows(a, rows) if isinstance(a, dict) else a[rows] for n, a in arrays.items()}

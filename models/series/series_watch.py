@@ -18,11 +18,13 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Contribution
 from contracts.events.telemetry import anomaly_id
 from contracts.frames.decoded import F64, I64
-from contracts.frames.series_frame import SeriesFrame, SeriesMode
-from contracts.units import SECOND
+from contracts.frames.series_frame import SeriesFrame
+from contracts.frames.series_point import SeriesMode
+from contracts.units import DAY, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from models.series.alarms import Loudness, bar
 from models.series.residuals import Way
+from models.series.roster import SeriesRoster
 from models.series.scorer import SeriesScorer
 from models.snapshots import load, save
 
@@ -36,6 +38,8 @@ _QUIET_SHARE: Final = 0.3
 """Share of the bar below which a point is quiet."""
 _SILENT_GAPS, _SILENT_S = 10.0, 60.0
 """Usual gaps between points, and seconds, after which nothing is known of a series any more: the longer of both."""
+_SILENT_MOST_S: Final = DAY / SECOND
+"""Seconds after which a series may leave where there is no room, however rare its points are."""
 _RECENT_GAPS: Final = 1.5
 """Usual gaps between its points for which what a series said stands beside what others of its group say."""
 _MOST_NAMED: Final = 3
@@ -69,12 +73,10 @@ class SeriesWatch:
     """One environment. `false_alarms_a_week`: how many are accepted over all its series; `most`: series that there is room for."""
 
     def __init__(self, environment: str, false_alarms_a_week: float = 1.0, most: int = 10_000) -> None:
-        self.environment, self._budget, self._most = environment, false_alarms_a_week, most
+        self.environment, self._budget = environment, false_alarms_a_week
         self.counters: Counter[str] = Counter()
+        self._roster = SeriesRoster(most)
         self._scorer = SeriesScorer()
-        self._names: list[str] = []
-        """Of each row."""
-        self._rows: dict[str, int] = {}
         self._units: dict[str, Unit] = {}
         self._unit_of: list[str] = []
         self._values, self._evidence = np.zeros(0), np.zeros(0)
@@ -82,36 +84,65 @@ class SeriesWatch:
         """Of counters: the last value, and when it was read."""
         self._ways, self._expected = np.zeros((0, len(Way))), np.zeros((0, 2))
 
-    def observe(self, frame: SeriesFrame) -> list[Anomaly]:
-        """Judge the points of a frame in order of time. Points not newer than the last of their series count as `late_points`, those
-        that are no numbers as `not_finite`, those of series for which there is no room as `series_limit`."""
-        return [anomaly for points in _moments(frame) for anomaly in self._moment(frame, points)]
+    def observe(self, frame: SeriesFrame, now_ns: int) -> list[Anomaly]:
+        """Judge the points of a frame that is read at `now_ns`, in order of time. Points not newer than the last of their series count as
+        `late_points`, those that are no numbers as `not_finite`, those of series for which there is no room as `series_limit`, and
+        series that left to make some as `series_left`."""
+        self._make_room(self._roster.hear(frame.names, now_ns), now_ns)
+        return [anomaly for points in _moments(frame) for anomaly in self._moment(frame, points, now_ns)]
 
     def scores(self, frame: SeriesFrame) -> dict[str, tuple[float, float]]:
-        """As `observe`, for a frame of one time, but only the score of each unit and how much of it is news."""
-        return {unit.name: heard for points in _moments(frame) for unit, heard in self._heard(frame, points)}
+        """As `observe`, for a frame of one time at that time, but only the score of each unit and how much of it is news."""
+        now_ns = int(frame.times_ns[0])
+        return {unit.name: heard for points in _moments(frame) for unit, heard in self._heard(frame, points, now_ns)}
 
     def tick(self, now_ns: int) -> list[Anomaly]:
-        """End what nothing is known of any more."""
+        """End what nothing is known of any more, and let series go where there is little room."""
         told = []
         for unit in self._units.values():
             if unit.open is not None and self._silent(unit, now_ns):
                 text = "no points come any more: what it does now is not known"
                 told.append(self._end(unit, now_ns, ServiceState.STALE, text))
+        self._make_room(0, now_ns)
         return told
 
-    def _moment(self, frame: SeriesFrame, points: list[int]) -> list[Anomaly]:
+    def _make_room(self, newcomers: int, now_ns: int) -> None:
+        """Let silent series go where there is little room for others; none leaves whose alarm is not over."""
+        if not self._roster.is_crowded(newcomers, now_ns):
+            return
+        told = [row for unit in self._units.values() if unit.open is not None for row in unit.rows]
+        known = np.arange(len(self._roster))
+        silent_ns = (np.minimum(self._silent_s(known), _SILENT_MOST_S) * SECOND).astype(np.int64)
+        stay = self._roster.staying(newcomers, now_ns, silent_ns, told)
+        self.counters["series_left"] += len(known) - len(stay)
+        if len(stay) < len(known):
+            self._keep(stay)
+
+    def _keep(self, rows: I64) -> None:
+        """All others leave."""
+        self._roster.keep(rows)
+        self._scorer.load(self._scorer.state(rows))
+        self._load_arrays(self._arrays(rows))
+        self._unit_of = [self._unit_of[row] for row in rows.tolist()]
+        members: dict[str, list[int]] = {}
+        for row, name in enumerate(self._unit_of):
+            members.setdefault(name, []).append(row)
+        self._units = {name: unit for name, unit in self._units.items() if name in members}
+        for name, unit in self._units.items():
+            unit.rows = members[name]
+
+    def _moment(self, frame: SeriesFrame, points: list[int], now_ns: int) -> list[Anomaly]:
         time_ns = int(frame.times_ns[points[0]])
         needed = bar(len(self._units), self._budget)
         return [
             a
-            for unit, (score, news) in self._heard(frame, points)
+            for unit, (score, news) in self._heard(frame, points, now_ns)
             for a in self._judge(unit, score, news, needed, time_ns)
         ]
 
-    def _heard(self, frame: SeriesFrame, points: list[int]) -> list[tuple[Unit, tuple[float, float]]]:
+    def _heard(self, frame: SeriesFrame, points: list[int], now_ns: int) -> list[tuple[Unit, tuple[float, float]]]:
         """Points of one time, of one series the last alone, and what the units that they belong to say then."""
-        read = [(row, i) for i in points if (row := self._row(frame, i)) is not None]
+        read = [(row, i) for i in points if (row := self._row(frame, i, now_ns)) is not None]
         admitted = dict(read)
         if len(read) > len(admitted):
             self.counters["late_points"] += len(read) - len(admitted)
@@ -150,30 +181,30 @@ class SeriesWatch:
         now = time_s - self._scorer.last_s[rows] <= _RECENT_GAPS * np.exp(self._scorer.cadence[rows])
         return float(self._evidence[rows][now].sum())
 
-    def _row(self, frame: SeriesFrame, i: int) -> int | None:
+    def _row(self, frame: SeriesFrame, i: int, now_ns: int) -> int | None:
         name = frame.names[frame.series[i]]
-        row = self._rows.get(name)
         if not np.isfinite(frame.values[i]):
             self.counters["not_finite"] += 1
             return None
+        row = self._roster.row(name)
         if row is None:
-            if len(self._names) >= self._most:
-                self.counters["series_limit"] += 1
-                return None
-            row = self._enrol(name, frame.groups[frame.series[i]])
+            row = self._enrol(name, frame.groups[frame.series[i]], now_ns)
+        if row is None:
+            self.counters["series_limit"] += 1
+            return None
         if frame.times_ns[i] / SECOND <= max(self._scorer.last_s[row], self._totals_s[row]):
             self.counters["late_points"] += 1
             return None
         return row
 
-    def _enrol(self, name: str, group: str) -> int:
-        row = len(self._names)
+    def _enrol(self, name: str, group: str, now_ns: int) -> int | None:
+        row = self._roster.enrol(name, now_ns)
+        if row is None:
+            return None
         if row >= len(self._values):
-            self._grow(max(_ROOM, 2 * row))
+            self._grow(max(_ROOM, min(2 * row, self._roster.most)))
         unit = f"group\t{group}" if group else name
-        self._names.append(name)
         self._unit_of.append(unit)
-        self._rows[name] = row
         self._units.setdefault(unit, Unit(group or name)).rows.append(row)
         return row
 
@@ -224,7 +255,7 @@ class SeriesWatch:
         above = 1.0 if self._values[row] >= self._expected[row, 0] else -1.0
         return Contribution(
             signal=SIGNAL,
-            feature=self._names[row],
+            feature=self._roster.names[row],
             value=float(self._values[row]),
             low=low,
             high=high,
@@ -241,7 +272,7 @@ class SeriesWatch:
         for row in loud[:_MOST_NAMED]:
             low, high = self._range(row)
             value, way = self._values[row], _WORDS[Way(int(self._ways[row].argmax()))]
-            name = f"{self._names[row]} " if self._names[row] != unit.name else ""
+            name = f"{self._roster.names[row]} " if self._roster.names[row] != unit.name else ""
             outside = f", expected {low:.3g} to {high:.3g}" if not low <= value <= high else ""
             parts.append(f"{name}{value:.4g}{outside} ({way})")
         more = f"; and {len(loud) - _MOST_NAMED} more" if len(loud) > _MOST_NAMED else ""
@@ -257,20 +288,34 @@ class SeriesWatch:
 
     def _silent(self, unit: Unit, now_ns: int) -> bool:
         rows = np.array(unit.rows, dtype=np.int64)
-        silent_s = now_ns / SECOND - self._scorer.last_s[rows]
-        return bool(np.all(silent_s > np.maximum(_SILENT_GAPS * np.exp(self._scorer.cadence[rows]), _SILENT_S)))
+        return bool(np.all(now_ns / SECOND - self._scorer.last_s[rows] > self._silent_s(rows)))
+
+    def _silent_s(self, rows: I64) -> F64:
+        """Seconds without a point after which nothing is known of each of some rows any more."""
+        silent_s: F64 = np.maximum(_SILENT_GAPS * np.exp(self._scorer.cadence[rows]), _SILENT_S)
+        return silent_s
+
+    def _arrays(self, rows: I64 | slice) -> dict[str, F64]:
+        """What is kept here of some rows."""
+        own = {"values": self._values, "evidence": self._evidence, "ways": self._ways, "expected": self._expected}
+        own |= {"totals": self._totals, "totals_s": self._totals_s}
+        return {name: values[rows] for name, values in own.items()}
+
+    def _load_arrays(self, arrays: dict[str, F64]) -> None:
+        self._values, self._evidence = arrays["values"], arrays["evidence"]
+        self._ways, self._expected = arrays["ways"], arrays["expected"]
+        self._totals, self._totals_s = arrays["totals"], arrays["totals_s"]
 
     def snapshot(self) -> bytes:
-        """The whole state."""
-        units = {name: msgspec.to_builtins(unit) for name, unit in self._units.items()}
-        arrays = {"values": self._values, "evidence": self._evidence, "ways": self._ways, "expected": self._expected}
-        arrays |= {"totals": self._totals, "totals_s": self._totals_s}
+        """The whole state, of the series that there are."""
+        known = slice(len(self._roster))
         body = {
-            "names": self._names,
+            "names": self._roster.names,
+            "times": self._roster.state(),
             "unit_of": self._unit_of,
-            "units": units,
-            **arrays,
-            "scorer": self._scorer.state(),
+            "units": {name: msgspec.to_builtins(unit) for name, unit in self._units.items()},
+            **self._arrays(known),
+            "scorer": self._scorer.state(known),
         }
         return save(_KIND, _VERSION, body)
 
@@ -282,15 +327,18 @@ class SeriesWatch:
         """
         body: dict[str, Any] = load(_KIND, _VERSION, state)
         try:
-            self._names, self._unit_of = body["names"], body["unit_of"]
+            self._unit_of = body["unit_of"]
             self._units = {name: msgspec.convert(unit, Unit) for name, unit in body["units"].items()}
-            self._values, self._evidence = body["values"], body["evidence"]
-            self._ways, self._expected = body["ways"], body["expected"]
-            self._totals, self._totals_s = body["totals"], body["totals_s"]
+            self._load_arrays(body)
             self._scorer.load(body["scorer"])
-        except (KeyError, msgspec.ValidationError) as e:
+            self._roster.load(body["names"], body["times"] if "times" in body else self._old_times(len(body["names"])))
+        except (KeyError, ValueError, msgspec.ValidationError) as e:
             raise UnreadableEvent(f"a damaged snapshot of {_KIND}: {e}") from e
-        self._rows = {name: row for row, name in enumerate(self._names)}
+
+    def _old_times(self, many: int) -> list[list[int]]:
+        """Of a snapshot that doesn't say when series were heard of: they have been there since their last point."""
+        last_ns = (self._scorer.last_s[:many] * SECOND).astype(np.int64).tolist()
+        return [last_ns, last_ns]
 
 
 def _moments(frame: SeriesFrame) -> Iterator[list[int]]:

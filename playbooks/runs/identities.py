@@ -62,10 +62,9 @@ def identified(journal: Journal, runs: Sequence[RunEntry]) -> list[RunEntry]:
 def elsewhere(journal: Journal, plan: RunPlan, key: str, since_ns: int) -> list[RunEntry]:
     """Runs of other environments on the same thing, as far as this process knows. The settings keep environments apart; where
     two lead to one thing all the same, what one did to it counts for the other."""
-    same = [name.removeprefix(_FACT) for name, fact in journal.facts(_FACT).items() if key in _keys(fact)]
-    runs = [run for name in sorted(same) if (run := journal.load(name)) is not None]
-    found = [run for run in runs if run.environment != plan.environment and run.created_ns >= since_ns]
-    return [replace(run, identities=(key,)) for run in found]
+    same = [name for name, fact in journal.facts_of_runs(_FACT, since_ns).items() if key in _keys(fact)]
+    runs = [run for name in same if (run := journal.load(name)) is not None]
+    return [replace(run, identities=(key,)) for run in runs if run.environment != plan.environment]
 
 
 def _keys(fact: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -119,7 +119,10 @@ class FeatureStage:
         if merger.of == Signal.METRICS:
             known.read(merger.metered(), self._settings.window_ms * MILLISECOND)
             return frames
-        return [known.correct(frame) for frame in frames]
+        told = [known.correct(frame) for frame in frames]
+        if merger.of == Signal.SPANS:
+            known.forget(merger.left)
+        return told
 
     def _forget(self, environment: str) -> None:
         self._kept.pop(environment, None)

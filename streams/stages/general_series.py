@@ -31,7 +31,8 @@ class SeriesStage:
 
     @property
     def counters(self) -> Counter[str]:
-        """Points judged and anomalies opened; points left out: late_points, not_finite, series_limit."""
+        """Points judged and anomalies opened; points left out: late_points, not_finite, series_limit; series
+        that left to make room for others: series_left."""
         for watch in self._watches.values():
             self._counters.update(watch.counters)
             watch.counters.clear()
@@ -52,7 +53,7 @@ class SeriesStage:
         if watch is None:
             watch = self._watches[frame.environment] = self._watch(frame.environment)
         try:
-            return self._tell(watch.observe(frame))
+            return self._tell(watch.observe(frame, now_ns))
         except (IndexError, ValueError) as e:
             raise UnreadableEvent(f"a frame of series that can't be judged: {e}") from e
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from connectors.encodings import series_points
-from connectors.encodings.series_points import SeriesPoint
-from connectors.encodings.sources import decode_record, metrics_of, reading_of
+from connectors.encodings.sources import decode_record, reading_of
 from connectors.otlp.conventions import conventions_of
 from contracts.events import ClockOffset
 from contracts.events import decode as decode_event
-from contracts.frames import pack
+from contracts.frames import SeriesPoint, pack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import CLOCKS, PARTIALS, POINTS, SERIES, SPANS
@@ -32,7 +32,7 @@ class IngestStage:
         self._topics, self._reading = settings.ingest.topics, reading_of(settings, conventions_of(settings.conventions))
         self._builder = PartialBuilder(f"{topic}/{partition}", settings.ingest, partitions)
         self._catch_up = CatchUp()
-        self._chosen, self._point_partitions = settings.series.metrics, point_partitions
+        self._point_partitions = point_partitions
 
     @property
     def counters(self) -> Counter[str]:
@@ -57,14 +57,7 @@ class IngestStage:
         self._builder.add(decoded, Receipt.of(record.timestamp_ms, now_ns), record.offset)
         if alone or self._builder.pending >= _MOST_PENDING:
             outputs += self._flush(tells_time=not alone)
-        if self._chosen and decoded.spans is None and decoded.logs is None:
-            found = metrics_of(record, self._topics)
-            rules = self._reading.rules
-            points = (
-                series_points.from_otlp(found, self._chosen, self._reading.default_environment, rules) if found else []
-            )
-            outputs += self._framed(points)
-        return outputs
+        return outputs + self._framed(decoded.series)
 
     def _series(self, record: Record) -> list[Output]:
         points, skips = series_points.from_json(
@@ -74,7 +67,9 @@ class IngestStage:
             self.counters[f"skipped_{reason}"] += n
         return self._framed(points)
 
-    def _framed(self, points: list[SeriesPoint]) -> list[Output]:
+    def _framed(self, points: Sequence[SeriesPoint]) -> list[Output]:
+        if not points:
+            return []
         self.counters["series_points"] += len(points)
         return [
             Emit(POINTS, frame.environment, pack(frame), partition=partition)

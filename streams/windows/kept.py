@@ -161,9 +161,7 @@ class KeptShares:
             if known is not None:
                 known.take_spans(frame.window_ns, float(events[i]), float(failed[i]), float(events[i] ** 2 / trials[i]))
             if not (short[i] or more[i]):
-                self._leapt_ns.pop(name, None)
-                self._held.discard(name)
-                self._short.discard(name)
+                self._settled(name)
                 continue
             if name not in self._leapt_ns and known is not None:
                 known.leapt()
@@ -174,6 +172,16 @@ class KeptShares:
             (self._short.add if short[i] and not agreed else self._short.discard)(name)
             if agreed:
                 usual.accept(rows[i : i + 1])
+
+    def forget(self, services: Iterable[str]) -> None:
+        """Services have left: nobody waits for their metrics any more. What is usual of them is forgotten by itself."""
+        for name in services:
+            self._settled(name)
+
+    def _settled(self, name: str) -> None:
+        self._leapt_ns.pop(name, None)
+        self._held.discard(name)
+        self._short.discard(name)
 
     def _spread(self, frame: FeatureFrame, some: I64) -> F64:
         """How far the latencies of the services of some rows are apart."""

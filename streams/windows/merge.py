@@ -71,6 +71,8 @@ class FeatureMerger:
         """Signal of the partials, and of the rows."""
         self._open = self._merge.open
         self.liveness = liveness or liveness_of(settings, {signal: self})
+        self.left: list[str] = []
+        """Services (callers, of edges) that left when this was last advanced, as there was no room."""
         self._arrived: list[PartialFrame] = []
         self._now_ns = 0
         """When something last came in, by this process's clock."""
@@ -162,6 +164,7 @@ class FeatureMerger:
 
     def advance(self, now_ns: int) -> list[FeatureFrame]:
         """Rows that are due, and corrections, oldest window first."""
+        self.left = []
         self._mend_time(now_ns)
         self.absorb()
         before = self.watermarks.merged
@@ -286,6 +289,7 @@ class FeatureMerger:
             self._merge.close(number)
         oldest, merit = (watermark - keep_ns) // windows.width_ns, MERIT_NS // windows.width_ns
         gone = self.entities.make_room(oldest, merit).tolist()
+        self.left = [self.entities.keys[number][0] for number in gone]
         self.counters["service_left"] += len(gone)
         self._merge.forget(gone)
         self._merge.expire(watermark)

@@ -31,6 +31,7 @@ from streams.windows import series, templates
 from streams.windows.liveness import Liveness
 from streams.windows.names import Names
 from streams.windows.state import dump
+from streams.windows.state import load as read_state
 from tests.patience import LONG_S
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, otlp
@@ -50,6 +51,14 @@ def call(caller: str, callee: str, end: int) -> list[Span]:
     trace, one, other = next(_ids), next(_ids), next(_ids)
     return [
         Span(caller, trace, one, 0, CLIENT, end - 20 * MS, end, peer=f"db:postgresql/{caller}"),
+        Span(callee, trace, other, one, SERVER, end - 15 * MS, end - 5 * MS),
+    ]
+
+
+def asks(caller: str, callee: str, end: int) -> list[Span]:
+    trace, one, other = next(_ids), next(_ids), next(_ids)
+    return [
+        Span(caller, trace, one, 0, CLIENT, end - 20 * MS, end),
         Span(callee, trace, other, one, SERVER, end - 15 * MS, end - 5 * MS),
     ]
 
@@ -121,6 +130,27 @@ def test_during_a_flood_those_who_were_there_stay() -> None:
     assert pipeline.rows["prod", "edges", "caller"] == 440
     for stage, what in (("ingest", "names_left"), ("ingest", "service_limit"), ("features", "service_left")):
         assert pipeline.counters[stage, what] > 0, (stage, what)
+
+
+def test_services_that_are_asked_no_more_leave_whole() -> None:
+    """Generations of services of which an entrance asks nothing any more, at a limit of 6: their spans fall short until they leave."""
+    now = T0
+    specs = perceive_specs(load({"ingest": {"max_services": 6}}), dict.fromkeys(TOPICS, 1))
+    memory = MemoryPipeline([s for s in specs if s.name in {"ingest", "edges", "features"}], 1, lambda _: None)
+    short: list[set[str]] = []
+    for generation in range(4):
+        names = [f"{generation}-{n}" for n in range(3)]
+        for second in range(50):
+            now += SECOND
+            asked = [s for name in names for _ in range(25) for s in asks("front", name, now)] if second < 28 else []
+            memory.feed(OTLP_SPANS, otlp([request("front", now), *asked]), now)
+            memory.tick(now)
+        (features,) = (h.stage for h in memory.host.instances.values() if h.spec.name == "features")
+        kept = read_state("feature_stage", 1, features.snapshot())["kept"]["prod"]
+        short.append({*kept["leapt"], *kept["held"], *kept["short"]})
+    assert memory.host.totals()["features", "service_left"] >= 4
+    assert short[0] == {f"0-{n}" for n in range(3)}
+    assert all(len(names) <= 6 for names in short), short
 
 
 def test_environments_are_bounded_at_every_stage() -> None:

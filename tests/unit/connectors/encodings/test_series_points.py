@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, MetricsData
 
-from connectors.encodings.series_points import SeriesPoint, frames, from_json, from_otlp
+from connectors.encodings.series_points import frames, from_json
+from connectors.otlp.chosen_series import SeriesChoice
+from connectors.otlp.decode import decode
 from contracts.errors import UndecodableTelemetry
-from contracts.frames import SeriesMode
+from contracts.frames import SeriesMode, SeriesPoint
 from contracts.settings import SeriesRule
+from contracts.topics import OTLP_METRICS
 from contracts.units import SECOND
 
+EVERY = {"*": SeriesRule()}
 T0 = 1_790_000_000 * SECOND
 
 
@@ -128,13 +133,33 @@ def test_a_rule_takes_metrics_by_name(as_json: bool) -> None:
     message = metrics()
     payload = json_format.MessageToJson(message).encode() if as_json else message.SerializeToString()
     rules = {"orders_*": SeriesRule(bad="low"), "http*": SeriesRule()}
-    assert from_otlp(payload, rules, "default") == [
+    assert decode(OTLP_METRICS, payload, choice=SeriesChoice(rules)).series == (
         SeriesPoint("prod", "shop orders_open{kind=book}", T0, 7.0, "shop", "low"),
         SeriesPoint("prod", "shop orders_total", T0, 900.0, "shop", "low", SeriesMode.COUNTER),
         SeriesPoint("prod", "shop orders_refused", T0, 4.0, "shop", "low"),
-    ]
-    assert from_otlp(payload, {"other": SeriesRule()}, "default") == []
-    assert from_otlp(b"\xff nonsense", rules, "default") == []
+    )
+    assert decode(OTLP_METRICS, payload, choice=SeriesChoice({"other": SeriesRule()})).series == ()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_a_general_series_is_read_for_features_as_if_it_were_none(as_json: bool) -> None:
+    message = metrics()
+    cpu = message.resource_metrics[0].scope_metrics[0].metrics.add(name="process.cpu.utilization", unit="1")
+    cpu.gauge.data_points.add(time_unix_nano=T0, as_double=0.5)
+    payload = json_format.MessageToJson(message).encode() if as_json else message.SerializeToString()
+    plain, chosen = decode(OTLP_METRICS, payload), decode(OTLP_METRICS, payload, choice=SeriesChoice(EVERY))
+    assert {p.series for p in chosen.series} > {"shop process.cpu.utilization", "shop orders_total"}
+    assert chosen.points is not None
+    assert repr(replace(chosen, series=())) == repr(plain)
+
+
+def test_one_point_that_cannot_be_read_is_counted_once_and_loses_no_other() -> None:
+    body = json.loads(json_format.MessageToJson(metrics()))
+    gauge = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["gauge"]
+    gauge["dataPoints"].append({"timeUnixNano": "never"})
+    found = decode(OTLP_METRICS, json.dumps(body).encode(), choice=SeriesChoice(EVERY))
+    assert len(found.series) == 3
+    assert found.skipped["invalid_field"] == 1
 
 
 def test_what_is_judged_together_goes_to_one_partition_and_nothing_is_lost() -> None:

@@ -44,7 +44,7 @@ def frame(
 def told(watch: SeriesWatch, rows: Sequence[Sequence[float]], first: int = 0, **of: object) -> list[Anomaly]:
     found = []
     for i, row in enumerate(rows, start=first):
-        found += watch.observe(frame(row, T0 + i * FIVE_MINUTES, **of))  # type: ignore[arg-type]
+        found += watch.observe(frame(row, T0 + i * FIVE_MINUTES, **of), T0 + i * FIVE_MINUTES)  # type: ignore[arg-type]
     return found
 
 
@@ -147,11 +147,76 @@ def test_what_stops_is_not_told_as_well() -> None:
 
 def test_points_that_cannot_be_judged_are_counted() -> None:
     watch = SeriesWatch("prod", most=1)
-    watch.observe(frame([1.0], T0))
-    watch.observe(frame([1.0], T0))
-    watch.observe(frame([float("nan")], T0 + SECOND))
-    watch.observe(frame([1.0], T0 + SECOND, names=("another",)))
-    assert watch.counters == {"points": 1, "late_points": 1, "not_finite": 1, "series_limit": 1}
+    watch.observe(frame([1.0], T0), T0)
+    watch.observe(frame([1.0], T0), T0)
+    watch.observe(frame([float("nan")], T0 + SECOND), T0 + SECOND)
+    watch.observe(frame([1.0], T0 + SECOND, names=("another",)), T0 + SECOND)
+    assert +watch.counters == {"points": 1, "late_points": 1, "not_finite": 1, "series_limit": 1}
+
+
+def of_a_day(watch: SeriesWatch, hosts: int, first: int) -> None:
+    """A business figure, and hosts of which each has three points and is gone."""
+    for i in range(3 * hosts):
+        at_ns = T0 + (3 * first + i) * FIVE_MINUTES
+        watch.observe(frame([100.0 + i % 7], at_ns), at_ns)
+        name = f"host {first + i // 3}"
+        watch.observe(frame([float(i % 5)], at_ns, names=(f"{name} cpu",), group=name), at_ns)
+
+
+def test_series_that_are_gone_leave_for_new_ones() -> None:
+    watch = SeriesWatch("prod", most=20)
+    sizes = []
+    for day in range(6):
+        of_a_day(watch, 25, 25 * day)
+        sizes.append(len(watch.snapshot()))
+    assert watch.counters["points"] == 2 * 6 * 75
+    assert watch.counters["series_limit"] == 0
+    assert 150 - 20 < watch.counters["series_left"] < 150
+    assert max(sizes) < 1.3 * sizes[0]
+    restored = SeriesWatch("prod", most=20)
+    restored.restore(watch.snapshot())
+    for one in (watch, restored):
+        of_a_day(one, 25, 150)
+    assert restored.snapshot() == watch.snapshot()
+
+
+def test_what_is_learnt_of_others_stays_where_series_leave() -> None:
+    rows = usual(500, 12)
+    alone, crowded = SeriesWatch("prod"), SeriesWatch("prod", most=10)
+    rows[450:] += 60
+    expected = told(alone, rows)
+    found = []
+    for i, row in enumerate(rows):
+        at_ns = T0 + i * FIVE_MINUTES
+        crowded.observe(frame([1.0], at_ns, names=(f"gone-{i}",), group=f"group {i // 2}"), at_ns)
+        found += crowded.observe(frame(row, at_ns), at_ns)
+    assert crowded.counters["series_left"] > 400
+    assert [(a.time_ns, a.decades) for a in found[:1]] == [(a.time_ns, a.decades) for a in expected[:1]]
+
+
+def test_what_is_heard_of_or_alarmed_never_leaves() -> None:
+    watch, rows = SeriesWatch("prod", most=4), usual(404, 13)
+    rows[400:] = 400
+    assert [a.phase for a in told(watch, rows)] == [AnomalyPhase.OPENED]
+    begin_ns = T0 + 404 * FIVE_MINUTES
+    for i in range(12):
+        at_ns = begin_ns + i * 10 * MINUTE
+        watch.observe(frame([1.0, 2.0, 3.0, 4.0], at_ns, names=[f"{i} {j}" for j in range(4)]), at_ns)
+    assert watch.counters["series_left"] > 0
+    assert watch.counters["series_limit"] > 0
+    assert [a.state for a in watch.tick(begin_ns + 2 * HOUR)] == [ServiceState.STALE]
+    late_ns = begin_ns + 5 * HOUR
+    watch.observe(frame([1.0] * 4, late_ns, names=("a", "b", "c", "d")), late_ns)
+    watch.counters.clear()
+    watch.observe(frame([1.0] * 4, late_ns + SECOND, names=("a", "b", "c", "d")), late_ns + SECOND)
+    assert watch.counters["points"] == 4
+
+
+def test_a_sender_whose_clock_is_ahead_leaves_like_others() -> None:
+    watch = SeriesWatch("prod", most=1)
+    watch.observe(frame([1.0], T0 + 10 * 365 * 24 * HOUR), T0)
+    watch.observe(frame([1.0], T0 + 2 * MINUTE, names=("another",)), T0 + 2 * MINUTE)
+    assert watch.counters == {"points": 2, "series_left": 1}
 
 
 def test_it_goes_on_from_a_snapshot_as_if_nothing_had_been() -> None:

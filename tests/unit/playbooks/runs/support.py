@@ -133,6 +133,10 @@ class MemoryJournal:
     def facts(self, prefix: str) -> dict[str, Mapping[str, Any]]:
         return {k: msgspec.json.decode(v) for k, v in self.kept.items() if k.startswith(prefix)}
 
+    def facts_of_runs(self, prefix: str, since_ns: int) -> dict[str, Mapping[str, Any]]:
+        lately = [run for run, e in sorted(self.entries.items()) if e.created_ns >= since_ns]
+        return {run: fact for run in lately if (fact := self.get(prefix + run)) is not None}
+
     def forget(self, keys: Collection[str], environment: str = "") -> None:
         for key in keys:
             self.kept.pop(key, None)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import cProfile
 import json
+import pstats
+import re
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
+from google.protobuf import json_format
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
+from contracts import topics as known
 from contracts.events import Anomaly, decode
+from contracts.frames import SeriesFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.topics import ANOMALIES, INCIDENTS, OTLP_METRICS, SERIES, TOPICS
@@ -16,7 +23,11 @@ from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
+from streams.stage import Emit
+from streams.stages.ingest import IngestStage
+from tests.unit.connectors.encodings.writes import first
 
+READS = re.compile(r"FromString|SerializeToString|\bParse\b|decompress|^decode$|^read$")
 T0 = 1_790_000_000 * SECOND
 POINTS, FAULT = 260, 250
 
@@ -68,6 +79,45 @@ def test_a_metric_by_rule_is_a_series_and_others_are_not() -> None:
     heard, _ = through(settings, OTLP_METRICS, [message(i, v) for i, v in enumerate(levels(2))])
     assert {a.service for a in opened(heard)} == {"shop"}
     assert {c.feature for a in opened(heard) for c in a.contributions} == {"shop orders_open"}
+
+
+def metrics_of_shop() -> MetricsData:
+    found = MetricsData()
+    entry = found.resource_metrics.add()
+    entry.resource.attributes.add(key="service.name").value.string_value = "shop"
+    for name in ("orders_open", "shelves"):
+        point = entry.scope_metrics.add().metrics.add(name=name).gauge.data_points.add()
+        point.time_unix_nano, point.as_double = T0, 7.0
+    return found
+
+
+PAYLOADS = {
+    "otlp_proto": metrics_of_shop().SerializeToString(),
+    "otlp_json": json_format.MessageToJson(metrics_of_shop()).encode(),
+    "prometheus_remote_write": first([(name, {"job": "shop"}, 7.0) for name in ("orders_open", "shelves")]),
+}
+
+
+@pytest.mark.parametrize("encoding", PAYLOADS)
+def test_a_message_is_read_once_whatever_it_is_read_for(encoding: str) -> None:
+    """Calls of all that reads or makes bytes, with a rule that takes a metric and without: no more with it."""
+    found = {}
+    for rules in ({}, {"orders_*": {}}):
+        topics = {"theirs": {"encoding": encoding, "environment": "staging"}}
+        stage = IngestStage(
+            "theirs", 0, Settings.model_validate({"ingest": {"topics": topics}, "series": {"metrics": rules}}), 1
+        )
+        stage.handle(Record("theirs", 0, 1, b"", PAYLOADS[encoding], timestamp_ms=T0 // 10**6), T0)
+        profile = cProfile.Profile()
+        profile.enable()
+        outputs = stage.handle(Record("theirs", 0, 2, b"", PAYLOADS[encoding], timestamp_ms=T0 // 10**6), T0)
+        profile.disable()
+        points = [unpack(SeriesFrame, o.value) for o in outputs if isinstance(o, Emit) and o.topic == known.POINTS]
+        assert [(f.environment, len(f.values)) for f in points] == ([("staging", 1)] if rules else [])
+        calls = {name: n for (*_, name), (n, *_) in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]
+        found[bool(rules)] = {name: n for name, n in calls.items() if READS.search(name)}
+    assert found[True] == found[False]
+    assert sum(found[False].values()) > 0
 
 
 def test_every_point_is_accounted_for() -> None:
