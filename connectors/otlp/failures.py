@@ -81,8 +81,10 @@ class FailureJudge:
 
     def _by_code(self, attributes: Mapping[str, Plain], caller: bool) -> bool | None:
         """What the codes say; None where they leave it open."""
-        rpc = next((c for k in self._rpc_keys if (c := self.rpc_code(attributes.get(k))) is not None), None)
-        http = next((c for k in self._http_keys if (c := _http_code(attributes.get(k))) is not None), None)
+        rpc_said = (attributes[k] for k in self._rpc_keys if k in attributes)
+        rpc = next((c for said in rpc_said if (c := self.rpc_code(said)) is not None), None)
+        http_said = (attributes[k] for k in self._http_keys if k in attributes)
+        http = next((c for said in http_said if (c := _http_code(said)) is not None), None)
         if self._is_fault(rpc, http, caller):
             return True
         if not http and any(

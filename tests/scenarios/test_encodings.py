@@ -14,7 +14,7 @@ from contracts.verdicts import IncidentPhase
 from tests.scenarios.traffic import END_S, ONSET_S, SERVER, T0, Plan, S, Shop, Trouble, through
 
 TROUBLE = Plan(trouble={"payment": Trouble(fails=0.6)}, names_callees=True)
-STEP_NS = S // 5
+STEP_NS = S // 2
 Spans = list[tuple[int, str, dict[str, Any]]]
 
 

@@ -31,7 +31,7 @@ S, MS = SECOND, MILLISECOND
 T0 = 1_780_000_000 * S
 ONSET_S, END_S = 60, 85
 SERVER, CLIENT = 2, 3
-STEP_NS = 200 * MS
+STEP_NS = 500 * MS
 
 
 @dataclass(frozen=True)
@@ -230,16 +230,22 @@ class Found:
 
 
 def messages(spans: Sequence[tuple[int, str, dict[str, Any]]], until_ns: int) -> Iterator[tuple[int, bytes]]:
-    """One message a service and step, at the end of the step; nothing from `until_ns` on."""
+    """At the end of each step one message of each of two Collectors, between which the services are shared out step by step; nothing from
+    `until_ns` on."""
     steps: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for end, service, span in spans:
         if end < until_ns:
             steps[end // STEP_NS + 1][service].append(span)
     for step, services in sorted(steps.items()):
-        for service, some in services.items():
-            resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
-            body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": some}]}]}
-            yield step * STEP_NS, json.dumps(body).encode()
+        parts = [_of_service(service, some) for service, some in services.items()]
+        for some_parts in (parts[::2], parts[1::2]):
+            if some_parts:
+                yield step * STEP_NS, json.dumps({"resourceSpans": some_parts}).encode()
+
+
+def _of_service(service: str, spans: list[dict[str, Any]]) -> dict[str, Any]:
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    return {"resource": resource, "scopeSpans": [{"spans": spans}]}
 
 
 def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
@@ -283,6 +289,14 @@ class PipelineRun:
         self._half = ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in KNOWN}, "default")
         self._pipeline, self._now_ns, self._taken = MemoryPipeline(specs, 2, self._hear), since_ns, 0
         self.found, self.heard = Found(), list[Record]()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PipelineRun:
+        """What was heard is frozen: copies share it."""
+        memo.update({id(message): message for message in self.heard})
+        memo |= {id(e): e for e in (*self.found.incidents, *self.found.anomalies, *self.found.decisions)}
+        twin = memo[id(self)] = object.__new__(PipelineRun)
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     def take(self, telemetry: Iterable[tuple[int, bytes, str]]) -> None:
         """Let time pass up to each message, and take it in. Nothing is acted on."""
