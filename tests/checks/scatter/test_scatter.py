@@ -32,10 +32,9 @@ from tests.unit.streams.windows.support import MS, T0, Span, otlp, rows_of, traf
 SECONDS, WORKERS, PARTITIONS = 12, 3, 4
 OPTIONS = {
     "ingest.max_delay_s": 3600,
-    "ingest.idle_timeout_s": 60,
+    "ingest.idle_timeout_s": 15,
     "receivers.enabled": False,
     "api.port": 0,
-    "broker.fetch_wait_ms": 20,
 }
 Rows = dict[tuple[str, int, str, str], tuple[float, ...]]
 
