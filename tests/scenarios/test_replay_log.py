@@ -18,13 +18,14 @@ from contracts.verdicts import DecisionVerdict, Outcome
 from homeostat.runtime import Runtime
 from tests.patience import LONG_S, PATIENCE_S
 from tests.scenarios.story import Story, listening, until
-from tests.scenarios.town import CALLS, town
+from tests.scenarios.town import CALLS, FLUSH_MS, town
 
 STAGES = ("ingest", "edges", "features", "detect", "diagnose", "decide")
 IDLE = "series"
 SETTINGS = {
     "receivers": {"grpc_port": 0, "http_port": 0},
     "api": {"port": 0},
+    "ingest": {"flush_ms": FLUSH_MS},
     "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
     "diagnose": {"resolve_s": 3},
     "decide": {"recorded": (*STAGES, IDLE)},

@@ -15,7 +15,9 @@ from tests.unit.streams.windows.support import CLIENT, MS, SERVER, Span, otlp
 
 CALLS = {"gateway": ("orders", "catalog"), "orders": ("stock",), "stock": (), "catalog": ()}
 REQUESTS_PER_S = 40
-BATCH_S = 0.1
+BATCH_S = 0.25
+FLUSH_MS = 300
+"""A town is watched for a minute of real time: a third of the usual flushes tells the same story."""
 
 
 class Town:
