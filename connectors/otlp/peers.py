@@ -100,6 +100,8 @@ def callee_of(attributes: Mapping[str, Plain]) -> Peer:
     The caller's own view also knows of calls that were never answered. Whether a name in `peer.service` is a service that sends
     spans itself is found out later, by name.
     """
+    if not attributes:
+        return Peer()
     store = _queue_of(attributes) or _database_of(attributes)
     if store:
         return Peer(store)
@@ -115,7 +117,7 @@ def callee_of(attributes: Mapping[str, Plain]) -> Peer:
 
 def broker_of(attributes: Mapping[str, Plain]) -> Peer:
     """The queue or topic that a producer's or consumer's attributes name."""
-    return Peer(_queue_of(attributes))
+    return Peer(_queue_of(attributes)) if attributes else Peer()
 
 
 PEER_OF: Final[dict[int, Callable[[Mapping[str, Plain]], Peer]]] = {

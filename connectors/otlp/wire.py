@@ -167,11 +167,17 @@ def item_starts(payload: bytes) -> list[int]:
     for begin, end in _scopes(payload):
         at = begin
         while at < end:
-            # Nearly all items are 128 to 16,383 bytes long: a length of two bytes.
-            if at + 2 < end and payload[at] == _ITEM_TAG and (low := payload[at + 1]) >= 0x80 > payload[at + 2]:
-                add(at)
-                at += 3 + low - 0x80 + (payload[at + 2] << 7)
-                continue
+            # Nearly all items are less than 16 KiB long: a length of one byte or two.
+            if at + 2 < end and payload[at] == _ITEM_TAG:
+                low, high = payload[at + 1], payload[at + 2]
+                if low < 0x80:
+                    add(at)
+                    at += 2 + low
+                    continue
+                if high < 0x80:
+                    add(at)
+                    at += 3 + low - 0x80 + (high << 7)
+                    continue
             number, wire, _, stop = next(fields(payload, at, end))
             if (number, wire) == (2, _BYTES):
                 add(at)

@@ -19,6 +19,8 @@ F = TypeVar("F")
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder()
 _ARRAY = "__nd"
+_PLAIN = frozenset({str, int, tuple})
+"""Types of values that are written as they are."""
 
 
 def pack(frame: Any) -> bytes:
@@ -26,7 +28,8 @@ def pack(frame: Any) -> bytes:
     kind: Any = type(frame)
     body: dict[str, Any] = {"frame": kind.__name__, "v": kind.VERSION}
     for name in _names(kind):
-        body[name] = _plain(getattr(frame, name))
+        value = getattr(frame, name)
+        body[name] = value if type(value) in _PLAIN else _plain(value)
     return _ENCODER.encode(body)
 
 
@@ -47,7 +50,12 @@ def unpack(kind: type[F], payload: bytes) -> F:
         found, found_version = body.pop("frame"), body.pop("v")
         if found != name or found_version > version:
             raise UnreadableEvent(f"expected {name} v{version}, found {found} v{found_version}")
-        return kind(**{k: _rich(v) for k, v in body.items()})
+        for field, value in body.items():
+            if type(value) is dict and _ARRAY in value:
+                body[field] = _array(value)
+            elif type(value) is list:
+                body[field] = tuple(value)
+        return kind(**body)
     except UnreadableEvent:
         raise
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError) as e:
@@ -86,13 +94,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _rich(value: Any) -> Any:
-    if isinstance(value, dict) and _ARRAY in value:
-        shape = value["s"]
-        if shape == [0]:
-            return _empty(value[_ARRAY])
-        array = np.frombuffer(value["b"], dtype=_dtype(value[_ARRAY]))
-        return array if len(shape) == 1 and shape[0] == len(array) else array.reshape(shape)
-    if isinstance(value, list):
-        return tuple(value)
-    return value
+def _array(value: dict[str, Any]) -> np.ndarray[Any, Any]:
+    shape = value["s"]
+    if shape == [0]:
+        return _empty(value[_ARRAY])
+    array = np.frombuffer(value["b"], dtype=_dtype(value[_ARRAY]))
+    return array if len(shape) == 1 and shape[0] == len(array) else array.reshape(shape)

@@ -41,9 +41,9 @@ from streams.stages.ingest import IngestStage
 MS = MILLISECOND
 T0 = 1_700_000_000 * SECOND
 SERVER, CLIENT = 2, 3
-TICK = 250 * MS
 PARTITIONS = 2
 SIGNALS = {"spans": OTLP_SPANS, "logs": OTLP_LOGS, "metrics": OTLP_METRICS}
+MESSAGES = {"spans": TracesData, "logs": LogsData, "metrics": MetricsData}
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ class Fleet:
     seed: int = 1
     nodes: dict[str, str] = field(default_factory=dict)
     metrics_every_s: int = 5
+    tick_ns: int = 500 * MS
+    """Time passes in steps of this; whoever batches for less sends in every one."""
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -125,7 +127,7 @@ class Fleet:
     def run(self, seconds: float) -> Fleet:
         """Let it live, until everything of these seconds has come; no stage fails. Returns a fleet that has lived so."""
         happens = min([seconds, *(x.begin for x in (*self.faults, *self.losses))])
-        lived = self._usual(T0 + int(happens * SECOND) - TICK)
+        lived = self._usual(T0 + int(happens * SECOND) - self.tick_ns)
         longest = max([0.25, *self.delays.values()])
         lived._until(T0 + int((seconds + 1.2 * longest + 8) * SECOND))
         failed = {
@@ -159,7 +161,7 @@ class Fleet:
     def _until(self, until_ns: int) -> None:
         while self.now < until_ns:
             self._live((self.now - T0) / SECOND)
-            self.now += TICK
+            self.now += self.tick_ns
             self._send()
             self.pipeline.tick(self.now)
 
@@ -167,10 +169,10 @@ class Fleet:
 
     def _live(self, at: float) -> None:
         for service in self.services:
-            n = self.rng.gauss(1.0, 0.05) * self.rate * TICK / SECOND / len(self.services)
+            n = self.rng.gauss(1.0, 0.05) * self.rate * self.tick_ns / SECOND / len(self.services)
             n *= 0.05 if self._fault(service, at) == "drop" else 1.0
             for _ in range(int(n + self.rng.random())):
-                self._request(service, self.now + self.rng.randrange(TICK))
+                self._request(service, self.now + self.rng.randrange(self.tick_ns))
         for service in ("gateway", *self.services):
             second = int(at)
             if self._fault(service, at) != "crash" and at - second < 0.1 and second % self.metrics_every_s == 0:
@@ -210,20 +212,25 @@ class Fleet:
     # --- telemetry
 
     def _send(self) -> None:
+        """What is due of a signal goes to a partition in one message, as a Collector sends it, whoever it is of."""
+        messages: dict[tuple[str, int], TracesData | LogsData | MetricsData] = {}
         for (service, signal), held in sorted(self.held.items()):
             batch = int(self.delays.get((service, signal), 0.25) * SECOND)
-            if (self.now - T0) // batch == (self.now - TICK - T0) // batch:
+            if (self.now - T0) // batch == (self.now - self.tick_ns - T0) // batch:
                 continue
             ready = [s for s in held if s.at <= self.now]
             self.held[service, signal] = [s for s in held if s.at > self.now]
             at = (self.now - T0) / SECOND
             lost = [x for x in self.losses if service in x.services and signal in x.signals]
             if ready and not any(x.begin <= at < x.end for x in lost):
-                partition = self.rng.randrange(PARTITIONS)
-                self.pipeline.feed(SIGNALS[signal], self._bytes(service, signal, ready), self.now, partition=partition)
+                to = signal, self.rng.randrange(PARTITIONS)
+                self._write(messages.setdefault(to, MESSAGES[signal]()), service, signal, ready)
+        for (signal, partition), message in messages.items():
+            self.pipeline.feed(SIGNALS[signal], message.SerializeToString(), self.now, partition=partition)
 
-    def _bytes(self, service: str, signal: str, batch: list[Sent]) -> bytes:
-        message = {"spans": TracesData, "logs": LogsData, "metrics": MetricsData}[signal]()
+    def _write(
+        self, message: TracesData | LogsData | MetricsData, service: str, signal: str, batch: list[Sent]
+    ) -> None:
         entry = getattr(message, f"resource_{signal}").add()
         about = {
             "service.name": service,
@@ -236,7 +243,6 @@ class Fleet:
         scope = getattr(entry, f"scope_{signal}").add()
         for sent in batch:
             {"spans": _span, "logs": _record, "metrics": _reading}[signal](scope, sent)
-        return message.SerializeToString()
 
     # --- what was told
 

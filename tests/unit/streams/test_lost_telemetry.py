@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.frames import Presence
+from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, ServiceState
 from tests.patience import LONG_S
 from tests.unit.streams.fleet import Fault, Fleet, Loss
@@ -13,6 +14,8 @@ SERVICES = ("cart", "catalog", "pay")
 NODES = {"gateway": "n1", "cart": "n1", "catalog": "n2", "pay": "n2"}
 EVERYTHING = ("gateway", *SERVICES)
 LOST = 60
+FINE_NS = SECOND // 4
+"""Steps of time where it matters when in a second something happens."""
 pytestmark = pytest.mark.timeout(LONG_S)
 
 
@@ -54,7 +57,7 @@ def test_lost_telemetry_is_stale_and_no_outage(who: tuple[str, ...], seconds: in
 
 @pytest.mark.parametrize("resumes", [0.25, 0.5, 0.75])
 def test_whenever_in_a_second_telemetry_comes_again_nothing_is_invented(resumes: float) -> None:
-    fleet = Fleet(SERVICES, losses=(Loss(EVERYTHING, 30, 42 + resumes),), rate=45, nodes=NODES).run(48)
+    fleet = Fleet(SERVICES, losses=(Loss(EVERYTHING, 30, 42 + resumes),), rate=45, nodes=NODES, tick_ns=FINE_NS).run(48)
     assert outages(fleet) == []
     assert fleet.invented() == []
     wanted = {(s, w) for s in EVERYTHING for w in range(31, 41)}
@@ -95,7 +98,7 @@ def test_a_service_that_hangs_is_told_because_its_callers_give_up() -> None:
 def test_a_crash_is_told_at_once_because_its_callers_fail(batch: float) -> None:
     """However late its own telemetry comes, a service that is gone is told within two seconds of the first failed calls."""
     delays = {("cart", signal): batch for signal in ("spans", "logs", "metrics")}
-    fleet = Fleet(SERVICES, delays, (Fault("crash", "cart", LOST, LOST + 30),), rate=45).run(LOST + 20)
+    fleet = Fleet(SERVICES, delays, (Fault("crash", "cart", LOST, LOST + 30),), rate=45, tick_ns=FINE_NS).run(LOST + 20)
     opened = fleet.anomalies(lambda a: a.service == "cart")
     assert len(opened) == 1
     told, anomaly = opened[0]
