@@ -29,6 +29,7 @@ from tests.unit.streams.windows.test_clocks import Sender, Town
 
 PARTITIONS, SECONDS = 3, 36
 FEW = 3
+STEP_NS = 500 * MS
 BEFORE_S = 2
 """The victim was there before: of who comes first to a full house another may be left outside."""
 FRAMES = {FEATURES: FeatureFrame, EVIDENCE: EvidenceFrame}
@@ -111,7 +112,7 @@ def found(seed: int | None, kinds: tuple[int, ...] = ()) -> Finds:
             stranger.overheard += [payload] * (topic == OTLP_SPANS)
             pipeline.feed(topic, payload, now, partition=partition)
         pipeline.tick(now)
-        now += 200 * MS
+        now += STEP_NS
     finds.counters = pipeline.host.totals()
     return finds
 
