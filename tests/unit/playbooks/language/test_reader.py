@@ -1,5 +1,6 @@
 """Good playbooks become values; whatever else comes in becomes problems, never an exception."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from ruamel.yaml import YAML
 
 from contracts.verdicts import CauseKind, Severity
-from playbooks.language import Check, Guards, Playbook, inspect, library
+from playbooks.language import Check, Guards, Playbook, inspect, library, lint, read
 from playbooks.language.actions import tells
 from playbooks.language.reader import LIBRARY
 from playbooks.language.reference import renewed
@@ -198,3 +199,14 @@ def test_any_value_in_any_place_gives_problems_or_a_playbook(key: str, value: ob
     assert (playbook is None) == bool(problems)
     if playbook is not None:
         assert all(map(math.isfinite, (playbook.value, playbook.cost, playbook.guards.cooldown_s)))
+
+
+def test_a_file_that_was_changed_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "whole.yaml"
+    file.write_bytes(WHOLE)
+    before = read(file)
+    assert read(file) is before
+    file.write_bytes(WHOLE.replace(before.version.encode(), b"9.9.9"))
+    assert read(file) == dataclasses.replace(before, version="9.9.9")
+    file.write_bytes(WHOLE + b"more: 1\n")
+    assert len(lint(file)) == 1
