@@ -104,7 +104,7 @@ def _made_again(situation: Situation, edge: Edge, own: Shift) -> float:
     failed, tail = edge.shifts.get(f.CALL_ERROR_RATE), TAIL.get(own.feature.removeprefix("metric_"))
     if failed is None or tail is None or failed.strength() <= CALLEE_LEAST:
         return 0.0
-    return min(1.0, calls_per_request(situation, edge) * (risen(failed) + _error_of(failed)) / tail)
+    return min(1.0, calls_per_request(situation, edge) * risen(failed) / tail)
 
 
 def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:
@@ -117,29 +117,23 @@ def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:
 
 
 def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:
-    """Of a service's extra failures the share that each callee may account for, 0 to 1, within a standard error of both."""
-    extra = max(risen(own) - _error_of(own), risen(own) * UNEXPLAINED, 1e-6)
+    """Of a service's extra failures the share that each callee accounts for, 0 to 1."""
+    extra = max(risen(own), 1e-6)
     rate = node.shifts.get(f.REQUEST_RATE)
-    failed = risen(own) * rate.after * rate.samples if rate is not None else math.inf
+    failed = extra * rate.after * rate.samples if rate is not None else math.inf
     shares: dict[str, float] = {}
     for edge in served_by(situation, node.name):
         callee = situation.nodes[edge.callee]
         seen = edge.shifts.get(f.CALL_ERROR_RATE) or _alike(callee, own, ERRORS)
         gain = 0.0
         if seen is not None and seen.strength() > CALLEE_LEAST:
-            gain = calls_per_request(situation, edge) * (risen(seen) + _error_of(seen)) / extra
+            gain = calls_per_request(situation, edge) * risen(seen) / extra
         if edge.unanswered:
             gain = max(gain, edge.unanswered / max(failed, 1.0))
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
     return shares
-
-
-def _error_of(failures: Shift) -> float:
-    """The standard error of a share of failures: of few requests it is not known well enough to blame anybody for the difference."""
-    share = min(1.0, max(0.0, failures.after))
-    return math.sqrt(share * (1.0 - share) / max(failures.samples, 1.0))
 
 
 def _alike(callee: Node, own: Shift, features: tuple[str, ...]) -> Shift | None:

@@ -22,7 +22,7 @@ from contracts.mix import Blame, Mix
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, Severity
 from graph.diagnosis.assess import severity_of
-from graph.evidence.explained import calls_in, errors_shares, latency_shares
+from graph.evidence.explained import calls_in, latency_shares
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.judgement import WAITING_MOST
 from graph.ranking import Suspect, rank
@@ -229,15 +229,6 @@ def test_a_callee_that_is_slow_to_answer_explains_failures_of_calls_that_timed_o
     found = ranked(gateway, orders, slow, calls=calls)
     assert next(iter(found)) == "shipping"
     assert found["shipping"].kind is CauseKind.LATENCY
-
-
-@pytest.mark.parametrize(("requests", "most"), [(20.0, 1.0), (2000.0, 0.6)])
-def test_of_few_requests_a_callee_may_account_for_more_than_they_show(requests: float, most: float):
-    gateway = node("gateway", ratio(ERROR_RATE, 0.24, requests))
-    calls = (call("gateway", "cart", ratio(CALL_ERROR_RATE, 0.3, 0.4 * requests), each=0.4),)
-    at = situation(gateway, node("cart"), calls=calls)
-    share = errors_shares(at, gateway, gateway.shifts[ERROR_RATE], {})["cart"]
-    assert most - 0.1 < share <= most
 
 
 def test_a_callee_of_few_requests_makes_all_of_the_slowest_slow():
