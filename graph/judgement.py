@@ -155,9 +155,11 @@ TAIL: Final[Mapping[str, float]] = {"latency_p50": 1.0, "latency_p95": 0.1, "lat
 of them (twice the share beyond it). By the definition of a quantile; others count by the calls per request alone."""
 AMISS_BETWEEN: Final = 0.5
 TOLD_ELSEWHERE: Final = 0.6
+SLOWEST: Final = 0.05
 FAST: Final = 0.3
-"""Share of the wait for calls (of their failures) of which the callee shows nothing from which they are amiss on the way, and the strength
-below which calls and their callee are as quick as usual (who waits in vain gives up, and the callee may yet answer). By hand."""
+"""Share of the wait for calls (of their failures) of which the callee shows nothing from which they are amiss on the way; the share of calls
+beyond the quantile by which waits are judged (by definition); and the strength below which calls and their callee are as quick as usual
+(who waits in vain gives up, and the callee may yet answer). By hand."""
 UNANSWERED: Final = 3.0
 UNANSWERED_SHARE: Final = 0.05
 """Calls, and share of them, that must go without an answer to say so of a callee that answers the others: some are always on their way.

@@ -29,15 +29,12 @@ from graph.judgement import (
     SILENCE_WEIGHT,
     SILENT_FROM,
     SLOWER,
+    SLOWEST,
     TOLD_ELSEWHERE,
 )
 
 TAILS: Final = (*LATENCIES, f.LATENCY_P99, f.METRIC_LATENCY_P99)
 """What a callee shows of its slowest requests: a high quantile of a caller's few calls may be one of those."""
-
-
-SLOWEST: Final = 0.05
-"""Share of calls beyond the quantile by which waits are judged (`CALL_LATENCY_P95`). By definition."""
 
 
 class Amiss(NamedTuple):

@@ -81,7 +81,7 @@ class SpanCollector(Collector):
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
             *compared, route, cut = self._compared(scope.names, service, (batch, at), decoded.strings)
             if scope.names.are_shared:
-                _tally(scope, decoded, at, compared)
+                _count_by_part(scope, decoded, at, compared)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
             columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at] | cut, clock, *said)))
             self.pending.add(scope.names.environment, columns)
@@ -270,7 +270,7 @@ class SpanCollector(Collector):
             self.recent[environment].load(slices)
 
 
-def _tally(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: list[Any]) -> None:
+def _count_by_part(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: list[Any]) -> None:
     """Count how requests fare by who sent them, for workloads that share a name."""
     batch, n = decoded.spans, len(decoded.resources)
     assert batch is not None
@@ -284,7 +284,7 @@ def _tally(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: 
         np.bincount(resource[timed], weights=known[timed], minlength=n),
         np.bincount(resource[timed], weights=pace[timed], minlength=n) / THOUSANDTHS,
     ]
-    scope.names.tally(decoded.resources, scope.numbers, np.stack(sums, axis=1).astype(np.float64))
+    scope.names.count_by_part(decoded.resources, scope.numbers, np.stack(sums, axis=1).astype(np.float64))
 
 
 def _peers(names: Names, peer: Column, strings: tuple[str, ...]) -> I64:

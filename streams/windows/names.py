@@ -173,7 +173,7 @@ class Names:
         self.fresh.add(number)
         self._told_ns[number] = now_ns
 
-    def tally(self, resources: tuple[Resource, ...], numbers: I64, sums: F64) -> None:
+    def count_by_part(self, resources: tuple[Resource, ...], numbers: I64, sums: F64) -> None:
         """Count how the requests of workloads fare that share a name. `numbers` has the service of each resource, or less than 0;
         `sums` a row for each: requests, failed ones, those of known routes, and their pace (`contracts.parts.Fared`)."""
         for i in np.flatnonzero(sums[:, 0] > 0).tolist():
