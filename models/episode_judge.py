@@ -79,7 +79,7 @@ class EpisodeJudge:
             text = wording.foreseen(world.foreseen(int(rows[i]), frame.signal), parts)
             return WindowEvidence(frame.signal, frame.window_ns, float(steps.decades[i]), parts, late, text)
 
-        told = self._tell(world, (ledger, rows), frame, steps, look, self._agreed(world, frame, steps.flagged))
+        told = self._tell(world, (ledger, rows), frame, steps, look, self._agreed(world, rows, frame, steps.flagged))
         told += self._levels.shift(world, rows, frame, loud)
         if self._fusion.claims:
             self._fusion.settle(frame.environment, frame.window_ns)
@@ -190,7 +190,7 @@ class EpisodeJudge:
         world.reasons.setdefault(row, {})[frame.signal] = Reasons(frame.window_ns, own)
 
     @staticmethod
-    def _agreed(world: EngineState, frame: FeatureFrame, flagged: Rows) -> list[int]:
+    def _agreed(world: EngineState, rows: Rows, frame: FeatureFrame, flagged: Rows) -> list[int]:
         """Rows that are suspicious for the first time, while one that calls them or that they call is so in the same window: two
         that agree are as good as a second window. Not where there is merely less than usual: a message that was lost looks like that."""
         if not len(flagged) or not len(world.edges):
@@ -199,7 +199,7 @@ class EpisodeJudge:
         for i in flagged.tolist():
             others = world.neighbours(frame.services[i])
             near = len(others) and bool(world.services.near(others, frame.window_ns).any())
-            if near and not _only_fewer(world, int(world.services.rows(frame.services[i : i + 1], ())[0]), frame):
+            if near and not _only_fewer(world, int(rows[i]), frame):
                 found.append(i)
         return found
 

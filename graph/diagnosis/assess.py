@@ -11,7 +11,7 @@ from contracts.verdicts import Severity
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
-from graph.evidence.situation import Node, Shift, Situation
+from graph.evidence.situation import Node, Shift, Situation, risen
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -126,8 +126,7 @@ def _symptoms(node: Node, situation: Situation) -> list[Shift]:
 
 def _suffering(shift: Shift, requests: float) -> float:
     if shift.feature in (*ERRORS, f.CALL_ERROR_RATE):
-        before = shift.before if math.isfinite(shift.before) else 0.0
-        failed, extra = shift.after * shift.samples, shift.after - before
+        failed, extra = shift.after * shift.samples, risen(shift)
         if extra > SUFFERS_FAILURES:
             return shift.decades if failed >= MIN_FAILURES else 0.0
         beyond_doubt = failed >= MANY_FAILURES and shift.decades >= ALONE_DECADES

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.explained import Muted
 from graph.evidence.finding import Finding
-from graph.evidence.silence import ERRORS, LATENCIES, missing_z
+from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.words import change
 from graph.judgement import (
@@ -32,9 +32,6 @@ from graph.judgement import (
     SLOWEST,
     TOLD_ELSEWHERE,
 )
-
-TAILS: Final = (*LATENCIES, f.LATENCY_P99, f.METRIC_LATENCY_P99)
-"""What a callee shows of its slowest requests: a high quantile of a caller's few calls may be one of those."""
 
 
 class Amiss(NamedTuple):
@@ -115,24 +112,26 @@ def _failures(edge: Edge, callee: Node) -> Amiss | None:
 def _without_answer(edge: Edge) -> Amiss:
     """Calls that were made, and of which nothing came back while others were answered."""
     surely = missing_z(edge.attempted, edge.observed, 0.0)
-    text = f"{edge.caller} → {edge.callee}: {edge.unanswered:.0f} of {edge.attempted:.0f} calls were not answered"
+    text = f"{edge.caller} → {edge.callee}: {_not_answered(edge)}"
     strength = SILENCE_WEIGHT * math.log1p(max(0.0, surely)) * edge.unanswered / edge.attempted
     return Amiss(strength, CauseKind.CRASH, text)
 
 
+def _not_answered(edge: Edge) -> str:
+    return f"{edge.unanswered:.0f} of {edge.attempted:.0f} calls were not answered"
+
+
 def _waits(edge: Edge, callee: Node) -> Amiss | None:
-    waited = edge.shifts.get(f.CALL_LATENCY_P95)
-    takes = [risen(callee.shifts[n]) for n in TAILS if n in callee.shifts]
-    if waited is None or not takes or edge.strength(f.CALL_LATENCY_P95) <= FAST:
+    waited, takes = edge.shifts.get(f.CALL_LATENCY_P95), callee.risen(*TAILS)
+    if waited is None or takes is None or edge.strength(f.CALL_LATENCY_P95) <= FAST:
         return None
-    told = max((risen(callee.shifts[n]) for n in ERRORS if n in callee.shifts), default=0.0)
-    if told > AMISS_BETWEEN * SLOWEST:
+    if (callee.risen(*ERRORS) or 0.0) > AMISS_BETWEEN * SLOWEST:
         return None  # the slowest are those that fail, of which it tells
     text = f"{edge.caller} → {edge.callee}: {change(waited)}, while {edge.callee} is as quick as before"
-    strength, kind = waited.strength() * (1.0 - max(takes) / risen(waited)), CauseKind.NETWORK
+    strength, kind = waited.strength() * (1.0 - takes / risen(waited)), CauseKind.NETWORK
     if edge.unanswered:
         kind = CauseKind.HANG
-        text += f"; {edge.unanswered:.0f} of {edge.attempted:.0f} calls were not answered"
+        text += f"; {_not_answered(edge)}"
     elif (gap := edge.shifts.get(f.NETWORK_GAP)) is not None and not _covers(gap, waited):
         kind = CauseKind.LATENCY  # in its own spans they are slow, few among those of its other callers
         text += " to others"
@@ -151,5 +150,4 @@ def _slow(edge: Edge, callee: Node) -> bool:
     if waited is None or edge.strength(f.CALL_LATENCY_P95) <= FAST:
         slower = (callee.shifts[n] for n in LATENCIES if n in callee.shifts)
         return any(s.strength() > FAST and s.after > SLOWER * s.before for s in slower)
-    takes = max((risen(callee.shifts[n]) for n in TAILS if n in callee.shifts), default=0.0)
-    return takes > AMISS_BETWEEN * risen(waited)
+    return (callee.risen(*TAILS) or 0.0) > AMISS_BETWEEN * risen(waited)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from contracts import features as f
 from graph.evidence.explained import Muted, errors_shares, latency_shares, served_by
 from graph.evidence.local import strongest
-from graph.evidence.silence import ERRORS, LATENCIES
+from graph.evidence.silence import ERRORS, LATENCIES, TAILS
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import CALLEE_LEAST, CALLER_LEAST, HARM_HOPS, OTHER_KIND, REACH_FULL, REACH_LEAST
 
@@ -149,17 +149,15 @@ def _shares(situation: Situation, muted: Muted, kind: str, node: Node) -> dict[s
 def _shown_itself(situation: Situation, caller: str, callee: str, kind: str) -> float:
     """Of what a caller sees of its calls, the share that the callee shows, too: the rest came about on the way, or is not answered yet,
     and is none that the callee's own callees account for. 1 where that can't be compared."""
-    features, of_calls = KINDS[kind]
-    tails = (f.LATENCY_P99, f.METRIC_LATENCY_P99) if kind == "latency" else ()
     edge, node = situation.edges.get((caller, callee)), situation.nodes[callee]
-    told = [risen(node.shifts[n]) for n in (*features, *tails) if n in node.shifts]
-    if edge is None or not node.own or not told:
+    told = node.risen(*(TAILS if kind == "latency" else ERRORS))
+    if edge is None or not node.own or told is None:
         return 1.0
-    seen = edge.shifts.get(of_calls)
+    seen = edge.shifts.get(KINDS[kind][1])
     if seen is None or seen.strength() <= CALLEE_LEAST or risen(seen) <= 0.0:
         # What is not seen of this kind comes of the other: calls that fail are made again, and their callers are slow.
         return 0.0 if edge.strength(*(calls for _, calls in KINDS.values())) > CALLEE_LEAST else 1.0
-    return min(1.0, max(told) / risen(seen))
+    return min(1.0, told / risen(seen))
 
 
 def _shown(situation: Situation, edge: Edge, kind: str) -> float:

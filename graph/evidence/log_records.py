@@ -16,7 +16,7 @@ from graph.evidence.explained import Muted, calls_per_request, served_by, total
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS
-from graph.evidence.situation import Edge, Node, Situation
+from graph.evidence.situation import Edge, Node, Situation, risen
 from graph.evidence.words import change
 from graph.judgement import (
     CALLEE_LEAST,
@@ -132,8 +132,7 @@ def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Mut
     gain = 0.0
     failing = edge.shifts.get(f.CALL_ERROR_RATE) or strongest(callee, *ERRORS)
     if failing is not None and failing.strength() > CALLEE_LEAST:
-        base = failing.before if math.isfinite(failing.before) else 0.0
-        gain = calls * max(0.0, failing.after - base) * RECORDS_OF_A_FAILURE / extra
+        gain = calls * risen(failing) * RECORDS_OF_A_FAILURE / extra
     if edge.unanswered and mine is not None:
         gain = max(gain, edge.unanswered / mine.served * RECORDS_OF_A_FAILURE / extra)
     theirs = records_of(callee)

@@ -40,6 +40,8 @@ from graph.judgement import (
 )
 
 LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P50)
+TAILS: Final = (*LATENCIES, f.LATENCY_P99, f.METRIC_LATENCY_P99)
+"""What a service shows of its slowest requests, too: a high quantile of a caller's few calls may be one of those."""
 ERRORS: Final = (f.ERROR_RATE, f.METRIC_ERROR_RATE)
 
 

@@ -78,6 +78,10 @@ class Node:
         """The strongest of these features' evidence; 0 where none was observed."""
         return max((self.shifts[f].strength(direction) for f in features if f in self.shifts), default=0.0)
 
+    def risen(self, *features: str) -> float | None:
+        """By how much the one of these features (of one unit) that rose most did; None where none was observed."""
+        return max((risen(self.shifts[f]) for f in features if f in self.shifts), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:

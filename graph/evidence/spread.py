@@ -20,7 +20,7 @@ from graph.evidence.harm import Reach, apart
 from graph.evidence.local import strongest
 from graph.evidence.log_records import log_records
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z
-from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.waiting import waiting
 from graph.evidence.words import change
 from graph.judgement import (
@@ -137,8 +137,7 @@ def _tells(node: Node) -> bool:
 
 def _enough(failures: Shift) -> float:
     """What failures count for by how many they are, 0 to 1."""
-    usual = failures.before if math.isfinite(failures.before) else 0.0
-    return min(1.0, max(0.0, failures.after - usual) * failures.samples / ERRORS_ENOUGH)
+    return min(1.0, risen(failures) * failures.samples / ERRORS_ENOUGH)
 
 
 def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
