@@ -14,3 +14,13 @@ def has_room(cpu: float, times: float) -> bool:
     """Whether so many `times` the usual requests leave a service room, if each takes what it took of its CPU (utilization law: Denning and
     Buzen, 1978). `cpu`: the share of its limit that it usually uses; NaN is not known, so there is none."""
     return cpu >= 0 and times < TWICE and cpu * times < ROOM
+
+
+ALONE: Final = 0.5
+"""Requests in flight at once, counted by what the slowest take, below which they don't queue for one another. By hand."""
+
+
+def queues(per_second: float, seconds: float) -> bool:
+    """Whether so many requests, each of which takes so long, can be in one another's way (Little's law: so many are in flight as come in the
+    time that one takes). Where fewer than one is, more capacity serves none of them sooner. NaN is not known: they may."""
+    return not per_second * seconds < ALONE

@@ -54,6 +54,10 @@ LEAST_FINDING: Final = 0.02
 DECAY: Final = 0.5 ** (1 / 600.0)
 """Of what is usual, per window: a half-life of 600 windows. By hand; detection of low traffic has the same."""
 
+AMID_WINDOWS: Final = 30
+"""Windows for which another incident has held a service from which what that one made of it is what was before. By hand: as long as a
+pending case is also judged by lately."""
+
 # --- one service: resources, logs, releases (graph.evidence.local, .log_records): by hand ---------------------------------------------------------------
 
 CPU_FAR: Final = 0.5
@@ -226,6 +230,11 @@ CALLER_BESIDE: Final = 0.5
 CALLER_ALONE: Final = 0.8
 """Calls that no longer follow (after Nezha: Yu et al., FSE 2023): requests that must be seen, strength per nat beyond chance, more for
 each call lost; shares for callees that were called before (less for each of many), for the caller beside them, and alone. Train Ticket."""
+MORE_CALLS: Final = 1.5
+MORE_CALLS_SIGMAS: Final = 3.0
+MORE_CALLS_MOST: Final = 1.5
+"""Times the calls for each request from which a service does something else than before, how far beyond chance that must be, and what it may
+say at most. By hand."""
 SWAPPED_SHARE: Final = 0.5
 """Share of the missing calls that may go to other callees before it is taken for other requests. innocents."""
 
@@ -238,6 +247,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "network": 1.0,
     "pattern": 0.8,
     "operation": 1.0,
+    "calls": 0.5,
     "cpu": 0.8,
     "memory": 0.6,
     "restarts": 0.8,

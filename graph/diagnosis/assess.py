@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from contracts import features as f
@@ -59,8 +60,11 @@ class Assessment:
         return self.suspects[0]
 
 
-def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assessment | None:
-    """The group's situation since `onset_ns`, ranked; None while the graph knows none of its services."""
+def assess(
+    world: World, group: Group, onset_ns: int, horizon_ns: int, amid: AbstractSet[str] = frozenset()
+) -> Assessment | None:
+    """The group's situation since `onset_ns`, ranked; None while the graph knows none of its services. `amid`: services that another
+    incident is about."""
     members = [s for s in group.services if s in world.topology.services]
     if not members:
         return None
@@ -69,7 +73,7 @@ def assess(world: World, group: Group, onset_ns: int, horizon_ns: int) -> Assess
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
-    situation = world.situation(names, onset_ns, onsets, horizon_ns)
+    situation = world.situation(names, onset_ns, onsets, horizon_ns, amid)
     found = findings(situation)
     affected = _affected(situation, members, found)
     suspects = rank(situation, found, harmed=bool(affected) or group.pooled)

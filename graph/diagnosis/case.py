@@ -12,9 +12,9 @@ from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
-from graph.evidence.silence import hushed
+from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.grouping import Group
-from graph.judgement import HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
+from graph.judgement import FELT, HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 
@@ -48,7 +48,8 @@ class Case:
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
         if seen.calls_until_ns < since_ns or _unheard(seen) or _answers_due(seen):
             return False
-        return seen.leader.probability >= OVERWHELMING or seen.situation.now_ns - since_ns >= settle_s * SECOND
+        beyond_doubt = seen.leader.probability >= OVERWHELMING and not _sick_below(seen)
+        return beyond_doubt or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
 
 def _unheard(seen: Assessment) -> bool:
@@ -67,6 +68,14 @@ def _unheard(seen: Assessment) -> bool:
     return False
 
 
+def _sick_below(seen: Assessment) -> bool:
+    """Whether somebody whom the leader calls shows a symptom of its own: whose it is, the calls between them tell, and the first of
+    those may be few."""
+    situation = seen.situation
+    below = (situation.nodes[e.callee] for e in situation.out(seen.leader.service) if e.callee != seen.leader.service)
+    return any(n.own and n.strength(*ERRORS, *LATENCIES) > FELT for n in below)
+
+
 def _answers_due(seen: Assessment) -> bool:
     """Whether it is too early to blame the leader: somebody whom it calls has hushed since the onset while the leader goes on serving
     others. Calls that are still out are seen only once their callers give up, and until then they look like calls that are not
@@ -74,7 +83,7 @@ def _answers_due(seen: Assessment) -> bool:
     situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
     if situation.now_ns - situation.onset_ns >= PATIENCE_NS or seen.leader.kind in _SILENT:
         return False
-    return any(hushed(edge, situation.nodes[edge.callee]) for edge in situation.out(leader.name))
+    return any(hushed(situation, edge) for edge in situation.out(leader.name))
 
 
 def incident_of(

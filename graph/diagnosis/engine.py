@@ -203,12 +203,18 @@ class DiagnosisEngine:
         set in where something harmless had been unusual for long."""
         horizon_ns = int(self.settings.change_horizon_s * SECOND)
         onset_ns = case.since_ns or diagnosis_onset(case.group)
-        seen = assess(self.world, case.group, onset_ns, horizon_ns)
+        amid = self._amid(case)
+        seen = assess(self.world, case.group, onset_ns, horizon_ns, amid)
         lately_ns = self.world.time_ns - LATELY_NS
         if seen is None or case.published is not None or lately_ns - onset_ns < LATELY_NS // 2:
             return seen
-        late = assess(self.world, case.group, lately_ns, horizon_ns)
+        late = assess(self.world, case.group, lately_ns, horizon_ns, amid)
         return late if late is not None and late.leader.score > seen.leader.score else seen
+
+    def _amid(self, case: Case) -> set[str]:
+        """Services that other incidents are about."""
+        others = (c for c in self._cases.values() if c is not case and c.published is not None)
+        return {name for c in others for name in c.frozen}
 
     def _belongs_elsewhere(self, case: Case, seen: Assessment) -> bool:
         """Join a case about to open to an open incident with the same culprit: a fault whose symptoms spread slowly."""
@@ -246,7 +252,7 @@ class DiagnosisEngine:
     def _suffers_lately(self, case: Case, lately_ns: int) -> bool:
         """Whether users still suffer, or whether that is not known."""
         horizon_ns = int(self.settings.change_horizon_s * SECOND)
-        seen = assess(self.world, case.group, self.world.time_ns - lately_ns, horizon_ns)
+        seen = assess(self.world, case.group, self.world.time_ns - lately_ns, horizon_ns, self._amid(case))
         return seen is None or bool(seen.affected)
 
     @staticmethod

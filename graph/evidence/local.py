@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change, fewer
-from contracts.room import has_room
+from contracts.room import has_room, queues
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
@@ -88,6 +89,12 @@ def _has_room(node: Node, rate: Shift) -> bool:
     return cpu_ is not None and has_room(cpu_.before, rate.ratio)
 
 
+def _takes(node: Node) -> float:
+    """Seconds that a service's slowest requests take since the onset; NaN where that is not known."""
+    known = (node.shifts[n].after for n in (f.LATENCY_P95, f.METRIC_LATENCY_P95) if n in node.shifts)
+    return max(known, default=math.nan)
+
+
 def demand(situation: Situation) -> Iterator[Finding]:
     """More requests than usual at a service that also runs slow, hot or full: it is asked for more than it can do. Failures
     alone do not say so: a service that fails is asked again."""
@@ -95,7 +102,7 @@ def demand(situation: Situation) -> Iterator[Finding]:
         rate = more_asked(node)
         if rate is None:
             continue
-        if _has_room(node, rate):
+        if _has_room(node, rate) or not queues(rate.after, _takes(node)):
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))

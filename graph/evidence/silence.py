@@ -22,6 +22,7 @@ from graph.judgement import (
     ENTRY_SHARE,
     ENTRY_SILENT,
     ENTRY_WINDOWS,
+    FAST,
     FELT,
     FEW_CALLS,
     IN_DISTRESS,
@@ -61,7 +62,7 @@ def silence(situation: Situation) -> Iterator[Finding]:
         if any(e.callee == finding.service and math.isfinite(e.attempted) for e in edges):
             yield finding  # the caller itself says that it called
             continue
-        together = sum(e.observed < FEW_CALLS * max(e.expected, e.usual) for e in edges)
+        together = sum(answered(situation, e) < FEW_CALLS * max(e.expected, e.usual) for e in edges)
         share = 1.0 if together <= 1 else ALL_SILENT if together == len(edges) else together**-0.5
         yield dataclasses.replace(finding, strength=share * finding.strength)
     for node in situation.nodes.values():
@@ -83,8 +84,8 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     if _serves(node):
         return None
     edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
-    expected, observed = 0.0, sum(e.observed for e in edges)
-    distress, worst = 0.0, ""
+    expected, observed = 0.0, sum(answered(situation, e) for e in edges)
+    distress, worst = 0.0, edges[0] if edges else None
     for edge in edges:
         caller = situation.nodes[edge.caller]
         slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
@@ -93,20 +94,40 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         inferred = max(edge.expected, edge.usual if hurt > IN_DISTRESS else 0.0)
         expected += inferred if math.isnan(edge.attempted) else max(edge.attempted, edge.observed)
         if hurt > distress:
-            distress, worst = hurt, edge.caller
+            distress, worst = hurt, edge
     z = missing_z(expected, observed, max((e.per_request_before for e in edges), default=0.0))
-    if distress < LEAST_DISTRESS or z < SILENCE_SIGMAS or observed > FEW_CALLS * expected:
+    if worst is None or distress < LEAST_DISTRESS or z < SILENCE_SIGMAS or observed > FEW_CALLS * expected:
         return None
     asked = min(1.0, ASKED_ENOUGH * _unanswered(situation, node, edges) / (expected - observed))
     if asked < LEAST_ASKED:
         return None
-    slow = situation.nodes[worst].strength(*LATENCIES) > situation.nodes[worst].strength(*ERRORS)
+    slow = _waits(situation, worst)
     strength = SILENCE_WEIGHT * math.log1p(z) * (1 - observed / expected) * min(1.0, distress) * asked
     text = (
         f"{node.name} answered {observed:.0f} of about {expected:.0f} calls expected since onset, "
-        f"while {worst} {'waits' if slow else 'fails'}"
+        f"while {worst.caller} {'waits' if slow else 'fails'}"
     )
-    return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst
+    return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst.caller
+
+
+def _waits(situation: Situation, edge: Edge) -> bool:
+    """Whether a caller waits for the answers that don't come: by its calls, where these fail; else by what it shows itself."""
+    if edge.strength(f.CALL_ERROR_RATE) > LEAST_DISTRESS and f.CALL_LATENCY_P95 in edge.shifts:
+        return edge.strength(f.CALL_LATENCY_P95) > FAST
+    caller = situation.nodes[edge.caller]
+    return caller.strength(*LATENCIES) > caller.strength(*ERRORS)
+
+
+def answered(situation: Situation, edge: Edge) -> float:
+    """Calls along an edge since the onset that the callee answered. A caller counts those, too, that were refused or given up: calls that
+    failed, and that the callee does not tell of among all that it served, are none."""
+    callee, failed = situation.nodes[edge.callee], edge.shifts.get(f.CALL_ERROR_RATE)
+    served = callee.shifts.get(f.REQUEST_RATE)
+    if failed is None or served is None or not callee.own or callee.observer:
+        return edge.observed
+    asked = sum(e.shifts[f.CALL_RATE].after for e in situation.into(edge.callee) if f.CALL_RATE in e.shifts)
+    unserved = 1.0 - served.after / asked if asked > 0 else 0.0
+    return edge.observed * (1.0 - min(max(unserved, 0.0), max(failed.after, 0.0)))
 
 
 def _concerned(caller: Node, edge: Edge) -> bool:
@@ -116,14 +137,14 @@ def _concerned(caller: Node, edge: Edge) -> bool:
     return edge.failed >= max(LEAST_EXPECTED, CONCERNED * _failing(caller) * _served(caller))
 
 
-def hushed(edge: Edge, callee: Node) -> bool:
+def hushed(situation: Situation, edge: Edge) -> bool:
     """Whether a callee that should have answered calls since the onset answered hardly any, and serves hardly anybody else."""
     due = edge.usual if math.isfinite(edge.usual) else edge.expected
     return (
         edge.per_request_before > OFTEN
         and due >= LEAST_EXPECTED
-        and edge.observed < FEW_CALLS * due
-        and not _serves(callee)
+        and answered(situation, edge) < FEW_CALLS * due
+        and not _serves(situation.nodes[edge.callee])
     )
 
 
@@ -146,7 +167,7 @@ def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
     found = 0.0
     for edge in edges:
         if not math.isnan(edge.attempted):
-            found += max(0.0, edge.attempted - edge.observed)
+            found += max(0.0, edge.attempted - answered(situation, edge))
             continue
         caller = situation.nodes[edge.caller]
         rate = caller.shifts.get(f.REQUEST_RATE)

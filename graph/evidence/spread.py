@@ -19,6 +19,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, apart
 from graph.evidence.local import strongest
 from graph.evidence.log_records import log_records
+from graph.evidence.own_calls import own_calls
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.waiting import waiting
@@ -287,3 +288,4 @@ def spread(
     yield from pattern(situation, muted)
     yield from log_records(situation, muted)
     yield from waiting(situation, muted)
+    yield from own_calls(situation)

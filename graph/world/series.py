@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.features import FEATURES, FeatureKind
 from contracts.frames import EvidenceFrame
-from graph.judgement import DECAY
+from graph.judgement import AMID_WINDOWS, DECAY
 
 RING: Final = 120
 """Windows kept per row."""
@@ -215,19 +215,24 @@ class SeriesStore:
             self.levels[row, hidden], self.score[row, hidden], self.counts[row, hidden] = np.nan, 0.0, np.nan
             self.frozen[row] = NEVER
 
-    def before_after(self, rows: I64, onset: int, lead: int = 2, until: int = NEVER) -> tuple[F64, F64, F64]:
+    def before_after(
+        self, rows: I64, onset: int, lead: int = 2, until: int = NEVER, amid: NDArray[np.bool_] | None = None
+    ) -> tuple[F64, F64, F64]:
         """Moments (3, rows, features) before `onset - lead`, and from `onset` on, and the detector's decades since (mean of the
         three strongest windows, signed). Windows after `until` are left out.
 
-        Windows of which a row says nothing (it is missing, or has not come yet) count neither way.
+        Windows of which a row says nothing (it is missing, or has not come yet) count neither way. Rows `amid` another incident are
+        compared with what that one has long made of them, not with what is usual: what was there before began before.
         """
         old, new = (
             np.flatnonzero((self.slot >= 0) & (self.slot <= until) & m)
             for m in (self.slot < onset - lead, self.slot >= onset)
         )
-        usual = self._known(rows, old) & (self.slot[old] < self.frozen[rows][:, None])
+        healthy = self.slot[old] < self.frozen[rows][:, None]
+        held = np.zeros(len(rows), bool) if amid is None else amid & (self.frozen[rows] <= onset - lead - AMID_WINDOWS)
+        usual = self._known(rows, old) & np.where(held[:, None], ~healthy, healthy)
         weight, level = self._weighted(self.levels[rows[:, None], old], self.counts[rows[:, None], old])
-        before = _moments(weight * usual[..., None], level) + self.moments[:, rows]
+        before = _moments(weight * usual[..., None], level) + np.where(held[None, :, None], 0.0, self.moments[:, rows])
         since = self._known(rows, new)
         weight, level = self._weighted(self.levels[rows[:, None], new], self.counts[rows[:, None], new])
         weight *= since[..., None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -192,18 +193,24 @@ class World:
         return [i for i, (a, b) in enumerate(store.keys) if a in names or b in names]
 
     def situation(
-        self, names: Iterable[str], onset_ns: int, onsets: dict[str, int] | None = None, horizon_ns: int = 0
+        self,
+        names: Iterable[str],
+        onset_ns: int,
+        onsets: dict[str, int] | None = None,
+        horizon_ns: int = 0,
+        amid: AbstractSet[str] = frozenset(),
     ) -> Situation:
-        """What changed since `onset_ns` at `names` and the calls between them; changes at most `horizon_ns` before it."""
+        """What changed since `onset_ns` at `names` and the calls between them; changes at most `horizon_ns` before it. Services `amid`
+        another incident are compared with what that one has made of them."""
         wanted = set(names)
         chosen = [n for n in self.topology.services if n in wanted]
         per_node: dict[str, dict[str, Shift]] = {n: {} for n in chosen}
         for signal in (Signal.SPANS, Signal.METRICS, Signal.LOGS):
-            for (name, _), found in self._shifts(signal, [(n, "") for n in chosen], onset_ns).items():
+            for (name, _), found in self._shifts(signal, [(n, "") for n in chosen], onset_ns, amid).items():
                 per_node[name].update(found)
         nodes = self._nodes(chosen, per_node, onset_ns, onsets or {})
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
-        edges = self._edges(pairs, self._served(chosen, onset_ns), onset_ns)
+        edges = self._edges(pairs, self._served(chosen, onset_ns, amid), onset_ns, amid)
         # What was done in answer to an incident is no cause of it.
         recent = tuple(
             c
@@ -212,18 +219,22 @@ class World:
         )
         return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
 
-    def _served(self, names: list[str], onset_ns: int) -> dict[str, Shift | None]:
+    def _served(self, names: list[str], onset_ns: int, amid: AbstractSet[str]) -> dict[str, Shift | None]:
         """Requests served up to where calls are known, too: what came later would look as if it had made no calls."""
         width_ns = self.series[Signal.EDGES].width_ns or 1
-        found = self._shifts(Signal.SPANS, [(n, "") for n in names], onset_ns, self.calls_until_ns // width_ns - 1)
+        found = self._shifts(
+            Signal.SPANS, [(n, "") for n in names], onset_ns, amid, self.calls_until_ns // width_ns - 1
+        )
         return {n: found.get((n, ""), {}).get(REQUEST_RATE) for n in names}
 
-    def _along(self, pairs: list[tuple[str, str]], onset_ns: int) -> dict[tuple[str, str], tuple[Shifts, Shift | None]]:
+    def _along(
+        self, pairs: list[tuple[str, str]], onset_ns: int, amid: AbstractSet[str]
+    ) -> dict[tuple[str, str], tuple[Shifts, Shift | None]]:
         """Shifts of calls, and of the calls made. Where the caller names its callee, its own view of how they went counts:
         it knows of those that were never answered."""
-        joined = self._shifts(Signal.EDGES, pairs, onset_ns)
+        joined = self._shifts(Signal.EDGES, pairs, onset_ns, amid)
         named = {pair: (pair[0], self.aliases.views[pair]) for pair in pairs if pair in self.aliases.views}
-        seen = self._shifts(Signal.EDGES, list(named.values()), onset_ns)
+        seen = self._shifts(Signal.EDGES, list(named.values()), onset_ns, amid)
         along = {}
         for pair in pairs:
             view = seen.get(named.get(pair, pair), {})
@@ -232,10 +243,14 @@ class World:
         return along
 
     def _edges(
-        self, pairs: list[tuple[str, str]], served: dict[str, Shift | None], onset_ns: int
+        self,
+        pairs: list[tuple[str, str]],
+        served: dict[str, Shift | None],
+        onset_ns: int,
+        amid: AbstractSet[str],
     ) -> dict[tuple[str, str], Edge]:
         store = self.series[Signal.EDGES]
-        along, known = self._along(pairs, onset_ns), store.rows_of(pairs)
+        along, known = self._along(pairs, onset_ns, amid), store.rows_of(pairs)
         rows = np.array(list(known.values()), np.int64)
         known_ns = dict(zip(known, store.known_ns(rows), strict=True))
         told = dict(zip(known, self._told(rows, onset_ns), strict=True))
@@ -283,14 +298,20 @@ class World:
         return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations)
 
     def _shifts(
-        self, signal: Signal, keys: list[tuple[str, str]], onset_ns: int, until: int = NEVER
+        self,
+        signal: Signal,
+        keys: list[tuple[str, str]],
+        onset_ns: int,
+        amid: AbstractSet[str] = frozenset(),
+        until: int = NEVER,
     ) -> dict[tuple[str, str], dict[str, Shift]]:
         store = self.series[signal]
         known = [k for k in keys if k in store.index]
         if not known or not store.width_ns:
             return {}
         rows = np.array([store.index[k] for k in known], np.int64)
-        before, after, detected = store.before_after(rows, onset_ns // store.width_ns, until=until)
+        held = np.array([not amid.isdisjoint(k) for k in known], np.bool_) if amid else None
+        before, after, detected = store.before_after(rows, onset_ns // store.width_ns, until=until, amid=held)
         return dict(zip(known, shifts(store.features, store.kinds, before, after, detected), strict=True))
 
 

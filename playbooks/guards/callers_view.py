@@ -17,11 +17,19 @@ HISTORY_NS: Final = 90 * SECOND
 """How far back evidence is looked at: enough to know what was usual before."""
 LEAST_REQUESTS: Final = 5.0
 """Requests since the onset from which anything of a target's answers can be told."""
+LEAST_UNANSWERED: Final = 5.0
+"""Calls without an answer from which that is more than some that are on their way."""
 FAILING: Final = 0.1
-"""Additional share of failed calls, as callers see it, that speaks against a target."""
+"""Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
 
 
 def callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    """What callers tell of their calls that the target may not know of: calls that fail on the way, or are never answered, as those to an
+    instance that hangs."""
+    return _failed(frames, service, onset_ns) or _unanswered(frames, service, onset_ns)
+
+
+def _failed(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
     """Calls that fail on the way, as callers tell: the target may not know of them."""
     calls = [c for c in _calls(frames, service) if c[0] >= onset_ns - HISTORY_NS]
     old = [(n, e) for window, n, e in calls if window < onset_ns]
@@ -33,6 +41,35 @@ def callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     if failed / made < usual + FAILING:
         return ""
     return f"its callers see {failed:.0f} of {made:.0f} calls fail, though it reports none of that itself"
+
+
+def _unanswered(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    told = list(_asked(frames, service))
+    made, answered = (sum(row[i] for row in told if row[0] >= onset_ns) for i in (1, 2))
+    before, before_answered = (sum(row[i] for row in told if row[0] < onset_ns) for i in (1, 2))
+    if made < LEAST_REQUESTS or made - answered < LEAST_UNANSWERED:
+        return ""
+    usual = max(0.0, 1.0 - before_answered / before) if before > 0 else 0.0
+    if (made - answered) / made < usual + FAILING:
+        return ""
+    return f"its callers had no answer to {made - answered:.0f} of {made:.0f} calls, though it answers the others as before"
+
+
+def _asked(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
+    """Window, calls made by the callers' client spans, and those answered, of every row of calls to the service that tells of them."""
+    names, column = {service, service.rsplit("/", 1)[-1]}, f.ASIDE[f.Signal.EDGES].index(f.ASKED)
+    for frame in frames:
+        if frame.signal != f.Signal.EDGES or frame.aside.shape[1:] != (len(f.ASIDE[f.Signal.EDGES]),):
+            continue
+        for i, peer in enumerate(frame.peers):
+            asked = float(frame.aside[i, column])
+            if (
+                asked > 0
+                and frame.counts[i] >= 0
+                and frame.state[i] != ServiceState.STALE
+                and _names(peer, service, names)
+            ):
+                yield frame.window_ns, asked, float(frame.counts[i])
 
 
 def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:

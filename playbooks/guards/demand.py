@@ -22,6 +22,8 @@ TIMES: Final = 3.0
 MORE: Final = 1.3
 LITTLE_MORE: Final = 1.1
 """Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
+LEAST_BEFORE: Final = 5
+"""Windows from before the onset from which it is known what is usual."""
 UNKNOWN: Final = "what users ask for is not known from before and since"
 
 
@@ -93,6 +95,6 @@ def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, 
     out = {}
     for name, found in (made | served).items():
         before, since = ([c for w, c in found.items() if (w >= onset_ns) is late] for late in (False, True))
-        if before and since:
+        if len(before) >= LEAST_BEFORE and since:
             out[name] = sum(before) / len(before), sum(since) / len(since)
     return out

@@ -20,6 +20,7 @@ from contracts import features as f
 from contracts.frames import EvidenceFrame
 from contracts.frames.decoded import F64
 from contracts.mix import Blame, Mix, mix_of
+from contracts.room import queues
 from contracts.units import SECOND
 from contracts.verdicts import Conduct, ServiceState
 from playbooks.guards.callers_view import HISTORY_NS, LEAST_REQUESTS, callers_see
@@ -139,7 +140,19 @@ def _more_than_it_can(rows: Mapping[f.Signal, _Rows | None], mix: Mix, onset_ns:
     asked = max(_asked_more(rows[face.signal], face, onset_ns, LITTLE_MORE if hot else MORE) for face in _FACES)
     if mix.excuses or not asked:
         return hot and not _counted(rows)
-    return not leaves_room(_cpu_before(metrics, onset_ns), asked)
+    return _may_queue(rows, onset_ns) and not leaves_room(_cpu_before(metrics, onset_ns), asked)
+
+
+def _may_queue(rows: Mapping[f.Signal, _Rows | None], onset_ns: int) -> bool:
+    """Whether its requests can be in one another's way since the onset, for all that is known."""
+    told = []
+    for face in _FACES:
+        known = rows[face.signal]
+        since = None if known is None else _split(known, face, onset_ns)[1]
+        seconds = np.empty(0) if since is None else since.values.get(face.latencies[1], np.empty(0))
+        if since is not None and np.isfinite(seconds).any():
+            told.append(queues(float(since.values[face.rate].mean()), float(np.nanmax(seconds))))
+    return any(told) or not told
 
 
 def _conduct(

@@ -122,6 +122,51 @@ def test_a_caller_is_not_settled_on_while_calls_to_a_callee_that_hushed_may_stil
     assert settled(ONSET + 14), "nobody gives up that late: what is not known by then is not waited for"
 
 
+@pytest.mark.parametrize(("failing", "at_once"), [(0.8, False), (0.0, True)])
+def test_a_caller_is_beyond_doubt_only_while_nobody_whom_it_calls_shows_anything(failing: float, at_once: bool):
+    """The first failed calls between two services may come a window after the failures of both."""
+    world = World("shop")
+    for t in range(ONSET + 3):
+        ill = t >= ONSET
+        rows = {
+            ("gateway", ""): [RATE, 0.5 if ill else 0.0, 0.05, 0.08, 0.09],
+            ("user", ""): [RATE, failing if ill else 0.0, 0.01, 0.02, 0.02],
+        }
+        world.take(frame(Signal.SPANS, t, rows, Presence.OBSERVED))
+        world.take(frame(Signal.EDGES, t, {("gateway", "user"): [RATE, 0.0, 0.02, 0.001]}, Presence.OBSERVED))
+    group = Group("inc-1", T0 + ONSET * S, "gateway")
+    group.add(anomaly("gateway"))
+    found = assess(world, group, T0 + ONSET * S, 0)
+    assert found is not None
+    blamed = next(s for s in found.suspects if s.service == "gateway")
+    found = replace(found, suspects=(replace(blamed, probability=0.99),))
+    case = Case(group)
+    case.follow(found.leader, T0 + (ONSET + 2) * S)
+    assert case.settled(found, 1.5) is at_once
+    assert case.settled(found, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("held_s", "later", "amid", "shows"),
+    [
+        pytest.param(100, 0.5, {"gateway"}, False, id="as the other incident made it"),
+        pytest.param(100, 0.9, {"gateway"}, True, id="more than that one made of it"),
+        pytest.param(100, 0.5, set(), True, id="no other incident is about it"),
+        pytest.param(10, 0.5, {"gateway"}, True, id="the other one has just begun"),
+    ],
+)
+def test_what_another_incident_made_of_a_service_long_ago_is_no_sign_of_a_new_one(held_s, later, amid, shows: bool):
+    world, new = World("shop"), ONSET + held_s
+    for t in range(new + 5):
+        if t == ONSET + 2:
+            world.freeze(["gateway"], T0 + ONSET * S)
+        failing = later if t >= new else 0.5 if t >= ONSET else 0.0
+        served = [RATE, failing, 0.05, 0.08, 0.09]
+        world.take(frame(Signal.SPANS, t, {("gateway", ""): served}, Presence.OBSERVED))
+    situation = world.situation(["gateway"], T0 + new * S, amid=amid)
+    assert (rank(situation)[0].score > 0.5) is shows
+
+
 def anomaly(service: str) -> Anomaly:
     at = T0 + (ONSET + 2) * S
     return Anomaly(

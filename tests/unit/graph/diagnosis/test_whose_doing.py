@@ -10,6 +10,7 @@ from contracts.events import Change
 from contracts.features import (
     CALL_ERROR_RATE,
     CALL_LATENCY_P95,
+    CALL_RATE,
     CPU,
     ERROR_RATE,
     LATENCY_P50,
@@ -88,6 +89,94 @@ def test_a_queue_is_its_callees_doing_where_they_fail_it():
 def test_a_queue_says_only_so_much():
     (found,) = rank(situation(node("worker", Shift(QUEUE_LAG, 0.0, 500.0, 1e11, 20.0, 10.0, 60.0))))
     assert max(x.strength for x in found.findings if x.channel == "waiting") == WAITING_MOST
+
+
+# --- refused, or given up
+
+CALLED = level(CALL_RATE, 20.0, 20.1)
+
+
+@pytest.mark.parametrize(
+    ("waits", "kind"),
+    [
+        pytest.param((0.05, 0.001), CauseKind.CRASH, id="refused at once"),
+        pytest.param((0.05, 1.0), CauseKind.HANG, id="given up"),
+    ],
+)
+def test_who_serves_nothing_while_its_callers_fail_is_down_though_they_count_their_calls(waits, kind: CauseKind):
+    """Client spans that name their peer count calls that nobody ever answered."""
+    gateway = node("gateway", ratio(ERROR_RATE, 0.5), level(LATENCY_P95, 0.1, 0.5))
+    failing = call("gateway", "cart", CALLED, ratio(CALL_ERROR_RATE, 1.0), level(CALL_LATENCY_P95, *waits))
+    bystander = node("stock", level(CPU, 0.2, 0.5), rate=60.0)
+    asked_more = call("gateway", "stock", level(CALL_RATE, 20.0, 60.0))
+    found = ranked(gateway, node("cart", rate=0.0), bystander, calls=(failing, asked_more))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("cart", kind)
+    assert leader.probability > 0.9
+    assert any(x.explained_by == "cart" for x in found["gateway"].findings if x.channel == "errors")
+
+
+def test_who_tells_that_it_serves_what_fails_is_not_down():
+    """It answers every call, with a failure."""
+    gateway = node("gateway", ratio(ERROR_RATE, 0.5))
+    failing = call("gateway", "cart", CALLED, ratio(CALL_ERROR_RATE, 1.0))
+    found = ranked(gateway, node("cart", ratio(ERROR_RATE, 1.0)), calls=(failing,))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.ERRORS)
+
+
+# --- what it does by itself
+
+
+def chatty(*more: Shift, each: float = 4.0) -> tuple[Edge, ...]:
+    """Each request of the cart makes so many calls of the stock, where it made one."""
+    often = call("cart", "stock", level(CALL_RATE, 20.0, 20.0 * each), *more)
+    return call("gateway", "cart"), replace(often, per_request_after=each, observed=200 * each, attempted=200 * each)
+
+
+def slowed() -> tuple[Node, ...]:
+    return (
+        node("gateway", level(LATENCY_P95, 0.1, 0.4)),
+        node("cart", level(LATENCY_P95, 0.05, 0.35)),
+        node("stock", rate=80.0),
+    )
+
+
+def test_who_makes_many_more_calls_for_each_request_was_changed_and_is_not_merely_slow():
+    leader = next(iter(ranked(*slowed(), calls=chatty()).values()))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.BAD_RELEASE)
+    assert any("4 instead of 1 calls of stock" in x.text for x in leader.findings)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param(chatty(ratio(CALL_ERROR_RATE, 0.6)), id="they fail and are made again"),
+        pytest.param(chatty(each=1.4), id="hardly more"),
+        pytest.param((chatty()[0], replace(chatty()[1], expected=800.0)), id="its routes need them"),
+        pytest.param((chatty()[0], replace(chatty()[1], in_part=True)), id="a sampler may have begun"),
+    ],
+)
+def test_more_calls_are_no_change_of_what_it_does_where(calls: tuple[Edge, ...]):
+    found = ranked(*slowed(), calls=calls)
+    assert not any(x.channel == "calls" for s in found.values() for x in s.findings)
+
+
+def test_more_calls_of_a_store_alone_may_be_a_cold_cache():
+    often = replace(chatty()[1], callee="db:postgresql/stock")
+    store = Node("db:postgresql/stock", kind="database", own=False)
+    found = ranked(*slowed()[:2], store, calls=(chatty()[0], often))
+    assert not any(x.channel == "calls" for s in found.values() for x in s.findings)
+
+
+# --- demand
+
+
+@pytest.mark.parametrize(("took", "saturated"), [(0.005, False), (0.5, True)])
+def test_more_requests_saturate_nobody_whose_requests_are_never_two_at_once(took: float, saturated: bool):
+    asked = node("cart", level(LATENCY_P95, took / 5, took), level(CPU, 0.5, 0.9), rate=60.0)
+    found = ranked(node("gateway"), asked, calls=(call("gateway", "cart"),))
+    assert any(x.channel == "demand" for x in found["cart"].findings) is saturated
 
 
 # --- on the way

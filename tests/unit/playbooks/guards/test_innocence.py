@@ -60,6 +60,11 @@ def calls(at: int, n: int, error: float, latency: float = 0.035, peer: str = "ca
     return frame_of("edges", at, ("web",), [row], [n], low=[0, 0, 0.01, 0], high=[24, 0.1, 0.12, 0.01], peers=(peer,))
 
 
+def asked(at: int, n: int, unanswered: int) -> EvidenceFrame:
+    """Calls of `web` to `cart` that were answered, beside those that its client spans say it made."""
+    return replace(calls(at, n, 0.0), aside=np.array([[float(n + unanswered), np.nan, np.nan]]))
+
+
 def frame_of(signal, at, names, rows, counts, *, low, high, state=HEALTHY, peers=()) -> EvidenceFrame:
     n, columns = len(names), BY_SIGNAL[Signal(signal)]
     shape = (n, len(columns))
@@ -97,11 +102,14 @@ WELL = {
     "few seconds": {"seconds": 2},
     "is asked half as often": {"after": {"rate": 4.0}, "seconds": 8},
     "is hardly asked any more": {"after": {"rate": 2.0}, "seconds": 10},
+    "its caller's spans go ahead of its own": {"extra": lambda t: [asked(T0 + t * S, 8, 1)]},
+    "its callers never had an answer to some": {"extra": lambda t: [asked(T0 + t * S, 8, 4)]},
     "its caller waits for itself": {"extra": lambda t: [calls(T0 + t * S, 8, 0.0, 0.03 if t < 0 else 0.9)]},
     "busy": {"usual": 200.0},
     "its processor is warm": {"extra": lambda t: [metrics(T0 + t * S, cpu_utilization=0.3 if t < 0 else 0.7)]},
 }
 UNKNOWN = {
+    "some of its calls are never answered": {"extra": lambda t: [asked(T0 + t * S, 8, 0 if t < 0 else 4)]},
     "is asked once in a while": {"usual": 0.2},
     "its callers fail": {"extra": lambda t: [calls(T0 + t * S, 8, 0.0 if t < 0 else 0.6, peer="external:cart")]},
     "its rows are stale": {"after": {"state": str(ServiceState.STALE)}},

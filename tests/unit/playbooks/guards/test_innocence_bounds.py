@@ -206,13 +206,19 @@ def test_failures_of_new_routes_are_its_own():
     [(4, 14, False), (4, 16, True), (9, 13, False), (12, 14, True), (4, 8, False)],
 )
 def test_it_is_asked_for_more_where_that_is_sure_and_much(windows: int, n: int, demand: bool):
-    assert found(*usual(n=10), *since(*[{"n": n}] * windows)).demand is demand
+    assert found(*usual(n=10, took=0.1), *since(*[{"n": n, "took": 0.1}] * windows)).demand is demand
+
+
+@pytest.mark.parametrize(("took", "demand"), [(0.02, False), (0.2, True)])
+def test_requests_that_are_never_two_at_once_do_not_queue_for_one_another(took: float, demand: bool):
+    """Ten times the usual requests are no reason to scale where one is done long before the next comes."""
+    assert found(*usual(n=1, took=took), *since(*[{"n": 10, "took": took}] * 8)).demand is demand
 
 
 def test_it_is_asked_for_more_where_a_third_of_the_windows_is_above_the_range():
-    above = [{"n": 25, "high": HIGH}] + [{"n": 4, "high": HIGH}] * 2
+    above = [{"n": 25, "high": HIGH, "took": 0.1}] + [{"n": 4, "high": HIGH, "took": 0.1}] * 2
     assert found(*usual(high=HIGH), *since(*above)).demand
-    assert not found(*usual(high=HIGH), *since(*above, {"n": 4, "high": HIGH})).demand
+    assert not found(*usual(high=HIGH), *since(*above, {"n": 4, "high": HIGH, "took": 0.1})).demand
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""The channel of calls that a service makes for each of its requests: where it makes many more, and none of them because one failed, what it
+does has changed (a flag, a setting kept elsewhere, a release), and no restart undoes that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from contracts import features as f
+from contracts.verdicts import CauseKind
+from graph.evidence.finding import Finding
+from graph.evidence.silence import missing_z
+from graph.evidence.situation import Edge, Situation
+from graph.judgement import CALLER_LEAST, LEAST_EXPECTED, MORE_CALLS, MORE_CALLS_MOST, MORE_CALLS_SIGMAS
+
+
+def own_calls(situation: Situation) -> Iterator[Finding]:
+    """Services that make many more calls for each request than before. Calls to stores alone say nothing: a cold cache makes them as well."""
+    for node in situation.nodes.values():
+        many = [e for e in situation.out(node.name) if _many_more(e)]
+        told = [e for e in many if situation.nodes[e.callee].kind == "service"]
+        if not told or any(_asked_again(e) for e in situation.out(node.name)):
+            continue
+        worst = max(told, key=lambda e: (_surely(e), e.callee))
+        text = (
+            f"{node.name} makes {worst.per_request_after:.2g} instead of {worst.per_request_before:.2g} calls of {worst.callee} for each "
+            "request, and none of them because one failed: what it does has changed"
+        )
+        strength = min(MORE_CALLS_MOST, math.log1p(_surely(worst)))
+        yield Finding(node.name, "calls", strength, text, CauseKind.BAD_RELEASE, peer=worst.callee)
+
+
+def _surely(edge: Edge) -> float:
+    """How far beyond chance more calls are made than expected."""
+    return -missing_z(edge.expected, edge.made, edge.per_request_before)
+
+
+def _many_more(edge: Edge) -> bool:
+    if not math.isfinite(edge.per_request_before) or edge.expected < LEAST_EXPECTED or edge.in_part:
+        return False
+    return edge.made > MORE_CALLS * edge.expected and _surely(edge) > MORE_CALLS_SIGMAS
+
+
+def _asked_again(edge: Edge) -> bool:
+    """Whether calls along an edge may be made again because they fail, or are not answered."""
+    return edge.strength(f.CALL_ERROR_RATE) > CALLER_LEAST or edge.unanswered > 0
