@@ -42,9 +42,16 @@ def cause(service: str, kind: CauseKind, probability: float) -> Candidate:
     return Candidate(service=service, kind=kind, probability=probability, evidence=(), path=())
 
 
+def changed(kind: str, service: str = "cart", after: str = "v2") -> Change:
+    return Change(environment="prod", service=service, kind=kind, time_ns=NOW - 20 * S, actor="ada", after=after)
+
+
 def incident(
-    *candidates: Candidate, severity: Severity = Severity.WARNING, changes: tuple[Change, ...] = ()
+    *candidates: Candidate, severity: Severity = Severity.WARNING, changes: tuple[Change, ...] | None = None
 ) -> Incident:
+    """Without `changes` what is blamed on a release has seen one."""
+    if changes is None:
+        changes = tuple(changed("deploy", c.service) for c in candidates if c.kind is CauseKind.BAD_RELEASE)
     return Incident(
         id="inc-1", environment="prod", phase=IncidentPhase.UPDATED, severity=severity, onset_ns=NOW - 5 * S, time_ns=NOW - S,
         revision=1, anomalies=("a",), services=("cart", "web"), candidates=candidates, blast_radius=("web",), confidence=0.9,
@@ -596,9 +603,15 @@ def test_instances_that_were_taken_away_are_given_back():
     ],
 )
 def test_only_what_came_with_the_version_is_rolled_back(kind: str, after: str, verdict: DecisionVerdict):
-    changed = Change(environment="prod", service="cart", kind=kind, time_ns=NOW - 20 * S, actor="ada", after=after)
-    found = decide(incident(cause("cart", CauseKind.BAD_RELEASE, 0.9), changes=(changed,)), WORLD, LIBRARY, SETTINGS)
+    since = (changed(kind, after=after),)
+    found = decide(incident(cause("cart", CauseKind.BAD_RELEASE, 0.9), changes=since), WORLD, LIBRARY, SETTINGS)
     assert found.verdict is verdict
+
+
+def test_nothing_is_rolled_back_where_nobody_told_of_a_change():
+    """What a service does has changed, and it is not known by what."""
+    found = decide(incident(cause("cart", CauseKind.BAD_RELEASE, 0.95), changes=()), WORLD, LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
 
 
 def test_nobody_is_asked_about_suspicions_of_those_who_answer_as_before():

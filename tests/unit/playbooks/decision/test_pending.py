@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import UnreadableEvent
-from contracts.events import Candidate, Control, Decision, Feedback, Incident, encode
+from contracts.events import Candidate, Change, Control, Decision, Feedback, Incident, encode
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
 from contracts.ports import TargetState
@@ -70,6 +70,9 @@ def half() -> ActingHalf:
     return ActingHalf({s: TargetState(2, 2, "v2", "v1") for s in ("cart", "web")})
 
 
+RELEASED = Change(environment="prod", service="cart", kind="deploy", time_ns=T0 - 9 * S, actor="ada", after="v2")
+
+
 def incident(
     at: int,
     revision: int,
@@ -83,7 +86,7 @@ def incident(
     base = Incident(
         id=name, environment="prod", phase=IncidentPhase.UPDATED, severity=Severity.WARNING, onset_ns=T0 - 3 * S, time_ns=at,
         revision=revision, anomalies=("a",), services=("cart",), candidates=(candidate,), blast_radius=("web",),
-        confidence=0.9, settled=True, text="",
+        confidence=0.9, settled=True, text="", changes=(RELEASED,) if kind is CauseKind.BAD_RELEASE else (),
     )  # fmt: skip
     return _changed(base, changes)
 
