@@ -24,7 +24,8 @@ PROVEN: Final = 0.9
 heard of."""
 
 SERVING: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
-"""Causes that show in the requests which their service serves: of a few nothing of the kind can be told."""
+"""Causes that show in the requests which their service serves: of a few, or of none that it tells of, nothing of the kind can be told. Its
+callers wait for those whom it calls, too."""
 
 ODDS: Final = 3.0
 """Times as likely as its best rival a target must be to be acted on: substantial evidence (Jeffreys, Theory of Probability, appendix B)."""
@@ -123,14 +124,14 @@ def _unproven(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     if standing is None or standing.conduct is not Conduct.UNKNOWN:
         return None
     scales = all(action.meets_demand for action, _ in touching(proposal.playbook.steps))
-    few = standing.few and proposal.causes[0].kind in SERVING and not scales
-    if proposal.cause_probability >= PROVEN and not (standing.lost or standing.new_routes or few):
+    unseen = (standing.few or standing.untold) and proposal.causes[0].kind in SERVING and not scales
+    if proposal.cause_probability >= PROVEN and not (standing.lost or standing.new_routes or unseen):
         return None
     if state is not None and state.ready < state.replicas:
         return None
     wanted = (
         ""
-        if standing.lost or standing.new_routes or few
+        if standing.lost or standing.new_routes or unseen
         else f"; the cause must be {PROVEN:.0%} sure to act on that alone"
     )
     return Doubt(HeldReason.UNPROVEN, f"{proposal.target.service}: {standing.text}{wanted}")

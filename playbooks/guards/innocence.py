@@ -70,6 +70,8 @@ class Standing:
     """Why it is not users who ask it for more, where it is asked for more."""
     few: bool = False
     """It served requests since the onset, too few to tell anything by."""
+    untold: bool = False
+    """It tells of no requests: whether it is slow and fails itself, or those whom it calls do, nobody can see."""
     partly: bool = False
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
 
@@ -175,7 +177,7 @@ def _conduct(
             partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
             return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand, partly=partly)
     text = next((t for _, t in said if t), "")
-    found = _unknown(kept, rows[f.Signal.SPANS], text, onset_ns, demand)
+    found = _unknown(kept, rows, text, onset_ns, demand)
     return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))
 
 
@@ -197,10 +199,13 @@ def _several(rows: _Rows, onset_ns: int) -> bool:
     return len(told) >= 2 * LEAST_WINDOWS and float((level[told] / known[told]).std()) >= UNLIKE
 
 
-def _unknown(frames: Sequence[EvidenceFrame], spans: _Rows | None, text: str, onset_ns: int, demand: bool) -> Standing:
+def _unknown(
+    frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, _Rows | None], text: str, onset_ns: int, demand: bool
+) -> Standing:
     """Why it can't be told: it is too early, its telemetry has ceased, it is hardly asked, or it never told of requests."""
+    spans = rows[f.Signal.SPANS]
     if spans is None or not spans.counts.any():
-        return Standing(Conduct.UNKNOWN, text or "it reports no requests of its own", demand)
+        return Standing(Conduct.UNKNOWN, text or "it reports no requests of its own", demand, untold=not _counted(rows))
     newest = max(frame.window_ns for frame in frames if frame.signal == f.Signal.SPANS)
     before, since = _split(spans, _FACES[0], onset_ns)
     lost = not len(since.window)

@@ -572,10 +572,11 @@ def test_kinds_of_one_service_are_no_rivals():
 @pytest.mark.parametrize(
     ("kind", "verdict"), [(CauseKind.ERRORS, DecisionVerdict.ASK), (CauseKind.HANG, DecisionVerdict.ACT)]
 )
-def test_a_few_requests_tell_of_no_failing_service_however_sure_the_diagnosis_is(
-    kind: CauseKind, verdict: DecisionVerdict
+@pytest.mark.parametrize("how", ["few", "untold"])
+def test_a_few_requests_or_none_tell_of_no_failing_service_however_sure_the_diagnosis_is(
+    how: str, kind: CauseKind, verdict: DecisionVerdict
 ):
-    found = decide(incident(cause("cart", kind, 0.99)), answers(Conduct.UNKNOWN, few=True), LIBRARY, SETTINGS)
+    found = decide(incident(cause("cart", kind, 0.99)), answers(Conduct.UNKNOWN, **{how: True}), LIBRARY, SETTINGS)
     assert found.verdict is verdict
 
 

@@ -144,7 +144,7 @@ def test_what_can_not_be_told_is_neither(kind: str):
 def test_a_service_without_requests_of_its_own_is_not_judged_by_them():
     frames = [metrics(T0 + t * S, memory_bytes=3.5e8) for t in range(-60, 5)]
     found = standing(frames, "cart", T0)
-    assert (found.conduct, found.young, found.lost) == (Conduct.UNKNOWN, False, False)
+    assert (found.conduct, found.young, found.lost, found.untold) == (Conduct.UNKNOWN, False, False, True)
     assert check(book("restart"), TARGET, READY, context(found)) is None
 
 
