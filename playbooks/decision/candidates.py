@@ -190,7 +190,9 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
     """Values of every variable that a condition may use, for one suspected cause."""
     view, state = view_of(cause.service, world), world.targets.get(cause.service)
     target = Target(incident.environment, cause.service, view.attributes)
-    scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state)
+    standing = world.standings.get(cause.service)
+    demand = 1.0 if standing is None else standing.times
+    scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state, demand)
     scope["service.version"] = scope["service.version"] or view.version
     now = datetime.fromtimestamp(world.now_ns // SECOND, tz=UTC)
     return scope | {

@@ -70,6 +70,8 @@ class Standing:
     """Why it is not users who ask it for more, where it is asked for more."""
     few: bool = False
     """It served requests since the onset, too few to tell anything by."""
+    times: float = 1.0
+    """Times its usual requests that it has been asked for since the onset; 1 where that is no more, or not known."""
     untold: bool = False
     """It tells of no requests: whether it is slow and fails itself, or those whom it calls do, nobody can see."""
     partly: bool = False
@@ -132,7 +134,9 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     mix = _mix(rows[f.Signal.SPANS], onset_ns)
     more = _more_than_it_can(rows, mix, onset_ns)
     again = asked_again(kept, service, onset_ns) if more else ""
-    return replace(_conduct(kept, rows, mix, service, onset_ns, demand=more and not again), again=again)
+    times = max(_asked_more(rows[face.signal], face, onset_ns, MORE) for face in _FACES)
+    found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again)
+    return replace(found, again=again, times=max(times, 1.0) if math.isfinite(times) else 1.0)
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, _Rows | None], mix: Mix, onset_ns: int) -> bool:

@@ -54,6 +54,12 @@ VARIABLES: Final[dict[str, Variable]] = {
         Variable("service.attributes", _T.TEXTS, "its identity attributes, such as k8s.namespace.name", True),
         Variable("replicas", _T.INT, "replicas wanted now; an error where unknown", True),
         Variable("ready", _T.INT, "replicas serving now; an error where unknown", True),
+        Variable(
+            "demand",
+            _T.DOUBLE,
+            "times its usual requests that the target has been asked for since the onset; 1.0 where that is no more, or not known",
+            True,
+        ),
         Variable("features", _T.NUMBERS, "last observed features of the target"),
         Variable("expected.low", _T.NUMBERS, "lower end of each feature's expected range"),
         Variable("expected.high", _T.NUMBERS, "upper end of each feature's expected range"),
@@ -75,7 +81,13 @@ def numbers(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def argument_scope(
-    environment: str, incident: str, kind: str, probability: float, target: Target, state: TargetState | None
+    environment: str,
+    incident: str,
+    kind: str,
+    probability: float,
+    target: Target,
+    state: TargetState | None,
+    demand: float = 1.0,
 ) -> dict[str, Any]:
     """Values of the variables that step arguments may use. The cause's service is the target."""
     scope: dict[str, Any] = {
@@ -85,6 +97,7 @@ def argument_scope(
         "cause.service": target.service,
         "cause.probability": float(probability),
         "service.name": target.service,
+        "demand": demand,
         "service.attributes": dict(target.attributes),
         "service.version": "",
         "service.previous_version": "",

@@ -80,5 +80,6 @@ def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
         "service.version": "" if state is None else state.version,
         "service.previous_version": "" if state is None else state.previous_version,
         "service.attributes": _attributes(plan, state),
+        "demand": plan.demand,
     }
     return scope if state is None else scope | {"replicas": state.replicas, "ready": state.ready}

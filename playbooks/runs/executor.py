@@ -86,7 +86,8 @@ class Executor:
             return
         if not self._w.settings.foreign_decisions:
             authenticity.require_own(self._w.journal, decision)
-        around = self._view(decision.environment).surroundings(decision.chosen.target, decision.incident)
+        view = self._view(decision.environment)
+        around = view.surroundings(decision.chosen.target, decision.incident, decision.onset_ns)
         plan = plan_of(decision, playbook, now_ns=self._w.clock.now_ns(), surroundings=around)
         with self._trail.together(plan.environment):
             entry = self._w.journal.create(

@@ -44,6 +44,8 @@ class RunPlan:
     text: str = ""
     entries: tuple[str, ...] = ()
     """Services at which users come in whose requests reach the target."""
+    demand: float = 1.0
+    """Times its usual requests that the target had been asked for since the onset when it was decided."""
 
     @property
     def aim(self) -> Target:
@@ -93,17 +95,20 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         affected=surroundings.affected,
         text=decision.text,
         entries=surroundings.entries,
+        demand=surroundings.demand,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What telemetry says around a target: its identity attributes, who calls it, who suffers, where users come in."""
+    """What telemetry says around a target: its identity attributes, who calls it, who suffers, where users come in, and how much more than
+    usual it is asked for."""
 
     attributes: Mapping[str, str] = field(default_factory=dict)
     callers: tuple[str, ...] = ()
     affected: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
+    demand: float = 1.0
 
 
 def definition_of(plan: RunPlan) -> dict[str, Any]:

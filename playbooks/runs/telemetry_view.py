@@ -62,14 +62,15 @@ class TelemetryView:
         known = self._incidents.get(incident)
         return known is not None and known.phase is IncidentPhase.RESOLVED
 
-    def surroundings(self, target: str, incident: str) -> Surroundings:
-        """Who the target is, who calls it, who suffers."""
+    def surroundings(self, target: str, incident: str, onset_ns: int) -> Surroundings:
+        """Who the target is, who calls it, who suffers, and how much more it has been asked for since the onset."""
         known, calls = self._incidents.get(incident), self._calls()
         return Surroundings(
             attributes=self.attributes(target),
             callers=tuple(sorted(calls.get(target, set()) - {target})),
             affected=() if known is None else known.blast_radius,
             entries=_entries(target, calls),
+            demand=self.standing(target, onset_ns).times,
         )
 
     def established(self) -> frozenset[str]:

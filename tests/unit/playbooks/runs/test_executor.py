@@ -32,6 +32,7 @@ from contracts.verdicts import (
     StepPhase,
 )
 from playbooks.audit import from_cloudevent, verify_chain
+from playbooks.language import library
 from playbooks.language.model import Playbook, Step
 from playbooks.runs import run_of
 from playbooks.runs.journal_records import announced_of
@@ -696,6 +697,20 @@ async def test_expressions_in_arguments_are_computed_on_the_target() -> None:
     await world.executor.idle()
     assert world.process.requests[0].arguments == {"replicas": 4}
     assert world.policy.asked[-1]["action"] == {"kind": "scale", "arguments": {"replicas": 4}, "touches": "target"}
+    await world.done()
+
+
+@pytest.mark.parametrize(("asked", "replicas"), [(1.0, 4), (1.5, 4), (3.0, 8), (40.0, 10)])
+async def test_a_saturated_service_is_given_what_it_is_asked_for(asked: float, replicas: int) -> None:
+    """As many times its replicas as its usual requests, and a quarter; at least twice, and no more than the playbook allows."""
+    growing = next(p for p in library() if p.name == "scale-out-saturated-service")
+    world = World(growing)
+    for second in range(-60, 0):
+        rate, error = (50.0 * asked, 0.6) if second >= -5 else (50.0, 0.01)
+        await world.executor.on_evidence(frame(T0 + second * SECOND, {"cart": (rate, error)}))
+    await world.executor.on_decision(decision(growing.name))
+    await world.executor.idle()
+    assert [r.arguments for r in world.process.requests] == [{"replicas": replicas}]
     await world.done()
 
 
