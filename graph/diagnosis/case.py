@@ -14,7 +14,7 @@ from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.grouping import Group
-from graph.judgement import FELT, HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_NS
+from graph.judgement import FELT, HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 
@@ -54,14 +54,15 @@ class Case:
 
 def _unheard(seen: Assessment) -> bool:
     """Whether it is too early to blame the leader: of somebody whom it calls it is not known yet what it served since the onset.
-    Whether a silent service is gone or its telemetry takes time can't be told at once; nobody is waited for longer than that."""
+    Whether a silent service is gone or its telemetry takes time can't be told at once; nobody is waited for longer than that, and who
+    usually is late somewhat longer."""
     situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
-    if situation.now_ns - situation.onset_ns >= PATIENCE_NS:
-        return False
-    until_ns = min(leader.known_ns, situation.onset_ns + HEARD_NS)
+    age_ns, until_ns = situation.now_ns - situation.onset_ns, min(leader.known_ns, situation.onset_ns + HEARD_NS)
     for edge in situation.out(leader.name):
         callee = situation.nodes[edge.callee]
         if edge.per_request_before <= OFTEN or not callee.own:  # those of which nothing has come may matter
+            continue
+        if age_ns >= PATIENCE_NS + PATIENCE_LATE * callee.late_ns:
             continue
         if 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
             return True

@@ -69,6 +69,8 @@ class Node:
     """Means of its span features over the last windows known of it; without those that were not observed."""
     known_ns: int = 0
     """Up to when it is known what it served; 0 where nothing is."""
+    late_ns: int = 0
+    """How late it is usually known what it served."""
     mix: Mix = field(default_factory=Mix)
     """What of its latency the mix of what it is asked for explains."""
     operations: tuple[Anomaly, ...] = ()

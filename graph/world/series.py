@@ -21,6 +21,8 @@ RING: Final = 120
 """Windows kept per row."""
 LATELY: Final = 3
 """Windows that say whether a service answers at this moment."""
+LATE_DECAY: Final = 0.98
+"""What is kept of how late a row came, per window: half a minute makes half of it."""
 NEVER: Final = np.iinfo(np.int64).max
 _LARGEST: Final = 1e17
 """No telemetry is truly larger; squares and sums of what is must not overflow single precision."""
@@ -63,6 +65,8 @@ class SeriesStore:
         self.score: F32 = np.zeros((rows, RING, n), np.float32)
         self.counts: F32 = np.full((rows, RING), -1.0, np.float32)
         self.partition: I64 = np.zeros(rows, np.int64)
+        self.late: F32 = np.zeros(rows, np.float32)
+        """By how many windows rows came behind the newest one, lately at most."""
         self.first: I64 = np.full(rows, NEVER, np.int64)
         self.frozen: I64 = np.full(rows, NEVER, np.int64)
         self.moments: F64 = np.zeros((3, rows, n))
@@ -99,6 +103,7 @@ class SeriesStore:
             self.aside[rows, at] = frame.aside
         self.counts[rows, at] = np.where(frame.missing, np.nan, frame.counts)
         self.partition[rows] = frame.partition
+        self.late[rows] = np.maximum(self.latest - window, LATE_DECAY * self.late[rows])
         self.first[rows] = np.minimum(self.first[rows], window)
 
     def _rows(self, frame: EvidenceFrame) -> I64:
@@ -137,7 +142,18 @@ class SeriesStore:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """The arrays that grow with the rows, by attribute name."""
-        plain = ("levels", "score", "counts", "partition", "first", "frozen", "moments", "aside", "aside_before")
+        plain = (
+            "levels",
+            "score",
+            "counts",
+            "partition",
+            "late",
+            "first",
+            "frozen",
+            "moments",
+            "aside",
+            "aside_before",
+        )
         return {n: getattr(self, n) for n in plain}
 
     def _open(self, window: int) -> None:
@@ -271,6 +287,10 @@ class SeriesStore:
         """End of the last window of each row that is known, epoch nanoseconds; 0 where none is."""
         last = np.where((self.slot >= 0) & (self.counts[rows] >= 0), self.slot, -1).max(axis=1, initial=-1)
         return [int(w + 1) * self.width_ns for w in last.tolist()]
+
+    def late_ns(self, rows: I64) -> list[int]:
+        """How late the windows of each row come, lately at most, nanoseconds."""
+        return [round(late * self.width_ns) for late in self.late[rows].tolist()]
 
     def rows_of(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Rows of those keys that have one."""

@@ -21,6 +21,7 @@ from contracts.units import MINUTE
 from contracts.verdicts import ENDED
 from graph.evidence.shifts import shifts
 from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
 from graph.world.series import NEVER, SeriesStore
 from graph.world.topology import Topology, is_observer
@@ -254,7 +255,13 @@ class World:
         rows = np.array(list(known.values()), np.int64)
         known_ns = dict(zip(known, store.known_ns(rows), strict=True))
         told = dict(zip(known, self._told(rows, onset_ns), strict=True))
-        return {p: _edge(p, *along[p], (served[p[0]], told.get(p, ToldCalls())), known_ns.get(p, 0)) for p in pairs}
+        due_ns, behind_ns = self.calls_until_ns - onset_ns, BEHIND * store.width_ns
+        late = [p for p, late_ns in zip(known, store.late_ns(rows), strict=True) if late_ns >= behind_ns]
+        heard = {p: min(1.0, max(0, known_ns[p] - onset_ns) / due_ns) for p in late if known_ns[p] and due_ns > 0}
+        return {
+            p: _edge(p, *along[p], (served[p[0]], told.get(p, ToldCalls())), (known_ns.get(p, 0), heard.get(p, 1.0)))
+            for p in pairs
+        }
 
     def _told(self, rows: I64, onset_ns: int) -> list[ToldCalls]:
         """What callers tell of their calls since the onset, by their client spans or by the routes of what they served."""
@@ -280,14 +287,15 @@ class World:
             known,
             spans.lately(rows),
             spans.known_ns(rows),
+            spans.late_ns(rows),
             map(mix_of, *spans.aside_since(rows, onset_ns // (spans.width_ns or 1))),
             strict=True,
         )
-        seen = {name: (lately, known_ns, mix) for (name, _), lately, known_ns, mix in told}
-        return {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, Mix()))) for n in names}
+        seen = {name: (lately, known_ns, late_ns, mix) for (name, _), lately, known_ns, late_ns, mix in told}
+        return {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, 0, Mix()))) for n in names}
 
     def _node(
-        self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, Mix]
+        self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, int, Mix]
     ) -> Node:
         service = self.topology.services[name]
         texts = tuple(
@@ -322,18 +330,23 @@ def _same_change(a: Change, b: Change) -> bool:
 
 
 def _edge(
-    pair: tuple[str, str], found: Shifts, made: Shift | None, caller_did: tuple[Shift | None, ToldCalls], known_ns: int
+    pair: tuple[str, str],
+    found: Shifts,
+    made: Shift | None,
+    caller_did: tuple[Shift | None, ToldCalls],
+    known: tuple[int, float],
 ) -> Edge:
-    """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls."""
-    caller, told = caller_did
+    """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls; `known`: up to when its calls are
+    known, and of the time for which those of others are the share that this is. Of calls that have not come yet none is missing."""
+    (caller, told), (known_ns, heard) = caller_did, known
     rate = found.get(CALL_RATE)
     attempted = made.after * made.samples if made is not None else told.asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
         return Edge(*pair, found, attempted=attempted, in_part=told.in_part, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
     before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
-    served, calls = caller.after * caller.samples, rate.after * rate.samples
-    expected, usual = before * served, before * caller.before * caller.samples
+    served, calls = heard * caller.after * caller.samples, rate.after * rate.samples
+    expected, usual = before * served, heard * before * caller.before * caller.samples
     if math.isfinite(told.due):  # what is asked for tells; requests that are missing may be any
         expected, usual = told.due, min(usual, told.due + max(0.0, usual - expected))
     return Edge(

@@ -122,6 +122,38 @@ def test_a_caller_is_not_settled_on_while_calls_to_a_callee_that_hushed_may_stil
     assert settled(ONSET + 14), "nobody gives up that late: what is not known by then is not waited for"
 
 
+def behind(late: int, end: int) -> World:
+    """The user service, whose telemetry comes so many seconds late, fails since the onset, and so does the gateway, which calls it."""
+    world = World("shop")
+    for t in range(end):
+        served = [RATE, 0.5 if t >= ONSET else 0.0, 0.05, 0.08, 0.09]
+        world.take(frame(Signal.SPANS, t, {("gateway", ""): served}, Presence.OBSERVED))
+        other = {("gateway", "cart"): [RATE, 0.0, 0.02, 0.001]}
+        world.take(frame(Signal.EDGES, t, other, Presence.OBSERVED))
+        if (then := t - late) >= 0:
+            failing = 0.5 if then >= ONSET else 0.0
+            world.take(frame(Signal.SPANS, then, {("user", ""): [RATE, failing, 0.01, 0.02, 0.02]}, Presence.OBSERVED))
+            calls = {("gateway", "user"): [RATE, failing, 0.02, 0.001]}
+            world.take(frame(Signal.EDGES, then, calls, Presence.OBSERVED))
+    return world
+
+
+@pytest.mark.parametrize("late", [6, 14, 25])
+def test_who_usually_is_late_is_waited_for_and_its_calls_are_not_missed(late: int):
+    group = Group("inc-1", T0 + ONSET * S, "gateway")
+    group.add(anomaly("gateway"))
+    for end in range(ONSET + 3, ONSET + late + 8):
+        found = assess(behind(late, end), group, T0 + ONSET * S, 0)
+        assert found is not None
+        case = Case(group)
+        case.follow(found.leader, T0 + ONSET * S)
+        lost = [x for s in found.suspects for x in s.findings if x.channel in {"pattern", "silence"}]
+        assert not lost, f"calls that have not come yet are missed after {end - ONSET} s"
+        if case.settled(found, 1.5):
+            assert found.leader.service == "user", f"settled on its caller after {end - ONSET} s"
+    assert case.settled(found, 1.5)
+
+
 @pytest.mark.parametrize(("failing", "at_once"), [(0.8, False), (0.0, True)])
 def test_a_caller_is_beyond_doubt_only_while_nobody_whom_it_calls_shows_anything(failing: float, at_once: bool):
     """The first failed calls between two services may come a window after the failures of both."""
