@@ -13,6 +13,11 @@ class DecideSettings(Section):
 
     autonomy: Autonomy = Field(Autonomy.ACT, description="act | suggest | observe")
     min_confidence: float = Field(0.5, ge=0, le=1, description="below this probability of the cause a person is asked")
+    learn_s: float = Field(
+        45.0,
+        ge=0,
+        description="for so long after an environment's telemetry begins a person is asked: what is usual is hardly known yet",
+    )
     prior_successes: float = Field(2.0, gt=0, description="prior of P(success): successes")
     prior_failures: float = Field(1.0, gt=0, description="prior of P(success): failures")
     capability_half_life_s: float = Field(

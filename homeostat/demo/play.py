@@ -39,6 +39,7 @@ SCENE_S, SETTLE_S = 45.0, 40.0
 TOPICS = (ANOMALIES, INCIDENTS, DECISIONS, ACTIONS, FEEDBACK)
 SETTINGS = {
     "detect.warmup_windows": 20,
+    "decide.learn_s": QUIET_S,
     "detect.close_windows": 3,
     "diagnose.resolve_s": 2,
     "act.actuators": "[process]",

@@ -79,6 +79,7 @@ def _doubts(
         _rivalled(proposal),
         _unproven(proposal, world),
         _one_operation(proposal),
+        _learning(proposal, world, settings),
         _stale(incident, world),
         _unknown_topology(proposal, world),
         _contested(proposal),
@@ -143,6 +144,19 @@ def _one_operation(proposal: Proposal | None) -> Doubt | None:
     if proposal is None or not named or all(action.mends_part for action, _ in touching(proposal.playbook.steps)):
         return None
     text = f"only {named} stands out: the rest of {proposal.target.service} is as it was"
+    return Doubt(HeldReason.UNPROVEN, text)
+
+
+def _learning(proposal: Proposal | None, world: DecisionWorld, settings: DecideSettings) -> Doubt | None:
+    """What is usual has to be known before anything is called unusual enough to be acted on."""
+    if (
+        not 0 < world.learning_ns < settings.learn_s * SECOND
+        or proposal is None
+        or not touching(proposal.playbook.steps)
+    ):
+        return None
+    known_s = world.learning_ns / SECOND
+    text = f"telemetry of {proposal.target.environment} has been heard of for {known_s:.0f} s: what is usual there is hardly known"
     return Doubt(HeldReason.UNPROVEN, text)
 
 

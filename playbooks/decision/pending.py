@@ -67,6 +67,8 @@ class PendingDecisions:
         self._expected: dict[str, float] = {}
         self._heard_ns: dict[str, int] = {}
         self._views: dict[str, Views] = {}
+        self._began_ns: dict[str, int] = {}
+        """When telemetry of an environment began, event time; of those whose state is from a snapshot that was long ago."""
         self._reported: dict[str, ReportedEnvironment] = {}
         self._unseen: dict[str, UnseenDecision] = {}
         self._begun_ns = 0
@@ -75,6 +77,8 @@ class PendingDecisions:
     def evidence(self, frame: EvidenceFrame, now_ns: int) -> None:
         """Telemetry came in."""
         self._heard_ns[frame.environment] = now_ns
+        if frame.environment not in self._views:
+            self._began_ns[frame.environment] = frame.window_ns
         self._views.setdefault(frame.environment, Views()).take(frame)
         self._confirm(frame, now_ns)
 
@@ -100,7 +104,7 @@ class PendingDecisions:
 
     def forget(self, environment: str) -> None:
         """An environment is gone. What was learnt of playbooks stays."""
-        for known in (self._heard_ns, self._views, self._predictions, self._reported):
+        for known in (self._heard_ns, self._views, self._predictions, self._reported, self._began_ns):
             known.pop(environment, None)
 
     def report(self, report: TargetReport, now_ns: int) -> list[Decision]:
@@ -283,6 +287,7 @@ class PendingDecisions:
             now_ns=now_ns,
             number=case.number + 1,
             heard_ns=self._heard_ns.get(environment, 0),
+            learning_ns=self._learning_ns(environment),
             confirmed_ns=case.confirmed_ns,
             posteriors=self.posteriors,
             untold_s=untold_s,
@@ -298,6 +303,17 @@ class PendingDecisions:
             predictions=tuple(self._predictions.get(environment, ())),
             limits=self._limits,
         )
+
+    def _learning_ns(self, environment: str) -> int:
+        """Event time for which telemetry of an environment has been heard of; 0 once that is longer than anybody wants."""
+        began_ns = self._began_ns.get(environment)
+        if began_ns is None:
+            return 0
+        known_ns = max(self._views[environment].times.values(), default=began_ns) - began_ns
+        if known_ns >= self._settings.learn_s * SECOND:
+            del self._began_ns[environment]
+            return 0
+        return max(known_ns, 1)
 
     def _take(self, case: PendingDecision, decision: Decision) -> None:
         case.number += 1
@@ -341,6 +357,7 @@ class PendingDecisions:
                 self._reported,
                 self._unseen,
                 {e: views.at_work.state() for e, views in self._views.items()},
+                self._began_ns,
             )
         )
 
@@ -365,3 +382,4 @@ class PendingDecisions:
         for environment, serving in saved.serving.items():
             self._views.setdefault(environment, Views()).at_work.load(serving)
         self._reported, self._unseen, self._begun_ns = saved.reported, saved.unseen, 0
+        self._began_ns = saved.began_ns

@@ -83,6 +83,8 @@ class SavedPending(msgspec.Struct):
     unseen: dict[str, UnseenDecision] = {}
     serving: dict[str, dict[str, Any]] = {}
     """Who was at work lately, by environment; nothing in snapshots from before that was kept."""
+    began_ns: dict[str, int] = {}
+    """When telemetry began, by environment of which it has not been heard for long."""
 
 
 def saved_of(state: bytes) -> SavedPending:

@@ -103,6 +103,8 @@ class DecisionWorld:
     limits: DecisionLimits = field(default_factory=DecisionLimits)
     untold_s: float = 0.0
     """Seconds for which nobody has told how targets are and what is under way; 0: it is known."""
+    learning_ns: int = 0
+    """Event time for which telemetry of the environment has been heard of, where that is not long yet; 0 where it is."""
     confirmed_ns: int = 0
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
 

@@ -43,6 +43,7 @@ def _settings(data: Path) -> Settings:
             "ingest": {"flush_ms": FLUSH_MS},
             "detect": {"warmup_windows": WARMUP, "stale_s": PATIENCE_S},
             "diagnose": {"resolve_s": 3},
+            "decide": {"learn_s": 0},
             "act": {"actuators": ["dry-run"], "decision_expiry_s": PATIENCE_S, "audit_ack_s": PATIENCE_S},
         }
     )

@@ -54,6 +54,7 @@ def _settings(data: Path) -> Settings:
             "api": {"port": 0},
             "ingest": {"flush_ms": FLUSH_MS},
             "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
+            "decide": {"learn_s": 0},
             "act": {
                 "actuators": ["door"],
                 "environments": {"prod": {}},

@@ -28,7 +28,7 @@ SETTINGS = {
     "ingest": {"flush_ms": FLUSH_MS},
     "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
     "diagnose": {"resolve_s": 3},
-    "decide": {"recorded": (*STAGES, IDLE)},
+    "decide": {"learn_s": 0, "recorded": (*STAGES, IDLE)},
     "act": {"actuators": ["dry-run"], "decision_expiry_s": PATIENCE_S, "audit_ack_s": PATIENCE_S},
 }
 

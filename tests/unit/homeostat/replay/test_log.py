@@ -30,7 +30,7 @@ from tests.acting_half import whole
 from tests.unit.playbooks.decision.test_pending import frame
 
 T0 = 1_800_000_000 * S
-SETTINGS = load()
+SETTINGS = load({"decide": {"learn_s": 0}})
 PARTITIONS = dict.fromkeys(TOPICS, 4)
 INCIDENT = Incident(
     id="inc-1", environment="prod", phase=IncidentPhase.OPENED, severity=Severity.CRITICAL, onset_ns=T0, time_ns=T0, revision=1,
@@ -100,7 +100,7 @@ async def test_the_first_field_that_differs_is_named(broker: KafkaBroker) -> Non
 
 
 async def test_other_settings_are_noticed(broker: KafkaBroker) -> None:
-    again = await _replayed(broker, load({"decide": {"autonomy": "observe"}}))
+    again = await _replayed(broker, load({"decide": {"autonomy": "observe", "learn_s": 0}}))
     assert again.made_otherwise == ["decide/telemetry.incidents/1"]
     found = await compared(broker, again, ReplayRequest(), (DECISIONS,))
     assert len(found) == 2
@@ -118,9 +118,10 @@ async def test_unknown_stages_are_refused(broker: KafkaBroker) -> None:
 
 async def test_the_command_tells_and_judges(broker: KafkaBroker) -> None:
     command = ["replay", "--from-kafka", f"kafka://{broker.bootstrap}", "--compare"]
-    result = await asyncio.to_thread(CliRunner().invoke, cli, command)
+    learnt = {"HOMEOSTAT_DECIDE__LEARN_S": "0"}
+    result = await asyncio.to_thread(CliRunner(env=learnt).invoke, cli, command)
     assert (result.exit_code, "2 events of decide: the same as in the log, byte for byte" in result.output) == (0, True)
-    result = await asyncio.to_thread(CliRunner(env={"HOMEOSTAT_DECIDE__AUTONOMY": "observe"}).invoke, cli, command)
+    result = await asyncio.to_thread(CliRunner(env={**learnt, "HOMEOSTAT_DECIDE__AUTONOMY": "observe"}).invoke, cli, command)
     assert (result.exit_code, "2 differ" in result.output) == (1, True)
 
 

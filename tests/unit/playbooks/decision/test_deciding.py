@@ -580,6 +580,15 @@ def test_a_few_requests_or_none_tell_of_no_failing_service_however_sure_the_diag
     assert found.verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("known_s", "verdict"), [(20, DecisionVerdict.ASK), (60, DecisionVerdict.ACT), (0, DecisionVerdict.ACT)]
+)
+def test_nothing_is_done_before_it_is_known_what_is_usual(known_s: int, verdict: DecisionVerdict):
+    d = decide(HANG, replace(WORLD, learning_ns=known_s * S), LIBRARY, SETTINGS)
+    assert d.verdict is verdict
+    assert ("what is usual there is hardly known" in d.text) is (verdict is DecisionVerdict.ASK)
+
+
 def test_more_of_what_is_only_asked_again_mends_nothing():
     again = replace(WORLD, standings={"cart": Standing(Conduct.WORSE, "slow", again="users ask for 1 times the usual")})
     asked = decide(incident(cause("cart", CauseKind.SATURATION, 0.9)), again, LIBRARY, SETTINGS)

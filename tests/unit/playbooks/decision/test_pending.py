@@ -40,8 +40,8 @@ COLUMNS = BY_SIGNAL[Signal.SPANS]
 class Told(PendingDecisions):
     """Pending decisions to whom whoever acts reports right before anything else comes in; services are heard of, too."""
 
-    def __init__(self, half: ActingHalf) -> None:
-        super().__init__(LIBRARY, DecideSettings(), LIMITS)
+    def __init__(self, half: ActingHalf, learn_s: float = 0.0) -> None:
+        super().__init__(LIBRARY, DecideSettings(learn_s=learn_s), LIMITS)
         self.half = half
 
     def _first(self, now_ns: int) -> list[Decision]:
@@ -378,6 +378,23 @@ def test_a_restart_while_an_incident_is_open_changes_nothing(facts: ActingHalf, 
     whole = play(fresh(), script(facts))
     assert len(whole) >= 3
     assert play(fresh(), script(facts), cut) == whole
+
+
+def test_a_person_is_asked_until_telemetry_has_been_heard_for_long_enough_also_over_a_restart(facts: ActingHalf):
+    book = Told(facts, learn_s=45)
+    for second in range(20):
+        book.evidence(frame(T0 + second * S, services=("web",)), T0 + second * S)
+    at = T0 + 20 * S
+    (asked,) = book.incident(incident(at, 1), at)
+    assert (asked.verdict, asked.chosen.playbook) == (DecisionVerdict.ASK, "restart-hung-service")
+    again = Told(facts, learn_s=45)
+    again.restore(book.snapshot())
+    found = []
+    for second in range(20, 60):
+        again.evidence(frame(T0 + second * S, services=("web",)), T0 + second * S)
+        found += again.tick(T0 + second * S)
+    acted = next(d for d in found if d.verdict is DecisionVerdict.ACT)
+    assert 40 * S <= acted.time_ns - T0 <= 48 * S
 
 
 def test_something_else_is_no_snapshot(book: Told):

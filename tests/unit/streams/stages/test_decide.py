@@ -32,7 +32,7 @@ HEARD = pack(evidence(T0 - S))
 
 
 def settings() -> tuple:
-    return library(), DecideSettings(), limits_of(ActSettings(), DetectSettings())
+    return library(), DecideSettings(learn_s=0), limits_of(ActSettings(), DetectSettings())
 
 
 def record(topic: str, value: bytes) -> Record:

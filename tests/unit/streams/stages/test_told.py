@@ -60,7 +60,7 @@ class Town:
 
     def begin(self) -> None:
         """A process begins, with the last snapshot and the journal as they are."""
-        spec = recorded(decide.spec(PLAYBOOKS, DecideSettings(), LIMITS), "m")
+        spec = recorded(decide.spec(PLAYBOOKS, DecideSettings(learn_s=0), LIMITS), "m")
         self.host = StageHost([spec], lambda _: self.saved, "log")
         self.position = dict(self.offsets)
         self.before, self.decided = set(self.half.runs), set()
@@ -168,7 +168,7 @@ class Town:
             for n, value in enumerate(self.log[topic])
         }
         for life in whole:
-            stage = decide.spec(PLAYBOOKS, DecideSettings(), LIMITS).make(life.messages[0].topic, 0)
+            stage = decide.spec(PLAYBOOKS, DecideSettings(learn_s=0), LIMITS).make(life.messages[0].topic, 0)
             yield from (emit.value for _, emit in play(life, stage, records))
 
 
