@@ -54,6 +54,10 @@ LEAST_FINDING: Final = 0.02
 DECAY: Final = 0.5 ** (1 / 600.0)
 """Of what is usual, per window: a half-life of 600 windows. By hand; detection of low traffic has the same."""
 
+SLOW_METRICS: Final = 5.0
+LOOKS: Final = 2.0
+"""Windows for one look of metrics from which they are slow, and looks since the onset of which the last is not of before it as well. By
+hand."""
 AMID_WINDOWS: Final = 30
 """Windows for which another incident has held a service from which what that one made of it is what was before. By hand: as long as a
 pending case is also judged by lately."""

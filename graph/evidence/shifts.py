@@ -9,14 +9,26 @@ window statistics have heavier tails than the normal law.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts import features as f
 from contracts.features import FeatureKind
 from graph.evidence.situation import Shift
-from graph.judgement import BENT_FROM, DETECTED_SHARE, FLOOR, MIN_BEFORE, PEER_SHARE, REFERENCE_TRIALS, SHRUNK
+from graph.judgement import (
+    BENT_FROM,
+    DETECTED_SHARE,
+    FLOOR,
+    LOOKS,
+    MIN_BEFORE,
+    PEER_SHARE,
+    REFERENCE_TRIALS,
+    SHRUNK,
+    SLOW_METRICS,
+)
 
 F64 = NDArray[np.float64]
 
@@ -26,6 +38,26 @@ def decades_of(z: F64) -> F64:
     a = np.abs(z)
     a = np.where(a > BENT_FROM, BENT_FROM + 2 * np.log1p(np.maximum(a - BENT_FROM, 0.0) / 2), a)
     return np.where(a > 0.3, (a**2 / 2 + np.log(np.maximum(a, 0.8) * 1.2533)) / math.log(10), 0.0)
+
+
+_TOLD_TWICE: Final = {
+    f.METRIC_REQUEST_RATE: f.REQUEST_RATE,
+    f.METRIC_ERROR_RATE: f.ERROR_RATE,
+    f.METRIC_LATENCY_P50: f.LATENCY_P50,
+    f.METRIC_LATENCY_P95: f.LATENCY_P95,
+    f.METRIC_LATENCY_P99: f.LATENCY_P99,
+}
+
+
+def since_then(found: Mapping[str, Shift]) -> dict[str, Shift]:
+    """What a service shows since the onset, without what its metrics say of requests in a first look that reaches back before it: that of a
+    minute tells of a fault that was over, and its spans tell the same of each second."""
+    asked, seldom = found.get(f.REQUEST_RATE), found.get(f.METRIC_REQUEST_RATE)
+    if asked is None or seldom is None or seldom.samples >= LOOKS or asked.samples < 1:
+        return dict(found)
+    if SLOW_METRICS * seldom.samples_before > asked.samples_before:
+        return dict(found)
+    return {name: shift for name, shift in found.items() if _TOLD_TWICE.get(name) not in found}
 
 
 def shifts(

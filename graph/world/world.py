@@ -19,7 +19,7 @@ from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
-from graph.evidence.shifts import shifts
+from graph.evidence.shifts import shifts, since_then
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
@@ -209,7 +209,7 @@ class World:
         for signal in (Signal.SPANS, Signal.METRICS, Signal.LOGS):
             for (name, _), found in self._shifts(signal, [(n, "") for n in chosen], onset_ns, amid).items():
                 per_node[name].update(found)
-        nodes = self._nodes(chosen, per_node, onset_ns, onsets or {})
+        nodes = self._nodes(chosen, {n: since_then(s) for n, s in per_node.items()}, onset_ns, onsets or {})
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
         edges = self._edges(pairs, self._served(chosen, onset_ns, amid), onset_ns, amid)
         # What was done in answer to an incident is no cause of it.

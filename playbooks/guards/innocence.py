@@ -39,6 +39,8 @@ OPERATIONS_NS: Final = 20 * SECOND
 UNLIKE: Final = 0.02
 """Standard deviation of the usual time (its logarithm) of what is asked for, from window to window, from which a service is known to have
 several operations."""
+SELDOM: Final = 5.0
+"""Windows of spans for one of metrics from which metrics are told of seldom, and a look of them reaches far back."""
 SURE_Z: Final = 3.0
 """Standard deviations by which levels since the onset differ from those before, for all windows together."""
 SLOWER: Final = 1.2
@@ -161,6 +163,18 @@ def _may_queue(rows: Mapping[f.Signal, _Rows | None], onset_ns: int) -> bool:
     return any(told) or not told
 
 
+def _reaches_back(rows: Mapping[f.Signal, _Rows | None], onset_ns: int) -> bool:
+    """Whether what metrics say of requests since the onset is of before it as well, as a look of a minute is, and spans tell of each second."""
+    told, measured = (rows[face.signal] for face in _FACES)
+    if told is None or measured is None:
+        return False
+    (spans, asked), (looks, looked) = (
+        _split(known, face, onset_ns) for known, face in zip((told, measured), _FACES, strict=True)
+    )
+    seldom = len(looks.window) > 0 and len(spans.window) >= SELDOM * len(looks.window)
+    return seldom and len(looked.window) < LEAST_WINDOWS and len(asked.window) > 0
+
+
 def _conduct(
     kept: Sequence[EvidenceFrame],
     rows: Mapping[f.Signal, _Rows | None],
@@ -170,7 +184,8 @@ def _conduct(
     *,
     demand: bool,
 ) -> Standing:
-    said = [_served(rows[face.signal], face, onset_ns, mix) for face in _FACES]
+    early = _reaches_back(rows, onset_ns)
+    said = [_served(rows[face.signal], face, onset_ns, mix) for face in (_FACES[:1] if early else _FACES)]
     full = _full(rows[f.Signal.METRICS])
     if full:
         return Standing(Conduct.WORSE, full, demand)

@@ -7,9 +7,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.features import Signal
+from contracts.features import (
+    ERROR_RATE,
+    METRIC_ERROR_RATE,
+    METRIC_LATENCY_P95,
+    METRIC_REQUEST_RATE,
+    REQUEST_RATE,
+    Signal,
+)
 from contracts.settings import DiagnoseSettings
 from graph.diagnosis import DiagnosisEngine, memory
+from graph.evidence.shifts import since_then
+from graph.evidence.situation import Shift
 from graph.world.topology import Topology
 from tests.unit.graph.diagnosis.shop import START, Usual, frames, simulate
 
@@ -66,3 +75,25 @@ def test_a_snapshot_that_kept_values_is_read_as_levels() -> None:
         mine, theirs = engine.world.series[signal], again.world.series[signal]
         n = len(mine.keys)
         np.testing.assert_allclose(theirs.levels[:n], mine.levels[:n], rtol=1e-5)
+
+
+def test_a_first_look_of_slow_metrics_is_of_before_the_onset_as_well() -> None:
+    """Spans tell each second that a service answers as before; its counters tell of a minute, most of which was before."""
+    spans = {REQUEST_RATE: shift(REQUEST_RATE, 150.0, 20.0), ERROR_RATE: shift(ERROR_RATE, 3000.0, 400.0)}
+
+    def found(before: float, since: float, **spoken: Shift) -> set[str]:
+        looks = {
+            METRIC_REQUEST_RATE: shift(METRIC_REQUEST_RATE, before, since),
+            METRIC_ERROR_RATE: shift(METRIC_ERROR_RATE, 3000.0, 400.0),
+            METRIC_LATENCY_P95: shift(METRIC_LATENCY_P95, before, since),
+        }
+        return set(since_then({**looks, **spoken}))
+
+    assert found(5.0, 1.0, **spans) == {REQUEST_RATE, ERROR_RATE, METRIC_LATENCY_P95}
+    assert METRIC_ERROR_RATE in found(5.0, 2.0, **spans), "the last look is of since then"
+    assert METRIC_ERROR_RATE in found(140.0, 1.0, **spans), "they are as quick as spans"
+    assert METRIC_ERROR_RATE in found(5.0, 1.0), "nothing else tells"
+
+
+def shift(feature: str, before: float, since: float) -> Shift:
+    return Shift(feature, 1.0, 1.0, 0.0, 0.0, since, before)

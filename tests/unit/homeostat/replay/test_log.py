@@ -121,7 +121,9 @@ async def test_the_command_tells_and_judges(broker: KafkaBroker) -> None:
     learnt = {"HOMEOSTAT_DECIDE__LEARN_S": "0"}
     result = await asyncio.to_thread(CliRunner(env=learnt).invoke, cli, command)
     assert (result.exit_code, "2 events of decide: the same as in the log, byte for byte" in result.output) == (0, True)
-    result = await asyncio.to_thread(CliRunner(env={**learnt, "HOMEOSTAT_DECIDE__AUTONOMY": "observe"}).invoke, cli, command)
+    result = await asyncio.to_thread(
+        CliRunner(env={**learnt, "HOMEOSTAT_DECIDE__AUTONOMY": "observe"}).invoke, cli, command
+    )
     assert (result.exit_code, "2 differ" in result.output) == (1, True)
 
 

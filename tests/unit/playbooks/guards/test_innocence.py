@@ -54,6 +54,15 @@ def metrics(at: int, **values: float) -> EvidenceFrame:
     return frame_of("metrics", at, ("cart",), [row], [0], low=[0.0 if h == h else np.nan for h in high], high=high)  # noqa: PLR0124
 
 
+def counted(at: int, n: int, failing: float) -> EvidenceFrame:
+    """What the counters of `cart` say of its requests since their last look."""
+    columns = BY_SIGNAL[Signal.METRICS]
+    told = {"metric_request_rate": n / 60, "metric_error_rate": failing}
+    high = [{"metric_error_rate": 0.1}.get(c, np.nan) for c in columns]
+    row = [told.get(c, np.nan) for c in columns]
+    return frame_of("metrics", at, ("cart",), [row], [n], low=[0.0 if h == h else np.nan for h in high], high=high)  # noqa: PLR0124
+
+
 def calls(at: int, n: int, error: float, latency: float = 0.035, peer: str = "cart") -> EvidenceFrame:
     """How `web` sees its calls to `cart`."""
     row = [float(n), error, latency, 0.002]
@@ -91,6 +100,10 @@ SICK = {
     "fails": {"after": {"error": 0.5}},
     "fails a little, for long": {"after": {"error": 0.1}, "seconds": 10, "usual": 40.0},
     "slow": {"after": {"latency": 0.2}},
+    "fails as its counters say, look by look": {
+        "usual": 0.0,
+        "extra": lambda t: [counted(T0 + t * S, 20, 0.0 if t < 0 else 0.5)],
+    },
     "somewhat slow": {"after": {"latency": 0.05}, "seconds": 8},
     "hangs": {"after": {"rate": 0.0}, "seconds": 3},
     "crashed at a low rate": {"after": {"rate": 0.0}, "seconds": 8, "usual": 1.5},
@@ -102,6 +115,10 @@ WELL = {
     "few seconds": {"seconds": 2},
     "is asked half as often": {"after": {"rate": 4.0}, "seconds": 8},
     "is hardly asked any more": {"after": {"rate": 2.0}, "seconds": 10},
+    "its metrics of the last minute tell of before the onset": {
+        "seconds": 8,
+        "extra": lambda t: [counted(T0 + t * S, 400, 0.0 if t < 0 else 0.3)] if t % 60 == 3 else [],
+    },
     "its caller's spans go ahead of its own": {"extra": lambda t: [asked(T0 + t * S, 8, 1)]},
     "its callers never had an answer to some": {"extra": lambda t: [asked(T0 + t * S, 8, 4)]},
     "its caller waits for itself": {"extra": lambda t: [calls(T0 + t * S, 8, 0.0, 0.03 if t < 0 else 0.9)]},
