@@ -21,7 +21,8 @@ class RestartAction(Action):
         Argument(
             key="strategy",
             value=ChoiceValue("strategy", _STRATEGIES),
-            text="`instance` replaces what runs at once; `rolling` one after another, keeping the rest serving",
+            text="`instance` replaces one at once: one that isn't ready, else the oldest; `rolling` all of them, one after another, "
+            "keeping the rest serving",
             default="rolling",
         ),
     )

@@ -79,6 +79,10 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     others = tuple(c for c in top_causes(incident) if c not in causes)
     failed = {c.kind: next(_unmet(playbook, scope_of(incident, c, world)), "") for c in causes}
     meant = [c for c in causes if not failed[c.kind]]
+    if state is None and touching(
+        playbook.steps
+    ):  # of what no actuator knows no condition can be told, and a guard says so
+        meant = meant or causes
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)

@@ -175,8 +175,9 @@ async def _do(order: Order, replicas: Replicas) -> str:
         case "scale":
             return await replicas.scale(given["replicas"], timeout_s)
         case "restart":
-            at_once = given.get("strategy") == "instance"
-            return await replicas.restart(given.get("instance", ""), timeout_s, at_once=at_once)
+            one = given.get("strategy") == "instance"
+            named = given.get("instance", "") or (replicas.weakest() if one else "")
+            return await replicas.restart(named, timeout_s, at_once=one)
         case "rollback":
             return await replicas.rollback(given.get("to", "previous"), timeout_s)
         case _:

@@ -50,6 +50,11 @@ class Replicas:
         """host:port of every instance that callers are sent to."""
         return [i.address for i in self._instances if i.serving]
 
+    def weakest(self) -> str:
+        """The instance to replace where none is named: one that callers are not sent to, else the oldest; "" where there is none."""
+        order = sorted(self._instances, key=lambda i: (i.serving, i.started, i.id))
+        return order[0].id if order else ""
+
     async def start(self, timeout_s: float) -> None:
         """Bring the service up as it should be. Raises ActionFailed, and then nothing of it runs."""
         self._instances = await self._started(self.wanted.replicas, self.wanted.version, timeout_s)

@@ -356,8 +356,23 @@ def test_what_takes_away_all_that_serve_is_asked_about_whatever_its_tier():
     assert "all 2 instances that serve at once: an outage of all of it" in found.text
 
 
+@pytest.mark.parametrize("kind", [CauseKind.HANG, CauseKind.CRASH])
+@pytest.mark.parametrize(
+    ("replicas", "ready", "strategy"),
+    [(1, 1, "instance"), (1, 0, "instance"), (3, 2, "instance"), (3, 3, "rolling"), (3, 0, "rolling")],
+)
+def test_one_instance_is_replaced_only_where_it_is_known_which(
+    kind: CauseKind, replicas: int, ready: int, strategy: str
+):
+    """Of three that hang, one that is replaced mends a third of it; of three of which one hangs, most others are well."""
+    known = replace(WORLD, targets={"cart": replace(STATE, replicas=replicas, ready=ready)})
+    found = decide(incident(cause("cart", kind, 0.9)), known, LIBRARY, SETTINGS)
+    chosen = next(p for p in LIBRARY if p.name == found.chosen.playbook)
+    assert (found.verdict, chosen.steps[0].arguments) == (DecisionVerdict.ACT, {"strategy": strategy})
+
+
 def test_what_its_owner_would_undo_is_not_chosen():
-    owned = replace(STATE, refusals={"restart/instance": "Deployment cart is controlled by Canary cart (flagger.app)"})
+    owned = replace(STATE, refusals={"restart/rolling": "Deployment cart is controlled by Canary cart (flagger.app)"})
     found = decide(HANG, replace(WORLD, targets={"cart": owned}), LIBRARY, SETTINGS)
     assert found.chosen.playbook != "restart-hung-service"
     assert "controlled by Canary cart" in why(found, "restart-hung-service")

@@ -56,7 +56,7 @@ def test_a_decision_goes_to_its_environment():
     assert isinstance(out, Emit)
     assert (out.topic, out.key, out.partition_in(8)) == (DECISIONS, "inc-1", partition_of("prod", 8))
     decision = decode(Decision, out.value)
-    assert (decision.verdict, decision.chosen.playbook) == (DecisionVerdict.ACT, "restart-crashed-service")
+    assert (decision.verdict, decision.chosen.playbook) == (DecisionVerdict.ACT, "restart-crashed-instance")
     assert stage.counters["decisions_act"] == 1
 
 
