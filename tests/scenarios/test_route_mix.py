@@ -21,6 +21,7 @@ from contracts.verdicts import ServiceState
 from graph.evidence.silence import silence
 from graph.evidence.situation import Situation
 from graph.world.world import World
+from tests.representatives import representatives
 from tests.scenarios.traffic import ONSET_S, T0, Plan, Route, S, Shop, Trouble
 from tests.unit.streams.windows.support import Cluster
 
@@ -94,7 +95,13 @@ def silent(found: Situation) -> dict[str, str]:
     return {f.service: f"{f.strength:.2f} {f.text}" for f in silence(found) if f.service in CALLEES}
 
 
-@pytest.mark.parametrize(("seed", "client_spans"), [*((s, False) for s in range(12)), *((s, True) for s in range(3))])
+@pytest.mark.parametrize(
+    ("seed", "client_spans"),
+    representatives(
+        [*((s, False) for s in range(12)), *((s, True) for s in range(3))],
+        *((0, False), (1, False), (2, False), (0, True)),
+    ),
+)
 def test_who_is_asked_for_less_is_not_silent(seed: int, client_spans: bool) -> None:
     assert not silent(situation(mixes(seed, client_spans=client_spans), seed))
 
