@@ -50,14 +50,13 @@ def test_units_of_time_are_defined_once() -> None:
             if path == ROOT / "contracts/units.py":
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
-                names = [t.id for t in ast.walk(node) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)]
                 whole = isinstance(node, ast.Constant) and type(node.value) is int and node.value >= 10**9
                 if whole and node.value % 10**9 == 0:
                     found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}")
-                if isinstance(node, ast.Assign | ast.AnnAssign) and {"SECOND", "MINUTE", "NS", "MILLISECOND"} & set(
-                    names
-                ):
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {names}")
+                if isinstance(node, ast.Assign | ast.AnnAssign):
+                    names = {t.id for t in ast.walk(node) if isinstance(t, ast.Name) and isinstance(t.ctx, ast.Store)}
+                    if {"SECOND", "MINUTE", "NS", "MILLISECOND"} & names:
+                        found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {sorted(names)}")
     assert not found
 
 
