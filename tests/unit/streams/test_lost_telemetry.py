@@ -77,7 +77,7 @@ def test_losses_that_come_again_and_again_are_no_habit() -> None:
 
 @pytest.mark.parametrize("who", representatives(["cart", "gateway"], "gateway"))
 def test_lost_spans_are_no_outage_though_other_signals_come(who: str) -> None:
-    fleet = Fleet(SERVICES, losses=(Loss((who,), LOST, LOST + 30, ("spans",)),), rate=45).run(LOST + 40)
+    fleet = Fleet(SERVICES, losses=(Loss((who,), LOST, LOST + 30, ("spans",)),), rate=45, nodes=NODES).run(LOST + 40)
     assert outages(fleet) == []
     assert fleet.state(who, LOST + 10) == ServiceState.STALE
 
@@ -85,13 +85,15 @@ def test_lost_spans_are_no_outage_though_other_signals_come(who: str) -> None:
 @pytest.mark.parametrize("who", representatives(["cart", "gateway"], "cart"))
 def test_lost_spans_and_logs_are_no_outage_though_its_metrics_come(who: str) -> None:
     """Nobody says that no log records were written where nobody says what was served."""
-    fleet = Fleet(SERVICES, losses=(Loss((who,), LOST, LOST + 30, ("spans", "logs")),), rate=45).run(LOST + 40)
+    fleet = Fleet(SERVICES, losses=(Loss((who,), LOST, LOST + 30, ("spans", "logs")),), rate=45, nodes=NODES).run(
+        LOST + 40
+    )
     assert outages(fleet) == []
     assert fleet.state(who, LOST + 10) == ServiceState.STALE
 
 
 def test_a_service_that_hangs_is_told_because_its_callers_give_up() -> None:
-    fleet = Fleet(SERVICES, {}, (Fault("hang", "cart", LOST, LOST + 30),), rate=45).run(LOST + 20)
+    fleet = Fleet(SERVICES, {}, (Fault("hang", "cart", LOST, LOST + 30),), rate=45, nodes=NODES).run(LOST + 20)
     opened = fleet.anomalies(lambda a: a.service == "cart")
     assert [a.kind for _, a in opened] == [AnomalyKind.SERVICE]
     assert "no requests" in opened[0][1].text
