@@ -118,7 +118,8 @@ def tried(cases: Iterable[str]) -> list[tuple[str, int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("case", "seed"), representatives(tried(INNOCENT), ("a crawler on many pages", 13), ("a night with its batch", 12))
+    ("case", "seed"),
+    representatives(tried(INNOCENT), ("a crawler on many pages", 13), ("a crawler while others buy less", 11)),
 )
 def test_another_mix_of_requests_blames_no_callee_and_touches_nobody(case: str, seed: int):
     found = watch(INNOCENT[case], seed, SETTINGS)
@@ -129,9 +130,7 @@ def test_another_mix_of_requests_blames_no_callee_and_touches_nobody(case: str, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "seed"),
-    representatives(
-        tried(ONLY_ITSELF), ("all calls are off, and all is slow", 13), ("a call is off, and the caller fails", 11)
-    ),
+    representatives(tried(ONLY_ITSELF), ("all calls are off, and all is slow", 13), ("a new route at night", 13)),
 )
 def test_who_is_no_longer_called_is_not_blamed_for_not_answering(case: str, seed: int):
     found = watch(ONLY_ITSELF[case], seed, SETTINGS)
