@@ -19,6 +19,7 @@ from streams.stages.detect import DetectStage
 from tests.patience import LONG_S
 from tests.representatives import representatives
 
+pytestmark = pytest.mark.slow
 BANK = DetectSettings(detectors=("bank",))
 HOUR = 3600
 OPENED, CLOSED, ADOPTED = AnomalyPhase.OPENED, AnomalyPhase.CLOSED, AnomalyPhase.ADOPTED

@@ -19,7 +19,7 @@ READY, GONE, UNSURE = InstanceState.READY, InstanceState.GONE, InstanceState.UNS
 LOST, END = 60, 90
 UNSEEN = Loss(("gateway",), 0, 10_000)
 """Who calls sends nothing, so nobody but the cluster can say how it is."""
-pytestmark = pytest.mark.timeout(LONG_S)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 
 
 @dataclass

@@ -35,6 +35,7 @@ from tests.unit.streams.gap_worlds import (
     run,
 )
 
+pytestmark = pytest.mark.slow
 OF_ALL_KINDS: dict[GapKind, dict[str, Any]] = {
     GapKind.LATE_SPANS: {"batch_s": 5.0},
     GapKind.LATE_LOGS: {"log_batch_s": 5.0},

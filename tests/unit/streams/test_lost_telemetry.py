@@ -17,7 +17,7 @@ EVERYTHING = ("gateway", *SERVICES)
 LOST = 60
 FINE_NS = SECOND // 4
 """Steps of time where it matters when in a second something happens."""
-pytestmark = pytest.mark.timeout(LONG_S)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 
 
 def outages(fleet: Fleet) -> list[str]:

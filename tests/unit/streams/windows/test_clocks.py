@@ -29,6 +29,7 @@ from tests.representatives import representatives
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, otlp
 
+pytestmark = pytest.mark.slow
 PARTITIONS, PER_SECOND, FAILS_FROM = 4, 8, 40
 Clock = Callable[[float], float]
 """By how many seconds a clock is off, at a second."""
