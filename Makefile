@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-services check bench lock upgrade wheel format clean
+.PHONY: help setup demo test test-long test-services check bench lock upgrade wheel format clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -33,7 +33,10 @@ demo: $(RUNTIME) $(PROJECT) ## the whole loop on real processes: faults in, veri
 	$(BIN)/homeostat demo
 
 test: setup ## the default suite: embedded parts only, no network beyond loopback
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: setup ## further seeds and kinds of what `make test` tries a few of
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long
 
 test-services: setup ## the same checks on real Kafka, Neo4j, Collector and Kubernetes API server
 	$(BIN)/python -m tests.services.build

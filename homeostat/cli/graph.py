@@ -15,7 +15,7 @@ from contracts.errors import HomeostatError, InvalidQuery
 from contracts.ports import GraphStore
 from contracts.settings import Settings
 from contracts.verdicts import IncidentPhase
-from graph import queries
+from graph import queries, rendering
 from graph.stores import open_reader
 from homeostat import terminal
 from homeostat.cli.app import settings_of
@@ -86,7 +86,7 @@ def path(ctx: click.Context, caller: str, callee: str, environment: str | None, 
     settings = settings_of(ctx)
     with reader(settings) as store:
         found = queries.path(store, environment or settings.environment, caller, callee)
-    echo(document(found) if as_json else queries.render_path(found))
+    echo(document(found) if as_json else rendering.render_path(found))
 
 
 @click.command()
@@ -108,7 +108,7 @@ def why(ctx: click.Context, incident: str, as_json: bool, local: bool) -> None:
     if found is None or (incident == queries.LATEST and found.phase == IncidentPhase.RESOLVED):
         echo(_quiet(ctx, settings, found, local))
     if found is not None:
-        echo(queries.render_why(found, partial(said, local=local)))
+        echo(rendering.render_why(found, partial(said, local=local)))
 
 
 def _quiet(ctx: click.Context, settings: Settings, last: queries.Why | None, local: bool) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from homeostat.cli.app import settings_of
 from homeostat.terminal import echo
+
+if TYPE_CHECKING:
+    from homeostat.judge.report import JudgeReport
+    from homeostat.judge.running import Task
+    from homeostat.judge.trial import Trial
 
 
 @click.command("judge")
@@ -68,17 +75,37 @@ def judge(  # noqa: PLR0913 - a command's options
     Each episode is a system drawn from a seed that lives for some minutes: load, deploys, jobs, and mostly a fault.
     What was found, named, done and mended is judged by what was true.
     """
-    import msgspec
-
     from homeostat.judge.report import lines, report_of
-    from homeostat.judge.running import BASELINES, PRODUCT, ResultsFile, Task, run_all
-    from twin.catalogue import KINDS
+    from homeostat.judge.running import BASELINES, PRODUCT, Task
     from twin.configuration import Split
-    from twin.habits import STYLES
 
     if explain:
         _explain(ctx, explain, fidelity, html_path)
         return
+    wanted = _known(kinds, style)
+
+    def trial_of(by: str, seed: int) -> Task:
+        mine = by == PRODUCT
+        own = fidelity if mine else "window"
+        return Task(Split(split), seed, by, own, detect_only and mine, wanted, services, style)
+
+    who = (PRODUCT, *(BASELINES if baselines else ()))
+    tasks = [trial_of(by, seed) for seed in range(first, first + episodes) for by in who]
+    report = report_of(_run(ctx, tasks, results, jobs), split, fidelity)
+    for text in lines(report):
+        echo(text)
+    _keep(report, json_path, html_path)
+
+
+def _known(kinds: str, style: str) -> tuple[str, ...]:
+    """The kinds of faults that are asked for: there are such, and there is such a style.
+
+    Raises:
+        click.UsageError: there are none of that name.
+    """
+    from twin.catalogue import KINDS
+    from twin.habits import STYLES
+
     wanted = tuple(k for k in kinds.split(",") if k)
     unknown = sorted(set(wanted) - KINDS.keys())
     if unknown:
@@ -87,31 +114,27 @@ def judge(  # noqa: PLR0913 - a command's options
         )
     if style and style not in STYLES:
         raise click.UsageError(f"--style: no style {style}; there are {', '.join(sorted(STYLES))}")
-    who = (PRODUCT, *(BASELINES if baselines else ()))
-    tasks = [
-        Task(
-            Split(split),
-            seed,
-            by,
-            fidelity if by == PRODUCT else "window",
-            detect_only and by == PRODUCT,
-            wanted,
-            services,
-            style,
-        )
-        for seed in range(first, first + episodes)
-        for by in who
-    ]
+    return wanted
+
+
+def _run(ctx: click.Context, tasks: Sequence[Task], results: Path, jobs: int) -> Iterable[Trial]:
+    """Trials of all tasks, with progress for who waits; those that are in the file already are not run again."""
+    from homeostat.judge.running import ResultsFile, run_all
+
     kept = ResultsFile(results)
     bar = (TextColumn("judge"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*bar) as progress:
         line = progress.add_task("judge", total=len(tasks), completed=sum(t.key in kept.trials for t in tasks))
         for _ in run_all(tasks, settings_of(ctx), kept, jobs):
             progress.advance(line)
-    report = report_of((kept.trials[t.key] for t in tasks), split, fidelity)
-    for text in lines(report):
-        echo(text)
+    return [kept.trials[t.key] for t in tasks]
+
+
+def _keep(report: JudgeReport, json_path: Path | None, html_path: Path | None) -> None:
+    """Write a report where it is wanted."""
     if json_path is not None:
+        import msgspec
+
         json_path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
     if html_path is not None:
         from homeostat.judge.page import judge_page

@@ -64,11 +64,13 @@ def no_calls(
     `keys`: caller and callee of each row of `seen`; `callers`: the row of each caller's requests, -1 where it has none."""
     if not len(callers):
         return
-    bunch = np.maximum(1.0, seen.usual)
-    decades = fewer(seen.counted / bunch, seen.expected / bunch, seen.known / bunch)
-    decades *= np.minimum(1.0, seen.usual)  # what only some requests do says little when a few don't
     enough = (seen.requests >= LEAST_POOLED_REQUESTS) & (seen.known >= LEAST_KNOWN_EVENTS)
-    lost = thin & enough & (seen.counted < FEW_CALLS * seen.expected) & (decades >= LEAST_LEVEL)
+    few = np.flatnonzero(thin & enough & (seen.counted < FEW_CALLS * seen.expected))
+    bunch = np.maximum(1.0, seen.usual[few])
+    decades = np.zeros(len(callers))  # the chance is dear to reckon, and mostly nobody's is wanted
+    decades[few] = fewer(seen.counted[few] / bunch, seen.expected[few] / bunch, seen.known[few] / bunch)
+    decades *= np.minimum(1.0, seen.usual)  # what only some requests do says little when a few don't
+    lost = decades >= LEAST_LEVEL
     absent = np.where(lost, seen.expected - seen.counted, 0.0)
     extra = np.where(callers >= 0, np.maximum(seen.counted - seen.expected, 0.0), 0.0)
     for i in np.flatnonzero(lost).tolist():
@@ -92,9 +94,11 @@ def error_records(
     for seen, rows in ((per_request, counted), (share, (per_request.requests < LEAST_REQUESTS_FOR_RECORDS) & thin)):
         # One half for what was never seen: no error record so far is no promise that there is none.
         usual = (seen.known + 0.5) / np.maximum(seen.served, 1.0) * seen.requests
-        decades = more(seen.counted / seen.bunch, usual / seen.bunch, (seen.known + 0.5) / seen.bunch)
-        enough = rows & (seen.served >= LEAST_KNOWN_EVENTS) & (seen.counted > MORE_RECORDS * usual)
-        for i in np.flatnonzero(enough & (decades >= LEAST_LEVEL)).tolist():
+        many = np.flatnonzero(rows & (seen.served >= LEAST_KNOWN_EVENTS) & (seen.counted > MORE_RECORDS * usual))
+        bunch = seen.bunch[many]
+        decades = np.zeros(len(rows))
+        decades[many] = more(seen.counted[many] / bunch, usual[many] / bunch, (seen.known[many] + 0.5) / bunch)
+        for i in np.flatnonzero(decades >= LEAST_LEVEL).tolist():
             written = max(float(share.requests[i]), float(share.counted[i]), 1.0)
             low, high = seen.range(i)
             numbers = (float(share.counted[i]) / written, min(1.0, low / written), min(1.0, high / written))

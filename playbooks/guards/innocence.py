@@ -14,20 +14,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
 from contracts.frames.decoded import F64
-from contracts.mix import Blame, Mix, mix_of
+from contracts.mix import Blame, Mix
 from contracts.room import queues
 from contracts.units import SECOND
-from contracts.verdicts import Conduct, ServiceState
-from playbooks.guards.callers_view import HISTORY_NS, LEAST_REQUESTS, callers_see
+from contracts.verdicts import Conduct
+from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, leaves_room
+from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around, asked_mix, rows_of
 
-RECENT: Final = 10
-"""Windows since the onset that are judged: the latest."""
 LEAST_WINDOWS: Final = 2
 """Windows since the onset from which an answer as before can be told."""
 PATIENCE_NS: Final = 10 * SECOND
@@ -80,96 +78,48 @@ class Standing:
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Face:
-    """The columns in which a signal shows requests served."""
-
-    signal: f.Signal
-    rate: str
-    errors: str
-    latencies: tuple[str, ...]
-
-
-_FACES: Final = (
-    _Face(f.Signal.SPANS, f.REQUEST_RATE, f.ERROR_RATE, (f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99)),
-    _Face(
-        f.Signal.METRICS,
-        f.METRIC_REQUEST_RATE,
-        f.METRIC_ERROR_RATE,
-        (f.METRIC_LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P99),
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A service's rows of one signal, one per window, oldest first. Columns are (windows,) arrays by feature."""
-
-    window: NDArray[np.int64]
-    width_s: float
-    counts: F64
-    aside: F64
-    """(windows, columns) of what explains them; NaN where nothing is known."""
-    values: dict[str, F64]
-    low: dict[str, F64]
-    high: dict[str, F64]
-
-    def part(self, keep: NDArray[np.bool_]) -> _Rows:
-        """Some of the windows."""
-        cut = ({n: c[keep] for n, c in columns.items()} for columns in (self.values, self.low, self.high))
-        return _Rows(self.window[keep], self.width_s, self.counts[keep], self.aside[keep], *cut)
-
-    def above(self, *names: str) -> NDArray[np.bool_]:
-        """In which windows one of these is above its expected range."""
-        out = np.zeros(len(self.window), np.bool_)
-        for name in names:
-            if name in self.values:
-                out |= self.values[name] > self.high[name]
-        return out
-
-
 def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> Standing:
     """How `service` has answered since `onset_ns`, against what was usual before and the expected ranges. Frames in order of
     arrival; a later one of the same window counts."""
     kept = list(frames)
-    rows = {s: _rows(kept, service, s) for s in (f.Signal.SPANS, f.Signal.METRICS)}
-    mix = _mix(rows[f.Signal.SPANS], onset_ns)
+    rows = {s: rows_of(kept, service, s) for s in (f.Signal.SPANS, f.Signal.METRICS)}
+    mix = asked_mix(rows[f.Signal.SPANS], onset_ns)
     more = _more_than_it_can(rows, mix, onset_ns)
     again = asked_again(kept, service, onset_ns) if more else ""
-    times = max(_asked_more(rows[face.signal], face, onset_ns, MORE) for face in _FACES)
+    times = max(_asked_more(rows[face.signal], face, onset_ns, MORE) for face in FACES)
     found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again)
     return replace(found, again=again, times=max(times, 1.0) if math.isfinite(times) else 1.0)
 
 
-def _more_than_it_can(rows: Mapping[f.Signal, _Rows | None], mix: Mix, onset_ns: int) -> bool:
+def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:
     """Whether it is asked for more than usual and than it has room for; or, where it counts no requests, runs hot."""
     metrics = rows[f.Signal.METRICS]
     hot = _hot(metrics)
-    asked = max(_asked_more(rows[face.signal], face, onset_ns, LITTLE_MORE if hot else MORE) for face in _FACES)
+    asked = max(_asked_more(rows[face.signal], face, onset_ns, LITTLE_MORE if hot else MORE) for face in FACES)
     if mix.excuses or not asked:
         return hot and not _counted(rows)
     return _may_queue(rows, onset_ns) and not leaves_room(_cpu_before(metrics, onset_ns), asked)
 
 
-def _may_queue(rows: Mapping[f.Signal, _Rows | None], onset_ns: int) -> bool:
+def _may_queue(rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int) -> bool:
     """Whether its requests can be in one another's way since the onset, for all that is known."""
     told = []
-    for face in _FACES:
+    for face in FACES:
         known = rows[face.signal]
-        since = None if known is None else _split(known, face, onset_ns)[1]
+        since = None if known is None else around(known, face, onset_ns)[1]
         seconds = np.empty(0) if since is None else since.values.get(face.latencies[1], np.empty(0))
         if since is not None and np.isfinite(seconds).any():
             told.append(queues(float(since.values[face.rate].mean()), float(np.nanmax(seconds))))
     return any(told) or not told
 
 
-def _reaches_back(rows: Mapping[f.Signal, _Rows | None], onset_ns: int) -> bool:
+def _reaches_back(rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int) -> bool:
     """Whether what metrics say of requests since the onset is of before it as well, as a look of a minute is, and spans tell of each second."""
-    told, measured = (rows[face.signal] for face in _FACES)
+    told, measured = (rows[face.signal] for face in FACES)
     if told is None or measured is None:
         return False
     (spans, asked), (looks, looked) = (
-        _split(known, face, onset_ns) for known, face in zip((told, measured), _FACES, strict=True)
+        around(known, face, onset_ns) for known, face in zip((told, measured), FACES, strict=True)
     )
     seldom = len(looks.window) > 0 and len(spans.window) >= SELDOM * len(looks.window)
     return seldom and len(looked.window) < LEAST_WINDOWS and len(asked.window) > 0
@@ -177,7 +127,7 @@ def _reaches_back(rows: Mapping[f.Signal, _Rows | None], onset_ns: int) -> bool:
 
 def _conduct(
     kept: Sequence[EvidenceFrame],
-    rows: Mapping[f.Signal, _Rows | None],
+    rows: Mapping[f.Signal, ServiceRows | None],
     mix: Mix,
     service: str,
     onset_ns: int,
@@ -185,7 +135,7 @@ def _conduct(
     demand: bool,
 ) -> Standing:
     early = _reaches_back(rows, onset_ns)
-    said = [_served(rows[face.signal], face, onset_ns, mix) for face in (_FACES[:1] if early else _FACES)]
+    said = [_served(rows[face.signal], face, onset_ns, mix) for face in (FACES[:1] if early else FACES)]
     full = _full(rows[f.Signal.METRICS])
     if full:
         return Standing(Conduct.WORSE, full, demand)
@@ -200,18 +150,20 @@ def _conduct(
     return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))
 
 
-def _partly(frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, _Rows | None], onset_ns: int, mix: Mix) -> bool:
+def _partly(
+    frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int, mix: Mix
+) -> bool:
     """Whether the typical request is answered as before, by a service with several operations, and the time has not come yet by
     which one that stands out would have been told."""
     newest = max(frame.window_ns for frame in frames)
     spans = rows[f.Signal.SPANS]
     if spans is None or newest - onset_ns >= OPERATIONS_NS or not _several(spans, onset_ns):
         return False
-    typical = [replace(face, latencies=face.latencies[:1]) for face in _FACES]
+    typical = [replace(face, latencies=face.latencies[:1]) for face in FACES]
     return all(_served(rows[face.signal], face, onset_ns, mix)[0] is not Conduct.WORSE for face in typical)
 
 
-def _several(rows: _Rows, onset_ns: int) -> bool:
+def _several(rows: ServiceRows, onset_ns: int) -> bool:
     """Whether a service has operations that usually take unlike times: then what is usual of its requests goes up and down."""
     known, level = (rows.aside[:, i] for i in range(2)) if rows.aside.shape[1] >= 2 else (np.zeros(0), np.zeros(0))
     told = np.flatnonzero((known > 0) & (rows.window[: len(known)] < onset_ns))
@@ -219,14 +171,14 @@ def _several(rows: _Rows, onset_ns: int) -> bool:
 
 
 def _unknown(
-    frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, _Rows | None], text: str, onset_ns: int, demand: bool
+    frames: Sequence[EvidenceFrame], rows: Mapping[f.Signal, ServiceRows | None], text: str, onset_ns: int, demand: bool
 ) -> Standing:
     """Why it can't be told: it is too early, its telemetry has ceased, it is hardly asked, or it never told of requests."""
     spans = rows[f.Signal.SPANS]
     if spans is None or not spans.counts.any():
         return Standing(Conduct.UNKNOWN, text or "it reports no requests of its own", demand, untold=not _counted(rows))
     newest = max(frame.window_ns for frame in frames if frame.signal == f.Signal.SPANS)
-    before, since = _split(spans, _FACES[0], onset_ns)
+    before, since = around(spans, FACES[0], onset_ns)
     lost = not len(since.window)
     early = newest - onset_ns < PATIENCE_NS and (lost or float((since.counts > 0).sum()) < LEAST_WINDOWS)
     young = early and len(before.window) > 0 and float(before.counts.mean()) >= 1
@@ -234,58 +186,10 @@ def _unknown(
     return Standing(Conduct.UNKNOWN, said, demand, young, lost)
 
 
-def _rows(frames: Sequence[EvidenceFrame], service: str, signal: str) -> _Rows | None:
-    found: dict[int, tuple[EvidenceFrame, int]] = {}
-    for frame in frames:
-        if frame.signal == signal and service in frame.services:
-            at = frame.services.index(service)
-            if frame.state[at] != ServiceState.STALE:
-                found[frame.window_ns] = frame, at
-    if not found:
-        return None
-    newest = max(found)
-    order = sorted(w for w in found if w >= newest - HISTORY_NS)
-    picked = [found[w] for w in order]
-    features = picked[-1][0].features
-    picked = [(frame, at) for frame, at in picked if frame.features == features]
-    columns = []
-    for name in ("values", "low", "high"):
-        table = np.array([getattr(frame, name)[at] for frame, at in picked], np.float64)
-        columns.append({feature: table[:, j] for j, feature in enumerate(features)})
-    counts = np.array([frame.counts[at] for frame, at in picked], np.float64)
-    window = np.array([frame.window_ns for frame, _ in picked], np.int64)
-    width = len(f.ASIDE.get(f.Signal(signal), ()))
-    aside = np.full((len(picked), width), np.nan)
-    for row, (frame, at) in zip(aside, picked, strict=True):
-        if frame.aside.shape == (len(frame.services), width):
-            row[:] = frame.aside[at]
-    return _Rows(window, picked[-1][0].width_ns / SECOND, counts, aside, *columns)
-
-
-def _mix(rows: _Rows | None, onset_ns: int) -> Mix:
-    """What of its latency the mix of what it is asked for explains."""
-    if rows is None:
-        return Mix()
-    told = rows.part(np.asarray(np.isfinite(rows.aside).all(axis=1), np.bool_))
-    columns = np.column_stack([np.ones(len(told.window)), told.counts, told.aside])
-    since = told.window + round(told.width_s * SECOND) > onset_ns
-    return mix_of(columns[~since].sum(axis=0), columns[since].sum(axis=0))
-
-
-def _split(rows: _Rows, face: _Face, onset_ns: int) -> tuple[_Rows, _Rows]:
-    """Windows before the onset, and the latest since, of those in which requests were counted at all."""
-    known = rows.part(np.isfinite(rows.values[face.rate])) if face.rate in rows.values else rows.part(rows.counts < 0)
-    width_ns = round(rows.width_s * SECOND)
-    since = known.window + width_ns > onset_ns
-    latest = since.copy()
-    latest[np.flatnonzero(since)[:-RECENT]] = False
-    return known.part(~since), known.part(latest)
-
-
-def _served(rows: _Rows | None, face: _Face, onset_ns: int, mix: Mix) -> tuple[Conduct, str]:
+def _served(rows: ServiceRows | None, face: Face, onset_ns: int, mix: Mix) -> tuple[Conduct, str]:
     if rows is None:
         return Conduct.UNKNOWN, ""
-    before, since = _split(rows, face, onset_ns)
+    before, since = around(rows, face, onset_ns)
     if not len(since.window) or not (before.counts.any() or since.counts.any()):
         return Conduct.UNKNOWN, ""
     silent = _silent(before, since)
@@ -308,7 +212,7 @@ def _served(rows: _Rows | None, face: _Face, onset_ns: int, mix: Mix) -> tuple[C
     return Conduct.AS_BEFORE, f"{said}: {_told(busy, face)}"
 
 
-def _silent(before: _Rows, since: _Rows) -> tuple[Conduct, str] | None:
+def _silent(before: ServiceRows, since: ServiceRows) -> tuple[Conduct, str] | None:
     """Whether it has stopped serving: the latest windows are without requests, and enough are missing."""
     busy = np.flatnonzero(since.counts > 0)
     quiet = len(since.window) - (int(busy[-1]) + 1 if len(busy) else 0)
@@ -328,7 +232,7 @@ def _silent(before: _Rows, since: _Rows) -> tuple[Conduct, str] | None:
     return None
 
 
-def _worse(before: _Rows, busy: _Rows, face: _Face) -> str:
+def _worse(before: ServiceRows, busy: ServiceRows, face: Face) -> str:
     """What is worse since the onset than before, "" where nothing is."""
     for name in (face.errors, *face.latencies):
         if name not in busy.values:
@@ -341,7 +245,7 @@ def _worse(before: _Rows, busy: _Rows, face: _Face) -> str:
     return failed or next((t for n in face.latencies if (t := _slower(before, busy, n))), "")
 
 
-def _more_failures(before: _Rows, busy: _Rows, name: str) -> str:
+def _more_failures(before: ServiceRows, busy: ServiceRows, name: str) -> str:
     if name not in busy.values or not len(before.window):
         return ""
     (a, n), (b, m) = _failures(before, name), _failures(busy, name)
@@ -356,12 +260,12 @@ def _more_failures(before: _Rows, busy: _Rows, name: str) -> str:
     )
 
 
-def _failures(rows: _Rows, name: str) -> tuple[float, float]:
+def _failures(rows: ServiceRows, name: str) -> tuple[float, float]:
     share = np.nan_to_num(rows.values[name])
     return float((share * rows.counts).sum()), float(rows.counts.sum())
 
 
-def _slower(before: _Rows, busy: _Rows, name: str) -> str:
+def _slower(before: ServiceRows, busy: ServiceRows, name: str) -> str:
     if name not in busy.values:
         return ""
     old, new = (v[np.isfinite(v) & (v > 0)] for v in (before.values.get(name, np.empty(0)), busy.values[name]))
@@ -374,7 +278,7 @@ def _slower(before: _Rows, busy: _Rows, name: str) -> str:
     return f"{f.FEATURES[name].text} is {ratio:.2g} times the usual" if z >= SURE_Z and ratio >= SLOWER else ""
 
 
-def _told(busy: _Rows, face: _Face) -> str:
+def _told(busy: ServiceRows, face: Face) -> str:
     seconds = len(busy.window) * busy.width_s
     parts = [f"{busy.counts.sum():.0f} requests in {seconds:.0f} s"]
     share, _ = _failures(busy, face.errors) if face.errors in busy.values else (0.0, 0.0)
@@ -389,11 +293,11 @@ def _told(busy: _Rows, face: _Face) -> str:
     return ", ".join(parts)
 
 
-def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int, least: float) -> float:
+def _asked_more(rows: ServiceRows | None, face: Face, onset_ns: int, least: float) -> float:
     """How many times the usual it has been asked for since the onset; 0 where that is no more than usual, or less than `least` times it."""
     if rows is None:
         return 0.0
-    before, since = _split(rows, face, onset_ns)
+    before, since = around(rows, face, onset_ns)
     if not len(since.window):
         return 0.0
     above = since.above(face.rate).mean() >= AMISS
@@ -404,19 +308,19 @@ def _asked_more(rows: _Rows | None, face: _Face, onset_ns: int, least: float) ->
     return new / max(old, 1e-9) if above or (new > least * old and sure) else 0.0
 
 
-def _counted(rows: Mapping[f.Signal, _Rows | None]) -> bool:
+def _counted(rows: Mapping[f.Signal, ServiceRows | None]) -> bool:
     """Whether it tells of the requests that it serves at all."""
-    served = ((rows[face.signal], face.rate) for face in _FACES)
+    served = ((rows[face.signal], face.rate) for face in FACES)
     return any(r is not None and rate in r.values and bool(r.counts.any()) for r, rate in served)
 
 
-def _cpu_before(metrics: _Rows | None, onset_ns: int) -> F64:
+def _cpu_before(metrics: ServiceRows | None, onset_ns: int) -> F64:
     if metrics is None or f.CPU not in metrics.values:
         return np.empty(0)
     return metrics.values[f.CPU][metrics.window < onset_ns]
 
 
-def _late(rows: _Rows | None, name: str) -> tuple[F64, F64]:
+def _late(rows: ServiceRows | None, name: str) -> tuple[F64, F64]:
     """The latest observed values of a resource, and the upper ends of what was expected."""
     if rows is None or name not in rows.values:
         return np.empty(0), np.empty(0)
@@ -424,7 +328,7 @@ def _late(rows: _Rows | None, name: str) -> tuple[F64, F64]:
     return rows.values[name][seen][-RECENT:], rows.high[name][seen][-RECENT:]
 
 
-def _full(metrics: _Rows | None) -> str:
+def _full(metrics: ServiceRows | None) -> str:
     """Which resource is short, "" where none is: the last look and a third of the latest are above the expected range."""
     for name in FULL:
         values, high = _late(metrics, name)
@@ -433,6 +337,6 @@ def _full(metrics: _Rows | None) -> str:
     return ""
 
 
-def _hot(metrics: _Rows | None) -> bool:
+def _hot(metrics: ServiceRows | None) -> bool:
     late = (_late(metrics, name) for name in BUSY)
     return any(len(v) > 0 and bool(v[-1] > h[-1]) and bool((v > h).mean() >= AMISS) for v, h in late)

@@ -176,7 +176,11 @@ class FeatureMerger:
         frames: list[FeatureFrame] = []
         held: B1 = np.zeros(self.entities.capacity, np.bool_)
         for number in sorted(windows):
-            frames += self._emit(windows[number], watermark, held)
+            window = windows[number]
+            if watermark >= window.due_ns:
+                frames += self._emit(window, watermark, held)
+            elif len(window.waits):  # most have nothing to say for as long as they are kept
+                held[window.waits] = True
         self._close(watermark)
         return frames
 
@@ -198,9 +202,6 @@ class FeatureMerger:
     def _emit(self, window: Window, watermark: int, held: B1) -> list[FeatureFrame]:
         """What is due of a window. `held`: entities of which an older row is waiting to be judged; their rows come in order."""
         window.changed = False
-        if watermark < window.due_ns:
-            held[window.waits] = True
-            return []
         entities, width_ns = self.entities, self._open.width_ns
         window.fit(entities.capacity)
         end_ns = (window.index + 1) * width_ns + self._open.lateness_ns

@@ -11,7 +11,8 @@ from contracts.frames import PartialFrame
 from contracts.frames.decoded import B1, F64, I64
 from contracts.frames.latency import FAILED_ONLY
 from contracts.settings import IngestSettings
-from streams.windows.series import HISTO, MetricWindow, Ranks, SeriesBook
+from streams.windows.metric_window import MetricWindow, Ranks
+from streams.windows.series import HISTO, SeriesBook
 from streams.windows.signal_merge import SignalMerge
 from streams.windows.window import Window
 

@@ -230,9 +230,15 @@ def _whole(plan: str, seed: int) -> Spans:
 @functools.cache
 def _until_onset(plan: str, metrics_s: int, seed: int) -> PipelineRun:
     """A shop of which all was kept so far: how each sampler's shop begins."""
-    watch = PipelineRun(SETTINGS, T0, STEP_NS)
-    watch.take(telemetry_of(Sampled(plan, lambda *_: True, metrics_s), seed, 0, ONSET_S))
-    return watch
+    return _lived(tuple(telemetry_of(Sampled(plan, lambda *_: True, metrics_s), seed, 0, ONSET_S)))
+
+
+@functools.cache
+def _lived(telemetry: tuple[tuple[int, bytes, str], ...]) -> PipelineRun:
+    """What has taken this in: shops that differ only in what goes wrong later begin alike."""
+    run = PipelineRun(SETTINGS, T0, STEP_NS)
+    run.take(telemetry)
+    return run
 
 
 def watched(case: Sampled, seed: int) -> Found:

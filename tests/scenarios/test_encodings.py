@@ -11,6 +11,7 @@ import pytest
 
 from contracts.settings import Settings
 from contracts.verdicts import IncidentPhase
+from tests.representatives import representatives
 from tests.scenarios.traffic import END_S, ONSET_S, SERVER, T0, Plan, S, Shop, Trouble, through
 
 TROUBLE = Plan(trouble={"payment": Trouble(fails=0.6)}, names_callees=True)
@@ -83,7 +84,10 @@ def as_zipkin(spans: Spans) -> Iterator[tuple[int, bytes]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoding", "written"), [("jaeger_json", as_jaeger), ("zipkin_json", as_zipkin)])
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    representatives([("jaeger_json", as_jaeger), ("zipkin_json", as_zipkin)], ("zipkin_json", as_zipkin)),
+)
 def test_an_outage_in_other_words(encoding: str, written: Any) -> None:
     settings = Settings(detect={"detectors": ("bank",)}, ingest={"topics": {"our.spans": encoding}})
     found = through(written(Shop(TROUBLE, 1).spans_by_end()), settings, "our.spans")

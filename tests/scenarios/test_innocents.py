@@ -13,6 +13,7 @@ import pytest
 
 from contracts.settings import Settings
 from contracts.verdicts import CauseKind
+from tests.representatives import representatives
 from tests.scenarios.traffic import ONSET_S, USUAL, Plan, Route, Session, Trouble, through, watch
 
 SETTINGS = Settings(detect={"detectors": ("bank",)})
@@ -93,7 +94,15 @@ GUILTY = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", NOBODY)
+@pytest.mark.parametrize(
+    "case",
+    representatives(
+        NOBODY,
+        "sessions that say nothing of themselves are cut",
+        "answers come from a cache",
+        "half of the users get another callee",
+    ),
+)
 def test_where_nothing_is_wrong_nobody_is_blamed_and_nothing_is_done(case: str):
     found = watch(NOBODY[case], settings=SETTINGS)
     assert not found.blamed, found.told()
@@ -101,7 +110,9 @@ def test_where_nothing_is_wrong_nobody_is_blamed_and_nothing_is_done(case: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ONLY_THE_GATEWAY)
+@pytest.mark.parametrize(
+    "case", representatives(ONLY_THE_GATEWAY, "a crawler that crowds others out", "the gateway itself fails")
+)
 def test_a_healthy_callee_is_not_blamed_for_its_caller(case: str):
     found = watch(ONLY_THE_GATEWAY[case], settings=SETTINGS)
     assert found.blamed <= {"gateway"}, found.told()
@@ -109,7 +120,7 @@ def test_a_healthy_callee_is_not_blamed_for_its_caller(case: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", GUILTY)
+@pytest.mark.parametrize("case", representatives(GUILTY, "hangs, callers do without", "slow", "fails"))
 def test_who_does_not_answer_is_found_and_mended(case: str):
     plan, culprit = GUILTY[case]
     found = watch(plan, settings=SETTINGS)

@@ -22,6 +22,7 @@ from contracts.units import SECOND
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 from tests.patience import LONG_S
+from tests.representatives import representatives
 from tests.scenarios.attacks import ATTACKS, VICTIMS, Stranger
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import MS, T0
@@ -142,7 +143,11 @@ def test_there_is_something_to_find() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(LONG_S)
-@pytest.mark.parametrize(("seed", "kinds"), tuple(attacks()), ids=lambda v: str(v) if isinstance(v, int) else "")
+@pytest.mark.parametrize(
+    ("seed", "kinds"),
+    representatives(attacks(), next(attacks())),
+    ids=lambda v: str(v) if isinstance(v, int) else "",
+)
 def test_what_is_found_stays_the_same(seed: int, kinds: tuple[int, ...]) -> None:
     finds = found(seed, kinds)
     names = [ATTACKS[k].__name__ for k in kinds]

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.settings import Settings
 from contracts.verdicts import IncidentPhase
+from tests.representatives import representatives
 from tests.scenarios.traffic import END_S, ONSET_S, SERVER, T0, Found, Plan, S, Shop, Trouble, messages, through, value
 
 SETTINGS = Settings(detect={"detectors": ("bank",)})
@@ -45,7 +46,7 @@ def told_by(writing: tuple[Attributes, Attributes], code: int = 0) -> Found:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writing", FAILED)
+@pytest.mark.parametrize("writing", representatives(FAILED, "Envoy"))
 def test_an_outage_that_only_a_mesh_tells_of_is_noticed_within_seconds(writing: str):
     found = told_by(FAILED[writing])
     opened = [(i.time_ns - T0) / S for i in found.incidents if i.phase is not IncidentPhase.RESOLVED]
@@ -55,7 +56,7 @@ def test_an_outage_that_only_a_mesh_tells_of_is_noticed_within_seconds(writing: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writing", FINE)
+@pytest.mark.parametrize("writing", representatives(FINE, "gRPC not found"))
 def test_what_was_asked_for_and_is_not_there_is_no_outage(writing: str):
     found = told_by(FINE[writing], code=2)
     assert not found.incidents, found.told()

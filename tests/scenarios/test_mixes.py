@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from contracts.settings import Settings
+from tests.representatives import representatives
 from tests.scenarios.test_innocents import OK, sessions
 from tests.scenarios.traffic import USUAL, Plan, Route, Trouble, watch
 
@@ -116,7 +117,10 @@ def tried(cases: Iterable[str]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "seed"), tried(INNOCENT))
+@pytest.mark.parametrize(
+    ("case", "seed"),
+    representatives(tried(INNOCENT), ("a crawler on many pages", 13), ("a crawler while others buy less", 11)),
+)
 def test_another_mix_of_requests_blames_no_callee_and_touches_nobody(case: str, seed: int):
     found = watch(INNOCENT[case], seed, SETTINGS)
     assert found.blamed <= {"gateway"}, found.told()
@@ -124,7 +128,10 @@ def test_another_mix_of_requests_blames_no_callee_and_touches_nobody(case: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "seed"), tried(ONLY_ITSELF))
+@pytest.mark.parametrize(
+    ("case", "seed"),
+    representatives(tried(ONLY_ITSELF), ("all calls are off, and all is slow", 13), ("a new route at night", 13)),
+)
 def test_who_is_no_longer_called_is_not_blamed_for_not_answering(case: str, seed: int):
     found = watch(ONLY_ITSELF[case], seed, SETTINGS)
     assert found.blamed <= {"gateway"}, found.told()
@@ -132,7 +139,15 @@ def test_who_is_no_longer_called_is_not_blamed_for_not_answering(case: str, seed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "seed"), [*tried(GUILTY), *(x for x in FIRST_SECONDS if x not in tried(GUILTY))])
+@pytest.mark.parametrize(
+    ("case", "seed"),
+    representatives(
+        [*tried(GUILTY), *(x for x in FIRST_SECONDS if x not in tried(GUILTY))],
+        ("hangs on one route of three", 11),
+        ("crashed while a crawler comes", 12),
+        ("slow while a crawler comes", 11),
+    ),
+)
 def test_who_does_not_answer_on_one_route_is_found(case: str, seed: int):
     plan, culprit = GUILTY[case]
     found = watch(plan, seed, SETTINGS)

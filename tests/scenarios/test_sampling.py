@@ -7,9 +7,11 @@ still found.
 from __future__ import annotations
 
 import functools
+import itertools
 
 import pytest
 
+from tests.representatives import representatives
 from tests.scenarios.samplers import (
     Sampled,
     Sampler,
@@ -36,7 +38,11 @@ watched_once = functools.cache(functools.partial(watched, seed=SEED))
 
 
 @pytest.mark.parametrize(
-    "sampler", [by_ratio, by_signed_ratio, by_threshold, told_threshold, told_exponent, told_at_the_root]
+    "sampler",
+    representatives(
+        [by_ratio, by_signed_ratio, by_threshold, told_threshold, told_exponent, told_at_the_root],
+        *(by_signed_ratio, told_exponent),
+    ),
 )
 def test_keeping_a_tenth_is_no_change_of_traffic(sampler: Sampler):
     found = watched_once(Sampled("well", sampler))
@@ -44,7 +50,7 @@ def test_keeping_a_tenth_is_no_change_of_traffic(sampler: Sampler):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sampler", [by_ratio, told_threshold])
+@pytest.mark.parametrize("sampler", representatives([by_ratio, told_threshold], by_ratio))
 def test_keeping_all_again_is_no_change_of_traffic(sampler: Sampler):
     found = watched_once(Sampled("well", sampler, since_s=0, until_s=ONSET_S))
     assert not found.incidents, found.told()
@@ -62,15 +68,27 @@ UNDECLARED = {
 }
 
 
-@pytest.mark.parametrize("metrics_s", [0, 1, 15])
-@pytest.mark.parametrize("name", UNDECLARED)
+@pytest.mark.parametrize(
+    ("name", "metrics_s"),
+    representatives(
+        itertools.product(UNDECLARED, (0, 1, 15)),
+        ("all that failed, and a tenth", 0),
+        ("all that was slow, and a tenth", 1),
+        ("only what failed", 1),
+        ("one route whole, a tenth of the other", 1),
+        ("three a second", 0),
+    ),
+)
 def test_what_nothing_declares_is_no_change_of_the_service(name: str, metrics_s: int):
     """A few requests fail, as ever. Its own metrics go on as before, where it has any."""
     found = watched_once(Sampled("always fails a little", UNDECLARED[name], metrics_s))
     assert not found.incidents, found.told()
 
 
-@pytest.mark.parametrize(("sampler", "metrics_s"), [(failures_first, 1), (told_failures_first, 0)])
+@pytest.mark.parametrize(
+    ("sampler", "metrics_s"),
+    representatives([(failures_first, 1), (told_failures_first, 0)], (told_failures_first, 0)),
+)
 def test_keeping_what_failed_is_no_burst_of_failures(sampler: Sampler, metrics_s: int):
     """A few requests fail from then on, as many as nobody would tell if all were kept."""
     found = watched_once(Sampled("fails a little", sampler, metrics_s))
@@ -79,21 +97,24 @@ def test_keeping_what_failed_is_no_burst_of_failures(sampler: Sampler, metrics_s
 
 @pytest.mark.parametrize(
     ("sampler", "metrics_s"),
-    [
-        (by_ratio, 0),
-        (told_threshold, 0),
-        (told_failures_first, 0),
-        pytest.param(
-            unseen,
-            1,
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="in the second in which both begin, few requests of the callee are told before its own are known to be too few",
+    representatives(
+        [
+            (by_ratio, 0),
+            (told_threshold, 0),
+            (told_failures_first, 0),
+            pytest.param(
+                unseen,
+                1,
+                marks=pytest.mark.xfail(
+                    strict=True,
+                    reason="in the second in which both begin, few requests of the callee are told before its own are known to be too few",
+                ),
             ),
-        ),
-        (failures_first, 1),
-        (failures_first, 15),
-    ],
+            (failures_first, 1),
+            (failures_first, 15),
+        ],
+        *((told_threshold, 0), (failures_first, 1)),
+    ),
 )
 def test_what_fails_while_sampling_begins_is_found(sampler: Sampler, metrics_s: int):
     found = watched_once(Sampled("checkout fails", sampler, metrics_s))

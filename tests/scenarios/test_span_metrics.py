@@ -18,6 +18,7 @@ from contracts.topics import FEATURES, OTLP_METRICS, TOPICS
 from contracts.verdicts import IncidentPhase
 from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
+from tests.representatives import representatives
 from tests.scenarios import traffic
 from tests.scenarios.samplers import sent
 from tests.scenarios.span_metrics import Spans, service_graph, span_metrics
@@ -87,7 +88,7 @@ WAYS = {
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("longer")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", representatives(WAYS, "the Collector's connectors"))
 def test_an_outage_that_only_metrics_made_of_spans_tell_of_is_noticed_and_diagnosed(way: str) -> None:
     rows = Rows()
     found = through(WAYS[way](spans_of(ILL)), SETTINGS, OTLP_METRICS, rows.hear)
@@ -168,7 +169,7 @@ def small_shop() -> tuple[Spans, Rows]:
     return spans, windows(sent(spans, UNTIL_S))
 
 
-@pytest.mark.parametrize("way", BESIDE)
+@pytest.mark.parametrize("way", representatives(BESIDE, "each second, 5 s later", "of some routes"))
 def test_spans_tell_the_same_whatever_counts_them_besides(way: str) -> None:
     spans, alone = small_shop()
     beside = windows(merged(sent(spans, UNTIL_S), BESIDE[way](spans)))

@@ -14,8 +14,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from contracts.units import DAY, MILLISECOND, SECOND
 from homeostat.bench.astronomy import receivers
-from homeostat.bench.astronomy.instruments import LIBRARIES, OWN, RUNTIMES, AttributeValue, instruments
+from homeostat.bench.astronomy.instruments import AttributeValue, instruments
 from homeostat.bench.astronomy.journeys import JOURNEYS, JourneySpan
+from homeostat.bench.astronomy.library_instruments import LIBRARIES, OWN
+from homeostat.bench.astronomy.runtime_instruments import RUNTIMES
 from homeostat.bench.astronomy.shop_services import CONTAINERS, LOGS, NAMESPACE, SERVICES, resource_of
 
 Attributes = Mapping[str, AttributeValue]

@@ -90,7 +90,9 @@ def _run(command: list[str], folder: Path) -> str:
 
 
 def test_all_files_are_in_it_and_no_others(wheel: Path) -> None:
-    packed = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert sum(n.endswith("entry_points.txt") for n in names) == 1
+    packed = {n for n in names if ".dist-info/" not in n}
     tracked = {f for f in _run(["git", "ls-files", *PACKAGES], ROOT).split() if (ROOT / f).is_file()}
     assert {n if n.startswith("homeostat/") else f"homeostat/{n}" for n in tracked} == packed
     assert {n.split("/")[0] for n in packed} == {"homeostat"}, (

@@ -163,7 +163,10 @@ _BEGINNERS = frozenset({"create_task", "ensure_future", "Thread", "run_coroutine
 
 def _bare(path: Path) -> Iterator[str]:
     """Where background work begins without supervision. Groups of tasks are fine: whoever opened one gets its errors."""
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if not any(name in text for name in _BEGINNERS):
+        return
+    tree = ast.parse(text)
     groups = {
         item.optional_vars.id
         for node in ast.walk(tree)

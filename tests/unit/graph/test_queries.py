@@ -12,7 +12,8 @@ from contracts.checks.graph_rows import T0
 from contracts.errors import UnknownName
 from contracts.ports import GraphStore
 from contracts.units import SECOND
-from graph.queries import path, render_path, render_why, why
+from graph.queries import path, why
+from graph.rendering import render_path, render_why
 from graph.stores.ladybug import LadybugStore
 from graph.topology_file import parse_topology
 

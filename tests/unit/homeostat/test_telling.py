@@ -19,7 +19,7 @@ from connectors.journal.sqlite import SqliteJournal
 from contracts.events import ActionRecord, Anomaly, encode
 from contracts.ports import ManualClock, Record
 from contracts.topics import ANOMALIES
-from graph import queries
+from graph import rendering
 from homeostat import times
 from homeostat.cli.app import cli
 from homeostat.cli.status import lines
@@ -85,14 +85,14 @@ def test_times_are_local_where_that_is_asked_for(name: str) -> None:
 
 @given(st.integers(1, 4_000_000_000_000_000_000))
 def test_all_write_times_alike(time_ns: int) -> None:
-    assert queries.utc(time_ns) == times.said(time_ns)
+    assert rendering.utc(time_ns) == times.said(time_ns)
     assert times.utc(time_ns) == times.said(time_ns).replace(" ", "T")
     assert render((time_ns, "red", "x", "y")).plain.startswith(times.said(time_ns) + " ")
 
 
 def test_no_module_has_a_way_of_its_own_to_write_times() -> None:
     own = re.compile(r"strftime|localtime|gmtime|%H:%M")
-    allowed = {"homeostat/times.py", "graph/queries.py", "graph/stores/recovery.py"}  # the last names a file
+    allowed = {"homeostat/times.py", "graph/rendering.py", "graph/stores/recovery.py"}  # the last names a file
     shell = [p for folder in ("homeostat", "graph") for p in sorted((ROOT / folder).rglob("*.py"))]
     found = {str(p.relative_to(ROOT)) for p in shell if own.search(p.read_text("utf-8"))}
     assert found <= allowed

@@ -17,7 +17,9 @@ from models.engine import DetectEngine
 from models.harm import harms
 from streams.stages.detect import DetectStage
 from tests.patience import LONG_S
+from tests.representatives import representatives
 
+pytestmark = pytest.mark.slow
 BANK = DetectSettings(detectors=("bank",))
 HOUR = 3600
 OPENED, CLOSED, ADOPTED = AnomalyPhase.OPENED, AnomalyPhase.CLOSED, AnomalyPhase.ADOPTED
@@ -78,7 +80,8 @@ def traffic(factor):
 
 
 @pytest.mark.timeout(LONG_S)
-def test_harm_that_lasts_for_two_hours_is_never_healthy():
+@pytest.mark.parametrize("quarters", representatives([2, 8], 2))
+def test_harm_that_lasts_for_hours_is_never_healthy(quarters: int):
     def faults(values):
         values[0, ERRORS] = 0.5
         values[1, ERRORS] = 0.05
@@ -87,7 +90,7 @@ def test_harm_that_lasts_for_two_hours_is_never_healthy():
         values[4, RATE] *= 0.1
 
     told, sick = Told(rows=7).run(300), ("s0", "s1", "s2", "s3", "s4")
-    for _ in range(8):
+    for _ in range(quarters):
         told.run(HOUR // 4, faults)
         states = told.engine.states("e")
         assert {states[s] for s in sick} == {ServiceState.ANOMALOUS}

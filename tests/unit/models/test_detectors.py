@@ -7,6 +7,8 @@ from contracts.errors import UnknownName
 from contracts.settings import DetectSettings
 from models.detectors import DETECTORS, create
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("name", sorted(DETECTORS.built_in))

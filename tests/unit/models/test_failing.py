@@ -11,6 +11,7 @@ from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
 from models.service.failing import chernoff
 from tests.patience import LONG_S
+from tests.representatives import representatives
 
 OPENED, CLOSED = AnomalyPhase.OPENED, AnomalyPhase.CLOSED
 COLUMNS = (f.REQUEST_RATE, f.ERROR_RATE)
@@ -39,7 +40,9 @@ def told_of(rate, shares, seed=1, engine=None):
 
 
 @pytest.mark.timeout(LONG_S)
-@pytest.mark.parametrize(("rate", "share", "within"), [(100, 0.02, 10), (20, 0.05, 15), (50, 0.3, 2)])
+@pytest.mark.parametrize(
+    ("rate", "share", "within"), representatives([(100, 0.02, 10), (20, 0.05, 15), (50, 0.3, 2)], (20, 0.05, 15))
+)
 def test_a_share_of_failures_is_found_in_time_without_flicker_and_is_over_soon(rate, share, within):
     usual, begin, end = 0.0005, 400, 700
     shares = [share if begin <= w < end else usual for w in range(800)]

@@ -12,13 +12,14 @@ from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, ServiceState
 from streams.windows.instances import REPEATED_NS, InstanceReports, instance_frames
 from tests.patience import LONG_S
+from tests.representatives import representatives
 from tests.unit.streams.fleet import PARTITIONS, T0, Fault, Fleet, Loss
 
 READY, GONE, UNSURE = InstanceState.READY, InstanceState.GONE, InstanceState.UNSURE
 LOST, END = 60, 90
 UNSEEN = Loss(("gateway",), 0, 10_000)
 """Who calls sends nothing, so nobody but the cluster can say how it is."""
-pytestmark = pytest.mark.timeout(LONG_S)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 
 
 @dataclass
@@ -58,15 +59,17 @@ def test_a_ready_service_whose_spans_are_lost_is_stale_and_no_outage() -> None:
     assert fleet.state("cart", LOST + 10) == ServiceState.STALE
 
 
-@pytest.mark.parametrize("said", [(), (("cart", 5, UNSURE),)])
-def test_without_such_a_word_it_is_as_it_was(said: tuple[tuple[str, float, InstanceState], ...]) -> None:
+@pytest.mark.parametrize("unsure", representatives([False, True], True))
+def test_without_such_a_word_it_is_as_it_was(unsure: bool) -> None:
+    said = (("cart", 5, UNSURE),) if unsure else ()
     fleet = lonely(*said, lost=("spans", "logs"))
     assert [service for _, service in outages(fleet)] == ["cart"]
 
 
-@pytest.mark.parametrize("lost", [("spans", "logs"), ("spans", "logs", "metrics")])
-def test_a_service_whose_pods_are_gone_is_told_at_once(lost: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("metrics_too", representatives([False, True], True))
+def test_a_service_whose_pods_are_gone_is_told_at_once(metrics_too: bool) -> None:
     """Nobody calls it, nothing of it comes: without the cluster's word that is stale, and told by nobody."""
+    lost = ("spans", "logs", "metrics") if metrics_too else ("spans", "logs")
     fleet = lonely(("cart", 5, READY), ("cart", LOST + 0.25, GONE), lost=lost)
     ((told, service),) = outages(fleet)
     assert service == "cart"

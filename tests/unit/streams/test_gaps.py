@@ -21,6 +21,7 @@ from streams.in_memory import MemoryPipeline
 from streams.windows import facts
 from streams.windows.gaps import GONE_NS, GapJudge
 from streams.windows.rows import Origin, frame
+from tests.representatives import representatives
 from tests.unit.streams.gap_worlds import (
     CHAIN,
     CLIENT,
@@ -34,6 +35,7 @@ from tests.unit.streams.gap_worlds import (
     run,
 )
 
+pytestmark = pytest.mark.slow
 OF_ALL_KINDS: dict[GapKind, dict[str, Any]] = {
     GapKind.LATE_SPANS: {"batch_s": 5.0},
     GapKind.LATE_LOGS: {"log_batch_s": 5.0},
@@ -50,7 +52,7 @@ OF_ALL_KINDS: dict[GapKind, dict[str, Any]] = {
 """What can go together in one service, whoever it is, and concerns it alone."""
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", representatives(range(3), 0))
 def test_exactly_the_gaps_that_were_put_in_are_named(seed: int) -> None:
     rng = random.Random(seed)
     senders, expected = {}, {}
@@ -74,43 +76,32 @@ def with_gap(name: str, **said: object) -> dict[str, Sender]:
     return {**chain(), name: Sender(name, **said)}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("senders", "expected"),
-    [
-        (chain(), {}),
-        (with_gap("orders", ahead_s=20.0), {"orders": {GapKind.SKEWED_CLOCK}}),
-        (with_gap("orders", ahead_s=-20.0), {"orders": {GapKind.SKEWED_CLOCK}}),
-        (with_gap("orders", kinds=frozenset({INTERNAL, CLIENT})), {"orders": {GapKind.NO_SERVER_SPANS}}),
-        (with_gap("orders", dropped=frozenset({SERVER})), {"orders": {GapKind.NO_SERVER_SPANS}}),
-        (with_gap("orders", kinds=frozenset({INTERNAL, SERVER})), {"orders": {GapKind.NO_CLIENT_SPANS}}),
-        (
-            with_gap("orders", dropped=frozenset({CLIENT})),
-            {"orders": {GapKind.NO_CLIENT_SPANS}, "payment": {GapKind.BROKEN_TRACES}},
-        ),
-        (
-            with_gap("orders", dropped=frozenset({CLIENT, SERVER, INTERNAL})),
-            {"orders": {GapKind.NO_SPANS}, "payment": {GapKind.BROKEN_TRACES}},
-        ),
-        ({name: Sender(name, keeps=0.2) for name in CHAIN}, {name: {GapKind.SAMPLED} for name in CHAIN}),
-        (
-            with_gap("orders", resource={"service.name": "unknown_service:java", "k8s.deployment.name": ""}),
-            {"unknown_service:java": {GapKind.UNNAMED_SERVICE, GapKind.NO_WORKLOAD}},
-        ),
-    ],
-    ids=[
-        "none",
-        "ahead",
-        "behind",
-        "no server",
-        "server lost",
-        "no client",
-        "client lost",
-        "no spans",
-        "sampled",
-        "unnamed",
-    ],
-)
-def test_gaps_that_show_at_others_or_by_others(senders: dict[str, Sender], expected: dict[str, set[GapKind]]) -> None:
+AT_OTHERS: dict[str, tuple[dict[str, Sender], dict[str, set[GapKind]]]] = {
+    "none": (chain(), {}),
+    "ahead": (with_gap("orders", ahead_s=20.0), {"orders": {GapKind.SKEWED_CLOCK}}),
+    "behind": (with_gap("orders", ahead_s=-20.0), {"orders": {GapKind.SKEWED_CLOCK}}),
+    "no server": (with_gap("orders", kinds=frozenset({INTERNAL, CLIENT})), {"orders": {GapKind.NO_SERVER_SPANS}}),
+    "server lost": (with_gap("orders", dropped=frozenset({SERVER})), {"orders": {GapKind.NO_SERVER_SPANS}}),
+    "no client": (with_gap("orders", kinds=frozenset({INTERNAL, SERVER})), {"orders": {GapKind.NO_CLIENT_SPANS}}),
+    "client lost": (
+        with_gap("orders", dropped=frozenset({CLIENT})),
+        {"orders": {GapKind.NO_CLIENT_SPANS}, "payment": {GapKind.BROKEN_TRACES}},
+    ),
+    "no spans": (
+        with_gap("orders", dropped=frozenset({CLIENT, SERVER, INTERNAL})),
+        {"orders": {GapKind.NO_SPANS}, "payment": {GapKind.BROKEN_TRACES}},
+    ),
+    "sampled": ({name: Sender(name, keeps=0.2) for name in CHAIN}, {name: {GapKind.SAMPLED} for name in CHAIN}),
+    "unnamed": (
+        with_gap("orders", resource={"service.name": "unknown_service:java", "k8s.deployment.name": ""}),
+        {"unknown_service:java": {GapKind.UNNAMED_SERVICE, GapKind.NO_WORKLOAD}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", representatives(AT_OTHERS, "none", "behind", "client lost"))
+def test_gaps_that_show_at_others_or_by_others(case: str) -> None:
+    senders, expected = AT_OTHERS[case]
     assert gaps_of(senders) == expected
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.frames import Presence
 from tests.patience import LONG_S
+from tests.representatives import representatives
 from tests.unit.streams.fleet import Fault, Fleet
 
 DELAYS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
 FIRST, EVERY, LONG = 110, 8, 15
 
 
-@pytest.mark.parametrize("kind", ["slow", "errors", "drop"])
+@pytest.mark.parametrize("kind", representatives(["slow", "errors", "drop"], "errors"))
 def test_faults_are_found_however_late_telemetry_is(kind: str) -> None:
     faults = tuple(Fault(kind, s, FIRST + EVERY * i, FIRST + EVERY * i + LONG) for i, s in enumerate(SERVICES))
     fleet = Fleet(SERVICES, MIXED, faults).run(FIRST + EVERY * len(faults) + LONG)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from connectors.otlp.decode import decode
 from connectors.otlp.templates import MAX_TEXT, template_of
@@ -20,10 +18,9 @@ def test_no_template_holds_one(text: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "secret"), LEAKS)
-@given(cut=st.integers(0, 60))
-def test_nor_where_a_message_is_cut_off(text: str, secret: str, cut: int) -> None:
-    body = "." * (MAX_TEXT - cut) + " " + text
-    assert secret not in template_of(body).text
+def test_nor_where_a_message_is_cut_off(text: str, secret: str) -> None:
+    for cut in range(61):
+        assert secret not in template_of("." * (MAX_TEXT - cut) + " " + text).text, cut
 
 
 def test_what_a_field_named_like_a_secret_holds_is_in_no_template() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,9 +25,11 @@ from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 from streams.windows.clocks import AHEAD_NS, SLOT_NS, STEP_NS, TOLD_FOR_NS, TOLERANCE_NS, Clocks, ClockSource
 from streams.windows.collect import Receipt
+from tests.representatives import representatives
 from tests.unit.connectors.otlp import builders
 from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, otlp
 
+pytestmark = pytest.mark.slow
 PARTITIONS, PER_SECOND, FAILS_FROM = 4, 8, 40
 Clock = Callable[[float], float]
 """By how many seconds a clock is off, at a second."""
@@ -156,20 +159,20 @@ def failing_since(seen: Seen) -> int:
     return min(s for s, share in seen.errors.items() if np.isfinite(share) and share > 0)
 
 
-@pytest.mark.parametrize(
-    ("clock", "off_s"),
-    [
-        (lambda _: -30.0, -30),
-        (lambda _: -5.0, -5),
-        (lambda _: -300.0, -300),
-        (lambda s: -20.0 - 0.02 * s, -21),
-        (lambda _: 30.0, 0),
-        (lambda _: 4.0, 0),
-        (lambda s: 10.0 + 0.02 * s, 0),
-    ],
-    ids=["behind", "a little behind", "far behind", "drifting behind", "ahead", "a little ahead", "drifting ahead"],
-)
-def test_a_clock_that_is_off_is_corrected(clock: Clock, off_s: int) -> None:
+OFF: dict[str, tuple[Clock, float]] = {
+    "behind": (lambda _: -30.0, -30),
+    "a little behind": (lambda _: -5.0, -5),
+    "far behind": (lambda _: -300.0, -300),
+    "drifting behind": (lambda s: -20.0 - 0.02 * s, -21),
+    "ahead": (lambda _: 30.0, 0),
+    "a little ahead": (lambda _: 4.0, 0),
+    "drifting ahead": (lambda s: 10.0 + 0.02 * s, 0),
+}
+
+
+@pytest.mark.parametrize("case", representatives(OFF, "a little behind", "drifting behind", "ahead"))
+def test_a_clock_that_is_off_is_corrected(case: str) -> None:
+    clock, off_s = OFF[case]
     seen = run(Town((Sender("payment", clock=clock),)))
     assert abs(failing_since(seen) - FAILS_FROM) <= 1
     assert seen.counters["features", "late"] <= 0.1 * seen.counters["ingest", "spans"]
@@ -210,8 +213,9 @@ def test_two_in_a_row_on_one_host_may_be_behind() -> None:
     assert failing_since(seen) == FAILS_FROM
 
 
-@pytest.mark.parametrize("every_s", [0.2, 5, 15, 60])
-@pytest.mark.parametrize("held_s", [0, 30])
+@pytest.mark.parametrize(
+    ("every_s", "held_s"), representatives(itertools.product([0.2, 5, 15, 60], [0, 30]), (5, 0), (0.2, 30))
+)
 def test_who_sends_late_is_late_and_no_more(every_s: float, held_s: float) -> None:
     seen = run(Town((Sender("payment", every_s=every_s, held_s=held_s),)))
     assert seen.told == []

@@ -18,7 +18,8 @@ from contracts.units import SECOND
 from streams.stage import Emit
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
-from streams.windows.series import HISTO, MetricWindow
+from streams.windows.metric_window import MetricWindow
+from streams.windows.series import HISTO
 from tests.unit.connectors.otlp.builders import T0, counter, fill, histogram, metrics
 
 EVERY_S = 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -82,8 +83,9 @@ def test_damage_never_raises_anything_else(name: str) -> None:
             continue
 
 
-@pytest.mark.parametrize("body", [gzip.compress(BOMB), zlib.compress(BOMB), zstandard.compress(BOMB)])
-def test_a_bomb_gives_no_more_than_asked_for(body: bytes) -> None:
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstandard.compress])
+def test_a_bomb_gives_no_more_than_asked_for(compress: Callable[[bytes], bytes]) -> None:
+    body = compress(BOMB)
     assert len(body) < len(BOMB) // 500
     source = inflater(sniffed(body), body)
     assert len(source.read(1 << 16)) == 1 << 16
