@@ -19,8 +19,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from contracts.events import ClockOffset
-from contracts.frames import Decoded
-from contracts.frames.decoded import F64, I32, I64
+from contracts.frames import Decoded, SpanBatch
+from contracts.frames.decoded import B1, F64, I32, I64
 from contracts.units import MILLISECOND, SECOND
 from streams.windows.collect import Receipt
 from streams.windows.grouping import Column, run_starts
@@ -38,6 +38,9 @@ LONG_COURSE, SHORT_COURSE = 8, 5
 """So many half seconds with batches show a clock's pace; the shorter course, that it has changed."""
 CHANGES_NS: Final = 500 * MILLISECOND
 """By so much its delay must change on the way."""
+_SETTLED: Final = 3
+"""So many of the oldest delays of a course, if they are alike, are those of a clock that went steadily."""
+_ALIKE_NS: Final = SECOND
 _STRAYS: Final = (100 * MILLISECOND, 0.15)
 """So far from a straight course its delays may be, and by this share of their change more."""
 _OWN: Final = (1500 * MILLISECOND, 0.25)
@@ -57,7 +60,7 @@ _STRAY: Final = 8
 @dataclass(slots=True)
 class ClockSource:
     """What sends by one clock. `floors` are, per slot of the receiver's time, the least and the greatest delay of its batches; `course`
-has, per half second, when its least delay was seen, and that."""
+    has, per half second, when its least delay was seen, and that."""
 
     floors: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=SLOTS))
     course: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=LONG_COURSE))
@@ -89,13 +92,20 @@ has, per half second, when its least delay was seen, and that."""
     def shift_ns(self, floor_ns: int, now_ns: int) -> int:
         """What to add to the times of a batch whose newest record is `floor_ns` old: never so much that it lies ahead.
 
-        If all batches of late are ahead, that is its clock; if only some are, it has several (browsers), and each batch counts
-        for itself.
+        If all batches of late are ahead, or those of the last moments are by about as much, that is its clock; if only some are, it
+        has several (browsers), and each batch counts for itself.
         """
         if floor_ns < -AHEAD_NS:
-            ahead = all(greatest < -AHEAD_NS for _, _, greatest in self.floors)
-            return min(self.floor_ns, floor_ns) if ahead else floor_ns
+            if all(greatest < -AHEAD_NS for _, _, greatest in self.floors):
+                return min(self.floor_ns, floor_ns)
+            return min(floor_ns, *self._lately(floor_ns))
         return max(0, min(self._told(now_ns), floor_ns))
+
+    def _lately(self, floor_ns: int) -> list[int]:
+        """The least delays of the last moments, if there are enough and all are about as much ahead as a batch."""
+        found = [floor for _, _, floor in self.course][-_SETTLED:]
+        alike = max([floor_ns, *found]) - min([floor_ns, *found]) <= _ALIKE_NS
+        return found if len(found) == _SETTLED and alike else [floor_ns]
 
     def _told(self, now_ns: int) -> int:
         return self.told_ns if now_ns - self.told_at_ns < TOLD_FOR_NS else 0
@@ -112,6 +122,14 @@ has, per half second, when its least delay was seen, and that."""
         course = [(at, floor) for _, at, floor in self.course]
         rise = _rise(course) or _rise(course[-SHORT_COURSE:])
         return 1.0 - rise if rise < 0 or owned else 1.0
+
+    def is_moving(self, floor_ns: int) -> bool:
+        """Whether the clock by which a batch is `floor_ns` old went steadily and moments ago began to gain, or was set forward: what it
+        has measured since can't be believed before its pace is known."""
+        settled = [floor for _, _, floor in self.course][:_SETTLED]
+        if floor_ns >= -AHEAD_NS or len(self.course) <= _SETTLED:
+            return False
+        return max(settled) - min(settled) <= CHANGES_NS and floor_ns < min(settled) - AHEAD_NS
 
 
 class Tag(NamedTuple):
@@ -146,7 +164,7 @@ class Clocks:
         be believed, and say nothing of their source."""
         newest = _newest(decoded, latest_ns)
         shift, of = np.zeros(len(newest), np.int64), np.full(len(newest), -1, np.int32)
-        pace = np.ones(len(newest), np.float64)
+        pace, moving = np.ones(len(newest), np.float64), np.zeros(len(newest), np.bool_)
         clocks: list[Tag] = []
         live = receipt.now_ns - receipt.time_ns <= LIVE_NS
         for i in np.flatnonzero(newest > 0).tolist():
@@ -157,11 +175,12 @@ class Clocks:
                 source.heard(floor, receipt.now_ns)
             shift[i] = source.shift_ns(floor, receipt.now_ns)
             if shift[i]:
-                pace[i] = source.pace(floor, receipt.now_ns)
+                pace[i], moving[i] = source.pace(floor, receipt.now_ns), source.is_moving(floor)
             if shift[i] or floor > TOLERANCE_NS:
                 of[i] = len(clocks)
                 clocks.append(Tag(name, int(shift[i]), _about(floor)))
-        return (_timed(decoded, Timing(newest, shift, pace)) if shift.any() else decoded), Tags(of, tuple(clocks))
+        timing = Timing(newest, shift, pace, moving)
+        return (_timed(decoded, timing) if shift.any() else decoded), Tags(of, tuple(clocks))
 
     def told(self, offset: ClockOffset, now_ns: int) -> None:
         """Containment says how far a source is behind."""
@@ -228,18 +247,21 @@ def timed(decoded: Decoded) -> Iterator[tuple[I32, I64]]:
 
 
 class Timing(NamedTuple):
-    """Per resource of a message: its newest record, what is added to its times, and the pace of its clock."""
+    """Per resource of a message: its newest record, what is added to its times, the pace of its clock, and whether that can't be known yet."""
 
     newest_ns: I64
     shift_ns: I64
     pace: F64
+    moving: B1
 
 
 def _timed(decoded: Decoded, timing: Timing) -> Decoded:
     """The same records at other times."""
     names = ("spans", "linked", "points", "histograms", "logs", "calls")
     batches = {name: getattr(decoded, name) for name in names}
-    return dataclasses.replace(decoded, **{n: _moved(batch, timing) for n, batch in batches.items() if batch is not None})
+    return dataclasses.replace(
+        decoded, **{n: _moved(batch, timing) for n, batch in batches.items() if batch is not None}
+    )
 
 
 def _moved(batch: Any, timing: Timing) -> Any:
@@ -253,6 +275,9 @@ def _moved(batch: Any, timing: Timing) -> Any:
         for n, at in times.items():
             ago = np.rint((at - newest) / pace).astype(np.int64)
             moved[n] = np.where(strange & (at > 0), newest + ago + by, moved[n])
+    if isinstance(batch, SpanBatch) and timing.moving.any():
+        untimed = timing.moving[batch.resource] & (pace == 1.0)
+        return dataclasses.replace(batch, **moved, untimed=untimed | batch.untimed if len(batch.untimed) else untimed)
     return dataclasses.replace(batch, **moved)
 
 
@@ -270,7 +295,9 @@ def _rise(course: Sequence[tuple[int, int]]) -> float:
     first_ns = course[0][0]
     at, floor = [t - first_ns for t, _ in course], [f for _, f in course]
     mid, level = sum(at) / n, sum(floor) / n
-    rise = sum((t - mid) * (f - level) for t, f in zip(at, floor, strict=True)) / max(sum((t - mid) ** 2 for t in at), 1.0)
+    rise = sum((t - mid) * (f - level) for t, f in zip(at, floor, strict=True)) / max(
+        sum((t - mid) ** 2 for t in at), 1.0
+    )
     change = abs(rise) * at[-1]
     strays = max(abs(f - level - rise * (t - mid)) for t, f in zip(at, floor, strict=True))
     return rise if change >= CHANGES_NS and strays <= _STRAYS[0] + _STRAYS[1] * change and rise < 1.0 else 0.0

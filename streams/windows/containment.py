@@ -19,7 +19,7 @@ import numpy as np
 from contracts.events import ClockOffset
 from contracts.frames import SpanFrame
 from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER
-from contracts.units import MILLISECOND, MINUTE, SECOND
+from contracts.units import MINUTE, SECOND
 from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.tables import Rows
 

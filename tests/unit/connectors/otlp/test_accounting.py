@@ -20,7 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from connectors.otlp.decode import decode
 from connectors.otlp.split import split
-from connectors.otlp.wire import fields, signal_of, varint
+from connectors.otlp.wire import Malformed, fields, modern, signal_of, varint
 from contracts.errors import UndecodableTelemetry
 from contracts.frames import Decoded
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
@@ -56,7 +56,46 @@ def records(topic: str, payload: bytes) -> int | None:
         message.ParseFromString(payload)
     except DecodeError:
         return None
-    return sum(_of_protobuf(message))
+    return sum(_of_protobuf(message)) + sum(_strange_fields(modern(payload), 0, metrics=isinstance(message, MetricsData)))
+
+
+BELOW = ({1}, {2}, {2}, {5, 7, 9, 10, 11}, {1})
+"""Fields in which the records of a message, a resource, a scope, a metric and of data stand."""
+BESIDE = (set(), {1, 3}, {1, 3})
+
+
+def _strange_fields(body: bytes, level: int, *, metrics: bool) -> Iterator[int]:
+    """Records in fields that OTLP doesn't have, of a message (level 0), its resources and their scopes."""
+    for number, wire, start, end in fields(body, 0, len(body)):
+        inner = body[start:end]
+        if wire == 2 and number in BELOW[level] and level < 2:
+            yield from _strange_fields(inner, level + 1, metrics=metrics)
+        elif wire == 2 and number in BELOW[level] and metrics:
+            yield from _strange_metric(inner)
+        elif wire == 2 and number not in BELOW[level] | BESIDE[level]:
+            yield max(1, _leaves(inner, level + 1, metrics=metrics))
+
+
+def _leaves(body: bytes, level: int, *, metrics: bool) -> int:
+    """Records in what stands at a level: a resource (1), a scope (2), a metric (3), its data (4)."""
+    if level == 5 or (level == 3 and not metrics):
+        return 1
+    try:
+        parts = [body[s:e] for n, w, s, e in fields(body, 0, len(body)) if w == 2 and n in BELOW[level]]
+    except Malformed:
+        return 1
+    return sum(max(1, _leaves(part, level + 1, metrics=metrics)) for part in parts)
+
+
+def _strange_metric(metric: bytes) -> Iterator[int]:
+    known = [(n, s, e) for n, w, s, e in fields(metric, 0, len(metric)) if w == 2 and n in BELOW[3]]
+    if not known:
+        strange = [metric[s:e] for n, w, s, e in fields(metric, 0, len(metric)) if w == 2 and n not in (1, 2, 3, 12)]
+        counts = [max(1, _leaves(data, 4, metrics=True)) for data in strange]
+        yield sum(counts) - 1 if counts else 0  # the metric itself counts as one already
+    for _, start, end in known:
+        data = metric[start:end]
+        yield sum(w == 2 and n != 1 for n, w, *_ in fields(data, 0, len(data)))
 
 
 def _of_protobuf(message: Any) -> Iterator[int]:
@@ -81,25 +120,61 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [...]
 
 
+def _strange(body: Any, known: set[str], below: int) -> int:
+    """Records in members that OTLP doesn't have; `below` says how many lists deep they would lie."""
+    return sum(_objects(v, below) for k, v in body.items() if k not in known)
+
+
+def _objects(value: Any, below: int) -> int:
+    if isinstance(value, list):
+        some = [v for v in value if isinstance(v, dict) and v and not set(v) <= {"key", "value"}]
+        return sum(_inside(v, below) or 1 for v in some)
+    if not isinstance(value, dict):
+        return 0
+    return _inside(value, below) or bool(set(value) & MARKS)
+
+
+def _inside(value: dict[str, Any], below: int) -> int:
+    if below == 0:
+        return len(value["dataPoints"]) if isinstance(value.get("dataPoints"), list) else 0
+    if below == 1:
+        return sum(_inside(v, 0) for v in value.values() if isinstance(v, dict))
+    return sum(_objects(v, below - 1) for k, v in value.items() if isinstance(v, list) and k != "attributes")
+
+
+MARKS = {*DATA, "traceId", "spanId", "timeUnixNano", "observedTimeUnixNano", "startTimeUnixNano", "body"}
+
+
 def _of_json(body: Any) -> Iterator[int]:
     body = _camel(body)
+    yield _strange(body, set(SHAPES), 3)
     for key, (scopes, old_scopes, items, old_items) in SHAPES.items():
         for entry in _listed(body.get(key)):
             if not isinstance(entry, dict):
                 yield 1
                 continue
+            yield _strange(entry, {"resource", "schemaUrl", scopes, old_scopes}, 2)
             for scope in (*_listed(entry.get(scopes)), *_listed(entry.get(old_scopes))):
                 if not isinstance(scope, dict):
                     yield 1
                     continue
+                yield _strange(scope, {"scope", "instrumentationLibrary", "schemaUrl", items, old_items}, 1)
                 found = _listed(scope.get(items)) + (_listed(scope.get(old_items)) if items != old_items else [])
                 yield from map(_of_metric, found) if items == "metrics" else (1 for _ in found)
 
 
 def _of_metric(metric: Any) -> int:
-    data = next((metric[k] for k in DATA if isinstance(metric, dict) and k in metric), None)
-    readable = isinstance(data, dict) and isinstance(data.get("dataPoints", []), list)
-    return len(data.get("dataPoints", [])) if isinstance(data, dict) and readable else 1
+    if not isinstance(metric, dict):
+        return 1
+    strange = _strange(metric, {"name", "unit", "description", "metadata", *DATA}, 0)
+    given = [metric[k] for k in DATA if k in metric]
+    return strange + sum(map(_of_data, given)) if given or strange else 1
+
+
+def _of_data(data: Any) -> int:
+    if not isinstance(data, dict) or not isinstance(data.get("dataPoints", []), list):
+        return 1
+    return len(data.get("dataPoints", [])) + _strange(data, {"dataPoints", "aggregationTemporality", "isMonotonic"}, 0)
 
 
 def _of_raw(payload: bytes) -> int | None:
