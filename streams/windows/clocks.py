@@ -41,6 +41,8 @@ CHANGES_NS: Final = 500 * MILLISECOND
 _SETTLED: Final = 3
 """So many of the oldest delays of a course, if they are alike, are those of a clock that went steadily."""
 _ALIKE_NS: Final = SECOND
+_FALL_NS: Final = 50 * MILLISECOND
+"""A clock that gains comes further ahead by this each half second; one that was set does not."""
 _STRAYS: Final = (100 * MILLISECOND, 0.15)
 """So far from a straight course its delays may be, and by this share of their change more."""
 _OWN: Final = (1500 * MILLISECOND, 0.25)
@@ -124,12 +126,15 @@ class ClockSource:
         return 1.0 - rise if rise < 0 or owned else 1.0
 
     def is_moving(self, floor_ns: int) -> bool:
-        """Whether the clock by which a batch is `floor_ns` old went steadily and moments ago began to gain, or was set forward: what it
-        has measured since can't be believed before its pace is known."""
+        """Whether the clock by which a batch is `floor_ns` old went steadily and moments ago began to gain, or was set forward just now:
+        what it measured meanwhile can't be believed."""
         settled = [floor for _, _, floor in self.course][:_SETTLED]
-        if floor_ns >= -AHEAD_NS or len(self.course) <= _SETTLED:
+        if floor_ns >= -AHEAD_NS or len(self.course) <= _SETTLED or max(settled) - min(settled) > CHANGES_NS:
             return False
-        return max(settled) - min(settled) <= CHANGES_NS and floor_ns < min(settled) - AHEAD_NS
+        steady = min(settled) - AHEAD_NS
+        *_, before_that, before, last = (floor for _, _, floor in self.course)
+        falls = before_that - before >= _FALL_NS and before - last >= _FALL_NS
+        return floor_ns < steady and (before >= steady or falls)
 
 
 class Tag(NamedTuple):

@@ -56,7 +56,9 @@ def records(topic: str, payload: bytes) -> int | None:
         message.ParseFromString(payload)
     except DecodeError:
         return None
-    return sum(_of_protobuf(message)) + sum(_strange_fields(modern(payload), 0, metrics=isinstance(message, MetricsData)))
+    return sum(_of_protobuf(message)) + sum(
+        _strange_fields(modern(payload), 0, metrics=isinstance(message, MetricsData))
+    )
 
 
 BELOW = ({1}, {2}, {2}, {5, 7, 9, 10, 11}, {1})
