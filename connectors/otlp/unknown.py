@@ -1,6 +1,6 @@
 """What is in a message of which nothing was read: whether it is empty, as a sender that only looks in sends it, or foreign.
 
-Only asked about messages without a single record, so it may take its time.
+Nearly only asked about messages without a single record, so it may take its time.
 """
 
 from __future__ import annotations
@@ -59,6 +59,13 @@ def in_raw(payload: bytes) -> str:
     except json_model.ERRORS as e:
         return str(e)
     return _listed(_others("", body, set(RawMeasurement.__struct_fields__)))
+
+
+def listed_in_raw(payload: bytes) -> int:
+    """How many things are listed in members that a measurement doesn't have."""
+    body = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    strange = [bytes(body[key]) for key in body.keys() - set(RawMeasurement.__struct_fields__)]
+    return sum(len(msgspec.json.decode(value)) for value in strange if value[:1] == b"[")
 
 
 def _unknown_members(body: Mapping[str, Any]) -> Iterator[str]:

@@ -190,6 +190,8 @@ def _of_raw(payload: bytes) -> int | None:
         requests = max(len(body.get("latencies_ms") or []), len(body.get("responses") or []))
     except TypeError:
         return None
+    known = {"service", "timestamp", "environment", "version", "latencies_ms", "responses", "cpu_percent", "memory_mb"}
+    requests += sum(len(v) for k, v in body.items() if k not in known and isinstance(v, list))
     return requests + sum(body.get(k) is not None for k in ("cpu_percent", "memory_mb"))
 
 
@@ -407,3 +409,121 @@ def test_foreign_protobuf_is_never_taken_for_nothing(topic: str, content: bytes,
 
 def test_good_messages_are_all_counted() -> None:
     assert all(holds(topic, payload) for topic, payloads in good(T0).items() for payload in payloads)
+
+
+# Unknown fields beside good ones
+
+ITEM_OF = {OTLP_SPANS: "spans", OTLP_METRICS: "metrics", OTLP_LOGS: "logRecords"}
+GOOD = dict(messages())
+
+
+def nested(topic: str, level: int) -> tuple[bytes, list[Any]]:
+    """What stands at a level of a message (1 a resource, 2 a scope, 3 an item): its bytes, and the list of JSON that holds it."""
+    body, text = GOOD[topic].SerializeToString(), json.loads(as_json(GOOD[topic]))
+    names = (next(iter(text)), f"scope{next(iter(text)).removeprefix('resource')}", ITEM_OF[topic])
+    for name in names[:level]:
+        number = 1 if name.startswith("resource") else 2
+        _, _, start, end = next(f for f in fields(body, 0, len(body)) if f[0] == number)
+        body, listed = body[start:end], text[name]
+        text = listed[0]
+    return body, listed
+
+
+@given(
+    st.sampled_from([OTLP_SPANS, OTLP_METRICS, OTLP_LOGS]), st.integers(1, 3), st.integers(4, 3000), st.integers(1, 3)
+)
+@settings(max_examples=200)
+def test_whole_resources_scopes_and_records_in_unknown_fields_of_protobuf(
+    topic: str, level: int, number: int, times: int
+) -> None:
+    if number == 1000:
+        return
+    inner, _ = nested(topic, level)
+    strange = (varint(number << 3 | 2) + varint(len(inner)) + inner) * times
+    plain = GOOD[topic].SerializeToString()
+    payload = plain + b"".join(_within(strange, depth) for depth in (level,))
+    assert holds(topic, payload)
+    assert decode(topic, payload).skipped["unknown_field"] >= times
+
+
+def _within(strange: bytes, level: int) -> bytes:
+    """Bytes as a field of a message, of a resource of it, or of a scope of that."""
+    for number in (2, 1)[3 - level :]:
+        strange = varint(number << 3 | 2) + varint(len(strange)) + strange
+    return strange
+
+
+@given(
+    st.sampled_from([OTLP_SPANS, OTLP_METRICS, OTLP_LOGS]),
+    st.integers(1, 3),
+    st.sampled_from(["Span", "scope_span", "records", "resourcespans", "items", "x"]),
+    st.booleans(),
+)
+@settings(max_examples=200)
+def test_misspelt_lists_of_json_beside_good_ones(topic: str, level: int, name: str, snake: bool) -> None:
+    body = json.loads(as_json(GOOD[topic], snake=snake))
+    good, expected = decode(topic, json.dumps(body).encode()), _records_of(nested(topic, level)[1])
+    owner = body
+    for step in ("resource", "scope")[: level - 1]:
+        owner = next(v for k, v in owner.items() if k.startswith(step) and isinstance(v, list))[0]
+    owner[name] = nested(topic, level)[1]
+    payload = json.dumps(body).encode()
+    assert holds(topic, payload)
+    decoded = decode(topic, payload)
+    assert accounted(decoded) == accounted(good) + expected
+    assert decoded.skipped["unknown_field"] == expected
+
+
+def _records_of(listed: list[Any]) -> int:
+    """Records in a list of resources, scopes or items, by the good way to spell them."""
+    found = 0
+    for entry in listed:
+        lists = [v for k, v in entry.items() if isinstance(v, list) and k in (*ITEM_OF.values(), *map(_scopes, SHAPES))]
+        data = [v["dataPoints"] for v in entry.values() if isinstance(v, dict) and "dataPoints" in v]
+        found += sum(map(_records_of, lists)) if lists else sum(map(len, data)) if data else 1
+    return found
+
+
+def _scopes(resources: str) -> str:
+    return SHAPES[resources][0]
+
+
+@pytest.mark.parametrize("topic", [OTLP_SPANS, OTLP_METRICS, OTLP_LOGS])
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_large_message_with_unknown_fields_is_split_and_all_is_counted(topic: str, level: int) -> None:
+    inner, listed = nested(topic, level)
+    message = GOOD[topic].FromString(GOOD[topic].SerializeToString() * 8)
+    strange = varint(77 << 3 | 2) + varint(len(inner)) + inner
+    body = json.loads(as_json(message))
+    owner = body
+    for step in ("resource", "scope")[: level - 1]:
+        owner = next(v for k, v in owner.items() if k.startswith(step) and isinstance(v, list))[0]
+    owner["misspelt"] = listed
+    for payload in (message.SerializeToString() + _within(strange, level), json.dumps(body).encode()):
+        pieces, rejected = split(topic, payload, len(payload) // 2)
+        whole = decode(topic, payload)
+        assert rejected == whole.skipped["unknown_field"]
+        assert sum(accounted(decode(topic, p)) for p in pieces) + rejected == accounted(whole)
+
+
+def test_points_of_a_later_kind_and_in_unknown_fields_of_data() -> None:
+    point = varint(1 << 3 | 2) + b"\x02\x08\x01"
+    later = b"\x0a\x01m" + varint(13 << 3 | 2) + varint(3 * len(point)) + 3 * point
+    beside = b"\x0a\x01n" + varint(5 << 3 | 2) + varint(2 * 4) + 2 * b"\x1a\x02\x08\x01"
+    scope = b"".join(b"\x12" + varint(len(m)) + m for m in (later, beside))
+    payload = GOOD[OTLP_METRICS].SerializeToString() + _within(scope, 3)
+    assert holds(OTLP_METRICS, payload)
+    assert decode(OTLP_METRICS, payload).skipped["unknown_field"] == 5
+
+
+def test_a_metric_with_two_kinds_of_data() -> None:
+    body = json.loads(as_json(GOOD[OTLP_METRICS]))
+    metrics_ = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    metrics_.append({"name": "m", "gauge": {"dataPoints": [{}]}, "sum": {"dataPoints": [{}, {}], "points": [{"a": 1}]}})
+    assert holds(OTLP_METRICS, json.dumps(body).encode())
+
+
+def test_what_a_measurement_lists_under_other_names() -> None:
+    payload = b'{"service":"a","timestamp":1700000000,"latencies_ms":[5],"latency":[5,6],"host":"h"}'
+    assert holds(RAW, payload)
+    assert decode(RAW, payload).skipped == {"unknown_field": 2}
