@@ -30,6 +30,9 @@ _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CON
 _CODES: Final = ("UNSET", "OK", "ERROR")
 
 
+ERROR_CODE: Final = 2
+_FINE: Final = frozenset({0, "0", "", "DEPRECATED_STATUS_CODE_OK", None})
+"""Codes of until OTLP 0.6, which had one for each kind of failure, that are none."""
 KIND_NUMBERS: Final = enum_names("SPAN_KIND", _KINDS)
 CODE_NUMBERS: Final = enum_names("STATUS_CODE", _CODES)
 
@@ -249,7 +252,7 @@ class JsonCodec:
 
     def codes(self, spans: Sequence[Any]) -> list[int]:
         """Status is usually absent; its code is a number or a name."""
-        return [CODE_NUMBERS.get(s.status.code, 0) if s.status is not None else 0 for s in spans]
+        return [_json_code(s.status) if s.status is not None else 0 for s in spans]
 
     def names(self, spans: Sequence[Any]) -> list[str]:
         """Names are texts."""
@@ -342,10 +345,16 @@ def _body(serialized: bytes) -> Plain:
         return None
 
 
+def _json_code(status: model.StatusJson) -> int:
+    code = CODE_NUMBERS.get(status.code, 0)
+    return code or (0 if status.deprecated_code in _FINE else ERROR_CODE)
+
+
 @cached(1024, 4096)
 def status_code(serialized: bytes) -> int:
     """The code in a serialized Status. DecodeError if it is none."""
-    return Status.FromString(serialized).code  # type: ignore[no-any-return]
+    status = Status.FromString(serialized)
+    return status.code or (ERROR_CODE if status.deprecated_code else 0)
 
 
 def _mended(values: Sequence[bytes | None], width: int) -> tuple[U64, list[int]]:

@@ -67,10 +67,11 @@ class ScopeJson(Struct):
     name: str = ""
 
 
-class StatusJson(Struct):
-    """Status of a span."""
+class StatusJson(Struct, rename="camel"):
+    """Status of a span; what its code was until OTLP 0.6 counts where there is none."""
 
     code: int | str = 0
+    deprecated_code: int | str | None = 0
 
 
 class Span(Struct, rename="camel"):

@@ -55,7 +55,7 @@ _MESSAGES: Final[dict[str, Fields]] = {
     "ScopeLogs": (*_ABOUT_SCOPE, ("log_records[]", 2, "LogRecord")),
     "ResourceLogs": (*_ABOUT_RESOURCE, ("scope_logs[]", 2, "ScopeLogs")),
     "LogsData": (("resource_logs[]", 1, "ResourceLogs"),),
-    "Status": (("code", 3, _F.TYPE_INT32),),
+    "Status": (("code", 3, _F.TYPE_INT32), ("deprecated_code", 2, _F.TYPE_INT32)),
     "AttributesOfSpan": (("attributes[]", 9, _F.TYPE_BYTES),),
     "AttributesOfLog": (("attributes[]", 6, _F.TYPE_BYTES),),
     "AttributesOfResource": (("attributes[]", 1, _F.TYPE_BYTES),),
