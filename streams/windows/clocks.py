@@ -184,7 +184,7 @@ class Clocks:
             if shift[i] or floor > TOLERANCE_NS:
                 of[i] = len(clocks)
                 clocks.append(Tag(name, int(shift[i]), _about(floor)))
-        timing = Timing(newest, shift, pace, moving)
+        timing = Retiming(newest, shift, pace, moving)
         return (_timed(decoded, timing) if shift.any() else decoded), Tags(of, tuple(clocks))
 
     def told(self, offset: ClockOffset, now_ns: int) -> None:
@@ -251,7 +251,7 @@ def timed(decoded: Decoded) -> Iterator[tuple[I32, I64]]:
             yield batch.resource, batch.time_ns
 
 
-class Timing(NamedTuple):
+class Retiming(NamedTuple):
     """Per resource of a message: its newest record, what is added to its times, the pace of its clock, and whether that can't be known yet."""
 
     newest_ns: I64
@@ -260,7 +260,7 @@ class Timing(NamedTuple):
     moving: B1
 
 
-def _timed(decoded: Decoded, timing: Timing) -> Decoded:
+def _timed(decoded: Decoded, timing: Retiming) -> Decoded:
     """The same records at other times."""
     names = ("spans", "linked", "points", "histograms", "logs", "calls")
     batches = {name: getattr(decoded, name) for name in names}
@@ -269,7 +269,7 @@ def _timed(decoded: Decoded, timing: Timing) -> Decoded:
     )
 
 
-def _moved(batch: Any, timing: Timing) -> Any:
+def _moved(batch: Any, timing: Retiming) -> Any:
     """Times of a batch, shifted, and what lies between them stretched to the pace of other clocks."""
     by, pace = timing.shift_ns[batch.resource], timing.pace[batch.resource]
     names = [f.name for f in dataclasses.fields(batch) if f.name in ("start_ns", "end_ns", "time_ns")]
