@@ -128,7 +128,7 @@ class Containment:
     def _learn(self, clock: I32, offset: I64, other: I32, now_ns: int) -> None:
         """Take offsets in. Who contradicts nobody, and was not in doubt before, is passed over."""
         mine = (clock >= 0) & (other != clock)
-        if not mine.any():
+        if not mine.any() or (not self._estimates and int(offset[mine].min()) >= -TOLERANCE_NS):
             return
         numbers, place = np.unique(clock[mine], return_inverse=True)
         timings = [self._timings[n] for n in numbers.tolist()]
