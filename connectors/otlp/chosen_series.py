@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
-from connectors.otlp.codecs import DELTA, GAUGE, SUM, Codec, MetricData
+from connectors.otlp.codecs import Codec
 from connectors.otlp.identity import Identified
+from connectors.otlp.metric_data import DELTA, GAUGE, SUM, MetricData
 from connectors.otlp.values import text_of
 from contracts.frames.series_point import SeriesMode, SeriesPoint
 from contracts.settings import SeriesRule

@@ -15,42 +15,26 @@ from google.protobuf.message import DecodeError
 from msgspec import Raw
 
 from connectors.otlp import json_model as model
+from connectors.otlp import metric_data
 from connectors.otlp.columns import NO_TRACE, halves, id_of, ids_or_none
 from connectors.otlp.identity import Identified, IdentityRules, identify_json, identify_proto
 from connectors.otlp.links import MOST
+from connectors.otlp.metric_data import EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData, Placed, enum_names
 from connectors.otlp.reasons import Skips
 from connectors.otlp.schema import AttributesOfLog, AttributesOfSpan, Link, Status
 from connectors.otlp.values import Plain, cached, from_bytes, from_proto, pairs_from_bytes, short
 from connectors.otlp.wire import Malformed, item_at, item_starts
 from contracts.frames.decoded import U64
 
-GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY = "gauge", "sum", "histogram", "exponential_histogram", "summary"
-DELTA, CUMULATIVE = 1, 2
 _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _CODES: Final = ("UNSET", "OK", "ERROR")
-_TEMPORALITIES: Final = ("UNSPECIFIED", "DELTA", "CUMULATIVE")
 
 
-def _names(prefix: str, names: Sequence[str]) -> dict[Any, int]:
-    """What an enum's value may be written as -> its number: number, number as text, full name, short name."""
-    return {
-        alias: i for i, name in enumerate(names) for alias in (i, str(i), f"{prefix}_{name}", name, name.capitalize())
-    }
-
-
-KIND_NUMBERS: Final = _names("SPAN_KIND", _KINDS)
-CODE_NUMBERS: Final = _names("STATUS_CODE", _CODES)
-TEMPORALITY_NUMBERS: Final = _names("AGGREGATION_TEMPORALITY", _TEMPORALITIES)
-
-
-@dataclass(frozen=True, slots=True)
-class MetricData:
-    """The data of one metric: its type, its points (still encoded where the codec is lazy), and what they mean."""
-
-    kind: str
-    points: Sequence[Any]
-    temporality: int = 0
-    monotonic: bool = False
+ERROR_CODE: Final = 2
+_FINE: Final = frozenset({0, "0", "", "DEPRECATED_STATUS_CODE_OK", None})
+"""Codes of until OTLP 0.6, which had one for each kind of failure, that are none."""
+KIND_NUMBERS: Final = enum_names("SPAN_KIND", _KINDS)
+CODE_NUMBERS: Final = enum_names("STATUS_CODE", _CODES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +46,6 @@ class Needle:
     protobuf: Callable[[bytes], Sequence[int]]
     json: Callable[[bytes], bool]
     wanted: frozenset[str]
-
-
-class Placed(Protocol):
-    """Something that has a place in its message."""
-
-    @property
-    def place(self) -> str:
-        """Where it stands."""
-        ...
 
 
 class Codec(Protocol):
@@ -118,8 +93,8 @@ class Codec(Protocol):
         """All attributes of a metric point."""
         ...
 
-    def data(self, metric: Any) -> MetricData | None:
-        """The data of a metric; None where there are none that can be read."""
+    def data(self, metric: Any, skips: Skips, at: Placed) -> MetricData | None:
+        """The data of a metric at a place; None where there are none that can be read. What can't is counted."""
         ...
 
     def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
@@ -217,14 +192,9 @@ class ProtoCodec:
         """All values are converted."""
         return {a.key: short(from_proto(a.value)) for a in attributes}
 
-    def data(self, metric: Any) -> MetricData | None:
+    def data(self, metric: Any, skips: Skips, at: Placed) -> MetricData | None:
         """Which of the data fields is set."""
-        kind = metric.WhichOneof("data")
-        if kind is None:
-            return None
-        data = getattr(metric, kind)
-        temporality = CUMULATIVE if kind == SUMMARY else 0 if kind == GAUGE else data.aggregation_temporality
-        return MetricData(kind, data.data_points, temporality, kind == SUM and data.is_monotonic)
+        return metric_data.of_protobuf(metric, skips, at)
 
     def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
         """Points are decoded already."""
@@ -282,7 +252,7 @@ class JsonCodec:
 
     def codes(self, spans: Sequence[Any]) -> list[int]:
         """Status is usually absent; its code is a number or a name."""
-        return [CODE_NUMBERS.get(s.status.code, 0) if s.status is not None else 0 for s in spans]
+        return [_json_code(s.status) if s.status is not None else 0 for s in spans]
 
     def names(self, spans: Sequence[Any]) -> list[str]:
         """Names are texts."""
@@ -321,20 +291,9 @@ class JsonCodec:
         """Attributes of a point are decoded with it."""
         return model.pairs_of(attributes)
 
-    def data(self, metric: Any) -> MetricData | None:
+    def data(self, metric: Any, skips: Skips, at: Placed) -> MetricData | None:
         """The first data field there is."""
-        for kind in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY):
-            raw = getattr(metric, kind)
-            if raw is not model.NOTHING:
-                try:
-                    found = model.POINTS.decode(raw)
-                except model.ERRORS:
-                    return None
-                temporality = (
-                    CUMULATIVE if kind == SUMMARY else TEMPORALITY_NUMBERS.get(found.aggregation_temporality, 0)
-                )
-                return MetricData(kind, found.data_points, temporality, found.is_monotonic)
-        return None
+        return metric_data.of_json(metric, skips, at)
 
     def points(self, data: MetricData, skips: Skips, source: Placed) -> Iterable[Any]:
         """Points are decoded now, those that have not been before."""
@@ -386,10 +345,16 @@ def _body(serialized: bytes) -> Plain:
         return None
 
 
+def _json_code(status: model.StatusJson) -> int:
+    code = CODE_NUMBERS.get(status.code, 0)
+    return code or (0 if status.deprecated_code in _FINE else ERROR_CODE)
+
+
 @cached(1024, 4096)
 def status_code(serialized: bytes) -> int:
     """The code in a serialized Status. DecodeError if it is none."""
-    return Status.FromString(serialized).code  # type: ignore[no-any-return]
+    status = Status.FromString(serialized)
+    return status.code or (ERROR_CODE if status.deprecated_code else 0)
 
 
 def _mended(values: Sequence[bytes | None], width: int) -> tuple[U64, list[int]]:

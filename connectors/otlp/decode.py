@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
-from connectors.otlp import json_read, unknown, wire
+from connectors.otlp import foreign_fields, json_read, unknown, wire
 from connectors.otlp.chosen_series import SeriesChoice
 from connectors.otlp.codecs import JSON, PROTO, PROTO_ERRORS, Codec
 from connectors.otlp.conventions import Conventions, standard
@@ -32,6 +32,7 @@ from connectors.otlp.reasons import (
     NOT_OTLP,
     NOTHING_READ,
     TOO_LARGE,
+    UNKNOWN_FIELD,
     malformed_protobuf,
     refuse,
 )
@@ -120,11 +121,12 @@ def _decode_protobuf(topic: str, payload: bytes, fresh: Callable[[Codec], Decode
     spans = message.resource_spans if signal == OTLP_SPANS else ()
     points = message.resource_metrics if signal == OTLP_METRICS else ()
     logs = message.resource_logs if signal == OTLP_LOGS else ()
+    foreign_fields.count_in_protobuf(message, context.skips, metrics=signal == OTLP_METRICS)
     try:
         decoded = _decoded(context, (spans, points, logs), payload)
     except PROTO_ERRORS as e:
         raise refuse(INVALID_PROTOBUF, "a resource or a status that is not one") from e
-    if decoded.is_empty and (found := unknown.in_protobuf(signal, payload)):
+    if _nothing_known(decoded) and (found := unknown.in_protobuf(signal, payload)):
         raise refuse(NOTHING_READ, found)
     return decoded
 
@@ -132,22 +134,31 @@ def _decode_protobuf(topic: str, payload: bytes, fresh: Callable[[Codec], Decode
 def _plain_spans(payload: bytes, context: DecodeContext) -> Decoded | None:
     """Spans by the quick way, where there are many and all of them are plain; None: not so."""
     try:
-        entries = TracesOfBytes.FromString(payload).resource_spans
+        message = TracesOfBytes.FromString(payload)
+        entries = message.resource_spans
         if any(entry.instrumentation_library_spans for entry in entries):  # as they were called until OTLP 0.15
             return None
         spans = plain_span_batch(entries, context)
     except PROTO_ERRORS:
         return None
-    return None if spans is None else _result(context, spans)
+    if spans is None:
+        return None
+    foreign_fields.count_in_protobuf(message, context.skips)
+    return _result(context, spans)
 
 
 def _decode_json(payload: bytes, context: DecodeContext) -> Decoded:
     message = json_read.read(payload, context.skips)
     entries = (message.resource_spans, message.resource_metrics, message.resource_logs)
     decoded = _decoded(context, entries, payload)
-    if decoded.is_empty and (found := context.skips.first or unknown.in_json(payload)):
+    if _nothing_known(decoded) and (found := unknown.in_json(payload) or context.skips.first):
         raise refuse(NOTHING_READ, found)
     return decoded
+
+
+def _nothing_known(decoded: Decoded) -> bool:
+    """Whether there is no record but some in unknown fields: a message like that is kept whole."""
+    return decoded.is_empty or (set(decoded.skipped) == {UNKNOWN_FIELD} and replace(decoded, skipped={}).is_empty)
 
 
 def _decoded(context: DecodeContext, entries: tuple[Any, Any, Any], payload: bytes) -> Decoded:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from connectors.otlp.codecs import DELTA, EXPONENTIAL, SUMMARY, MetricData
 from connectors.otlp.failures import FailureJudge
 from connectors.otlp.flatten import DecodeContext
 from connectors.otlp.identity import hash64
 from connectors.otlp.metric_calls import CALLING, call_of
+from connectors.otlp.metric_data import DELTA, EXPONENTIAL, SUMMARY, MetricData
 from connectors.otlp.reasons import (
     BAD_TIME,
     LONG_LIVED,

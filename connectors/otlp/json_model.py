@@ -1,8 +1,9 @@
 """OTLP/JSON as typed structs, decoded leniently where encoders differ.
 
-The quick path decodes straight into structs: 64-bit integers may be numbers or strings, unknown fields are ignored,
-attributes stay unread (`Raw`) until somebody needs them. Where that fails, or where field names are in snake_case, the
-lenient path normalises the message, reads item by item, and leaves out and counts what cannot be read.
+The quick path decodes straight into structs: 64-bit integers may be numbers or strings, unknown fields of a record are ignored,
+attributes stay unread (`Raw`) until somebody needs them. Where that fails, where field names are in snake_case, or where a field is
+unknown in which records may stand, the lenient path normalises the message, reads item by item, and leaves out and counts what
+cannot be read.
 
 Mapping: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding (ids in hexadecimal, enums as integers) on top of
 the proto3 JSON mapping (integers as strings, base64 bytes, original field names accepted, null means default).
@@ -66,10 +67,11 @@ class ScopeJson(Struct):
     name: str = ""
 
 
-class StatusJson(Struct):
-    """Status of a span."""
+class StatusJson(Struct, rename="camel"):
+    """Status of a span; what its code was until OTLP 0.6 counts where there is none."""
 
     code: int | str = 0
+    deprecated_code: int | str | None = 0
 
 
 class Span(Struct, rename="camel"):
@@ -110,11 +112,13 @@ class LogRecord(Struct, rename="camel"):
     span_id: str | None = None
 
 
-class Metric(Struct, rename="camel"):
+class Metric(Struct, rename="camel", forbid_unknown_fields=True):
     """Metric; its data stay unread until the name is known to map onto a feature."""
 
     name: str = ""
     unit: str = ""
+    description: Raw = NOTHING
+    metadata: Raw = NOTHING
     gauge: Raw = NOTHING
     sum: Raw = NOTHING
     histogram: Raw = NOTHING
@@ -185,7 +189,7 @@ class SummaryPoint(Struct, rename="camel"):
     attributes: list[Pair] | None = None
 
 
-class Points(Struct, rename="camel"):
+class Points(Struct, rename="camel", forbid_unknown_fields=True):
     """The data of a metric, points unread."""
 
     data_points: list[Raw] = field(default_factory=list)
@@ -193,47 +197,55 @@ class Points(Struct, rename="camel"):
     is_monotonic: bool = False
 
 
-class ScopeSpans(Struct, rename="camel"):
+class ScopeSpans(Struct, rename="camel", forbid_unknown_fields=True):
     """ScopeSpans."""
 
     spans: list[Span] = field(default_factory=list)
+    scope: Raw = NOTHING
+    schema_url: Raw = NOTHING
 
 
-class ScopeMetrics(Struct, rename="camel"):
+class ScopeMetrics(Struct, rename="camel", forbid_unknown_fields=True):
     """ScopeMetrics."""
 
     scope: ScopeJson | None = None
     metrics: list[Metric] = field(default_factory=list)
+    schema_url: Raw = NOTHING
 
 
-class ScopeLogs(Struct, rename="camel"):
+class ScopeLogs(Struct, rename="camel", forbid_unknown_fields=True):
     """ScopeLogs."""
 
     log_records: list[LogRecord] = field(default_factory=list)
+    scope: Raw = NOTHING
+    schema_url: Raw = NOTHING
 
 
-class ResourceSpans(Struct, rename="camel"):
+class ResourceSpans(Struct, rename="camel", forbid_unknown_fields=True):
     """ResourceSpans; the resource stays unread because it is nearly always known already."""
 
     resource: Raw = NOTHING
     scope_spans: list[ScopeSpans] = field(default_factory=list)
+    schema_url: Raw = NOTHING
 
 
-class ResourceMetrics(Struct, rename="camel"):
+class ResourceMetrics(Struct, rename="camel", forbid_unknown_fields=True):
     """ResourceMetrics."""
 
     resource: Raw = NOTHING
     scope_metrics: list[ScopeMetrics] = field(default_factory=list)
+    schema_url: Raw = NOTHING
 
 
-class ResourceLogs(Struct, rename="camel"):
+class ResourceLogs(Struct, rename="camel", forbid_unknown_fields=True):
     """ResourceLogs."""
 
     resource: Raw = NOTHING
     scope_logs: list[ScopeLogs] = field(default_factory=list)
+    schema_url: Raw = NOTHING
 
 
-class Message(Struct, rename="camel"):
+class Message(Struct, rename="camel", forbid_unknown_fields=True):
     """TracesData, MetricsData and LogsData in one: JSON names its signal itself."""
 
     resource_spans: list[ResourceSpans] = field(default_factory=list)

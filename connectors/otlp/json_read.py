@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from connectors.otlp import foreign_fields as foreign
 from connectors.otlp import json_model as model
-from connectors.otlp.reasons import EMPTY, NOT_OTLP, WRONG_SIGNAL, Skips, malformed_json, refuse
+from connectors.otlp.reasons import EMPTY, NOT_OTLP, UNKNOWN_FIELD, WRONG_SIGNAL, Skips, malformed_json, refuse
 
 _SNAKE_FIELDS: Final = (b'_unix_nano"', b'"resource_spans"', b'"resource_metrics"', b'"resource_logs"')
 _OLD_FIELDS: Final = (b'"instrumentationLibrary', b'"instrumentation_library')  # until OTLP 0.15: scopes
@@ -78,6 +79,7 @@ def _read_leniently(payload: bytes, skips: Skips) -> model.Message:
     known = [key for key in SHAPES if key in body]
     if not known:
         raise _not_otlp(body)
+    foreign.without_foreign(body, SHAPES, foreign.RESOURCE, "", skips)
     read = {key: _resources(key, body[key], skips) for key in known}
     return model.Message(read.get("resourceSpans", []), read.get("resourceMetrics", []), read.get("resourceLogs", []))
 
@@ -90,6 +92,9 @@ def _resources(key: str, entries: Any, skips: Skips) -> list[Any]:
         if not isinstance(entry, dict):
             skips.invalid(place, "expected an object")
             continue
+        foreign.without_foreign(
+            entry, foreign.OF_RESOURCE | {scope_key, LIBRARIES[scope_key]}, foreign.SCOPE, place, skips
+        )
         found = [
             _scope(key, scope, f"{place}.{name}[{j}]", skips)
             for name in (scope_key, LIBRARIES[scope_key])
@@ -105,6 +110,8 @@ def _scope(key: str, entry: Any, place: str, skips: Skips) -> Any:
     if not isinstance(entry, dict):
         skips.invalid(place, "expected an object")
         return None
+    items = {item_key, OLD_ITEMS.get(item_key, item_key)}
+    foreign.without_foreign(entry, foreign.OF_SCOPE | items, foreign.ITEM, place, skips)
     read = [
         _item(item_kind, item, f"{place}.{name}[{k}]", skips)
         for name in filter(None, (item_key, OLD_ITEMS.get(item_key)))
@@ -119,6 +126,11 @@ def _scope(key: str, entry: Any, place: str, skips: Skips) -> Any:
 
 
 def _item(kind: Any, item: Any, place: str, skips: Skips) -> Any:
+    if kind is model.Metric and isinstance(item, dict):
+        before = skips.counts[UNKNOWN_FIELD]
+        item = foreign.without_foreign(item, foreign.OF_METRIC, foreign.POINT, place, skips)
+        if skips.counts[UNKNOWN_FIELD] > before and item.keys().isdisjoint(foreign.DATA):
+            return None  # all that it has is counted
     try:
         return _DECODERS[kind].decode(msgspec.json.encode(item))
     except model.ERRORS as e:

@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from connectors.otlp.chosen_series import series_points
-from connectors.otlp.codecs import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
 from connectors.otlp.convention_table import OF_REQUESTS, MetricRule
 from connectors.otlp.conventions import Reading
 from connectors.otlp.failures import FailureJudge
 from connectors.otlp.flatten import DecodeContext, UnreadMetric
 from connectors.otlp.histograms import HistogramRows
 from connectors.otlp.identity import MAX_NAME, Identified, hash64
+from connectors.otlp.metric_data import CUMULATIVE, DELTA, EXPONENTIAL, GAUGE, HISTOGRAM, SUM, SUMMARY, MetricData
 from connectors.otlp.reasons import (
     BAD_TIME,
     BEYOND_SENSE,
@@ -154,7 +154,8 @@ class MetricReader:
         for i, entry in enumerate(entries):
             identified = self._context.codec.identify(entry.resource, self._context.environment, self._context.rules)
             if identified is None:
-                lost = sum(self._size(metric) for scope in entry.scope_metrics for metric in scope.metrics)
+                at = MetricPlace(i, 0, 0)
+                lost = sum(self._size(metric, at) for scope in entry.scope_metrics for metric in scope.metrics)
                 self._context.skips.unreadable(f"resourceMetrics[{i}].resource", lost)
                 continue
             for j, scope in enumerate(entry.scope_metrics):
@@ -162,16 +163,15 @@ class MetricReader:
                 for k, metric in enumerate(scope.metrics):
                     self._metric(metric, identified, name, MetricPlace(i, j, k))
 
-    def _size(self, metric: Any) -> int:
-        """Points of a metric; 1 where they cannot be read."""
-        data = self._context.codec.data(metric)
-        return 1 if data is None else len(data.points)
+    def _size(self, metric: Any, at: MetricPlace) -> int:
+        """Points of a metric that are not counted yet."""
+        data = self._context.codec.data(metric, self._context.skips, at)
+        return 0 if data is None else len(data.points)
 
     def _metric(self, metric: Any, identified: Identified, scope: str, at: MetricPlace) -> None:
         context = self._context
-        data = context.codec.data(metric)
+        data = context.codec.data(metric, context.skips, at)
         if data is None:
-            context.skips.invalid(at.place, "no data that can be read")
             return
         chosen = context.choice.rule_of(metric.name, data) if context.choice is not None else None
         if chosen is not None:

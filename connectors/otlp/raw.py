@@ -18,6 +18,7 @@ from connectors.otlp.reasons import (
     INVALID_FIELD,
     NOT_FINITE,
     NOTHING_READ,
+    UNKNOWN_FIELD,
     Skips,
     malformed_json,
     refuse,
@@ -48,6 +49,7 @@ def decode_raw(payload: bytes, default_environment: str = _DEFAULT) -> Decoded:
     skips = Skips()
     time_ns = epoch_ns(measurement.timestamp)
     environment = measurement.environment if measurement.environment != _DEFAULT else default_environment
+    skips.add(UNKNOWN_FIELD, unknown.listed_in_raw(payload))
     strings, spans = _spans(measurement, time_ns, payload, skips)
     decoded = Decoded(
         strings=strings,
@@ -56,7 +58,8 @@ def decode_raw(payload: bytes, default_environment: str = _DEFAULT) -> Decoded:
         points=_points(measurement, environment, time_ns, skips),
         skipped=skips.as_dict(),
     )
-    if decoded.is_empty and (found := unknown.in_raw(payload)):
+    nothing = decoded.spans is None and decoded.points is None and decoded.skipped.keys() <= {UNKNOWN_FIELD}
+    if nothing and (found := unknown.in_raw(payload)):
         raise refuse(NOTHING_READ, found)
     return decoded
 

@@ -42,6 +42,7 @@ OTHER_STATE: Final = "other_state"
 NOT_SERVED: Final = "not_served"
 LONG_LIVED: Final = "long_lived"
 STACK_LINE: Final = "stack_line"
+UNKNOWN_FIELD: Final = "unknown_field"
 
 REFUSED: Final[dict[str, str]] = {
     EMPTY: "no bytes, only white space, or an empty JSON object",
@@ -75,6 +76,7 @@ SKIPPED: Final[dict[str, str]] = {
     OTHER_STATE: "a point of a state that the feature leaves out (idle CPU, free memory)",
     LONG_LIVED: "a duration of a web socket, an event stream, a long poll: that is no latency",
     STACK_LINE: "a log record that is a line of the stack trace of the record before it",
+    UNKNOWN_FIELD: "it stands in a field that OTLP doesn't have: a misspelt one, or one of a later version",
     NOT_SERVED: "a duration of a call that was not served here (a client's or an internal one)",
 }
 
@@ -95,6 +97,12 @@ class Skips:
         """Count an item with an invalid field at `place`."""
         self.counts[INVALID_FIELD] += 1
         self.note(place, problem)
+
+    def foreign(self, place: str, records: int) -> None:
+        """Count records in an unknown field at `place`."""
+        if records:
+            self.note(place, "no field of OTLP")
+            self.add(UNKNOWN_FIELD, records)
 
     def note(self, place: str, problem: str) -> None:
         """Remember a place where something is wrong, if it is the first; nothing is lost by it."""

@@ -36,5 +36,7 @@ def _response(topic: str, rejected: int) -> Any:
     response = kind()
     if rejected:
         setattr(response.partial_success, field, rejected)
-        response.partial_success.error_message = "larger than a message may be (receivers.max_message_bytes)"
+        response.partial_success.error_message = (
+            "larger than a message may be (receivers.max_message_bytes), or in fields that OTLP does not have"
+        )
     return response

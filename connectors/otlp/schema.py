@@ -14,6 +14,9 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from connectors.otlp.message_classes import Fields, message_classes
 
 _F: Final = FieldDescriptorProto
+_ABOUT_RESOURCE: Final[Fields] = (("resource", 1, _F.TYPE_BYTES), ("schema_url", 3, _F.TYPE_BYTES))
+_ABOUT_SCOPE: Final[Fields] = (("scope", 1, _F.TYPE_BYTES), ("schema_url", 3, _F.TYPE_BYTES))
+"""Read so that what is unknown can be told from what is known."""
 _MESSAGES: Final[dict[str, Fields]] = {
     "Span": (
         ("trace_id", 1, _F.TYPE_BYTES),
@@ -30,12 +33,12 @@ _MESSAGES: Final[dict[str, Fields]] = {
     ),
     "Link": (("trace_id", 1, _F.TYPE_BYTES), ("span_id", 2, _F.TYPE_BYTES)),
     "LinksOfSpan": (("links[]", 13, "Link"),),
-    "ScopeSpans": (("spans[]", 2, "Span"),),
-    "ResourceSpans": (("resource", 1, _F.TYPE_BYTES), ("scope_spans[]", 2, "ScopeSpans")),
+    "ScopeSpans": (*_ABOUT_SCOPE, ("spans[]", 2, "Span")),
+    "ResourceSpans": (*_ABOUT_RESOURCE, ("scope_spans[]", 2, "ScopeSpans")),
     "TracesData": (("resource_spans[]", 1, "ResourceSpans"),),
-    "ScopeOfBytes": (("spans[]", 2, _F.TYPE_BYTES),),
+    "ScopeOfBytes": (*_ABOUT_SCOPE, ("spans[]", 2, _F.TYPE_BYTES)),
     "ResourceOfBytes": (
-        ("resource", 1, _F.TYPE_BYTES),
+        *_ABOUT_RESOURCE,
         ("scope_spans[]", 2, "ScopeOfBytes"),
         ("instrumentation_library_spans[]", 1000, _F.TYPE_BYTES),
     ),
@@ -49,10 +52,10 @@ _MESSAGES: Final[dict[str, Fields]] = {
         ("span_id", 10, _F.TYPE_BYTES),
         ("observed_time_unix_nano", 11, _F.TYPE_FIXED64),
     ),
-    "ScopeLogs": (("log_records[]", 2, "LogRecord"),),
-    "ResourceLogs": (("resource", 1, _F.TYPE_BYTES), ("scope_logs[]", 2, "ScopeLogs")),
+    "ScopeLogs": (*_ABOUT_SCOPE, ("log_records[]", 2, "LogRecord")),
+    "ResourceLogs": (*_ABOUT_RESOURCE, ("scope_logs[]", 2, "ScopeLogs")),
     "LogsData": (("resource_logs[]", 1, "ResourceLogs"),),
-    "Status": (("code", 3, _F.TYPE_INT32),),
+    "Status": (("code", 3, _F.TYPE_INT32), ("deprecated_code", 2, _F.TYPE_INT32)),
     "AttributesOfSpan": (("attributes[]", 9, _F.TYPE_BYTES),),
     "AttributesOfLog": (("attributes[]", 6, _F.TYPE_BYTES),),
     "AttributesOfResource": (("attributes[]", 1, _F.TYPE_BYTES),),

@@ -11,9 +11,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from connectors.otlp import wire
+from connectors.otlp import foreign_fields, wire
 from connectors.otlp.json_model import ERRORS
-from connectors.otlp.reasons import INVALID_JSON, INVALID_PROTOBUF, NOTHING_READ, refuse
+from connectors.otlp.json_read import normalise
+from connectors.otlp.reasons import INVALID_JSON, INVALID_PROTOBUF, NOTHING_READ, UNKNOWN_FIELD, Skips, refuse
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
 # topic -> message class, resource, scope and item fields
@@ -33,9 +34,19 @@ _OLD_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "log_records": ("logs",),
 }
 
+_ABOUT: Final = {
+    "resource",
+    "scope",
+    "instrumentationLibrary",
+    "instrumentation_library",
+    "schemaUrl",
+    "schema_url",
+}
+
 
 def split(topic: str, payload: bytes, limit: int) -> tuple[list[bytes], int]:
-    """Messages of at most `limit` bytes that together hold `payload`, and the number of items that are too large alone.
+    """Messages of at most `limit` bytes that together hold `payload`, and the number of items that are too large alone, or that stand
+    in fields that OTLP doesn't have.
 
     Raises:
         UndecodableTelemetry: it is larger than `limit` and cannot be read, or nothing in it is known.
@@ -46,7 +57,7 @@ def split(topic: str, payload: bytes, limit: int) -> tuple[list[bytes], int]:
     small: list[bytes] = []
     rejected = 0
     for piece, items in _split_json(topic, payload, limit) if is_json else _split_protobuf(topic, payload, limit):
-        if len(piece) <= limit:
+        if piece and len(piece) <= limit:
             small.append(piece)
         else:
             rejected += items
@@ -82,6 +93,9 @@ def _split_protobuf(topic: str, payload: bytes, limit: int) -> Iterator[tuple[by
         message = kind.FromString(wire.modern(payload))
     except DecodeError as e:
         raise refuse(INVALID_PROTOBUF, f"{len(payload)} bytes on {topic}") from e
+    skips = Skips()
+    foreign_fields.count_in_protobuf(message, skips, metrics=topic == OTLP_METRICS)
+    yield b"", skips.counts[UNKNOWN_FIELD]
     for entry in getattr(message, resource_field):
         for scope in getattr(entry, scope_field):
             yield from _halves(entry, scope, list(getattr(scope, item_field)), _SHAPES[topic], limit)
@@ -109,15 +123,24 @@ def _split_json(topic: str, payload: bytes, limit: int) -> Iterator[tuple[bytes,
     try:
         message = msgspec.json.decode(payload)
         resource_field, scope_field, item_field = (_spelling(payload, f) for f in fields)
+        yield b"", _left_out(message, {resource_field}, foreign_fields.RESOURCE)
         for entry in message[resource_field]:
             rest = dict(entry)
+            yield b"", _left_out(rest, _ABOUT | {scope_field, *_old(scope_field)}, foreign_fields.SCOPE)
             scopes = [s for name in (scope_field, *_old(scope_field)) for s in rest.pop(name, None) or ()]
             for scope in scopes:
+                yield b"", _left_out(scope, _ABOUT | {item_field, *_old(item_field)}, foreign_fields.ITEM)
                 old = [i for name in _old(item_field) for i in scope.pop(name, None) or ()]
                 scope[item_field] = [*(scope.get(item_field) or ()), *old]
                 yield from _json_halves(rest, scope, (resource_field, scope_field, item_field), limit)
     except (*ERRORS, LookupError, TypeError, AttributeError) as e:
         raise refuse(INVALID_JSON, f"{len(payload)} bytes on {topic}: {e}") from e
+
+
+def _left_out(body: dict[str, Any], known: set[str], level: int) -> int:
+    """Take away members that OTLP doesn't have; how many records were in them."""
+    strange = [body.pop(key) for key in body.keys() - known]
+    return sum(foreign_fields.records_in(normalise(value), level) for value in strange)
 
 
 def _json_halves(entry: Any, scope: Any, fields: tuple[str, str, str], limit: int) -> Iterator[tuple[bytes, int]]:

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from connectors.otlp.codecs import EXPONENTIAL, HISTOGRAM, SUMMARY
 from connectors.otlp.convention_table import MUST_NAME, MetricRule
 from connectors.otlp.conventions import Conventions
 from connectors.otlp.flatten import UnreadMetric
+from connectors.otlp.metric_data import EXPONENTIAL, HISTOGRAM, SUMMARY
 from connectors.otlp.reasons import UNMAPPED_UNIT
 
 NEAR: Final = 0.25

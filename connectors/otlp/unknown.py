@@ -1,11 +1,11 @@
 """What is in a message of which nothing was read: whether it is empty, as a sender that only looks in sends it, or foreign.
 
-Only asked about messages without a single record, so it may take its time.
+Nearly only asked about messages without a single record, so it may take its time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,14 +16,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from connectors.otlp import json_model, json_read
+from connectors.otlp.foreign_fields import DATA, OF_DATA, OF_RESOURCE, OF_SCOPE
 from contracts.events import RawMeasurement
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 
 _MESSAGES: Final[dict[str, Any]] = {OTLP_SPANS: TracesData, OTLP_METRICS: MetricsData, OTLP_LOGS: LogsData}
-_OF_RESOURCE: Final = {"resource", "schemaUrl"}
-_OF_SCOPE: Final = {"scope", "instrumentationLibrary", "schemaUrl"}
-_OF_DATA: Final = {"dataPoints", "aggregationTemporality", "isMonotonic"}
-_DATA: Final = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
 _MOST: Final = 5
 
 
@@ -64,29 +61,36 @@ def in_raw(payload: bytes) -> str:
     return _listed(_others("", body, set(RawMeasurement.__struct_fields__)))
 
 
+def listed_in_raw(payload: bytes) -> int:
+    """How many things are listed in members that a measurement doesn't have."""
+    body = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    strange = [bytes(body[key]) for key in body.keys() - set(RawMeasurement.__struct_fields__)]
+    return sum(len(msgspec.json.decode(value)) for value in strange if value[:1] == b"[")
+
+
 def _unknown_members(body: Mapping[str, Any]) -> Iterator[str]:
     yield from _others("", body, set(json_read.SHAPES))
     for key, (scope_key, item_key, *_) in json_read.SHAPES.items():
         for i, entry in enumerate(body.get(key) or ()):
             place = f"{key}[{i}]."
             names = (scope_key, json_read.LIBRARIES[scope_key])
-            yield from _others(place, entry, _OF_RESOURCE | set(names))
+            yield from _others(place, entry, OF_RESOURCE | set(names))
             items = {item_key, json_read.OLD_ITEMS.get(item_key, item_key)}
             for name in names:
                 for j, scope in enumerate(entry.get(name) or ()):
                     within = f"{place}{name}[{j}]."
-                    yield from _others(within, scope, _OF_SCOPE | items)
+                    yield from _others(within, scope, OF_SCOPE | items)
                     yield from _data_members(within, scope.get("metrics") or ())
 
 
 def _data_members(place: str, metrics: Any) -> Iterator[str]:
     for k, metric in enumerate(metrics):
-        for kind in _DATA:
+        for kind in DATA:
             if isinstance(metric, dict) and isinstance(data := metric.get(kind), dict):
-                yield from _others(f"{place}metrics[{k}].{kind}.", data, _OF_DATA)
+                yield from _others(f"{place}metrics[{k}].{kind}.", data, OF_DATA)
 
 
-def _others(place: str, body: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+def _others(place: str, body: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
     return (place + key for key, value in body.items() if key not in known and value not in (None, "", [], {}))
 
 

@@ -19,6 +19,7 @@ from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, K
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, MINUTE, SECOND
 from streams.windows.calls import STREAM, UNTIMED, Witness, kinds_of
+from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
 from streams.windows.containment import NONE, Containment
@@ -355,7 +356,8 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     """Calls as events in the window of the callee's end.
 
     The gap is the caller's duration minus the callee's: the time of a call spent between the two, on both ways. One way
-    alone (parent.end − child.end) would need clocks that agree; durations don't.
+    alone (parent.end − child.end) would need clocks that agree; durations need clocks of one pace. A callee that begins long before
+    it was called has a clock that was not set right yet, maybe because it goes at another pace: there is no gap then.
     """
     served = np.maximum(children["end_ns"] - children["start_ns"], 0)
     waited = np.maximum(parents["end_ns"] - parents["start_ns"], 0)
@@ -363,9 +365,10 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     streams = (children["kind"] & STREAM != 0) | (client & (parents["kind"] & STREAM != 0))
     error = (children["error"] | (client & parents["error"])).astype(np.int64)
     duration = np.where(client, waited, served)
-    gap = np.where(client, np.maximum(waited - served, 0), 0)
+    measured = client & (children["start_ns"] >= parents["start_ns"] - 2 * TOLERANCE_NS)
+    gap = np.where(measured, np.maximum(waited - served, 0), 0)
     weight = children["weight"]
-    sums = (error, duration, gap, client.astype(np.int64))
+    sums = (error, duration, gap, measured.astype(np.int64))
     untimed = (children["kind"] & UNTIMED != 0) | (client & (parents["kind"] & UNTIMED != 0))
     caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))
     standing = _standing(streams, untimed, weight)

@@ -18,7 +18,7 @@ from contracts.frames import Decoded, PartialFrame, Resource
 from contracts.frames.decoded import I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.topics import partition_of
 from contracts.units import MILLISECOND, MINUTE, SECOND
-from streams.windows.clocks import TOLERANCE_NS, Tags
+from streams.windows.clocks import Tags
 from streams.windows.collect import Partial, Receipt
 
 HEARD, VERSIONLESS, NAMESPACELESS, INSTANCELESS, WORKLOADLESS, NAMELESS = range(6)
@@ -27,7 +27,7 @@ SERVED, ASKED, PRODUCED, OTHERS, ROOTS, UNNAMED = range(6, 12)
 """Spans by kind; root spans that are no requests served; calls that name nobody."""
 LOGS, POINTS, RESOURCE_POINTS, UNREAD = range(12, 16)
 SHIFTED, SHIFT_MS = 16, 17
-"""Messages whose times were shifted by more than clocks may differ, and the sum of those shifts."""
+"""Messages whose times were shifted by more than `OFF_NS`, and the sum of those shifts."""
 HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS = range(18, 22)
 """Of joined spans: requests that its own span, no client's, led to; those answered by a span that is no server's; requests whose
 caller's span came, and those whose never did."""
@@ -38,6 +38,8 @@ SPAN_DELAYS: Final = slice(22, 22 + _BUCKETS)
 LOG_DELAYS: Final = slice(SPAN_DELAYS.stop, SPAN_DELAYS.stop + _BUCKETS)
 WIDTH: Final = LOG_DELAYS.stop
 
+OFF_NS: Final = 2 * SECOND
+"""A clock that is off by less is corrected, and nobody needs to be told."""
 EVERY_NS: Final = 2 * SECOND
 """How often facts are sent on."""
 AGAIN_NS: Final = 5 * MINUTE
@@ -216,7 +218,7 @@ def _delays(resource: Any, late_ns: I64, n: int) -> I64:
 def _clocks(tags: Tags, table: I64) -> None:
     for i in np.flatnonzero(tags.of >= 0).tolist():
         shift_ns = tags.clocks[int(tags.of[i])].shift_ns
-        if abs(shift_ns) > TOLERANCE_NS:
+        if abs(shift_ns) > OFF_NS:
             table[i, SHIFTED], table[i, SHIFT_MS] = 1, shift_ns // MILLISECOND
 
 

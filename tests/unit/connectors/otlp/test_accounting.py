@@ -20,7 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from connectors.otlp.decode import decode
 from connectors.otlp.split import split
-from connectors.otlp.wire import fields, signal_of, varint
+from connectors.otlp.wire import Malformed, fields, modern, signal_of, varint
 from contracts.errors import UndecodableTelemetry
 from contracts.frames import Decoded
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS, RAW
@@ -56,7 +56,48 @@ def records(topic: str, payload: bytes) -> int | None:
         message.ParseFromString(payload)
     except DecodeError:
         return None
-    return sum(_of_protobuf(message))
+    return sum(_of_protobuf(message)) + sum(
+        _strange_fields(modern(payload), 0, metrics=isinstance(message, MetricsData))
+    )
+
+
+BELOW = ({1}, {2}, {2}, {5, 7, 9, 10, 11}, {1})
+"""Fields in which the records of a message, a resource, a scope, a metric and of data stand."""
+BESIDE = (set(), {1, 3}, {1, 3})
+
+
+def _strange_fields(body: bytes, level: int, *, metrics: bool) -> Iterator[int]:
+    """Records in fields that OTLP doesn't have, of a message (level 0), its resources and their scopes."""
+    for number, wire, start, end in fields(body, 0, len(body)):
+        inner = body[start:end]
+        if wire == 2 and number in BELOW[level] and level < 2:
+            yield from _strange_fields(inner, level + 1, metrics=metrics)
+        elif wire == 2 and number in BELOW[level] and metrics:
+            yield from _strange_metric(inner)
+        elif wire == 2 and number not in BELOW[level] | BESIDE[level]:
+            yield max(1, _leaves(inner, level + 1, metrics=metrics))
+
+
+def _leaves(body: bytes, level: int, *, metrics: bool) -> int:
+    """Records in what stands at a level: a resource (1), a scope (2), a metric (3), its data (4)."""
+    if level == 5 or (level == 3 and not metrics):
+        return 1
+    try:
+        parts = [body[s:e] for n, w, s, e in fields(body, 0, len(body)) if w == 2 and n in BELOW[level]]
+    except Malformed:
+        return 1
+    return sum(max(1, _leaves(part, level + 1, metrics=metrics)) for part in parts)
+
+
+def _strange_metric(metric: bytes) -> Iterator[int]:
+    known = [(n, s, e) for n, w, s, e in fields(metric, 0, len(metric)) if w == 2 and n in BELOW[3]]
+    if not known:
+        strange = [metric[s:e] for n, w, s, e in fields(metric, 0, len(metric)) if w == 2 and n not in (1, 2, 3, 12)]
+        counts = [max(1, _leaves(data, 4, metrics=True)) for data in strange]
+        yield sum(counts) - 1 if counts else 0  # the metric itself counts as one already
+    for _, start, end in known:
+        data = metric[start:end]
+        yield sum(w == 2 and n != 1 for n, w, *_ in fields(data, 0, len(data)))
 
 
 def _of_protobuf(message: Any) -> Iterator[int]:
@@ -81,25 +122,61 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [...]
 
 
+def _strange(body: Any, known: set[str], below: int) -> int:
+    """Records in members that OTLP doesn't have; `below` says how many lists deep they would lie."""
+    return sum(_objects(v, below) for k, v in body.items() if k not in known)
+
+
+def _objects(value: Any, below: int) -> int:
+    if isinstance(value, list):
+        some = [v for v in value if isinstance(v, dict) and v and not set(v) <= {"key", "value"}]
+        return sum(_inside(v, below) or 1 for v in some)
+    if not isinstance(value, dict):
+        return 0
+    return _inside(value, below) or bool(set(value) & MARKS)
+
+
+def _inside(value: dict[str, Any], below: int) -> int:
+    if below == 0:
+        return len(value["dataPoints"]) if isinstance(value.get("dataPoints"), list) else 0
+    if below == 1:
+        return sum(_inside(v, 0) for v in value.values() if isinstance(v, dict))
+    return sum(_objects(v, below - 1) for k, v in value.items() if isinstance(v, list) and k != "attributes")
+
+
+MARKS = {*DATA, "traceId", "spanId", "timeUnixNano", "observedTimeUnixNano", "startTimeUnixNano", "body"}
+
+
 def _of_json(body: Any) -> Iterator[int]:
     body = _camel(body)
+    yield _strange(body, set(SHAPES), 3)
     for key, (scopes, old_scopes, items, old_items) in SHAPES.items():
         for entry in _listed(body.get(key)):
             if not isinstance(entry, dict):
                 yield 1
                 continue
+            yield _strange(entry, {"resource", "schemaUrl", scopes, old_scopes}, 2)
             for scope in (*_listed(entry.get(scopes)), *_listed(entry.get(old_scopes))):
                 if not isinstance(scope, dict):
                     yield 1
                     continue
+                yield _strange(scope, {"scope", "instrumentationLibrary", "schemaUrl", items, old_items}, 1)
                 found = _listed(scope.get(items)) + (_listed(scope.get(old_items)) if items != old_items else [])
                 yield from map(_of_metric, found) if items == "metrics" else (1 for _ in found)
 
 
 def _of_metric(metric: Any) -> int:
-    data = next((metric[k] for k in DATA if isinstance(metric, dict) and k in metric), None)
-    readable = isinstance(data, dict) and isinstance(data.get("dataPoints", []), list)
-    return len(data.get("dataPoints", [])) if isinstance(data, dict) and readable else 1
+    if not isinstance(metric, dict):
+        return 1
+    strange = _strange(metric, {"name", "unit", "description", "metadata", *DATA}, 0)
+    given = [metric[k] for k in DATA if k in metric]
+    return strange + sum(map(_of_data, given)) if given or strange else 1
+
+
+def _of_data(data: Any) -> int:
+    if not isinstance(data, dict) or not isinstance(data.get("dataPoints", []), list):
+        return 1
+    return len(data.get("dataPoints", [])) + _strange(data, {"dataPoints", "aggregationTemporality", "isMonotonic"}, 0)
 
 
 def _of_raw(payload: bytes) -> int | None:
@@ -113,6 +190,8 @@ def _of_raw(payload: bytes) -> int | None:
         requests = max(len(body.get("latencies_ms") or []), len(body.get("responses") or []))
     except TypeError:
         return None
+    known = {"service", "timestamp", "environment", "version", "latencies_ms", "responses", "cpu_percent", "memory_mb"}
+    requests += sum(len(v) for k, v in body.items() if k not in known and isinstance(v, list))
     return requests + sum(body.get(k) is not None for k in ("cpu_percent", "memory_mb"))
 
 
@@ -330,3 +409,121 @@ def test_foreign_protobuf_is_never_taken_for_nothing(topic: str, content: bytes,
 
 def test_good_messages_are_all_counted() -> None:
     assert all(holds(topic, payload) for topic, payloads in good(T0).items() for payload in payloads)
+
+
+# Unknown fields beside good ones
+
+ITEM_OF = {OTLP_SPANS: "spans", OTLP_METRICS: "metrics", OTLP_LOGS: "logRecords"}
+GOOD = dict(messages())
+
+
+def nested(topic: str, level: int) -> tuple[bytes, list[Any]]:
+    """What stands at a level of a message (1 a resource, 2 a scope, 3 an item): its bytes, and the list of JSON that holds it."""
+    body, text = GOOD[topic].SerializeToString(), json.loads(as_json(GOOD[topic]))
+    names = (next(iter(text)), f"scope{next(iter(text)).removeprefix('resource')}", ITEM_OF[topic])
+    for name in names[:level]:
+        number = 1 if name.startswith("resource") else 2
+        _, _, start, end = next(f for f in fields(body, 0, len(body)) if f[0] == number)
+        body, listed = body[start:end], text[name]
+        text = listed[0]
+    return body, listed
+
+
+@given(
+    st.sampled_from([OTLP_SPANS, OTLP_METRICS, OTLP_LOGS]), st.integers(1, 3), st.integers(4, 3000), st.integers(1, 3)
+)
+@settings(max_examples=200)
+def test_whole_resources_scopes_and_records_in_unknown_fields_of_protobuf(
+    topic: str, level: int, number: int, times: int
+) -> None:
+    if number == 1000:
+        return
+    inner, _ = nested(topic, level)
+    strange = (varint(number << 3 | 2) + varint(len(inner)) + inner) * times
+    plain = GOOD[topic].SerializeToString()
+    payload = plain + b"".join(_within(strange, depth) for depth in (level,))
+    assert holds(topic, payload)
+    assert decode(topic, payload).skipped["unknown_field"] >= times
+
+
+def _within(strange: bytes, level: int) -> bytes:
+    """Bytes as a field of a message, of a resource of it, or of a scope of that."""
+    for number in (2, 1)[3 - level :]:
+        strange = varint(number << 3 | 2) + varint(len(strange)) + strange
+    return strange
+
+
+@given(
+    st.sampled_from([OTLP_SPANS, OTLP_METRICS, OTLP_LOGS]),
+    st.integers(1, 3),
+    st.sampled_from(["Span", "scope_span", "records", "resourcespans", "items", "x"]),
+    st.booleans(),
+)
+@settings(max_examples=200)
+def test_misspelt_lists_of_json_beside_good_ones(topic: str, level: int, name: str, snake: bool) -> None:
+    body = json.loads(as_json(GOOD[topic], snake=snake))
+    good, expected = decode(topic, json.dumps(body).encode()), _records_of(nested(topic, level)[1])
+    owner = body
+    for step in ("resource", "scope")[: level - 1]:
+        owner = next(v for k, v in owner.items() if k.startswith(step) and isinstance(v, list))[0]
+    owner[name] = nested(topic, level)[1]
+    payload = json.dumps(body).encode()
+    assert holds(topic, payload)
+    decoded = decode(topic, payload)
+    assert accounted(decoded) == accounted(good) + expected
+    assert decoded.skipped["unknown_field"] == expected
+
+
+def _records_of(listed: list[Any]) -> int:
+    """Records in a list of resources, scopes or items, by the good way to spell them."""
+    found = 0
+    for entry in listed:
+        lists = [v for k, v in entry.items() if isinstance(v, list) and k in (*ITEM_OF.values(), *map(_scopes, SHAPES))]
+        data = [v["dataPoints"] for v in entry.values() if isinstance(v, dict) and "dataPoints" in v]
+        found += sum(map(_records_of, lists)) if lists else sum(map(len, data)) if data else 1
+    return found
+
+
+def _scopes(resources: str) -> str:
+    return SHAPES[resources][0]
+
+
+@pytest.mark.parametrize("topic", [OTLP_SPANS, OTLP_METRICS, OTLP_LOGS])
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_large_message_with_unknown_fields_is_split_and_all_is_counted(topic: str, level: int) -> None:
+    inner, listed = nested(topic, level)
+    message = GOOD[topic].FromString(GOOD[topic].SerializeToString() * 8)
+    strange = varint(77 << 3 | 2) + varint(len(inner)) + inner
+    body = json.loads(as_json(message))
+    owner = body
+    for step in ("resource", "scope")[: level - 1]:
+        owner = next(v for k, v in owner.items() if k.startswith(step) and isinstance(v, list))[0]
+    owner["misspelt"] = listed
+    for payload in (message.SerializeToString() + _within(strange, level), json.dumps(body).encode()):
+        pieces, rejected = split(topic, payload, len(payload) // 2)
+        whole = decode(topic, payload)
+        assert rejected == whole.skipped["unknown_field"]
+        assert sum(accounted(decode(topic, p)) for p in pieces) + rejected == accounted(whole)
+
+
+def test_points_of_a_later_kind_and_in_unknown_fields_of_data() -> None:
+    point = varint(1 << 3 | 2) + b"\x02\x08\x01"
+    later = b"\x0a\x01m" + varint(13 << 3 | 2) + varint(3 * len(point)) + 3 * point
+    beside = b"\x0a\x01n" + varint(5 << 3 | 2) + varint(2 * 4) + 2 * b"\x1a\x02\x08\x01"
+    scope = b"".join(b"\x12" + varint(len(m)) + m for m in (later, beside))
+    payload = GOOD[OTLP_METRICS].SerializeToString() + _within(scope, 3)
+    assert holds(OTLP_METRICS, payload)
+    assert decode(OTLP_METRICS, payload).skipped["unknown_field"] == 5
+
+
+def test_a_metric_with_two_kinds_of_data() -> None:
+    body = json.loads(as_json(GOOD[OTLP_METRICS]))
+    metrics_ = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    metrics_.append({"name": "m", "gauge": {"dataPoints": [{}]}, "sum": {"dataPoints": [{}, {}], "points": [{"a": 1}]}})
+    assert holds(OTLP_METRICS, json.dumps(body).encode())
+
+
+def test_what_a_measurement_lists_under_other_names() -> None:
+    payload = b'{"service":"a","timestamp":1700000000,"latencies_ms":[5],"latency":[5,6],"host":"h"}'
+    assert holds(RAW, payload)
+    assert decode(RAW, payload).skipped == {"unknown_field": 2}

@@ -232,3 +232,47 @@ def test_many_spans_of_all_sizes_keep_their_attributes_apart() -> None:
         assert decoded.spans is not None
         peers = [decoded.strings[i] for i in decoded.spans.peer]
         assert peers == [f"db:s{i}" if i % 3 else "" for i in range(160)]
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [
+        (b"\x10\x05", True),  # deprecated_code UNKNOWN_ERROR
+        (b"\x10\x0d\x18\x00", True),
+        (b"\x10\x00", False),
+        (b"\x18\x01\x10\x02", False),  # a code of today's counts
+        (b"\x18\x02", True),
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 200])
+def test_codes_of_old_spans(status: bytes, failed: bool, times: int) -> None:
+    message = traces({"service.name": "a"}, *({"kind": 1} for _ in range(times)))
+    for span in message.resource_spans[0].scope_spans[0].spans:
+        span.status.MergeFromString(status)
+    spans = decode(OTLP_SPANS, message.SerializeToString()).spans
+    assert spans is not None
+    assert spans.error.tolist() == [failed] * times
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [
+        ({"deprecatedCode": 2}, True),
+        ({"deprecatedCode": "DEPRECATED_STATUS_CODE_UNKNOWN_ERROR"}, True),
+        ({"deprecated_code": 13, "code": 0}, True),
+        ({"deprecatedCode": "DEPRECATED_STATUS_CODE_OK"}, False),
+        ({"deprecatedCode": 0}, False),
+        ({"deprecatedCode": None}, False),
+        ({"deprecatedCode": 2, "code": 1}, False),
+        ({"code": "STATUS_CODE_ERROR"}, True),
+    ],
+)
+def test_codes_of_old_spans_in_json(status: dict[str, object], failed: bool) -> None:
+    snake = any("_" in key for key in status)
+    body = json.loads(as_json(traces({"service.name": "a"}, {"kind": 1}), snake=snake))
+    scopes = next(iter(body.values()))[0]["scope_spans" if snake else "scopeSpans"]
+    scopes[0]["spans"][0]["status"] = status
+    spans = decode(OTLP_SPANS, json.dumps(body).encode()).spans
+    assert spans is not None
+    assert spans.error.tolist() == [failed]

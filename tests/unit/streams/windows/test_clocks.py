@@ -338,9 +338,9 @@ def test_after_a_restart_clocks_are_judged_as_before(at: int) -> None:
         (30, 30, TOLD_FOR_NS - 1, 30),
         (30, 30, TOLD_FOR_NS, 0),  # it is true no more, unless it is told again
         (30, 20, 0, 20),  # no further than up to now
-        (30, -0.5, 0, 0),
+        (30, -0.25, 0, 0),
         (0, 30, 0, 0),
-        (0, -0.5, 0, 0),  # a little ahead is no matter
+        (0, -0.25, 0, 0),  # a little ahead is no matter
         (0, -0.75, 0, -0.75),
     ],
 )
@@ -369,3 +369,81 @@ def test_who_was_not_heard_of_for_longest_is_forgotten() -> None:
         clocks.told(behind("stage", "a", -SECOND), T0 + second * SECOND)
     assert [name.split("\x1f")[0] for name in clocks.sources["prod"]] == ["a", "d", "e"]
     assert list(clocks.sources) == ["prod", "stage"]
+
+
+@pytest.mark.parametrize("by_s", [-60.0, -20.0, -5.0, -2.0, -1.0, 1.0, 2.0, 5.0, 20.0, 60.0])
+def test_a_clock_that_is_set_wrong_is_corrected_within_seconds(by_s: float) -> None:
+    seen = run(Town((Sender("payment", clock=lambda s: by_s if s >= 30 else 0.0),)), 50)
+    assert abs(failing_since(seen) - FAILS_FROM) <= 1
+    assert [s for s in range(34, 48) if not seen.requests.get(s)] == [], "rows where there were requests"
+    if by_s < 0:
+        first = min(o.time_ns for o in seen.told if o.service == "payment")
+        assert first - T0 <= 34 * SECOND
+
+
+@pytest.mark.parametrize("by_s", [-20.0, -3.0, 3.0, 20.0])
+def test_of_several_pods_only_the_one_that_was_set_wrong_is_shifted(by_s: float) -> None:
+    pods = tuple(
+        Sender("payment", f"payment-{n}", right if n else lambda s: by_s if s >= 30 else 0.0) for n in range(3)
+    )
+    seen = run(Town(pods), 50)
+    assert {o.instance for o in seen.told if o.offset_ns} <= {"payment-0"}
+    assert failing_since(seen) >= FAILS_FROM - 1
+    assert sum(seen.requests.get(s, 0) for s in range(44, 49)) == 5 * PER_SECOND
+
+
+def durations(clocks: Clocks, clock: Clock, seconds: float, told: bool) -> dict[float, float]:
+    """By second, how long spans of 100 ms seem to have taken, by a clock that may be told of; nothing where they are not timed."""
+    found = {}
+    for half in range(int(2 * seconds)):
+        at = half / 2
+        true = [(at - 0.1 - k / 10, at - k / 10) for k in range(5)]
+        spans = [
+            Span("a", n + 1, n + 1, 0, SERVER, *(T0 + int((t + clock(t)) * SECOND) for t in times))
+            for n, times in enumerate(true)
+        ]
+        now = T0 + int(at * SECOND) + 50 * MS
+        if told and clock(at) < -1:
+            clocks.told(behind("prod", "a", int(clock(at) * SECOND)), now)
+        batch = clocks.correct(decoded(spans), Receipt(now, now), now + 3600 * SECOND)[0].spans
+        assert batch is not None
+        if not batch.untimed.any():
+            found[at] = float((batch.end_ns - batch.start_ns).mean()) / SECOND
+    return found
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.7, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("begins", [0, 20])
+def test_what_a_clock_of_another_pace_measured_is_corrected(rate: float, begins: int) -> None:
+    found = durations(Clocks(9), lambda s: (rate - 1) * max(0.0, s - begins), 40, told=True)
+    settled = [took for at, took in found.items() if at > begins + 6]
+    assert len(settled) > 20
+    assert all(took == pytest.approx(0.1, rel=0.1) for took in settled), "as others measure it"
+    assert all(took == pytest.approx(0.1, rel=0.1) for at, took in found.items() if at <= begins)
+
+
+@pytest.mark.parametrize("rate", [1.5, 2.0, 3.0])
+def test_while_a_pace_is_not_known_yet_nothing_is_timed_by_it(rate: float) -> None:
+    found = durations(Clocks(9), lambda s: (rate - 1) * max(0.0, s - 20), 40, told=False)
+    assert all(took == pytest.approx(0.1, rel=0.25) for at, took in found.items() if at >= 21)
+
+
+@pytest.mark.parametrize("by_s", [-20.0, -3.0, 3.0, 20.0])
+def test_a_clock_that_was_set_goes_as_before(by_s: float) -> None:
+    found = durations(Clocks(9), lambda s: by_s if s >= 20 else 0.0, 40, told=True)
+    assert all(took == pytest.approx(0.1, rel=0.05) for at, took in found.items() if not 20 <= at < 21)
+    assert sum(at >= 21 for at in found) >= 34, "and is hardly ever in doubt"
+
+
+def test_a_backlog_that_grows_or_shrinks_is_no_pace() -> None:
+    for delays in ([0.5 * n for n in range(40)], [20 - 0.5 * n for n in range(40)]):
+        clocks = Clocks(9)
+        for n, late in enumerate(delays):
+            now = T0 + n * SECOND
+            end = now - int(late * SECOND) - 10 * MS
+            batch = clocks.correct(
+                decoded([Span("a", n + 1, n + 1, 0, SERVER, end - 100 * MS, end)]), Receipt(now, now), now + SECOND
+            )[0].spans
+            assert batch is not None
+            assert int(batch.end_ns[0] - batch.start_ns[0]) == 100 * MS
+            assert not batch.untimed.any()
