@@ -62,10 +62,13 @@ def in_raw(payload: bytes) -> str:
 
 
 def listed_in_raw(payload: bytes) -> int:
-    """How many things are listed in members that a measurement doesn't have."""
-    body = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    strange = [bytes(body[key]) for key in body.keys() - set(RawMeasurement.__struct_fields__)]
-    return sum(len(msgspec.json.decode(value)) for value in strange if value[:1] == b"[")
+    """How many things are listed in members that a measurement doesn't have; of members that are no text nothing can be told."""
+    try:
+        body = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        strange = [bytes(body[key]) for key in body.keys() - set(RawMeasurement.__struct_fields__)]
+        return sum(len(msgspec.json.decode(value)) for value in strange if value[:1] == b"[")
+    except json_model.ERRORS:
+        return 0
 
 
 def _unknown_members(body: Mapping[str, Any]) -> Iterator[str]:
