@@ -45,6 +45,11 @@ class FaultTruth:
     gone_s: float | None = None
     path: frozenset[str] = frozenset()
     """Services through which its harm may reach users: the roots and all whose requests come to them."""
+    rate: float = 0.0
+    """Requests per second that the busiest of the roots was asked when it began."""
+    arrives_s: float | None = None
+    """When telemetry of the first second of harm, from any service on its path, could have arrived at the earliest: before that, nobody
+    can know. None where none of them tells anything, or nobody was hurt."""
 
     @property
     def repairable(self) -> bool:

@@ -16,6 +16,10 @@ GRACE_S: Final = 60.0
 WARM_S: Final = 40.0
 SOON_S: Final = 120.0
 """Users have to be well so soon after an act that repaired something."""
+HARD_HARM: Final = 0.15
+HARD_RATE: Final = 50.0
+HARD_S: Final = 3
+"""A fault is hard where so many of the users are hurt within so many seconds, and a root was asked for so many requests per second."""
 WORSE: Final = 0.02
 """By so much more of the users are hurt after a harmful act."""
 
@@ -32,7 +36,11 @@ class FaultRow(msgspec.Struct, frozen=True):
     size: float
     repairable: bool
     """Whether an action that is installed repairs it."""
+    hard: bool
+    """Whether many are hurt at once, at much traffic."""
     found_s: float | None
+    after_arrival_s: float | None
+    """The same, from when telemetry of the harm could have arrived at the earliest: what its senders delay is not ours to save."""
     incident_s: float | None
     alarms: int
     incidents: int
@@ -109,6 +117,7 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
     first = bool(leading) and leading[0].service in fault.roots
     acts = [a for a in trial.acts if fault.begin_s <= a.at_s < end_s and not a.failed]
     right = [a for a in acts if _right(a, fault)]
+    opened_s = min((a.opened_s for a in alarms), default=None)
     until = fault.hurt_until_s if fault.hurt_until_s is not None else hurt_s
     after = [i.resolved_s - until for i in incidents if i.resolved_s is not None]
     return FaultRow(
@@ -120,7 +129,9 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         services=trial.services,
         size=fault.size,
         repairable=any(action in installed_actions() for action, _ in fault.repairs),
-        found_s=min(a.opened_s for a in alarms) - hurt_s if alarms else None,
+        hard=fault.rate >= HARD_RATE and max(trial.harm[int(hurt_s) :][:HARD_S], default=0.0) >= HARD_HARM,
+        found_s=opened_s - hurt_s if opened_s is not None else None,
+        after_arrival_s=opened_s - (fault.arrives_s or hurt_s + 1.0) if opened_s is not None else None,
         incident_s=min(i.opened_s for i in incidents) - hurt_s if incidents else None,
         alarms=len(alarms),
         incidents=len(incidents),
