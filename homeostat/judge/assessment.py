@@ -38,6 +38,8 @@ class FaultRow(msgspec.Struct, frozen=True):
     """Whether an action that is installed repairs it."""
     hard: bool
     """Whether many are hurt at once, at much traffic."""
+    known: bool
+    """Whether an alarm opened, or was already open on a root when the harm began: who is ill already gets no second alarm."""
     found_s: float | None
     after_arrival_s: float | None
     """The same, from when telemetry of the harm could have arrived at the earliest: what its senders delay is not ours to save."""
@@ -130,6 +132,7 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         size=fault.size,
         repairable=any(action in installed_actions() for action, _ in fault.repairs),
         hard=fault.rate >= HARD_RATE and max(trial.harm[int(hurt_s) :][:HARD_S], default=0.0) >= HARD_HARM,
+        known=bool(alarms) or any(_open_on(a, fault, hurt_s) for a in trial.alarms),
         found_s=opened_s - hurt_s if opened_s is not None else None,
         after_arrival_s=opened_s - (fault.arrives_s or hurt_s + 1.0) if opened_s is not None else None,
         incident_s=min(i.opened_s for i in incidents) - hurt_s if incidents else None,
@@ -147,6 +150,12 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         well_s=until - hurt_s,
         ended_well=until < trial.seconds - 10,
     )
+
+
+def _open_on(alarm: AlarmSeen, fault: FaultSeen, at_s: float) -> bool:
+    """Whether an alarm on a root of a fault is open at a time."""
+    on = alarm.opened_s <= at_s and (alarm.closed_s is None or alarm.closed_s > at_s)
+    return on and not alarm.telemetry and bool({alarm.service, alarm.peer} & set(fault.roots))
 
 
 def _about(incident: IncidentSeen, fault: FaultSeen, end_s: float) -> bool:

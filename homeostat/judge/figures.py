@@ -30,6 +30,7 @@ class JudgeFigures(msgspec.Struct, frozen=True):
 
 WORDS: Final[dict[str, str]] = {
     "recall": "share of harmful faults with an alarm",
+    "known": "share of harmful faults with an alarm, or at whose root one was open already",
     "precision": "share of alarms that are about a harmful fault, of those that are about one or about nothing",
     "incident_precision": "share of incidents in which something was wrong",
     "found_s": "median seconds from users' harm to the alarm (missed: never)",
@@ -82,6 +83,7 @@ def figures_of(faults: Sequence[FaultRow], trials: Sequence[TrialRow]) -> JudgeF
     hopes = [s for t in trials for s in t.hopes]
     figures = {
         "recall": share([f.found_s is not None for f in faults]),
+        "known": share([f.known for f in faults]),
         "precision": ratio([t.true_alarms for t in trials], [t.true_alarms + t.false_alarms for t in trials]),
         "incident_precision": ratio(
             [t.true_incidents for t in trials], [t.true_incidents + t.false_incidents for t in trials]

@@ -134,3 +134,19 @@ def test_a_hard_fault_is_one_that_hurts_many_at_once_at_much_traffic():
         trial.faults = (msgspec.structs.replace(fault, rate=rate),)
         trial.harm = tuple(harm if i >= 85 else 0.0 for i in range(100))
         assert fault_rows(trial)[0].hard is hard
+
+
+def test_a_fault_at_who_is_ill_already_is_known_without_a_second_alarm():
+    plot = Plot(((85.0, "crash"),), 100, operations=False, size=1.0)
+    trial = try_nothing(SimulatedEpisode.drawn(Split.TUNING, 22, services=6, style="complete", plot=plot))
+    root = trial.faults[0].roots[0]
+    for service, opened_s, closed_s, known in (
+        (root, 70.0, None, True),
+        (root, 70.0, 80.0, False),
+        ("somebody else", 70.0, None, False),
+        (root, 90.0, None, True),
+    ):
+        trial.alarms = [AlarmSeen("a", service, "", opened_s, opened_s, "error_rate", closed_s=closed_s)]
+        row = fault_rows(trial)[0]
+        assert row.known is known
+        assert (row.found_s is not None) is (opened_s == 90.0)
