@@ -25,6 +25,7 @@ from models.judgement import (
     AGREES_FROM,
     BROKEN_DECADES,
     EDGE_SPEAKS,
+    HARD_DECADES,
     HARM_DECADES,
     LEAST_P,
     LOAD_WEIGHT,
@@ -193,16 +194,19 @@ class EpisodeJudge:
 
     def _agreed(self, world: EngineState, rows: Rows, frame: FeatureFrame, steps: EpisodeSteps) -> list[int]:
         """Rows that are suspicious for the first time, while one that calls them or that they call shows so much in the same window that
-        both together are as sure as two windows: two that agree are as good as a second one. Not where there is merely less than
-        usual: a message that was lost looks like that."""
+        both together are as sure as two windows: two that agree are as good as a second one. Of those about whom one window leaves
+        hardly a doubt, so is anybody else of whom the same is true. Not where there is merely less than usual: a message that was lost
+        looks like that."""
         if not len(steps.flagged) or not len(world.edges):
             return []
         found, needed = [], -2.0 * math.log10(self._settings.open_p)
+        everybody = world.services.felt_in(np.arange(len(world.services)), frame.window_ns)
         for i in steps.flagged.tolist():
-            others = world.neighbours(frame.services[i])
-            felt = float(world.services.felt_in(others, frame.window_ns).max(initial=0.0))
-            sure = felt >= AGREES_FROM and felt + float(steps.decades[i]) >= needed
-            if sure and not _only_fewer(world, int(rows[i]), frame):
+            row, own = int(rows[i]), float(steps.decades[i])
+            near = float(everybody[world.neighbours(frame.services[i])].max(initial=0.0))
+            others = float(np.delete(everybody, row).max(initial=0.0))
+            agrees = near >= AGREES_FROM and near + own >= needed
+            if (agrees or min(own, others) >= HARD_DECADES) and not _only_fewer(world, row, frame):
                 found.append(i)
         return found
 

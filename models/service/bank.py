@@ -114,7 +114,7 @@ class SignalBank:
         for column in columns[c.ratio[columns]]:
             trials = max(s.share_trials[column, row], s.trials[row] * t.warmup)
             s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
-        s.hot[row] = 0.0
+        s.hot[row] = s.dip[row] = 0.0
         return {c.names[i]: float(before[i]) for i in columns}
 
     def _typical_sigma(self) -> F64:

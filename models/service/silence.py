@@ -14,6 +14,7 @@ from models.judgement import (
     DIP_LEAST,
     DIP_LEFT,
     DIP_LONGER,
+    DIP_MOST,
     DIP_SIGMAS,
     DIP_USUAL,
     STUCK_FEATURES,
@@ -56,7 +57,8 @@ def dropping(s: BankState, c: Columns, o: Observed, z: F64) -> B1:
     s.dip += fewer
     over = seen & ~fewer & (s.dip > 0.0)
     s.longest_dip *= DIP_FADES
-    np.copyto(s.longest_dip, np.maximum(s.longest_dip, s.dip), where=over & o.inputs.learn)
+    brief = over & o.inputs.learn & (s.dip <= DIP_MOST)  # a lull of a minute is no lost batch
+    np.copyto(s.longest_dip, np.maximum(s.longest_dip, s.dip), where=brief)
     s.dip *= ~over
     sure: B1 = (usual < DIP_LEAST) | (seen & (o.values[column] == 0.0))
     return sure | (s.dip > DIP_LONGER * np.maximum(s.longest_dip, DIP_USUAL))

@@ -356,6 +356,19 @@ def test_requests_that_stay_away_are_found_though_spans_get_lost(losing):
     assert 200 <= first[0] <= (220 if losing else 203)
 
 
+def test_a_lull_of_a_minute_hides_no_drop_of_later():
+    def change(window, values):
+        if 120 <= window < 180:
+            values[0, 0] = np.round(values[0, 0] * (0.55 + 0.45 * abs(window - 150) / 30))
+        if window >= 260:
+            values[0, 0] = np.round(values[0, 0] * 0.2)
+        return values
+
+    told = [w for w, a in of(run(DetectEngine(0, SETTINGS), 270, change), OPENED) if a.service == "s0"]
+    assert [w for w in told if w >= 260] == [w for w in told if 260 <= w <= 264]
+    assert max(told) >= 260
+
+
 CALLS = (f.CALL_RATE, f.CALL_ERROR_RATE, f.CALL_LATENCY_P95, f.NETWORK_GAP)
 
 
@@ -366,6 +379,14 @@ def calling(engine, window, *pairs):
     given = {"services": tuple(a for a, _ in pairs), "peers": tuple(b for _, b in pairs)}
     made = frame(window, cells, signal="edges", features=CALLS, versions=blank, attributes=blank, **given)
     assert engine.observe(made, T0 + (window + 1) * SECOND)[1] == []
+
+
+def alike(values, slower=0.0):
+    """Few requests of each; of the first many fail, and the second is so many times slower."""
+    values[:, 0] = 20.0
+    if slower:
+        values[0, 1], values[1, 2:4] = 0.35, values[1, 2:4] * slower
+    return values
 
 
 @pytest.mark.parametrize(
@@ -381,13 +402,25 @@ def calling(engine, window, *pairs):
 )
 def test_neighbours_that_agree_are_as_good_as_a_second_window(pairs, agree):
     def change(window, values):
-        values[:, 0] = 20.0
-        if window == 60:
-            values[0, 1], values[1, 2:4] = 0.35, values[1, 2:4] * 1.6
-        return values
+        return alike(values, 1.6 if window == 60 else 0.0)
 
     engine = DetectEngine(0, SETTINGS)
     run(engine, 60, change)
     calling(engine, 60, *pairs)
     told = run(engine, 1, change, start=60, seed=9)
     assert [a.service for _, a in of(told, OPENED)] == (["s0"] if agree else [])
+
+
+@pytest.mark.parametrize("other", [0.0, 0.45])
+def test_two_of_whom_one_window_leaves_no_doubt_agree_whoever_they_are(other):
+    def change(window, values):
+        values = alike(values)
+        if window == 60:
+            values[0, 1], values[3, 1] = 0.45, other
+        return values
+
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60, change)
+    calling(engine, 60, ("s1", "s2"))
+    told = run(engine, 1, change, start=60, seed=9)
+    assert [a.service for _, a in of(told, OPENED)] == (["s0", "s3"] if other else [])
