@@ -137,6 +137,7 @@ class SimulatedEpisode:
         self._chance = generator_of(self.split, self.seed, "events")
         self.luck = generator_of(self.split, self.seed, "luck")
         self.truth.services = tuple(s.name for s in services)
+        self.truth.harm = self._gauge.series
 
     @classmethod
     def drawn(
@@ -224,7 +225,6 @@ class SimulatedEpisode:
     def _note(self, second: SystemSecond) -> None:
         now = self.system.now_s - 1.0
         harm = self._gauge.take(second)
-        self.truth.harm.append(harm)
         hurt = harm >= HARM
         for fault in self.faults:
             truth = fault.truth
