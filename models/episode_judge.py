@@ -203,9 +203,10 @@ class EpisodeJudge:
         everybody = world.services.felt_in(np.arange(len(world.services)), frame.window_ns)
         for i in steps.flagged.tolist():
             row, own = int(rows[i]), float(steps.decades[i])
-            near = float(everybody[world.neighbours(frame.services[i])].max(initial=0.0))
-            others = float(np.delete(everybody, row).max(initial=0.0))
-            agrees = near >= AGREES_FROM and near + own >= needed
+            around = everybody[world.neighbours(frame.services[i])]
+            near, others = (float(x.max(initial=0.0)) for x in (around, np.delete(everybody, row)))
+            by_chance = math.log10(max(len(around), 1))  # of many neighbours one shows something
+            agrees = near - by_chance >= AGREES_FROM and near + own >= needed
             if (agrees or min(own, others) >= HARD_DECADES) and not _only_fewer(world, row, frame):
                 found.append(i)
         return found

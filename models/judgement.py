@@ -109,8 +109,9 @@ LOOK_BACK: Final = 3
 HARD_DECADES: Final = 7.0
 HARD_REQUESTS: Final = 30
 """With this much evidence from this many requests, one window is enough; or of two services, whoever they are."""
-AGREES_FROM: Final = 2.0
-"""Decades that a neighbour must show to agree; both together must show what two windows do (twice `detect.open_p`). By hand."""
+AGREES_FROM: Final = 1.5
+"""Decades that the loudest neighbour must show to agree, after what looking at all of them costs (Bonferroni); both together must show what
+two windows do (twice `detect.open_p`). By hand."""
 EMPTY_PER_QUIET: Final = 8
 """So many windows without a request count like one that was seen to be quiet."""
 UNEASY: Final = 1.0

@@ -17,6 +17,8 @@ from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
+from models.ledger import Ledger
+from models.service.state import BankState
 from streams.stages.detect import DetectStage
 
 SETTINGS = DetectSettings(detectors=("bank",))
@@ -424,3 +426,29 @@ def test_two_of_whom_one_window_leaves_no_doubt_agree_whoever_they_are(other):
     calling(engine, 60, ("s1", "s2"))
     told = run(engine, 1, change, start=60, seed=9)
     assert [a.service for _, a in of(told, OPENED)] == (["s0", "s3"] if other else [])
+
+
+def test_what_was_saved_before_neighbours_and_dips_were_looked_at_is_read():
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 40)
+    world = engine._world("e")
+    saved = world.services.plain()
+    assert saved.pop("felt").shape == saved["decades"].shape
+    assert len(Ledger.of(saved)) == len(world.services)
+    assert not Ledger.of(saved).felt_in(np.arange(4), T0 + 39 * SECOND).any()
+    _, bank = engine.detectors[0]._tracks["e", "spans"]
+    known = bank.state.plain()
+    del known["dip"], known["longest_dip"]
+    assert not BankState.of(known).dip.any()
+
+
+@pytest.mark.parametrize(("others", "agree"), [(1, True), (60, False)])
+def test_of_many_neighbours_one_shows_something_by_chance(others, agree):
+    def change(window, values):
+        return alike(values, 1.6 if window == 60 else 0.0)
+
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60, change, rows=62)
+    calling(engine, 60, *((f"s{1 + i}", "s0") for i in range(others)))
+    told = run(engine, 1, change, start=60, seed=9, rows=62)
+    assert [a.service for _, a in of(told, OPENED)] == (["s0"] if agree else [])
