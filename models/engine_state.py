@@ -95,15 +95,24 @@ class EngineState:
         return int(self.services.rows((service,), ())[0])
 
     def neighbours(self, service: str) -> Rows:
-        """Rows of those that call a service or are called by it."""
+        """Rows of those that call a service or are called by it, and of those that call the same as it does where that sends no spans
+        itself: what is wrong with a database shows in all who use it."""
         if self._near[0] != len(self.edges):
             near: dict[str, set[str]] = {}
             for caller, callee in self.edges.slots.keys:
                 near.setdefault(caller, set()).add(callee)
                 near.setdefault(callee, set()).add(caller)
             self._near = len(self.edges), near
-        found = (self.services.slots.find(name, "") for name in sorted(self._near[1].get(service, ())))
+        direct = self._near[1].get(service, set())
+        shared = (self._near[1][name] for name in direct if self._dark(name))
+        names = sorted(direct.union(*shared) - {service})
+        found = (self.services.slots.find(name, "") for name in names)
         return np.array([row for row in found if row is not None], np.intp)
+
+    def _dark(self, service: str) -> bool:
+        """Whether no spans of a service have ever come."""
+        row = self.services.slots.find(service, "")
+        return row is None or bool(self.services.window_ns[SPANS, row] < 0)
 
     def merged(self, row: int, window_ns: int) -> list[Contribution]:
         """Reasons of all signals that count at `window_ns`."""

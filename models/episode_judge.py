@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -21,8 +22,10 @@ from models.episodes import Episode, WindowEvidence
 from models.forecast import Forecast
 from models.fusion import Fusion
 from models.judgement import (
+    AGREES_FROM,
     BROKEN_DECADES,
     EDGE_SPEAKS,
+    HARD_DECADES,
     HARM_DECADES,
     LEAST_P,
     LOAD_WEIGHT,
@@ -67,7 +70,7 @@ class EpisodeJudge:
         broken = world.promises.take(self._settings, rows, frame, ledger.slots.keys)
         said, saturated = self._said(world, rows, frame, (lead, broken), ps)
         steps = ledger.step(layer, rows, frame, said, settled | saturated, self._settings)
-        ledger.see(layer, rows, frame, said.every, lead.warm)
+        ledger.see(layer, rows, frame, said)
         _weigh(ledger, rows, frame, lead)
         loud = (said.every >= LOUD) & ~frame.missing
         for i in np.flatnonzero(loud | ledger.open[rows]).tolist():
@@ -79,7 +82,7 @@ class EpisodeJudge:
             text = wording.foreseen(world.foreseen(int(rows[i]), frame.signal), parts)
             return WindowEvidence(frame.signal, frame.window_ns, float(steps.decades[i]), parts, late, text)
 
-        told = self._tell(world, (ledger, rows), frame, steps, look, self._agreed(world, rows, frame, steps.flagged))
+        told = self._tell(world, (ledger, rows), frame, steps, look, self._agreed(world, rows, frame, steps))
         told += self._levels.shift(world, rows, frame, loud)
         if self._fusion.claims:
             self._fusion.settle(frame.environment, frame.window_ns)
@@ -101,7 +104,7 @@ class EpisodeJudge:
         none = np.zeros(len(rows), np.bool_)
         said = RowEvidence(decades, decades, every, lead.warm, none, none, frame.counts > 0)
         steps = ledger.step(0, rows, frame, said, settled, self._settings)
-        ledger.see(0, rows, frame, every, lead.warm)
+        ledger.see(0, rows, frame, said)
         late = max(0, now_ns - frame.window_ns - frame.width_ns)
 
         def look(i: int) -> WindowEvidence:
@@ -189,17 +192,22 @@ class EpisodeJudge:
         own = [c for c in own if c.feature not in {f.feature for f in foreseen}] + foreseen
         world.reasons.setdefault(row, {})[frame.signal] = Reasons(frame.window_ns, own)
 
-    @staticmethod
-    def _agreed(world: EngineState, rows: Rows, frame: FeatureFrame, flagged: Rows) -> list[int]:
-        """Rows that are suspicious for the first time, while one that calls them or that they call is so in the same window: two
-        that agree are as good as a second window. Not where there is merely less than usual: a message that was lost looks like that."""
-        if not len(flagged) or not len(world.edges):
+    def _agreed(self, world: EngineState, rows: Rows, frame: FeatureFrame, steps: EpisodeSteps) -> list[int]:
+        """Rows that are suspicious for the first time, while one that calls them or that they call shows so much in the same window that
+        both together are as sure as two windows: two that agree are as good as a second one. Of those about whom one window leaves
+        hardly a doubt, so is anybody else of whom the same is true. Not where there is merely less than usual: a message that was lost
+        looks like that."""
+        if not len(steps.flagged) or not len(world.edges):
             return []
-        found = []
-        for i in flagged.tolist():
-            others = world.neighbours(frame.services[i])
-            near = len(others) and bool(world.services.near(others, frame.window_ns).any())
-            if near and not _only_fewer(world, int(rows[i]), frame):
+        found, needed = [], -2.0 * math.log10(self._settings.open_p)
+        everybody = world.services.felt_in(np.arange(len(world.services)), frame.window_ns)
+        for i in steps.flagged.tolist():
+            row, own = int(rows[i]), float(steps.decades[i])
+            around = everybody[world.neighbours(frame.services[i])]
+            near, others = (float(x.max(initial=0.0)) for x in (around, np.delete(everybody, row)))
+            by_chance = math.log10(max(len(around), 1))  # of many neighbours one shows something
+            agrees = near - by_chance >= AGREES_FROM and near + own >= needed
+            if (agrees or min(own, others) >= HARD_DECADES) and not _only_fewer(world, row, frame):
                 found.append(i)
         return found
 

@@ -108,7 +108,10 @@ LOOK_BACK: Final = 3
 """Windows among which `detect.open_windows` must agree."""
 HARD_DECADES: Final = 7.0
 HARD_REQUESTS: Final = 30
-"""With this much evidence from this many requests, one window is enough."""
+"""With this much evidence from this many requests, one window is enough; or of two services, whoever they are."""
+AGREES_FROM: Final = 1.5
+"""Decades that the loudest neighbour must show to agree, after what looking at all of them costs (Bonferroni); both together must show what
+two windows do (twice `detect.open_p`). By hand."""
 EMPTY_PER_QUIET: Final = 8
 """So many windows without a request count like one that was seen to be quiet."""
 UNEASY: Final = 1.0
@@ -256,6 +259,17 @@ DROP_LEFT: Final = 0.6
 DROP_SUDDEN: Final = (0.35, 0.5)
 """Part of a drop that the last minute may show already where it is sudden, of what three and ten seconds show: more is a load that falls
 over minutes. By hand."""
+DIP_SIGMAS: Final = 2.0
+DIP_LEFT: Final = 0.8
+"""Standard deviations by which, and share of the usual requests below which, one window has far fewer. By hand."""
+DIP_LEAST: Final = 20.0
+"""Usual requests per window below which one window can't tell a dip from chance. By hand: two deviations are nearly half of them."""
+DIP_LONGER: Final = 2.0
+DIP_USUAL: Final = 1.0
+DIP_MOST: Final = 5.0
+DIP_FADES: Final = 0.9995
+"""Times the longest dip that ended by itself that a drop must last, how long such a dip is taken to be where none is known and can be at
+most, and what is kept of it per window (half after 23 minutes). By hand, on tuning seeds of simulated systems that lose batches."""
 STILL_SLOW: Final = 0.4
 """Part of the logarithm of `NOTICED_FACTOR` by which the newest window has to be slower for an anomaly to open. By hand."""
 

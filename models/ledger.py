@@ -45,6 +45,7 @@ _LAYERED: Final[dict[str, tuple[Any, Any]]] = {
     "view_ns": (np.int64, -1),
     "cadence_ns": (np.int64, 0),
     "decades": (np.float32, 0.0),
+    "felt": (np.float32, 0.0),
     "warm": (np.bool_, False),
     "p": (np.float32, np.nan),
     "suspicious": (np.uint8, 0),
@@ -53,7 +54,7 @@ _LAYERED: Final[dict[str, tuple[Any, Any]]] = {
     "uneasy_ns": (np.int64, 0),
 }
 """Per signal and series: newest window with something to say, since when windows follow each other, whether the newest row is
-missing; window, spacing, decades and warmth of the newest evidence; its p-value among those of all; whether the last windows were
+missing; window, spacing, decades (of everything, and of what may open) and warmth of the newest evidence; its p-value among those of all; whether the last windows were
 suspicious (bits), how many were quiet or empty in a row, and since when there is unease."""
 _PLAIN: Final[dict[str, tuple[Any, Any]]] = {
     "told_ns": (np.int64, 0),
@@ -61,13 +62,12 @@ _PLAIN: Final[dict[str, tuple[Any, Any]]] = {
     "ended_ns": (np.int64, -1),
     "onset_ns": (np.int64, 0),
     "suspended_ns": (np.int64, 0),
-    "flagged_ns": (np.int64, -1),
     "load": (np.float32, 1.0),
     "state": (np.int8, WARMING),
     "open": (np.bool_, False),
 }
 """Per series: when (by the clock) its last row came; when its last episode ended (what a later signal says of before belongs to it);
-when it last was suspicious; requests now over what is usual."""
+requests now over what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class Ledger:
     view_ns: I64
     cadence_ns: I64
     decades: F64
+    felt: F64
     warm: B1
     p: F64
     suspicious: NDArray[np.uint8]
@@ -128,7 +129,6 @@ class Ledger:
     ended_ns: I64
     onset_ns: I64
     suspended_ns: I64
-    flagged_ns: I64
     load: F64
     state: I8
     open: B1
@@ -190,7 +190,7 @@ class Ledger:
         others = np.where(counts, self.decades[:, rows], 0.0).max(axis=0)
         return np.asarray(own + SIGNALS_ADD * np.minimum(others, SUPPORT * own))
 
-    def see(self, layer: int, rows: Rows, frame: FeatureFrame, decades: F64, warm: B1) -> None:
+    def see(self, layer: int, rows: Rows, frame: FeatureFrame, said: RowEvidence) -> None:
         """Put the newest evidence of a signal on record."""
         view = self.view_ns[layer, rows]
         new = ~frame.missing & (frame.window_ns >= view)
@@ -198,7 +198,8 @@ class Ledger:
         cadence = np.where((view >= 0) & (frame.window_ns > view), apart, frame.width_ns)
         at = rows[new]
         self.view_ns[layer, at], self.cadence_ns[layer, at] = frame.window_ns, cadence[new]
-        self.decades[layer, at], self.warm[layer, at] = decades[new], warm[new]
+        self.decades[layer, at], self.warm[layer, at] = said.every[new], said.warm[new]
+        self.felt[layer, at] = said.opening[new]
 
     def discovered(self, layer: int, rows: Rows, missing: B1, decades: F64, rate: float) -> B1:
         """Which rows' p-values may be called discoveries, among the newest of all series, in however many frames they come."""
@@ -232,8 +233,6 @@ class Ledger:
         self.uneasy_ns[layer, at] = np.where(uneasy, np.where(since > 0, since, window_ns), 0)
         calm = looked & ~is_open
         self.state[rows[calm]] = np.where(warm[calm], HEALTHY, WARMING)
-        flagged = np.flatnonzero(flag)
-        self.flagged_ns[rows[flagged]] = window_ns
         enough = _ONES[self.suspicious[layer, rows]] >= min(s.open_windows, LOOK_BACK)
         sudden = said.hard & (said.opening >= HARD_DECADES) & ((frame.counts >= HARD_REQUESTS) | said.certain)
         opens = flag & ~is_open & (enough | sudden)
@@ -263,9 +262,10 @@ class Ledger:
         needed = s.close_windows if self.cadence_ns[opener, row] < SLOW_CADENCE_NS else min(2, s.close_windows)
         return bool(self.quiet[opener, row] >= needed) and not self.suspicious[:, row].any()
 
-    def near(self, rows: Rows, window_ns: int) -> B1:
-        """Which rows were suspicious in this window."""
-        return np.asarray(self.flagged_ns[rows] == window_ns, np.bool_)
+    def felt_in(self, rows: Rows, window_ns: int) -> F64:
+        """Decades of what users feel in this window, of the signal that says most."""
+        same = self.view_ns[:, rows] == window_ns
+        return np.asarray(np.where(same, self.felt[:, rows], 0.0).max(axis=0, initial=0.0))
 
     def begin(self, row: int, episode: Episode) -> None:
         """An episode is on."""
@@ -324,7 +324,11 @@ class Ledger:
         it = cls(tuple(plain["signals"]))
         it.slots = Slots(tuple((s, p) for s, p in plain["keys"]))
         it._room = len(it.slots)
+        blank = {
+            **plain,
+            "felt": np.zeros_like(plain["decades"]),
+        }  # not in snapshots of before neighbours' evidence was added
         for name in (*_LAYERED, *_PLAIN):
-            setattr(it, name, plain[name])
+            setattr(it, name, plain.get(name, blank[name]))
         it.episodes = {int(row): Episode.of(e) for row, e in plain["episodes"]}
         return it

@@ -25,15 +25,16 @@ from twin.blueprint import Role, SystemPlan
 from twin.catalogue import KINDS, FaultKind, FaultLevel
 from twin.configuration import CONFIGURATIONS, Configuration, Split, generator_of, pick
 from twin.faults import InjectedFault, candidates, drawable, inject, overloaded, size_of
-from twin.feature_rows import FeatureRows
+from twin.feature_rows import FeatureRows, whole_delay
 from twin.flow import SystemSecond
+from twin.habits import Habit
 from twin.laws import I64
 from twin.load import UserDemand
 from twin.operations import OPERATIONS
 from twin.request_level import RequestLevel
 from twin.soundness import draw_sound_system
 from twin.system import SimulatedSystem
-from twin.truth import HARM, Act, EpisodeTruth, HarmGauge
+from twin.truth import HARM, Act, EpisodeTruth, FaultTruth, HarmGauge
 
 START_NS: Final = 1_780_000_000 * SECOND
 CALM_S: Final = 120
@@ -54,6 +55,10 @@ class Fidelity(Protocol):
         """What arrives in the second that has just passed."""
         ...
 
+    def late_s(self, habit: Habit) -> float:
+        """How long after the end of a second the spans of it arrive from who has this habit."""
+        ...
+
 
 class WindowLevel:
     """Feature frames directly."""
@@ -66,6 +71,10 @@ class WindowLevel:
     def messages(self, second: SystemSecond) -> list[Arrival]:
         """The frames that are due."""
         return [_sent(frame) for frame in self._rows.take(second)]
+
+    def late_s(self, habit: Habit) -> float:
+        """Whole seconds, as rows go out."""
+        return float(whole_delay(habit.delay_s) - 1)
 
 
 def _sent(frame: FeatureFrame) -> Arrival:
@@ -128,6 +137,7 @@ class SimulatedEpisode:
         self._chance = generator_of(self.split, self.seed, "events")
         self.luck = generator_of(self.split, self.seed, "luck")
         self.truth.services = tuple(s.name for s in services)
+        self.truth.harm = self._gauge.series
 
     @classmethod
     def drawn(
@@ -205,6 +215,8 @@ class SimulatedEpisode:
         service = named if named in places else service
         size = size_of(r, self.configuration.subtle) if self.plot.size is None else self.plot.size
         fault = inject(self.system, kind, service, size, r, told=bool(r.random() < 0.6))
+        roots = [self.system.index[name] for name in fault.truth.roots if name in self.system.index]
+        fault.truth.rate = max((float(self.system.flow.last_rate[i]) for i in roots), default=0.0)
         self.faults.append(fault)
         self.truth.faults.append(fault.truth)
 
@@ -213,7 +225,6 @@ class SimulatedEpisode:
     def _note(self, second: SystemSecond) -> None:
         now = self.system.now_s - 1.0
         harm = self._gauge.take(second)
-        self.truth.harm.append(harm)
         hurt = harm >= HARM
         for fault in self.faults:
             truth = fault.truth
@@ -223,7 +234,7 @@ class SimulatedEpisode:
             over = truth.gone_s is not None and (others or truth.hurt_from_s is None or truth.hurt_until_s != now)
             if hurt and not over:
                 if truth.hurt_from_s is None:
-                    truth.hurt_from_s = now
+                    truth.hurt_from_s, truth.arrives_s = now, self._arrival(truth, now)
                 truth.hurt_until_s = now + 1.0
             if hurt and truth.level is FaultLevel.LOAD:
                 full = overloaded(self.system) - truth.roots
@@ -233,6 +244,11 @@ class SimulatedEpisode:
         for act in self.truth.acts:
             if act.harm_after is None and now >= act.at_s + 30.0:
                 act.harm_after = float(np.mean(self.truth.harm[int(act.at_s) + 5 :]))
+
+    def _arrival(self, truth: FaultTruth, second: float) -> float | None:
+        """When the first telemetry of a second arrives from the services that a fault's harm passes."""
+        late = [self.fidelity.late_s(s.habit) for s in self.plan.services if s.tells and s.name in truth.path]
+        return second + 1.0 + min(late) if late else None
 
     def acted(self, action: str, service: str, key: str, *, failed: bool = False) -> None:
         """Somebody did something to the system."""

@@ -6,6 +6,7 @@ What chance does is kept: requests are Poisson, failures binomial, percentiles t
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,8 @@ _SPANS, _EDGES, _METRICS, _LOGS = (
 )
 LEAST_SEEN: Final = 1e-3
 """Requests per second below which a service is taken to answer none."""
+MOST_LATE_S: Final = 60
+"""Telemetry is at most so late."""
 _LEARN_S: Final = 20
 """Seconds over which the usual times of routes are measured."""
 MESSAGES: Final = (
@@ -290,9 +293,14 @@ class FeatureRows:
         return seen.versions[service] if self.system.plan.services[service].habit.versioned else ""
 
 
+def whole_delay(delay_s: float) -> int:
+    """Seconds from the beginning of a window to when its rows go out: at least its own, at most a minute."""
+    return min(max(math.ceil(delay_s), 1), MOST_LATE_S)
+
+
 def _by_delay(rows: I64, delays: list[float]) -> list[tuple[int, I64]]:
-    """Rows by the whole seconds (at least 1, at most 60) after which they go out: a second past the end of their window or more."""
-    late = np.clip(np.ceil(np.array(delays)), 1, 60).astype(np.int64) if len(delays) else np.empty(0, np.int64)
+    """Rows by the whole seconds after which they go out."""
+    late = np.array([whole_delay(d) for d in delays], np.int64)
     return [(int(d), rows[late[rows] == d]) for d in np.unique(late[rows]).tolist()]
 
 

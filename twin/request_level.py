@@ -15,6 +15,7 @@ from twin import otlp_bytes as wire
 from twin.arrival import Arrival
 from twin.blueprint import CallPlan, Role, ServicePlan
 from twin.flow import SystemSecond
+from twin.habits import Habit
 from twin.knobs import Knob
 from twin.requests import CallOutcome, RequestSimulation, Visit
 from twin.system import SimulatedSystem
@@ -62,6 +63,10 @@ class RequestLevel:
         self._texts = [wire.part(5, wire.any_value(f"handled request of {s.name}")) for s in plan.services]
         self._complaints: dict[tuple[int, CallOutcome | None], bytes] = {}
         self._gigabytes = [float(x) for x in r.uniform(0.2, 4.0, len(plan.services)) * 1e9]
+
+    def late_s(self, habit: Habit) -> float:
+        """Whole seconds, as batches go out."""
+        return float(int(habit.delay_s))
 
     # --- what is heard of requests
 

@@ -45,6 +45,11 @@ class FaultTruth:
     gone_s: float | None = None
     path: frozenset[str] = frozenset()
     """Services through which its harm may reach users: the roots and all whose requests come to them."""
+    rate: float = 0.0
+    """Requests per second that the busiest of the roots was asked when it began."""
+    arrives_s: float | None = None
+    """When telemetry of the first second of harm, from any service on its path, could have arrived at the earliest: before that, nobody
+    can know. None where none of them tells anything, or nobody was hurt."""
 
     @property
     def repairable(self) -> bool:
@@ -70,28 +75,38 @@ class HarmGauge:
 
     def __init__(self, entries: I64, workers: I64) -> None:
         self._entries, self._workers = entries, workers
-        self._calm: list[tuple[F64, F64]] = []
+        self._calm: list[SystemSecond] = []
         self._patience: F64 | None = None
         self._usual: F64 = np.zeros(len(entries) + len(workers))
         self.series: list[float] = []
+        """By second."""
         self._smooth = 0.0
 
     def take(self, second: SystemSecond) -> float:
-        """The harm of one second: an excess share in [0, 1], smoothed over about two seconds."""
+        """The harm of one second: an excess share in [0, 1], smoothed over about two seconds. That of the seconds in which it is measured
+        what is usual is known behind them (in `series`): something may befall the system in those, too."""
         number = len(self.series)
-        law = second.law[self._entries]
         if CALM_S[0] <= number < CALM_S[1]:
-            at = int(0.95 * law.shape[1])
-            self._calm.append((law[:, at], self._bad(second, np.full(len(law), np.inf))))
+            self._calm.append(second)
         if number == CALM_S[1]:
-            self._patience = 2.0 * np.mean([p for p, _ in self._calm], axis=0) + 0.05
-            self._usual = np.mean([b for _, b in self._calm], axis=0)
+            self._know()
+        self.series.append(self._harm(second))
+        return self.series[-1]
+
+    def _know(self) -> None:
+        """What is usual, and the harm of the seconds it was measured in."""
+        law = np.array([second.law[self._entries] for second in self._calm])
+        forever = np.full(len(self._entries), np.inf)
+        self._usual = np.mean([self._bad(second, forever) for second in self._calm], axis=0)
+        self._patience = 2.0 * np.mean(law[:, :, int(0.95 * law.shape[2])], axis=0) + 0.05
+        self.series[CALM_S[0] : CALM_S[1]] = [self._harm(second) for second in self._calm]
+        self._calm.clear()
+
+    def _harm(self, second: SystemSecond) -> float:
         if self._patience is None:
-            self.series.append(0.0)
             return 0.0
         excess = float(np.max(self._bad(second, self._patience) - self._usual, initial=0.0))
         self._smooth += SMOOTH * (max(excess, 0.0) - self._smooth)
-        self.series.append(self._smooth)
         return self._smooth
 
     def _bad(self, second: SystemSecond, patience: F64) -> F64:

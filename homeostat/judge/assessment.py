@@ -16,6 +16,10 @@ GRACE_S: Final = 60.0
 WARM_S: Final = 40.0
 SOON_S: Final = 120.0
 """Users have to be well so soon after an act that repaired something."""
+HARD_HARM: Final = 0.15
+HARD_RATE: Final = 50.0
+HARD_S: Final = 3
+"""A fault is hard where so many of the users are hurt within so many seconds, and a root was asked for so many requests per second."""
 WORSE: Final = 0.02
 """By so much more of the users are hurt after a harmful act."""
 
@@ -32,7 +36,13 @@ class FaultRow(msgspec.Struct, frozen=True):
     size: float
     repairable: bool
     """Whether an action that is installed repairs it."""
+    hard: bool
+    """Whether many are hurt at once, at much traffic."""
+    known: bool
+    """Whether an alarm opened, or was already open on a root when the harm began: who is ill already gets no second alarm."""
     found_s: float | None
+    after_arrival_s: float | None
+    """The same, from when telemetry of the harm could have arrived at the earliest: what its senders delay is not ours to save."""
     incident_s: float | None
     alarms: int
     incidents: int
@@ -109,6 +119,7 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
     first = bool(leading) and leading[0].service in fault.roots
     acts = [a for a in trial.acts if fault.begin_s <= a.at_s < end_s and not a.failed]
     right = [a for a in acts if _right(a, fault)]
+    opened_s = min((a.opened_s for a in alarms), default=None)
     until = fault.hurt_until_s if fault.hurt_until_s is not None else hurt_s
     after = [i.resolved_s - until for i in incidents if i.resolved_s is not None]
     return FaultRow(
@@ -120,7 +131,10 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         services=trial.services,
         size=fault.size,
         repairable=any(action in installed_actions() for action, _ in fault.repairs),
-        found_s=min(a.opened_s for a in alarms) - hurt_s if alarms else None,
+        hard=fault.rate >= HARD_RATE and max(trial.harm[int(hurt_s) :][:HARD_S], default=0.0) >= HARD_HARM,
+        known=bool(alarms) or any(_open_on(a, fault, hurt_s) for a in trial.alarms),
+        found_s=opened_s - hurt_s if opened_s is not None else None,
+        after_arrival_s=opened_s - (fault.arrives_s or hurt_s + 1.0) if opened_s is not None else None,
         incident_s=min(i.opened_s for i in incidents) - hurt_s if incidents else None,
         alarms=len(alarms),
         incidents=len(incidents),
@@ -136,6 +150,12 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         well_s=until - hurt_s,
         ended_well=until < trial.seconds - 10,
     )
+
+
+def _open_on(alarm: AlarmSeen, fault: FaultSeen, at_s: float) -> bool:
+    """Whether an alarm on a root of a fault is open at a time."""
+    on = alarm.opened_s <= at_s and (alarm.closed_s is None or alarm.closed_s > at_s)
+    return on and not alarm.telemetry and bool({alarm.service, alarm.peer} & set(fault.roots))
 
 
 def _about(incident: IncidentSeen, fault: FaultSeen, end_s: float) -> bool:

@@ -30,12 +30,17 @@ class JudgeFigures(msgspec.Struct, frozen=True):
 
 WORDS: Final[dict[str, str]] = {
     "recall": "share of harmful faults with an alarm",
+    "known": "share of harmful faults with an alarm, or at whose root one was open already",
     "precision": "share of alarms that are about a harmful fault, of those that are about one or about nothing",
     "incident_precision": "share of incidents in which something was wrong",
     "found_s": "median seconds from users' harm to the alarm (missed: never)",
     "found_p95_s": "95th percentile of that, of those found",
     "found_in_2s": "share found within 2 s of users' harm",
     "found_in_10s": "share found within 10 s of users' harm",
+    "after_arrival_s": "median seconds to the alarm from when telemetry of the harm could first have arrived (missed: never)",
+    "arrived_in_2s": "share found within 2 s of that",
+    "hard_in_2s": "share of hard faults (0.15 of users hurt at once, 50 requests/s) found within 2 s of users' harm",
+    "hard_arrived_in_2s": "share of hard faults found within 2 s of when telemetry of the harm could first have arrived",
     "alarms_per_fault": "alarms per harmful fault",
     "incidents_per_fault": "incidents per harmful fault",
     "false_per_service_day": "false alarms per service and day",
@@ -69,6 +74,8 @@ def figures_of(faults: Sequence[FaultRow], trials: Sequence[TrialRow]) -> JudgeF
     told = [f for f in faults if f.incident_s is not None]
     found = [f.found_s for f in faults if f.found_s is not None]
     delays = [f.found_s if f.found_s is not None else MISSED_S for f in faults]
+    arrived = [f.after_arrival_s if f.after_arrival_s is not None else MISSED_S for f in faults]
+    hard = [f.hard for f in faults]
     mendable = [f for f in faults if f.repairable]
     acts = [float(t.acts) for t in trials]
     calm = [t.calm_service_s / max(t.services, 1) for t in trials]
@@ -76,6 +83,7 @@ def figures_of(faults: Sequence[FaultRow], trials: Sequence[TrialRow]) -> JudgeF
     hopes = [s for t in trials for s in t.hopes]
     figures = {
         "recall": share([f.found_s is not None for f in faults]),
+        "known": share([f.known for f in faults]),
         "precision": ratio([t.true_alarms for t in trials], [t.true_alarms + t.false_alarms for t in trials]),
         "incident_precision": ratio(
             [t.true_incidents for t in trials], [t.true_incidents + t.false_incidents for t in trials]
@@ -84,6 +92,10 @@ def figures_of(faults: Sequence[FaultRow], trials: Sequence[TrialRow]) -> JudgeF
         "found_p95_s": quantile(found, 0.95),
         "found_in_2s": share([d <= 2.0 for d in delays]),
         "found_in_10s": share([d <= 10.0 for d in delays]),
+        "after_arrival_s": quantile(arrived),
+        "arrived_in_2s": share([d <= 2.0 for d in arrived]),
+        "hard_in_2s": share([d <= 2.0 for d, is_hard in zip(delays, hard, strict=True) if is_hard]),
+        "hard_arrived_in_2s": share([d <= 2.0 for d, is_hard in zip(arrived, hard, strict=True) if is_hard]),
         "alarms_per_fault": mean([f.alarms for f in faults]),
         "incidents_per_fault": mean([f.incidents for f in faults]),
         "false_per_service_day": ratio([t.false_alarms for t in trials], [t.calm_service_s for t in trials], DAY_S),

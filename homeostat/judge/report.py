@@ -46,7 +46,8 @@ def _of(rows: Sequence, who: str) -> list:  # type: ignore[type-arg]
 
 
 OVERALL = (
-    *("recall", "precision", "incident_precision", "found_s", "found_p95_s", "found_in_2s", "found_in_10s"),
+    *("recall", "known", "precision", "incident_precision", "found_s", "found_p95_s", "found_in_2s", "found_in_10s"),
+    *("after_arrival_s", "arrived_in_2s", "hard_in_2s", "hard_arrived_in_2s"),
     *("alarms_per_fault", "incidents_per_fault", "false_per_service_day", "false_incidents_per_day", "open_after_s"),
     *("still_open", "ac1", "ac3", "path_right", "kind_right", "first_right", "repaired", "well_s", "well_mean_s"),
     *("ended_well", "needless", "wrong", "harmful", "asks_per_fault", "asks_per_week", "surety_error", "hope_error"),

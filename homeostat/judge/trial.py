@@ -85,6 +85,8 @@ class FaultSeen(msgspec.Struct, frozen=True):
     hurt_from_s: float | None
     hurt_until_s: float | None
     gone_s: float | None
+    rate: float = 0.0
+    arrives_s: float | None = None
 
 
 class Trial(msgspec.Struct):

@@ -116,6 +116,8 @@ def swear(trial: Trial, truth: EpisodeTruth) -> Trial:
             hurt_from_s=f.hurt_from_s,
             hurt_until_s=f.hurt_until_s,
             gone_s=f.gone_s,
+            rate=round(f.rate, 2),
+            arrives_s=f.arrives_s,
         )
         for f in truth.faults
     )

@@ -21,7 +21,7 @@ from models.service.attribution import Speaker
 from models.service.columns import WINDOWS, Columns
 from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudest, tail_decades
 from models.service.learning import learn
-from models.service.silence import missing, stuck, usual_events
+from models.service.silence import dropping, missing, stuck, usual_events
 from models.service.state import BankState, fresh_state
 from models.service.symptoms import felt_by_users
 from models.service.transforms import restore, stabilise
@@ -114,7 +114,7 @@ class SignalBank:
         for column in columns[c.ratio[columns]]:
             trials = max(s.share_trials[column, row], s.trials[row] * t.warmup)
             s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
-        s.hot[row] = 0.0
+        s.hot[row] = s.dip[row] = 0.0
         return {c.names[i]: float(before[i]) for i in columns}
 
     def _typical_sigma(self) -> F64:
@@ -142,8 +142,9 @@ class SignalBank:
             single = single if column == c.slow else found.single
             sign[column] = 1.0
         decades *= known & seen.seen
-        silent = np.zeros(len(s.age), np.bool_)
+        silent = dropped = np.zeros(len(s.age), np.bool_)
         if c.traffic >= 0:
+            dropped = dropping(s, c, seen, z[0, c.traffic])
             silent = self._add_silence(s, (decades[c.traffic], sign[c.traffic]), seen)
         self._bound_impatient(s, decades, size[1])
         hurts = (c.worse == 0.0)[:, None] | (sign == c.worse[:, None])
@@ -152,7 +153,7 @@ class SignalBank:
         warm = (s.age >= t.warmup) & known.any(axis=0)
         held = stuck(s, t, c, seen)
         row = np.where(warm, np.maximum(row, held), 0.0)
-        felt, sudden = felt_by_users(s, c, (hurting, sign, which), silent)
+        felt, sudden = felt_by_users(s, c, (hurting, sign, which), (silent, dropped))
         lasting, opening = (np.where(warm, np.maximum(joint(x, c), held), 0.0) for x in (felt, sudden))
         low, high = self._expected(s, known, seen)
         decades -= WINDOWS_LOOKED_AT

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frames.decoded import B1, F64
-from models.judgement import STUCK_FEATURES, STUCK_RUN
+from models.judgement import (
+    DIP_FADES,
+    DIP_LEAST,
+    DIP_LEFT,
+    DIP_LONGER,
+    DIP_MOST,
+    DIP_SIGMAS,
+    DIP_USUAL,
+    STUCK_FEATURES,
+    STUCK_RUN,
+)
 from models.service.columns import Columns
 from models.service.evidence import DECADES, WINDOWS_LOOKED_AT
 from models.service.state import BankState
@@ -35,6 +45,23 @@ def missing(s: BankState, t: Tuning, c: Columns, o: Observed) -> tuple[NDArray[n
     rows = rows[long]
     spread = np.clip(s.dispersion[rows], 0.25, 50.0) * np.square(np.maximum(s.width[2, column, rows], 1.0))
     return rows, np.minimum(DECADES * s.missed[rows] / spread + WINDOWS_LOOKED_AT, t.silence_cap)
+
+
+def dropping(s: BankState, c: Columns, o: Observed, z: F64) -> B1:
+    """Which series' fewer requests are a drop and no dip: the newest window shows them too, and they have lasted longer than what ended by
+    itself before. `z`: departure of the newest count. Batches of telemetry get lost, one here and one there; a memory of several windows
+    takes each of them for a while of little traffic. An empty window is known to have been empty: it is none of these."""
+    column = c.traffic
+    seen, usual = o.seen[column], usual_events(s.mean[column])
+    fewer = seen & (z <= -DIP_SIGMAS) & (o.values[column] * o.width_s < DIP_LEFT * usual)
+    s.dip += fewer
+    over = seen & ~fewer & (s.dip > 0.0)
+    s.longest_dip *= DIP_FADES
+    brief = over & o.inputs.learn & (s.dip <= DIP_MOST)  # a lull of a minute is no lost batch
+    np.copyto(s.longest_dip, np.maximum(s.longest_dip, s.dip), where=brief)
+    s.dip *= ~over
+    sure: B1 = (usual < DIP_LEAST) | (seen & (o.values[column] == 0.0))
+    return sure | (s.dip > DIP_LONGER * np.maximum(s.longest_dip, DIP_USUAL))
 
 
 def learn_silence(s: BankState, c: Columns, o: Observed, calm: B1) -> None:

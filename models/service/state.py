@@ -113,6 +113,9 @@ class BankState:
     """(S,) empty windows in a row, requests missed in them, and the longest such run so far."""
     dispersion: F64
     """(S,) variance over mean of the request count."""
+    dip: F64
+    longest_dip: F64
+    """(S,) windows in a row with far fewer requests than usual, and the longest such run that ended by itself."""
 
     def append(self, fresh: BankState) -> None:
         """Add the series of `fresh`."""
@@ -152,6 +155,8 @@ class BankState:
         for name in ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over"):
             plain.setdefault(name, np.zeros_like(plain["n"]))
         plain.setdefault("pace", np.ones_like(plain["age"]))
+        for name in ("dip", "longest_dip"):  # of before dips were told apart from drops
+            plain.setdefault(name, np.zeros_like(plain["age"]))
         return cls(**{name: np.ascontiguousarray(array.T) for name, array in plain.items()})
 
     def _arrays(self) -> dict[str, F64]:
@@ -190,4 +195,6 @@ def fresh_state(series: int, columns: Columns) -> BankState:
         missed=np.zeros(series),
         longest_silence=np.zeros(series),
         dispersion=np.ones(series),
+        dip=np.zeros(series),
+        longest_dip=np.zeros(series),
     )

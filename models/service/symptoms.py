@@ -17,10 +17,12 @@ from models.service.state import BankState
 _SLOWER, _SLOWER_NEW = float(np.log(NOTICED_FACTOR)), float(np.log(NOTICED_WHEN_NEW))
 
 
-def felt_by_users(s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int8]], silent: B1) -> tuple[F64, F64]:
+def felt_by_users(
+    s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int8]], fewest: tuple[B1, B1]
+) -> tuple[F64, F64]:
     """Decades (F, S) of what users feel, and of those what may open an anomaly. `said`: decades above the base that hurt, signs, and
-    the windows that spoke; `silent`: rows whose missing requests did."""
-    hurting, sign, which = said
+    the windows that spoke; `fewest`: rows whose missing requests did, and those whose requests have dropped for long enough to open."""
+    (hurting, sign, which), (silent, dropped) = said, fewest
     sudden = felt = np.where(c.symptom[:, None], hurting, 0.0)
     slow = np.flatnonzero(c.latency)
     if len(slow) and (felt[slow] > 0).any():
@@ -41,5 +43,6 @@ def felt_by_users(s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int
             undone = silent | (np.square(np.maximum(1.0 + shown / usual, 0.0)) <= DROP_LEFT)
             felt[c.traffic] *= undone
             sudden = sudden.copy() if sudden is felt else sudden
-            sudden[c.traffic] = felt[c.traffic] * (silent | (acc[3] > np.where(brief, *DROP_SUDDEN) * shown))
+            fast = dropped & (acc[3] > np.where(brief, *DROP_SUDDEN) * shown)
+            sudden[c.traffic] = felt[c.traffic] * (silent | fast)
     return felt, sudden

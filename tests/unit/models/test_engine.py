@@ -17,6 +17,8 @@ from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
+from models.ledger import Ledger
+from models.service.state import BankState
 from streams.stages.detect import DetectStage
 
 SETTINGS = DetectSettings(detectors=("bank",))
@@ -319,3 +321,134 @@ def test_an_unknown_feature_is_refused_by_name():
     odd = frame(0, np.ones((1, 5)), features=(*FEATURES[:4], "phase_of_the_moon"))
     with pytest.raises(UnreadableEvent, match="phase_of_the_moon"):
         DetectStage(0, SETTINGS).handle(Record(topics.FEATURES, 0, 0, None, pack(odd)), 0)
+
+
+def lossy(seed, share=0.2, until=10_000):
+    """Now and then a part of the spans of a window never comes, of each service by itself."""
+    r = np.random.default_rng(seed)
+
+    def change(window, values):
+        lost = (r.random(len(values)) < share) & (window < until)
+        values[:, 0] = np.where(lost, np.round(values[:, 0] * r.random(len(values))), values[:, 0])
+        values[values[:, 0] == 0, 1:] = np.nan
+        return values
+
+    return change
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_spans_that_get_lost_here_and_there_are_no_drop_of_requests(seed):
+    told = run(DetectEngine(0, SETTINGS), 300, lossy(seed), seed=seed)
+    assert not [a.text for _, a in of(told, OPENED)]
+
+
+@pytest.mark.parametrize("losing", [False, True])
+def test_requests_that_stay_away_are_found_though_spans_get_lost(losing):
+    loses = lossy(5, until=10_000 if losing else 0)
+
+    def change(window, values):
+        values = loses(window, values)
+        if window >= 200:
+            values[0, 0] = np.round(values[0, 0] * 0.2)
+        return values
+
+    told = run(DetectEngine(0, SETTINGS), 230, change)
+    first = of(told, OPENED)[0]
+    assert first[1].service == "s0"
+    assert 200 <= first[0] <= (220 if losing else 203)
+
+
+def test_a_lull_of_a_minute_hides_no_drop_of_later():
+    def change(window, values):
+        if 120 <= window < 180:
+            values[0, 0] = np.round(values[0, 0] * (0.55 + 0.45 * abs(window - 150) / 30))
+        if window >= 260:
+            values[0, 0] = np.round(values[0, 0] * 0.2)
+        return values
+
+    told = [w for w, a in of(run(DetectEngine(0, SETTINGS), 270, change), OPENED) if a.service == "s0"]
+    assert [w for w in told if w >= 260] == [w for w in told if 260 <= w <= 264]
+    assert max(told) >= 260
+
+
+CALLS = (f.CALL_RATE, f.CALL_ERROR_RATE, f.CALL_LATENCY_P95, f.NETWORK_GAP)
+
+
+def calling(engine, window, *pairs):
+    """A window of calls without anything to tell between these services."""
+    cells = np.tile([10.0, 0.0, 0.05, np.nan], (len(pairs), 1))
+    blank = ("",) * len(pairs)
+    given = {"services": tuple(a for a, _ in pairs), "peers": tuple(b for _, b in pairs)}
+    made = frame(window, cells, signal="edges", features=CALLS, versions=blank, attributes=blank, **given)
+    assert engine.observe(made, T0 + (window + 1) * SECOND)[1] == []
+
+
+def alike(values, slower=0.0):
+    """Few requests of each; of the first many fail, and the second is so many times slower."""
+    values[:, 0] = 20.0
+    if slower:
+        values[0, 1], values[1, 2:4] = 0.35, values[1, 2:4] * slower
+    return values
+
+
+@pytest.mark.parametrize(
+    ("pairs", "agree"),
+    [
+        ((("s1", "s0"),), True),
+        ((("s0", "s1"),), True),
+        ((("s0", "db"), ("s1", "db")), True),
+        ((("s0", "s2"), ("s1", "s2")), False),
+        ((("s2", "s0"), ("s3", "s1")), False),
+    ],
+    ids=["caller", "callee", "they share a database", "they share who tells for itself", "strangers"],
+)
+def test_neighbours_that_agree_are_as_good_as_a_second_window(pairs, agree):
+    def change(window, values):
+        return alike(values, 1.6 if window == 60 else 0.0)
+
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60, change)
+    calling(engine, 60, *pairs)
+    told = run(engine, 1, change, start=60, seed=9)
+    assert [a.service for _, a in of(told, OPENED)] == (["s0"] if agree else [])
+
+
+@pytest.mark.parametrize("other", [0.0, 0.45])
+def test_two_of_whom_one_window_leaves_no_doubt_agree_whoever_they_are(other):
+    def change(window, values):
+        values = alike(values)
+        if window == 60:
+            values[0, 1], values[3, 1] = 0.45, other
+        return values
+
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60, change)
+    calling(engine, 60, ("s1", "s2"))
+    told = run(engine, 1, change, start=60, seed=9)
+    assert [a.service for _, a in of(told, OPENED)] == (["s0", "s3"] if other else [])
+
+
+def test_what_was_saved_before_neighbours_and_dips_were_looked_at_is_read():
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 40)
+    world = engine._world("e")
+    saved = world.services.plain()
+    assert saved.pop("felt").shape == saved["decades"].shape
+    assert len(Ledger.of(saved)) == len(world.services)
+    assert not Ledger.of(saved).felt_in(np.arange(4), T0 + 39 * SECOND).any()
+    _, bank = engine.detectors[0]._tracks["e", "spans"]
+    known = bank.state.plain()
+    del known["dip"], known["longest_dip"]
+    assert not BankState.of(known).dip.any()
+
+
+@pytest.mark.parametrize(("others", "agree"), [(1, True), (60, False)])
+def test_of_many_neighbours_one_shows_something_by_chance(others, agree):
+    def change(window, values):
+        return alike(values, 1.6 if window == 60 else 0.0)
+
+    engine = DetectEngine(0, SETTINGS)
+    run(engine, 60, change, rows=62)
+    calling(engine, 60, *((f"s{1 + i}", "s0") for i in range(others)))
+    told = run(engine, 1, change, start=60, seed=9, rows=62)
+    assert [a.service for _, a in of(told, OPENED)] == (["s0"] if agree else [])

@@ -16,11 +16,12 @@ from contracts.topics import FEATURES
 from twin.catalogue import KINDS, FaultLevel
 from twin.configuration import CONFIGURATIONS, Split, generator_of
 from twin.episode import Plot, SimulatedEpisode
-from twin.influences import Seat
+from twin.influences import Influence, Seat
 from twin.knobs import Knob, Panel
 from twin.load import UserDemand
 from twin.system import SimulatedSystem
 from twin.topology import draw_system
+from twin.truth import HARM
 
 
 def digest(split: Split, seed: int, seconds: int) -> str:
@@ -173,3 +174,18 @@ def test_calls_belong_to_the_requests_that_are_seen():
     together = np.corrcoef([requests[w] for w in windows], [calls[w] for w in windows])[0, 1]
     assert len(windows) > 60
     assert together > 0.25
+
+
+def test_what_hurts_users_while_it_is_measured_what_is_usual_is_harm_too():
+    plot = Plot((), 100, operations=False)
+    calm, slow = (SimulatedEpisode.drawn(Split.TUNING, 21, services=6, style="complete", plot=plot) for _ in range(2))
+    entry = slow.plan.entries[0].service
+    slow.system.influences.append(Influence(Knob.SLOW, 30.0, Seat.CODE, 45.0, end_s=50.0, service=entry))
+    for episode in (calm, slow):
+        while not episode.over:
+            episode.second()
+    assert len(slow.truth.harm) == 100
+    assert max(calm.truth.harm) < HARM
+    assert max(slow.truth.harm[45:50]) >= HARM
+    assert max(slow.truth.harm[:45]) < HARM
+    assert max(slow.truth.harm[75:]) < HARM

@@ -17,7 +17,7 @@ from homeostat.judge.closed_loop import try_episode
 from homeostat.judge.report import lines, report_of
 from homeostat.judge.running import ResultsFile, Task
 from homeostat.judge.story import told
-from homeostat.judge.trial import Trial
+from homeostat.judge.trial import AlarmSeen, Trial
 from homeostat.judge.virtual_time import VirtualLoop, run_virtually
 from tests.patience import PATIENCE_S
 from twin.configuration import Split
@@ -102,3 +102,51 @@ def test_whoever_waits_for_nothing_that_can_come_is_told():
 
     with pytest.raises(RuntimeError, match="no time will change"):
         run_virtually(main)
+
+
+@pytest.mark.parametrize(("style", "late"), [("complete", False), ("late", True)])
+def test_what_senders_delay_is_counted_apart(style: str, late: bool):
+    plot = Plot(((85.0, "crash"),), 170, operations=False, size=1.0)
+    run = SimulatedEpisode.drawn(Split.TUNING, 22, services=6, style=style, plot=plot)
+    trial = try_nothing(run)
+    fault = trial.faults[0]
+    assert fault.hurt_from_s is not None
+    assert fault.arrives_s is not None
+    delays = [s.habit.delay_s for s in run.plan.services if s.tells and s.name in fault.path]
+    assert (min(delays) > 1.0) == late
+    assert 0.0 <= fault.arrives_s - fault.hurt_from_s - max(min(delays), 1.0) < 1.0
+    opened_s = fault.arrives_s + 0.5
+    trial.alarms = [AlarmSeen("a", fault.path[0], "", opened_s, opened_s, "request_rate")]
+    row = fault_rows(trial)[0]
+    assert row.after_arrival_s == pytest.approx(0.5)
+    assert row.found_s == pytest.approx(opened_s - fault.hurt_from_s)
+    figures = report_of([trial], "tuning", "window").overall["nothing"].figures
+    assert figures["arrived_in_2s"].value == 1.0
+    assert (figures["found_in_2s"].value == 0.0) == late
+
+
+def test_a_hard_fault_is_one_that_hurts_many_at_once_at_much_traffic():
+    plot = Plot(((85.0, "crash"),), 100, operations=False, size=1.0)
+    trial = try_nothing(SimulatedEpisode.drawn(Split.TUNING, 22, services=6, style="complete", plot=plot))
+    fault = trial.faults[0]
+    assert fault.rate > 0.0
+    for rate, harm, hard in ((60.0, 0.3, True), (40.0, 0.3, False), (60.0, 0.05, False)):
+        trial.faults = (msgspec.structs.replace(fault, rate=rate),)
+        trial.harm = tuple(harm if i >= 85 else 0.0 for i in range(100))
+        assert fault_rows(trial)[0].hard is hard
+
+
+def test_a_fault_at_who_is_ill_already_is_known_without_a_second_alarm():
+    plot = Plot(((85.0, "crash"),), 100, operations=False, size=1.0)
+    trial = try_nothing(SimulatedEpisode.drawn(Split.TUNING, 22, services=6, style="complete", plot=plot))
+    root = trial.faults[0].roots[0]
+    for service, opened_s, closed_s, known in (
+        (root, 70.0, None, True),
+        (root, 70.0, 80.0, False),
+        ("somebody else", 70.0, None, False),
+        (root, 90.0, None, True),
+    ):
+        trial.alarms = [AlarmSeen("a", service, "", opened_s, opened_s, "error_rate", closed_s=closed_s)]
+        row = fault_rows(trial)[0]
+        assert row.known is known
+        assert (row.found_s is not None) is (opened_s == 90.0)
