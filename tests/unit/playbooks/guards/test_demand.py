@@ -80,6 +80,26 @@ def test_a_mere_client_is_an_entry_by_the_calls_it_makes():
     assert asked_again(again, "stock", T0) == "users ask for 1 times the usual, its callers for 4 times"
 
 
+@pytest.mark.parametrize(
+    ("usual", "now", "again"),
+    [
+        (2, 0, False),  # nobody asks for more
+        (2, 1, True),  # nobody asks for more but its callers
+        (2, 300, False),  # 50 users more, each with three times the usual two calls
+        (2, 301, True),
+        (1.5, 225, False),  # with three times one call and a half
+        (1.5, 226, True),
+        (0.5, 150, False),  # one call may always be asked for, and three times that
+        (0.5, 151, True),
+    ],
+)
+def test_each_user_more_may_ask_for_three_times_the_usual_calls(usual: float, now: int, again: bool):
+    users = 50 if now > 1 else 0
+    before = {"web": 50, "cart": 50, "stock": int(50 * usual)}
+    frames = told(before, {"web": 50 + users, "cart": 50 + users, "stock": before["stock"] + now})
+    assert bool(asked_again(frames, "stock", T0)) is again
+
+
 def test_an_entry_and_who_has_no_known_callers_are_asked_by_users():
     assert asked_again(told(USUAL, USUAL), "web", T0) == ""
     assert asked_again(told(USUAL, {**USUAL, "stock": 400}, edges=False), "stock", T0) == ""
@@ -92,7 +112,14 @@ def test_what_is_not_known_from_before_is_no_case_for_more():
 
 @pytest.mark.parametrize(
     ("cpu", "times", "room"),
-    [((0.2, 0.3), 1.5, True), ((0.4, 0.5), 1.5, False), ((0.2,), 2.0, False), ((), 1.5, False), ((NAN,), 1.5, False)],
+    [
+        ((0.2, 0.3), 1.5, True),
+        ((0.4, 0.5), 1.5, False),
+        ((0.2,), 1.5, True),
+        ((0.2,), 2.0, False),
+        ((), 1.5, False),
+        ((NAN,), 1.5, False),
+    ],
 )
 def test_room_is_told_by_the_utilization_law(cpu: tuple[float, ...], times: float, room: bool):
     assert leaves_room(np.array(cpu), times) is room

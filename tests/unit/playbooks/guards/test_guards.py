@@ -237,6 +237,8 @@ def test_an_autoscaler_of_the_target_has_its_own_limit():
         (3, 3, 3, HeldReason.MAX_REPLICAS, "cart has 3 replicas already"),
         (3, 4, 3, HeldReason.MIN_REPLICAS, "cart has 3 replicas already"),
         (6, None, 6, HeldReason.MAX_REPLICAS, "cart has 6 replicas already"),
+        # It may not have any.
+        (0, 0, 1, HeldReason.MAX_REPLICAS, "1 replicas, cart's autoscaler allows 0"),
         (1000, 2000, 999, HeldReason.MAX_REPLICAS, "999 replicas, at most 6 are allowed"),
     ],
 )
@@ -262,6 +264,10 @@ def test_blast_radius_counts_what_is_acted_on_at_once():
     assert held(context) == (HeldReason.BLAST_RADIUS, "3 of 8 services acted on at once, at most 2 are allowed")
     assert held(replace(context, open_runs=others[:1])) is None
     assert held(replace(FREE, known_services=("cart",))) is None, "one may always be"
+    assert held(replace(context, known_services=services[-3:], open_runs=others[:1])) == (
+        HeldReason.BLAST_RADIUS,
+        "2 of 3 services acted on at once, at most 1 are allowed",
+    )
     hundred = tuple(f"s{i}" for i in range(100))
     of_hundred = [replace(FREE, known_services=hundred, affected=hundred[:n]) for n in (29, 30)]
     book = playbook(guards=replace(playbook().guards, blast_radius=0.29))

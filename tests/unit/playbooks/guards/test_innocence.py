@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -213,8 +214,9 @@ def book(action: str, **arguments: object) -> Playbook:
     return Playbook("do", "1", "", Trigger(Match()), 1, Guards(), (Step("do", action, arguments),), Verify(()))
 
 
-def mixed(seconds: int, *, routes: int, slow: float) -> Standing:
-    """A service of `routes` operations whose usual times are unlike, one of which takes `slow` times as long since T0."""
+def mixed(seconds: int, *, routes: int, slow: float, unknown: Collection[int] = ()) -> Standing:
+    """A service of `routes` operations whose usual times are unlike, one of which takes `slow` times as long since T0. In the `unknown`
+    seconds it is asked for nothing of which the usual time is known."""
     rng = np.random.default_rng(5)
     usual = 0.02 * 3.0 ** np.arange(routes)
     frames = []
@@ -237,7 +239,7 @@ def mixed(seconds: int, *, routes: int, slow: float) -> Standing:
         )
         level = float((np.log(usual * 1e9) * n).sum())
         pace = float(n[-1] * (8.0 if t >= 0 and slow > 1 else 0.0))
-        frames.append(replace(frame, aside=np.array([[30.0, level, pace]])))
+        frames.append(replace(frame, aside=np.array([[0.0] * 3 if t in unknown else [30.0, level, pace]])))
     return standing(frames, "cart", T0)
 
 
@@ -245,6 +247,12 @@ def test_one_slow_operation_of_several_is_waited_for_until_it_would_be_told():
     early, late = mixed(6, routes=3, slow=20.0), mixed(25, routes=3, slow=20.0)
     assert (early.conduct, early.partly) == (Conduct.WORSE, True), early
     assert (late.conduct, late.partly) == (Conduct.WORSE, False), late
+
+
+def test_seconds_in_which_no_known_operation_was_asked_for_tell_nothing_of_how_many_there_are():
+    several, one = (mixed(6, routes=n, slow=20.0, unknown=(-40, -30, -2)) for n in (3, 1))
+    assert (several.conduct, several.partly) == (Conduct.WORSE, True), several
+    assert (one.conduct, one.partly) == (Conduct.WORSE, False), one
 
 
 def test_a_service_of_one_operation_is_not_waited_for():

@@ -10,10 +10,12 @@ import pytest
 
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
+from contracts.mix import Blame
 from contracts.units import SECOND as S
 from contracts.verdicts import Conduct
 from playbooks.guards import Standing, standing
 from playbooks.guards.innocence import NEW_ROUTES
+from playbooks.guards.service_rows import asked_mix, rows_of
 from tests.unit.playbooks.guards.test_innocence import T0, calls, frame_of, metrics
 
 HIGH = (24.0, 0.2, 0.06, 0.11, 0.13)
@@ -221,6 +223,19 @@ def test_it_is_asked_for_more_where_a_third_of_the_windows_is_above_the_range():
     assert not found(*usual(high=HIGH), *since(*above, {"n": 4, "high": HIGH, "took": 0.1})).demand
 
 
+@pytest.mark.parametrize(("above", "of", "demand"), [(0, 3, False), (1, 3, True), (1, 4, False), (3, 3, True)])
+def test_without_a_past_a_third_of_the_windows_above_the_range_is_more(above: int, of: int, demand: bool):
+    result = found(*since(*[{"n": 25 if i < above else 8, "high": HIGH, "took": 0.1} for i in range(of)]))
+    assert (result.demand, result.times) == (demand, 1.0), "how many times the usual is not known"
+
+
+@pytest.mark.parametrize(("at", "blame"), [(-1.0, Blame.UNKNOWN), (-0.5, Blame.NEW), (0.0, Blame.NEW)])
+def test_a_window_in_which_the_onset_is_counts_as_since_for_what_is_asked_for(at: float, blame: Blame):
+    """All that it was asked for until then was of known routes, and nothing in that window is."""
+    rows = rows_of([*(known(f, 1.0) for f in usual()[:-1]), known(second(at, 8), 0.0)], "cart", Signal.SPANS)
+    assert asked_mix(rows, T0).latency is blame
+
+
 @pytest.mark.parametrize(
     ("looks", "conduct"),
     [
@@ -238,7 +253,8 @@ def test_a_resource_is_short_where_it_is_so_now_and_was_so_for_a_while(looks: tu
 
 
 @pytest.mark.parametrize(
-    ("looks", "hot"), [((0.3, 0.3, 0.7), True), ((0.3, 0.3, 0.3, 0.7), False), ((0.7, 0.3), False)]
+    ("looks", "hot"),
+    [((0.3, 0.3, 0.7), True), ((0.3, 0.3, 0.3, 0.7), False), ((0.7, 0.3), False), ((0.7, 0.7, 0.5), False)],
 )
 def test_a_hot_processor_is_a_reason_to_scale_who_counts_no_requests(looks: tuple[float, ...], hot: bool):
     """Who counts them, and is asked for no more than usual, is busy with something else."""

@@ -10,6 +10,7 @@ import pytest
 from contracts.errors import BrokerUnavailable
 from contracts.events import ActionRecord, decode
 from contracts.verdicts import RunState
+from playbooks.audit import verify_chain
 from playbooks.runs.audit_trail import Trail
 from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import T0, MemoryJournal
@@ -115,6 +116,44 @@ async def test_what_an_earlier_life_published_is_acknowledged_to_the_next() -> N
     assert await third.acknowledged("prod", 4)
     await third.stop()
     assert [sequence for _, sequence in broker.has] == [1, 2, 3, 4], "each once, in order"
+
+
+@pytest.mark.parametrize("count", [1, 2, 64, 65, 66, 130])
+async def test_what_an_earlier_life_could_not_publish_is_published_though_nobody_waits_for_it(count: int) -> None:
+    journal, broker = MemoryJournal(), Broker()
+    died = Trail(journal, broker.publish, PATIENCE_S)
+    for _ in range(count):
+        died.append(record())
+    trail = Trail(journal, broker.publish, PATIENCE_S)
+    trail.start()
+    await trail.stop()
+    assert broker.has == [("prod", sequence) for sequence in range(1, count + 1)]
+
+
+class ReadJournal(MemoryJournal):
+    """Counts how many records were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = 0
+
+    def audit(self, environment: str, *, after: int = 0, unpublished: bool = False) -> list[tuple[int, bytes]]:
+        found = super().audit(environment, after=after, unpublished=unpublished)
+        self.read += len(found)
+        return found
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 66, 129, 200])
+async def test_to_go_on_with_a_chain_few_of_its_records_are_read(count: int) -> None:
+    journal, broker = ReadJournal(), Broker()
+    before = Trail(journal, broker.publish, PATIENCE_S)
+    for _ in range(count):
+        before.append(record())
+    assert journal.read == 0, "who wrote them knows them"
+    after = Trail(journal, broker.publish, PATIENCE_S)
+    assert after.append(record()).sequence == count + 1
+    assert journal.read < 64, "however long it is"
+    assert verify_chain(body for _, body in journal.audit("prod")).intact
 
 
 async def test_an_environment_that_is_taken_over_is_asked_about_when_somebody_waits() -> None:

@@ -14,9 +14,10 @@ from playbooks.runs import events as e
 from playbooks.runs.expiry import Expiry
 from playbooks.runs.journal_records import Verdict
 from playbooks.runs.machine import state_of
-from playbooks.runs.observation import RunInput, observe
+from playbooks.runs.observation import RunInput, intervention, observe
 from playbooks.runs.plan import RunPlan, Surroundings, definition_of, plan_of
 from playbooks.runs.progress import StepProgress, StepStatus
+from playbooks.verify import Intervention
 from tests.unit.playbooks.runs.support import SCALE, T0, approval, decision
 
 EXPIRY = Expiry(approval_s=60.5, decision_s=30.25)
@@ -140,6 +141,33 @@ def test_the_next_step_is_too_late_when_nothing_has_happened_for_long(
         return
     late = seen(RunState.RUNNING, lines, last_s + 30.25, late_ns=1, begun_ns=begun_ns)
     assert isinstance(late, e.TooLate), late
+
+
+@pytest.mark.parametrize(
+    ("lines", "first_s", "last_s"),
+    [
+        ((), 0.0, 0.0),
+        (GROWN, 1.0, 2.0),
+        (PAUSED, 1.0, 3.0),
+        (((0.5, "pause", StepPhase.INTENT, {"action": "wait", "seconds": 0.2}), *GROWN), 1.0, 2.0),
+        (((0.5, "ask", StepPhase.SKIPPED, {}), *GROWN), 1.0, 2.0),
+        (((0.5, "ask", StepPhase.UNKNOWN, {}), *GROWN), 1.0, 2.0),
+        ((*GROWN, (9.0, "rollback/shrink", StepPhase.INTENT, {"action": "scale"})), 1.0, 2.0),
+        # Tried again: the first may have had its effect.
+        (
+            (*GROWN[:1], (2.0, "grow", StepPhase.FAILED, {}), (4.0, "grow", StepPhase.INTENT, {"action": "scale"})),
+            1.0,
+            4.0,
+        ),
+    ],
+)
+def test_it_began_with_the_first_effect_that_was_intended(
+    lines: tuple[Line, ...], first_s: float, last_s: float
+) -> None:
+    plan = plan_of(decision("scale-out"), PLAYBOOK, now_ns=T0, surroundings=Surroundings())
+    steps = tuple(StepEntry(plan.run, step, phase, "k", after(at), data) for at, step, phase, data in lines)
+    entry = RunEntry(plan.run, "d1", "test", "cart", "scale-out", RunState.VERIFYING, T0, T0, 1, {}, steps)
+    assert intervention(entry, plan) == Intervention(plan.onset_ns, after(first_s), after(last_s))
 
 
 def test_going_back_counts_from_the_verdict() -> None:

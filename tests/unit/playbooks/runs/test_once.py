@@ -16,6 +16,8 @@ from contracts.settings import ActSettings
 from contracts.units import SECOND
 from contracts.verdicts import RunState, StepPhase
 from playbooks.language.model import Step
+from playbooks.runs.journal_records import Announced, save_announced
+from playbooks.runs.plan import Surroundings, plan_of
 from playbooks.runs.switches import mode_of
 from tests.checks.crash.stories import flaws
 from tests.patience import PATIENCE_S
@@ -205,4 +207,41 @@ async def test_what_came_of_an_effect_is_not_lost_when_it_cannot_be_written_at_o
     await world.done()
     assert world.state() is RunState.SUCCEEDED
     assert len(world.process.applied_keys) == 1
+    assert flaws(told(world)) == []
+
+
+@pytest.mark.parametrize("key", ["0" * 64, "f" * 64, ""])
+async def test_what_was_announced_of_another_effect_announces_nothing_of_this_one(world: World, key: str) -> None:
+    plan = plan_of(decision(), RESTART, now_ns=T0, surroundings=Surroundings())
+    save_announced(world.journal, plan, Announced("other", key, 1, {}))
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    (request,) = world.process.requests
+    await world.done()
+    (said,) = (r for r in world.actions if r.type.endswith("step.intent"))
+    assert said.data["key"] == request.key
+
+
+async def test_who_is_released_during_an_effect_records_it_and_begins_no_other() -> None:
+    steps = (Step("grow", "scale", {"by": 1}), Step("restart", "restart", needs=("grow",)))
+    world = World(replace(RESTART, steps=steps))
+    world.process.block = asyncio.Event()
+    await world.executor.on_decision(decision())
+    while not world.process.requests:
+        await asyncio.sleep(0)
+    leaving = asyncio.ensure_future(world.executor.release(lambda environment: False, PATIENCE_S))
+    await asyncio.sleep(0)
+    assert not leaving.done(), "the effect under way is waited for"
+    world.process.block.set()
+    await leaving
+    (entry,) = world.journal.entries.values()
+    assert [(line.step, line.phase) for line in entry.steps] == [
+        ("grow", StepPhase.INTENT),
+        ("grow", StepPhase.APPLIED),
+    ]
+    assert [r.action for r in world.process.requests] == ["scale"]
+    await world.executor.resume(["test"])
+    await world.run_to(40)
+    assert [r.action for r in world.process.requests] == ["scale", "restart"]
+    await world.done()
     assert flaws(told(world)) == []

@@ -8,15 +8,16 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from contracts.errors import ActionFailed, InvalidTarget
+from contracts.errors import ActionFailed, InvalidTarget, TargetNotFound
 from contracts.events import Decision
-from contracts.ports import Identity, TargetState
+from contracts.ports import Identity, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import HeldReason, RunState
 from playbooks.language.model import Guards, Step
 from playbooks.runs.arguments import resolve
+from playbooks.runs.effects import Aim, find_target
 from playbooks.runs.plan import RunPlan, Surroundings, plan_of
-from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, World, approval, decision, frame
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, Process, World, approval, decision, frame
 
 DEPLOYMENT = Identity(
     "kubernetes:c1", "Deployment", "cart", "shop", "u1", {"k8s.namespace.name": "shop", "k8s.deployment.name": "cart"}
@@ -165,6 +166,35 @@ async def test_two_environments_that_lead_to_one_thing_have_one_of_everything() 
     await world.done()
     (refused,) = (r for r in world.actions if r.type.endswith("refused"))
     assert refused.data["reason"] in {"concurrency", "cooldown"}
+
+
+class Bell(Process):
+    """Knows what anything is called, and of nothing how it is."""
+
+    async def describe(self, target: Target) -> TargetState:
+        raise TargetNotFound(f"no {target.service}")
+
+    async def resolve(self, target: Target) -> Identity:
+        return self.identity
+
+
+def bell(name: str, action: str) -> Bell:
+    return Bell(identity=Identity(name, "service", "cart"), name=name, actions=frozenset({action}))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("action", ["webhook", "command"])
+async def test_who_does_what_needs_no_state_says_itself_what_it_is_about(action: str, count: int) -> None:
+    bells = [bell(f"bell-{i}", action) for i in range(count)]
+    unable = bell("unable", "other")
+    found = await find_target(plan(), action, [unable, *bells], _settings())
+    assert found == Aim(bells[0], bells[0].identity, None)
+    # Who knows how the target is knows what it is about, though somebody else does it.
+    knows = replace(unable, name="knows")
+    cart = plan_of(decision(), RESTART, now_ns=T0, surroundings=Surroundings())
+    known = Process(identity=DEPLOYMENT, actions=frozenset())
+    found = await find_target(cart, action, [knows, *bells, known], _settings())
+    assert found == Aim(bells[0], DEPLOYMENT, await known.describe(cart.aim))
 
 
 # --- arguments
