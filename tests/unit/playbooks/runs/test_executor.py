@@ -32,8 +32,7 @@ from contracts.verdicts import (
     StepPhase,
 )
 from playbooks.audit import from_cloudevent, verify_chain
-from playbooks.language import library
-from playbooks.language.model import Playbook, Step
+from playbooks.language.model import Guards, Playbook, Step
 from playbooks.runs import run_of
 from playbooks.runs.journal_records import announced_of
 from playbooks.runs.plan import Surroundings, definition_of, plan_of
@@ -701,9 +700,10 @@ async def test_expressions_in_arguments_are_computed_on_the_target() -> None:
 
 
 @pytest.mark.parametrize(("asked", "replicas"), [(1.0, 4), (1.5, 4), (3.0, 8), (40.0, 10)])
-async def test_a_saturated_service_is_given_what_it_is_asked_for(asked: float, replicas: int) -> None:
+async def test_a_playbook_may_scale_by_what_a_service_is_asked_for(asked: float, replicas: int) -> None:
     """As many times its replicas as its usual requests, and a quarter; at least twice, and no more than the playbook allows."""
-    growing = next(p for p in library() if p.name == "scale-out-saturated-service")
+    step = Step("grow", "scale", {"factor": "${{ demand > 1.6 ? 1.25 * demand : 2.0 }}"})
+    growing = replace(SCALE, steps=(step,), guards=Guards(blast_radius=1.0, max_replicas=10))
     world = World(growing)
     for second in range(-60, 0):
         rate, error = (50.0 * asked, 0.6) if second >= -5 else (50.0, 0.01)
