@@ -324,11 +324,11 @@ class Ledger:
         it = cls(tuple(plain["signals"]))
         it.slots = Slots(tuple((s, p) for s, p in plain["keys"]))
         it._room = len(it.slots)
-        blank = {
-            **plain,
+        plain = {
             "felt": np.zeros_like(plain["decades"]),
+            **plain,
         }  # not in snapshots of before neighbours' evidence was added
         for name in (*_LAYERED, *_PLAIN):
-            setattr(it, name, plain.get(name, blank[name]))
+            setattr(it, name, plain[name])
         it.episodes = {int(row): Episode.of(e) for row, e in plain["episodes"]}
         return it

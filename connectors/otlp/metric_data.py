@@ -78,12 +78,14 @@ def of_json(metric: model.Metric, skips: Skips, at: Placed) -> MetricData | None
 
 def _points(raw: Raw, skips: Skips, at: Placed) -> model.Points | None:
     """The data of a metric, points unread; None where they can't be read."""
+    found: model.Points
     try:
-        return model.POINTS.decode(raw)  # type: ignore[no-any-return]
+        found = model.POINTS.decode(raw)
     except model.ERRORS:
-        pass
-    try:
-        known = foreign_fields.without_foreign(msgspec.json.decode(raw), OF_DATA, foreign_fields.POINT, at.place, skips)
-        return model.POINTS.decode(msgspec.json.encode(known))  # type: ignore[no-any-return]
-    except (*model.ERRORS, AttributeError):
-        return None
+        try:
+            body = msgspec.json.decode(raw)
+            known = foreign_fields.without_foreign(body, OF_DATA, foreign_fields.POINT, at.place, skips)
+            found = model.POINTS.decode(msgspec.json.encode(known))
+        except (*model.ERRORS, AttributeError):
+            return None
+    return found

@@ -85,7 +85,8 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         return None
     edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
     expected, observed = 0.0, sum(answered(situation, e) for e in edges)
-    distress, worst = 0.0, edges[0] if edges else None
+    distress = 0.0
+    worst: Edge | None = None
     for edge in edges:
         caller = situation.nodes[edge.caller]
         slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
@@ -123,11 +124,11 @@ def answered(situation: Situation, edge: Edge) -> float:
     failed, and that the callee does not tell of among all that it served, are none."""
     callee, failed = situation.nodes[edge.callee], edge.shifts.get(f.CALL_ERROR_RATE)
     served = callee.shifts.get(f.REQUEST_RATE)
-    if failed is None or served is None or not callee.own or callee.observer:
+    if failed is None or not failed.after > 0.0 or served is None or not callee.own or callee.observer:
         return edge.observed
     asked = sum(e.shifts[f.CALL_RATE].after for e in situation.into(edge.callee) if f.CALL_RATE in e.shifts)
     unserved = 1.0 - served.after / asked if asked > 0 else 0.0
-    return edge.observed * (1.0 - min(max(unserved, 0.0), max(failed.after, 0.0)))
+    return edge.observed * (1.0 - min(max(unserved, 0.0), failed.after))
 
 
 def _concerned(caller: Node, edge: Edge) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from contracts.units import DAY, HOUR, SECOND
-from homeostat.judge.assessment import FaultRow, TrialRow
+from homeostat.judge.assessment import HARD_HARM, HARD_RATE, FaultRow, TrialRow
 from homeostat.judge.intervals import NOTHING_KNOWN, WithInterval, mean, quantile, ratio, share
 
 DAY_S: Final = DAY // SECOND
@@ -39,7 +39,7 @@ WORDS: Final[dict[str, str]] = {
     "found_in_10s": "share found within 10 s of users' harm",
     "after_arrival_s": "median seconds to the alarm from when telemetry of the harm could first have arrived (missed: never)",
     "arrived_in_2s": "share found within 2 s of that",
-    "hard_in_2s": "share of hard faults (0.15 of users hurt at once, 50 requests/s) found within 2 s of users' harm",
+    "hard_in_2s": f"share of hard faults ({HARD_HARM:g} of users hurt at once, {HARD_RATE:g} requests/s) found within 2 s of users' harm",
     "hard_arrived_in_2s": "share of hard faults found within 2 s of when telemetry of the harm could first have arrived",
     "alarms_per_fault": "alarms per harmful fault",
     "incidents_per_fault": "incidents per harmful fault",

@@ -57,31 +57,29 @@ def _unanswered(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
 
 def _asked(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
     """Window, calls made by the callers' client spans, and those answered, of every row of calls to the service that tells of them."""
-    names, column = {service, service.rsplit("/", 1)[-1]}, f.ASIDE[f.Signal.EDGES].index(f.ASKED)
-    for frame in frames:
-        if frame.signal != f.Signal.EDGES or frame.aside.shape[1:] != (len(f.ASIDE[f.Signal.EDGES]),):
-            continue
-        for i, peer in enumerate(frame.peers):
-            asked = float(frame.aside[i, column])
-            if (
-                asked > 0
-                and frame.counts[i] >= 0
-                and frame.state[i] != ServiceState.STALE
-                and _names(peer, service, names)
-            ):
-                yield frame.window_ns, asked, float(frame.counts[i])
+    aside = f.ASIDE[f.Signal.EDGES]
+    column = aside.index(f.ASKED)
+    for frame, i in _rows_of_calls(frames, service):
+        if frame.aside.shape[1:] == (len(aside),) and frame.counts[i] >= 0 and frame.aside[i, column] > 0:
+            yield frame.window_ns, float(frame.aside[i, column]), float(frame.counts[i])
 
 
 def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
-    """Window, calls and share of failures of every row of calls to the service, by whatever name its callers know it."""
+    """Window, calls and share of failures of every row of calls to the service."""
+    for frame, i in _rows_of_calls(frames, service):
+        if f.CALL_ERROR_RATE in frame.features and frame.counts[i] > 0:
+            share = frame.values[i, frame.features.index(f.CALL_ERROR_RATE)]
+            yield frame.window_ns, float(frame.counts[i]), float(np.nan_to_num(share))
+
+
+def _rows_of_calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
+    """Every row of calls to the service that is no stale one, by whatever name its callers know it."""
     names = {service, service.rsplit("/", 1)[-1]}
     for frame in frames:
-        if frame.signal != f.Signal.EDGES or f.CALL_ERROR_RATE not in frame.features:
-            continue
-        column = frame.features.index(f.CALL_ERROR_RATE)
-        for i, peer in enumerate(frame.peers):
-            if frame.counts[i] > 0 and frame.state[i] != ServiceState.STALE and _names(peer, service, names):
-                yield frame.window_ns, float(frame.counts[i]), float(np.nan_to_num(frame.values[i, column]))
+        if frame.signal == f.Signal.EDGES:
+            for i, peer in enumerate(frame.peers):
+                if frame.state[i] != ServiceState.STALE and _names(peer, service, names):
+                    yield frame, i
 
 
 def _names(peer: str, service: str, names: set[str]) -> bool:

@@ -52,8 +52,8 @@ class Replicas:
 
     def weakest(self) -> str:
         """The instance to replace where none is named: one that callers are not sent to, else the oldest; "" where there is none."""
-        order = sorted(self._instances, key=lambda i: (i.serving, i.started, i.id))
-        return order[0].id if order else ""
+        weakest = min(self._instances, key=lambda i: (i.serving, i.started, i.id), default=None)
+        return "" if weakest is None else weakest.id
 
     async def start(self, timeout_s: float) -> None:
         """Bring the service up as it should be. Raises ActionFailed, and then nothing of it runs."""
