@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ def as_object(event: Published) -> dict[str, Any]:
 
 
 class FileSink:
-    """Appends to `sinks.file`, which is opened anew for each delivery, so that it may be rotated."""
+    """Appends to `sinks.file`, which is opened anew for each delivery, so that it may be rotated, and which workers may share."""
 
     name = "file"
     topics = frozenset(PUBLISHED)
@@ -49,13 +50,14 @@ class FileSink:
 def _append(path: Path, lines: bytes) -> None:
     if not path.exists():  # afterwards who may read it, a shipper of logs say, is for its owner to say
         private_file(path)
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        if end:
-            file.seek(end - 1)
-            if file.read(1) != b"\n":  # a process died within a line
-                lines = b"\n" + lines
-        file.seek(end)
-        file.write(lines)
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)  # workers may share the file: a line of one is never within a line of another
+        end = os.fstat(file).st_size
+        if end and os.pread(file, 1, end - 1) != b"\n":  # a process died within a line
+            lines = b"\n" + lines
+        while lines:
+            lines = lines[os.write(file, lines) :]
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -52,32 +52,7 @@ def published(number: int, topic: str = INCIDENTS, text: str = "cart is slow") -
 
 def _event(number: int, topic: str, text: str) -> Event:
     if topic == DECISIONS:
-        wait = Option(
-            playbook="",
-            playbook_version="",
-            target="",
-            tier=1,
-            score=0.0,
-            success_probability=0.0,
-            terms=(),
-            why="nothing fits",
-        )
-        return Decision(
-            id=f"d{number}",
-            incident=f"i{number}",
-            environment="prod",
-            time_ns=T0 + number,
-            verdict=DecisionVerdict.NOTHING,
-            autonomy=Autonomy.ACT,
-            cause=CauseKind.UNKNOWN,
-            cause_service="shop/cart",
-            cause_probability=0.5,
-            onset_ns=T0,
-            chosen=wait,
-            options=(wait,),
-            world_hash="0",
-            text=text,
-        )
+        return _decision(number, text)
     if topic == ACTIONS:
         return ActionRecord(
             id=f"r{number}",
@@ -109,6 +84,35 @@ def _event(number: int, topic: str, text: str) -> Event:
         blast_radius=(),
         confidence=0.5,
         settled=False,
+        text=text,
+    )
+
+
+def _decision(number: int, text: str) -> Decision:
+    wait = Option(
+        playbook="",
+        playbook_version="",
+        target="",
+        tier=1,
+        score=0.0,
+        success_probability=0.0,
+        terms=(),
+        why="nothing fits",
+    )
+    return Decision(
+        id=f"d{number}",
+        incident=f"i{number}",
+        environment="prod",
+        time_ns=T0 + number,
+        verdict=DecisionVerdict.NOTHING,
+        autonomy=Autonomy.ACT,
+        cause=CauseKind.UNKNOWN,
+        cause_service="shop/cart",
+        cause_probability=0.5,
+        onset_ns=T0,
+        chosen=wait,
+        options=(wait,),
+        world_hash="0",
         text=text,
     )
 
@@ -177,6 +181,23 @@ async def check_takes_repetitions(subject: SinkSubject) -> None:
         expect(_first(await _received(subject)), [e.id for e in events], "events received")
 
 
+async def check_takes_from_several_at_once(subject: SinkSubject) -> None:
+    """Sinks of several processes that deliver at the same moment lose nothing of each other; each one's events are in its order."""
+    async with opened(subject) as first, opened(subject) as second, opened(subject) as third:
+        sinks = (first, second, third)
+        lanes = [[published(lane * 1000 + n, min(first.topics), "x" * 9_000) for n in range(40)] for lane in range(3)]
+
+        async def deliver(sink: Sink, events: Sequence[Published]) -> None:
+            for start in range(0, len(events), 4):
+                await _deliver(sink, events[start : start + 4])
+
+        await asyncio.gather(*map(deliver, sinks, lanes))
+        got = _first(await _received(subject))
+        for lane in lanes:
+            ids = [event.id for event in lane]
+            expect([i for i in got if i in ids], ids, "events received of one of three that delivered at once")
+
+
 async def check_takes_any_text(subject: SinkSubject) -> None:
     """Whatever telemetry made people read: line ends, quotes, other alphabets, a hundred kilobytes."""
     texts = ('"quoted" \\ and {braced}', "line\nend\r\n\ttab", "Überlauf — 再起動 🚨", "\x1b[31mred\x00", "x" * 100_000)
@@ -223,6 +244,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_takes_all_in_order,
     check_nothing_is_nothing,
     check_takes_repetitions,
+    check_takes_from_several_at_once,
     check_takes_any_text,
     check_away_is_said,
     check_close,

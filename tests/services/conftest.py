@@ -14,6 +14,7 @@ import pytest_asyncio
 from xdist.scheduler import LoadScopeScheduling
 
 import connectors.policy
+from tests.patience import PATIENCE_S
 from tests.services.servers.cluster import Cluster, cluster
 from tests.services.servers.kafka import KafkaServer, kafka
 from tests.services.servers.neo4j import Neo4jServer, neo4j
@@ -21,8 +22,9 @@ from tests.services.servers.opa import OpaServer, opa
 
 HERE = Path(__file__).parent
 BUILT_IN_POLICY = Path(connectors.policy.__file__).parent / "default.rego"
-TIMEOUT_S = 300
-"""Of a test that says nothing else. Building and starting servers is not counted: they have limits of their own."""
+TIMEOUT_S = 2 * PATIENCE_S
+"""Of a test that says nothing else: beyond a single wait's, which says what it waited for. Building and starting servers is not
+counted: they have limits of their own."""
 
 
 SERVERS: Final = {

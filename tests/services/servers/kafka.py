@@ -71,8 +71,8 @@ async def kafka(folder: Path, *, secured: bool = False) -> AsyncIterator[KafkaSe
         lines |= secrets
     _write(folder / "server.properties", lines)
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    format_ = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(folder / "server.properties")]
-    await asyncio.to_thread(run, "kafka-storage", [*java, *format_, *scram], folder)
+    named = [f"--cluster-id={cluster_id}", f"--config={folder / 'server.properties'}"]  # an id may begin with a dash
+    await asyncio.to_thread(run, "kafka-storage", [*java, "kafka.tools.StorageTool", "format", *named, *scram], folder)
     try:
         await server.start()
         yield server
