@@ -79,6 +79,8 @@ def _doubts(
         _rivalled(proposal),
         _unproven(proposal, world),
         _one_operation(proposal),
+        _after_effect(proposal, world),
+        _misjudged(proposal, world),
         _learning(proposal, world, settings),
         _stale(incident, world),
         _unknown_topology(proposal, world),
@@ -145,6 +147,36 @@ def _one_operation(proposal: Proposal | None) -> Doubt | None:
         return None
     text = f"only {named} stands out: the rest of {proposal.target.service} is as it was"
     return Doubt(HeldReason.UNPROVEN, text)
+
+
+def _after_effect(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
+    """While an earlier incident is not over, whoever else is ill may suffer from it, and disturbing them adds to it. One surge saturates one
+    service after another, and each of them needs more."""
+    if proposal is None or not touching(proposal.playbook.steps):
+        return None
+    surged = proposal.causes[0].kind is CauseKind.SATURATION
+    before = next((e for e in world.earlier if not (surged and e.kind is CauseKind.SATURATION)), None)
+    if before is None:
+        return None
+    whose = f" ({before.kind} of {before.service})" if before.service else ""
+    text = f"an earlier incident{whose} is not over: what {proposal.target.service} suffers from may come of it"
+    return Doubt(HeldReason.UNPROVEN, text)
+
+
+def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
+    """Who was repaired in vain was not the culprit, or not in that way: then the next suspect of the same diagnosis is hardly surer. More room
+    for more demand is no guess."""
+    if proposal is None or not touching(proposal.playbook.steps):
+        return None
+    if all(action.meets_demand for action, _ in touching(proposal.playbook.steps)):
+        return None
+    target = proposal.target.service
+    failed = [a for a in world.attempts if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
+    if not failed:
+        return None
+    last = failed[-1]
+    made = "made it worse" if last.outcome == "worse" else "did not help"
+    return Doubt(HeldReason.UNPROVEN, f"{last.playbook} on {last.target} {made}: the diagnosis is in doubt")
 
 
 def _learning(proposal: Proposal | None, world: DecisionWorld, settings: DecideSettings) -> Doubt | None:

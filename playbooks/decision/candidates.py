@@ -86,7 +86,9 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, incident)
+    held_back = (
+        _outside(playbook, service, meant, incident) or _unfelt(playbook, incident) or _amid(playbook, meant, world)
+    )
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         told = _told(world, target, known)
@@ -126,6 +128,19 @@ def _unfelt(playbook: Playbook, incident: Incident) -> Held | None:
     if not touching(playbook.steps) or incident.severity is not Severity.INFO:
         return None
     return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
+
+
+def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> Held | None:
+    """While a remedy for an earlier incident is under way, what comes of it is waited for: it may end this one as well."""
+    surged = causes[0].kind is CauseKind.SATURATION
+    mending = (e for e in world.earlier if e.mending and not (surged and e.kind is CauseKind.SATURATION))
+    earlier = next(mending, None)
+    if earlier is None or not touching(playbook.steps):
+        return None
+    return Held(
+        HeldReason.CONCURRENCY,
+        f"{earlier.service}, ill since earlier, is being repaired: what comes of that is waited for",
+    )
 
 
 def _undemanded(

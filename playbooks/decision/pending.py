@@ -27,6 +27,7 @@ from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.deciding import decide, number_in
+from playbooks.decision.earlier import earlier_than
 from playbooks.decision.pending_state import (
     VERSION,
     PendingDecision,
@@ -300,6 +301,7 @@ class PendingDecisions:
             actions=None if untold_s else frozenset(reported.actions),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
             attempts=tuple(a for a in case.attempts if a.time_ns >= case.incident.onset_ns),
+            earlier=earlier_than(case, self._ordered(), views.calls.linked),
             predictions=tuple(self._predictions.get(environment, ())),
             limits=self._limits,
         )

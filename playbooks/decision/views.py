@@ -15,6 +15,7 @@ from contracts.claims import ClaimsHeard
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.units import SECOND
+from playbooks.decision.known_calls import KnownCalls
 from playbooks.decision.world import ServiceView
 from playbooks.guards import Serving, Standing, singled_out, standing
 from playbooks.guards.callers_view import means
@@ -61,6 +62,8 @@ class Views:
         self._kept: dict[str, ServiceView] = {}
         self.at_work = Serving()
         """Which services have served requests for some minutes."""
+        self.calls = KnownCalls()
+        """Who calls whom."""
         self._services: dict[str, int] = {}
         """How far event time had come when each service was heard of last."""
         self._looked_ns = 0
@@ -86,6 +89,7 @@ class Views:
         while not time_ns - KEPT * frame.width_ns < kept[0].time_ns <= time_ns:
             kept.popleft()
         if frame.signal == Signal.EDGES:
+            self.calls.take(frame, time_ns)
             return
         latest = self._latest.setdefault(frame.signal, {})
         for service in frame.services:

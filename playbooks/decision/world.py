@@ -12,6 +12,7 @@ import msgspec
 from contracts.events import Control, Incident
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
+from contracts.verdicts import CauseKind
 from playbooks.guards import OTHERS_ALONE, CircuitLimits, NamedTargets, Ourselves, Standing, named_targets
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
@@ -51,6 +52,17 @@ class Attempt:
     def over(self) -> bool:
         """Whether nothing was left to be repaired."""
         return self.helped or self.well
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An incident that began before the one to be decided, and is not over: its leading cause, and whether a remedy for it is under way.
+    What came after it may come of it."""
+
+    incident: str
+    service: str
+    kind: CauseKind
+    mending: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,8 @@ class DecisionWorld:
     actions: frozenset[str] | None = None
     controls: tuple[Control, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    earlier: tuple[Earlier, ...] = ()
+    """Incidents that this one may be an after-effect of, the earliest first."""
     predictions: tuple[Prediction, ...] = ()
     limits: DecisionLimits = field(default_factory=DecisionLimits)
     untold_s: float = 0.0

@@ -1,0 +1,40 @@
+"""Incidents that began before another and are not over: what came after them may come of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from contracts.units import SECOND
+from contracts.verdicts import CauseKind, DecisionVerdict, Severity
+from playbooks.decision.candidates import top_causes
+from playbooks.decision.pending_state import PendingDecision
+from playbooks.decision.world import Earlier
+
+AFTER_S: Final = 900.0
+"""Seconds after the onset of an incident within which another may be an after-effect: retries, queues and full pools spread in minutes;
+what is borne for longer is no news."""
+
+Linked = Callable[[Iterable[str], Iterable[str]], bool]
+
+
+def earlier_than(case: PendingDecision, cases: Iterable[PendingDecision], linked: Linked) -> tuple[Earlier, ...]:
+    """The incidents of the environment that began before this one, hurt users, were not mended, and whose services are linked with the
+    suspects of this one by calls; the earliest first."""
+    mine = case.incident
+    suspects = [c.service for c in top_causes(mine)] or list(mine.services)
+    found = []
+    for other in cases:
+        its = other.incident
+        before_ns = mine.onset_ns - its.onset_ns
+        if its.environment != mine.environment or not 0 < before_ns <= AFTER_S * SECOND:
+            continue
+        if other.repaired_ns or its.severity is Severity.INFO:
+            continue
+        leading = next(iter(top_causes(its)), None)
+        services = [leading.service, *its.services] if leading is not None else list(its.services)
+        if linked(suspects, services):
+            kind = CauseKind.UNKNOWN if leading is None else leading.kind
+            mending = bool(other.live) and other.live_verdict == DecisionVerdict.ACT
+            found.append((its.onset_ns, Earlier(its.id, "" if leading is None else leading.service, kind, mending)))
+    return tuple(e for _, e in sorted(found, key=lambda f: (f[0], f[1].incident)))
