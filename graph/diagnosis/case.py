@@ -36,6 +36,8 @@ class Case:
     """Onset that the published ranking looks from."""
     quiet_since_ns: int = 0
     frozen: dict[str, None] = field(default_factory=dict)
+    broken: bool = False
+    """Whether it was said already that it can't be judged."""
 
     def follow(self, leader: Suspect, now_ns: int) -> None:
         """Note who leads now."""

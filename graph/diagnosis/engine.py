@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Final
 
@@ -21,6 +22,7 @@ from graph.grouping import Group, felt, incident_id, place
 from graph.judgement import LATELY_NS, SAME_CAUSE
 from graph.world.world import World
 
+log = logging.getLogger(__name__)
 COUNTS_S: Final = 5
 """How often the graph is told how many calls there were; a new service is told of within a second."""
 MAX_GAPS: Final = 10_000
@@ -150,7 +152,7 @@ class DiagnosisEngine:
         if self._dirty or self.world.time_ns > self._judged_ns:
             self._dirty, self._judged_ns = False, self.world.time_ns
             for case in list(self._cases.values()):
-                incidents += self._judge(case)
+                incidents += self._judged(case)
         out: list[Incident | GraphWrite] = list(writes)
         for incident in incidents:
             self.counters[f"incidents_{incident.phase.value}"] += 1
@@ -176,6 +178,17 @@ class DiagnosisEngine:
             return []
         self._written_s = second
         return topology_writes(self.environment, self.world.topology, self.world.time_ns)
+
+    def _judged(self, case: Case) -> list[Incident]:
+        """What is to be published of a case. One that can't be judged stays as it is, and holds up no other."""
+        try:
+            return self._judge(case)
+        except Exception:
+            self.counters["judgements_failed"] += 1
+            if not case.broken:
+                case.broken = True
+                log.exception("%s of %s can't be judged", case.group.id, self.environment)
+            return []
 
     def _judge(self, case: Case) -> list[Incident]:
         if self._is_over(case):

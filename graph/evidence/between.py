@@ -123,7 +123,7 @@ def _not_answered(edge: Edge) -> str:
 
 def _waits(edge: Edge, callee: Node) -> Amiss | None:
     waited, takes = edge.shifts.get(f.CALL_LATENCY_P95), callee.risen(*TAILS)
-    if waited is None or takes is None or edge.strength(f.CALL_LATENCY_P95) <= FAST:
+    if waited is None or takes is None or edge.strength(f.CALL_LATENCY_P95) <= FAST or risen(waited) <= 0.0:
         return None
     if (callee.risen(*ERRORS) or 0.0) > AMISS_BETWEEN * SLOWEST:
         return None  # the slowest are those that fail, of which it tells
