@@ -10,7 +10,7 @@ from contracts.events import Candidate, Control, Incident
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, CauseKind, Conduct, HeldReason
-from playbooks.decision.candidates import Proposal, one_operation
+from playbooks.decision.candidates import Proposal, all_ready, one_operation
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
 from playbooks.language.actions import tells, touching
@@ -81,6 +81,7 @@ def _doubts(
         _one_operation(proposal),
         _after_effect(proposal, world),
         _misjudged(proposal, world),
+        _ready(proposal, incident, world),
         _learning(proposal, world, settings),
         _stale(incident, world),
         _unknown_topology(proposal, world),
@@ -177,6 +178,14 @@ def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     last = failed[-1]
     made = "made it worse" if last.outcome == "worse" else "did not help"
     return Doubt(HeldReason.UNPROVEN, f"{last.playbook} on {last.target} {made}: the diagnosis is in doubt")
+
+
+def _ready(proposal: Proposal | None, incident: Incident, world: DecisionWorld) -> Doubt | None:
+    """What the platform has ready is not gone, whatever callers say."""
+    if proposal is None or not touching(proposal.playbook.steps):
+        return None
+    text = all_ready(proposal.causes[0], incident, world)
+    return Doubt(HeldReason.UNPROVEN, text) if text else None
 
 
 def _learning(proposal: Proposal | None, world: DecisionWorld, settings: DecideSettings) -> Doubt | None:

@@ -21,6 +21,10 @@ from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
 from playbooks.language.variables import argument_scope, numbers
 
+NOTICED_S: Final = 10.0
+"""Seconds that a platform may take to notice that an instance is gone: more than a liveness probe of every second or a watch of processes."""
+GONE: Final = frozenset({"restart", "oom", "eviction", "start"})
+"""Kinds of change that tell of instances that ended or don't start: between two of them all may seem ready."""
 TOP_CAUSES: Final = 3
 """Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
 
@@ -86,13 +90,12 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = (
-        _outside(playbook, service, meant, incident) or _unfelt(playbook, incident) or _amid(playbook, meant, world)
-    )
+    held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, incident)
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         told = _told(world, target, known)
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), told, incident)
+    held_back = held_back or _amid(playbook, meant, world) or _still_ready(playbook, meant, incident, world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
@@ -141,6 +144,24 @@ def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> 
         HeldReason.CONCURRENCY,
         f"{earlier.service}, ill since earlier, is being repaired: what comes of that is waited for",
     )
+
+
+def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str:
+    """That a service that is said to have crashed has all its instances ready, as the platform has it, "" where that isn't so, or not known. What
+    its callers miss may be lost on the way to it: a certificate, a name, a policy, a proxy."""
+    state = world.targets.get(cause.service)
+    if cause.kind is not CauseKind.CRASH or state is None or not 0 < state.replicas <= state.ready:
+        return ""
+    if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
+        return ""
+    return f"its platform has {state.ready} of {state.replicas} instances of {cause.service} ready: none has crashed"
+
+
+def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
+    """A platform takes a moment to notice that an instance is gone."""
+    text = all_ready(causes[0], incident, world)
+    noticed = world.now_ns - incident.onset_ns >= NOTICED_S * SECOND
+    return Held(HeldReason.UNPROVEN, text) if text and not noticed and touching(playbook.steps) else None
 
 
 def _undemanded(

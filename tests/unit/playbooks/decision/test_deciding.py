@@ -366,9 +366,30 @@ def test_one_instance_is_replaced_only_where_it_is_known_which(
 ):
     """Of three that hang, one that is replaced mends a third of it; of three of which one hangs, most others are well."""
     known = replace(WORLD, targets={"cart": replace(STATE, replicas=replicas, ready=ready)})
-    found = decide(incident(cause("cart", kind, 0.9)), known, LIBRARY, SETTINGS)
+    found = decide(at_age(20, incident(cause("cart", kind, 0.9))), known, LIBRARY, SETTINGS)
     chosen = next(p for p in LIBRARY if p.name == found.chosen.playbook)
-    assert (found.verdict, chosen.steps[0].arguments) == (DecisionVerdict.ACT, {"strategy": strategy})
+    alone = kind is not CauseKind.CRASH or ready < replicas
+    assert (found.verdict is DecisionVerdict.ACT, chosen.steps[0].arguments) == (alone, {"strategy": strategy})
+
+
+@pytest.mark.parametrize(
+    ("ready", "since_s", "befell", "verdict"),
+    [
+        (2, 5, "", DecisionVerdict.NOTHING),  # a platform takes a moment to notice
+        (2, 20, "", DecisionVerdict.ASK),
+        (1, 5, "", DecisionVerdict.ACT),
+        (0, 5, "", DecisionVerdict.ACT),
+        (2, 5, "restart", DecisionVerdict.ACT),  # it starts, and ends again
+        (2, 20, "oom", DecisionVerdict.ACT),
+        (2, 20, "scheduling", DecisionVerdict.ASK),
+    ],
+)
+def test_what_its_platform_has_ready_has_not_crashed(ready: int, since_s: int, befell: str, verdict: DecisionVerdict):
+    """Calls that are refused may be lost on the way: by a certificate, a name, a policy, a proxy. A restart mends none of those."""
+    gone = at_age(since_s, incident(cause("cart", CauseKind.CRASH, 0.99), changes=(changed(befell),) if befell else ()))
+    found = decide(gone, replace(WORLD, targets={"cart": replace(STATE, ready=ready)}), LIBRARY, SETTINGS)
+    assert found.verdict is verdict
+    assert ("none has crashed" in found.text) == (verdict is not DecisionVerdict.ACT)
 
 
 def test_what_its_owner_would_undo_is_not_chosen():
@@ -547,10 +568,10 @@ def test_more_of_what_is_asked_for_no_more_mends_nothing():
 
 
 def test_nothing_is_disturbed_while_users_are_served_as_before():
-    slow = cause("cart", CauseKind.CRASH, 0.99)
+    slow = cause("cart", CauseKind.HANG, 0.99)
     found = decide(incident(slow, severity=Severity.INFO), answers(Conduct.WORSE), LIBRARY, SETTINGS)
     assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.NOTHING, NOTHING)
-    (held,) = [o for o in found.options if o.playbook == "restart-crashed-service"]
+    (held,) = [o for o in found.options if o.playbook == "restart-hung-service"]
     assert held.held is HeldReason.UNFELT
     assert decide(incident(slow), answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
 

@@ -58,6 +58,7 @@ class Environment:
 
     def hear(self, at: int) -> None:
         made = [("gateway", "cart"), ("cart", "db:postgresql/orders"), ("billing", "ledger")]
+        made += [(f"other-{i}", f"other-{i + 1}") for i in range(20)]
         self.pending.evidence(calls(*made, window=at), at)
         self.pending.report(self.half.report(at), at)
 
@@ -101,7 +102,7 @@ def test_once_the_earlier_one_is_over_or_was_repaired_it_is_acted_on():
 
 def test_while_the_earlier_one_is_being_repaired_what_comes_of_it_is_waited_for():
     it = Environment()
-    (first,) = it.told(incident("one", "cart", CauseKind.CRASH, T0))
+    (first,) = it.told(incident("one", "cart", CauseKind.LEAK, T0))
     assert first.verdict is ACT
     it.half.journal(first, RunState.RUNNING, T0 + 3 * S)
     (d,) = it.told(incident("two", "gateway", CauseKind.HANG, T0 + 4 * S))

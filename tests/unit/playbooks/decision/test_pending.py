@@ -323,7 +323,7 @@ def test_predictions_that_fail_lower_autonomy(book: Told, facts: ActingHalf):
     for i in range(3):
         at = T0 + i * 4000 * S // 10
         (d,) = book.incident(incident(at, 1, name=f"i{i}", candidates=(Candidate(
-            service="cart" if i % 2 else "web", kind=(CauseKind.HANG, CauseKind.CRASH)[i // 2], probability=1.0, evidence=(), path=()),)), at)  # fmt: skip
+            service="cart" if i % 2 else "web", kind=(CauseKind.HANG, CauseKind.LEAK)[i // 2], probability=1.0, evidence=(), path=()),)), at)  # fmt: skip
         assert d.verdict is ACT
         facts.journal(d, RunState.ROLLED_BACK, at + S)
         book.feedback(feedback(d, Outcome.SAME, at + S), at + S)
