@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
 from contracts.frames.decoded import F64
 from contracts.room import has_room
+from contracts.units import SECOND
 from contracts.verdicts import ServiceState
 
 TIMES: Final = 3.0
@@ -22,9 +24,23 @@ TIMES: Final = 3.0
 MORE: Final = 1.3
 LITTLE_MORE: Final = 1.1
 """Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
+BURST: Final = 3
+"""Windows in a row that a burst of requests has to last to have been one."""
+NEAR_NS: Final = 10 * SECOND
+"""What came so shortly before the onset may be its beginning."""
 LEAST_BEFORE: Final = 5
 """Windows from before the onset from which it is known what is usual."""
 UNKNOWN: Final = "what users ask for is not known from before and since"
+
+
+def bore_before(window: NDArray[np.int64], counts: F64, since: F64, onset_ns: int) -> bool:
+    """Whether a service was asked for as much before the onset, for as long. `window`: of its rows, ns, and `counts`: requests in each,
+    (windows,); `since`: requests in each window since the onset. A job, or the hour that strikes, comes again and goes: more instances are
+    ready when it is gone."""
+    early, long = counts[window < onset_ns - NEAR_NS], max(BURST, len(since))
+    if len(early) < long:
+        return False
+    return float(np.convolve(early, np.full(long, 1.0 / long), "valid").max()) >= float(since.mean())
 
 
 def leaves_room(cpu_before: F64, times: float) -> bool:

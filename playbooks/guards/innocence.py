@@ -23,7 +23,7 @@ from contracts.room import queues
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
 from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see
-from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, leaves_room
+from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
 from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around, asked_mix, rows_of
 
 LEAST_WINDOWS: Final = 2
@@ -304,6 +304,8 @@ def _asked_more(rows: ServiceRows | None, face: Face, onset_ns: int, least: floa
     if not len(before.window):
         return math.inf if above else 0.0
     old, new = float(before.counts.mean()), float(since.counts.mean())
+    if bore_before(before.window, before.counts, since.counts, onset_ns):
+        return 0.0
     sure = (new - old) * len(since.window) > SURE_Z * math.sqrt(max(old * len(since.window), 1.0))
     return new / max(old, 1e-9) if above or (new > least * old and sure) else 0.0
 

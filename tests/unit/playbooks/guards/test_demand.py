@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from contracts.frames import EvidenceFrame
 from contracts.units import SECOND as S
 from contracts.verdicts import Conduct, ServiceState
 from playbooks.guards import standing
-from playbooks.guards.demand import UNKNOWN, asked_again, leaves_room
+from playbooks.guards.demand import UNKNOWN, asked_again, bore_before, leaves_room
 
 T0 = 1_800_000_000 * S
 NAN = float("nan")
@@ -129,3 +131,33 @@ def test_room_is_told_by_the_utilization_law(cpu: tuple[float, ...], times: floa
 def test_a_demand_that_leaves_room_is_no_reason_to_scale(cpu: float, demand: bool):
     found = standing(told(USUAL, {"web": 75, "cart": 75, "stock": 150}, cpu=cpu), "stock", T0)
     assert found.demand is demand
+
+
+@pytest.mark.parametrize(
+    ("bursts", "now", "known"),
+    [
+        ({range(-40, -34): 160}, 150, True),  # the same job, a minute ago
+        ({range(-40, -34): 160}, 300, False),  # more than that
+        ({range(-40, -38): 160}, 150, False),  # it was soon over
+        ({range(-6, 0): 160}, 150, False),  # so shortly before the onset that it is its beginning
+        ({}, 150, False),
+    ],
+)
+def test_what_a_service_was_asked_for_before_and_for_as_long_is_no_surge(
+    bursts: dict[range, int], now: int, known: bool
+):
+    seconds = np.arange(-60, 0)
+    counts = np.full(60, 100.0)
+    for burst, n in bursts.items():
+        counts[np.isin(seconds, burst)] = n
+    assert bore_before(T0 + seconds * S, counts, np.full(5, float(now)), T0) is known
+
+
+def test_a_burst_that_comes_again_and_goes_is_no_reason_to_scale():
+    served = {"web": 75, "cart": 75, "stock": 150}
+    surge = told(USUAL, served, since=tuple(range(-60, 10)))
+    assert standing(surge, "stock", T0).demand
+    again = [x for x in surge if not -40 * S <= x.window_ns - T0 < -28 * S]
+    again += [replace(x, window_ns=x.window_ns - 40 * S) for x in surge if 0 <= x.window_ns - T0 < 10 * S]
+    found = standing(sorted(again, key=lambda x: x.window_ns), "stock", T0)
+    assert (found.conduct, found.demand) == (Conduct.WORSE, False)
