@@ -6,6 +6,7 @@ requests, it has become more by their doing, and more instances are asked all th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -21,6 +22,8 @@ from contracts.verdicts import ServiceState
 
 TIMES: Final = 3.0
 """Times the usual calls that an additional request of users may make."""
+CHANCE: Final = 2.0
+"""Standard deviations by which requests at the entries must be more than before to be those of more users."""
 MORE: Final = 1.3
 LITTLE_MORE: Final = 1.1
 """Times the usual requests that are more; and that are of a service that runs hot: nobody serves more than it can."""
@@ -65,11 +68,12 @@ def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     if service not in served or not entries & served.keys():
         return UNKNOWN
     before, since = (sum(served[e][late] for e in entries if e in served) for late in (0, 1))
-    own_before, own_since = served[service]
+    own_before, own_since, windows = served[service]
     if before <= 0:
         return ""
     each = max(own_before / before, 1.0)
-    if own_since - own_before <= TIMES * each * max(since - before, 0.0):
+    more = since - before if since - before > CHANCE * math.sqrt(max(before, 1.0) / windows) else 0.0
+    if own_since - own_before <= TIMES * each * more:
         return ""
     return f"users ask for {since / before:.2g} times the usual, its callers for {own_since / max(own_before, 1e-9):.2g} times"
 
@@ -94,8 +98,9 @@ def _entries(callers: Mapping[str, set[str]], service: str) -> set[str]:
     return {s for s in seen if s not in callers}
 
 
-def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, tuple[float, float]]:
-    """By service: mean counts per window, before and since the onset, of the requests it served; of a mere client, of the calls it made."""
+def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, tuple[float, float, int]]:
+    """By service: mean counts per window, before and since the onset, of the requests it served; of a mere client, of the calls it made; and
+    the windows since."""
     served: dict[str, dict[int, float]] = {}
     made: dict[str, dict[int, float]] = {}
     for frame in frames:
@@ -112,5 +117,5 @@ def _per_window(frames: Sequence[EvidenceFrame], onset_ns: int) -> Mapping[str, 
     for name, found in (made | served).items():
         before, since = ([c for w, c in found.items() if (w >= onset_ns) is late] for late in (False, True))
         if len(before) >= LEAST_BEFORE and since:
-            out[name] = sum(before) / len(before), sum(since) / len(since)
+            out[name] = sum(before) / len(before), sum(since) / len(since), len(since)
     return out

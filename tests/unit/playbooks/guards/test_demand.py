@@ -161,3 +161,14 @@ def test_a_burst_that_comes_again_and_goes_is_no_reason_to_scale():
     again += [replace(x, window_ns=x.window_ns - 40 * S) for x in surge if 0 <= x.window_ns - T0 < 10 * S]
     found = standing(sorted(again, key=lambda x: x.window_ns), "stock", T0)
     assert (found.conduct, found.demand) == (Conduct.WORSE, False)
+
+
+@pytest.mark.parametrize(("users", "seconds", "again"), [(14, 2, True), (14, 60, False), (40, 2, False)])
+def test_a_few_requests_more_at_the_entries_may_be_chance(users: int, seconds: int, again: bool):
+    """Ten calls each: three users more don't ask a service for twice as much, whom its callers ask again."""
+    frames = told(
+        {"web": 11, "cart": 11, "stock": 110},
+        {"web": users, "cart": users, "stock": 190},
+        since=tuple(range(-20, seconds)),
+    )
+    assert bool(asked_again(frames, "stock", T0)) is again
