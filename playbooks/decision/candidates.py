@@ -147,14 +147,16 @@ def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> 
 
 
 def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str:
-    """That a service that is said to have crashed has all its instances ready, as the platform has it, "" where that isn't so, or not known. What
-    its callers miss may be lost on the way to it: a certificate, a name, a policy, a proxy."""
-    state = world.targets.get(cause.service)
+    """That a service which is said to have crashed, because its calls are refused at once, has all its instances ready, as the platform has it;
+    "" where that isn't so, or not known. Its calls may be lost on the way: by a certificate, a name, a policy, a proxy."""
+    state, standing = world.targets.get(cause.service), world.standings.get(cause.service)
     if cause.kind is not CauseKind.CRASH or state is None or not 0 < state.replicas <= state.ready:
+        return ""
+    if standing is None or not standing.refused:  # who is waited for in vain may hang, and be ready all the same
         return ""
     if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
         return ""
-    return f"its platform has {state.ready} of {state.replicas} instances of {cause.service} ready: none has crashed"
+    return f"calls to {cause.service} are refused at once, and its platform has {state.ready} of {state.replicas} instances ready"
 
 
 def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:

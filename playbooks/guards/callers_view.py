@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -19,6 +20,10 @@ LEAST_REQUESTS: Final = 5.0
 """Requests since the onset from which anything of a target's answers can be told."""
 LEAST_UNANSWERED: Final = 5.0
 """Calls without an answer from which that is more than some that are on their way."""
+REFUSED: Final = 0.5
+"""Share of calls that fail from which a target is taken to be refusing, or not to be reached."""
+AT_ONCE_S: Final = 0.05
+"""Seconds within which a call that fails has hardly been waited for, where it is not known how long calls usually take."""
 FAILING: Final = 0.1
 """Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
 
@@ -27,6 +32,28 @@ def callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     """What callers tell of their calls that the target may not know of: calls that fail on the way, or are never answered, as those to an
     instance that hangs."""
     return _failed(frames, service, onset_ns) or _unanswered(frames, service, onset_ns)
+
+
+def refused(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> bool:
+    """Whether most calls fail at once, as callers tell: nobody waits for an answer. False where callers don't tell how long they wait."""
+    made = failed = 0.0
+    took: list[float] = []
+    usual: list[float] = []
+    for frame, i in _rows_of_calls(frames, service):
+        if frame.counts[i] <= 0 or not {f.CALL_ERROR_RATE, f.CALL_LATENCY_P95} <= set(frame.features):
+            continue
+        error, latency = (
+            float(frame.values[i, frame.features.index(n)]) for n in (f.CALL_ERROR_RATE, f.CALL_LATENCY_P95)
+        )
+        if not math.isfinite(latency):
+            continue
+        (usual if frame.window_ns < onset_ns else took).append(latency)
+        if frame.window_ns >= onset_ns:
+            made += float(frame.counts[i])
+            failed += float(frame.counts[i] * np.nan_to_num(error))
+    if made < LEAST_REQUESTS or failed < REFUSED * made:
+        return False
+    return float(np.median(took)) <= (float(np.median(usual)) if usual else AT_ONCE_S)
 
 
 def _failed(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:

@@ -22,7 +22,7 @@ from contracts.mix import Blame, Mix
 from contracts.room import queues
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
-from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see
+from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, refused
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
 from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around, asked_mix, rows_of
 
@@ -74,6 +74,8 @@ class Standing:
     """Times its usual requests that it has been asked for since the onset; 1 where that is no more, or not known."""
     untold: bool = False
     """It tells of no requests: whether it is slow and fails itself, or those whom it calls do, nobody can see."""
+    refused: bool = False
+    """Most of its calls fail at once, as its callers tell: they are refused, by it or on the way to it."""
     partly: bool = False
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
 
@@ -88,7 +90,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     again = asked_again(kept, service, onset_ns) if more else ""
     times = max(_asked_more(rows[face.signal], face, onset_ns, MORE) for face in FACES)
     found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again)
-    return replace(found, again=again, times=max(times, 1.0) if math.isfinite(times) else 1.0)
+    times = max(times, 1.0) if math.isfinite(times) else 1.0
+    return replace(found, again=again, times=times, refused=refused(kept, service, onset_ns))
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:

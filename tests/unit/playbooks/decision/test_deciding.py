@@ -368,8 +368,7 @@ def test_one_instance_is_replaced_only_where_it_is_known_which(
     known = replace(WORLD, targets={"cart": replace(STATE, replicas=replicas, ready=ready)})
     found = decide(at_age(20, incident(cause("cart", kind, 0.9))), known, LIBRARY, SETTINGS)
     chosen = next(p for p in LIBRARY if p.name == found.chosen.playbook)
-    alone = kind is not CauseKind.CRASH or ready < replicas
-    assert (found.verdict is DecisionVerdict.ACT, chosen.steps[0].arguments) == (alone, {"strategy": strategy})
+    assert (found.verdict, chosen.steps[0].arguments) == (DecisionVerdict.ACT, {"strategy": strategy})
 
 
 @pytest.mark.parametrize(
@@ -384,12 +383,17 @@ def test_one_instance_is_replaced_only_where_it_is_known_which(
         (2, 20, "scheduling", DecisionVerdict.ASK),
     ],
 )
-def test_what_its_platform_has_ready_has_not_crashed(ready: int, since_s: int, befell: str, verdict: DecisionVerdict):
+def test_what_refuses_its_calls_and_is_ready_all_the_same_has_not_crashed(
+    ready: int, since_s: int, befell: str, verdict: DecisionVerdict
+):
     """Calls that are refused may be lost on the way: by a certificate, a name, a policy, a proxy. A restart mends none of those."""
     gone = at_age(since_s, incident(cause("cart", CauseKind.CRASH, 0.99), changes=(changed(befell),) if befell else ()))
-    found = decide(gone, replace(WORLD, targets={"cart": replace(STATE, ready=ready)}), LIBRARY, SETTINGS)
+    world = replace(answers(Conduct.WORSE, refused=True), targets={"cart": replace(STATE, ready=ready)})
+    found = decide(gone, world, LIBRARY, SETTINGS)
     assert found.verdict is verdict
-    assert ("none has crashed" in found.text) == (verdict is not DecisionVerdict.ACT)
+    assert ("refused at once" in found.text) == (verdict is not DecisionVerdict.ACT)
+    waits = replace(world, standings=answers(Conduct.WORSE).standings)
+    assert decide(gone, waits, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT, "who hangs is ready all the same"
 
 
 def test_what_its_owner_would_undo_is_not_chosen():

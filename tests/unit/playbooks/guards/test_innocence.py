@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -258,3 +259,23 @@ def test_seconds_in_which_no_known_operation_was_asked_for_tell_nothing_of_how_m
 def test_a_service_of_one_operation_is_not_waited_for():
     found = mixed(6, routes=1, slow=20.0)
     assert (found.conduct, found.partly) == (Conduct.WORSE, False), found
+
+
+@pytest.mark.parametrize(
+    ("error", "latency", "usual", "refused"),
+    [
+        (1.0, 0.001, 0.035, True),
+        (0.6, 0.001, 0.035, True),
+        (0.4, 0.001, 0.035, False),  # most are answered
+        (1.0, 3.0, 0.035, False),  # they are waited for, as those to one that hangs
+        (1.0, 0.001, None, True),  # nothing is known from before, and it is at once
+        (1.0, 0.2, None, False),
+        (1.0, math.nan, 0.035, False),  # nobody tells how long they wait
+    ],
+)
+def test_calls_that_fail_at_once_are_refused(error: float, latency: float, usual: float | None, refused: bool):
+    before = [] if usual is None else [calls(t, 10, 0.0, usual) for t in range(30)]
+    since = [calls(30 + t, 10, error, latency) for t in range(5)]
+    assert standing([*before, *since], "cart", 30 * S).refused is refused
+    few = [*before, calls(30, 3, error, latency)]
+    assert not standing(few, "cart", 30 * S).refused, "of three calls nothing is told"
