@@ -274,8 +274,8 @@ def test_a_service_of_one_operation_is_not_waited_for():
     ],
 )
 def test_calls_that_fail_at_once_are_refused(error: float, latency: float, usual: float | None, refused: bool):
-    before = [] if usual is None else [calls(t, 10, 0.0, usual) for t in range(30)]
-    since = [calls(30 + t, 10, error, latency) for t in range(5)]
+    before = [] if usual is None else [calls(t * S, 10, 0.0, usual) for t in range(30)]
+    since = [calls((30 + t) * S, 10, error, latency) for t in range(5)]
     assert standing([*before, *since], "cart", 30 * S).refused is refused
-    few = [*before, calls(30, 3, error, latency)]
+    few = [*before, calls(30 * S, 3, error, latency)]
     assert not standing(few, "cart", 30 * S).refused, "of three calls nothing is told"
