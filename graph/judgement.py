@@ -69,6 +69,8 @@ CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
 WAITING_MOST: Final = 3.0
 """What work that piles up may say at most: from an empty queue any is infinitely more. By hand."""
+SERVES_LESS: Final = 0.8
+"""Share of its usual requests below which a service does less, where work waits for it. By hand: between `DEMAND_MORE`'s inverse and chance."""
 MEMORY_MORE: Final = 1.15
 """Times the usual memory from which it has grown."""
 DEMAND_MORE: Final = 1.3

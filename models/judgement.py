@@ -270,6 +270,27 @@ DIP_MOST: Final = 5.0
 DIP_FADES: Final = 0.9995
 """Times the longest dip that ended by itself that a drop must last, how long such a dip is taken to be where none is known and can be at
 most, and what is kept of it per window (half after 23 minutes). By hand, on tuning seeds of simulated systems that lose batches."""
+EBB_USUAL: Final = 0.9
+EBB_LEFT: Final = 0.55
+"""Shares of the usual requests that are told apart one by one: what still counts as usual, and what is a drop. By hand, around `DROP_LEFT`."""
+EBB_KNOWN: Final = 200.0
+"""Requests that the usual rate must rest on before it is compared with. By hand."""
+EBB_PER_WINDOW: Final = 5.0
+"""Nats that one window adds at the most: a batch that was lost is one event. By hand; three windows have to agree."""
+EBB_MOST: Final = 25.0
+"""Nats that the test may reach: ten decades."""
+EBB_COSTS: Final = 1.5
+"""Decades that are taken off: counts are less alike than chance has it. By hand, on tuning seeds of simulated systems in which nothing is wrong."""
+EBB_END: Final = 5.0
+"""Nats from which requests are taken to be back. By hand, less than for failures: who asks for more shows it at once."""
+EBB_SUSPECTED: Final = 3.0
+EBB_SUDDEN: Final = 0.35
+"""Nats at which it is looked whether requests became fewer suddenly, and part of what ten seconds show then that the last minute may show
+already. By hand: it is passed eleven seconds after a step, and in a fall over a minute before that is a drop."""
+EBB_WITHIN: Final = 25.0
+EBB_READINGS: Final = 4.0
+"""Windows (readings of a metric, where these are longer) of a drop within which it may open an anomaly. By hand: what takes longer to tell may
+be a load that falls."""
 STILL_SLOW: Final = 0.4
 """Part of the logarithm of `NOTICED_FACTOR` by which the newest window has to be slower for an anomaly to open. By hand."""
 

@@ -13,6 +13,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation, risen
+from graph.evidence.waiting import left_undone
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -107,6 +108,8 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
             out[name] = decades
         if (quiet := _ceased(situation, name)) is not None:
             out[name] = max(out.get(name, 0.0), quiet.decades)
+        if (waits := left_undone(situation.nodes[name])) is not None:
+            out[name] = max(out.get(name, 0.0), waits.decades)
     for finding in found:
         if finding.channel in SURE and finding.strength > SURE_STRENGTH:
             out[finding.service] = max(out.get(finding.service, 0.0), SURE[finding.channel] * finding.strength)

@@ -6,6 +6,7 @@ Who waits for its callees keeps its own callers waiting: as much of it is not it
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
@@ -13,16 +14,27 @@ from graph.evidence.explained import Muted, errors_shares, latency_shares, total
 from graph.evidence.finding import Finding
 from graph.evidence.local import lost_capacity, more_asked, strongest
 from graph.evidence.silence import ERRORS, LATENCIES
-from graph.evidence.situation import Node, Situation
+from graph.evidence.situation import Node, Shift, Situation
 from graph.evidence.words import change
-from graph.judgement import CALLEE_LEAST, MOSTLY, UNEXPLAINED, WAITING_MOST
+from graph.judgement import (
+    ALONE_DECADES,
+    CALLEE_LEAST,
+    MOSTLY,
+    SERVES_LESS,
+    TOGETHER_DECADES,
+    UNEXPLAINED,
+    WAITING_MOST,
+)
+
+WORK: Final = (f.QUEUE_LAG, f.POOL_WAIT)
+"""What counts work that waits."""
 
 
 def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
     """A service is saturated only if more is asked of it or it has lost capacity; else its work waits for something (a lock, connections
     that are not given back, a slow dependency), and more instances would wait, too."""
     for node in situation.nodes.values():
-        shift = strongest(node, f.QUEUE_LAG, f.POOL_WAIT)
+        shift = strongest(node, *WORK)
         if shift is None:
             continue
         share, by = _theirs(situation, node, muted)
@@ -34,8 +46,19 @@ def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
             yield Finding(node.name, "waiting", strength, text, CauseKind.SATURATION)
         elif lost := lost_capacity(situation, node.name):
             yield Finding(node.name, "waiting", strength, f"{text}, since {lost}", CauseKind.SATURATION)
+        elif left_undone(node) is not None:
+            yield Finding(node.name, "waiting", strength, f"{text}, while it does less than usual", CauseKind.HANG)
         else:
             yield Finding(node.name, "waiting", strength, f"{text}, though no more is asked of it", None)
+
+
+def left_undone(node: Node) -> Shift | None:
+    """That work piles up in front of a service that does less than usual: whoever left it may not wait for it, but it is not done. None where
+    either is in doubt."""
+    waits, done = strongest(node, *WORK), strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE, direction=-1)
+    if waits is None or done is None or waits.decades < ALONE_DECADES or done.decades < TOGETHER_DECADES:
+        return None
+    return waits if done.after < SERVES_LESS * done.before else None
 
 
 def _theirs(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:

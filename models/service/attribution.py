@@ -36,10 +36,11 @@ class Speaker:
         """`slower`: rows of which the 99th percentile speaks for the share of slow requests."""
         self._s, self._t, self._c, self._seen, self._z, self._slower = state, tuning, columns, seen, z, slower
 
-    def tell(self, decades: F64, which: NDArray[np.int8], alone: tuple[B1, B1]) -> dict[tuple[int, int], Spoken]:
+    def tell(self, decades: F64, which: NDArray[np.int8], alone: tuple[B1, B1, B1]) -> dict[tuple[int, int], Spoken]:
         """By (row, column): what decades of `SPEAKS` and more rest on. `which` (F, S) is the window (of failures: the test) that
-        spoke; `alone` (S,) are the rows whose missing requests did, and those whose failures of the newest window did."""
-        silent, single = alone
+        spoke; `alone` (S,) are the rows whose missing requests did, whose requests became fewer, and whose failures of the newest window
+        did."""
+        silent, ebbs, single = alone
         p99 = self._c.percentiles[2] if self._c.slow >= 0 else -1
         found = {}
         for column, row in np.argwhere(decades >= SPEAKS).tolist():
@@ -49,6 +50,8 @@ class Speaker:
                 found[row, column] = self._slow(row, int(which[self._c.slow, row]))
             elif column == self._c.traffic and silent[row]:
                 found[row, column] = self._silence(row, column)
+            elif column == self._c.traffic and ebbs[row]:
+                found[row, column] = self._ebb(row)
             elif self._c.ratio[column]:
                 found[row, column] = self._ratio(row, column, int(which[column, row]), bool(single[row]))
             else:
@@ -120,3 +123,12 @@ class Speaker:
         spread = 3.0 * math.sqrt(max(usual * run, 1e-9))
         low, high = max(usual * run - spread, 0.1 * usual * run), usual * run + spread
         return Spoken(0.0, low / run / width_s, high / run / width_s, run)
+
+    def _ebb(self, row: int) -> Spoken:
+        """Requests per second of the run of windows in which fewer came, and how many are usual in such a time."""
+        s = self._s
+        run, due = max(float(s.ebb_windows[row]), 1.0), float(s.ebb_due[row])
+        spread = 3.0 * math.sqrt(max(due * float(s.dispersion[row]), 1e-9))
+        low, high = max(due - spread, float(s.ebb_came[row]) + 0.05 * due), due + spread
+        run_s = run * self._seen.width_s
+        return Spoken(float(s.ebb_came[row]) / run_s, low / run_s, high / run_s, max(round(run), 1))

@@ -19,11 +19,12 @@ from models.service import failing
 from models.service.alignment import Inputs
 from models.service.attribution import Speaker
 from models.service.columns import WINDOWS, Columns
+from models.service.ebb import Ebb, ebbing
 from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudest, tail_decades
 from models.service.learning import learn
 from models.service.silence import dropping, missing, stuck, usual_events
 from models.service.state import BankState, fresh_state
-from models.service.symptoms import felt_by_users
+from models.service.symptoms import Fewest, felt_by_users
 from models.service.transforms import restore, stabilise
 from models.service.tuning import Tuning
 from models.service.windows import Observed, accumulate, let_go, observe, standardise
@@ -114,7 +115,7 @@ class SignalBank:
         for column in columns[c.ratio[columns]]:
             trials = max(s.share_trials[column, row], s.trials[row] * t.warmup)
             s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
-        s.hot[row] = s.dip[row] = 0.0
+        s.hot[row] = s.dip[row] = s.ebb[row] = 0.0
         return {c.names[i]: float(before[i]) for i in columns}
 
     def _typical_sigma(self) -> F64:
@@ -142,10 +143,14 @@ class SignalBank:
             single = single if column == c.slow else found.single
             sign[column] = 1.0
         decades *= known & seen.seen
-        silent = dropped = np.zeros(len(s.age), np.bool_)
+        silent = ebbs = dropped = np.zeros(len(s.age), np.bool_)
+        ebb = ebbing(s, c, seen)
         if c.traffic >= 0:
             dropped = dropping(s, c, seen, z[0, c.traffic])
-            silent = self._add_silence(s, (decades[c.traffic], sign[c.traffic]), seen)
+            said = decades[c.traffic], sign[c.traffic]
+            ebbs = self._add_ebb(said, ebb) if ebb is not None else ebbs
+            silent = self._add_silence(s, said, seen)
+            ebbs = ebbs & ~silent
         self._bound_impatient(s, decades, size[1])
         hurts = (c.worse == 0.0)[:, None] | (sign == c.worse[:, None])
         hurting = np.where(hurts, np.maximum(decades - BASE, 0.0), 0.0)
@@ -153,14 +158,15 @@ class SignalBank:
         warm = (s.age >= t.warmup) & known.any(axis=0)
         held = stuck(s, t, c, seen)
         row = np.where(warm, np.maximum(row, held), 0.0)
-        felt, sudden = felt_by_users(s, c, (hurting, sign, which), (silent, dropped))
+        fewest = Fewest(silent, dropped, ebbs, ebb.sudden if ebb is not None else ebbs)
+        felt, sudden = felt_by_users(s, c, (hurting, sign, which), fewest)
         lasting, opening = (np.where(warm, np.maximum(joint(x, c), held), 0.0) for x in (felt, sudden))
         low, high = self._expected(s, known, seen)
         decades -= WINDOWS_LOOKED_AT
         np.maximum(decades, 0.0, out=decades)
         slower = self._tell_slow(decades)
         spoken = Speaker(s, t, c, seen, z, slower).tell(
-            np.where(warm & (row >= TOLD_FROM), decades, 0.0), which, (silent, single)
+            np.where(warm & (row >= TOLD_FROM), decades, 0.0), which, (silent, ebbs, single)
         )
         decades *= sign
         return Judgement(decades.T, low.T, high.T, row, lasting, opening, warm, spoken)
@@ -194,6 +200,15 @@ class SignalBank:
         for column in np.flatnonzero(c.latency):
             bound = BASE + c.caps[column][:, None] * part
             tails[:, column, few] = np.minimum(tails[:, column, few], bound)
+
+    @staticmethod
+    def _add_ebb(said: tuple[F64, F64], ebb: Ebb) -> B1:
+        """Put the evidence of requests that became fewer in the place of the traffic's, where it is stronger; in which rows."""
+        decades, sign = said
+        stronger: B1 = ebb.decades > np.where(sign < 0, decades, 0.0)
+        np.copyto(decades, ebb.decades, where=stronger)
+        np.copyto(sign, -1.0, where=stronger)
+        return stronger
 
     def _add_silence(self, s: BankState, said: tuple[F64, F64], seen: Observed) -> B1:
         """Put the evidence of missing requests in the place of the traffic's, where it is stronger; in which rows."""

@@ -17,6 +17,7 @@ from contracts.frames.decoded import F64
 from models.service.columns import WINDOWS, Columns
 from models.service.tuning import WIDTH_PRIOR
 
+EBB = ("ebb", "back", "ebb_due", "ebb_came", "ebb_windows", "ebb_sudden")
 LATELY = 16
 """Groups of series remembered as they came in one frame: a window comes in about as many frames as there are delays."""
 
@@ -116,6 +117,14 @@ class BankState:
     dip: F64
     longest_dip: F64
     """(S,) windows in a row with far fewer requests than usual, and the longest such run that ended by itself."""
+    ebb: F64
+    back: F64
+    ebb_due: F64
+    ebb_came: F64
+    ebb_windows: F64
+    ebb_sudden: F64
+    """(S,) nats by which requests have become fewer and by which they are back, and of that run the requests that were due, that came, its
+    windows, and whether it began suddenly (`models.service.ebb`)."""
 
     def append(self, fresh: BankState) -> None:
         """Add the series of `fresh`."""
@@ -155,7 +164,7 @@ class BankState:
         for name in ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over"):
             plain.setdefault(name, np.zeros_like(plain["n"]))
         plain.setdefault("pace", np.ones_like(plain["age"]))
-        for name in ("dip", "longest_dip"):  # of before dips were told apart from drops
+        for name in ("dip", "longest_dip", *EBB):  # of before dips were told apart from drops, and these were tested
             plain.setdefault(name, np.zeros_like(plain["age"]))
         return cls(**{name: np.ascontiguousarray(array.T) for name, array in plain.items()})
 
@@ -197,4 +206,5 @@ def fresh_state(series: int, columns: Columns) -> BankState:
         dispersion=np.ones(series),
         dip=np.zeros(series),
         longest_dip=np.zeros(series),
+        **{n: np.zeros(series) for n in EBB},
     )

@@ -6,6 +6,8 @@ while an office that closes takes minutes. More requests are what a service is t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,12 +19,21 @@ from models.service.state import BankState
 _SLOWER, _SLOWER_NEW = float(np.log(NOTICED_FACTOR)), float(np.log(NOTICED_WHEN_NEW))
 
 
-def felt_by_users(
-    s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int8]], fewest: tuple[B1, B1]
-) -> tuple[F64, F64]:
+@dataclass(frozen=True, slots=True)
+class Fewest:
+    """Rows with fewer requests than usual: those of which none came for longer than ever, whose requests have dropped for long enough to
+    open, of which request by request was tested that they became fewer, and those of which that began suddenly."""
+
+    silent: B1
+    dropped: B1
+    ebbs: B1
+    sudden: B1
+
+
+def felt_by_users(s: BankState, c: Columns, said: tuple[F64, F64, NDArray[np.int8]], fewest: Fewest) -> tuple[F64, F64]:
     """Decades (F, S) of what users feel, and of those what may open an anomaly. `said`: decades above the base that hurt, signs, and
-    the windows that spoke; `fewest`: rows whose missing requests did, and those whose requests have dropped for long enough to open."""
-    (hurting, sign, which), (silent, dropped) = said, fewest
+    the windows that spoke."""
+    hurting, sign, which = said
     sudden = felt = np.where(c.symptom[:, None], hurting, 0.0)
     slow = np.flatnonzero(c.latency)
     if len(slow) and (felt[slow] > 0).any():
@@ -40,9 +51,9 @@ def felt_by_users(
             acc, usual = s.acc[:, c.traffic], np.maximum(s.mean[c.traffic], 1e-9)
             brief = which[c.traffic] < 2
             shown = np.where(brief, acc[1], acc[2])
-            undone = silent | (np.square(np.maximum(1.0 + shown / usual, 0.0)) <= DROP_LEFT)
-            felt[c.traffic] *= undone
+            low = np.square(np.maximum(1.0 + shown / usual, 0.0)) <= DROP_LEFT
+            felt[c.traffic] *= fewest.silent | fewest.ebbs | low
             sudden = sudden.copy() if sudden is felt else sudden
-            fast = dropped & (acc[3] > np.where(brief, *DROP_SUDDEN) * shown)
-            sudden[c.traffic] = felt[c.traffic] * (silent | fast)
+            fast = np.where(fewest.ebbs, fewest.sudden, acc[3] > np.where(brief, *DROP_SUDDEN) * shown)
+            sudden[c.traffic] = felt[c.traffic] * (fewest.silent | (fewest.dropped & fast))
     return felt, sudden

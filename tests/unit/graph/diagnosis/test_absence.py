@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contracts.events import Anomaly
-from contracts.features import BY_SIGNAL, Signal
+from contracts.features import BY_SIGNAL, QUEUE_LAG, Signal
 from contracts.frames import EvidenceFrame, Presence
 from contracts.units import SECOND as S
 from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
@@ -221,9 +221,9 @@ def entry(requests: list[int], failed: float, presence: Presence = Presence.OBSE
     return world
 
 
-def opens(world: World) -> bool:
-    group = Group("inc-1", T0 + ONSET * S, "gateway")
-    group.add(anomaly("gateway"))
+def opens(world: World, service: str = "gateway") -> bool:
+    group = Group("inc-1", T0 + ONSET * S, service)
+    group.add(anomaly(service))
     found = assess(world, group, T0 + ONSET * S, 0)
     assert found is not None
     return found.opens
@@ -252,3 +252,37 @@ def test_where_nothing_else_tells_of_fewer_requests_a_sampler_may_leave_them_out
 
 def test_missing_rows_are_no_lack_of_users():
     assert not opens(entry([0] * 12, 0.0, Presence.MISSING))
+
+
+def worker(consumed: int, lag_each: float) -> World:
+    """A service that consumes what a gateway leaves for it: since the onset so many messages per second, while `lag_each` more wait each second.
+    Its callers wait for none of them."""
+    world = World("shop")
+    for t in range(END):
+        ill = t >= ONSET
+        done = consumed if ill else RATE
+        told = {("gateway", ""): [RATE, 0.0, 0.05, 0.08, 0.09], ("worker", ""): [done, 0.0, 0.01, 0.02, 0.02]}
+        world.take(frame(Signal.SPANS, t, told, Presence.OBSERVED))
+        left = {("gateway", "worker"): [RATE, 0.0, np.nan, np.nan]}  # its publishing spans name whom they are for
+        world.take(frame(Signal.EDGES, t, left, Presence.OBSERVED))
+        readings = [np.nan] * len(BY_SIGNAL[Signal.METRICS])
+        readings[BY_SIGNAL[Signal.METRICS].index(QUEUE_LAG)] = 2.0 + t % 3 + lag_each * max(t - ONSET + 1, 0)
+        world.take(frame(Signal.METRICS, t, {("worker", ""): readings}, Presence.OBSERVED))
+    return world
+
+
+@pytest.mark.parametrize(
+    ("consumed", "lag_each", "is_one"),
+    [
+        pytest.param(1, RATE - 1, True, id="hardly any is consumed, and they pile up"),
+        pytest.param(4, RATE - 4, True, id="fewer are consumed, and they pile up"),
+        pytest.param(1, 0.0, False, id="fewer are told of, and none waits: a sampler may have begun"),
+        pytest.param(RATE, 5.0, False, id="as many as ever are consumed: more were left at once"),
+    ],
+)
+def test_messages_that_pile_up_unconsumed_are_an_incident_though_nobody_waits_for_them(consumed, lag_each, is_one):
+    world = worker(consumed, lag_each)
+    assert opens(world, "worker") is is_one
+    if is_one:
+        leader = rank(world.situation(["gateway", "worker"], T0 + ONSET * S))[0]
+        assert (leader.service, leader.kind) == ("worker", CauseKind.HANG)
