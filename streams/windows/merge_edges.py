@@ -10,6 +10,7 @@ from contracts.features import Signal
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import F64, I64
 from contracts.settings import IngestSettings
+from contracts.topics import SPANS
 from contracts.units import SECOND
 from streams.windows.addresses import OUTSIDE
 from streams.windows.callees import Callees
@@ -50,7 +51,11 @@ class EdgeMerge(RowMerge):
             for rest, number in (divmod(d, len(windows)) for d in distinct.tolist())
         ]
         callees.joined({(a, b) for a, b, _ in calls if not b.startswith(OUTSIDE)}, int(windows[-1]))
-        meant = [(a, callees.told_by_spans(a, b, time_ns) if b.startswith(OUTSIDE) else b) for a, b, time_ns in calls]
+        by_address = frame.source.startswith(f"{SPANS}/")  # else what is called external is a name that callers chose
+        meant = [
+            (a, callees.told_by_spans(a, b, time_ns) if by_address and b.startswith(OUTSIDE) else b)
+            for a, b, time_ns in calls
+        ]
         return np.array([number_of(p) for p in meant], np.int64)[place]
 
     def state(self) -> dict[str, Any]:
