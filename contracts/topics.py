@@ -76,6 +76,7 @@ CHANGES: Final = "telemetry.changes"
 SERIES: Final = "telemetry.series"
 POINTS: Final = "telemetry.points"
 CLOCKS: Final = "telemetry.clocks"
+ADDRESSES: Final = "telemetry.addresses"
 GAPS: Final = "telemetry.gaps"
 TARGETS: Final = "autonomous.targets"
 DECISIONS: Final = "autonomous.decisions"
@@ -133,6 +134,17 @@ TOPICS: Final[dict[str, Topic]] = {
             _R.WEEK,
             "act, the cluster watch, anyone",
             "detect, diagnose",
+        ),
+        Topic(
+            ADDRESSES,
+            "environment and part",
+            "AddressFrame",
+            _P.KEY,
+            _R.FOREVER,
+            "the cluster watch",
+            "features",
+            compacted=True,
+            internal=True,
         ),
         Topic(CLOCKS, "service", "ClockOffset", _P.KEY, _R.HOUR, "edges", "ingest"),
         Topic(

@@ -15,10 +15,10 @@ from typing import Any
 from connectors.kafka.client import KafkaBroker
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change, encode
-from contracts.frames import EvidenceFrame, InstanceState, pack, unpack
+from contracts.frames import AddressFrame, EvidenceFrame, InstanceState, pack, unpack
 from contracts.ports import Clock, GraphWrite, Record, StateStore
 from contracts.settings import Settings
-from contracts.topics import CHANGES, PARTIALS, partition_of
+from contracts.topics import ADDRESSES, CHANGES, PARTIALS, partition_of
 from homeostat.metrics import Sample
 from streams.windows.instances import instance_frames
 
@@ -45,7 +45,8 @@ class ClusterWatch:
         environment = settings.kubernetes.environment or settings.environment
         self._place = (CHANGES, partition_of(environment, partitions[CHANGES]))
         self._parts = partitions[PARTIALS]
-        self._wiring = WatchWiring(settings.kubernetes, environment, clock, self._publish, self._report, graph, state)
+        tell = (self._publish, self._report, self._address)
+        self._wiring = WatchWiring(settings.kubernetes, environment, clock, *tell, graph, state)
         self._watcher: ClusterWatcher | None = None
 
     async def on_assigned(self, assigned: frozenset[tuple[str, int]]) -> None:
@@ -91,6 +92,9 @@ class ClusterWatch:
         environment = self._wiring.environment
         for target, frame in instance_frames(environment, f"cluster/{environment}", states, time_ns, self._parts):
             await self._broker.send(PARTIALS, pack(frame), key=environment.encode(), partition=target)
+
+    async def _address(self, frame: AddressFrame) -> None:
+        await self._broker.send(ADDRESSES, pack(frame), key=f"{frame.environment}/{frame.part}".encode())
 
     async def _publish(self, change: Change) -> None:
         await self._broker.send(CHANGES, encode(change), key=change.service.encode(), partition=self._place[1])

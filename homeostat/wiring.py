@@ -20,6 +20,7 @@ from contracts.plugins import installed
 from contracts.settings import Settings
 from contracts.topics import (
     ACTIONS,
+    ADDRESSES,
     ADOPTIONS,
     ANOMALIES,
     APPROVALS,
@@ -73,7 +74,11 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
         ),
         StageSpec("edges", (SPANS,), (PARTIALS, CLOCKS), lambda _, p: EdgeStage(p, settings, targets)),
         StageSpec(
-            "features", (PARTIALS,), (FEATURES, ANOMALIES, GAPS), lambda _, p: FeatureStage(p, settings, targets)
+            "features",
+            (PARTIALS,),
+            (FEATURES, ANOMALIES, GAPS),
+            lambda _, p: FeatureStage(p, settings, targets),
+            overhears=(ADDRESSES,),
         ),
         StageSpec(
             "detect",
@@ -118,7 +123,7 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
             },
             (ACTIONS, FEEDBACK, CHANGES, TARGETS),
         ),
-        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (CHANGES, PARTIALS)),
+        HandlerSpec("the cluster watch", {EVIDENCE: cluster.on_evidence}, (ADDRESSES, CHANGES, PARTIALS)),
     )
 
 

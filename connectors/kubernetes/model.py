@@ -25,6 +25,8 @@ _EARLIER_NS: Final = 2 * SECOND
 REPEAT_NS: Final = 30 * SECOND
 """Of what befalls the pods of a workload one change of a kind is told in this time; the others are counted."""
 _ROWS: Final = 1000
+UNDRAWN: Final = frozenset({ObjectKind.NOTICE, ObjectKind.SERVICE, ObjectKind.ENDPOINTS})
+"""Kinds that are no objects of the graph: what they say is about others."""
 
 
 class ClusterModel:
@@ -34,6 +36,8 @@ class ClusterModel:
         self._known = ObjectIndex(known)
         self.stirred = False
         """Whether any object came, changed or went since this was last made False."""
+        self.moves = 0
+        """Grows with whatever comes, changes, goes, or is called otherwise."""
         self.things: dict[str, Thing] = self._known.things
         self.counters: Counter[str] = Counter()
         self._environment, self._since_ns = environment, since_ns
@@ -54,6 +58,7 @@ class ClusterModel:
         thing = now or before
         assert thing is not None
         self.stirred = True
+        self.moves += 1
         before = self.things.get(thing.head.uid, before)
         now = self._keep(before, now, thing)
         last = now or _renamed(thing, before)
@@ -92,6 +97,7 @@ class ClusterModel:
         for thing in self._joins.renamed():
             now = msgspec.structs.replace(thing, service=self._joins.name(thing))
             self._known.rename(now)
+            self.moves += 1
             self._draw(thing, now, now_ns)
         self._tell(self._releases.tick(context), now_ns)
         gone = self._deletions.tick(now_ns)
@@ -210,7 +216,7 @@ class ClusterModel:
 
     def _draw(self, before: Thing | None, now: Thing | None, now_ns: int) -> None:
         thing = now or before
-        if thing is None or isinstance(thing, Notice):
+        if thing is None or thing.head.kind in UNDRAWN:
             return
         environment, until_ns = self._environment, 0 if now else now_ns
         row = object_row(environment, thing, now_ns, until_ns)

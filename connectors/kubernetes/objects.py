@@ -21,6 +21,8 @@ class ObjectKind(enum.StrEnum):
     NODE = "Node"
     AUTOSCALER = "HorizontalPodAutoscaler"
     NOTICE = "Event"
+    SERVICE = "Service"
+    ENDPOINTS = "EndpointSlice"
 
 
 class Slim(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -187,4 +189,23 @@ class Notice(Slim, frozen=True, gc=False, array_like=True):
     last_ns: int
 
 
-Thing = Workload | Pod | MachineNode | Autoscaler | Notice
+class ClusterService(Slim, frozen=True, gc=False, array_like=True):
+    """A Service. `addresses` are all that lead to it from inside or outside, IPs and host names of load balancers."""
+
+    head: ObjectHead
+    addresses: tuple[str, ...] = ()
+    outside: str = ""
+    """The host that it is another name of (ExternalName)."""
+    headless: bool = False
+
+
+class EndpointSlice(Slim, frozen=True, gc=False, array_like=True):
+    """Some of what is behind a Service: uids of pods, and addresses of which no pod is named."""
+
+    head: ObjectHead
+    service: str
+    pods: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+Thing = Workload | Pod | MachineNode | Autoscaler | Notice | ClusterService | EndpointSlice

@@ -16,9 +16,11 @@ from connectors.kubernetes import wire
 from connectors.kubernetes.naming import LABELS, of_canary, service_of, template_hash, top_workload
 from connectors.kubernetes.objects import (
     Autoscaler,
+    ClusterService,
     ConditionMark,
     Container,
     ControllerRef,
+    EndpointSlice,
     MachineNode,
     NodeCondition,
     Notice,
@@ -47,6 +49,11 @@ _TEMPLATE = msgspec.json.Decoder(wire.WireTemplate)
 _NODE = msgspec.json.Decoder(wire.WireNode)
 _AUTOSCALER = msgspec.json.Decoder(wire.WireAutoscaler)
 _NOTICE = msgspec.json.Decoder(wire.WireNotice)
+_SERVICE = msgspec.json.Decoder(wire.WireService)
+_SLICE = msgspec.json.Decoder(wire.WireSlice)
+_SERVICE_NAME: Final = "kubernetes.io/service-name"
+"""The label by which a slice says whose it is; https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesioservice-name"""
+_HEADLESS: Final = "None"
 
 Reader = Callable[[bytes | msgspec.Raw], Thing]
 
@@ -62,6 +69,10 @@ def reader(kind: ObjectKind, labels: tuple[str, ...] = LABELS) -> Reader:
             return autoscaler
         case ObjectKind.NOTICE:
             return notice
+        case ObjectKind.SERVICE:
+            return service
+        case ObjectKind.ENDPOINTS:
+            return endpoints
         case _:
             return lambda raw: workload(raw, kind, labels)
 
@@ -155,6 +166,36 @@ def notice(raw: bytes | msgspec.Raw) -> Notice:
         first_ns=first,
         last_ns=max(first, last, _ns(found.last_timestamp)),
     )
+
+
+def service(raw: bytes | msgspec.Raw) -> ClusterService:
+    """A Service."""
+    found = _SERVICE.decode(raw)
+    spec, balancer = found.spec, found.status.load_balancer or wire.LoadBalancer()
+    own = [*(spec.cluster_ips or ()), spec.cluster_ip or "", *(spec.external_ips or ())]
+    own += [text or "" for ingress in balancer.ingress or () for text in (ingress.ip, ingress.hostname)]
+    return ClusterService(
+        head=_head(found.metadata, ObjectKind.SERVICE),
+        addresses=tuple(dict.fromkeys(a for a in own if a and a != _HEADLESS)),
+        outside=(spec.external_name or "") if spec.type == "ExternalName" else "",
+        headless=spec.cluster_ip == _HEADLESS,
+    )
+
+
+def endpoints(raw: bytes | msgspec.Raw) -> EndpointSlice:
+    """An EndpointSlice."""
+    found = _SLICE.decode(raw)
+    pods: list[str] = []
+    rest: list[str] = []
+    for endpoint in found.endpoints or ():
+        target = endpoint.target_ref
+        if target is not None and target.kind == "Pod" and target.uid:
+            pods.append(target.uid)
+        else:
+            rest += endpoint.addresses or ()
+    head = _head(found.metadata, ObjectKind.ENDPOINTS)
+    of = (found.metadata.labels or {}).get(_SERVICE_NAME, "")
+    return EndpointSlice(head, sys.intern(of), tuple(pods), tuple(rest))
 
 
 def _named(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from connectors.kubernetes.objects import Autoscaler, MachineNode, ObjectHead, ObjectKind, Pod, Thing, Workload
 from connectors.kubernetes.template import tag_of
 
-_WATCHED: Final = frozenset({*ObjectKind} - {ObjectKind.NOTICE})
+_WATCHED: Final = frozenset({*ObjectKind} - {ObjectKind.NOTICE, ObjectKind.SERVICE, ObjectKind.ENDPOINTS})
 Row = dict[str, Any]
 
 

@@ -19,15 +19,16 @@ from typing import Any, Final
 
 from connectors.kubernetes import checkpoint
 from connectors.kubernetes.access import Access, open_access
+from connectors.kubernetes.addresses import AddressBook
 from connectors.kubernetes.cluster_api import ClusterApi
 from connectors.kubernetes.informer import FIRST_WAIT_S, LONGEST_WAIT_S, Informer, Pace, WatchSource
 from connectors.kubernetes.instances import Instances, changed
-from connectors.kubernetes.model import ClusterModel
+from connectors.kubernetes.model import UNDRAWN, ClusterModel
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import reader
 from contracts.errors import HomeostatError, Retryable, UnreadableEvent
 from contracts.events import Change
-from contracts.frames import InstanceState
+from contracts.frames import AddressFrame, InstanceState
 from contracts.ports import Clock, GraphWrite, StateStore
 from contracts.retry import Pauses, retrying
 from contracts.settings import KubernetesSettings
@@ -48,6 +49,8 @@ _PATIENCE_S: Final = 15.0
 _REPEAT_S: Final = 5.0
 """How often the states of instances are told that have not changed: whoever judges by them believes no report that is old."""
 _LOOK_S: Final = 0.5
+_ADDRESSES_S: Final = 1.0
+"""How often addresses are gone through, if anything happened: a pod that serves since a moment ago has been called once or twice."""
 _LIMIT: Final = 10_000
 """Changes that wait while the broker is away; the oldest go first, counted."""
 
@@ -60,21 +63,26 @@ _PATHS: Final[Mapping[ObjectKind, tuple[str, str]]] = {
     ObjectKind.AUTOSCALER: ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
     ObjectKind.NODE: ("/api/v1", "nodes"),
     ObjectKind.NOTICE: ("/api/v1", "events"),
+    ObjectKind.SERVICE: ("/api/v1", "services"),
+    ObjectKind.ENDPOINTS: ("/apis/discovery.k8s.io/v1", "endpointslices"),
 }
 _LATER: Final = frozenset({ObjectKind.NODE, ObjectKind.NOTICE, ObjectKind.AUTOSCALER})
 """What they say is about the others, which are listed before."""
+_OF_ADDRESSES: Final = frozenset({ObjectKind.SERVICE, ObjectKind.ENDPOINTS})
+"""What they say is of addresses alone: without the right to read them, all else is as it was."""
 
 
 @dataclass(frozen=True)
 class WatchWiring:
     """What a watcher is made of. `publish` returns once the change is on its topic; `report` once the states of services' instances
-    at that time are on theirs."""
+    at that time are on theirs, `address` once a part of the cluster's addresses is."""
 
     settings: KubernetesSettings
     environment: str
     clock: Clock
     publish: Callable[[Change], Awaitable[None]]
     report: Callable[[Mapping[str, InstanceState], int], Awaitable[None]]
+    address: Callable[[AddressFrame], Awaitable[None]]
     graph: Callable[[GraphWrite], None]
     state: StateStore
 
@@ -105,6 +113,9 @@ class ClusterWatcher:
         self._kept = b""
         self._instances, self._states = Instances(), dict[str, InstanceState]()
         self._reported_at = self._looked_at = 0.0
+        self._addresses = AddressBook(wiring.environment)
+        self._addressed_at = self._repeated_at = 0.0
+        self._moves = -1
         self._synced = asyncio.Event()
         self.trouble = ""
         self.dropped = self.published = 0
@@ -238,14 +249,15 @@ class ClusterWatcher:
                     for informer in informers:
                         await informer.attempted.wait()
         for informer in self._informers:
-            await informer.synced.wait()
+            if informer.source.kind not in _OF_ADDRESSES:
+                await informer.synced.wait()
         self._synced.set()
 
     async def _listed(self, informer: Informer) -> None:
         await informer.synced.wait()
         assert self._model is not None
         source, kept = informer.source, list(informer.objects.values())
-        if source.kind is not ObjectKind.NOTICE:
+        if source.kind not in UNDRAWN:
             self._model.listed(source.kind, source.namespace, kept, self._w.clock.now_ns())
 
     # --- sending
@@ -277,11 +289,29 @@ class ClusterWatcher:
             self.published += 1
             self.trouble = ""
         await self._report(model)
+        await self._tell_addresses(model)
+
+    async def _tell_addresses(self, model: ClusterModel) -> None:
+        """Tell which service answers at which address: what of it has changed at once, the rest again and again."""
+        now = time.monotonic()
+        if not self.is_synced or now - self._addressed_at < _ADDRESSES_S:
+            return
+        self._addressed_at, now_ns = now, self._w.clock.now_ns()
+        if self._moves != model.moves:
+            self._moves = model.moves
+            self._addresses.look(model.things.values(), now_ns)
+        if now - self._repeated_at >= _REPEAT_S:
+            self._repeated_at = now
+            self._addresses.repeat()
+        for frame in list(self._addresses.untold(now_ns)):
+            await self._w.address(frame)
+            self._addresses.told(frame.part)
 
     async def _report(self, model: ClusterModel) -> None:
         """Tell how the instances of the services are that telemetry knows, as long as the cluster is seen as it is."""
         due = time.monotonic() - self._reported_at >= _REPEAT_S
-        if not self.is_synced or any(i.trouble for i in self._informers) or not (due or model.stirred):
+        blind = any(i.trouble for i in self._informers if i.source.kind not in _OF_ADDRESSES)
+        if not self.is_synced or blind or not (due or model.stirred):
             return
         if (
             time.monotonic() - self._looked_at < _LOOK_S

@@ -274,6 +274,64 @@ class WireNotice(Wire, frozen=True):
     series: EventSeries | None = None
 
 
+class Ingress(Wire, frozen=True):
+    """status.loadBalancer.ingress[]"""
+
+    ip: str | None = None
+    hostname: str | None = None
+
+
+class LoadBalancer(Wire, frozen=True):
+    """status.loadBalancer"""
+
+    ingress: list[Ingress] | None = None
+
+
+class ServiceSpec(Wire, frozen=True):
+    """spec of a Service."""
+
+    type: str = ""
+    external_name: str | None = None
+    cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
+    cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
+    external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
+
+
+class ServiceStatus(Wire, frozen=True):
+    """status of a Service."""
+
+    load_balancer: LoadBalancer | None = None
+
+
+class WireService(Wire, frozen=True):
+    """v1 Service"""
+
+    metadata: Metadata
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+class TargetRef(Wire, frozen=True):
+    """endpoints[].targetRef"""
+
+    kind: str = ""
+    uid: str = ""
+
+
+class Endpoint(Wire, frozen=True):
+    """endpoints[]"""
+
+    addresses: list[str] | None = None
+    target_ref: TargetRef | None = None
+
+
+class WireSlice(Wire, frozen=True):
+    """discovery.k8s.io/v1 EndpointSlice"""
+
+    metadata: Metadata
+    endpoints: list[Endpoint] | None = None
+
+
 class ListMeta(Wire, frozen=True):
     """metadata of a list."""
 

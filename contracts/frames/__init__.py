@@ -1,5 +1,6 @@
 """Columnar frames: arrays per batch, window and tick. Rare things are events; these carry the telemetry itself."""
 
+from contracts.frames.address_frame import ADDRESS_PARTS, AddressFrame
 from contracts.frames.codec import pack, unpack
 from contracts.frames.decoded import (
     Decoded,
@@ -22,6 +23,8 @@ from contracts.frames.series_frame import SeriesFrame
 from contracts.frames.series_point import SeriesMode, SeriesPoint
 
 __all__ = [
+    "ADDRESS_PARTS",
+    "AddressFrame",
     "Decoded",
     "EvidenceFrame",
     "FeatureFrame",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,17 +16,19 @@ from connectors.otlp.conventions import conventions_of
 from connectors.otlp.identity import IdentityRules, by_rule, service_by
 from connectors.otlp.peers import EXTERNAL
 from connectors.otlp.recording import read
-from contracts.errors import BrokerUnavailable, HomeostatError, UndecodableTelemetry
-from contracts.frames import Resource
+from contracts.errors import BrokerUnavailable, HomeostatError, UndecodableTelemetry, UnreadableEvent
+from contracts.frames import AddressFrame, Resource, unpack
 from contracts.frames.decoded import KIND_CLIENT, Decoded
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
+from contracts.topics import ADDRESSES, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from graph.known_names import known_as
 from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, run
 from homeostat.cli.graph import reader
 from homeostat.terminal import echo
+from homeostat.times import utc
+from streams.windows.addresses import Addresses, Lease
 
 _INSTANCES: Final = ("k8s.pod.name", "k8s.pod.uid", "service.instance.id", "host.name", "container.id")
 
@@ -38,6 +41,8 @@ class Seen:
     resources: dict[Resource, None] = field(default_factory=dict)
     peers: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
     """Calls by caller, peer, and whether it is known by its address alone."""
+    addresses: dict[str, Addresses] = field(default_factory=dict)
+    """What the cluster watch tells, by environment."""
     _calls: dict[tuple[int, int], str] = field(default_factory=dict)
     _spans: list[tuple[tuple[int, int], str]] = field(default_factory=list)
 
@@ -112,6 +117,15 @@ def explained(name: str, seen: Seen) -> Iterator[str]:
         yield from _of_service([r for r in mine if (r.environment, r.service) == service], seen.rules)
     for peer in sorted({p for _, p, _ in seen.peers if wanted in (p.lower(), p.lower().partition(":")[2])}):
         yield from _of_peer(peer, seen)
+    for environment, addresses in sorted(seen.addresses.items()):
+        for home, lease in addresses.leases(wanted):
+            yield _of_lease(wanted, environment, home, lease)
+
+
+def _of_lease(name: str, environment: str, home: str, lease: Lease) -> str:
+    where = f", called in the namespace {home}," if home else ""
+    how_long = f"since {utc(lease.from_ns)}" + (f" until {utc(lease.to_ns)}" if lease.to_ns else "")
+    return f"{name}{where} is {lease.object} of environment {environment}'s cluster, {how_long}: calls to it are calls to {lease.stands_for}"
 
 
 def _is_called(resource: Resource, wanted: str) -> bool:
@@ -161,6 +175,10 @@ async def _of_log(ctx: click.Context, broker: str | None, last: int, seen: Seen)
         for topic in (OTLP_SPANS, OTLP_METRICS, OTLP_LOGS, *settings.ingest.topics):
             async for record in client.read([topic], last=last):
                 _take(record, settings, seen)
+        async for record in client.read([ADDRESSES]):
+            with contextlib.suppress(UnreadableEvent):  # of another release
+                frame = unpack(AddressFrame, record.value)
+                seen.addresses.setdefault(frame.environment, Addresses()).take(frame)
 
 
 def _take(record: Record, settings: Settings, seen: Seen) -> None:

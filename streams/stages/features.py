@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contracts.errors import UnreadableEvent
 from contracts.events import encode
 from contracts.features import OPERATIONS, Signal
-from contracts.frames import FeatureFrame, PartialFrame, pack, unpack
+from contracts.frames import AddressFrame, FeatureFrame, PartialFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import ANOMALIES, FEATURES, GAPS, partition_of
+from contracts.topics import ADDRESSES, ANOMALIES, FEATURES, GAPS, partition_of
 from contracts.units import MILLISECOND
 from streams.environments import Environments
 from streams.stage import Emit, Output
+from streams.windows.addresses import Addresses
 from streams.windows.calls import CALLS
 from streams.windows.gaps import GapJudge
 from streams.windows.instances import INSTANCES
@@ -47,6 +48,8 @@ class FeatureStage:
         self._kept: dict[str, KeptShares] = {}
         self._operations: dict[str, OperationMerge] = {}
         self._gaps: dict[str, GapJudge] = {}
+        self._addresses: dict[str, Addresses] = {}
+        """They outlive their environment's telemetry, and need no snapshot: every instance is told them first of all."""
         self._taken = 0
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
@@ -59,11 +62,15 @@ class FeatureStage:
         return sum((m.counters for m in self._each()), self._gone + self._environments.counters + silence)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
-        """Take a frame of partials in.
+        """Take a frame of partials in, or what addresses stand for.
 
         Raises:
-            UnreadableEvent: it is none.
+            UnreadableEvent: it is neither.
         """
+        if record.topic == ADDRESSES:
+            told = unpack(AddressFrame, record.value)
+            self._addresses_of(told.environment).take(told)
+            return []
         frame = unpack(PartialFrame, record.value)
         if frame.signal not in _SIGNALS:
             raise UnreadableEvent(f"unknown signal {frame.signal!r}", fix=f"valid: {', '.join(sorted(_SIGNALS))}")
@@ -152,6 +159,9 @@ class FeatureStage:
             found = self._gaps[environment] = GapJudge(environment, self._settings.max_services)
         return found
 
+    def _addresses_of(self, environment: str) -> Addresses:
+        return self._addresses.setdefault(environment, Addresses())
+
     def _mine(self, environment: str, scope: str) -> bool:
         """Whether this partition tells of a scope: of services the one that has them, of the rest one of all."""
         if scope != EVERYTHING and not scope.startswith(NODE):
@@ -169,7 +179,7 @@ class FeatureStage:
         if found is None:
             liveness = self._liveness[environment]
             found = mergers[signal] = FeatureMerger(environment, signal, self._settings, self._partition, liveness)
-            found.follow(mergers)
+            found.follow(mergers, self._addresses_of(environment))
         return found
 
     def snapshot(self) -> bytes:

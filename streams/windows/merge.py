@@ -20,6 +20,7 @@ from contracts.frames import FeatureFrame, PartialFrame, Presence
 from contracts.frames.decoded import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, SECOND
+from streams.windows.addresses import Addresses
 from streams.windows.collect_metrics import METRIC_CALLS
 from streams.windows.entities import Entities
 from streams.windows.liveness import WAIT, Liveness
@@ -110,8 +111,10 @@ class FeatureMerger:
         """Requests that metrics counted, of the rows that were sent since this was last asked."""
         return self._merge.metered()
 
-    def follow(self, mergers: Mapping[str, FeatureMerger]) -> None:
-        """Those of the other signals: calls that spans tell of are not told again by metrics."""
+    def follow(self, mergers: Mapping[str, FeatureMerger], addresses: Addresses) -> None:
+        """Those of the other signals: calls that spans tell of are not told again by metrics. And what addresses stand for."""
+        if isinstance(self._merge, EdgeMerge | MetricCallMerge):
+            self._merge.callees.addresses = addresses
         if isinstance(self._merge, MetricCallMerge):
             self._merge.by_spans = lambda window: (
                 mergers[Signal.EDGES].callers(window) if Signal.EDGES in mergers else frozenset()

@@ -12,6 +12,7 @@ from contracts.frames import PartialFrame
 from contracts.frames.decoded import F64, I64
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
+from streams.windows.callees import Callees
 from streams.windows.merge_series import SeriesMerge, histos_of
 from streams.windows.series import FEATURES, POINT
 from streams.windows.window import Window
@@ -32,6 +33,7 @@ class MetricCallMerge(SeriesMerge):
         self.by_spans: Callable[[int], frozenset[str]] = lambda _: frozenset()
         """Callers of whose calls there are spans at a window."""
         self._callers: dict[str, int] = {}
+        self.callees = Callees(self.per_service * settings.max_services)
 
     def merge(self, frames: Sequence[PartialFrame], now_ns: int) -> None:
         """Take frames in, one by one: their points keep their order."""
@@ -39,6 +41,11 @@ class MetricCallMerge(SeriesMerge):
         for frame in frames:
             ends = zip(frame.histo_service.tolist(), frame.histo_peer.tolist(), strict=True)
             pairs = [(frame.services[a], frame.services[b]) for a, b in ends]
+            if self.callees.addresses:
+                pairs = [
+                    (a, self.callees.told_by_metrics(a, b, time_ns))
+                    for (a, b), time_ns in zip(pairs, frame.histo_time_ns.tolist(), strict=True)
+                ]
             numbers = {pair: entities.number(pair) for pair in dict.fromkeys(pairs)}
             calls = histos_of(frame, np.array([numbers[pair] for pair in pairs], np.int64))
             self._take(np.empty(0, POINT), calls, frame)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from contracts.features import Signal
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import F64, I64
+from contracts.settings import IngestSettings
+from contracts.topics import SPANS
 from contracts.units import SECOND
+from streams.windows.addresses import OUTSIDE
+from streams.windows.callees import Callees
 from streams.windows.grouping import dense
 from streams.windows.merge_rows import RowMerge
 from streams.windows.row_values import edge_values
@@ -20,13 +26,46 @@ class EdgeMerge(RowMerge):
     signal = Signal.EDGES
     per_service = 8
 
+    def __init__(self, settings: IngestSettings) -> None:
+        super().__init__(settings)
+        self.callees = Callees(self.per_service * settings.max_services)
+
     def entities_of(self, frame: PartialFrame, now_ns: int) -> I64:
         """The entity of each row of a frame; -1 where there is no room for it."""
+        if self.callees.addresses and len(frame.service):
+            return self._entities_meant(frame)
         names, number_of = frame.services, self.open.entities.number
         pair = frame.service.astype(np.int64) * len(names) + frame.peer
         distinct, place = dense(pair, len(names) ** 2)
         pairs = [(names[p // len(names)], names[p % len(names)]) for p in distinct.tolist()]
         return np.array([number_of(p) for p in pairs], np.int64)[place]
+
+    def _entities_meant(self, frame: PartialFrame) -> I64:
+        """The same where a cluster says what addresses stand for: who answers at one depends on when."""
+        names, number_of, callees = frame.services, self.open.entities.number, self.callees
+        windows, at = dense(frame.window_ns)
+        pair = frame.service.astype(np.int64) * len(names) + frame.peer
+        distinct, place = dense(pair * len(windows) + at)
+        calls = [
+            (names[rest // len(names)], names[rest % len(names)], int(windows[number]))
+            for rest, number in (divmod(d, len(windows)) for d in distinct.tolist())
+        ]
+        callees.joined({(a, b) for a, b, _ in calls if not b.startswith(OUTSIDE)}, int(windows[-1]))
+        by_address = frame.source.startswith(f"{SPANS}/")  # else what is called external is a name that callers chose
+        meant = [
+            (a, callees.told_by_spans(a, b, time_ns) if by_address and b.startswith(OUTSIDE) else b)
+            for a, b, time_ns in calls
+        ]
+        return np.array([number_of(p) for p in meant], np.int64)[place]
+
+    def state(self) -> dict[str, Any]:
+        """For a snapshot."""
+        return {"callees": self.callees.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot; one of before there were addresses knows none."""
+        if "callees" in state:
+            self.callees.load(state["callees"])
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Call rate, error rate, latency and network gap; the number of calls."""

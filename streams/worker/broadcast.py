@@ -8,13 +8,15 @@ import logging
 from contracts.errors import HomeostatError
 from contracts.ports import Record
 from contracts.retry import every, retrying
-from contracts.topics import CONTROL
+from contracts.topics import ADDRESSES, CONTROL
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.outbox import RESEND_S, Outbox
 from streams.worker.parts import WorkerWiring
 
 log = logging.getLogger(__name__)
+_FROM_THE_BEGINNING = frozenset({ADDRESSES, CONTROL})
+"""What was said before counts as much as what is said from now on."""
 
 
 class Broadcast:
@@ -24,9 +26,9 @@ class Broadcast:
         self._w, self._host, self._outbox, self._whole = wiring, host, outbox, whole
         self._told: dict[tuple[str, int], int] = {}
 
-    async def know_switches(self) -> None:
-        """Before the first message is taken: who starts while acting is stopped must know that it is."""
-        async for record in self._w.broker.read([CONTROL]):
+    async def know_what_stands(self) -> None:
+        """Before the first message is taken: who starts while acting is stopped must know that it is, and whom addresses mean."""
+        async for record in self._w.broker.read(sorted(self.topics() & _FROM_THE_BEGINNING)):
             await self._tell(record)
 
     def topics(self) -> set[str]:
@@ -34,11 +36,11 @@ class Broadcast:
         return {CONTROL, *self._host.overheard}
 
     async def follow(self, topic: str) -> None:
-        """Pass on what comes, for ever; of switches also what was there."""
+        """Pass on what comes, for ever; of what stands also what was there."""
 
         async def followed() -> None:
             last: dict[tuple[str, int], int] = {}
-            async for record in self._w.broker.read([topic], from_beginning=topic == CONTROL, follow=True):
+            async for record in self._w.broker.read([topic], from_beginning=topic in _FROM_THE_BEGINNING, follow=True):
                 place = record.topic, record.partition
                 if record.offset <= last.get(place, -1):  # the topic was made anew: what it says is all news
                     self._told.pop(place, None)

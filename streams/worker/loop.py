@@ -69,7 +69,7 @@ class Worker:
 
     async def start(self) -> None:
         """Join the group; returns once partitions are assigned, or the group has none left for this worker."""
-        await self._assignment.retrying(self._broadcast.know_switches)
+        await self._assignment.retrying(self._broadcast.know_what_stands)
         await self._app.start()
         w = self._w
         self._tasks = [

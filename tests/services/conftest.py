@@ -48,6 +48,7 @@ LONGEST_FIRST: Final = (
     # A process is given two at the start, so that what comes next is behind the first two, and should be short.
     "test_policy",
     "test_collector_configs",
+    "test_collector_compression",
     "test_replay",
     "neo4j",
     "test_secured",

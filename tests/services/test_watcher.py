@@ -13,11 +13,12 @@ import pytest
 
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change
-from contracts.frames import InstanceState
+from contracts.frames import AddressFrame, InstanceState
 from contracts.ports import SystemClock
 from contracts.settings import KubernetesSettings
 from graph.stores.ladybug import LadybugStore
 from homeostat.graph_writer import GraphWriter
+from streams.windows.addresses import Addresses
 from tests.services import workloads as w
 from tests.services.kubelet.api import STRATEGIC, Api
 from tests.services.servers.cluster import Cluster
@@ -38,6 +39,7 @@ class World:
         self.api, self.cluster, self.namespace = api, cluster, namespace
         self.changes: list[Change] = []
         self.states: dict[str, InstanceState] = {}
+        self.addresses = Addresses()
         self.state, self.store = Kept(), LadybugStore()
         self.store.migrate()
         self.graph = GraphWriter(self.store, 10_000)
@@ -48,9 +50,13 @@ class World:
     async def report(self, states: Mapping[str, InstanceState], time_ns: int) -> None:
         self.states = dict(states)
 
+    async def address(self, frame: AddressFrame) -> None:
+        self.addresses.take(frame)
+
     def watcher(self, **settings: Any) -> ClusterWatcher:
         told = KubernetesSettings(watch=True, **settings)
-        wiring = WatchWiring(told, "prod", SystemClock(), self.publish, self.report, self.graph.put, self.state)
+        tell = (self.publish, self.report, self.address)
+        wiring = WatchWiring(told, "prod", SystemClock(), *tell, self.graph.put, self.state)
         self.latest = ClusterWatcher(wiring)
         return self.latest
 
@@ -129,7 +135,7 @@ async def test_without_rights_it_says_which_are_missing_and_goes_on_once_it_has_
     watcher.start()
     try:
         needed = "the role needs get, list, watch on deployments.apps"
-        await until(lambda: len(watcher.status()["trouble"]) == 8, lambda: str(watcher.status()))
+        await until(lambda: len(watcher.status()["trouble"]) == 10, lambda: str(watcher.status()))
         assert any(needed in text for text in watcher.status()["trouble"])
         rights = await allow(world.api, world.namespace)
         await asyncio.wait_for(watcher.synced(), PATIENCE_S)
@@ -285,3 +291,40 @@ async def test_what_is_said_of_instances_is_what_a_real_cluster_knows(watching: 
     await until(lambda: world.states.get("probed") is InstanceState.READY, lambda: str(world.states))
     await world.api.patch(path, {"spec": {"replicas": 0}})
     await until(lambda: world.states.get("probed") is InstanceState.UNSURE, lambda: str(world.states))
+
+
+async def test_names_and_addresses_are_those_that_a_real_cluster_gives(watching: World) -> None:
+    """A ClusterIP, a headless Service and one by another name, as the API server and its controllers make them."""
+    world, space = watching, watching.namespace
+    await world.deploy("pay")
+    ports = {"ports": [{"port": 80}]}
+    services = {
+        "cart": {"selector": {"app": "cart"}, **ports},
+        "till": {"selector": {"app": "pay"}, "clusterIP": "None", **ports},
+        "bank": {"type": "ExternalName", "externalName": "api.bank.example"},
+    }
+    for name, spec in services.items():
+        await world.api.create(world.path("services", group="/api/v1"), {"metadata": {"name": name}, "spec": spec})
+
+    def meant(host: str) -> str:
+        return world.addresses.stands_for("pay", f"external:{host}", time.time_ns())
+
+    async def comes_to_mean(host: str, wanted: str) -> None:
+        await until(lambda: meant(host) == wanted, lambda: f"{host} is {meant(host)!r}")
+
+    made = await world.api.get(world.path("services", "cart", "/api/v1"))
+    hosts = ("cart", f"cart.{space}", f"cart.{space}.svc.cluster.local", made["spec"]["clusterIP"])
+    for host in hosts:
+        await comes_to_mean(host, "cart")
+    for host in (f"till.{space}.svc", f"pay-0.till.{space}.svc"):
+        await comes_to_mean(host, "pay")
+    await comes_to_mean("bank", "external:api.bank.example")
+    pods = await world.api.items(world.path("pods", group="/api/v1"), labelSelector="app=pay")
+    own = [p["status"]["podIP"] for p in pods if p["status"].get("podIP") != p["status"].get("hostIP")]
+    assert own
+    for ip in own:
+        await comes_to_mean(ip, "pay")
+    switched = [{"op": "replace", "path": "/spec/selector", "value": {"app": "pay"}}]
+    await world.api.patch(world.path("services", "cart", "/api/v1"), switched, "application/json-patch+json")
+    for host in hosts:
+        await comes_to_mean(host, "pay")

@@ -20,7 +20,7 @@ import yaml
 
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring
 from contracts.events import Change
-from contracts.frames import InstanceState
+from contracts.frames import AddressFrame, InstanceState
 from contracts.ports import GraphWrite, SystemClock
 from contracts.settings import KubernetesSettings
 from tests.services.kubelet.api import Api
@@ -91,11 +91,14 @@ async def _main(environment: str) -> None:
     async def report(states: Mapping[str, InstanceState], time_ns: int) -> None:
         _say(states={service: state.name for service, state in states.items()}, time_ns=time_ns)
 
+    async def address(frame: AddressFrame) -> None:
+        _say(addresses=len(frame.names))
+
     def draw(write: GraphWrite) -> None:
         _say(rows=len(write.rows))
 
     settings = KubernetesSettings(watch=True)
-    watcher = ClusterWatcher(WatchWiring(settings, environment, SystemClock(), publish, report, draw, Kept()))
+    watcher = ClusterWatcher(WatchWiring(settings, environment, SystemClock(), publish, report, address, draw, Kept()))
     watcher.start()
     await watcher.synced()
     _say(synced=True)

@@ -248,6 +248,19 @@ _ROWS: dict[str, Any] = {
     "presence": np.array([0], np.int8),
 }
 FRAMES: dict[str, Any] = {
+    "AddressFrame": f.AddressFrame(
+        environment="prod",
+        part=7,
+        time_ns=T,
+        names=("10.96.0.1", "cart"),
+        namespaces=("", "shop"),
+        stands_for=("shop/cart", "shop/cart"),
+        objects=("service/shop/cart", "service/shop/cart"),
+        from_ns=np.array([T - 5, T - 5]),
+        headless=np.array([False, False]),
+        callers=("web",),
+        homes=("shop",),
+    ),
     "FeatureFrame": f.FeatureFrame(revision=0, **_ROWS),
     "EvidenceFrame": f.EvidenceFrame(
         score=np.array([[0.0, 3.5]]),

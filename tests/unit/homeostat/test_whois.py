@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from contracts.settings import GraphSettings
+from connectors.otlp.identity import IdentityRules
+from contracts.frames import AddressFrame, pack
+from contracts.ports import Record
+from contracts.settings import GraphSettings, load
+from contracts.topics import ADDRESSES
+from contracts.units import SECOND
 from graph.stores import open_store
 from homeostat.cli.app import cli
+from homeostat.cli.whois import Seen, _of_log, explained
 from tests.unit.connectors.otlp.builders import as_json, traces
 
 CLIENT, SERVER = 3, 2
@@ -113,6 +122,51 @@ def test_what_a_running_homeostat_knows_is_told_too(tmp_path: Path) -> None:
     for name in ("cart-7d9f8b6c5d-x2x4z", "u-1"):
         assert "owned by replicaset/prod/cart-7d9f8b6c5d, deployment/prod/cart; is the service prod/cart" in asked(name)
     assert "nothing in this telemetry is called mars" in asked("mars")
+
+
+async def test_what_the_cluster_says_of_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def frame(time_ns: int, service: str, since_ns: int) -> bytes:
+        return pack(
+            AddressFrame(
+                environment="live",
+                part=0,
+                time_ns=time_ns,
+                names=("10.96.0.1", "cart"),
+                namespaces=("", "shop"),
+                stands_for=(service, service),
+                objects=("service/shop/cart", "service/shop/cart"),
+                from_ns=np.array([since_ns, since_ns], np.int64),
+                headless=np.zeros(2, np.bool_),
+                callers=(),
+                homes=(),
+            )
+        )
+
+    class Log:
+        async def read(self, topics: list[str], *, last: int = 0) -> AsyncIterator[Record]:
+            for i, value in enumerate(
+                (frame(30 * SECOND, "blue", SECOND), frame(90 * SECOND, "green", 60 * SECOND), b"?")
+            ):
+                if topics == [ADDRESSES]:
+                    yield Record(ADDRESSES, 0, i, b"live/0", value)
+
+    @contextlib.asynccontextmanager
+    async def on_log(*_: Any) -> AsyncIterator[tuple[Log, Any]]:
+        yield Log(), load({})
+
+    monkeypatch.setattr("homeostat.cli.whois.connected", on_log)
+    seen = Seen(IdentityRules(("deployment.environment",), ()))
+    await _of_log(click.Context(cli), None, 10, seen)
+    over, now = explained("10.96.0.1", seen)
+    assert over == (
+        "10.96.0.1 is service/shop/cart of environment live's cluster, since 1970-01-01T00:00:01.000Z until 1970-01-01T00:01:00.000Z:"
+        " calls to it are calls to blue"
+    )
+    assert now.endswith("since 1970-01-01T00:01:00.000Z: calls to it are calls to green")
+    assert [line.partition(" is ")[0] for line in explained("cart", seen)] == [
+        "cart, called in the namespace shop,"
+    ] * 2
+    assert len(list(explained("external:cart.shop.svc", seen))) == 2
 
 
 def service_row(name: str, attributes: str) -> dict[str, Any]:

@@ -132,3 +132,36 @@ def notice(version: int = 1, *, reason: str = "Unhealthy", last: float = 10, abo
         "firstTimestamp": stamp(10),
         "lastTimestamp": stamp(last),
     }
+
+
+def service(name: str = "cart", version: int = 1, *, namespace: str = "shop", ip: str = "", **more: Any) -> Json:
+    """A Service with a ClusterIP; without one it is headless."""
+    made = stamp(more.pop("made", 0))
+    spec = {"type": "ClusterIP", "clusterIP": ip or "None", "clusterIPs": [ip or "None"], "selector": {"app": name}}
+    return {
+        "kind": "Service",
+        "metadata": {**meta("Service", name, version, namespace=namespace), "creationTimestamp": made},
+        "spec": {**spec, **more.pop("spec", {})},
+        "status": {"loadBalancer": more.pop("balancer", {})},
+    }
+
+
+def endpoints(of: str = "cart", version: int = 1, *, pods: list[Json] | None = None, **more: Any) -> Json:
+    """A slice of what is behind a Service: pods, or mere addresses."""
+    namespace, part = more.pop("namespace", "shop"), more.pop("part", "a1b2c")
+    found = [
+        {
+            "addresses": [pod["status"].get("podIP", "10.9.9.9")],
+            "conditions": {"ready": True},
+            "targetRef": {"kind": "Pod", "namespace": namespace, **{k: pod["metadata"][k] for k in ("name", "uid")}},
+        }
+        for pod in pods or ()
+    ]
+    found += [{"addresses": [address]} for address in more.pop("addresses", ())]
+    owned = {"ownerReferences": owner("Service", of, namespace), "labels": {"kubernetes.io/service-name": of}}
+    return {
+        "kind": "EndpointSlice",
+        "metadata": meta("EndpointSlice", f"{of}-{part}", version, namespace=namespace, **owned),
+        "addressType": "IPv4",
+        "endpoints": found or None,
+    }

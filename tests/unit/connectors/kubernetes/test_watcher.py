@@ -15,7 +15,7 @@ from connectors.kubernetes.objects import Thing
 from connectors.kubernetes.watcher import ClusterWatcher, WatchWiring, sources
 from contracts.errors import BrokerUnavailable
 from contracts.events import Change
-from contracts.frames import InstanceState
+from contracts.frames import ADDRESS_PARTS, AddressFrame, InstanceState
 from contracts.ports import GraphWrite, ManualClock
 from contracts.settings import KubernetesSettings
 from tests.unit.connectors.kubernetes import objects as o
@@ -23,6 +23,7 @@ from tests.unit.connectors.kubernetes.conftest import until
 from tests.unit.connectors.kubernetes.list_watch import ListWatchServer
 
 DEPLOYMENTS, REPLICA_SETS = "/apis/apps/v1/deployments", "/apis/apps/v1/replicasets"
+SERVICES, SLICES = "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices"
 PODS, NODES, EVENTS = "/api/v1/pods", "/api/v1/nodes", "/api/v1/events"
 
 
@@ -33,6 +34,8 @@ class World:
         self.changes: list[Change] = []
         self.writes: list[GraphWrite] = []
         self.reports: list[tuple[dict[str, InstanceState], int]] = []
+        self.addresses: dict[int, AddressFrame] = {}
+        self.addressed = 0
         self.saved: dict[str, bytes] = {}
         self.away = False
         self.clock = ManualClock(o.ns(100))
@@ -47,6 +50,20 @@ class World:
             raise BrokerUnavailable("Kafka is away")
         self.reports.append((dict(states), time_ns))
 
+    async def address(self, frame: AddressFrame) -> None:
+        if self.away:
+            raise BrokerUnavailable("Kafka is away")
+        self.addresses[frame.part] = frame
+        self.addressed += 1
+
+    def stands_for(self) -> dict[tuple[str, str], str]:
+        """By name and namespace, as told last."""
+        return {
+            (name, namespace): meant
+            for f in self.addresses.values()
+            for name, namespace, meant in zip(f.names, f.namespaces, f.stands_for, strict=True)
+        }
+
     async def load(self, key: str) -> bytes | None:
         return self.saved.get(key)
 
@@ -58,9 +75,8 @@ class World:
 
     def watcher(self, **settings: Any) -> ClusterWatcher:
         told = KubernetesSettings(watch=True, context="here", **settings)
-        return ClusterWatcher(
-            WatchWiring(told, "prod", self.clock, self.publish, self.report, self.writes.append, self)
-        )
+        tell = (self.publish, self.report, self.address)
+        return ClusterWatcher(WatchWiring(told, "prod", self.clock, *tell, self.writes.append, self))
 
     def rows(self, statement: str) -> list[Any]:
         return [row for write in self.writes if write.statement == statement for row in write.rows]
@@ -157,6 +173,46 @@ async def test_what_is_forbidden_holds_nothing_else_up(server: ListWatchServer) 
         assert watcher.counters()["Node", "forbidden"] >= 1
         server.refuse_paths.clear()
         await watcher.synced()
+
+
+async def test_without_the_right_to_read_services_all_else_is_as_it_was(server: ListWatchServer) -> None:
+    fill(server)
+    server.put(PODS, pod_at("10.0.0.1"))
+    server.refuse_paths |= {SERVICES: 403, SLICES: 403}
+    world = World()
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        watcher.learn("cart", {"k8s.namespace.name": "shop", "k8s.deployment.name": "cart"}, o.ns(100))
+        await until(lambda: any("cart" in states for states, _ in world.reports))
+        await until(lambda: world.stands_for().get(("10.0.0.1", "")) == "cart")
+        troubles = watcher.status()["trouble"]
+        for what in ("services", "endpointslices.discovery.k8s.io"):
+            assert any(f"the role needs get, list, watch on {what}" in text for text in troubles), troubles
+
+
+async def test_addresses_are_told_as_they_come_and_until_they_have_arrived(server: ListWatchServer) -> None:
+    fill(server)
+    pod = server.put(PODS, pod_at("10.0.0.1"))
+    server.put(SERVICES, o.service(ip="10.96.0.1"))
+    server.put(SLICES, o.endpoints(pods=[pod]))
+    world = World()
+    async with watching(world.watcher()) as watcher:
+        await watcher.synced()
+        await until(lambda: len(world.addresses) == ADDRESS_PARTS)
+        wanted = {("cart", "shop"): "cart", ("10.96.0.1", ""): "cart", ("10.0.0.1", ""): "cart"}
+        await until(lambda: world.stands_for() == wanted, str(world.stands_for()))
+        world.away = True
+        server.put(PODS, pod_at("10.0.0.2", version=9))
+        await until(lambda: watcher.status()["trouble"])
+        world.away = False
+        await until(lambda: ("10.0.0.2", "") in world.stands_for())
+        await until(lambda: ("10.0.0.1", "") not in world.stands_for())
+
+
+def pod_at(ip: str, version: int = 1) -> o.Json:
+    found = o.pod(version=version)
+    found["status"]["podIP"] = ip
+    return found
 
 
 async def test_a_namespace_at_a_time(server: ListWatchServer) -> None:

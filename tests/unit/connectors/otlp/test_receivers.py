@@ -499,6 +499,8 @@ async def test_connections_have_a_limit_and_a_share(log: Log) -> None:
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstandard.compress])
 async def test_every_compression_on_both_protocols(receivers: OtlpReceivers, log: Log, compress: Any) -> None:
+    """Over gRPC by the body alone: the client's library sends no `grpc-encoding` that it is given
+    (tests/services/test_collector_compression.py has one that does)."""
     packed = traces(SHOP, {}).SerializeToString()
     encoding = {gzip.compress: "gzip", zlib.compress: "deflate"}.get(compress, "zstd")
     url = f"{receivers.http_address}/v1/traces"
