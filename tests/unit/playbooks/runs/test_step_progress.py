@@ -25,7 +25,9 @@ def entry(*lines: tuple[str, StepPhase, str, dict[str, object]]) -> RunEntry:
 
 @pytest.mark.parametrize("keys", [("k1", "k2", "k3"), ("k3", "k2", "k1")])
 def test_attempts_are_intents_by_their_keys(keys: tuple[str, ...]) -> None:
-    lines = [line for key in keys for line in (("do", P.INTENT, key, {"n": key}), ("do", P.FAILED, key, {"retryable": True}))]
+    lines = [
+        line for key in keys for line in (("do", P.INTENT, key, {"n": key}), ("do", P.FAILED, key, {"retryable": True}))
+    ]
     assert NOT_BEGUN.attempts == 0
     for attempts in (1, 2, 3):
         (tried,) = progress_of(entry(*lines[: 2 * attempts])).values()
@@ -37,7 +39,11 @@ def test_attempts_are_intents_by_their_keys(keys: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("outcome", [P.APPLIED, P.UNKNOWN])
 def test_nothing_that_follows_takes_back_what_happened_or_may_have(outcome: StepPhase) -> None:
-    lines = [("do", P.INTENT, "k", {}), ("do", outcome, "k", {"text": "first"}), ("do", P.FAILED, "k", {"text": "then"})]
+    lines = [
+        ("do", P.INTENT, "k", {}),
+        ("do", outcome, "k", {"text": "first"}),
+        ("do", P.FAILED, "k", {"text": "then"}),
+    ]
     (found,) = progress_of(entry(*lines)).values()
     assert (found.status.value, found.data) == (outcome.value, {"text": "first"})
 

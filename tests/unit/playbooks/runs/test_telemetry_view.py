@@ -14,8 +14,10 @@ from playbooks.runs.telemetry_view import TelemetryView
 from tests.unit.playbooks.runs.support import T0, frame
 
 
-def seen(second: float, *names: str, signal: str = "spans", peers: tuple[str, ...] = (), attributes: str = "") -> EvidenceFrame:
-    found = frame(T0 + round(second * SECOND), {n: (50.0, 0.0) for n in names})
+def seen(
+    second: float, *names: str, signal: str = "spans", peers: tuple[str, ...] = (), attributes: str = ""
+) -> EvidenceFrame:
+    found = frame(T0 + round(second * SECOND), dict.fromkeys(names, (50.0, 0.0)))
     return replace(found, signal=signal, peers=peers, attributes=(attributes,) * len(names))
 
 
@@ -73,7 +75,10 @@ def test_the_latest_revision_of_an_incident_counts_in_whatever_order_they_come()
     view.note(incident("i1", 2, radius=("web",)))
     view.note(incident("i1", 1, IncidentPhase.RESOLVED))
     assert not view.is_over("i1")
-    assert (view.surroundings("cart", "i1", T0).affected, view.surroundings("cart", "i2", T0).affected) == (("web",), ())
+    assert (view.surroundings("cart", "i1", T0).affected, view.surroundings("cart", "i2", T0).affected) == (
+        ("web",),
+        (),
+    )
     view.note(incident("i1", 2, IncidentPhase.RESOLVED))
     assert view.is_over("i1")
     assert not view.is_over("i2"), "nothing is known of it"

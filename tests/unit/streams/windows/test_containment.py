@@ -88,12 +88,21 @@ def test_who_begins_before_its_caller_is_behind(
     assert told(containment, 1) == [], "once"
 
 
-@pytest.mark.parametrize(("error", "kind", "behind"), [(False, KIND_CLIENT, True), (True, KIND_CLIENT, False), (False, KIND_SERVER, False)])
+@pytest.mark.parametrize(
+    ("error", "kind", "behind"), [(False, KIND_CLIENT, True), (True, KIND_CLIENT, False), (False, KIND_SERVER, False)]
+)
 def test_a_caller_is_behind_whose_call_returned_before_it_was_answered(error: bool, kind: int, behind: bool) -> None:
     """One that failed may have been given up, and a server's span waits for no answer."""
     containment = Containment()
     pairs(
-        containment, FEWEST, -900, late_end_ms=700, floor_ms=0, caller_floor_ms=2000, error=error, kinds=(KIND_SERVER, kind)
+        containment,
+        FEWEST,
+        -900,
+        late_end_ms=700,
+        floor_ms=0,
+        caller_floor_ms=2000,
+        error=error,
+        kinds=(KIND_SERVER, kind),
     )
     assert told(containment) == ([("web", "web-1", -700.0, FEWEST)] if behind else [])
 

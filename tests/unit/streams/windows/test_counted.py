@@ -143,7 +143,9 @@ def test_as_far_as_all_instances_have_come_is_compared() -> None:
         return counted(40, spans=lambda _: 9.0, requests=lambda _: 9.0, every=6, offsets=offsets).compared - T0
 
     assert compared((0,)) == 36, "the end of its latest interval"
-    assert compared((0, 2)) == 34, "the other's came at 40, its next one ends a pace later: what it tells of until then is not known"
+    assert compared((0, 2)) == 34, (
+        "the other's came at 40, its next one ends a pace later: what it tells of until then is not known"
+    )
     assert compared((0, 2, 4)) == 34
 
 
@@ -151,9 +153,7 @@ def test_as_far_as_all_instances_have_come_is_compared() -> None:
 def test_a_sampler_that_keeps_another_share_is_told_from_other_traffic(every: int) -> None:
     def usual(*, spans: float, requests: float) -> ServiceCounts:
         counts = counted(120, spans=lambda _: 30.0, requests=lambda _: 60.0, every=every)
-        return counted(
-            60, spans=lambda _: spans, requests=lambda _: requests, every=every, counts=counts, begin=120
-        )
+        return counted(60, spans=lambda _: spans, requests=lambda _: requests, every=every, counts=counts, begin=120)
 
     since = (T0 + 130) * S
     for fewer_or_more in (usual(spans=6.0, requests=60.0), usual(spans=60.0, requests=60.0)):
