@@ -55,8 +55,8 @@ def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     each = max(own_before / before, 1.0)
     if own_since - own_before <= TIMES * each * max(since - before, 0.0):
         return ""
-    callers = f"{own_since / own_before:.2g} times" if own_before > 0 else "what they never did"
-    return f"users ask for {since / before:.2g} times the usual, its callers for {callers}"
+    more = f"{own_since / own_before:.2g} times" if own_before > 0 else "what they never did"
+    return f"users ask for {since / before:.2g} times the usual, its callers for {more}"
 
 
 def _callers(frames: Sequence[EvidenceFrame]) -> Mapping[str, set[str]]:
