@@ -102,6 +102,23 @@ def test_each_user_more_may_ask_for_three_times_the_usual_calls(usual: float, no
     assert bool(asked_again(frames, "stock", T0)) is again
 
 
+@pytest.mark.parametrize(
+    ("usual", "now", "text"),
+    [
+        ((100, 100), 400, "users ask for 1.2 times the usual, its callers for 4 times"),
+        ((0, 1), 40, "users ask for 1.2 times the usual, its callers for 80 times"),  # it is asked now and then
+        ((0, 0), 40, "users ask for 1.2 times the usual, its callers for what they never did"),
+    ],
+)
+def test_it_is_told_how_many_times_the_usual_each_asks_for(usual: tuple[int, int], now: int, text: str):
+    since = {"web": 60, "cart": 60, "stock": now}
+    halves = [
+        told({**USUAL, "stock": n}, since, since=tuple(range(a, b)))
+        for n, (a, b) in zip(usual, ((-20, -10), (-10, 10)), strict=True)
+    ]
+    assert asked_again(halves[0] + halves[1], "stock", T0) == text
+
+
 def test_an_entry_and_who_has_no_known_callers_are_asked_by_users():
     assert asked_again(told(USUAL, USUAL), "web", T0) == ""
     assert asked_again(told(USUAL, {**USUAL, "stock": 400}, edges=False), "stock", T0) == ""

@@ -124,6 +124,7 @@ def test_the_circuit_opens_after_repeated_harm_and_lets_one_attempt_through_late
     )
     assert held(replace(context, history=[*harm, run(3700)])) is None, "a success closes it"
     assert held(replace(context, circuit=CircuitLimits(2, 4000))) is None
+    assert held(replace(context, circuit=CircuitLimits(2, 3000))) is None, "it stays let through, not for a moment only"
     assert held(replace(context, history=harm[:1])) is None
 
 

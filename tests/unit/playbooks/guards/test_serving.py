@@ -36,6 +36,13 @@ def test_who_served_for_some_minutes_counts_and_a_burst_of_names_does_not() -> N
     assert after([(n, REAL) for n in range(LEAST)] + late) == REAL.keys()
 
 
+def test_five_of_the_last_ten_minutes_are_enough() -> None:
+    """In numbers, as operators read of them: a limit that follows its own constant would hold for any."""
+    assert after([(n, REAL) for n in (0, 2, 4, 6)]) == frozenset()
+    assert after([(n, REAL) for n in (0, 2, 4, 6, 9)]) == REAL.keys()
+    assert after([(n, REAL) for n in (0, 2, 4, 6, 10)]) == frozenset()
+
+
 def test_who_has_ceased_counts_for_some_minutes_still() -> None:
     before = [(n, REAL) for n in range(LEAST)]
     assert after([*before, (KEPT - 1, {"cart": (1.0, 0.0)})]) == REAL.keys()

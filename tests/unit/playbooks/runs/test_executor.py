@@ -315,6 +315,20 @@ async def test_a_decision_that_could_not_be_announced_is_begun_when_it_comes_aga
     assert world.story.count("run.pending") == 1
 
 
+async def test_a_decision_that_comes_again_to_who_took_over_is_begun_once(world: World) -> None:
+    await world.executor.on_decision(decision())
+    await world.executor.stop()
+    assert world.state() is RunState.PENDING, "it died before it began"
+    executor = world.born()
+    for _ in range(2):
+        await executor.on_decision(decision())
+        assert executor.runs == (run_of("d1"),)
+    await world.run_to(3)
+    await executor.on_decision(decision())
+    await world.run_to(20)
+    assert (len(world.process.requests), world.state()) == (1, RunState.SUCCEEDED)
+
+
 class Forgetful(MemoryJournal):
     """Loses touch with its log as soon as there is an intent, until `back`."""
 

@@ -39,6 +39,9 @@ class Ring(Action):
     def policy_name(self):
         return "phone"
 
+    def also_affects(self, arguments, state):
+        return ("web", "cart", "web", *("idle",) * (state.ready == 0))
+
 class Broken(Action):
     name = "break"
     text = "Fail in one question."
@@ -123,6 +126,7 @@ async def test_policy_is_asked_by_the_name_it_knows() -> None:
     asked = world.policy.asked[-1]
     assert asked["action"] == {"kind": "phone", "arguments": {}, "touches": "somebody"}
     assert asked["actions"] == ["break", "command", "phone", "restart", "rollback", "scale", "webhook"]
+    assert asked["blast_radius"] == ["web", "cart"], "whom it affects besides, each once"
     assert not world.on("telemetry.changes"), "nothing of the target was changed"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
@@ -152,6 +153,30 @@ def test_decisions_without_a_run_go_by_age_and_by_the_limit_with_their_answers()
     assert JournalRetention(young, RULE).sweep(T0) == 0, "an answer may still come"
 
 
+def test_decisions_without_a_run_are_counted_beside_runs_and_those_of_another_owner_are_left_to_it() -> None:
+    class Shared(MemoryJournal):
+        def forget(self, keys: Collection[str], environment: str = "") -> None:
+            if environment == "theirs":
+                raise Fenced("another one's")
+            assert environment == "test"
+            super().forget(keys, environment)
+
+    journal = Shared()
+    for number in range(5):
+        add(journal, f"r{number}", T0 - 20 * DAY, RunState.SUCCEEDED)
+    for number in range(12):
+        authenticity.note(journal, decision(name=f"d{number:02}", now_ns=T0 - (25 - number) * DAY))
+    assert JournalRetention(journal, RULE).sweep(T0) == 2, "ten without a run stay"
+    theirs = msgspec.structs.replace(decision(name="their", now_ns=T0 - 60 * DAY), environment="theirs")
+    authenticity.note(journal, theirs)
+    authenticity.note(journal, decision(name="old", now_ns=T0 - 50 * DAY))
+    keeper = JournalRetention(journal, RULE)
+    assert keeper.sweep(T0) == 1, "ours behind theirs, and no more"
+    names = {f"d{n:02}" for n in range(2, 12)} | {f"r{n}" for n in range(5)}
+    assert authenticity.noted_decisions(journal).keys() == names | {"their"}
+    assert keeper.forgotten == {("decision", "age"): 1}
+
+
 def test_batches_follow_each_other_until_nothing_is_left_to_forget() -> None:
     journal = filled(*(40 * DAY for _ in range(1234)))
     keeper = JournalRetention(journal, RULE)
@@ -177,6 +202,9 @@ def test_the_settings_can_not_have_needed_things_forgotten() -> None:
     assert rule.needed_ns == rule.kept_ns == NEEDED
     long = RetentionRule.of(ActSettings(journal_kept_s=1, circuit_reset_s=HISTORY_S * 3))
     assert long.needed_ns == 3 * NEEDED
+    assert RetentionRule.of(ActSettings(journal_kept_s=HISTORY_S + 1.5)) == RetentionRule(
+        kept_ns=NEEDED + 3 * SECOND // 2, most=ActSettings().journal_runs, needed_ns=NEEDED
+    )
 
 
 AGES = st.lists(

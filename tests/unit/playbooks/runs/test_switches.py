@@ -39,6 +39,11 @@ def journal() -> MemoryJournal:
 def test_nothing_known_is_a_stop() -> None:
     assert not acting(MemoryJournal())
     assert "not known" in switches.stopped(MemoryJournal())[EVERYWHERE]
+    (doubt,) = switches.controls_of(MemoryJournal(), "test")
+    assert (doubt.scope, doubt.acting, doubt.by, doubt.time_ns) == (EVERYWHERE, False, switches.ITSELF, 0)
+    assert switches.controls_of(MemoryJournal(), EVERYWHERE) == [doubt], (
+        "told once where all environments are asked for"
+    )
 
 
 def test_a_clock_that_was_a_day_ahead_once_changes_nothing(journal: MemoryJournal) -> None:

@@ -107,13 +107,19 @@ async def test_an_environment_that_is_not_bound_is_not_acted_on() -> None:
     assert "act.environments would need {'test': {}}" in world.actions[-1].text
 
 
-async def test_names_that_are_none_are_refused_in_one_word(world: World) -> None:
-    world.process.describe_error = InvalidTarget("'x/../y' can't be the name of a namespace")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("", "invalid_target"), ("unbound_environment", "unbound_environment"), ("of_its_own", "invalid_target")],
+)
+async def test_names_that_are_none_are_refused_in_one_word(world: World, given: str, told: str) -> None:
+    """The actuator's word where it is one of those that operators know."""
+    why = "'x/../y' can't be the name of a namespace"
+    world.process.describe_error = InvalidTarget(why, reason=given) if given else InvalidTarget(why)
     await world.executor.on_decision(decision())
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.REFUSED, [])
     await world.done()
-    assert world.actions[-1].data["reason"] == "invalid_target"
+    assert world.actions[-1].data["reason"] == told
 
 
 async def test_rival_claims_ask_a_person_who_reads_them(world: World) -> None:

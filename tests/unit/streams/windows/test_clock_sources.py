@@ -1,0 +1,130 @@
+"""One source's clock by the delays of its batches: ahead, told to be behind, gaining, moving."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.units import MILLISECOND as MS
+from contracts.units import SECOND as S
+from streams.windows.clocks import AHEAD_NS, TOLD_FOR_NS, Clocks, ClockSource
+
+T0 = 1_700_000_000 * S
+
+
+def heard(*delays_ms: float, every_ms: int = 500, told_ms: int = 0, begin_ns: int = T0) -> ClockSource:
+    """Batches one after the other, whose newest records were so old."""
+    source = ClockSource(told_ns=told_ms * MS, told_at_ns=begin_ns)
+    for n, delay in enumerate(delays_ms):
+        source.heard(round(delay * MS), begin_ns + n * every_ms * MS)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("delays_ms", "shift_ms"),
+    [
+        ((-300,) * 10, -300),
+        ((-250,) * 10, 0),  # within the tolerance
+        ((-300, -500, -400), -500),  # all are ahead: the furthest counts
+        ((300, -400, -400, -400), -400),  # some are not, the last three are alike
+        ((300, -400, 300, -400), -400),  # a browser among others: its batch counts for itself
+        ((300, -900, -400, -400), -900),
+        ((300, -1600, -400, -400), -400),  # too unlike to be one clock's
+    ],
+)
+def test_who_is_ahead_is_shifted_back_as_far_as_its_clock_or_the_batch_says(
+    delays_ms: tuple[float, ...], shift_ms: int
+) -> None:
+    source = heard(*delays_ms)
+    assert source.shift_ns(round(delays_ms[-1] * MS), T0 + 5 * S) == shift_ms * MS
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "floor_ms", "after_ns", "shift_ms"),
+    [
+        (800, 1000, 0, 800),
+        (800, 600, 0, 600),  # never so far that it lies ahead
+        (800, -100, 0, 0),
+        (-800, 1000, 0, 0),
+        (800, 1000, TOLD_FOR_NS - 1, 800),
+        (800, 1000, TOLD_FOR_NS, 0),
+    ],
+)
+def test_who_is_told_to_be_behind_is_shifted_while_that_is_so(
+    told_ms: int, floor_ms: int, after_ns: int, shift_ms: int
+) -> None:
+    source = heard(floor_ms, told_ms=told_ms)
+    assert source.shift_ns(floor_ms * MS, T0 + after_ns) == shift_ms * MS
+
+
+def test_the_least_delay_is_that_of_the_last_half_minute() -> None:
+    source = ClockSource()
+    assert source.floor_ns == 0
+    for second, delay_ms in ((0, 100), (3, 900), (6, 700), (29, 800)):
+        source.heard(delay_ms * MS, T0 + second * S)
+    assert (source.floor_ns, len(source.floors)) == (100 * MS, 3)
+    assert source.floors[0][1:] == (100 * MS, 900 * MS)
+    source.heard(800 * MS, T0 + 30 * S)
+    assert source.floor_ns == 700 * MS
+    source.heard(750 * MS, T0 - 60 * S)
+    assert source.floor_ns == 750 * MS, "the receiver's clock was set back: nothing is kept of what has yet to come"
+
+
+def test_of_half_a_second_the_least_delay_is_of_the_course() -> None:
+    source = ClockSource()
+    for at_ms, delay_ms in ((0, 300), (100, 200), (400, 250), (500, 400), (999, 500)):
+        source.heard(delay_ms * MS, T0 + at_ms * MS)
+    assert [(at - T0, floor) for _, at, floor in source.course] == [(100 * MS, 200 * MS), (500 * MS, 400 * MS)]
+
+
+@pytest.mark.parametrize(
+    ("delays_ms", "told_ms", "pace"),
+    [
+        ([-1000 - 100 * n for n in range(8)], 0, 1.2),  # by 100 ms each half second further ahead
+        ([-1000 - 10 * n for n in range(8)], 0, 1.0),  # that is hardly any
+        ([-1000 + 100 * n for n in range(8)], 0, 1.0),  # its batches wait longer
+        ([-1000, -1600, -1000, -1600, -1000, -1600, -1000, -1600], 0, 1.0),  # not straight
+        ([-1000] * 3 + [-1000 - 400 * n for n in range(5)], 0, 1.8),  # it began to gain
+        ([-1000 - 200 * n for n in range(4)], 0, 1.0),  # too few to say
+        ([1000 + 100 * n for n in range(8)], 0, 1.0),  # a backlog, for all that is known
+        ([1000 + 100 * n for n in range(8)], 1500, 0.8),  # most of which is its clock's: that loses
+        ([1700 - 100 * n for n in range(8)], 900, 1.2),
+        ([9000 + 100 * n for n in range(8)], 1500, 1.0),  # which explains little of it
+        ([1000 + 100 * n for n in range(8)], 250, 1.0),
+    ],
+)
+def test_a_clocks_pace_is_told_by_a_straight_course(delays_ms: list[int], told_ms: int, pace: float) -> None:
+    source = heard(*delays_ms, told_ms=told_ms)
+    found = source.pace(delays_ms[-1] * MS, T0 + 4 * S)
+    assert found == pytest.approx(pace, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("delays_ms", "moving"),
+    [
+        ([10] * 5 + [-900], True),  # it was set just now
+        ([10] * 5 + [-900, -900], False),  # and is right from then on
+        ([10] * 5 + [-300, -600], True),  # it gains
+        ([10] * 5 + [-300, -349], False),
+        ([10] * 5 + [-235], False),
+        ([10, 10, -900], False),  # too little is known of it
+        ([10, 900, 10, 10, -900], False),  # its batches came unlike before
+        ([-900] * 6, False),
+    ],
+)
+def test_a_clock_that_went_steadily_and_is_ahead_since_moments_is_moving(delays_ms: list[int], moving: bool) -> None:
+    assert heard(*delays_ms).is_moving(delays_ms[-1] * MS) is moving
+    assert not heard(*delays_ms).is_moving(-AHEAD_NS)
+
+
+def test_sources_that_were_not_heard_of_for_longest_are_forgotten_and_a_snapshot_is_the_same() -> None:
+    clocks = Clocks(2)
+    for n, name in enumerate(("a", "b", "a", "c")):
+        clocks._source("prod", name).heard(-n * S, T0 + n * S)
+        clocks._source("test", name)
+    assert {e: list(of) for e, of in clocks.sources.items()} == {"prod": ["a", "c"], "test": ["a", "c"]}
+    again = Clocks(2)
+    again.load(clocks.state())
+    assert again.sources == clocks.sources
+    again.forget("prod")
+    again.forget("nowhere")
+    assert list(again.sources) == ["test"]

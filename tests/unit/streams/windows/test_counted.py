@@ -1,0 +1,185 @@
+"""What spans and metrics count of one service's requests, side by side: from which numbers on, up to when, and what a difference means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from contracts.units import SECOND as S
+from streams.windows.counted import LONGEST_NS, ServiceCounts
+
+T0 = 1000
+
+
+def counted(
+    seconds: int,
+    *,
+    spans: Callable[[int], float],
+    requests: Callable[[int], float],
+    every: int = 1,
+    offsets: tuple[int, ...] = (0,),
+    failed: float = 0.0,
+    failures: float = 0.0,
+    counts: ServiceCounts | None = None,
+    begin: int = 0,
+) -> ServiceCounts:
+    """A service second by second: its requests by spans, and those that its instances' metrics count, each at its own time."""
+    counts = counts or ServiceCounts(S)
+    for second in range(begin, begin + seconds):
+        counts.take_spans((T0 + second) * S, spans(second), failed, spans(second))
+        for offset in offsets:
+            first = second + 1 - every
+            if (second + 1 + offset) % every == 0 and first >= begin:
+                asked = sum(requests(s) for s in range(first, second + 1)) / len(offsets)
+                told = (T0 + first) * S, (T0 + second + 1) * S, asked, failures * every / len(offsets)
+                counts.take_metrics([told])
+    return counts
+
+
+def test_an_interval_is_spread_over_the_windows_it_covers_and_what_it_cuts_is_uncertain() -> None:
+    counts = ServiceCounts(S)
+    counts.take_metrics([(10 * S + S // 2, 13 * S + S // 2, 6.0, 3.0)])
+    parts = {10: 1 / 6, 11: 1 / 3, 12: 1 / 3, 13: 1 / 6}
+    once = {w: pytest.approx((6 * p, 3 * p, 6 * p * (1 - p))) for w, p in parts.items()}
+    assert counts.requests == once
+    counts.take_metrics([(13 * S + S // 2, 14 * S, 4.0, 0.0)])
+    assert counts.requests == once | {13: pytest.approx((5.0, 0.5, 6 / 6 * 5 / 6))}, "all of an interval is certain"
+    assert (counts.ends, counts.pace_ns) == ([13 * S + S // 2, 14 * S], 3 * S)
+
+
+@pytest.mark.parametrize(("length_ns", "taken"), [(-S, False), (0, False), (LONGEST_NS, True), (LONGEST_NS + 1, False)])
+def test_of_intervals_that_are_too_long_or_none_nothing_is_believed(length_ns: int, taken: bool) -> None:
+    counts = ServiceCounts(S)
+    counts.take_metrics([(500 * S, 500 * S + length_ns, 10.0, 0.0)])
+    assert (bool(counts.requests), bool(counts.ends), counts.pace_ns > 0) == (taken, taken, taken)
+
+
+def test_a_share_is_known_from_sixty_requests_over_most_of_an_interval() -> None:
+    def after(seconds: int, each: float, every: int = 1) -> float:
+        return counted(seconds, spans=lambda _: each / 2, requests=lambda _: each, every=every).usual_share
+
+    assert math.isnan(after(6, 10.0))
+    assert after(10, 10.0) == pytest.approx(0.5)
+    assert math.isnan(after(60, 0.5)), "thirty requests"
+    assert after(250, 0.5) == pytest.approx(0.5)
+
+    def of_one_interval(first: int) -> float:
+        """Of half a minute, in which spans were seen from one second on, which is not known to be whole."""
+        counts = ServiceCounts(S)
+        for second in range(first, 30):
+            counts.take_spans((T0 + second) * S, 5.0, 0.0, 5.0)
+        counts.take_metrics([(T0 * S, (T0 + 30) * S, 300.0, 0.0)])
+        return counts.usual_share
+
+    assert of_one_interval(2) == pytest.approx(0.5)
+    assert math.isnan(of_one_interval(3))
+
+
+def test_metrics_that_count_fewer_requests_than_there_are_spans_are_no_witness() -> None:
+    def share(spans: float) -> float:
+        return counted(100, spans=lambda _: spans, requests=lambda _: 100.0).usual_share
+
+    assert share(114.0) == pytest.approx(1.14)
+    assert math.isnan(share(116.0))
+
+
+def test_what_was_seen_loses_half_its_weight_in_two_minutes() -> None:
+    counts = counted(2000, spans=lambda _: 5.0, requests=lambda _: 10.0)
+    assert counts.past.seconds == pytest.approx(2 / (1 - 0.5 ** (2 / 120)), rel=1e-3), "compared every two seconds"
+    assert (counts.usual_rate, counts.usual_share, counts.rate) == pytest.approx((10.0, 0.5, 10.0))
+    assert len(counts.spans) <= 4 * 150 + 1 >= len(counts.requests), "no more is kept than is looked at"
+
+
+def test_failures_stand_for_no_less_than_themselves_and_few_for_nothing() -> None:
+    def stands_for(failed: float, failures: float) -> float:
+        return ServiceCounts(S, failed=failed, failures=failures).stands_for
+
+    assert stands_for(4.0, 12.0) == 3.0
+    assert stands_for(5.0, 4.0) == 1.0
+    assert stands_for(10.0, 0.0) == 1.0, "metrics that don't say what failed"
+    assert math.isnan(stands_for(2.9, 12.0))
+    assert math.isnan(stands_for(3.0, 2.9)), "too few by metrics, though as many as by spans"
+    counts = counted(60, spans=lambda _: 10.0, requests=lambda _: 20.0, failed=1.0, failures=4.0)
+    assert counts.stands_for == pytest.approx(4.0)
+    counts.leapt()
+    assert (counts.failed, counts.failures) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("pace_s", "late_s", "other", "quick"),
+    [
+        (5.0, 20.0, True, True),  # twice its pace, and ten seconds
+        (5.0, 20.1, False, False),
+        (5.1, 20.0, True, False),
+        (60.0, 130.0, True, False),
+        (60.0, 130.1, False, False),
+    ],
+)
+def test_metrics_are_believed_as_long_as_they_come(pace_s: float, late_s: float, other: bool, quick: bool) -> None:
+    counts = ServiceCounts(S, lengths=[round(pace_s * S)], compared=T0, other=True)
+    now_ns = T0 * S + round(late_s * S)
+    assert (counts.is_other(now_ns), counts.is_quick(now_ns)) == (other, quick)
+    assert not ServiceCounts(S, compared=T0).is_quick(now_ns), "it has no metrics"
+
+
+def test_metrics_are_waited_for_until_they_agree_or_have_ceased() -> None:
+    since = (T0 + 100) * S
+    known = counted(100, spans=lambda _: 5.0, requests=lambda _: 10.0, every=5)
+    assert known.waited_for(since, since + 20 * S, few=False)
+    assert not known.waited_for(since, since + 20 * S + 1, few=False)
+    slow = counted(100, spans=lambda _: 5.0, requests=lambda _: 10.0, every=10)
+    assert [slow.waited_for(since, since + 30 * S, few=few) for few in (False, True)] == [False, True]
+    nothing = ServiceCounts(S, lengths=[S])
+    assert not nothing.waited_for(since, since, few=True), "what share has spans is not known"
+    more = counted(20, spans=lambda _: 20.0, requests=lambda _: 40.0, every=5, counts=known, begin=100)
+    assert more.agrees(since)
+    assert not more.waited_for(since, since + S, few=False)
+
+
+def test_as_far_as_all_instances_have_come_is_compared() -> None:
+    def compared(offsets: tuple[int, ...]) -> int:
+        return counted(40, spans=lambda _: 9.0, requests=lambda _: 9.0, every=6, offsets=offsets).compared - T0
+
+    assert compared((0,)) == 36, "the end of its latest interval"
+    assert compared((0, 2)) == 34, (
+        "the other's came at 40, its next one ends a pace later: what it tells of until then is not known"
+    )
+    assert compared((0, 2, 4)) == 34
+
+
+@pytest.mark.parametrize("every", [1, 5, 15])
+def test_a_sampler_that_keeps_another_share_is_told_from_other_traffic(every: int) -> None:
+    def usual(*, spans: float, requests: float) -> ServiceCounts:
+        counts = counted(120, spans=lambda _: 30.0, requests=lambda _: 60.0, every=every)
+        return counted(60, spans=lambda _: spans, requests=lambda _: requests, every=every, counts=counts, begin=120)
+
+    since = (T0 + 130) * S
+    for fewer_or_more in (usual(spans=6.0, requests=60.0), usual(spans=60.0, requests=60.0)):
+        assert (fewer_or_more.other, fewer_or_more.agrees(since)) == (True, False)
+        assert fewer_or_more.usual_share == pytest.approx(0.5, abs=0.01), "what is usual is not learnt meanwhile"
+    for spans, requests in ((6.0, 12.0), (150.0, 300.0), (30.0, 60.0)):
+        asked = usual(spans=spans, requests=requests)
+        assert (asked.other, asked.agrees(since)) == (False, True)
+        assert asked.rate == pytest.approx(requests)
+    for spans, requests in ((30.0, 120.0), (30.0, 35.0)):  # what has no spans is asked for more, or less
+        assert not usual(spans=spans, requests=requests).other
+
+
+def test_metrics_that_count_seconds_later_are_no_other_share() -> None:
+    """A surge that metrics tell of five seconds after its spans."""
+    surge = lambda s: 240.0 if 120 <= s < 132 else 24.0  # noqa: E731
+    counts, others = ServiceCounts(S), []
+    for second in range(160):
+        counted(1, spans=surge, requests=lambda s: surge(s - 5), counts=counts, begin=second)
+        others.append(counts.other)
+    assert not any(others)
+
+
+def test_a_snapshot_is_the_same() -> None:
+    counts = counted(90, spans=lambda s: 5.0 + s % 3, requests=lambda _: 10.0, every=5, offsets=(0, 2), failed=0.1)
+    again = ServiceCounts.of(counts.state())
+    assert again == counts
+    one, other = (counted(20, spans=lambda _: 1.0, requests=lambda _: 9.0, counts=c, begin=90) for c in (counts, again))
+    assert one == other
