@@ -75,8 +75,8 @@ def asked_again(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     more = since - before if since - before > CHANCE * math.sqrt(max(before, 1.0) / windows) else 0.0
     if own_since - own_before <= TIMES * each * more:
         return ""
-    more = f"{own_since / own_before:.2g} times" if own_before > 0 else "what they never did"
-    return f"users ask for {since / before:.2g} times the usual, its callers for {more}"
+    asked = f"{own_since / own_before:.2g} times" if own_before > 0 else "what they never did"
+    return f"users ask for {since / before:.2g} times the usual, its callers for {asked}"
 
 
 def _callers(frames: Sequence[EvidenceFrame]) -> Mapping[str, set[str]]:
