@@ -33,7 +33,7 @@ demo: $(RUNTIME) $(PROJECT) ## the whole loop on real processes: faults in, veri
 	$(BIN)/homeostat demo
 
 test: setup ## the default suite: embedded parts only, no network beyond loopback
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: setup ## further seeds and kinds of what `make test` tries a few of
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long

@@ -20,12 +20,14 @@ from contracts.actions import action_of
 from contracts.checks import actuator as checks
 from contracts.errors import ActionFailed, Conflict, Forbidden, TargetNotFound
 from contracts.ports import Applied, StepRequest, Target
+from contracts.retry import every, quiet, retrying, within
 from contracts.settings import ActSettings, BindingSettings
+from tests.patience import PATIENCE_S
 from tests.services import workloads as w
 from tests.services.kubelet.api import Api
 from tests.services.servers.cluster import Cluster
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 _NUMBERS: Final = itertools.count(1)
 PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 INSTANCE: Final = {"strategy": "instance"}
@@ -427,24 +429,24 @@ async def _may(world: World, verb: Verb) -> bool:
     return bool(answer["status"]["allowed"])
 
 
-async def _all_actions(world: World, actuator: KubernetesActuator, key: str, attempts: int = 5) -> str:
-    """Do everything; the fix of the first refusal. Where a controller was faster, again: what was done is not done twice."""
+async def _all_actions(world: World, actuator: KubernetesActuator, key: str) -> str:
+    """Do everything; the fix of the first refusal. Where a controller was faster, again a moment later: what was done is not done twice."""
     orders: list[tuple[str, dict[str, Any]]] = [
         ("restart", {"strategy": "rolling"}),
         ("rollback", {}),
         ("restart", INSTANCE),
     ]
-    try:
-        for kind in PLURALS:
-            target = world.target("cart" if kind == "Deployment" else kind.lower(), kind)
-            scale: list[tuple[str, dict[str, Any]]] = [("scale", {"replicas": 3})] if kind == "Deployment" else []
-            for action, arguments in (*scale, *orders):
-                name = f"{key}/{kind}/{action}/{arguments.get('strategy', '')}"
-                await actuator.apply(StepRequest(name, "r", "s", action, target, arguments, None, 1.0))
-    except Forbidden as e:
-        return e.fix
-    except Conflict:
-        if attempts == 1:
-            raise
-        return await _all_actions(world, actuator, key, attempts - 1)
-    return ""
+
+    async def fix() -> str:
+        try:
+            for kind in PLURALS:
+                target = world.target("cart" if kind == "Deployment" else kind.lower(), kind)
+                scale: list[tuple[str, dict[str, Any]]] = [("scale", {"replicas": 3})] if kind == "Deployment" else []
+                for action, arguments in (*scale, *orders):
+                    name = f"{key}/{kind}/{action}/{arguments.get('strategy', '')}"
+                    await actuator.apply(StepRequest(name, "r", "s", action, target, arguments, None, 1.0))
+        except Forbidden as e:
+            return e.fix
+        return ""
+
+    return await retrying(fix, within(PATIENCE_S), pauses=every(0.2), on=Conflict, told=quiet)
