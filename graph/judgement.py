@@ -105,6 +105,11 @@ RELEASE_JUST: Final = 1.5
 RELEASE_JUST_S: Final = 15.0
 """A release before the onset: strength, seconds for which it is fresh, its half-life then, and how far after the onset one may seem
 to be; times the strength it has where it came just before the onset, and within how many seconds that is."""
+REPLACES: Final = frozenset({"deploy", "restart", "start", "scale"})
+REPLACED_NS: Final = 20 * SECOND
+REPLACED_PATIENCE_NS: Final = 10 * SECOND
+"""Kinds of change that begin processes anew; how long before the onset one may have come, and how long after it calls whose answers nobody has
+told of are not missed: new processes tell of themselves when their exporters have begun. By hand."""
 TAKES_CAPACITY: Final = frozenset({"oom", "restart", "eviction", "start", "scheduling", "node"})
 """Kinds of change that leave a service with fewer instances."""
 BEFELL: Final[Mapping[str, tuple[float, CauseKind | None]]] = {

@@ -25,6 +25,9 @@ from graph.judgement import (
     FAST,
     HEARD_NS,
     LOSSY_LEAST,
+    REPLACED_NS,
+    REPLACED_PATIENCE_NS,
+    REPLACES,
     SERVES,
     SILENCE_WEIGHT,
     SILENT_FROM,
@@ -91,13 +94,24 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:
     heard = callee.known_ns >= max(edge.known_ns, situation.onset_ns + HEARD_NS)
     if serves is None or serves.after <= 0.0 or not heard or _slow(edge, callee):
         return None
-    found = [a for a in (_failures(edge, callee), _waits(edge, callee)) if a is not None and a.strength > CALLER_LEAST]
+    found = [
+        a
+        for a in (_failures(situation, edge, callee), _waits(edge, callee))
+        if a is not None and a.strength > CALLER_LEAST
+    ]
     return max(found, key=lambda a: a.strength, default=None)
 
 
-def _failures(edge: Edge, callee: Node) -> Amiss | None:
+def _replaced(situation: Situation, name: str) -> bool:
+    """Whether a service's processes began a moment ago: what the new ones answered may not have been told of yet."""
+    early = situation.now_ns - situation.onset_ns < REPLACED_PATIENCE_NS
+    since_ns = situation.onset_ns - REPLACED_NS
+    return early and any(c.service == name and c.kind in REPLACES and c.time_ns >= since_ns for c in situation.changes)
+
+
+def _failures(situation: Situation, edge: Edge, callee: Node) -> Amiss | None:
     failed = edge.shifts.get(f.CALL_ERROR_RATE)
-    if edge.unanswered:
+    if edge.unanswered and not _replaced(situation, edge.callee):
         return _without_answer(edge)
     if failed is None or risen(failed) * failed.samples < ERRORS_ENOUGH:
         return None

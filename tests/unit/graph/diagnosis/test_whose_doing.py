@@ -243,6 +243,27 @@ def test_calls_that_wait_for_a_callee_that_is_quick_to_others_were_not_answered_
     assert "40 of 200 calls were not answered" in leader.findings[0].text
 
 
+def test_calls_to_processes_that_have_just_begun_are_not_missed_yet():
+    """What new processes answered is told of once their exporters have begun."""
+
+    def missed(after_s: int, *changes: Change) -> bool:
+        lost = unanswered("gateway", "cart", answered=60.0)
+        whole = situation(node("gateway"), node("cart"), calls=(lost,), changes=changes)
+        found = rank(replace(whole, now_ns=ONSET + after_s * S))
+        return any("140 of 200 calls were not answered" in x.text for s in found for x in s.findings)
+
+    def began(before_s: int, kind: str = "deploy", service: str = "cart") -> Change:
+        return Change(environment="shop", service=service, kind=kind, time_ns=ONSET - before_s * S)
+
+    assert missed(3)
+    assert not missed(3, began(6))
+    assert not missed(3, began(-1, "restart"))
+    assert missed(12, began(6)), "they have had time to tell"
+    assert missed(3, began(60))
+    assert missed(3, began(6, "config"))
+    assert missed(3, began(6, service="gateway"))
+
+
 def test_who_tells_of_the_failures_that_took_so_long_is_not_at_a_loss_for_the_wait():
     """The slowest calls are those that failed, and the callee says so: no time is lost on the way."""
     gateway = node("gateway", level(LATENCY_P95, 0.1, 0.4), ratio(ERROR_RATE, 0.1))
