@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contracts.claims import parsed
+from contracts.external import EXTERNAL
 from contracts.ports import GraphStore
 from graph.cypher import text
 from graph.queries import NOW
 
-_EXTERNAL = "external:"
-
 
 def known_as(store: GraphStore, name: str) -> Iterator[str]:
     """Sentences on each thing of this name."""
-    names = [name, _EXTERNAL + name]
+    names = [name, EXTERNAL + name]
     for row in store.query(text("services_called"), {"names": names, "ending": f"/{name}"}):
         yield _of_service(store, row)
     objects = store.query(text("objects_called"), {"name": name})

@@ -18,8 +18,8 @@ import numpy as np
 from connectors.kubernetes.object_index import OVER
 from connectors.kubernetes.objects import ClusterService, EndpointSlice, Pod, Thing
 from connectors.otlp.folding import fold
-from connectors.otlp.peers import EXTERNAL
 from contracts.cluster_names import spelled_as
+from contracts.external import EXTERNAL
 from contracts.frames import ADDRESS_PARTS, AddressFrame
 from contracts.secrets import masked_name
 

@@ -13,9 +13,20 @@ from connectors.kubernetes.deletions import Deletions
 from connectors.kubernetes.diff import DiffContext
 from connectors.kubernetes.joining import Joins
 from connectors.kubernetes.object_index import OVER, ObjectIndex
-from connectors.kubernetes.objects import Autoscaler, MachineNode, Notice, ObjectKind, Pod, PodTemplate, Thing, Workload
+from connectors.kubernetes.objects import (
+    Autoscaler,
+    ClusterService,
+    EndpointSlice,
+    MachineNode,
+    Notice,
+    ObjectKind,
+    Pod,
+    PodTemplate,
+    Thing,
+    Workload,
+)
 from connectors.kubernetes.releases import Releases
-from connectors.kubernetes.rows import link_rows, object_row, retire_row, service_rows
+from connectors.kubernetes.rows import UNDRAWN, link_rows, object_row, retire_row, service_rows
 from contracts.events import Change
 from contracts.ports import GraphWrite
 from contracts.units import SECOND
@@ -25,8 +36,6 @@ _EARLIER_NS: Final = 2 * SECOND
 REPEAT_NS: Final = 30 * SECOND
 """Of what befalls the pods of a workload one change of a kind is told in this time; the others are counted."""
 _ROWS: Final = 1000
-UNDRAWN: Final = frozenset({ObjectKind.NOTICE, ObjectKind.SERVICE, ObjectKind.ENDPOINTS})
-"""Kinds that are no objects of the graph: what they say is about others."""
 
 
 class ClusterModel:
@@ -37,7 +46,7 @@ class ClusterModel:
         self.stirred = False
         """Whether any object came, changed or went since this was last made False."""
         self.moves = 0
-        """Grows with whatever comes, changes, goes, or is called otherwise."""
+        """Grows with each pod and Service that comes, changes, goes, or is called otherwise: where who answers may have changed."""
         self.things: dict[str, Thing] = self._known.things
         self.counters: Counter[str] = Counter()
         self._environment, self._since_ns = environment, since_ns
@@ -58,7 +67,7 @@ class ClusterModel:
         thing = now or before
         assert thing is not None
         self.stirred = True
-        self.moves += 1
+        self.moves += isinstance(thing, Pod | ClusterService | EndpointSlice)
         before = self.things.get(thing.head.uid, before)
         now = self._keep(before, now, thing)
         last = now or _renamed(thing, before)

@@ -12,7 +12,9 @@ from typing import Any, Final
 from connectors.kubernetes.objects import Autoscaler, MachineNode, ObjectHead, ObjectKind, Pod, Thing, Workload
 from connectors.kubernetes.template import tag_of
 
-_WATCHED: Final = frozenset({*ObjectKind} - {ObjectKind.NOTICE, ObjectKind.SERVICE, ObjectKind.ENDPOINTS})
+UNDRAWN: Final = frozenset({ObjectKind.NOTICE, ObjectKind.SERVICE, ObjectKind.ENDPOINTS})
+"""Kinds that are no objects of the graph: what they say is about others."""
+DRAWN: Final = frozenset(ObjectKind) - UNDRAWN
 Row = dict[str, Any]
 
 
@@ -82,7 +84,7 @@ def _links(thing: Thing) -> Iterator[tuple[str, str, str, int]]:
         yield "owns", _place(head.owner.kind, head.namespace, head.owner.name), head.place, head.created_ns
     if isinstance(thing, Pod) and thing.node:
         yield "runs_on", head.place, _place(ObjectKind.NODE, "", thing.node), thing.scheduled_ns or head.created_ns
-    if isinstance(thing, Autoscaler) and thing.target_kind in _WATCHED:
+    if isinstance(thing, Autoscaler) and thing.target_kind in DRAWN:
         yield "scales", head.place, _place(thing.target_kind, head.namespace, thing.target), head.created_ns
 
 

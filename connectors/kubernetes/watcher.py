@@ -23,9 +23,10 @@ from connectors.kubernetes.addresses import AddressBook
 from connectors.kubernetes.cluster_api import ClusterApi
 from connectors.kubernetes.informer import FIRST_WAIT_S, LONGEST_WAIT_S, Informer, Pace, WatchSource
 from connectors.kubernetes.instances import Instances, changed
-from connectors.kubernetes.model import UNDRAWN, ClusterModel
+from connectors.kubernetes.model import ClusterModel
 from connectors.kubernetes.objects import ObjectKind, Thing
 from connectors.kubernetes.read import reader
+from connectors.kubernetes.rows import UNDRAWN
 from contracts.errors import HomeostatError, Retryable, UnreadableEvent
 from contracts.events import Change
 from contracts.frames import AddressFrame, InstanceState

@@ -14,6 +14,7 @@ from connectors.otlp.folding import fold
 from connectors.otlp.identity import Identified, is_address
 from connectors.otlp.subjects import subject_of
 from connectors.otlp.values import Plain, text_of
+from contracts.external import EXTERNAL
 from contracts.frames.decoded import KIND_CLIENT, KIND_PRODUCER
 from contracts.secrets import masked_name
 
@@ -53,4 +54,4 @@ def _of_graph(source: MetricSource, attributes: Mapping[str, Plain]) -> tuple[Id
     callee = (
         None if kind == _VIRTUAL or is_address(server) else subject_of(subjects["callee"], source.sender, attributes)
     )
-    return caller, peers.EXTERNAL + fold(masked_name(server)) if callee is None else callee.resource.service
+    return caller, EXTERNAL + fold(masked_name(server)) if callee is None else callee.resource.service

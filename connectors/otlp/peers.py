@@ -20,10 +20,10 @@ from connectors.otlp.conventions import standard
 from connectors.otlp.folding import fold, fold_temporary
 from connectors.otlp.identity import is_address
 from connectors.otlp.values import Plain, text_of
+from contracts.external import EXTERNAL
 from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER
 from contracts.secrets import masked_name
 
-EXTERNAL: Final = "external:"
 _TABLE: Final = standard()
 DB_SYSTEM: Final = _TABLE.keys("db_system")
 DB_NAME: Final = _TABLE.keys("db_name")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.capacity import ROOMY
+from contracts.external import EXTERNAL
 from contracts.units import SECOND
 from graph.world.topology import Topology
 
-PREFIX: Final = "external:"
 PATIENCE_NS: Final = 10 * SECOND
 """A name that no service has claimed for this long belongs to something uninstrumented."""
 
@@ -29,7 +29,7 @@ class Aliases:
 
     def resolve(self, caller: str, named: str, time_ns: int) -> str:
         """The callee of a call whose row is to be counted; "" where joined spans count it, or it is too early to say."""
-        if not named.startswith(PREFIX):
+        if not named.startswith(EXTERNAL):
             return named
         service = self._resolved.get(named) or self._claimed(named, caller)
         if service:
@@ -60,7 +60,7 @@ class Aliases:
     def _claimed(self, named: str, caller: str) -> str:
         """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only one
         whose last part it is. A name of the internet is nobody's last part: api.bank.example is not the service api."""
-        name = named.removeprefix(PREFIX)
+        name = named.removeprefix(EXTERNAL)
         own = {s.name for s in self._topology.services.values() if s.own and s.kind == "service"}
         if name in own:
             return self._take(named, name)

@@ -11,6 +11,7 @@ from connectors.otlp.conventions import Conventions, standard
 from connectors.otlp.decode import decode
 from connectors.otlp.flatten import UnreadMetric
 from connectors.otlp.reasons import NO_SUBJECT, NOT_SERVED, OTHER_STATE, UNMAPPED_METRIC, UNMAPPED_UNIT, UNUSED_METRIC
+from contracts.external import EXTERNAL
 from contracts.frames.decoded import KIND_CLIENT, KIND_PRODUCER, Decoded
 from contracts.topics import INGRESS
 from homeostat.bench.astronomy.shop_day import ShopDay
@@ -18,7 +19,6 @@ from homeostat.bench.astronomy.shop_day import ShopDay
 IGNORED: Final = (UNUSED_METRIC, OTHER_STATE, NOT_SERVED, NO_SUBJECT)
 """Known by name, and carrying nothing that a feature needs: other instruments, other states (idle CPU), the caller's side of a call."""
 LISTED: Final = (UNMAPPED_METRIC, UNMAPPED_UNIT)
-_OUTSIDE: Final = "external:"
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ def understood(day: ShopDay, conventions: Conventions | None = None) -> Understo
             continue
         found.calls += 1
         said = calls.said(call)
-        if callee not in (said, said.removeprefix(_OUTSIDE), said.rpartition("/")[2] if ":" not in said else said):
+        if callee not in (said, said.removeprefix(EXTERNAL), said.rpartition("/")[2] if ":" not in said else said):
             found.unknown[f"{calls.caller[call]} -> {callee}: {said or 'nobody'}"] += 1
     return found
 
@@ -127,6 +127,6 @@ class _Calls:
         if not self._answered:
             self._answered = {at: s for at, s in self._parents if at in self.caller and self.caller[at] != s}
         peer = self._peer[call]
-        if peer and not peer.startswith(_OUTSIDE):
+        if peer and not peer.startswith(EXTERNAL):
             return peer
         return self._answered.get(call, peer)

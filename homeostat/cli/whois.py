@@ -14,9 +14,9 @@ import click
 from connectors.encodings.sources import decode_record, reading_of
 from connectors.otlp.conventions import conventions_of
 from connectors.otlp.identity import IdentityRules, by_rule, service_by
-from connectors.otlp.peers import EXTERNAL
 from connectors.otlp.recording import read
 from contracts.errors import BrokerUnavailable, HomeostatError, UndecodableTelemetry, UnreadableEvent
+from contracts.external import EXTERNAL
 from contracts.frames import AddressFrame, Resource, unpack
 from contracts.frames.decoded import KIND_CLIENT, Decoded
 from contracts.ports import Record

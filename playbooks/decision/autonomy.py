@@ -10,7 +10,7 @@ from contracts.events import Candidate, Control, Incident
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, CauseKind, Conduct, HeldReason
-from playbooks.decision.candidates import Proposal, all_ready, one_operation
+from playbooks.decision.candidates import Proposal, all_ready, came_before, one_operation
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import outage_of
 from playbooks.language.actions import tells, touching
@@ -151,12 +151,10 @@ def _one_operation(proposal: Proposal | None) -> Doubt | None:
 
 
 def _after_effect(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
-    """While an earlier incident is not over, whoever else is ill may suffer from it, and disturbing them adds to it. One surge saturates one
-    service after another, and each of them needs more."""
+    """While an earlier incident is not over, whoever else is ill may suffer from it, and disturbing them adds to it."""
     if proposal is None or not touching(proposal.playbook.steps):
         return None
-    surged = proposal.causes[0].kind is CauseKind.SATURATION
-    before = next((e for e in world.earlier if not (surged and e.kind is CauseKind.SATURATION)), None)
+    before = next(iter(came_before(proposal.causes[0], world)), None)
     if before is None:
         return None
     whose = f" ({before.kind} of {before.service})" if before.service else ""

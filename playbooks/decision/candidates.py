@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident, fewer
+from contracts.external import EXTERNAL
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason, Severity
-from playbooks.decision.world import DecisionWorld, ServiceView
+from playbooks.decision.world import DecisionWorld, Earlier, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
-from playbooks.guards.callers_view import EXTERNAL
 from playbooks.language.actions import touching
 from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
@@ -133,11 +133,16 @@ def _unfelt(playbook: Playbook, incident: Incident) -> Held | None:
     return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
 
 
+def came_before(cause: Candidate, world: DecisionWorld) -> list[Earlier]:
+    """The earlier incidents that a cause may be an after-effect of. One surge saturates one service after another, and each of them needs
+    more: those are none of one another."""
+    surged = cause.kind is CauseKind.SATURATION
+    return [e for e in world.earlier if not (surged and e.kind is CauseKind.SATURATION)]
+
+
 def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> Held | None:
     """While a remedy for an earlier incident is under way, what comes of it is waited for: it may end this one as well."""
-    surged = causes[0].kind is CauseKind.SATURATION
-    mending = (e for e in world.earlier if e.mending and not (surged and e.kind is CauseKind.SATURATION))
-    earlier = next(mending, None)
+    earlier = next((e for e in came_before(causes[0], world) if e.mending), None)
     if earlier is None or not touching(playbook.steps):
         return None
     return Held(

@@ -14,15 +14,12 @@ from typing import Any, Final, NamedTuple
 from contracts.claims import ClaimsHeard
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
-from contracts.units import SECOND
-from playbooks.decision.known_calls import KnownCalls
+from playbooks.decision.known_calls import FORGET_NS, KnownCalls
 from playbooks.decision.world import ServiceView
 from playbooks.guards import Serving, Standing, singled_out, standing
-from playbooks.guards.callers_view import means
+from playbooks.guards.callers_view import known_as, means
 
 MOST_SERVICES: Final = 20_000
-FORGET_NS: Final = 600 * SECOND
-"""Event time after which a service that was not heard of is no longer one of the environment."""
 PRESENT: Final = 10
 """Windows of event time after which a service's newest row is no longer its present, if no newer one has come."""
 KEPT: Final = 90
@@ -200,7 +197,7 @@ def _cut(frame: EvidenceFrame, wanted: frozenset[str]) -> EvidenceFrame | None:
     """A frame with the rows of some services, or of calls to them; None without any."""
     edges = frame.signal == Signal.EDGES
     named = (means(p) for p in frame.peers) if edges else ({s} for s in frame.services)
-    short = {s.rsplit("/", 1)[-1] for s in wanted} | wanted if edges else wanted
+    short = {name for s in wanted for name in known_as(s)} if edges else wanted
     rows = [i for i, names in enumerate(named) if names & short]
     if not rows:
         return None

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from contracts import features as f
+from contracts.external import EXTERNAL
 from contracts.frames import EvidenceFrame
 from contracts.units import SECOND
 from contracts.verdicts import ServiceState
 
-EXTERNAL: Final = "external:"
 HISTORY_NS: Final = 90 * SECOND
 """How far back evidence is looked at: enough to know what was usual before."""
 LEAST_REQUESTS: Final = 5.0
@@ -101,16 +101,24 @@ def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int,
 
 def _rows_of_calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
     """Every row of calls to the service that is no stale one, by whatever name its callers know it."""
-    names = {service, service.rsplit("/", 1)[-1]}
+    names = known_as(service)
     for frame in frames:
-        if frame.signal == f.Signal.EDGES:
+        if frame.signal != f.Signal.EDGES:
+            continue
+        meant = {peer for peer in set(frame.peers) if _names(peer, service, names)}
+        if meant:
             for i, peer in enumerate(frame.peers):
-                if frame.state[i] != ServiceState.STALE and _names(peer, service, names):
+                if peer in meant and frame.state[i] != ServiceState.STALE:
                     yield frame, i
 
 
 def _names(peer: str, service: str, names: set[str]) -> bool:
     return peer == service or (peer.startswith(EXTERNAL) and bool(means(peer) & names))
+
+
+def known_as(service: str) -> set[str]:
+    """The names by which its callers may know a service: with its namespace, or without."""
+    return {service, service.rsplit("/", 1)[-1]}
 
 
 def means(peer: str) -> set[str]:

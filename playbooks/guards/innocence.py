@@ -91,7 +91,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     times = max(_asked_more(rows[face.signal], face, onset_ns, MORE) for face in FACES)
     found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again)
     times = max(times, 1.0) if math.isfinite(times) else 1.0
-    return replace(found, again=again, times=times, refused=refused(kept, service, onset_ns))
+    lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
+    return replace(found, again=again, times=times, refused=lost)
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:

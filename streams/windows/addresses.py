@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from contracts.cluster_names import spelled_as
+from contracts.external import EXTERNAL
 from contracts.frames import AddressFrame
 from contracts.units import HOUR, MINUTE
 
-OUTSIDE: Final = "external:"
 BELIEVED_NS: Final = 20 * MINUTE
 """How long what was told holds that nobody repeats; the watch goes round in six minutes."""
 KEPT_NS: Final = HOUR
@@ -77,13 +77,13 @@ class Addresses:
 
     def stands_for(self, caller: str, peer: str, time_ns: int) -> str:
         """Whom a caller meant by a callee's name at a time: a service, or `external:<name>`; "" where the cluster does not say."""
-        if not peer.startswith(OUTSIDE):
+        if not peer.startswith(EXTERNAL):
             return ""
         keys = self._cached.get((caller, peer))
         if keys is None:
             if len(self._cached) >= _MOST_CACHED:
                 self._cached.clear()
-            keys = self._cached[caller, peer] = tuple(self._meant(caller, peer.removeprefix(OUTSIDE)))
+            keys = self._cached[caller, peer] = tuple(self._meant(caller, peer.removeprefix(EXTERNAL)))
         found = dict.fromkeys(
             lease.stands_for
             for key in keys

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from contracts.external import EXTERNAL
 from contracts.units import DAY
-from streams.windows.addresses import OUTSIDE, Addresses
+from streams.windows.addresses import Addresses
 
 Pair = tuple[str, str]
 """Caller and callee."""
@@ -38,10 +39,10 @@ class Callees:
         """What the callee of a call to an address is called of which the caller's span alone tells: nobody has answered there so far
         (`streams.windows.hosts` has waited for it)."""
         meant = self.told_by_metrics(caller, peer, time_ns)
-        if meant == peer or meant.startswith(OUTSIDE):
+        if meant == peer or meant.startswith(EXTERNAL):
             return meant
         last_ns = self._joined_ns.get((caller, meant), time_ns - JOINED_NS - 1)
-        return OUTSIDE + meant if time_ns - last_ns <= JOINED_NS else meant
+        return EXTERNAL + meant if time_ns - last_ns <= JOINED_NS else meant
 
     def told_by_metrics(self, caller: str, peer: str, time_ns: int) -> str:
         """The same of calls that metrics tell of, which are told where no spans are."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from contracts.external import EXTERNAL
 from contracts.features import BY_SIGNAL, CPU, CPU_CORES, MEMORY, MEMORY_BYTES, Signal
 from contracts.frames import Decoded, PartialFrame, Resource
 from contracts.frames.decoded import I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
@@ -48,8 +49,7 @@ CALLED, UNREAD_METRIC = "called", "unread"
 _MOST_TOLD: Final = 1 << 14
 _KINDS: Final = 6
 _BOUNDS_NS: Final = np.array([int(s * SECOND) for s in DELAYS_S], np.int64)
-_OUTSIDE: Final = "external:"
-_NODES: Final = ("db:", "messaging:", _OUTSIDE)
+_NODES: Final = ("db:", "messaging:", EXTERNAL)
 _OF_RESOURCES: Final = np.array(
     [name in (CPU, CPU_CORES, MEMORY, MEMORY_BYTES) for name in BY_SIGNAL[Signal.METRICS]], np.bool_
 )
@@ -268,9 +268,9 @@ def _called(decoded: Decoded, facts: dict[str, Facts]) -> None:
 @functools.lru_cache(1 << 13)
 def _names_in(peer: str) -> tuple[str, ...]:
     """The names of services that a peer may mean: `payment.shop.svc` is `payment`, or `shop/payment`."""
-    if not peer.startswith(_OUTSIDE):
+    if not peer.startswith(EXTERNAL):
         return ()
-    name = peer.removeprefix(_OUTSIDE)
+    name = peer.removeprefix(EXTERNAL)
     labels = name.split(".")
     if labels[0].isdigit() or ":" in name:
         return ()

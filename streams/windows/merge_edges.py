@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from contracts.external import EXTERNAL
 from contracts.features import Signal
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import F64, I64
 from contracts.settings import IngestSettings
 from contracts.topics import SPANS
 from contracts.units import SECOND
-from streams.windows.addresses import OUTSIDE
 from streams.windows.callees import Callees
 from streams.windows.grouping import dense
 from streams.windows.merge_rows import RowMerge
@@ -50,10 +50,10 @@ class EdgeMerge(RowMerge):
             (names[rest // len(names)], names[rest % len(names)], int(windows[number]))
             for rest, number in (divmod(d, len(windows)) for d in distinct.tolist())
         ]
-        callees.joined({(a, b) for a, b, _ in calls if not b.startswith(OUTSIDE)}, int(windows[-1]))
+        callees.joined({(a, b) for a, b, _ in calls if not b.startswith(EXTERNAL)}, int(windows[-1]))
         by_address = frame.source.startswith(f"{SPANS}/")  # else what is called external is a name that callers chose
         meant = [
-            (a, callees.told_by_spans(a, b, time_ns) if by_address and b.startswith(OUTSIDE) else b)
+            (a, callees.told_by_spans(a, b, time_ns) if by_address and b.startswith(EXTERNAL) else b)
             for a, b, time_ns in calls
         ]
         return np.array([number_of(p) for p in meant], np.int64)[place]

@@ -83,10 +83,10 @@ def test_a_case_that_can_not_be_judged_holds_up_no_other(
 ) -> None:
     real = engine.assess
 
-    def breaks(world: World, group: Group, *rest: object) -> Assessment | None:
+    def breaks(world: World, group: Group, onset_ns: int, horizon_ns: int, amid: set[str]) -> Assessment | None:
         if "stranger" in group.services:
             raise ZeroDivisionError
-        return real(world, group, *rest)  # type: ignore[arg-type]
+        return real(world, group, onset_ns, horizon_ns, amid)
 
     faults = {"payment": Fault(fails=0.4)}
     expected = scenarios.incidents(scenarios.run(faults))

@@ -89,7 +89,7 @@ def test_what_guards_and_runs_hand_on_are_values() -> None:
     ours = {c for c in found if c.__module__.startswith(("playbooks.guards.", "playbooks.runs."))}
     records = {c for c in ours if dataclasses.is_dataclass(c)}
     assert len(records) > 50
-    loose = {c.__name__ for c in records if not (c.__dataclass_params__.frozen and "__slots__" in vars(c))}  # type: ignore[attr-defined]
+    loose = {c.__name__ for c in records if not (vars(c)["__dataclass_params__"].frozen and "__slots__" in vars(c))}
     structs = {c for c in ours if issubclass(c, msgspec.Struct)}
     loose |= {c.__name__ for c in structs if not c.__struct_config__.frozen}
     assert loose <= CHANGING

@@ -169,7 +169,10 @@ def test_a_sampler_that_keeps_another_share_is_told_from_other_traffic(every: in
 
 def test_metrics_that_count_seconds_later_are_no_other_share() -> None:
     """A surge that metrics tell of five seconds after its spans."""
-    surge = lambda s: 240.0 if 120 <= s < 132 else 24.0  # noqa: E731
+
+    def surge(s: float) -> float:
+        return 240.0 if 120 <= s < 132 else 24.0
+
     counts, others = ServiceCounts(S), []
     for second in range(160):
         counted(1, spans=surge, requests=lambda s: surge(s - 5), counts=counts, begin=second)
