@@ -28,7 +28,7 @@ from graph.world.topology import is_observer
 from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap
-from homeostat.bench.learnt import LabelledChoice, LearntRanker, choice_of
+from homeostat.bench.learnt import FOLDS, LabelledChoice, LearntRanker, choice_of, fold_of
 from homeostat.bench.rivals import ALERTS, METRICS
 from homeostat.bench.telling import told
 
@@ -191,17 +191,17 @@ def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float
 
 
 def _learnt(labelled: Sequence[tuple[FailureCase, LabelledChoice]], half: str) -> Iterator[Placement]:
-    """Outcomes of a ranker that was learnt from the half that a case is not in."""
-    for mine, theirs in (HALVES[1:], HALVES[:0:-1]):
-        if half not in ("all", mine):
+    """Outcomes of a ranker that was learnt from the other parts of the cases than the one that a case is in."""
+    for fold in range(FOLDS):
+        mine = [x for x in labelled if fold_of(x[0].id) == fold and half in ("all", half_of(x[0].id))]
+        if not mine:
             continue
-        ranker = LearntRanker([choice for case, choice in labelled if half_of(case.id) == theirs])
-        for case, choice in labelled:
-            if half_of(case.id) == mine:
-                began = time.process_time()
-                found = ranker.scores(choice)
-                took = 1000 * (time.process_time() - began)
-                yield outcome(case, found, confidence=max(found.values(), default=0.0), ms=took)
+        ranker = LearntRanker([choice for case, choice in labelled if fold_of(case.id) != fold])
+        for case, choice in mine:
+            began = time.process_time()
+            found = ranker.scores(choice)
+            took = 1000 * (time.process_time() - began)
+            yield outcome(case, found, confidence=max(found.values(), default=0.0), ms=took)
 
 
 def share(found: Sequence[Placement], k: int, strict: bool = False) -> float:
