@@ -261,7 +261,7 @@ def rising(starts: Sequence[int], means: Sequence[float], feature: str, usual: t
         return None
     x, y = np.array(starts[-12:], np.float64) / SECOND, np.array(means[-12:])
     line = fitted(x, y, _noise(feature))
-    end = line.level + line.slope * (x[-1] - x.mean())
+    end = line.level + line.slope * float(x[-1] - x.mean())
     if line.slope <= 0 or line.slope < TREND_FIRM * line.error or line.squares > stepped(y):
         return None
     left = max(USED_UP - end, 0.0)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
+import numpy as np
 
 from contracts.errors import UnreadableEvent
 
-_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's: type checkers take the one for the other, and an event must not be lost for it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"events hold no {type(value).__name__}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain, order="deterministic")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):

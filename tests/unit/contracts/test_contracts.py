@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from contracts import settings, topics
 from contracts.errors import HomeostatError, InvalidSettings, Permanent, Retryable, UnknownName
+from contracts.events import Anomaly, Contribution, encode
 from contracts.features import BY_SIGNAL, COUNT_OF, FEATURES
 from contracts.frames import latency
+from tests.unit.contracts.samples import EVENTS
 
 
 def test_partition_is_stable_across_processes() -> None:
@@ -99,3 +102,19 @@ def test_environments_may_share_a_cluster_by_namespaces() -> None:
     assert act.binding("d", "kubernetes") is act.binding("d", "command") is None
     assert act.binding("d", "dry-run") is not None
     assert act.binding("d", "webhook") is not None
+
+
+@pytest.mark.parametrize(
+    "number", [np.float64(0.25), np.float32(0.25), np.int64(3), np.bool_(True)], ids=lambda n: type(n).__name__
+)
+def test_numbers_of_numpy_are_no_reason_to_lose_an_event(number: object) -> None:
+    """A detector is written with arrays: what it takes out of one is told like any other number."""
+    plain = contribution(number.item())  # type: ignore[attr-defined]
+    assert encode(contribution(number)) == encode(plain)
+    with pytest.raises(TypeError, match="events hold no ndarray"):
+        encode(contribution(np.zeros(2)))
+
+
+def contribution(value: object) -> Anomaly:
+    part = Contribution(signal="spans", feature="error_rate", value=value, low=0.0, high=1.0, decades=1.0, share=0.0)  # type: ignore[arg-type]
+    return msgspec.structs.replace(EVENTS["Anomaly"], contributions=(part,))

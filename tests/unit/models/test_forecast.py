@@ -53,6 +53,9 @@ def test_a_resource_that_climbs_to_its_limit_within_minutes():
     starts = [5 * SECOND * i for i in range(8)]
     found = rising(starts, [0.4 + 0.02 * i for i in range(8)], f.MEMORY, (0.3, 0.32))
     assert found.seconds == pytest.approx((0.9 - 0.54) / 0.02 * 5, rel=0.1)
+    assert {type(getattr(found, n)) for n in ("value", "low", "high", "hurts", "seconds", "soonest_s", "latest_s")} == {
+        float
+    }
     assert rising(starts, [0.4] * 8, f.MEMORY, (0.3, 0.32)) is None
     assert rising(starts, [0.4, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6], f.MEMORY, (0.3, 0.32)) is None
 
