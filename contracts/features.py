@@ -108,15 +108,16 @@ BY_SIGNAL: Final[dict[Signal, tuple[str, ...]]] = {
 }
 """Column order of a frame of each signal."""
 
-KNOWN, LEVEL, PACE, ASKED, DUE, DUE_FAILED = "known", "level", "pace", "asked", "due", "due_failed"
+KNOWN, LEVEL, PACE, ASKED, DUE, DUE_FAILED, BLAMED = "known", "level", "pace", "asked", "due", "due_failed", "blamed"
 ASIDE: Final[dict[Signal, tuple[str, ...]]] = {
     Signal.SPANS: (KNOWN, LEVEL, PACE),
-    Signal.EDGES: (ASKED, DUE, DUE_FAILED),
+    Signal.EDGES: (ASKED, DUE, DUE_FAILED, BLAMED),
 }
 """Sums beside a frame's features, that explain and are not judged themselves. Of spans: requests of known routes, the logarithms of
 their routes' usual times, and by how many standard deviations they took longer than those (see `streams.windows.routes`): what a
 change in what is asked for does, and what the service does. Of edges: calls that the caller's client spans say it made, answered or not; calls of which it has no client span that the requests it
-served usually make, by their routes, and those that the requests which failed do."""
+served usually make, by their routes, and those that the requests which failed do; and the requests of the caller that failed, and a call to
+the callee in them, too (see `streams.windows.failed_calls`)."""
 
 OPERATIONS: Final = "operations"
 """Not a signal of services: frames of it hold sums by operation of a service (its route, method or topic), in `peers`."""

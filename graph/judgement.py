@@ -175,6 +175,8 @@ FAST: Final = 0.3
 """Share of the wait for calls (of their failures) of which the callee shows nothing from which they are amiss on the way; the share of calls
 beyond the quantile by which waits are judged (by definition); and the strength below which calls and their callee are as quick as usual
 (who waits in vain gives up, and the callee may yet answer). By hand."""
+INSTANCE_SHARE: Final = 0.05
+"""Share of the calls of all callers that must fail for an instance to be gone: one of twenty. By hand: fewer are lost on the way."""
 UNANSWERED: Final = 3.0
 UNANSWERED_SHARE: Final = 0.05
 """Calls, and share of them, that must go without an answer to say so of a callee that answers the others: some are always on their way.

@@ -148,10 +148,11 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
     lost = sum(
         weight(x) for x in found if x.channel == "network"
     )  # what is lost is asked for again: that is no more demand
-    if votes.get(CauseKind.SATURATION, 0.0) > lost and any(x.channel in ("demand", "shrunk") for x in found):
+    leak, full = votes.get(CauseKind.LEAK, 0.0), votes.get(CauseKind.SATURATION, 0.0)
+    asked_more = any(x.channel == "demand" for x in found)
+    if full > lost and (asked_more or (full > leak and any(x.channel == "shrunk" for x in found))):
         return CauseKind.SATURATION
     votes.pop(CauseKind.BAD_RELEASE, None)
-    leak = votes.get(CauseKind.LEAK, 0.0)
     if leak > LEAK_VOTES and CauseKind.CRASH not in votes:
         return CauseKind.LEAK
     return max(sorted(votes), key=lambda k: votes[k], default=CauseKind.UNKNOWN)

@@ -70,6 +70,7 @@ class FeatureRows:
 
     def __init__(self, system: SimulatedSystem, r: Generator, start_ns: int) -> None:
         self.system, self._r, self._start_ns = system, r, start_ns
+        self._r_blamed = r.spawn(1)[0]
         plan: SystemPlan = system.plan
         self._names = [s.name for s in plan.services]
         habits = [s.habit for s in plan.services]
@@ -137,6 +138,7 @@ class FeatureRows:
             self._joined, 1.0 - (1.0 - x.call_failing) / np.maximum(1.0 - x.call_unanswered, 1e-9), x.call_failing
         )
         failed = r.binomial(heard, np.clip(among, 0.0, 1.0))
+        blamed = self._r_blamed.binomial(errors[flow.caller], np.clip(x.call_blamed, 0.0, 1.0))
         waited = np.array([not c.queued for c in self.system.plan.calls], np.bool_)
         late = np.where(waited, drawn_quantiles(r, x.call_law, heard)[:, 1] if len(heard) else np.empty(0), np.nan)
         gap = np.where((heard > 0) & waited & self._joined, x.call_gap * r.lognormal(0.0, 0.05, len(heard)), np.nan)
@@ -151,7 +153,7 @@ class FeatureRows:
             span_aside=self._routes(number, x, counts),
             edges=edges,
             edge_counts=heard,
-            edge_aside=np.column_stack([asked, np.zeros((len(asked), 2))]).astype(np.float64),
+            edge_aside=np.column_stack([asked, np.zeros((len(asked), 2)), blamed]).astype(np.float64),
             metrics=metrics,
             metric_counts=metric_counts,
             logs=logs,

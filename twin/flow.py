@@ -36,7 +36,7 @@ class SystemSecond:
 
     `arriving`, `answered` requests per second; `failing` the share of answers that are failures, `refused` and `hung` shares of what
     arrives; `law` sorted seconds, (services, SAMPLES); `raw` the same unsorted. By call: `call_rate`, `call_failing`, `call_law`,
-    `call_unanswered` (share), `call_gap` (seconds). By slot: `cpu` (share of its cores), `waiting` requests.
+    `call_unanswered` (share), `call_blamed` (share of the caller's failures in which it failed), `call_gap` (seconds). By slot: `cpu` (share of its cores), `waiting` requests.
     """
 
     arriving: F64
@@ -49,6 +49,7 @@ class SystemSecond:
     call_rate: F64
     call_failing: F64
     call_unanswered: F64
+    call_blamed: F64
     call_law: F64
     call_gap: F64
     cpu: F64
@@ -216,6 +217,8 @@ class Flow:
             share = np.minimum(self.per_request[places] * panel[Knob.CALLS][places], 1.0)
             missed = np.log1p(-np.minimum(share * calls.final[places] * self.needed[places], 1.0 - 1e-12))
             failing[members] = 1.0 - (1.0 - failing[members]) * np.exp(owner @ missed)
+            handed_on = share * calls.final[places] * self.needed[places]
+            calls.blamed[places] = np.minimum(handed_on / np.maximum(failing[self.caller[places]], 1e-12), 1.0)
         self.held_below = 0.5 * self.held_below + 0.5 * below
         lost = np.minimum(refused + hung, 1.0)
         done = np.bincount(self.fleet.service, weights=st.done, minlength=len(arriving))
@@ -234,6 +237,7 @@ class Flow:
             call_rate=call_rate,
             call_failing=calls.failing,
             call_unanswered=calls.unanswered,
+            call_blamed=calls.blamed,
             call_law=np.sort(calls.law, axis=1),
             call_gap=calls.gap,
             cpu=st.cpu,
@@ -316,7 +320,8 @@ class _Stations:
 
 @dataclass(slots=True)
 class _Calls:
-    """What calls are like: `law` of one try, `total` of all tries; `failing` of a try, `final` of the last, `unanswered` by the callee."""
+    """What calls are like: `law` of one try, `total` of all tries; `failing` of a try, `final` of the last, `unanswered` by the callee;
+    `blamed`, the share of the caller's failures in which one failed."""
 
     law: F64
     total: F64
@@ -324,6 +329,7 @@ class _Calls:
     final: F64
     unanswered: F64
     gap: F64
+    blamed: F64
 
     @classmethod
     def none(cls, count: int, gap: F64) -> _Calls:
@@ -335,6 +341,7 @@ class _Calls:
             np.zeros(count),
             np.zeros(count),
             gap,
+            np.zeros(count),
         )
 
 

@@ -105,7 +105,7 @@ class SpanFrame:
     none is. By `clock_shift_ns` its times were shifted; `clock_floor_ns` is its least delay of late.
     """
 
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
     environment: str
     source: str
     sequence: int
@@ -134,6 +134,8 @@ class SpanFrame:
     clock_floor_ns: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     hosts: tuple[str, ...] = ()
     """Peers that client spans know by their address alone; the site of such a span is the hash of one of them."""
+    peers: tuple[str, ...] = ()
+    """Peers that client spans which failed name; their site is the hash of one of them, too."""
 
 
 class Presence(enum.IntEnum):

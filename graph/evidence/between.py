@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
-from graph.evidence.explained import Muted
+from graph.evidence.explained import Muted, calls_per_request
 from graph.evidence.finding import Finding
+from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.words import change
@@ -24,6 +25,7 @@ from graph.judgement import (
     ERRORS_ENOUGH,
     FAST,
     HEARD_NS,
+    INSTANCE_SHARE,
     LOSSY_LEAST,
     REPLACED_NS,
     REPLACED_PATIENCE_NS,
@@ -75,7 +77,8 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     served = situation.nodes[name].shifts[f.REQUEST_RATE]
     if waits and (served.after < SERVES * served.before or any(f.CALL_LATENCY_P95 in e.shifts for e in failing)):
         return CauseKind.HANG
-    gone = len(amiss) > 1 or served.after < SERVES * served.before
+    many = any(risen(e.shifts[f.CALL_ERROR_RATE]) >= INSTANCE_SHARE for e in failing)
+    gone = (len(amiss) > 1 and many) or served.after < SERVES * served.before
     return CauseKind.CRASH if failing and gone else kind
 
 
@@ -96,7 +99,7 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:
         return None
     found = [
         a
-        for a in (_failures(situation, edge, callee), _waits(edge, callee))
+        for a in (_failures(situation, edge, callee), _waits(edge, callee), _handed_on(situation, edge, callee))
         if a is not None and a.strength > CALLER_LEAST
     ]
     return max(found, key=lambda a: a.strength, default=None)
@@ -121,6 +124,21 @@ def _failures(situation: Situation, edge: Edge, callee: Node) -> Amiss | None:
         return None
     text = f"{edge.caller} → {edge.callee}: {change(failed)}, of which {edge.callee} tells nothing"
     return Amiss(failed.strength() * share, CauseKind.NETWORK, text)
+
+
+def _handed_on(situation: Situation, edge: Edge, callee: Node) -> Amiss | None:
+    """Requests of the caller that failed with its calls to the callee, of which that tells nothing: as many as there are say so, few calls or
+    not. Who waits for what fails waits for somebody who hangs."""
+    failing = strongest(situation.nodes[edge.caller], *ERRORS)
+    if failing is None or not edge.blamed >= AMISS_BETWEEN or risen(failing) * failing.samples < ERRORS_ENOUGH:
+        return None
+    told = calls_per_request(situation, edge) * (callee.risen(*ERRORS) or 0.0)
+    share = edge.blamed * (1.0 - min(1.0, told / max(risen(failing), 1e-9)))
+    if share <= TOLD_ELSEWHERE:
+        return None
+    text = f"{100 * edge.blamed:.0f} % of the requests of {edge.caller} that fail do so in calls to {edge.callee}, which tells of none of that"
+    hangs = edge.strength(f.CALL_LATENCY_P95) > FAST
+    return Amiss(failing.strength() * share, CauseKind.HANG if hangs else CauseKind.NETWORK, text)
 
 
 def _without_answer(edge: Edge) -> Amiss:

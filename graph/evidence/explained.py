@@ -117,7 +117,8 @@ def _held(situation: Situation, node: Node, muted: Muted) -> dict[str, float]:
 
 
 def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -> dict[str, float]:
-    """Of a service's extra failures the share that each callee accounts for, 0 to 1."""
+    """Of a service's extra failures the share that each callee accounts for, 0 to 1. Where spans tell in which of the requests that failed a
+    call failed, too, that is it; else as many as calls for each request fail more than before."""
     extra = max(risen(own), 1e-6)
     rate = node.shifts.get(f.REQUEST_RATE)
     failed = extra * rate.after * rate.samples if rate is not None else math.inf
@@ -126,7 +127,9 @@ def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) ->
         callee = situation.nodes[edge.callee]
         seen = edge.shifts.get(f.CALL_ERROR_RATE) or _alike(callee, own, ERRORS)
         gain = 0.0
-        if seen is not None and seen.strength() > CALLEE_LEAST:
+        if math.isfinite(edge.blamed):
+            gain = edge.blamed
+        elif seen is not None and seen.strength() > CALLEE_LEAST:
             gain = calls_per_request(situation, edge) * risen(seen) / extra
         if edge.unanswered:
             gain = max(gain, edge.unanswered / max(failed, 1.0))

@@ -133,6 +133,9 @@ def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Mut
     failing = edge.shifts.get(f.CALL_ERROR_RATE) or strongest(callee, *ERRORS)
     if failing is not None and failing.strength() > CALLEE_LEAST:
         gain = calls * risen(failing) * RECORDS_OF_A_FAILURE / extra
+    if edge.blamed > CALLEE_LEAST and mine is not None:
+        failed = edge.blamed * max(situation.nodes[edge.caller].risen(*ERRORS) or 0.0, 0.0)
+        gain = max(gain, failed * RECORDS_OF_A_FAILURE / extra)
     if edge.unanswered and mine is not None:
         gain = max(gain, edge.unanswered / mine.served * RECORDS_OF_A_FAILURE / extra)
     theirs = records_of(callee)

@@ -104,6 +104,9 @@ class Edge:
     """Calls since onset as the caller counts them, answered or not, by their names or by its client spans; NaN where it does neither."""
     failed: float = math.nan
     """Calls since onset that the caller's requests make which failed beyond the usual, by their routes; NaN where routes don't tell."""
+    blamed: float = math.nan
+    """Share of the caller's requests that failed since onset beyond the usual in which a call of this edge failed, too, by their spans; NaN
+    where those don't tell."""
     known_ns: int = 0
     """Up to when it is known how many calls were answered; 0 where nothing is."""
     in_part: bool = False

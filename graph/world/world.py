@@ -7,20 +7,20 @@ from collections import deque
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.events import Anomaly, Change
-from contracts.features import ASIDE, BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, REQUEST_RATE, Signal
+from contracts.features import ASIDE, BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, ERROR_RATE, REQUEST_RATE, Signal
 from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
 from graph.evidence.shifts import shifts, since_then
-from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
 from graph.world.series import NEVER, SeriesStore
@@ -42,13 +42,27 @@ IN_PART: Final = 0.5
 @dataclass(frozen=True, slots=True)
 class ToldCalls:
     """What a caller tells of its calls since the onset: how many it made, by its client spans; how many the requests it served make, by
-    their routes; and how many of these those requests make that failed beyond the usual. NaN where it does not tell."""
+    their routes; how many of these those requests make that failed beyond the usual; and in how many requests that failed, beyond the
+    usual, a call failed. NaN where it does not tell."""
 
     asked: float = math.nan
     due: float = math.nan
     failed: float = math.nan
+    blamed: float = math.nan
     in_part: bool = False
     """Whether it told before, and mostly does not now: what is seen of its calls may be a part (`streams.windows.kept`)."""
+
+
+class Served(NamedTuple):
+    """How many requests a service served, and which share of them failed."""
+
+    requests: Shift | None
+    failures: Shift | None
+
+    @property
+    def failed(self) -> float:
+        """Requests since the onset that failed beyond the usual; 0 where that is not known."""
+        return 0.0 if self.failures is None else risen(self.failures) * self.failures.samples
 
 
 Shifts = dict[str, Shift]
@@ -220,13 +234,14 @@ class World:
         )
         return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
 
-    def _served(self, names: list[str], onset_ns: int, amid: AbstractSet[str]) -> dict[str, Shift | None]:
+    def _served(self, names: list[str], onset_ns: int, amid: AbstractSet[str]) -> dict[str, Served]:
         """Requests served up to where calls are known, too: what came later would look as if it had made no calls."""
         width_ns = self.series[Signal.EDGES].width_ns or 1
         found = self._shifts(
             Signal.SPANS, [(n, "") for n in names], onset_ns, amid, self.calls_until_ns // width_ns - 1
         )
-        return {n: found.get((n, ""), {}).get(REQUEST_RATE) for n in names}
+        told = {n: found.get((n, ""), {}) for n in names}
+        return {n: Served(t.get(REQUEST_RATE), t.get(ERROR_RATE)) for n, t in told.items()}
 
     def _along(
         self, pairs: list[tuple[str, str]], onset_ns: int, amid: AbstractSet[str]
@@ -246,7 +261,7 @@ class World:
     def _edges(
         self,
         pairs: list[tuple[str, str]],
-        served: dict[str, Shift | None],
+        served: dict[str, Served],
         onset_ns: int,
         amid: AbstractSet[str],
     ) -> dict[tuple[str, str], Edge]:
@@ -269,12 +284,18 @@ class World:
         onset = onset_ns // (edges.width_ns or 1)
         before, since = edges.aside_since(rows, onset)
         in_part = (before[:, 0] > 0) & (edges.untold_since(rows, onset) > IN_PART)
-        (_, made, asked, due, failed), (windows, _, asked_since, due_since, failed_since) = before.T, since.T
+        (_, made, asked, due, failed, blamed), (windows, _, asked_since, due_since, failed_since, blamed_since) = (
+            before.T,
+            since.T,
+        )
         known, made, both = (windows > 0) & (made > 0), np.maximum(made, 1), asked + due
         by_client, by_route = known & (asked >= CLIENT_SPANS * made), known & (due > 0) & (both >= CLIENT_SPANS * made)
         scale = np.where(by_route, made / np.where(by_route, both, 1.0), np.nan)
         more = np.maximum(failed_since - failed / np.where(by_route, due, 1.0) * due_since, 0.0)
-        columns = (np.where(by_client, asked_since, np.nan), scale * (asked_since + due_since), scale * more)
+        seldom = np.maximum(before[:, 0], 1.0)
+        tells = by_client | by_route | (blamed_since > 0)
+        hit = np.where(tells, np.maximum(blamed_since - blamed / seldom * windows, 0.0), np.nan)
+        columns = (np.where(by_client, asked_since, np.nan), scale * (asked_since + due_since), scale * more, hit)
         return [ToldCalls(*row) for row in zip(*(c.tolist() for c in (*columns, in_part)), strict=True)]
 
     def _nodes(
@@ -333,16 +354,17 @@ def _edge(
     pair: tuple[str, str],
     found: Shifts,
     made: Shift | None,
-    caller_did: tuple[Shift | None, ToldCalls],
+    caller_did: tuple[Served, ToldCalls],
     known: tuple[int, float],
 ) -> Edge:
     """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls; `known`: up to when its calls are
     known, and of the time for which those of others are the share that this is. Of calls that have not come yet none is missing."""
-    (caller, told), (known_ns, heard) = caller_did, known
-    rate = found.get(CALL_RATE)
+    ((caller, _), told), (known_ns, heard) = caller_did, known
+    rate, failed = found.get(CALL_RATE), caller_did[0].failed
+    blamed = float(np.minimum(told.blamed / failed, 1.0)) if failed >= 1.0 else math.nan
     attempted = made.after * made.samples if made is not None else told.asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
-        return Edge(*pair, found, attempted=attempted, in_part=told.in_part, known_ns=known_ns)
+        return Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
     before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
     served, calls = heard * caller.after * caller.samples, rate.after * rate.samples
@@ -359,6 +381,7 @@ def _edge(
         observed=calls,
         attempted=attempted,
         failed=told.failed,
+        blamed=blamed,
         in_part=told.in_part,
         known_ns=known_ns,
     )

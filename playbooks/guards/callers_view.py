@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -26,12 +26,44 @@ AT_ONCE_S: Final = 0.05
 """Seconds within which a call that fails has hardly been waited for, where it is not known how long calls usually take."""
 FAILING: Final = 0.1
 """Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
+HANDED_ON: Final = 0.5
+"""Share of a target's failed requests in which a call of its own failed from which failing is not its own doing."""
+LEAST_FAILED: Final = 3.0
+"""Failed requests from which it can be told with which calls they fail."""
 
 
 def callers_see(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
     """What callers tell of their calls that the target may not know of: calls that fail on the way, or are never answered, as those to an
     instance that hangs."""
-    return _failed(frames, service, onset_ns) or _unanswered(frames, service, onset_ns)
+    return (
+        _failed(frames, service, onset_ns)
+        or _unanswered(frames, service, onset_ns)
+        or _blamed_by_callers(frames, service, onset_ns)
+    )
+
+
+def handed_on(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    """That most of a service's requests that failed since the onset did so in calls of its own, in words; "" where that isn't so, or not
+    known. Requests count up to where calls are known."""
+    blamed = _sums(_blamed(frames, onset_ns, lambda caller, _: caller == service))
+    if not blamed:
+        return ""
+    until_ns = max(window_ns for window_ns, *_ in blamed)
+    failed: dict[int, float] = {}
+    for frame in frames:
+        if frame.signal == f.Signal.SPANS and onset_ns <= frame.window_ns <= until_ns and service in frame.services:
+            i, column = frame.services.index(service), frame.features.index(f.ERROR_RATE)
+            failed[frame.window_ns] = float(np.nan_to_num(frame.values[i, column]) * max(frame.counts[i], 0))
+    whole, theirs = sum(failed.values()), sum(blamed.values())
+    if whole < LEAST_FAILED or theirs < HANDED_ON * whole:
+        return ""
+    peers: dict[str, float] = {}
+    for (_, _, peer), n in blamed.items():
+        peers[peer] = peers.get(peer, 0.0) + n
+    worst = max(sorted(peers), key=lambda p: peers[p])
+    return (
+        f"{min(theirs, whole):.0f} of its {whole:.0f} requests that failed did so in calls of its own, most to {worst}"
+    )
 
 
 def refused(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> bool:
@@ -80,6 +112,32 @@ def _unanswered(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
     if (made - answered) / made < usual + FAILING:
         return ""
     return f"its callers had no answer to {made - answered:.0f} of {made:.0f} calls, though it answers the others as before"
+
+
+def _blamed_by_callers(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
+    """Requests of callers that failed in calls to the target, however few: of which it tells nothing where it answers as before."""
+    names = known_as(service)
+    failed = sum(_sums(_blamed(frames, onset_ns, lambda _, peer: _names(peer, service, names))).values())
+    return f"{failed:.0f} requests of its callers failed in calls to it" if failed >= LEAST_FAILED else ""
+
+
+def _sums(told: Iterable[tuple[int, str, str, float]]) -> dict[tuple[int, str, str], float]:
+    """By window, caller and callee: of a row that was told again, the latest."""
+    return {(window_ns, caller, peer): n for window_ns, caller, peer, n in told}
+
+
+def _blamed(
+    frames: Sequence[EvidenceFrame], onset_ns: int, meant: Callable[[str, str], bool]
+) -> Iterator[tuple[int, str, str, float]]:
+    """Window, caller, callee, and the caller's requests that failed with such calls, of every row since the onset that is meant."""
+    aside = f.ASIDE[f.Signal.EDGES]
+    column = aside.index(f.BLAMED)
+    for frame in frames:
+        if frame.signal != f.Signal.EDGES or frame.window_ns < onset_ns or frame.aside.shape[1:] != (len(aside),):
+            continue
+        for i, (caller, peer) in enumerate(zip(frame.services, frame.peers, strict=True)):
+            if meant(caller, peer) and np.isfinite(frame.aside[i, column]):
+                yield frame.window_ns, caller, peer, float(frame.aside[i, column])
 
 
 def _asked(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:

@@ -22,7 +22,7 @@ from contracts.mix import Blame, Mix
 from contracts.room import queues
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
-from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, refused
+from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, handed_on, refused
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
 from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around, asked_mix, rows_of
 
@@ -76,6 +76,8 @@ class Standing:
     """It tells of no requests: whether it is slow and fails itself, or those whom it calls do, nobody can see."""
     refused: bool = False
     """Most of its calls fail at once, as its callers tell: they are refused, by it or on the way to it."""
+    handed_on: str = ""
+    """That most of its requests that fail do so in calls of its own: failing is not its doing."""
     partly: bool = False
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
 
@@ -89,10 +91,14 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     more = _more_than_it_can(rows, mix, onset_ns)
     again = asked_again(kept, service, onset_ns) if more else ""
     times = max(_asked_more(rows[face.signal], face, onset_ns, MORE) for face in FACES)
-    found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again)
+    theirs = handed_on(kept, service, onset_ns)
+    faces = FACES if not theirs else tuple(replace(face, errors="") for face in FACES)
+    found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again, faces=faces)
+    if theirs and found.conduct is Conduct.AS_BEFORE:
+        found = replace(found, text=theirs)
     times = max(times, 1.0) if math.isfinite(times) else 1.0
     lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
-    return replace(found, again=again, times=times, refused=lost)
+    return replace(found, again=again, times=times, refused=lost, handed_on=theirs)
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:
@@ -137,9 +143,10 @@ def _conduct(
     onset_ns: int,
     *,
     demand: bool,
+    faces: Sequence[Face],
 ) -> Standing:
     early = _reaches_back(rows, onset_ns)
-    said = [_served(rows[face.signal], face, onset_ns, mix) for face in (FACES[:1] if early else FACES)]
+    said = [_served(rows[face.signal], face, onset_ns, mix) for face in (faces[:1] if early else faces)]
     full = _full(rows[f.Signal.METRICS])
     if full:
         return Standing(Conduct.WORSE, full, demand)

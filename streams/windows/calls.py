@@ -10,6 +10,7 @@ ALONE   caller → callee: requests that the callee served for somebody unseen, 
 SPOKE   caller → callee: spans of any kind of a service that is known to call the callee
 DUE     caller → callee: calls that requests of the caller, of those that failed too, usually make by their routes, in thousandths, where
         no client span tells of the calls (`streams.windows.route_calls`)
+BLAMED  caller → callee: requests of the caller that failed, and a call to the callee in them, too (`streams.windows.failed_calls`)
 
 A client span does not say whom it reaches. Where it leads is learnt from calls of which both halves were seen: by its peer or
 its name (the span's `site`). If a site leads to several callees, its spans count for all of them, and are taken back from the others
@@ -27,22 +28,18 @@ import numpy as np
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import B1, I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER, U64
 from contracts.units import MILLISECOND
+from streams.windows.failed_calls import UNKNOWN, FailedCalls
 from streams.windows.grouping import dense, sum_by
 from streams.windows.names import Names
+from streams.windows.request_rows import SPAN, begins, kinds_of, requests_behind
 from streams.windows.route_calls import RouteCalls
 from streams.windows.rows import UNIT, Origin, frame
 from streams.windows.tables import KeyTable, Rows, mix, ranges
 
 CALLS: Final = "calls"
 """The signal of these partials. It is no feature: it ends where silence is judged."""
-ASKED, ALONE, SPOKE, DUE = 0, 1, 2, 3
-_ROLES: Final = 4
-STREAM, UNTIMED = 8, 16
-"""Bits in the kind of a span's row: it lasts as long as its user likes, or its duration is no latency (kinds are 0 to 5). So rows and
-snapshots keep their layout."""
-_KIND_BITS: Final = 7
-_STEPS: Final = 3
-"""Spans between a call and the request that made it, of one service, that are looked at."""
+ASKED, ALONE, SPOKE, DUE, BLAMED = 0, 1, 2, 3, 4
+_ROLES: Final = 5
 _MOST_TARGETS: Final = 32
 _MOST_PAIRS: Final = 100_000
 _SLOWER: Final = 5.0
@@ -108,8 +105,9 @@ class Fan:
 class Witness:
     """Counts what calls say, for one partition of traces of one environment."""
 
-    def __init__(self, names: Names, width_ns: int) -> None:
+    def __init__(self, names: Names, width_ns: int, horizon_ns: int) -> None:
         self._names, self._width_ns = names, width_ns
+        self.failed = FailedCalls(names, horizon_ns, SPAN)
         self._callees, self._callers, self._sites = Fan(), Fan(), Fan()
         self._said: list[tuple[I64, ...]] = []
         self._usual: dict[int, float] = {}
@@ -134,12 +132,32 @@ class Witness:
         which, callee = self._sites.of(_site(spans[client]))
         asked = client[which]
         self._say(window[asked], (service[asked], callee), ASKED, *_counted(spans[asked], failed[asked]))
+        self._fail(spans.take(client[failed[client]]))
         self._served_alone(alone, 1)
-        self._requests.append(spans[_begins(spans)])
+        self._requests.append(spans[begins(spans)])
 
-    def joined(self, children: Rows, parents: Rows, late: B1, spans: KeyTable) -> None:
-        """Calls, complete now. `late`: the child had come before, and counted as alone. `spans`: those that are remembered."""
+    def _fail(self, calls: Rows) -> None:
+        """Calls of these client spans failed: to where spans of their site lead, if that is to one callee, else to whom they name."""
+        if not len(calls):
+            return
+        site = _site(calls)
+        which, callee = self._sites.of(site)
+        led = np.bincount(which, minlength=len(site))
+        callees = self.failed.peers(calls["site"])
+        only = led[which] == 1
+        callees[which[only]] = callee[only]
+        self.failed.add(calls, np.where(led > 1, UNKNOWN, callees))
+
+    def joined(self, children: Rows, parents: Rows, late: B1, spans: KeyTable, newest_ns: int) -> None:
+        """Calls, complete now. `late`: the child had come before, and counted as alone. `spans`: those that are remembered; `newest_ns`: how
+        far event time has come."""
         self._served_alone(children[late], -1)
+        asked = np.flatnonzero(kinds_of(parents) == KIND_CLIENT)
+        failed = children["error"].copy()
+        failed[asked] |= self._failed(parents[asked])
+        self.failed.add(parents.take(np.flatnonzero(failed)), children["service"][failed].astype(np.int64))
+        end_ns, service, callee, weight = self.failed.find(spans, newest_ns)
+        self._say(end_ns // self._width_ns, (service, callee), BLAMED, weight)
         self._learn_routes(children, parents, spans)
         asked = np.flatnonzero(parents["kind"] == KIND_CLIENT)
         site, actual = _site(parents[asked]), children["service"][asked].astype(np.int64)
@@ -161,7 +179,7 @@ class Witness:
         if not len(untold):
             return
         children, service = children[untold], parents["service"][untold].astype(np.int64)
-        found, begun = _requests_behind(parents[untold], spans)
+        found, begun = requests_behind(parents[untold], spans)
         callee, weight = (children[name][found].astype(np.int64) for name in ("service", "weight"))
         self._made.append((service[found], begun["site"], callee, weight))
 
@@ -267,6 +285,7 @@ class Witness:
             [list(s) for s in self._said],
             self._usual,
             self._routes.state(),
+            self.failed.state(),
         ]
 
     def load(self, state: list[Any]) -> None:
@@ -278,35 +297,8 @@ class Witness:
         self._routes, self._requests = RouteCalls(), []
         if len(state) > 5:
             self._routes.load(state[5])
-
-
-def kinds_of(rows: Rows) -> I64:
-    """Kinds of spans, without marks."""
-    kinds: I64 = rows["kind"].astype(np.int64) & _KIND_BITS
-    return kinds
-
-
-def _begins(spans: Rows) -> B1:
-    """Which spans are requests, with a route: others but client spans have no site."""
-    found: B1 = (spans["site"] != 0) & (kinds_of(spans) != KIND_CLIENT) & (spans["kind"] & STREAM == 0)
-    return found
-
-
-def _requests_behind(spans: Rows, known: KeyTable) -> tuple[I64, Rows]:
-    """The requests, of the same service, in which spans were made: the index of each span of which it is known, and the request."""
-    at, found, requests = np.arange(len(spans)), [], []
-    for step in range(_STEPS + 1):
-        begun = _begins(spans)
-        found.append(at[begun])
-        requests.append(spans[begun])
-        rest = np.flatnonzero(~begun & (spans["parent"] != 0) & (spans["kind"] & STREAM == 0))
-        if not len(rest) or step == _STEPS:
-            break
-        below, at = spans[rest], at[rest]
-        which, above = known.find(mix(below["trace"], below["parent"]))
-        own = (above["service"] == below["service"][which]) & (above["trace"] == below["trace"][which])
-        at, spans = at[which[own]], above[own]
-    return np.concatenate(found), np.concatenate(requests)
+        if len(state) > 6:
+            self.failed.load(state[6])
 
 
 def _site(spans: Rows) -> U64:

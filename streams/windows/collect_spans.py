@@ -192,7 +192,9 @@ class SpanCollector(Collector):
             if environment in self.routes:
                 partials += operations_of(here, names, self.routes[environment], requests)
             partials += peer_edges(here, names, spans, self.width_ns)
-            places = SpanPlaces(self.partitions, tuple(self.clocks), tuple(self.hosts.pop(environment, ())))
+            named = np.unique(spans.peer[spans.error & (spans.kind == KIND_CLIENT) & (spans.peer >= 0)]).tolist()
+            hosts, peers = tuple(self.hosts.pop(environment, ())), tuple(names.text[n] for n in named)
+            places = SpanPlaces(self.partitions, tuple(self.clocks), hosts, peers)
             if environment in linked:
                 spans = spans.and_also(linked[environment])
             for partition, frame_of_spans in span_frames(here, names, spans, places):

@@ -18,7 +18,7 @@ from contracts.frames import SpanFrame
 from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, MINUTE, SECOND
-from streams.windows.calls import STREAM, UNTIMED, Witness, kinds_of
+from streams.windows.calls import Witness
 from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
@@ -26,6 +26,7 @@ from streams.windows.containment import NONE, Containment
 from streams.windows.facts import HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS, Facts
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
+from streams.windows.request_rows import SPAN, STREAM, UNTIMED, kinds_of
 from streams.windows.rows import UNIT, Events, Origin, frame, group, row_frame
 from streams.windows.shared_ids import Distinct, SharedIds
 from streams.windows.state import dump, load
@@ -45,12 +46,6 @@ LAGGARD_NS = MINUTE
 partitions catch up one after the other."""
 _MOST_SPANS = 4_000_000
 _SLICES = 8
-SPAN = np.dtype(
-    [
-        *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
-        *(("service", "<i4"), ("kind", "i1"), ("error", "?"), ("site", "<u8"), ("clock", "<i4"), ("weight", "<i4")),
-    ]
-)
 _WITHOUT_WEIGHTS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name != "weight"])
 """As in snapshots of before spans had weights."""
 _WITHOUT_CLOCKS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name not in ("clock", "weight")])
@@ -72,7 +67,7 @@ class EdgeJoiner:
         self._parents = KeyTable(SPAN, step, _MOST_SPANS)
         self._waiting = KeyTable(SPAN, step, _MOST_SPANS)
         self._arrived: list[Rows] = []
-        self._witness = Witness(self._names, self.width_ns)
+        self._witness = Witness(self._names, self.width_ns, self.horizon_ns)
         self._clocks = Containment()
         self._hosts = Hosts()
         self._facts = Facts()
@@ -96,6 +91,7 @@ class EdgeJoiner:
         if len(frame.span):
             self._names.now_ns = max(self._names.now_ns, now_ns)
             self._hosts.hear(((site_of(h), h) for h in frame.hosts), now_ns)
+            self._witness.failed.hear((site_of(p), p) for p in (*frame.hosts, *frame.peers))
             numbers = np.array([self._names.number(s) for s in frame.services], np.int32)
             rows = _rows(frame, numbers[frame.service], self._clocks.number(frame))
             self._arrived.append(rows if (numbers >= 0).all() else rows[rows["service"] >= 0])
@@ -125,7 +121,8 @@ class EdgeJoiner:
 
     def _named(self) -> I64:
         """Numbers of names in the tables."""
-        return np.union1d(self._parents.column("service"), self._waiting.column("service")).astype(np.int64)
+        kept = np.union1d(self._parents.column("service"), self._waiting.column("service")).astype(np.int64)
+        return np.union1d(kept, self._witness.failed.numbers())
 
     def clocks(self, now_ns: int) -> list[ClockOffset]:
         """What became known of the clocks of senders."""
@@ -177,7 +174,7 @@ class EdgeJoiner:
         callees, callers = callees.take(calls), callers.take(calls)
         self._note(callees, callers)
         self._witness.arrived(spans, waiting)
-        self._witness.joined(callees, callers, calls < len(late_children), self._parents)
+        self._witness.joined(callees, callers, calls < len(late_children), self._parents, newest)
         return callees, callers, outside
 
     def _not_astray(self, children: Rows, parents: Rows, newest_ns: int) -> tuple[Rows, Rows]:

@@ -27,11 +27,11 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from contracts.capacity import Room
-from contracts.features import Signal
+from contracts.features import ASIDE, Signal
 from contracts.frames import InstanceState, PartialFrame, Presence
 from contracts.frames.decoded import F64, I8, I64
 from contracts.units import SECOND
-from streams.windows.calls import ALONE, ASKED, DUE, SPOKE
+from streams.windows.calls import ALONE, ASKED, BLAMED, DUE, SPOKE
 from streams.windows.entities import Delays, Entities
 from streams.windows.grouping import dense
 from streams.windows.instances import InstanceReports
@@ -78,7 +78,7 @@ class CallCounts:
     """What calls said of one window: per caller and callee, sums of the roles of `streams.windows.calls`."""
 
     def __init__(self) -> None:
-        self.callees, self.callers, self.pairs = Sums(3), Sums(1), Sums(5)
+        self.callees, self.callers, self.pairs = Sums(3), Sums(1), Sums(6)
 
 
 class Liveness:
@@ -118,7 +118,7 @@ class Liveness:
                 self._take(
                     window, (caller[rows], callee[rows]), frame.role[rows], (frame.count[rows], frame.errors[rows])
                 )
-        told = np.flatnonzero(usable & (frame.count > 0) & (frame.role != DUE))
+        told = np.flatnonzero(usable & (frame.count > 0) & (frame.role != DUE) & (frame.role != BLAMED))
         if reached_ns and len(told):
             late_ns = reached_ns - (index[told] + 1) * self.width_ns
             self._delays.observe(callee[told], late_ns, frame.count[told], reached_ns)
@@ -134,7 +134,8 @@ class Liveness:
         columns = tuple(np.where(role == r, c, 0) for r, c in ((ASKED, count), (ASKED, failed), (SPOKE, count)))
         found.callees.add(pair[1], columns)
         due = tuple(np.where(role == DUE, c, 0) for c in said)
-        found.pairs.add(pair[0] * _PAIR + pair[1], columns + due)
+        blamed = (np.where(role == BLAMED, count, 0),)
+        found.pairs.add(pair[0] * _PAIR + pair[1], columns + due + blamed)
         found.callers.add(pair[0], (np.where(role == ALONE, count, 0),))
 
     def _number(self, service: str, reached_ns: int) -> int:
@@ -180,14 +181,15 @@ class Liveness:
 
     def asked(self, pairs: list[tuple[str, str]], window: int) -> F64:
         """What is known by now of the calls that each pair's caller made in a window, (pairs, `ASIDE[Signal.EDGES]`): those that its client
-        spans may have been, those that are due by its routes, and those due by requests that failed."""
+        spans may have been, those that are due by its routes, those due by requests that failed, and its requests that failed with one of
+        them."""
         found = self._windows.get(window)
         numbers = [[self._names.get(name, -1) for name in pair] for pair in pairs]
         both = np.array(numbers, np.int64).reshape(-1, 2)
         if found is None:
-            return np.zeros((len(pairs), 3))
-        asked, _, _, due, failed = found.pairs.of(both[:, 0] * _PAIR + both[:, 1])
-        columns = np.column_stack([np.maximum(asked, 0), due / UNIT, failed / UNIT])
+            return np.zeros((len(pairs), len(ASIDE[Signal.EDGES])))
+        asked, _, _, due, failed, blamed = found.pairs.of(both[:, 0] * _PAIR + both[:, 1])
+        columns = np.column_stack([np.maximum(asked, 0), due / UNIT, failed / UNIT, blamed / UNIT])
         columns[(both < 0).any(axis=1)] = 0.0
         return columns
 

@@ -16,11 +16,13 @@ from streams.windows.rows import UNIT, Origin
 
 
 class SpanPlaces(NamedTuple):
-    """What frames of spans are made with: the number of partitions, and the clocks and addresses that spans name."""
+    """What frames of spans are made with: the number of partitions, the clocks and addresses that spans name, and the peers that those
+    which failed do."""
 
     partitions: int
     clocks: tuple[Tag, ...]
     hosts: tuple[str, ...]
+    peers: tuple[str, ...]
 
 
 def span_frames(
@@ -39,7 +41,7 @@ def span_frames(
 
 
 def span_frame(origin: Origin, names: Names, spans: PendingSpans, places: SpanPlaces | None = None) -> SpanFrame:
-    clocks, hosts = (places.clocks, places.hosts) if places is not None else ((), ())
+    clocks, hosts, peers = (places.clocks, places.hosts, places.peers) if places is not None else ((), (), ())
     listed, place = dense(spans.service, len(names))
     timed, clock = dense(spans.clock[spans.clock >= 0].astype(np.int64))
     column = np.full(len(spans.clock) if len(timed) else 0, -1, np.int32)
@@ -68,4 +70,5 @@ def span_frame(origin: Origin, names: Names, spans: PendingSpans, places: SpanPl
         clock_shift_ns=np.array([clocks[i].shift_ns for i in timed.tolist()], np.int64),
         clock_floor_ns=np.array([clocks[i].floor_ns for i in timed.tolist()], np.int64),
         hosts=hosts,
+        peers=peers,
     )

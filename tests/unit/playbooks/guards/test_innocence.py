@@ -73,7 +73,13 @@ def calls(at: int, n: int, error: float, latency: float = 0.035, peer: str = "ca
 
 def asked(at: int, n: int, unanswered: int) -> EvidenceFrame:
     """Calls of `web` to `cart` that were answered, beside those that its client spans say it made."""
-    return replace(calls(at, n, 0.0), aside=np.array([[float(n + unanswered), np.nan, np.nan]]))
+    return replace(calls(at, n, 0.0), aside=np.array([[float(n + unanswered), np.nan, np.nan, 0.0]]))
+
+
+def blamed(at: int, n: int, failed: float, peers: tuple[str, str] = ("cart", "stock")) -> EvidenceFrame:
+    """Calls of one service to another, and the requests of the caller that failed with one."""
+    frame = calls(at, n, 0.0, peer=peers[1])
+    return replace(frame, services=(peers[0],), aside=np.array([[float(n), 0.0, 0.0, failed]]))
 
 
 def frame_of(signal, at, names, rows, counts, *, low, high, state=HEALTHY, peers=()) -> EvidenceFrame:
@@ -279,3 +285,29 @@ def test_calls_that_fail_at_once_are_refused(error: float, latency: float, usual
     assert standing([*before, *since], "cart", 30 * S).refused is refused
     few = [*before, calls(30 * S, 3, error, latency)]
     assert not standing(few, "cart", 30 * S).refused, "of three calls nothing is told"
+
+
+@pytest.mark.parametrize("latency", [0.03, 0.3])
+@pytest.mark.parametrize("theirs", [0, 1])
+def test_who_fails_with_its_calls_does_not_fail_by_itself(theirs: int, latency: float):
+    """Most of what fails does so in calls to stock; what is slow besides is its own."""
+    told = watched(
+        3,
+        seconds=6,
+        usual=40.0,
+        after={"error": 0.4, "latency": latency},
+        extra=lambda t: [blamed(T0 + t * S, 40, 15.0 * theirs if t >= 0 else 0.0)],
+    )
+    assert bool(told.handed_on) == bool(theirs)
+    assert (told.conduct is Conduct.AS_BEFORE) == (bool(theirs) and latency < 0.1)
+    if theirs:
+        assert "requests that failed did so in calls of its own, most to stock" in told.handed_on
+
+
+@pytest.mark.parametrize(
+    ("failed", "conduct"), [(0.0, Conduct.AS_BEFORE), (0.3, Conduct.AS_BEFORE), (1.0, Conduct.UNKNOWN)]
+)
+def test_requests_of_callers_that_fail_in_calls_to_it_speak_against_it(failed: float, conduct: Conduct):
+    """An instance of several that hangs answers none of its calls, and is in no statistics of the others."""
+    told = watched(5, seconds=5, extra=lambda t: [blamed(T0 + t * S, 8, failed if t >= 0 else 0.0, ("web", "cart"))])
+    assert told.conduct is conduct

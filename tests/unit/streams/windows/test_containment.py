@@ -12,7 +12,7 @@ from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, 
 from contracts.units import MILLISECOND as MS
 from contracts.units import SECOND as S
 from streams.windows.containment import AGAIN_NS, FEWEST, MOST, OUTDATED_NS, Containment
-from streams.windows.edges import SPAN
+from streams.windows.request_rows import SPAN
 
 T0 = 1_700_000_000 * S
 CALLEE, CALLER = "cart\x1fcart-1", "web\x1fweb-1"

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.frames.latency import bucket_of, quantiles
-from streams.windows.edges import SPAN
 from streams.windows.grouping import aggregate, bucket_of_ns
+from streams.windows.request_rows import SPAN
 from streams.windows.tables import KeyTable
 from streams.windows.window import Sums
 
