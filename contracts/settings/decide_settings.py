@@ -12,7 +12,7 @@ class DecideSettings(Section):
     """What to do about it."""
 
     autonomy: Autonomy = Field(Autonomy.ACT, description="act | suggest | observe")
-    min_confidence: float = Field(0.5, ge=0, le=1, description="below this probability of the cause a person is asked")
+    min_confidence: float = Field(0.75, ge=0, le=1, description="below this probability of the cause a person is asked")
     learn_s: float = Field(
         45.0,
         ge=0,

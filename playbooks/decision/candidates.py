@@ -25,6 +25,10 @@ NOTICED_S: Final = 10.0
 """Seconds that a platform may take to notice that an instance is gone: more than a liveness probe of every second or a watch of processes."""
 GONE: Final = frozenset({"restart", "oom", "eviction", "start"})
 """Kinds of change that tell of instances that ended or don't start: between two of them all may seem ready."""
+PASSES_S: Final = 60.0
+"""Seconds for which what users hardly feel may pass by itself: bursts, warming up, a pause of a neighbour."""
+SERVES_ON: Final = frozenset({CauseKind.SATURATION, CauseKind.LATENCY, CauseKind.ERRORS})
+"""Causes with which a service still serves most of its requests: a remedy disturbs those."""
 TOP_CAUSES: Final = 3
 """Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
 
@@ -95,7 +99,9 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         told = _told(world, target, known)
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), told, incident)
+    held_back = held_back or _handed_on(playbook, meant, world)
     held_back = held_back or _amid(playbook, meant, world) or _still_ready(playbook, meant, incident, world)
+    held_back = held_back or _may_pass(playbook, meant, incident, world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
@@ -133,6 +139,16 @@ def _unfelt(playbook: Playbook, incident: Incident) -> Held | None:
     return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
 
 
+def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
+    """Where users hardly feel it, what still serves is given a moment: a burst passes, a cold cache warms up."""
+    if not touching(playbook.steps) or incident.severity is Severity.CRITICAL:
+        return None
+    left_s = PASSES_S - (world.now_ns - incident.onset_ns) / SECOND
+    if left_s <= 0 or any(c.kind not in SERVES_ON for c in causes):
+        return None
+    return Held(HeldReason.UNFELT, f"users hardly feel it: for {PASSES_S:.0f} s it may pass by itself")
+
+
 def came_before(cause: Candidate, world: DecisionWorld) -> list[Earlier]:
     """The earlier incidents that a cause may be an after-effect of. One surge saturates one service after another, and each of them needs
     more: those are none of one another."""
@@ -149,6 +165,19 @@ def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> 
         HeldReason.CONCURRENCY,
         f"{earlier.service}, ill since earlier, is being repaired: what comes of that is waited for",
     )
+
+
+def _handed_on(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> Held | None:
+    """Who fails because those whom it calls do is no cause of failures."""
+    standing = world.standings.get(causes[0].service)
+    if (
+        standing is None
+        or not standing.handed_on
+        or causes[0].kind is not CauseKind.ERRORS
+        or not touching(playbook.steps)
+    ):
+        return None
+    return Held(HeldReason.INNOCENT, f"{causes[0].service} is not to blame: {standing.handed_on}")
 
 
 def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str:

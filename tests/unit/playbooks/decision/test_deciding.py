@@ -32,7 +32,7 @@ from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify, l
 from playbooks.learning import Posteriors, Prediction
 
 NOW = 1_800_000_000 * S
-SETTINGS = DecideSettings()
+SETTINGS = DecideSettings(min_confidence=0.5)
 LIBRARY = library()
 STATE = TargetState(replicas=2, ready=2, version="v2", previous_version="v1")
 ACTIONS = frozenset({"scale", "restart", "rollback"})
@@ -43,7 +43,7 @@ def cause(service: str, kind: CauseKind, probability: float) -> Candidate:
 
 
 def changed(kind: str, service: str = "cart", after: str = "v2") -> Change:
-    return Change(environment="prod", service=service, kind=kind, time_ns=NOW - 20 * S, actor="ada", after=after)
+    return Change(environment="prod", service=service, kind=kind, time_ns=NOW - 80 * S, actor="ada", after=after)
 
 
 def incident(
@@ -53,7 +53,7 @@ def incident(
     if changes is None:
         changes = tuple(changed("deploy", c.service) for c in candidates if c.kind is CauseKind.BAD_RELEASE)
     return Incident(
-        id="inc-1", environment="prod", phase=IncidentPhase.UPDATED, severity=severity, onset_ns=NOW - 5 * S, time_ns=NOW - S,
+        id="inc-1", environment="prod", phase=IncidentPhase.UPDATED, severity=severity, onset_ns=NOW - 65 * S, time_ns=NOW - S,
         revision=1, anomalies=("a",), services=("cart", "web"), candidates=candidates, blast_radius=("web",), confidence=0.9,
         settled=True, text="", changes=changes,
     )  # fmt: skip
@@ -599,7 +599,7 @@ def test_a_target_is_acted_on_only_if_it_is_singled_out_against_its_best_rival(r
     ],
 )
 def test_services_that_one_surge_saturates_are_no_rivals(kind: CauseKind, rival: CauseKind, held: bool):
-    at = at_age(20, incident(cause("cart", kind, 0.55), cause("web", rival, 0.4)))
+    at = at_age(20, incident(cause("cart", kind, 0.55), cause("web", rival, 0.4), severity=Severity.CRITICAL))
     options = decide(at, WORLD, LIBRARY, SETTINGS)
     assert ("must be 3 times as likely" in options.text) is held
 
@@ -638,7 +638,7 @@ def test_more_of_what_is_only_asked_again_mends_nothing():
 
 def test_instances_that_were_taken_away_are_given_back():
     taken = Change(
-        environment="prod", service="cart", kind="scale", time_ns=NOW - 20 * S, actor="ada", before="4", after="1"
+        environment="prod", service="cart", kind="scale", time_ns=NOW - 80 * S, actor="ada", before="4", after="1"
     )
     found = incident(cause("cart", CauseKind.SATURATION, 0.9), changes=(taken,))
     assert decide(found, answers(Conduct.WORSE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
@@ -672,3 +672,53 @@ def test_nobody_is_asked_about_suspicions_of_those_who_answer_as_before():
     hurt = msgspec.structs.replace(unsure, severity=Severity.CRITICAL)
     assert decide(hurt, answers(Conduct.AS_BEFORE), LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
     assert decide(unsure, answers(Conduct.UNKNOWN), LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+
+
+def test_who_fails_because_those_whom_it_calls_do_is_not_restarted_for_failing():
+    """However sure the diagnosis is, and though it is slow as well."""
+    told = Standing(
+        Conduct.WORSE, "slow", handed_on="9 of its 10 requests that failed did so in calls of its own, most to stock"
+    )
+    world = replace(WORLD, standings={"cart": told})
+    failing = incident(cause("cart", CauseKind.ERRORS, 0.95))
+    held = {o.playbook: o.held for o in decide(failing, world, LIBRARY, SETTINGS).options if o.target == "cart"}
+    assert held["restart-failing-service"] is HeldReason.INNOCENT
+    assert (
+        decide(failing, replace(WORLD, standings={"cart": replace(told, handed_on="")}), LIBRARY, SETTINGS).verdict
+        is DecisionVerdict.ACT
+    )
+    hung = incident(cause("cart", CauseKind.HANG, 0.95))
+    assert decide(hung, world, LIBRARY, SETTINGS).chosen.playbook == "restart-hung-service"
+
+
+@pytest.mark.parametrize(
+    "kind", [CauseKind.SATURATION, CauseKind.LATENCY, CauseKind.ERRORS, CauseKind.CRASH, CauseKind.HANG]
+)
+@pytest.mark.parametrize("severity", [Severity.WARNING, Severity.CRITICAL])
+def test_what_users_hardly_feel_is_given_a_moment_unless_nothing_is_left_to_disturb(
+    kind: CauseKind, severity: Severity
+):
+    """A burst passes, a cold cache warms up; who crashed or hangs serves nobody."""
+    serves_on = kind in (CauseKind.SATURATION, CauseKind.LATENCY, CauseKind.ERRORS)
+    found = {
+        age: decide(at_age(age, incident(cause("web", kind, 0.95), severity=severity)), WORLD, LIBRARY, SETTINGS)
+        for age in (20, 59, 60, 61)
+    }
+    waits = serves_on and severity is Severity.WARNING
+    assert [d.verdict for d in found.values()][:2] == [DecisionVerdict.NOTHING if waits else DecisionVerdict.ACT] * 2
+    assert [d.verdict for d in found.values()][2:] == [DecisionVerdict.ACT] * 2
+    if waits:
+        assert "for 60 s it may pass by itself" in found[20].text
+
+
+def test_what_holds_a_remedy_back_for_good_is_not_waited_out():
+    """Who is known to be innocent will be so in a minute, too: a person is asked at once."""
+    found = decide(
+        at_age(20, incident(cause("cart", CauseKind.ERRORS, 0.99))), answers(Conduct.AS_BEFORE), LIBRARY, SETTINGS
+    )
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+
+
+@pytest.mark.parametrize(("sure", "verdict"), [(0.74, DecisionVerdict.ASK), (0.76, DecisionVerdict.ACT)])
+def test_unless_it_is_said_otherwise_three_in_four_is_sure_enough(sure: float, verdict: DecisionVerdict):
+    assert decide(incident(cause("cart", CauseKind.HANG, sure)), WORLD, LIBRARY, DecideSettings()).verdict is verdict

@@ -123,7 +123,8 @@ WORLD = DecisionWorld(
 
 
 def verdict(kind: CauseKind, world: DecisionWorld) -> DecisionVerdict:
-    return decide(incident("two", "gateway", kind, T0), world, LIBRARY, DecideSettings()).verdict
+    felt = incident("two", "gateway", kind, T0, Severity.CRITICAL)
+    return decide(felt, world, LIBRARY, DecideSettings()).verdict
 
 
 def test_one_surge_saturates_one_service_after_another():

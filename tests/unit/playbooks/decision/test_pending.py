@@ -336,7 +336,8 @@ def test_predictions_that_fail_lower_autonomy(book: Told, facts: ActingHalf):
 
 def test_features_reach_the_conditions(book: Told):
     book.evidence(frame(T0 - S, rate=50.0), T0)
-    assert decided(book.incident(incident(T0, 1, kind=CauseKind.LATENCY), T0)) == (ACT, "scale-out-slow-service")
+    felt = msgspec.structs.replace(incident(T0, 1, kind=CauseKind.LATENCY), severity=Severity.CRITICAL)
+    assert decided(book.incident(felt, T0)) == (ACT, "scale-out-slow-service")
 
 
 def script(facts: ActingHalf) -> list[tuple[str, object, int]]:
