@@ -290,6 +290,8 @@ FRAMES: dict[str, Any] = {
         clock=np.array([0], np.int32),
         clock_shift_ns=np.array([30_000_000_000], np.int64),
         clock_floor_ns=np.array([30_000_000_001], np.int64),
+        hosts=("pay.example:443",),
+        peers=("external:pay.example",),
     ),
     "PartialFrame": f.PartialFrame(
         environment="prod",
