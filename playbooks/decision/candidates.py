@@ -25,10 +25,10 @@ NOTICED_S: Final = 10.0
 """Seconds that a platform may take to notice that an instance is gone: more than a liveness probe of every second or a watch of processes."""
 GONE: Final = frozenset({"restart", "oom", "eviction", "start"})
 """Kinds of change that tell of instances that ended or don't start: between two of them all may seem ready."""
-PASSES_S: Final = 60.0
+PASSES_S: Final = 30.0
 """Seconds for which what users hardly feel may pass by itself: bursts, warming up, a pause of a neighbour."""
-SERVES_ON: Final = frozenset({CauseKind.SATURATION, CauseKind.LATENCY, CauseKind.ERRORS})
-"""Causes with which a service still serves most of its requests: a remedy disturbs those."""
+PASSING: Final = frozenset({CauseKind.SATURATION, CauseKind.LATENCY})
+"""Causes with which a service answers, only later than usual, and that often end by themselves."""
 TOP_CAUSES: Final = 3
 """Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
 
@@ -144,7 +144,7 @@ def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not touching(playbook.steps) or incident.severity is Severity.CRITICAL:
         return None
     left_s = PASSES_S - (world.now_ns - incident.onset_ns) / SECOND
-    if left_s <= 0 or any(c.kind not in SERVES_ON for c in causes):
+    if left_s <= 0 or any(c.kind not in PASSING for c in causes):
         return None
     return Held(HeldReason.UNFELT, f"users hardly feel it: for {PASSES_S:.0f} s it may pass by itself")
 
