@@ -41,6 +41,7 @@ ARITHMETIC: Final[dict[type[ast.operator], type[ast.operator]]] = {
 }
 OPPOSITES: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 LOGGERS: Final = frozenset({"log", "logger", "logging"})
+NEWLINE: Final = "\n"
 UNTOUCHED: Final = (ast.Import, ast.ImportFrom, ast.Assert, ast.Global, ast.Nonlocal, ast.JoinedStr)
 
 
@@ -68,7 +69,7 @@ class Mutant:
     def told(self, text: str) -> str:
         """One line for a report: place, kind, what stands there and what stood."""
         before = " ".join(text.encode()[self.start : self.end].decode().split())
-        return f"{self.path}:{self.line}: {self.kind}: {before} -> {self.after}"
+        return f"{self.path}:{self.line}: {self.kind}: {before} -> {' '.join(self.after.split())}"
 
 
 def mutants_of(path: str, text: str) -> list[Mutant]:
@@ -191,6 +192,8 @@ class _Finder:
         assert node.end_col_offset is not None
         start = self.begins[node.lineno - 1] + node.col_offset
         end = self.begins[node.end_lineno - 1] + node.end_col_offset
+        if lost := node.end_lineno - node.lineno:  # what follows stays on its line
+            after = f"({after}{lost * NEWLINE})" if isinstance(node, ast.expr) else after + lost * NEWLINE
         return Mutant(self.path, kind, node.lineno, statement, start, end, after)
 
 

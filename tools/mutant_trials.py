@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import importlib
 import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tools.mutant_plugin import MOST_LINES, PROBE, RECORDS, TESTS
+from tools.mutant_plugin import MOST_LINES, PROBE, RECORDS, TESTS, WORK, end
 from tools.mutant_sites import Mutant
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -30,7 +28,7 @@ FIRST_FILES: Final = 4
 """Processor seconds, and files, of the tests of the first round, which most mutants don't survive."""
 MORE_S: Final = 30.0
 """Beside three times what its tests take, before a mutant counts as one that never ends."""
-WAITED_S: Final = 90.0
+WAITED_S: Final = 45.0
 """The same for seconds of the clock, beside ten times what they last: the machine may be busy."""
 
 
@@ -163,6 +161,60 @@ def _probed(body: list[ast.stmt], path: str, index: list[tuple[str, int]]) -> It
         yield statement
 
 
+def patched(mutants: Sequence[tuple[Mutant, list[Trial]]], scratch: Path, jobs: int) -> Iterator[Outcome]:
+    """What came of mutants of functions: one process imports and collects everything once, and forks for each."""
+    work = scratch / "work.jsonl"
+    told = work.with_suffix(".verdicts")
+    told.touch()
+    with work.open("w") as lines:
+        for mutant, trials in mutants:
+            text = mutant.applied((ROOT / mutant.path).read_text("utf-8")) if mutant.path else ""
+            patience = WAITED_S + 10 * sum(t.lasted for t in trials)
+            seconds = MORE_S + 3 * sum(t.seconds for t in trials)
+            job = {
+                "path": mutant.path,
+                "text": text,
+                "tests": [t.name for t in trials],
+                "seconds": seconds,
+                "patience": patience,
+            }
+            lines.write(json.dumps(job) + "\n")
+    files = sorted({t.name.partition("::")[0] for _, trials in mutants for t in trials})
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "-p",
+        "tools.mutant_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    variables = {**os.environ, WORK: str(work), "MUTANT_JOBS": str(jobs)}
+    with (
+        subprocess.Popen([*command, *files], cwd=ROOT, env=variables, stdout=subprocess.DEVNULL) as running,
+        told.open() as lines,
+    ):
+        try:
+            over = False
+            while not over:
+                over = running.poll() is not None
+                for line in lines.read().splitlines():
+                    n, status = (int(part) for part in line.split())
+                    yield Outcome(mutants[n][0], verdict_of(status), len(mutants[n][1]))
+                time.sleep(0.1)
+        finally:
+            running.terminate()
+
+
+def verdict_of(status: int) -> str:
+    """Of a child's status: what pytest says, or the end of its patience."""
+    return "endless" if os.WIFSIGNALED(status) else VERDICTS.get(os.WEXITSTATUS(status), "no verdict")
+
+
 class Bench:
     """Tries mutants in forked processes, one at a time in each copy of the tree."""
 
@@ -179,7 +231,7 @@ class Bench:
             yield from self._tried(mutants)
         finally:
             for pid in self.running:
-                _end(pid)
+                end(pid)
 
     def _tried(self, mutants: Iterable[tuple[Mutant | None, list[Trial]]]) -> Iterator[Outcome]:
         for mutant, trials in mutants:
@@ -213,13 +265,13 @@ class Bench:
         for pid, (outcome, copy, until, rounds) in list(self.running.items()):
             late = time.monotonic() > until
             if late:
-                _end(pid)
+                end(pid)
             done, status = os.waitpid(pid, 0 if late else os.WNOHANG)
             if not done:
                 continue
             del self.running[pid]
-            _end(pid)
-            verdict = "endless" if os.WIFSIGNALED(status) else VERDICTS.get(os.WEXITSTATUS(status), "no verdict")
+            end(pid)
+            verdict = verdict_of(status)
             if verdict == "survived" and rounds:
                 self._begin(outcome, copy, rounds)
                 continue
@@ -272,9 +324,3 @@ def _run(copy: Path, trials: list[Trial]) -> int:
     import pytest
 
     return int(pytest.main(["-x", "-q", "-p", "tools.mutant_plugin", "-p", "no:cacheprovider", *by_file]))
-
-
-def _end(pid: int) -> None:
-    """A child, and whatever it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)

@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from tools.mutant_sites import Mutant, mutants_of
-from tools.mutant_trials import ROOT, Bench, CoverMap, Measured, Outcome, copy_of, measured
+from tools.mutant_trials import ROOT, UNCHANGED, Bench, CoverMap, Measured, Outcome, copy_of, measured, patched
 
 TESTS: Final = {
     "playbooks/runs": ("tests/unit/playbooks", "tests/checks/crash"),
@@ -47,21 +47,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mutants: {len(known.trials)} tests, {sum(t.seconds for t in known.trials):.0f} s", flush=True)
         cover = CoverMap(known.trials)
         work = [(m, cover.covering(m, _users(m.path, every), asked.budget)) for m in sample]
-        bench = Bench([copy_of(ROOT, Path(scratch) / str(n)) for n in range(asked.jobs)], known.needed)
         # The tests of some mutants on the text as it is: one that fails there kills by chance.
-        control = [(None, chosen) for _, chosen in work if chosen][: asked.control]
-        if failing := [o for o in bench.tried(control) if o.verdict != "survived"]:
-            print(f"mutants: the chosen tests fail without a mutant: {failing}", file=sys.stderr)
-            return 1
+        control = [(UNCHANGED, chosen) for _, chosen in work if chosen][: asked.control]
+        inside = [(m, chosen) for m, chosen in work if chosen and m.statement]
         outcomes = [Outcome(m, "not covered") for m, chosen in work if not chosen]
-        for outcome in bench.tried((m, chosen) for m, chosen in work if chosen):
-            outcomes.append(outcome)
-            if len(outcomes) % 50 == 0:
-                print(f"{len(outcomes)} tried, {sum(o.killed for o in outcomes)} noticed", file=sys.stderr, flush=True)
-            if not outcome.killed:
-                told = outcome.mutant.told(every[outcome.mutant.path])
-                print(f"{outcome.verdict} {outcome.tests} tests: {told}", flush=True)
+        for outcome in patched([*control, *inside], Path(scratch), asked.jobs):
+            if outcome.mutant == UNCHANGED and outcome.verdict != "survived":
+                print(f"mutants: the chosen tests fail without a mutant: {outcome}", file=sys.stderr)
+                return 1
+            _note(outcome, outcomes, every)
+        at_import = [(m, chosen) for m, chosen in work if chosen and not m.statement]
+        bench = Bench([copy_of(ROOT, Path(scratch) / str(n)) for n in range(asked.jobs)], known.needed)
+        for outcome in bench.tried(at_import):
+            _note(outcome, outcomes, every)
     return _report(outcomes, texts)
+
+
+def _note(outcome: Outcome, outcomes: list[Outcome], texts: dict[str, str]) -> None:
+    if outcome.mutant == UNCHANGED:
+        return
+    outcomes.append(outcome)
+    if not outcome.killed:
+        told = outcome.mutant.told(texts[outcome.mutant.path])
+        print(f"{outcome.verdict} {outcome.tests} tests: {told}", flush=True)
+    if len(outcomes) % 25 == 0:
+        print(f"{len(outcomes)} tried, {sum(o.killed for o in outcomes)} noticed", file=sys.stderr, flush=True)
 
 
 def _known(scratch: Path, texts: dict[str, str], asked: argparse.Namespace) -> Measured:
