@@ -23,6 +23,7 @@ from types import CodeType, FunctionType
 from typing import Any, Final, TextIO
 
 import pytest
+from hypothesis import Phase, settings
 
 RECORDS: Final = "MUTANT_RECORDS"
 TESTS: Final = "MUTANT_TESTS"
@@ -96,10 +97,19 @@ class _Patcher:
         self.running: dict[int, tuple[int, float]] = {}
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """What fails is a verdict: nobody asks for the smallest example."""
+        phases = [Phase.explicit, Phase.generate]
+        settings.register_profile("mutants", settings(), phases=phases, report_multiple_bugs=False)
+        settings.load_profile("mutants")
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
         functions = _functions(session.config.rootpath)
         jobs = int(os.environ["MUTANT_JOBS"])
+        gc.collect()
+        gc.freeze()  # else each child's collections copy all that it shares with this process
         with self.verdicts.open("a", buffering=1) as told:
             for n, mutant in enumerate(self.mutants):
                 while len(self.running) >= jobs:

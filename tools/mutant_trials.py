@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import os
@@ -41,6 +42,11 @@ class Trial:
     """Of the processor."""
     lasted: float
     lines: frozenset[tuple[str, int]]
+
+    @property
+    def file(self) -> str:
+        """Where it is."""
+        return self.name.partition("::")[0]
 
 
 @dataclass(frozen=True)
@@ -91,11 +97,19 @@ class CoverMap:
             found = self.modules.get(mutant.path) or [t for user in users for t in self.modules.get(user, [])]
         chosen: list[Trial] = []
         spent = 0.0
-        for trial in sorted(set(found), key=lambda t: (t.seconds, t.name)):
+        module = mutant.path.removesuffix(".py").replace("/", ".")
+        # Those of a file that names the module, then the others: each the cheapest first.
+        for trial in sorted(set(found), key=lambda t: (module not in _text(t.file), t.seconds, t.name)):
             if (spent := spent + trial.seconds) > budget and chosen:
                 break
             chosen.append(trial)
         return chosen
+
+
+@functools.cache
+def _text(file: str) -> str:
+    path = ROOT / file
+    return path.read_text("utf-8") if path.is_file() else ""
 
 
 def copy_of(root: Path, where: Path) -> Path:
@@ -179,13 +193,14 @@ def patched(mutants: Sequence[tuple[Mutant, list[Trial]]], scratch: Path, jobs: 
                 "patience": patience,
             }
             lines.write(json.dumps(job) + "\n")
-    files = sorted({t.name.partition("::")[0] for _, trials in mutants for t in trials})
+    files = sorted({t.file for _, trials in mutants for t in trials})
     command = [
         sys.executable,
         "-m",
         "pytest",
         "-q",
         "-s",
+        "--tb=no",
         "-p",
         "tools.mutant_plugin",
         "-p",
@@ -292,7 +307,7 @@ def _rounds(trials: list[Trial]) -> list[list[Trial]]:
     files: set[str] = set()
     spent = 0.0
     for trial in sorted(trials, key=lambda t: (t.seconds, t.name)):
-        file = trial.name.partition("::")[0]
+        file = trial.file
         spent += trial.seconds
         if first and spent > FIRST_S:
             break
@@ -312,7 +327,7 @@ def _run(copy: Path, trials: list[Trial]) -> int:
     chosen = copy / "mutant-tests"
     by_file = defaultdict[str, list[str]](list)
     for trial in trials:
-        by_file[trial.name.partition("::")[0]].append(trial.name)
+        by_file[trial.file].append(trial.name)
     chosen.write_text("\n".join(name for names in by_file.values() for name in names))
     with (copy / "mutant-output").open("w") as output:
         os.dup2(output.fileno(), 1)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from contracts.frames import Resource
+from contracts.settings import IngestSettings
 from contracts.units import MINUTE
 from contracts.units import SECOND as S
 from streams.windows import facts as f
 from streams.windows.clocks import Tag, Tags
 from streams.windows.collect import Receipt
+from streams.windows.partials import PartialBuilder
 from streams.windows.rows import Origin, frame
 from tests.unit.streams.windows.support import (
     CLIENT,
@@ -61,8 +63,23 @@ def test_spans_are_counted_by_what_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("late_s", "bucket"),
-    [(-1.0, 0), (0.25, 0), (0.26, 1), (0.5, 1), (1.0, 2), (2.0, 3), (3.0, 4), (5.0, 5), (8.0, 6), (8.5, 7), (15.0, 7)]
-    + [(30.0, 8), (60.0, 9), (60.1, 10), (3600.0, 10)],
+    [
+        (30.0, 8),
+        (60.0, 9),
+        (60.1, 10),
+        (3600.0, 10),
+        (-1.0, 0),
+        (0.25, 0),
+        (0.26, 1),
+        (0.5, 1),
+        (1.0, 2),
+        (2.0, 3),
+        (3.0, 4),
+        (5.0, 5),
+        (8.0, 6),
+        (8.5, 7),
+        (15.0, 7),
+    ],
 )
 def test_how_late_spans_and_log_records_come(late_s: float, bucket: int) -> None:
     row = said(decoded([span(SERVER), span(CLIENT)]), late_s=late_s)
@@ -168,6 +185,17 @@ def test_metrics_that_nobody_reads_are_counted_and_named() -> None:
     assert found.of("cart")[f.UNREAD] == 7
     found.at(T0 + 100 * S)
     assert news(found) == ["unread\tcart\tqueue.depth", "unread\tcart\tx"]
+
+
+def test_what_comes_in_is_counted_unless_somebody_measured_it_by_hand() -> None:
+    def told(source: str) -> dict[str, int]:
+        builder = PartialBuilder(source, IngestSettings(), 1)
+        builder.add(decoded([span(SERVER), span(SERVER), span(CLIENT, service="web")]), Receipt(T0, T0), 0)
+        sent = [frame for _, _, frame in builder.flush().partials]
+        return {s: int(row[f.SERVED]) for one in sent for s, row in zip(one.facts_of, one.facts, strict=True)}
+
+    assert told("otlp_spans/0") == {"cart": 2, "web": 0}
+    assert told("telemetry.raw/0") == {}
 
 
 # --- on the way -----------------------------------------------------------------------------------------------------
