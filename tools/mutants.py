@@ -4,7 +4,8 @@
 
 The sample is drawn from all mutants of each folder, in proportion to its lines of code; the same seed and text give the same
 sample. Each mutant is tried with the tests that run its line, the cheapest first (`tools/mutant_trials.py`); one whose line no test
-runs has survived. A mutant that changes nothing anybody could notice counts as a survivor too.
+runs has survived. Within functions it is tried in a fork of one process that has imported everything, so tests that start a program of
+their own don't see it; what runs at import is tried in a copy of the tree. A mutant that changes nothing anybody could notice counts as a survivor too.
 """
 
 from __future__ import annotations
