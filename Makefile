@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-long test-services check bench lock upgrade wheel format clean
+.PHONY: help setup demo test test-long test-services check mutants bench lock upgrade wheel format clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -76,6 +76,10 @@ check-names: setup
 
 check-hygiene: setup
 	$(BIN)/python -m tools.hygiene
+
+MUTANTS ?= --seed 1 --count 300
+mutants: setup ## small mistakes in the code, and how many of them the tests notice; MUTANTS="--seed 7 --only streams/windows" asks for others
+	$(BIN)/python -m tools.mutants $(MUTANTS)
 
 bench: $(RUNTIME) $(PROJECT) ## spans per second, detection tick, decision: printed as ratios against named alternatives
 	$(BIN)/homeostat bench

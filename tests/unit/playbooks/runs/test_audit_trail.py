@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.errors import BrokerUnavailable
 from contracts.events import ActionRecord, decode
@@ -186,3 +187,56 @@ async def test_a_broker_that_comes_back_has_all_in_order() -> None:
     assert [sequence for _, sequence in broker.has] == [1, 2, 3]
     assert trail.failures > 0
     await trail.stop()
+
+
+class SlowJournal(MemoryJournal):
+    """One whose writes outlive this process only once somebody says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.durable = asyncio.Event(), asyncio.Event()
+
+    async def settled(self, environment: str, timeout_s: float) -> None:
+        self.asked.set()
+        await self.durable.wait()
+
+
+async def test_the_world_is_told_of_nothing_that_the_next_owner_might_not_know() -> None:
+    journal, broker = SlowJournal(), Broker()
+    trail = Trail(journal, broker.publish, PATIENCE_S)
+    trail.start()
+    trail.append(record())
+    async with asyncio.timeout(PATIENCE_S):
+        await journal.asked.wait()
+    await asyncio.sleep(AT_ONCE_S)
+    assert broker.has == []
+    journal.durable.set()
+    assert await trail.acknowledged("prod", 1)
+    assert broker.has == [("prod", 1)]
+    await trail.stop()
+
+
+async def test_other_events_wait_in_order_for_a_broker_and_for_the_next_life() -> None:
+    journal, has = MemoryJournal(), []
+
+    async def publish(topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]], route: str) -> None:
+        assert list(headers) == []
+        has.append((topic, key, decode(ActionRecord, value).text, route))
+
+    async def nowhere(topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]], route: str) -> None:
+        raise BrokerUnavailable("no broker")
+
+    trail = Trail(journal, nowhere, PATIENCE_S)
+    trail.start()
+    for n in range(3):
+        trail.send("autonomous.feedback", f"run-{n}", replace(record(), text=str(n)), "prod")
+    await trail.stop()
+    assert has == []
+    trail = Trail(journal, publish, PATIENCE_S)
+    trail.start()
+    await trail.stop()
+    assert has == [("autonomous.feedback", f"run-{n}", str(n), "prod") for n in range(3)]
+    trail = Trail(journal, publish, PATIENCE_S)
+    trail.start()
+    await trail.stop()
+    assert len(has) == 3, "once"

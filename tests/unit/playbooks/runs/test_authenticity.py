@@ -48,6 +48,10 @@ async def test_a_decision_of_somebody_else_is_refused(world: World, forged: Deci
     with pytest.raises(Permanent) as caught:
         await come(world, forged)
     assert caught.value.reason == "unproven"
+    what = (
+        "is not what was decided under that name" if forged.id == decision().id else "is not one of this environment's"
+    )
+    assert what in str(caught.value)
     await world.run_to(3)
     assert (world.process.requests, world.actions) == ([], [])
     await come(world, decision())

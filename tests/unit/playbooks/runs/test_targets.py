@@ -14,7 +14,7 @@ from contracts.ports import Identity, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import HeldReason, RunState
 from playbooks.language.model import Guards, Step
-from playbooks.runs.arguments import resolve
+from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.effects import Aim, find_target
 from playbooks.runs.plan import RunPlan, Surroundings, plan_of
 from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, Process, World, approval, decision, frame
@@ -226,6 +226,15 @@ def test_telemetry_writes_no_options(written: str, value: str) -> None:
 def test_the_author_may_write_options_and_telemetry_values_of_them() -> None:
     args = ("--all", "-v", -1, "--service=${{ service.name }}", "${{ service.name }}")
     assert resolve(plan(), command(*args), None)["args"] == ["--all", "-v", -1, "--service=shop/-rf", "shop/-rf"]
+
+
+def test_a_rollback_goes_back_to_what_was_or_to_what_is_written() -> None:
+    now, before = TargetState(5, 5), TargetState(3, 3)
+    back, fixed = (Step("back", "scale", {"replicas": written}) for written in ("before", 4))
+    assert restore(plan(), back, now, before)["replicas"] == 3
+    assert restore(plan(), fixed, now, before)["replicas"] == 4
+    with pytest.raises(ActionFailed):
+        restore(plan(), back, now, None)
 
 
 def test_what_can_not_be_printed_is_no_argument() -> None:

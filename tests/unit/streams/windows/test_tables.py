@@ -48,6 +48,16 @@ def test_a_table_is_a_dictionary(inserted: list[list[int]], asked: list[int], st
         assert len(some) == sum(known.values()) - len(taken)
 
 
+def test_keys_that_look_like_those_of_a_table_are_none_of_it() -> None:
+    """Above and below all of them, and in between, and alike in their lowest bits."""
+    table = KeyTable(SPAN, 1, 10_000)
+    table.insert(*rows([5 << 20, 7 << 20, 9 << 20]), 1)
+    others = np.array([1 << 20, 6 << 20, 10 << 20, 11 << 40], np.uint64)
+    assert not table.contains(others).any()
+    assert [len(found[0]) for found in (table.find(others), table.take(others))] == [0, 0]
+    assert table.contains(np.array([5 << 20, 9 << 20], np.uint64)).all()
+
+
 def test_old_slices_go() -> None:
     table = KeyTable(SPAN, 1, 10_000)
     for time in range(10):
