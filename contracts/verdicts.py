@@ -138,7 +138,7 @@ class HeldReason(enum.StrEnum):
     INNOCENT = "innocent"  # by its own evidence the target answers as before: nothing is to be repaired there
     UNPROVEN = "unproven"  # whether the target answers as before can't be told: that takes more certainty of the cause
     NO_DEMAND = "no_demand"  # it is asked for no more than usual and has lost no capacity: more of it mends nothing
-    UNFELT = "unfelt"  # users are served as before: nothing is disturbed while they are
+    UNFELT = "unfelt"  # users are served as before, or hardly feel it and it may pass: nothing is disturbed meanwhile
     NOT_CAPABLE = "not_capable"
     ACTUATOR_FAULT = "actuator_fault"  # an actuator broke, or answered with what is no answer: nothing was tried
     DUPLICATE = "duplicate"
