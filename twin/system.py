@@ -154,11 +154,11 @@ class SimulatedSystem:
             self.tell(service, kind, before=f"v{version}", after=f"v{after[0]}", actor=actor)
         return after
 
-    def roll_back(self, service: int, version: int | None = None) -> bool:
-        """Back to the release and configuration before the present ones (or to those of `version`); whether there was one."""
+    def roll_back(self, service: int, version: int | None = None, config: int | None = None) -> bool:
+        """Back to the release and configuration before the present ones (or to those of `version` and `config`); whether there were any."""
         fleet = self.fleet
         known = fleet.previous[service]
-        wanted = next((p for p in reversed(known) if version is None or p[0] == version), None)
+        wanted = next((p for p in reversed(known) if version in (None, p[0]) and config in (None, p[1])), None)
         if wanted is None or len(known) < 2:
             return False
         fleet.released(service, *wanted)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ABLE: Final = frozenset({"restart", "scale", "rollback", "flag", "kill", "drain", "shift"})
 LOOK_S: Final = 0.5
+CONFIGURED: Final = "#"
+"""Between a version and the number of its configuration, where the present one has the same version."""
 
 
 class TwinActuator:
@@ -114,8 +116,9 @@ class TwinActuator:
 
     def _roll_back(self, request: StepRequest, service: int) -> None:
         wanted = str(request.arguments.get("version") or "")
-        version = int(wanted[1:]) if wanted[1:].isdigit() else None
-        if not self._episode.system.roll_back(service, version):
+        version, _, config = wanted.partition(CONFIGURED)
+        numbers = tuple(int(n) if n.isdigit() else None for n in (version[1:], config))
+        if not self._episode.system.roll_back(service, *numbers):
             raise ActionFailed(f"{request.target.service} has no version {wanted or 'before'} to go back to")
 
     def _turn_off(self, service: int) -> None:
@@ -176,12 +179,14 @@ class TwinActuator:
         slots = fleet.running(service)
         ready = fleet.ready(system.now_s)[slots]
         well = int(np.count_nonzero(ready & (fleet.unheard_s[slots] < 2)))
-        before = fleet.previous[service]
+        earlier, present = fleet.previous[service], int(fleet.release[service])
+        version, config = earlier[-1]
+        before = f"v{version}" if version != present else f"v{version}{CONFIGURED}{config}"
         state = TargetState(
             replicas=len(slots),
             ready=well,
-            version=f"v{fleet.release[service]}",
-            previous_version=f"v{before[-1][0]}" if len(before) > 1 else "",
+            version=f"v{present}",
+            previous_version=before if len(earlier) > 1 else "",
             generation=f"{fleet.generation[service]}.{int(fleet.restarts[fleet.slots(service)].sum())}",
             instances=tuple(f"{system.plan.services[service].name}-{s}" for s in slots.tolist()),
             most=int(fleet.room[service]),

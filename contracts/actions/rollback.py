@@ -47,13 +47,15 @@ class RollbackAction(Action):
     def restored(
         self, given: Mapping[str, Any], state: TargetState | None, before: TargetState | None, bounds: ReplicaBounds
     ) -> dict[str, Any]:
-        """The version from before, unless the step names one."""
-        del state, bounds
+        """The version from before, unless the step names one. Where that is the present one, too, as a setting or a limit was taken back, it is
+        the release before the present one."""
+        del bounds
         if "version" in given:
             return dict(given)
         if before is None:
             raise ActionFailed("the state from before is not known")
-        return {"version": before.version}
+        same = state is not None and state.version == before.version and state.previous_version
+        return {"version": state.previous_version if state is not None and same else before.version}
 
     def taken(self, arguments: Mapping[str, Any], state: TargetState) -> int:
         """What the target says that a roll-out takes away."""

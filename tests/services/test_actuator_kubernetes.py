@@ -253,6 +253,33 @@ async def test_going_back_passes_over_restarts_and_comes_back(world: World, actu
         assert forth.after.version == "1.5.0"
 
 
+async def test_a_changed_limit_is_taken_back_and_no_release_with_it(world: World, actuator: KubernetesActuator) -> None:
+    """The image stays; what ran before the release that is running stays where it is."""
+    for kind in ("Deployment", "StatefulSet"):
+        name = kind.lower()
+        target, path = world.target(name, kind), await world.add(kind, name)
+        setting = [{"name": "POOL", "value": "1"}]
+        change = [{"op": "add", "path": "/spec/template/spec/containers/0/env", "value": setting}]
+        await world.api.patch(path, change, "application/json-patch+json")
+        await w.rolled_out(world.api, path)
+        state = await actuator.describe(target)
+        assert (state.version, state.previous_version.partition("#")[0]) == ("1.5.0", "1.5.0")
+        back = await actuator.apply(await step(actuator, target, "rollback", "k1"))
+        assert back.after is not None
+        assert (back.after.version, await pool(world, path)) == ("1.5.0", None)
+        forth = await actuator.apply(
+            await step(actuator, target, "rollback", "k2", version=back.after.previous_version)
+        )
+        assert forth.after is not None
+        assert (forth.after.version, await pool(world, path)) == ("1.5.0", "1")
+
+
+async def pool(world: World, path: str) -> str | None:
+    """The setting that was changed, as the template has it."""
+    (container,) = (await world.api.get(path))["spec"]["template"]["spec"]["containers"]
+    return next((e["value"] for e in container.get("env") or () if e["name"] == "POOL"), None)
+
+
 async def test_a_daemon_set_is_not_scaled(world: World, actuator: KubernetesActuator) -> None:
     path = await world.add("DaemonSet")
     before = await world.generation(path)

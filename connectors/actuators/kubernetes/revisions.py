@@ -18,6 +18,8 @@ RESTARTED_AT: Final = "homeostat.io/restartedAt"
 RESTARTED_BY: Final = "homeostat.io/restarted-by"
 #: What a restart leaves in a template. A template that differs in these only is the same release.
 _RESTARTS: Final = (RESTARTED_AT, RESTARTED_BY, "kubectl.kubernetes.io/restartedAt")
+MARK: Final = "#"
+"""Between a version and the mark of one of several releases that have it: no tag of an image contains it."""
 _POD_HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
 
 
@@ -34,6 +36,11 @@ class Revision:
         """Tag of its first container's image."""
         return image_version(self.template)
 
+    @property
+    def mark(self) -> str:
+        """What tells it from others of the same version: the hash of its template, with which its controller names it."""
+        return self.name.rpartition("-")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class RevisionHistory:
@@ -43,15 +50,20 @@ class RevisionHistory:
     earlier: tuple[Revision, ...]
 
     def find(self, version: str) -> Revision | None:
-        """The newest earlier one of that version; without one, the newest that is another release than the present one."""
-        if version:
-            return next((r for r in self.earlier if r.version == version), None)
-        return next((r for r in self.earlier if _release(r.template) != _release(self.now.template)), None)
+        """The newest earlier one of that version (or, of those of one version, the one that is meant); without one, the newest that is another
+        release than the present one."""
+        tag, _, mark = version.partition(MARK)
+        others = (r for r in self.earlier if _release(r.template) != _release(self.now.template))
+        return next((r for r in others if tag in ("", r.version) and mark in ("", r.mark)), None)
 
     @property
     def previous_version(self) -> str:
-        """The version before this one; empty if it was never another."""
-        return next((r.version for r in self.earlier if r.version != self.now.version), "")
+        """The release before this one, by its version; with its mark where the present one has the same (a setting or a limit was changed).
+        Empty if there was never another."""
+        before = self.find("")
+        if before is None:
+            return ""
+        return before.version if before.version != self.now.version else f"{before.version}{MARK}{before.mark}"
 
 
 def history_of(workload: Json, kept: Iterable[Json]) -> RevisionHistory:
