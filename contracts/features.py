@@ -119,7 +119,7 @@ change in what is asked for does, and what the service does. Of edges: calls tha
 served usually make, by their routes, and those that the requests which failed do."""
 
 OPERATIONS: Final = "operations"
-"""Not a signal of services: frames of it hold sums by operation of a service (its route, method or topic), in `peers`."""
+"""Not a signal of services: frames of it hold sums by operation of a service (its route, method, topic or kind of statement), in `peers`."""
 OPERATION_SUMS: Final = ("requests", "failed", "known", "usual", "pace", "taken")
 """Columns of such a frame: requests, those that failed, those of known latency, and of these the sums of the usual logarithm of
 nanoseconds, of how far they were from it in standard deviations, and of the logarithm of nanoseconds that they took."""
