@@ -175,6 +175,12 @@ FAST: Final = 0.3
 """Share of the wait for calls (of their failures) of which the callee shows nothing from which they are amiss on the way; the share of calls
 beyond the quantile by which waits are judged (by definition); and the strength below which calls and their callee are as quick as usual
 (who waits in vain gives up, and the callee may yet answer). By hand."""
+KEPT_OTHERWISE: Final = 1.5
+KEPT_SIGMAS: Final = 1.5
+KEPT_LAG: Final = 2.0
+"""Times fewer (or more) spans than requests account for, and standard deviations of their number, from which another share of them is kept
+than before; and how many windows of spans there may be for one of metrics. By hand: as `streams.windows.usual.LESS`, and few, as metrics
+bear it out and nothing but a comparison is left out."""
 UNANSWERED: Final = 3.0
 UNANSWERED_SHARE: Final = 0.05
 """Calls, and share of them, that must go without an answer to say so of a callee that answers the others: some are always on their way.
