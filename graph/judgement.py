@@ -69,6 +69,13 @@ CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
 WAITING_MOST: Final = 3.0
 """What work that piles up may say at most: from an empty queue any is infinitely more. By hand."""
+STUCK_MORE: Final = 3.0
+STUCK_LEAST: Final = 2.0
+STUCK_ASKED: Final = 1.1
+STUCK_LASTS: Final = 3.0
+"""Times the usual requests in flight (of so many at least) from which some are stuck, while no more than so many times as much is asked, and
+there are so many times more than those that end account for, by Little's law (Operations Research 9, 1961). By hand: latencies are those
+of the slowest, and of a service's instances the mean is known."""
 SERVES_LESS: Final = 0.8
 """Share of its usual requests below which a service does less, where work waits for it. By hand: between `DEMAND_MORE`'s inverse and chance."""
 MEMORY_MORE: Final = 1.15
