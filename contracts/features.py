@@ -61,6 +61,7 @@ METRIC_LATENCY_P50: Final = "metric_latency_p50"
 METRIC_LATENCY_P95: Final = "metric_latency_p95"
 METRIC_LATENCY_P99: Final = "metric_latency_p99"
 POOL_USED: Final = "pool_used"
+IN_FLIGHT: Final = "in_flight"
 LOG_RATE: Final = "log_rate"
 LOG_ERROR_RATE: Final = "log_error_rate"
 NEW_LOG_TEMPLATES: Final = "new_log_templates"
@@ -93,6 +94,9 @@ FEATURES: Final[dict[str, Feature]] = {
         Feature(METRIC_LATENCY_P95, _S.METRICS, _K.LATENCY, "s", 1, "95th percentile latency, from metric histograms"),
         Feature(METRIC_LATENCY_P99, _S.METRICS, _K.LATENCY, "s", 1, "99th percentile latency, from metric histograms"),
         Feature(POOL_USED, _S.METRICS, _K.LEVEL, "{connection}", 1, "connections of a pool in use"),
+        Feature(
+            IN_FLIGHT, _S.METRICS, _K.LEVEL, "{request}", 1, "requests that an instance has taken and not yet answered"
+        ),
         Feature(LOG_RATE, _S.LOGS, _K.COUNT, "1/s", 0, "log records per second"),
         Feature(LOG_ERROR_RATE, _S.LOGS, _K.RATIO, "1", 1, "share of log records at severity ERROR or above"),
         Feature(NEW_LOG_TEMPLATES, _S.LOGS, _K.COUNT, "1/s", 1, "log templates never seen before, per second"),
@@ -120,7 +124,7 @@ served usually make, by their routes, and those that the requests which failed d
 the callee in them, too (see `streams.windows.failed_calls`)."""
 
 OPERATIONS: Final = "operations"
-"""Not a signal of services: frames of it hold sums by operation of a service (its route, method or topic), in `peers`."""
+"""Not a signal of services: frames of it hold sums by operation of a service (its route, method, topic or kind of statement), in `peers`."""
 OPERATION_SUMS: Final = ("requests", "failed", "known", "usual", "pace", "taken")
 """Columns of such a frame: requests, those that failed, those of known latency, and of these the sums of the usual logarithm of
 nanoseconds, of how far they were from it in standard deviations, and of the logarithm of nanoseconds that they took."""

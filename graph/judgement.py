@@ -69,6 +69,13 @@ CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
 WAITING_MOST: Final = 3.0
 """What work that piles up may say at most: from an empty queue any is infinitely more. By hand."""
+STUCK_MORE: Final = 3.0
+STUCK_LEAST: Final = 2.0
+STUCK_ASKED: Final = 1.1
+STUCK_LASTS: Final = 3.0
+"""Times the usual requests in flight (of so many at least) from which some are stuck, while no more than so many times as much is asked, and
+there are so many times more than those that end account for, by Little's law (Operations Research 9, 1961). By hand: latencies are those
+of the slowest, and of a service's instances the mean is known."""
 SERVES_LESS: Final = 0.8
 """Share of its usual requests below which a service does less, where work waits for it. By hand: between `DEMAND_MORE`'s inverse and chance."""
 MEMORY_MORE: Final = 1.15
@@ -177,6 +184,12 @@ beyond the quantile by which waits are judged (by definition); and the strength 
 (who waits in vain gives up, and the callee may yet answer). By hand."""
 INSTANCE_SHARE: Final = 0.05
 """Share of the calls of all callers that must fail for an instance to be gone: one of twenty. By hand: fewer are lost on the way."""
+KEPT_OTHERWISE: Final = 1.5
+KEPT_SIGMAS: Final = 1.5
+KEPT_LAG: Final = 2.0
+"""Times fewer (or more) spans than requests account for, and standard deviations of their number, from which another share of them is kept
+than before; and how many windows of spans there may be for one of metrics. By hand: as `streams.windows.usual.LESS`, and few, as metrics
+bear it out and nothing but a comparison is left out."""
 UNANSWERED: Final = 3.0
 UNANSWERED_SHARE: Final = 0.05
 """Calls, and share of them, that must go without an answer to say so of a callee that answers the others: some are always on their way.

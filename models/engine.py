@@ -29,6 +29,7 @@ from models.detectors import create
 from models.engine_state import SPANS, EngineState
 from models.episode_judge import EpisodeJudge
 from models.fusion import Fusion, leading
+from models.in_flight import for_the_load
 from models.judgement import CADENCES
 from models.ledger import ANOMALOUS, NAMES, STALE, STATES
 from models.level_adoption import LevelAdoption
@@ -75,6 +76,7 @@ class DetectEngine:
         """
         Signal(frame.signal)
         world = self._world(frame.environment)
+        whole, frame = frame, for_the_load(frame, world.services)
         learn = world.may_learn(frame.services, frame.peers, frame.window_ns)
         scores = [d.update(frame, learn) for d in self.detectors]
         lead = scores[self._lead]
@@ -90,9 +92,9 @@ class DetectEngine:
                 self.fusion.opened(anomaly.environment, anomaly.service, anomaly.time_ns)
         if frame.signal == Signal.EDGES:
             told = self._judge.judge_edges(world, frame, lead, p, now_ns)
-            return _evidence(frame, lead, p, _edge_states(frame, lead, p, self.settings)), told + pooled
+            return _evidence(whole, lead, p, _edge_states(frame, lead, p, self.settings)), told + pooled
         anomalies = self._judge.judge_services(world, frame, (lead, pool), (p, opening, lasting), now_ns)
-        return _evidence(frame, lead, p, self._row_states(world, frame, low_traffic)), anomalies + pooled
+        return _evidence(whole, lead, p, self._row_states(world, frame, low_traffic)), anomalies + pooled
 
     def _fused(self, frame: FeatureFrame, lead: Scores, others: Mapping[str, Scores]) -> tuple[F64, F64, F64]:
         """P-values of everything, and of what users feel: what may open an anomaly, and what lasts."""

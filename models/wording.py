@@ -21,6 +21,7 @@ NAMES = {
     "queue_lag": "queue length",
     "pool_wait": "requests waiting for a connection",
     "pool_used": "connections in use",
+    "in_flight": "requests in flight",
     "network_io": "network traffic",
     "call_rate": "calls",
     "network_gap": "time lost between services",

@@ -18,11 +18,12 @@ from contracts import features as f
 from contracts.frames import FeatureFrame, Presence
 from contracts.frames.decoded import F64, I8, I64
 from contracts.units import SECOND
-from twin.blueprint import SystemPlan
+from twin.blueprint import Role, SystemPlan
 from twin.fleet import Fleet
 from twin.flow import SystemSecond
 from twin.knobs import Knob
 from twin.laws import drawn_quantiles
+from twin.requests import HUNG_S
 from twin.system import SimulatedSystem
 
 REPEAT_S: Final = 60
@@ -80,6 +81,11 @@ class FeatureRows:
         self._phase = r.integers(0, 60, len(habits))
         self._limits = np.array([h.limits_known for h in habits])
         self._asked = np.array([h.request_metrics and s.tells for h, s in zip(habits, plan.services, strict=True)])
+        self._in_flight = np.array(
+            [h.in_flight and s.tells and s.role is not Role.WORKER for h, s in zip(habits, plan.services, strict=True)]
+        )
+        self._stuck = np.zeros(len(habits))
+        """Requests that services hold and do not answer."""
         self._per_request = r.uniform(0.3, 3.0, len(habits))
         self._gigabytes = r.uniform(0.2, 4.0, len(habits)) * 1e9
         tells = np.array([s.tells for s in plan.services])
@@ -199,6 +205,7 @@ class FeatureRows:
         columns[f.MEMORY_BYTES] = _where(~self._limits, memory * self._gigabytes * alive)
         columns[f.RESTARTS] = restarts
         columns[f.POOL_USED] = np.round(held)
+        columns[f.IN_FLIGHT] = _where(self._in_flight, np.round(self._held_by(x) / alive))
         columns[f.QUEUE_LAG] = _where(flow.worker, np.round(x.waiting))
         every = np.maximum(self._every, 1)
         due = (self._every > 0) & ((number + self._phase) % every == 0)
@@ -213,6 +220,13 @@ class FeatureRows:
         counts = np.where(due & self._asked, asked, 0).astype(np.int64)
         self._since_reading[due] = 0.0
         return values, counts
+
+    def _held_by(self, x: SystemSecond) -> F64:
+        """Requests in flight at the end of a second, by service: as many as come in the time that one takes (Little's law), and those that
+        hang until whoever asked is gone. Who hangs no more holds none of them: it was begun anew, or let them all go."""
+        self._stuck = np.where(x.hung > 0, self._stuck * (1.0 - 1.0 / HUNG_S) + x.arriving * x.hung, 0.0)
+        held: F64 = x.answered * x.law.mean(axis=1) + self._stuck
+        return held
 
     def _write(self, x: SystemSecond, counts: I64, mute: np.ndarray) -> tuple[F64, I64, list[str]]:
         r = self._r

@@ -27,6 +27,8 @@ class Habit:
     limits_known: bool = True
     """Whether metrics are shares of a limit, or only bytes and cores."""
     request_metrics: bool = False
+    in_flight: bool = False
+    """Whether metrics tell how many requests each instance has taken and not yet answered."""
     logs: bool = True
     logs_delay_s: float = 1.0
     names_callees: bool = True
@@ -53,6 +55,7 @@ class Style:
     metrics_every_s: tuple[int, ...] = (1, 5, 10, 15)
     limits_known: float = 0.8
     request_metrics: float = 0.2
+    in_flight: float = 0.3
     logs: float = 0.7
     names_callees: float = 0.8
     versioned: float = 0.9

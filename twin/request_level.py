@@ -240,6 +240,8 @@ class RequestLevel:
             )
         else:
             out.append(one("db.client.connection.count", "{connection}", float(held)))
+            if plan.habit.in_flight:
+                out.append(one("http.server.active_requests", "{request}", float(held + waiting)))
         return out
 
     def _histogram(self, service: int, now_ns: int) -> bytes:

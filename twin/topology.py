@@ -40,9 +40,10 @@ def draw_system(
     if STYLES[style].together:
         late = between(r, STYLES[style].delay_s)
         alike |= {"delay_s": late, "metrics_delay_s": late, "logs_delay_s": late}
+    tells = generator_of(split, seed, f"in_flight{attempt or ''}").random(len(graph.nodes)) < STYLES[style].in_flight
     plans = [
-        _service(r, configuration, name, role, replace(draw_habit(r, STYLES[style]), **alike))
-        for name, role in graph.nodes
+        _service(r, configuration, name, role, replace(draw_habit(r, STYLES[style]), in_flight=told, **alike))
+        for (name, role), told in zip(graph.nodes, tells.tolist(), strict=True)
     ]
     rate = between(r, configuration.rate)
     weights = r.dirichlet(np.full(len(graph.entries), 2.0))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.otlp import links, marks, meshes, peers, span_bytes, span_verdicts, streaming
+from connectors.otlp import links, marks, meshes, peers, span_bytes, span_verdicts, statements, streaming
 from connectors.otlp.codecs import link_ids, status_code
 from connectors.otlp.columns import times, usable
 from connectors.otlp.flatten import DecodeContext, Flat, flatten
@@ -32,10 +32,13 @@ _MESSAGES: Final = np.array([kind in (KIND_PRODUCER, KIND_CONSUMER) for kind in 
 _ID_NAMES: Final = ("traceId", "spanId", "parentSpanId")
 
 
-_SORTS: Final = (peers.PEER_KEYS, peers.NAMING_KEYS, peers.URL_KEYS, marks.MARKING, marks.SIZES, meshes.KEYS)
-_PEER, _NAMING, _URL, _MARKING, _SIZE, _MESH, _VERDICT = (1 << i for i in range(7))
+_SORTS: Final = (
+    *(peers.PEER_KEYS, peers.NAMING_KEYS, peers.URL_KEYS, marks.MARKING, marks.SIZES, meshes.KEYS),
+    *(statements.NAMING_KEYS, statements.TEXT_KEYS),
+)
+_PEER, _NAMING, _URL, _MARKING, _SIZE, _MESH, _STATEMENT, _TEXT, _VERDICT = (1 << i for i in range(9))
 """Sorts of attributes (see `span_bytes.sorts_of`); those of verdicts come last, for they are up to settings."""
-_PEER_OR_URL: Final = peers.PEER_KEYS | peers.URL_KEYS
+_OF_CALLS: Final = peers.PEER_KEYS | peers.URL_KEYS | statements.KEYS
 
 
 def span_batch(entries: Iterable[Any], payload: bytes, context: DecodeContext) -> SpanBatch | None:
@@ -111,10 +114,11 @@ def _plain_links(spans: span_bytes.SpanBytes, kind: I8) -> Iterator[tuple[int, i
 
 @dataclass(frozen=True, slots=True)
 class _Peers:
-    """Whom each of n spans names, and which of them are known by nothing but an address."""
+    """Whom each of n spans names, which of them are known by nothing but an address, and what is asked of databases."""
 
     name: I32
     by_address: B1
+    statement: I32
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ def _batch(
         untimed=columns.marks.untimed | ((parent == 0) & _on_a_timetable(flat)),
         weight=columns.marks.weight,
         proxy=columns.proxy if columns.proxy.any() else columns.proxy[:0],
+        statement=columns.peer.statement if columns.peer.statement.any() else columns.peer.statement[:0],
     )
     keep = valid & timely
     context.linked = links.linked_batch(batch, ((r, t, s) for r, t, s in linked if keep[r]))
@@ -195,11 +200,16 @@ def _kept(batch: SpanBatch, keep: B1) -> SpanBatch | None:
 
 def _peers(spans: list[Any], kind: I8, payload: bytes, context: DecodeContext) -> _Peers:
     """Databases, brokers and addresses that callers name: nobody else may report them."""
-    found = _Peers(np.zeros(len(spans), np.int32), np.zeros(len(spans), np.bool_))
+    found = _Peers(np.zeros(len(spans), np.int32), np.zeros(len(spans), np.bool_), np.zeros(len(spans), np.int32))
     rows = np.flatnonzero(_HAS_PEER[kind]).tolist()
-    for row, attributes in zip(rows, context.codec.read(spans, payload, rows, _PEER_OR_URL), strict=True):
+    asked: list[tuple[int, str]] = []
+    for row, attributes in zip(rows, context.codec.read(spans, payload, rows, _OF_CALLS), strict=True):
         peer = peers.PEER_OF[int(kind[row])](attributes)
         found.name[row], found.by_address[row] = context.strings.index(peer.name), peer.by_address
+        if peer.name.startswith(statements.DATABASE):
+            asked.append((row, statements.statement_of(attributes)))
+    for row, statement in asked:
+        found.statement[row] = context.strings.index(statement)
     return found
 
 
@@ -231,11 +241,44 @@ def _plain_peers(spans: span_bytes.SpanBytes, kind: I8, sorts: NDArray[np.uint16
     for row, pairs in _by_row(spans.text, urls):
         said[row] = len(told)
         told.append(peers.callee_of(pairs_from_bytes(pairs, peers.URL_KEYS)))
+    name = _interned([p.name for p in told], said, context)
+    stores = np.array([p.name.startswith(statements.DATABASE) for p in told], np.bool_)[said]
+    statement = _plain_statements(spans, stores, sorts, context)
+    return _Peers(name, np.array([p.by_address for p in told], np.bool_)[said], statement)
+
+
+def _plain_statements(
+    spans: span_bytes.SpanBytes, stores: B1, sorts: NDArray[np.uint16], context: DecodeContext
+) -> I32:
+    """What calls ask of databases (`stores` says which these are). What names it is the same few attributes again and again; a text
+    is read where these do not say all."""
+    told, said = [""], np.zeros(len(stores), np.int64)
+    if not stores.any():
+        return said.astype(np.int32)
+    every, lacking = spans.attributes, stores.copy()
+    naming = every.where(sorts & _STATEMENT != 0)
+    texts = every.where(sorts & _TEXT != 0)
+    same = span_bytes.alike(spans, naming.where(stores[naming.row]))
+    named = [pairs_from_bytes(pairs, statements.NAMING_KEYS) for pairs in same.pairs]
+    lacking[same.row] = np.array([statements.needs_text(n) for n in named], np.bool_)[same.group]
+    with_text = np.zeros(len(stores), np.bool_)
+    with_text[texts.row] = lacking[texts.row]
+    said[same.row] = same.group + len(told)
+    told += [statements.statement_of(n) for n in named]
+    both = every.where((sorts & (_STATEMENT | _TEXT) != 0) & with_text[every.row])
+    more = span_bytes.alike(spans, both)
+    said[more.row] = more.group + len(told)
+    told += [statements.statement_of(pairs_from_bytes(pairs, statements.KEYS)) for pairs in more.pairs]
+    return _interned(told, said, context)
+
+
+def _interned(told: list[str], said: NDArray[np.int64], context: DecodeContext) -> I32:
+    """Numbers of texts, in the order in which rows say them."""
     numbers, first = np.unique(said, return_index=True)
-    name = np.zeros(len(told), np.int32)
+    found = np.zeros(len(told), np.int32)
     for number in numbers[np.argsort(first)].tolist():
-        name[number] = context.strings.index(told[number].name)
-    return _Peers(name[said], np.array([p.by_address for p in told], np.bool_)[said])
+        found[number] = context.strings.index(told[number])
+    return found[said]
 
 
 def _by_row(text: bytes, attributes: span_bytes.Attributes) -> Iterator[tuple[int, tuple[bytes, ...]]]:

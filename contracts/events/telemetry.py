@@ -160,7 +160,7 @@ class Anomaly(Event, frozen=True, kw_only=True):
     pooled_s: float = 0.0
     """Seconds that its evidence is pooled over, where there are too few requests for single windows to show anything; else 0."""
     operation: str = ""
-    """The route, method or topic that it is about, where it is about one of the service's operations alone."""
+    """The route, method, topic or kind of statement that it is about, where it is about one of the service's operations alone."""
 
 
 def anomaly_id(kind: str, *parts: object) -> str:

@@ -63,6 +63,8 @@ class SpanBatch:
     its trace id is random. Empty means all 0."""
     proxy: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
     """Which a mesh's proxy passed on to the application, or for it: the application may tell of the same. Empty means none."""
+    statement: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    """What calls ask of databases, as `SELECT orders`, and 0 where that isn't said. Empty means none."""
 
     def __len__(self) -> int:
         return len(self.span)

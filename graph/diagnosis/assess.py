@@ -13,7 +13,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation, risen
-from graph.evidence.waiting import left_undone
+from graph.evidence.waiting import left_undone, stuck
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -108,7 +108,7 @@ def _affected(situation: Situation, members: Iterable[str], found: Iterable[Find
             out[name] = decades
         if (quiet := _ceased(situation, name)) is not None:
             out[name] = max(out.get(name, 0.0), quiet.decades)
-        if (waits := left_undone(situation.nodes[name])) is not None:
+        if (waits := left_undone(situation.nodes[name]) or stuck(situation.nodes[name])) is not None:
             out[name] = max(out.get(name, 0.0), waits.decades)
     for finding in found:
         if finding.channel in SURE and finding.strength > SURE_STRENGTH:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from contracts import features as f
 from contracts.events import Candidate, Evidence, EvidenceGap, Incident
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
@@ -66,7 +67,10 @@ def _unheard(seen: Assessment) -> bool:
             continue
         if age_ns >= PATIENCE_NS + PATIENCE_LATE * callee.late_ns:
             continue
-        if 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
+        untold = (
+            edge.in_part and f.REQUEST_RATE not in callee.shifts
+        )  # whether spans or requests are missing is asked its metrics
+        if untold or 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
             return True
     return False
 

@@ -101,7 +101,8 @@ class DiagnosisEngine:
             self.world.operation(event)
         for name in (event.service, event.peer):
             if name:
-                self.world.topology.see(name, event.onset_ns, own=name == event.service)
+                # An operation may be a database's, which sends nothing itself.
+                self.world.topology.see(name, event.onset_ns, own=name == event.service and not event.operation)
         groups = {i: c.group for i, c in self._cases.items()}
         window_ns = int(self.settings.group_window_s * SECOND)
         home, others = place(groups, event, self._distance, self.settings.group_hops, window_ns)

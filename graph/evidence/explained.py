@@ -34,8 +34,15 @@ def calls_per_request(situation: Situation, edge: Edge) -> float:
     known = [x for x in (edge.per_request_after, edge.per_request_before) if math.isfinite(x) and x > 0]
     if known:
         return min(MOST_CALLS, max(LEAST_CALLS, known[0]))
-    served, asked = (_requests(situation.nodes[n]) for n in (edge.callee, edge.caller))
-    return min(1.0, max(LEAST_CALLS, served / asked)) if served > 0 and asked > 0 else 1.0
+    callee, caller = situation.nodes[edge.callee], situation.nodes[edge.caller]
+    for feature in (
+        f.REQUEST_RATE,
+        f.METRIC_REQUEST_RATE,
+    ):  # of both the same: spans may be a part of what metrics count
+        served, asked = _requests(callee, feature), _requests(caller, feature)
+        if served > 0 and asked > 0:
+            return min(1.0, max(LEAST_CALLS, served / asked))
+    return 1.0
 
 
 def calls_in(feature: str, per_request: float) -> float:
@@ -44,9 +51,9 @@ def calls_in(feature: str, per_request: float) -> float:
     return per_request if tail is None else max(per_request, min(1.0, per_request / tail))
 
 
-def _requests(node: Node) -> float:
+def _requests(node: Node, feature: str) -> float:
     """Requests that a service served since the onset, 0 where they are not counted."""
-    rate = node.shifts.get(f.REQUEST_RATE) or node.shifts.get(f.METRIC_REQUEST_RATE)
+    rate = node.shifts.get(feature)
     return rate.after * rate.samples if rate is not None else 0.0
 
 

@@ -1,4 +1,9 @@
-"""The channel of work that piles up in front of a service: queue lag, requests that wait for a pooled connection.
+"""The channel of work that piles up in front of a service: queue lag, requests that wait for a pooled connection, or that it took and
+never answers.
+
+Requests that hang end in no span and in no histogram: that they are in flight is all that tells of them. In flight are, by Little's law, as
+many as come in the time that one takes. Where there are many more than those that end account for, and no more is asked, some are stuck.
+Who holds streams open always has more in flight than its requests account for: of it nothing follows.
 
 Who waits for its callees keeps its own callers waiting: as much of it is not its own as they account for of its slow and failed requests.
 """
@@ -21,6 +26,10 @@ from graph.judgement import (
     CALLEE_LEAST,
     MOSTLY,
     SERVES_LESS,
+    STUCK_ASKED,
+    STUCK_LASTS,
+    STUCK_LEAST,
+    STUCK_MORE,
     TOGETHER_DECADES,
     UNEXPLAINED,
     WAITING_MOST,
@@ -34,10 +43,19 @@ def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
     """A service is saturated only if more is asked of it or it has lost capacity; else its work waits for something (a lock, connections
     that are not given back, a slow dependency), and more instances would wait, too."""
     for node in situation.nodes.values():
+        share, by = _theirs(situation, node, muted)
+        if (held := stuck(node)) is not None:
+            strength = min(WAITING_MOST, held.strength()) * max(UNEXPLAINED, 1.0 - share)
+            if share >= MOSTLY:
+                yield Finding(
+                    node.name, "waiting", strength, f"{node.name}: {change(held)}, as it waits for {by}", None, by
+                )
+            else:
+                text = f"{node.name}: {change(held)}, though no more is asked of it: some of them hang"
+                yield Finding(node.name, "waiting", strength, text, CauseKind.HANG)
         shift = strongest(node, *WORK)
         if shift is None:
             continue
-        share, by = _theirs(situation, node, muted)
         strength = min(WAITING_MOST, shift.strength()) * max(UNEXPLAINED, 1.0 - share)
         text = f"{node.name}: {change(shift)}"
         if share >= MOSTLY:
@@ -59,6 +77,21 @@ def left_undone(node: Node) -> Shift | None:
     if waits is None or done is None or waits.decades < ALONE_DECADES or done.decades < TOGETHER_DECADES:
         return None
     return waits if done.after < SERVES_LESS * done.before else None
+
+
+def stuck(node: Node) -> Shift | None:
+    """That requests are in flight which do not end: far more than usual, and than those that end account for. None where more is asked, where
+    streams are held open, or where it is in doubt."""
+    held, rate = node.shifts.get(f.IN_FLIGHT), node.shifts.get(f.REQUEST_RATE) or node.shifts.get(f.METRIC_REQUEST_RATE)
+    if held is None or rate is None or not (rate.before > 0 and held.before >= 0.0) or held.decades < ALONE_DECADES:
+        return None
+    if held.after < STUCK_MORE * max(held.before, STUCK_LEAST) or rate.after > STUCK_ASKED * rate.before:
+        return None
+    taken = [node.shifts[n] for n in (f.LATENCY_P95, f.METRIC_LATENCY_P95) if n in node.shifts]
+    before, after = (max((getattr(t, side) for t in taken), default=0.0) for side in ("before", "after"))
+    streams = held.before > STUCK_LASTS * max(rate.before * before, STUCK_LEAST)
+    slower = held.after <= STUCK_LASTS * rate.after * after
+    return None if streams or slower else held
 
 
 def _theirs(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:

@@ -19,6 +19,7 @@ from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
+from graph.evidence.kept import by_metrics, kept_otherwise, weighed
 from graph.evidence.shifts import shifts, since_then
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import BEHIND
@@ -226,6 +227,9 @@ class World:
         nodes = self._nodes(chosen, {n: since_then(s) for n, s in per_node.items()}, onset_ns, onsets or {})
         pairs = [(a, b) for a in chosen for b in self.topology.callees_at(a, onset_ns) if b in nodes]
         edges = self._edges(pairs, self._served(chosen, onset_ns, amid), onset_ns, amid)
+        otherwise = {n for n, node in nodes.items() if kept_otherwise(node)}
+        nodes |= {n: by_metrics(nodes[n]) for n in otherwise}
+        edges = weighed(edges, nodes, otherwise, self.aliases.views.keys())
         # What was done in answer to an incident is no cause of it.
         recent = tuple(
             c

@@ -12,6 +12,7 @@ from contracts.features import (
     CPU,
     CPU_CORES,
     FEATURES,
+    IN_FLIGHT,
     LOG_ERROR_RATE,
     MEMORY,
     MEMORY_BYTES,
@@ -72,6 +73,7 @@ BY_NAME: dict[str, Profile] = {
     "log_rate": Profile(1.0, 0.5, CHATTER),
     "new_log_templates": Profile(1.0, 0.5, LEVELS),
     "restarts": Profile(0.3, 0.1, (4.0, 5.0, 6.0, 6.0)),
+    IN_FLIGHT: Profile(0.5, 0.3, (2.2, 3.5, 6.0, 8.0)),
 }
 GROUPS = ("latency", "errors", "traffic", "resource")
 _GROUP = {
@@ -158,15 +160,16 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         traffic=names.index(traffic) if traffic in names else -1,
         known=np.array([_KNOWN.get(f.name, 0.0) for f in features], np.float64),
         symptom=np.array([is_symptom(f.name) for f in features], np.bool_),
-        patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL)) & ~np.isin(names, (MEMORY, MEMORY_BYTES)),
+        patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL))
+        & ~np.isin(names, (MEMORY, MEMORY_BYTES, IN_FLIGHT)),
     )
 
 
 def is_symptom(name: str) -> bool:
-    """Whether a feature is what those who call a service feel: failures, latency, work no longer done, restarts; and failures that
-    it writes of, for services that are known by nothing else."""
+    """Whether a feature is what those who call a service feel: failures, latency, work no longer done, restarts; requests that are in flight
+    and do not end; and failures that it writes of, for services that are known by nothing else."""
     kind = _feature(name).kind
-    return kind in {FeatureKind.LATENCY, FeatureKind.RATIO} or name in TRAFFIC or name == RESTARTS
+    return kind in {FeatureKind.LATENCY, FeatureKind.RATIO} or name in TRAFFIC or name in (RESTARTS, IN_FLIGHT)
 
 
 def _feature(name: str) -> Feature:

@@ -164,7 +164,12 @@ class Witness:
         which, callee = self._sites.of(site)
         other = callee != actual[which]
         taken = asked[which[other]]
-        count, failed = _counted(parents[taken], self._failed(parents[taken]))
+        made = parents[taken]
+        failing = self._failed(made)
+        made["weight"] = np.maximum(
+            made["weight"], children["weight"][taken]
+        )  # a pair is kept as often as the rarer of both
+        count, failed = _counted(made, failing)
         caller = parents["service"][taken].astype(np.int64)
         self._say(parents["end_ns"][taken] // self._width_ns, (caller, callee[other]), ASKED, -count, -failed)
         self._sites.learn(site, actual)

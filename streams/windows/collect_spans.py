@@ -29,11 +29,12 @@ from streams.windows.collect import Collector, EnvironmentPart, Partial, Pending
 from streams.windows.grouping import Column, dense
 from streams.windows.names import Names
 from streams.windows.pending_spans import NO_SPANS, PendingSpans, complete, requests_of
-from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes, pairs
+from streams.windows.routes import THOUSANDTHS, RouteComparison, Routes
 from streams.windows.rows import UNIT, Origin
 from streams.windows.sampling import Sampling
 from streams.windows.span_frames import SpanPlaces, span_frame, span_frames
 from streams.windows.span_partials import operations_of, peer_edges, request_sums
+from streams.windows.statements import asking, keys_of
 from streams.windows.tables import KeyTable, mix
 
 _SERVED_HALF = np.uint64(0x2545F4914F6CDD1D)
@@ -79,7 +80,7 @@ class SpanCollector(Collector):
             rest: tuple[Column, ...] = (*ids, kind, batch.start_ns[at], batch.end_ns[at], batch.error[at])
             site, clock = _sites(batch, at, kind, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
-            *compared, route, cut = self._compared(scope.names, service, (batch, at), decoded.strings)
+            *compared, route, cut = self._compared(scope.names, (service, peer), (batch, at), decoded.strings)
             if scope.names.are_shared:
                 _count_by_part(scope, decoded, at, compared)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
@@ -128,14 +129,17 @@ class SpanCollector(Collector):
         return np.where(by_address, 0, peer).astype(np.int32)
 
     def _compared(
-        self, names: Names, service: I64, spans: tuple[SpanBatch, I64 | slice], strings: tuple[str, ...]
+        self, names: Names, ends: tuple[I64, I64], spans: tuple[SpanBatch, I64 | slice], strings: tuple[str, ...]
     ) -> RouteComparison:
-        """What routes say of spans (see `streams.windows.routes`), and what spans say of themselves; 0 where one is no request."""
+        """What routes say of spans (see `streams.windows.routes`), and what spans say of themselves; 0 where one is no request, nor
+        asks a database. `ends` are those who tell of spans, and their peers."""
         batch, at = spans
         kind, parent, end_ns = batch.kind[at], batch.parent[at], batch.end_ns[at]
         stream = batch.stream[at] if len(batch.stream) else np.zeros(len(kind), np.bool_)
         untimed = batch.untimed[at].copy() if len(batch.untimed) else np.zeros(len(kind), np.bool_)
-        some = np.flatnonzero(((kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)) & ~stream & ~untimed)
+        request = (kind == KIND_SERVER) | (kind == KIND_CONSUMER) | (parent == 0)
+        asks = asking(batch, at, ends[1])
+        some = np.flatnonzero((request | asks) & ~stream & ~untimed)
         columns = (np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64), np.zeros(len(kind), np.int64))
         route, cut = np.full(len(kind), -1, np.int64), np.zeros(len(kind), np.bool_)
         if len(some):
@@ -143,15 +147,15 @@ class SpanCollector(Collector):
             if routes is None:
                 most = _ROUTES_PER_SERVICE * self.settings.max_services
                 routes = self.routes[names.environment] = Routes(most, self.counters)
-            numbers, named, which = pairs(service[some], batch.name[at][some].astype(np.int64), len(names))
-            keys = [(names.text[s], strings[n]) for s, n in zip(numbers.tolist(), named.tolist(), strict=True)]
+            keys, which = keys_of(names, ends, (batch, at), (some, asks[some]), strings)
             duration = end_ns[some] - batch.start_ns[at][some]
-            *found, learnt, route[some], cut[some] = routes.compare(
+            *found, learnt, route[some], of_cut = routes.compare(
                 keys, which, end_ns[some], duration, batch.error[at][some]
             )
             for column, of_some in zip(columns, found, strict=True):
                 column[some] = of_some
-            untimed[some] = learnt
+            # What is learnt of a statement says how it is judged, and nothing of the call that makes it.
+            untimed[some], cut[some] = learnt & request[some], of_cut & request[some]
         return RouteComparison(*columns, untimed, route, cut)
 
     def _weights(self, environment: str, batch: SpanBatch, at: I64 | slice) -> I32:
@@ -190,7 +194,7 @@ class SpanCollector(Collector):
                 partials.append((environment, target, frame))
                 sent.add((environment, target))
             if environment in self.routes:
-                partials += operations_of(here, names, self.routes[environment], requests)
+                partials += operations_of(here, names, self.routes[environment], spans)
             partials += peer_edges(here, names, spans, self.width_ns)
             named = np.unique(spans.peer[spans.error & (spans.kind == KIND_CLIENT) & (spans.peer >= 0)]).tolist()
             hosts, peers = tuple(self.hosts.pop(environment, ())), tuple(names.text[n] for n in named)

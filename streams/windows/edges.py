@@ -364,7 +364,8 @@ def _calls(children: Rows, parents: Rows, names: int) -> Events:
     duration = np.where(client, waited, served)
     measured = client & (children["start_ns"] >= parents["start_ns"] - 2 * TOLERANCE_NS)
     gap = np.where(measured, np.maximum(waited - served, 0), 0)
-    weight = children["weight"]
+    # Samplers that declare a share go by what all spans of a trace have in common: both are kept as often as the rarer one.
+    weight = np.maximum(children["weight"], parents["weight"])
     sums = (error, duration, gap, measured.astype(np.int64))
     untimed = (children["kind"] & UNTIMED != 0) | (client & (parents["kind"] & UNTIMED != 0))
     caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))

@@ -1,4 +1,4 @@
-"""Requests by operation: a route, a method or a topic of a service, so that one that is slow or fails is told as that.
+"""Requests by operation: a route, method or topic of a service, a statement of a database, so that one that is slow or fails is told.
 
 Sums per service would hide a route that one request in fifty asks for. Ingest sums each flush by operation; here the sums of all source
 partitions are merged over `WIDTH_NS`. The operations are those that `streams.windows.routes` keeps: so many per service and in all, the

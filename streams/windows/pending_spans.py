@@ -93,5 +93,10 @@ def standing(spans: PendingSpans) -> dict[str, Any]:
 
 def requests_of(spans: PendingSpans) -> PendingSpans:
     """Requests served, and root spans, which stand for those of a service that serves none."""
-    served = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER)
-    return spans.only(np.flatnonzero(served | (spans.parent == 0)), OF_JOINS)
+    return spans.only(np.flatnonzero(is_request(spans)), OF_JOINS)
+
+
+def is_request(spans: PendingSpans) -> B1:
+    """Which spans are requests."""
+    found: B1 = (spans.kind == KIND_SERVER) | (spans.kind == KIND_CONSUMER) | (spans.parent == 0)
+    return found

@@ -1,7 +1,8 @@
 """What each route of a service is used to: how long its requests take, so that a change in what is asked for is not taken for slowness.
 
 A service that a crawler asks for its slowest page answers as it always did, page by page, and yet its latency is a hundredfold. So
-requests are compared with those of their own route (the span's name, with what is generated in it folded). Per request of a
+requests are compared with those of their own route (the span's name, with what is generated in it folded; what databases are asked with
+those of their own statement, see `streams.windows.statements`). Per request of a
 known route three integers are summed into the partials:
 
 known  1: how many such requests there are
@@ -91,7 +92,7 @@ class Routes:
         self.most = most
         self._counters = counters
         self._slot: dict[Key, int] = {}
-        self._names: dict[int, str] = {}
+        self._names: dict[int, Key] = {}
         self._of_service: dict[str, list[int]] = {}
         """Per service: when it was first seen, and how many routes it has."""
         self._free: list[int] = []
@@ -113,7 +114,11 @@ class Routes:
 
     def name(self, slot: int) -> str:
         """The route in a slot; "" where there is none."""
-        return self._names.get(slot, "")
+        return self._names.get(slot, ("", ""))[1]
+
+    def owner(self, slot: int) -> str:
+        """The service whose route is in a slot; "" where there is none."""
+        return self._names.get(slot, ("", ""))[0]
 
     def several(self, services: list[str]) -> B1:
         """Which services have several routes."""
@@ -219,7 +224,7 @@ class Routes:
             self._end = np.concatenate([self._end, np.zeros(size - len(self._end))])
             self._times = np.concatenate([self._times, np.zeros((4, size - self._times.shape[1]), np.int64)], axis=1)
         found = self._slot[service, route] = self._free.pop()
-        self._names[found] = route
+        self._names[found] = service, route
         self._end[found] = 0.0
         self._sums[:, found], self._times[:2, found], self._times[2:, found] = 0.0, now_ns, 0
         return found
@@ -258,7 +263,7 @@ class Routes:
         self._end = state[4].copy() if len(state) > 4 else np.zeros(len(keys))
         self._slot = {(service, route): i for i, (service, route) in enumerate(keys)}
         self._of_service = {service: [first, 0] for service, first in since}
-        self._names = {i: route for (_, route), i in self._slot.items()}
+        self._names = {i: key for key, i in self._slot.items()}
         self._free = []
         for service, _ in self._slot:
             self._of_service[service][1] += 1

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from contracts.frames.decoded import KIND_CONSUMER, KIND_SERVER
+from contracts.frames.decoded import I64, KIND_CLIENT, KIND_CONSUMER, KIND_SERVER
 from streams.windows.collect import Partial
 from streams.windows.names import Names
 from streams.windows.operations import operation_frames
-from streams.windows.pending_spans import OF_JOINS, PendingSpans, counts, standing
+from streams.windows.pending_spans import OF_JOINS, PendingSpans, counts, is_request, standing
 from streams.windows.routes import THOUSANDTHS, Routes
 from streams.windows.rows import Events, Origin, group, row_frame
 
@@ -19,15 +19,26 @@ SERVED, ROOT = 0, 1
 """Roles of a row: requests served (SERVER, CONSUMER), and other root spans (see PartialFrame.role)."""
 
 
-def operations_of(origin: Origin, names: Names, routes: Routes, requests: PendingSpans) -> Iterator[Partial]:
-    """Sums of requests by operation. Their durations are in logarithms, of those that are known and timed."""
-    counted = counts(requests)
-    some = requests if counted.all() else requests.only(counted, OF_JOINS)
+def operations_of(origin: Origin, names: Names, routes: Routes, spans: PendingSpans) -> Iterator[Partial]:
+    """Sums by operation of requests, and of what databases are asked (`streams.windows.statements`). Their durations are in
+    logarithms, of those that are known and timed."""
+    some = spans.only(np.flatnonzero((is_request(spans) | (spans.route >= 0)) & counts(spans)), OF_JOINS)
     log = np.log(np.maximum(some.end_ns - some.start_ns, 1)) * THOUSANDTHS * some.known
     columns = (np.ones(len(log), np.int64), some.error.astype(np.int64), some.known, some.level, some.pace)
-    spans = (some.end_ns, some.service, some.route.astype(np.int64))
-    for target, frame in operation_frames(origin, names, routes, spans, (*columns, np.rint(log).astype(np.int64))):
+    asked = (some.end_ns, _owners(names, routes, some), some.route.astype(np.int64))
+    for target, frame in operation_frames(origin, names, routes, asked, (*columns, np.rint(log).astype(np.int64))):
         yield origin.environment, target, frame
+
+
+def _owners(names: Names, routes: Routes, spans: PendingSpans) -> I64:
+    """Whose operation each span is: that of who serves it, and of a statement the database's."""
+    found = spans.service.copy()
+    asks = np.flatnonzero((spans.kind == KIND_CLIENT) & (spans.route >= 0))
+    slots, which = np.unique(spans.route[asks], return_inverse=True)
+    owners = np.array([names.number(routes.owner(slot)) for slot in slots.tolist()], np.int64)
+    of_asks = owners[which.ravel()] if len(asks) else owners
+    found[asks] = np.where(of_asks >= 0, of_asks, spans.service[asks])
+    return found
 
 
 def request_sums(origin: Origin, names: Names, some: PendingSpans, width_ns: int) -> Iterator[tuple[int, Any]]:

@@ -102,18 +102,11 @@ def test_keeping_what_failed_is_no_burst_of_failures(sampler: Sampler, metrics_s
             (by_ratio, 0),
             (told_threshold, 0),
             (told_failures_first, 0),
-            pytest.param(
-                unseen,
-                1,
-                marks=pytest.mark.xfail(
-                    strict=True,
-                    reason="in the second in which both begin, few requests of the callee are told before its own are known to be too few",
-                ),
-            ),
+            (unseen, 1),
             (failures_first, 1),
             (failures_first, 15),
         ],
-        *((told_threshold, 0), (failures_first, 1)),
+        *((told_threshold, 0), (unseen, 1), (failures_first, 1)),
     ),
 )
 def test_what_fails_while_sampling_begins_is_found(sampler: Sampler, metrics_s: int):

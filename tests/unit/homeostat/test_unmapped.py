@@ -29,7 +29,7 @@ def recorded() -> bytes:
     histogram(scope, "shop_checkout_duration_seconds", [1, 2], [0.1])
     gauge(scope, "process.memory.usage", 3.0, "Mo")
     counter(scope, "acme_container_cpu_usage_seconds_total", 3)
-    gauge(scope, "http.server.active_requests", 3.0)
+    gauge(scope, "http.client.active_requests", 3.0)
     gauge(scope, "process.memory.usage", 3.0, "By")
     return as_json(message)
 

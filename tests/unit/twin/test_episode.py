@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import defaultdict
 
@@ -16,6 +17,7 @@ from contracts.topics import FEATURES
 from twin.catalogue import KINDS, FaultLevel
 from twin.configuration import CONFIGURATIONS, Split, generator_of
 from twin.episode import Plot, SimulatedEpisode
+from twin.habits import STYLES
 from twin.influences import Influence, Seat
 from twin.knobs import Knob, Panel
 from twin.load import UserDemand
@@ -189,3 +191,34 @@ def test_what_hurts_users_while_it_is_measured_what_is_usual_is_harm_too():
     assert max(slow.truth.harm[45:50]) >= HARM
     assert max(slow.truth.harm[:45]) < HARM
     assert max(slow.truth.harm[75:]) < HARM
+
+
+def _columns(monkeypatch: pytest.MonkeyPatch, share: float) -> tuple[list[object], dict[str, list[float]], str]:
+    """What an episode in which a service hangs sends where such a share of services tells of requests in flight: all else that is told,
+    requests in flight by service, and who hangs."""
+    monkeypatch.setitem(STYLES, "complete", dataclasses.replace(STYLES["complete"], in_flight=share))
+    plot = Plot(((40.0, "deadlock"),), 80, operations=False)
+    episode = SimulatedEpisode.drawn(Split.TUNING, 12, style="complete", services=8, plot=plot)
+    rest: list[object] = []
+    held: dict[str, list[float]] = defaultdict(list)
+    while not episode.over:
+        for message in episode.second():
+            if message.topic != FEATURES:
+                rest.append(message)
+                continue
+            frame = unpack(FeatureFrame, message.value)
+            at = [i for i, name in enumerate(frame.features) if name != f.IN_FLIGHT]
+            rest.append((frame.signal, frame.window_ns, frame.services, frame.values[:, at].tobytes()))
+            if f.IN_FLIGHT in frame.features:
+                column = frame.values[:, frame.features.index(f.IN_FLIGHT)].tolist()
+                for name, value in zip(frame.services, column, strict=True):
+                    held[name] += [value] if np.isfinite(value) else []
+    return rest, held, episode.truth.faults[0].service
+
+
+def test_who_hangs_holds_its_requests_and_telling_of_it_changes_nothing_else(monkeypatch: pytest.MonkeyPatch):
+    told, held, who = _columns(monkeypatch, 1.0)
+    untold, none, _ = _columns(monkeypatch, 0.0)
+    assert told == untold
+    assert not any(none.values())
+    assert max(held[who]) > 10 * max(1.0, held[who][0])

@@ -257,6 +257,12 @@ KNOWN = [
     *(("kminion_kafka_consumer_group_topic_lag", "queue_lag", 1.0), ("pulsar_msg_backlog", "queue_lag", 1.0)),
     *(("jetstream_consumer_num_pending", "queue_lag", 1.0), ("artemis_message_count", "queue_lag", 1.0)),
     *(("redis_stream_group_lag", "queue_lag", 1.0), ("agroal_active_count", "pool_used", 1.0)),
+    *(("http.server.active_requests", "in_flight", 1.0), ("http_server_active_requests", "in_flight", 1.0)),
+    *(("rpc.server.active_requests", "in_flight", 1.0), ("envoy_http_downstream_rq_active", "in_flight", 1.0)),
+    *(
+        ("http_server_requests_active_seconds_gcount", "in_flight", 1.0),
+        ("http_requests_in_progress", "in_flight", 1.0),
+    ),
     *(("aws_kafka_sum_offset_lag_maximum", "queue_lag", 1.0), ("vertx_pool_in_use", "pool_used", 1.0)),
     *(
         ("process_memory_usage_bytes", "memory_bytes", 1.0),
@@ -285,7 +291,7 @@ def test_names_that_no_reader_should_need_to_translate(name: str, feature: str, 
             "jvm.gc.duration",
         ),
         *(
-            "http.server.active_requests",
+            "http.client.active_requests",
             "http.client.request.duration",
             "istio_request_bytes",
             "kube_pod_info",

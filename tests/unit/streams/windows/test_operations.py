@@ -8,16 +8,20 @@ from collections import Counter
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
+from connectors.otlp.decode import decode
 from contracts.features import OPERATIONS
 from contracts.frames import Decoded, PartialFrame
 from contracts.settings import IngestSettings
+from contracts.topics import OTLP_SPANS
 from contracts.units import SECOND
 from streams.windows.collect import Receipt
 from streams.windows.collect_spans import SpanCollector
 from streams.windows.operations import LATE_NS, WIDTH_NS, OperationMerge
+from streams.windows.routes import ROUTES_PER_SERVICE
 from streams.windows.rows import Origin
-from tests.unit.streams.windows.support import MS, SERVER, T0, Span, decoded
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded
 
 BEGIN = T0 - T0 % WIDTH_NS
 NAMES = ("", "GET /", "POST /buy", "GET /search")
@@ -96,3 +100,56 @@ def test_what_comes_after_its_window_is_counted_as_late_and_a_snapshot_keeps_the
     again.add(late)
     (told,) = again.advance(BEGIN + 2 * WIDTH_NS + LATE_NS)
     assert told.counts.tolist() == [1]
+
+
+PG = {"db.system.name": "postgresql", "db.namespace": "shop"}
+Asked = tuple[str, str, str, bool]
+"""Who asks, what the statement is, of which table, and whether it failed."""
+
+
+def otlp_of(asked: list[Asked], first: int = 1, parents: bool = True) -> bytes:
+    """A message of requests, each of which asks a database once."""
+    message = TracesData()
+    for i, (caller, operation, table, failed) in enumerate(asked, start=first):
+        entry = message.resource_spans.add()
+        entry.resource.attributes.add(key="service.name").value.string_value = caller
+        span = entry.scope_spans.add().spans.add(
+            trace_id=i.to_bytes(16, "big"), span_id=i.to_bytes(8, "big"), kind=CLIENT, name="query",
+            start_time_unix_nano=BEGIN, end_time_unix_nano=BEGIN + 9 * MS,
+        )  # fmt: skip
+        if parents:
+            span.parent_span_id = (i << 20).to_bytes(8, "big")
+        span.status.code = 2 if failed else 0
+        for key, text in {**PG, "db.operation.name": operation, "db.collection.name": table}.items():
+            span.attributes.add(key=key).value.string_value = text
+    return message.SerializeToString()
+
+
+def told_of(*messages: bytes, **settings: int) -> dict[tuple[str, str], tuple[float, float]]:
+    """Requests and failures by service and operation."""
+    collector, merge = SpanCollector(IngestSettings(**settings), 1, Counter()), OperationMerge("", 0)
+    for number, payload in enumerate(messages, start=1):
+        collector.add(decode(OTLP_SPANS, payload), Receipt(BEGIN + 60 * SECOND, BEGIN + 60 * SECOND))
+        for _, _, frame in collector.flush(Origin("", "otlp/0", number, 0))[0]:
+            if frame.signal == OPERATIONS:
+                merge.add(frame)
+    over = merge.advance(BEGIN + 1000 * SECOND)
+    return {(f.services[i], f.peers[i]): (f.values[i, 0], f.values[i, 1]) for f in over for i in range(len(f.services))}
+
+
+def test_statements_are_operations_of_their_database_by_who_asks():
+    asked = [("cart", "SELECT", "carts", False), ("checkout", "SELECT", "orders", False)]
+    asked += [("checkout", "SELECT", "orders", True), ("cart", "SELECT", "orders", False)]
+    expected = {
+        ("db:postgresql/shop", "SELECT carts (cart)"): (1, 0),
+        ("db:postgresql/shop", "SELECT orders (checkout)"): (2, 1),
+        ("db:postgresql/shop", "SELECT orders (cart)"): (1, 0),
+    }
+    assert told_of(otlp_of(asked)) == expected
+    assert told_of(otlp_of(asked), otlp_of(asked)) == expected, "a redelivery counts once"
+    assert told_of(otlp_of(asked, parents=False)) == expected, "whoever asks may serve nothing"
+
+
+def test_a_database_of_many_statements_has_room_for_some():
+    many = [("cart", "SELECT", "t" + "abcdefghij"[i % 10] * (1 + i // 10), False) for i in range(300)]
+    assert 0 < len(told_of(otlp_of(many))) <= ROUTES_PER_SERVICE + 1
