@@ -109,7 +109,11 @@ async def _blamed(story: Story, town: SdkTown) -> Incident:
     assert not [a for a in story.all(Anomaly) if a.kind is not AnomalyKind.TELEMETRY]
     town.broken.add("stock")
     await story.want(Anomaly, lambda a: a.phase is AnomalyPhase.OPENED and a.kind is not AnomalyKind.TELEMETRY)
-    found = await story.want(Incident, lambda i: i.settled and _path(i) == ["gateway", "orders", "stock"])
+    # The cause may be settled before all have shown that they feel it.
+    felt = {"gateway", "orders"}
+    found = await story.want(
+        Incident, lambda i: i.settled and _path(i) == ["gateway", "orders", "stock"] and felt <= set(i.services)
+    )
     assert not story.all(DeadLetter)
     return found
 
