@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from connectors.otlp.conventions import standard
 from connectors.otlp.folding import fold, fold_temporary
 from connectors.otlp.identity import is_address
-from connectors.otlp.values import Plain, text_of
+from connectors.otlp.values import Plain, first_of, text_of
 from contracts.external import EXTERNAL
 from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER
 from contracts.secrets import masked_name
@@ -162,7 +162,7 @@ def _database_of(attributes: Mapping[str, Plain]) -> str:
     system = _text(attributes, DB_SYSTEM) or _DATABASES.get(_plain(_text(attributes, RPC_SERVICE)), "")
     if not system:
         return ""
-    table = _first(attributes, TABLES) if system in ("dynamodb", "aws.dynamodb") else ""
+    table = first_of(attributes, TABLES) if system in ("dynamodb", "aws.dynamodb") else ""
     if table:
         return f"db:dynamodb/{fold(masked_name(table))}"
     return f"db:{system}{_suffix(attributes, DB_NAME)}"
@@ -172,7 +172,7 @@ def _queue_of(attributes: Mapping[str, Plain]) -> str:
     """`messaging:<system>/<destination>`, or "" where neither a messaging system nor a cloud's queue is named."""
     said = _text(attributes, MESSAGING_SYSTEM)
     cloud = _SYSTEMS.get(_plain(said or _text(attributes, RPC_SERVICE)), "")
-    url = _first(attributes, QUEUE_URL)
+    url = first_of(attributes, QUEUE_URL)
     system = cloud or said or _system_of(url, attributes)
     if not system:
         system = next((s for key, s in _TOLD_BY_KEY.items() if attributes.get(key)), "")
@@ -223,17 +223,6 @@ def _suffix(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:
 
 def _plain(text: str) -> str:
     return _PLAIN.sub("", text.lower())
-
-
-def _first(attributes: Mapping[str, Plain], keys: Iterable[str]) -> str:
-    """The first of these attributes; of several values the first."""
-    for key in keys:
-        value = attributes.get(key)
-        if isinstance(value, list):
-            value = value[0] if value else None
-        if value not in (None, ""):
-            return text_of(value)
-    return ""
 
 
 def _text(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 
 from connectors.otlp.conventions import standard
 from connectors.otlp.folding import CACHED_NAMES, fold_route
-from connectors.otlp.values import Plain, text_of
+from connectors.otlp.values import Plain, first_of
 from contracts.secrets import masked
 
 _TABLE: Final = standard()
@@ -87,23 +87,23 @@ _NO_TABLE: Final = frozenset({"SELECT", "SET", "VALUES", "WHERE", "UNNEST", "ONL
 
 def statement_of(attributes: Mapping[str, Plain]) -> str:
     """The kind of statement that a span to a database says it is; "" where it does not say."""
-    summary = _words(_first(attributes, SUMMARY), _WORDS)
+    summary = _words(first_of(attributes, SUMMARY), _WORDS)
     if summary:
         return _told(summary)
-    operation = _operation(_first(attributes, OPERATION))
-    collection = _words(_first(attributes, COLLECTION), 1)
+    operation = _operation(first_of(attributes, OPERATION))
+    collection = _words(first_of(attributes, COLLECTION), 1)
     if not operation or (not collection and operation in _SQL):
-        verb, table = _read(_first(attributes, TEXT)[:_LONGEST_TEXT])
+        verb, table = _read(first_of(attributes, TEXT)[:_LONGEST_TEXT])
         operation, collection = operation or verb, collection or table
     return _told(f"{operation} {collection}".strip())
 
 
 def needs_text(attributes: Mapping[str, Plain]) -> bool:
     """Whether what `NAMING_KEYS` say leaves something for the statement's text to say."""
-    if _words(_first(attributes, SUMMARY), _WORDS):
+    if _words(first_of(attributes, SUMMARY), _WORDS):
         return False
-    operation = _operation(_first(attributes, OPERATION))
-    return not operation or (operation in _SQL and not _words(_first(attributes, COLLECTION), 1))
+    operation = _operation(first_of(attributes, OPERATION))
+    return not operation or (operation in _SQL and not _words(first_of(attributes, COLLECTION), 1))
 
 
 @lru_cache(maxsize=CACHED_NAMES)
@@ -147,14 +147,3 @@ def _read(text: str) -> tuple[str, str]:
 
 def _name_or_nothing(match: re.Match[str]) -> str:
     return match[0] if _IN_QUOTES.fullmatch(match[0]) else " "
-
-
-def _first(attributes: Mapping[str, Plain], keys: tuple[str, ...]) -> str:
-    """The first of these attributes; of several values the first."""
-    for key in keys:
-        value = attributes.get(key)
-        if isinstance(value, list):
-            value = value[0] if value else None
-        if value not in (None, ""):
-            return text_of(value)
-    return ""

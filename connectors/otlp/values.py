@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from functools import lru_cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
@@ -128,3 +128,14 @@ def _jsonable(value: Plain) -> Any:
     if isinstance(value, list):
         return [_jsonable(v) for v in value]
     return value.hex() if isinstance(value, bytes) else value
+
+
+def first_of(attributes: Mapping[str, Plain], keys: Iterable[str]) -> str:
+    """The first of these attributes as text; of several values the first; "" where there is none."""
+    for key in keys:
+        value = attributes.get(key)
+        if isinstance(value, list):
+            value = value[0] if value else None
+        if value not in (None, ""):
+            return text_of(value)
+    return ""

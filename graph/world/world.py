@@ -363,8 +363,8 @@ def _edge(
 ) -> Edge:
     """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls; `known`: up to when its calls are
     known, and of the time for which those of others are the share that this is. Of calls that have not come yet none is missing."""
-    ((caller, _), told), (known_ns, heard) = caller_did, known
-    rate, failed = found.get(CALL_RATE), caller_did[0].failed
+    (did, told), (known_ns, heard) = caller_did, known
+    rate, caller, failed = found.get(CALL_RATE), did.requests, did.failed
     blamed = float(np.minimum(told.blamed / failed, 1.0)) if failed >= 1.0 else math.nan
     attempted = made.after * made.samples if made is not None else told.asked
     if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:

@@ -152,10 +152,10 @@ class Witness:
         """Calls, complete now. `late`: the child had come before, and counted as alone. `spans`: those that are remembered; `newest_ns`: how
         far event time has come."""
         self._served_alone(children[late], -1)
-        asked = np.flatnonzero(kinds_of(parents) == KIND_CLIENT)
-        failed = children["error"].copy()
-        failed[asked] |= self._failed(parents[asked])
-        self.failed.add(parents.take(np.flatnonzero(failed)), children["service"][failed].astype(np.int64))
+        client, failing = np.flatnonzero(kinds_of(parents) == KIND_CLIENT), np.zeros(len(parents), np.bool_)
+        failing[client] = self._failed(parents[client])
+        amiss = children["error"] | failing
+        self.failed.add(parents.take(np.flatnonzero(amiss)), children["service"][amiss].astype(np.int64))
         end_ns, service, callee, weight = self.failed.find(spans, newest_ns)
         self._say(end_ns // self._width_ns, (service, callee), BLAMED, weight)
         self._learn_routes(children, parents, spans)
@@ -165,15 +165,14 @@ class Witness:
         other = callee != actual[which]
         taken = asked[which[other]]
         made = parents[taken]
-        failing = self._failed(made)
         made["weight"] = np.maximum(
             made["weight"], children["weight"][taken]
         )  # a pair is kept as often as the rarer of both
-        count, failed = _counted(made, failing)
+        count, failed = _counted(made, failing[taken])
         caller = parents["service"][taken].astype(np.int64)
         self._say(parents["end_ns"][taken] // self._width_ns, (caller, callee[other]), ASKED, -count, -failed)
         self._sites.learn(site, actual)
-        self._answered(parents[asked])
+        self._answered(parents[asked[~failing[asked]]])
         pairs = parents["service"].astype(np.int64), children["service"].astype(np.int64)
         self._callees.learn(pairs[0].astype(np.uint64), pairs[1])
         self._callers.learn(pairs[1].astype(np.uint64), pairs[0])
@@ -225,9 +224,8 @@ class Witness:
         failed: B1 = calls["error"] | (calls["end_ns"] - calls["start_ns"] > limit[place.ravel()])
         return failed
 
-    def _answered(self, calls: Rows) -> None:
-        """Learn how long answered calls take."""
-        good = calls[~self._failed(calls)]
+    def _answered(self, good: Rows) -> None:
+        """Learn how long calls take that are answered well."""
         sites, place = np.unique(_site(good), return_inverse=True)
         took = (good["end_ns"] - good["start_ns"]).astype(np.float64)
         mean = np.bincount(place.ravel(), took, len(sites)) / np.maximum(
