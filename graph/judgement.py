@@ -64,6 +64,22 @@ pending case is also judged by lately."""
 
 # --- one service: resources, logs, releases (graph.evidence.local, .log_records): by hand ---------------------------------------------------------------
 
+MISSING_LEAST: Final = 5.0
+MISSING_FROM: Final = 3.0
+MISSING_SHARE: Final = 0.4
+MISSING_SIGMAS: Final = 0.5
+"""A template must have come so often before, be due so often since, and so much of it be missing, by so many standard deviations. rca:
+Train Ticket, tuning half."""
+MISSING_BUNCHES: Final = 0.3
+MISSING_MIX: Final = 0.2
+"""Records of a template vary at least by so much of a Poisson variable's variance around those they keep step with, and in proportion by
+such a share. By hand."""
+MISSING_PER_SIGMA: Final = 0.6
+MISSING_MOST: Final = 2.0
+"""Strength of each deviation more, and the most. rca: Train Ticket, tuning half."""
+MISSING_BEHIND: Final = 0.5
+"""What is missing of a callee accounts for so much of it at its callers. By hand: half of the best callee's evidence."""
+
 CPU_FAR: Final = 0.5
 CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
@@ -282,6 +298,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "log_errors": 0.6,
     "new_logs": 0.4,
     "log_shape": 0.5,
+    "missing_logs": 1.0,
     "release": 1.0,
     "shrunk": 1.0,
     "oom": 1.0,

@@ -38,7 +38,7 @@ from graph.judgement import (
     WEIGHTS,
 )
 
-SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operation")
+SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operation", "missing_logs")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
 PRIORS: Final = ("release", "shrunk", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
 """Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""

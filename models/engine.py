@@ -282,4 +282,8 @@ def _evidence(frame: FeatureFrame, lead: Scores, p: F64, states: tuple[str, ...]
         notes=frame.notes,
         presence=frame.presence,
         aside=frame.aside,
+        template_row=frame.template_row,
+        template_hash=frame.template_hash,
+        template_count=frame.template_count,
+        template_text=frame.template_text,
     )

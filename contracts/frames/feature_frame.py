@@ -71,7 +71,7 @@ class PartialFrame:
     template_hash: U64
     template_count: I64
     template_text: tuple[str, ...]
-    """Masked text per template row; "" where this source has sent it before."""
+    """Masked text per template row; "" where this source has sent it before. `template_count` is of the records that are no errors."""
     role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """Spans, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
     service that never serves any. Calls: what is counted. Empty means all 0."""
@@ -182,7 +182,7 @@ class FeatureFrame:
     - Silence is said in rows, quiet or missing, until the series is taken to be gone.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     environment: str
     signal: str
     partition: int
@@ -201,6 +201,12 @@ class FeatureFrame:
     presence: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     aside: F64 = field(default_factory=lambda: np.empty(0, np.float64))
     """What explains a row without being judged itself, (rows, columns of `contracts.features.ASIDE`); empty: nothing is known."""
+    template_row: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    template_hash: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
+    template_count: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    template_text: tuple[str, ...] = ()
+    """Logs: how often which templates came in row `template_row[k]`, those of errors left out and of many the most frequent; the text
+    is "" where it was told lately."""
 
     @property
     def missing(self) -> B1:
@@ -217,7 +223,7 @@ class EvidenceFrame:
     `contracts.verdicts.ServiceState`), `p_value[i]` the row's joint p-value.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     environment: str
     signal: str
     partition: int
@@ -239,6 +245,11 @@ class EvidenceFrame:
     presence: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """As in the FeatureFrame: a missing row's values, counts and p-value say nothing."""
     aside: F64 = field(default_factory=lambda: np.empty(0, np.float64))
+    """As in the FeatureFrame."""
+    template_row: I32 = field(default_factory=lambda: np.empty(0, np.int32))
+    template_hash: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
+    template_count: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    template_text: tuple[str, ...] = ()
     """As in the FeatureFrame."""
 
     @property

@@ -12,6 +12,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Change, EvidenceGap, Incident
 from contracts.features import Signal
 from graph.diagnosis.case import Case
+from graph.world.log_templates import TemplateStore
 from graph.world.series import SeriesStore, transform
 from graph.world.topology import Call, ServiceNode, Topology
 from graph.world.world import MAX_CHANGES, MAX_NOTES, World
@@ -50,6 +51,16 @@ class _Series(msgspec.Struct):
     columns: dict[str, _Array]
 
 
+class _Templates(msgspec.Struct):
+    width_ns: int
+    names: list[str]
+    slots: list[dict[int, int]]
+    texts: list[dict[int, str]]
+    versions: list[str]
+    block: _Array
+    columns: dict[str, _Array]
+
+
 class _World(msgspec.Struct):
     environment: str
     time_ns: int
@@ -64,6 +75,7 @@ class _World(msgspec.Struct):
     series: dict[str, _Series]
     new_calls: bool = False
     operations: list[Anomaly] = []
+    log_templates: _Templates | None = None
 
 
 class _Snapshot(msgspec.Struct):
@@ -118,6 +130,14 @@ def _world(world: World) -> _World:
         {s.value: _series(store) for s, store in world.series.items()},
         topology.new_calls,
         [a for known in world.operations.values() for a in known.values()],
+        _templates(world.log_templates),
+    )
+
+
+def _templates(store: TemplateStore) -> _Templates:
+    columns = {k: _pack(v[: len(store.names)]) for k, v in store.columns().items()}
+    return _Templates(
+        store.width_ns, store.names, store.slots, store.texts, store.versions, _pack(store.block), columns
     )
 
 
@@ -146,6 +166,17 @@ def _fill(world: World, saved: _World) -> None:
         world.operation(anomaly)
     for signal in Signal:
         _fill_series(world.series[signal], saved.series[signal.value])
+    if saved.log_templates is not None:
+        _fill_templates(world.log_templates, saved.log_templates)
+
+
+def _fill_templates(store: TemplateStore, saved: _Templates) -> None:
+    store.width_ns, store.names, store.versions = saved.width_ns, list(saved.names), list(saved.versions)
+    store.index = {name: i for i, name in enumerate(store.names)}
+    store.slots, store.texts = [dict(s) for s in saved.slots], [dict(t) for t in saved.texts]
+    store.block = _unpack(saved.block)
+    for name, array in saved.columns.items():
+        setattr(store, name, _unpack(array))
 
 
 def _fill_series(store: SeriesStore, saved: _Series) -> None:

@@ -75,13 +75,13 @@ def errors_logged(situation: Situation, muted: Muted) -> Iterator[Finding]:
         texts = bool(fresh is not None and node.templates)
         if found is None and not texts:
             continue
-        explained = _explained(situation, node, muted)
+        explained = accounted(situation, node, muted)
         if found is not None:
-            yield _discounted(found, explained)
+            yield discounted(found, explained)
         if fresh is not None and texts:
             text = f'{node.name} logs something new: "{node.templates[0][:120]}"'
             strength = min(NEW_LOGS_MOST, fresh.strength())
-            yield _discounted(Finding(node.name, "new_logs", strength, text, CauseKind.ERRORS), explained)
+            yield discounted(Finding(node.name, "new_logs", strength, text, CauseKind.ERRORS), explained)
 
 
 def records_of(node: Node) -> Records | None:
@@ -116,7 +116,8 @@ def _counts_requests(node: Node) -> bool:
     return requests is not None and requests.before > 0 and requests.after * requests.samples >= RECORDS_REQUESTS
 
 
-def _explained(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:
+def accounted(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:
+    """Share of what a service writes otherwise than usual that its callees account for, and the one that accounts for most."""
     mine = records_of(node)
     return total({e.callee: _accounts(situation, e, mine, muted) for e in served_by(situation, node.name)})
 
@@ -147,7 +148,8 @@ def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Mut
     return min(1.0, gain)
 
 
-def _discounted(finding: Finding, explained: tuple[float, str]) -> Finding:
+def discounted(finding: Finding, explained: tuple[float, str]) -> Finding:
+    """A finding less the share that callees account for."""
     share, by = explained
     left = finding.strength * max(UNEXPLAINED, 1.0 - share)
     if share < MOSTLY:

@@ -52,6 +52,19 @@ def risen(shift: Shift) -> float:
     return max(0.0, shift.after - (shift.before if math.isfinite(shift.before) else 0.0))
 
 
+class MissingTemplate(NamedTuple):
+    """A log template (`text`) that came `seen` times since the onset, where the one it keeps step with (`after`) lets expect `expected`,
+    which is so many standard deviations more; and how often it came per window, as usual and now."""
+
+    text: str
+    after: str
+    expected: float
+    seen: float
+    sigmas: float
+    usual: float
+    now: float
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A service. `own`: it reports requests it serves; `observer`: it is only a client's view of another."""
@@ -75,6 +88,8 @@ class Node:
     """What of its latency the mix of what it is asked for explains."""
     operations: tuple[Anomaly, ...] = ()
     """Its operations that stand out at the moment."""
+    missing: MissingTemplate | None = None
+    """The log template that is missing most, where one is."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""

@@ -19,6 +19,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, apart
 from graph.evidence.local import strongest
 from graph.evidence.log_records import log_records
+from graph.evidence.missing_logs import missing_logs
 from graph.evidence.own_calls import own_calls
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
@@ -287,5 +288,6 @@ def spread(
     yield from between(situation, muted)
     yield from pattern(situation, muted)
     yield from log_records(situation, muted)
+    yield from missing_logs(situation, muted)
     yield from waiting(situation, muted)
     yield from own_calls(situation)

@@ -20,10 +20,12 @@ from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
 from graph.evidence.kept import by_metrics, kept_otherwise, weighed
+from graph.evidence.missing_logs import missing_template
 from graph.evidence.shifts import shifts, since_then
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
+from graph.world.log_templates import TemplateStore
 from graph.world.series import NEVER, SeriesStore
 from graph.world.topology import Topology, is_observer
 
@@ -77,6 +79,7 @@ class World:
         self.environment = environment
         self.topology = Topology()
         self.series = {s: SeriesStore(BY_SIGNAL[s], ASIDE.get(s, ())) for s in Signal}
+        self.log_templates = TemplateStore()
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
@@ -104,6 +107,10 @@ class World:
             self._take_edges(frame)
         else:
             self._take_services(frame)
+        if signal is Signal.LOGS:
+            self.log_templates.take(frame)
+        elif signal is Signal.SPANS:
+            self.log_templates.take_requests(frame)
 
     def _take_services(self, frame: EvidenceFrame) -> None:
         for i, name in enumerate(frame.services):
@@ -185,6 +192,7 @@ class World:
             self.aliases.forget(set(gone))
             for store in self.series.values():
                 store.forget(set(gone))
+            self.log_templates.forget(set(gone))
             for name in gone:
                 self.notes.pop(name, None)
                 self.operations.pop(name, None)
@@ -196,12 +204,15 @@ class World:
         for store in self.series.values():
             if store.width_ns:
                 store.freeze(self._rows(store, names), onset_ns // store.width_ns - 2)
+        if self.log_templates.width_ns:
+            self.log_templates.freeze(names, onset_ns // self.log_templates.width_ns - 2)
 
     def thaw(self, services: Iterable[str]) -> None:
         """Learn from these services again."""
         names = set(services)
         for store in self.series.values():
             store.thaw(self._rows(store, names))
+        self.log_templates.thaw(names)
 
     @staticmethod
     def _rows(store: SeriesStore, names: set[str]) -> list[int]:
@@ -328,7 +339,9 @@ class World:
         )
         own = service.own and service.kind == "service"
         operations = tuple(self.operations.get(name, {}).values())
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations)
+        sums = self.log_templates.since(name, onset_ns // (self.log_templates.width_ns or 1))
+        missing = missing_template(sums) if sums is not None else None
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations, missing)
 
     def _shifts(
         self,

@@ -79,12 +79,12 @@ class LogCollector(Collector):
             events = Events(time_ns, service, none, 1, none, (error,))
             key, _ = row_keys(events, names, self.width_ns)
             for cut in group(events, names, self.width_ns, histogram=False):
-                partials.append((environment, cut.target, self._frame(here, names, cut, (key, template))))
+                partials.append((environment, cut.target, self._frame(here, names, cut, (key, template, error))))
                 sent.add((environment, cut.target))
         partials += self.heartbeats(origin, sent)
         return partials
 
-    def _frame(self, origin: Origin, names: Names, cut: Cut, events: tuple[I64, U64]) -> PartialFrame:
+    def _frame(self, origin: Origin, names: Names, cut: Cut, events: tuple[I64, U64, I64]) -> PartialFrame:
         row, template, count = _templates(cut, *events)
         told, texts = self.told.setdefault(origin.environment, set()), []
         known_texts = self.texts.get(origin.environment, {})
@@ -120,13 +120,13 @@ class LogCollector(Collector):
             self.told.setdefault(environment, set()).add((target, known))
 
 
-def _templates(cut: Cut, key: I64, template: U64) -> tuple[Column, U64, I64]:
-    """Distinct (row, template) of one cut, sorted, with their counts; rows are counted from the cut's first."""
+def _templates(cut: Cut, key: I64, template: U64, error: I64) -> tuple[Column, U64, I64]:
+    """Distinct (row, template) of one cut, sorted, and how many of their records are no errors; rows are counted from the cut's first."""
     row = np.searchsorted(cut.groups.keys, key)
     mine = np.flatnonzero((row >= cut.rows.start) & (row < cut.rows.stop))
-    row, template = row[mine] - cut.rows.start, template[mine]
+    row, template, plain = row[mine] - cut.rows.start, template[mine], 1 - error[mine]
     order = np.lexsort((template, row))
-    row, template = row[order], template[order]
+    row, template, plain = row[order], template[order], plain[order]
     starts = np.union1d(run_starts(row), run_starts(template))
-    count = np.diff(np.append(starts, len(row)))
+    count = np.add.reduceat(plain, starts) if len(starts) else np.zeros(0, np.int64)
     return row[starts].astype(np.int32), template[starts], count

@@ -2,16 +2,23 @@
 
 As in Drain (He et al., ICWS 2017): templates of the same length and first word are compared word by word, and those that share enough
 are one group, whose places of differing words vary. Unlike there a place counts as varying only after `VARIES` different words: a
-breaker that "opened" or "closed" is two statements and not one. Where a service's log records come together, each group is the same
-for all of them, in whatever partition they were read.
+breaker that "opened" or "closed" is two statements and not one; nor do places in the code vary. Where a service's log records come
+together, each group is the same for all of them, in whatever partition they were read.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 VARIES: Final = 5
 """So many different words at one place of one group are values and no statement."""
+LOCATIONS: Final = 200
+"""So many places in the code, of one group, are none."""
+_LOCATION: Final = re.compile(
+    r"[\w$\[\]-]+(?:\.[\w$\[\]-]*)+#\d+\W?|[\w./-]+\.(?:go|py|java|kt|scala|js|ts|rb|rs|php|cs|c|cc|cpp|h|swift|ex|erl):\d+\W?"
+)
+"""A place in the code, as loggers write it (`shop.Cart#42`, `cart.go:42]`): it tells which statement it was."""
 _ALIKE: Final = 0.5
 """The share of words that templates of one group have in common."""
 _MOST_WORDS: Final = 64
@@ -43,7 +50,7 @@ class LogGroup:
             if place is None or word in place:
                 continue
             place.append(word)
-            if len(place) >= VARIES:
+            if len(place) >= (LOCATIONS if _LOCATION.fullmatch(word) else VARIES):
                 self.places[at] = None
                 changed = True
         if changed:  # statements that differed only there are one from now on: the one that came first

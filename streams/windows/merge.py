@@ -273,6 +273,7 @@ class FeatureMerger:
             notes=notes,
             presence=_presence(have, missing),
             aside=self._aside(window, entity),
+            **self._merge.templates(window, entity),
         )
 
     def _aside(self, window: Window, entity: I64) -> F64:

@@ -14,6 +14,7 @@ from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.merge_rows import RowMerge
 from streams.windows.row_values import log_values
+from streams.windows.template_counts import TemplateCounts
 from streams.windows.templates import GRACE_NS, TemplateBook
 from streams.windows.window import Window
 
@@ -26,14 +27,16 @@ class LogMerge(RowMerge):
     def __init__(self, settings: IngestSettings) -> None:
         super().__init__(settings)
         self._templates = TemplateBook()
+        self._counts = TemplateCounts()
 
     def merged(self, frame: PartialFrame, entity: I64, number: I64, usable: B1) -> None:
         """Take note of a frame's templates."""
-        told = zip(frame.template_row.tolist(), frame.template_hash.tolist(), frame.template_text, strict=True)
-        for row, template, text in told:
+        columns = (frame.template_row.tolist(), frame.template_hash.tolist(), frame.template_count.tolist())
+        for row, template, count, text in zip(*columns, frame.template_text, strict=True):
             if usable[row]:
                 one = self._templates.group(int(entity[row]), template, text)
                 self._templates.tell(one, text)
+                self._counts.add(int(number[row]), int(entity[row]), one, count)
                 before = self._templates.see(int(entity[row]), one, int(number[row]))
                 if before in self.open.by_number:
                     self.open.by_number[before].spoil(entity[row : row + 1])
@@ -51,14 +54,20 @@ class LogMerge(RowMerge):
             return []
         return self._templates.fresh(entity, number)
 
+    def templates(self, window: Window, entity: I64) -> dict[str, Any]:
+        """How often each of the most frequent templates of each entity came."""
+        return self._counts.columns(window.index, entity.tolist(), self._templates)
+
     def close(self, number: int) -> None:
-        """Forget which templates were new in a window."""
+        """Forget which templates were new in a window, and how often they came."""
         self._templates.close(number)
+        self._counts.close(number)
 
     def forget(self, entities: Sequence[int]) -> None:
         """Forget what these services wrote."""
         for entity in entities:
             self._templates.forget(entity)
+            self._counts.forget(entity)
 
     def expire(self, watermark_ns: int) -> None:
         """Count the templates for which there was no room."""
@@ -67,8 +76,9 @@ class LogMerge(RowMerge):
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
-        return {"templates": self._templates.state()}
+        return {"templates": self._templates.state(), "template_counts": self._counts.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot."""
         self._templates.load(state["templates"])
+        self._counts.load(state.get("template_counts", {}))

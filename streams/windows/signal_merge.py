@@ -94,6 +94,10 @@ class SignalMerge(ABC):
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Of each entity: features in the order of the signal, (entities, features); the number of trials; notes, or none."""
 
+    def templates(self, window: Window, entity: I64) -> dict[str, Any]:
+        """The columns `template_*` of the rows of a window, where there are any."""
+        return {}
+
     def metered(self) -> list[tuple[str, int, int, float, float]]:
         """Requests that metrics count, over which intervals; of other signals none."""
         return []

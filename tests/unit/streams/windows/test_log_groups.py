@@ -153,3 +153,11 @@ def test_a_flood_of_templates_takes_up_no_more_room() -> None:
         groups.of(number, " ".join(rng.choice(NAMES) + rng.choice(NAMES) for _ in range(rng.randrange(1, 9))))
     assert len(groups._known) <= 20_000
     assert groups._count <= 1000
+
+
+def test_places_in_the_code_are_statements_and_no_values() -> None:
+    groups = LogGroups()
+    places = [f"INFO shop.Cart#{line}" for line in range(40)] + [f"W cart.go:{line}] full" for line in range(40)]
+    assert len({groups.of(i, text) for i, text in enumerate(places)}) == len(places)
+    names = [f"INFO {name}" for name in NAMES]
+    assert len({groups.of(100 + i, text) for i, text in enumerate(names)}) <= VARIES
