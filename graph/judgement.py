@@ -368,6 +368,8 @@ SAME_CAUSE: Final = 0.8
 """Share of the leader's score from which the runner-up, too, may tie two incidents together."""
 MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
+LEADS: Final = 0.05
+"""Probability, before or after, from which another leader is worth one. By hand."""
 OVERWHELMING: Final = 0.95
 """Probability from which a leader need not be waited for."""
 HEARD_NS: Final = 2 * SECOND

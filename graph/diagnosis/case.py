@@ -15,7 +15,7 @@ from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.grouping import Group
-from graph.judgement import FELT, HEARD_NS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS
+from graph.judgement import FELT, HEARD_NS, LEADS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 
@@ -158,10 +158,11 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
 
 
 def is_material(old: Incident, new: Incident) -> bool:
-    """Whether a reader of the old event would want the new one. A path that is known further up is news, a shorter one is not."""
+    """Whether a reader of the old event would want the new one. A path that is known further up is news, a shorter one is not; nor is
+    who leads among those who hardly can be it."""
     a, b = old.candidates[0], new.candidates[0]
     return (
-        (a.service, a.kind) != (b.service, b.kind)
+        ((a.service, a.kind) != (b.service, b.kind) and max(a.probability, b.probability) >= LEADS)
         or len(b.path) > len(a.path)
         or (b.operation not in ("", a.operation))
         or abs(a.probability - b.probability) >= MOVED

@@ -34,12 +34,13 @@ async def _played(folder: Path, cycles: int) -> Report:
 @pytest.mark.timed
 @pytest.mark.timeout(900)
 async def test_nothing_is_lost_or_done_twice_and_features_go_on(tmp_path: Path) -> None:
-    """The median of each kind of event: one cycle may meet a busy machine. Where all is slow, twice what a start takes is allowed."""
+    """The median of each kind of event: one cycle may meet a busy machine. Where all is slow, three times what a start takes meanwhile is
+    allowed."""
     report = await _played(tmp_path, CYCLES)
     told = "\n".join(report.lines())
     assert report.sent > 5_000, told
     assert report.effects > 20, told
-    allowed_s = max(AGAIN_S, 2 * report.start_s)
+    allowed_s = max(AGAIN_S, 3 * statistics.median(report.starts_s))
     away = {kind: [s for event, s in report.away_s if event == kind] for kind in KINDS - {"kafka"}}
     assert {kind: statistics.median(s) < allowed_s for kind, s in away.items()} == dict.fromkeys(away, True), (
         allowed_s,

@@ -31,8 +31,8 @@ class Report:
 
     events: Counter[str] = field(default_factory=Counter)
     away_s: list[tuple[str, float]] = field(default_factory=list)
-    start_s: float = 0.0
-    """What the first two workers took from their start until they were ready: how fast this machine is just now."""
+    starts_s: list[float] = field(default_factory=list)
+    """What workers took from their start until they were ready, each time: how fast this machine is meanwhile."""
     sent: int = 0
     differing: list[Difference] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
@@ -94,11 +94,7 @@ class Story:
         decisions = Decisions(self.server.bootstrap, PARTITIONS, 0.5)
         watch = FeatureWatch(self.broker)
         try:
-            began = time.monotonic()
-            for _ in range(2):
-                await self.fleet.add()
-            await self.fleet.ready()
-            self.report.start_s = time.monotonic() - began
+            await self._start(2)
             traffic.start()
             watch.start()
             await watch.resumed(time.time_ns(), PATIENCE_S)
@@ -144,15 +140,18 @@ class Story:
     async def _kill(self) -> None:
         await self.fleet.kill(self._rng.choice(self.fleet.members))
 
+    async def _start(self, count: int) -> None:
+        began = time.monotonic()
+        await self.fleet.ready([await self.fleet.add() for _ in range(count)])
+        self.report.starts_s.append(time.monotonic() - began)
+
     async def _add(self) -> None:
-        await self.fleet.ready([await self.fleet.add()])
+        await self._start(1)
 
     async def _restart(self) -> None:
         count = len(self.fleet.members)
         await self.fleet.stop(list(self.fleet.members))
-        for _ in range(count):
-            await self.fleet.add()
-        await self.fleet.ready()
+        await self._start(count)
 
     async def _kafka(self) -> None:
         await self.server.kill()
