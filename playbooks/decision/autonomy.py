@@ -30,6 +30,10 @@ callers wait for those whom it calls, too."""
 ODDS: Final = 3.0
 """Times as likely as its best rival a target must be to be acted on: substantial evidence (Jeffreys, Theory of Probability, appendix B)."""
 
+LATE_STALES: Final = 4.0
+"""Times the age from which telemetry is stale that a diagnosis may be old because its telemetry came late: of what was so long ago nobody
+knows how it is now."""
+
 _ORDER: Final = (Autonomy.OBSERVE, Autonomy.SUGGEST, Autonomy.ACT)
 
 
@@ -201,13 +205,16 @@ def _learning(proposal: Proposal | None, world: DecisionWorld, settings: DecideS
 
 def _stale(incident: Incident, world: DecisionWorld) -> Doubt | None:
     """The target's own silence is no sign (a crashed service is silent); that of the whole environment is. A diagnosis is told
-    again only when it changes, and is as young as the last sign that its services are not well."""
+    again only when it changes, and is as young as the last sign that its services are not well; where telemetry comes late, it is as
+    old when it comes."""
     silent_s = (world.now_ns - world.heard_ns) / SECOND
     if silent_s > world.limits.stale_s:
         since = f"for {silent_s:.0f} s" if world.heard_ns else "yet"
         return Doubt(HeldReason.STALE_TELEMETRY, f"no telemetry has come in {since}")
-    age_s = (world.now_ns - max(incident.time_ns, world.confirmed_ns)) / SECOND
-    if age_s > world.limits.stale_s:
+    last_ns = max(incident.time_ns, world.confirmed_ns)
+    age_s = (world.now_ns - last_ns) / SECOND
+    late_s = (world.now_ns - world.reached_ns) / SECOND if world.reached_ns else 0.0
+    if age_s - max(late_s, 0.0) > world.limits.stale_s or age_s > LATE_STALES * world.limits.stale_s:
         return Doubt(HeldReason.STALE_TELEMETRY, f"the diagnosis is {age_s:.0f} s old, and nothing confirmed it since")
     return None
 

@@ -36,6 +36,8 @@ from playbooks.decision.pending_state import (
     awaited,
     differs,
     mending,
+    offered,
+    question,
     saved_of,
     signature,
 )
@@ -290,12 +292,16 @@ class PendingDecisions:
             heard_ns=self._heard_ns.get(environment, 0),
             learning_ns=self._learning_ns(environment),
             confirmed_ns=case.confirmed_ns,
+            reached_ns=max(views.times.values(), default=0),
             posteriors=self.posteriors,
             untold_s=untold_s,
             targets={s: targets.get(s) for s in services},
             services={s: views.view(s) for s in services},
             standings={s: views.standing(s, case.incident.onset_ns) for s in services},
-            history=(*reported.entries(environment), *(awaited(name, u) for name, u in sorted(unseen.items()))),
+            history=(
+                *offered(reported.entries(environment), self._cases.values()),
+                *(awaited(name, u) for name, u in sorted(unseen.items())),
+            ),
             known_services=views.services,
             serving=tuple(sorted(views.at_work.established())),
             actions=None if untold_s else frozenset(reported.actions),
@@ -321,9 +327,12 @@ class PendingDecisions:
         case.number += 1
         case.last, case.decided_ns = signature(decision), decision.time_ns
         case.playbook, case.target = decision.chosen.playbook, decision.chosen.target
-        offered = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
-        case.live, case.live_verdict = (decision.id, str(decision.verdict)) if offered else ("", "")
-        if offered:
+        if decision.verdict is DecisionVerdict.ASK:
+            _, times = case.asked.get(question(decision), (0, 0))
+            case.asked = {**case.asked, question(decision): (decision.time_ns, times + 1)}
+        stands = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
+        case.live, case.live_verdict = (decision.id, str(decision.verdict)) if stands else ("", "")
+        if stands:
             chosen = decision.chosen
             self._unseen[decision.id] = UnseenDecision(
                 decision.environment, chosen.target, chosen.playbook, str(decision.verdict), decision.time_ns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +12,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Control, Decision, Incident
 from contracts.ports import RunEntry
 from contracts.units import SECOND
-from contracts.verdicts import DecisionVerdict, RunState
+from contracts.verdicts import DecisionVerdict, HeldReason, RunState
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.world import Attempt, ServiceView
@@ -22,6 +24,10 @@ GRACE_S: Final = 30.0
 """Time an incident has to end after a repair was verified."""
 OTHER_GRACE_S: Final = 10.0
 """The same where another service is blamed by then: callers get well a little later than whom they call."""
+ASKED_AGAIN_S: Final = 60.0
+"""Pause before the same question of an incident is asked again that was withdrawn meanwhile, doubled each time: a person was asked."""
+STANDS: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS})
+"""Reasons to wait for which an offer stands: what is in the way is over in a moment, and a person takes longer than that to answer."""
 RELAPSED_S: Final = 10.0
 """How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
 an incident takes its time to end is no reason to wake anybody."""
@@ -47,6 +53,8 @@ class PendingDecision(msgspec.Struct):
     """Target of the last repair that was verified."""
     confirmed_ns: int = 0
     """End of the last window in which a service of the incident was anomalous."""
+    asked: dict[str, tuple[int, int]] = {}
+    """When each question was asked last, and how often: playbook, and target where there is one."""
 
 
 class UnseenDecision(msgspec.Struct, frozen=True):
@@ -140,4 +148,33 @@ def differs(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
     found = signature(decision)
     if case.last is None or decision.verdict is DecisionVerdict.ACT:
         return found != case.last
-    return found != case.last and now_ns - case.decided_ns >= CALM_S * SECOND
+    if found == case.last or now_ns - case.decided_ns < CALM_S * SECOND:
+        return False
+    return not _stands(case, decision) and not _asked_lately(case, decision, now_ns)
+
+
+def _stands(case: PendingDecision, decision: Decision) -> bool:
+    """Whether a person is asked for what is only not done at once because something else is under way."""
+    offered = case.live_verdict == DecisionVerdict.ASK and decision.verdict is DecisionVerdict.NOTHING
+    return offered and any(
+        (o.playbook, o.target) == (case.playbook, case.target) and o.held in STANDS for o in decision.options
+    )
+
+
+def _asked_lately(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
+    if decision.verdict is not DecisionVerdict.ASK:
+        return False
+    last_ns, times = case.asked.get(question(decision), (0, 0))
+    return times > 0 and now_ns - last_ns < ASKED_AGAIN_S * 2 ** (times - 1) * SECOND
+
+
+def question(decision: Decision) -> str:
+    """What a person is asked."""
+    return f"{decision.chosen.playbook} {decision.chosen.target}".strip()
+
+
+def offered(history: Sequence[RunEntry], cases: Iterable[PendingDecision]) -> tuple[RunEntry, ...]:
+    """The runs as they stand in the way of others: one that is about to wait for a person does not."""
+    asked = {case.live for case in cases if case.live_verdict == DecisionVerdict.ASK}
+    waiting = {RunState.PENDING: RunState.AWAITING_APPROVAL}
+    return tuple(replace(r, state=waiting.get(r.state, r.state)) if r.decision in asked else r for r in history)

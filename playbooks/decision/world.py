@@ -121,6 +121,8 @@ class DecisionWorld:
     """Event time for which telemetry of the environment has been heard of, where that is not long yet; 0 where it is."""
     confirmed_ns: int = 0
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
+    reached_ns: int = 0
+    """How far event time has come; 0 where nothing has been heard."""
 
     @property
     def at_work(self) -> tuple[str, ...]:

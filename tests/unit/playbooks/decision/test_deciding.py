@@ -153,6 +153,12 @@ def test_a_target_no_actuator_knows_is_not_acted_on():
     assert (held.held, held.held_text) == (HeldReason.NO_TARGET, "no actuator knows cart")
 
 
+def test_where_telemetry_comes_late_a_diagnosis_is_as_old_when_it_comes():
+    late = replace(WORLD, now_ns=NOW + 50 * S, heard_ns=NOW + 50 * S, reached_ns=NOW + 2 * S)
+    d = decide(HANG, late, LIBRARY, SETTINGS)
+    assert (d.verdict, d.chosen.playbook) == (DecisionVerdict.ACT, "restart-hung-service")
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -163,6 +169,8 @@ def test_a_target_no_actuator_knows_is_not_acted_on():
             "the diagnosis is 41 s old, and nothing confirmed it since",
         ),
         ({"now_ns": NOW + 40 * S, "heard_ns": NOW + 40 * S, "confirmed_ns": NOW + 8 * S}, "the diagnosis is 32 s old"),
+        ({"now_ns": NOW + 40 * S, "heard_ns": NOW + 40 * S, "reached_ns": NOW + 38 * S}, "the diagnosis is 41 s old"),
+        ({"now_ns": NOW + 130 * S, "heard_ns": NOW + 130 * S, "reached_ns": NOW}, "the diagnosis is 131 s old"),
         ({"known_services": ()}, "no topology is known"),
         ({"known_services": ("web",)}, "cart is not in the topology"),
         (

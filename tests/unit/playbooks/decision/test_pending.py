@@ -314,7 +314,8 @@ def test_what_else_is_heard_does_not_make_a_diagnosis_younger(book: Told, servic
 def test_late_evidence_confirms_what_was_not_what_is(book: Told):
     book.control(switch(1, acting=False), T0)
     book.incident(incident(T0, 1), T0)
-    book.evidence(replace(frame(T0 + 4 * S), state=("anomalous", "healthy")), T0 + 60 * S)
+    book.evidence(frame(T0 + 59 * S, services=("db", "web")), T0 + 60 * S)
+    book.evidence(replace(frame(T0 + 4 * S), partition=1, state=("anomalous", "healthy")), T0 + 60 * S)
     (d,) = book.control(switch(2, acting=True), T0 + 61 * S)
     assert (d.verdict, "the diagnosis is 56 s old" in d.text) == (ASK, True)
 
