@@ -35,6 +35,7 @@ class FaultRow(msgspec.Struct, frozen=True):
     services: int
     size: float
     repairable: bool
+    """Whether something that can be done, to what something can be done to, repairs it."""
     """Whether an action that is installed repairs it."""
     hard: bool
     """Whether many are hurt at once, at much traffic."""
@@ -130,7 +131,7 @@ def _fault(trial: Trial, fault: FaultSeen) -> FaultRow:
         style=trial.style,
         services=trial.services,
         size=fault.size,
-        repairable=any(action in installed_actions() for action, _ in fault.repairs),
+        repairable=any(action in installed_actions() and target in trial.own for action, target in fault.repairs),
         hard=fault.rate >= HARD_RATE and max(trial.harm[int(hurt_s) :][:HARD_S], default=0.0) >= HARD_HARM,
         known=bool(alarms) or any(_open_on(a, fault, hurt_s) for a in trial.alarms),
         found_s=opened_s - hurt_s if opened_s is not None else None,
