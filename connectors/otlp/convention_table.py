@@ -66,8 +66,8 @@ class MetricRule(msgspec.Struct, frozen=True):
     Points that differ only in the keys of `summed` are parts of one level and are added; of those that then differ only in the keys of
     `largest` the largest is taken. `served` are the points of work that was served; `kind_required`: only those of whose span's kind
     is known. `rank`: of metrics that count the same requests those of the lowest rank count. `calls`: they tell of calls, too
-    (`calls_only`: of nothing else), by the labels of a service graph or by the kind of the span that they were made of; `calls_rank` is
-    as `rank`. `reason` says of an `unused` one why it feeds none. `part_of` are the requests that durations are of. `view` is set by the table: which view of a fact it is
+    (`calls_only`: of nothing else), by the labels of a service graph, by the kind of the span that they were made of, or all of them as
+    who calls measures them itself (`client`); `calls_rank` is as `rank`. `reason` says of an `unused` one why it feeds none. `part_of` are the requests that durations are of. `view` is set by the table: which view of a fact it is
     (`contracts.frames.views`).
     """
 
@@ -82,7 +82,7 @@ class MetricRule(msgspec.Struct, frozen=True):
     kind_required: bool = False
     scope: str = ""
     rank: int = 0
-    calls: Literal["", "graph", "spans"] = ""
+    calls: Literal["", "graph", "spans", "client"] = ""
     calls_only: bool = False
     calls_rank: int = 0
     only_units: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Calls that metrics tell of: who called whom, by the labels of a service graph, or by those of metrics made of client spans.
+"""Calls that metrics tell of: who called whom, by the labels of a service graph, of metrics made of client spans, or of a client's own.
 
 https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/connector/servicegraphconnector (and Grafana Tempo, which it
 is from), https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/connector/spanmetricsconnector
@@ -33,6 +33,7 @@ def call_of(source: MetricSource, attributes: Mapping[str, Plain], kind: str) ->
     if source.rule.calls == "graph":
         return _of_graph(source, attributes)
     caller = source.subject_of(attributes)
+    kind = "CLIENT" if source.rule.calls == "client" else kind
     if caller is None or kind not in CALLING:
         return None
     said = {_UNDERSCORED.get(k, k): v for k, v in attributes.items()}

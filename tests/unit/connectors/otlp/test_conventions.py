@@ -292,7 +292,7 @@ def test_names_that_no_reader_should_need_to_translate(name: str, feature: str, 
         ),
         *(
             "http.client.active_requests",
-            "http.client.request.duration",
+            "http.client.open_connections",
             "istio_request_bytes",
             "kube_pod_info",
             "hw.power",

@@ -141,3 +141,44 @@ def test_counters_tell_of_requests(name: str, labels: dict[str, str]) -> None:
     assert found.histograms.count.tolist() == [7]
     assert found.resources[found.histograms.resource[0]].service == "cart"
     assert found.calls is None
+
+
+OF_CLIENTS = {
+    "HTTP": ("http.client.request.duration", "s", {"server.address": "cart", "server.port": 80}, "external:cart"),
+    "HTTP before": ("http.client.duration", "ms", {"net.peer.name": "cart"}, "external:cart"),
+    "through Prometheus": ("http_client_request_duration_seconds", "", {"server_address": "cart"}, "external:cart"),
+    "Micrometer": ("http.client.requests", "s", {"client.name": "cart", "uri": "/items/{id}"}, "external:cart"),
+    "RPC": ("rpc.client.duration", "ms", {"rpc.system": "grpc", "server.address": "bank"}, "external:bank"),
+    "database": (
+        "db.client.operation.duration",
+        "s",
+        {"db.system.name": "postgresql", "db.namespace": "orders", "db.operation.name": "SELECT"},
+        "db:postgresql/orders",
+    ),
+    "its pool alone": (
+        "db.client.operation.duration",
+        "s",
+        {"db.system.name": "redis", "server.address": "cache"},
+        "db:redis/cache",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "unit", "labels", "callee"), OF_CLIENTS.values(), ids=list(OF_CLIENTS))
+def test_what_a_service_measures_of_its_own_calls(name: str, unit: str, labels: dict[str, Any], callee: str) -> None:
+    found = read(name, labels, "histogram", unit)
+    assert called(found) == [("collector", callee, 7)]
+    assert (found.histograms, found.added) == (None, 1)
+
+
+@pytest.mark.parametrize("labels", [{"error.type": "timeout"}, {"http.response.status_code": 503}])
+def test_a_call_that_failed_as_its_caller_measured_it(labels: dict[str, Any]) -> None:
+    found = read("http.client.request.duration", {"server.address": "cart", **labels}, "histogram", "s")
+    assert found.calls is not None
+    assert found.calls.error.tolist() == [True]
+
+
+def test_a_call_to_nobody_that_is_named_is_counted() -> None:
+    found = read("http.client.request.duration", {"http.request.method": "GET"}, "histogram", "s")
+    assert not called(found)
+    assert sum(found.skipped.values()) == 1
