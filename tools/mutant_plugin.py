@@ -23,7 +23,6 @@ from types import CodeType, FunctionType
 from typing import Any, Final, TextIO
 
 import pytest
-from hypothesis import Phase, settings
 
 RECORDS: Final = "MUTANT_RECORDS"
 TESTS: Final = "MUTANT_TESTS"
@@ -99,6 +98,9 @@ class _Patcher:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
         """What fails is a verdict: nobody asks for the smallest example."""
+        # Not before: pytest refuses a plugin that was imported when it begins, as it is where mutants are tried in copies.
+        from hypothesis import Phase, settings
+
         phases = [Phase.explicit, Phase.generate]
         settings.register_profile("mutants", settings(), phases=phases, report_multiple_bugs=False)
         settings.load_profile("mutants")
@@ -163,9 +165,13 @@ def _try(
         os.dup2(nowhere, 2)
         if mutant["path"]:
             path = str(session.config.rootpath / mutant["path"])
-            for changed in _codes(compile(mutant["text"], path, "exec")):
+            changes = 0
+            for changed in _codes(compile(mutant["text"], path, "exec", dont_inherit=True)):
                 for function in functions.get((path, changed.co_qualname, changed.co_firstlineno), ()):
-                    function.__code__ = changed
+                    changes += function.__code__ != changed
+                    function.__code__ = changed  # refused where a variable of what is around it isn't used any more
+            if not changes:
+                raise RuntimeError("no function of this module has the mistake in it")
         code = 0
         for item, following in zip(chosen, [*chosen[1:], None], strict=True):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)

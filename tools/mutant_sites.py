@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 COMPARISONS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
@@ -60,6 +60,13 @@ class Mutant:
     end: int
     after: str
     """What stands there instead."""
+    default: bool = False
+    """Whether it is in the default of an argument: used where the function runs, and made where it is defined."""
+
+    @property
+    def at_import(self) -> bool:
+        """Whether it runs when the module is imported: changing functions that are there already changes nothing of it."""
+        return not self.statement or self.default
 
     def applied(self, text: str) -> str:
         """The module with the mistake in it."""
@@ -110,7 +117,8 @@ class _Finder:
         # A default is used where the function runs: whoever runs it can notice.
         first = node.body[1 if len(node.body) > 1 and _is_words(node.body[0]) else 0]
         for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
-            yield from self.visit(default, statement or first.lineno)
+            found = self.visit(default, statement or first.lineno)
+            yield from found if statement else (replace(m, default=True) for m in found)
         for child in node.body:
             yield from self.visit(child, child.lineno)
 

@@ -227,7 +227,7 @@ def patched(mutants: Sequence[tuple[Mutant, list[Trial]]], scratch: Path, jobs: 
 
 def verdict_of(status: int) -> str:
     """Of a child's status: what pytest says, or the end of its patience."""
-    return "endless" if os.WIFSIGNALED(status) else VERDICTS.get(os.WEXITSTATUS(status), "no verdict")
+    return "endless" if os.WIFSIGNALED(status) else VERDICTS.get(os.WEXITSTATUS(status), NO_VERDICT)
 
 
 class Bench:
@@ -287,7 +287,7 @@ class Bench:
             del self.running[pid]
             end(pid)
             verdict = verdict_of(status)
-            if verdict == "survived" and rounds:
+            if verdict == SURVIVED and rounds:
                 self._begin(outcome, copy, rounds)
                 continue
             if outcome.mutant != UNCHANGED:
@@ -297,7 +297,8 @@ class Bench:
 
 
 UNCHANGED: Final = Mutant("", "unchanged", 0, 0, 0, 0, "")
-VERDICTS: Final = {0: "survived", 1: "killed", 2: "killed", 3: "killed"}
+SURVIVED, NO_VERDICT = "survived", "no verdict"
+VERDICTS: Final = {0: SURVIVED, 1: "killed", 2: "killed", 3: "killed"}
 """Of pytest's exit codes: a module that can't be imported interrupts the collection (2)."""
 
 

@@ -70,6 +70,19 @@ def test_every_mutant_is_a_module_that_differs_in_its_place_only() -> None:
         assert [n for n, (a, b) in enumerate(zip(before, after, strict=True), 1) if a != b] == [mutant.line]
 
 
+def test_what_is_made_when_a_module_is_imported_is_told_from_what_runs_later() -> None:
+    """A default is made once, where the function is defined: giving the function other code changes nothing of it."""
+    text = TEXT + """
+def outer():
+    def inner(much=7):
+        return much
+    return inner
+"""
+    mutants = mutants_of("m.py", text)
+    assert {(m.line, m.statement) for m in mutants if m.at_import} == {(5, 0), (8, 10)}
+    assert any(m.line == 22 for m in mutants), "that of an inner function is made whenever the outer one runs"
+
+
 def test_a_sample_is_drawn_in_proportion_to_lines_and_can_be_drawn_again() -> None:
     texts = {"much": {f"{n}.py": TEXT for n in range(9)}, "little": {"m.py": TEXT}}
     sample = sampled(texts, 7, 50)
