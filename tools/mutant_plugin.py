@@ -87,8 +87,8 @@ class _Chooser:
 
 
 class _Patcher:
-    """Reads a JSON line per mutant (`path`, `text`, `tests`, `seconds` of the processor and `patience` of the clock), and writes `n exit status`
-    per line to the file beside it."""
+    """Reads a JSON line per mutant, and writes `n exit status` per line to the file beside it. Of a mutant: `path`, `text`, `tests` with
+    seconds of the clock for each, `seconds` of the processor and `patience` of the clock for all."""
 
     def __init__(self, work: Path) -> None:
         self.mutants = [json.loads(line) for line in work.read_text("utf-8").splitlines()]
@@ -116,7 +116,7 @@ class _Patcher:
             for n, mutant in enumerate(self.mutants):
                 while len(self.running) >= jobs:
                     self._reap(told)
-                chosen = [items[name] for name in mutant["tests"]]
+                chosen = [(items[name], patience) for name, patience in mutant["tests"]]
                 pid = os.fork()
                 if pid == 0:
                     _try(session, mutant, chosen, functions)
@@ -151,7 +151,7 @@ def _functions(root: Path) -> dict[tuple[str, str, int], list[FunctionType]]:
 def _try(
     session: pytest.Session,
     mutant: dict[str, Any],
-    chosen: list[pytest.Item],
+    chosen: list[tuple[pytest.Item, int]],
     functions: dict[tuple[str, str, int], list[FunctionType]],
 ) -> None:
     """In a child: run the tests on the mutant up to the first that fails; ends the process, with 1 if one did."""
@@ -173,7 +173,9 @@ def _try(
             if not changes:
                 raise RuntimeError("no function of this module has the mistake in it")
         code = 0
-        for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+        followers = [*(item for item, _ in chosen[1:]), None]
+        for (item, patience), following in zip(chosen, followers, strict=True):
+            signal.alarm(patience)  # ends the process
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 code = 1

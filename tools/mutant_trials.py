@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib
 import json
+import math
 import os
 import resource
 import shutil
@@ -31,6 +32,8 @@ MORE_S: Final = 30.0
 """Beside three times what its tests take, before a mutant counts as one that never ends."""
 WAITED_S: Final = 45.0
 """The same for seconds of the clock, beside ten times what they last: the machine may be busy."""
+IDLE_S: Final = 20.0
+"""The same for one test: one that waits for what never comes spends no time of the processor."""
 
 
 @dataclass(frozen=True)
@@ -183,14 +186,12 @@ def patched(mutants: Sequence[tuple[Mutant, list[Trial]]], scratch: Path, jobs: 
     with work.open("w") as lines:
         for mutant, trials in mutants:
             text = mutant.applied((ROOT / mutant.path).read_text("utf-8")) if mutant.path else ""
-            patience = WAITED_S + 10 * sum(t.lasted for t in trials)
-            seconds = MORE_S + 3 * sum(t.seconds for t in trials)
             job = {
                 "path": mutant.path,
                 "text": text,
-                "tests": [t.name for t in trials],
-                "seconds": seconds,
-                "patience": patience,
+                "tests": [[t.name, math.ceil(IDLE_S + 10 * t.lasted)] for t in trials],
+                "seconds": MORE_S + 3 * sum(t.seconds for t in trials),
+                "patience": WAITED_S + 10 * sum(t.lasted for t in trials),
             }
             lines.write(json.dumps(job) + "\n")
     files = sorted({t.file for _, trials in mutants for t in trials})
