@@ -143,7 +143,7 @@ def news(known: f.Facts, partitions: int = 1) -> list[str]:
 
 def ride(known: f.Facts, targets: tuple[int, ...] = (0,), environment: str = "prod", partitions: int = 1):
     origin = Origin("prod", "otlp/0", 1, T0)
-    none = frame(origin, "spans", None, np.empty(0, np.int64), {})
+    none = frame(origin, "spans", {})
     return known.ride("prod", [(environment, target, none) for target in targets], partitions)
 
 

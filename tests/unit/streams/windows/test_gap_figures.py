@@ -26,14 +26,14 @@ def heard(counts: dict[int, int], told: tuple[str, ...] = ()) -> PartialFrame:
     row = np.zeros((1, f.WIDTH), np.int64)
     for column, count in counts.items():
         row[0, column] = count
-    empty = frame(Origin("prod", "s/0", 1, 1), "spans", None, np.empty(0, np.int64), {})
+    empty = frame(Origin("prod", "s/0", 1, 1), "spans", {})
     return replace(empty, facts_of=("shop/cart",), facts=row, told=told)
 
 
 def points(every_s: float, count: int, series: int = 1) -> PartialFrame:
     """Points of a service's series, so many seconds apart."""
     at = T0 + np.array([round(n * every_s * S) for n in range(count)], np.int64)
-    empty = frame(Origin("prod", "m/0", 1, 1), "metrics", None, np.empty(0, np.int64), {})
+    empty = frame(Origin("prod", "m/0", 1, 1), "metrics", {})
     same = np.zeros(count, np.int64)
     return replace(
         empty, services=("shop/cart",), point_service=same, point_series=same + series, point_time_ns=at[::-1]

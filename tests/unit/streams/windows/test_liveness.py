@@ -87,7 +87,7 @@ class Street:
             "count": np.array([count]),
             "errors": np.array([errors]),
         }
-        said = partial(Origin("prod", "calls/0", self._id(), 0), CALLS, None, np.empty(0, np.int64), columns)
+        said = partial(Origin("prod", "calls/0", self._id(), 0), CALLS, columns)
         self.liveness.add(replace(said, services=(caller, callee)), T0 + (second + 1) * SECOND + late_ns)
 
     def judged(self, service: str, second: int, since_ns: int, signal: str = Signal.SPANS, peer: str = "") -> int:

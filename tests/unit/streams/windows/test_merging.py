@@ -213,7 +213,7 @@ def test_what_calls_said_is_forgotten_in_time() -> None:
             "count": np.array([5]),
             "errors": np.array([0]),
         }
-        said = partial(Origin("prod", "edges/0", second, 0), CALLS, None, np.empty(0, np.int64), columns)
+        said = partial(Origin("prod", "edges/0", second, 0), CALLS, columns)
         liveness.add(replace(said, services=("a", "b")), T0 + second * SECOND)
     assert len(liveness.state()["windows"]) <= 2 * SETTINGS.max_delay_s + 2
     assert liveness.state()["windows"][-1][0] == 999 + T0 // SECOND
