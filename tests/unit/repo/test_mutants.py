@@ -70,14 +70,41 @@ def test_every_mutant_is_a_module_that_differs_in_its_place_only() -> None:
         assert [n for n, (a, b) in enumerate(zip(before, after, strict=True), 1) if a != b] == [mutant.line]
 
 
+@pytest.mark.parametrize(
+    ("line", "numbers"),
+    [
+        ("m = 99", ["100", "(98)"]),
+        ("m = 100", ["200", "(50)"]),
+        ("m = 4_000.0", ["8000.0", "(2000.0)"]),
+        ("now_ns = self._sent_ns = 0", []),
+        ("sent_ns: int = 0", []),
+        ("late = waited_ns > 0", []),
+        ("sent_ns = 1", ["2", "(0)"]),
+        ("sent = 0", ["1", "(-1)"]),
+        ("late = waited_ns > other == 0", ["1", "(-1)"]),
+    ],
+)
+def test_numbers_are_changed_by_what_somebody_could_miss(line: str, numbers: list[str]) -> None:
+    assert {m.after for m in mutants_of("m.py", line) if m.kind == "number"} == set(numbers)
+
+
+def test_only_what_is_deleted_from_something_is_missed() -> None:
+    kinds = [(m.line, m.kind) for m in mutants_of("m.py", "def f(a, b):\n    del a\n    del b[2:]\n")]
+    assert (3, "statement left out") in kinds
+    assert not any(line == 2 for line, _ in kinds)
+
+
 def test_what_is_made_when_a_module_is_imported_is_told_from_what_runs_later() -> None:
     """A default is made once, where the function is defined: giving the function other code changes nothing of it."""
-    text = TEXT + """
+    text = (
+        TEXT
+        + """
 def outer():
     def inner(much=7):
         return much
     return inner
 """
+    )
     mutants = mutants_of("m.py", text)
     assert {(m.line, m.statement) for m in mutants if m.at_import} == {(5, 0), (8, 10)}
     assert any(m.line == 22 for m in mutants), "that of an inner function is made whenever the outer one runs"
