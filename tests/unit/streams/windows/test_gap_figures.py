@@ -213,3 +213,14 @@ def test_of_unread_metrics_five_are_named_and_those_that_are_read_now_no_more() 
     judge.hear(heard(WHOLE, tuple(f"unread\tshop/cart\tx{n}" for n in range(100))), T0 + 25 * MINUTE)
     (text, _) = said(judge.look(T0 + 26 * MINUTE, now=True))[G.UNMAPPED_METRICS]
     assert text.endswith(" and 35 more"), "forty are remembered at most"
+
+
+@pytest.mark.parametrize("names", [1, 5, 6, 7])
+def test_five_of_the_metrics_that_nobody_has_told_of_are_named(names: int) -> None:
+    judge = GapJudge("prod", 10)
+    judge.hear(heard(WHOLE), T0)
+    judge.hear(heard(WHOLE, tuple(f"{f.UNREAD_METRIC}\tshop/cart\tm{n}" for n in range(names))), T0)
+    more = f" and {names - 5} more" if names > 5 else ""
+    listed = ", ".join(f"m{n}" for n in range(min(names, 5)))
+    text = f"nobody has told what these mean: {listed}{more}"
+    assert said(judge.look(T0 + 150 * S))[G.UNMAPPED_METRICS] == (text, False)

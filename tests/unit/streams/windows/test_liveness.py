@@ -14,12 +14,12 @@ from contracts.features import Signal
 from contracts.frames import Decoded, Presence
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
-from streams.windows.calls import ALONE, ASKED, CALLS, SPOKE
+from streams.windows.calls import ALONE, ASKED, BLAMED, CALLS, DUE, SPOKE
 from streams.windows.collect import Receipt
 from streams.windows.liveness import PATIENCE_NS, WAIT, Liveness
 from streams.windows.merge import FeatureMerger, liveness_of
 from streams.windows.partials import PartialBuilder
-from streams.windows.rows import Origin
+from streams.windows.rows import UNIT, Origin
 from streams.windows.rows import frame as partial
 from streams.windows.series import DELTA, GAUGE
 from tests.unit.streams.windows.support import INTERNAL, MS, SERVER, T0, Span, decoded, histograms, logs, points
@@ -408,3 +408,14 @@ def test_who_leaves_is_forgotten_and_its_number_says_nothing_of_who_gets_it(stre
     assert few.counters["liveness_left"] > 0
     assert street.judged("three", NEXT + 60, LATE) == QUIET
     assert street.judged("four", NEXT + 60, LATE) == MISSING
+
+
+def test_what_is_known_of_calls_is_told_by_caller_and_callee(street: Street) -> None:
+    """Those that client spans may have been, those due by routes and by requests that failed, and requests that failed with one."""
+    for role, count, errors in ((ASKED, 4, 1), (DUE, 3 * UNIT, UNIT + 500), (BLAMED, 2 * UNIT, 0), (SPOKE, 9, 0)):
+        street.say(NEXT, "web", "two", role, count, errors)
+    street.say(NEXT, "web", "three", ASKED, -1)
+    pairs = [("web", "two"), ("two", "web"), ("web", "three"), ("web", "nobody"), ("nobody", "two")]
+    nothing = [0.0] * 4
+    assert street.liveness.asked(pairs, FIRST + NEXT).tolist() == [[4.0, 3.0, 1.5, 2.0], *[nothing] * 4]
+    assert street.liveness.asked(pairs, FIRST + NEXT + 1).tolist() == [nothing] * 5
