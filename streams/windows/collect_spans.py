@@ -271,6 +271,7 @@ class SpanCollector(Collector):
             found = self.routes[environment] = Routes(_ROUTES_PER_SERVICE * self.settings.max_services, self.counters)
             found.load(routes)
         self.sampling.load(state.get("sampling", {}))
+        self.recent = {}
         for environment, slices in state["recent"].items():
             self.recent[environment] = self._table()
             self.recent[environment].load(slices)

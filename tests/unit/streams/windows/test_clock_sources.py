@@ -7,6 +7,8 @@ import pytest
 from contracts.units import MILLISECOND as MS
 from contracts.units import SECOND as S
 from streams.windows.clocks import AHEAD_NS, TOLD_FOR_NS, Clocks, ClockSource
+from streams.windows.collect import Receipt
+from tests.unit.streams.windows.support import SERVER, Span, decoded
 
 T0 = 1_700_000_000 * S
 
@@ -128,3 +130,13 @@ def test_sources_that_were_not_heard_of_for_longest_are_forgotten_and_a_snapshot
     again.forget("prod")
     again.forget("nowhere")
     assert list(again.sources) == ["test"]
+
+
+@pytest.mark.parametrize(("ago_ns", "learns"), [(0, True), (10 * S, True), (10 * S + 1, False)])
+def test_while_a_backlog_is_read_nothing_is_learnt_of_clocks(ago_ns: int, learns: bool) -> None:
+    """What was received long ago is as old as its record says; what held it back says nothing of its sender."""
+    clocks, end = Clocks(9), T0 - 3 * S
+    message = decoded([Span("cart", 1, 1, 0, SERVER, end - MS, end)])
+    clocks.correct(message, Receipt(T0 + ago_ns, T0), T0 + 60 * S)
+    [source] = clocks.sources["prod"].values()
+    assert (len(source.floors), source.floor_ns) == ((1, 3 * S) if learns else (0, 0))
