@@ -140,3 +140,24 @@ def test_while_a_backlog_is_read_nothing_is_learnt_of_clocks(ago_ns: int, learns
     clocks.correct(message, Receipt(T0 + ago_ns, T0), T0 + 60 * S)
     [source] = clocks.sources["prod"].values()
     assert (len(source.floors), source.floor_ns) == ((1, 3 * S) if learns else (0, 0))
+
+
+def test_what_a_clock_that_is_being_set_measures_is_no_latency_and_what_others_measure_is() -> None:
+    clocks = Clocks(9)
+
+    def correct(now: int, ahead_ns: int) -> list[bool]:
+        spans = [
+            Span(s, n, n, 0, SERVER, now + by - 20 * MS, now + by)
+            for n, (s, by) in enumerate((("set", ahead_ns), ("well", 0)), 1)
+        ]
+        found = clocks.correct(decoded(spans), Receipt(now, now), now + 60 * S)[0].spans
+        assert found is not None
+        assert (found.end_ns - found.start_ns).tolist() == [20 * MS] * 2
+        assert found.end_ns.tolist() == [now, now]
+        return [bool(u) for u in found.untimed] or [False, False]
+
+    assert [correct(T0 + n * 500 * MS, 0) for n in range(6)] == [[False, False]] * 6
+    assert correct(T0 + 3 * S, 5 * S) == [True, False], "just now it was as ever"
+    assert [correct(T0 + 3500 * MS + n * 500 * MS, 5 * S) for n in range(3)] == [[False, False]] * 3, (
+        "it goes on as it did"
+    )

@@ -295,6 +295,9 @@ def test_a_row_waits_for_what_is_said_late(street: Street) -> None:
     assert street.judged("two", NEXT, LATE + 3 * SECOND - 1) == WAIT
     assert street.judged("two", NEXT, LATE + int(1.1 * 1.25 * 3 * SECOND)) == MISSING
     assert street.judged("three", NEXT, LATE) == MISSING
+    for pair in (("two", "three"), ("three", "two"), ("two", "db")):  # the later of both counts
+        assert street.judged(pair[0], NEXT, LATE, Signal.EDGES, pair[1]) == WAIT
+    assert street.judged("three", NEXT, LATE, Signal.EDGES, "three") == MISSING
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,30 @@ def test_streams_and_what_is_no_request_are_no_operations() -> None:
         collector.add(said, Receipt(BEGIN + 60 * SECOND, BEGIN + 60 * SECOND))
         frames = [f for _, _, f in collector.flush(Origin("", "otlp/0", 1, 0))[0] if f.signal == OPERATIONS]
         assert sums(frames) == {(BEGIN, "GET /"): (expected, expected - 1), (BEGIN, "POST /buy"): (1, 0)}
+
+
+def test_an_operation_is_told_with_all_its_sums() -> None:
+    """Those of its own and those of its routes, of whatever frames they came in."""
+    merge, whole = OperationMerge("prod", 3), Counter[tuple[int, str, str]]()
+    frames = partials([(n // 8, 1 + n % 2, n % 5 == 0) for n in range(400)], [2, 200, 100])
+    for frame in frames:
+        merge.add(frame)
+        for row, (service, peer) in enumerate(zip(frame.service, frame.peer, strict=True)):
+            assert frame.services[service] == "shop"
+            for name in ("count", "errors", "known", "level", "pace", "duration_ns"):
+                key = int(frame.window_ns[row]), frame.services[peer], name
+                whole[key] += int(getattr(frame, name)[row])
+    [*told] = merge.advance(BEGIN + 1000 * SECOND)
+    assert [f.window_ns for f in told] == sorted({window for window, *_ in whole})
+    assert len(told) > 3
+    for frame in told:
+        assert (frame.environment, frame.partition, frame.services, frame.revision) == ("prod", 3, ("shop", "shop"), 0)
+        assert frame.peers == ("GET /", "POST /buy")
+        for operation, values, count in zip(frame.peers, frame.values, frame.counts, strict=True):
+            sums = [
+                whole[frame.window_ns, operation, n]
+                for n in ("count", "errors", "known", "level", "pace", "duration_ns")
+            ]
+            assert values.tolist() == [*sums[:3], *(n / 1000 for n in sums[3:])]
+            assert count == sums[0]
+    assert told[-1].values[:, [2, 3, 5]].all(), "its routes are known by then"

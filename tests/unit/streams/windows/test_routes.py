@@ -183,6 +183,10 @@ def test_sessions_that_all_end_at_once_are_not_timed_though_nobody_knew_their_ro
         ([3.0, 3.01, 3.02], [True] * 3, [False] * 3),
         ([8.0, 12.0], [False, False], [False, False]),
         ([8.0], [True], [False]),
+        ([30.0], [True], [True]),
+        ([29.9], [True], [False]),
+        ([8.0, 10.0], [True, True], [True, True]),
+        ([8.0, 9.9], [True, True], [False, False]),
         ([1.5, 0.2], [True, True], [False, False]),
     ],
 )
