@@ -29,6 +29,7 @@ TESTS: Final = "MUTANT_TESTS"
 WORK: Final = "MUTANT_WORK"
 SEEN: Final = "MUTANT_SEEN"
 MOST_LINES: Final = 1 << 16
+IDLE_S: Final = 10.0
 PROBE: Final = f'''"""A byte for each line of what is watched: 1 once it has run. Shared by all processes of one pytest worker."""
 import mmap, os
 _path = os.environ.get("{SEEN}")
@@ -86,14 +87,36 @@ class _Chooser:
         items[:] = sorted(chosen, key=lambda item: self.rank[item.nodeid])
 
 
+class Pulse:
+    """Whether a process still does anything: one that waits for what never comes has no children, and spends no time of the processor."""
+
+    def __init__(self, pid: int) -> None:
+        self.of = Path(f"/proc/{pid}")
+        self.spent = ""
+        self.since = time.monotonic()
+
+    def has_stopped(self) -> bool:
+        """Nothing was done for `IDLE_S`; never where the system doesn't tell."""
+        if time.monotonic() - self.since < IDLE_S:
+            return False
+        try:
+            times = self.of.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
+            busy = self.of.joinpath(f"task/{self.of.name}/children").read_text()
+        except OSError:
+            return False
+        stopped = self.spent == " ".join(times) and not busy
+        self.spent, self.since = " ".join(times), time.monotonic()
+        return stopped
+
+
 class _Patcher:
-    """Reads a JSON line per mutant, and writes `n exit status` per line to the file beside it. Of a mutant: `path`, `text`, `tests` with
-    seconds of the clock for each, `seconds` of the processor and `patience` of the clock for all."""
+    """Reads a JSON line per mutant (`path`, `text`, `tests`, `seconds` of the processor and `patience` of the clock), and writes `n exit status`
+    per line to the file beside it."""
 
     def __init__(self, work: Path) -> None:
         self.mutants = [json.loads(line) for line in work.read_text("utf-8").splitlines()]
         self.verdicts = work.with_suffix(".verdicts")
-        self.running: dict[int, tuple[int, float]] = {}
+        self.running: dict[int, tuple[int, float, Pulse]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -116,19 +139,19 @@ class _Patcher:
             for n, mutant in enumerate(self.mutants):
                 while len(self.running) >= jobs:
                     self._reap(told)
-                chosen = [(items[name], patience) for name, patience in mutant["tests"]]
+                chosen = [items[name] for name in mutant["tests"]]
                 pid = os.fork()
                 if pid == 0:
                     _try(session, mutant, chosen, functions)
-                self.running[pid] = n, time.monotonic() + mutant["patience"]
+                self.running[pid] = n, time.monotonic() + mutant["patience"], Pulse(pid)
             while self.running:
                 self._reap(told)
         return True
 
     def _reap(self, told: TextIO) -> None:
         time.sleep(0.01)
-        for pid, (n, until) in list(self.running.items()):
-            late = time.monotonic() > until
+        for pid, (n, until, pulse) in list(self.running.items()):
+            late = time.monotonic() > until or pulse.has_stopped()
             if late:
                 end(pid)
             done, status = os.waitpid(pid, 0 if late else os.WNOHANG)
@@ -151,7 +174,7 @@ def _functions(root: Path) -> dict[tuple[str, str, int], list[FunctionType]]:
 def _try(
     session: pytest.Session,
     mutant: dict[str, Any],
-    chosen: list[tuple[pytest.Item, int]],
+    chosen: list[pytest.Item],
     functions: dict[tuple[str, str, int], list[FunctionType]],
 ) -> None:
     """In a child: run the tests on the mutant up to the first that fails; ends the process, with 1 if one did."""
@@ -173,9 +196,7 @@ def _try(
             if not changes:
                 raise RuntimeError("no function of this module has the mistake in it")
         code = 0
-        followers = [*(item for item, _ in chosen[1:]), None]
-        for (item, patience), following in zip(chosen, followers, strict=True):
-            signal.alarm(patience)  # ends the process
+        for item, following in zip(chosen, [*chosen[1:], None], strict=True):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 code = 1

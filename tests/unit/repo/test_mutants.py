@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import time
 from collections.abc import Mapping
 
 import pytest
 
+from tests.patience import PATIENCE_S
+from tools import mutant_plugin
+from tools.mutant_plugin import Pulse
 from tools.mutant_sites import mutants_of
 from tools.mutant_trials import CoverMap, Trial, instrumented
 from tools.mutants import sampled
@@ -146,3 +152,23 @@ def test_a_mutant_is_tried_with_the_tests_of_its_line_the_cheapest_first(budget:
     assert [t.name for t in cover.covering(mutant, (), budget)] == chosen
     at_import = next(m for m in mutants_of("m.py", TEXT) if m.line == 5)
     assert [t.name for t in cover.covering(at_import, (), 0.2)] == ["other"], "any test of the module"
+
+
+def test_a_process_that_waits_for_what_never_comes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutant_plugin, "IDLE_S", 0.0)
+    with subprocess.Popen(["sleep", "600"]) as waits, subprocess.Popen(["sh", "-c", "sleep 600; true"]) as has_a_child:
+        pulses = [Pulse(process.pid) for process in (waits, has_a_child)]
+        until = time.monotonic() + PATIENCE_S
+        while not pulses[0].has_stopped() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert pulses[0].has_stopped()
+        assert not any(pulses[1].has_stopped() for _ in range(3))
+        subprocess.run(["pkill", "-P", str(has_a_child.pid)], check=True)
+        waits.kill()
+    assert not pulses[0].has_stopped(), "of what is over nothing is told"
+    here = Pulse(os.getpid())
+    assert not here.has_stopped()
+    begun = os.times().user
+    while os.times().user - begun < 0.05:
+        pass
+    assert not here.has_stopped(), "it was at work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -107,4 +108,18 @@ async def test_what_may_clear_is_asked_again_until_two_moments_before_it_is_too_
     assert world.state() is RunState.REFUSED
     ended = next(iter(world.journal.entries.values())).updated_ns
     assert (ended - T0) / SECOND == pytest.approx(world.settings.decision_expiry_s - 2 * RETRY_S, abs=RETRY_S / 2)
+    await world.done()
+
+
+async def test_a_run_that_waits_looks_at_nothing_meanwhile() -> None:
+    world = World()
+    world.policy.verdict = PolicyUnavailable("opa is away")
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    asked, looked = len(world.policy.asked), []
+    world.journal.load = looked.append  # type: ignore[assignment,method-assign,return-value]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert (len(world.policy.asked), looked) == (asked, [])
+    del world.journal.load
     await world.done()

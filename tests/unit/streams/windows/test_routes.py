@@ -244,3 +244,11 @@ def test_all_services_share_the_room_of_an_environment() -> None:
     assert feed(routes, 90, {"GET /": 5.0}, each=1, service="new").route[0] >= 0
     assert (len(routes), counters["route_limit"]) == (5 - counters["route_left"], 1)
     assert routes.several([f"s{n}" for n in range(4)]).tolist() == [False] * 4
+
+
+def test_where_there_was_no_room_it_is_looked_for_again_after_a_minute() -> None:
+    routes = Routes(2, Counter())
+    for n in range(2):
+        feed(routes, 0, {"GET /": 5.0}, each=1, service=f"s{n}")
+    found = [feed(routes, second, {"GET /": 5.0}, each=1, service="new").route[0] >= 0 for second in (30, 70, 89, 90)]
+    assert found == [False, False, False, True]
