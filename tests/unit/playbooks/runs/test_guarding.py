@@ -12,7 +12,7 @@ import pytest
 from contracts.errors import PolicyUnavailable
 from contracts.ports import PolicyVerdict
 from contracts.units import SECOND
-from contracts.verdicts import Conduct, HeldReason, RunState
+from contracts.verdicts import Conduct, DecisionVerdict, HeldReason, RunState
 from playbooks.guards import Standing
 from playbooks.language.model import Step
 from playbooks.runs.conductor import RETRY_S
@@ -123,3 +123,20 @@ async def test_a_run_that_waits_looks_at_nothing_meanwhile() -> None:
     assert (len(world.policy.asked), looked) == (asked, [])
     del world.journal.load
     await world.done()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [(DecisionVerdict.ACT, []), (DecisionVerdict.NOTHING, []), (DecisionVerdict.ASK, ["decision.asked"])],
+)
+async def test_of_a_playbook_that_is_not_there_only_what_a_person_is_asked_is_on_record(
+    verdict: DecisionVerdict, told: list[str]
+) -> None:
+    world = World()
+    before = dict(world.journal.kept)
+    for _ in range(2):
+        world.executor.issued(decision("no-such-playbook", verdict=verdict))
+    assert (world.journal.kept == before) == (not told)
+    await world.done()
+    assert [story.split(".")[-1] for story in world.story] == [one.split(".")[-1] for one in told]
+    assert world.journal.entries == {}
