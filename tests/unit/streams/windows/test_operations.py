@@ -182,6 +182,7 @@ def test_an_operation_is_told_with_all_its_sums() -> None:
     frames = partials([(n // 8, 1 + n % 2, n % 5 == 0) for n in range(400)], [2, 200, 100])
     for frame in frames:
         merge.add(frame)
+        assert frame.watermark_ns == 0, "of time other frames tell"
         for row, (service, peer) in enumerate(zip(frame.service, frame.peer, strict=True)):
             assert frame.services[service] == "shop"
             for name in ("count", "errors", "known", "level", "pace", "duration_ns"):
