@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import mmap
 import os
 import resource
@@ -30,6 +31,8 @@ WORK: Final = "MUTANT_WORK"
 SEEN: Final = "MUTANT_SEEN"
 MOST_LINES: Final = 1 << 16
 IDLE_S: Final = 10.0
+IDLE_TICKS: Final = 3
+"""Hundredths of a second of the processor in that time."""
 PROBE: Final = f'''"""A byte for each line of what is watched: 1 once it has run. Shared by all processes of one pytest worker."""
 import mmap, os
 _path = os.environ.get("{SEEN}")
@@ -88,24 +91,25 @@ class _Chooser:
 
 
 class Pulse:
-    """Whether a process still does anything: one that waits for what never comes has no children, and spends no time of the processor."""
+    """Whether a process still does anything: one that waits for what never comes, and looks for it now and then, has no children, and
+    spends next to no time of the processor."""
 
     def __init__(self, pid: int) -> None:
         self.of = Path(f"/proc/{pid}")
-        self.spent = ""
+        self.ticks = -math.inf
         self.since = time.monotonic()
 
     def has_stopped(self) -> bool:
-        """Nothing was done for `IDLE_S`; never where the system doesn't tell."""
+        """Hardly anything was done for `IDLE_S`; never where the system doesn't tell."""
         if time.monotonic() - self.since < IDLE_S:
             return False
         try:
-            times = self.of.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
-            busy = self.of.joinpath(f"task/{self.of.name}/children").read_text()
+            ticks = sum(map(int, self.of.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]))
+            children = self.of.joinpath(f"task/{self.of.name}/children").read_text()
         except OSError:
             return False
-        stopped = self.spent == " ".join(times) and not busy
-        self.spent, self.since = " ".join(times), time.monotonic()
+        stopped = ticks - self.ticks <= IDLE_TICKS and not children
+        self.ticks, self.since = ticks, time.monotonic()
         return stopped
 
 
