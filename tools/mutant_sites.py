@@ -4,7 +4,7 @@ Kinds (after the operators that mutmut, cosmic-ray and PIT share): comparisons, 
 one less (from a hundred on twice and half: of a capacity of a thousand nobody can miss one), booleans, `min`/`max` and `any`/`all`,
 conditions always true and always false, loops over nothing, `break`/`continue`, results lost, statements that have an effect left
 out. Left alone: docstrings and other words, what is logged, annotations, `__all__`, decorators and a class's keywords, imports,
-assertions, type aliases, `del` of a name, and 0 as what a time in nanoseconds is at first or is compared with: one nanosecond more.
+assertions (`strict` of `zip` is one), type aliases, `del` of a name, and 0 as what a time in nanoseconds is at first or is compared with: one nanosecond more.
 """
 
 from __future__ import annotations
@@ -213,7 +213,10 @@ class _Finder:
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """What a node is made of, without annotations."""
+    """What a node is made of, without annotations, and without `strict` of `zip`, which is an assertion."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+        yield from node.args
+        return
     for name, value in ast.iter_fields(node):
         if name not in {"annotation", "returns"}:
             yield from (part for part in (value if isinstance(value, list) else [value]) if isinstance(part, ast.AST))

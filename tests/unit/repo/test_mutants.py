@@ -172,3 +172,8 @@ def test_a_process_that_waits_for_what_never_comes_is_found_out(monkeypatch: pyt
     while os.times().user - begun < 0.2:
         pass
     assert not here.has_stopped(), "it was at work"
+
+
+def test_what_is_asserted_of_lengths_is_left_alone() -> None:
+    found = {(m.kind, m.after) for m in mutants_of("m.py", "a = sorted(zip(b, c + 1, strict=True), reverse=True)")}
+    assert found == {("arithmetic", "(c - 1)"), ("number", "(0)"), ("number", "2"), ("boolean", "False")}

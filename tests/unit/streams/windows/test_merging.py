@@ -489,3 +489,15 @@ def test_what_comes_up_to_the_longest_delay_after_its_window_is_taken() -> None:
         before = bench.merger.counters["late"]
         bench.requests("a", second + 0.25)
         assert bench.merger.counters["late"] - before == (0 if in_time else 1), second
+
+
+def test_what_comes_late_is_told_at_once_though_time_stands_still() -> None:
+    bench = Bench()
+    steady(bench, "a", range(6))
+    bench.at(6.2)
+    assert bench.merger.advance(bench.now) == []
+    for count in (2, 3):
+        bench.requests("a", 2.6)
+        [frame] = bench.merger.advance(bench.now)
+        assert (frame.window_ns, frame.counts.tolist(), frame.revision) == (T0 + 2 * SECOND, [count], count - 1)
+        assert bench.merger.advance(bench.now) == []
