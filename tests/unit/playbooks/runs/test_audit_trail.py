@@ -265,3 +265,11 @@ async def test_of_other_events_the_latest_are_kept_for_a_broker_that_is_away(mon
         await all_of_them.wait()
     assert (sent, refused, trail.failures) == ([2, 3, 4], ["a topic"] * 2, 2)
     await trail.stop()
+
+
+async def test_who_takes_a_chain_over_again_goes_on_where_the_owner_meanwhile_left_it() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    first, second = (Trail(journal, broker.publish, PATIENCE_S) for _ in range(2))
+    assert [first.append(record()).sequence, second.append(record()).sequence] == [1, 2]
+    first.forget("prod")
+    assert [first.append(record()).sequence, first.append(record("stage")).sequence] == [3, 1]

@@ -18,6 +18,7 @@ from playbooks.language.model import Step
 from playbooks.runs.conductor import RETRY_S
 from playbooks.runs.effects import Aim
 from playbooks.runs.guarding import guarded
+from playbooks.runs.identities import elsewhere
 from playbooks.runs.plan import Surroundings, plan_of
 from playbooks.runs.telemetry_view import TelemetryView
 from tests.unit.playbooks.runs.support import RESTART, T0, World, decision
@@ -140,3 +141,16 @@ async def test_of_a_playbook_that_is_not_there_only_what_a_person_is_asked_is_on
     await world.done()
     assert [story.split(".")[-1] for story in world.story] == [one.split(".")[-1] for one in told]
     assert world.journal.entries == {}
+
+
+def test_what_other_environments_did_to_the_same_thing_counts() -> None:
+    world = World()
+    for run, environment, key in (("r1", "stage", "k1"), ("r2", "stage", "k2"), ("r3", "test", "k1")):
+        world.journal.create(
+            run=run, decision=run, environment=environment, target="cart", playbook="p", definition={}, now_ns=T0
+        )
+        world.journal.put(f"identity/{run}", {"steps": {}, "keys": [key]}, environment)
+    plan = plan_of(decision(), RESTART, now_ns=T0, surroundings=Surroundings())
+    assert [(r.run, r.identities) for r in elsewhere(world.journal, plan, "k1", T0)] == [("r1", ("k1",))]
+    assert elsewhere(world.journal, plan, "k1", T0 + 1) == [], "that was long ago"
+    assert elsewhere(world.journal, plan, "k9", T0) == []
