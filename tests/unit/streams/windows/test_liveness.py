@@ -422,3 +422,18 @@ def test_what_is_known_of_calls_is_told_by_caller_and_callee(street: Street) -> 
     nothing = [0.0] * 4
     assert street.liveness.asked(pairs, FIRST + NEXT).tolist() == [[4.0, 3.0, 1.5, 2.0], *[nothing] * 4]
     assert street.liveness.asked(pairs, FIRST + NEXT + 1).tolist() == [nothing] * 5
+
+
+class Beyond(Street):
+    """Callees of `two` serve ten requests a second for somebody unseen."""
+
+    def besides(self, second: int) -> None:
+        self.say(second, "two", "callee", ALONE, 10)
+
+
+def test_what_is_usual_of_who_sends_spans_is_learnt_as_its_rows_go_out() -> None:
+    for street, early in ((Street(), MISSING), (Beyond(), WAIT)):
+        street.say(NEXT, "two", "callee", ALONE, 8)
+        assert street.judged("two", NEXT, EARLY) == early
+        street.say(NEXT, "two", "callee", ALONE, 15)
+        assert street.judged("two", NEXT, EARLY) == MISSING

@@ -169,3 +169,15 @@ def test_environments_for_which_there_is_no_room_are_refused_and_counted() -> No
         builder.add(replace(message("", ""), resources=(Resource(environment, "cart"),)), NOW, offset)
     assert builder.counters["environment_limit"] == 2
     assert {environment for environment, _, _ in builder.flush().partials} == {"prod"}
+
+
+def test_of_a_message_each_environment_has_its_own() -> None:
+    spans = [Span(service, n, n, 0, SERVER, T0 - MS, T0) for n, service in enumerate(("cart", "cart", "web"), 1)]
+    both = replace(decoded(spans), resources=(Resource("prod", "cart"), Resource("stage", "web")))
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    builder.add(both, NOW, 0)
+    frames = [(e, f) for e, _, f in builder.flush().partials if f.signal == "spans"]
+    assert [(e, f.services, f.count.tolist()) for e, f in frames] == [
+        ("prod", ("cart",), [2]),
+        ("stage", ("web",), [1]),
+    ]
