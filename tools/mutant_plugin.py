@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import mmap
 import os
 import resource
@@ -23,13 +24,15 @@ from types import CodeType, FunctionType
 from typing import Any, Final, TextIO
 
 import pytest
-from hypothesis import Phase, settings
 
 RECORDS: Final = "MUTANT_RECORDS"
 TESTS: Final = "MUTANT_TESTS"
 WORK: Final = "MUTANT_WORK"
 SEEN: Final = "MUTANT_SEEN"
 MOST_LINES: Final = 1 << 16
+IDLE_S: Final = 10.0
+IDLE_TICKS: Final = 3
+"""Hundredths of a second of the processor in that time."""
 PROBE: Final = f'''"""A byte for each line of what is watched: 1 once it has run. Shared by all processes of one pytest worker."""
 import mmap, os
 _path = os.environ.get("{SEEN}")
@@ -87,6 +90,29 @@ class _Chooser:
         items[:] = sorted(chosen, key=lambda item: self.rank[item.nodeid])
 
 
+class Pulse:
+    """Whether a process still does anything: one that waits for what never comes, and looks for it now and then, has no children, and
+    spends next to no time of the processor."""
+
+    def __init__(self, pid: int) -> None:
+        self.of = Path(f"/proc/{pid}")
+        self.ticks = -math.inf
+        self.since = time.monotonic()
+
+    def has_stopped(self) -> bool:
+        """Hardly anything was done for `IDLE_S`; never where the system doesn't tell."""
+        if time.monotonic() - self.since < IDLE_S:
+            return False
+        try:
+            ticks = sum(map(int, self.of.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]))
+            children = self.of.joinpath(f"task/{self.of.name}/children").read_text()
+        except OSError:
+            return False
+        stopped = ticks - self.ticks <= IDLE_TICKS and not children
+        self.ticks, self.since = ticks, time.monotonic()
+        return stopped
+
+
 class _Patcher:
     """Reads a JSON line per mutant (`path`, `text`, `tests`, `seconds` of the processor and `patience` of the clock), and writes `n exit status`
     per line to the file beside it."""
@@ -94,11 +120,14 @@ class _Patcher:
     def __init__(self, work: Path) -> None:
         self.mutants = [json.loads(line) for line in work.read_text("utf-8").splitlines()]
         self.verdicts = work.with_suffix(".verdicts")
-        self.running: dict[int, tuple[int, float]] = {}
+        self.running: dict[int, tuple[int, float, Pulse]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
         """What fails is a verdict: nobody asks for the smallest example."""
+        # Not before: pytest refuses a plugin that was imported when it begins, as it is where mutants are tried in copies.
+        from hypothesis import Phase, settings
+
         phases = [Phase.explicit, Phase.generate]
         settings.register_profile("mutants", settings(), phases=phases, report_multiple_bugs=False)
         settings.load_profile("mutants")
@@ -118,15 +147,15 @@ class _Patcher:
                 pid = os.fork()
                 if pid == 0:
                     _try(session, mutant, chosen, functions)
-                self.running[pid] = n, time.monotonic() + mutant["patience"]
+                self.running[pid] = n, time.monotonic() + mutant["patience"], Pulse(pid)
             while self.running:
                 self._reap(told)
         return True
 
     def _reap(self, told: TextIO) -> None:
         time.sleep(0.01)
-        for pid, (n, until) in list(self.running.items()):
-            late = time.monotonic() > until
+        for pid, (n, until, pulse) in list(self.running.items()):
+            late = time.monotonic() > until or pulse.has_stopped()
             if late:
                 end(pid)
             done, status = os.waitpid(pid, 0 if late else os.WNOHANG)
@@ -163,9 +192,13 @@ def _try(
         os.dup2(nowhere, 2)
         if mutant["path"]:
             path = str(session.config.rootpath / mutant["path"])
-            for changed in _codes(compile(mutant["text"], path, "exec")):
+            changes = 0
+            for changed in _codes(compile(mutant["text"], path, "exec", dont_inherit=True)):
                 for function in functions.get((path, changed.co_qualname, changed.co_firstlineno), ()):
-                    function.__code__ = changed
+                    changes += function.__code__ != changed
+                    function.__code__ = changed  # refused where a variable of what is around it isn't used any more
+            if not changes:
+                raise RuntimeError("no function of this module has the mistake in it")
         code = 0
         for item, following in zip(chosen, [*chosen[1:], None], strict=True):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)

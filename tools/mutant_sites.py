@@ -1,16 +1,17 @@
 """Mutants of a module's text: each a small mistake that a test should notice.
 
 Kinds (after the operators that mutmut, cosmic-ray and PIT share): comparisons, `and`/`or`, `not`, arithmetic, numbers one more and
-one less, booleans, `min`/`max` and `any`/`all`, conditions always true and always false, loops over nothing, `break`/`continue`,
-results lost, statements that have an effect left out. Left alone: docstrings and other words, what is logged, annotations, `__all__`,
-decorators and a class's keywords, imports, assertions, type aliases.
+one less (from a hundred on twice and half: of a capacity of a thousand nobody can miss one), booleans, `min`/`max` and `any`/`all`,
+conditions always true and always false, loops over nothing, `break`/`continue`, results lost, statements that have an effect left
+out. Left alone: docstrings and other words, what is logged, annotations, `__all__`, decorators and a class's keywords, imports,
+assertions (`strict` of `zip` is one), type aliases, `del` of a name, and 0 as what a time in nanoseconds is at first or is compared with: one nanosecond more.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 COMPARISONS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
@@ -42,6 +43,8 @@ ARITHMETIC: Final[dict[type[ast.operator], type[ast.operator]]] = {
 OPPOSITES: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 LOGGERS: Final = frozenset({"log", "logger", "logging"})
 NEWLINE: Final = "\n"
+LARGE: Final = 100
+"""Numbers from this on are changed by half, others by one."""
 UNTOUCHED: Final = (ast.Import, ast.ImportFrom, ast.Assert, ast.Global, ast.Nonlocal, ast.JoinedStr)
 
 
@@ -60,6 +63,13 @@ class Mutant:
     end: int
     after: str
     """What stands there instead."""
+    default: bool = False
+    """Whether it is in the default of an argument: used where the function runs, and made where it is defined."""
+
+    @property
+    def at_import(self) -> bool:
+        """Whether it runs when the module is imported: changing functions that are there already changes nothing of it."""
+        return not self.statement or self.default
 
     def applied(self, text: str) -> str:
         """The module with the mistake in it."""
@@ -81,6 +91,7 @@ class _Finder:
     def __init__(self, path: str, text: str) -> None:
         self.path = path
         self.tree = ast.parse(text)
+        self.instants = {id(zero) for node in ast.walk(self.tree) for zero in _instants(node)}
         self.begins = [0]
         for row in text.encode().split(b"\n"):
             self.begins.append(self.begins[-1] + len(row) + 1)
@@ -110,7 +121,8 @@ class _Finder:
         # A default is used where the function runs: whoever runs it can notice.
         first = node.body[1 if len(node.body) > 1 and _is_words(node.body[0]) else 0]
         for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
-            yield from self.visit(default, statement or first.lineno)
+            found = self.visit(default, statement or first.lineno)
+            yield from found if statement else (replace(m, default=True) for m in found)
         for child in node.body:
             yield from self.visit(child, child.lineno)
 
@@ -123,6 +135,8 @@ class _Finder:
                 # A bare one parts a context manager's two halves.
                 if value is not None:
                     yield self._put(node, statement, "statement left out", "yield from ()")
+            case ast.Delete(targets=targets) if all(isinstance(t, ast.Name) for t in targets):
+                pass
             case ast.Raise() | ast.Expr() | ast.Delete() | ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
                 yield self._put(node, statement, "statement left out", "pass")
             case ast.AugAssign():
@@ -173,9 +187,10 @@ class _Finder:
                 yield self._put(node.test, statement, "condition", "False")
             case ast.Constant(value=bool() as truth):
                 yield self._put(node, statement, "boolean", str(not truth))
-            case ast.Constant(value=int() | float() as number):
-                yield self._put(node, statement, "number", str(number + 1))
-                yield self._put(node, statement, "number", f"({number - 1})")
+            case ast.Constant(value=int() | float() as number) if id(node) not in self.instants:
+                other = (number + 1, number - 1) if number < LARGE else (2 * number, type(number)(number // 2))
+                yield self._put(node, statement, "number", str(other[0]))
+                yield self._put(node, statement, "number", f"({other[1]})")
             case ast.Call(func=ast.Name(id=name)) if name in OPPOSITES:
                 yield self._put(node.func, statement, "opposite", OPPOSITES[name])
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
@@ -198,10 +213,29 @@ class _Finder:
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """What a node is made of, without annotations."""
+    """What a node is made of, without annotations, and without `strict` of `zip`, which is an assertion."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+        yield from node.args
+        return
     for name, value in ast.iter_fields(node):
         if name not in {"annotation", "returns"}:
             yield from (part for part in (value if isinstance(value, list) else [value]) if isinstance(part, ast.AST))
+
+
+def _instants(node: ast.AST) -> Iterator[ast.expr]:
+    """Zeros that are a time in nanoseconds, as names say: what it is at first, or is compared with."""
+    match node:
+        case ast.Assign(targets=named, value=value):
+            parts = [value]
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            named, parts = [target], [value]
+        case ast.Compare(left=left, comparators=others):
+            parts = [left, *others]
+            named = [part for part in parts if not isinstance(part, ast.Constant)]
+        case _:
+            return
+    if named and all(ast.unparse(n).endswith("_ns") for n in named):
+        yield from (part for part in parts if isinstance(part, ast.Constant) and part.value == 0)
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -183,14 +183,12 @@ def patched(mutants: Sequence[tuple[Mutant, list[Trial]]], scratch: Path, jobs: 
     with work.open("w") as lines:
         for mutant, trials in mutants:
             text = mutant.applied((ROOT / mutant.path).read_text("utf-8")) if mutant.path else ""
-            patience = WAITED_S + 10 * sum(t.lasted for t in trials)
-            seconds = MORE_S + 3 * sum(t.seconds for t in trials)
             job = {
                 "path": mutant.path,
                 "text": text,
                 "tests": [t.name for t in trials],
-                "seconds": seconds,
-                "patience": patience,
+                "seconds": MORE_S + 3 * sum(t.seconds for t in trials),
+                "patience": WAITED_S + 10 * sum(t.lasted for t in trials),
             }
             lines.write(json.dumps(job) + "\n")
     files = sorted({t.file for _, trials in mutants for t in trials})
@@ -227,7 +225,7 @@ def patched(mutants: Sequence[tuple[Mutant, list[Trial]]], scratch: Path, jobs: 
 
 def verdict_of(status: int) -> str:
     """Of a child's status: what pytest says, or the end of its patience."""
-    return "endless" if os.WIFSIGNALED(status) else VERDICTS.get(os.WEXITSTATUS(status), "no verdict")
+    return "endless" if os.WIFSIGNALED(status) else VERDICTS.get(os.WEXITSTATUS(status), NO_VERDICT)
 
 
 class Bench:
@@ -287,7 +285,7 @@ class Bench:
             del self.running[pid]
             end(pid)
             verdict = verdict_of(status)
-            if verdict == "survived" and rounds:
+            if verdict == SURVIVED and rounds:
                 self._begin(outcome, copy, rounds)
                 continue
             if outcome.mutant != UNCHANGED:
@@ -297,7 +295,8 @@ class Bench:
 
 
 UNCHANGED: Final = Mutant("", "unchanged", 0, 0, 0, 0, "")
-VERDICTS: Final = {0: "survived", 1: "killed", 2: "killed", 3: "killed"}
+SURVIVED, NO_VERDICT = "survived", "no verdict"
+VERDICTS: Final = {0: SURVIVED, 1: "killed", 2: "killed", 3: "killed"}
 """Of pytest's exit codes: a module that can't be imported interrupts the collection (2)."""
 
 

@@ -5,7 +5,8 @@
 The sample is drawn from all mutants of each folder, in proportion to its lines of code; the same seed and text give the same
 sample. Each mutant is tried with the tests that run its line, the cheapest first (`tools/mutant_trials.py`); one whose line no test
 runs has survived. Within functions it is tried in a fork of one process that has imported everything, so tests that start a program of
-their own don't see it; what runs at import is tried in a copy of the tree. A mutant that changes nothing anybody could notice counts as a survivor too.
+their own don't see it; what runs at import, and what can't be made of a function that is there already, is tried in a copy of the
+tree. A mutant that changes nothing anybody could notice counts as a survivor too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,19 @@ from typing import Final
 import msgspec
 
 from tools.mutant_sites import Mutant, mutants_of
-from tools.mutant_trials import ROOT, UNCHANGED, Bench, CoverMap, Measured, Outcome, copy_of, measured, patched
+from tools.mutant_trials import (
+    NO_VERDICT,
+    ROOT,
+    SURVIVED,
+    UNCHANGED,
+    Bench,
+    CoverMap,
+    Measured,
+    Outcome,
+    copy_of,
+    measured,
+    patched,
+)
 
 TESTS: Final = {
     "playbooks/runs": ("tests/unit/playbooks", "tests/checks/crash"),
@@ -50,29 +63,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = [(m, cover.covering(m, _users(m.path, every), asked.budget)) for m in sample]
         # The tests of some mutants on the text as it is: one that fails there kills by chance.
         control = [(UNCHANGED, chosen) for _, chosen in work if chosen][: asked.control]
-        inside = [(m, chosen) for m, chosen in work if chosen and m.statement]
         outcomes = [Outcome(m, "not covered") for m, chosen in work if not chosen]
+        covered = {m: chosen for m, chosen in work if chosen}
+        inside = [(m, chosen) for m, chosen in covered.items() if not m.at_import]
+        left = set(covered)
         for outcome in patched([*control, *inside], Path(scratch), asked.jobs):
-            if outcome.mutant == UNCHANGED and outcome.verdict != "survived":
-                print(f"mutants: the chosen tests fail without a mutant: {outcome}", file=sys.stderr)
+            if outcome.mutant != UNCHANGED and outcome.verdict == NO_VERDICT:
+                continue  # it can't be made of functions that are there already
+            left.discard(outcome.mutant)
+            if not _note(outcome, outcomes, every):
                 return 1
-            _note(outcome, outcomes, every)
-        at_import = [(m, chosen) for m, chosen in work if chosen and not m.statement]
+        at_import = [(m, chosen) for m, chosen in covered.items() if m in left]
         bench = Bench([copy_of(ROOT, Path(scratch) / str(n)) for n in range(asked.jobs)], known.needed)
-        for outcome in bench.tried(at_import):
-            _note(outcome, outcomes, every)
+        for outcome in bench.tried([*((None, chosen) for _, chosen in at_import[: asked.control]), *at_import]):
+            if not _note(outcome, outcomes, every):
+                return 1
     return _report(outcomes, texts)
 
 
-def _note(outcome: Outcome, outcomes: list[Outcome], texts: dict[str, str]) -> None:
+def _note(outcome: Outcome, outcomes: list[Outcome], texts: dict[str, str]) -> bool:
+    """Tell of an outcome; whether it can be one: tests that fail on the text as it is notice nothing."""
     if outcome.mutant == UNCHANGED:
-        return
+        if outcome.verdict != SURVIVED:
+            print(f"mutants: the chosen tests fail without a mutant: {outcome}", file=sys.stderr)
+        return outcome.verdict == SURVIVED
     outcomes.append(outcome)
     if not outcome.killed:
         told = outcome.mutant.told(texts[outcome.mutant.path])
         print(f"{outcome.verdict} {outcome.tests} tests: {told}", flush=True)
     if len(outcomes) % 25 == 0:
         print(f"{len(outcomes)} tried, {sum(o.killed for o in outcomes)} noticed", file=sys.stderr, flush=True)
+    return True
 
 
 def _known(scratch: Path, texts: dict[str, str], asked: argparse.Namespace) -> Measured:

@@ -110,8 +110,7 @@ class Trail:
 
     async def acknowledged(self, environment: str, sequence: int) -> bool:
         """Whether the broker has the record (and all before it); waits for that up to `ack_s`."""
-        if self._published.get(environment, 0) < sequence:
-            self._kick(environment)  # an earlier life may have published it
+        self._kick(environment)  # an earlier life may have published it
         try:
             async with asyncio.timeout(self._ack_s):
                 while self._published.get(environment, 0) < sequence:

@@ -143,7 +143,7 @@ class Conductor:
             return aim
         effect = effects.prepare(plan, step.name, step, "", aim, mark=None)
         planned = () if isinstance(effect, Held) else effect.planned
-        held = guarded(plan, aim, planned, view, self._w)
+        held = guarded(plan, aim, planned, view, self._w, untouched=True)
         if held is not None:
             return held
         if isinstance(effect, Held):

@@ -23,7 +23,7 @@ def guarded(
     watch: TelemetryView,
     wiring: ExecutorWiring,
     *,
-    untouched: bool = True,
+    untouched: bool,
 ) -> Held | None:
     """The first guard that says no. `planned`: the numbers of replicas that the effects in question lead to; `untouched`: the run
     has had no effect yet, so how the target answers is its own doing."""

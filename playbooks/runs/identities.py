@@ -23,13 +23,13 @@ def identity_data(identity: Identity | None) -> dict[str, Any] | None:
 
 def identity_from(data: object) -> Identity | None:
     """An identity from journal data; None where there is none."""
-    return None if data is None else msgspec.convert(data, Identity, strict=False)
+    return None if data is None else msgspec.convert(data, Identity)
 
 
 def identities_of(journal: Journal, run: str) -> dict[str, Identity]:
     """What each step of a run was found to touch, before anybody was asked about it; empty where nobody has looked yet."""
     fact = journal.get(_FACT + run) or {"steps": {}}
-    return {step: msgspec.convert(data, Identity, strict=False) for step, data in fact["steps"].items()}
+    return {step: msgspec.convert(data, Identity) for step, data in fact["steps"].items()}
 
 
 def pin(journal: Journal, plan: RunPlan, step: str, identity: Identity) -> Held | None:

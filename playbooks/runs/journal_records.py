@@ -60,7 +60,7 @@ def save_verdict(journal: Journal, plan: RunPlan, verdict: Verdict) -> None:
 def verdict_of(journal: Journal, run: str) -> Verdict | None:
     """The verdict of a run, if it is reached."""
     fact = journal.get(f"verdict/{run}")
-    return None if fact is None else msgspec.convert(fact, Verdict, strict=False)
+    return None if fact is None else msgspec.convert(fact, Verdict)
 
 
 def save_begun(journal: Journal, plan: RunPlan, now_ns: int) -> None:
@@ -94,7 +94,7 @@ def save_announced(journal: Journal, plan: RunPlan, announced: Announced | None)
 def announced_of(journal: Journal, run: str) -> Announced | None:
     """The effect of a run that was announced and whose outcome is not recorded yet."""
     fact = journal.get(f"announced/{run}")
-    return msgspec.convert(fact, Announced, strict=False) if fact else None
+    return msgspec.convert(fact, Announced) if fact else None
 
 
 def save_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level]) -> None:
@@ -107,7 +107,7 @@ def save_reference(journal: Journal, plan: RunPlan, levels: Mapping[str, Level])
 def reference_of(journal: Journal, run: str) -> dict[str, Level]:
     """The levels from before a run's action; empty where none were saved."""
     fact = journal.get(f"reference/{run}") or {}
-    return {key: msgspec.convert(value, Level, strict=False) for key, value in fact.items()}
+    return {key: msgspec.convert(value, Level) for key, value in fact.items()}
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -112,4 +112,4 @@ def state_data(state: TargetState | None) -> dict[str, Any] | None:
 
 def state_from(data: object) -> TargetState | None:
     """A target's state from journal data; None where there is none."""
-    return None if data is None else msgspec.convert(data, TargetState, strict=False)
+    return None if data is None else msgspec.convert(data, TargetState)

@@ -65,8 +65,8 @@ class SwitchReading:
 
     def note(self, scope: str, partition: int, offset: int) -> None:
         """A record was found."""
-        self.scopes[scope, partition] = max(offset, self.scopes.get((scope, partition), -1))
-        self.partitions[partition] = max(offset, self.partitions.get(partition, -1))
+        self.scopes[scope, partition] = max(offset, self.scopes.get((scope, partition), offset))
+        self.partitions[partition] = max(offset, self.partitions.get(partition, offset))
 
 
 def record(journal: Journal, control: Control, place: LogPosition) -> bool:

@@ -104,12 +104,7 @@ class Addresses:
 
     def _meant(self, caller: str, host: str) -> Iterator[Key]:
         """Names under which what a caller calls is known: of every namespace that the caller runs in, where it has it."""
-        known = self._in(host, "")
-        if known:
-            yield from known[:1]
-            return
-        homes = self._homes.get(caller, ()) or {namespace for _, namespace in self._leases if namespace}
-        for home in homes:
+        for home in self._homes.get(caller, ()) or {namespace for _, namespace in self._leases}:
             yield from self._in(host, home)[:1]
 
     def _in(self, host: str, home: str) -> list[Key]:

@@ -138,8 +138,6 @@ class Witness:
 
     def _fail(self, calls: Rows) -> None:
         """Calls of these client spans failed: to where spans of their site lead, if that is to one callee, else to whom they name."""
-        if not len(calls):
-            return
         site = _site(calls)
         which, callee = self._sites.of(site)
         led = np.bincount(which, minlength=len(site))
@@ -276,7 +274,7 @@ class Witness:
                 "errors": failed[at],
             }
             columns["service"], columns["peer"] = np.split(number.astype(np.int32), 2)
-            yield target, frame(origin, CALLS, self._names, listed, columns)
+            yield target, frame(origin, CALLS, columns, (self._names, listed))
 
     def state(self) -> list[Any]:
         """For a snapshot. What was said is flushed before one is taken, or said again by who takes its place."""

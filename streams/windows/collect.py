@@ -150,7 +150,7 @@ class Collector:
     def heartbeats(self, origin: Origin, sent: set[tuple[str, int]]) -> Iterator[Partial]:
         """Frames without rows, to tell the time to targets that got none; not of environments where it stands still."""
         for here in self.news(origin):
-            empty = frame(here, self.signal, None, np.empty(0, np.int64), {})
+            empty = frame(here, self.signal, {})
             targets = [(here.environment, t) for t in range(self.partitions)]
             yield from ((e, t, empty) for e, t in targets if (e, t) not in sent)
             self.marks[here.environment].flushed_ns = here.watermark_ns

@@ -204,7 +204,7 @@ def _of_target(
 def _call_frame(origin: Origin, names: Names, columns: dict[str, Any]) -> Any:
     listed, place = dense(np.concatenate([columns["histo_service"], columns["histo_peer"]]))
     columns["histo_service"], columns["histo_peer"] = np.split(place.astype(np.int32), 2)
-    return frame(origin, METRIC_CALLS, names, listed, columns)
+    return frame(origin, METRIC_CALLS, columns, (names, listed))
 
 
 def _frame(origin: Origin, names: Names, columns: dict[str, Any]) -> Any:
@@ -213,4 +213,4 @@ def _frame(origin: Origin, names: Names, columns: dict[str, Any]) -> Any:
     listed, place = dense(np.concatenate([point, histo]))
     place = place.astype(np.int32)
     columns |= {"point_service": place[: len(point)], "histo_service": place[len(point) :]}
-    return frame(origin, "metrics", names, listed, columns)
+    return frame(origin, "metrics", columns, (names, listed))

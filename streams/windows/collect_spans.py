@@ -213,7 +213,7 @@ class SpanCollector(Collector):
         """Spans that were not seen before: exporters and Collectors send a batch again when no answer came."""
         table = self.recent.get(environment)
         if table is None:
-            table = self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
+            table = self.recent[environment] = self._table()
         keys = mix(spans.trace, spans.span) ^ np.where(spans.kind == KIND_SERVER, _SERVED_HALF, np.uint64(0))
         order = np.argsort(keys)
         ordered = keys[order]
@@ -271,9 +271,13 @@ class SpanCollector(Collector):
             found = self.routes[environment] = Routes(_ROUTES_PER_SERVICE * self.settings.max_services, self.counters)
             found.load(routes)
         self.sampling.load(state.get("sampling", {}))
+        self.recent = {}
         for environment, slices in state["recent"].items():
-            self.recent[environment] = KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
+            self.recent[environment] = self._table()
             self.recent[environment].load(slices)
+
+    def _table(self) -> KeyTable:
+        return KeyTable(None, self.max_delay_ns // 8, _MOST_REMEMBERED)
 
 
 def _count_by_part(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: list[Any]) -> None:

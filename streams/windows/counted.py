@@ -246,7 +246,8 @@ class ServiceCounts:
         spans, _, variance, requests, _, cut = self._sums(begin, until, lag)
         seconds, share = (until - begin) * self.width_ns / SECOND, self.usual_share
         usual, changed = share * self.usual_rate * seconds, requests - self.usual_rate * seconds
-        might = usual + min(0.0, changed, share * changed), usual + max(0.0, changed, share * changed)
+        moves = (0.0, changed, share * changed)
+        might = usual + min(moves), usual + max(moves)
         nearest = min(max(spans, might[0]), might[1])
         chance = requests * share * max(0.0, 1 - share) + cut + self.rate * _JITTER_S
         chance += max(0.0, variance - spans) + usual**2 / max(self.past.spans, 1.0)

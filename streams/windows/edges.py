@@ -113,7 +113,7 @@ class EdgeJoiner:
         said = [(self.environment, target, f) for target, f in self._witness.flush(origin)]
         if tells_time and watermark > self.flushed_watermark:
             sent = {t for _, t, _ in partials}
-            empty = frame(origin, "edges", None, np.empty(0, np.int64), {})
+            empty = frame(origin, "edges", {})
             partials += [(self.environment, t, empty) for t in range(self.partitions) if t not in sent]
             self.flushed_watermark = watermark
         self._facts.at(now_ns)
@@ -244,8 +244,6 @@ class EdgeJoiner:
         self._count(children["service"][asked & ~served], HIDDEN_SERVES)
 
     def _count(self, services: I32, what: int) -> None:
-        if not len(services):
-            return
         for number, times in zip(*(c.tolist() for c in np.unique(services, return_counts=True)), strict=True):
             self._facts.of(self._names.text[number])[what] += times
 

@@ -41,7 +41,7 @@ def instance_frames(
             "role": np.array([states[s] for s in services], np.int8),
             "count": np.ones(len(services), np.int64),
         }
-        made = frame(Origin(environment, source, time_ns, 0), INSTANCES, None, np.empty(0, np.int64), columns)
+        made = frame(Origin(environment, source, time_ns, 0), INSTANCES, columns)
         nothing = ("",) * len(services)
         yield target, replace(made, services=tuple(services), versions=nothing, attributes=nothing)
 

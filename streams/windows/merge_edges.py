@@ -64,8 +64,7 @@ class EdgeMerge(RowMerge):
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot; one of before there were addresses knows none."""
-        if "callees" in state:
-            self.callees.load(state["callees"])
+        self.callees.load(state.get("callees", []))
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Call rate, error rate, latency and network gap; the number of calls."""

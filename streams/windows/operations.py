@@ -62,7 +62,7 @@ def operation_frames(
         filled["window_ns"] = windows[place[rows]] * WIDTH_NS
         filled["service"] = service_at.ravel().astype(np.int32)
         filled["peer"] = (slot_at.ravel() + len(listed)).astype(np.int32)
-        empty = frame(here, OPERATIONS, None, np.empty(0, np.int64), filled)
+        empty = frame(here, OPERATIONS, filled)
         blank = ("",) * (len(listed) + len(told))
         yield t, _named(empty, (*listed, *told), blank)
 

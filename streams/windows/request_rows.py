@@ -42,7 +42,7 @@ def requests_behind(spans: Rows, known: KeyTable) -> tuple[I64, Rows]:
         begun = begins(spans)
         found.append(at[begun])
         requests.append(spans[begun])
-        rest = np.flatnonzero(~begun & (spans["parent"] != 0) & (spans["kind"] & STREAM == 0))
+        rest = np.flatnonzero(~begun & (spans["kind"] & STREAM == 0))
         if not len(rest) or step == _STEPS:
             break
         below, at = spans[rest], at[rest]

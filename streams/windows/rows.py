@@ -20,6 +20,8 @@ SUMS: Final = {
 }
 """Integer columns of a row besides its count, by signal."""
 _NO_ROWS: Final = empty_columns()
+_UNTOLD: Final = frozenset({"edges", "calls", "metric_calls"})
+"""Signals whose frames don't tell attributes of services."""
 UNIT: Final = 1000
 """Weights of events are in thousandths: sums of them are exact."""
 UNSEEN: Final = ("unseen", "unseen_errors")
@@ -153,21 +155,21 @@ def _counted(key: I64, bucket: I32, events: Events) -> Groups:
     return Groups(whole.keys, whole.sums[-1], whole.sums[:-1], *cells)
 
 
-def frame(origin: Origin, signal: str, names: Names | None, services: I64, columns: dict[str, Any]) -> PartialFrame:
-    """A PartialFrame of the services with the given numbers (sorted); `columns` name them by their place in that list."""
-    listed = services.tolist()
-    filled: dict[str, Any] = {**_NO_ROWS, "template_text": (), **columns}
+def frame(origin: Origin, signal: str, columns: dict[str, Any], named: tuple[Names, I64] | None = None) -> PartialFrame:
+    """A PartialFrame of the services with the given numbers (sorted), or of none; `columns` name them by their place in that list."""
+    told: dict[str, tuple[str, ...]] = dict.fromkeys(("services", "versions", "attributes"), ())
+    if named is not None:
+        names, listed = named[0], named[1].tolist()
+        told["services"] = tuple(names.text[i] for i in listed)
+        told["versions"] = tuple(names.version[i] for i in listed)
+        told["attributes"] = tuple("" if signal in _UNTOLD else names.news(i) for i in listed)
+    filled: dict[str, Any] = {**_NO_ROWS, "template_text": (), **told, **columns}
     return PartialFrame(
         environment=origin.environment,
         signal=signal,
         source=origin.source,
         sequence=origin.sequence,
         watermark_ns=origin.watermark_ns,
-        services=tuple(names.text[i] for i in listed) if names else (),
-        versions=tuple(names.version[i] for i in listed) if names else (),
-        attributes=tuple("" if signal in {"edges", "calls", "metric_calls"} else names.news(i) for i in listed)
-        if names
-        else (),
         **filled,
     )
 
@@ -183,4 +185,4 @@ def row_frame(origin: Origin, signal: str, names: Names, cut: Cut, more: dict[st
         columns["service"] = place.astype(np.int32)
         if signal == "spans":
             columns["role"] = cut.other.astype(np.int8)
-    return frame(origin, signal, names, listed, columns)
+    return frame(origin, signal, columns, (names, listed))

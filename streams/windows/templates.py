@@ -57,7 +57,7 @@ class TemplateBook:
             if len(known) >= _MOST_PER_SERVICE:
                 self.over_limit += 1
                 return -1
-        last[template] = max(window, last.get(template, -1))
+        last[template] = max(window, last.get(template, window))
         if before is not None and before <= window:
             return -1
         known[template] = window
@@ -68,8 +68,9 @@ class TemplateBook:
         return before
 
     def _make_room(self, known: dict[int, int], last: dict[int, int], window: int) -> None:
-        quiet = [t for t in known if last.get(t, -1) < window - _QUIET_WINDOWS]
-        gone = sorted(quiet, key=lambda t: (last.get(t, -1), t))[: _MOST_PER_SERVICE // _SHARE]
+        logged = {t: last.get(t, first) for t, first in known.items()}
+        quiet = [t for t in known if logged[t] < window - _QUIET_WINDOWS]
+        gone = sorted(quiet, key=lambda t: (logged[t], t))[: _MOST_PER_SERVICE // _SHARE]
         for template in gone:
             del known[template]
             last.pop(template, None)

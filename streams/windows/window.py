@@ -67,9 +67,10 @@ class Sums:
     def load(self, state: list[Any]) -> None:
         """Take the state of a snapshot."""
         self._rows, self._cells = ([(k, tuple(c)) for k, c in part] for part in state)
-        more = self.columns - 1
         # A snapshot of before there were as many columns knows nothing of the later ones.
-        self._rows = [(k, (*c, *(np.zeros(len(k), np.int64) for _ in range(more + 1 - len(c))))) for k, c in self._rows]
+        self._rows = [
+            (k, (*c, *(np.zeros(len(k), np.int64) for _ in range(self.columns - len(c))))) for k, c in self._rows
+        ]
 
 
 def _merged(chunks: list[tuple[I64, tuple[I64, ...]]]) -> list[tuple[I64, tuple[I64, ...]]]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+from tools import mutant_plugin
+from tools.mutant_plugin import Pulse
 from tools.mutant_sites import mutants_of
 from tools.mutant_trials import CoverMap, Trial, instrumented
 from tools.mutants import sampled
@@ -70,6 +77,46 @@ def test_every_mutant_is_a_module_that_differs_in_its_place_only() -> None:
         assert [n for n, (a, b) in enumerate(zip(before, after, strict=True), 1) if a != b] == [mutant.line]
 
 
+@pytest.mark.parametrize(
+    ("line", "numbers"),
+    [
+        ("m = 99", ["100", "(98)"]),
+        ("m = 100", ["200", "(50)"]),
+        ("m = 4_000.0", ["8000.0", "(2000.0)"]),
+        ("now_ns = self._sent_ns = 0", []),
+        ("sent_ns: int = 0", []),
+        ("late = waited_ns > 0", []),
+        ("sent_ns = 1", ["2", "(0)"]),
+        ("sent = 0", ["1", "(-1)"]),
+        ("late = waited_ns > other == 0", ["1", "(-1)"]),
+    ],
+)
+def test_numbers_are_changed_by_what_somebody_could_miss(line: str, numbers: list[str]) -> None:
+    assert {m.after for m in mutants_of("m.py", line) if m.kind == "number"} == set(numbers)
+
+
+def test_only_what_is_deleted_from_something_is_missed() -> None:
+    kinds = [(m.line, m.kind) for m in mutants_of("m.py", "def f(a, b):\n    del a\n    del b[2:]\n")]
+    assert (3, "statement left out") in kinds
+    assert not any(line == 2 for line, _ in kinds)
+
+
+def test_what_is_made_when_a_module_is_imported_is_told_from_what_runs_later() -> None:
+    """A default is made once, where the function is defined: giving the function other code changes nothing of it."""
+    text = (
+        TEXT
+        + """
+def outer():
+    def inner(much=7):
+        return much
+    return inner
+"""
+    )
+    mutants = mutants_of("m.py", text)
+    assert {(m.line, m.statement) for m in mutants if m.at_import} == {(5, 0), (8, 10)}
+    assert any(m.line == 22 for m in mutants), "that of an inner function is made whenever the outer one runs"
+
+
 def test_a_sample_is_drawn_in_proportion_to_lines_and_can_be_drawn_again() -> None:
     texts = {"much": {f"{n}.py": TEXT for n in range(9)}, "little": {"m.py": TEXT}}
     sample = sampled(texts, 7, 50)
@@ -106,3 +153,31 @@ def test_a_mutant_is_tried_with_the_tests_of_its_line_the_cheapest_first(budget:
     assert [t.name for t in cover.covering(mutant, (), budget)] == chosen
     at_import = next(m for m in mutants_of("m.py", TEXT) if m.line == 5)
     assert [t.name for t in cover.covering(at_import, (), 0.2)] == ["other"], "any test of the module"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system doesn't tell")
+def test_a_process_that_waits_for_what_never_comes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutant_plugin, "IDLE_S", 0.0)
+    here = Pulse(os.getpid())
+    assert not here.has_stopped()
+    begun = os.times().user
+    while os.times().user - begun < 0.2:
+        pass
+    assert not here.has_stopped(), "it was at work"
+    waits = subprocess.Popen(["sleep", "600"])
+    try:
+        pulse, until = Pulse(waits.pid), time.monotonic() + PATIENCE_S
+        while not (found := pulse.has_stopped()) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert found
+        monkeypatch.setattr(here, "ticks", 1 << 60)
+        assert not here.has_stopped(), "it has a child, which may be at work"
+    finally:
+        waits.kill()
+        waits.wait()
+    assert not pulse.has_stopped(), "of what is over nothing is told"
+
+
+def test_what_is_asserted_of_lengths_is_left_alone() -> None:
+    found = {(m.kind, m.after) for m in mutants_of("m.py", "a = sorted(zip(b, c + 1, strict=True), reverse=True)")}
+    assert found == {("arithmetic", "(c - 1)"), ("number", "(0)"), ("number", "2"), ("boolean", "False")}

@@ -140,7 +140,7 @@ def heard(service: str, told: tuple[str, ...] = (), **counts: int) -> PartialFra
     row = np.zeros((1, facts.WIDTH), np.int64)
     for name, count in counts.items():
         row[0, getattr(facts, name.upper())] = count
-    empty = frame(Origin("prod", "s/0", 1, 1), "spans", None, np.empty(0, np.int64), {})
+    empty = frame(Origin("prod", "s/0", 1, 1), "spans", {})
     return replace(empty, facts_of=(service,), facts=row, told=told)
 
 

@@ -251,7 +251,7 @@ def mixed(seconds: int, *, routes: int, slow: float, unknown: Collection[int] = 
 
 
 def test_one_slow_operation_of_several_is_waited_for_until_it_would_be_told():
-    early, late = mixed(6, routes=3, slow=20.0), mixed(25, routes=3, slow=20.0)
+    early, late = mixed(20, routes=3, slow=20.0), mixed(21, routes=3, slow=20.0)
     assert (early.conduct, early.partly) == (Conduct.WORSE, True), early
     assert (late.conduct, late.partly) == (Conduct.WORSE, False), late
 

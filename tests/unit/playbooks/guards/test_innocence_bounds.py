@@ -14,9 +14,10 @@ from contracts.mix import Blame
 from contracts.units import SECOND as S
 from contracts.verdicts import Conduct
 from playbooks.guards import Standing, standing
-from playbooks.guards.innocence import NEW_ROUTES
+from playbooks.guards.callers_view import handed_on
+from playbooks.guards.innocence import NEW_ROUTES, _reaches_back
 from playbooks.guards.service_rows import asked_mix, rows_of
-from tests.unit.playbooks.guards.test_innocence import T0, calls, frame_of, metrics
+from tests.unit.playbooks.guards.test_innocence import T0, blamed, calls, frame_of, metrics
 
 HIGH = (24.0, 0.2, 0.06, 0.11, 0.13)
 """Upper ends of the expected rate, error rate and latencies."""
@@ -284,3 +285,23 @@ def test_its_own_metrics_tell_of_its_requests_as_well(error: float, conduct: Con
 def test_a_moment_later_more_is_known(heard: tuple[int, ...], after: int, young: bool):
     others = [second(t, 8, service="web") for t in range(after + 1)]
     assert found(*usual(n=1), *since(*({"n": n // 4} for n in heard)), *others).young is young
+
+
+def test_who_is_called_most_in_vain_is_named_over_all_windows():
+    """By requests of all seconds together, each row as it was told last."""
+    failing = [(0, "stock", 6.0), (1, "stock", 6.0), (0, "pay", 9.0), (2, "pay", 1.0), (2, "stock", 0.0)]
+    frames = [blamed(T0 + t * S, 20, n, ("cart", peer)) for t, peer, n in failing]
+    frames.insert(0, blamed(T0, 20, 20.0, ("cart", "pay")))
+    frames += [second(t, 20, failed=8) for t in range(-20, 3)]
+    told = handed_on(frames, "cart", T0)
+    assert told == "22 of its 24 requests that failed did so in calls of its own, most to stock"
+
+
+@pytest.mark.parametrize(("looks", "windows", "early"), [(4, 20, True), (4, 19, False), (0, 20, False)])
+def test_a_look_of_metrics_reaches_back_where_spans_tell_of_five_times_as_many_windows(
+    looks: int, windows: int, early: bool
+):
+    """Then the look that is told just after the onset is of before it, too, and is not heard."""
+    told = [requests_told(-5 * n, 8.0, 0.0) for n in range(1, looks + 1)]
+    frames = [*usual(windows), *told, *since({}, {}, {}, {}), requests_told(1, 80.0, 1.0)]
+    assert _reaches_back({s: rows_of(frames, "cart", s) for s in (Signal.SPANS, Signal.METRICS)}, T0) is early

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from contracts.frames import Presence
-from contracts.ports import RunEntry
+from contracts.ports import RunEntry, Target, TargetState
 from contracts.settings import ActSettings
 from contracts.units import MINUTE, SECOND
-from contracts.verdicts import HeldReason, RunState
+from contracts.verdicts import Conduct, HeldReason, RunState
+from playbooks.guards import GuardContext, Standing
+from playbooks.guards.guarding import innocent
 from playbooks.guards.serving import KEPT, LEAST, Serving, share_of, within
-from playbooks.language.model import Guards
+from playbooks.language.model import Guards, Step
 from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, World, decision, frame
 
 REAL = {f"s{n}": (50.0, 0.0) for n in range(7)} | {"cart": (50.0, 0.0)}
@@ -111,3 +114,32 @@ async def test_names_made_up_allow_no_more_to_be_acted_on_at_once(others: tuple[
     world.journal.entries = {name: e for name, e in world.journal.entries.items() if name not in others}
     await world.done()
     assert (HeldReason.BLAST_RADIUS in [r.data.get("reason") for r in world.actions]) is not allowed
+
+
+@pytest.mark.parametrize(
+    ("actions", "said", "held"),
+    [
+        (("rollback",), {"conduct": Conduct.WORSE, "partly": True}, None),  # it mends an operation, too
+        (("rollback", "restart"), {"conduct": Conduct.WORSE, "partly": True}, HeldReason.UNPROVEN),
+        (("restart",), {"conduct": Conduct.WORSE, "partly": True}, HeldReason.UNPROVEN),
+        (("restart",), {"conduct": Conduct.WORSE}, None),
+        (("scale",), {"conduct": Conduct.WORSE, "partly": True}, HeldReason.UNPROVEN),
+        (("scale",), {"conduct": Conduct.WORSE, "partly": True, "demand": True}, None),
+        (("scale", "restart"), {"conduct": Conduct.WORSE, "partly": True, "demand": True}, HeldReason.UNPROVEN),
+        (("scale",), {"conduct": Conduct.AS_BEFORE, "demand": True}, None),
+        (("scale", "restart"), {"conduct": Conduct.AS_BEFORE, "demand": True}, HeldReason.INNOCENT),
+        (("scale",), {"conduct": Conduct.AS_BEFORE}, HeldReason.INNOCENT),
+        (("wait",), {"conduct": Conduct.AS_BEFORE}, None),
+        (("restart",), {"conduct": Conduct.UNKNOWN, "young": True}, HeldReason.UNPROVEN),
+        (("restart",), {"conduct": Conduct.UNKNOWN}, None),
+    ],
+)
+def test_a_playbook_is_let_through_if_all_that_it_does_suits_how_the_target_answers(
+    actions: tuple[str, ...], said: dict[str, Any], held: HeldReason | None
+) -> None:
+    playbook = replace(RESTART, steps=tuple(Step(f"s{n}", action) for n, action in enumerate(actions)))
+    context = GuardContext(now_ns=T0, standing=Standing(text="so it is", **said))
+    for ready, reason in ((2, held), (1, held if said["conduct"] is Conduct.WORSE else None)):
+        state = TargetState(2, ready, version="1.1", previous_version="1.0")
+        found = innocent(playbook, Target("test", "cart", {}), state, context)
+        assert (found.reason if found else None) is reason, "instances that are not ready are a reason of their own"

@@ -93,3 +93,10 @@ def test_so_many_requests_it_takes_to_tell(asked: float, alone: bool) -> None:
 def test_one_that_fails_as_ever_is_not_what_changed() -> None:
     assert chosen(part("cart", failed=60.0), part("worker", failed=20.0, always=0.2)) == "cart"
     assert chosen(part("cart", failed=22.0), part("worker", failed=20.0, always=0.2)) == "", "not far enough apart"
+
+
+def test_of_one_workload_there_is_nothing_to_tell_apart() -> None:
+    for said in ({PARTS: spelled_parts([part("cart", failed=60.0), part("other")])}, {CONTESTED: "they differ"}):
+        assert singled_out(said) == said
+    alone = {CONTESTED: "they differ", PARTS: spelled_parts([part("cart", failed=60.0)])}
+    assert singled_out(alone) == alone

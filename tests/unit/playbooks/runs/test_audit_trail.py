@@ -12,6 +12,7 @@ from contracts.errors import BrokerUnavailable
 from contracts.events import ActionRecord, decode
 from contracts.verdicts import RunState
 from playbooks.audit import verify_chain
+from playbooks.runs import audit_trail
 from playbooks.runs.audit_trail import Trail
 from tests.patience import PATIENCE_S
 from tests.unit.playbooks.runs.support import T0, MemoryJournal
@@ -240,3 +241,35 @@ async def test_other_events_wait_in_order_for_a_broker_and_for_the_next_life() -
     trail.start()
     await trail.stop()
     assert len(has) == 3, "once"
+
+
+async def test_of_other_events_the_latest_are_kept_for_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_trail, "_OUTBOX_LIMIT", 3)
+    sent: list[int] = []
+
+    async def publish(topic: str, key: str, value: bytes, headers: object, route: str) -> None:
+        if not sent and len(refused) < 2:
+            refused.append(topic)
+            raise BrokerUnavailable("no broker")
+        sent.append(decode(ActionRecord, value).time_ns - T0)
+        if len(sent) == 3:
+            all_of_them.set()
+
+    all_of_them = asyncio.Event()
+    refused: list[str] = []
+    trail = Trail(MemoryJournal(), publish, PATIENCE_S)
+    for number in range(5):
+        trail.send("a topic", "k", replace(record(), time_ns=T0 + number), "prod")
+    trail.start()
+    async with asyncio.timeout(PATIENCE_S):
+        await all_of_them.wait()
+    assert (sent, refused, trail.failures) == ([2, 3, 4], ["a topic"] * 2, 2)
+    await trail.stop()
+
+
+async def test_who_takes_a_chain_over_again_goes_on_where_the_owner_meanwhile_left_it() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    first, second = (Trail(journal, broker.publish, PATIENCE_S) for _ in range(2))
+    assert [first.append(record()).sequence, second.append(record()).sequence] == [1, 2]
+    first.forget("prod")
+    assert [first.append(record()).sequence, first.append(record("stage")).sequence] == [3, 1]

@@ -185,3 +185,16 @@ def test_a_log_that_has_less_than_what_is_remembered_is_another_or_not_whole() -
         ("test", 1),
         ("gone", 0),
     ]
+
+
+def test_who_stopped_acting_is_told_for_each_scope_that_is_stopped(journal: MemoryJournal) -> None:
+    assert switches.stopped(journal) == {}
+    switches.record(journal, said(acting=False, scope="test"), LogPosition("", 0, 1))
+    switches.record(journal, said(acting=True, scope="other"), LogPosition("", 0, 2))
+    assert switches.stopped(journal) == {"test": "by ann"}
+    switches.record(
+        journal,
+        Control(scope=EVERYWHERE, acting=False, autonomy=Autonomy.ACT, by="bo", time_ns=1, reason="fire"),
+        LogPosition("", 0, 3),
+    )
+    assert switches.stopped(journal) == {EVERYWHERE: "by bo: fire", "test": "by ann"}

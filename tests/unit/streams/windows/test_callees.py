@@ -242,3 +242,35 @@ def test_what_is_remembered_of_pairs_is_bounded() -> None:
     kept = callees.state()
     assert len(kept) <= 100
     assert ["caller-999", "cart", T0 + 999] in kept
+    assert {time_ns for *_, time_ns in kept} == set(range(T0 + 1000 - len(kept), T0 + 1000)), "the latest stay"
+
+
+def test_a_pair_answers_for_itself_for_a_day_since_it_was_last_joined() -> None:
+    callees, say = Callees(100), Callees.told_by_spans
+    callees.joined([("web", "cart")], T0)
+    callees.joined([("web", "cart")], T0 - MINUTE)  # told late
+    callees.addresses.take(told(CART, T0 + JOINED_NS))
+    assert say(callees, "web", "external:10.96.0.1", T0 + JOINED_NS) == "external:cart"
+    assert say(callees, "web", "external:10.96.0.1", T0 + JOINED_NS + 1) == "cart"
+    again = Callees(100)
+    again.joined([("web", "redis")], T0)
+    again.load(callees.state())
+    assert again.state() == [["web", "cart", T0]]
+
+
+@pytest.mark.parametrize(
+    ("host", "caller", "callee"),
+    [
+        ("cart", "web", "cart"),  # in the namespace that its caller runs in
+        ("cart.other", "web", "basket"),
+        ("cart.other.svc", "web", "basket"),
+        ("cart", "guest", ""),  # of whom nobody knows where it runs: it may be either
+        ("10.0.0.9", "guest", "basket"),
+        ("redis", "guest", "redis"),
+        ("nobody", "web", ""),
+    ],
+)
+def test_a_name_means_what_it_does_where_its_caller_runs(host: str, caller: str, callee: str) -> None:
+    callees = Callees(100)
+    callees.addresses.take(told([*CART, *REDIS, ("cart", "other", "basket", 0), ("10.0.0.9", "", "basket", 0)]))
+    assert callees.addresses.stands_for(caller, f"external:{host}", T0) == callee

@@ -7,6 +7,8 @@ import pytest
 from contracts.units import MILLISECOND as MS
 from contracts.units import SECOND as S
 from streams.windows.clocks import AHEAD_NS, TOLD_FOR_NS, Clocks, ClockSource
+from streams.windows.collect import Receipt
+from tests.unit.streams.windows.support import SERVER, Span, decoded
 
 T0 = 1_700_000_000 * S
 
@@ -128,3 +130,34 @@ def test_sources_that_were_not_heard_of_for_longest_are_forgotten_and_a_snapshot
     again.forget("prod")
     again.forget("nowhere")
     assert list(again.sources) == ["test"]
+
+
+@pytest.mark.parametrize(("ago_ns", "learns"), [(0, True), (10 * S, True), (10 * S + 1, False)])
+def test_while_a_backlog_is_read_nothing_is_learnt_of_clocks(ago_ns: int, learns: bool) -> None:
+    """What was received long ago is as old as its record says; what held it back says nothing of its sender."""
+    clocks, end = Clocks(9), T0 - 3 * S
+    message = decoded([Span("cart", 1, 1, 0, SERVER, end - MS, end)])
+    clocks.correct(message, Receipt(T0 + ago_ns, T0), T0 + 60 * S)
+    [source] = clocks.sources["prod"].values()
+    assert (len(source.floors), source.floor_ns) == ((1, 3 * S) if learns else (0, 0))
+
+
+def test_what_a_clock_that_is_being_set_measures_is_no_latency_and_what_others_measure_is() -> None:
+    clocks = Clocks(9)
+
+    def correct(now: int, ahead_ns: int) -> list[bool]:
+        spans = [
+            Span(s, n, n, 0, SERVER, now + by - 20 * MS, now + by)
+            for n, (s, by) in enumerate((("set", ahead_ns), ("well", 0)), 1)
+        ]
+        found = clocks.correct(decoded(spans), Receipt(now, now), now + 60 * S)[0].spans
+        assert found is not None
+        assert (found.end_ns - found.start_ns).tolist() == [20 * MS] * 2
+        assert found.end_ns.tolist() == [now, now]
+        return [bool(u) for u in found.untimed] or [False, False]
+
+    assert [correct(T0 + n * 500 * MS, 0) for n in range(6)] == [[False, False]] * 6
+    assert correct(T0 + 3 * S, 5 * S) == [True, False], "just now it was as ever"
+    assert [correct(T0 + 3500 * MS + n * 500 * MS, 5 * S) for n in range(3)] == [[False, False]] * 3, (
+        "it goes on as it did"
+    )

@@ -143,7 +143,7 @@ def news(known: f.Facts, partitions: int = 1) -> list[str]:
 
 def ride(known: f.Facts, targets: tuple[int, ...] = (0,), environment: str = "prod", partitions: int = 1):
     origin = Origin("prod", "otlp/0", 1, T0)
-    none = frame(origin, "spans", None, np.empty(0, np.int64), {})
+    none = frame(origin, "spans", {})
     return known.ride("prod", [(environment, target, none) for target in targets], partitions)
 
 
@@ -273,3 +273,13 @@ def test_a_snapshot_has_what_was_not_sent_and_what_was_said() -> None:
     older = f.Facts()
     older.load([{"cart": np.ones(f.WIDTH - 1, np.int64), "web": np.ones(f.WIDTH, np.int64)}, *state[1:]])
     assert ride(older)[0][2].facts_of == ("web",), "of before there were as many"
+
+
+def test_facts_go_out_every_two_seconds_and_at_once_where_time_has_gone_back() -> None:
+    found = counted(decoded([span(SERVER)]))["prod"]
+    told = []
+    for second in (100.0, 100.0, 101.9, 102.0, 50.0, 50.0):
+        found._now_ns = T0 + round(second * S)
+        found.of("cart")[f.SERVED] += 1
+        told.append(sum(int(row[f.SERVED]) for _, _, sent in ride(found) for row in sent.facts))
+    assert told == [2, 0, 0, 3, 1, 0]

@@ -26,14 +26,14 @@ def heard(counts: dict[int, int], told: tuple[str, ...] = ()) -> PartialFrame:
     row = np.zeros((1, f.WIDTH), np.int64)
     for column, count in counts.items():
         row[0, column] = count
-    empty = frame(Origin("prod", "s/0", 1, 1), "spans", None, np.empty(0, np.int64), {})
+    empty = frame(Origin("prod", "s/0", 1, 1), "spans", {})
     return replace(empty, facts_of=("shop/cart",), facts=row, told=told)
 
 
 def points(every_s: float, count: int, series: int = 1) -> PartialFrame:
     """Points of a service's series, so many seconds apart."""
     at = T0 + np.array([round(n * every_s * S) for n in range(count)], np.int64)
-    empty = frame(Origin("prod", "m/0", 1, 1), "metrics", None, np.empty(0, np.int64), {})
+    empty = frame(Origin("prod", "m/0", 1, 1), "metrics", {})
     same = np.zeros(count, np.int64)
     return replace(
         empty, services=("shop/cart",), point_service=same, point_series=same + series, point_time_ns=at[::-1]
@@ -213,3 +213,14 @@ def test_of_unread_metrics_five_are_named_and_those_that_are_read_now_no_more() 
     judge.hear(heard(WHOLE, tuple(f"unread\tshop/cart\tx{n}" for n in range(100))), T0 + 25 * MINUTE)
     (text, _) = said(judge.look(T0 + 26 * MINUTE, now=True))[G.UNMAPPED_METRICS]
     assert text.endswith(" and 35 more"), "forty are remembered at most"
+
+
+@pytest.mark.parametrize("names", [1, 5, 6, 7])
+def test_five_of_the_metrics_that_nobody_has_told_of_are_named(names: int) -> None:
+    judge = GapJudge("prod", 10)
+    judge.hear(heard(WHOLE), T0)
+    judge.hear(heard(WHOLE, tuple(f"{f.UNREAD_METRIC}\tshop/cart\tm{n}" for n in range(names))), T0)
+    more = f" and {names - 5} more" if names > 5 else ""
+    listed = ", ".join(f"m{n}" for n in range(min(names, 5)))
+    text = f"nobody has told what these mean: {listed}{more}"
+    assert said(judge.look(T0 + 150 * S))[G.UNMAPPED_METRICS] == (text, False)

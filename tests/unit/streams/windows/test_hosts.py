@@ -11,7 +11,7 @@ from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.hosts import LEASED_NS, PATIENCE_NS, Hosts
 from streams.windows.partials import PartialBuilder
-from tests.unit.streams.windows.support import CLIENT, MS, SECOND, SERVER, T0, Span, decoded
+from tests.unit.streams.windows.support import CLIENT, INTERNAL, MS, SECOND, SERVER, T0, Span, decoded
 
 SETTINGS = IngestSettings()
 BANK, CART = "external:api.bank.example", "external:cart"
@@ -126,3 +126,15 @@ def test_a_numeric_address_is_somebody_elses_after_a_while_and_a_name_stays() ->
     assert not hosts.is_outside(sites, LEASED_NS).any()
     assert not hosts.is_outside(sites, LEASED_NS + 2 * SECOND).any()  # given back, and waited for like any other
     assert hosts.is_outside(sites, LEASED_NS + 3 * SECOND + PATIENCE_NS).tolist() == [True, False, False]
+
+
+def test_whoever_else_works_for_a_call_answers_it_and_its_caller_does_not() -> None:
+    """Spans within a call: of the caller itself, as of its client library, and of the callee, of whatever kind."""
+    shop = Shop()
+    for _ in range(40):
+        for host, worker, kind in ((BANK, "web", INTERNAL), (CART, "cart", INTERNAL)):
+            call = shop.call(host)[0]
+            trace = call.trace + (host == CART) * 500_000
+            inner = Span(worker, trace, 2, 1, kind, call.start + MS, call.end - MS)
+            shop.send(Span("web", trace, 1, 0, CLIENT, call.start, call.end, peer=host), inner)
+    assert set(shop.calls) == {("web", BANK), ("web", "cart")}

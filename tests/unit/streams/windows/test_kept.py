@@ -211,3 +211,37 @@ def test_a_correction_is_told_as_the_row_was_and_teaches_nothing():
     late = seen.kept.correct(frame(Signal.SPANS, 118, 7, 0.0, revision=1))
     assert np.isnan(late.values[0, RATE])
     assert str(seen.kept.state()) == str(before)
+
+
+@pytest.mark.parametrize(
+    ("requests", "failing", "share", "trials"),
+    [
+        (6, 0.0, 0.0, 6),
+        (6, 0.5, 3 / 60, 6),  # the other fifty-four that are usual went well, for all that is known
+        (6, 1.0, 6 / 60, 6),
+        (0, np.nan, np.nan, 0),
+    ],
+)
+@pytest.mark.parametrize("signal", [Signal.SPANS, Signal.EDGES])
+def test_what_is_missing_of_the_usual_requests_went_well(
+    signal: Signal, requests: int, failing: float, share: float, trials: int
+):
+    kept = KeptShares()
+    for second in range(60):
+        for each in (Signal.SPANS, Signal.EDGES):
+            kept.correct(frame(each, second, 60, 0.02))
+    kept.correct(frame(Signal.SPANS, 60, requests, failing))
+    found = kept.correct(frame(signal, 60, requests, failing, revision=int(signal is Signal.SPANS)))
+    assert found.values[0, RATE] == requests, "there may be less traffic as well"
+    assert found.values[0, FAILING] == pytest.approx(share, rel=0.005, nan_ok=True)
+    assert found.counts[0] == trials
+
+
+def test_a_service_that_left_is_a_stranger_when_it_comes_again():
+    kept = KeptShares()
+    for second in range(60):
+        kept.correct(frame(Signal.SPANS, second, 60, 0.02))
+    kept.correct(frame(Signal.SPANS, 60, 6, 0.5))
+    assert kept.state()["short"] == ["shop"]
+    kept.forget(["shop", "nobody"])
+    assert [kept.state()[part] for part in ("leapt", "held", "short")] == [{}, [], []]

@@ -14,12 +14,12 @@ from contracts.features import Signal
 from contracts.frames import Decoded, Presence
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
-from streams.windows.calls import ALONE, ASKED, CALLS, SPOKE
+from streams.windows.calls import ALONE, ASKED, BLAMED, CALLS, DUE, SPOKE
 from streams.windows.collect import Receipt
 from streams.windows.liveness import PATIENCE_NS, WAIT, Liveness
 from streams.windows.merge import FeatureMerger, liveness_of
 from streams.windows.partials import PartialBuilder
-from streams.windows.rows import Origin
+from streams.windows.rows import UNIT, Origin
 from streams.windows.rows import frame as partial
 from streams.windows.series import DELTA, GAUGE
 from tests.unit.streams.windows.support import INTERNAL, MS, SERVER, T0, Span, decoded, histograms, logs, points
@@ -87,7 +87,7 @@ class Street:
             "count": np.array([count]),
             "errors": np.array([errors]),
         }
-        said = partial(Origin("prod", "calls/0", self._id(), 0), CALLS, None, np.empty(0, np.int64), columns)
+        said = partial(Origin("prod", "calls/0", self._id(), 0), CALLS, columns)
         self.liveness.add(replace(said, services=(caller, callee)), T0 + (second + 1) * SECOND + late_ns)
 
     def judged(self, service: str, second: int, since_ns: int, signal: str = Signal.SPANS, peer: str = "") -> int:
@@ -295,6 +295,9 @@ def test_a_row_waits_for_what_is_said_late(street: Street) -> None:
     assert street.judged("two", NEXT, LATE + 3 * SECOND - 1) == WAIT
     assert street.judged("two", NEXT, LATE + int(1.1 * 1.25 * 3 * SECOND)) == MISSING
     assert street.judged("three", NEXT, LATE) == MISSING
+    for pair in (("two", "three"), ("three", "two"), ("two", "db")):  # the later of both counts
+        assert street.judged(pair[0], NEXT, LATE, Signal.EDGES, pair[1]) == WAIT
+    assert street.judged("three", NEXT, LATE, Signal.EDGES, "three") == MISSING
 
 
 @pytest.mark.parametrize(
@@ -408,3 +411,29 @@ def test_who_leaves_is_forgotten_and_its_number_says_nothing_of_who_gets_it(stre
     assert few.counters["liveness_left"] > 0
     assert street.judged("three", NEXT + 60, LATE) == QUIET
     assert street.judged("four", NEXT + 60, LATE) == MISSING
+
+
+def test_what_is_known_of_calls_is_told_by_caller_and_callee(street: Street) -> None:
+    """Those that client spans may have been, those due by routes and by requests that failed, and requests that failed with one."""
+    for role, count, errors in ((ASKED, 4, 1), (DUE, 3 * UNIT, UNIT + 500), (BLAMED, 2 * UNIT, 0), (SPOKE, 9, 0)):
+        street.say(NEXT, "web", "two", role, count, errors)
+    street.say(NEXT, "web", "three", ASKED, -1)
+    pairs = [("web", "two"), ("two", "web"), ("web", "three"), ("web", "nobody"), ("nobody", "two")]
+    nothing = [0.0] * 4
+    assert street.liveness.asked(pairs, FIRST + NEXT).tolist() == [[4.0, 3.0, 1.5, 2.0], *[nothing] * 4]
+    assert street.liveness.asked(pairs, FIRST + NEXT + 1).tolist() == [nothing] * 5
+
+
+class Beyond(Street):
+    """Callees of `two` serve ten requests a second for somebody unseen."""
+
+    def besides(self, second: int) -> None:
+        self.say(second, "two", "callee", ALONE, 10)
+
+
+def test_what_is_usual_of_who_sends_spans_is_learnt_as_its_rows_go_out() -> None:
+    for street, early in ((Street(), MISSING), (Beyond(), WAIT)):
+        street.say(NEXT, "two", "callee", ALONE, 8)
+        assert street.judged("two", NEXT, EARLY) == early
+        street.say(NEXT, "two", "callee", ALONE, 15)
+        assert street.judged("two", NEXT, EARLY) == MISSING

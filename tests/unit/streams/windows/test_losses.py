@@ -10,6 +10,7 @@ import pytest
 from contracts.frames import FeatureFrame, PartialFrame, Presence, empty_columns
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
+from streams.windows import losses as losses_module
 from streams.windows.losses import Losses, Pulse
 from streams.windows.state import dump, load
 
@@ -122,3 +123,13 @@ def test_a_sender_with_a_period_is_known_after_a_few_and_its_loss_is_told(period
     assert [s for s in silent if 4 * period <= s < lost[0]] == []
     assert min(s for s in silent if s >= lost[0]) <= lost[0] + 2 * period + 12
     assert [s for s in silent if s > lost[1] + period] == []
+
+
+def test_of_so_many_nodes_it_is_known_whether_they_are_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses_module, "_MOST_NODES", 1)
+    losses = Losses("prod", lambda _: True)
+    for second in range(60):
+        losses.hear(heard("cart", "pay", first=second == 0), T0 + second * SECOND)
+    state = losses.state()
+    assert {node: pulse["heard_ns"] for node, pulse in state["nodes"].items()} == {"n1": T0 + 59 * SECOND}
+    assert losses.look(T0 + 60 * SECOND) == []

@@ -213,7 +213,7 @@ def test_what_calls_said_is_forgotten_in_time() -> None:
             "count": np.array([5]),
             "errors": np.array([0]),
         }
-        said = partial(Origin("prod", "edges/0", second, 0), CALLS, None, np.empty(0, np.int64), columns)
+        said = partial(Origin("prod", "edges/0", second, 0), CALLS, columns)
         liveness.add(replace(said, services=("a", "b")), T0 + second * SECOND)
     assert len(liveness.state()["windows"]) <= 2 * SETTINGS.max_delay_s + 2
     assert liveness.state()["windows"][-1][0] == 999 + T0 // SECOND
@@ -461,3 +461,43 @@ def test_a_new_template_is_noted_in_the_window_of_its_first_record() -> None:
     assert frame.values[0].tolist() == pytest.approx([3.0, 1 / 3, 1.0])
     assert frame.notes == ("disk full",)
     assert {f.notes for f in bench.frames if f is not frame} == {("",)}
+
+
+def test_only_what_has_changed_is_told_again() -> None:
+    bench = Bench()
+    for s in range(6):
+        bench.at(s + 0.5)
+        for service in ("a", "b"):
+            bench.requests(service, s + 0.5)
+    bench.at(6.0)
+    bench.requests("b", 2.6)
+    bench.at(6.4)
+    told = [(f.services, f.revision) for f in bench.frames if f.window_ns == T0 + 2 * SECOND]
+    assert told == [(("a", "b"), 0), (("b",), 1)]
+    assert bench.merger.counters["corrected"] == 1
+    assert all(f.revision == 0 for f in bench.frames if f.window_ns != T0 + 2 * SECOND)
+
+
+def test_what_comes_up_to_the_longest_delay_after_its_window_is_taken() -> None:
+    bench = Bench(settings=IngestSettings(max_delay_s=5))
+    steady(bench, "a", range(12))
+    merged = bench.merger.watermarks.merged
+    due_ns = 5 * SECOND + bench.merger._open.lateness_ns
+    taken = {s: s * SECOND + T0 + SECOND + due_ns > merged for s in range(12)}
+    assert len({*taken.values()}) == 2
+    for second, in_time in taken.items():
+        before = bench.merger.counters["late"]
+        bench.requests("a", second + 0.25)
+        assert bench.merger.counters["late"] - before == (0 if in_time else 1), second
+
+
+def test_what_comes_late_is_told_at_once_though_time_stands_still() -> None:
+    bench = Bench()
+    steady(bench, "a", range(6))
+    bench.at(6.2)
+    assert bench.merger.advance(bench.now) == []
+    for count in (2, 3):
+        bench.requests("a", 2.6)
+        [frame] = bench.merger.advance(bench.now)
+        assert (frame.window_ns, frame.counts.tolist(), frame.revision) == (T0 + 2 * SECOND, [count], count - 1)
+        assert bench.merger.advance(bench.now) == []

@@ -21,7 +21,7 @@ from streams.windows.collect_spans import SpanCollector
 from streams.windows.operations import LATE_NS, WIDTH_NS, OperationMerge
 from streams.windows.routes import ROUTES_PER_SERVICE
 from streams.windows.rows import Origin
-from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded
+from tests.unit.streams.windows.support import CLIENT, INTERNAL, MS, SERVER, T0, Span, decoded
 
 BEGIN = T0 - T0 % WIDTH_NS
 NAMES = ("", "GET /", "POST /buy", "GET /search")
@@ -153,3 +153,52 @@ def test_statements_are_operations_of_their_database_by_who_asks():
 def test_a_database_of_many_statements_has_room_for_some():
     many = [("cart", "SELECT", "t" + "abcdefghij"[i % 10] * (1 + i // 10), False) for i in range(300)]
     assert 0 < len(told_of(otlp_of(many))) <= ROUTES_PER_SERVICE + 1
+
+
+def test_streams_and_what_is_no_request_are_no_operations() -> None:
+    """How long a stream lasts is its user's choice; an inner span is a part of a request that counts already."""
+    requests = message([*BOTH, (0, 1, True), (0, 2, False)], 1)
+    assert requests.spans is not None
+    kinds = np.array([SERVER, SERVER, SERVER, INTERNAL], np.int8)
+    spans = dataclasses.replace(
+        requests.spans,
+        kind=kinds,
+        parent=np.array([0, 0, 0, 9], np.uint64),
+        stream=np.array([False, False, True, False]),
+    )
+    for stream, expected in ((spans.stream, 1), (np.zeros(4, np.bool_), 2)):
+        collector = SpanCollector(IngestSettings(), 1, Counter())
+        said = dataclasses.replace(
+            requests, spans=dataclasses.replace(spans, stream=stream, end_ns=spans.end_ns + SECOND)
+        )
+        collector.add(said, Receipt(BEGIN + 60 * SECOND, BEGIN + 60 * SECOND))
+        frames = [f for _, _, f in collector.flush(Origin("", "otlp/0", 1, 0))[0] if f.signal == OPERATIONS]
+        assert sums(frames) == {(BEGIN, "GET /"): (expected, expected - 1), (BEGIN, "POST /buy"): (1, 0)}
+
+
+def test_an_operation_is_told_with_all_its_sums() -> None:
+    """Those of its own and those of its routes, of whatever frames they came in."""
+    merge, whole = OperationMerge("prod", 3), Counter[tuple[int, str, str]]()
+    frames = partials([(n // 8, 1 + n % 2, n % 5 == 0) for n in range(400)], [2, 200, 100])
+    for frame in frames:
+        merge.add(frame)
+        assert frame.watermark_ns == 0, "of time other frames tell"
+        for row, (service, peer) in enumerate(zip(frame.service, frame.peer, strict=True)):
+            assert frame.services[service] == "shop"
+            for name in ("count", "errors", "known", "level", "pace", "duration_ns"):
+                key = int(frame.window_ns[row]), frame.services[peer], name
+                whole[key] += int(getattr(frame, name)[row])
+    [*told] = merge.advance(BEGIN + 1000 * SECOND)
+    assert [f.window_ns for f in told] == sorted({window for window, *_ in whole})
+    assert len(told) > 3
+    for frame in told:
+        assert (frame.environment, frame.partition, frame.services, frame.revision) == ("prod", 3, ("shop", "shop"), 0)
+        assert frame.peers == ("GET /", "POST /buy")
+        for operation, values, count in zip(frame.peers, frame.values, frame.counts, strict=True):
+            sums = [
+                whole[frame.window_ns, operation, n]
+                for n in ("count", "errors", "known", "level", "pace", "duration_ns")
+            ]
+            assert values.tolist() == [*sums[:3], *(n / 1000 for n in sums[3:])]
+            assert count == sums[0]
+    assert told[-1].values[:, [2, 3, 5]].all(), "its routes are known by then"

@@ -183,6 +183,10 @@ def test_sessions_that_all_end_at_once_are_not_timed_though_nobody_knew_their_ro
         ([3.0, 3.01, 3.02], [True] * 3, [False] * 3),
         ([8.0, 12.0], [False, False], [False, False]),
         ([8.0], [True], [False]),
+        ([30.0], [True], [True]),
+        ([29.9], [True], [False]),
+        ([8.0, 10.0], [True, True], [True, True]),
+        ([8.0, 9.9], [True, True], [False, False]),
         ([1.5, 0.2], [True, True], [False, False]),
     ],
 )
@@ -204,3 +208,47 @@ def test_what_fails_late_on_a_known_route_is_a_failure() -> None:
     duration, failed = np.array([40, 50, 60]) * SECOND, np.ones(3, np.bool_)
     found = routes.compare(key, np.zeros(3, np.int64), np.full(3, 200 * SECOND), duration, failed)
     assert not found.cut.any()
+
+
+def test_a_service_has_room_for_so_many_routes_and_for_others_once_some_are_not_asked_for() -> None:
+    counters = Counter[str]()
+    routes = Routes(1000, counters)
+    names = {f"GET /{chr(97 + i // 26)}{chr(97 + i % 26)}": 5.0 for i in range(ROUTES_PER_SERVICE)}
+    first, *others = names
+    assert (feed(routes, 0, {first: 5}).route >= 0).all()
+    assert routes.several(["shop", "web"]).tolist() == [False, False]
+    slots = feed(routes, 0, dict.fromkeys(others, 5.0), each=1).route.tolist()
+    assert (len({*slots}), min(slots) >= 0, len(routes)) == (ROUTES_PER_SERVICE - 1, True, ROUTES_PER_SERVICE)
+    assert routes.several(["shop", "web"]).tolist() == [True, False]
+    assert [(routes.owner(slot), routes.name(slot)) for slot in slots] == [("shop", name) for name in others]
+    assert (routes.owner(10**6), routes.name(10**6)) == ("", "")
+    none = feed(routes, 0, {"GET /more": 5000}, each=3)
+    assert (none.route.tolist(), none.untimed.all(), counters["route_limit"]) == ([-1] * 3, True, 3)
+    both = feed(routes, 30, {first: 5, "GET /more": 5000}, each=2)
+    assert (both.route[2:].tolist(), counters["route_limit"], counters["route_left"]) == ([-1, -1], 5, 0)
+    later = feed(routes, 91, {"GET /more": 5000}, each=2)
+    assert (later.route >= 0).all()
+    left = counters["route_left"]
+    assert 0 < left < ROUTES_PER_SERVICE / 2
+    assert len(routes) == ROUTES_PER_SERVICE + 1 - left
+    assert feed(routes, 91, {first: 5}).route.tolist() == both.route[:1].tolist() * 10, "who was asked for stays"
+
+
+def test_all_services_share_the_room_of_an_environment() -> None:
+    counters = Counter[str]()
+    routes = Routes(4, counters)
+    for n in range(4):
+        feed(routes, 0, {"GET /": 5.0}, each=1, service=f"s{n}")
+    assert feed(routes, 0, {"GET /": 5.0}, each=1, service="new").route.tolist() == [-1]
+    assert feed(routes, 30, {"GET /": 5.0}, each=1, service="s2").route.tolist() == [2]
+    assert feed(routes, 90, {"GET /": 5.0}, each=1, service="new").route[0] >= 0
+    assert (len(routes), counters["route_limit"]) == (5 - counters["route_left"], 1)
+    assert routes.several([f"s{n}" for n in range(4)]).tolist() == [False] * 4
+
+
+def test_where_there_was_no_room_it_is_looked_for_again_after_a_minute() -> None:
+    routes = Routes(2, Counter())
+    for n in range(2):
+        feed(routes, 0, {"GET /": 5.0}, each=1, service=f"s{n}")
+    found = [feed(routes, second, {"GET /": 5.0}, each=1, service="new").route[0] >= 0 for second in (30, 70, 89, 90)]
+    assert found == [False, False, False, True]

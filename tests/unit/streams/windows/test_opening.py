@@ -1,0 +1,49 @@
+"""Which windows are opened as time goes on: from the first data on all that it passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from contracts.frames import Presence
+from contracts.settings import IngestSettings
+from contracts.units import SECOND
+from streams.windows.collect import Receipt
+from streams.windows.merge import FeatureMerger
+from streams.windows.partials import PartialBuilder
+from tests.unit.streams.windows.support import T0, decoded
+from tests.unit.streams.windows.test_merging import Bench, request, windows
+
+
+def test_from_the_first_data_on_each_window_has_a_row() -> None:
+    """Of data that came in one message, before time was told."""
+    bench = Bench()
+    for second in (0.5, 4.5, 5.9):
+        bench.now = T0 + round(second * SECOND)
+        bench.requests("a", second)
+    bench.at(9.0)
+    assert [w for w, _, _ in windows(bench.frames, "a")][:6] == [0, 1, 2, 3, 4, 5]
+    rows = {(f.window_ns - T0) // SECOND: f for f in bench.frames if f.revision == 0}
+    assert [bool(len(rows[n].presence)) for n in (0, 4)] == [False, False]
+    assert all(rows[n].presence.tolist()[0] != Presence.OBSERVED for n in (1, 2, 3))
+
+
+def test_what_a_sender_did_not_know_of_yet_is_nothing_beside_what_others_know() -> None:
+    """As during an upgrade: frames of an earlier release lack columns, in whatever order they come."""
+    builders = [PartialBuilder(f"otlp/{n}", IngestSettings(), 1) for n in range(3)]
+    merger, frames = FeatureMerger("prod", "spans", IngestSettings()), []
+    for n, builder in enumerate(builders):
+        builder.add(
+            decoded([request(f"s{n}", T0 + 500_000_000, error=n == 1) for _ in range(n + 1)]),
+            Receipt(T0 + SECOND, T0 + SECOND),
+            0,
+        )
+        frames += [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+    none = np.empty(0, np.int64)
+    frames[0] = replace(frames[0], known=none, level=none, pace=none)
+    for frame in frames:
+        merger.add(frame, T0 + SECOND)
+    merger.absorb()
+    keys = [merger.entities.find((f"s{n}", "")) for n in range(3)]
+    assert [merger.counted(key, T0 // SECOND) for key in keys] == [1, 2, 3]

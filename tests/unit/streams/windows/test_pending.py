@@ -1,0 +1,183 @@
+"""What waits for a flush, and what of it is counted and told where spans are joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from contracts.frames import Decoded, Resource, SpanFrame
+from contracts.settings import IngestSettings
+from contracts.units import SECOND
+from streams.windows.collect import EnvironmentPart, Receipt
+from streams.windows.names import Names
+from streams.windows.partials import PartialBuilder
+from streams.windows.rows import UNIT, Events
+from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, logs, points
+
+NOW = Receipt(T0, T0)
+
+
+def message(*marks: str) -> Decoded:
+    """A request for each: `stream`, `untimed`, `tenth` (it stands for ten), or as others are; of a trace of its own."""
+    spans = [Span("cart", n, n, 0, SERVER, T0 - 10 * MS, T0) for n in range(1, len(marks) + 1)]
+    found = decoded(spans)
+    assert found.spans is not None
+    columns = {
+        "stream": np.array([m == "stream" for m in marks]),
+        "untimed": np.array([m == "untimed" for m in marks]),
+        "weight": np.array([10 * UNIT if m == "tenth" else UNIT for m in marks], np.int32),
+    }
+    return replace(found, spans=replace(found.spans, **columns))
+
+
+def flushed(*messages: Decoded, partitions: int = 1) -> tuple[PartialBuilder, dict[int, SpanFrame]]:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), partitions)
+    for offset, one in enumerate(messages):
+        builder.add(one, NOW, offset)
+    return builder, {partition: frame for _, partition, frame in builder.flush().spans}
+
+
+def test_all_kinds_of_records_wait_until_they_are_flushed() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    waiting = [builder.pending]
+    for offset, one in enumerate(
+        (
+            message("", ""),
+            logs([("cart", T0, 9, "a"), ("cart", T0, 9, "b"), ("web", T0, 9, "c")]),
+            points([("cart", 2, 9, 1, T0 - SECOND, T0, 5.0)]),
+            logs([("cart", T0 + 3600 * SECOND, 9, "from the future")]),
+        )
+    ):
+        builder.add(one, NOW, offset)
+        waiting.append(builder.pending)
+    assert waiting == [0, 2, 5, 6, 6]
+    again = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    again.restore(builder.snapshot())
+    assert again.pending == 6
+    for one in (builder, again):
+        one.flush()
+        assert one.pending == 0
+
+
+def test_spans_that_are_like_no_others_are_counted() -> None:
+    builder, _ = flushed(message("", "stream", "stream", "untimed", "tenth", "tenth", "tenth"))
+    found = {name: builder.counters[name] for name in ("spans", "long_lived", "untimed", "sampled")}
+    assert found == {"spans": 7, "long_lived": 2, "untimed": 1, "sampled": 3}
+    builder, _ = flushed(message("", ""))
+    assert {name for name, count in builder.counters.items() if count} == {"spans"}
+
+
+@pytest.mark.parametrize(
+    ("marks", "stream", "untimed", "weight"),
+    [
+        (("", ""), [], [], []),
+        (("", "stream"), [False, True], [], []),
+        (("untimed", ""), [], [True, False], []),
+        (("", "tenth"), [], [], [UNIT, 10 * UNIT]),
+    ],
+)
+def test_what_all_spans_are_is_left_out_where_they_are_joined(
+    marks: tuple[str, ...], stream: list[bool], untimed: list[bool], weight: list[int]
+) -> None:
+    _, frames = flushed(message(*marks))
+    frame = frames[0]
+    assert (frame.stream.tolist(), frame.untimed.tolist(), frame.weight.tolist()) == (stream, untimed, weight)
+    assert (frame.clock.tolist(), frame.clocks, frame.span.tolist()) == ([], (), [1, 2])
+
+
+def test_spans_whose_clocks_are_in_question_say_which() -> None:
+    late = decoded([Span("slow", 7, 7, 0, SERVER, T0 - 3 * SECOND - MS, T0 - 3 * SECOND)])
+    _, frames = flushed(message("", ""), late)
+    frame = frames[0]
+    names = [frame.clocks[n] if n >= 0 else "" for n in frame.clock.tolist()]
+    assert dict(zip(frame.span.tolist(), names, strict=True)) == {1: "", 2: "", 7: "slow\x1f"}
+    assert (frame.clock_shift_ns.tolist(), frame.clock_floor_ns.tolist()) == ([0], [3 * SECOND])
+
+
+def test_spans_go_where_their_trace_is_and_those_without_ids_nowhere() -> None:
+    spans = [
+        Span("cart", trace, span, 0, SERVER, T0 - MS, T0)
+        for trace, span in ((1, 5), (4, 6), (7, 8), (2, 9), (0, 3), (5, 0))
+    ]
+    _, frames = flushed(decoded(spans), partitions=3)
+    assert {p: sorted(f.span.tolist()) for p, f in frames.items()} == {0: [], 1: [5, 6, 8], 2: [9]}
+
+
+def test_only_client_spans_that_failed_tell_whom_they_call() -> None:
+    calls = [
+        (CLIENT, True, "external:a"),
+        (CLIENT, False, "external:b"),
+        (SERVER, True, "external:c"),
+        (CLIENT, True, ""),
+    ]
+    spans = [Span("cart", 9, n, 0, kind, T0 - MS, T0, bad, peer=peer) for n, (kind, bad, peer) in enumerate(calls, 1)]
+    _, frames = flushed(decoded(spans))
+    assert frames[0].peers == ("external:a",)
+
+
+def part(*numbers: int) -> EnvironmentPart:
+    return EnvironmentPart(Names("prod", 1, 100), np.array(numbers, np.int64), min(numbers) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "keep", "picked"),
+    [
+        ((5, 6), [True, True, True], [0, 1, 2]),
+        ((5, 6), [True, False, True], [0, 2]),
+        ((5, -1), [True, True, True], [0, 2]),
+        ((-2, 6), [True, True, False], [1]),
+        ((-2, -1), [True, True, True], []),
+    ],
+)
+def test_records_belong_where_their_resource_does(
+    numbers: tuple[int, ...], keep: list[bool], picked: list[int]
+) -> None:
+    resource = np.array([0, 1, 0], np.int32)
+    assert np.arange(3)[part(*numbers).pick(resource, np.array(keep))].tolist() == picked
+
+
+def events(n: int, **marks: np.ndarray) -> Events:
+    column = np.arange(n, dtype=np.int64)
+    return Events(column, column, column, 9, column, (column,), **marks)
+
+
+def test_events_of_two_kinds_are_put_together_with_what_is_usual_of_those_that_say_nothing() -> None:
+    plain, marked = (
+        events(2),
+        events(1, counted=np.array([False]), timed=np.array([False]), weight=np.array([7], np.int32)),
+    )
+    both, other, none = plain.and_also(marked), marked.and_also(plain), plain.and_also(plain)
+    assert (none.counted, none.timed, none.weight, none.end_ns.tolist()) == (None, None, None, [0, 1, 0, 1])
+    assert both.counted is not None
+    assert both.timed is not None
+    assert both.weight is not None
+    found = both.counted.tolist(), both.timed.tolist(), both.weight.tolist()
+    assert found == ([True, True, False], [True, True, False], [UNIT, UNIT, 7])
+    assert other.weight is not None
+    assert other.weight.tolist() == [7, UNIT, UNIT]
+    assert [c.tolist() for c in (both.service, both.other, both.duration_ns, *both.sums)] == [[0, 1, 0]] * 4
+    alone = marked.and_also(replace(plain, weight=np.array([2, 3], np.int32)))
+    assert alone.weight is not None
+    assert alone.weight.tolist() == [7, 2, 3]
+
+
+def test_environments_for_which_there_is_no_room_are_refused_and_counted() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(max_environments=1, max_services=2), 1)
+    for offset, environment in enumerate(("prod", "prod", "stage")):
+        builder.add(replace(message("", ""), resources=(Resource(environment, "cart"),)), NOW, offset)
+    assert builder.counters["environment_limit"] == 2
+    assert {environment for environment, _, _ in builder.flush().partials} == {"prod"}
+
+
+def test_of_a_message_each_environment_has_its_own() -> None:
+    spans = [Span(service, n, n, 0, SERVER, T0 - MS, T0) for n, service in enumerate(("cart", "cart", "web"), 1)]
+    both = replace(decoded(spans), resources=(Resource("prod", "cart"), Resource("stage", "web")))
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    builder.add(both, NOW, 0)
+    frames = [(e, f) for e, _, f in builder.flush().partials if f.signal == "spans"]
+    assert [(e, f.services, f.count.tolist()) for e, f in frames] == [
+        ("prod", ("cart",), [2]),
+        ("stage", ("web",), [1]),
+    ]
