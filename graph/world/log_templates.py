@@ -13,9 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.features import Signal
 from contracts.frames import EvidenceFrame
-from graph.evidence.missing_logs import TemplateSums
-from graph.judgement import DECAY
+from graph.evidence.missing_logs import TemplateSums, missing_template
+from graph.evidence.situation import MissingTemplate
+from graph.judgement import DECAY, MISSING_LEAST, MISSING_SHARE
 from graph.world.series import NEVER
 
 F64 = NDArray[np.float64]
@@ -54,6 +56,8 @@ class TemplateStore:
         self.counts: NDArray[np.uint16] = np.zeros((rows, BLOCKS, BLOCK, SLOTS), np.uint16)
         self.known: NDArray[np.bool_] = np.zeros((rows, BLOCKS, BLOCK), np.bool_)
         """Of which windows something was told, if only that nothing was written."""
+        self.sums: NDArray[np.float32] = np.zeros((rows, BLOCKS, SLOTS), np.float32)
+        """Of `counts`, by block."""
         self.total: F64 = np.zeros((rows, SLOTS))
         self.products: NDArray[np.float32] = np.zeros((rows, SLOTS, SLOTS), np.float32)
         self.windows: F64 = np.zeros(rows)
@@ -64,11 +68,18 @@ class TemplateStore:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """The arrays that grow with the services, by attribute name."""
-        names = ("counts", "known", "total", "products", "windows", "first", "frozen")
+        names = ("counts", "known", "sums", "total", "products", "windows", "first", "frozen")
         return {n: getattr(self, n) for n in names}
 
     def take(self, frame: EvidenceFrame) -> None:
-        """Write a frame's counts into their window; a row that comes again replaces what it said."""
+        """Write a frame's counts into their window: of logs their templates, of spans the requests. A row that comes again replaces what it
+        said."""
+        if frame.signal == Signal.LOGS:
+            self._take_logs(frame)
+        elif frame.signal == Signal.SPANS:
+            self._take_requests(frame)
+
+    def _take_logs(self, frame: EvidenceFrame) -> None:
         self.width_ns = self.width_ns or frame.width_ns
         window = frame.window_ns // self.width_ns
         block, at = divmod(window, BLOCK)
@@ -90,9 +101,9 @@ class TemplateStore:
                 self.counts[rows[i], place, at, slot] = min(count, _MOST)
                 if text:
                     self.texts[rows[i]][template] = text
+        self._sum([row for row in rows if row >= 0], place)
 
-    def take_requests(self, frame: EvidenceFrame) -> None:
-        """Write the requests that services served, of those that write logs; logs keep step with them, too."""
+    def _take_requests(self, frame: EvidenceFrame) -> None:
         if not self.width_ns or frame.width_ns != self.width_ns:
             return
         block, at = divmod(frame.window_ns // self.width_ns, BLOCK)
@@ -102,6 +113,9 @@ class TemplateStore:
         rows = np.array([self.index.get(n, -1) for n in frame.services], np.int64)
         here = np.flatnonzero((rows >= 0) & ~frame.missing)
         self.counts[rows[here], block % BLOCKS, at, REQUESTS] = np.minimum(frame.counts[here], _MOST)
+
+    def _sum(self, rows: list[int], place: int) -> None:
+        self.sums[rows, place] = self.counts[rows, place].sum(axis=1, dtype=np.float32)
 
     def _row(self, name: str) -> int:
         row = self.index.get(name)
@@ -130,7 +144,7 @@ class TemplateStore:
         if slot is None and len(mine) < SLOTS - 1:
             slot = mine[template] = 1 + len(mine)
         if slot is None:
-            came = self.total[row] + self.counts[row].sum(axis=(0, 1))
+            came = self.total[row] + self.sums[row].sum(axis=0)
             slot = 1 + int(came[1:].argmin())
             if came[slot] >= _RARE:
                 return -1
@@ -138,7 +152,7 @@ class TemplateStore:
             del mine[old]
             self.texts[row].pop(old, None)
             mine[template] = slot
-            self.counts[row, :, :, slot] = 0
+            self.counts[row, :, :, slot], self.sums[row, :, slot] = 0, 0.0
             self.total[row, slot] = 0.0
             self.products[row, slot], self.products[row, :, slot] = 0.0, 0.0
         return slot
@@ -150,7 +164,7 @@ class TemplateStore:
         if self.block[at] >= 0:
             self._fold(at)
         self.block[at] = block
-        self.counts[:, at], self.known[:, at] = 0, False
+        self.counts[:, at], self.known[:, at], self.sums[:, at] = 0, False, 0.0
 
     def _fold(self, at: int) -> None:
         window = self.block[at] * BLOCK + np.arange(BLOCK)
@@ -163,6 +177,29 @@ class TemplateStore:
         self.total[some] = decay * self.total[some] + sums
         self.products[some] = decay * self.products[some] + sums[:, :, None] * sums[:, None, :]
         self.windows[some] = decay * self.windows[some] + learnt[some].sum(axis=1)
+
+    def missing(self, names: Iterable[str], onset: int) -> dict[str, MissingTemplate]:
+        """Of these services, those of which a template is missing since window `onset`, and which."""
+        looked = {n: self.since(n, onset) for n in self.fallen(names, onset)}
+        found = {n: missing_template(sums) for n, sums in looked.items() if sums is not None}
+        return {n: m for n, m in found.items() if m is not None}
+
+    def fallen(self, names: Iterable[str], onset: int, lead: int = 2) -> list[str]:
+        """Those of whom some template comes less often since `onset` than in the whole blocks before: the others need no closer look."""
+        known = [n for n in names if n in self.index]
+        rows = np.array([self.index[n] for n in known], np.int64)
+        begins, ends = self.block * BLOCK, self.block * BLOCK + BLOCK
+        usual = (self.block >= 0) & (ends <= onset - lead)
+        usual = usual & (begins >= self.first[rows, None]) & (ends <= self.frozen[rows, None])
+        before = self.total[rows] + (self.sums[rows] * usual[..., None]).sum(axis=1)
+        told = self.windows[rows] + BLOCK * usual.sum(axis=1)
+        late = np.flatnonzero(ends > onset)
+        window = begins[late, None] + np.arange(BLOCK)
+        after = self.known[rows][:, late] & (window >= onset)
+        since = (self.counts[rows][:, late] * after[..., None]).sum(axis=(1, 2), dtype=np.float64)
+        due = before / np.maximum(told, 1.0)[:, None] * after.sum(axis=(1, 2))[:, None]
+        fell = ((before >= MISSING_LEAST) & (since < (1 - MISSING_SHARE) * due))[:, REQUESTS + 1 :].any(axis=1)
+        return [known[i] for i in np.flatnonzero(fell).tolist()]
 
     def since(self, name: str, onset: int, lead: int = 2) -> TemplateSums | None:
         """What a service wrote before window `onset - lead`, and from `onset` on; None of one that wrote nothing."""
@@ -196,6 +233,7 @@ class TemplateStore:
         for row in self._rows(names):
             hidden = window >= self.frozen[row]
             self.counts[row, hidden], self.known[row, hidden] = 0, False
+            self.sums[row] = self.counts[row].sum(axis=1, dtype=np.float32)
             self.frozen[row] = NEVER
 
     def _rows(self, names: Iterable[str]) -> list[int]:

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,7 +20,6 @@ from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
 from graph.evidence.kept import by_metrics, kept_otherwise, weighed
-from graph.evidence.missing_logs import missing_template
 from graph.evidence.shifts import shifts, since_then
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import BEHIND
@@ -107,10 +106,7 @@ class World:
             self._take_edges(frame)
         else:
             self._take_services(frame)
-        if signal is Signal.LOGS:
             self.log_templates.take(frame)
-        elif signal is Signal.SPANS:
-            self.log_templates.take_requests(frame)
 
     def _take_services(self, frame: EvidenceFrame) -> None:
         for i, name in enumerate(frame.services):
@@ -328,7 +324,9 @@ class World:
             strict=True,
         )
         seen = {name: (lately, known_ns, late_ns, mix) for (name, _), lately, known_ns, late_ns, mix in told}
-        return {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, 0, Mix()))) for n in names}
+        nodes = {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, 0, Mix()))) for n in names}
+        missing = self.log_templates.missing(names, onset_ns // (self.log_templates.width_ns or 1))
+        return nodes | {n: replace(nodes[n], missing=m) for n, m in missing.items()}
 
     def _node(
         self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, int, Mix]
@@ -339,9 +337,7 @@ class World:
         )
         own = service.own and service.kind == "service"
         operations = tuple(self.operations.get(name, {}).values())
-        sums = self.log_templates.since(name, onset_ns // (self.log_templates.width_ns or 1))
-        missing = missing_template(sums) if sums is not None else None
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations, missing)
+        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations)
 
     def _shifts(
         self,
