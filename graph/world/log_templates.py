@@ -31,7 +31,8 @@ SLOTS: Final = 32
 """Of one service the requests it served, and its templates; of more those that came most often."""
 REQUESTS: Final = 0
 """The slot of requests."""
-MOST_SERVICES: Final = 5_000
+MOST_SERVICES: Final = 2_000
+"""Services that are followed, 13 kB each: the first that write."""
 _RARE: Final = 8.0
 """A template that came less often gives its place to a new one."""
 _MOST: Final = np.iinfo(np.uint16).max
@@ -86,8 +87,8 @@ class TemplateStore:
         if block <= self.block.max() - BLOCKS:
             return
         self._open(block)
-        missing = frame.missing
-        rows = [self._row(n) if not missing[i] else -1 for i, n in enumerate(frame.services)]
+        missing, writes = frame.missing, set(frame.template_row.tolist())
+        rows = [-1 if missing[i] else self._row(n, i in writes) for i, n in enumerate(frame.services)]
         place = block % BLOCKS
         for i, row in enumerate(rows):
             if row >= 0:
@@ -117,10 +118,10 @@ class TemplateStore:
     def _sum(self, rows: list[int], place: int) -> None:
         self.sums[rows, place] = self.counts[rows, place].sum(axis=1, dtype=np.float32)
 
-    def _row(self, name: str) -> int:
+    def _row(self, name: str, writes: bool) -> int:
         row = self.index.get(name)
         if row is None:
-            if len(self.names) >= MOST_SERVICES:
+            if not writes or len(self.names) >= MOST_SERVICES:
                 return -1
             row = self.index[name] = len(self.names)
             self.names.append(name)

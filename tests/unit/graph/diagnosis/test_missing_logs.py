@@ -21,7 +21,14 @@ from tests.unit.graph.diagnosis.shop import START
 
 ONSET = 90
 SECONDS = 120
-TEXTS = {1: "order received", 2: "price computed", 3: "order stored", 4: "quote received", 5: "heartbeat"}
+TEXTS = {
+    2**64 - 1: "last of all hashes",
+    1: "order received",
+    2: "price computed",
+    3: "order stored",
+    4: "quote received",
+    5: "heartbeat",
+}
 Told = Mapping[int, int]
 
 
@@ -151,6 +158,15 @@ def test_of_too_many_statements_the_rare_give_way() -> None:
     sums = store.since("shop", START // SECOND + 30)
     assert sums is not None
     assert sums.since[sums.texts.index("order received")] == 40
+
+
+def test_services_that_write_nothing_take_no_room() -> None:
+    store = TemplateStore()
+    store.take(frame(Signal.LOGS, 0, 3, {}))
+    store.take(frame(Signal.SPANS, 0, 3, {}))
+    assert store.names == []
+    store.take(frame(Signal.LOGS, 1, 3, {2**64 - 1: 3}))
+    assert store.names == ["shop"]
 
 
 def test_a_snapshot_goes_on_the_same_and_one_of_before_begins_anew() -> None:
