@@ -19,7 +19,7 @@ from connectors.otlp.conventions import standard
 from connectors.otlp.flatten import DecodeContext, Flat
 from connectors.otlp.identity import CACHED_RESOURCES, PROXIES, Identified, IdentityRules, identify
 from connectors.otlp.values import Plain, pairs_from_bytes, text_of
-from contracts.frames.decoded import B1
+from contracts.frames.decoded import I8, PROXY_ANSWERED, PROXY_PASSED
 
 _TABLE: Final = standard()
 _COMPONENT: Final = _TABLE.keys("component")
@@ -32,33 +32,33 @@ _DOTTED: Final = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.([a-z0-9](
 _NAMESPACES: Final = ("service.namespace", "k8s.namespace.name")
 
 
-def of_messages(spans: list[Any], payload: bytes, flat: Flat, context: DecodeContext) -> B1:
-    """Which of some spans a proxy passed on; their resources become those of the applications."""
+def of_messages(spans: list[Any], payload: bytes, flat: Flat, context: DecodeContext) -> I8:
+    """Which of some spans are a proxy's, and what it did (0: of none); their resources become those of the applications."""
     if _PROXY not in payload and not any(_is_proxy(sender) for sender, _ in flat.senders):
-        return np.empty(0, np.bool_)
+        return np.empty(0, np.int8)
     said = context.codec.read(spans, payload, range(len(spans)), KEYS)
     return _passed(((row, found) for row, found in enumerate(said)), flat, context)
 
 
-def of_columns(spans: span_bytes.SpanBytes, some: span_bytes.Attributes, flat: Flat, context: DecodeContext) -> B1:
+def of_columns(spans: span_bytes.SpanBytes, some: span_bytes.Attributes, flat: Flat, context: DecodeContext) -> I8:
     """The same of plain spans; `some` are those of their attributes that may be of `KEYS`."""
     named = len(some.row) > 0 and _PROXY in spans.text
     if not named and not any(_is_proxy(sender) for sender, _ in flat.senders):
-        return np.empty(0, np.bool_)
+        return np.empty(0, np.int8)
     said = span_bytes.alike(spans, some)
     groups = [pairs_from_bytes(pairs, KEYS) for pairs in said.pairs]
     return _passed(((r, groups[g]) for r, g in zip(said.row.tolist(), said.group.tolist(), strict=True)), flat, context)
 
 
-def _passed(said: Iterable[tuple[int, Mapping[str, Plain]]], flat: Flat, context: DecodeContext) -> B1:
-    passed = np.zeros(len(flat.resource), np.bool_)
+def _passed(said: Iterable[tuple[int, Mapping[str, Plain]]], flat: Flat, context: DecodeContext) -> I8:
+    passed = np.zeros(len(flat.resource), np.int8)
     bounds = np.cumsum([0, *(count for _, count in flat.senders)])
     for (sender, _), low, high in zip(flat.senders, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        passed[low:high] = _is_proxy(sender)
+        passed[low:high] = PROXY_PASSED if _is_proxy(sender) else 0
     for row, found in said:
         if _first(found, _COMPONENT) != "proxy":
             continue
-        passed[row] = _first(found, _FLAGS) in ("", "-")
+        passed[row] = PROXY_PASSED if _first(found, _FLAGS) in ("", "-") else PROXY_ANSWERED
         sender = flat.senders[int(np.searchsorted(bounds, row, side="right")) - 1][0]
         named = _first(found, _SERVICE), _first(found, _NAMESPACE)
         of = _behind(tuple(sorted(sender.attributes.items(), key=lambda p: p[0])), named, context)

@@ -135,8 +135,8 @@ class _Columns:
     stream: B1
     """Those whose attributes say so."""
     marks: marks.Marks
-    proxy: B1
-    """Those that a proxy passed on; empty where none is a proxy's."""
+    proxy: I8
+    """As in `SpanBatch`; empty where none is a proxy's."""
 
 
 def _batch(

@@ -22,6 +22,7 @@ F64: TypeAlias = NDArray[np.float64]
 B1: TypeAlias = NDArray[np.bool_]
 
 KIND_INTERNAL, KIND_SERVER, KIND_CLIENT, KIND_PRODUCER, KIND_CONSUMER = 1, 2, 3, 4, 5
+PROXY_PASSED, PROXY_ANSWERED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ class SpanBatch:
     weight: I32 = field(default_factory=lambda: np.empty(0, np.int32))
     """How many spans each stands for, in thousandths, where sampling is declared; 0 where nothing is said, -1 where nothing but that
     its trace id is random. Empty means all 0."""
-    proxy: B1 = field(default_factory=lambda: np.empty(0, np.bool_))
-    """Which a mesh's proxy passed on to the application, or for it: the application may tell of the same. Empty means none."""
+    proxy: I8 = field(default_factory=lambda: np.empty(0, np.int8))
+    """Which are those of a mesh's proxy (else 0): `PROXY_PASSED`, passed on to the application, or for it: the application may tell of the
+    same; `PROXY_ANSWERED`, answered by the proxy itself. Empty means none."""
     statement: I32 = field(default_factory=lambda: np.empty(0, np.int32))
     """What calls ask of databases, as `SELECT orders`, and 0 where that isn't said. Empty means none."""
 

@@ -20,6 +20,7 @@ from contracts.frames.decoded import (
     KIND_CONSUMER,
     KIND_INTERNAL,
     KIND_SERVER,
+    PROXY_PASSED,
     U64,
 )
 from contracts.settings import IngestSettings
@@ -100,23 +101,23 @@ class SpanCollector(Collector):
         self.linked.add(scope.names.environment, tuple(complete(columns)))
 
     def _kinds(self, names: Names, service: I64, batch: SpanBatch, at: I64 | slice) -> I8:
-        """Kinds of spans. A proxy's server span is none where the application's own says the same."""
+        """Kinds of spans. A proxy's server span is none where the application's own says the same; what a proxy answered itself
+        tells of no application."""
         kind = batch.kind[at]
         known = self.applications.get(names.environment)
         if not len(batch.proxy) and known is None:
             return kind
-        serves, proxy = kind == KIND_SERVER, batch.proxy[at] if len(batch.proxy) else np.zeros(len(kind), np.bool_)
+        serves, proxy = kind == KIND_SERVER, batch.proxy[at] if len(batch.proxy) else np.zeros(len(kind), np.int8)
         if known is None:
             known = self.applications[names.environment] = {}
         newest_ns = int(batch.end_ns[at].max(initial=0))
-        for number in np.unique(service[serves & ~proxy]).tolist():
+        for number in np.unique(service[serves & (proxy == 0)]).tolist():
             known[names.text[number]] = max(newest_ns, known.get(names.text[number], 0))
         if len(known) > names.most:
             known.clear()
-        own = [
-            n for n in np.unique(service[serves & proxy]).tolist() if newest_ns - known.get(names.text[n], 0) < OWN_NS
-        ]
-        return np.where(serves & proxy & np.isin(service, own), KIND_INTERNAL, kind).astype(np.int8) if own else kind
+        passed = serves & (proxy == PROXY_PASSED)
+        own = [n for n in np.unique(service[passed]).tolist() if newest_ns - known.get(names.text[n], 0) < OWN_NS]
+        return np.where(passed & np.isin(service, own), KIND_INTERNAL, kind).astype(np.int8) if own else kind
 
     def _named(self, environment: str, batch: SpanBatch, at: I64 | slice, strings: tuple[str, ...]) -> I32:
         """The peers of spans that are told as they come. Who is known by an address alone is told where calls are joined: it may be

@@ -96,6 +96,14 @@ def test_proxies_alone_are_enough() -> None:
     assert edges == {("shop/web", "shop/reviews"): 100}
 
 
+@pytest.mark.parametrize("flags", ["UF", "UH", "UT", "DC"])
+def test_proxies_go_on_to_be_enough_after_one_has_answered_itself(flags: str) -> None:
+    calls = [call(n, apps=False, flags=flags if n in (20, 21) else "-") for n in range(100)]
+    served, edges = told(*calls)
+    assert served["shop/reviews"] == 100
+    assert edges == {("shop/web", "shop/reviews"): 100}
+
+
 def test_what_a_proxy_answers_itself_is_the_applications_failure() -> None:
     calls = [call(n, flags="UF" if n >= 50 else "-") for n in range(100)]
     served, edges = told(*calls)
