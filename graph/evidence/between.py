@@ -16,7 +16,7 @@ from contracts.verdicts import CauseKind
 from graph.evidence.explained import Muted, calls_per_request
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
-from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
+from graph.evidence.silence import ERRORS, LATENCIES, TAILS, answers_others, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.words import change
 from graph.judgement import (
@@ -65,10 +65,12 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
 
 
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
-    """What it is called: at the caller's end its calls are slow; what befalls all callers befalls the callee, part of which hangs where
+    """What it is called: at the caller's end its calls are slow, or get no answer; what befalls all callers befalls the callee, part of which hangs where
     they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
     if amiss[0].caller == name:
-        return kind if kind is CauseKind.NETWORK else CauseKind.LATENCY
+        return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
+    if kind is CauseKind.CRASH and answers_others(situation, name, amiss):
+        return CauseKind.NETWORK
     if kind is not CauseKind.NETWORK or len(amiss) < len(situation.into(name)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]

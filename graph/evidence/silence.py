@@ -38,6 +38,9 @@ from graph.judgement import (
     TIMEOUT_S,
     TIMEOUT_TIMES,
     TIMING_OUT,
+    WAY_AS_MANY,
+    WAY_LOST,
+    WAY_OTHERS,
 )
 
 LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P50)
@@ -84,6 +87,8 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     if _serves(node):
         return None
     edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
+    if answers_others(situation, node.name, [e for e in edges if e.unanswered]):
+        return None
     expected, observed = 0.0, sum(answered(situation, e) for e in edges)
     distress = 0.0
     worst: Edge | None = None
@@ -109,6 +114,16 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         f"while {worst.caller} {'waits' if slow else 'fails'}"
     )
     return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst.caller
+
+
+def answers_others(situation: Situation, name: str, lost: list[Edge]) -> bool:
+    """Whether hardly any of these calls to a service is answered, and those of others, as many, are: an instance that is gone is missed by
+    all who call, each in part."""
+    callers = {e.caller for e in lost}
+    others = [e for e in situation.into(name) if e.caller not in callers and not e.unanswered]
+    made = sum(e.made for e in lost)
+    enough = sum(e.observed for e in others) >= max(WAY_OTHERS, WAY_AS_MANY * made)
+    return bool(lost) and enough and all(e.unanswered >= WAY_LOST * e.made for e in lost)
 
 
 def _waits(situation: Situation, edge: Edge) -> bool:

@@ -1,0 +1,50 @@
+"""Calls that are never answered: the way to a service is lost where it answers others, an instance of it where all miss a part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.features import CALL_ERROR_RATE, ERROR_RATE
+from contracts.verdicts import CauseKind
+from graph.evidence.situation import Edge
+from tests.unit.graph.diagnosis.test_whose_doing import call, node, ranked, ratio
+
+
+def made(caller: str, calls: float, answered: float) -> Edge:
+    """So many calls to pay."""
+    failed = 1.0 - answered / calls
+    told = (ratio(CALL_ERROR_RATE, failed, calls),) if failed else ()
+    asked = {"attempted": calls, "observed": answered, "expected": calls, "usual": calls}
+    return replace(call(caller, "pay", *told), **asked)
+
+
+CASES = {
+    "one of two callers reaches it not at all": (((200.0, 0.0), (200.0, 200.0)), CauseKind.NETWORK),
+    "a few pass": (((200.0, 6.0), (100.0, 100.0)), CauseKind.NETWORK),
+    "it is gone for both": (((200.0, 0.0), (200.0, 0.0)), CauseKind.CRASH),
+    "one of its instances is gone for both": (((200.0, 110.0), (200.0, 100.0)), CauseKind.CRASH),
+    "hardly anybody else calls": (((200.0, 0.0), (8.0, 8.0)), CauseKind.CRASH),
+}
+
+
+@pytest.mark.parametrize(("calls", "kind"), CASES.values(), ids=list(CASES))
+def test_whether_the_way_or_the_service_is_lost(calls: tuple[tuple[float, float], ...], kind: CauseKind) -> None:
+    callers = [
+        node(name, ratio(ERROR_RATE, 1.0 - answered / asked))
+        for name, (asked, answered) in zip(("web", "app"), calls, strict=True)
+    ]
+    edges = tuple(made(n.name, asked, answered) for n, (asked, answered) in zip(callers, calls, strict=True))
+    fine = tuple(call(n.name, other) for n in callers for other in ("stock", "cart"))
+    pay = node("pay", rate=20.0 * sum(e.observed for e in edges) / sum(e.attempted for e in edges))
+    found = ranked(*callers, pay, node("stock"), node("cart"), calls=(*edges, *fine))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("pay", kind)
+
+
+def test_who_reaches_nobody_has_lost_its_own_way() -> None:
+    web, app = node("web", ratio(ERROR_RATE, 1.0)), node("app")
+    found = ranked(web, app, node("pay", rate=10.0), calls=(made("web", 200.0, 0.0), made("app", 200.0, 200.0)))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("web", CauseKind.NETWORK)
