@@ -137,7 +137,7 @@ def test_counts_are_those_of_a_plain_table(logged: list[tuple[int, int, int, int
         expected = []
         for row, entity in enumerate(order):
             mine = {t: n for (w, e, t), n in model.items() if (w, e) == (window, entity) and n}
-            kept = sorted(mine, key=lambda t: (-mine[t], t))[:MOST_TOLD]  # noqa: B023 - used at once
+            kept = sorted(mine, key=lambda t: (-mine[t], t))[:MOST_TOLD]
             expected += [(row, t, mine[t]) for t in sorted(kept)]
         found = counts.columns(window, order, book)
         parts = [found[f"template_{name}"].tolist() for name in ("row", "hash", "count")] if found else [[], [], []]
