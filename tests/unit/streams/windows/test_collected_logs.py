@@ -46,7 +46,7 @@ def texts(frames: list[PartialFrame]) -> list[str]:
     return sorted(text for f in frames for text in f.template_text if text)
 
 
-def test_records_are_counted_by_service_second_and_template() -> None:
+def test_records_are_counted_by_service_second_and_template_of_which_errors_are_none() -> None:
     lines = [
         ("cart", 0, 16, "a"),
         ("cart", 0, 17, "b"),
@@ -56,7 +56,7 @@ def test_records_are_counted_by_service_second_and_template() -> None:
     ]
     a, b = ord("a"), ord("b")
     found = rows(flush(collector(*((s, T0 + t * SECOND, severity, text) for s, t, severity, text in lines))))
-    assert found == {("cart", 0): (3, 2, {a: 1, b: 2}), ("web", 0): (1, 0, {a: 1}), ("cart", -1): (1, 1, {a: 1})}
+    assert found == {("cart", 0): (3, 2, {a: 1, b: 0}), ("web", 0): (1, 0, {a: 1}), ("cart", -1): (1, 1, {a: 0})}
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
