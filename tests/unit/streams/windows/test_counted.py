@@ -186,3 +186,17 @@ def test_a_snapshot_is_the_same() -> None:
     assert again == counts
     one, other = (counted(20, spans=lambda _: 1.0, requests=lambda _: 9.0, counts=c, begin=90) for c in (counts, again))
     assert one == other
+
+
+def test_windows_of_which_only_one_of_the_two_tells_are_not_compared() -> None:
+    def spans(second: int) -> float:
+        return math.nan if second in (50, 51, 52) else 5.0
+
+    counts = ServiceCounts(S)
+    for second in range(100):
+        if second not in (30, 31):
+            counts.take_spans((T0 + second) * S, spans(second), 0.0, spans(second))
+        if second not in (70, 71):
+            counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, 10.0, 0.0)])
+    assert (counts.usual_share, counts.other) == (pytest.approx(0.5), False)
+    assert counts.past.spans == pytest.approx(counts.past.requests / 2)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from contracts.settings import IngestSettings
+from streams.windows import hosts
 from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.hosts import LEASED_NS, PATIENCE_NS, Hosts
@@ -138,3 +140,16 @@ def test_whoever_else_works_for_a_call_answers_it_and_its_caller_does_not() -> N
             inner = Span(worker, trace, 2, 1, kind, call.start + MS, call.end - MS)
             shop.send(Span("web", trace, 1, 0, CLIENT, call.start, call.end, peer=host), inner)
     assert set(shop.calls) == {("web", BANK), ("web", "cart")}
+
+
+def test_of_too_many_answers_those_stay_whose_addresses_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "MOST_HOSTS", 2)
+
+    def outside(answers: int) -> bool:
+        """Of an address that was heard of after it was answered, and after others were."""
+        known = Hosts()
+        known.answered(np.arange(1, answers + 1, dtype=np.uint64), T0)
+        known.hear([(1, BANK)], T0)
+        return bool(known.is_outside(np.array([1], np.uint64), T0 + PATIENCE_NS)[0])
+
+    assert [outside(n) for n in (1, 4, 5)] == [False, False, True]

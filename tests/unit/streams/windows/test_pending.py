@@ -181,3 +181,54 @@ def test_of_a_message_each_environment_has_its_own() -> None:
         ("prod", ("cart",), [2]),
         ("stage", ("web",), [1]),
     ]
+
+
+def test_links_are_joined_and_are_no_spans_themselves() -> None:
+    """Of a consumer that names who sent it its message by a link; one that has yet to happen is none."""
+    ahead = round(IngestSettings().max_delay_s * SECOND)
+    spans = [Span("cart", n, n, 0, SERVER, T0 - 10 * MS, T0) for n in (1, 2, 3)]
+    found = decoded(spans)
+    assert found.spans is not None
+    ids = np.array([91, 92, 93], np.uint64)
+    linked = replace(
+        found.spans, span=ids, parent=np.array([7, 8, 9], np.uint64), end_ns=T0 + np.array([0, ahead, ahead + 1])
+    )
+    builder, frames = flushed(replace(found, linked=linked))
+    assert sorted(zip(frames[0].span.tolist(), frames[0].parent.tolist(), strict=True)) == [
+        (1, 0), (2, 0), (3, 0), (91, 7), (92, 8)
+    ]  # fmt: skip
+    assert builder.counters["spans"] == 3
+
+
+def test_of_services_for_which_there_is_no_room_nothing_is_taken_for_anothers() -> None:
+    settings = IngestSettings(max_services=1)
+    builder = PartialBuilder("otlp_spans/0", settings, 1)
+    known = [Span(f"s{n}", n, n, 0, SERVER, T0 - MS, T0) for n in range(1, 5)]
+    strangers = [Span("t", n, n, 0, SERVER, T0 - MS, T0) for n in (8, 9)]
+    counts = []
+    for offset, some in enumerate((known, strangers, [*known, *strangers])):
+        builder.add(decoded([replace(s, span=s.span + 100 * offset) for s in some]), NOW, offset)
+        flushed_ = builder.flush()
+        counts.append(
+            {
+                f.services[i]: n
+                for _, _, f in flushed_.partials
+                if f.signal == "spans"
+                for i, n in enumerate(f.count.tolist())
+            }
+        )
+        assert {s % 100 for _, _, f in flushed_.spans for s in f.span.tolist()} <= {1, 2, 3, 4}
+    assert counts == [{"s1": 1, "s2": 1, "s3": 1, "s4": 1}, {}, {"s1": 1, "s2": 1, "s3": 1, "s4": 1}]
+    assert builder.counters["service_limit"] == 4
+
+
+def test_names_that_nobody_uses_make_room_with_a_flush() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(max_services=2), 1)
+    for n, seconds in ((0, 0), (1, 20), (2, 40)):
+        now = Receipt(T0 + seconds * SECOND, T0 + seconds * SECOND)
+        spans = [
+            Span(f"s{n}-{i}", 10 * n + i + 1, 10 * n + i + 1, 0, SERVER, now.now_ns - MS, now.now_ns) for i in range(7)
+        ]
+        builder.add(decoded(spans), now, n)
+        builder.flush()
+    assert builder.counters["names_left"] > 0
