@@ -274,7 +274,9 @@ def test_what_was_learnt_of_a_route_loses_half_its_weight_in_six_hours() -> None
             routes.compare(key, np.zeros(n, np.int64), end_ns, np.full(n, 5 * MS))
         return bool(routes.compare(key, np.zeros(1, np.int64), end_ns, np.array([5 * MS])).known.all())
 
-    assert [is_known(hours) for hours in (0.1, 4.0, 4.5, 12.0)] == [True, True, False, False], "of 31 a moment later twenty are enough"
+    assert [is_known(hours) for hours in (0.1, 4.0, 4.5, 12.0)] == [True, True, False, False], (
+        "of 31 a moment later twenty are enough"
+    )
 
 
 def test_requests_that_take_no_time_are_as_short_as_can_be_told() -> None:
