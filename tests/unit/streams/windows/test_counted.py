@@ -200,3 +200,34 @@ def test_windows_of_which_only_one_of_the_two_tells_are_not_compared() -> None:
             counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, 10.0, 0.0)])
     assert (counts.usual_share, counts.other) == (pytest.approx(0.5), False)
     assert counts.past.spans == pytest.approx(counts.past.requests / 2)
+
+
+@pytest.mark.parametrize(
+    ("varies", "spans", "other"),
+    [
+        # Of 90 that are usual in three seconds. A binomial part of 180 requests by halves varies by 45, one second's requests by 60, and
+        # what is usual is known to about 2: four times the root of 107 are 41.
+        (1, 17.0, False), (1, 16.0, True), (1, 45.0, False), (1, 46.0, True),  # and by half as many again
+        # Of which each stands for four: three times as much again as came.
+        (4, 11.0, False), (4, 10.0, True),
+    ],
+)  # fmt: skip
+def test_another_share_is_one_that_chance_does_not_explain(varies: int, spans: float, other: bool) -> None:
+    counts = ServiceCounts(S)
+    for second in range(620):
+        now = 30.0 if second < 600 else spans
+        counts.take_spans((T0 + second) * S, now, 0.0, varies * now)
+        counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, 60.0, 0.0)])
+    assert counts.other is other
+
+
+@pytest.mark.parametrize(("requests", "other"), [(60.0, True), (10.0, True), (9.0, False)])
+def test_of_few_requests_more_seconds_are_looked_at(requests: float, other: bool) -> None:
+    """Thirty at least: here those of ten seconds would be enough, were they not fewer."""
+    counts = ServiceCounts(S)
+    for second in range(300 + (3 if requests > 9 else 2)):
+        now = requests if second < 280 else 0.0
+        counts.take_spans((T0 + second) * S, now, 0.0, now)
+        counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, requests, 0.0)])
+    assert counts.rate == pytest.approx(requests)
+    assert counts.other or not other

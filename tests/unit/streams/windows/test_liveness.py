@@ -449,3 +449,10 @@ def test_metrics_go_on_for_half_as_long_again_as_they_pause(pauses: float, silen
     metrics = street.mergers[Signal.METRICS].entities
     metrics.gaps[metrics.find(("one", ""))] = pauses
     assert street.judged("one", LAST + silent, LATE) == late
+
+
+@pytest.mark.parametrize(("service", "late"), [("one", QUIET), ("two", MISSING)])
+def test_logs_of_who_is_measured_are_quiet_unless_its_spans_are_lost_too(service: str, late: int) -> None:
+    street = Measured()
+    street.measure(NEXT, SERVICES)
+    assert street.judged(service, NEXT, LATE, Signal.LOGS) == late

@@ -232,3 +232,10 @@ def test_names_that_nobody_uses_make_room_with_a_flush() -> None:
         builder.add(decoded(spans), now, n)
         builder.flush()
     assert builder.counters["names_left"] > 0
+
+
+def test_a_span_that_stands_for_ten_is_in_its_histogram_ten_times() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    builder.add(message("tenth", "", "stream", "untimed"), NOW, 0)
+    (frame,) = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+    assert (frame.count.tolist(), frame.hist_count.tolist(), frame.unseen.tolist()) == ([3], [11], [9 * UNIT])

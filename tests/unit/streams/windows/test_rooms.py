@@ -151,3 +151,9 @@ def test_how_long_answers_take_is_learnt_as_it_changes(took_ms: int, failed: int
         half.send(replace(client, end=client.start + took_ms * MS))
     after = Counter({k: v[1] for k, v in half.said.items()})
     assert sum((after - before).values()) == failed
+
+
+def test_a_table_holds_as_much_as_there_is_room_for() -> None:
+    table, rows = KeyTable(SPAN, 1, 20), np.zeros(10, SPAN)
+    evicted = [table.insert(np.arange(10 * n, 10 * n + 10, dtype=np.uint64), rows, T0 + n * SECOND) for n in range(3)]
+    assert (evicted, len(table)) == ([0, 0, 10], 20)
