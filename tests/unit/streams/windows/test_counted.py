@@ -231,3 +231,9 @@ def test_of_few_requests_more_seconds_are_looked_at(requests: float, other: bool
         counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, requests, 0.0)])
     assert counts.rate == pytest.approx(requests)
     assert counts.other or not other
+
+
+@pytest.mark.parametrize(("each", "seconds"), [(60.0, 3), (10.0, 3), (9.9, 4), (3.0, 10), (2.9, 11)])
+def test_as_many_seconds_are_looked_at_as_have_thirty_requests(each: float, seconds: int) -> None:
+    counts = counted(120, spans=lambda _: each / 2, requests=lambda _: each)
+    assert counts.compared - counts.agreed == seconds

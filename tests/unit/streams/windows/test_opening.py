@@ -79,3 +79,16 @@ def test_spans_that_stand_for_more_and_others_that_do_not_may_be_merged_at_once(
         merger.add(frames[n], T0 + SECOND)
     found = [f for tick in range(2, 30) for f in merger.advance(T0 + tick * SECOND)]
     assert (found[0].values[0, 0], found[0].counts[0]) == (11.0, 2)
+
+
+def test_rows_that_are_sent_are_counted_and_corrections_beside() -> None:
+    bench = Bench()
+    for second in range(6):
+        bench.at(second + 0.5)
+        bench.requests("a", second + 0.5)
+        bench.requests("b", second + 0.5)
+    bench.requests("a", 2.7)
+    bench.at(9)
+    rows = sum(len(f.services) for f in bench.frames)
+    assert (bench.merger.counters["rows"], bench.merger.counters["corrected"]) == (rows, 1)
+    assert sum(len(f.services) for f in bench.frames if f.revision) == 1

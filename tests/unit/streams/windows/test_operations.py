@@ -94,6 +94,7 @@ def test_what_comes_after_its_window_is_counted_as_late_and_a_snapshot_keeps_the
     merge.add(early)
     again = OperationMerge("prod", 0)
     again.load(merge.state())
+    assert again.advance(BEGIN + WIDTH_NS + LATE_NS - 1) == []
     (told,) = again.advance(BEGIN + WIDTH_NS + LATE_NS)
     assert told.counts.sum() == 2
     again.add(dataclasses.replace(early, source="otlp/1"))

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contracts.frames import Decoded, Resource, SpanFrame
+from contracts.frames import Decoded, Resource, SpanBatch, SpanFrame
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.collect import EnvironmentPart, Receipt
 from streams.windows.names import Names
 from streams.windows.partials import PartialBuilder
 from streams.windows.rows import UNIT, Events
-from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, logs, points
+from streams.windows.statements import asking
+from tests.unit.streams.windows.support import CLIENT, CONSUMER, INTERNAL, MS, SERVER, T0, Span, decoded, logs, points
 
 NOW = Receipt(T0, T0)
 
@@ -239,3 +240,51 @@ def test_a_span_that_stands_for_ten_is_in_its_histogram_ten_times() -> None:
     builder.add(message("tenth", "", "stream", "untimed"), NOW, 0)
     (frame,) = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
     assert (frame.count.tolist(), frame.hist_count.tolist(), frame.unseen.tolist()) == ([3], [11], [9 * UNIT])
+    for marks, count, timed in ((("", "stream"), 1, 1), (("", "untimed"), 2, 1), (("stream",), 0, 0)):
+        builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+        builder.add(message(*marks), NOW, 0)
+        (frame,) = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+        assert (frame.count.tolist(), int(frame.hist_count.sum()), len(frame.unseen)) == ([count], timed, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parent", "known"), [(SERVER, 7, 3), (CONSUMER, 7, 3), (INTERNAL, 0, 3), (INTERNAL, 7, 0), (CLIENT, 7, 0)]
+)
+def test_requests_are_compared_with_others_of_their_route(kind: int, parent: int, known: int) -> None:
+    """What is served, and spans without a parent."""
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    for second in range(40):
+        at = T0 + second * SECOND
+        spans = [
+            Span("cart", 9 * second + n, 9 * second + n, parent, kind, at - 10 * MS, at, name="GET /")
+            for n in (1, 2, 3)
+        ]
+        roots = [Span("cart", 9 * second + 5, 9 * second + 5, 0, SERVER, at - 10 * MS, at, name="GET /x")]
+        builder.add(decoded([*spans, *roots]), Receipt(at, at), second)
+        frames = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+    assert sum(int(f.known.sum()) for f in frames) == known + 1
+
+
+def test_statements_are_asked_by_client_spans_that_name_whom_they_ask() -> None:
+    batch = replace(_batch(), statement=np.array([1, 0, 1, 1], np.int32))
+    peer = np.array([0, 0, 0, -1])
+    assert asking(batch, slice(None), peer).tolist() == [True, False, False, False]
+    assert asking(batch, np.array([0, 3]), peer[[0, 3]]).tolist() == [True, False]
+    assert asking(replace(batch, statement=np.empty(0, np.int32)), slice(None), peer).tolist() == [False] * 4
+
+
+def _batch() -> SpanBatch:
+    kinds = (CLIENT, CLIENT, SERVER, CLIENT)
+    found = decoded([Span("cart", n, n, 0, kind, T0, T0) for n, kind in enumerate(kinds, 1)]).spans
+    assert found is not None
+    return found
+
+
+def test_calls_to_who_sends_no_spans_take_no_less_than_no_time() -> None:
+    spans = [Span("cart", n, n, 0, CLIENT, T0, T0 + took, peer="db:x/y") for n, took in ((1, -5 * MS), (2, 3), (3, 0))]
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    builder.add(decoded(spans), NOW, 0)
+    sums = {
+        (f.signal, int(f.count.sum())): int(f.duration_ns.sum()) for _, _, f in builder.flush().partials if len(f.count)
+    }
+    assert sums == {("edges", 3): 3, ("spans", 3): 3}

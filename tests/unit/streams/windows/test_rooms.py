@@ -14,6 +14,7 @@ from contracts.units import MINUTE, SECOND
 from streams.windows import facts as f
 from streams.windows import failed_calls
 from streams.windows.collect import Receipt
+from streams.windows.edges import EdgeJoiner
 from streams.windows.failed_calls import UNKNOWN, FailedCalls
 from streams.windows.hosts import ANSWERED_NS, PATIENCE_NS, Hosts
 from streams.windows.names import Names
@@ -23,6 +24,7 @@ from streams.windows.state import load
 from streams.windows.tables import KeyTable
 from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, logs
 from tests.unit.streams.windows.test_calls import Half, call
+from tests.unit.streams.windows.test_edges import Joining, edges, span
 from tests.unit.streams.windows.test_merging import Bench
 
 
@@ -157,3 +159,18 @@ def test_a_table_holds_as_much_as_there_is_room_for() -> None:
     table, rows = KeyTable(SPAN, 1, 20), np.zeros(10, SPAN)
     evicted = [table.insert(np.arange(10 * n, 10 * n + 10, dtype=np.uint64), rows, T0 + n * SECOND) for n in range(3)]
     assert (evicted, len(table)) == ([0, 0, 10], 20)
+
+
+def test_names_that_no_span_or_call_needs_any_more_make_room_where_calls_are_joined() -> None:
+    settings = IngestSettings(join_horizon_s=5, max_services=2)
+    joining = Joining()
+    joining.joiner = EdgeJoiner("prod", settings, 1)
+    joining.send(*(Span(f"s{n}", n, n, 0, SERVER, T0 - MS, T0) for n in range(1, 9)))
+    for second in range(1, 100):
+        joining.now = T0 + second * SECOND
+        joining.send(Span("s1", second, second, 0, SERVER, joining.now - MS, joining.now))
+    assert joining.joiner.counters["names_left"] == 2
+    found = joining.send(
+        *(span(s, n + 1, n, SERVER, 99_000 + 10 * n, 99_100 - 10 * n) for n, s in enumerate(("s1", "t", "u")))
+    )
+    assert sorted((a, b) for a, b, *_ in edges(found)) == [("s1", "t"), ("t", "u")]
