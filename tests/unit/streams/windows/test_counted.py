@@ -237,3 +237,17 @@ def test_of_few_requests_more_seconds_are_looked_at(requests: float, other: bool
 def test_as_many_seconds_are_looked_at_as_have_thirty_requests(each: float, seconds: int) -> None:
     counts = counted(120, spans=lambda _: each / 2, requests=lambda _: each)
     assert counts.compared - counts.agreed == seconds
+
+
+def test_what_is_told_last_by_spans_or_by_metrics_is_compared_at_once() -> None:
+    def interval(n: int) -> tuple[int, int, float, float]:
+        return (T0 + n) * S, (T0 + n + 1) * S, 10.0, 0.0
+
+    early, late = ServiceCounts(S), ServiceCounts(S)
+    early.take_metrics([interval(n) for n in range(40)])
+    for second in range(40):
+        early.take_spans((T0 + second) * S, 5.0, 0.0, 5.0)
+        late.take_spans((T0 + second) * S, 5.0, 0.0, 5.0)
+    late.take_metrics([interval(n) for n in range(40)])
+    assert early.compared - T0 == late.compared - T0 == 40
+    assert early.usual_share == late.usual_share == pytest.approx(0.5)

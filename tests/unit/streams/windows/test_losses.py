@@ -175,3 +175,16 @@ def test_a_habit_that_was_not_seen_for_a_day_is_over_and_none_is_longer_than_fiv
         one.heard_ns = confirmed + (after_s - 2) * SECOND
         one.beat(confirmed + after_s * SECOND)
         assert one.usual_ns == usual_s * SECOND
+
+
+@pytest.mark.parametrize(
+    ("count", "named"), [(2, "s0, s1"), (5, "s0, s1, s2, s3, s4"), (6, "s0, s1, s2, s3, s4 and 1 more")]
+)
+def test_up_to_five_services_of_a_node_are_named(count: int, named: str) -> None:
+    losses, told = Losses("prod", lambda _: True), []
+    placed = (*(f"s{n}\tn1" for n in range(count)), "web\tn2")
+    losses.hear(dataclasses.replace(heard(), heard=("n1", "n2"), placed=placed), T0)
+    for second in range(1, 20):
+        losses.hear(dataclasses.replace(heard(), heard=("n2",)), T0 + second * SECOND)
+        told += losses.look(T0 + second * SECOND)
+    assert [(a.service, a.text.rpartition("nothing is known of ")[2]) for a in told] == [("node:n1", named)]

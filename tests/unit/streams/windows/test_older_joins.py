@@ -78,3 +78,19 @@ def test_a_span_that_ends_before_it_began_took_no_time() -> None:
         assert found == [("a", "b", 1, 0, 0, 0, 0)]
     backwards = span("a", 1, 9, 3, 100, 60)
     assert edges(Joining().send(backwards, span("b", 2, 1, SERVER, 100, 90))) == [("a", "b", 1, 0, 0, 0, 1)]
+
+
+@pytest.mark.parametrize("parts", [4, 5, 6, 7])
+def test_what_calls_said_goes_on_from_snapshots_that_knew_less_of_them(parts: int) -> None:
+    joining = Joining()
+    joining.send(CALLER, CALLEE)
+    body = load("edges", 1, joining.joiner.snapshot())
+    body["witness"] = body["witness"][:parts]
+    joiner = EdgeJoiner("prod", SETTINGS, 1)
+    joiner.restore(dump("edges", 1, body))
+    kept = load("edges", 1, joiner.snapshot())["witness"]
+    assert str(kept[:parts]) == str(body["witness"])
+    assert bool(kept[4]) == (parts > 4)
+    joining.joiner = joiner
+    more = span("a", 11, 9, 3, 200, 300), span("b", 12, 11, SERVER, 220, 290)
+    assert edges(joining.send(*more)) == [("a", "b", 1, 0, 100, 30, 1)]
