@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from contracts.units import SECOND
 from streams.windows.calls import Fan
 from streams.windows.collect import Receipt
 from streams.windows.collect_logs import LogCollector
+from streams.windows.containment import Containment
+from streams.windows.facts import Facts
 from streams.windows.failed_calls import FailedCalls
 from streams.windows.hosts import Hosts
 from streams.windows.log_groups import LogGroups
@@ -20,6 +24,8 @@ from streams.windows.names import Names
 from streams.windows.places import Places
 from streams.windows.preference import KEPT_NS, Preference
 from streams.windows.request_rows import SPAN
+from streams.windows.shared_ids import SharedIds
+from streams.windows.tables import KeyTable
 from streams.windows.templates import TemplateBook
 from streams.windows.usual import UsualRows
 from streams.windows.watermark import Watermarks, WatermarkSource
@@ -143,3 +149,44 @@ def test_four_thousand_sources() -> None:
     assert len(marks.sources) == 4096
     marks.admit("more", 1, T0, T0 + SECOND)
     assert (len(marks.sources), "s0" in marks.sources, "s1" in marks.sources) == (4096, False, True)
+
+
+def test_sixteen_thousand_texts_that_were_said_lately() -> None:
+    facts = Facts()
+    facts.at(T0)
+    for n in range(1 << 14):
+        facts.tell(f"called\ts{n}")
+    facts.tell("called\ts0")
+    assert len(facts.state()[1]) == 1 << 14, "it was said a moment ago"
+    facts.tell("called\tmore")
+    facts.tell("called\ts0")
+    assert len(facts.state()[1]) == (1 << 14) + 2
+
+
+def test_ten_thousand_services_whose_spans_are_halves() -> None:
+    shared = SharedIds()
+    for known, left in ((10_000, 10_002), (10_001, 2)):
+        shared.services = set(range(100, 100 + known))
+        rows = np.zeros(2, SPAN)
+        rows["service"], rows["kind"], rows["span"], rows["trace"] = [1, 2], [3, 2], 5, 7
+        keys = np.array([9, 9], np.uint64)
+        shared.apart(keys, rows, np.array([False, True]), KeyTable(SPAN, SECOND, 10))
+        assert (len(shared.services), {1, 2} <= shared.services) == (left, True)
+
+
+def test_sixty_five_thousand_timings_after_which_numbers_are_given_again() -> None:
+    containment = Containment()
+
+    def number(n: int) -> int:
+        frame: Any = SimpleNamespace(
+            span=np.zeros(1), clock=np.zeros(1, np.int32), clocks=(f"s{n}",),
+            clock_shift_ns=np.zeros(1, np.int64), clock_floor_ns=np.zeros(1, np.int64),
+        )  # fmt: skip
+        return int(containment.number(frame)[0])
+
+    state = {"timings": [[f"s{n}", 0, 0] for n in range(65_535)], "given": 65_535, "estimates": []}
+    containment.load(state)
+    assert [number(n) for n in (0, 65_534, 65_535, 65_535)] == [0, 65_534, 65_535, 65_535]
+    assert [number(n) for n in (65_536, 65_537, 65_536)] == [0, 1, 0]
+    assert number(0) == 2, "it lost its number to another"
+    assert len(containment.state()["timings"]) == 65_536

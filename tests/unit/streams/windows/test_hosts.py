@@ -27,6 +27,7 @@ class Shop:
         self.builder, self.joiner = PartialBuilder("otlp_spans/0", SETTINGS, 1), EdgeJoiner("prod", SETTINGS, 1)
         self.calls: Counter[tuple[str, str]] = Counter()
         self.failed: Counter[tuple[str, str]] = Counter()
+        self.took_ns: Counter[tuple[str, str]] = Counter()
         self.n = 0
 
     def send(self, *spans: Span) -> None:
@@ -43,10 +44,12 @@ class Shop:
         joined = self.joiner.flush("telemetry.spans/0", self.n, now)
         for _, _, frame in (*flushed.partials, *joined):
             if frame.signal == "edges":
-                for a, b, count, errors in zip(frame.service, frame.peer, frame.count, frame.errors, strict=True):
+                columns = frame.service, frame.peer, frame.count, frame.errors, frame.duration_ns
+                for a, b, count, errors, took_ns in zip(*columns, strict=True):
                     pair = frame.services[a], frame.services[b]
                     self.calls[pair] += int(count)
                     self.failed[pair] += int(errors)
+                    self.took_ns[pair] += int(took_ns)
 
     def call(self, host: str, *, answered_by: str = "", error: bool = False, after_ns: int = 0) -> list[Span]:
         """A call of web to a host, with the callee's span where there is one."""
@@ -67,6 +70,7 @@ def test_who_is_never_heard_to_answer_is_outside_and_told_as_its_caller_sees_it(
     assert not shop.calls
     shop.run(5, BANK)
     assert shop.calls["web", BANK] > 0
+    assert shop.took_ns["web", BANK] == 50 * MS * shop.calls["web", BANK]
     assert not shop.failed["web", BANK]
     shop.run(5, BANK, error=True)
     assert shop.failed["web", BANK] == 10

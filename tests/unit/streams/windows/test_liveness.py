@@ -437,22 +437,3 @@ def test_what_is_usual_of_who_sends_spans_is_learnt_as_its_rows_go_out() -> None
         assert street.judged("two", NEXT, EARLY) == early
         street.say(NEXT, "two", "callee", ALONE, 15)
         assert street.judged("two", NEXT, EARLY) == MISSING
-
-
-@pytest.mark.parametrize(
-    ("pauses", "silent", "late"), [(0.0, 1, QUIET), (0.0, 2, MISSING), (3.0, 6, QUIET), (3.0, 7, MISSING)]
-)
-def test_metrics_go_on_for_half_as_long_again_as_they_pause(pauses: float, silent: int, late: int) -> None:
-    """Those of who is measured, and never counts requests, at the first second of a silence."""
-    street = Measured()
-    street.measure(NEXT, ("zero", "one"))
-    metrics = street.mergers[Signal.METRICS].entities
-    metrics.gaps[metrics.find(("one", ""))] = pauses
-    assert street.judged("one", LAST + silent, LATE) == late
-
-
-@pytest.mark.parametrize(("service", "late"), [("one", QUIET), ("two", MISSING)])
-def test_logs_of_who_is_measured_are_quiet_unless_its_spans_are_lost_too(service: str, late: int) -> None:
-    street = Measured()
-    street.measure(NEXT, SERVICES)
-    assert street.judged(service, NEXT, LATE, Signal.LOGS) == late

@@ -92,3 +92,16 @@ def test_rows_that_are_sent_are_counted_and_corrections_beside() -> None:
     rows = sum(len(f.services) for f in bench.frames)
     assert (bench.merger.counters["rows"], bench.merger.counters["corrected"]) == (rows, 1)
     assert sum(len(f.services) for f in bench.frames if f.revision) == 1
+
+
+def test_callers_are_those_of_the_last_five_minutes() -> None:
+    bench = Bench()
+    for second in range(4):
+        bench.at(second + 0.5)
+        bench.requests("a", second + 0.5)
+        if second < 2:
+            bench.requests("b", second + 0.5)
+    first = T0 // SECOND
+    found = [bench.merger.callers(first + window) for window in (0, 1, 4, 301, 302, 303, 304)]
+    both, a = frozenset({"a", "b"}), frozenset({"a"})
+    assert found == [frozenset(), both, both, both, a, a, frozenset()]

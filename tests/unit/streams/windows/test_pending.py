@@ -288,3 +288,21 @@ def test_calls_to_who_sends_no_spans_take_no_less_than_no_time() -> None:
         (f.signal, int(f.count.sum())): int(f.duration_ns.sum()) for _, _, f in builder.flush().partials if len(f.count)
     }
     assert sums == {("edges", 3): 3, ("spans", 3): 3}
+
+
+def test_the_histogram_of_each_row_goes_where_the_row_does() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 4)
+    names = [f"s{n}" for n in range(12)]
+    spans = [
+        Span(name, 100 * n + i + 1, 100 * n + i + 1, 0, SERVER, T0 - (i + 1) * 50 * MS, T0)
+        for n, name in enumerate(names)
+        for i in range(n + 1)
+    ]
+    builder.add(decoded(spans), NOW, 0)
+    found = {}
+    for _, _, frame in builder.flush().partials:
+        if frame.signal == "spans" and len(frame.count):
+            cells = np.bincount(frame.hist_row, frame.hist_count, len(frame.count))
+            assert cells.tolist() == frame.count.tolist()
+            found |= dict(zip((frame.services[i] for i in frame.service), frame.count.tolist(), strict=True))
+    assert found == {name: n + 1 for n, name in enumerate(names)}

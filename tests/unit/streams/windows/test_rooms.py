@@ -174,3 +174,13 @@ def test_names_that_no_span_or_call_needs_any_more_make_room_where_calls_are_joi
         *(span(s, n + 1, n, SERVER, 99_000 + 10 * n, 99_100 - 10 * n) for n, s in enumerate(("s1", "t", "u")))
     )
     assert sorted((a, b) for a, b, *_ in edges(found)) == [("s1", "t"), ("t", "u")]
+
+
+def test_what_a_table_took_for_newer_than_now_is_as_old_as_now() -> None:
+    table = KeyTable(SPAN, SECOND, 100)
+    for n, ahead in enumerate((0, 60)):
+        table.insert(sites(n), np.zeros(1, SPAN), T0 + ahead * SECOND)
+    table.mend(T0 + 2 * SECOND)
+    assert table.expire(T0 + 2 * SECOND) == 1
+    assert table.contains(sites(0, 1)).tolist() == [False, True]
+    assert table.expire(T0 + 2 * SECOND + 1) == 1

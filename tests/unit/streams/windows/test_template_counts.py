@@ -155,3 +155,22 @@ def test_columns_have_the_types_of_frames() -> None:
         "template_count": np.int64,
     }
     assert found["template_text"] == ("template ffffffffffffffff",)
+
+
+def test_a_window_that_was_told_of_a_new_template_is_corrected_where_it_came_earlier() -> None:
+    bench = Bench("logs")
+    for second in range(61, 70):
+        bench.at(second + 0.5)
+        bench.send(logs([("a", bench.now, 9, "known"), ("b", bench.now, 9, "known")]))
+    for second in range(140, 143):
+        bench.at(second + 0.5)
+        lines = [("a", bench.now, 9, "known"), ("b", bench.now, 9, "known")]
+        bench.send(logs([*lines, ("b", bench.now, 9, "fresh")] if second == 142 else lines))
+    bench.at(146)
+    before = len(bench.frames)
+    bench.send(logs([("b", T0 + 141 * 1000 * MILLISECOND, 9, "fresh")]))
+    bench.at(148)
+    told = {(f.window_ns - T0) // (1000 * MILLISECOND): f for f in bench.frames[before:] if f.revision}
+    assert sorted(told) == [141, 142]
+    assert {w: f.services for w, f in told.items()} == {141: ("b",), 142: ("b",)}
+    assert [told[w].notes for w in (141, 142)] == [("fresh",), ("",)]
