@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contracts.features import Signal
-from tests.unit.streams.windows.test_liveness import LAST, LATE, MISSING, NEXT, QUIET, SERVICES, Measured
+from streams.windows.calls import ASKED
+from tests.unit.streams.windows.test_liveness import FIRST, LAST, LATE, MISSING, NEXT, QUIET, SERVICES, Measured, Street
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,11 @@ def test_logs_of_who_is_measured_are_quiet_unless_its_spans_are_lost_too(service
     street = Measured()
     street.measure(NEXT, SERVICES)
     assert street.judged(service, NEXT, LATE, Signal.LOGS) == late
+
+
+def test_what_calls_say_counts_once_however_often_it_comes() -> None:
+    street, pair = Street(), [("caller", "two")]
+    for sequence, asked in ((0, 3), (0, 3), (1, 6), (0, 6), (1, 6), (2, 9)):
+        street.told = 10_000 + sequence
+        street.say(NEXT, "caller", "two", ASKED, 3)
+        assert street.liveness.asked(pair, FIRST + NEXT)[0, 0] == asked
