@@ -74,8 +74,7 @@ class PartialBuilder:
             if resource.environment not in self._spans.refused:
                 self._places.setdefault(resource.environment, Places()).note(resource)
         self._count(decoded, receipt, tags)
-        if decoded.added:
-            self.counters["added_points"] += decoded.added
+        self.counters["added_points"] += decoded.added
         self._spans.add(decoded, receipt, tags)
         self._logs.add(decoded, receipt)
         self._metrics.add(decoded, receipt)

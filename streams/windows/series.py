@@ -74,8 +74,6 @@ class SeriesBook:
         return kept
 
     def _increases(self, points: Rows) -> Rows:
-        if not len(points):
-            return np.empty(0, PART)
         points = points[np.lexsort((points["time"], points["series"]))]
         slot = self._slots(points["series"])
         again = (points["series"][1:] == points["series"][:-1]) & (points["time"][1:] == points["time"][:-1])

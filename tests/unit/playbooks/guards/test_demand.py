@@ -189,3 +189,9 @@ def test_a_few_requests_more_at_the_entries_may_be_chance(users: int, seconds: i
         since=tuple(range(-20, seconds)),
     )
     assert bool(asked_again(frames, "stock", T0)) is again
+
+
+def test_where_nobody_asked_before_nothing_is_asked_again() -> None:
+    usual, now = {"web": 0, "cart": 50, "stock": 100}, {"web": 50, "cart": 50, "stock": 900}
+    assert asked_again(told(usual, now), "stock", T0) == ""
+    assert asked_again(told(USUAL, now), "stock", T0) != ""

@@ -46,7 +46,7 @@ def texts(frames: list[PartialFrame]) -> list[str]:
     return sorted(text for f in frames for text in f.template_text if text)
 
 
-def test_records_are_counted_by_service_second_and_template() -> None:
+def test_records_are_counted_by_service_second_and_template_of_which_errors_are_none() -> None:
     lines = [
         ("cart", 0, 16, "a"),
         ("cart", 0, 17, "b"),

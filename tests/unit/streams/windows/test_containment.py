@@ -158,3 +158,19 @@ def test_a_snapshot_is_the_same_and_an_older_one_has_one_delay_for_all() -> None
         pairs(one, 1, 800)
         assert told(one) == [("cart", "cart-1", -800.0, FEWEST + 1)]
     assert again.state() == containment.state()
+
+
+def test_a_caller_may_be_behind_whose_callee_is_in_no_doubt() -> None:
+    containment = Containment()
+    children, parents = np.zeros(FEWEST, SPAN), np.zeros(FEWEST, SPAN)
+    parents["span"] = children["parent"] = np.arange(1, FEWEST + 1)
+    parents["start_ns"], children["start_ns"] = T0, T0 + 2 * S
+    parents["end_ns"], children["end_ns"] = T0 + 3 * S, T0 + 3 * S + 700 * MS
+    children["kind"], parents["kind"] = KIND_SERVER, KIND_CLIENT
+    children["clock"], parents["clock"] = -1, clock(containment, CALLER, 2000)
+    containment.learn(children, parents, T0)
+    assert told(containment) == [("web", "web-1", -700.0, FEWEST)]
+    nobody = Containment()
+    parents["clock"] = -1
+    nobody.learn(children, parents, T0)
+    assert nobody.state()["estimates"] == []

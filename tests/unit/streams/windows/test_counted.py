@@ -186,3 +186,68 @@ def test_a_snapshot_is_the_same() -> None:
     assert again == counts
     one, other = (counted(20, spans=lambda _: 1.0, requests=lambda _: 9.0, counts=c, begin=90) for c in (counts, again))
     assert one == other
+
+
+def test_windows_of_which_only_one_of_the_two_tells_are_not_compared() -> None:
+    def spans(second: int) -> float:
+        return math.nan if second in (50, 51, 52) else 5.0
+
+    counts = ServiceCounts(S)
+    for second in range(100):
+        if second not in (30, 31):
+            counts.take_spans((T0 + second) * S, spans(second), 0.0, spans(second))
+        if second not in (70, 71):
+            counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, 10.0, 0.0)])
+    assert (counts.usual_share, counts.other) == (pytest.approx(0.5), False)
+    assert counts.past.spans == pytest.approx(counts.past.requests / 2)
+
+
+@pytest.mark.parametrize(
+    ("varies", "spans", "other"),
+    [
+        # Of 90 that are usual in three seconds. A binomial part of 180 requests by halves varies by 45, one second's requests by 60, and
+        # what is usual is known to about 2: four times the root of 107 are 41.
+        (1, 17.0, False), (1, 16.0, True), (1, 45.0, False), (1, 46.0, True),  # and by half as many again
+        # Of which each stands for four: three times as much again as came.
+        (4, 11.0, False), (4, 10.0, True),
+    ],
+)  # fmt: skip
+def test_another_share_is_one_that_chance_does_not_explain(varies: int, spans: float, other: bool) -> None:
+    counts = ServiceCounts(S)
+    for second in range(620):
+        now = 30.0 if second < 600 else spans
+        counts.take_spans((T0 + second) * S, now, 0.0, varies * now)
+        counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, 60.0, 0.0)])
+    assert counts.other is other
+
+
+@pytest.mark.parametrize(("requests", "other"), [(60.0, True), (10.0, True), (9.0, False)])
+def test_of_few_requests_more_seconds_are_looked_at(requests: float, other: bool) -> None:
+    """Thirty at least: here those of ten seconds would be enough, were they not fewer."""
+    counts = ServiceCounts(S)
+    for second in range(300 + (3 if requests > 9 else 2)):
+        now = requests if second < 280 else 0.0
+        counts.take_spans((T0 + second) * S, now, 0.0, now)
+        counts.take_metrics([((T0 + second) * S, (T0 + second + 1) * S, requests, 0.0)])
+    assert counts.rate == pytest.approx(requests)
+    assert counts.other or not other
+
+
+@pytest.mark.parametrize(("each", "seconds"), [(60.0, 3), (10.0, 3), (9.9, 4), (3.0, 10), (2.9, 11)])
+def test_as_many_seconds_are_looked_at_as_have_thirty_requests(each: float, seconds: int) -> None:
+    counts = counted(120, spans=lambda _: each / 2, requests=lambda _: each)
+    assert counts.compared - counts.agreed == seconds
+
+
+def test_what_is_told_last_by_spans_or_by_metrics_is_compared_at_once() -> None:
+    def interval(n: int) -> tuple[int, int, float, float]:
+        return (T0 + n) * S, (T0 + n + 1) * S, 10.0, 0.0
+
+    early, late = ServiceCounts(S), ServiceCounts(S)
+    early.take_metrics([interval(n) for n in range(40)])
+    for second in range(40):
+        early.take_spans((T0 + second) * S, 5.0, 0.0, 5.0)
+        late.take_spans((T0 + second) * S, 5.0, 0.0, 5.0)
+    late.take_metrics([interval(n) for n in range(40)])
+    assert early.compared - T0 == late.compared - T0 == 40
+    assert early.usual_share == late.usual_share == pytest.approx(0.5)

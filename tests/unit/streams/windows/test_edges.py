@@ -168,3 +168,11 @@ def test_nothing_grows_without_end() -> None:
         sizes.append(len(joining.joiner.snapshot()))
     assert max(sizes[30:]) < 1.5 * max(sizes[15:30])
     assert joining.joiner.counters["orphans"] > 800
+
+
+def test_of_services_for_which_there_is_no_room_there_are_no_calls() -> None:
+    joining = Joining()
+    joining.joiner = EdgeJoiner("prod", IngestSettings(join_horizon_s=5, max_services=1), 1)
+    services = "abcde"
+    spans = [span(s, i + 1, i, SERVER, 10 * i, 100 - 10 * i) for i, s in enumerate(services)]
+    assert sorted((a, b) for a, b, *_ in edges(joining.send(*spans))) == [("a", "b"), ("b", "c"), ("c", "d")]

@@ -198,3 +198,14 @@ def test_what_was_believed_to_be_ahead_of_the_clock_is_taken_back() -> None:
 def test_the_finest_delay_is_a_twentieth_of_a_second() -> None:
     found = delays((0, 0.001, 10))
     assert found.delay_ns[0] == pytest.approx(50 * MILLISECOND * 1.1)
+
+
+def test_before_the_first_rows_nobody_was_silent() -> None:
+    together = Together()
+    together.take(100)
+    assert (together.begin, together.end, together.newest, together.heard, together.passed) == (0, 0, 100, 0.0, 0.0)
+    together.take(101)
+    assert (together.begin, together.end, together.heard, together.passed) == (0, 0, 1.0, 1.0)
+    together.take(103)
+    assert (together.begin, together.end) == (102, 103)
+    assert (together.heard, together.passed) == pytest.approx((1 + (599 / 600) ** 2, 2 + (599 / 600) ** 2))

@@ -200,3 +200,16 @@ def test_what_is_said_stands_beside_the_calls_of_the_window_in_which_the_request
     column = ASIDE[Signal.EDGES].index(BLAMED)
     said = liveness.asked([("web", "cart"), ("cart", "web")], T0 // width_ns)
     assert said[:, column].tolist() == [3, 0]
+
+
+def test_whom_calls_were_seen_to_reach_counts_and_not_what_callers_call_it() -> None:
+    joined, trace = Joined(), Trace()
+    client = trace.span("web", CLIENT, trace.span("web", SERVER), peer="external:basket")
+    trace.span("cart", SERVER, client)
+    joined.send(*trace.spans)
+    for _ in range(2):
+        trace = Trace()
+        trace.span("web", CLIENT, trace.span("web", SERVER, error=True), error=True, peer="external:basket")
+        trace.span("web", CLIENT, trace.span("web", SERVER, error=True), error=True, peer="external:bank")
+        joined.again().send(*trace.spans)
+    assert joined.blamed == {("web", "cart"): 2, ("web", "external:bank"): 2}

@@ -224,3 +224,23 @@ def test_five_of_the_metrics_that_nobody_has_told_of_are_named(names: int) -> No
     listed = ", ".join(f"m{n}" for n in range(min(names, 5)))
     text = f"nobody has told what these mean: {listed}{more}"
     assert said(judge.look(T0 + 150 * S))[G.UNMAPPED_METRICS] == (text, False)
+
+
+def test_of_who_lacks_nothing_that_is_told_when_all_has_had_time_to_come() -> None:
+    judge = GapJudge("prod", 10)
+    judge.hear(heard(WHOLE), T0)
+    assert judge.look(T0 + 150 * S - 1, now=True) == []
+    (told,) = judge.look(T0 + 150 * S, now=True)
+    assert (told.service, told.gaps, told.time_ns) == ("shop/cart", (), T0 + 150 * S)
+    assert judge.look(T0 + 151 * S, now=True) == []
+
+
+def test_requests_that_metrics_counted_before_their_period_was_known_stand_for_their_window() -> None:
+    judge = GapJudge("prod", 10)
+    judge.hear(heard(WHOLE), T0)
+    for _ in range(5):
+        judge.see(rows("metrics", 10.0))
+    assert judge.state()["known"]["shop/cart"]["by_metrics"] == 50.0
+    judge.hear(points(10.0, 3), T0)
+    judge.see(rows("metrics", 10.0))
+    assert judge.state()["known"]["shop/cart"]["by_metrics"] == 150.0

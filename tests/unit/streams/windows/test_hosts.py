@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from contracts.settings import IngestSettings
+from streams.windows import hosts
 from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.hosts import LEASED_NS, PATIENCE_NS, Hosts
@@ -25,6 +27,7 @@ class Shop:
         self.builder, self.joiner = PartialBuilder("otlp_spans/0", SETTINGS, 1), EdgeJoiner("prod", SETTINGS, 1)
         self.calls: Counter[tuple[str, str]] = Counter()
         self.failed: Counter[tuple[str, str]] = Counter()
+        self.took_ns: Counter[tuple[str, str]] = Counter()
         self.n = 0
 
     def send(self, *spans: Span) -> None:
@@ -41,10 +44,12 @@ class Shop:
         joined = self.joiner.flush("telemetry.spans/0", self.n, now)
         for _, _, frame in (*flushed.partials, *joined):
             if frame.signal == "edges":
-                for a, b, count, errors in zip(frame.service, frame.peer, frame.count, frame.errors, strict=True):
+                columns = frame.service, frame.peer, frame.count, frame.errors, frame.duration_ns
+                for a, b, count, errors, took_ns in zip(*columns, strict=True):
                     pair = frame.services[a], frame.services[b]
                     self.calls[pair] += int(count)
                     self.failed[pair] += int(errors)
+                    self.took_ns[pair] += int(took_ns)
 
     def call(self, host: str, *, answered_by: str = "", error: bool = False, after_ns: int = 0) -> list[Span]:
         """A call of web to a host, with the callee's span where there is one."""
@@ -65,6 +70,7 @@ def test_who_is_never_heard_to_answer_is_outside_and_told_as_its_caller_sees_it(
     assert not shop.calls
     shop.run(5, BANK)
     assert shop.calls["web", BANK] > 0
+    assert shop.took_ns["web", BANK] == 50 * MS * shop.calls["web", BANK]
     assert not shop.failed["web", BANK]
     shop.run(5, BANK, error=True)
     assert shop.failed["web", BANK] == 10
@@ -138,3 +144,16 @@ def test_whoever_else_works_for_a_call_answers_it_and_its_caller_does_not() -> N
             inner = Span(worker, trace, 2, 1, kind, call.start + MS, call.end - MS)
             shop.send(Span("web", trace, 1, 0, CLIENT, call.start, call.end, peer=host), inner)
     assert set(shop.calls) == {("web", BANK), ("web", "cart")}
+
+
+def test_of_too_many_answers_those_stay_whose_addresses_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "MOST_HOSTS", 2)
+
+    def outside(answers: int) -> bool:
+        """Of an address that was heard of after it was answered, and after others were."""
+        known = Hosts()
+        known.answered(np.arange(1, answers + 1, dtype=np.uint64), T0)
+        known.hear([(1, BANK)], T0)
+        return bool(known.is_outside(np.array([1], np.uint64), T0 + PATIENCE_NS)[0])
+
+    assert [outside(n) for n in (1, 4, 5)] == [False, False, True]

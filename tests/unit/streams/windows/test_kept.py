@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -245,3 +247,31 @@ def test_a_service_that_left_is_a_stranger_when_it_comes_again():
     assert kept.state()["short"] == ["shop"]
     kept.forget(["shop", "nobody"])
     assert [kept.state()[part] for part in ("leapt", "held", "short")] == [{}, [], []]
+
+
+@pytest.mark.parametrize(("every", "held"), [(1, True), (5, True), (15, False)])
+@pytest.mark.parametrize("surge", [True, False])
+def test_a_rate_that_leaps_up_waits_for_metrics_that_come_often(every: int, held: bool, surge: bool) -> None:
+    seen = Watch(every)
+    seen.run(150, 20)
+    seen.run(30, 60 if surge else 21)
+    assert np.isnan(seen.rates(150)[0]) == (held and surge)
+    assert np.isfinite(seen.rates(170)).all()
+
+
+def test_who_leapt_is_accepted_alone() -> None:
+    """Beside another service, of which metrics say nothing: what it does of late is not usual yet."""
+    kept = KeptShares()
+    for second in range(200):
+        mine = 60.0 if second >= 150 else 20.0
+        one = frame(Signal.SPANS, second, mine, 0.0)
+        both = replace(
+            one, services=("shop", "web"), versions=("", ""), attributes=("", ""), counts=np.array([mine, mine], np.int64),
+            values=np.concatenate([one.values, one.values]),
+        )  # fmt: skip
+        kept.correct(both)
+        kept.read([("shop", T0 + second * SECOND, T0 + (second + 1) * SECOND, mine, 0.0)], SECOND)
+        if second == 160:
+            _, _, count, *_ = kept.state()["usual"][str(Signal.SPANS)]
+            assert count[0, 0] > 50
+            assert count[1, 0] < 40

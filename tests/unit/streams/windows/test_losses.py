@@ -133,3 +133,58 @@ def test_of_so_many_nodes_it_is_known_whether_they_are_heard_of(monkeypatch: pyt
     state = losses.state()
     assert {node: pulse["heard_ns"] for node, pulse in state["nodes"].items()} == {"n1": T0 + 59 * SECOND}
     assert losses.look(T0 + 60 * SECOND) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "later_s", "habit_s"),
+    [
+        ((100, 115, 130), 0, 10),
+        ((100, 130, 150), 0, 10),  # from the beginning of the first to the end of the third six times their length
+        ((100, 130, 151), 0, 0),
+        ((100, 200, 300), 0, 0),
+        ((100, 115), 0, 0),
+        ((20, 100, 115, 130), 0, 10),
+        ((100, 115, 130), 4, 10),  # a shorter pause then changes nothing
+    ],
+)
+def test_three_pauses_close_together_are_a_habit(ends: tuple[int, ...], later_s: int, habit_s: int) -> None:
+    pulse = Pulse()
+    pauses = {second for end in ends for second in range(end - 9, end)}
+    last = ends[-1]
+    for second in range(last + 1):
+        if second not in pauses:
+            pulse.beat(T0 + second * SECOND)
+    if later_s:
+        pulse.beat(T0 + (last + later_s) * SECOND)
+    assert pulse.usual_ns == habit_s * SECOND
+    limit_ns = pulse.heard_ns + 10 * SECOND + 3 * habit_s * SECOND // 2
+    assert [pulse.silent(limit_ns), pulse.silent(limit_ns + 1), Pulse().silent(limit_ns)] == [False, True, False]
+
+
+def test_a_habit_that_was_not_seen_for_a_day_is_over_and_none_is_longer_than_five_minutes() -> None:
+    pulse, now = Pulse(), T0
+    for pause in (400, 400, 400):
+        now += pause * SECOND
+        pulse.beat(now)
+    assert pulse.usual_ns == 0, "the first beat began nothing"
+    pulse.beat(now + 400 * SECOND)
+    assert pulse.usual_ns == 300 * SECOND
+    confirmed = now + 400 * SECOND
+    for after_s, usual_s in ((86_400, 300), (86_402, 0)):
+        one = Pulse(confirmed, list(pulse.pauses_ns), pulse.usual_ns, confirmed)
+        one.heard_ns = confirmed + (after_s - 2) * SECOND
+        one.beat(confirmed + after_s * SECOND)
+        assert one.usual_ns == usual_s * SECOND
+
+
+@pytest.mark.parametrize(
+    ("count", "named"), [(2, "s0, s1"), (5, "s0, s1, s2, s3, s4"), (6, "s0, s1, s2, s3, s4 and 1 more")]
+)
+def test_up_to_five_services_of_a_node_are_named(count: int, named: str) -> None:
+    losses, told = Losses("prod", lambda _: True), []
+    placed = (*(f"s{n}\tn1" for n in range(count)), "web\tn2")
+    losses.hear(dataclasses.replace(heard(), heard=("n1", "n2"), placed=placed), T0)
+    for second in range(1, 20):
+        losses.hear(dataclasses.replace(heard(), heard=("n2",)), T0 + second * SECOND)
+        told += losses.look(T0 + second * SECOND)
+    assert [(a.service, a.text.rpartition("nothing is known of ")[2]) for a in told] == [("node:n1", named)]

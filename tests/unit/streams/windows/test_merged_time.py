@@ -140,3 +140,12 @@ def test_a_snapshot_goes_on_where_it_was() -> None:
     old = {k: v for k, v in marks.state().items() if k in {"sources", "merged", "opened", "now"}}
     again.load(old)
     assert again.state() == {**old, "disturbed": 0, "silent": 0, "silent_until": 0, "spoke": 0}
+
+
+@pytest.mark.parametrize("what", ["merged", "now_ns"])
+def test_so_is_a_clock_or_a_time_that_was_kept(what: str) -> None:
+    for ahead, mended in ((AHEAD_NS, False), (AHEAD_NS + 1, True)):
+        marks = Watermarks(IDLE_S * S)
+        setattr(marks, what, T0 + ahead)
+        assert marks.mend(T0) is mended
+        assert getattr(marks, what) == (T0 if mended else T0 + ahead)

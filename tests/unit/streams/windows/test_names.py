@@ -126,3 +126,24 @@ def test_a_snapshot_of_names_goes_on_as_they_did() -> None:
     old = {k: v for k, v in names.state().items() if k in {"text", "version", "attributes", "fresh"}}
     again.load(old)
     assert (again.number("n5"), len(again), again.now_ns) == (5, len(names), 0)
+
+
+def test_a_resource_whose_service_left_is_numbered_anew_and_others_are_as_they_were() -> None:
+    names = Names("prod", 4, 2)
+    old, kept = Resource("prod", "a", ""), Resource("prod", "b", "", attributes=(("k8s.deployment.name", "b"),))
+    assert (names.resource(old), names.resource(kept)) == (0, 1)
+    names.now_ns = 100 * SECOND
+    names.resource(kept)
+    assert (names.make_room(60 * SECOND), names.number("c"), names.resource(old)) == (1, 0, -1)
+    assert (names.resource(kept), json.loads(names.attributes[1])) == (1, {"k8s.deployment.name": "b"})
+
+
+def test_of_states_before_there_were_claims_what_was_said_last_is_one() -> None:
+    names, again = Names("prod", 4, 9), Names("prod", 4, 9)
+    for service in ("a", "b"):
+        names.resource(Resource("prod", service, "1", attributes=(("k8s.deployment.name", service),)))
+    again.load({k: v for k, v in names.state().items() if k != "claims"})
+    again.resource(Resource("prod", "a", "1", attributes=(("k8s.deployment.name", "a"),)))
+    assert not again.are_shared
+    again.resource(Resource("prod", "b", "1", attributes=(("k8s.deployment.name", "z"),)))
+    assert again.are_shared

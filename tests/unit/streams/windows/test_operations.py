@@ -18,8 +18,9 @@ from contracts.topics import OTLP_SPANS
 from contracts.units import SECOND
 from streams.windows.collect import Receipt
 from streams.windows.collect_spans import SpanCollector
-from streams.windows.operations import LATE_NS, WIDTH_NS, OperationMerge
-from streams.windows.routes import ROUTES_PER_SERVICE
+from streams.windows.names import Names
+from streams.windows.operations import LATE_NS, OTHER, WIDTH_NS, OperationMerge, operation_frames
+from streams.windows.routes import ROUTES_PER_SERVICE, Routes
 from streams.windows.rows import Origin
 from tests.unit.streams.windows.support import CLIENT, INTERNAL, MS, SERVER, T0, Span, decoded
 
@@ -93,6 +94,7 @@ def test_what_comes_after_its_window_is_counted_as_late_and_a_snapshot_keeps_the
     merge.add(early)
     again = OperationMerge("prod", 0)
     again.load(merge.state())
+    assert again.advance(BEGIN + WIDTH_NS + LATE_NS - 1) == []
     (told,) = again.advance(BEGIN + WIDTH_NS + LATE_NS)
     assert told.counts.sum() == 2
     again.add(dataclasses.replace(early, source="otlp/1"))
@@ -202,3 +204,26 @@ def test_an_operation_is_told_with_all_its_sums() -> None:
             assert values.tolist() == [*sums[:3], *(n / 1000 for n in sums[3:])]
             assert count == sums[0]
     assert told[-1].values[:, [2, 3, 5]].all(), "its routes are known by then"
+
+
+def test_each_route_of_each_service_has_its_own_sums_and_what_has_no_room_another() -> None:
+    """As many routes as slots, the last of a service beside the first of the next."""
+    names, routes = Names("prod", 2, 10), Routes(1000, Counter())
+    asked = [("cart", f"GET /{chr(97 + i // 26)}{chr(97 + i % 26)}") for i in range(60)] + [
+        ("web", f"GET /w{c}") for c in "abcd"
+    ]
+    which, end = np.arange(64), np.full(64, BEGIN)
+    slots = routes.compare(asked, which, end, np.full(64, 9 * MS)).route
+    assert (sorted(slots.tolist()), routes.slots) == (list(range(64)), 64)
+    numbers = np.array([names.number(service) for service, _ in asked])
+    service, slot = np.append(numbers, [0, 1]), np.append(slots, [-1, -1])
+    sums = tuple(np.arange(1, 67) * (n + 1) for n in range(6))
+    told = dict[tuple[str, str], list[int]]()
+    for _, frame in operation_frames(
+        Origin("prod", "s/0", 1, 1), names, routes, (np.full(66, BEGIN), service, slot), sums
+    ):
+        columns = (frame.count, frame.errors, frame.known, frame.level, frame.pace, frame.duration_ns)
+        for i, (s, o) in enumerate(zip(frame.service.tolist(), frame.peer.tolist(), strict=True)):
+            told[frame.services[s], frame.services[o]] = [int(c[i]) for c in columns]
+    keys = [*asked, ("cart", OTHER), ("web", OTHER)]
+    assert told == {key: [(i + 1) * (n + 1) for n in range(6)] for i, key in enumerate(keys)}

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contracts.frames import Decoded, Resource, SpanFrame
+from contracts.frames import Decoded, Resource, SpanBatch, SpanFrame
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.collect import EnvironmentPart, Receipt
 from streams.windows.names import Names
 from streams.windows.partials import PartialBuilder
 from streams.windows.rows import UNIT, Events
-from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, logs, points
+from streams.windows.statements import asking
+from tests.unit.streams.windows.support import CLIENT, CONSUMER, INTERNAL, MS, SERVER, T0, Span, decoded, logs, points
 
 NOW = Receipt(T0, T0)
 
@@ -181,3 +182,127 @@ def test_of_a_message_each_environment_has_its_own() -> None:
         ("prod", ("cart",), [2]),
         ("stage", ("web",), [1]),
     ]
+
+
+def test_links_are_joined_and_are_no_spans_themselves() -> None:
+    """Of a consumer that names who sent it its message by a link; one that has yet to happen is none."""
+    ahead = round(IngestSettings().max_delay_s * SECOND)
+    spans = [Span("cart", n, n, 0, SERVER, T0 - 10 * MS, T0) for n in (1, 2, 3)]
+    found = decoded(spans)
+    assert found.spans is not None
+    ids = np.array([91, 92, 93], np.uint64)
+    linked = replace(
+        found.spans, span=ids, parent=np.array([7, 8, 9], np.uint64), end_ns=T0 + np.array([0, ahead, ahead + 1])
+    )
+    builder, frames = flushed(replace(found, linked=linked))
+    assert sorted(zip(frames[0].span.tolist(), frames[0].parent.tolist(), strict=True)) == [
+        (1, 0), (2, 0), (3, 0), (91, 7), (92, 8)
+    ]  # fmt: skip
+    assert builder.counters["spans"] == 3
+
+
+def test_of_services_for_which_there_is_no_room_nothing_is_taken_for_anothers() -> None:
+    settings = IngestSettings(max_services=1)
+    builder = PartialBuilder("otlp_spans/0", settings, 1)
+    known = [Span(f"s{n}", n, n, 0, SERVER, T0 - MS, T0) for n in range(1, 5)]
+    strangers = [Span("t", n, n, 0, SERVER, T0 - MS, T0) for n in (8, 9)]
+    counts = []
+    for offset, some in enumerate((known, strangers, [*known, *strangers])):
+        builder.add(decoded([replace(s, span=s.span + 100 * offset) for s in some]), NOW, offset)
+        flushed_ = builder.flush()
+        counts.append(
+            {
+                f.services[i]: n
+                for _, _, f in flushed_.partials
+                if f.signal == "spans"
+                for i, n in enumerate(f.count.tolist())
+            }
+        )
+        assert {s % 100 for _, _, f in flushed_.spans for s in f.span.tolist()} <= {1, 2, 3, 4}
+    assert counts == [{"s1": 1, "s2": 1, "s3": 1, "s4": 1}, {}, {"s1": 1, "s2": 1, "s3": 1, "s4": 1}]
+    assert builder.counters["service_limit"] == 4
+
+
+def test_names_that_nobody_uses_make_room_with_a_flush() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(max_services=2), 1)
+    for n, seconds in ((0, 0), (1, 20), (2, 40)):
+        now = Receipt(T0 + seconds * SECOND, T0 + seconds * SECOND)
+        spans = [
+            Span(f"s{n}-{i}", 10 * n + i + 1, 10 * n + i + 1, 0, SERVER, now.now_ns - MS, now.now_ns) for i in range(7)
+        ]
+        builder.add(decoded(spans), now, n)
+        builder.flush()
+    assert builder.counters["names_left"] > 0
+
+
+def test_a_span_that_stands_for_ten_is_in_its_histogram_ten_times() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    builder.add(message("tenth", "", "stream", "untimed"), NOW, 0)
+    (frame,) = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+    assert (frame.count.tolist(), frame.hist_count.tolist(), frame.unseen.tolist()) == ([3], [11], [9 * UNIT])
+    for marks, count, timed in ((("", "stream"), 1, 1), (("", "untimed"), 2, 1), (("stream",), 0, 0)):
+        builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+        builder.add(message(*marks), NOW, 0)
+        (frame,) = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+        assert (frame.count.tolist(), int(frame.hist_count.sum()), len(frame.unseen)) == ([count], timed, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parent", "known"), [(SERVER, 7, 3), (CONSUMER, 7, 3), (INTERNAL, 0, 3), (INTERNAL, 7, 0), (CLIENT, 7, 0)]
+)
+def test_requests_are_compared_with_others_of_their_route(kind: int, parent: int, known: int) -> None:
+    """What is served, and spans without a parent."""
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    for second in range(40):
+        at = T0 + second * SECOND
+        spans = [
+            Span("cart", 9 * second + n, 9 * second + n, parent, kind, at - 10 * MS, at, name="GET /")
+            for n in (1, 2, 3)
+        ]
+        roots = [Span("cart", 9 * second + 5, 9 * second + 5, 0, SERVER, at - 10 * MS, at, name="GET /x")]
+        builder.add(decoded([*spans, *roots]), Receipt(at, at), second)
+        frames = [f for _, _, f in builder.flush().partials if f.signal == "spans"]
+    assert sum(int(f.known.sum()) for f in frames) == known + 1
+
+
+def test_statements_are_asked_by_client_spans_that_name_whom_they_ask() -> None:
+    batch = replace(_batch(), statement=np.array([1, 0, 1, 1], np.int32))
+    peer = np.array([0, 0, 0, -1])
+    assert asking(batch, slice(None), peer).tolist() == [True, False, False, False]
+    assert asking(batch, np.array([0, 3]), peer[[0, 3]]).tolist() == [True, False]
+    assert asking(replace(batch, statement=np.empty(0, np.int32)), slice(None), peer).tolist() == [False] * 4
+
+
+def _batch() -> SpanBatch:
+    kinds = (CLIENT, CLIENT, SERVER, CLIENT)
+    found = decoded([Span("cart", n, n, 0, kind, T0, T0) for n, kind in enumerate(kinds, 1)]).spans
+    assert found is not None
+    return found
+
+
+def test_calls_to_who_sends_no_spans_take_no_less_than_no_time() -> None:
+    spans = [Span("cart", n, n, 0, CLIENT, T0, T0 + took, peer="db:x/y") for n, took in ((1, -5 * MS), (2, 3), (3, 0))]
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 1)
+    builder.add(decoded(spans), NOW, 0)
+    sums = {
+        (f.signal, int(f.count.sum())): int(f.duration_ns.sum()) for _, _, f in builder.flush().partials if len(f.count)
+    }
+    assert sums == {("edges", 3): 3, ("spans", 3): 3}
+
+
+def test_the_histogram_of_each_row_goes_where_the_row_does() -> None:
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(), 4)
+    names = [f"s{n}" for n in range(12)]
+    spans = [
+        Span(name, 100 * n + i + 1, 100 * n + i + 1, 0, SERVER, T0 - (i + 1) * 50 * MS, T0)
+        for n, name in enumerate(names)
+        for i in range(n + 1)
+    ]
+    builder.add(decoded(spans), NOW, 0)
+    found = {}
+    for _, _, frame in builder.flush().partials:
+        if frame.signal == "spans" and len(frame.count):
+            cells = np.bincount(frame.hist_row, frame.hist_count, len(frame.count))
+            assert cells.tolist() == frame.count.tolist()
+            found |= dict(zip((frame.services[i] for i in frame.service), frame.count.tolist(), strict=True))
+    assert found == {name: n + 1 for n, name in enumerate(names)}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from connectors.otlp.conventions import standard
 from contracts.frames.views import rank_of, ranks, series_id
 from contracts.units import SECOND
+from streams.windows import preference
 from streams.windows.preference import KEPT_NS, Preference
 from tests.unit.streams.windows.support import T0, histograms, points
 from tests.unit.streams.windows.test_merging import METRICS, Bench
@@ -118,3 +119,50 @@ def test_rows_of_the_table_are_views_in_its_order() -> None:
         assert 0 < rules[better][0].view < rules[worse][0].view
     assert rules["kafka.consumer_group.lag"][0].view == 0
     assert rules["jvm_memory_used_bytes"][0].view == rules["jvm.memory.used"][0].view
+
+
+TOLD = st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(1, 3), st.integers(0, 4))
+
+
+@given(st.lists(st.lists(TOLD, min_size=1, max_size=6), max_size=6))
+def test_the_best_view_of_a_group_that_was_told_of_lately_counts(rounds: list[list[tuple[int, int, int, int]]]) -> None:
+    """Facts, groups (0: a series that is no view), views and times as drawn; what counts is worked out one by one."""
+    views, model = Preference(), dict[tuple[int, int], dict[int, int]]()
+    for points_ in rounds:
+        cell = np.array([fact for fact, *_ in points_])
+        named = [series_id(5, rank_of(group, view)) if group else series_id(5) for _, group, view, _ in points_]
+        times = [T0 + step * (KEPT_NS // 2 + 1) for *_, step in points_]
+        for (fact, group, view, _), ns in zip(points_, times, strict=True):
+            told = model.setdefault((fact, group), {})
+            told[view] = max(ns, told.get(view, 0))
+        newest: dict[tuple[int, int, int], int] = {}
+        for (fact, group, view, _), ns in zip(points_, times, strict=True):
+            newest[fact, group, view] = max(ns, newest.get((fact, group, view), 0))
+        expected = []
+        for fact, group, view, _ in points_:
+            now, told = newest[fact, group, view], model[fact, group]
+            expected.append(not group or not any(v < view and now - ns <= KEPT_NS for v, ns in told.items()))
+        found = views.preferred(cell, np.array(named, np.uint64), np.array(times))
+        assert found.tolist() == expected
+        again = Preference()
+        again.load(views.state())
+        views = again
+
+
+def test_facts_that_nobody_tells_of_make_room_and_if_none_are_old_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preference, "_MOST", 3)
+    best, worse = (np.array([series_id(1, rank_of(1, n))], np.uint64) for n in (1, 2))
+
+    def tells(views: Preference, fact: int, series_: np.ndarray, ns: int) -> bool:
+        return bool(views.preferred(np.array([fact]), series_, np.array([ns]))[0])
+
+    views = Preference()
+    for fact, ns in ((1, T0 - 1), (2, T0), (3, T0 + KEPT_NS)):
+        tells(views, fact, best, ns)
+    assert len(views.state()) == 3, "as many as there is room for"
+    tells(views, 4, best, T0 + KEPT_NS)
+    assert [fact for fact, _ in views.state()] == [2, 3, 4]
+    assert not tells(views, 2, worse, T0 + KEPT_NS), "what was told of exactly so long ago still counts"
+    tells(views, 5, best, T0 + KEPT_NS)
+    assert views.state() == []
+    assert tells(views, 3, worse, T0 + KEPT_NS)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.windows.calls import ASKED, DUE
 from streams.windows.edges import EdgeJoiner
@@ -157,3 +160,95 @@ def test_what_was_learnt_fades_alike() -> None:
         routes.served(one(1), key(7), one(1000))
         routes.called(one(1), key(7), one(9), one(2000))
     assert routes.due(one(1), key(7))[2] == pytest.approx([2.0])
+
+
+ROUND = st.tuples(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2), st.integers(7, 9), st.integers(1, 3)), max_size=6),
+)
+
+
+@given(st.lists(ROUND, min_size=1, max_size=4))
+def test_calls_per_request_are_those_of_a_plain_table(rounds) -> None:
+    """Requests (service, route, how many) and calls (service, route, callee, how many) as drawn; what is due is their ratio."""
+    routes, served, called = RouteCalls(), Counter[tuple[int, int]](), Counter[tuple[int, int, int]]()
+    for requests, calls in rounds:
+        service, route, times = (np.array(c, np.int64) for c in zip(*requests, strict=True))
+        routes.served(service, route.astype(np.uint64), 1000 * times)
+        for s, r, n in requests:
+            served[s, r] += n
+        known = [c for c in calls if c[:2] in served]
+        if calls:
+            service, route, callee, times = (np.array(c, np.int64) for c in zip(*calls, strict=True))
+            routes.called(service, route.astype(np.uint64), callee, 1000 * times)
+        for s, r, c, n in known:
+            called[s, r, c] += n
+        again = RouteCalls()
+        again.load(routes.state())
+        asked = [(s, r) for s in (1, 2, 3, 4) for r in (0, 1, 2)]
+        which, callees, ratio = again.due(np.array([s for s, _ in asked]), key(*(r for _, r in asked)))
+        found = {(*asked[i], c): n for i, c, n in zip(which.tolist(), callees.tolist(), ratio.tolist(), strict=True)}
+        assert found == pytest.approx({(s, r, c): n / served[s, r] for (s, r, c), n in called.items()})
+        assert len(again) == len(served)
+        routes = again
+
+
+def test_so_many_routes_stay_that_are_asked_for_most() -> None:
+    routes = RouteCalls()
+    for n in range(2 * ROUTES_KEPT):
+        routes.served(one(1), key(n + 1), one(1000 * (n + 1)))
+    routes.served(one(2), key(1), one(1))
+    assert len(routes) == 2 * ROUTES_KEPT + 1, "twice as many in between"
+    routes.served(one(1), key(999), one(500))
+    assert len(routes) == ROUTES_KEPT + 1
+    for n in range(2 * ROUTES_KEPT):
+        routes.called(one(1), key(n + 1), one(9), one(1000))
+    which, _, calls = routes.due(one(1, 2 * ROUTES_KEPT), key(*range(1, 2 * ROUTES_KEPT + 1)))
+    assert which.tolist() == list(range(ROUTES_KEPT, 2 * ROUTES_KEPT)), "who is not kept teaches nothing"
+    assert calls[-1] == pytest.approx(1 / (2 * ROUTES_KEPT))
+
+
+def test_so_many_callees_of_a_route_stay_that_are_called_most() -> None:
+    routes = RouteCalls()
+    routes.served(one(1), key(7), one(1000))
+    for n in range(2 * CALLEES_KEPT):
+        routes.called(one(1), key(7), one(n), one(1000 * (n + 1)))
+    assert len(routes.due(one(1), key(7))[1]) == 2 * CALLEES_KEPT
+    routes.called(one(1), key(7), one(999), one(500))
+    assert routes.due(one(1), key(7))[1].tolist() == list(range(CALLEES_KEPT, 2 * CALLEES_KEPT))
+
+
+def test_what_is_learnt_loses_half_its_weight_in_an_hour_and_nothing_by_a_clock_set_back() -> None:
+    def after(*hours: float) -> float:
+        routes = RouteCalls()
+        for hour in (100.0, *hours):
+            routes.decay(int(hour * 3_600 * 1000 * MS))
+            routes.served(one(1), key(7), one(1000))
+            if hour == 100.0:
+                routes.called(one(1), key(7), one(9), one(1000))
+        return float(routes.due(one(1), key(7))[2][0])
+
+    assert after(101.0) == pytest.approx(0.5 / 1.5)
+    assert after(99.0) == pytest.approx(1 / 2)
+
+
+def test_who_makes_calls_is_known_by_number() -> None:
+    routes = RouteCalls()
+    routes.callers(np.array([5, 3], np.int64))
+    routes.callers(np.array([3, 4], np.int64))
+    assert routes.calling(np.array([2, 3, 4, 5, 6])).tolist() == [False, True, True, True, False]
+    routes.forget(one(4))
+    assert routes.calling(np.array([3, 4, 5])).tolist() == [True, False, True]
+
+
+def test_what_leaves_is_no_others_and_the_rest_stays() -> None:
+    routes = RouteCalls()
+    for service in (1, 2):
+        routes.served(one(service), key(7), one(1000))
+        for callee in (8, 9):
+            routes.called(one(service), key(7), one(callee), one(1000 * callee))
+    routes.forget(one(8))
+    both = routes.due(np.array([1, 2]), key(7, 7))
+    assert [c.tolist() for c in both] == [[0, 1], [9, 9], [9.0, 9.0]]
+    routes.forget(one(1))
+    assert [c.tolist() for c in routes.due(np.array([1, 2]), key(7, 7))] == [[1], [9], [9.0]]

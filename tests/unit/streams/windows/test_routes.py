@@ -252,3 +252,37 @@ def test_where_there_was_no_room_it_is_looked_for_again_after_a_minute() -> None
         feed(routes, 0, {"GET /": 5.0}, each=1, service=f"s{n}")
     found = [feed(routes, second, {"GET /": 5.0}, each=1, service="new").route[0] >= 0 for second in (30, 70, 89, 90)]
     assert found == [False, False, False, True]
+
+
+def test_a_route_is_known_when_it_has_been_there_for_half_as_long_as_its_service() -> None:
+    routes, begin = Routes(1000, Counter()), 1_700_000_000
+    known = {}
+    for second in range(begin, begin + 60):
+        feed(routes, second, {"GET /": 5})
+    for second in range(begin + 60, begin + 131):
+        both = feed(routes, second, {"GET /": 5, "GET /new": 5}).known
+        known[second - begin] = both[:10].all(), both[10:].any()
+    assert all(old for old, _ in known.values())
+    assert [second for second, (_, new) in known.items() if new] == list(range(120, 131))
+
+
+def test_what_was_learnt_of_a_route_loses_half_its_weight_in_six_hours() -> None:
+    def is_known(hours: float) -> bool:
+        routes, key = Routes(1000, Counter()), [("shop", "GET /")]
+        for second, n in ((0, 30), (60, 1), (round(hours * 3600), 1)):
+            end_ns = np.full(n, (second + 10**6) * SECOND)
+            routes.compare(key, np.zeros(n, np.int64), end_ns, np.full(n, 5 * MS))
+        return bool(routes.compare(key, np.zeros(1, np.int64), end_ns, np.array([5 * MS])).known.all())
+
+    assert [is_known(hours) for hours in (0.1, 4.0, 4.5, 12.0)] == [True, True, False, False], (
+        "of 31 a moment later twenty are enough"
+    )
+
+
+def test_requests_that_take_no_time_are_as_short_as_can_be_told() -> None:
+    routes = Routes(1000, Counter())
+    for second in range(100):
+        found = routes.compare(
+            [("shop", "GET /")], np.zeros(4, np.int64), np.full(4, second * SECOND), np.array([0, 0, 1, 0])
+        )
+    assert (found.known.all(), found.level.tolist(), found.pace.tolist()) == (True, [0] * 4, [0] * 4)

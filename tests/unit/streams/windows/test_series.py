@@ -195,3 +195,13 @@ def test_there_is_room_for_so_many_histograms() -> None:
         assert shape(series, 100, 95, {1: 1}, of=of) == (({1: 1}, 5.0) if of < 2 else None)
     assert series.counters["series_over_limit"] == 1
     assert shape(series, 101, 95, {1: 3}, of=1) == ({1: 2}, 1.0)
+
+
+def test_histograms_without_points_leave_too_and_begin_anew() -> None:
+    series = book(most=20)
+    for of in range(20):
+        shape(series, 100 if of < 10 else 200, 10, {1: 5}, of=of)
+    series.expire(at(150))
+    assert series.counters["series_left"] == 10
+    assert [shape(series, 210, 10, {1: 7}, of=of) for of in (3, 9)] == [None, None]
+    assert [shape(series, 210, 10, {1: 7}, of=of) for of in (10, 19)] == [({1: 2}, 10.0)] * 2

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.frames import FeatureFrame
 from contracts.units import MILLISECOND
@@ -72,3 +76,101 @@ def test_a_restart_goes_on_the_same() -> None:
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[k], other[k]) for k in one)
     assert one["template_text"] == ("",)
+
+
+def test_the_text_is_told_again_after_exactly_so_many_windows_and_of_the_first_window_at_once() -> None:
+    book, counts = TemplateBook(), TemplateCounts()
+    book.tell(7, "stored")
+    texts = []
+    for window in (0, AGAIN - 1, AGAIN):
+        counts.add(window, 3, 7, 1)
+        texts += counts.columns(window, [3], book)["template_text"]
+    assert texts == ["stored", "", "stored"]
+
+
+def test_a_service_that_takes_the_number_of_another_is_told_with_its_texts() -> None:
+    book, counts = TemplateBook(), TemplateCounts()
+    book.tell(7, "stored")
+    for entity in (1, 2):
+        counts.add(1, entity, 7, 1)
+    counts.columns(1, [1, 2], book)
+    counts.forget(1)
+    counts.forget(5)
+    for entity in (1, 2):
+        counts.add(2, entity, 7, 1)
+    assert counts.columns(2, [1, 2], book)["template_text"] == ("stored", "")
+
+
+def test_what_was_told_long_ago_is_not_remembered() -> None:
+    book, counts = TemplateBook(), TemplateCounts()
+    for window in (0, 1):
+        counts.add(window, 3, 10 + window, 1)
+        counts.columns(window, [3], book)
+    for window in range(AGAIN):
+        counts.close(window)
+    assert counts.state()["told"] == [[3, [(10, 0), (11, 1)]]]
+    counts.close(AGAIN)
+    assert counts.state() == {"open": [], "told": [[3, [(11, 1)]]]}
+
+
+def test_a_snapshot_of_before_there_were_counts_has_none() -> None:
+    counts = TemplateCounts()
+    counts.add(1, 0, 7, 2)
+    counts.load({})
+    assert counts.state() == {"open": [], "told": []}
+
+
+LOGGED = st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, MOST_TOLD + 8), st.integers(0, 3))
+
+
+@given(st.lists(LOGGED, max_size=120), st.permutations(range(4)))
+def test_counts_are_those_of_a_plain_table(logged: list[tuple[int, int, int, int]], order: list[int]) -> None:
+    """The most frequent of each service, of as frequent ones the lower hashes, in the order of the rows and of hashes."""
+    book, counts, model = TemplateBook(), TemplateCounts(), Counter[tuple[int, int, int]]()
+    for window, entity, template, count in logged:
+        counts.add(window, entity, template, count)
+        model[window, entity, template] += count
+        again = TemplateCounts()
+        again.load(counts.state())
+        counts = again
+    for window in range(3):
+        expected = []
+        for row, entity in enumerate(order):
+            mine = {t: n for (w, e, t), n in model.items() if (w, e) == (window, entity) and n}
+            kept = sorted(mine, key=lambda t: (-mine[t], t))[:MOST_TOLD]
+            expected += [(row, t, mine[t]) for t in sorted(kept)]
+        found = counts.columns(window, order, book)
+        parts = [found[f"template_{name}"].tolist() for name in ("row", "hash", "count")] if found else [[], [], []]
+        assert list(zip(*parts, strict=True)) == expected
+        assert len(found.get("template_text", ())) == len(expected)
+
+
+def test_columns_have_the_types_of_frames() -> None:
+    counts = TemplateCounts()
+    counts.add(1, 0, 2**64 - 1, 2)
+    found = counts.columns(1, [0], TemplateBook())
+    assert {k: v.dtype for k, v in found.items() if k != "template_text"} == {
+        "template_row": np.int32,
+        "template_hash": np.uint64,
+        "template_count": np.int64,
+    }
+    assert found["template_text"] == ("template ffffffffffffffff",)
+
+
+def test_a_window_that_was_told_of_a_new_template_is_corrected_where_it_came_earlier() -> None:
+    bench = Bench("logs")
+    for second in range(61, 70):
+        bench.at(second + 0.5)
+        bench.send(logs([("a", bench.now, 9, "known"), ("b", bench.now, 9, "known")]))
+    for second in range(140, 143):
+        bench.at(second + 0.5)
+        lines = [("a", bench.now, 9, "known"), ("b", bench.now, 9, "known")]
+        bench.send(logs([*lines, ("b", bench.now, 9, "fresh")] if second == 142 else lines))
+    bench.at(146)
+    before = len(bench.frames)
+    bench.send(logs([("b", T0 + 141 * 1000 * MILLISECOND, 9, "fresh")]))
+    bench.at(148)
+    told = {(f.window_ns - T0) // (1000 * MILLISECOND): f for f in bench.frames[before:] if f.revision}
+    assert sorted(told) == [141, 142]
+    assert {w: f.services for w, f in told.items()} == {141: ("b",), 142: ("b",)}
+    assert [told[w].notes for w in (141, 142)] == [("fresh",), ("",)]

@@ -99,3 +99,15 @@ def test_who_leaves_and_what_is_closed_is_forgotten() -> None:
     book.close(10)
     assert book.fresh(2, 10) == []
     assert book.see(2, 5, 9) == 10
+
+
+def test_a_book_that_takes_a_state_knows_nothing_else() -> None:
+    book, again = TemplateBook(), TemplateBook()
+    for entity, known in ((1, book), (2, again)):
+        known.tell(5 * entity, f"lost {entity} of")
+        known.see(entity, 5 * entity, 10)
+        assert known.group(entity, 5 * entity, f"lost {entity} of") == 5 * entity
+    again.load(book.state())
+    assert str(again.state()) == str(book.state())
+    assert again.group(1, 77, "lost 1 of") == 5
+    assert again.group(2, 77, "lost 2 of") == 77
