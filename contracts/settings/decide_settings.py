@@ -14,7 +14,7 @@ class DecideSettings(Section):
     autonomy: Autonomy = Field(Autonomy.ACT, description="act | suggest | observe")
     min_confidence: float = Field(0.75, ge=0, le=1, description="below this probability of the cause a person is asked")
     learn_s: float = Field(
-        45.0,
+        75.0,
         ge=0,
         description="for so long after an environment's telemetry begins a person is asked: what is usual is hardly known yet",
     )
