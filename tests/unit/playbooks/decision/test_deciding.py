@@ -629,7 +629,8 @@ def test_a_few_requests_or_none_tell_of_no_failing_service_however_sure_the_diag
 
 
 @pytest.mark.parametrize(
-    ("known_s", "verdict"), [(20, DecisionVerdict.ASK), (60, DecisionVerdict.ACT), (0, DecisionVerdict.ACT)]
+    ("known_s", "verdict"),
+    [(20, DecisionVerdict.ASK), (74, DecisionVerdict.ASK), (75, DecisionVerdict.ACT), (0, DecisionVerdict.ACT)],
 )
 def test_nothing_is_done_before_it_is_known_what_is_usual(known_s: int, verdict: DecisionVerdict):
     d = decide(HANG, replace(WORLD, learning_ns=known_s * S), LIBRARY, SETTINGS)
