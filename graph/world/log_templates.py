@@ -83,13 +83,11 @@ class TemplateStore:
     def _take_logs(self, frame: EvidenceFrame) -> None:
         self.width_ns = self.width_ns or frame.width_ns
         window = frame.window_ns // self.width_ns
-        block, at = divmod(window, BLOCK)
-        if block <= self.block.max() - BLOCKS:
+        place, at = self._opened(window)
+        if place < 0:
             return
-        self._open(block)
         missing, writes = frame.missing, set(frame.template_row.tolist())
         rows = [-1 if missing[i] else self._row(n, i in writes) for i, n in enumerate(frame.services)]
-        place = block % BLOCKS
         for i, row in enumerate(rows):
             if row >= 0:
                 self.counts[row, place, at, 1:], self.known[row, place, at] = 0, True
@@ -107,13 +105,12 @@ class TemplateStore:
     def _take_requests(self, frame: EvidenceFrame) -> None:
         if not self.width_ns or frame.width_ns != self.width_ns:
             return
-        block, at = divmod(frame.window_ns // self.width_ns, BLOCK)
-        if block <= self.block.max() - BLOCKS:
+        place, at = self._opened(frame.window_ns // self.width_ns)
+        if place < 0:
             return
-        self._open(block)
         rows = np.array([self.index.get(n, -1) for n in frame.services], np.int64)
         here = np.flatnonzero((rows >= 0) & ~frame.missing)
-        self.counts[rows[here], block % BLOCKS, at, REQUESTS] = np.minimum(frame.counts[here], _MOST)
+        self.counts[rows[here], place, at, REQUESTS] = np.minimum(frame.counts[here], _MOST)
 
     def _sum(self, rows: list[int], place: int) -> None:
         self.sums[rows, place] = self.counts[rows, place].sum(axis=1, dtype=np.float32)
@@ -158,14 +155,18 @@ class TemplateStore:
             self.products[row, slot], self.products[row, :, slot] = 0.0, 0.0
         return slot
 
-    def _open(self, block: int) -> None:
-        at = block % BLOCKS
-        if self.block[at] == block:
-            return
-        if self.block[at] >= 0:
-            self._fold(at)
-        self.block[at] = block
-        self.counts[:, at], self.known[:, at], self.sums[:, at] = 0, False, 0.0
+    def _opened(self, window: int) -> tuple[int, int]:
+        """Where a window is in the ring: its block, and its place there; -1 for the block of one that is too old."""
+        block, at = divmod(window, BLOCK)
+        if block <= self.block.max() - BLOCKS:
+            return -1, at
+        place = block % BLOCKS
+        if self.block[place] != block:
+            if self.block[place] >= 0:
+                self._fold(place)
+            self.block[place] = block
+            self.counts[:, place], self.known[:, place], self.sums[:, place] = 0, False, 0.0
+        return place, at
 
     def _fold(self, at: int) -> None:
         window = self.block[at] * BLOCK + np.arange(BLOCK)

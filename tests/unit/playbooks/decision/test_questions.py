@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.events import Candidate, Decision, Incident, Option
+from contracts.events import Decision, Option
 from contracts.ports import RunEntry
 from contracts.units import SECOND
-from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason, IncidentPhase, RunState, Severity
+from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason, RunState
 from playbooks.decision import NOTHING
 from playbooks.decision.pending_state import (
     ASKED_AGAIN_S,
@@ -18,29 +18,10 @@ from playbooks.decision.pending_state import (
     question,
     signature,
 )
+from tests.unit.playbooks.decision.test_pending import incident
 
 ASK, ACT, NO = DecisionVerdict.ASK, DecisionVerdict.ACT, DecisionVerdict.NOTHING
 RESTART = ("restart-hung-service", "cart")
-
-
-def incident() -> Incident:
-    candidate = Candidate(service="cart", kind=CauseKind.HANG, probability=0.9, evidence=(), path=())
-    return Incident(
-        id="inc-1",
-        environment="prod",
-        phase=IncidentPhase.UPDATED,
-        severity=Severity.WARNING,
-        onset_ns=1,
-        time_ns=2,
-        revision=1,
-        anomalies=(),
-        services=("cart",),
-        candidates=(candidate,),
-        blast_radius=(),
-        confidence=0.9,
-        settled=True,
-        text="",
-    )
 
 
 def option(playbook: str, target: str, held: HeldReason | None = None) -> Option:
@@ -81,7 +62,7 @@ def decision(verdict: DecisionVerdict, at_s: float, held: HeldReason | None = No
 def asked(times: int = 1) -> PendingDecision:
     """An incident about which a person was asked at second 0."""
     first = decision(ASK, 0)
-    case = PendingDecision(incident(), 1, "inc-1-d1", str(ASK), signature(first), *RESTART)
+    case = PendingDecision(incident(2, 1), 1, "inc-1-d1", str(ASK), signature(first), *RESTART)
     case.asked = {question(first): (0, times)}
     return case
 
@@ -122,7 +103,7 @@ def run(decision_: str, state: RunState) -> RunEntry:
 
 
 def test_a_run_that_is_about_to_ask_stands_in_nobodys_way():
-    acting = PendingDecision(incident(), 1, "inc-2-d1", str(ACT))
+    acting = PendingDecision(incident(2, 1), 1, "inc-2-d1", str(ACT))
     runs = [run("inc-1-d1", RunState.PENDING), run("inc-2-d1", RunState.PENDING), run("inc-1-d1", RunState.RUNNING)]
     found = [r.state for r in offered(runs, [asked(), acting])]
     assert found == [RunState.AWAITING_APPROVAL, RunState.PENDING, RunState.RUNNING]
