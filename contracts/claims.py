@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from contracts.parts import Part, parts_from, spelled_parts, together
+from contracts.instance_parts import MOST_INSTANCES
+from contracts.parts import MOST_PARTS, Part, parts_from, spelled_parts, together
 from contracts.units import MINUTE, SECOND
 
 CONTESTED: Final = "homeostat.contested"
@@ -25,6 +26,8 @@ PODS: Final = "homeostat.pods"
 """Attribute that telemetry can't send: how the workload must be called, by the names of its pods, where no sender names one."""
 PARTS: Final = "homeostat.parts"
 """Attribute that telemetry can't send: the workloads that are claimed for one service, and how each does (`contracts.parts`)."""
+INSTANCES: Final = "homeostat.instances"
+"""Attribute that telemetry can't send: how the instances of a service fare (`contracts.instance_parts`), while one does otherwise than before."""
 CHOSEN: Final = "homeostat.chosen"
 """Attribute that telemetry can't send: why one of several workloads is meant, in words."""
 WORKLOAD_KEYS: Final = (
@@ -36,7 +39,7 @@ WORKLOAD_KEYS: Final = (
 )
 TARGET_KEYS: Final = ("k8s.cluster.name", "k8s.namespace.name", *WORKLOAD_KEYS, PODS)
 POD_KEYS: Final = ("k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip")
-_PUT_TOGETHER: Final = frozenset({*TARGET_KEYS, PARTS, CONTESTED})
+_PUT_TOGETHER: Final = frozenset({*TARGET_KEYS, PARTS, INSTANCES, CONTESTED})
 _NAMES: Final = {PODS: "the workload of its pods"}
 HORIZON_NS: Final = 600 * SECOND
 """A claim that nobody has repeated for this long is over: a workload was renamed, or a stranger has gone."""
@@ -91,9 +94,10 @@ class Claims:
         found: dict[str, str] = {}
         for claim in sorted(ranked, key=lambda c: c.last_ns):
             found.update({k: v for k, v in claim.attributes.items() if k not in _PUT_TOGETHER})
-        told = [parts_from(c.attributes[PARTS]) for c in ranked if PARTS in c.attributes]
-        if told:
-            found[PARTS] = spelled_parts(together(told))
+        for key, most in ((PARTS, MOST_PARTS), (INSTANCES, MOST_INSTANCES)):
+            told = [parts_from(c.attributes[key]) for c in ranked if key in c.attributes]
+            if told:
+                found[key] = spelled_parts(together(told, most=most))
         contested = [c.attributes[CONTESTED] for c in ranked if CONTESTED in c.attributes]
         for key in TARGET_KEYS:
             said = _said(key, ranked, now_ns)
@@ -146,7 +150,9 @@ class ClaimsHeard:
         claims = Claims()
         for signal, (text, first_ns, last_ns) in sorted(self._by.get(service, {}).items()):
             claims.by[signal] = Claim(parsed(text), 1.0, first_ns, last_ns)
-        return dict(sorted(claims.merged(self._newest_ns).items()))
+        found = claims.merged(self._newest_ns)
+        found.pop(INSTANCES, None)  # whose requests fare how is the diagnosis' to judge
+        return dict(sorted(found.items()))
 
 
 def _agreeing(ranked: list[Claim]) -> list[Claim]:

@@ -51,11 +51,14 @@ class Part:
     lately: Fared = field(default_factory=Fared)
     whole: Fared = field(default_factory=Fared)
     time_ns: int = 0
+    heard_ns: int = 0
+    """When it was last asked for anything."""
 
     def add(self, fared: Fared, now_ns: int) -> None:
         """Some more requests."""
         so_far = self.at(now_ns)
         self.lately, self.whole, self.time_ns = fared.plus(so_far.lately), fared.plus(so_far.whole), so_far.time_ns
+        self.heard_ns = max(self.heard_ns, now_ns)
 
     def at(self, now_ns: int) -> Part:
         """What it comes to now: who is asked no more, or is gone, fades."""
@@ -63,7 +66,7 @@ class Part:
         lately, whole = (
             Fared().plus(f, 0.5 ** (age_ns / t)) for f, t in ((self.lately, LATELY_NS), (self.whole, BEFORE_NS))
         )
-        return Part(self.attributes, self.pod, lately, whole, max(now_ns, self.time_ns))
+        return Part(self.attributes, self.pod, lately, whole, max(now_ns, self.time_ns), self.heard_ns)
 
     @property
     def before(self) -> Fared:
@@ -84,8 +87,8 @@ class Part:
 _PLACES: Final = ("k8s.cluster.name", "k8s.namespace.name")
 
 
-def together(told: Iterable[Iterable[Part]], now_ns: int = 0) -> list[Part]:
-    """The parts of one service as several origins tell of them, each summed up, as of now, or the newest word."""
+def together(told: Iterable[Iterable[Part]], now_ns: int = 0, most: int = MOST_PARTS) -> list[Part]:
+    """The parts of one service as several origins tell of them, each summed up, as of now, or the newest word; at most so many."""
     every = [list(parts) for parts in told]
     time_ns = max([now_ns, *(p.time_ns for parts in every for p in parts)])
     found: dict[tuple[tuple[str, str], ...], Part] = {}
@@ -97,8 +100,9 @@ def together(told: Iterable[Iterable[Part]], now_ns: int = 0) -> list[Part]:
                 found[key] = part
                 continue
             lately, whole = known.lately.plus(part.lately), known.whole.plus(part.whole)
-            found[key] = Part(part.attributes, part.pod or known.pod, lately, whole, time_ns)
-    return sorted(found.values(), key=lambda p: (-p.whole.asked, sorted(p.attributes.items())))[:MOST_PARTS]
+            heard_ns = max(part.heard_ns, known.heard_ns)
+            found[key] = Part(part.attributes, part.pod or known.pod, lately, whole, time_ns, heard_ns)
+    return sorted(found.values(), key=lambda p: (-p.whole.asked, sorted(p.attributes.items())))[:most]
 
 
 def spelled_parts(parts: Iterable[Part]) -> str:
@@ -115,7 +119,7 @@ def parts_from(text: str) -> list[Part]:
 
 
 def _rounded(part: Part) -> Part:
-    return Part(part.attributes, part.pod, _short(part.lately), _short(part.whole), part.time_ns)
+    return Part(part.attributes, part.pod, _short(part.lately), _short(part.whole), part.time_ns, part.heard_ns)
 
 
 def _short(fared: Fared) -> Fared:

@@ -94,6 +94,10 @@ there are so many times more than those that end account for, by Little's law (O
 of the slowest, and of a service's instances the mean is known."""
 SERVES_LESS: Final = 0.8
 """Share of its usual requests below which a service does less, where work waits for it. By hand: between `DEMAND_MORE`'s inverse and chance."""
+INSTANCE_APART: Final = 1.5
+INSTANCES_APART: Final = 0.8
+"""Strength of one instance that is sick while all others of its service are well, and of several, but not all. By hand: what they share (code,
+configuration, callees, load) is no reason then."""
 MEMORY_MORE: Final = 1.15
 """Times the usual memory from which it has grown."""
 DEMAND_MORE: Final = 1.3
@@ -298,6 +302,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "cpu": 0.8,
     "memory": 0.6,
     "restarts": 0.8,
+    "instance": 1.0,
     "waiting": 0.5,
     "demand": 0.5,
     "log_errors": 0.6,

@@ -21,6 +21,7 @@ from contracts.units import SECOND
 from twin.blueprint import Role, SystemPlan
 from twin.fleet import Fleet
 from twin.flow import SystemSecond
+from twin.instance_rows import InstanceRows
 from twin.knobs import Knob
 from twin.laws import drawn_quantiles
 from twin.requests import HUNG_S
@@ -64,6 +65,8 @@ class _Observed:
     notes: list[str]
     mute: np.ndarray
     versions: list[str]
+    attributes: list[str]
+    """What spans say of services' attributes: in full now and then, and while instances are told of."""
 
 
 class FeatureRows:
@@ -99,6 +102,7 @@ class FeatureRows:
         later = [max(habits[c.caller].delay_s, habits[c.callee].delay_s if tells[c.callee] else 0.0) for c in calls]
         self._edge_rows = _by_delay(told, later)
         self._joined = np.array([bool(tells[c.callee]) and not habits[c.caller].names_callees for c in calls], np.bool_)
+        self._instances = InstanceRows(plan, system.fleet, r.spawn(1)[0], self._sampled)
         self._attributes = [_attributes(i, plan) for i in range(len(habits))]
         self._recent: deque[_Observed] = deque(maxlen=75)
         self._usual: list[F64] = []
@@ -150,13 +154,14 @@ class FeatureRows:
         gap = np.where((heard > 0) & waited & self._joined, x.call_gap * r.lognormal(0.0, 0.05, len(heard)), np.nan)
         edges = np.column_stack([heard, np.where(heard > 0, failed / np.maximum(heard, 1), np.nan), late, gap])
         metrics, metric_counts = self._measure(number, x)
+        routes = self._routes(number, x, counts)
         logs, log_counts, notes = self._write(x, counts, mute)
         return _Observed(
             second=number,
             spans=spans,
             span_counts=np.where(mute, 0, counts),
             span_presence=presence,
-            span_aside=self._routes(number, x, counts),
+            span_aside=routes,
             edges=edges,
             edge_counts=heard,
             edge_aside=np.column_stack([asked, np.zeros((len(asked), 2)), blamed]).astype(np.float64),
@@ -167,7 +172,11 @@ class FeatureRows:
             notes=notes,
             mute=mute,
             versions=[f"v{v}" for v in self.system.fleet.release.tolist()],
+            attributes=[self._said(number, i, text) for i, text in enumerate(self._attributes)],
         )
+
+    def _said(self, number: int, service: int, text: str) -> str:
+        return self._instances.told(number, service, text) or (text if number % REPEAT_S == 0 else "")
 
     def _routes(self, number: int, x: SystemSecond, counts: I64) -> F64:
         """Requests of known routes, their usual logarithms, and by how many deviations they took longer, summed."""
@@ -179,6 +188,8 @@ class FeatureRows:
         work = np.log(self.system.panel[Knob.WORK])
         level = self._level + work
         known = counts if number >= _LEARN_S else np.zeros_like(counts)
+        heard = counts > 0 if number >= _LEARN_S else np.zeros(len(counts), np.bool_)
+        self._instances.observe(number, x, (level, self._pace), heard)
         pace = known * (mean - level) / np.maximum(self._pace, 0.05)
         pace += self._r.normal(0.0, 1.0, len(known)) * np.sqrt(known)
         return np.column_stack([known, known * level, pace])
@@ -281,7 +292,11 @@ class FeatureRows:
         owners = self.system.flow.caller[rows] if signal is f.Signal.EDGES else rows
         if signal is f.Signal.EDGES:
             peers = tuple(self._names[calls[i].callee] for i in rows.tolist())
-        said = seen.second % REPEAT_S == 0 and signal is not f.Signal.EDGES
+        said = ["" for _ in self._names]
+        if signal is f.Signal.SPANS:
+            said = seen.attributes
+        elif seen.second % REPEAT_S == 0 and signal is not f.Signal.EDGES:
+            said = self._attributes
         return [
             FeatureFrame(
                 environment=self.system.plan.environment,
@@ -295,7 +310,7 @@ class FeatureRows:
                 versions=tuple(self._version(seen, i) for i in owners.tolist())
                 if signal is not f.Signal.EDGES
                 else ("",) * len(rows),
-                attributes=tuple(self._attributes[i] if said else "" for i in owners.tolist()),
+                attributes=tuple(said[i] for i in owners.tolist()),
                 features=f.BY_SIGNAL[signal],
                 values=values[rows],
                 counts=counts[rows].astype(np.int64),

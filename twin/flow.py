@@ -36,7 +36,8 @@ class SystemSecond:
 
     `arriving`, `answered` requests per second; `failing` the share of answers that are failures, `refused` and `hung` shares of what
     arrives; `law` sorted seconds, (services, SAMPLES); `raw` the same unsorted. By call: `call_rate`, `call_failing`, `call_law`,
-    `call_unanswered` (share), `call_blamed` (share of the caller's failures in which it failed), `call_gap` (seconds). By slot: `cpu` (share of its cores), `waiting` requests.
+    `call_unanswered` (share), `call_blamed` (share of the caller's failures in which it failed), `call_gap` (seconds). By slot: `cpu` (share of its cores), `waiting` requests,
+    `served` per second and `slot_failing`, the share of these that fail; `pick`, the slot that answers each sample of `raw`.
     """
 
     arriving: F64
@@ -56,6 +57,9 @@ class SystemSecond:
     held: F64
     waiting: F64
     oldest_s: F64
+    served: F64
+    slot_failing: F64
+    pick: I64
 
 
 class Flow:
@@ -198,6 +202,7 @@ class Flow:
     def _up(self, panel: Panel, arriving: F64, st: _Stations, call_rate: F64) -> SystemSecond:
         """Time and failures, from those who call nobody up to the entrances."""
         raw, failing, refused, hung = self._by_themselves(st)
+        handed = np.maximum(1.0 - failing, 1e-9)
         calls = _Calls.none(len(self.caller), self.network + panel[Knob.GAP])
         below = np.zeros(len(arriving))
         for places, members, owner in reversed(self._by_level):
@@ -220,6 +225,7 @@ class Flow:
             handed_on = share * calls.final[places] * self.needed[places]
             calls.blamed[places] = np.minimum(handed_on / np.maximum(failing[self.caller[places]], 1e-12), 1.0)
         self.held_below = 0.5 * self.held_below + 0.5 * below
+        handed = np.minimum((1.0 - failing) / handed, 1.0)
         lost = np.minimum(refused + hung, 1.0)
         done = np.bincount(self.fleet.service, weights=st.done, minlength=len(arriving))
         answered = np.where(self.worker, np.minimum(done, arriving + done), arriving * (1.0 - lost))
@@ -244,6 +250,9 @@ class Flow:
             held=st.held,
             waiting=waiting,
             oldest_s=waiting / np.maximum(done, 1e-3),
+            served=np.where(st.down, 0.0, arriving[self.fleet.service] * st.share * (1.0 - st.hang)),
+            slot_failing=1.0 - (1.0 - st.fail) * handed[self.fleet.service],
+            pick=st.pick,
         )
 
     def _by_themselves(self, st: _Stations) -> tuple[F64, F64, F64, F64]:

@@ -16,6 +16,7 @@ from twin.arrival import Arrival
 from twin.blueprint import CallPlan, Role, ServicePlan
 from twin.flow import SystemSecond
 from twin.habits import Habit
+from twin.instance_rows import instance_name
 from twin.knobs import Knob
 from twin.requests import CallOutcome, RequestSimulation, Visit
 from twin.system import SimulatedSystem
@@ -171,7 +172,7 @@ class RequestLevel:
         namespace, _, name = service.name.rpartition("/")
         said: dict[str, wire.Value] = {
             "service.name": name,
-            "service.instance.id": f"{name}-{slot}-{fleet.incarnation[slot]}",
+            "service.instance.id": instance_name(plan, fleet, slot),
             "telemetry.sdk.language": service.habit.language,
             "host.name": f"node-{fleet.node[slot]}",
         }

@@ -101,14 +101,14 @@ class SimulatedSystem:
 
     # --- what is done to it
 
-    def restart(self, service: int, *, rolling: bool, elsewhere: bool = False) -> None:
-        """Start processes anew: all, one after another; or one at once, one that doesn't serve first."""
+    def restart(self, service: int, *, rolling: bool, elsewhere: bool = False, one: int | None = None) -> None:
+        """Start processes anew: all, one after another; or one at once: the slot `one`, else one that doesn't serve first."""
         slots = self.fleet.running(service)
         if not len(slots):
             return
         if not rolling:
             worst = sorted(slots.tolist(), key=lambda s: (-self._illness(s), self.fleet.born[s], s))
-            self.fleet.replace(worst[:1], self.now_s, elsewhere=elsewhere)
+            self.fleet.replace(worst[:1] if one is None else [one], self.now_s, elsewhere=elsewhere)
             return
         self._roll(service, slots, elsewhere=elsewhere)
 

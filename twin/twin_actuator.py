@@ -18,6 +18,7 @@ from contracts.actions import installed_actions
 from contracts.errors import ActionFailed, Conflict, InvalidTarget, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from twin.influences import Seat
+from twin.instance_rows import instance_name
 
 if TYPE_CHECKING:
     from twin.episode import SimulatedEpisode
@@ -96,7 +97,8 @@ class TwinActuator:
         match request.action:
             case "restart":
                 rolling = given.get("strategy", "rolling") == "rolling"
-                system.restart(service, rolling=rolling, elsewhere=self._node_ill(service))
+                one = self._named(service, str(given.get("instance") or ""))
+                system.restart(service, rolling=rolling, elsewhere=self._node_ill(service), one=one)
             case "kill":
                 system.restart(service, rolling=False)
             case "scale":
@@ -113,6 +115,16 @@ class TwinActuator:
                 self._shift(service)
             case other:
                 raise ActionFailed(f"{self.name} has no action {other!a}")
+
+    def _named(self, service: int, name: str) -> int | None:
+        """The slot of an instance; None where none is named."""
+        system = self._episode.system
+        if not name:
+            return None
+        found = {instance_name(self._episode.plan, system.fleet, s): int(s) for s in system.fleet.running(service).tolist()}
+        if name not in found:
+            raise ActionFailed(f"there is no instance {name!a}", fix=f"there are {', '.join(sorted(found)) or 'none'}")
+        return found[name]
 
     def _roll_back(self, request: StepRequest, service: int) -> None:
         wanted = str(request.arguments.get("version") or "")
@@ -188,7 +200,7 @@ class TwinActuator:
             version=f"v{present}",
             previous_version=before if len(earlier) > 1 else "",
             generation=f"{fleet.generation[service]}.{int(fleet.restarts[fleet.slots(service)].sum())}",
-            instances=tuple(f"{system.plan.services[service].name}-{s}" for s in slots.tolist()),
+            instances=tuple(instance_name(self._episode.plan, fleet, s) for s in slots.tolist()),
             most=int(fleet.room[service]),
             disrupts=0 if len(slots) == 1 else 1 if len(slots) else 0,
         )

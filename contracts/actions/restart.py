@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.actions.action import Action
-from contracts.actions.arguments import Argument, ChoiceValue
+from contracts.actions.arguments import Argument, ChoiceValue, TextValue
 from contracts.targets import TargetState
 
 _STRATEGIES = ("instance", "rolling")
@@ -24,6 +24,11 @@ class RestartAction(Action):
             text="`instance` replaces one at once: one that isn't ready, else the oldest; `rolling` all of them, one after another, "
             "keeping the rest serving",
             default="rolling",
+        ),
+        Argument(
+            key="instance",
+            value=TextValue(longest=253, meaning="the name of an instance", example="cart-5d9c-x2x7k", computed=True),
+            text="which one `strategy: instance` replaces, by the name its platform has for it; empty: as above",
         ),
     )
     example = "{strategy: instance}"

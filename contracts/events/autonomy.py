@@ -52,6 +52,8 @@ class Decision(Event, frozen=True, kw_only=True):
     options: tuple[Option, ...]
     world_hash: str
     text: str
+    cause_instance: str = ""
+    """The one instance of the cause's service that is sick while all others are well (`Candidate.instance`)."""
 
 
 class Approval(Event, frozen=True, kw_only=True):

@@ -197,6 +197,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     peer: str = ""
     operation: str = ""
     """The operation of the service that stands out, where one does."""
+    instances: int = 0
+    """How many of its instances are compared; 0 where nothing is told of them (a single one, or none that fares otherwise than before)."""
+    instance: str = ""
+    """The one of them that is sick while all others are well, by the name its platform has for it."""
+    alike: int = 0
+    """How many are sick, where all are, alike: then it is nothing of a single instance's own."""
 
 
 class Incident(Event, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Final
 
 from contracts import features as f
 from contracts.events import Candidate, Evidence, EvidenceGap, Incident
+from contracts.instance_parts import ComparedInstances, name_of
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
@@ -144,7 +145,8 @@ def _shown(seen: Assessment, least: float) -> list[Suspect]:
 
 
 def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
-    worst = worst_operation(seen.situation.nodes[suspect.service])
+    node = seen.situation.nodes[suspect.service]
+    worst, together = worst_operation(node), node.instances or ComparedInstances(0)
     return Candidate(
         service=suspect.service,
         kind=suspect.kind,
@@ -154,6 +156,9 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         ruled_out=ruled_out(seen.situation, suspect, seen.leader) if rival else "",
         peer=next((x.peer for x in suspect.findings if x.peer), ""),
         operation=worst.operation if worst is not None else "",
+        instances=together.known,
+        instance=name_of(together.apart[0]) if together.apart is not None else "",
+        alike=together.known if together.alike else 0,
     )
 
 
@@ -165,6 +170,7 @@ def is_material(old: Incident, new: Incident) -> bool:
         ((a.service, a.kind) != (b.service, b.kind) and max(a.probability, b.probability) >= LEADS)
         or len(b.path) > len(a.path)
         or (b.operation not in ("", a.operation))
+        or (a.service == b.service and (a.instance, a.alike > 0) != (b.instance, b.alike > 0))
         or abs(a.probability - b.probability) >= MOVED
         or old.severity is not new.severity
         or old.settled is not new.settled

@@ -76,6 +76,7 @@ class _World(msgspec.Struct):
     new_calls: bool = False
     operations: list[Anomaly] = []
     log_templates: _Templates | None = None
+    instances: dict[str, tuple[str, int]] = {}
 
 
 class _Snapshot(msgspec.Struct):
@@ -131,6 +132,7 @@ def _world(world: World) -> _World:
         topology.new_calls,
         [a for known in world.operations.values() for a in known.values()],
         _templates(world.log_templates),
+        world.instances.by,
     )
 
 
@@ -166,6 +168,7 @@ def _fill(world: World, saved: _World) -> None:
         world.operation(anomaly)
     for signal in Signal:
         _fill_series(world.series[signal], saved.series[signal.value])
+    world.instances.by = dict(saved.instances)
     if saved.log_templates is not None:
         _fill_templates(world.log_templates, saved.log_templates)
 

@@ -10,6 +10,7 @@ from contracts import features as f
 from contracts.events import CORDONED, WELL, Change, fewer
 from contracts.room import has_room, queues
 from contracts.verdicts import CauseKind
+from graph.evidence.apart import instances_apart
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Node, Shift, Situation
 from graph.evidence.words import change, number
@@ -180,6 +181,7 @@ CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     releases,
     shrunk,
     instances,
+    instances_apart,
 )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from contracts.events import Anomaly, Change
+from contracts.instance_parts import ComparedInstances
 from contracts.mix import Mix
 from graph.judgement import HALVED, SURE_DECADES, UNANSWERED, UNANSWERED_SHARE, WELL_KNOWN
 
@@ -90,6 +91,8 @@ class Node:
     """Its operations that stand out at the moment."""
     missing: MissingTemplate | None = None
     """The log template that is missing most, where one is."""
+    instances: ComparedInstances | None = None
+    """How its instances compare, where one of them fares otherwise than before."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""

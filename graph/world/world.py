@@ -6,8 +6,8 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,13 @@ from contracts.units import MINUTE
 from contracts.verdicts import ENDED
 from graph.evidence.kept import by_metrics, kept_otherwise, weighed
 from graph.evidence.shifts import shifts, since_then
-from graph.evidence.situation import Edge, Node, Shift, Situation, risen
+from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
+from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
 from graph.world.series import NEVER, SeriesStore
+from graph.world.told_calls import Served, ToldCalls
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
@@ -41,32 +43,6 @@ IN_PART: Final = 0.5
 """Share of windows from which on a caller that told of its calls before does not any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToldCalls:
-    """What a caller tells of its calls since the onset: how many it made, by its client spans; how many the requests it served make, by
-    their routes; how many of these those requests make that failed beyond the usual; and in how many requests that failed, beyond the
-    usual, a call failed. NaN where it does not tell."""
-
-    asked: float = math.nan
-    due: float = math.nan
-    failed: float = math.nan
-    blamed: float = math.nan
-    in_part: bool = False
-    """Whether it told before, and mostly does not now: what is seen of its calls may be a part (`streams.windows.kept`)."""
-
-
-class Served(NamedTuple):
-    """How many requests a service served, and which share of them failed."""
-
-    requests: Shift | None
-    failures: Shift | None
-
-    @property
-    def failed(self) -> float:
-        """Requests since the onset that failed beyond the usual; 0 where that is not known."""
-        return 0.0 if self.failures is None else risen(self.failures) * self.failures.samples
-
-
 Shifts = dict[str, Shift]
 I64 = NDArray[np.int64]
 
@@ -79,6 +55,7 @@ class World:
         self.topology = Topology()
         self.series = {s: SeriesStore(BY_SIGNAL[s], ASIDE.get(s, ())) for s in Signal}
         self.log_templates = TemplateStore()
+        self.instances = InstancesTold()
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
@@ -99,6 +76,7 @@ class World:
     def take(self, frame: EvidenceFrame) -> None:
         """Learn from one frame."""
         signal = Signal(frame.signal)
+        frame = self.instances.take(frame) if signal is Signal.SPANS else frame
         self.time_ns = max(self.time_ns, frame.window_ns + frame.width_ns)
         self.series[signal].take(frame)
         if signal is Signal.EDGES:
@@ -189,6 +167,7 @@ class World:
             for store in self.series.values():
                 store.forget(set(gone))
             self.log_templates.forget(set(gone))
+            self.instances.forget(set(gone))
             for name in gone:
                 self.notes.pop(name, None)
                 self.operations.pop(name, None)
@@ -326,7 +305,9 @@ class World:
         seen = {name: (lately, known_ns, late_ns, mix) for (name, _), lately, known_ns, late_ns, mix in told}
         nodes = {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, 0, Mix()))) for n in names}
         missing = self.log_templates.missing(names, onset_ns // (self.log_templates.width_ns or 1))
-        return nodes | {n: replace(nodes[n], missing=m) for n, m in missing.items()}
+        nodes |= {n: replace(nodes[n], missing=m) for n, m in missing.items()}
+        several = {n: c for n in names if (c := self.instances.of(n, self.time_ns)) is not None}
+        return nodes | {n: replace(nodes[n], instances=c) for n, c in several.items()}
 
     def _node(
         self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, int, Mix]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from contracts.actions import action_of
 from contracts.errors import ActionFailed
 from contracts.events import Candidate, Change, Incident, fewer
 from contracts.external import EXTERNAL
@@ -29,6 +30,13 @@ PASSES_S: Final = 30.0
 """Seconds for which what users hardly feel may pass by itself: bursts, warming up, a pause of a neighbour."""
 PASSING: Final = frozenset({CauseKind.SATURATION, CauseKind.LATENCY})
 """Causes with which a service answers, only later than usual, and that often end by themselves."""
+COMPARED: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
+COMPARED_S: Final = 10.0
+ALL_OF_THEM: Final = "restart/rolling"
+"""Causes with which a service still answers, for which its instances are compared before all of them are restarted; seconds since the onset that
+this may take: half as long as what counts as lately (`contracts.parts`)."""
+SPEAKS: Final = 0.2
+"""Weight from which evidence speaks for a cause: what playbooks are told of."""
 TOP_CAUSES: Final = 3
 """Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
 
@@ -101,7 +109,9 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), told, incident)
     held_back = held_back or _handed_on(playbook, meant, world)
     held_back = held_back or _amid(playbook, meant, world) or _still_ready(playbook, meant, incident, world)
-    held_back = held_back or _may_pass(playbook, meant, incident, world)
+    held_back = (
+        held_back or _may_pass(playbook, meant, incident, world) or _uncompared(playbook, meant, incident, world)
+    )
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
@@ -147,6 +157,25 @@ def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if left_s <= 0 or any(c.kind not in PASSING for c in causes):
         return None
     return Held(HeldReason.UNFELT, f"users hardly feel it: for {PASSES_S:.0f} s it may pass by itself")
+
+
+def _uncompared(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
+    """Before all instances of a service that is slow or fails are disturbed, they are compared: one alone may be sick. That takes a moment."""
+    state, cause = world.targets.get(causes[0].service), causes[0]
+    if (
+        cause.kind not in COMPARED
+        or cause.instances > 1
+        or state is None
+        or state.replicas < 2
+        or not touching(playbook.steps)
+    ):
+        return None
+    if not any(action_of(s.action).variant(s.arguments) == ALL_OF_THEM for s in playbook.steps):
+        return None
+    reached_ns = world.reached_ns or world.now_ns  # telemetry that comes late tells of its instances late
+    if reached_ns - incident.onset_ns >= COMPARED_S * SECOND:
+        return None
+    return Held(HeldReason.UNPROVEN, f"how the {state.replicas} instances of {cause.service} compare is not known yet")
 
 
 def came_before(cause: Candidate, world: DecisionWorld) -> list[Earlier]:
@@ -277,6 +306,10 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
         "incident.services": list(incident.services),
         "incident.blast_radius": list(incident.blast_radius),
         "cause.peer": cause.peer,
+        "cause.evidence": [e.channel for e in cause.evidence if e.weight >= SPEAKS],
+        "cause.instances": cause.instances,
+        "cause.instance": cause.instance,
+        "cause.alike": cause.alike,
         "features": numbers(view.values),
         "expected.low": numbers(view.low),
         "expected.high": numbers(view.high),

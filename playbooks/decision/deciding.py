@@ -88,6 +88,7 @@ def decide(
         options=tuple(_option(w, choice) for w in weighed),
         world_hash=world_hash(told, world, playbooks, settings),
         text=choice.text,
+        cause_instance="" if cause is None else cause.instance,
     )
 
 

@@ -48,6 +48,10 @@ VARIABLES: Final[dict[str, Variable]] = {
         Variable("cause.service", _T.STRING, "service of the suspected cause, which is the playbook's target", True),
         Variable("cause.peer", _T.STRING, "other end, where the cause is between two services; else empty"),
         Variable("cause.probability", _T.DOUBLE, "how sure the diagnosis is, 0 to 1", True),
+        Variable("cause.evidence", _T.STRINGS, "channels of evidence that speak for it, such as cpu or memory"),
+        Variable("cause.instances", _T.INT, "instances that are compared; 0 where none fares otherwise than before"),
+        Variable("cause.instance", _T.STRING, "the one that is sick while all others are well; else empty", True),
+        Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
         Variable("service.name", _T.STRING, "the target's name", True),
         Variable("service.version", _T.STRING, "version it runs; empty where unknown", True),
         Variable("service.previous_version", _T.STRING, "version it ran before; empty where unknown", True),
@@ -91,6 +95,7 @@ def argument_scope(
 ) -> dict[str, Any]:
     """Values of the variables that step arguments may use. The cause's service is the target."""
     scope: dict[str, Any] = {
+        "cause.instance": "",
         "environment": environment,
         "incident.id": incident,
         "cause.kind": str(kind),

@@ -76,6 +76,7 @@ def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
         "cause.kind": str(plan.cause),
         "cause.service": plan.cause_service,
         "cause.probability": float(plan.confidence),
+        "cause.instance": plan.instance,
         "service.name": plan.target,
         "service.version": "" if state is None else state.version,
         "service.previous_version": "" if state is None else state.previous_version,

@@ -46,6 +46,8 @@ class RunPlan:
     """Services at which users come in whose requests reach the target."""
     demand: float = 1.0
     """Times its usual requests that the target had been asked for since the onset when it was decided."""
+    instance: str = ""
+    """The one instance that was sick while all others were well when it was decided."""
 
     @property
     def aim(self) -> Target:
@@ -96,6 +98,7 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         text=decision.text,
         entries=surroundings.entries,
         demand=surroundings.demand,
+        instance=decision.cause_instance,
     )
 
 

@@ -82,7 +82,7 @@ class SpanCollector(Collector):
             site, clock = _sites(batch, at, kind, decoded.strings), clocks[batch.resource[at]]
             stream = batch.stream if len(batch.stream) else np.zeros(len(batch), np.bool_)
             *compared, route, cut = self._compared(scope.names, (service, peer), (batch, at), decoded.strings)
-            if scope.names.are_shared:
+            if scope.names.counts_parts:
                 _count_by_part(scope, decoded, at, compared)
             said = (*compared, self._weights(scope.names.environment, batch, at), route.astype(np.int32))
             columns = PendingSpans(*cast("Any", (service, *rest, peer, site, stream[at] | cut, clock, *said)))
@@ -282,7 +282,7 @@ class SpanCollector(Collector):
 
 
 def _count_by_part(scope: EnvironmentPart, decoded: Decoded, at: I64 | slice, compared: list[Any]) -> None:
-    """Count how requests fare by who sent them, for workloads that share a name."""
+    """Count how requests fare by who sent them, for workloads that share a name and services of several instances."""
     batch, n = decoded.spans, len(decoded.resources)
     assert batch is not None
     known, _, pace, untimed = compared

@@ -11,6 +11,7 @@ from connectors.otlp.folding import workload_of_job, workload_of_pod
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.claims import (
     CONTESTED,
+    INSTANCES,
     PARTS,
     POD_KEYS,
     PODS,
@@ -27,6 +28,7 @@ from contracts.frames.decoded import F64, I64
 from contracts.parts import Fared, Part, spelled_parts, together
 from contracts.topics import partition_of
 from contracts.units import SECOND
+from streams.windows.instance_tallies import InstanceTallies
 
 NEVER: Final = np.iinfo(np.int64).max
 INSTANCE_KEYS = frozenset(
@@ -69,6 +71,7 @@ class Names:
         self._told_ns: dict[int, int] = {}
         self._shared: set[int] = set()
         """Names that several workloads claim."""
+        self._instances = InstanceTallies()
         self._first: list[int] = []
         self._last: list[int] = []
         self._free: list[int] = []
@@ -123,6 +126,7 @@ class Names:
             self._claims.pop(number, None)
             self._shared.discard(number)
             self._told_ns.pop(number, None)
+            self._instances.forget(number)
         self._free += gone
         self.left, left = gone, set(gone)
         self._resources = {r: known for r, known in self._resources.items() if known[0] not in left}
@@ -153,6 +157,7 @@ class Names:
         before = claims.by[origin].attributes if origin in claims.by else None
         merged = {**(before or {}), **said}
         claim = claims.hear(origin, merged, now_ns)
+        self._instances.learn(number, resource)
         self._tell(number, now_ns, news=merged != before)
         return claim
 
@@ -169,26 +174,41 @@ class Names:
             merged[PARTS] = spelled_parts(together(parts, now_ns))
         else:
             self._shared.discard(number)
+        if instances := self._instances.spelled(number, now_ns):
+            merged[INSTANCES] = instances
         self.attributes[number] = spelled(merged)
         self.fresh.add(number)
         self._told_ns[number] = now_ns
 
     def count_by_part(self, resources: tuple[Resource, ...], numbers: I64, sums: F64) -> None:
-        """Count how the requests of workloads fare that share a name. `numbers` has the service of each resource, or less than 0;
-        `sums` a row for each: requests, failed ones, those of known routes, and their pace (`contracts.parts.Fared`)."""
+        """Count how the requests of workloads fare that share a name, and of the instances of a service that has several. `numbers` has the
+        service of each resource, or less than 0; `sums` a row for each: requests, failed ones, those of known routes, and their pace
+        (`contracts.parts.Fared`)."""
+        several: set[int] = set()
         for i in np.flatnonzero(sums[:, 0] > 0).tolist():
-            if int(numbers[i]) not in self._shared:
-                continue
-            claim, told = self._resources[resources[i]][1], dict(resources[i].attributes)
-            if claim.part is None:
-                claim.part = Part({k: v for k, v in claim.attributes.items() if k in TARGET_KEYS})
-            claim.part.pod = {k: told[k] for k in POD_KEYS if k in told} or claim.part.pod
-            claim.part.add(Fared(*sums[i].tolist()), self.now_ns)
+            number = int(numbers[i])
+            if number in self._shared:
+                claim, told = self._resources[resources[i]][1], dict(resources[i].attributes)
+                if claim.part is None:
+                    claim.part = Part({k: v for k, v in claim.attributes.items() if k in TARGET_KEYS})
+                claim.part.pod = {k: told[k] for k in POD_KEYS if k in told} or claim.part.pod
+                claim.part.add(Fared(*sums[i].tolist()), self.now_ns)
+            if self._instances.has(number):
+                self._instances.count(number, resources[i], Fared(*sums[i].tolist()), self.now_ns)
+                several.add(number)
+        for number in sorted(several):
+            if self._instances.news(number, self.now_ns):
+                self._tell(number, self.now_ns, news=True)
 
     @property
     def are_shared(self) -> bool:
         """Whether several workloads claim any of the names."""
         return bool(self._shared)
+
+    @property
+    def counts_parts(self) -> bool:
+        """Whether requests are to be counted by who served them: a name is shared, or a service has several instances."""
+        return bool(self._shared or self._instances)
 
     def targets(self) -> I64:
         """Partition of services of each name."""

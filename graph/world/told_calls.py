@@ -1,0 +1,35 @@
+"""What callers tell of their calls, and what the services they call served."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from graph.evidence.situation import Shift, risen
+
+
+@dataclass(frozen=True, slots=True)
+class ToldCalls:
+    """What a caller tells of its calls since the onset: how many it made, by its client spans; how many the requests it served make, by
+    their routes; how many of these those requests make that failed beyond the usual; and in how many requests that failed, beyond the
+    usual, a call failed. NaN where it does not tell."""
+
+    asked: float = math.nan
+    due: float = math.nan
+    failed: float = math.nan
+    blamed: float = math.nan
+    in_part: bool = False
+    """Whether it told before, and mostly does not now: what is seen of its calls may be a part (`streams.windows.kept`)."""
+
+
+class Served(NamedTuple):
+    """How many requests a service served, and which share of them failed."""
+
+    requests: Shift | None
+    failures: Shift | None
+
+    @property
+    def failed(self) -> float:
+        """Requests since the onset that failed beyond the usual; 0 where that is not known."""
+        return 0.0 if self.failures is None else risen(self.failures) * self.failures.samples
