@@ -323,6 +323,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
 DIMINISHING: Final = 0.5
 """What each further reason of one kind counts against the one before. By hand: reasons of one service depend on each other."""
 TEMPERATURE: Final = 0.35
+VIOLATED_TEMPERATURE: Final = 0.35
 BACKGROUND: Final = 0.8
 HARMED_BACKGROUND: Final = 0.3
 VIOLATED_BACKGROUND: Final = 0.1

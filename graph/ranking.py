@@ -35,6 +35,7 @@ from graph.judgement import (
     PRIOR_FULL,
     TEMPERATURE,
     VIOLATED_BACKGROUND,
+    VIOLATED_TEMPERATURE,
     WEIGHTS,
 )
 
@@ -42,6 +43,33 @@ SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operat
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
 PRIORS: Final = ("release", "shrunk", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
 """Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """The numbers of the ranking: score for each unit of strength by channel, what each further reason of one kind counts, score per nat of
+    probability (and where an objective is known to be violated), and the score of "none of these": in quiet, where users suffer, and where
+    an objective is known to be violated."""
+
+    weights: Mapping[str, float]
+    diminishing: float
+    temperature: float
+    violated_temperature: float
+    background: float
+    harmed_background: float
+    violated_background: float
+
+
+STANDARD: Final = Weighing(
+    WEIGHTS,
+    DIMINISHING,
+    TEMPERATURE,
+    VIOLATED_TEMPERATURE,
+    BACKGROUND,
+    HARMED_BACKGROUND,
+    VIOLATED_BACKGROUND,
+)
+"""The numbers of `graph.judgement`; `tools/learn_weights.py` tries others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +108,7 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: b
         if finding.service in by_service:
             by_service[finding.service].append(finding)
     scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
-    chances = probabilities(scores, background_of(situation, harmed))
+    chances = probabilities(scores, background_of(situation, harmed), violated=bool(situation.harm))
     order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
     return [
         Suspect(n, kind_of(situation.nodes[n], by_service[n]), scores[n], chances[n], tuple(_by_weight(by_service[n])))
@@ -97,42 +125,52 @@ def weight(finding: Finding) -> float:
     return WEIGHTS[finding.channel] * finding.strength
 
 
-def score(node: Node, found: list[Finding]) -> float:
+def score(node: Node, found: Iterable[Finding], by: Weighing = STANDARD) -> float:
     """A candidate's score: weighted reasons with diminishing returns, hints only beside symptoms in full."""
-    symptoms = sorted((weight(x) for x in found if x.channel in SYMPTOMS), reverse=True)
-    hints = sorted((weight(x) for x in found if x.channel not in (*SYMPTOMS, *PRIORS)), reverse=True)
-    priors = sorted((weight(x) for x in found if x.channel in PRIORS), reverse=True)
-    total = _diminishing(symptoms) + _diminishing(hints)
+    symptoms: list[float] = []
+    hints: list[float] = []
+    priors: list[float] = []
+    for x in found:
+        of_kind = symptoms if x.channel in SYMPTOMS else priors if x.channel in PRIORS else hints
+        of_kind.append(by.weights[x.channel] * x.strength)
+    total = _diminishing(symptoms, by) + _diminishing(hints, by)
     # Priors tip the scale between services that show something, and are nothing by themselves.
-    total += min(MOST_PRIOR, _diminishing(priors)) * min(1.0, total / PRIOR_FULL)
+    total += min(MOST_PRIOR, _diminishing(priors, by)) * min(1.0, total / PRIOR_FULL)
     if node.observer:
         return OBSERVER_SHARE * total
     return total if node.own else DEPENDENCY_SHARE * total
 
 
-def _diminishing(weights: list[float]) -> float:
-    return sum(w * DIMINISHING**i for i, w in enumerate(weights))
+def _diminishing(weights: list[float], by: Weighing) -> float:
+    return sum(w * by.diminishing**i for i, w in enumerate(sorted(weights, reverse=True)))
 
 
-def probabilities(scores: Mapping[str, float], background: float) -> dict[str, float]:
+def probabilities(
+    scores: Mapping[str, float], background: float, by: Weighing = STANDARD, *, violated: bool = False
+) -> dict[str, float]:
     """Probabilities of the candidates; what is missing to 1 is the background's. Who shows nothing has none, so that it does not
     matter how many others are well."""
+    temperature = by.violated_temperature if violated else by.temperature
     top = max([background, *scores.values()])
-    mass = {n: _mass(s, top) for n, s in scores.items()}
-    total = math.fsum(mass.values()) + _mass(background, top)
+    mass = {n: _mass(s, top, temperature) for n, s in scores.items()}
+    total = math.fsum(mass.values()) + _mass(background, top, temperature)
     return {n: m / total for n, m in mass.items()}
 
 
-def _mass(score_: float, top: float) -> float:
+def _mass(score_: float, top: float, temperature: float) -> float:
     """Odds of a score against none, over those of `top` (so that nothing overflows)."""
-    return math.exp((score_ - top) / TEMPERATURE) - math.exp(-top / TEMPERATURE) if score_ > 0 else 0.0
+    return math.exp((score_ - top) / temperature) - math.exp(-top / temperature) if score_ > 0 else 0.0
 
 
 def background_of(situation: Situation, harmed: bool = False) -> float:
     """The score of "none of these": something has to account for harm, while in quiet all that is unusual may be chance."""
-    if situation.harm:
-        return VIOLATED_BACKGROUND
-    return BACKGROUND - (BACKGROUND - HARMED_BACKGROUND) * (1.0 if harmed else min(1.0, harm_of(situation)))
+    felt = 1.0 if harmed else min(1.0, harm_of(situation))
+    return background(felt, violated=bool(situation.harm))
+
+
+def background(felt: float, by: Weighing = STANDARD, *, violated: bool = False) -> float:
+    """The score of "none of these" where users feel so much harm (0 to 1)."""
+    return by.violated_background if violated else by.background - (by.background - by.harmed_background) * felt
 
 
 def kind_of(node: Node, found: list[Finding]) -> CauseKind:
