@@ -308,7 +308,7 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
         "cause.peer": cause.peer,
         "cause.evidence": [e.channel for e in cause.evidence if e.weight >= SPEAKS],
         "cause.instances": cause.instances,
-        "cause.instance": cause.instance,
+        "cause.instance": cause.instance if state is not None and cause.instance in state.instances else "",
         "cause.alike": cause.alike,
         "features": numbers(view.values),
         "expected.low": numbers(view.low),

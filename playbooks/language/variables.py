@@ -50,7 +50,12 @@ VARIABLES: Final[dict[str, Variable]] = {
         Variable("cause.probability", _T.DOUBLE, "how sure the diagnosis is, 0 to 1", True),
         Variable("cause.evidence", _T.STRINGS, "channels of evidence that speak for it, such as cpu or memory"),
         Variable("cause.instances", _T.INT, "instances that are compared; 0 where none fares otherwise than before"),
-        Variable("cause.instance", _T.STRING, "the one that is sick while all others are well; else empty", True),
+        Variable(
+            "cause.instance",
+            _T.STRING,
+            "the one that is sick while all others are well, where its platform knows it by that name; else empty",
+            True,
+        ),
         Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
         Variable("service.name", _T.STRING, "the target's name", True),
         Variable("service.version", _T.STRING, "version it runs; empty where unknown", True),

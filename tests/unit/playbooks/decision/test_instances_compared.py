@@ -16,8 +16,11 @@ from playbooks.runs.arguments import resolve
 from playbooks.runs.plan import Surroundings, plan_of
 from tests.unit.playbooks.decision.test_deciding import LIBRARY, NOW, SETTINGS, STATE, WORLD, incident
 
+KNOWN = replace(STATE, instances=("cart-7f", "cart-9k"))
 CALM = replace(
-    WORLD, services={"cart": replace(WORLD.services["cart"], values={"request_rate": 5.0}, high={"request_rate": 9.0})}
+    WORLD,
+    targets={"cart": KNOWN, "web": STATE},
+    services={"cart": replace(WORLD.services["cart"], values={"request_rate": 5.0}, high={"request_rate": 9.0})},
 )
 
 
@@ -37,7 +40,13 @@ def test_the_sick_instance_alone_is_restarted(kind: CauseKind) -> None:
     assert found.cause_instance == "cart-7f"
     (playbook,) = [p for p in library() if p.name == "restart-sick-instance"]
     plan = plan_of(found, playbook, now_ns=NOW, surroundings=Surroundings())
-    assert resolve(plan, playbook.steps[0], STATE) == {"strategy": "instance", "instance": "cart-7f"}
+    assert resolve(plan, playbook.steps[0], KNOWN) == {"strategy": "instance", "instance": "cart-7f"}
+
+
+def test_one_that_its_platform_does_not_know_is_not_named() -> None:
+    """Its telemetry gives it a name of its own: then all of them are restarted, as when none is known."""
+    found = decide(after(suspected(CauseKind.LATENCY, instances=2, instance="9d1c-uuid"), 5), CALM, LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
 
 
 @pytest.mark.parametrize("kind", [CauseKind.LATENCY, CauseKind.ERRORS])
