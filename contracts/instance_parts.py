@@ -40,6 +40,8 @@ requests since, while others that had such a share of the rest go on."""
 YOUNG: Final = 1.0
 """Times what counts as lately that must count as before for an instance not to be new: of a new one it is not known what is usual (it warms up),
 and where there is one, those that are silent were replaced."""
+HOT: Final = 1.5
+"""Times its usual requests from which an instance is slow by what it is asked for, if the others are not asked for so many more."""
 ALIKE: Final = 0.5
 """Share of what the sickest suffers that each other suffers as well where all are sick alike."""
 _OTHERWISE_SIGMAS: Final = 4.0
@@ -126,7 +128,13 @@ def _ailment(part: Part, judged: Sequence[Part], quiet_ns: int) -> Ailment | Non
         return Ailment.FAILING
     slower = _slower(part)
     slow = slower >= SLOWER and slower * math.sqrt(part.lately.known) >= SIGMAS
-    return Ailment.SLOW if slow else None
+    return Ailment.SLOW if slow and not _favoured(part, rest) else None
+
+
+def _favoured(part: Part, rest: Sequence[Part]) -> bool:
+    """Whether it is asked for more than before, and the others are not: a key, a shard or a tenant of its own is hot."""
+    others = sum(p.lately.asked for p in rest), sum(map(_expected, rest))
+    return part.lately.asked >= HOT * _expected(part) and others[0] < HOT * others[1]
 
 
 def _well(part: Part) -> bool:

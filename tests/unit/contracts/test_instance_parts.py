@@ -69,6 +69,16 @@ def test_while_one_is_between_well_and_sick_nothing_is_said() -> None:
     assert (found.known, found.sick) == (2, ())
 
 
+@pytest.mark.parametrize("more", [1, 4])
+def test_one_that_is_slow_as_it_alone_is_asked_for_more_has_no_trouble_of_its_own(more: int) -> None:
+    """A hot key sends its requests to one instance: that is no reason to restart it."""
+    hot = part("b", slower=2.0, until_s=0)
+    for second in range(ILL_S):
+        for _ in range(more):
+            hot.add(Fared(10.0, 0.0, 10.0, 20.0), START + second * S)
+    assert sick(part("a"), hot, part("c")) == ({"b": Ailment.SLOW} if more == 1 else {})
+
+
 def test_a_few_requests_say_nothing() -> None:
     assert compared([part("a", rate=0.2, fails=1.0), part("b", rate=0.2)]).sick == ()
     assert not otherwise([part("a", rate=10.0), part("b", rate=10.0)])
