@@ -41,7 +41,7 @@ YOUNG: Final = 1.0
 """Times what counts as lately that must count as before for an instance not to be new: of a new one it is not known what is usual (it warms up),
 and where there is one, those that are silent were replaced."""
 HOT: Final = 1.5
-"""Times its usual requests from which an instance is slow by what it is asked for, if the others are not asked for so many more."""
+"""Times the others' growth of requests from which an instance is slow by what it alone is asked for."""
 ALIKE: Final = 0.5
 """Share of what the sickest suffers that each other suffers as well where all are sick alike."""
 _OTHERWISE_SIGMAS: Final = 4.0
@@ -133,8 +133,8 @@ def _ailment(part: Part, judged: Sequence[Part], quiet_ns: int) -> Ailment | Non
 
 def _favoured(part: Part, rest: Sequence[Part]) -> bool:
     """Whether it is asked for more than before, and the others are not: a key, a shard or a tenant of its own is hot."""
-    others = sum(p.lately.asked for p in rest), sum(map(_expected, rest))
-    return part.lately.asked >= HOT * _expected(part) and others[0] < HOT * others[1]
+    lately, before = (sum(f.asked for f in x) for x in ([p.lately for p in rest], [p.before for p in rest]))
+    return part.lately.asked * before >= HOT * lately * part.before.asked
 
 
 def _well(part: Part) -> bool:
