@@ -221,7 +221,8 @@ def _calling_others(frames: Sequence[EvidenceFrame], service: str) -> set[str]:
     found: set[str] = set()
     for frame in frames:
         if frame.signal == f.Signal.EDGES:
-            alike = {p for p in set(frame.peers) if p != service and p.rsplit("/", 1)[-1] == short}
+            known = {p for p in set(frame.peers) if not p.startswith(EXTERNAL)} - {service}
+            alike = {p for p in known if p.rsplit("/", 1)[-1] == short}
             if alike:
                 found |= {c for c, p in zip(frame.services, frame.peers, strict=True) if p in alike}
     return found
