@@ -372,6 +372,8 @@ LATELY_NS: Final = 30 * SECOND
 """A case that is long pending is also judged by so much: a fault may set in where something harmless had been unusual for long."""
 SAME_CAUSE: Final = 0.8
 """Share of the leader's score from which the runner-up, too, may tie two incidents together."""
+LIKELY: Final = 0.5
+"""Probability from which two incidents have the same culprit: likelier than all others together."""
 MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
 LEADS: Final = 0.05
