@@ -197,10 +197,11 @@ TAIL: Final[Mapping[str, float]] = {"latency_p50": 1.0, "latency_p95": 0.1, "lat
 of them (twice the share beyond it). By the definition of a quantile; others count by the calls per request alone."""
 AMISS_BETWEEN: Final = 0.5
 WAY_LOST: Final = 0.9
-WAY_OTHERS: Final = 20.0
+WAY_NATS: Final = 5.0
 WAY_AS_MANY: Final = 0.25
-"""Share of some callers' calls that must be without an answer, and how many of others', at least and of those, must have one, for it to be the
-way to a service and none of its instances that is lost. By hand: of a service with two instances half of each caller's calls are lost."""
+"""Share of some callers' calls that must be without an answer, by how many nats it must be likelier that all of theirs and none of others' are
+than that each is by one chance, and how many of others' must have an answer, of those, for it to be the way to a service and none of its
+instances that is lost. By hand: of a service with two instances half of each caller's calls are lost."""
 TOLD_ELSEWHERE: Final = 0.6
 SLOWEST: Final = 0.05
 FAST: Final = 0.3
@@ -377,6 +378,8 @@ LATELY_NS: Final = 30 * SECOND
 """A case that is long pending is also judged by so much: a fault may set in where something harmless had been unusual for long."""
 SAME_CAUSE: Final = 0.8
 """Share of the leader's score from which the runner-up, too, may tie two incidents together."""
+LIKELY: Final = 0.5
+"""Probability from which two incidents have the same culprit: likelier than all others together."""
 MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
 LEADS: Final = 0.05

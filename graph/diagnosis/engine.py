@@ -19,7 +19,7 @@ from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, felt, incident_id, place
-from graph.judgement import LATELY_NS, SAME_CAUSE
+from graph.judgement import LATELY_NS, LIKELY, SAME_CAUSE
 from graph.world.world import World
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,8 @@ class DiagnosisEngine:
         if self._dirty or self.world.time_ns > self._judged_ns:
             self._dirty, self._judged_ns = False, self.world.time_ns
             for case in list(self._cases.values()):
-                incidents += self._judged(case)
+                if self._cases.get(case.group.id) is case:  # it may have become part of one that was judged before it
+                    incidents += self._judged(case)
         out: list[Incident | GraphWrite] = list(writes)
         for incident in incidents:
             self.counters[f"incidents_{incident.phase.value}"] += 1
@@ -202,6 +203,9 @@ class DiagnosisEngine:
             return []
         if case.published is None and self._belongs_elsewhere(case, seen):
             return []
+        if case.published is not None and (twin := self._twin(case, seen)) is not None:
+            self._unite(case, twin, seen)
+            return []
         case.since_ns = seen.situation.onset_ns
         self._freeze(case, seen)
         case.follow(seen.leader, self.world.time_ns)
@@ -238,6 +242,23 @@ class DiagnosisEngine:
                 self._absorb(other.group, [case.group])
                 return True
         return False
+
+    def _twin(self, case: Case, seen: Assessment) -> Case | None:
+        """Another open incident with the same culprit, where both are fairly sure of it: one failure is one incident."""
+        if seen.leader.probability < LIKELY:
+            return None
+        others = (c for c in self._cases.values() if c is not case and c.published is not None)
+        return next(
+            (c for c in others if c.leader == seen.leader.service and c.published and c.published.confidence >= LIKELY),
+            None,
+        )
+
+    def _unite(self, case: Case, twin: Case, seen: Assessment) -> None:
+        """One incident of two, looked at from the onset of the surer one: what befell the culprit just before that is no part of a longer story."""
+        surer = twin.published is not None and twin.published.confidence > seen.leader.probability
+        since_ns = twin.since_ns if surer else seen.situation.onset_ns
+        self._absorb(case.group, [twin.group])
+        next(c for c in (case, twin) if self._cases.get(c.group.id) is c).since_ns = since_ns
 
     def _freeze(self, case: Case, seen: Assessment) -> None:
         names = [*seen.affected, seen.leader.service]

@@ -12,6 +12,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Change, EvidenceGap, Incident
 from contracts.features import Signal
 from graph.diagnosis.case import Case
+from graph.world.aliases import Aliases
 from graph.world.log_templates import TemplateStore
 from graph.world.series import SeriesStore, transform
 from graph.world.topology import Call, ServiceNode, Topology
@@ -152,6 +153,7 @@ def _series(store: SeriesStore) -> _Series:
 def _fill(world: World, saved: _World) -> None:
     world.environment, world.time_ns = saved.environment, saved.time_ns
     topology = world.topology = Topology()
+    world.aliases = Aliases(topology)
     topology.services = {s.name: s for s in saved.services}
     for edge in saved.calls:
         topology.calls[edge.caller, edge.callee] = edge

@@ -69,7 +69,7 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
-    if kind is CauseKind.CRASH and answers_others(situation, name, amiss):
+    if kind in (CauseKind.CRASH, CauseKind.HANG) and answers_others(situation, name, amiss):
         return CauseKind.NETWORK
     if kind is not CauseKind.NETWORK or len(amiss) < len(situation.into(name)):
         return kind

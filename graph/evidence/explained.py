@@ -155,3 +155,14 @@ def total(shares: Mapping[str, float]) -> tuple[float, str]:
     """What all callees account for together, and the one that accounts for most."""
     by = max(sorted(shares), key=lambda c: shares[c], default="")
     return min(1.0, sum(shares.values())), by
+
+
+def theirs(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:
+    """The share that callees account for of what a service suffers from, and the one that accounts for most; 0 where it suffers nothing."""
+    found = [(0.0, "")]
+    slow, failing = strongest(node, *LATENCIES), strongest(node, *ERRORS)
+    if slow is not None and slow.strength() > CALLEE_LEAST:
+        found.append(total(latency_shares(situation, node, slow, muted)))
+    if failing is not None and failing.strength() > CALLEE_LEAST:
+        found.append(total(errors_shares(situation, node, failing, muted)))
+    return max(found)

@@ -26,6 +26,7 @@ from graph.judgement import (
     FELT,
     FEW_CALLS,
     IN_DISTRESS,
+    KEPT_SHARE,
     LEAST_ASKED,
     LEAST_DISTRESS,
     LEAST_EXPECTED,
@@ -40,7 +41,7 @@ from graph.judgement import (
     TIMING_OUT,
     WAY_AS_MANY,
     WAY_LOST,
-    WAY_OTHERS,
+    WAY_NATS,
 )
 
 LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P50)
@@ -120,10 +121,23 @@ def answers_others(situation: Situation, name: str, lost: list[Edge]) -> bool:
     """Whether hardly any of these calls to a service is answered, and those of others, as many, are: an instance that is gone is missed by
     all who call, each in part."""
     callers = {e.caller for e in lost}
-    others = [e for e in situation.into(name) if e.caller not in callers and not e.unanswered]
-    made = sum(e.made for e in lost)
-    enough = sum(e.observed for e in others) >= max(WAY_OTHERS, WAY_AS_MANY * made)
-    return bool(lost) and enough and all(e.unanswered >= WAY_LOST * e.made for e in lost)
+    others = [e for e in situation.into(name) if e.caller not in callers and _answered_as_before(e)]
+    made, answers = sum(e.made for e in lost), sum(e.observed for e in others)
+    if not lost or answers < WAY_AS_MANY * made or not all(e.unanswered >= WAY_LOST * e.made for e in lost):
+        return False
+    return _apart(made, answers) >= WAY_NATS
+
+
+def _answered_as_before(edge: Edge) -> bool:
+    """Whether all calls are answered; of a caller that does not count them, as many as before."""
+    return not edge.unanswered and (math.isfinite(edge.attempted) or edge.observed >= KEPT_SHARE * edge.expected)
+
+
+def _apart(lost: float, answers: float) -> float:
+    """By how many nats it is likelier that all calls of some are lost and none of others' than that each is lost with one and the same chance,
+    whichever: a likelihood ratio of binomials."""
+    share = lost / (lost + answers) if lost > 0 and answers > 0 else 1.0
+    return -(lost * math.log(share) + answers * math.log1p(-share)) if share < 1.0 else 0.0
 
 
 def _waits(situation: Situation, edge: Edge) -> bool:

@@ -23,7 +23,7 @@ from graph.evidence.missing_logs import missing_logs
 from graph.evidence.own_calls import own_calls
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
-from graph.evidence.waiting import waiting
+from graph.evidence.waiting import unanswering, waiting
 from graph.evidence.words import change
 from graph.judgement import (
     APART_SHARE,
@@ -283,7 +283,7 @@ def spread(
     losses = {name: lossy(situation, name) for name in situation.nodes}
     yield from latency(situation, muted, losses, reach)
     yield from errors(situation, muted, losses, reach)
-    yield from silent
+    yield from unanswering(situation, silent)
     yield from network(losses)
     yield from between(situation, muted)
     yield from pattern(situation, muted)

@@ -10,21 +10,21 @@ Who waits for its callees keeps its own callers waiting: as much of it is not it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
-from graph.evidence.explained import Muted, errors_shares, latency_shares, total
+from graph.evidence.explained import Muted, theirs
 from graph.evidence.finding import Finding
 from graph.evidence.local import lost_capacity, more_asked, strongest
-from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Shift, Situation
 from graph.evidence.words import change
 from graph.judgement import (
     ALONE_DECADES,
-    CALLEE_LEAST,
     MOSTLY,
+    PARTLY,
     SERVES_LESS,
     STUCK_ASKED,
     STUCK_LASTS,
@@ -43,7 +43,7 @@ def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
     """A service is saturated only if more is asked of it or it has lost capacity; else its work waits for something (a lock, connections
     that are not given back, a slow dependency), and more instances would wait, too."""
     for node in situation.nodes.values():
-        share, by = _theirs(situation, node, muted)
+        share, by = theirs(situation, node, muted)
         if (held := stuck(node)) is not None:
             strength = min(WAITING_MOST, held.strength()) * max(UNEXPLAINED, 1.0 - share)
             if share >= MOSTLY:
@@ -70,6 +70,31 @@ def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
             yield Finding(node.name, "waiting", strength, f"{text}, though no more is asked of it", None)
 
 
+def unanswering(situation: Situation, silent: Iterable[Finding]) -> Iterator[Finding]:
+    """Services that are silent, less what the calls that they make themselves account for: who waits for a callee until it gives up answers
+    hardly anybody. Only what is seen of those calls counts, as whoever hangs makes none; and no callee that waits for the service itself."""
+    for finding in silent:
+        share, by = theirs(situation, situation.nodes[finding.service], {})
+        if share <= PARTLY or _asks(situation, by, finding.service):
+            yield finding
+            continue
+        strength, text = finding.strength * max(UNEXPLAINED, 1.0 - share), f"{finding.text}, as it waits for {by}"
+        if share >= MOSTLY:
+            yield dataclasses.replace(finding, strength=strength, text=text, kind=None, explained_by=by)
+        else:
+            yield dataclasses.replace(finding, strength=strength)
+
+
+def _asks(situation: Situation, name: str, callee: str) -> bool:
+    """Whether a service calls another, also by way of others."""
+    queue, seen = [name], {name}
+    while queue:
+        fresh = {e.callee for e in situation.out(queue.pop())} - seen
+        seen |= fresh
+        queue += sorted(fresh)
+    return callee in seen
+
+
 def left_undone(node: Node) -> Shift | None:
     """That work piles up in front of a service that does less than usual: whoever left it may not wait for it, but it is not done. None where
     either is in doubt."""
@@ -92,14 +117,3 @@ def stuck(node: Node) -> Shift | None:
     streams = held.before > STUCK_LASTS * max(rate.before * before, STUCK_LEAST)
     slower = held.after <= STUCK_LASTS * rate.after * after
     return None if streams or slower else held
-
-
-def _theirs(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:
-    """The share that callees account for of what a service suffers from, and the one that accounts for most; 0 where it suffers nothing."""
-    found = [(0.0, "")]
-    slow, failing = strongest(node, *LATENCIES), strongest(node, *ERRORS)
-    if slow is not None and slow.strength() > CALLEE_LEAST:
-        found.append(total(latency_shares(situation, node, slow, muted)))
-    if failing is not None and failing.strength() > CALLEE_LEAST:
-        found.append(total(errors_shares(situation, node, failing, muted)))
-    return max(found)

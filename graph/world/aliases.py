@@ -23,6 +23,8 @@ class Aliases:
         self._topology = topology
         self._first_ns: dict[str, int] = {}
         self._resolved: dict[str, str] = {}
+        self._joined: dict[tuple[str, str], set[str]] = {}
+        """By caller and last part of a name, the services of that name that its spans were joined with."""
         self.views: dict[tuple[str, str], str] = {}
         self.left = 0
         """Names that were forgotten to make room."""
@@ -30,8 +32,12 @@ class Aliases:
     def resolve(self, caller: str, named: str, time_ns: int) -> str:
         """The callee of a call whose row is to be counted; "" where joined spans count it, or it is too early to say."""
         if not named.startswith(EXTERNAL):
+            self._join(caller, named)
             return named
-        service = self._resolved.get(named) or self._claimed(named, caller)
+        joined = self._joined.get((caller, named.removeprefix(EXTERNAL)), set())
+        if len(joined) > 1:
+            return ""  # it calls several of that name: whose row it is can't be told, and joined spans count each
+        service = next(iter(joined), "") or self._resolved.get(named) or self._claimed(named, caller)
         if service:
             self.views[caller, service] = named
             return "" if (caller, service) in self._topology.calls else service
@@ -42,11 +48,26 @@ class Aliases:
             self._forget_oldest()
         return named if time_ns - first >= PATIENCE_NS else ""
 
+    def _join(self, caller: str, callee: str) -> None:
+        """Spans tell whom a caller calls: what its name for that service was taken for before is so no longer."""
+        short = callee.rsplit("/", 1)[-1]
+        joined = self._joined.setdefault((caller, short), set())
+        if callee in joined:
+            return
+        joined.add(callee)
+        for pair in [p for p, n in self.views.items() if p[0] == caller and n == EXTERNAL + short]:
+            if pair[1] not in joined:
+                self._topology.forget_call(*pair)
+            if pair[1] not in joined or len(joined) > 1:
+                del self.views[pair]
+
     def forget(self, gone: set[str]) -> None:
         """Services and peers left: no name stands for them any more, and none of theirs for others."""
         before = len(self._first_ns) + len(self._resolved) + len(self.views)
         self._first_ns = {n: t for n, t in self._first_ns.items() if n not in gone}
         self._resolved = {n: s for n, s in self._resolved.items() if n not in gone and s not in gone}
+        joined = {pair: found - gone for pair, found in self._joined.items() if pair[0] not in gone}
+        self._joined = {pair: found for pair, found in joined.items() if found}
         self.views = {pair: n for pair, n in self.views.items() if gone.isdisjoint(pair) and n in self._resolved}
         self.left += before - len(self._first_ns) - len(self._resolved) - len(self.views)
 
@@ -58,8 +79,9 @@ class Aliases:
             self.left += 1
 
     def _claimed(self, named: str, caller: str) -> str:
-        """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only one
-        whose last part it is. A name of the internet is nobody's last part: api.bank.example is not the service api."""
+        """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only other one
+        whose last part it is: who calls a service of its own name does not call itself. A name of the internet is nobody's last part:
+        api.bank.example is not the service api."""
         name = named.removeprefix(EXTERNAL)
         own = {s.name for s in self._topology.services.values() if s.own and s.kind == "service"}
         if name in own:
@@ -68,11 +90,14 @@ class Aliases:
         if rest and not _is_internal(rest, {n.rpartition("/")[0] for n in own}):
             return ""
         space = _namespace_in(rest) or caller.rpartition("/")[0]
-        if space and f"{space}/{short}" in own:
+        if space and f"{space}/{short}" in own - {caller}:
             # The same name elsewhere is another service, and other callers may mean that.
             return f"{space}/{short}"
         found = [n for n in own if n.rsplit("/", 1)[-1] == short]
-        return self._take(named, found[0]) if len(found) == 1 else ""
+        if len(found) == 1:
+            return self._take(named, found[0])
+        others = [n for n in found if n != caller]
+        return others[0] if len(others) == 1 else ""
 
     def _take(self, named: str, service: str) -> str:
         self._resolved[named] = service

@@ -116,6 +116,16 @@ class Topology:
             for others in neighbours.values():
                 others.pop(name, None)
 
+    def forget_call(self, caller: str, callee: str) -> None:
+        """A call turned out to be another's: take it out, and let the graph know that it is over."""
+        edge = self.calls.pop((caller, callee), None)
+        if edge is None:
+            return
+        if not edge.valid_to_ns:
+            self._end(edge)
+        self.callees.get(caller, {}).pop(callee, None)
+        self.callers.get(callee, {}).pop(caller, None)
+
     def forget_all(self, names: set[str]) -> None:
         """Take services that left, and their calls, out."""
         self.services = {n: s for n, s in self.services.items() if n not in names}

@@ -24,6 +24,9 @@ REFUSED: Final = 0.5
 """Share of calls that fail from which a target is taken to be refusing, or not to be reached."""
 AT_ONCE_S: Final = 0.05
 """Seconds within which a call that fails has hardly been waited for, where it is not known how long calls usually take."""
+WAITED: Final = 1.5
+"""Times the usual time of a caller's slowest requests from which some have waited for an answer that did not come: who gives up does so
+after several times what calls take."""
 FAILING: Final = 0.1
 """Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
 HANDED_ON: Final = 0.5
@@ -67,25 +70,52 @@ def handed_on(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> s
 
 
 def refused(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> bool:
-    """Whether most calls fail at once, as callers tell: nobody waits for an answer. False where callers don't tell how long they wait."""
+    """Whether most calls fail at once, as callers tell: nobody waits for an answer. Where a caller tells only that calls were not answered, and
+    not how long it waited, its own slowest requests say so. False where that is not known, either."""
     made = failed = 0.0
     took: list[float] = []
     usual: list[float] = []
-    for frame, i in _rows_of_calls(frames, service):
-        if frame.counts[i] <= 0 or not {f.CALL_ERROR_RATE, f.CALL_LATENCY_P95} <= set(frame.features):
+    untold: set[str] = set()
+    for frame, i in _as_callers_see(frames, service):
+        late, count, asked = frame.window_ns >= onset_ns, float(frame.counts[i]), _asked_of(frame, i)
+        error, latency = (_value(frame, i, n) for n in (f.CALL_ERROR_RATE, f.CALL_LATENCY_P95))
+        if late and asked > count >= 0:
+            made += asked
+            failed += asked - count * (1.0 - float(np.nan_to_num(error)))
+            untold.add(frame.services[i])
             continue
-        error, latency = (
-            float(frame.values[i, frame.features.index(n)]) for n in (f.CALL_ERROR_RATE, f.CALL_LATENCY_P95)
-        )
-        if not math.isfinite(latency):
+        if count <= 0 or not math.isfinite(latency):
             continue
-        (usual if frame.window_ns < onset_ns else took).append(latency)
-        if frame.window_ns >= onset_ns:
-            made += float(frame.counts[i])
-            failed += float(frame.counts[i] * np.nan_to_num(error))
-    if made < LEAST_REQUESTS or failed < REFUSED * made:
+        (took if late else usual).append(latency)
+        if late:
+            made += count
+            failed += count * float(np.nan_to_num(error))
+    if made < LEAST_REQUESTS or failed < REFUSED * made or any(_waits(frames, c, onset_ns) for c in untold):
         return False
-    return float(np.median(took)) <= (float(np.median(usual)) if usual else AT_ONCE_S)
+    return not took or float(np.median(took)) <= (float(np.median(usual)) if usual else AT_ONCE_S)
+
+
+def _waits(frames: Sequence[EvidenceFrame], caller: str, onset_ns: int) -> bool:
+    """Whether a service's slowest requests take longer since the onset: than before, or where that is too long ago than is expected; or it is
+    not known how long they take."""
+    rows = [(frame, frame.services.index(caller)) for frame in frames if _serves(frame, caller)]
+    told = [(frame.window_ns >= onset_ns, _value(frame, i, f.LATENCY_P99), frame, i) for frame, i in rows]
+    before, since = ([v for late, v, *_ in told if late is when and v > 0] for when in (False, True))
+    high = [h for late, v, frame, i in told if late and v > 0 and (h := _value(frame, i, f.LATENCY_P99, high=True)) > 0]
+    if not since or not (before or high):
+        return True
+    return float(np.median(since)) > (WAITED * float(np.median(before)) if before else float(np.median(high)))
+
+
+def _serves(frame: EvidenceFrame, service: str) -> bool:
+    return frame.signal == f.Signal.SPANS and service in frame.services
+
+
+def _value(frame: EvidenceFrame, i: int, feature: str, *, high: bool = False) -> float:
+    """The value of a row, or the upper end of what was expected; NaN where it is not told."""
+    if feature not in frame.features:
+        return math.nan
+    return float((frame.high if high else frame.values)[i, frame.features.index(feature)])
 
 
 def _failed(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
@@ -142,32 +172,60 @@ def _blamed(
 
 def _asked(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
     """Window, calls made by the callers' client spans, and those answered, of every row of calls to the service that tells of them."""
-    aside = f.ASIDE[f.Signal.EDGES]
-    column = aside.index(f.ASKED)
     for frame, i in _rows_of_calls(frames, service):
-        if frame.aside.shape[1:] == (len(aside),) and frame.counts[i] >= 0 and frame.aside[i, column] > 0:
-            yield frame.window_ns, float(frame.aside[i, column]), float(frame.counts[i])
+        if frame.counts[i] >= 0 and (made := _asked_of(frame, i)) > 0:
+            yield frame.window_ns, made, float(frame.counts[i])
+
+
+def _asked_of(frame: EvidenceFrame, i: int) -> float:
+    """Calls that the caller's client spans say it made; 0 where they don't tell."""
+    aside = f.ASIDE[f.Signal.EDGES]
+    told = frame.aside.shape[1:] == (len(aside),)
+    return float(np.nan_to_num(frame.aside[i, aside.index(f.ASKED)])) if told else 0.0
 
 
 def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
     """Window, calls and share of failures of every row of calls to the service."""
-    for frame, i in _rows_of_calls(frames, service):
+    for frame, i in _as_callers_see(frames, service):
         if f.CALL_ERROR_RATE in frame.features and frame.counts[i] > 0:
             share = frame.values[i, frame.features.index(f.CALL_ERROR_RATE)]
             yield frame.window_ns, float(frame.counts[i]), float(np.nan_to_num(share))
 
 
+def _as_callers_see(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
+    """Of each caller its own view of its calls to the service, which knows of those that were never answered, where it has one; else the calls
+    that spans of both were joined for. Both are of the same calls."""
+    rows = list(_rows_of_calls(frames, service))
+    telling = {frame.services[i] for frame, i in rows if frame.peers[i].startswith(EXTERNAL)}
+    for frame, i in rows:
+        if frame.peers[i].startswith(EXTERNAL) or frame.services[i] not in telling:
+            yield frame, i
+
+
 def _rows_of_calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
     """Every row of calls to the service that is no stale one, by whatever name its callers know it."""
-    names = known_as(service)
+    names, others = known_as(service), _calling_others(frames, service)
     for frame in frames:
         if frame.signal != f.Signal.EDGES:
             continue
         meant = {peer for peer in set(frame.peers) if _names(peer, service, names)}
         if meant:
-            for i, peer in enumerate(frame.peers):
-                if peer in meant and frame.state[i] != ServiceState.STALE:
+            for i, (caller, peer) in enumerate(zip(frame.services, frame.peers, strict=True)):
+                if peer in meant and frame.state[i] != ServiceState.STALE and (peer == service or caller not in others):
                     yield frame, i
+
+
+def _calling_others(frames: Sequence[EvidenceFrame], service: str) -> set[str]:
+    """Callers whose spans were joined with those of another service of the same last name: what they call by that name need not be this one."""
+    short = service.rsplit("/", 1)[-1]
+    found: set[str] = set()
+    for frame in frames:
+        if frame.signal == f.Signal.EDGES:
+            known = {p for p in set(frame.peers) if not p.startswith(EXTERNAL)} - {service}
+            alike = {p for p in known if p.rsplit("/", 1)[-1] == short}
+            if alike:
+                found |= {c for c, p in zip(frame.services, frame.peers, strict=True) if p in alike}
+    return found
 
 
 def _names(peer: str, service: str, names: set[str]) -> bool:

@@ -122,8 +122,19 @@ class ClockSource:
         if not owned and floor_ns >= -AHEAD_NS:
             return 1.0
         course = [(at, floor) for _, at, floor in self.course]
-        rise = _rise(course) or _rise(course[-SHORT_COURSE:])
+        rise = self._new(course) or self._new(course[-SHORT_COURSE:])
         return 1.0 - rise if rise < 0 or owned else 1.0
+
+    def _new(self, course: Sequence[tuple[int, int]]) -> float:
+        """By how much delays go up along a course, if that has led further than they ever were in the half minute before it: of a source with
+        little to send the newest record is now older and now younger, and some of those delays lie on a straight line by chance."""
+        rise = _rise(course)
+        before = [(least, greatest) for slot, least, greatest in self.floors if (slot + 1) * SLOT_NS <= course[0][0]]
+        if not rise or not before:
+            return rise
+        last = course[-1][1]
+        beyond = last - max(g for _, g in before) if rise > 0 else min(least for least, _ in before) - last
+        return rise if beyond >= CHANGES_NS // 2 else 0.0
 
     def is_moving(self, floor_ns: int) -> bool:
         """Whether the clock by which a batch is `floor_ns` old went steadily and moments ago began to gain, or was set forward just now:

@@ -12,7 +12,7 @@ import random
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -256,7 +256,8 @@ def _of_service(service: str, spans: list[dict[str, Any]]) -> dict[str, Any]:
 
 def watch(plan: Plan, seed: int = 1, settings: Settings | None = None) -> Found:
     """What the pipeline makes of a plan, up to the end of its telemetry."""
-    return through(messages(Shop(plan, seed).spans_by_end(), T0 + END_S * S), settings)
+    gone = frozenset(name for name, trouble in plan.trouble.items() if trouble.refuses)
+    return through(messages(Shop(plan, seed).spans_by_end(), T0 + END_S * S), settings, gone=gone)
 
 
 def through(
@@ -264,12 +265,14 @@ def through(
     settings: Settings | None = None,
     topic: str = OTLP_SPANS,
     told: Callable[[Record], None] = lambda _: None,
+    gone: frozenset[str] = frozenset(),
 ) -> Found:
     """What the pipeline makes of messages on a topic (or on that which stands beside one), up to the last of them; `told` hears each
-    message. Nothing is acted on, and no stage fails."""
+    message. Nothing is acted on, and no stage fails. Of services that are `gone` since the onset their platform has no instance ready."""
     sent = tuple((at, payload, *(own or (topic,))) for at, payload, *own in telemetry)
     usual = bisect_right(sent, T0 + ONSET_S * S, key=lambda m: m[0]) if sent and sent[0][0] >= T0 else 0
     run = copy.deepcopy(_begun(sent[:usual], (settings or Settings()).model_dump_json()))
+    run.lose(gone)
     run.take(sent[usual:])
     for record in run.heard:
         told(record)
@@ -315,6 +318,10 @@ class PipelineRun:
                 self._pipeline.tick(self._now_ns)
             self._pipeline.feed(topic, payload, self._now_ns, partition=self._taken % 2)
             self._taken += 1
+
+    def lose(self, gone: frozenset[str]) -> None:
+        """From now on these services have no instance that is ready."""
+        self._half.targets |= {name: replace(self._half.targets[name], ready=0) for name in gone}
 
     def _hear(self, record: Record) -> None:
         self.heard.append(record)

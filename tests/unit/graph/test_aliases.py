@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from contracts.settings import DiagnoseSettings
+from graph.diagnosis.engine import DiagnosisEngine
 from graph.world.aliases import PATIENCE_NS, Aliases
 from graph.world.topology import Topology
 
@@ -49,3 +51,47 @@ def test_a_name_in_two_namespaces_is_the_callers_neighbour() -> None:
     assert known.resolve("staging/web", "external:pay", 1) == "staging/pay"
     assert known.resolve("gateway", "external:pay", 0) == ""
     assert known.resolve("prod/web", "external:pay.staging.svc.cluster.local", 0) == "staging/pay"
+
+
+def test_whom_spans_were_joined_with_is_whom_a_name_stands_for() -> None:
+    topology = Topology()
+    for name in ("core/cart", "batch/cart", "core/web"):
+        topology.see(name, 0, own=True)
+    known = Aliases(topology)
+    assert known.resolve("core/web", "external:cart", 0) == "core/cart"
+    topology.call("core/web", "core/cart", 0, 1, 0)
+    assert known.resolve("core/web", "batch/cart", 1) == "batch/cart"
+    assert known.views == {}
+    assert not topology.callees_at("core/web", 1), "what it was taken for before is no call of it"
+    assert known.resolve("core/web", "external:cart", 2) == "batch/cart"
+    assert known.views == {("core/web", "batch/cart"): "external:cart"}
+
+
+def test_a_name_for_several_services_that_a_caller_calls_is_nobodys_row() -> None:
+    known = aliases("core/cart", "batch/cart", "core/web")
+    for at, callee in enumerate(("core/cart", "batch/cart")):
+        known.resolve("core/web", callee, at)
+        known.resolve("core/web", "external:cart", at)
+    assert known.resolve("core/web", "external:cart", PATIENCE_NS) == ""
+    assert known.views == {}
+    assert known.resolve("core/app", "external:cart", 0) == "core/cart", "another caller means its neighbour"
+
+
+def test_who_calls_a_service_of_its_own_name_does_not_call_itself() -> None:
+    known = aliases("core/cart", "batch/cart")
+    assert known.resolve("core/cart", "external:cart", 0) == "batch/cart"
+    assert known.resolve("batch/cart", "external:cart", 0) == "core/cart"
+
+
+def test_who_left_is_joined_with_nobody() -> None:
+    known = aliases("core/cart", "batch/cart", "core/web")
+    known.resolve("core/web", "batch/cart", 0)
+    known.forget({"batch/cart"})
+    assert known.resolve("core/web", "external:cart", 1) == "core/cart"
+
+
+def test_names_stand_for_the_same_services_after_a_restart() -> None:
+    before, after = (DiagnosisEngine("prod", DiagnoseSettings()) for _ in range(2))
+    before.world.topology.see("shop/cart", 0, own=True)
+    after.restore(before.snapshot())
+    assert after.world.aliases.resolve("shop/web", "external:cart", 1) == "shop/cart"

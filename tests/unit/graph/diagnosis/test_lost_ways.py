@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.features import CALL_ERROR_RATE, ERROR_RATE
+from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95
 from contracts.verdicts import CauseKind
 from graph.evidence.situation import Edge
-from tests.unit.graph.diagnosis.test_whose_doing import call, node, ranked, ratio
+from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio
 
 
 def made(caller: str, calls: float, answered: float) -> Edge:
@@ -25,6 +25,8 @@ CASES = {
     "a few pass": (((200.0, 6.0), (100.0, 100.0)), CauseKind.NETWORK),
     "it is gone for both": (((200.0, 0.0), (200.0, 0.0)), CauseKind.CRASH),
     "one of its instances is gone for both": (((200.0, 110.0), (200.0, 100.0)), CauseKind.CRASH),
+    "as few as tell": (((5.0, 0.0), (4.0, 4.0)), CauseKind.NETWORK),
+    "too few to tell": (((4.0, 0.0), (3.0, 3.0)), CauseKind.CRASH),
     "hardly anybody else calls": (((200.0, 0.0), (8.0, 8.0)), CauseKind.CRASH),
 }
 
@@ -40,6 +42,18 @@ def test_whether_the_way_or_the_service_is_lost(calls: tuple[tuple[float, float]
     pay = node("pay", rate=20.0 * sum(e.observed for e in edges) / sum(e.attempted for e in edges))
     found = ranked(*callers, pay, node("stock"), node("cart"), calls=(*edges, *fine))
     leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("pay", kind)
+
+
+@pytest.mark.parametrize(("others", "kind"), [(4.0, CauseKind.NETWORK), (0.0, CauseKind.HANG)])
+def test_who_alone_waits_in_vain_has_lost_its_way(others: float, kind: CauseKind) -> None:
+    """Where nobody tells that it is answered, the service may hang."""
+    web = node("web", ratio(ERROR_RATE, 1.0, 5.0), level(LATENCY_P95, 0.02, 0.5))
+    lost = made("web", 5.0, 0.0)
+    lost = replace(lost, shifts={**lost.shifts, CALL_LATENCY_P95: level(CALL_LATENCY_P95, 0.003, 0.5)}, blamed=1.0)
+    fine = (call("web", "stock"), call("web", "cart"), *((made("app", others, others),) if others else ()))
+    nodes = (web, node("app"), node("pay", rate=2.0 + others), node("stock"), node("cart"))
+    leader = next(iter(ranked(*nodes, calls=(lost, *fine)).values()))
     assert (leader.service, leader.kind) == ("pay", kind)
 
 

@@ -107,6 +107,40 @@ def test_so_many_calls_it_takes_to_be_refused(calls: int, told: bool) -> None:
     assert refused(failing((0, calls, 1.0), latency=0.001), "cart", T0) is told
 
 
+def named(caller: str, frames: list[EvidenceFrame]) -> list[EvidenceFrame]:
+    return [replace(one, services=(caller,)) for one in frames]
+
+
+def test_calls_that_a_caller_names_and_that_are_joined_are_the_same_calls() -> None:
+    """Two of five are answered, and only those are joined with what the service tells."""
+    own = failing((0, 5, 0.6), latency=0.001, peer="external:cart")
+    joined = failing((0, 2, 0.0), latency=0.001)
+    assert refused([*named("web", own), *named("web", joined)], "cart", T0)
+    assert callers_see([*named("web", own), *named("web", joined)], "cart", T0).startswith("its callers see 3 of 5 ")
+
+
+@pytest.mark.parametrize(("slowest", "told"), [(0.3, True), (0.31, False), (NAN, False)])
+def test_who_waits_no_longer_than_before_is_refused_though_it_names_nobody(slowest: float, told: bool) -> None:
+    calls = named("web", asked((-2, 10, 10), (-1, 10, 10), (0, 10, 1), (1, 10, 0)))
+    took = [(-2, 0.2), (-1, 0.2), (0, slowest), (1, slowest)]
+    own = [one for at, s in took for one in named("web", [frame(f.Signal.SPANS, at, {f.LATENCY_P99: s}, 10, {})])]
+    assert refused([*calls, *own], "cart", T0) is told
+    assert not refused(calls, "cart", T0), "how long it waits is not known"
+    late = [one for one in own if one.window_ns >= T0]
+    assert not refused([*calls, *late], "cart", T0), "nor is whether that is longer than before"
+    expected = [replace(one, high=np.where(np.isfinite(one.values), 0.3, NAN)) for one in late]
+    assert refused([*calls, *expected], "cart", T0) is told
+    assert not refused([*named("web", asked((0, 10, 6))), *own], "cart", T0), "most are answered"
+
+
+def test_what_a_caller_calls_by_that_name_may_be_another_service_of_that_name() -> None:
+    calls = named("core/web", failing((0, 10, 0.5), latency=0.001, peer="external:cart"))
+    for other, told in (("batch/cart", False), ("batch/stock", True)):
+        joined = named("core/web", failing((0, 10, 0.0), peer=other))
+        assert bool(callers_see([*calls, *joined], "core/cart", T0)) is told
+        assert refused([*calls, *joined], "core/cart", T0) is told
+
+
 def blamed(at: int, requests: float, caller: str = "cart", peer: str = "stock") -> EvidenceFrame:
     one = frame(f.Signal.EDGES, at, {}, 10, {}, peer)
     return replace(one, services=(caller,), aside=np.array([[10.0, 0.0, 0.0, requests]]))

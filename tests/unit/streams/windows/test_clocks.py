@@ -451,3 +451,19 @@ def test_a_backlog_that_grows_or_shrinks_is_no_pace() -> None:
             assert batch is not None
             assert int(batch.end_ns[0] - batch.start_ns[0]) == 100 * MS
             assert not batch.untimed.any()
+
+
+@pytest.mark.parametrize("ahead_s", [2.0, 20.0])
+def test_a_source_with_little_to_send_whose_clock_is_off_measures_as_ever(ahead_s: float) -> None:
+    """Its newest record is up to a second old, or more: some of those delays lie on a straight line by chance."""
+    r = random.Random(7)
+    clocks, took = Clocks(9), []
+    for n in range(1500):
+        now = T0 + n * SECOND // 2
+        end = now - int((min(r.expovariate(2.0), 2.0) - ahead_s) * SECOND)
+        batch = clocks.correct(
+            decoded([Span("a", n + 1, n + 1, 0, SERVER, end - 100 * MS, end)]), Receipt(now, now), now + 3600 * SECOND
+        )[0].spans
+        assert batch is not None
+        took.append(int(batch.end_ns[0] - batch.start_ns[0]))
+    assert set(took[20:]) == {100 * MS}

@@ -1,0 +1,47 @@
+"""Who answers hardly anybody because it waits for a callee is kept waiting, and has not hung itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95
+from contracts.verdicts import CauseKind
+from graph.evidence.situation import Edge, Node
+from graph.ranking import Suspect
+from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio
+
+WEB = node("web", ratio(ERROR_RATE, 0.9), level(LATENCY_P95, 0.1, 1.0))
+GIVEN_UP = replace(
+    call("web", "cart", ratio(CALL_ERROR_RATE, 0.9), level(CALL_LATENCY_P95, 0.05, 1.0)),
+    attempted=200.0,
+    observed=15.0,
+)
+CART = node("cart", ratio(ERROR_RATE, 0.2), level(LATENCY_P95, 0.05, 3.0), rate=1.5)
+"""Its threads wait for the database until they give up, and requests queue for them."""
+TIMED_OUT = (ratio(CALL_ERROR_RATE, 0.4), level(CALL_LATENCY_P95, 0.005, 0.5))
+
+
+def found(*calls: Edge, db: Node | None = None) -> Suspect:
+    stores = Node("db:sql/cart", "database", own=False)
+    return next(iter(ranked(WEB, CART, db or stores, calls=(GIVEN_UP, *calls)).values()))
+
+
+def test_a_database_that_answers_hardly_anybody_keeps_its_caller_waiting() -> None:
+    leader = found(call("cart", "db:sql/cart", *TIMED_OUT))
+    assert (leader.service, leader.kind) == ("db:sql/cart", CauseKind.DEPENDENCY)
+    assert leader.probability > 0.9
+
+
+def test_who_waits_for_nobody_hangs_itself() -> None:
+    leader = found(call("cart", "db:sql/cart"))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.HANG)
+    assert leader.probability > 0.9
+
+
+def test_nobody_is_kept_waiting_by_whom_it_keeps_waiting() -> None:
+    """Prices asks the cart, too: that calls to it time out is the cart's own doing."""
+    prices = node("prices", ratio(ERROR_RATE, 0.4), level(LATENCY_P95, 0.005, 0.5))
+    back = call("prices", "cart", ratio(CALL_ERROR_RATE, 0.9), level(CALL_LATENCY_P95, 0.05, 0.5))
+    back = replace(back, attempted=200.0, observed=15.0)
+    leader = found(call("cart", "prices", *TIMED_OUT), back, db=prices)
+    assert (leader.service, leader.kind) == ("cart", CauseKind.HANG)
