@@ -66,6 +66,11 @@ class EventsSeen:
         phases = {i.id: i.phase for i in self.all(Incident)}
         return bool(phases) and all(p is IncidentPhase.RESOLVED for p in phases.values())
 
+    def quiet(self) -> bool:
+        """Whether nothing is open any more: of what was heard of, all is resolved."""
+        phases = {i.id: i.phase for i in self.all(Incident)}
+        return all(p is IncidentPhase.RESOLVED for p in phases.values())
+
     def ended(self, scene: Scene) -> bool:
         """Whether the scene came to its end: a verified repair, or a person asked."""
         if scene.verdict is DecisionVerdict.ASK:
