@@ -21,11 +21,11 @@ from homeostat.drills.scorecard import GOOD_SECONDS, DrillRow, row_of
 
 LEARN_S: Final = 95.0
 """Of healthy business before the first fault: more than the product takes to know what is usual."""
-FAULT_S: Final = 60.0
+FAULT_S: Final = 55.0
 """So long a fault may take to be mended."""
 _LEAST_S: Final = 18.0
 """So long it is watched at least."""
-_CALM_S: Final = 45.0
+_CALM_S: Final = 35.0
 SETTINGS: Final = {
     "act.actuators": "[process]",
     "act.environments": "{default: {}}",

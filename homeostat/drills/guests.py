@@ -15,7 +15,7 @@ import msgspec
 from contracts.supervision import Supervised, end, once
 from homeostat.demo.load import RouteSecond, Second
 from homeostat.demo.shop.directory import Directory
-from homeostat.drills.system_plan import STALE_S, SystemPlan
+from homeostat.drills.system_plan import STALE_S, SystemDesign
 
 
 class QueueAge(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class _Answers:
 class Guests:
     """Ask at their rates with a little jitter, whether or not earlier requests came back; one `Second` a second."""
 
-    def __init__(self, system: SystemPlan, manager: str, seed: int = 11) -> None:
+    def __init__(self, system: SystemDesign, manager: str, seed: int = 11) -> None:
         self.seconds: list[Second] = []
         self._system, self._directory = system, Directory(manager, 0.5)
         self._rates = {name: entry.rate for name, entry in system.entries.items()}

@@ -7,12 +7,12 @@ from typing import Final
 from homeostat.drills.system_plan import (
     FAILING,
     SLOW,
-    EntryPlan,
+    GuestEntry,
     ReleasePlan,
     RoutePlan,
-    ServicePlan,
+    ServiceDesign,
     StepPlan,
-    SystemPlan,
+    SystemDesign,
     TellingHabits,
 )
 
@@ -21,10 +21,10 @@ OLD: Final = TellingHabits(spans=True, old=True, usage="process")
 _RELEASES: Final = {FAILING: ReleasePlan(error_rate=0.35), SLOW: ReleasePlan(extra_s=0.3)}
 _CHECK: Final = StepPlan("availability", "/check", 0.8)
 
-HOTEL: Final = SystemPlan(
+HOTEL: Final = SystemDesign(
     "hotel",
     {
-        "site": ServicePlan(
+        "site": ServiceDesign(
             {
                 "/search": RoutePlan(0.002, ((StepPlan("search", "/find", 1.6),),)),
                 "/room": RoutePlan(0.002, ((StepPlan("rooms", "/show", 1.2),),)),
@@ -34,14 +34,14 @@ HOTEL: Final = SystemPlan(
             replicas=2,
             telling=NEW,
         ),
-        "partner": ServicePlan(
+        "partner": ServiceDesign(
             {
                 "/availability": RoutePlan(0.002, ((_CHECK,),)),
                 "/book": RoutePlan(0.003, ((StepPlan("reservations", "/book", 1.8),),)),
             },
             telling=TellingHabits(spans=True, sample=0.25, old=True, metrics=True, usage="container"),
         ),
-        "search": ServicePlan(
+        "search": ServiceDesign(
             {
                 "/find": RoutePlan(
                     0.045,
@@ -57,7 +57,7 @@ HOTEL: Final = SystemPlan(
             workers=1,
             telling=TellingHabits(spans=True, logs="text", usage="container"),
         ),
-        "availability": ServicePlan(
+        "availability": ServiceDesign(
             {"/check": RoutePlan(0.004, ((StepPlan("inventory-db", "/rows", 0.6, retries=2, cache="cache"),),))},
             replicas=3,
             workers=8,
@@ -65,17 +65,17 @@ HOTEL: Final = SystemPlan(
             telling=TellingHabits(spans=True, export_ms=500, usage="process"),
             releases=_RELEASES,
         ),
-        "rates": ServicePlan(
+        "rates": ServiceDesign(
             {"/quote": RoutePlan(0.006)}, replicas=2, workers=8, telling=TellingHabits(metrics=True, usage="process")
         ),
-        "reviews": ServicePlan({"/score": RoutePlan(0.004)}, telling=TellingHabits(logs="text")),
-        "rooms": ServicePlan(
+        "reviews": ServiceDesign({"/score": RoutePlan(0.004)}, telling=TellingHabits(logs="text")),
+        "rooms": ServiceDesign(
             {"/show": RoutePlan(0.005, ((StepPlan("content", "/text", 0.8), StepPlan("rates", "/quote", 0.8)),))},
             telling=TellingHabits(spans=True, export_ms=5000, usage="process", metrics_ms=5000),
             releases=_RELEASES,
         ),
-        "content": ServicePlan({"/text": RoutePlan(0.003)}, workers=8, telling=NEW, releases=_RELEASES),
-        "reservations": ServicePlan(
+        "content": ServiceDesign({"/text": RoutePlan(0.003)}, workers=8, telling=NEW, releases=_RELEASES),
+        "reservations": ServiceDesign(
             {
                 "/book": RoutePlan(
                     0.006,
@@ -93,13 +93,13 @@ HOTEL: Final = SystemPlan(
             telling=TellingHabits(spans=True, logs="number", usage="container"),
             releases=_RELEASES,
         ),
-        "payments": ServicePlan(
+        "payments": ServiceDesign(
             {"/charge": RoutePlan(0.005, ((StepPlan("cardnet", "/authorise", 0.7, retries=1),),))},
             workers=20,
             telling=OLD,
             releases=_RELEASES,
         ),
-        "profiles": ServicePlan(
+        "profiles": ServiceDesign(
             {
                 "/me": RoutePlan(
                     0.004,
@@ -110,36 +110,36 @@ HOTEL: Final = SystemPlan(
             telling=OLD,
             releases=_RELEASES,
         ),
-        "loyalty": ServicePlan(
+        "loyalty": ServiceDesign(
             {"/points": RoutePlan(0.003)}, workers=8, telling=TellingHabits(spans=True, usage="process")
         ),
-        "cache": ServicePlan({}, role="cache", store="redis", host="cache.hotel.internal"),
-        "inventory-db": ServicePlan(
+        "cache": ServiceDesign({}, role="cache", store="redis", host="cache.hotel.internal"),
+        "inventory-db": ServiceDesign(
             {"/rows": RoutePlan(0.055)}, workers=1, store="postgresql", host="inventory-db.hotel.internal"
         ),
-        "ledger-db": ServicePlan(
+        "ledger-db": ServiceDesign(
             {"/insert": RoutePlan(0.006), "/select": RoutePlan(0.003)},
             workers=4,
             store="postgresql",
             host="ledger-db.hotel.internal",
         ),
-        "queue": ServicePlan({}, role="queue", telling=TellingHabits(metrics=True)),
-        "confirmations": ServicePlan(
+        "queue": ServiceDesign({}, role="queue", telling=TellingHabits(metrics=True)),
+        "confirmations": ServiceDesign(
             {},
             role="consume",
             consumes=("queue", StepPlan("mailgate", "/send", 1.0, retries=1)),
             telling=TellingHabits(spans=True, logs="number", usage="process"),
         ),
-        "cardnet": ServicePlan({"/authorise": RoutePlan(0.03)}, host="api.cardnet.example"),
-        "mailgate": ServicePlan({"/send": RoutePlan(0.02)}, host="smtp.mailgate.example"),
+        "cardnet": ServiceDesign({"/authorise": RoutePlan(0.03)}, host="api.cardnet.example"),
+        "mailgate": ServiceDesign({"/send": RoutePlan(0.02)}, host="smtp.mailgate.example"),
     },
     {
-        "search": EntryPlan("site", "/search", 7),
-        "room": EntryPlan("site", "/room", 5),
-        "book": EntryPlan("site", "/book", 3),
-        "account": EntryPlan("site", "/account", 4),
-        "partner-availability": EntryPlan("partner", "/availability", 6),
-        "partner-book": EntryPlan("partner", "/book", 2),
+        "search": GuestEntry("site", "/search", 7),
+        "room": GuestEntry("site", "/room", 5),
+        "book": GuestEntry("site", "/book", 3),
+        "account": GuestEntry("site", "/account", 4),
+        "partner-availability": GuestEntry("partner", "/availability", 6),
+        "partner-book": GuestEntry("partner", "/book", 2),
     },
     queues=("queue",),
 )

@@ -17,7 +17,7 @@ import msgspec
 from connectors.actuators.process.manager import ManagedService, ProcessManager
 from homeostat.drills.ailments import LastingAilment, read_lasting, write_lasting
 from homeostat.drills.guests import Guests
-from homeostat.drills.system_plan import GOOD, ServicePlan
+from homeostat.drills.system_plan import GOOD, ServiceDesign
 from homeostat.drills.systems import system_named
 
 _SERVICE = "homeostat.drills.drill_service"
@@ -120,7 +120,7 @@ class RunningSystem:
     def _some(all_of_them: list[Any], instances: int) -> list[Any]:
         return all_of_them[-instances:] if instances else all_of_them
 
-    def _managed(self, name: str, plan: ServicePlan, system: str, otlp: str) -> ManagedService:
+    def _managed(self, name: str, plan: ServiceDesign, system: str, otlp: str) -> ManagedService:
         command = (sys.executable, "-m", _SERVICE, name, "--system", system, "--folder", str(self._folder))
         rest = ("--port", "{port}", "--version", "{version}", "--instance", "{instance}", "--manager", "{manager}")
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp, "OTEL_PYTHON_LOG_LEVEL": "error"} if plan.telling.any else {}

@@ -12,7 +12,7 @@ from homeostat.demo.clients import Normal
 from homeostat.demo.load import Second
 from homeostat.demo.watching import INTENT, EventsSeen
 from homeostat.drills.faults import DrillFault
-from homeostat.drills.system_plan import SystemPlan
+from homeostat.drills.system_plan import SystemDesign
 
 GOOD_SECONDS = 6
 """Guests are well after so many good seconds in a row: a fault that fails one in twenty leaves good seconds between bad ones."""
@@ -54,7 +54,7 @@ class DrillRow(msgspec.Struct, frozen=True):
 
 
 def row_of(
-    fault: DrillFault, system: SystemPlan, heard: EventsSeen, seconds: Sequence[Second], normal: Normal
+    fault: DrillFault, system: SystemDesign, heard: EventsSeen, seconds: Sequence[Second], normal: Normal
 ) -> DrillRow:
     """Judge what was heard since the fault began."""
     opened = heard.first(Incident, lambda i: i.phase is not IncidentPhase.RESOLVED and bool(i.candidates))
@@ -100,7 +100,7 @@ def _passed(
     return bool(asked)
 
 
-def _acts(fault: DrillFault, system: SystemPlan, heard: EventsSeen) -> Iterable[ActJudged]:
+def _acts(fault: DrillFault, system: SystemDesign, heard: EventsSeen) -> Iterable[ActJudged]:
     def named(remedies: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         return {(action, system.identity(service)) for action, service in remedies}
 
@@ -133,7 +133,7 @@ def _felt_and_well(seconds: Sequence[Second], normal: Normal, began: float) -> t
     return round(felt, 1), round(after[bad[-1]].at + 1 - began, 1) if good >= GOOD_SECONDS else None
 
 
-def _is_root(fault: DrillFault, system: SystemPlan, service: str) -> bool:
+def _is_root(fault: DrillFault, system: SystemDesign, service: str) -> bool:
     for root in fault.roots:
         name = system.identity(root)
         if service == name or ("/" not in name and name in service):

@@ -70,7 +70,7 @@ class ReleasePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ServicePlan:
+class ServiceDesign:
     """One service. `role`: serve, cache, queue or consume. `workers` requests are worked on at once by an instance.
 
     `pools`: connections an instance has to a callee. `host`: the name that callers know it by, where it isn't the service's own;
@@ -90,7 +90,7 @@ class ServicePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryPlan:
+class GuestEntry:
     """What guests ask for, how often a second, and how long they wait (seconds)."""
 
     service: str
@@ -100,15 +100,15 @@ class EntryPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SystemPlan:
+class SystemDesign:
     """A whole system. `queues`: services whose messages should be done within `STALE_S`, which guests mind as well.
 
     `renamed`: what services are called in a variation, by the names that faults know them by.
     """
 
     namespace: str
-    services: Mapping[str, ServicePlan]
-    entries: Mapping[str, EntryPlan]
+    services: Mapping[str, ServiceDesign]
+    entries: Mapping[str, GuestEntry]
     queues: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
 
@@ -133,7 +133,7 @@ STALE_S: Final = 4.0
 """A message that waits for longer than this is late."""
 
 
-def unsound(system: SystemPlan) -> list[str]:
+def unsound(system: SystemDesign) -> list[str]:
     """What is wrong with a plan, in words: calls of services or routes that there aren't."""
     found = []
     for name, service in system.services.items():

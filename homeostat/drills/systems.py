@@ -6,13 +6,13 @@ from typing import Final
 
 from contracts.errors import UnknownName
 from homeostat.drills.hotel import HOTEL
-from homeostat.drills.system_plan import SystemPlan
+from homeostat.drills.system_plan import SystemDesign
 from homeostat.drills.variation import variation
 
 SYSTEMS: Final = {"hotel": HOTEL}
 
 
-def system_named(name: str) -> SystemPlan:
+def system_named(name: str) -> SystemDesign:
     """A system or a variation of one. Raises UnknownName, with those there are."""
     base, _, seed = name.partition("/")
     if base not in SYSTEMS or (seed and not seed.isdigit()):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from homeostat.drills.system_plan import RoutePlan, ServicePlan, StepPlan, SystemPlan
+from homeostat.drills.system_plan import RoutePlan, ServiceDesign, StepPlan, SystemDesign
 
 _WORDS: Final = (
     "alder", "basalt", "cedar", "dune", "ember", "fjord", "garnet", "heron", "iris", "juniper", "kelp", "lark", "maple", "nettle",
@@ -15,7 +15,7 @@ _WORDS: Final = (
 )  # fmt: skip
 
 
-def variation(system: SystemPlan, seed: int) -> SystemPlan:
+def variation(system: SystemDesign, seed: int) -> SystemDesign:
     """A variation of a system; the same for the same seed. What faults rely on stays: who calls whom, and who is alone."""
     chance = random.Random(seed)
     words = chance.sample(_WORDS, len(system.services))
@@ -33,10 +33,10 @@ def variation(system: SystemPlan, seed: int) -> SystemPlan:
         for n, e in system.entries.items()
     }
     queues = tuple(names[q] for q in system.queues)
-    return SystemPlan(f"{system.namespace}{seed}", services, entries, queues, names)
+    return SystemDesign(f"{system.namespace}{seed}", services, entries, queues, names)
 
 
-def _varied(service: ServicePlan, names: Mapping[str, str], chance: random.Random) -> ServicePlan:
+def _varied(service: ServiceDesign, names: Mapping[str, str], chance: random.Random) -> ServiceDesign:
     slower = chance.uniform(0.7, 1.3)
     routes = {
         path: RoutePlan(r.work_s * slower, tuple(tuple(_step(s, names) for s in g) for g in r.groups))

@@ -19,7 +19,7 @@ from homeostat.drills.ailments import LastingAilment, LastingAilments, write_las
 from homeostat.drills.drilling import faults_named
 from homeostat.drills.faults import FAULTS, DrillFault
 from homeostat.drills.scorecard import DrillRow, row_of
-from homeostat.drills.system_plan import EntryPlan, RoutePlan, ServicePlan, StepPlan, SystemPlan, unsound
+from homeostat.drills.system_plan import GuestEntry, RoutePlan, ServiceDesign, StepPlan, SystemDesign, unsound
 from homeostat.drills.systems import SYSTEMS, system_named
 
 BEGAN = 1_700_000_000.0
@@ -35,8 +35,8 @@ def test_a_system_is_whole(name: str) -> None:
 
 
 def test_what_is_not_whole_is_named() -> None:
-    site = ServicePlan({"/": RoutePlan(0.1, ((StepPlan("gone", "/x"), StepPlan("site", "/y")),))}, pools={"store": 1})
-    found = unsound(SystemPlan("n", {"site": site}, {"in": EntryPlan("site", "/z", 1.0)}))
+    site = ServiceDesign({"/": RoutePlan(0.1, ((StepPlan("gone", "/x"), StepPlan("site", "/y")),))}, pools={"store": 1})
+    found = unsound(SystemDesign("n", {"site": site}, {"in": GuestEntry("site", "/z", 1.0)}))
     assert found == [
         "site calls gone, which isn't there",
         "site calls /y of site, which it doesn't serve",
