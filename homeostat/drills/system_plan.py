@@ -45,7 +45,7 @@ class TellingHabits:
 
     spans: bool = False
     sample: float = 1.0
-    export_ms: int = 200
+    export_ms: int = 500
     old: bool = False
     metrics: bool = False
     metrics_ms: int = 1000

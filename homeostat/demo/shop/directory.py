@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 import aiohttp
@@ -16,7 +17,7 @@ class Directory:
     def __init__(self, manager: str, fresh_s: float = FRESH_S) -> None:
         self._manager, self._fresh_s = manager, fresh_s
         self._known: dict[str, tuple[float, list[str]]] = {}
-        self._turn = 0
+        self._turns: Counter[str] = Counter()
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, service: str, path: str, headers: Mapping[str, str], timeout_s: float) -> int:
@@ -28,8 +29,8 @@ class Directory:
         addresses = await self._addresses(service)
         if not addresses:
             raise aiohttp.ClientConnectionError(f"no instance of {service} is ready")
-        self._turn += 1
-        url = f"http://{addresses[self._turn % len(addresses)]}{path}"
+        self._turns[service] += 1
+        url = f"http://{addresses[self._turns[service] % len(addresses)]}{path}"
         async with self._client().get(url, headers=headers, timeout=aiohttp.ClientTimeout(total=timeout_s)) as reply:
             return reply.status, await reply.read()
 
