@@ -25,7 +25,8 @@ FAULT_S: Final = 55.0
 """So long a fault may take to be mended."""
 _LEAST_S: Final = 18.0
 """So long it is watched at least."""
-_CALM_S: Final = 35.0
+_CALM_S: Final = 60.0
+"""So long at most the next fault waits for the last one to be over: for guests, and for Homeostat."""
 SETTINGS: Final = {
     "act.actuators": "[process]",
     "act.environments": "{default: {}}",
@@ -75,13 +76,14 @@ async def _befall(
     fault: DrillFault, running: RunningSystem, watch: SceneWatch, normal: Normal, console: Console
 ) -> DrillRow:
     seconds = running.guests.seconds
-    await until(lambda: _well(seconds, normal) and watch.heard.quiet(), _CALM_S)
+    await until(lambda: _well(seconds, normal) and not watch.heard.still_open(), _CALM_S)
     console.rule(f"[bold]{fault.name}[/]: {fault.title}")
+    before = watch.heard.still_open()
     heard = watch.begin()
     striking = once("strike", fault.strike(running), awaited=True)
     await asyncio.sleep(_LEAST_S)
-    await until(lambda: striking.done() and _well(seconds, normal) and heard.quiet(), FAULT_S - _LEAST_S)
-    row = row_of(fault, running.plan, heard, seconds, normal)
+    await until(lambda: striking.done() and _well(seconds, normal) and not heard.still_open(), FAULT_S - _LEAST_S)
+    row = row_of(fault, running.plan, heard, seconds, normal, before)
     console.print(row.line(), markup=False)
     await end(striking)
     await running.relieve()

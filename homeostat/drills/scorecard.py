@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -54,9 +55,14 @@ class DrillRow(msgspec.Struct, frozen=True):
 
 
 def row_of(
-    fault: DrillFault, system: SystemDesign, heard: EventsSeen, seconds: Sequence[Second], normal: Normal
+    fault: DrillFault,
+    system: SystemDesign,
+    heard: EventsSeen,
+    seconds: Sequence[Second],
+    normal: Normal,
+    before: AbstractSet[str] = frozenset(),
 ) -> DrillRow:
-    """Judge what was heard since the fault began."""
+    """Judge what was heard since the fault began. `before`: incidents that were open by then, which are of something else."""
     opened = heard.first(Incident, lambda i: i.phase is not IncidentPhase.RESOLVED and bool(i.candidates))
     settled = heard.first(
         Incident, lambda i: i.settled and i.phase is not IncidentPhase.RESOLVED and bool(i.candidates)
@@ -83,6 +89,10 @@ def row_of(
         well,
         _passed(fault, acts, asked, felt, well),
     )
+
+
+def _of_it(incident: Incident, before: AbstractSet[str]) -> bool:
+    return incident.phase is not IncidentPhase.RESOLVED and bool(incident.candidates) and incident.id not in before
 
 
 def _passed(

@@ -45,10 +45,10 @@ class TellingHabits:
 
     spans: bool = False
     sample: float = 1.0
-    export_ms: int = 500
+    export_ms: int = 1000
     old: bool = False
     metrics: bool = False
-    metrics_ms: int = 1000
+    metrics_ms: int = 2000
     logs: str = ""
     usage: str = ""
 

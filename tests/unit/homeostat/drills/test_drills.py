@@ -166,6 +166,14 @@ def test_somebody_elses_store_is_known_by_its_address() -> None:
     assert not row.passed, "nobody was asked"
 
 
+def test_what_was_open_before_the_fault_is_of_something_else() -> None:
+    stale = incident(("hotel/site", CauseKind.LATENCY))
+    own = msgspec.structs.replace(incident(("hotel/content", CauseKind.CRASH)), id="own")
+    heard = EventsSeen(BEGAN, [(BEGAN + 1.0, stale), (BEGAN + 3.0, own)])
+    row = row_of(FAULT["kill"], HOTEL, heard, [], NORMAL, heard.still_open() - {"own"})
+    assert (row.named, row.first) == ("hotel/content", True)
+
+
 def test_a_row_is_kept_as_json() -> None:
     row = judged(FAULT["job"], bad_s=0)
     assert row.passed
