@@ -31,7 +31,9 @@ SETTINGS: Final = {
     "act.actuators": "[process]",
     "act.environments": "{default: {}}",
     "act.process_manager": "",
+    "broker.partitions": 1,
 }
+"""One process is one partition's worth: more would only cut the same seconds into more messages."""
 
 
 def faults_named(system: str, names: Sequence[str]) -> list[DrillFault]:

@@ -170,7 +170,7 @@ def test_what_was_open_before_the_fault_is_of_something_else() -> None:
     stale = incident(("hotel/site", CauseKind.LATENCY))
     own = msgspec.structs.replace(incident(("hotel/content", CauseKind.CRASH)), id="own")
     heard = EventsSeen(BEGAN, [(BEGAN + 1.0, stale), (BEGAN + 3.0, own)])
-    row = row_of(FAULT["kill"], HOTEL, heard, [], NORMAL, heard.still_open() - {"own"})
+    row = row_of(FAULT["kill"], HOTEL, heard, [], NORMAL, frozenset({stale.id}))
     assert (row.named, row.first) == ("hotel/content", True)
 
 
