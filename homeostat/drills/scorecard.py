@@ -63,10 +63,8 @@ def row_of(
     before: AbstractSet[str] = frozenset(),
 ) -> DrillRow:
     """Judge what was heard since the fault began. `before`: incidents that were open by then, which are of something else."""
-    opened = heard.first(Incident, lambda i: i.phase is not IncidentPhase.RESOLVED and bool(i.candidates))
-    settled = heard.first(
-        Incident, lambda i: i.settled and i.phase is not IncidentPhase.RESOLVED and bool(i.candidates)
-    )
+    opened = heard.first(Incident, lambda i: _of_it(i, before))
+    settled = heard.first(Incident, lambda i: i.settled and _of_it(i, before))
     alarm = heard.first(Anomaly, lambda a: a.phase is AnomalyPhase.OPENED and a.kind is AnomalyKind.SERVICE)
     lead = settled[1].candidates[0] if settled else opened[1].candidates[0] if opened else None
     felt, well = _felt_and_well(seconds, normal, heard.began)
