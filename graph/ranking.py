@@ -88,7 +88,7 @@ def findings(situation: Situation) -> list[Finding]:
     silent = list(silence(situation))
     muted = {x.service: x.strength for x in silent}
     reach = reaches(situation, muted)
-    found = (*spread(situation, silent, muted, reach), *operations(situation), *local(situation))
+    found = (*spread(situation, silent, muted, reach), *operations(situation, muted), *local(situation))
     return [x for x in (_borne_out(situation, x, reach) for x in found) if x.strength > LEAST_FINDING]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from contracts import features as f
+from contracts.events import Anomaly
+from contracts.units import SECOND
 from contracts.verdicts import Severity
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
@@ -91,10 +93,22 @@ def assess(
 
 
 def diagnosis_onset(group: Group) -> int:
-    """Since when to look: the first onset among anomalies that matter, so that a weak early one does not dilute the rest."""
+    """Since when to look: the first onset among anomalies that matter, so that a weak early one does not dilute the rest. A mean over
+    half a minute dates what it shows to half a minute ago: where a quicker one shows it to have begun within that time, that one counts."""
     anomalies = list(group.anomalies.values())
     limit = ONSET_SHARE * max(a.decades for a in anomalies)
-    return min(a.onset_ns for a in anomalies if a.decades >= limit)
+    told = [a for a in anomalies if a.decades >= limit]
+    return min(a.onset_ns for a in told if not any(_dates_better(b, a) for b in told))
+
+
+def _dates_better(quick: Anomaly, slow: Anomaly) -> bool:
+    """Whether the time over which one was seen lies within that of the other, which began before."""
+    return slow.onset_ns < quick.onset_ns and quick.onset_ns + _window_ns(quick) <= slow.onset_ns + _window_ns(slow)
+
+
+def _window_ns(anomaly: Anomaly) -> int:
+    """The time over which an anomaly's means were taken, nanoseconds."""
+    return int(max((c.window_s for c in anomaly.contributions), default=0.0) * SECOND)
 
 
 def _affected(situation: Situation, members: Iterable[str], found: Iterable[Finding]) -> dict[str, float]:

@@ -221,6 +221,10 @@ class DiagnosisEngine:
         set in where something harmless had been unusual for long."""
         horizon_ns = int(self.settings.change_horizon_s * SECOND)
         onset_ns = case.since_ns or diagnosis_onset(case.group)
+        if onset_ns > self.world.time_ns:
+            return (
+                None  # anomalies came before the evidence that they were found in: of what was before nothing follows
+            )
         amid = self._amid(case)
         seen = assess(self.world, case.group, onset_ns, horizon_ns, amid)
         lately_ns = self.world.time_ns - LATELY_NS

@@ -74,6 +74,8 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     if kind is not CauseKind.NETWORK or len(amiss) < len(situation.into(name)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
+    if not failing and len(amiss) > 1 and any(situation.nodes[e.caller].strength(*LATENCIES) > FAST for e in amiss):
+        return CauseKind.HANG  # calls that nobody answered are in no statistics of calls: who waited for them is slow
     # Of messages it is not known how long they wait.
     waits = any(e.strength(f.CALL_LATENCY_P95) > FAST or f.CALL_LATENCY_P95 not in e.shifts for e in failing)
     served = situation.nodes[name].shifts[f.REQUEST_RATE]
@@ -96,7 +98,8 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:
     if not callee.own or callee.observer or muted.get(edge.callee, 0.0) > SILENT_FROM:
         return None
     serves = callee.shifts.get(f.REQUEST_RATE)
-    heard = callee.known_ns >= max(edge.known_ns, situation.onset_ns + HEARD_NS)
+    # Who is always known of later than its callers' calls is heard of, too, once it is known of since the onset.
+    heard = callee.known_ns >= max(edge.known_ns - callee.late_ns, situation.onset_ns + HEARD_NS)
     if serves is None or serves.after <= 0.0 or not heard or _slow(edge, callee):
         return None
     found = [

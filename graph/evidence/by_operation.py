@@ -12,21 +12,22 @@ from collections.abc import Iterator
 from contracts import features as f
 from contracts.events import Anomaly
 from contracts.verdicts import CauseKind
+from graph.evidence.explained import Muted
 from graph.evidence.finding import Finding
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
-from graph.judgement import CALLEE_LEAST, OPERATION_MOST, UNEXPLAINED
+from graph.judgement import CALLEE_LEAST, MOSTLY, OPERATION_MOST, SILENT_FROM, UNEXPLAINED
 
 
-def operations(situation: Situation) -> Iterator[Finding]:
-    """Operations that stand out, the surest of each service."""
+def operations(situation: Situation, muted: Muted) -> Iterator[Finding]:
+    """Operations that stand out, the surest of each service. `muted`: how surely services are silent."""
     for node in situation.nodes.values():
         worst = worst_operation(node)
         if worst is None:
             continue
         failing = fails(worst)
         strength = _strength(worst)
-        callee = _callee_too(situation, node, failing=failing)
+        callee = _callee_too(situation, node, muted, failing=failing)
         by_itself = node.strength(*(ERRORS if failing else LATENCIES))
         kind = CauseKind.ERRORS if failing else CauseKind.LATENCY
         if callee:
@@ -54,12 +55,16 @@ def _strength(anomaly: Anomaly) -> float:
     return min(OPERATION_MOST, found)
 
 
-def _callee_too(situation: Situation, node: Node, *, failing: bool) -> str:
-    """A callee that shows the same; "" where there is none."""
+def _callee_too(situation: Situation, node: Node, muted: Muted, *, failing: bool) -> str:
+    """A callee that shows the same, that does not answer, or with whose calls most requests fail that do: then an operation is slow, too,
+    because it waits and asks again. "" where there is none."""
+    suffers = node.strength(*ERRORS) > CALLEE_LEAST
     for edge in situation.out(node.name):
         callee = situation.nodes[edge.callee]
         names = (*ERRORS, f.CALL_ERROR_RATE) if failing else (*LATENCIES, f.CALL_LATENCY_P95)
         shown = max(callee.strength(*names), edge.strength(*names))
         if shown > CALLEE_LEAST or any(fails(a) is failing for a in callee.operations):
+            return callee.name
+        if edge.unanswered or muted.get(edge.callee, 0.0) > SILENT_FROM or (suffers and edge.blamed >= MOSTLY):
             return callee.name
     return ""

@@ -39,7 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "telemetry": ("homeostat.cli.unmapped:telemetry", "What is sent: what is missing, what can't be read, who is who."),
     "doctor": ("homeostat.cli.doctor:doctor", "Check broker, topics, graph, clock and cluster; say what to fix."),
     "settings": ("homeostat.cli.tools:settings", "Show the settings in force, or their reference."),
-    "drill": ("homeostat.cli.judging:drill", "Break the demo's shop once and judge what becomes of it."),
+    "drill": ("homeostat.cli.judging:drill", "Break a real system, and judge what becomes of it."),
     "bench": ("homeostat.cli.bench:bench", "Measure throughput and detection cost on this machine."),
 }
 

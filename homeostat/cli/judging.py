@@ -161,13 +161,81 @@ def _explain(ctx: click.Context, case: str, fidelity: str, html_path: Path | Non
 
 
 @click.command("drill")
-@click.argument("scene", type=click.Choice(["hang", "surge", "release", "outage"]))
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the trial here.")
-@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
-def drill(scene: str, json_path: Path | None, html_path: Path | None) -> None:
-    """Break the demo's real shop once, with SCENE, and tell it as `bench judge --explain` tells a simulated system."""
-    import asyncio
+@click.argument("faults", nargs=-1)
+@click.option(
+    "--system", default="shop", show_default=True, help="shop (the demo's), hotel, or a variation of it: hotel/7."
+)
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write what came of it here."
+)
+@click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here (shop).")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and data in this folder.")
+def drill(
+    faults: tuple[str, ...], system: str, json_path: Path | None, html_path: Path | None, keep: Path | None
+) -> None:
+    """Break a real system with FAULTS, one after another, and judge what becomes of it; without any, list them; `all`.
+
+    The shop's are told as `bench judge --explain` tells a simulated system, one at a time. Exit status 1 where one did
+    not end as it should.
+    """
+    import contextlib
     import tempfile
+
+    titles = _titles(system)
+    if not faults:
+        for name, title in titles.items():
+            echo(f"{name:16} {title}")
+        return
+    names = tuple(titles) if faults == ("all",) else faults
+    unknown = [n for n in names if n not in titles]
+    if unknown:
+        raise click.UsageError(f"{system} has no fault {unknown[0]}; there are {', '.join(titles)}")
+    with contextlib.ExitStack() as stack:
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeostat-drill-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        if system == "shop":
+            well = _drill_shop(names, folder, json_path, html_path)
+        else:
+            well = _drill(system, names, folder, json_path)
+    if not well:
+        raise SystemExit(1)
+
+
+def _titles(system: str) -> dict[str, str]:
+    """The faults of a system, with what they are.
+
+    Raises:
+        click.UsageError: there is no such system.
+    """
+    from contracts.errors import UnknownName
+    from homeostat.demo.scenes import SCENES
+    from homeostat.drills.drilling import faults_named
+    from homeostat.drills.systems import system_named
+
+    if system == "shop":
+        return {s.name: s.title for s in SCENES}
+    try:
+        system_named(system)
+    except UnknownName as e:
+        raise click.UsageError(str(e)) from e
+    return {f.name: f.title for f in faults_named(system, ())}
+
+
+def _drill(system: str, names: Sequence[str], folder: Path, json_path: Path | None) -> bool:
+    import asyncio
+
+    from homeostat import terminal
+    from homeostat.drills.drilling import drill_system
+
+    rows = asyncio.run(drill_system(system, names, folder, terminal.console(markup=True), json_path))
+    echo("")
+    for row in rows:
+        echo(("as it should  " if row.passed else "NOT SO        ") + row.line())
+    return all(row.passed for row in rows)
+
+
+def _drill_shop(names: Sequence[str], folder: Path, json_path: Path | None, html_path: Path | None) -> bool:
+    import asyncio
 
     import msgspec
 
@@ -176,11 +244,14 @@ def drill(scene: str, json_path: Path | None, html_path: Path | None) -> None:
     from homeostat.judge.page import episode_page
     from homeostat.judge.story import told
 
-    with tempfile.TemporaryDirectory(prefix="homeostat-drill-") as folder:
-        trial = asyncio.run(drills.drill(scene, Path(folder), terminal.console(markup=True)))
-    for line in told(trial):
-        echo(line)
-    if json_path is not None:
-        json_path.write_bytes(msgspec.json.format(msgspec.json.encode(trial), indent=1))
-    if html_path is not None:
-        html_path.write_text(episode_page(trial), "utf-8")
+    for name in names:
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        trial = asyncio.run(drills.drill(name, place, terminal.console(markup=True)))
+        for line in told(trial):
+            echo(line)
+        if json_path is not None:
+            json_path.write_bytes(msgspec.json.format(msgspec.json.encode(trial), indent=1))
+        if html_path is not None:
+            html_path.write_text(episode_page(trial), "utf-8")
+    return True

@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +96,13 @@ async def _play(
     scenes: Sequence[Scene], folder: Path, console: Console, played: list[ScenePlayed] | None = None
 ) -> list[SceneReport]:
     began = time.monotonic()
-    manager_port, otlp_port = _free_port(), _free_port()
+    manager_port, otlp_port = free_port(), free_port()
+    settings = {**SETTINGS, "act.process_manager": f"http://127.0.0.1:{manager_port}"}
     console.print(
         "[bold]Opening the shop[/]: six services, their customers, and Homeostat with the actuator for processes"
     )
     async with (
-        _homeostat(folder, manager_port, otlp_port) as ready,
+        homeostat_up(folder, settings, otlp_port) as ready,
         Shop(f"http://127.0.0.1:{otlp_port}", folder, manager_port) as shop,
     ):
         endpoints = await ready
@@ -109,7 +110,7 @@ async def _play(
         console.print(f"open after {opened:.0f} s; getting to know normal business for {QUIET_S} s …")
         await asyncio.sleep(QUIET_S)
         normal = learn(list(shop.seconds)[4:])
-        async with _listening(endpoints, console) as stage:
+        async with listening(endpoints, console) as stage:
             reports = []
             for scene in scenes:
                 reports.append(await _scene(scene, shop, stage, normal, console))
@@ -147,9 +148,9 @@ async def _scene(scene: Scene, shop: Shop, stage: SceneWatch, normal: Normal, co
     heard = stage.begin()
     await scene.happen(shop)
     heard.began = time.time()  # a release takes a while to roll out; from here on the fault is in full effect
-    await _until(lambda: heard.ended(scene), SCENE_S)
+    await until(lambda: heard.ended(scene), SCENE_S)
     await scene.afterwards(shop)
-    await _until(lambda: heard.over() and not any(normal.hurts(s) for s in list(shop.seconds)[-3:]), SETTLE_S)
+    await until(lambda: heard.over() and not any(normal.hurts(s) for s in list(shop.seconds)[-3:]), SETTLE_S)
     report = judge(scene, heard, suffering(list(shop.seconds), normal, heard.began))
     for j in report.judgements:
         console.print(f"  {'[green]✓[/]' if j.passed else '[bold red]✗[/]'} {j.question}: {j.answer}")
@@ -166,9 +167,10 @@ def _summary(reports: Sequence[SceneReport], console: Console, took_s: float) ->
     console.print(f"{took_s:.0f} s in all; felt and well are what the shop's own customers measured")
 
 
-async def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+async def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a condition for so long; whether it came true."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
         if condition():
             return True
         await asyncio.sleep(0.05)
@@ -176,7 +178,8 @@ async def _until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 @asynccontextmanager
-async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[SceneWatch]:
+async def listening(endpoints: Endpoints, console: Console) -> AsyncIterator[SceneWatch]:
+    """What is heard and told within the block."""
     broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
     await broker.start()
     stage = SceneWatch(console)
@@ -190,8 +193,10 @@ async def _listening(endpoints: Endpoints, console: Console) -> AsyncIterator[Sc
 
 
 @asynccontextmanager
-async def _homeostat(folder: Path, manager_port: int, otlp_port: int) -> AsyncIterator[asyncio.Task[Endpoints]]:
-    settings = {**SETTINGS, "act.process_manager": f"http://127.0.0.1:{manager_port}"}
+async def homeostat_up(
+    folder: Path, settings: Mapping[str, object], otlp_port: int
+) -> AsyncIterator[asyncio.Task[Endpoints]]:
+    """`homeostat up` with these settings beside the block, as a process of its own; its endpoints, once it is ready."""
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     data, log = folder / "data", folder / "homeostat.log"
     command = [sys.executable, "-m", "homeostat", "--data-dir", str(data), *sets, "up"]
@@ -230,7 +235,8 @@ def _write(path: Path, reports: Sequence[SceneReport]) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(reports)))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])

@@ -66,6 +66,11 @@ class EventsSeen:
         phases = {i.id: i.phase for i in self.all(Incident)}
         return bool(phases) and all(p is IncidentPhase.RESOLVED for p in phases.values())
 
+    def still_open(self) -> frozenset[str]:
+        """Incidents that were heard of and are not resolved."""
+        phases = {i.id: i.phase for i in self.all(Incident)}
+        return frozenset(i for i, phase in phases.items() if phase is not IncidentPhase.RESOLVED)
+
     def ended(self, scene: Scene) -> bool:
         """Whether the scene came to its end: a verified repair, or a person asked."""
         if scene.verdict is DecisionVerdict.ASK:

@@ -33,6 +33,8 @@ SETTLE_S: Final = 3.0
 """The action's own disturbance: nothing that starts in it counts as harm, or as no help."""
 NO_HELP_S: Final = 5.0
 """How long what was off must be served as badly as ever, after that, before it is said that the action does not help."""
+BEHIND_S: Final = 10.0
+"""Evidence that ends earlier than this before the time limit is behind: spans of an SDK's defaults and a Collector's batches come sooner."""
 LEAST_CREDIT: Final = 0.3
 """Credit below which the action is not said to have helped."""
 LEAST_SERVED: Final = 20
@@ -73,6 +75,8 @@ class Verifier:
         self._checks = tuple(_series_of(verify.checks, target, self._callers))
         self._series = WatchedSeries(self._watched(), when, verify.for_s, reference or {})
         self._peers = Peers(target, when.began_ns)
+        self._newest_ns, self._came_ns = 0, 0
+        """How far evidence reaches, and when it last reached further."""
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Take a frame in; a window that comes again replaces what it said before."""
@@ -93,12 +97,23 @@ class Verifier:
         worse = self._worse()
         if worse:
             return self._finding(Outcome.WORSE, f"worse than before the action: {worse}")
-        if now_ns >= self._when.acted_ns + int(self._verify.within_s * SECOND):
+        if self._is_due(now_ns):
             return self._too_late()
         helpless = self._helpless()
         if helpless:
             return self._finding(Outcome.SAME, f"it does not help: {helpless}: {self._story()}")
         return None
+
+    def _is_due(self, now_ns: int) -> bool:
+        """Whether time is up: by the evidence, where whoever hears it is behind, and for no longer than twice the time. What comes no more at
+        all is waited for no longer."""
+        newest_ns = self._series.newest_ns
+        if newest_ns > self._newest_ns:
+            self._newest_ns, self._came_ns = newest_ns, now_ns
+        within_ns, patience_ns = int(self._verify.within_s * SECOND), int(BEHIND_S * SECOND)
+        due_ns = self._when.acted_ns + within_ns
+        behind = self._when.acted_ns < newest_ns < due_ns - patience_ns and now_ns - self._came_ns <= patience_ns
+        return now_ns >= due_ns + (within_ns if behind else 0)
 
     # --- verdicts
 

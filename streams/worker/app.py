@@ -17,6 +17,9 @@ from contracts.errors import InvalidSettings
 from contracts.ports import Record
 from contracts.settings import Settings
 
+_QUIET = logging.getLogger("faust.worker")
+"""In whose name they speak; else it would be this module's."""
+
 
 def make_app(settings: Settings, broker: KafkaBroker, fetch_wait_ms: int) -> faust.App:
     """An app that consumes from `broker` in the group of the settings, from the earliest message where nothing was committed.
@@ -79,21 +82,28 @@ def _credentials(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"broker_credentials": faust.SSLCredentials(context)} if context else {}
 
 
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's thread that fetches: it joins the group again after errors, and nothing of it ends where a partition has no position yet."""
+
+    logger = _QUIET
+
+    async def on_start(self) -> None:
+        """Start, and join again whenever the group refuses."""
+        await super().on_start()
+        rejoin_after_errors(self._consumer)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Nothing: Faust's look-out for partitions that stand still only writes to the log, and ends the consumer where one has no
+        position: between an assignment and the first fetch, which takes long where the processor is short."""
+
+
 def _transport(app: faust.App, fetch_wait_ms: int) -> driver.Transport:
-    quiet = logging.getLogger("faust.worker")  # else they would speak in this module's name
-
-    class Thread(driver.AIOKafkaConsumerThread):
-        logger = quiet
-
-        async def on_start(self) -> None:
-            await super().on_start()
-            rejoin_after_errors(self._consumer)
-
+    class Thread(ConsumerThread):
         def _create_worker_consumer(self, transport: Any) -> Any:
             return tune_consumer(super()._create_worker_consumer(transport), fetch_wait_ms)
 
     class Consumer(driver.Consumer):
-        logger = quiet
+        logger = _QUIET
 
         def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
             return Thread(self, loop=self.loop, beacon=self.beacon)

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import MessageSizeTooLargeError
 
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
@@ -22,6 +25,7 @@ from contracts.settings import load
 from contracts.topics import CONTROL, DEADLETTER, FEATURES, RAW
 from streams.stage import Emit, Output, StageSpec
 from streams.worker import Worker, WorkerWiring
+from streams.worker.app import ConsumerThread
 from tests.patience import PATIENCE_S
 
 
@@ -335,3 +339,22 @@ async def test_what_is_done_later_holds_up_nothing_but_its_acknowledgement(tmp_p
     finally:
         await worker.stop()
         await broker.stop()
+
+
+async def test_a_partition_that_was_not_fetched_from_yet_ends_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust looks for partitions that stand still, and asserts that each has a position: not so between an assignment and the first
+    fetch, which takes long where the processor is short. The worker would take nothing any more."""
+    place, of_aiokafka = TopicPartition("telemetry.raw", 0), SubscriptionState()
+    of_aiokafka.assign_from_user([place])
+    thread: Any = object.__new__(ConsumerThread)
+    monkeypatch.setattr(ConsumerThread, "_verify_aiokafka_event_path", lambda *_: False)
+    monkeypatch.setattr(
+        ConsumerThread,
+        "_ensure_consumer",
+        lambda _: SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=of_aiokafka)),
+    )
+    thread.consumer = SimpleNamespace(
+        app=SimpleNamespace(monitor=object(), topics=SimpleNamespace(acks_enabled_for=bool))
+    )
+    thread.time_started = 0.0
+    thread.verify_event_path(1.0, place)

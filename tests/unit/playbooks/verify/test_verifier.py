@@ -416,6 +416,24 @@ def test_a_window_that_comes_again_replaces_what_it_said() -> None:
     assert outcome(script.see(2, cart=WELL)) is Outcome.BETTER
 
 
+def behind(rows: Sequence[Sequence[float]], by_s: float) -> list[Outcome | None]:
+    """The outcomes of a worker that hears of each second only so much later."""
+    script, found = Script().before(), list[Outcome | None]()
+    for second, row in enumerate(rows):
+        script.verifier.observe(service_frame(second, {"cart": row}))
+        found.append(outcome(script.at(second + by_s)))
+    return found
+
+
+def test_time_is_up_by_the_evidence_where_the_worker_is_behind() -> None:
+    found = behind([ILL] * 4 + [WELL] * 4, by_s=18)
+    assert next(o for o in found if o is not None) is Outcome.BETTER
+
+
+def test_evidence_that_is_behind_is_not_waited_for_for_ever() -> None:
+    assert None not in behind([(50.0, math.nan, math.nan)] * 3, by_s=41)
+
+
 LATENCY_ONLY = (Check("latency_p95"),)
 FAILING = (50.0, 0.6, 0.1)
 """Fails, and is as quick as ever."""

@@ -1,0 +1,70 @@
+"""One instance of several hangs: nothing of its requests is in its service's own figures, its callers wait in vain, each for a part of their calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.events import Anomaly, Contribution
+from contracts.features import ERROR_RATE, LATENCY_P95
+from contracts.units import SECOND as S
+from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
+from graph.evidence.situation import Edge, Node
+from tests.unit.graph.diagnosis.test_whose_doing import ONSET, call, level, node, ranked, ratio
+
+THIRD = 0.3
+"""The share of calls that come to the instance that hangs."""
+
+
+def unanswered(caller: str, callee: str = "stock", blamed: float = 1.0) -> Edge:
+    """Calls of which a third were never answered: joined with nothing, they are in no statistics of calls."""
+    return replace(call(caller, callee), attempted=200.0, observed=200.0 * (1 - THIRD), blamed=blamed)
+
+
+def callers(slow: bool) -> list[Node]:
+    waited = (level(LATENCY_P95, 0.1, 0.9),) if slow else ()
+    return [node(n, ratio(ERROR_RATE, THIRD), *waited) for n in ("web", "app")]
+
+
+@pytest.mark.parametrize(("slow", "kind"), [(True, CauseKind.HANG), (False, CauseKind.NETWORK)])
+def test_who_waits_for_what_nobody_answers_waits_for_an_instance_that_hangs(slow: bool, kind: CauseKind) -> None:
+    stock = node("stock", rate=20.0 * (1 - THIRD))
+    found = ranked(
+        *callers(slow), stock, node("cart"), calls=(unanswered("web"), unanswered("app"), call("web", "cart"))
+    )
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("stock", kind)
+    assert leader.probability > 0.9
+
+
+def test_a_service_that_is_always_known_of_later_than_its_callers_is_heard_of_all_the_same() -> None:
+    """Its spans are exported every few seconds, its callers' at once: it never catches up with what is known of their calls."""
+    late = replace(node("stock", rate=20.0 * (1 - THIRD)), known_ns=ONSET + 5 * S, late_ns=4 * S)
+    found = ranked(*callers(slow=True), late, calls=(unanswered("web"), unanswered("app")))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("stock", CauseKind.HANG)
+
+
+def operation(service: str) -> Anomaly:
+    part = Contribution(feature=LATENCY_P95, signal="spans", share=1.0, value=0.9, low=0.0, high=0.04, decades=12.0)
+    return Anomaly(
+        id="o", environment="shop", service=service, phase=AnomalyPhase.OPENED, state=ServiceState.ANOMALOUS, onset_ns=ONSET,
+        time_ns=ONSET, p_value=1e-12, decades=12.0, contributions=(part,), detector="operations", model_version="1",
+        text=f"GET /buy of {service} takes 900 ms instead of 40 ms (25 requests)", operation="GET /buy",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("edge", "innocent"),
+    [
+        pytest.param(replace(unanswered("web"), blamed=float("nan")), True, id="calls that nobody answered"),
+        pytest.param(replace(call("web", "stock"), blamed=0.6), True, id="most that fail do so in its calls"),
+        pytest.param(replace(call("web", "stock"), blamed=0.1), False, id="the callee is well"),
+    ],
+)
+def test_an_operation_that_waits_for_calls_in_vain_is_not_its_services_own_doing(edge: Edge, innocent: bool) -> None:
+    web = replace(node("web", ratio(ERROR_RATE, 0.05)), operations=(operation("web"),))
+    found = ranked(web, node("stock", rate=15.0), calls=(edge,))
+    told = next(x for x in found["web"].findings if x.channel == "operation")
+    assert (told.explained_by == "stock") is innocent
