@@ -121,7 +121,9 @@ class TwinActuator:
         system = self._episode.system
         if not name:
             return None
-        found = {instance_name(self._episode.plan, system.fleet, s): int(s) for s in system.fleet.running(service).tolist()}
+        found = {
+            instance_name(self._episode.plan, system.fleet, s): int(s) for s in system.fleet.running(service).tolist()
+        }
         if name not in found:
             raise ActionFailed(f"there is no instance {name!a}", fix=f"there are {', '.join(sorted(found)) or 'none'}")
         return found[name]
