@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+from contracts.ports import SystemClock
 from homeostat.drills.system_plan import TellingHabits
 
 SCOPE = "homeostat.drills"
@@ -63,7 +64,7 @@ class InstanceTelemetry:
         severity = SeverityNumber.ERROR if failed else SeverityNumber.INFO
         number = severity if self.habits.logs == "number" else None
         word = "ERROR" if failed else "INFO"
-        now = time.time_ns()
+        now = SystemClock().now_ns()
         self._logger.emit(
             LogRecord(timestamp=now, observed_timestamp=now, severity_text=word, severity_number=number, body=text)
         )
