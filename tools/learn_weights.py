@@ -50,6 +50,8 @@ BACKGROUND_SPREAD: Final = 0.5
 LEAST: Final = 1e-4
 """Probability below which a mistake costs no more: a wrong label is not learnt from for ever."""
 SURE: Final = 0.9
+LABELLED: Final = 3.0
+"""What a labelled case counts, an incident of an episode being one: they are few, and from systems that nobody here made."""
 Vector = NDArray[np.float64]
 
 
@@ -169,7 +171,9 @@ def _labelled(folder: Path) -> Iterator[SeenCase]:
     for case in cases(folder):
         if half_of(case.id) == HALVES[1]:
             situation = situation_of(case, columns)
-            yield _seen(f"{folder.name}/{case.id}", situation, rank(situation), harmed=False, culprits=case.truth)
+            found = _seen(f"{folder.name}/{case.id}", situation, rank(situation), harmed=False, culprits=case.truth)
+            found.share = LABELLED
+            yield found
 
 
 def _seen(

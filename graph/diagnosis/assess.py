@@ -20,7 +20,6 @@ from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
     ALONE_DECADES,
-    BACKGROUND,
     CALLEE_HOPS,
     CALLER_HOPS,
     CRITICAL_FAILURES,
@@ -32,6 +31,7 @@ from graph.judgement import (
     MIN_REQUESTS,
     MIN_WINDOWS,
     ONSET_SHARE,
+    OPENS_FROM,
     SUFFERS_FAILURES,
     SUFFERS_FEW,
     SUFFERS_RATIO,
@@ -160,7 +160,7 @@ def _suffering(shift: Shift, requests: float) -> float:
 def _opens(affected: dict[str, float], leader: Suspect, severity: Severity) -> bool:
     """An incident needs somebody who suffers: one service beyond doubt, or several that agree; and a suspect, or users who feel it: why
     they do may be unknown."""
-    if not affected or (leader.score < BACKGROUND and severity is Severity.INFO):
+    if not affected or (leader.score < OPENS_FROM and severity is Severity.INFO):
         return False
     decades = list(affected.values())
     return decades[0] >= ALONE_DECADES or (len(decades) >= 2 and sum(decades[:3]) >= AGREE_DECADES)
