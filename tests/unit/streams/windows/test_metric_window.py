@@ -52,6 +52,10 @@ def test_levels_are_the_mean_of_the_latest_of_each_series_and_rates_the_sum_of_t
 
 def test_where_there_is_a_level_it_is_what_is_told_though_the_series_rises_too() -> None:
     assert filled(part(1, 3, 0, 5, 8.0, 2.0), part(1, 3, 0, 6, 7.0, 0.0), entity=(3,))[0][0] == 7.0
+    levels = part(1, 3, 0, 5, 8.0, 0.0), part(1, 3, 0, 6, 1.0, 2.0), part(1, 3, 0, 7, 9.0, 0.0)
+    assert filled(*levels, entity=(3,))[0][0] == 9.0, "the latest of one series, whatever came in between"
+    rises = part(1, 3, 0, 5, 8.0, 2.0), part(1, 3, 0, 6, 1.0, 2.0), part(2, 3, 0, 6, 3.0, 1.0)
+    assert filled(*rises, entity=(3,))[0][0] == 9.0 / 4 + 3.0
     assert filled(part(1, 9, 0, 5, 8.0, 2.0), entity=(3,))[0] == pytest.approx([math.nan] * 2, nan_ok=True)
 
 
@@ -118,7 +122,13 @@ def test_what_failed_counts_with_all_and_what_only_failed_for_nothing_else() -> 
     ]  # fmt: skip
     more = window(histo(3, (0, 1), start=6), histo(3, (1, 2), start=6, series=8), cells={100: 2, FAILED_ONLY: 3})
     more.digest(ints(3), book(), Ranks())
-    assert more.values(ints(3))[0][0, ERRORS] == 1.0, "no more than all fail"
+    figures = more.values(ints(3))[0][0]
+    assert (figures[ERRORS], figures[P50]) == (1.0, values[0, P50]), "no more than all fail, and failures have no durations here"
+    one = window(histo(3, (0, 1), start=9.5), cells={100: 1})
+    one.digest(ints(3), book(), Ranks())
+    (figures,), requests = one.values(ints(3))
+    assert (requests.tolist(), figures[RATE], figures[ERRORS], figures[P50]) == ([1], 2.0, 0.0, values[0, P50])
+    assert one.counted == [(3, T0 + 19 * S // 2, T0 + 10 * S, 1, 0)]
 
 
 def test_points_are_looked_at_for_whom_rows_are_wanted_and_the_rest_is_kept() -> None:
