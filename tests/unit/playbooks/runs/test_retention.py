@@ -296,7 +296,9 @@ def test_what_was_armed_and_is_in_force_is_not_kept_twice() -> None:
     assert journal.kept == {}
 
 
-@pytest.mark.parametrize(("decided_ns", "forgotten"), [(T0 - NEEDED, 0), (T0 - NEEDED - 1, 1), ("lately", 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("decided_ns", "forgotten"), [(T0 - NEEDED, 0), (T0 - NEEDED - 1, 1), ("lately", 1), (None, 1)]
+)
 def test_above_the_limit_a_run_whose_decision_is_needed_yet_stays(decided_ns: object, forgotten: int) -> None:
     """Though it ended long ago by the clock of who drove it; what says no time says nothing."""
     journal = filled(NEEDED + DAY)

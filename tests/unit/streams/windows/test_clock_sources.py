@@ -165,9 +165,7 @@ def test_what_a_clock_that_is_being_set_measures_is_no_latency_and_what_others_m
     )
 
 
-@pytest.mark.parametrize(
-    ("count", "stray_counts"), [(1, True), (7, True), (8, False), (15, False), (16, False)]
-)
+@pytest.mark.parametrize(("count", "stray_counts"), [(1, True), (7, True), (8, False), (15, False), (16, False)])
 def test_one_record_in_eight_may_be_ahead_of_the_others(count: int, stray_counts: bool) -> None:
     ends = [T0 - n * MS for n in range(count - 1)] + [T0 + 2 * S]
     message = decoded([Span("cart", n + 1, n + 1, 0, SERVER, end - MS, end) for n, end in enumerate(ends)])

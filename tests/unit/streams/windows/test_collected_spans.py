@@ -110,7 +110,11 @@ def kinds(spans: SpanCollector, *told_: tuple[str, int, int], at: int = T0, kind
 def test_a_proxys_span_is_no_request_where_the_application_tells_of_it() -> None:
     spans = collector()
     assert kinds(spans, ("cart", PROXY_PASSED, 0), ("web", PROXY_PASSED, 0)) == [SERVER, SERVER]
-    assert kinds(spans, ("cart", 0, 0), ("cart", PROXY_PASSED, 0), ("web", PROXY_PASSED, 0)) == [SERVER, INTERNAL, SERVER]
+    assert kinds(spans, ("cart", 0, 0), ("cart", PROXY_PASSED, 0), ("web", PROXY_PASSED, 0)) == [
+        SERVER,
+        INTERNAL,
+        SERVER,
+    ]
     assert kinds(spans, ("cart", PROXY_ANSWERED, 0), ("web", PROXY_ANSWERED, 0)) == [SERVER, SERVER]
     assert kinds(spans, ("cart", PROXY_PASSED, OWN_NS // SECOND - 1)) == [INTERNAL]
     assert kinds(spans, ("cart", PROXY_PASSED, OWN_NS // SECOND)) == [SERVER], "its own spans come no more"

@@ -266,11 +266,16 @@ def test_six_hundred_windows_are_kept_before_those_leave_that_are_looked_at_no_m
     counted(1, spans=lambda _: 5.0, requests=lambda _: 10.0, counts=counts, begin=600)
     oldest = T0 + 601 - 450
     assert (min(counts.spans), min(counts.requests), min(counts.ends)) == (oldest, oldest, oldest * S)
-    many = ServiceCounts(S)
-    for n in range(4801):
-        assert len(many.ends) == n
-        many.take_metrics([(T0 * S + n, (T0 + 1) * S + n, 1.0, 0.0)])
-    assert len(many.ends) == 4801, "all of them are of late"
+
+
+def test_so_many_intervals_are_kept_before_old_ones_leave() -> None:
+    """Of several instances there may be many in a window."""
+    counts = ServiceCounts(S)
+    told = [((T0 - 500) * S + n, (T0 - 499) * S + n, 1.0, 0.0) for n in range(10)]
+    counts.take_metrics([*told, *((T0 * S + n, (T0 + 1) * S + n, 1.0, 0.0) for n in range(4790))])
+    assert len(counts.ends) == 4800
+    counts.take_metrics([(T0 * S, (T0 + 1) * S, 1.0, 0.0)])
+    assert (len(counts.ends), counts.ends[0], min(counts.requests)) == (4791, (T0 + 1) * S, T0)
 
 
 def test_eight_intervals_tell_the_pace() -> None:
@@ -301,7 +306,9 @@ def test_what_was_seen_fades_all_together() -> None:
     assert past == PastShare(2.0, 4.0, 1.0)
 
 
-@pytest.mark.parametrize(("failed", "failures", "stands"), [(3.0, 1.4, 1.0), (3.0, 1.5, None), (2.9, 1.4, None), (3.0, 3.0, 1.0)])
+@pytest.mark.parametrize(
+    ("failed", "failures", "stands"), [(3.0, 1.4, 1.0), (3.0, 1.5, None), (2.9, 1.4, None), (3.0, 3.0, 1.0)]
+)
 def test_metrics_that_tell_of_less_than_half_of_what_failed_do_not_tell_what_failed(
     failed: float, failures: float, stands: float | None
 ) -> None:
@@ -322,10 +329,20 @@ def test_that_the_rate_is_another_is_agreed_on_from_the_window_in_which_it_becam
 
 
 def test_the_sums_of_some_windows_are_those_of_which_both_are_known() -> None:
-    counts = ServiceCounts(S, spans={1: (4.0, 1.0, 5.0), 2: (6.0, 2.0, 7.0), 3: (math.nan, 0.0, 0.0), 4: (9.0, 0.0, 9.0)})
+    counts = ServiceCounts(
+        S, spans={1: (4.0, 1.0, 5.0), 2: (6.0, 2.0, 7.0), 3: (math.nan, 0.0, 0.0), 4: (9.0, 0.0, 9.0)}
+    )
     counts.requests = {1: (10.0, 3.0, 0.5), 2: (20.0, 4.0, 0.25), 3: (30.0, 0.0, 0.125), 5: (40.0, 0.0, 8.0)}
     assert counts._sums(1, 3) == (10.0, 3.0, 12.0, 30.0, 7.0, 0.75)
     assert counts._sums(1, 4) == (10.0, 3.0, 12.0, 30.0, 7.0, 0.5 + 0.125), "its own ends are cut"
     assert counts._sums(2, 4, 1) == (10.0, 3.0, 12.0, 50.0, 4.0, 0.25 + 0.125)
     assert counts._sums(4, 6) == (0.0, 0.0, 0.0, 0.0, 0.0, 8.0)
     assert counts._sums(3, 3) == (0.0, 0.0, 0.0, 0.0, 0.0, 0.25)
+
+
+def test_of_whom_nothing_came_nothing_is_known() -> None:
+    counts = ServiceCounts(S)
+    assert str(counts.state()) == str([S, {}, {}, [], [], [0.0, 0.0, 0.0], [0, 0, 0, False, math.nan, 0.0, 0.0]])
+    assert (counts.pace_ns, counts.other, counts.is_other(0), counts.is_quick(0)) == (0, False, False, False)
+    assert math.isnan(counts.usual_share)
+    assert math.isnan(counts.stands_for)

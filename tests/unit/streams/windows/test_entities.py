@@ -311,7 +311,7 @@ def test_a_snapshot_says_all_that_was_known_and_an_older_one_what_it_can() -> No
 def test_what_was_said_of_who_left_is_not_said_of_who_gets_its_number() -> None:
     entities = several(*(f"s{n}" for n in range(100)), most=100)
     for number in range(100):
-        entities.identify(number, "v1", '{"old":"yes"}', "otlp/0", T0)
+        entities.identify(number, "v1", '{"old":"yes"}', "otlp/9", T0)
     entities.seen(np.arange(100), 1)
     assert entities.make_room(40, 10).size
     number = entities.number(("new", ""))

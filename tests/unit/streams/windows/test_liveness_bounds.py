@@ -17,7 +17,18 @@ from streams.windows.rows import UNIT, Origin
 from streams.windows.rows import frame as partial
 from tests.unit.streams.windows.support import T0
 from tests.unit.streams.windows.test_liveness import (
-    EARLY, FIRST, LAST, LATE, MISSING, NEXT, QUIET, SERVICES, Beyond, Logging, Measured, Street,
+    EARLY,
+    FIRST,
+    LAST,
+    LATE,
+    MISSING,
+    NEXT,
+    QUIET,
+    SERVICES,
+    Beyond,
+    Logging,
+    Measured,
+    Street,
 )  # fmt: skip
 
 READY, GONE = InstanceState.READY, InstanceState.GONE
@@ -34,7 +45,9 @@ def street() -> Street:
     return Street()
 
 
-@pytest.mark.parametrize(("gone_at", "early"), [(NEXT - 1, QUIET), (NEXT, QUIET), (NEXT + 0.001, WAIT), (NEXT + 1, WAIT)])
+@pytest.mark.parametrize(
+    ("gone_at", "early"), [(NEXT - 1, QUIET), (NEXT, QUIET), (NEXT + 0.001, WAIT), (NEXT + 1, WAIT)]
+)
 @pytest.mark.parametrize("restored", [False, True])
 def test_who_has_no_instance_since_before_a_window_was_quiet_in_it(
     gone_at: float, early: int, restored: bool, street: Street
@@ -161,7 +174,11 @@ def test_who_gets_a_number_is_used_to_nothing(street: Street) -> None:
     street.say(NEXT + 60, "three", "callee", ALONE, 2)
     street.say(NEXT + 61, "three", "callee", ALONE, 3)
     saved = few.state()
-    assert (few.counters["liveness_left"], "three" in saved["names"], saved["alone"][:2].tolist()) == (1, True, [0.0, 0.0])
+    assert (few.counters["liveness_left"], "three" in saved["names"], saved["alone"][:2].tolist()) == (
+        1,
+        True,
+        [0.0, 0.0],
+    )
     assert street.judged("three", NEXT + 60, EARLY) == WAIT, "two"
     assert street.judged("three", NEXT + 61, EARLY) == MISSING, "three more than usual"
 

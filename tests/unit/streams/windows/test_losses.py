@@ -230,7 +230,10 @@ def test_it_is_over_when_its_telemetry_comes_again() -> None:
         told += losses.look(T0 + second * SECOND)
     opened, closed = told
     assert (opened.onset_ns, opened.time_ns) == (T0 + 10 * SECOND, T0 + 25 * SECOND)
-    assert opened.text == "no telemetry of pay comes any more, and nothing shows that it fails: whether it serves is not known"
+    assert (
+        opened.text
+        == "no telemetry of pay comes any more, and nothing shows that it fails: whether it serves is not known"
+    )
     assert (closed.phase, closed.onset_ns, closed.time_ns) == (AnomalyPhase.CLOSED, T0 + 10 * SECOND, T0 + 31 * SECOND)
     assert (closed.id, closed.text, losses.state()["open"]) == (opened.id, "its telemetry comes again", {})
 

@@ -123,7 +123,9 @@ def test_what_failed_counts_with_all_and_what_only_failed_for_nothing_else() -> 
     more = window(histo(3, (0, 1), start=6), histo(3, (1, 2), start=6, series=8), cells={100: 2, FAILED_ONLY: 3})
     more.digest(ints(3), book(), Ranks())
     figures = more.values(ints(3))[0][0]
-    assert (figures[ERRORS], figures[P50]) == (1.0, values[0, P50]), "no more than all fail, and failures have no durations here"
+    assert (figures[ERRORS], figures[P50]) == (1.0, values[0, P50]), (
+        "no more than all fail, and failures have no durations here"
+    )
     one = window(histo(3, (0, 1), start=9.5), cells={100: 1})
     one.digest(ints(3), book(), Ranks())
     (figures,), requests = one.values(ints(3))
@@ -134,7 +136,13 @@ def test_what_failed_counts_with_all_and_what_only_failed_for_nothing_else() -> 
 def test_points_are_looked_at_for_whom_rows_are_wanted_and_the_rest_is_kept() -> None:
     found = window(histo(3, (0, 1), start=6), histo(5, (1, 2), start=6, series=8), cells={100: 6, 200: 2})
     points = np.zeros(2, POINT)
-    points["entity"], points["series"], points["mode"], points["time"], points["value"] = (3, 5), (1, 2), GAUGE, T0, (4.0, 9.0)
+    points["entity"], points["series"], points["mode"], points["time"], points["value"] = (
+        (3, 5),
+        (1, 2),
+        GAUGE,
+        T0,
+        (4.0, 9.0),
+    )
     found.add(points, np.empty(0, HISTO), FRAME)
     series = book()
     found.digest(ints(5), series, Ranks())
@@ -174,7 +182,12 @@ def test_rows_of_a_frame_are_told_with_their_cells_and_which_only_failed() -> No
         hist_row=np.array([0, 0, 2], np.int32), hist_bucket=np.array([5, 6, FAILED_ONLY], np.int32), hist_count=ints(1, 1, 1),
     )  # fmt: skip
     found = histos_of(frame, ints(9, 8, 7))
-    assert [found[n].tolist() for n in ("entity", "low", "high", "rank")] == [[9, 8, 7], [0, 2, 2], [2, 2, 3], [0, 0, 0]]
+    assert [found[n].tolist() for n in ("entity", "low", "high", "rank")] == [
+        [9, 8, 7],
+        [0, 2, 2],
+        [2, 2, 3],
+        [0, 0, 0],
+    ]
     assert [found[n].tolist() for n in ("series", "start", "time")] == [[1, 2, 3], [1, 2, 3], [4, 5, 6]]
     assert found["mode"].tolist() == [DELTA, CUMULATIVE, DELTA]
     assert found["error"].tolist() == [False, True, False]

@@ -97,7 +97,9 @@ def test_half_a_minute_is_no_latency_nor_is_a_timeout_of_five_seconds_after_two_
     assert [long_requests(12.0, 14.0, 17.0, times=12, spread=s) for s in (0.2, 1.6)] == [False, True]
 
 
-def asked(routes: Routes, *durations_ms: float, at_s: float = 0, key: tuple[str, str] = KEY[0], error: bool | None = None):
+def asked(
+    routes: Routes, *durations_ms: float, at_s: float = 0, key: tuple[str, str] = KEY[0], error: bool | None = None
+):
     """Requests of one route that end at a second."""
     count = len(durations_ms)
     failed = None if error is None else np.full(count, error)

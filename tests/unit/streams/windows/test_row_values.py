@@ -90,7 +90,9 @@ def test_whom_nothing_came_of_but_what_was_left_out_is_worth_no_trial() -> None:
 
 
 @pytest.mark.parametrize(("errors", "unseen_errors", "trials"), [(1, 0, 8), (1, 9_000, 10), (2, 4_500, 10), (9, 0, 6)])
-def test_what_failed_and_what_did_not_are_worth_what_they_stand_for(errors: int, unseen_errors: int, trials: int) -> None:
+def test_what_failed_and_what_did_not_are_worth_what_they_stand_for(
+    errors: int, unseen_errors: int, trials: int
+) -> None:
     """Ten came and half as many again did not: 15² over the sum of what is squared of each stratum."""
     well, bad = 15.0 - errors - unseen_errors / 1000, errors + unseen_errors / 1000
     exact = 225.0 / (well**2 / max(10 - errors, 1) + bad**2 / errors)
