@@ -260,3 +260,42 @@ def test_a_snapshot_of_before_routes_had_ends_or_long_ones_is_read() -> None:
 def test_pairs_are_listed_once_each() -> None:
     services, names, which = pairs(np.array([2, 0, 2, 1]), np.array([5, 5, 5, 0]), 3)
     assert (services.tolist(), names.tolist(), which.tolist()) == ([1, 0, 2], [0, 5, 5], [2, 1, 2, 0])
+
+
+@pytest.mark.parametrize(("count", "slots"), [(1, 64), (64, 64), (65, 128), (129, 256)])
+def test_each_route_has_a_slot_of_its_own_however_many_there_are(count: int, slots: int) -> None:
+    routes = Routes(1000, Counter())
+    keys = [(f"s{n}", "x") for n in range(count)]
+    took = np.array([(n + 1) * MILLISECOND for n in range(count)])
+    for _ in range(2):
+        found = routes.compare(keys, np.arange(count), np.full(count, T0), took)
+    assert sorted(found.route.tolist()) == list(range(count))
+    assert routes.slots == slots
+    assert {len(routes._end), routes._times.shape[1], routes._sums.shape[1]} == {slots}
+    keys_, sums_, *_ = routes.state()
+    logs = {service: 2 * math.log((int(service[1:]) + 1) * MILLISECOND) for service, _ in keys_}
+    assert sums_[1].tolist() == pytest.approx(list(logs.values()))
+    assert [routes.owner(slot) for slot in found.route.tolist()] == [service for service, _ in keys]
+
+
+def test_who_gets_the_slot_of_one_that_left_begins_anew() -> None:
+    counters = Counter[str]()
+    routes = Routes(2, counters)
+    for key in (("a", "x"), ("b", "x")):
+        asked(routes, *[9000] * 4, key=key)
+    asked(routes, 5, at_s=70, key=("a", "x"))
+    found = asked(routes, 5, at_s=100, key=("c", "x"))
+    assert (counters["route_left"], found.route.tolist(), routes.name(int(found.route[0]))) == (1, [1], "x")
+    keys, table, times, since, end = routes.state()
+    assert [service for service, _ in keys] == ["a", "c"]
+    log = math.log(5 * MILLISECOND)
+    assert table[:, 1].tolist() == pytest.approx([1.0, log, log**2, 0.0, 0.0])
+    assert times[:, 1].tolist() == [T0 + 100 * SECOND, T0 + 100 * SECOND, 0, 0]
+    assert (since, end[1]) == ([["a", T0], ["c", T0 + 100 * SECOND]], 0.0)
+
+
+def test_a_quarter_that_comes_late_begins_none_anew() -> None:
+    routes = Routes(10, Counter())
+    for at_s in (40, 0, 40, 41):
+        asked(routes, 3000, at_s=at_s)
+    assert routes.state()[2][2:, 0].tolist() == [1, (T0 + 40 * SECOND) // (15 * SECOND)]
