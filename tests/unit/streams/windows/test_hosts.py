@@ -234,3 +234,24 @@ def test_a_span_within_a_client_span_of_its_service_and_trace_is_carried() -> No
     assert hosts.is_carried(children, parents, (CLIENT,)).tolist() == [True, False, False, False]
     assert hosts.is_carried(children, parents, (CLIENT, SERVER)).tolist() == [True, True, False, False]
     assert hosts.is_carried(children[:1], parents[2:3], (CLIENT,)).tolist() == [False]
+
+
+def test_news_is_looked_at_at_once_and_what_is_none_is_not() -> None:
+    """An hour after it was last looked, and a moment later."""
+    at = T0 + 3600 * SECOND
+    known = Hosts()
+    known.load([[7, BANK, T0, 0]])
+    assert known.is_outside(SITE, at)[0]
+    known.answered(np.array([9], np.uint64), at)
+    known._first_ns[7] = at
+    assert known.is_outside(SITE, at + 1)[0], "an answer of who is not named is none"
+    known.hear([(8, CART)], at + 1)
+    assert not known.is_outside(SITE, at + 2)[0]
+    known._first_ns[7] = T0
+    known.answered(np.array([8], np.uint64), at + 2)
+    assert known.is_outside(SITE, at + 3)[0]
+    known._first_ns[7] = at
+    known.answered(np.array([8], np.uint64), at + 3)
+    assert known.is_outside(SITE, at + 4)[0], "it was known to answer"
+    known.load([[7, BANK, at, 0]])
+    assert not known.is_outside(SITE, at + 5)[0]

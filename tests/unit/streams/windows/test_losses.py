@@ -306,3 +306,50 @@ def test_everything_is_told_with_the_earliest_that_was_missed_and_what_was_open_
     assert losses.look(T0 + 27 * SECOND) == []
     assert sorted(losses.state()["open"]) == ["*", "pay"]
     assert losses.state()["wide"] == ["*"]
+
+
+@pytest.mark.parametrize(("later_s", "confirmed"), [(60, True), (61, False)])
+def test_a_habit_is_confirmed_by_pauses_as_long_of_late(later_s: int, confirmed: bool) -> None:
+    """Up to six times its length after the last of them."""
+    pulse, now = Pulse(), T0
+    for pause in (0, 10, 10, 10):
+        now += pause * SECOND
+        pulse.beat(now)
+    assert (pulse.usual_ns, pulse.confirmed_ns) == (10 * SECOND, now)
+    for second in range(1, later_s - 2):
+        pulse.beat(now + second * SECOND)
+    pulse.beat(now + later_s * SECOND)
+    assert (pulse.usual_ns, pulse.confirmed_ns) == (10 * SECOND, now + later_s * SECOND if confirmed else now)
+
+
+def test_of_who_never_told_of_a_node_or_a_service_nothing_is_lost() -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.hear(dataclasses.replace(heard(), signal="logs"), T0)
+    assert losses.look(T0 + 3600 * SECOND) == []
+    losses.see(rows(0, {"pay"}))
+    losses.see(rows(20, {"pay"}))
+    losses.hear(heard(), T0 + 3600 * SECOND)
+    assert [(a.service, a.phase) for a in losses.look(T0 + 3600 * SECOND)] == [("pay", AnomalyPhase.OPENED)]
+    losses.see(rows(21, set()))
+    assert [(a.service, a.phase) for a in losses.look(T0 + 3601 * SECOND)] == [("pay", AnomalyPhase.CLOSED)]
+    assert losses.look(T0 + 3602 * SECOND) == []
+
+
+def test_what_comes_again_one_by_one_after_everything_was_lost_is_no_loss_of_its_own() -> None:
+    """But what was lost before that is lost yet, and what stays away for long enough then is lost by itself."""
+    losses, told = Losses("prod", lambda _: True), []
+    for second in range(70):
+        now = T0 + second * SECOND
+        away = 20 <= second < 40
+        if not away:
+            losses.hear(heard("cart", "web", "pay", first=second == 0), now)
+        losses.see(
+            rows(second, set(PLACES) if away else {"cart", "pay"} if second >= 40 else {"pay"} if second else set())
+        )
+        told += [(second, a.service, a.phase.value) for a in losses.look(now)]
+    assert told == [
+        (15, "pay", "opened"),
+        (30, "*", "opened"),
+        (40, "*", "closed"),
+        (55, "cart", "opened"),
+    ]
