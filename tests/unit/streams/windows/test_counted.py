@@ -346,3 +346,37 @@ def test_of_whom_nothing_came_nothing_is_known() -> None:
     assert (counts.pace_ns, counts.other, counts.is_other(0), counts.is_quick(0)) == (0, False, False, False)
     assert math.isnan(counts.usual_share)
     assert math.isnan(counts.stands_for)
+
+
+def windows(each: float, ends: list[int], seconds: int = 200) -> ServiceCounts:
+    """Requests of each second; intervals ended at some of them."""
+    counts = ServiceCounts(S, requests={T0 + n: (each, 0.0, 0.0) for n in range(seconds)}, lengths=[S])
+    counts.ends = [(T0 + n) * S for n in ends]
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("each", "ends", "earliest", "begin"),
+    [
+        (30.0, list(range(101)), 0, 97),  # three seconds at least
+        (5.0, list(range(101)), 0, 94),  # thirty requests
+        (5.0, list(range(101)), 95, 100),  # not before that
+        (5.0, list(range(101)), 94, 94),
+        (5.0, [80, 85, 100], 0, 85),  # at the end of an interval
+        (5.0, [93, 100], 0, 93),
+        (5.0, [100], 0, 100),
+        (0.2, list(range(201)), 0, 100),
+        (0.5, list(range(201)), 0, 40),
+    ],
+)
+def test_it_is_looked_back_to_the_end_of_an_interval_from_which_on_there_is_enough(
+    each: float, ends: list[int], earliest: int, begin: int
+) -> None:
+    assert windows(each, ends)._begin(T0 + 100, T0 + earliest) == T0 + begin
+
+
+@pytest.mark.parametrize(("at", "begin"), [(40, 40), (39, 190)])
+def test_it_is_looked_back_for_two_minutes_and_a_half_and_not_for_longer(at: int, begin: int) -> None:
+    counts = windows(0.0, list(range(201)))
+    counts.requests = {T0 + at: (30.0, 0.0, 0.0)}
+    assert counts._begin(T0 + 190, T0) == T0 + begin

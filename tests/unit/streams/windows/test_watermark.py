@@ -187,3 +187,43 @@ def test_a_snapshot_says_what_silences_were_like() -> None:
     names = ("sources", "merged", "opened", "now")
     older.load({name: marks.state()[name] for name in names})
     assert older.state() == {**dict.fromkeys(marks.state(), 0), **{name: marks.state()[name] for name in names}}
+
+
+def test_a_process_that_was_away_for_longer_than_is_waited_for_begins_anew() -> None:
+    marks = Watermarks(2 * S)
+    marks.admit("a", 1, T0, T0)
+    marks.advance(T0 + 2 * S)
+    assert (marks.opened_ns, marks.sources["a"].seen_ns) == (T0, T0)
+    marks.advance(T0 + 4 * S + 1)
+    assert (marks.opened_ns, marks.disturbed_ns, marks.sources["a"].seen_ns) == (T0 + 4 * S + 1,) * 3
+    marks.advance(T0)
+    assert marks.now_ns == T0 + 4 * S + 1
+    assert (Watermarks(S).opened_ns, Watermarks(S).now_ns, Watermarks(S).merged) == (-1, -1, 0)
+
+
+def test_a_silence_is_since_the_last_of_all_spoke_and_so_is_time_that_goes_on_by_itself() -> None:
+    marks = Watermarks(2 * S)
+    marks.admit("a", 1, T0, T0)
+    marks.admit("b", 1, T0 + S, T0 + S)
+    marks.admit("a", 2, T0 + S, T0 + 3 * S)
+    assert marks.state()["silent"] == 0, "two seconds are none"
+    marks.sources["b"].seen_ns = T0
+    for n in range(4, 7):
+        marks.advance(T0 + n * S)
+    assert marks.merged == T0 + S + S, "three seconds after the last word, of which two are waited for"
+    marks.admit("a", 3, T0 + 6 * S, T0 + 6 * S)
+    marks.admit("a", 4, T0 + 7 * S, T0 + 7 * S)
+    for n in (9, 10, 11):
+        marks.advance(T0 + n * S)
+    marks.admit("a", 5, T0 + 11 * S, T0 + 11 * S)
+    saved = marks.state()
+    assert [saved[name] for name in ("silent", "spoke", "silent_until")] == [4 * S, S, T0 + 11 * S]
+    again = Watermarks(2 * S)
+    again.load(saved)
+    assert again.state() == saved
+    again.mend(T0)
+    assert again.state()["silent_until"] == T0
+    again.load(saved)
+    again.merged = T0 + 60 * S
+    again.mend(T0 + 20 * S)
+    assert again.state()["silent_until"] == T0 + 11 * S
