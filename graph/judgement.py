@@ -374,9 +374,10 @@ CRITICAL_FAILURES: Final = 0.05
 CRITICAL_SLOWER: Final = 2.0
 CRITICAL_QUIET: Final = 0.1
 """At an entry: share of failures, times the usual latency, share of the usual requests that make an incident critical."""
+FELT_NS: Final = 10 * SECOND
 FELT: Final = 0.2
 UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"})
-"""Strength from which users at an entry, or a service, are said to suffer; channels of work that is not done, of which entries may tell
+"""Time that is looked back to say what users feel at the moment; strength from which users at an entry, or a service, are said to suffer; channels of work that is not done, of which entries may tell
 nothing (messages, what may be left out)."""
 ONSET_SHARE: Final = 0.3
 """Anomalies with less than this share of the strongest one's decades don't say when it began."""

@@ -228,3 +228,5 @@ class Incident(Event, frozen=True, kw_only=True):
     text: str
     changes: tuple[Change, ...] = ()
     gaps: tuple[EvidenceGap, ...] = ()
+    felt: Severity | None = None
+    """How bad it is for users lately; `severity` is how bad it has been. Null where that was not looked at."""

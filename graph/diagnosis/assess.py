@@ -26,6 +26,7 @@ from graph.judgement import (
     CRITICAL_QUIET,
     CRITICAL_SLOWER,
     FELT,
+    FELT_NS,
     MANY_FAILURES,
     MIN_FAILURES,
     MIN_REQUESTS,
@@ -56,6 +57,8 @@ class Assessment:
     severity: Severity
     calls_until_ns: int
     """Up to when the calls between services are known: joining callers and callees takes a moment longer."""
+    undone: bool = False
+    """Whether somebody suffers in a way that may never show where users come in."""
 
     @property
     def leader(self) -> Suspect:
@@ -81,7 +84,8 @@ def assess(
     affected = _affected(situation, members, found)
     suspects = rank(situation, found, harmed=bool(affected) or group.pooled)
     entries = world.topology.entries(members, onset_ns)
-    severity = severity_of(situation, entries, group.pooled or _undone(affected, found))
+    undone = group.pooled or _undone(affected, found)
+    severity = severity_of(situation, entries, undone)
     return Assessment(
         situation,
         tuple(suspects),
@@ -89,7 +93,17 @@ def assess(
         _opens(affected, suspects[0], severity),
         severity,
         world.calls_until_ns,
+        undone,
     )
+
+
+def felt_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[str] = frozenset()) -> Severity:
+    """How bad it is for users at the moment: of a burst that has passed they feel nothing any more, though since the onset they suffered."""
+    lately_ns = world.time_ns - FELT_NS
+    entries = world.topology.entries([s for s in group.services if s in world.topology.services], lately_ns)
+    if seen.severity is Severity.INFO or lately_ns < seen.situation.onset_ns or not entries:
+        return seen.severity
+    return severity_of(world.situation(entries, lately_ns, amid=amid), entries, seen.undone)
 
 
 def diagnosis_onset(group: Group) -> int:

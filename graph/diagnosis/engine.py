@@ -15,7 +15,7 @@ from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, IncidentPhase, ServiceState
 from graph.diagnosis import memory
-from graph.diagnosis.assess import Assessment, assess, diagnosis_onset
+from graph.diagnosis.assess import Assessment, assess, diagnosis_onset, felt_lately
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, felt, incident_id, place
@@ -211,6 +211,8 @@ class DiagnosisEngine:
         case.follow(seen.leader, self.world.time_ns)
         radius = tuple(self.world.topology.upstream(seen.leader.service, seen.situation.onset_ns))
         incident = incident_of(case, seen, radius, self.settings, self._gaps)
+        felt_now = felt_lately(self.world, case.group, seen, self._amid(case))
+        incident = msgspec.structs.replace(incident, felt=felt_now)
         if case.published is not None and not is_material(case.published, incident):
             return []
         case.published = incident

@@ -102,7 +102,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, incident)
+    held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, meant, incident)
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         told = _told(world, target, known)
@@ -142,11 +142,16 @@ def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident
     return None
 
 
-def _unfelt(playbook: Playbook, incident: Incident) -> Held | None:
-    """While users are served as before nothing is disturbed: whether they will feel it is waited for."""
-    if not touching(playbook.steps) or incident.severity is not Severity.INFO:
+def _unfelt(playbook: Playbook, causes: list[Candidate], incident: Incident) -> Held | None:
+    """While users are served as before nothing is disturbed: whether they will feel it is waited for. Who is slow or saturated, and was felt
+    for a moment only, is left alone as well."""
+    if not touching(playbook.steps):
         return None
-    return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
+    if incident.severity is Severity.INFO:
+        return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
+    if incident.felt is Severity.INFO and all(c.kind in PASSING for c in causes):
+        return Held(HeldReason.UNFELT, "users are served as before by now: nothing is disturbed while they are")
+    return None
 
 
 def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:

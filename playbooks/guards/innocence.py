@@ -176,8 +176,8 @@ def _partly(
 
 def _several(rows: ServiceRows, onset_ns: int) -> bool:
     """Whether a service has operations that usually take unlike times: then what is usual of its requests goes up and down."""
-    known, level = (rows.aside[:, i] for i in range(2)) if rows.aside.shape[1] >= 2 else (np.zeros(0), np.zeros(0))
-    told = np.flatnonzero((known > 0) & (rows.window[: len(known)] < onset_ns))
+    known, level = rows.aside[:, 0], rows.aside[:, 1]
+    told = np.flatnonzero((known > 0) & (rows.window < onset_ns))
     return len(told) >= 2 * LEAST_WINDOWS and float((level[told] / known[told]).std()) >= UNLIKE
 
 

@@ -222,7 +222,7 @@ class SpanCollector(Collector):
         again[1:] |= ordered[1:] == ordered[:-1]
         again &= spans.span[order] != 0
         reached = self.watermark(environment)
-        table.insert(ordered if not again.any() else ordered[~again], None, reached)
+        table.insert(ordered[~again], None, reached)
         table.expire(reached - self.max_delay_ns)
         if not again.any():
             return spans

@@ -123,7 +123,7 @@ class GapJudge:
     @staticmethod
     def _stands_for(known: KnownTelemetry, width_ns: int) -> float:
         """Seconds for which a reading of a rate stands: until the next."""
-        return max(float(np.median(known.periods_ns)) if known.periods_ns else 0.0, width_ns) / SECOND
+        return max(float(np.median(known.periods_ns or [width_ns])), width_ns) / SECOND
 
     def _of(self, service: str, now_ns: int) -> KnownTelemetry:
         known = self._known.get(service)

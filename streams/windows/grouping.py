@@ -54,14 +54,14 @@ def aggregate(keys: I64, bucket: I32, sums: tuple[I64, ...], each: I64 | None = 
     if each is None:
         cell_count = np.diff(np.append(cells, len(full)))
     else:
-        cell_count = np.add.reduceat(each[order], cells) if len(cells) else np.empty(0, np.int64)
+        cell_count = np.add.reduceat(each[order], cells)
     cell_key = full[cells] >> _BUCKET_BITS
     rows = run_starts(cell_key)
     starts = cells[rows]
     return Groups(
         keys=cell_key[rows],
         count=np.diff(np.append(starts, len(full))),
-        sums=tuple(np.add.reduceat(s[order], starts) if len(starts) else np.empty(0, np.int64) for s in sums),
+        sums=tuple(np.add.reduceat(s[order], starts) for s in sums),
         hist_row=np.repeat(np.arange(len(rows), dtype=np.int32), np.diff(np.append(rows, len(cells)))),
         hist_bucket=(full[cells] & _BUCKET_MASK).astype(np.int32),
         hist_count=cell_count,
@@ -73,8 +73,6 @@ def sum_by(keys: I64, columns: tuple[I64, ...]) -> tuple[I64, tuple[I64, ...]]:
     order = np.argsort(keys)
     keys = keys[order]
     starts = run_starts(keys)
-    if not len(starts):
-        return keys, tuple(np.empty(0, np.int64) for _ in columns)
     return keys[starts], tuple(np.add.reduceat(c[order], starts) for c in columns)
 
 

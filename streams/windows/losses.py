@@ -128,7 +128,7 @@ class Losses:
         wanted = self._wanted(now_ns)
         wide = {s for s in wanted if s == EVERYTHING or s.startswith(NODE)}
         if self._wide - wide:  # what comes again comes one by one: none of them is a loss of its own
-            self._lost = dict.fromkeys(self._lost, self._time_ns)
+            self._lost = {s: t if s in self._open else self._time_ns for s, t in self._lost.items()}
             wanted = {s: found for s, found in wanted.items() if s in wide or s in self._open}
         self._wide = wide
         told = [self._end(scope) for scope in sorted(self._open) if scope not in wanted]
@@ -139,11 +139,11 @@ class Losses:
         return told
 
     def _wanted(self, now_ns: int) -> dict[str, tuple[int, list[str]]]:
-        """Scopes whose telemetry is lost, since when, and which services that hides."""
+        """Scopes whose telemetry is lost, since when, and which services that hides (of everything none is named)."""
         if self._all.silent(now_ns):
             # What was open before goes on: nothing is known of it either.
             kept = {s: (a.onset_ns, [s]) for s, a in self._open.items()}
-            return kept | {EVERYTHING: (self._since(self._all), sorted(self._places) or sorted(self._lost))}
+            return kept | {EVERYTHING: (self._since(self._all), [])}
         silent = {n for n, pulse in self._nodes.items() if pulse.silent(now_ns - NODE_NS)}
         hidden = {s: nodes for s, nodes in self._places.items() if nodes and silent.issuperset(nodes)}
         found: dict[str, tuple[int, list[str]]] = {}

@@ -172,8 +172,6 @@ def _fill(values: F64, entity: I64, parts: Rows) -> None:
 
 def _put(values: F64, entity: I64, cell: I64, number: F64, *, mean: bool) -> None:
     """Put the sum (or mean) of the numbers of each cell, entity × features + feature, where it belongs."""
-    if not len(cell):
-        return
     runs = run_starts(cell)
     total = np.add.reduceat(number, runs)
     if mean:

@@ -47,7 +47,7 @@ def adjusted(count: I64, errors: I64, unseen: I64, unseen_errors: I64) -> tuple[
     whole, failed = count + unseen / UNIT, errors + unseen_errors / UNIT
     well = whole - failed
     square = well**2 / np.maximum(count - errors, 1) + failed**2 / np.maximum(errors, 1)
-    trials = np.where(square > 0, whole**2 / np.maximum(square, 1e-9), 0.0)
+    trials = whole**2 / np.maximum(square, 1e-9)
     return whole, _share(failed, whole), np.minimum(np.rint(trials).astype(np.int64), count)
 
 

@@ -36,7 +36,7 @@ def _owners(names: Names, routes: Routes, spans: PendingSpans) -> I64:
     asks = np.flatnonzero((spans.kind == KIND_CLIENT) & (spans.route >= 0))
     slots, which = np.unique(spans.route[asks], return_inverse=True)
     owners = np.array([names.number(routes.owner(slot)) for slot in slots.tolist()], np.int64)
-    of_asks = owners[which.ravel()] if len(asks) else owners
+    of_asks = owners[which.ravel()]
     found[asks] = np.where(of_asks >= 0, of_asks, spans.service[asks])
     return found
 

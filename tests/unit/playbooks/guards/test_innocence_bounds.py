@@ -15,8 +15,8 @@ from contracts.units import SECOND as S
 from contracts.verdicts import Conduct
 from playbooks.guards import Standing, standing
 from playbooks.guards.callers_view import handed_on
-from playbooks.guards.innocence import NEW_ROUTES, _reaches_back
-from playbooks.guards.service_rows import asked_mix, rows_of
+from playbooks.guards.innocence import NEW_ROUTES, _asked_more, _cpu_before, _reaches_back, _several
+from playbooks.guards.service_rows import FACES, asked_mix, rows_of
 from tests.unit.playbooks.guards.test_innocence import T0, blamed, calls, frame_of, metrics
 
 HIGH = (24.0, 0.2, 0.06, 0.11, 0.13)
@@ -305,3 +305,71 @@ def test_a_look_of_metrics_reaches_back_where_spans_tell_of_five_times_as_many_w
     told = [requests_told(-5 * n, 8.0, 0.0) for n in range(1, looks + 1)]
     frames = [*usual(windows), *told, *since({}, {}, {}, {}), requests_told(1, 80.0, 1.0)]
     assert _reaches_back({s: rows_of(frames, "cart", s) for s in (Signal.SPANS, Signal.METRICS)}, T0) is early
+
+
+def test_its_processor_before_the_onset_is_of_looks_that_began_before_it():
+    frames = [metrics(T0 + t * S, cpu_utilization=0.1 * (t + 5)) for t in range(-4, 3)]
+    found_before = _cpu_before(rows_of(frames, "cart", Signal.METRICS), T0)
+    assert found_before.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert _cpu_before(None, T0).tolist() == []
+    assert _cpu_before(rows_of(usual(), "cart", Signal.SPANS), T0).tolist() == []
+
+
+def routed(frame: EvidenceFrame, n: float, level: float, pace: float = 0.0) -> EvidenceFrame:
+    """Of the requests of a window, so many of known routes: their usual time (its logarithm) and how they differ from it."""
+    return replace(frame, aside=np.array([[n, level * n, pace * n]]))
+
+
+@pytest.mark.parametrize(
+    ("levels", "several"),
+    [
+        ((17.0, 17.0401, 17.0, 17.0401), True),  # a standard deviation of two hundredths
+        ((17.0, 17.039, 17.0, 17.039), False),
+        ((17.0, 17.4, 17.0), False),  # too few windows to tell
+        ((17.0,) * 8, False),
+    ],
+)
+def test_a_service_has_several_operations_where_what_is_usual_varies(levels: tuple[float, ...], several: bool):
+    before = [routed(second(t - len(levels), 8), 8.0, level) for t, level in enumerate(levels)]
+    since_then = [routed(second(t, 8), 8.0, 17.0 + t) for t in range(4)]
+    nothing_known = [routed(second(-20, 8), 0.0, 0.0)]
+    rows = rows_of([*nothing_known, *before, *since_then], "cart", Signal.SPANS)
+    assert rows is not None
+    assert _several(rows, T0) is several
+    told = rows_of(usual(), "cart", Signal.SPANS)
+    assert told is not None
+    assert not _several(told, T0), "frames that tell of no routes"
+
+
+def test_new_routes_that_are_as_quick_as_the_old_answer_as_before():
+    before = [known(f, 1.0) for f in usual()]
+    result = found(*before, *(known(f, 0.0) for f in since(*[{}] * 5)))
+    assert (result.conduct, result.text[:19]) == (AS_BEFORE, "it answers as befor")
+
+
+def test_slower_routes_that_are_asked_for_instead_answer_as_before():
+    """A page that takes ten times as long as the others, and always did."""
+    before = [routed(f, 8.0, 17.0) for f in usual()]
+    after = [routed(f, 8.0, 17.0 + math.log(10)) for f in since(*[{"took": 0.3}] * 5)]
+    result = found(*before, *after)
+    assert result.conduct is AS_BEFORE
+    assert result.text.startswith("each of its routes takes as long as before: ")
+    assert not result.new_routes
+    slower = [routed(f, 8.0, 17.0, pace=8.0) for f in since(*[{"took": 0.3}] * 5)]
+    assert found(*before, *slower).conduct is WORSE
+
+
+def test_how_many_times_the_usual_it_is_asked_for_is_a_figure_or_none():
+    def more(*frames: EvidenceFrame, least: float = 1.5) -> float:
+        return _asked_more(rows_of(frames, "cart", Signal.SPANS), FACES[0], T0, least)
+
+    assert more(*usual(), *since(*[{"n": 24}] * 4)) == 3.0
+    assert more(*usual(), *since(*[{"n": 8}] * 4)) == 0.0
+    assert more(*usual()) == 0.0
+    assert more() == 0.0
+    assert more(*since(*[{"n": 25, "high": HIGH}] * 3)) == math.inf
+    assert more(*since(*[{"n": 8, "high": HIGH}] * 3)) == 0.0
+    bore = [second(t, 24) for t in range(-60, -40)]
+    assert more(*bore, *usual(40), *since(*[{"n": 24}] * 4)) == 0.0, "it bore as many before"
+    assert more(*usual(), *since(*[{"n": 12}] * 10)) == 0.0, "by half, and no more than that"
+    assert more(*usual(), *since(*[{"n": 13}] * 10)) == pytest.approx(13 / 8)

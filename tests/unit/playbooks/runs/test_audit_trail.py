@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from contracts.errors import BrokerUnavailable
+from contracts.errors import BrokerUnavailable, Conflict
 from contracts.events import ActionRecord, decode
 from contracts.verdicts import RunState
 from playbooks.audit import verify_chain
@@ -273,3 +273,49 @@ async def test_who_takes_a_chain_over_again_goes_on_where_the_owner_meanwhile_le
     assert [first.append(record()).sequence, second.append(record()).sequence] == [1, 2]
     first.forget("prod")
     assert [first.append(record()).sequence, first.append(record("stage")).sequence] == [3, 1]
+
+
+async def test_what_is_another_owners_now_is_not_published_here() -> None:
+    journal, broker = MemoryJournal(), Broker()
+    trail = Trail(journal, broker.publish, PATIENCE_S)
+    trail.append(record("prod"))
+    trail.append(record("stage"))
+    trail.forget("prod")
+    trail.forget("nowhere")
+    assert await trail._flush_all()
+    assert broker.has == [("stage", 1)]
+    there = Trail(journal, broker.publish, PATIENCE_S)
+    assert there.append(record("prod")).sequence == 2
+    assert await there._flush_all()
+    assert broker.has == [("stage", 1), ("prod", 1), ("prod", 2)]
+    assert trail.append(record("prod")).sequence == 3, "its chain is read again"
+
+
+class Contested(MemoryJournal):
+    """Another owner writes a record right before each of the first few of this one."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def append_audit(self, environment: str, record: bytes, sequence: int, published: bool = False) -> None:
+        if self.times:
+            self.times -= 1
+            there = Trail(self._plain(), Broker().publish, PATIENCE_S)
+            there.append(globals()["record"](environment))
+            raise Conflict("it is taken")
+        super().append_audit(environment, record, sequence, published)
+
+    def _plain(self) -> MemoryJournal:
+        plain = MemoryJournal()
+        plain.__dict__ = self.__dict__
+        return plain
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+async def test_where_another_owner_writes_at_the_same_time_the_chain_goes_on_from_its_record(times: int) -> None:
+    journal = Contested(times)
+    trail = Trail(journal, Broker().publish, PATIENCE_S)
+    assert trail.append(record()).sequence == times + 1
+    assert trail.append(record()).sequence == times + 2
+    assert verify_chain(body for _, body in journal.audit("prod")).intact

@@ -424,6 +424,20 @@ async def test_released_runs_are_left_to_the_next_owner_who_goes_on(world: World
     assert (world.state(), len(world.process.requests)) == (RunState.SUCCEEDED, 1)
 
 
+async def test_runs_that_are_driven_here_or_are_of_other_environments_are_not_taken_over(world: World) -> None:
+    await healthy_then_broken(world)
+    await world.executor.on_decision(decision())
+    await world.executor.idle()
+    assert [await world.executor.resume(which) for which in (None, ["test"])] == [[], []]
+    await world.executor.release(lambda environment: environment != "test")
+    assert [await world.executor.resume(which) for which in (["other"], [])] == [[], []]
+    assert world.executor.runs == ()
+    assert await world.executor.resume() == [run_of("d1")]
+    assert world.executor.runs == (run_of("d1"),)
+    await world.run_to(5)
+    assert (world.state(), len(world.process.requests)) == (RunState.SUCCEEDED, 1)
+
+
 async def test_the_intent_is_on_the_topic_before_the_effect(world: World) -> None:
     world.process.block = asyncio.Event()
     await world.executor.on_decision(decision())
@@ -544,6 +558,9 @@ async def test_a_switch_pulled_while_the_audit_event_is_on_its_way(world: World)
     await world.executor.on_decision(decision())
     await world.executor.idle()
     assert (world.state(), world.process.requests) == (RunState.CANCELLED, [])
+    (entry,) = world.journal.entries.values()
+    assert "intent" not in [line.phase for line in entry.steps], "nothing was about to happen any more"
+    assert "reference/" + entry.run not in world.journal.kept
 
 
 async def test_older_switches_do_not_undo_newer_ones(world: World) -> None:

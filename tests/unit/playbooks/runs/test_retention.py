@@ -294,3 +294,26 @@ def test_what_was_armed_and_is_in_force_is_not_kept_twice() -> None:
         switches.arm(journal, control(acting=False, scope=f"shop-{number}"))
         switches.disarm(journal, f"shop-{number}")
     assert journal.kept == {}
+
+
+@pytest.mark.parametrize(
+    ("decided_ns", "forgotten"), [(T0 - NEEDED, 0), (T0 - NEEDED - 1, 1), ("lately", 1), (None, 1)]
+)
+def test_above_the_limit_a_run_whose_decision_is_needed_yet_stays(decided_ns: object, forgotten: int) -> None:
+    """Though it ended long ago by the clock of who drove it; what says no time says nothing."""
+    journal = filled(NEEDED + DAY)
+    (entry,) = journal.entries.values()
+    definition = {k: v for k, v in entry.definition.items() if k != "decided_ns"}
+    told = {} if decided_ns is None else {"decided_ns": decided_ns}
+    journal.entries[entry.run] = replace(entry, definition={**definition, **told})
+    keeper = JournalRetention(journal, replace(RULE, most=0))
+    assert keeper.sweep(T0) == forgotten
+    assert keeper.overfull == 1 - forgotten
+    assert keeper.forgotten == ({("run", "limit"): 1} if forgotten else {})
+
+
+@pytest.mark.parametrize(("age_ns", "why"), [(30 * DAY, None), (30 * DAY + 1, "age")])
+def test_what_is_as_old_as_it_is_to_be_kept_is_kept(age_ns: int, why: str | None) -> None:
+    keeper = JournalRetention(filled(age_ns), RULE)
+    assert keeper.sweep(T0) == (1 if why else 0)
+    assert keeper.forgotten == ({("run", why): 1} if why else {})

@@ -198,3 +198,16 @@ def test_who_stopped_acting_is_told_for_each_scope_that_is_stopped(journal: Memo
         LogPosition("", 0, 3),
     )
     assert switches.stopped(journal) == {EVERYWHERE: "by bo: fire", "test": "by ann"}
+
+
+def test_what_was_armed_and_taken_back_by_an_earlier_release_says_nothing(journal: MemoryJournal) -> None:
+    """It left an empty fact."""
+    switches.record(journal, said(acting=True), LogPosition("", 0, 0))
+    journal.put("armed/prod", {})
+    assert acting(journal)
+    switches.disarm(journal, "prod")
+    assert journal.get("armed/prod") == {}, "there is nothing to take back"
+    assert [(c.scope, c.acting) for c in switches.apply_armed(journal)] == [("*", True)]
+    assert journal.get("armed/prod") is None
+    assert switches.begun(journal)
+    assert not switches.begun(MemoryJournal())

@@ -13,6 +13,7 @@ from contracts.events import Decision
 from contracts.ports import Identity, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import HeldReason, RunState
+from playbooks.guards import Held
 from playbooks.language.model import Guards, Step
 from playbooks.runs.arguments import resolve, restore
 from playbooks.runs.effects import Aim, find_target
@@ -269,3 +270,25 @@ async def test_what_a_plugins_actuator_finds_is_held_to_the_namespaces_of_the_en
         assert refused.data["reason"] == HeldReason.UNBOUND_ENVIRONMENT
         assert "has shop" in refused.text
     await world.done()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InvalidTarget("not a name"), HeldReason.INVALID_TARGET),
+        (ActionFailed("no answer"), None),
+        (TargetNotFound("nothing"), None),
+    ],
+)
+async def test_a_command_is_held_where_what_it_is_about_can_not_be_told_and_a_webhook_tells_somebody(
+    error: Exception, reason: HeldReason | None
+) -> None:
+    knows = Process(identity=DEPLOYMENT, actions=frozenset(), describe_error=error)
+    for action in ("webhook", "command"):
+        rings = bell("bell", action)
+        found = await find_target(plan(), action, [knows, rings], _settings())
+        if reason is None or action == "webhook":
+            assert found == Aim(rings, rings.identity, None), action
+        else:
+            assert isinstance(found, Held)
+            assert found.reason is reason

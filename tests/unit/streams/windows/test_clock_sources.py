@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from contracts.units import MILLISECOND as MS
 from contracts.units import SECOND as S
-from streams.windows.clocks import AHEAD_NS, TOLD_FOR_NS, Clocks, ClockSource
+from streams.windows.clocks import AHEAD_NS, TOLD_FOR_NS, Clocks, ClockSource, _about, _newest
 from streams.windows.collect import Receipt
-from tests.unit.streams.windows.support import SERVER, Span, decoded
+from tests.unit.streams.windows.support import SERVER, Span, decoded, logs
 
 T0 = 1_700_000_000 * S
 
@@ -161,3 +163,44 @@ def test_what_a_clock_that_is_being_set_measures_is_no_latency_and_what_others_m
     assert [correct(T0 + 3500 * MS + n * 500 * MS, 5 * S) for n in range(3)] == [[False, False]] * 3, (
         "it goes on as it did"
     )
+
+
+@pytest.mark.parametrize(("count", "stray_counts"), [(1, True), (7, True), (8, False), (15, False), (16, False)])
+def test_one_record_in_eight_may_be_ahead_of_the_others(count: int, stray_counts: bool) -> None:
+    ends = [T0 - n * MS for n in range(count - 1)] + [T0 + 2 * S]
+    message = decoded([Span("cart", n + 1, n + 1, 0, SERVER, end - MS, end) for n, end in enumerate(ends)])
+    assert _newest(message, T0 + 3 * S).tolist() == [T0 + 2 * S if stray_counts else T0 - (count == 16) * MS]
+    alone = [0] if count == 1 else [T0 - (count > 8) * MS]
+    assert _newest(message, T0 + S).tolist() == alone, "what will not be believed says nothing"
+
+
+def test_the_newest_of_each_resource_is_of_any_kind() -> None:
+    spans = decoded([Span(s, 1, n, 0, SERVER, T0, T0 + n * S) for s in ("cart", "web") for n in (1, 2)])
+    records = logs([("cart", T0 + 5 * S, 9, "x"), ("web", T0 + S, 9, "x")])
+    both = dataclasses.replace(spans, logs=records.logs, strings=records.strings)
+    assert _newest(both, T0 + 9 * S).tolist() == [T0 + 5 * S, T0 + 2 * S]
+    assert _newest(both, T0).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("floor_ms", "about_ms"),
+    [(-700, -750), (-1, -250), (0, 0), (249, 0), (250, 250), (499, 250), (500, 500)],
+)
+def test_delays_are_told_in_rough_steps(floor_ms: int, about_ms: int) -> None:
+    assert _about(floor_ms * MS) == about_ms * MS
+
+
+def test_long_delays_are_told_in_longer_steps() -> None:
+    for floor_ns in ((1 << 40) + 12345, 1 << 40, (1 << 41) - 1):
+        step = 1 << 36
+        assert _about(floor_ns) == floor_ns // step * step
+
+
+def test_a_source_is_ahead_by_more_than_the_tolerance_to_be_in_question() -> None:
+    for floor_ns, told in ((250 * MS, False), (250 * MS + 1, True), (-250 * MS, False), (-250 * MS - 1, True)):
+        clocks, now = Clocks(10), T0
+        message = decoded([Span("cart", 1, 1, 0, SERVER, now - floor_ns - MS, now - floor_ns)])
+        _, tags = clocks.correct(message, Receipt(now, now), now + 60 * S)
+        assert (len(tags.clocks), tags.of.tolist()) == ((1, [0]) if told else (0, [-1]))
+        if told:
+            assert (tags.clocks[0].shift_ns, tags.clocks[0].floor_ns) == (min(floor_ns, 0), _about(floor_ns))

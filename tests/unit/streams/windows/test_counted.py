@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from contracts.units import SECOND as S
-from streams.windows.counted import LONGEST_NS, ServiceCounts
+from streams.windows.counted import LONGEST_NS, PastShare, ServiceCounts
 
 T0 = 1000
 
@@ -251,3 +251,132 @@ def test_what_is_told_last_by_spans_or_by_metrics_is_compared_at_once() -> None:
     late.take_metrics([interval(n) for n in range(40)])
     assert early.compared - T0 == late.compared - T0 == 40
     assert early.usual_share == late.usual_share == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("each", "seconds", "known"), [(0.25, 400, True), (0.15, 400, False)])
+def test_no_more_is_looked_at_than_two_minutes_and_a_half(each: float, seconds: int, known: bool) -> None:
+    """Of one request in four seconds thirty come in two minutes, of one in seven in more than three."""
+    counts = counted(seconds, spans=lambda _: each, requests=lambda _: each)
+    assert math.isfinite(counts.rate) is known
+
+
+def test_six_hundred_windows_are_kept_before_those_leave_that_are_looked_at_no_more() -> None:
+    counts = counted(600, spans=lambda _: 5.0, requests=lambda _: 10.0)
+    assert (len(counts.spans), len(counts.requests), len(counts.ends)) == (600, 600, 600)
+    counted(1, spans=lambda _: 5.0, requests=lambda _: 10.0, counts=counts, begin=600)
+    oldest = T0 + 601 - 450
+    assert (min(counts.spans), min(counts.requests), min(counts.ends)) == (oldest, oldest, oldest * S)
+
+
+def test_so_many_intervals_are_kept_before_old_ones_leave() -> None:
+    """Of several instances there may be many in a window."""
+    counts = ServiceCounts(S)
+    told = [((T0 - 500) * S + n, (T0 - 499) * S + n, 1.0, 0.0) for n in range(10)]
+    counts.take_metrics([*told, *((T0 * S + n, (T0 + 1) * S + n, 1.0, 0.0) for n in range(4790))])
+    assert len(counts.ends) == 4800
+    counts.take_metrics([(T0 * S, (T0 + 1) * S, 1.0, 0.0)])
+    assert (len(counts.ends), counts.ends[0], min(counts.requests)) == (4791, (T0 + 1) * S, T0)
+
+
+def test_eight_intervals_tell_the_pace() -> None:
+    counts = ServiceCounts(S)
+    for n, length in enumerate((60, 1, 1, 1, 1, 1, 1, 1, 1)):
+        counts.take_metrics([((T0 + n - length) * S, (T0 + n) * S, 1.0, 0.0)])
+        assert counts.pace_ns == (60 if n < 8 else 1) * S
+    assert len(counts.lengths) == 8
+
+
+def test_what_is_usual_is_of_sixty_requests_and_over_most_of_the_pace() -> None:
+    def share(requests: float, seconds: float, pace_s: int, spans: float = 30.0) -> float:
+        return ServiceCounts(S, lengths=[pace_s * S], past=PastShare(spans, requests, seconds)).usual_share
+
+    assert share(60.0, 9.0, 10) == 0.5
+    assert math.isnan(share(59.9, 9.0, 10))
+    assert math.isnan(share(60.0, 8.9, 10))
+    assert share(60.0, 135.0, 1000) == 0.5, "of longer ones most of the longest that is looked at"
+    assert share(60.0, 9.0, 10, spans=69.0) == 1.15
+    assert math.isnan(share(60.0, 9.0, 10, spans=69.1))
+    assert ServiceCounts(S, past=PastShare(1.0, 60.0, 12.0)).usual_rate == 5.0
+    assert math.isnan(ServiceCounts(S).usual_rate)
+
+
+def test_what_was_seen_fades_all_together() -> None:
+    past = PastShare(8.0, 16.0, 4.0)
+    past.fade(0.25)
+    assert past == PastShare(2.0, 4.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("failed", "failures", "stands"), [(3.0, 1.4, 1.0), (3.0, 1.5, None), (2.9, 1.4, None), (3.0, 3.0, 1.0)]
+)
+def test_metrics_that_tell_of_less_than_half_of_what_failed_do_not_tell_what_failed(
+    failed: float, failures: float, stands: float | None
+) -> None:
+    found = ServiceCounts(S, failed=failed, failures=failures).stands_for
+    assert math.isnan(found) if stands is None else found == stands
+
+
+def test_that_the_rate_is_another_is_agreed_on_from_the_window_in_which_it_became_so() -> None:
+    for agreed, other, found in ((T0, False, True), (T0 - 1, False, False), (T0, True, False), (0, False, False)):
+        assert ServiceCounts(S, agreed=agreed, other=other).agrees(T0 * S) is found
+    few = ServiceCounts(S, lengths=[LONGEST_NS], past=PastShare(50.0, 100.0, 300.0))
+    assert few.waited_for(T0 * S, T0 * S, few=True)
+    assert not few.waited_for(T0 * S, T0 * S, few=False)
+    few.lengths = [LONGEST_NS + 1]
+    assert not few.waited_for(T0 * S, T0 * S, few=True)
+    few.lengths = []
+    assert not few.waited_for(T0 * S, T0 * S, few=True)
+
+
+def test_the_sums_of_some_windows_are_those_of_which_both_are_known() -> None:
+    counts = ServiceCounts(
+        S, spans={1: (4.0, 1.0, 5.0), 2: (6.0, 2.0, 7.0), 3: (math.nan, 0.0, 0.0), 4: (9.0, 0.0, 9.0)}
+    )
+    counts.requests = {1: (10.0, 3.0, 0.5), 2: (20.0, 4.0, 0.25), 3: (30.0, 0.0, 0.125), 5: (40.0, 0.0, 8.0)}
+    assert counts._sums(1, 3) == (10.0, 3.0, 12.0, 30.0, 7.0, 0.75)
+    assert counts._sums(1, 4) == (10.0, 3.0, 12.0, 30.0, 7.0, 0.5 + 0.125), "its own ends are cut"
+    assert counts._sums(2, 4, 1) == (10.0, 3.0, 12.0, 50.0, 4.0, 0.25 + 0.125)
+    assert counts._sums(4, 6) == (0.0, 0.0, 0.0, 0.0, 0.0, 8.0)
+    assert counts._sums(3, 3) == (0.0, 0.0, 0.0, 0.0, 0.0, 0.25)
+
+
+def test_of_whom_nothing_came_nothing_is_known() -> None:
+    counts = ServiceCounts(S)
+    assert str(counts.state()) == str([S, {}, {}, [], [], [0.0, 0.0, 0.0], [0, 0, 0, False, math.nan, 0.0, 0.0]])
+    assert (counts.pace_ns, counts.other, counts.is_other(0), counts.is_quick(0)) == (0, False, False, False)
+    assert math.isnan(counts.usual_share)
+    assert math.isnan(counts.stands_for)
+
+
+def windows(each: float, ends: list[int], seconds: int = 200) -> ServiceCounts:
+    """Requests of each second; intervals ended at some of them."""
+    counts = ServiceCounts(S, requests={T0 + n: (each, 0.0, 0.0) for n in range(seconds)}, lengths=[S])
+    counts.ends = [(T0 + n) * S for n in ends]
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("each", "ends", "earliest", "begin"),
+    [
+        (30.0, list(range(101)), 0, 97),  # three seconds at least
+        (5.0, list(range(101)), 0, 94),  # thirty requests
+        (5.0, list(range(101)), 95, 100),  # not before that
+        (5.0, list(range(101)), 94, 94),
+        (5.0, [80, 85, 100], 0, 85),  # at the end of an interval
+        (5.0, [93, 100], 0, 93),
+        (5.0, [100], 0, 100),
+        (0.2, list(range(201)), 0, 100),
+        (0.5, list(range(201)), 0, 40),
+    ],
+)
+def test_it_is_looked_back_to_the_end_of_an_interval_from_which_on_there_is_enough(
+    each: float, ends: list[int], earliest: int, begin: int
+) -> None:
+    assert windows(each, ends)._begin(T0 + 100, T0 + earliest) == T0 + begin
+
+
+@pytest.mark.parametrize(("at", "begin"), [(40, 40), (39, 190)])
+def test_it_is_looked_back_for_two_minutes_and_a_half_and_not_for_longer(at: int, begin: int) -> None:
+    counts = windows(0.0, list(range(201)))
+    counts.requests = {T0 + at: (30.0, 0.0, 0.0)}
+    assert counts._begin(T0 + 190, T0) == T0 + begin

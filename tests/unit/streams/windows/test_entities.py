@@ -209,3 +209,140 @@ def test_before_the_first_rows_nobody_was_silent() -> None:
     together.take(103)
     assert (together.begin, together.end) == (102, 103)
     assert (together.heard, together.passed) == pytest.approx((1 + (599 / 600) ** 2, 2 + (599 / 600) ** 2))
+
+
+def test_the_longest_delays_are_all_one() -> None:
+    """Of forty steps the last is about four minutes: nobody tells five from ten."""
+    last = round(50 * MILLISECOND * 1.25**38 * 1.1)
+    for late_s in (300.0, 600.0):
+        assert delays((0, late_s, 10), cap_s=3600.0).delay_ns[0] == pytest.approx(last, rel=1e-9)
+    assert delays((0, 230.0, 10), cap_s=3600.0).delay_ns[0] == pytest.approx(last, rel=1e-9)
+    assert delays((0, 190.0, 10), cap_s=3600.0).delay_ns[0] == pytest.approx(last / 1.25, rel=1e-9)
+
+
+def test_ninety_nine_of_a_hundred_are_enough() -> None:
+    assert delays((0, 0.0, 99), (1, 10.0, 1)).delay_ns[0] == 0
+    assert delays((0, 0.0, 98), (1, 10.0, 2)).delay_ns[0] > 10 * S
+
+
+def test_half_of_the_weight_is_left_after_a_minute_and_halving_begins_anew_with_the_rest() -> None:
+    found = delays((0, 0.0, 100))
+    assert (found.weight[0, 0], found.halved_ns) == (100.0, T0)
+    found.observe(ONE, np.array([0]), np.array([1]), T0 + MINUTE)
+    assert (found.weight[0, 0], found.halved_ns) == (101.0, T0), "a minute is not over yet"
+    found.observe(ONE, np.array([0]), np.array([1]), T0 + MINUTE + 1)
+    assert (found.weight[0, 0], found.halved_ns) == (51.5, T0 + MINUTE + 1)
+    found.forget()
+    assert (found.weight.sum(), found.halved_ns, found.slot.tolist()) == (0.0, 0, [0, 0])
+
+
+def test_of_before_there_were_rings_nobody_was_quicker_of_late_than_is_waited_for() -> None:
+    saved = delays((0, 10.0, 10)).state(2)
+    again = Delays(60 * S)
+    again.load({name: saved[name] for name in ("weight", "delay", "halved")}, 2, 4)
+    assert again.worst_ns.tolist() == [[60 * S] * 10] * 2 + [[0] * 10] * 2
+    assert (again.arrived_s.tolist(), again.slot.tolist()) == ([0] * 4, [0] * 4)
+    assert again.weight.shape == (4, 40)
+
+
+def test_a_window_that_is_told_again_is_no_silence_and_the_first_of_all_counts() -> None:
+    together = Together()
+    for window in (0, 1, 1, 3, 3):
+        together.take(window)
+    assert (together.begin, together.end, together.newest) == (2, 3, 3)
+    assert (together.heard, together.passed) == pytest.approx((1 + (599 / 600) ** 2, 2 + (599 / 600) ** 2))
+
+
+@pytest.mark.parametrize(("window", "explained"), [(114, True), (115, False)])
+def test_who_was_heard_amid_a_silence_of_everybody_was_silent_since(window: int, explained: bool) -> None:
+    """Of what came after window 104 five windows are of everybody's silence."""
+    together = Together(newest=110, begin=100, end=110, heard=9.0, passed=10.0)
+    assert bool(together.explains(np.array([104]), window)[0]) is explained
+
+
+@pytest.mark.parametrize(("heard", "explained"), [(5.0, True), (4.99, False)])
+def test_half_of_all_windows_are_most(heard: float, explained: bool) -> None:
+    together = Together(newest=110, begin=100, end=110, heard=heard, passed=10.0)
+    assert bool(together.explains(np.array([99]), 110)[0]) is explained
+
+
+@pytest.mark.parametrize("count", [1, 65])
+def test_all_that_is_known_of_an_entity_has_its_place(count: int) -> None:
+    entities = several(*(f"s{n}" for n in range(count)), most=500)
+    d = entities.delays
+    columns = (
+        entities.first, entities.last, entities.came, entities.served, entities.heard, entities.gaps, entities.usual,
+        entities.lost, d.weight, d.delay_ns, d.worst_ns, d.arrived_s, d.slot,
+    )  # fmt: skip
+    assert {len(c) for c in columns} == {entities.capacity} == {64 if count == 1 else 128}
+    assert (entities.gaps.shape[1], d.worst_ns.shape[1]) == (3, 10)
+    last = count - 1
+    assert [c[last] for c in columns[:5]] == [NEVER, -1, -1, False, -1]
+    assert not any(np.any(c[last]) for c in columns[5:])
+    assert len(entities.version) == len(entities.attributes) == len(entities) == count
+
+
+def test_a_snapshot_says_all_that_was_known_and_an_older_one_what_it_can() -> None:
+    entities = several("cart", "web")
+    entities.seen(np.array([0, 1]), 10)
+    entities.sent(np.array([0]), 10, np.array([7]))
+    entities.sent(np.array([0]), 14, np.array([9]))
+    entities.lost[1] = True
+    entities.identify(0, "v1", '{"a":"b"}', "otlp/0", T0)
+    saved = entities.state()
+    again = Entities(100, 60 * S)
+    again.load(saved)
+    told = again.state()
+    assert told.keys() == saved.keys()
+    for name, value in saved.items():
+        assert repr(told[name]) == repr(value), name
+    again.identify(0, "", '{"c":"d"}', "otlp/1", T0)
+    entities.identify(0, "", '{"c":"d"}', "otlp/1", T0)
+    assert again.attributes == entities.attributes
+    older = Entities(100, 60 * S)
+    unknown = {"heard", "gaps", "usual", "lost", "came", "together", "claims"}
+    older.load({name: value for name, value in saved.items() if name not in unknown})
+    assert (older.heard[0], older.came[0]) == (10, 10), "the last window with data"
+    assert (older.gaps.shape, older.gaps.any(), older.usual.any(), older.lost.any()) == ((64, 3), False, False, False)
+    older.heard[0], older.came[0] = 11, 12
+    assert older.last[0] == 10, "they are not one"
+
+
+def test_what_was_said_of_who_left_is_not_said_of_who_gets_its_number() -> None:
+    entities = several(*(f"s{n}" for n in range(100)), most=100)
+    for number in range(100):
+        entities.identify(number, "v1", '{"old":"yes"}', "otlp/9", T0)
+    entities.seen(np.arange(100), 1)
+    assert entities.make_room(40, 10).size
+    number = entities.number(("new", ""))
+    entities.identify(number, "", '{"new":"yes"}', "otlp/0", T0)
+    alone = several("new")
+    alone.identify(0, "", '{"new":"yes"}', "otlp/0", T0)
+    assert entities.attributes[number] == alone.attributes[0]
+    entities.identify(number, "", '{"newer":"yes"}', "otlp/1", T0)
+    alone.identify(0, "", '{"newer":"yes"}', "otlp/1", T0)
+    assert entities.attributes[number] == alone.attributes[0]
+
+
+@pytest.mark.parametrize(("served", "again"), [(5, False), (6, True)])
+def test_numbers_are_looked_through_once_for_each_window(served: int, again: bool) -> None:
+    entities = several(*(f"s{n}" for n in range(100)), most=100)
+    entities.seen(np.arange(100), 1)
+    first = entities.make_room(5, 10)
+    for n in range(len(first)):
+        entities.number((f"more{n}", ""))
+    assert bool(entities.make_room(served, 10).size) is again
+
+
+def test_an_entity_without_data_yet_is_nowhere_and_time_that_is_mended_knows_no_later_silence() -> None:
+    entities = several("cart", "web")
+    entities.sent(np.array([0]), 500, np.array([3]))
+    entities.sent(np.array([0]), 501, np.array([3]))
+    entities.delays.observe(np.array([0]), np.array([S]), np.array([3]), T0)
+    entities.mend(100)
+    assert not entities.delays.delay_ns.any()
+    entities.sent(np.array([0]), 101, np.array([3]))
+    together = entities.state()["together"]
+    assert (together["newest"], together["begin"], together["end"]) == (101, 0, 0)
+    entities.resumed(np.empty(0, np.int64), np.empty(0, np.int64), 7, 3)
+    assert (entities.came[:2] == -1).all()

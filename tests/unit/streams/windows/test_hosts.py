@@ -11,7 +11,7 @@ from contracts.settings import IngestSettings
 from streams.windows import hosts
 from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
-from streams.windows.hosts import LEASED_NS, PATIENCE_NS, Hosts
+from streams.windows.hosts import ANSWERED_NS, LEASED_NS, PATIENCE_NS, Hosts
 from streams.windows.partials import PartialBuilder
 from tests.unit.streams.windows.support import CLIENT, INTERNAL, MS, SECOND, SERVER, T0, Span, decoded
 
@@ -157,3 +157,101 @@ def test_of_too_many_answers_those_stay_whose_addresses_are_known(monkeypatch: p
         return bool(known.is_outside(np.array([1], np.uint64), T0 + PATIENCE_NS)[0])
 
     assert [outside(n) for n in (1, 4, 5)] == [False, False, True]
+
+
+SITE = np.array([7], np.uint64)
+
+
+@pytest.mark.parametrize(("text", "kept_ns"), [("external:10.0.0.7", LEASED_NS), ("external:cart", ANSWERED_NS)])
+def test_an_answer_holds_up_to_its_time_and_then_its_address_is_waited_for_anew(text: str, kept_ns: int) -> None:
+    known = Hosts()
+    known.hear([(7, text)], T0)
+    known.answered(SITE, T0)
+    assert not known.is_outside(SITE, T0 + kept_ns)[0]
+    assert known.state() == [[7, text, T0, T0]], "it holds yet"
+    assert not known.is_outside(SITE, T0 + kept_ns + PATIENCE_NS)[0], "it is not outside because nobody looked"
+    assert known.state() == [[7, text, T0 + kept_ns + PATIENCE_NS, 0]]
+    assert not known.is_outside(SITE, T0 + kept_ns + 2 * PATIENCE_NS - 1)[0]
+    assert not known.is_outside(SITE, T0 + kept_ns + 2 * PATIENCE_NS)[0], "looked at once a second"
+    assert known.is_outside(SITE, T0 + kept_ns + 2 * PATIENCE_NS + SECOND)[0]
+
+
+def test_addresses_are_looked_at_once_a_second_or_when_there_is_news() -> None:
+    known = Hosts()
+    known.hear([(7, BANK)], T0)
+    assert not known.is_outside(SITE, T0 + PATIENCE_NS - 1)[0]
+    assert not known.is_outside(SITE, T0 + PATIENCE_NS - 1 + SECOND - 1)[0], "it was looked at less than a second ago"
+    assert known.is_outside(SITE, T0 + PATIENCE_NS - 1 + SECOND)[0]
+    assert not known.is_outside(SITE, T0)[0], "the clock was set back"
+    known.hear([(7, CART), (8, CART)], T0 + 1)
+    assert known.text == {7: BANK, 8: CART}
+    assert known.is_outside(SITE, T0 + PATIENCE_NS)[0], "another address is news"
+    known.answered(SITE, T0 + PATIENCE_NS)
+    assert not known.is_outside(SITE, T0 + PATIENCE_NS)[0], "so is an answer"
+    again = Hosts()
+    again.load([[7, BANK, T0, 0], [8, CART, T0, T0]])
+    assert again.is_outside(np.array([7, 8, 9], np.uint64), T0 + PATIENCE_NS).tolist() == [True, False, False]
+
+
+def test_who_answers_the_transport_answers_what_it_carries() -> None:
+    known = Hosts()
+    known.hear([(1, BANK), (2, CART), (3, "external:x")], T0)
+    known.answered(np.array([1], np.uint64), T0)
+    known.carried(np.array([1, 3], np.uint64), np.array([2, 7], np.uint64), T0 + 5)
+    assert known.state() == [[1, BANK, T0, T0], [2, CART, T0, T0 + 5], [3, "external:x", T0, 0]]
+
+
+def test_of_so_many_addresses_all_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "MOST_HOSTS", 2)
+    known = Hosts()
+    known.hear([(1, BANK), (2, CART)], T0)
+    known.answered(np.array([2], np.uint64), T0)
+    assert len(known.state()) == 2
+    known.hear([(2, CART)], T0 + 1)
+    assert len(known.state()) == 2, "it is known"
+    known.hear([(3, "external:x"), (2, CART)], T0 + 2)
+    assert known.state() == [[3, "external:x", T0 + 2, 0], [2, CART, T0 + 2, 0]]
+
+
+def test_what_was_seen_ahead_of_the_clock_was_seen_now() -> None:
+    known = Hosts()
+    known.hear([(1, BANK), (2, CART)], T0 + 9)
+    known.answered(np.array([2], np.uint64), T0 + 8)
+    known.mend(T0)
+    assert known.state() == [[1, BANK, T0, 0], [2, CART, T0, T0]]
+    known.mend(T0 + 5)
+    assert known.state() == [[1, BANK, T0, 0], [2, CART, T0, T0]]
+
+
+def span_rows(*spans: tuple[int, int, int]) -> np.ndarray:
+    """Service, trace and kind of each."""
+    return np.array(list(spans), [("service", np.int32), ("trace", np.uint64), ("kind", np.int8)])
+
+
+def test_a_span_within_a_client_span_of_its_service_and_trace_is_carried() -> None:
+    parents = span_rows((1, 5, CLIENT), (1, 5, SERVER), (2, 5, CLIENT), (1, 6, CLIENT))
+    children = span_rows(*[(1, 5, CLIENT)] * 4)
+    assert hosts.is_carried(children, parents, (CLIENT,)).tolist() == [True, False, False, False]
+    assert hosts.is_carried(children, parents, (CLIENT, SERVER)).tolist() == [True, True, False, False]
+    assert hosts.is_carried(children[:1], parents[2:3], (CLIENT,)).tolist() == [False]
+
+
+def test_news_is_looked_at_at_once_and_what_is_none_is_not() -> None:
+    """An hour after it was last looked, and a moment later."""
+    at = T0 + 3600 * SECOND
+    known = Hosts()
+    known.load([[7, BANK, T0, 0]])
+    assert known.is_outside(SITE, at)[0]
+    known.answered(np.array([9], np.uint64), at)
+    known._first_ns[7] = at
+    assert known.is_outside(SITE, at + 1)[0], "an answer of who is not named is none"
+    known.hear([(8, CART)], at + 1)
+    assert not known.is_outside(SITE, at + 2)[0]
+    known._first_ns[7] = T0
+    known.answered(np.array([8], np.uint64), at + 2)
+    assert known.is_outside(SITE, at + 3)[0]
+    known._first_ns[7] = at
+    known.answered(np.array([8], np.uint64), at + 3)
+    assert known.is_outside(SITE, at + 4)[0], "it was known to answer"
+    known.load([[7, BANK, at, 0]])
+    assert not known.is_outside(SITE, at + 5)[0]

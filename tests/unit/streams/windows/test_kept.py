@@ -10,6 +10,7 @@ import pytest
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import FeatureFrame
 from contracts.units import SECOND
+from streams.windows import kept as kept_module
 from streams.windows.kept import KeptShares
 
 T0 = 1_700_000_000 * SECOND
@@ -275,3 +276,100 @@ def test_who_leapt_is_accepted_alone() -> None:
             _, _, count, *_ = kept.state()["usual"][str(Signal.SPANS)]
             assert count[0, 0] > 50
             assert count[1, 0] < 40
+
+
+def sampled(calls: float) -> KeptShares:
+    """Of sixty requests a second each makes so many calls; later twice as many are asked for, of which a tenth is kept. Metrics tell of all
+    of them; of those that failed there are four for each that is kept."""
+    kept = KeptShares()
+    for second in range(160):
+        rate, spans = (60.0, 60.0) if second < 150 else (120.0, 6.0)
+        failing = 0.0 if second < 150 else 0.5
+        kept.correct(frame(Signal.SPANS, second, spans, failing))
+        kept.correct(frame(Signal.EDGES, second, calls * spans, failing))
+        failures = 0.0 if second < 150 else 12.0
+        kept.read([("shop", T0 + second * SECOND, T0 + (second + 1) * SECOND, rate, failures)], SECOND)
+    return kept
+
+
+@pytest.mark.parametrize("calls", [1.0, 2.0])
+def test_of_calls_there_are_as_many_more_than_usual_as_of_requests(calls: float) -> None:
+    """Twelve failures of a hundred and twenty requests; of calls, as many times as many of as many times as many."""
+    kept = sampled(calls)
+    spans = kept.correct(frame(Signal.SPANS, 160, 6.0, 0.5, revision=1))
+    edges = kept.correct(frame(Signal.EDGES, 160, calls * 6.0, 0.5))
+    assert np.isnan([spans.values[0, RATE], edges.values[0, RATE], edges.aside[0, 0]]).all()
+    assert spans.values[0, FAILING] == pytest.approx(12 / 120, rel=0.02)
+    assert edges.values[0, FAILING] == pytest.approx(12 * calls / (120 * calls), rel=0.03)
+
+
+def test_a_row_of_which_nothing_is_known_is_told_as_it_is() -> None:
+    kept = KeptShares()
+    missing = frame(Signal.SPANS, 0, 6.0, 0.5)
+    missing.values[:] = np.nan
+    missing.counts[:] = 0
+    assert kept.correct(missing) is missing
+    plain = frame(Signal.SPANS, 1, 6.0, 0.5)
+    assert kept.correct(plain) is plain
+
+
+def test_intervals_of_one_reading_are_added_and_who_was_not_read_for_longest_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_module, "_MOST", 2)
+    kept = KeptShares()
+    first = (T0, T0 + SECOND)
+    kept.read([("a", *first, 4.0, 1.0), ("a", *first, 6.0, 2.0), ("b", *first, 1.0, 0.0)], SECOND)
+    counts = kept.state()["counts"]
+    assert counts["a"][2] == {T0 // SECOND: (10.0, 3.0, 0.0)}
+    assert counts["a"][3] == [T0 + SECOND], "one interval"
+    kept.read([("a", T0 + SECOND, T0 + 2 * SECOND, 4.0, 1.0)], SECOND)
+    assert list(kept.state()["counts"]) == ["b", "a"]
+    kept.read([("c", *first, 1.0, 0.0)], SECOND)
+    assert list(kept.state()["counts"]) == ["a", "c"]
+
+
+@pytest.mark.parametrize(("paces", "told"), [(1, False), (6, True)])
+def test_what_failed_waits_for_metrics_that_come_soon_and_stands_for_itself_where_they_do_not(
+    paces: int, told: bool
+) -> None:
+    """Metrics every second, or every six, that tell of no failure yet."""
+    seen = Watch(paces)
+    seen.run(120, 60)
+    found = seen.kept.correct(frame(Signal.SPANS, 120, 6, 0.5))
+    assert bool(np.isfinite(found.values[0, FAILING])) is told
+    assert found.counts[0] == 6
+    assert seen.kept._stands_for("nobody") == 1.0
+
+
+def test_a_snapshot_of_before_there_was_as_much_in_it_says_nothing() -> None:
+    kept = KeptShares()
+    kept.load({"counts": {"shop": [1, 2, 3]}})
+    assert str(kept.state()) == str(KeptShares().state())
+    seen = Watch(5)
+    seen.run(90, 60, 0.02)
+    seen.run(10, 60, 0.02, (0.1, 1))
+    again = KeptShares()
+    again.load(seen.kept.state())
+    assert str(again.state()) == str(seen.kept.state())
+    assert [again.state()[part] for part in ("held", "short")] == [["shop"], ["shop"]]
+    assert again.state()["leapt"].keys() == {"shop"}
+
+
+def test_of_several_rows_each_is_told_by_what_is_known_of_its_own_service() -> None:
+    kept = KeptShares()
+    for second in range(61):
+        one = frame(Signal.SPANS, second, 60, 0.0)
+        both = replace(
+            one, services=("shop", "web"), versions=("", ""), attributes=("", ""), counts=np.array([60, 60]),
+            values=np.concatenate([one.values, one.values]),
+        )  # fmt: skip
+        if second == 60:
+            both.values[0, :P50], both.counts[0] = (6.0, 0.5), 6
+        found = kept.correct(both)
+    assert found.values[:, FAILING].tolist() == [pytest.approx(3 / 60, rel=0.01), 0.0]
+    assert found.values[1].tolist() == both.values[1].tolist()
+    assert found.counts.tolist() == [6, 60]
+    assert kept.state()["leapt"] == {"shop": T0 + 60 * SECOND}
+    before = kept.correct(replace(both, window_ns=T0 + 59 * SECOND, revision=1))
+    assert before.values[0, FAILING] == 0.5, "of a window of before it leapt"

@@ -188,3 +188,168 @@ def test_up_to_five_services_of_a_node_are_named(count: int, named: str) -> None
         losses.hear(dataclasses.replace(heard(), heard=("n2",)), T0 + second * SECOND)
         told += losses.look(T0 + second * SECOND)
     assert [(a.service, a.text.rpartition("nothing is known of ")[2]) for a in told] == [("node:n1", named)]
+
+
+@pytest.mark.parametrize(
+    ("pauses", "habit_s"),
+    [
+        ((3, 3, 10), 3),  # one long pause among short ones: as long as it there is one
+        ((3, 10, 3, 10, 10), 10),
+        ((10, 10, 3), 0),
+        ((10, 10, 9), 9),
+        ((2, 2, 2), 2),
+        ((1, 1, 1), 0),  # of a second there is none
+    ],
+)
+def test_a_pause_counts_with_those_that_are_as_long(pauses: tuple[int, ...], habit_s: int) -> None:
+    pulse, now = Pulse(), T0
+    pulse.beat(now)
+    for pause in pauses:
+        now += pause * SECOND
+        pulse.beat(now)
+    assert pulse.usual_ns == habit_s * SECOND
+
+
+def test_twelve_pauses_are_remembered_and_one_that_is_told_late_is_none() -> None:
+    pulse = Pulse()
+    for n in range(20):
+        pulse.beat(T0 + 5 * n * SECOND)
+    assert pulse.pauses_ns == [(T0 + 5 * n * SECOND, 5 * SECOND) for n in range(8, 20)]
+    pulse.beat(T0)
+    assert (pulse.heard_ns, len(pulse.pauses_ns)) == (T0 + 95 * SECOND, 12)
+
+
+def test_it_is_over_when_its_telemetry_comes_again() -> None:
+    """What opens is told at the time of the rows; what is over, too, and its words say so."""
+    losses = Losses("prod", lambda _: True)
+    losses.hear(heard(*PLACES, first=True), T0)
+    told = []
+    for second in range(40):
+        losses.hear(heard(*PLACES), T0 + second * SECOND)
+        losses.see(rows(second, {"pay"} if 10 <= second < 30 else set()))
+        told += losses.look(T0 + second * SECOND)
+    opened, closed = told
+    assert (opened.onset_ns, opened.time_ns) == (T0 + 10 * SECOND, T0 + 25 * SECOND)
+    assert (
+        opened.text
+        == "no telemetry of pay comes any more, and nothing shows that it fails: whether it serves is not known"
+    )
+    assert (closed.phase, closed.onset_ns, closed.time_ns) == (AnomalyPhase.CLOSED, T0 + 10 * SECOND, T0 + 31 * SECOND)
+    assert (closed.id, closed.text, losses.state()["open"]) == (opened.id, "its telemetry comes again", {})
+
+
+@pytest.mark.parametrize(("after", "told"), [(14, []), (15, ["pay"])])
+def test_a_service_alone_is_told_of_after_fifteen_seconds(after: int, told: list[str]) -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.see(rows(0, {"pay"}))
+    losses.see(rows(after - 1, {"pay"}))
+    assert [a.service for a in losses.look(T0)] == told
+
+
+def test_corrections_and_rows_of_which_all_came_say_nothing_of_a_loss() -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.see(dataclasses.replace(rows(5, {"pay"}), revision=1))
+    assert (losses.state()["lost"], losses.state()["time"]) == ({}, T0 + 6 * SECOND)
+    losses.see(rows(6, {"pay", "web"}))
+    losses.see(rows(4, {"pay"}))
+    assert (losses.state()["lost"], losses.state()["time"]) == ({"pay": T0 + 6 * SECOND}, T0 + 7 * SECOND)
+    losses.see(dataclasses.replace(rows(7, set()), presence=np.empty(0, np.int8)))
+    assert losses.state()["lost"] == {}
+
+
+def test_a_service_of_several_nodes_is_hidden_if_all_of_them_are_silent() -> None:
+    losses, told = Losses("prod", lambda _: True), []
+    placed = ("cart\tn1", "cart\tn2", "web\tn1", "pay\tn1", "mail\tn2", "cart\tn1")
+    losses.hear(dataclasses.replace(heard(), heard=("n1", "n2", "n3"), placed=placed), T0)
+    for second in range(1, 20):
+        losses.hear(dataclasses.replace(heard(), heard=("n2", "n3") if second < 4 else ("n3",)), T0 + second * SECOND)
+        told += [(second, a.service, a.text.rpartition(" of ")[2]) for a in losses.look(T0 + second * SECOND)]
+    assert told == [(13, "node:n1", "pay, web"), (16, "node:n2", "cart, mail")]
+    assert losses.state()["places"]["cart"] == ["n1", "n2"]
+
+
+def test_the_latest_sixteen_nodes_of_a_service_are_known() -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.hear(dataclasses.replace(heard(), placed=tuple(f"cart\tn{n}" for n in range(20))), T0)
+    assert losses.state()["places"]["cart"] == [f"n{n}" for n in range(4, 20)]
+
+
+@pytest.mark.parametrize(("signal", "silent"), [("spans", False), ("logs", False), ("metrics", False), ("edges", True)])
+def test_what_senders_send_says_that_something_comes(signal: str, silent: bool) -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.hear(dataclasses.replace(heard("cart"), signal=signal), T0)
+    assert losses.state()["all"]["heard_ns"] == (0 if silent else T0)
+    for after_ns, told in ((10 * SECOND, False), (10 * SECOND + 1, not silent)):
+        assert [a.service for a in losses.look(T0 + after_ns)] == ["*"] * told
+
+
+@pytest.mark.parametrize(("more_ns", "told"), [(0, []), (1, ["node:n1"])])
+def test_a_node_is_waited_for_two_seconds_longer(more_ns: int, told: list[str]) -> None:
+    losses = Losses("prod", lambda _: True)
+    placed = ("cart\tn1", "web\tn1")
+    losses.hear(dataclasses.replace(heard(), heard=("n1", "n2"), placed=placed), T0)
+    now = T0 + 12 * SECOND + more_ns
+    losses.hear(dataclasses.replace(heard(), heard=("n2",)), now)
+    assert [a.service for a in losses.look(now)] == told
+
+
+def test_everything_is_told_with_the_earliest_that_was_missed_and_what_was_open_goes_on() -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.hear(heard("cart", first=True), T0)
+    for second in range(16):
+        losses.see(rows(second, {"pay"} if second else set()))
+        losses.hear(heard("cart"), T0 + second * SECOND)
+    assert [(a.service, a.onset_ns) for a in losses.look(T0 + 15 * SECOND)] == [("pay", T0 + SECOND)]
+    told = losses.look(T0 + 26 * SECOND)
+    assert [(a.service, a.phase, a.onset_ns) for a in told] == [("*", AnomalyPhase.OPENED, T0 + SECOND)]
+    assert told[0].text.startswith("no telemetry of anything comes any more")
+    assert losses.look(T0 + 27 * SECOND) == []
+    assert sorted(losses.state()["open"]) == ["*", "pay"]
+    assert losses.state()["wide"] == ["*"]
+
+
+@pytest.mark.parametrize(("later_s", "confirmed"), [(60, True), (61, False)])
+def test_a_habit_is_confirmed_by_pauses_as_long_of_late(later_s: int, confirmed: bool) -> None:
+    """Up to six times its length after the last of them."""
+    pulse, now = Pulse(), T0
+    for pause in (0, 10, 10, 10):
+        now += pause * SECOND
+        pulse.beat(now)
+    assert (pulse.usual_ns, pulse.confirmed_ns) == (10 * SECOND, now)
+    for second in range(1, later_s - 2):
+        pulse.beat(now + second * SECOND)
+    pulse.beat(now + later_s * SECOND)
+    assert (pulse.usual_ns, pulse.confirmed_ns) == (10 * SECOND, now + later_s * SECOND if confirmed else now)
+
+
+def test_of_who_never_told_of_a_node_or_a_service_nothing_is_lost() -> None:
+    losses = Losses("prod", lambda _: True)
+    losses.hear(dataclasses.replace(heard(), signal="logs"), T0)
+    assert losses.look(T0 + 3600 * SECOND) == []
+    losses.see(rows(0, {"pay"}))
+    losses.see(rows(20, {"pay"}))
+    losses.hear(heard(), T0 + 3600 * SECOND)
+    assert [(a.service, a.phase) for a in losses.look(T0 + 3600 * SECOND)] == [("pay", AnomalyPhase.OPENED)]
+    losses.see(rows(21, set()))
+    assert [(a.service, a.phase) for a in losses.look(T0 + 3601 * SECOND)] == [("pay", AnomalyPhase.CLOSED)]
+    assert losses.look(T0 + 3602 * SECOND) == []
+
+
+def test_what_comes_again_one_by_one_after_everything_was_lost_is_no_loss_of_its_own() -> None:
+    """But what was lost before that is lost yet, and what stays away for long enough then is lost by itself."""
+    losses, told = Losses("prod", lambda _: True), []
+    for second in range(70):
+        now = T0 + second * SECOND
+        away = 20 <= second < 40
+        if not away:
+            losses.hear(heard("cart", "web", "pay", first=second == 0), now)
+        losses.see(
+            rows(second, set(PLACES) if away else {"cart", "pay"} if second >= 40 else {"pay"} if second else set())
+        )
+        told += [(second, a.service, a.phase.value) for a in losses.look(now)]
+    assert told == [
+        (15, "pay", "opened"),
+        (30, "*", "opened"),
+        (40, "*", "closed"),
+        (55, "cart", "opened"),
+    ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.otlp.conventions import standard
-from contracts.frames.views import rank_of, ranks, series_id
+from contracts.frames.views import MOST_VIEWS, rank_of, ranks, series_id
 from contracts.units import SECOND
 from streams.windows import preference
 from streams.windows.preference import KEPT_NS, Preference
@@ -166,3 +166,30 @@ def test_facts_that_nobody_tells_of_make_room_and_if_none_are_old_all_do(monkeyp
     tells(views, 5, best, T0 + KEPT_NS)
     assert views.state() == []
     assert tells(views, 3, worse, T0 + KEPT_NS)
+
+
+@pytest.mark.parametrize("group", [1, 5, 7])
+def test_views_far_down_a_list_are_told_apart_by_group_and_place(group: int) -> None:
+    last = MOST_VIEWS
+    for better, worse in ((1, last), (last - 1, last), (1, 2)):
+        known = Preference()
+        for view in (better, worse):
+            one = np.array([series_id(1, rank_of(group, view))], np.uint64)
+            assert bool(known.preferred(np.array([7]), one, np.array([T0]))[0]) is (view == better)
+    known = Preference()
+    known.preferred(np.array([7]), np.array([series_id(1, rank_of(group, 1))], np.uint64), np.array([T0]))
+    for other in {1, 4, 7} - {group}:
+        one = np.array([series_id(1, rank_of(other, last))], np.uint64)
+        assert known.preferred(np.array([7]), one, np.array([T0]))[0], "of another group"
+
+
+def test_of_one_message_the_newest_point_of_a_view_says_when_it_was_told_of() -> None:
+    known = Preference()
+    best, worse = (np.array([series_id(1, rank_of(1, n))] * 3, np.uint64) for n in (1, 2))
+    known.preferred(np.array([7] * 3), best, np.array([T0 + 5, T0 + 9, T0 + 7]))
+    known.preferred(np.array([7] * 3), best, np.array([T0 + 3] * 3))
+    for now, counts in ((T0 + 9 + KEPT_NS, False), (T0 + 10 + KEPT_NS, True)):
+        assert known.preferred(np.array([7]), worse[:1], np.array([now])).tolist() == [counts]
+    plain = np.array([series_id(5)], np.uint64)
+    assert known.preferred(np.array([7]), plain, np.array([T0])).tolist() == [True]
+    assert known.state() == [[7, [(rank_of(1, 1), T0 + 9), (rank_of(1, 2), T0 + 10 + KEPT_NS)]]]

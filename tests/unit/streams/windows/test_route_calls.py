@@ -214,6 +214,7 @@ def test_so_many_callees_of_a_route_stay_that_are_called_most() -> None:
     for n in range(2 * CALLEES_KEPT):
         routes.called(one(1), key(7), one(n), one(1000 * (n + 1)))
     assert len(routes.due(one(1), key(7))[1]) == 2 * CALLEES_KEPT
+    assert (ROUTES_KEPT, CALLEES_KEPT) == (128, 32)
     routes.called(one(1), key(7), one(999), one(500))
     assert routes.due(one(1), key(7))[1].tolist() == list(range(CALLEES_KEPT, 2 * CALLEES_KEPT))
 

@@ -80,3 +80,21 @@ def test_what_is_beyond_what_came_is_counted_at_its_rate() -> None:
     assert (values[0, :2].tolist(), trials.tolist()) == ([200.0, 0.25], [20])
     values, trials = edge_values(sums(20, 5, 0, 0, 0), ints(4), 1.0, beyond)
     assert (values[0, :2].tolist(), trials.tolist()) == ([200.0, 0.25], [20])
+
+
+def test_whom_nothing_came_of_but_what_was_left_out_is_worth_no_trial() -> None:
+    """Beside one of which all came, and one that all failed."""
+    rate, share, trials = adjusted(ints(0, 10, 4), ints(0, 0, 4), ints(0, 0, 9_000), ints(0, 0, 9_000))
+    assert (rate.tolist(), trials.tolist()) == ([0.0, 10.0, 13.0], [0, 10, 4])
+    assert (math.isnan(share[0]), share[1:].tolist()) == (True, [0.0, 1.0])
+
+
+@pytest.mark.parametrize(("errors", "unseen_errors", "trials"), [(1, 0, 8), (1, 9_000, 10), (2, 4_500, 10), (9, 0, 6)])
+def test_what_failed_and_what_did_not_are_worth_what_they_stand_for(
+    errors: int, unseen_errors: int, trials: int
+) -> None:
+    """Ten came and half as many again did not: 15² over the sum of what is squared of each stratum."""
+    well, bad = 15.0 - errors - unseen_errors / 1000, errors + unseen_errors / 1000
+    exact = 225.0 / (well**2 / max(10 - errors, 1) + bad**2 / errors)
+    found = adjusted(ints(10), ints(errors), ints(5_000), ints(unseen_errors))[2][0]
+    assert found == min(round(exact), 10)

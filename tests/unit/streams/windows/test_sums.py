@@ -79,3 +79,53 @@ def test_numbers_of_frames_go_up_with_offsets_and_far_up_where_the_log_is_new(ag
         numbers.append(sequence.number)
     assert numbers == [1, 6, 6 + NEW_LOG_GAP + again + 1, 6 + NEW_LOG_GAP + again + 2]
     assert NEW_LOG_GAP == 1 << 40, "stored in snapshots: of an older one, too"
+
+
+def test_a_new_window_has_seen_nothing_and_data_change_it() -> None:
+    window = Window(7, 2, 2)
+    assert (window.fill, window.changed, window.revision, window.due_ns, window.waits.tolist()) == (
+        False,
+        False,
+        0,
+        0,
+        [],
+    )
+    assert not np.concatenate([window.have, window.sent, window.dirty, window.missing]).any()
+    before = window.have
+    window.fit(2)
+    assert window.have is before, "there is room enough"
+    window.fit(1)
+    assert window.have is before
+    window.fit(3)
+    assert len(window.have) == len(window.missing) == 3
+    for change in (window.touch, window.spoil):
+        window.changed, window.due_ns = False, 9
+        change(ints(0))
+        assert (window.changed, window.due_ns) == (True, 0)
+
+
+def test_what_is_beyond_a_window_is_kept_and_an_older_snapshot_knows_less() -> None:
+    window = Window(7, 2, 2)
+    window.beyond.add(ints(2), (ints(1500), ints(500)))
+    window.waits, window.missing[1] = ints(1), True
+    saved = window.state()
+    again = Window(0, 2, 0)
+    again.load(saved)
+    assert [c.tolist() for c in again.beyond.of(ints(2, 3))] == [[1500, 0], [500, 0]]
+    older = Window(0, 2, 0)
+    marks = {"marks": saved["marks"][:3]}
+    older.load({name: value for name, value in saved.items() if name not in {"beyond", "waits"}} | marks)
+    assert [c.tolist() for c in older.beyond.of(ints(2))] == [[0], [0]]
+    assert (older.waits.tolist(), older.missing.tolist(), older.index) == ([], [False, False], 7)
+
+
+def test_keys_that_come_twice_in_one_part_are_summed() -> None:
+    sums = Sums(1)
+    sums.add(ints(3, 3, 4), (ints(1, 2, 4),))
+    sums.add_cells(ints(3, 3), ints(100, 100), ints(1, 1))
+    sums.add_cells(ints(3), ints(200), ints(1))
+    assert sums.of(ints(3, 4))[0].tolist() == [3, 4]
+    assert sums.quantiles(ints(3), (0.5,))[0, 0] == midpoint(np.array([100], np.int32))[0]
+    older = Sums(3)
+    older.load(sums.state())
+    assert [c.tolist() for c in older.of(ints(3))] == [[3], [0], [0]]
