@@ -7,7 +7,7 @@ import msgspec
 from contracts.events import Anomaly, Change, Contribution
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
-from contracts.verdicts import AnomalyPhase, IncidentPhase, ServiceState
+from contracts.verdicts import AnomalyPhase, IncidentPhase, ServiceState, Severity
 from graph.diagnosis import DiagnosisEngine
 from graph.grouping import felt
 from tests.unit.graph.diagnosis import shop
@@ -38,8 +38,8 @@ def anomaly(
     )
 
 
-def played(recovered_s: int, more, faults=FAULT) -> list:
-    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=5))
+def played(recovered_s: int, more, faults=FAULT, resolve_s: float = 5) -> list:
+    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=resolve_s))
     said = []
     for now_ns, events in shop.play(faults, faulty_s=12, recovered_s=recovered_s):
         feed(engine, [*events, *more(now_ns)], now_ns)
@@ -102,3 +102,14 @@ def test_evidence_that_was_pooled_keeps_its_incident_open():
     assert felt(msgspec.structs.replace(pooled, pooled_s=30.0))
     assert felt(anomaly("pricing", "error_rate", ONSET, ONSET))
     assert not felt(anomaly("pricing", "memory_utilization", ONSET, ONSET))
+
+
+def test_a_burst_that_has_passed_is_felt_no_more_though_it_was_severe():
+    """While the incident is not over yet, it says how bad it has been, and how bad it is."""
+    said = played(25, lambda _: [], faults={"pricing": Fault(slow=1.0)}, resolve_s=60)
+    ill = [i for i in said if i.phase is not IncidentPhase.RESOLVED and i.time_ns < ONSET + 12 * SECOND]
+    later = [i for i in said if i.phase is IncidentPhase.UPDATED and i.time_ns > ONSET + 20 * SECOND]
+    assert ill
+    assert all(i.felt is i.severity and i.severity is not Severity.INFO for i in ill)
+    assert [i.felt for i in later][-1] is Severity.INFO
+    assert later[-1].severity is ill[-1].severity

@@ -83,3 +83,22 @@ def test_where_all_became_slow_alike_for_no_reason_of_their_own_a_person_is_aske
     for reason in ("cpu", "memory"):
         own = decide(after(suspected(CauseKind.LATENCY, "latency", reason, **alike), 20), CALM, LIBRARY, SETTINGS)
         assert (own.verdict, own.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [
+        (CauseKind.LATENCY, DecisionVerdict.NOTHING),
+        (CauseKind.ERRORS, DecisionVerdict.ACT),
+        (CauseKind.HANG, DecisionVerdict.ACT),
+    ],
+)
+def test_what_slowed_users_down_for_a_moment_is_left_alone_once_they_are_served_as_before(
+    kind: CauseKind, verdict: DecisionVerdict
+) -> None:
+    passed = msgspec.structs.replace(after(suspected(kind), 40), felt=Severity.INFO)
+    found = decide(passed, CALM, LIBRARY, SETTINGS)
+    assert found.verdict is verdict
+    if verdict is DecisionVerdict.NOTHING:
+        assert "users are served as before by now" in found.text
+    assert decide(after(suspected(kind), 40), CALM, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
