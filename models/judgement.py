@@ -369,5 +369,10 @@ OPERATION_MORE_FAIL: Final = 0.1
 OPERATION_TRIALS: Final = 50.0
 """Requests without failure that are assumed of every operation before anything is known. By hand."""
 OPERATION_CLOSES_AFTER: Final = 6
+OPERATION_BACK_AFTER: Final = 4
+OPERATION_BACK: Final = 7.0
+OPERATION_SURE: Final = 0.9
 OPERATION_FORGETS: Final = 60
-"""Windows that are as usual before it is over, and without any request before nothing is known of it any more. By hand."""
+"""Windows that are as usual before it is over; as many where its latest requests are beyond doubt, by so many nats of the likelihood of its
+illness (of which at most so large a share of failures is believed); and without any request before nothing is known of it any more. By
+hand."""

@@ -28,6 +28,8 @@ from contracts.verdicts import AnomalyPhase, ServiceState
 from models.judgement import (
     NOTICED_S,
     OPERATION_APART,
+    OPERATION_BACK,
+    OPERATION_BACK_AFTER,
     OPERATION_BEFORE,
     OPERATION_CLOSES_AFTER,
     OPERATION_DECADES,
@@ -40,6 +42,7 @@ from models.judgement import (
     OPERATION_SIGMAS,
     OPERATION_SINCE,
     OPERATION_SPANS,
+    OPERATION_SURE,
     OPERATION_TRIALS,
     SLOWER,
 )
@@ -72,6 +75,28 @@ class OperationTrack:
     """Looks in a row that did not, while it is told."""
     told: Anomaly | None = None
     last: int = 0
+    ill: float = 0.0
+    """What it was told for: the share that failed, or by how many standard deviations it was slower."""
+
+    def is_back(self, feature: str, ill: float) -> bool:
+        """Whether its latest requests are as usual, and not as they were in its illness (a share that fails, or a pace): by a cumulated
+        likelihood ratio (Page, Biometrika 41, 1954), so that one that is asked little need not be ill for as long as it is remembered."""
+        usual_pace = self.drift / self.windows if self.windows > 0 else 0.0
+        usual, share = (self.failed + 0.5) / (self.asked + OPERATION_TRIALS), min(ill, OPERATION_SURE)
+        nats = 0.0
+        for _, sums in self.recent:
+            if feature == ERROR_RATE:
+                failed, well = sums[_FAILED], sums[_REQUESTS] - sums[_FAILED]
+                step = (
+                    failed * math.log(usual / share) + well * math.log((1.0 - usual) / (1.0 - share))
+                    if share > usual
+                    else 0.0
+                )
+            else:
+                known, above = sums[_KNOWN], sums[_PACE] - sums[_KNOWN] * usual_pace
+                step = ill * (known * ill / 2.0 - above)
+            nats = max(0.0, nats + step)
+        return nats >= OPERATION_BACK
 
     def lately(self, window: int, span: int) -> F64:
         """Sums over its latest windows, so many up to this one."""
@@ -101,6 +126,8 @@ class _Verdict:
     usual: float = 0.0
     requests: float = 0.0
     span: int = 1
+    ill: float = 0.0
+    """The share that fails, or by how many standard deviations it is slower."""
 
 
 class OperationWatch:
@@ -147,18 +174,19 @@ class OperationWatch:
             (judge(track, span, whole[span]) for span in OPERATION_SPANS for judge in (self._slow, _failing)),
             key=lambda v: v.decades,
         )
-        unusual = said.decades >= OPERATION_DECADES
+        unusual = said.decades >= OPERATION_DECADES and not track.is_back(said.feature, said.ill)
         track.agree = track.agree + 1 if unusual else 0
         if track.told is None:
             if track.agree >= OPERATION_LOOKS:
-                track.told, track.well = self._opened(key, said, frame), 0
+                track.told, track.well, track.ill = self._opened(key, said, frame), 0, said.ill
                 yield track.told
             elif may_learn and said.decades < OPERATION_DECADES / 2:
                 track.learn(track.recent[-1][1], spread)
                 self._pool(track.recent[-1][1], track)
             return
-        track.well = 0 if said.decades >= OPERATION_DECADES / 2 else track.well + 1
-        if track.well >= OPERATION_CLOSES_AFTER:
+        back = track.is_back(track.told.contributions[0].feature, track.ill)
+        track.well = track.well + 1 if back or said.decades < OPERATION_DECADES / 2 else 0
+        if track.well >= (OPERATION_BACK_AFTER if back else OPERATION_CLOSES_AFTER):
             yield self._closed(track, frame, "as usual again")
 
     def _pool(self, sums: list[float], track: OperationTrack) -> None:
@@ -185,7 +213,7 @@ class OperationWatch:
         taken, usual = (math.exp(lately[c] / known) / SECOND for c in (_TAKEN, _USUAL))
         if above < OPERATION_SIGMAS or taken < SLOWER * usual or taken - usual < NOTICED_S:
             return _Verdict()
-        return _Verdict(_decades(above / sigma), LATENCY_P50, taken, usual, known, span)
+        return _Verdict(_decades(above / sigma), LATENCY_P50, taken, usual, known, span, pace - usual_pace)
 
     def _opened(self, key: Key, said: _Verdict, frame: FeatureFrame) -> Anomaly:
         name, operation = key
@@ -240,7 +268,7 @@ class OperationWatch:
                 *key,
                 [t.windows, t.drift, t.scatter, t.asked, t.failed],
                 [[number, sums] for number, sums in t.recent],
-                [t.agree, t.well, t.last],
+                [t.agree, t.well, t.last, t.ill],
                 None if t.told is None else msgspec.to_builtins(t.told),
             ]
             for key, t in self._tracks.items()
@@ -255,7 +283,8 @@ class OperationWatch:
         for name, operation, sums, recent, looks, told in state[2]:
             track = found._tracks[name, operation] = OperationTrack(*sums)
             track.recent.extend((number, list(values)) for number, values in recent)
-            track.agree, track.well, track.last = looks
+            track.agree, track.well, track.last = looks[:3]
+            track.ill = float(looks[3]) if len(looks) > 3 else 0.0
             track.told = None if told is None else msgspec.convert(told, Anomaly)
         return found
 
@@ -277,7 +306,7 @@ def _failing(track: OperationTrack, span: int, whole: F64) -> _Verdict:
     deviance = failed * math.log(share / expected)
     if failed < asked:
         deviance += (asked - failed) * math.log((1 - share) / (1 - expected))
-    return _Verdict(_decades(math.sqrt(max(2 * deviance, 0.0))), ERROR_RATE, share, usual, asked, span)
+    return _Verdict(_decades(math.sqrt(max(2 * deviance, 0.0))), ERROR_RATE, share, usual, asked, span, share)
 
 
 def _decades(z: float) -> float:

@@ -110,3 +110,38 @@ def test_a_snapshot_goes_on_as_before():
     two.run(60)
     two.watch = OperationWatch.of(two.watch.state())
     assert one.run(10, slower={"GET /search": 4.0}) == two.run(10, slower={"GET /search": 4.0})
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13, 14, 15])
+@pytest.mark.parametrize("how", ["fails", "slower"])
+def test_one_that_is_asked_little_is_over_soon_after_it_is_well(seed: int, how: str):
+    """Two requests in five seconds: the half minute that is remembered holds its illness for longer than it is ill."""
+    service = Service({**RATES, "GET /seldom": 2.0}, seed)
+    service.run(100)
+    ill = {how: {"GET /seldom": 0.95 if how == "fails" else 5.0}}
+    found = service.run(12, **ill)
+    assert [(a.operation, a.phase) for a in found] == [("GET /seldom", AnomalyPhase.OPENED)]
+    assert [(a.operation, a.phase) for a in service.run(8)] == [("GET /seldom", AnomalyPhase.CLOSED)]
+    assert service.run(20) == [], "what is remembered of it opens nothing again"
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_what_is_over_opens_nothing(seed: int):
+    """It fails for five seconds, too short to be told, and is well: what is remembered would agree a moment later."""
+    service = Service({**RATES, "GET /often": 80.0}, seed)
+    service.run(100)
+    assert service.run(1, fails={"GET /often": 0.9}) == []
+    assert service.run(20) == []
+
+
+def test_one_that_goes_on_failing_is_not_over_and_a_snapshot_knows_what_it_was_told_for():
+    service = Service(RATES, 11)
+    service.run(60)
+    (opened,) = service.run(6, fails={"GET /search": 0.6})
+    assert service.run(30, fails={"GET /search": 0.6}) == []
+    service.watch = OperationWatch.of(service.watch.state())
+    assert service.run(30, fails={"GET /search": 0.5}) == []
+    assert [(a.id, a.phase) for a in service.run(10)] == [(opened.id, AnomalyPhase.CLOSED)]
+    older = service.watch.state()
+    older[2] = [[*row[:4], row[4][:3], *row[5:]] for row in older[2]]
+    assert OperationWatch.of(older).state()[2][0][4][3] == 0.0, "of before it was kept"
