@@ -79,23 +79,22 @@ class OperationTrack:
     """What it was told for: the share that failed, or by how many standard deviations it was slower."""
 
     def is_back(self, feature: str, ill: float) -> bool:
-        """Whether its latest requests are as usual, and not as they were in its illness (a share that fails, or a pace): by a cumulated
-        likelihood ratio (Page, Biometrika 41, 1954), so that one that is asked little need not be ill for as long as it is remembered."""
+        """Whether its latest requests are as usual, and not as they were in its illness (a share that fails, or a pace): by the likelihood ratio,
+        cumulated from the newest window back (after Page, Biometrika 41, 1954), so that one that is asked little need not be ill for as long as
+        it is remembered."""
         usual_pace = self.drift / self.windows if self.windows > 0 else 0.0
         usual, share = (self.failed + 0.5) / (self.asked + OPERATION_TRIALS), min(ill, OPERATION_SURE)
         nats = 0.0
-        for _, sums in self.recent:
+        for _, sums in reversed(self.recent):
             if feature == ERROR_RATE:
                 failed, well = sums[_FAILED], sums[_REQUESTS] - sums[_FAILED]
-                step = (
-                    failed * math.log(usual / share) + well * math.log((1.0 - usual) / (1.0 - share))
-                    if share > usual
-                    else 0.0
-                )
+                if share > usual:
+                    nats += failed * math.log(usual / share) + well * math.log((1.0 - usual) / (1.0 - share))
             else:
                 known, above = sums[_KNOWN], sums[_PACE] - sums[_KNOWN] * usual_pace
-                step = ill * (known * ill / 2.0 - above)
-            nats = max(0.0, nats + step)
+                nats += ill * (known * ill / 2.0 - above)
+            if nats < 0.0 or nats >= OPERATION_BACK:
+                break
         return nats >= OPERATION_BACK
 
     def lately(self, window: int, span: int) -> F64:

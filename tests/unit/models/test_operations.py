@@ -145,3 +145,11 @@ def test_one_that_goes_on_failing_is_not_over_and_a_snapshot_knows_what_it_was_t
     older = service.watch.state()
     older[2] = [[*row[:4], row[4][:3], *row[5:]] for row in older[2]]
     assert OperationWatch.of(older).state()[2][0][4][3] == 0.0, "of before it was kept"
+
+
+@pytest.mark.parametrize("ill", [{"slower": {"GET /search": 6.0}}, {"fails": {"GET /search": 0.9}}])
+def test_it_is_told_at_the_second_window_however_well_it_was_before(ill: dict[str, dict[str, float]]):
+    service = Service({**RATES, "GET /search": 20.0}, 11)
+    service.run(60)
+    assert service.run(1, **ill) == []
+    assert [a.operation for a in service.run(1, **ill)] == ["GET /search"]
