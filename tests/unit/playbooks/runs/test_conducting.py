@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from msgspec.structs import replace
 
-from contracts.ports import Identity
+from contracts.ports import Identity, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import Autonomy, DecisionVerdict, RunState
+from playbooks.language.model import Step
 from playbooks.runs import commands
+from playbooks.runs.effects import Aim, Prepared, prepare
 from playbooks.runs.identities import identity_data, identity_from
-from playbooks.runs.plan import Surroundings, plan_of
+from playbooks.runs.plan import ROLLBACK_PREFIX, Surroundings, plan_of
 from playbooks.runs.run import Run
 from tests.patience import PATIENCE_S
-from tests.unit.playbooks.runs.support import RESTART, T0, World, decision
+from tests.unit.playbooks.runs.support import RESTART, T0, Process, World, decision
 
 TWO = ActSettings(audit_ack_s=PATIENCE_S, environments={"test": BindingSettings(), "other": BindingSettings()})
 
@@ -78,3 +81,26 @@ def test_an_identity_is_read_back_as_it_was_written_and_none_stays_none() -> Non
     identity = Identity("process:here", "service", "cart", uid="u1")
     assert identity_from(identity_data(identity)) == identity
     assert identity_from(identity_data(None)) is None
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_what_is_decided_after_the_end_is_left_to_the_next_life(stopped: bool) -> None:
+    world = World()
+    await world.suffer()
+    if stopped:
+        await world.executor.stop()
+    await world.executor.on_decision(decision())
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert (world.state() is RunState.PENDING) is stopped
+    await world.done()
+
+
+@pytest.mark.parametrize(("name", "makes_sense"), [("grow", False), (f"{ROLLBACK_PREFIX}grow", True)])
+def test_going_back_need_not_make_sense_on_the_target_as_it_is(name: str, makes_sense: bool) -> None:
+    book = dataclasses.replace(RESTART, tier=2)
+    plan = plan_of(decision(), book, now_ns=T0, surroundings=Surroundings())
+    state = TargetState(0, 0, version="1.1", previous_version="1.0")
+    aim = Aim(Process(), Identity("process:here", "service", "cart"), state)
+    effect = prepare(plan, name, Step("grow", "restart"), "k", aim, state, mark=None)
+    assert isinstance(effect, Prepared) is makes_sense
