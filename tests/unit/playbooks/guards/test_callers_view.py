@@ -180,3 +180,11 @@ def test_callers_whose_requests_fail_in_calls_to_it(each: float, told: str) -> N
     frames += [blamed(0, 9.0, "web", "stock"), blamed(-1, 9.0, "web", "cart")]
     assert callers_see(frames, "cart", T0) == (f"{told} requests of its callers failed in calls to it" if told else "")
     assert T0 % S == 0
+
+
+@pytest.mark.parametrize("unknown", [failing((0, 90, 0.0)), failing((0, 0, 0.0), latency=9.0)])
+def test_what_tells_of_no_time_or_of_no_calls_is_passed_over_wherever_it_stands(unknown: list[EvidenceFrame]) -> None:
+    told = failing((0, 5, 1.0), latency=0.001)
+    assert refused([*unknown, *told], "cart", T0)
+    assert refused([*told, *unknown], "cart", T0)
+    assert not refused(unknown, "cart", T0)
