@@ -8,17 +8,19 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from contracts.ports import Identity, TargetState
+from contracts.errors import TargetNotFound
+from contracts.ports import Identity, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
 from contracts.verdicts import Autonomy, DecisionVerdict, RunState
+from playbooks.guards import Held
 from playbooks.language.model import Step
 from playbooks.runs import commands
-from playbooks.runs.effects import Aim, Prepared, prepare
+from playbooks.runs.effects import Aim, Prepared, find_target, prepare
 from playbooks.runs.identities import identity_data, identity_from
 from playbooks.runs.plan import ROLLBACK_PREFIX, Surroundings, plan_of
 from playbooks.runs.run import Run
 from tests.patience import PATIENCE_S
-from tests.unit.playbooks.runs.support import RESTART, T0, Process, World, decision
+from tests.unit.playbooks.runs.support import BOUND, RESTART, T0, Process, World, decision
 
 TWO = ActSettings(audit_ack_s=PATIENCE_S, environments={"test": BindingSettings(), "other": BindingSettings()})
 
@@ -104,3 +106,25 @@ def test_going_back_need_not_make_sense_on_the_target_as_it_is(name: str, makes_
     aim = Aim(Process(), Identity("process:here", "service", "cart"), state)
     effect = prepare(plan, name, Step("grow", "restart"), "k", aim, state, mark=None)
     assert isinstance(effect, Prepared) is makes_sense
+
+
+async def test_of_a_target_that_nobody_finds_the_first_who_can_is_told_or_says_why_not() -> None:
+    """A webhook tells somebody: it needs no state of what it is about."""
+
+    class Hook(Process):
+        async def resolve(self, target: Target) -> Identity:
+            if target.service == "lost":
+                raise TargetNotFound("no such thing")
+            return self.identity
+
+    hooks = tuple(Hook(name=name, actions=frozenset({"webhook"})) for name in ("first", "second"))
+    aims = []
+    for target in ("gone", "lost"):
+        given = decision(target=target)
+        plan = plan_of(given, RESTART, now_ns=T0, surroundings=Surroundings())
+        aims.append(await find_target(plan, "webhook", hooks, ActSettings(environments=BOUND)))
+    told, refused = aims
+    assert isinstance(told, Aim)
+    assert (told.actuator, told.identity, told.state) == (hooks[0], hooks[0].identity, None)
+    assert isinstance(refused, Held)
+    assert refused.text == "first can't describe lost: no such thing"
