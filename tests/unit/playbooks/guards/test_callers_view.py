@@ -180,3 +180,20 @@ def test_callers_whose_requests_fail_in_calls_to_it(each: float, told: str) -> N
     frames += [blamed(0, 9.0, "web", "stock"), blamed(-1, 9.0, "web", "cart")]
     assert callers_see(frames, "cart", T0) == (f"{told} requests of its callers failed in calls to it" if told else "")
     assert T0 % S == 0
+
+
+@pytest.mark.parametrize("unknown", [failing((0, 90, 0.0)), failing((0, 0, 0.0), latency=9.0)])
+def test_what_tells_of_no_time_or_of_no_calls_is_passed_over_wherever_it_stands(unknown: list[EvidenceFrame]) -> None:
+    told = failing((0, 5, 1.0), latency=0.001)
+    assert refused([*unknown, *told], "cart", T0)
+    assert refused([*told, *unknown], "cart", T0)
+    assert not refused(unknown, "cart", T0)
+
+
+@pytest.mark.parametrize(("more", "told"), [([], False), ([(1, 1, 1)], False), ([(1, 1, 0)], True)])
+def test_calls_without_an_answer_are_counted_over_all_windows_since_the_onset(more: list[Calls], told: bool) -> None:
+    """Five of them it takes; each second has fewer."""
+    own = [
+        one for at in (-2, -1, 0, 1) for one in named("web", [frame(f.Signal.SPANS, at, {f.LATENCY_P99: 0.2}, 10, {})])
+    ]
+    assert refused([*named("web", asked((0, 4, 0), *more)), *own], "cart", T0) is told

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from contracts import features as f
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.mix import Blame
@@ -15,8 +16,8 @@ from contracts.units import SECOND as S
 from contracts.verdicts import Conduct
 from playbooks.guards import Standing, standing
 from playbooks.guards.callers_view import handed_on
-from playbooks.guards.innocence import NEW_ROUTES, _asked_more, _cpu_before, _reaches_back, _several
-from playbooks.guards.service_rows import FACES, asked_mix, rows_of
+from playbooks.guards.innocence import NEW_ROUTES, _asked_more, _cpu_before, _reaches_back, _several, _told
+from playbooks.guards.service_rows import FACES, ServiceRows, asked_mix, rows_of
 from tests.unit.playbooks.guards.test_innocence import T0, blamed, calls, frame_of, metrics
 
 HIGH = (24.0, 0.2, 0.06, 0.11, 0.13)
@@ -373,3 +374,9 @@ def test_how_many_times_the_usual_it_is_asked_for_is_a_figure_or_none():
     assert more(*bore, *usual(40), *since(*[{"n": 24}] * 4)) == 0.0, "it bore as many before"
     assert more(*usual(), *since(*[{"n": 12}] * 10)) == 0.0, "by half, and no more than that"
     assert more(*usual(), *since(*[{"n": 13}] * 10)) == pytest.approx(13 / 8)
+
+
+@pytest.mark.parametrize(("errors", "failed"), [({}, 0), ({f.ERROR_RATE: np.array([0.0, 0.25, 0.0])}, 2)])
+def test_of_who_does_not_tell_of_failures_none_are_told(errors: dict, failed: int):
+    rows = ServiceRows(np.arange(3), 1.0, np.full(3, 8.0), np.zeros((3, 4)), errors, {}, {})
+    assert _told(rows, FACES[0]) == f"24 requests in 3 s, {failed} failed"

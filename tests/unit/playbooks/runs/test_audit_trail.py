@@ -319,3 +319,35 @@ async def test_where_another_owner_writes_at_the_same_time_the_chain_goes_on_fro
     assert trail.append(record()).sequence == times + 1
     assert trail.append(record()).sequence == times + 2
     assert verify_chain(body for _, body in journal.audit("prod")).intact
+
+
+@pytest.mark.parametrize(("before", "kept_from"), [(998, 0), (999, 0), (1000, 1)])
+def test_of_the_events_that_wait_a_thousand_are_kept_and_the_oldest_give_way(before: int, kept_from: int) -> None:
+    journal = MemoryJournal()
+    waiting = [{"topic": "t", "key": str(number), "value": ""} for number in range(before)]
+    journal.put("outbox/prod", {"items": waiting}, "prod")
+    Trail(journal, Broker().publish, AT_ONCE_S).send("t", str(before), record(), "prod")
+    fact = journal.get("outbox/prod")
+    assert fact is not None
+    assert [item["key"] for item in fact["items"]] == [str(number) for number in range(kept_from, before + 1)]
+
+
+async def test_what_was_being_published_when_that_was_cancelled_is_still_to_be_published() -> None:
+    journal, broker, begun, hangs = MemoryJournal(), Broker(), asyncio.Event(), True
+
+    async def publish(topic: str, key: str, value: bytes, headers: Sequence[tuple[str, bytes]], route: str) -> None:
+        begun.set()
+        if hangs:
+            await asyncio.Event().wait()
+        await broker.publish(topic, key, value, headers, route)
+
+    trail = Trail(journal, publish, PATIENCE_S)
+    trail.append(record())
+    task = asyncio.create_task(trail._flush_all())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    hangs = False
+    assert await trail._flush_all()
+    assert broker.has == [("prod", 1)]

@@ -197,6 +197,27 @@ def test_another_owners_environment_is_left_to_it() -> None:
     assert left(journal) == ["d0"]
 
 
+def test_beside_another_owners_environment_ones_own_is_cleared_all_the_same() -> None:
+    class Shared(MemoryJournal):
+        @contextmanager
+        def together(self, environment: str) -> Iterator[None]:
+            if environment == "theirs":
+                raise Fenced("another one's")
+            with super().together(environment):
+                yield
+
+    journal = Shared()
+    for number in range(4):  # theirs are the oldest, and one's own lie between them
+        add(journal, f"d{number}", T0 - (50 - number) * DAY, RunState.FAILED)
+    for run, entry in journal.entries.items():
+        if entry.decision in {"d0", "d2"}:
+            journal.entries[run] = replace(entry, environment="theirs")
+    keeper = JournalRetention(journal, RULE)
+    assert keeper.sweep(T0) == 2
+    assert left(journal) == ["d0", "d2"]
+    assert keeper.forgotten == {("run", "age"): 2}
+
+
 def test_the_settings_can_not_have_needed_things_forgotten() -> None:
     rule = RetentionRule.of(ActSettings(journal_kept_s=1, journal_runs=1))
     assert rule.needed_ns == rule.kept_ns == NEEDED

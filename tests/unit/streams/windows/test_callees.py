@@ -274,3 +274,10 @@ def test_a_name_means_what_it_does_where_its_caller_runs(host: str, caller: str,
     callees = Callees(100)
     callees.addresses.take(told([*CART, *REDIS, ("cart", "other", "basket", 0), ("10.0.0.9", "", "basket", 0)]))
     assert callees.addresses.stands_for(caller, f"external:{host}", T0) == callee
+
+
+def test_of_pairs_joined_at_the_same_time_those_first_by_name_are_remembered_in_whatever_order_they_came() -> None:
+    for pairs in ([("a", "x"), ("b", "x"), ("c", "x")], [("c", "x"), ("b", "x"), ("a", "x")]):
+        callees = Callees(2)
+        callees.joined(pairs, T0)
+        assert callees.state() == [["a", "x", T0]]

@@ -204,3 +204,16 @@ def test_a_source_is_ahead_by_more_than_the_tolerance_to_be_in_question() -> Non
         assert (len(tags.clocks), tags.of.tolist()) == ((1, [0]) if told else (0, [-1]))
         if told:
             assert (tags.clocks[0].shift_ns, tags.clocks[0].floor_ns) == (min(floor_ns, 0), _about(floor_ns))
+
+
+@pytest.mark.parametrize(("second_ms", "seen"), [(301, (0, 300)), (300, (0, 300)), (299, (1, 299))])
+def test_of_a_half_second_it_is_kept_when_its_least_delay_was_first_seen(second_ms: int, seen: tuple[int, int]) -> None:
+    source = heard(300, second_ms, every_ms=1)
+    ((_, seen_ns, floor_ns),) = source.course
+    assert (seen_ns - T0, floor_ns) == (seen[0] * MS, seen[1] * MS)
+
+
+@pytest.mark.parametrize(("batches", "first"), [(7, 0), (8, 0), (9, 1), (20, 12)])
+def test_a_course_is_of_the_last_eight_half_seconds(batches: int, first: int) -> None:
+    source = heard(*range(batches))
+    assert [floor_ns // MS for _, _, floor_ns in source.course] == list(range(first, batches))

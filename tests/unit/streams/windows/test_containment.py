@@ -11,7 +11,7 @@ import pytest
 from contracts.frames.decoded import KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.units import MILLISECOND as MS
 from contracts.units import SECOND as S
-from streams.windows.containment import AGAIN_NS, FEWEST, MOST, OUTDATED_NS, Containment
+from streams.windows.containment import _MOST_SOURCES, AGAIN_NS, FEWEST, MOST, OUTDATED_NS, Containment
 from streams.windows.request_rows import SPAN
 
 T0 = 1_700_000_000 * S
@@ -174,3 +174,15 @@ def test_a_caller_may_be_behind_whose_callee_is_in_no_doubt() -> None:
     parents["clock"] = -1
     nobody.learn(children, parents, T0)
     assert nobody.state()["estimates"] == []
+
+
+def test_of_too_many_clocks_that_which_was_not_heard_of_for_longest_is_forgotten() -> None:
+    containment = Containment()
+    for n in range(_MOST_SOURCES):
+        containment._estimate(f"s{n}", [(0, 0)], T0)
+    containment._estimate("s0", [(0, 0)], T0)
+    assert len(containment._estimates) == _MOST_SOURCES
+    containment._estimate("new", [(0, 0)], T0)
+    assert "s1" not in containment._estimates
+    assert list(containment._estimates)[-2:] == ["s0", "new"]
+    assert len(containment._estimates) == _MOST_SOURCES

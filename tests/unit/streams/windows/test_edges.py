@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,3 +177,16 @@ def test_of_services_for_which_there_is_no_room_there_are_no_calls() -> None:
     services = "abcde"
     spans = [span(s, i + 1, i, SERVER, 10 * i, 100 - 10 * i) for i, s in enumerate(services)]
     assert sorted((a, b) for a, b, *_ in edges(joining.send(*spans))) == [("a", "b"), ("b", "c"), ("c", "d")]
+
+
+def test_spans_that_are_delivered_again_are_counted_as_that_and_an_empty_frame_is_not() -> None:
+    joining = Joining()
+    joining.builder.add(decoded([CALLER, CALLEE]), Receipt(joining.now, joining.now), 0)
+    [(_, _, frame)] = joining.builder.flush().spans
+    counted = []
+    for again in (frame, frame, replace(frame, span=frame.span[:0]), frame):
+        joining.joiner.add(again, joining.now)
+        counted.append(joining.joiner.counters["redelivered_frames"])
+    assert counted == [0, 1, 1, 2]
+    assert joining.joiner.flush("telemetry.spans/0", 1, joining.now)
+    assert joining.joiner.counters["calls"] == 1

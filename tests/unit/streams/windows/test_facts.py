@@ -76,6 +76,7 @@ def test_spans_are_counted_by_what_they_are() -> None:
         (2.0, 3),
         (3.0, 4),
         (5.0, 5),
+        (5.01, 6),
         (8.0, 6),
         (8.5, 7),
         (15.0, 7),

@@ -244,3 +244,13 @@ def test_requests_that_metrics_counted_before_their_period_was_known_stand_for_t
     judge.hear(points(10.0, 3), T0)
     judge.see(rows("metrics", 10.0))
     assert judge.state()["known"]["shop/cart"]["by_metrics"] == 150.0
+
+
+@pytest.mark.parametrize(("lately", "text"), [(5, "60 s"), (6, "32 s"), (7, "")])
+def test_the_twelve_latest_periods_of_a_service_count(lately: int, text: str) -> None:
+    judge = GapJudge("prod", 10)
+    judge.hear(heard(WHOLE), T0)
+    judge.hear(points(60.0, 21), T0)
+    judge.hear(points(5.0, lately + 1, series=2), T0)
+    expected = {G.SLOW_METRICS: (f"its metrics come every {text}", True)} if text else {}
+    assert said(judge.look(T0 + S)) == expected

@@ -236,3 +236,10 @@ def test_another_signal_speaks_for_as_long_as_it_usually_pauses(logged: int, lat
     entities.usual[entities.find(("two", ""))] = 1000.0
     assert street.judged("two", NEXT + logged, LATE) == late
     assert street.judged("two", NEXT + logged, EARLY) == WAIT
+
+
+@pytest.mark.parametrize(("gone_at", "late"), [(NEXT, MISSING), (NEXT + 0.5, MISSING), (NEXT + 1, MISSING)])
+def test_what_calls_said_of_the_window_in_which_it_left_counts(gone_at: float, late: int, street: Street) -> None:
+    street.say(NEXT, "caller", "two", ASKED, 9)
+    reports(street, gone_at, two=GONE)
+    assert street.judged("two", NEXT, LATE) == late

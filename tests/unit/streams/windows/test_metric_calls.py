@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,17 +12,21 @@ import numpy as np
 import pytest
 
 from contracts.features import BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, METRIC_ERROR_RATE, METRIC_REQUEST_RATE, Signal
-from contracts.frames import FeatureFrame, unpack
+from contracts.frames import Decoded, FeatureFrame, unpack
 from contracts.ports import Record
-from contracts.settings import Settings
+from contracts.settings import IngestSettings, Settings
 from contracts.topics import FEATURES, OTLP_METRICS, PARTIALS
 from contracts.units import SECOND
 from streams.stage import Emit
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
+from streams.windows.collect import Receipt
+from streams.windows.collect_metrics import MetricCallCollector
 from streams.windows.metric_window import MetricWindow
-from streams.windows.series import HISTO
+from streams.windows.rows import Origin
+from streams.windows.series import CUMULATIVE, HISTO
 from tests.unit.connectors.otlp.builders import T0, counter, fill, histogram, metrics
+from tests.unit.streams.windows.support import histograms
 
 EVERY_S = 5
 GRAPH = {"client": "gateway", "server": "cart", "connection_type": ""}
@@ -171,3 +177,19 @@ def test_a_window_of_before_there_were_ranks_is_read() -> None:
     window.load([tables, bucket, count, sums])
     assert window.histos["rank"].tolist() == [0, 0]
     assert window.histos["series"].tolist() == [1, 1]
+
+
+def test_each_call_of_several_messages_keeps_its_own_buckets() -> None:
+    collector = MetricCallCollector(IngestSettings(), 1, Counter())
+    told = [{10: 1}, {20: 2, 21: 5}, {30: 3}, {}, {40: 4}]
+    for second, buckets in enumerate(told, 1):
+        sent = histograms([("web", 7, CUMULATIVE, T0, T0 + second * SECOND, False, buckets)])
+        assert sent.histograms is not None
+        calls = dataclasses.replace(sent.histograms, peer=np.array([1], np.int32), rank=np.zeros(1, np.int8))
+        now = T0 + second * SECOND
+        collector.add(Decoded(strings=("", "cart"), resources=sent.resources, calls=calls), Receipt(now, now))
+    [(_, _, frame)] = collector.flush(Origin("prod", "m/0", 1, 0))
+    found: list[dict[int, int]] = [{} for _ in told]
+    for row, bucket, count in zip(frame.hist_row, frame.hist_bucket, frame.hist_count, strict=True):
+        found[row][int(bucket)] = int(count)
+    assert found == told

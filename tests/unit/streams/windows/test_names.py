@@ -125,6 +125,7 @@ def test_a_snapshot_of_names_goes_on_as_they_did() -> None:
     assert again.targets().tolist() == names.targets().tolist()
     old = {k: v for k, v in names.state().items() if k in {"text", "version", "attributes", "fresh"}}
     again.load(old)
+    assert again.state()["now"] == [0, 0], "it has looked for room at no time yet"
     assert (again.number("n5"), len(again), again.now_ns) == (5, len(names), 0)
 
 

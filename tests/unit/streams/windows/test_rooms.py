@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from contracts.features import Signal
 from contracts.frames import PartialFrame, Resource
 from contracts.settings import IngestSettings
 from contracts.units import MINUTE, SECOND
@@ -17,9 +18,12 @@ from streams.windows.collect import Receipt
 from streams.windows.edges import EdgeJoiner
 from streams.windows.failed_calls import UNKNOWN, FailedCalls
 from streams.windows.hosts import ANSWERED_NS, PATIENCE_NS, Hosts
+from streams.windows.merge import FeatureMerger
 from streams.windows.names import Names
 from streams.windows.partials import PartialBuilder
 from streams.windows.request_rows import SPAN
+from streams.windows.rows import Origin
+from streams.windows.rows import frame as partial
 from streams.windows.state import load
 from streams.windows.tables import KeyTable
 from tests.unit.streams.windows.support import CLIENT, MS, SERVER, T0, Span, decoded, logs
@@ -184,3 +188,15 @@ def test_what_a_table_took_for_newer_than_now_is_as_old_as_now() -> None:
     assert table.expire(T0 + 2 * SECOND) == 1
     assert table.contains(sites(0, 1)).tolist() == [False, True]
     assert table.expire(T0 + 2 * SECOND + 1) == 1
+
+
+def test_what_is_said_of_who_has_no_room_is_nobody_elses() -> None:
+    merger = FeatureMerger("prod", Signal.SPANS, IngestSettings(max_services=1), 0)
+    rows = {"service": np.array([0, 1, 0], np.int32)}
+    said = replace(
+        partial(Origin("prod", "otlp/0", 1, 0), "spans", {}),
+        services=("a", "b"), versions=("1", "2"), attributes=("", '{"k8s.deployment.name":"b"}'), **rows,
+    )  # fmt: skip
+    assert merger._merge.entities_of(said, T0).tolist() == [0, -1, 0]
+    assert (merger.entities.version[0], merger.entities.attributes[0]) == ("1", "")
+    assert list(merger.entities.version) == ["1"]

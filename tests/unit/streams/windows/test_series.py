@@ -205,3 +205,9 @@ def test_histograms_without_points_leave_too_and_begin_anew() -> None:
     assert series.counters["series_left"] == 10
     assert [shape(series, 210, 10, {1: 7}, of=of) for of in (3, 9)] == [None, None]
     assert [shape(series, 210, 10, {1: 7}, of=of) for of in (10, 19)] == [({1: 2}, 10.0)] * 2
+
+
+def test_histograms_are_let_go_where_there_are_too_many_and_single_series_that_are_few_are_kept() -> None:
+    series = book(most=2)
+    assert series._newest({7: 10, 8: 20}, 15) == {8}, "at the limit those of before go"
+    assert series._newest({7: 10}, 15) == {7}, "below it all stay, however old"
