@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.parts import BEFORE_NS, LATELY_NS, Fared, Part
+from contracts.parts import BEFORE_NS, LATELY_NS, Part
 from contracts.units import SECOND
 
 INSTANCE: Final = "service.instance.id"
@@ -170,22 +170,14 @@ def _expected(part: Part) -> float:
 
 def _usual(part: Part) -> float:
     """Variance of one request's failing, as usual."""
-    usual = min(max(_share(part.before), FEWEST_FAIL), 0.99)
+    usual = min(max(part.before.share, FEWEST_FAIL), 0.99)
     return usual * (1.0 - usual)
 
 
 def _excess(part: Part) -> float:
     """By how much its share of failures is above that of before."""
-    return max(_share(part.lately) - max(_share(part.before), FEWEST_FAIL), 0.0)
+    return max(part.lately.share - max(part.before.share, FEWEST_FAIL), 0.0)
 
 
 def _slower(part: Part) -> float:
-    return _pace(part.lately) - _pace(part.before)
-
-
-def _share(fared: Fared) -> float:
-    return fared.failed / fared.asked if fared.asked > 0 else 0.0
-
-
-def _pace(fared: Fared) -> float:
-    return fared.pace / fared.known if fared.known > 0 else 0.0
+    return part.lately.mean_pace - part.before.mean_pace

@@ -31,6 +31,16 @@ class Fared(msgspec.Struct, array_like=True):
     known: float = 0.0
     pace: float = 0.0
 
+    @property
+    def share(self) -> float:
+        """The share of them that failed."""
+        return self.failed / self.asked if self.asked > 0 else 0.0
+
+    @property
+    def mean_pace(self) -> float:
+        """By how many standard deviations of their route those of known routes were slower, on average."""
+        return self.pace / self.known if self.known > 0 else 0.0
+
     def plus(self, other: Fared, share: float = 1.0) -> Fared:
         """The sum with a share of another."""
         return Fared(

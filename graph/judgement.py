@@ -377,8 +377,8 @@ CRITICAL_QUIET: Final = 0.1
 FELT_NS: Final = 10 * SECOND
 FELT: Final = 0.2
 UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"})
-"""Time that is looked back to say what users feel at the moment; strength from which users at an entry, or a service, are said to suffer; channels of work that is not done, of which entries may tell
-nothing (messages, what may be left out)."""
+"""How far back users' present state is looked at; strength from which users at an entry, or a service, are said to suffer; channels of work
+that is not done, of which entries may tell nothing (messages, what may be left out)."""
 ONSET_SHARE: Final = 0.3
 """Anomalies with less than this share of the strongest one's decades don't say when it began."""
 LATELY_NS: Final = 30 * SECOND

@@ -175,8 +175,8 @@ def drill(
 ) -> None:
     """Break a real system with FAULTS, one after another, and judge what becomes of it; without any, list them; `all`.
 
-    The shop's are told as `bench judge --explain` tells a simulated system, one at a time. Exit status 1 where one did
-    not end as it should.
+    The shop's are told as `bench judge --explain` tells a simulated system, one at a time. Of other systems the exit
+    status is 1 where one did not end as it should.
     """
     import contextlib
     import tempfile
@@ -194,11 +194,9 @@ def drill(
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeostat-drill-")))
         folder.mkdir(parents=True, exist_ok=True)
         if system == "shop":
-            well = _drill_shop(names, folder, json_path, html_path)
-        else:
-            well = _drill(system, names, folder, json_path)
-    if not well:
-        raise SystemExit(1)
+            _drill_shop(names, folder, json_path, html_path)
+        elif not _drill(system, names, folder, json_path):
+            raise SystemExit(1)
 
 
 def _titles(system: str) -> dict[str, str]:
@@ -234,7 +232,7 @@ def _drill(system: str, names: Sequence[str], folder: Path, json_path: Path | No
     return all(row.passed for row in rows)
 
 
-def _drill_shop(names: Sequence[str], folder: Path, json_path: Path | None, html_path: Path | None) -> bool:
+def _drill_shop(names: Sequence[str], folder: Path, json_path: Path | None, html_path: Path | None) -> None:
     import asyncio
 
     import msgspec
@@ -254,4 +252,3 @@ def _drill_shop(names: Sequence[str], folder: Path, json_path: Path | None, html
             json_path.write_bytes(msgspec.json.format(msgspec.json.encode(trial), indent=1))
         if html_path is not None:
             html_path.write_text(episode_page(trial), "utf-8")
-    return True

@@ -63,8 +63,7 @@ class EventsSeen:
 
     def over(self) -> bool:
         """Whether every incident that opened was resolved."""
-        phases = {i.id: i.phase for i in self.all(Incident)}
-        return bool(phases) and all(p is IncidentPhase.RESOLVED for p in phases.values())
+        return bool(self.all(Incident)) and not self.still_open()
 
     def still_open(self) -> frozenset[str]:
         """Incidents that were heard of and are not resolved."""

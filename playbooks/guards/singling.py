@@ -55,8 +55,8 @@ def _sick(parts: list[Part]) -> Part | None:
         return None
     (sick,), others = found, [p for p in parts if p is not found[0]]
     if _fails(sick):
-        wrong, apart = sum(_unusual(p) for p in parts), _share(sick.lately) - MORE_FAIL
-        alone = _unusual(sick) >= MOST_OF_IT * wrong and all(_share(o.lately) <= apart for o in others)
+        wrong, apart = sum(_unusual(p) for p in parts), sick.lately.share - MORE_FAIL
+        alone = _unusual(sick) >= MOST_OF_IT * wrong and all(o.lately.share <= apart for o in others)
     else:
         wrong = sum(max(p.lately.pace, 0.0) for p in parts)
         alone = sick.lately.pace >= MOST_OF_IT * wrong
@@ -64,18 +64,18 @@ def _sick(parts: list[Part]) -> Part | None:
 
 
 def _fails(part: Part) -> bool:
-    usual = max(_share(part.before), FEWEST_FAIL)
-    return _beyond(part.lately, usual) >= SIGMAS and _share(part.lately) >= usual + MORE_FAIL
+    usual = max(part.before.share, FEWEST_FAIL)
+    return _beyond(part.lately, usual) >= SIGMAS and part.lately.share >= usual + MORE_FAIL
 
 
 def _unusual(part: Part) -> float:
     """Failures beyond those that its requests had before."""
-    return max(part.lately.failed - part.lately.asked * _share(part.before), 0.0)
+    return max(part.lately.failed - part.lately.asked * part.before.share, 0.0)
 
 
 def _slow(part: Part) -> bool:
     known = part.lately.known
-    slower = _pace(part.lately) - _pace(part.before)
+    slower = part.lately.mean_pace - part.before.mean_pace
     return known >= ENOUGH and slower >= SLOWER and slower * math.sqrt(known) >= SIGMAS
 
 
@@ -83,8 +83,8 @@ def _well(part: Part) -> bool:
     """Of one that was hardly asked for anything no more is wanted."""
     if part.lately.asked < ENOUGH:
         return True
-    well = _beyond(part.lately, max(_share(part.before), FEWEST_FAIL)) < WELL_SIGMAS
-    return well and _pace(part.lately) - _pace(part.before) < SLOWER / 2
+    well = _beyond(part.lately, max(part.before.share, FEWEST_FAIL)) < WELL_SIGMAS
+    return well and part.lately.mean_pace - part.before.mean_pace < SLOWER / 2
 
 
 def _beyond(fared: Fared, usual: float) -> float:
@@ -93,11 +93,3 @@ def _beyond(fared: Fared, usual: float) -> float:
         return 0.0
     usual = min(usual, 0.99)
     return (fared.failed - fared.asked * usual) / math.sqrt(fared.asked * usual * (1.0 - usual))
-
-
-def _share(fared: Fared) -> float:
-    return fared.failed / fared.asked if fared.asked > 0 else 0.0
-
-
-def _pace(fared: Fared) -> float:
-    return fared.pace / fared.known if fared.known > 0 else 0.0

@@ -109,7 +109,7 @@ def test_a_flush_has_requests_calls_frames_to_be_joined_and_the_time() -> None:
     )
     collector.add(
         replace(message, spans=replace(message.spans, resource=np.zeros(0, np.int32), span=np.zeros(0, np.uint64))), NOW
-    )  # type: ignore[type-var]
+    )
     assert (collector.pending.rows, collector.marks) == (0, {})
     collector.add(message, NOW)
     partials, frames = collector.flush(Origin("", "otlp/0", 1, 0))
@@ -141,7 +141,7 @@ def compared(kind: int, parent: int, **columns: np.ndarray) -> tuple[int, bool, 
     """Of one span that lasted for three seconds: its route, whether it is untimed, and whether it was cut."""
     collector = spans(Counter())
     batch: SpanBatch = replace(
-        decoded([Span("cart", 5, 1, parent, kind, T0 - 31 * SECOND, T0, True, name="GET /")]).spans,  # type: ignore[type-var]
+        decoded([Span("cart", 5, 1, parent, kind, T0 - 31 * SECOND, T0, True, name="GET /")]).spans,
         **columns,
     )
     names = collector.names_of("prod")

@@ -164,7 +164,7 @@ def test_sites_are_of_the_peer_or_of_the_name_of_calls_and_of_the_route_of_reque
     strings = ("", "GET /items/1000001", "db:x", "GET /items/1000002")
     kind = np.array([CLIENT, CLIENT, SERVER, INTERNAL, INTERNAL], np.int8)
     batch = replace(
-        decoded([served("cart", n) for n in range(1, 6)]).spans,  # type: ignore[type-var]
+        decoded([served("cart", n) for n in range(1, 6)]).spans,
         kind=kind, name=np.array([1, 1, 3, 1, 3], np.int32), peer=np.array([2, 0, 2, 0, 0], np.int32),
         parent=np.array([9, 9, 9, 9, 0], np.uint64),
     )  # fmt: skip
@@ -197,10 +197,10 @@ def test_records_are_picked_where_they_belong() -> None:
     names, resource = Names("prod", 1, 10), np.array([0, 1, 2, 0], np.int32)
     part = EnvironmentPart(names, np.array([0, -1, 3]), False)
     keep = np.array([True, True, True, False])
-    assert part.pick(resource, keep).tolist() == [0, 2]  # type: ignore[union-attr]
+    assert part.pick(resource, keep).tolist() == [0, 2]
     whole = EnvironmentPart(names, np.array([0, 1, 3]), True)
     assert whole.pick(resource, np.ones(4, np.bool_)) == slice(None)
-    assert whole.pick(resource, keep).tolist() == [0, 1, 2]  # type: ignore[union-attr]
+    assert whole.pick(resource, keep).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

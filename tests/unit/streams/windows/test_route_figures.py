@@ -213,7 +213,10 @@ def test_what_failed_late_teaches_nothing_and_what_failed_soon_does() -> None:
 
 def test_a_route_knows_how_long_its_longest_take_and_how_many_are_as_long() -> None:
     routes = Routes(10, Counter())
-    end = lambda: round(float(routes.state()[4][0]) - math.log(10 * SECOND), 6)  # noqa: E731
+
+    def end() -> float:
+        return round(float(routes.state()[4][0]) - math.log(10 * SECOND), 6)
+
     asked(routes, 10_000)
     assert (end(), sums(routes)[4]) == (0.0, 1.0)
     asked(routes, 10_000 * math.exp(-0.029))
