@@ -5,9 +5,10 @@ aiokafka's clients try all bootstrap servers, log what each of them said, and th
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -16,6 +17,8 @@ from contracts.errors import HomeostatError, InvalidSettings, Retryable
 
 TIMEOUT_S: Final = 10.0
 """Patience with one server: some only drop what they don't understand."""
+CLOSING_S: Final = 2.0
+"""Patience with one that is to say that it has closed too."""
 
 
 async def preflight(bootstrap: str, options: dict[str, Any]) -> None:
@@ -42,8 +45,18 @@ async def preflight(bootstrap: str, options: dict[str, Any]) -> None:
 
 
 async def _greet(host: str, port: int, options: dict[str, Any]) -> None:
-    connection = await create_conn(host, port, request_timeout_ms=int(TIMEOUT_S * 1000), **options)
+    closing: list[object] = []
+    connection = AIOKafkaConnection(
+        host,
+        port,
+        request_timeout_ms=int(TIMEOUT_S * 1000),
+        on_close=lambda *reason: closing.append(reason),
+        **options,
+    )
     try:
+        await connection.connect()
         await connection.send(MetadataRequest([]))  # the first request that a listener with SASL refuses without it
     finally:
-        connection.close()
+        over = connection.close()
+        if closing:  # it was open. With TLS it is closed when the other side says so too, and nobody else waits for that
+            await asyncio.wait([over], timeout=CLOSING_S)

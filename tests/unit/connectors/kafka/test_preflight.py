@@ -17,6 +17,7 @@ from connectors.kafka.preflight import preflight
 from contracts.errors import BrokerUnavailable, Forbidden, HomeostatError, InvalidSettings
 from contracts.settings import BrokerSettings
 from tests.patience import PATIENCE_S
+from tests.services.servers.authority import certificate
 
 PLAIN = {"security_protocol": "PLAINTEXT"}
 
@@ -48,6 +49,34 @@ async def test_tls_where_none_is_spoken(embedded: EmbeddedBroker) -> None:
     with pytest.raises(BrokerUnavailable, match=r"broker\.(security_protocol|url)"):
         async with asyncio.timeout(PATIENCE_S):
             await KafkaBroker(settings).start()
+
+
+def test_a_refused_connection_is_closed_when_the_refusal_is_told(tmp_path: Path) -> None:
+    """Whoever ends right after it would leave the socket behind: TLS is over when both sides have said so."""
+    server = certificate(tmp_path)
+    listening = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    listening.load_cert_chain(server.cert_file, server.key_file)
+    at_listener: list[asyncio.StreamWriter] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        at_listener.append(writer)
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        request = await reader.readexactly(size)
+        no_versions = request[4:8] + (35).to_bytes(2, "big") + (0).to_bytes(4, "big")
+        writer.write(len(no_versions).to_bytes(4, "big") + no_versions)
+        await reader.readexactly(4)
+        writer.write((2).to_bytes(4, "big") + b"no")  # nothing that Kafka says
+
+    async def refused() -> None:
+        listener = await asyncio.start_server(refuse, "127.0.0.1", 0, ssl=listening)
+        settings = BrokerSettings(security_protocol="SSL", ca_file=server.ca_file)
+        address = "127.0.0.1:{}".format(listener.sockets[0].getsockname()[1])
+        with pytest.raises(BrokerUnavailable):
+            await preflight(address, client_options(settings))
+        assert [writer.transport.is_closing() for writer in at_listener] == [True]
+        listener.close()
+
+    asyncio.run(refused())
 
 
 def _untrusted() -> ssl.SSLCertVerificationError:
