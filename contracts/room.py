@@ -17,10 +17,11 @@ def has_room(cpu: float, times: float) -> bool:
 
 
 ALONE: Final = 0.5
-"""Requests in flight at once, counted by what the slowest take, below which they don't queue for one another. By hand."""
+"""Share of one worker's time that requests may take without queueing for one another. By hand."""
 
 
 def queues(per_second: float, seconds: float) -> bool:
-    """Whether so many requests, each of which takes so long, can be in one another's way (Little's law: so many are in flight as come in the
-    time that one takes). Where fewer than one is, more capacity serves none of them sooner. NaN is not known: they may."""
+    """Whether so many requests, each of which usually takes so long, can be in one another's way (utilization law: Denning and Buzen, 1978).
+    Where they would keep not even a single worker busy for half of the time, they don't queue because they are many: each takes longer by
+    itself, and more capacity serves none of them sooner. NaN is not known: they may."""
     return not per_second * seconds < ALONE

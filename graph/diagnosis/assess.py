@@ -74,8 +74,7 @@ def assess(
     members = [s for s in group.services if s in world.topology.services]
     if not members:
         return None
-    names = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
-    names |= world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)
+    names = _looked_at(world, members, onset_ns)
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
@@ -103,7 +102,19 @@ def felt_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[
     entries = world.topology.entries([s for s in group.services if s in world.topology.services], lately_ns)
     if seen.severity is Severity.INFO or lately_ns < seen.situation.onset_ns or not entries:
         return seen.severity
-    return severity_of(world.situation(entries, lately_ns, amid=amid), entries, seen.undone)
+    felt = severity_of(world.situation(entries, lately_ns, amid=amid), entries, suffering=group.pooled)
+    if felt is not Severity.INFO or not seen.undone:
+        return felt
+    members = [s for s in group.services if s in world.topology.services]
+    lately = world.situation(_looked_at(world, members, lately_ns), lately_ns, amid=amid)
+    found = findings(lately)
+    return Severity.WARNING if _undone(_affected(lately, members, found), found) else Severity.INFO
+
+
+def _looked_at(world: World, members: list[str], onset_ns: int) -> set[str]:
+    """A group's services, whom they call and who calls them."""
+    callees = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
+    return {*callees, *world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)}
 
 
 def diagnosis_onset(group: Group) -> int:

@@ -107,7 +107,10 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:
         for a in (_failures(situation, edge, callee), _waits(edge, callee), _handed_on(situation, edge, callee))
         if a is not None and a.strength > CALLER_LEAST
     ]
-    return max(found, key=lambda a: a.strength, default=None)
+    worst = max(found, key=lambda a: a.strength, default=None)
+    if worst is not None and worst.kind is CauseKind.LATENCY and any(a.kind is CauseKind.NETWORK for a in found):
+        return worst._replace(kind=CauseKind.NETWORK)  # what fails without the callee's knowing of it never came there
+    return worst
 
 
 def _replaced(situation: Situation, name: str) -> bool:

@@ -90,10 +90,10 @@ def _has_room(node: Node, rate: Shift) -> bool:
     return cpu_ is not None and has_room(cpu_.before, rate.ratio)
 
 
-def _takes(node: Node) -> float:
-    """Seconds that a service's slowest requests take since the onset; NaN where that is not known."""
-    known = (node.shifts[n].after for n in (f.LATENCY_P95, f.METRIC_LATENCY_P95) if n in node.shifts)
-    return max(known, default=math.nan)
+def _took(node: Node) -> float:
+    """Seconds that a service's slowest requests took before the onset; NaN where that is not known."""
+    told = (node.shifts[n].before for n in (f.LATENCY_P95, f.METRIC_LATENCY_P95) if n in node.shifts)
+    return max((seconds for seconds in told if seconds > 0), default=math.nan)
 
 
 def demand(situation: Situation) -> Iterator[Finding]:
@@ -103,7 +103,7 @@ def demand(situation: Situation) -> Iterator[Finding]:
         rate = more_asked(node)
         if rate is None:
             continue
-        if _has_room(node, rate) or not queues(rate.after, _takes(node)):
+        if _has_room(node, rate) or not queues(rate.after, _took(node)):
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))

@@ -220,11 +220,15 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
     state, standing = world.targets.get(cause.service), world.standings.get(cause.service)
     if cause.kind is not CauseKind.CRASH or state is None or not 0 < state.replicas <= state.ready:
         return ""
-    if standing is None or not standing.refused:  # who is waited for in vain may hang, and be ready all the same
+    alone = standing is not None and standing.answers and state.replicas == 1
+    if standing is None or not (
+        standing.refused or alone
+    ):  # who is waited for in vain may hang, and be ready all the same
         return ""
     if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
         return ""
-    return f"calls to {cause.service} are refused at once, and its platform has {state.ready} of {state.replicas} instances ready"
+    said = "are refused at once" if standing.refused else "are lost, while it answers the others as before"
+    return f"calls to {cause.service} {said}, and its platform has {state.ready} of {state.replicas} instances ready"
 
 
 def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
@@ -234,21 +238,26 @@ def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident
     return Held(HeldReason.UNPROVEN, text) if text and not noticed and touching(playbook.steps) else None
 
 
-def _undemanded(
-    service: str, state: TargetState | None, planned: Sequence[int], world: DecisionWorld, incident: Incident
-) -> Held | None:
+def _undemanded(service: str, state: TargetState, world: DecisionWorld, incident: Incident) -> Held | None:
     """More of a service is for more demand, or for lost capacity. Waits and queues alone are none: a lock, a leak of connections or a
     slow callee makes them as well, and more instances only ask more of it."""
     standing = world.standings.get(service)
-    if standing is None or standing.demand or standing.conduct is not Conduct.WORSE:
-        return None
-    if state is None or state.ready < state.replicas or max(planned, default=0) <= state.replicas:
+    if standing is None or standing.demand or standing.untold or standing.lost or state.ready < state.replicas:
         return None
     if any(fewer(c) and c.service == service for c in incident.changes):
         return None
     asked = standing.again or f"{service} is asked for no more than it had room for, and has lost no capacity"
     text = f"{asked}: more of it would mend nothing"
     return Held(HeldReason.NO_DEMAND, text)
+
+
+def _unread(service: str, world: DecisionWorld, incident: Incident) -> Held | None:
+    """Before there is more of a service it is seen how busy it is, where that is told often. Requests that fail are asked again, and what
+    explains that better, a release, is told of a moment later."""
+    standing = world.standings.get(service)
+    if standing is None or not standing.unread or world.now_ns - incident.onset_ns >= COMPARED_S * SECOND:
+        return None
+    return Held(HeldReason.UNPROVEN, f"how busy {service} is has not been told since the onset")
 
 
 def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:
@@ -288,7 +297,10 @@ def _guarded(
         named=world.limits.named,
         ourselves=world.limits.ourselves,
     )
-    return check(playbook, target, state, context) or _undemanded(target.service, state, planned, world, incident)
+    held = check(playbook, target, state, context)
+    if held is not None or state is None or max(planned, default=0) <= state.replicas:
+        return held
+    return _undemanded(target.service, state, world, incident) or _unread(target.service, world, incident)
 
 
 def view_of(service: str, world: DecisionWorld) -> ServiceView:

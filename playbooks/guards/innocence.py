@@ -80,6 +80,10 @@ class Standing:
     """That most of its requests that fail do so in calls of its own: failing is not its doing."""
     partly: bool = False
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
+    answers: bool = False
+    """What reaches it is answered as before, and its callers miss answers all the same."""
+    unread: bool = False
+    """How busy it is has been told often, and not yet since the onset."""
 
 
 def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> Standing:
@@ -98,7 +102,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
         found = replace(found, text=theirs)
     times = max(times, 1.0) if math.isfinite(times) else 1.0
     lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
-    return replace(found, again=again, times=times, refused=lost, handed_on=theirs)
+    unread = _unread(rows[f.Signal.METRICS], onset_ns)
+    return replace(found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread)
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:
@@ -116,10 +121,12 @@ def _may_queue(rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int) -> bo
     told = []
     for face in FACES:
         known = rows[face.signal]
-        since = None if known is None else around(known, face, onset_ns)[1]
-        seconds = np.empty(0) if since is None else since.values.get(face.latencies[1], np.empty(0))
-        if since is not None and np.isfinite(seconds).any():
-            told.append(queues(float(since.values[face.rate].mean()), float(np.nanmax(seconds))))
+        if known is None:
+            continue
+        before, since = around(known, face, onset_ns)
+        seconds = before.values.get(face.latencies[1], np.empty(0))
+        if len(since.window) and np.isfinite(seconds).any():
+            told.append(queues(float(since.values[face.rate].mean()), float(np.nanmedian(seconds))))
     return any(told) or not told
 
 
@@ -155,7 +162,8 @@ def _conduct(
         if text:
             blamed = callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
             partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
-            return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand, partly=partly)
+            doubted = Conduct.UNKNOWN if blamed else conduct
+            return Standing(doubted, blamed or text, demand, partly=partly, answers=bool(blamed))
     text = next((t for _, t in said if t), "")
     found = _unknown(kept, rows, text, onset_ns, demand)
     return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))
@@ -331,6 +339,17 @@ def _cpu_before(metrics: ServiceRows | None, onset_ns: int) -> F64:
     if metrics is None or f.CPU not in metrics.values:
         return np.empty(0)
     return metrics.values[f.CPU][metrics.window < onset_ns]
+
+
+def _unread(metrics: ServiceRows | None, onset_ns: int) -> bool:
+    """Whether a service of which it is told often how busy it is has not been told of since the onset."""
+    if metrics is None:
+        return False
+    busy = np.zeros(len(metrics.window), dtype=bool)
+    for name in BUSY:
+        busy |= np.isfinite(metrics.values[name]) if name in metrics.values else False
+    looks = metrics.window[busy] + round(metrics.width_s * SECOND)
+    return len(looks) > 1 and int(looks[-1]) <= onset_ns and int(looks[-1] - looks[-2]) <= PATIENCE_NS
 
 
 def _late(rows: ServiceRows | None, name: str) -> tuple[F64, F64]:

@@ -113,3 +113,11 @@ def test_a_burst_that_has_passed_is_felt_no_more_though_it_was_severe():
     assert all(i.felt is i.severity and i.severity is not Severity.INFO for i in ill)
     assert [i.felt for i in later][-1] is Severity.INFO
     assert later[-1].severity is ill[-1].severity
+
+
+def test_work_that_failed_for_a_moment_is_felt_no_more_either():
+    """Users may never see what fails where nobody waits for it. Once it is done again, that is over as well."""
+    said = played(25, lambda _: [], faults={"pricing": Fault(fails=0.9)}, resolve_s=60)
+    later = [i for i in said if i.phase is IncidentPhase.UPDATED and i.time_ns > ONSET + 20 * SECOND]
+    assert [i.felt for i in later][-1] is Severity.INFO
+    assert later[-1].severity is not Severity.INFO

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95
+from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, NETWORK_GAP
 from contracts.verdicts import CauseKind
-from graph.evidence.situation import Edge
-from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio
+from graph.evidence.situation import Edge, Shift
+from graph.ranking import rank
+from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio, situation
 
 
 def made(caller: str, calls: float, answered: float) -> Edge:
@@ -62,3 +63,18 @@ def test_who_reaches_nobody_has_lost_its_own_way() -> None:
     found = ranked(web, app, node("pay", rate=10.0), calls=(made("web", 200.0, 0.0), made("app", 200.0, 200.0)))
     leader = next(iter(found.values()))
     assert (leader.service, leader.kind) == ("web", CauseKind.NETWORK)
+
+
+@pytest.mark.parametrize(("fails", "kind"), [(0.04, CauseKind.NETWORK), (0.0, CauseKind.LATENCY)])
+def test_calls_that_fail_unknown_to_the_callee_are_lost_on_the_way_though_others_wait(
+    fails: float, kind: CauseKind
+) -> None:
+    """Who gives up on a slow callee is told by it to be slow. A link that loses packets makes some calls wait for them, and loses others."""
+    waits = level(CALL_LATENCY_P95, 0.04, 4.0), level(NETWORK_GAP, 0.002, 0.003), ratio(CALL_ERROR_RATE, fails)
+    calls = (call("web", "pay", *waits), call("app", "pay"), call("web", "stock"), call("web", "cart"))
+    web = node("web", ratio(ERROR_RATE, fails), level(LATENCY_P95, 0.05, 4.1))
+    pay = node("pay", Shift(LATENCY_P95, 0.03, 0.031, 0.5, 0.3, 10.0, 60.0))
+    found = rank(situation(web, node("app"), pay, node("stock"), node("cart"), calls=calls))
+    (told,) = [x for x in next(s for s in found if s.service == "pay").findings if x.channel == "network"]
+    assert told.kind is kind
+    assert "pay is as quick as before to others" in told.text, "it says most"

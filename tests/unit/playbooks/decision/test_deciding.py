@@ -404,6 +404,18 @@ def test_what_refuses_its_calls_and_is_ready_all_the_same_has_not_crashed(
     assert decide(gone, waits, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT, "who hangs is ready all the same"
 
 
+@pytest.mark.parametrize(("replicas", "verdict"), [(1, DecisionVerdict.ASK), (2, DecisionVerdict.ACT)])
+def test_the_only_instance_has_not_crashed_where_it_answers_others(replicas: int, verdict: DecisionVerdict):
+    """Of its calls a part is lost, and what reaches it is answered as before: they are lost on the way. One of several may be gone."""
+    gone = at_age(20, incident(cause("cart", CauseKind.CRASH, 0.99)))
+    world = replace(
+        answers(Conduct.UNKNOWN, answers=True), targets={"cart": replace(STATE, replicas=replicas, ready=replicas)}
+    )
+    found = decide(gone, world, LIBRARY, SETTINGS)
+    assert found.verdict is verdict
+    assert ("are lost, while it answers the others as before" in found.text) is (verdict is DecisionVerdict.ASK)
+
+
 def test_what_its_owner_would_undo_is_not_chosen():
     owned = replace(STATE, refusals={"restart/rolling": "Deployment cart is controlled by Canary cart (flagger.app)"})
     found = decide(HANG, replace(WORLD, targets={"cart": owned}), LIBRARY, SETTINGS)
@@ -643,6 +655,34 @@ def test_more_of_what_is_only_asked_again_mends_nothing():
     asked = decide(incident(cause("cart", CauseKind.SATURATION, 0.9)), again, LIBRARY, SETTINGS)
     assert asked.verdict is DecisionVerdict.ASK
     assert "users ask for 1 times the usual: more of it would mend nothing" in asked.text
+
+
+@pytest.mark.parametrize(
+    ("how", "held"),
+    [({}, True), ({"few": True}, True), ({"untold": True}, False), ({"lost": True}, False), ({"demand": True}, False)],
+)
+def test_more_is_not_for_what_is_asked_for_no_more_however_it_answers(how: dict[str, bool], held: bool):
+    """Whether it answers as before may be unknown; of who tells of no requests nothing is known of how much it is asked for."""
+    found = decide(
+        incident(cause("cart", CauseKind.SATURATION, 0.99)), answers(Conduct.UNKNOWN, **how), LIBRARY, SETTINGS
+    )
+    assert ("is asked for no more than it had room for" in found.text) is held
+
+
+@pytest.mark.parametrize(
+    ("unread", "since_s", "verdict"),
+    [(True, 2, DecisionVerdict.NOTHING), (True, 12, DecisionVerdict.ACT), (False, 2, DecisionVerdict.ACT)],
+)
+def test_before_there_is_more_of_a_service_it_is_seen_how_busy_it_is(
+    unread: bool, since_s: int, verdict: DecisionVerdict
+):
+    world = answers(Conduct.WORSE, demand=True, unread=unread)
+    found = incident(cause("cart", CauseKind.SATURATION, 0.9), severity=Severity.CRITICAL)
+    options = decide(at_age(since_s, found), world, LIBRARY, SETTINGS)
+    assert options.verdict is verdict
+    assert ("how busy cart is has not been told since the onset" in options.text) is (
+        verdict is DecisionVerdict.NOTHING
+    )
 
 
 def test_instances_that_were_taken_away_are_given_back():

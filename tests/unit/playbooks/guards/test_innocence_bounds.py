@@ -219,10 +219,43 @@ def test_requests_that_are_never_two_at_once_do_not_queue_for_one_another(took: 
     assert found(*usual(n=1, took=took), *since(*[{"n": 10, "took": took}] * 8)).demand is demand
 
 
+def test_requests_that_become_slow_are_not_in_one_anothers_way_for_that():
+    """Six a second, of which each took 30 ms, keep one worker busy for a fifth of its time: they are slow by themselves."""
+    assert not found(*usual(n=2), *since(*[{"n": 6, "took": 0.5}] * 8)).demand
+    assert found(*usual(n=2, took=0.1), *since(*[{"n": 6, "took": 0.5}] * 8)).demand
+
+
+@pytest.mark.parametrize(
+    ("looks_s", "unread"),
+    [
+        ((-3.0, -2.0, -1.0), True),
+        ((-3.0, -2.0, 0.0), False),
+        ((-3.0, -2.0, -0.5), False),  # of a second in which the onset is
+        ((-60.0, -1.0), False),  # told of seldom: it isn't waited for
+        ((-11.0, -1.0), True),
+        ((-12.5, -1.5), False),
+        ((-1.0,), False),
+        ((), False),
+    ],
+)
+def test_whether_it_is_yet_to_be_told_how_busy_it_is(looks_s: tuple[float, ...], unread: bool):
+    looks = [metrics(T0 + int(t * S), cpu_utilization=0.3) for t in looks_s]
+    blind = [metrics(T0 + S, memory_bytes=3e8)]
+    result = found(*usual(n=8), *looks, *blind, *since(*[{"n": 30}] * 3))
+    assert result.unread is unread
+
+
+def test_who_misses_answers_of_what_answers_as_before_is_told_apart():
+    fine = found(*usual(), *since(*[{}] * 5))
+    missed = found(*usual(), *since(*[{}] * 5), *(blamed(T0 + t * S, 8, 6.0, ("web", "cart")) for t in range(5)))
+    assert (fine.conduct, fine.answers) == (AS_BEFORE, False)
+    assert (missed.conduct, missed.answers) == (Conduct.UNKNOWN, True)
+
+
 def test_it_is_asked_for_more_where_a_third_of_the_windows_is_above_the_range():
     above = [{"n": 25, "high": HIGH, "took": 0.1}] + [{"n": 4, "high": HIGH, "took": 0.1}] * 2
-    assert found(*usual(high=HIGH), *since(*above)).demand
-    assert not found(*usual(high=HIGH), *since(*above, {"n": 4, "high": HIGH, "took": 0.1})).demand
+    assert found(*usual(high=HIGH, took=0.1), *since(*above)).demand
+    assert not found(*usual(high=HIGH, took=0.1), *since(*above, {"n": 4, "high": HIGH, "took": 0.1})).demand
 
 
 @pytest.mark.parametrize(("above", "of", "demand"), [(0, 3, False), (1, 3, True), (1, 4, False), (3, 3, True)])
