@@ -20,6 +20,10 @@ _HOLD: Final = 150
 """Points that a baseline learns from before it may say anything."""
 
 
+_FEWEST: Final = 2
+"""Series from which there is another half to take thresholds from."""
+
+
 def report(folders: Sequence[Path], *, rivals: bool = True) -> Iterator[str]:
     """Lines for people, one set after the other."""
     for folder in folders:
@@ -41,6 +45,8 @@ def _lines(name: str, series: Sequence[LabelledSeries], said: SeriesScores) -> I
 def _events(series: Sequence[LabelledSeries], said: SeriesScores) -> str:
     labels = [s.labels for s in series if s.labels is not None]
     top = pooled(said.scores, labels, best_threshold(said.scores, labels))
+    if len(series) < _FEWEST:
+        return f"event F1 {top.f1:.3f} with the best threshold (there are no others to take one from); {said.microseconds:.1f} µs a point"
     held = carried_over(said.scores, labels)
     per_day = held.false_alarms / sum(s.days for s in series)
     delay = statistics.median(held.delays) if held.delays else float("nan")
@@ -57,6 +63,9 @@ def _nab(series: Sequence[LabelledSeries], said: SeriesScores) -> str:
     parts = []
     for profile in PROFILES:
         best = nab.score(said.news, profile, nab.best(said.news, profile, everything), everything)
+        if len(series) < _FEWEST:
+            parts.append(f"{profile} ({best:.1f})")
+            continue
         halves = [
             nab.score(said.news, profile, nab.best(said.news, profile, everything[1 - i :: 2]), everything[i::2])
             for i in (0, 1)
@@ -69,7 +78,10 @@ def _each(series: Sequence[LabelledSeries], rival: Callable[[F64], F64]) -> Seri
     found, points, began = SeriesScores(), 0, time.process_time()
     for one in series:
         rows = np.vstack([one.history[-_BACK:], one.values])
-        score = rival(rows)[len(rows) - len(one.values) :]
+        known = np.isfinite(rows).all(axis=1)  # neither of them takes what is missing
+        score = np.zeros(len(rows))
+        score[known] = rival(rows[known])
+        score = score[len(rows) - len(one.values) :]
         points += rows.size
         found.scores.append(score)
         found.news.append(score)

@@ -13,8 +13,6 @@ USUAL_POINTS: Final = 2000.0
 """Half-life, in points, of what a unit usually says."""
 FADING_POINTS: Final = 400.0
 """Half-life, in points, of the record against which news are measured."""
-_SHARE: Final = 0.8
-"""Share of the fading record that has to be passed to be news."""
 _STEADY: Final = 1.0
 """Added to the spread of what a unit says: one that has always been quiet needn't shout for little."""
 _LIMIT: Final = 6.0
@@ -47,7 +45,7 @@ class Loudness(msgspec.Struct):
         self.mean += rate * (learnt - self.mean)
         self.square += rate * (learnt**2 - self.square)
         self.record *= 0.5 ** (1.0 / FADING_POINTS)
-        news = max(0.0, score - _SHARE * self.record)
+        news = max(0.0, score - self.record)
         self.record = max(self.record, score)
         return score, news
 

@@ -100,6 +100,20 @@ def test_packed_series_are_read_with_their_history_and_reported(tmp_path: Path) 
     assert "1.000 with the best threshold" in lines[1]
 
 
+def test_rows_with_values_that_are_missing_are_left_out_of_what_libraries_are_compared_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=900)
+    values[[0, 400, 880]] = np.nan
+    values[700:704] = 40.0
+    labels = np.zeros(900, dtype=bool)
+    labels[700:704] = True
+    np.savez(tmp_path / "gaps.npz", t=np.arange(900.0) * 60, x=values, y=labels)
+    _, ours, *theirs = report([tmp_path])
+    assert [line.split()[0] for line in theirs] == ["river", "pyod"]
+    assert all("there are no others to take one from" in line for line in (ours, *theirs))
+    assert all("nan" not in line and "event F1 0.000" not in line for line in theirs), "the event is 40 spreads high"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

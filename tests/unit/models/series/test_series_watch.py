@@ -12,6 +12,7 @@ from contracts.events import Anomaly
 from contracts.frames import SeriesFrame, SeriesMode
 from contracts.units import HOUR, MINUTE, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
+from models.series.alarms import FADING_POINTS, Loudness
 from models.series.series_watch import SeriesWatch
 from tests.representatives import representatives
 
@@ -242,3 +243,13 @@ def test_the_unit_of_measurement_does_not_matter() -> None:
     plain, scaled = told(SeriesWatch("prod"), rows), told(SeriesWatch("prod"), rows * 1e-6)
     assert [(a.phase, a.time_ns) for a in plain] == [(a.phase, a.time_ns) for a in scaled]
     assert plain[0].decades == pytest.approx(scaled[0].decades, rel=1e-3)
+
+
+def test_a_level_that_stays_is_news_once() -> None:
+    """What is said again as loudly as before is none; what is louder, or comes when the record has faded, is."""
+    loudness = Loudness()
+    news = [loudness.hear(score, 1)[1] for score in (8.0, 8.0, 8.0, 9.0, 9.0)]
+    assert [n > 0.1 for n in news] == [True, False, False, True, False]
+    for _ in range(2 * int(FADING_POINTS)):
+        loudness.hear(0.0, 1)
+    assert loudness.hear(8.0, 1)[1] > 5.0
