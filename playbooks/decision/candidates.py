@@ -14,7 +14,7 @@ from contracts.events import Candidate, Change, Incident, fewer
 from contracts.external import EXTERNAL
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason, Severity
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
 from playbooks.decision.world import DecisionWorld, Earlier, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.language.actions import touching

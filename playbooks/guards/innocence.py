@@ -17,14 +17,14 @@ import numpy as np
 
 from contracts import features as f
 from contracts.frames import EvidenceFrame
-from contracts.frames.decoded import F64
 from contracts.mix import Blame, Mix
 from contracts.room import queues
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
 from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, handed_on, refused
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
-from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around, asked_mix, rows_of
+from playbooks.guards.resources import cpu_before, runs_hot, short_of, unended, yet_to_be_told
+from playbooks.guards.service_rows import FACES, Face, ServiceRows, around, asked_mix, rows_of
 
 LEAST_WINDOWS: Final = 2
 """Windows since the onset from which an answer as before can be told."""
@@ -47,10 +47,6 @@ MISSED: Final = 5.0
 """Requests that must be missing at a target that serves none any more: by chance, fewer than one time in a hundred."""
 FEW: Final = "too few to tell whether it answers as before"
 NEW_ROUTES: Final = "what it was asked for before is as quick as it was; of its new routes nothing is known yet"
-FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
-"""Resources whose shortage is the target's own trouble, felt or not yet felt."""
-BUSY: Final = (f.CPU, f.CPU_CORES)
-"""Resources that say how much it is asked for: a reason to scale, none to restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +98,18 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
         found = replace(found, text=theirs)
     times = max(times, 1.0) if math.isfinite(times) else 1.0
     lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
-    unread = _unread(rows[f.Signal.METRICS], onset_ns)
+    unread = yet_to_be_told(rows[f.Signal.METRICS], onset_ns)
     return replace(found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread)
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:
     """Whether it is asked for more than usual and than it has room for; or, where it counts no requests, runs hot."""
     metrics = rows[f.Signal.METRICS]
-    hot = _hot(metrics)
+    hot = runs_hot(metrics)
     asked = max(_asked_more(rows[face.signal], face, onset_ns, LITTLE_MORE if hot else MORE) for face in FACES)
     if mix.excuses or not asked:
         return hot and not _counted(rows)
-    return _may_queue(rows, onset_ns) and not leaves_room(_cpu_before(metrics, onset_ns), asked)
+    return _may_queue(rows, onset_ns) and not leaves_room(cpu_before(metrics, onset_ns), asked)
 
 
 def _may_queue(rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int) -> bool:
@@ -154,9 +150,9 @@ def _conduct(
 ) -> Standing:
     early = _reaches_back(rows, onset_ns)
     said = [_served(rows[face.signal], face, onset_ns, mix) for face in (faces[:1] if early else faces)]
-    full = _full(rows[f.Signal.METRICS])
-    if full:
-        return Standing(Conduct.WORSE, full, demand)
+    short = short_of(rows[f.Signal.METRICS]) or unended(rows, onset_ns)
+    if short:
+        return Standing(Conduct.WORSE, short, demand)
     for conduct in (Conduct.WORSE, Conduct.AS_BEFORE):
         text = next((t for c, t in said if c is conduct), "")
         if text:
@@ -333,42 +329,3 @@ def _counted(rows: Mapping[f.Signal, ServiceRows | None]) -> bool:
     """Whether it tells of the requests that it serves at all."""
     served = ((rows[face.signal], face.rate) for face in FACES)
     return any(r is not None and rate in r.values and bool(r.counts.any()) for r, rate in served)
-
-
-def _cpu_before(metrics: ServiceRows | None, onset_ns: int) -> F64:
-    if metrics is None or f.CPU not in metrics.values:
-        return np.empty(0)
-    return metrics.values[f.CPU][metrics.window < onset_ns]
-
-
-def _unread(metrics: ServiceRows | None, onset_ns: int) -> bool:
-    """Whether a service of which it is told often how busy it is has not been told of since the onset."""
-    if metrics is None:
-        return False
-    busy = np.zeros(len(metrics.window), dtype=bool)
-    for name in BUSY:
-        busy |= np.isfinite(metrics.values[name]) if name in metrics.values else False
-    looks = metrics.window[busy] + round(metrics.width_s * SECOND)
-    return len(looks) > 1 and int(looks[-1]) <= onset_ns and int(looks[-1] - looks[-2]) <= PATIENCE_NS
-
-
-def _late(rows: ServiceRows | None, name: str) -> tuple[F64, F64]:
-    """The latest observed values of a resource, and the upper ends of what was expected."""
-    if rows is None or name not in rows.values:
-        return np.empty(0), np.empty(0)
-    seen = np.isfinite(rows.values[name]) & np.isfinite(rows.high[name])
-    return rows.values[name][seen][-RECENT:], rows.high[name][seen][-RECENT:]
-
-
-def _full(metrics: ServiceRows | None) -> str:
-    """Which resource is short, "" where none is: the last look and a third of the latest are above the expected range."""
-    for name in FULL:
-        values, high = _late(metrics, name)
-        if len(values) and values[-1] > high[-1] and (values > high).mean() >= AMISS:
-            return f"{f.FEATURES[name].text}: {values[-1]:.3g}, expected up to {high[-1]:.3g}"
-    return ""
-
-
-def _hot(metrics: ServiceRows | None) -> bool:
-    late = (_late(metrics, name) for name in BUSY)
-    return any(len(v) > 0 and bool(v[-1] > h[-1]) and bool((v > h).mean() >= AMISS) for v, h in late)

@@ -16,7 +16,8 @@ from contracts.units import SECOND as S
 from contracts.verdicts import Conduct
 from playbooks.guards import Standing, standing
 from playbooks.guards.callers_view import handed_on
-from playbooks.guards.innocence import NEW_ROUTES, _asked_more, _cpu_before, _reaches_back, _several, _told
+from playbooks.guards.innocence import NEW_ROUTES, _asked_more, _reaches_back, _several, _told
+from playbooks.guards.resources import cpu_before
 from playbooks.guards.service_rows import FACES, ServiceRows, asked_mix, rows_of
 from tests.unit.playbooks.guards.test_innocence import T0, blamed, calls, frame_of, metrics
 
@@ -258,6 +259,38 @@ def test_it_is_asked_for_more_where_a_third_of_the_windows_is_above_the_range():
     assert not found(*usual(high=HIGH, took=0.1), *since(*above, {"n": 4, "high": HIGH, "took": 0.1})).demand
 
 
+def held(t: float, requests: float, high: float = 12.0) -> EvidenceFrame:
+    frame = metrics(T0 + int(t * S), in_flight=requests)
+    at = BY_SIGNAL[Signal.METRICS].index("in_flight")
+    frame.high[0, at], frame.low[0, at] = high, 0.0
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("before", "since_onset", "took", "conduct"),
+    [
+        (1.0, (40.0, 80.0, 120.0, 160.0), 0.03, WORSE),
+        (1.0, (3.0, 2.0, 4.0), 0.03, AS_BEFORE),
+        (1.0, (80.0, 80.0, 80.0, 9.0), 0.03, AS_BEFORE),  # they are done
+        (3.0, (16.0, 17.0, 18.0, 19.0), 1.2, AS_BEFORE),  # each takes a second or more
+        (80.0, (150.0, 180.0, 190.0, 199.0), 0.03, AS_BEFORE),  # streams
+    ],
+)
+def test_requests_that_do_not_end_are_its_own_though_all_that_end_do_as_before(
+    before: float, since_onset: tuple[float, ...], took: float, conduct: Conduct
+):
+    """One of several instances hangs: what the others answer says nothing of it."""
+    looks = [held(t, before) for t in range(-20, 0)] + [held(t, n) for t, n in enumerate(since_onset)]
+    result = found(*usual(took=took), *looks, *since(*[{"took": took}] * 5))
+    assert result.conduct is conduct
+    assert ("those that end account for fewer" in result.text) is (conduct is WORSE)
+
+
+def test_requests_in_flight_of_who_counts_none_that_end_say_nothing():
+    looks = [held(t, 3.0) for t in range(-20, 0)] + [held(t, 90.0) for t in range(5)]
+    assert found(*looks).conduct is Conduct.UNKNOWN
+
+
 @pytest.mark.parametrize(("above", "of", "demand"), [(0, 3, False), (1, 3, True), (1, 4, False), (3, 3, True)])
 def test_without_a_past_a_third_of_the_windows_above_the_range_is_more(above: int, of: int, demand: bool):
     result = found(*since(*[{"n": 25 if i < above else 8, "high": HIGH, "took": 0.1} for i in range(of)]))
@@ -343,10 +376,10 @@ def test_a_look_of_metrics_reaches_back_where_spans_tell_of_five_times_as_many_w
 
 def test_its_processor_before_the_onset_is_of_looks_that_began_before_it():
     frames = [metrics(T0 + t * S, cpu_utilization=0.1 * (t + 5)) for t in range(-4, 3)]
-    found_before = _cpu_before(rows_of(frames, "cart", Signal.METRICS), T0)
+    found_before = cpu_before(rows_of(frames, "cart", Signal.METRICS), T0)
     assert found_before.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert _cpu_before(None, T0).tolist() == []
-    assert _cpu_before(rows_of(usual(), "cart", Signal.SPANS), T0).tolist() == []
+    assert cpu_before(None, T0).tolist() == []
+    assert cpu_before(rows_of(usual(), "cart", Signal.SPANS), T0).tolist() == []
 
 
 def routed(frame: EvidenceFrame, n: float, level: float, pace: float = 0.0) -> EvidenceFrame:
