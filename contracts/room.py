@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 ROOM: Final = 0.6
@@ -18,6 +19,19 @@ def has_room(cpu: float, times: float) -> bool:
 
 ALONE: Final = 0.5
 """Share of one worker's time that requests may take without queueing for one another. By hand."""
+
+
+_UPPER: Final = 1.645
+"""The 0.95 quantile of the standard normal distribution."""
+
+
+def usual_seconds(median: float, p95: float) -> float:
+    """The mean of latencies of which the median and the 0.95 quantile are known (seconds), as of a log-normal distribution. NaN where either is
+    not known."""
+    if not (median > 0 and p95 >= median):
+        return math.nan
+    spread = math.log(p95 / median) / _UPPER
+    return median * math.exp(min(spread**2 / 2, math.log(p95 / median)))
 
 
 def queues(per_second: float, seconds: float) -> bool:

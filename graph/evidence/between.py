@@ -108,9 +108,10 @@ def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:
         if a is not None and a.strength > CALLER_LEAST
     ]
     worst = max(found, key=lambda a: a.strength, default=None)
-    if worst is not None and worst.kind is CauseKind.LATENCY and any(a.kind is CauseKind.NETWORK for a in found):
-        return worst._replace(kind=CauseKind.NETWORK)  # what fails without the callee's knowing of it never came there
-    return worst
+    if worst is None or worst.kind is not CauseKind.LATENCY or len(found) == 1:
+        return worst
+    # What fails without the callee's knowing of it never came there, or is never answered.
+    return worst._replace(kind=CauseKind.HANG if serves.after < SERVES * serves.before else CauseKind.NETWORK)
 
 
 def _replaced(situation: Situation, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from contracts import features as f
 from contracts.events import CORDONED, WELL, Change, fewer
-from contracts.room import has_room, queues
+from contracts.room import has_room, queues, usual_seconds
 from contracts.verdicts import CauseKind
 from graph.evidence.apart import instances_apart
 from graph.evidence.finding import Finding
@@ -91,9 +91,11 @@ def _has_room(node: Node, rate: Shift) -> bool:
 
 
 def _took(node: Node) -> float:
-    """Seconds that a service's slowest requests took before the onset; NaN where that is not known."""
-    told = (node.shifts[n].before for n in (f.LATENCY_P95, f.METRIC_LATENCY_P95) if n in node.shifts)
-    return max((seconds for seconds in told if seconds > 0), default=math.nan)
+    """Seconds that a service's requests took before the onset, in the mean; NaN where that is not known."""
+    pairs = ((f.LATENCY_P50, f.LATENCY_P95), (f.METRIC_LATENCY_P50, f.METRIC_LATENCY_P95))
+    told = [tuple(node.shifts[n].before for n in pair) for pair in pairs if all(n in node.shifts for n in pair)]
+    known = [seconds for median, p95 in told if not math.isnan(seconds := usual_seconds(median, p95))]
+    return max(known, default=math.nan)
 
 
 def demand(situation: Situation) -> Iterator[Finding]:

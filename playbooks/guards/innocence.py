@@ -18,7 +18,7 @@ import numpy as np
 from contracts import features as f
 from contracts.frames import EvidenceFrame
 from contracts.mix import Blame, Mix
-from contracts.room import queues
+from contracts.room import queues, usual_seconds
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
 from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, handed_on, refused
@@ -98,7 +98,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
         found = replace(found, text=theirs)
     times = max(times, 1.0) if math.isfinite(times) else 1.0
     lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
-    unread = yet_to_be_told(rows[f.Signal.METRICS], onset_ns)
+    newest_ns = max((frame.window_ns for frame in kept), default=0)
+    unread = yet_to_be_told(rows[f.Signal.METRICS], onset_ns, newest_ns)
     return replace(found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread)
 
 
@@ -120,9 +121,10 @@ def _may_queue(rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int) -> bo
         if known is None:
             continue
         before, since = around(known, face, onset_ns)
-        seconds = before.values.get(face.latencies[1], np.empty(0))
-        if len(since.window) and np.isfinite(seconds).any():
-            told.append(queues(float(since.values[face.rate].mean()), float(np.nanmedian(seconds))))
+        median, p95 = (before.values.get(name, np.empty(0)) for name in face.latencies[:2])
+        if len(since.window) and np.isfinite(median).any() and np.isfinite(p95).any():
+            seconds = usual_seconds(float(np.nanmedian(median)), float(np.nanmedian(p95)))
+            told.append(queues(float(since.values[face.rate].mean()), seconds))
     return any(told) or not told
 
 

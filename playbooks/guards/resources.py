@@ -33,15 +33,17 @@ def cpu_before(metrics: ServiceRows | None, onset_ns: int) -> F64:
     return metrics.values[f.CPU][metrics.window < onset_ns]
 
 
-def yet_to_be_told(metrics: ServiceRows | None, onset_ns: int) -> bool:
-    """Whether a service of which it is told often how busy it is has not been told of since the onset."""
+def yet_to_be_told(metrics: ServiceRows | None, onset_ns: int, newest_ns: int) -> bool:
+    """Whether a service of which it is told often how busy it is has not been told of since the onset, in time for whoever diagnoses.
+    `newest_ns`: beginning of the newest window of anything: what came with that nobody has judged yet."""
     if metrics is None:
         return False
     busy = np.zeros(len(metrics.window), dtype=bool)
     for name in BUSY:
         busy |= np.isfinite(metrics.values[name]) if name in metrics.values else False
     looks = metrics.window[busy] + round(metrics.width_s * SECOND)
-    return len(looks) > 1 and int(looks[-1]) <= onset_ns and int(looks[-1] - looks[-2]) <= OFTEN_NS
+    judged = looks[looks <= newest_ns]
+    return len(judged) > 1 and int(judged[-1]) <= onset_ns and int(judged[-1] - judged[-2]) <= OFTEN_NS
 
 
 def _late(rows: ServiceRows | None, name: str) -> tuple[F64, F64]:

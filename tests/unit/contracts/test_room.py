@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from contracts.room import has_room, queues
+from contracts.room import has_room, queues, usual_seconds
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,20 @@ def test_requests_queue_once_they_keep_half_a_worker_busy(per_second: float, sec
 )
 def test_a_service_has_room_below_its_limit_and_twice_its_requests(cpu: float, times: float, has: bool) -> None:
     assert has_room(cpu, times) is has
+
+
+@pytest.mark.parametrize(
+    ("median", "p95", "mean"),
+    [
+        (0.02, 0.02, 0.02),
+        (0.02, 0.066, 0.02602),
+        (0.001, 10.0, 10.0),
+        (0.0, 1.0, math.nan),
+        (0.2, 0.1, math.nan),
+        (math.nan, 1.0, math.nan),
+    ],
+)
+def test_the_mean_of_latencies_lies_above_their_median_and_never_above_the_slowest(
+    median: float, p95: float, mean: float
+) -> None:
+    assert usual_seconds(median, p95) == pytest.approx(mean, rel=1e-3, nan_ok=True)

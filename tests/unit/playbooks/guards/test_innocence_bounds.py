@@ -231,6 +231,7 @@ def test_requests_that_become_slow_are_not_in_one_anothers_way_for_that():
     [
         ((-3.0, -2.0, -1.0), True),
         ((-3.0, -2.0, 0.0), False),
+        ((-3.0, -2.0, 2.0), True),  # whoever diagnoses has not judged that yet
         ((-3.0, -2.0, -0.5), False),  # of a second in which the onset is
         ((-60.0, -1.0), False),  # told of seldom: it isn't waited for
         ((-11.0, -1.0), True),
