@@ -11,7 +11,7 @@ from contracts.events import Candidate, Evidence, EvidenceGap, Incident
 from contracts.instance_parts import ComparedInstances, name_of
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
-from contracts.verdicts import CauseKind, IncidentPhase, Severity
+from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
@@ -173,7 +173,7 @@ def is_material(old: Incident, new: Incident) -> bool:
         or (a.service == b.service and (a.instance, a.alike > 0) != (b.instance, b.alike > 0))
         or abs(a.probability - b.probability) >= MOVED
         or old.severity is not new.severity
-        or (old.felt is Severity.INFO) is not (new.felt is Severity.INFO)
+        or old.felt is not new.felt
         or old.settled is not new.settled
         or set(new.services) - set(old.services) != set()
     )

@@ -30,6 +30,10 @@ PASSES_S: Final = 30.0
 """Seconds for which what users hardly feel may pass by itself: bursts, warming up, a pause of a neighbour."""
 PASSING: Final = frozenset({CauseKind.SATURATION, CauseKind.LATENCY})
 """Causes with which a service answers, only later than usual, and that often end by themselves."""
+WARMS_S: Final = 60.0
+"""Seconds in which a new release is warm."""
+WARMING: Final = frozenset({"latency", "cpu"})
+"""What a release shows for a moment although nothing is wrong with it."""
 COMPARED: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
 COMPARED_S: Final = 10.0
 ALL_OF_THEM: Final = "restart/rolling"
@@ -103,15 +107,14 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
     held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, meant, incident)
+    held_back = held_back or _may_pass(playbook, meant, incident, world)
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         told = _told(world, target, known)
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), told, incident)
     held_back = held_back or _handed_on(playbook, meant, world)
     held_back = held_back or _amid(playbook, meant, world) or _still_ready(playbook, meant, incident, world)
-    held_back = (
-        held_back or _may_pass(playbook, meant, incident, world) or _uncompared(playbook, meant, incident, world)
-    )
+    held_back = held_back or _uncompared(playbook, meant, incident, world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
 
 
@@ -155,13 +158,21 @@ def _unfelt(playbook: Playbook, causes: list[Candidate], incident: Incident) -> 
 
 
 def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
-    """Where users hardly feel it, what still serves is given a moment: a burst passes, a cold cache warms up."""
-    if not touching(playbook.steps) or incident.severity is Severity.CRITICAL:
+    """Where users hardly feel it by now, what still serves is given a moment: a burst passes, a cold cache warms up."""
+    if not touching(playbook.steps) or (incident.felt or incident.severity) is Severity.CRITICAL:
         return None
-    left_s = PASSES_S - (world.now_ns - incident.onset_ns) / SECOND
-    if left_s <= 0 or any(c.kind not in PASSING for c in causes):
+    if not all(c.kind in PASSING or _warms_up(c) for c in causes):
         return None
-    return Held(HeldReason.UNFELT, f"users hardly feel it: for {PASSES_S:.0f} s it may pass by itself")
+    passes_s = WARMS_S if any(c.kind not in PASSING for c in causes) else PASSES_S
+    if (world.now_ns - incident.onset_ns) / SECOND >= passes_s:
+        return None
+    return Held(HeldReason.UNFELT, f"users hardly feel it: for {passes_s:.0f} s it may pass by itself")
+
+
+def _warms_up(cause: Candidate) -> bool:
+    """Whether a release only shows in that requests take longer: its caches are cold, its code is not compiled yet."""
+    said = {e.channel for e in cause.evidence if e.weight >= SPEAKS and e.channel not in ("release", "restarts")}
+    return cause.kind is CauseKind.BAD_RELEASE and bool(said) and said <= WARMING
 
 
 def _uncompared(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:

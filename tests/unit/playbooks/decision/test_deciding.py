@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from contracts.claims import CONTESTED
-from contracts.events import Candidate, Change, Control, Decision, Incident, encode
+from contracts.events import Candidate, Change, Control, Decision, Evidence, Incident, encode
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import DecideSettings
 from contracts.units import SECOND as S
@@ -758,6 +758,31 @@ def test_what_users_hardly_feel_is_given_a_moment_unless_nothing_is_left_to_dist
     assert [d.verdict for d in found.values()][2:] == [DecisionVerdict.ACT] * 2
     if waits:
         assert "for 30 s it may pass by itself" in found[15].text
+
+
+@pytest.mark.parametrize("severity", [Severity.WARNING, Severity.CRITICAL])
+@pytest.mark.parametrize(
+    ("channels", "warms"),
+    [
+        (("release", "latency"), True),
+        (("release", "latency", "cpu"), True),
+        (("release", "errors"), False),
+        (("release",), False),
+    ],
+)
+def test_a_release_whose_requests_only_take_longer_is_given_time_to_warm_up(
+    channels: tuple[str, ...], warms: bool, severity: Severity
+):
+    """Users hardly feel it: its caches fill. Where it fails, or users do feel it, it is rolled back at once."""
+    told = tuple(Evidence(channel=c, weight=0.9, text=c) for c in channels)
+    slow = msgspec.structs.replace(cause("cart", CauseKind.BAD_RELEASE, 0.98), evidence=told)
+    new = incident(slow, severity=severity, changes=(changed("deploy"),))
+    found = {age: decide(at_age(age, new), WORLD, LIBRARY, SETTINGS) for age in (5, 59, 61)}
+    waits = warms and severity is Severity.WARNING
+    eased = decide(at_age(5, msgspec.structs.replace(new, felt=Severity.WARNING)), WORLD, LIBRARY, SETTINGS)
+    assert (eased.verdict is DecisionVerdict.NOTHING) is warms, "it was worse, and is not any more"
+    assert [found[age].verdict is DecisionVerdict.NOTHING for age in (5, 59, 61)] == [waits, waits, False]
+    assert ("for 60 s it may pass by itself" in found[5].text) is waits
 
 
 def test_what_holds_a_remedy_back_for_good_is_not_waited_out():
