@@ -127,6 +127,8 @@ SHAPE_PER_SIGMA_LESS: Final = 0.35
 SHAPE_PER_SIGMA_MORE: Final = 0.15
 SHAPE_MOST: Final = 2.0
 """Log records per request outside of these times the usual. Fewer weigh more: work left out is what faults do. Train Ticket."""
+OVERWHELMS: Final = 2.0
+"""Times its usual calls that a released service makes of a database from which what that suffers is its doing, if they are most. By hand."""
 RELEASE_STRENGTH: Final = 1.5
 RELEASE_FRESH_S: Final = 60.0
 RELEASE_FADES_S: Final = 120.0

@@ -19,6 +19,7 @@ from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, harm_of, reaches, serves_knowingly
 from graph.evidence.local import local
+from graph.evidence.own_stores import by_whom
 from graph.evidence.silence import silence
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
@@ -89,7 +90,8 @@ def findings(situation: Situation) -> list[Finding]:
     muted = {x.service: x.strength for x in silent}
     reach = reaches(situation, muted)
     found = (*spread(situation, silent, muted, reach), *operations(situation, muted), *local(situation))
-    return [x for x in (_borne_out(situation, x, reach) for x in found) if x.strength > LEAST_FINDING]
+    borne_out = (_borne_out(situation, x, reach) for x in found)
+    return by_whom(situation, (x for x in borne_out if x.strength > LEAST_FINDING))
 
 
 def _borne_out(situation: Situation, finding: Finding, reach: Mapping[str, Reach]) -> Finding:
