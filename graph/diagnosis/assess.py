@@ -15,7 +15,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation, risen
-from graph.evidence.waiting import left_undone, stuck
+from graph.evidence.waiting import WORK, left_undone, stuck
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -103,7 +103,21 @@ def felt_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[
     entries = world.topology.entries([s for s in group.services if s in world.topology.services], lately_ns)
     if seen.severity is Severity.INFO or lately_ns < seen.situation.onset_ns or not entries:
         return seen.severity
-    return severity_of(world.situation(entries, lately_ns, amid=amid), entries, seen.undone)
+    felt = severity_of(world.situation(entries, lately_ns, amid=amid), entries, suffering=False)
+    return Severity.WARNING if felt is Severity.INFO and _undone_lately(world, group, seen, amid) else felt
+
+
+def _undone_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[str]) -> bool:
+    """Whether work is left undone at the moment, as it was since the onset, or that is not known. What waits is told of too seldom to say so."""
+    if not seen.undone or group.pooled:
+        return seen.undone
+    lately_ns = world.time_ns - FELT_NS
+    nodes = [seen.situation.nodes[name] for name in seen.affected]
+    waits = any(strongest(n, *WORK) is not None or stuck(n) is not None for n in nodes)
+    if waits or any(n.own and n.known_ns <= lately_ns + FELT_NS // 2 for n in nodes):
+        return True
+    late = assess(world, group, lately_ns, 0, amid)
+    return late is None or late.undone
 
 
 def diagnosis_onset(group: Group) -> int:
