@@ -27,6 +27,8 @@ AT_ONCE_S: Final = 0.05
 WAITED: Final = 1.5
 """Times the usual time of a caller's slowest requests from which some have waited for an answer that did not come: who gives up does so
 after several times what calls take."""
+OFTEN: Final = 0.9
+"""Share of the windows before in which its slowest requests took no longer: of few requests these go up and down."""
 FAILING: Final = 0.1
 """Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
 HANDED_ON: Final = 0.5
@@ -104,7 +106,8 @@ def _waits(frames: Sequence[EvidenceFrame], caller: str, onset_ns: int) -> bool:
     high = [h for late, v, frame, i in told if late and v > 0 and (h := _value(frame, i, f.LATENCY_P99, high=True)) > 0]
     if not since or not (before or high):
         return True
-    return float(np.median(since)) > (WAITED * float(np.median(before)) if before else float(np.median(high)))
+    longest = max(WAITED * float(np.median(before)), float(np.quantile(before, OFTEN))) if before else np.median(high)
+    return float(np.median(since)) > longest
 
 
 def _serves(frame: EvidenceFrame, service: str) -> bool:
