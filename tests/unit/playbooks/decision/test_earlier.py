@@ -142,7 +142,7 @@ def test_one_surge_saturates_one_service_after_another():
         ("same", "cart", CauseKind.HANG, ASK),
         ("worse", "cart", CauseKind.HANG, ASK),
         ("worse", "gateway", CauseKind.HANG, ASK),
-        ("same", "gateway", CauseKind.HANG, ACT),  # another remedy for the same target: belief has its say on that
+        ("same", "gateway", CauseKind.HANG, ASK),  # the same remedy under another name
         ("inconclusive", "cart", CauseKind.HANG, ACT),
         ("better", "cart", CauseKind.HANG, ACT),
         ("failed", "cart", CauseKind.HANG, ACT),  # nothing was done
@@ -152,6 +152,25 @@ def test_one_surge_saturates_one_service_after_another():
 def test_who_was_repaired_in_vain_makes_the_next_suspect_no_surer(outcome, target, kind, expected):
     tried = Attempt("one-d1", "restart-crashed-service", target, outcome, T0 + S)
     assert verdict(kind, replace(WORLD, attempts=(tried,))) is expected
+
+
+@pytest.mark.parametrize(
+    ("tried", "kind", "expected"),
+    [
+        ("restart-slow-service", CauseKind.HANG, ASK),
+        ("restart-sick-instance", CauseKind.HANG, ACT),  # of several instances one alone was restarted
+        ("roll-back-bad-release", CauseKind.HANG, ACT),  # another remedy for the same target: belief has its say on that
+        ("restart-slow-service", CauseKind.SATURATION, ACT),
+        ("forgotten", CauseKind.HANG, ACT),
+    ],
+)
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_what_was_done_in_vain_is_not_done_again_under_another_name(tried, kind, expected, replicas):
+    several = replace(WORLD, targets={"gateway": TargetState(replicas, replicas)})
+    expected = ASK if (tried, replicas) == ("restart-sick-instance", 1) else expected  # the one is all of them
+    world = replace(several, attempts=(Attempt("one-d1", tried, "gateway", "same", T0 + S),))
+    assert verdict(kind, several) is ACT
+    assert verdict(kind, world) is expected
 
 
 def test_calls_link_over_several_services_in_both_directions_and_by_the_names_that_callers_use():
