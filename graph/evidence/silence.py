@@ -123,7 +123,20 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         f"{node.name} answered {observed:.0f} of about {expected:.0f} calls expected since onset, "
         f"while {worst.caller} {'waits' if slow else 'fails'}"
     )
-    return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst.caller
+    kind = CauseKind.CRASH if not slow else CauseKind.LATENCY if _answers_late(node) else CauseKind.HANG
+    return Finding(node.name, "silence", strength, text, kind), worst.caller
+
+
+def _answers_late(node: Node) -> bool:
+    """Whether a service goes on answering, its typical request so late that its callers give up: it is slow, and does not hang. Whoever hangs in
+    part answers the rest in good time."""
+    typical = strongest(node, f.LATENCY_P50, f.METRIC_LATENCY_P50)
+    return (
+        node.lately.get(f.REQUEST_RATE, 0.0) > 0.0
+        and typical is not None
+        and typical.after > TIMEOUT_TIMES * typical.before
+        and typical.strength() > LEAST_DISTRESS
+    )
 
 
 def answers_others(situation: Situation, name: str, lost: list[Edge]) -> bool:
