@@ -218,7 +218,7 @@ def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> 
         return None
     return Held(
         HeldReason.CONCURRENCY,
-        f"{earlier.service}, ill since earlier, is being repaired: what comes of that is waited for",
+        f"{earlier.service}, ill since earlier, is being repaired, or was a moment ago: what comes of that is waited for",
     )
 
 

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.events import Candidate, Decision, Incident
+from contracts.events import Candidate, Decision, Feedback, Incident
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
 from contracts.units import SECOND as S
-from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, RunState, Severity
+from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Outcome, RunState, Severity
 from playbooks.decision import NOTHING, Attempt, DecisionWorld, ServiceView, decide, limits_of
 from playbooks.decision.known_calls import KnownCalls
 from playbooks.decision.pending import PendingDecisions
@@ -110,6 +110,33 @@ def test_while_the_earlier_one_is_being_repaired_what_comes_of_it_is_waited_for(
     assert "cart, ill since earlier, is being repaired" in d.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "after_s", "waits"),
+    [
+        (CauseKind.SATURATION, 10, True),
+        (CauseKind.SATURATION, 29, True),
+        (CauseKind.SATURATION, 31, False),
+        (CauseKind.CRASH, 10, False),  # who no longer answers is no echo of those that were late
+    ],
+)
+def test_what_ends_late_after_a_repair_is_its_echo(kind: CauseKind, after_s: int, waits: bool):
+    """Requests that hung in the cart end when it was restarted, or their callers give up: the gateway has many more, all of them late."""
+    it = Environment()
+    (first,) = it.told(incident("one", "cart", CauseKind.LEAK, T0))
+    it.half.journal(first, RunState.SUCCEEDED, T0 + 5 * S)
+    it.hear(T0 + 5 * S)
+    better = Feedback(
+        run="run-" + first.id, decision=first.id, incident="one", environment="prod", playbook=first.chosen.playbook,
+        target="cart", cause=CauseKind.LEAK, outcome=Outcome.BETTER, time_ns=T0 + 5 * S, measures=(), text="",
+    )  # fmt: skip
+    it.pending.feedback(better, T0 + 5 * S)
+    at = T0 + (5 + after_s) * S
+    late = msgspec.structs.replace(incident("two", "gateway", kind, at, Severity.CRITICAL), time_ns=at)
+    found = it.told(late) or it.pending.tick(at + S)
+    assert any("was a moment ago" in d.text for d in found) is waits
+    assert any(d.verdict is ACT for d in found) is not waits
+
+
 WORLD = DecisionWorld(
     now_ns=T0 + 5 * S,
     number=2,
@@ -159,7 +186,11 @@ def test_who_was_repaired_in_vain_makes_the_next_suspect_no_surer(outcome, targe
     [
         ("restart-slow-service", CauseKind.HANG, ASK),
         ("restart-sick-instance", CauseKind.HANG, ACT),  # of several instances one alone was restarted
-        ("roll-back-bad-release", CauseKind.HANG, ACT),  # another remedy for the same target: belief has its say on that
+        (
+            "roll-back-bad-release",
+            CauseKind.HANG,
+            ACT,
+        ),  # another remedy for the same target: belief has its say on that
         ("restart-slow-service", CauseKind.SATURATION, ACT),
         ("forgotten", CauseKind.HANG, ACT),
     ],
