@@ -68,7 +68,9 @@ def lines(report: JudgeReport) -> list[str]:
         cells = [report.overall[w].figures[name].words() for w in who]
         out.append(f"{name:24}" + "".join(f"{c:>28}" for c in cells))
     if report.dead_letters:
-        out.append(f"{report.dead_letters} messages could not be read or judged, and are dead letters: that is a defect")
+        out.append(
+            f"{report.dead_letters} messages could not be read or judged, and are dead letters: that is a defect"
+        )
     first = who[0]
     for group, parts in report.by_group[first].items():
         out += ["", f"{group:24}{'n':>5}" + "".join(f"{n:>13}" for n in BY_KIND)]
