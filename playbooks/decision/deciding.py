@@ -120,9 +120,13 @@ def _choose(
         if _unsure(choice) and _one_window_more(weighed, best, incident, world):
             text = words.looking_on(incident, best.proposal)
             return Choice(nothing, DecisionVerdict.NOTHING, general, text)
-        return choice
+        if choice.verdict is not DecisionVerdict.ASK or not (helped := _well_again(incident, world)):
+            return choice
+        return Choice(nothing, DecisionVerdict.NOTHING, general, words.well_again(incident, helped))
     if best.name == PERSON and _all_as_before(incident, world, settings):
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.as_before(incident))
+    if best.name == PERSON and (helped := _well_again(incident, world)):
+        return Choice(nothing, DecisionVerdict.NOTHING, general, words.well_again(incident, helped))
     told = _told_already(incident, world, playbooks) if best.name == PERSON else ""
     if told:
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.told(incident, told))
@@ -159,6 +163,13 @@ def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSet
     well = all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
     unsure = bool(causes) and causes[0].probability < settings.min_confidence
     return unsure and well and incident.severity is not Severity.CRITICAL
+
+
+def _well_again(incident: Incident, world: DecisionWorld) -> str:
+    """The playbook after which all was seen to be well, where users are served as before by now: that an incident takes its time to end is no
+    question. "" where there is none, or they are not."""
+    helped = [a.playbook for a in world.attempts if a.outcome == "better" or a.well]
+    return helped[-1] if helped and incident.felt is Severity.INFO else ""
 
 
 def _told_already(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:

@@ -204,6 +204,31 @@ def test_what_was_done_in_vain_is_not_done_again_under_another_name(tried, kind,
     assert verdict(kind, world) is expected
 
 
+@pytest.mark.parametrize(
+    ("outcome", "well", "felt", "asked"),
+    [
+        ("better", False, Severity.INFO, False),
+        ("inconclusive", True, Severity.INFO, False),  # whoever mended it
+        ("better", False, Severity.WARNING, True),
+        ("inconclusive", False, Severity.INFO, True),
+        ("succeeded", False, Severity.INFO, True),  # somebody was told of it
+        ("same", False, Severity.INFO, True),
+    ],
+)
+@pytest.mark.parametrize(("probability", "question"), [(0.6, "restart-hung-service"), (0.2, "ask-a-person")])
+def test_nobody_is_asked_once_a_remedy_has_helped_and_users_are_well(
+    outcome: str, well: bool, felt: Severity, asked: bool, probability: float, question: str
+):
+    """That an incident takes its time to end is no question; while users suffer, or if nothing is known to have helped, it is."""
+    it = incident("two", "gateway", CauseKind.HANG, T0, Severity.CRITICAL)
+    unsure = (msgspec.structs.replace(it.candidates[0], probability=probability),)
+    it = msgspec.structs.replace(it, felt=felt, candidates=unsure)
+    tried = Attempt("one-d1", "scale-out-saturated-service", "gateway", outcome, T0 + S, well)
+    found = decide(it, replace(WORLD, attempts=(tried,)), LIBRARY, DecideSettings())
+    assert (found.verdict is ASK) is asked
+    assert found.chosen.playbook == (question if asked else NOTHING)
+
+
 def test_calls_link_over_several_services_in_both_directions_and_by_the_names_that_callers_use():
     known = KnownCalls()
     assert known.linked(["a"], ["b"]), "nothing is known"
