@@ -71,7 +71,7 @@ def decide(
     """The decision, with every option, its terms, and why it won or lost."""
     told, incident = incident, believed(incident, world, playbooks)
     weighed = _weigh(incident, world, playbooks)
-    choice = _choose(weighed, incident, world, playbooks, settings)
+    choice = _unless_well(_choose(weighed, incident, world, playbooks, settings), weighed, incident, world)
     cause = _cause(choice.chosen, incident)
     return Decision(
         id=decision_id(incident.id, world.number),
@@ -120,13 +120,9 @@ def _choose(
         if _unsure(choice) and _one_window_more(weighed, best, incident, world):
             text = words.looking_on(incident, best.proposal)
             return Choice(nothing, DecisionVerdict.NOTHING, general, text)
-        if choice.verdict is not DecisionVerdict.ASK or not (helped := _well_again(incident, world)):
-            return choice
-        return Choice(nothing, DecisionVerdict.NOTHING, general, words.well_again(incident, helped))
+        return choice
     if best.name == PERSON and _all_as_before(incident, world, settings):
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.as_before(incident))
-    if best.name == PERSON and (helped := _well_again(incident, world)):
-        return Choice(nothing, DecisionVerdict.NOTHING, general, words.well_again(incident, helped))
     told = _told_already(incident, world, playbooks) if best.name == PERSON else ""
     if told:
         return Choice(nothing, DecisionVerdict.NOTHING, general, words.told(incident, told))
@@ -165,11 +161,14 @@ def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSet
     return unsure and well and incident.severity is not Severity.CRITICAL
 
 
-def _well_again(incident: Incident, world: DecisionWorld) -> str:
-    """The playbook after which all was seen to be well, where users are served as before by now: that an incident takes its time to end is no
-    question. "" where there is none, or they are not."""
+def _unless_well(choice: Choice, weighed: list[Weighed], incident: Incident, world: DecisionWorld) -> Choice:
+    """The choice; but nobody is asked where all was seen to be well after a remedy, and users are served as before by now: that an incident
+    takes its time to end is no question."""
     helped = [a.playbook for a in world.attempts if a.outcome == "better" or a.well]
-    return helped[-1] if helped and incident.felt is Severity.INFO else ""
+    if choice.verdict is not DecisionVerdict.ASK or not helped or incident.felt is not Severity.INFO:
+        return choice
+    nothing = next(w for w in weighed if w.name == NOTHING)
+    return Choice(nothing, DecisionVerdict.NOTHING, choice.permitted, words.well_again(incident, helped[-1]))
 
 
 def _told_already(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:
