@@ -52,9 +52,10 @@ def as_before(incident: Incident) -> str:
     return f"{cause_of(incident)}; nothing is done: all who are suspected answer as before"
 
 
-def well_again(incident: Incident, playbook: str) -> str:
-    """What was done has helped, and nobody suffers."""
-    return f"{cause_of(incident)}; nothing is asked: users are served as before since {playbook}"
+def well_by_now(incident: Incident, playbook: str) -> str:
+    """Nobody suffers, since something was done ("": by itself)."""
+    since = f" since {playbook}" if playbook else ""
+    return f"{cause_of(incident)}; nothing is asked: users are served as before by now{since}"
 
 
 def looking_on(incident: Incident, proposal: Proposal) -> str:

@@ -229,6 +229,24 @@ def test_nobody_is_asked_once_a_remedy_has_helped_and_users_are_well(
     assert found.chosen.playbook == (question if asked else NOTHING)
 
 
+@pytest.mark.parametrize(
+    ("kind", "felt", "asked"),
+    [
+        (CauseKind.LATENCY, Severity.INFO, False),
+        (CauseKind.SATURATION, Severity.INFO, False),
+        (CauseKind.LATENCY, Severity.WARNING, True),
+        (CauseKind.ERRORS, Severity.INFO, True),  # what fails is not over because its callers ask again
+    ],
+)
+def test_nobody_is_asked_of_who_was_late_while_users_are_served_as_before(kind: CauseKind, felt: Severity, asked: bool):
+    it = incident("two", "gateway", kind, T0 - 60 * S, Severity.CRITICAL)
+    unsure = (msgspec.structs.replace(it.candidates[0], probability=0.2),)
+    it = msgspec.structs.replace(it, felt=felt, candidates=unsure)
+    found = decide(it, WORLD, LIBRARY, DecideSettings())
+    assert (found.verdict is ASK) is asked
+    assert ("served as before by now" in found.text) is not asked
+
+
 def test_calls_link_over_several_services_in_both_directions_and_by_the_names_that_callers_use():
     known = KnownCalls()
     assert known.linked(["a"], ["b"]), "nothing is known"
