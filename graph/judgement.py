@@ -258,7 +258,9 @@ SILENCE_SIGMAS: Final = 1.5
 SILENCE_WEIGHT: Final = 2.0
 """How far beyond chance calls must be missing for a silence, and its strength per nat of that. By hand."""
 ALL_SILENT: Final = 0.1
-"""What is left where all callees of a caller fall silent: it no longer calls. innocents."""
+ALIKE_FEWER: Final = 1.5
+"""What is left where all callees of a caller fall silent: it no longer calls (innocents); and times the answers of a silent one below which
+another is silent as well. By hand: what a caller no longer does it leaves out of all its calls alike."""
 SILENT_FROM: Final = 0.5
 SILENT_EXPLAINS: Final = 0.9
 """Strength from which a callee is silent, and the share of its callers' symptoms that this explains. By hand."""

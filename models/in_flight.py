@@ -23,7 +23,8 @@ def for_the_load(frame: FeatureFrame, ledger: Ledger) -> FeatureFrame:
     told = np.isfinite(frame.values[:, column])
     if not told.any():
         return frame
-    load = ledger.load[ledger.rows(frame.services, ())]
+    rows = ledger.rows(frame.services, ())  # new ones may need room, which makes another array of it
+    load = ledger.load[rows]
     more = told & (load > 1.0)
     if not more.any():
         return frame

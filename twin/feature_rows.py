@@ -212,7 +212,7 @@ class FeatureRows:
         self._restarts = fleet.restarts.copy()
         columns = dict.fromkeys(_METRICS, np.full(services, np.nan))
         columns[f.CPU], columns[f.MEMORY] = _where(self._limits, cpu), _where(self._limits, memory)
-        columns[f.CPU_CORES] = _where(~self._limits, cpu * flow.cores * alive)
+        columns[f.CPU_CORES] = _where(~self._limits, cpu * mean(x.cores) * alive)
         columns[f.MEMORY_BYTES] = _where(~self._limits, memory * self._gigabytes * alive)
         columns[f.RESTARTS] = restarts
         columns[f.POOL_USED] = np.round(held)

@@ -36,7 +36,7 @@ class SystemSecond:
 
     `arriving`, `answered` requests per second; `failing` the share of answers that are failures, `refused` and `hung` shares of what
     arrives; `law` sorted seconds, (services, SAMPLES); `raw` the same unsorted. By call: `call_rate`, `call_failing`, `call_law`,
-    `call_unanswered` (share), `call_blamed` (share of the caller's failures in which it failed), `call_gap` (seconds). By slot: `cpu` (share of its cores), `waiting` requests,
+    `call_unanswered` (share), `call_blamed` (share of the caller's failures in which it failed), `call_gap` (seconds). By slot: `cpu` (share of the `cores` that it has), `waiting` requests,
     `served` per second and `slot_failing`, the share of these that fail; `pick`, the slot that answers each sample of `raw`.
     """
 
@@ -54,6 +54,7 @@ class SystemSecond:
     call_law: F64
     call_gap: F64
     cpu: F64
+    cores: F64
     held: F64
     waiting: F64
     oldest_s: F64
@@ -176,6 +177,7 @@ class Flow:
             down=down,
             hang=hung,
             cpu=np.where(ready, np.minimum(cpu, 1.0), np.nan),
+            cores=cores,
             held=np.minimum(own * hold, threads),
             done=np.minimum(able, own + fleet.backlog),
         )
@@ -247,6 +249,7 @@ class Flow:
             call_law=np.sort(calls.law, axis=1),
             call_gap=calls.gap,
             cpu=st.cpu,
+            cores=st.cores,
             held=st.held,
             waiting=waiting,
             oldest_s=waiting / np.maximum(done, 1e-3),
@@ -323,6 +326,7 @@ class _Stations:
     down: B1
     hang: F64
     cpu: F64
+    cores: F64
     held: F64
     done: F64
 

@@ -200,7 +200,7 @@ class RequestLevel:
                 cpu = float(second.cpu[slot])
                 if math.isnan(cpu):  # it has not started yet
                     continue
-                body = self._points(i, slot, now_ns, (cpu, held[slot], waiting[slot]))
+                body = self._points(i, slot, now_ns, (cpu, float(second.cores[slot]), held[slot], waiting[slot]))
                 self._due[number + int(habit.metrics_delay_s)][OTLP_METRICS].append(
                     wire.group(self._resource(slot), "sim", body)
                 )
@@ -212,8 +212,8 @@ class RequestLevel:
                         wire.group(self._resource(first), "sim", body)
                     )
 
-    def _points(self, service: int, slot: int, now_ns: int, found: tuple[float, int, int]) -> list[bytes]:
-        system, (cpu, held, waiting) = self._system, found
+    def _points(self, service: int, slot: int, now_ns: int, found: tuple[float, float, int, int]) -> list[bytes]:
+        system, (cpu, cores, held, waiting) = self._system, found
         plan = system.plan.services[service]
         cpu = min(max(cpu + 0.02 + float(self._r.normal(0, 0.01)), 0.0), 1.0)
         memory = min(max(float(system.fleet.memory[slot]) + float(self._r.normal(0, 0.004)), 0.0), 1.0)
@@ -228,7 +228,7 @@ class RequestLevel:
             ]
         else:
             out = [
-                one("container.cpu.usage", "{cpu}", cpu * float(system.flow.cores[service])),
+                one("container.cpu.usage", "{cpu}", cpu * cores),
                 one("container.memory.usage", "By", memory * self._gigabytes[service]),
             ]
         out.append(one("k8s.container.restart_count", "{restart}", float(system.fleet.restarts[slot])))

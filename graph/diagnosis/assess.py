@@ -15,7 +15,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation, risen
-from graph.evidence.waiting import left_undone, stuck
+from graph.evidence.waiting import WORK, left_undone, stuck
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -74,7 +74,8 @@ def assess(
     members = [s for s in group.services if s in world.topology.services]
     if not members:
         return None
-    names = _looked_at(world, members, onset_ns)
+    names = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
+    names |= world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
@@ -102,19 +103,21 @@ def felt_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[
     entries = world.topology.entries([s for s in group.services if s in world.topology.services], lately_ns)
     if seen.severity is Severity.INFO or lately_ns < seen.situation.onset_ns or not entries:
         return seen.severity
-    felt = severity_of(world.situation(entries, lately_ns, amid=amid), entries, suffering=group.pooled)
-    if felt is not Severity.INFO or not seen.undone:
-        return felt
-    members = [s for s in group.services if s in world.topology.services]
-    lately = world.situation(_looked_at(world, members, lately_ns), lately_ns, amid=amid)
-    found = findings(lately)
-    return Severity.WARNING if _undone(_affected(lately, members, found), found) else Severity.INFO
+    felt = severity_of(world.situation(entries, lately_ns, amid=amid), entries, suffering=False)
+    return Severity.WARNING if felt is Severity.INFO and _undone_lately(world, group, seen, amid) else felt
 
 
-def _looked_at(world: World, members: list[str], onset_ns: int) -> set[str]:
-    """A group's services, whom they call and who calls them."""
-    callees = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
-    return {*callees, *world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)}
+def _undone_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[str]) -> bool:
+    """Whether work is left undone at the moment, as it was since the onset, or that is not known. What waits is told of too seldom to say so."""
+    if not seen.undone or group.pooled:
+        return seen.undone
+    lately_ns = world.time_ns - FELT_NS
+    nodes = [seen.situation.nodes[name] for name in seen.affected]
+    waits = any(strongest(n, *WORK) is not None or stuck(n) is not None for n in nodes)
+    if waits or any(n.own and n.known_ns <= lately_ns + FELT_NS // 2 for n in nodes):
+        return True
+    late = assess(world, group, lately_ns, 0, amid)
+    return late is None or late.undone
 
 
 def diagnosis_onset(group: Group) -> int:

@@ -12,7 +12,7 @@ from contracts.room import has_room, queues, usual_seconds
 from contracts.verdicts import CauseKind
 from graph.evidence.apart import instances_apart
 from graph.evidence.finding import Finding
-from graph.evidence.situation import Node, Shift, Situation
+from graph.evidence.situation import Node, Shift, Situation, risen
 from graph.evidence.words import change, number
 from graph.judgement import (
     BEFELL,
@@ -34,6 +34,7 @@ from graph.judgement import (
     RELEASE_JUST_S,
     RELEASE_STRENGTH,
     TAKES_CAPACITY,
+    TOGETHER_DECADES,
 )
 
 RELEASES = ("deploy", "rollback", "config")
@@ -70,10 +71,25 @@ def memory(situation: Situation) -> Iterator[Finding]:
             )
 
 
-def more_asked(node: Node) -> Shift | None:
-    """The rate of a service's requests, where it has risen."""
+def more_asked(situation: Situation, node: Node) -> Shift | None:
+    """The rate of a service's requests, where it has surely risen, and not because those that failed are made again."""
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
-    return rate if rate is not None and rate.after > DEMAND_MORE * max(rate.before, DEMAND_LEAST) else None
+    if rate is None or rate.decades < TOGETHER_DECADES:
+        return None
+    asked = rate.after - _made_again(situation, node) / max(rate.samples, 1.0)
+    return rate if asked > DEMAND_MORE * max(rate.before, DEMAND_LEAST) else None
+
+
+def _made_again(situation: Situation, node: Node) -> float:
+    """Requests since the onset that its callers make again: of the calls beyond those that their own requests need as many as fail."""
+    fails = max((risen(node.shifts[n]) for n in (f.ERROR_RATE, f.METRIC_ERROR_RATE) if n in node.shifts), default=0.0)
+    again = 0.0
+    for edge in situation.into(node.name):
+        failed = edge.shifts.get(f.CALL_ERROR_RATE)
+        share = max(fails, 0.0 if failed is None else risen(failed))
+        if math.isfinite(edge.per_request_before) and not edge.in_part:
+            again += min(max(0.0, edge.made - edge.expected), share * edge.made)
+    return again
 
 
 def lost_capacity(situation: Situation, service: str) -> str:
@@ -102,7 +118,7 @@ def demand(situation: Situation) -> Iterator[Finding]:
     """More requests than usual at a service that also runs slow, hot or full: it is asked for more than it can do. Failures
     alone do not say so: a service that fails is asked again."""
     for node in situation.nodes.values():
-        rate = more_asked(node)
+        rate = more_asked(situation, node)
         if rate is None:
             continue
         if _has_room(node, rate) or not queues(rate.after, _took(node)):

@@ -14,6 +14,7 @@ from graph.evidence.local import lost_capacity, strongest
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.evidence.words import change
 from graph.judgement import (
+    ALIKE_FEWER,
     ALL_SILENT,
     ASKED_ENOUGH,
     CONCERNED,
@@ -54,7 +55,8 @@ def silence(situation: Situation) -> Iterator[Finding]:
     """A service that is asked but no longer answers. Less traffic because its callers ask less is no silence.
 
     Where several callees of one caller fall silent at once, one of them may have stopped the caller before it reached the others:
-    each gets less. Where all of a caller's callees do, the caller no longer calls: none of them gets much.
+    each gets less. Where all of a caller's callees do, the caller no longer calls: none of them gets much. Those that are missed hardly less
+    than the one that is missed most are missed with it, whichever side of a bound they are.
     """
     raw = [s for s in (_silent(situation, n) for n in situation.nodes.values()) if s is not None]
     for finding, caller in raw:
@@ -66,12 +68,19 @@ def silence(situation: Situation) -> Iterator[Finding]:
         if any(e.callee == finding.service and math.isfinite(e.attempted) for e in edges):
             yield finding  # the caller itself says that it called
             continue
-        together = sum(answered(situation, e) < FEW_CALLS * max(e.expected, e.usual) for e in edges)
+        own = max((_answers(situation, e) for e in edges if e.callee == finding.service), default=0.0)
+        few = max(FEW_CALLS, ALIKE_FEWER * own)
+        together = sum(_answers(situation, e) < few for e in edges)
         share = 1.0 if together <= 1 else ALL_SILENT if together == len(edges) else together**-0.5
         yield dataclasses.replace(finding, strength=share * finding.strength)
     for node in situation.nodes.values():
         if not situation.into(node.name):
             yield from _silent_entry(situation, node)
+
+
+def _answers(situation: Situation, edge: Edge) -> float:
+    """Share of the calls that are due along an edge that were answered."""
+    return answered(situation, edge) / max(edge.expected, edge.usual)
 
 
 def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
@@ -114,7 +123,20 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
         f"{node.name} answered {observed:.0f} of about {expected:.0f} calls expected since onset, "
         f"while {worst.caller} {'waits' if slow else 'fails'}"
     )
-    return Finding(node.name, "silence", strength, text, CauseKind.HANG if slow else CauseKind.CRASH), worst.caller
+    kind = CauseKind.CRASH if not slow else CauseKind.LATENCY if _answers_late(node) else CauseKind.HANG
+    return Finding(node.name, "silence", strength, text, kind), worst.caller
+
+
+def _answers_late(node: Node) -> bool:
+    """Whether a service goes on answering, its typical request so late that its callers give up: it is slow, and does not hang. Whoever hangs in
+    part answers the rest in good time."""
+    typical = strongest(node, f.LATENCY_P50, f.METRIC_LATENCY_P50)
+    return (
+        node.lately.get(f.REQUEST_RATE, 0.0) > 0.0
+        and typical is not None
+        and typical.after > TIMEOUT_TIMES * typical.before
+        and typical.strength() > LEAST_DISTRESS
+    )
 
 
 def answers_others(situation: Situation, name: str, lost: list[Edge]) -> bool:

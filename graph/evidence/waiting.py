@@ -60,7 +60,7 @@ def waiting(situation: Situation, muted: Muted) -> Iterator[Finding]:
         text = f"{node.name}: {change(shift)}"
         if share >= MOSTLY:
             yield Finding(node.name, "waiting", strength, f"{text}, as it waits for {by}", None, by)
-        elif more_asked(node) is not None:
+        elif more_asked(situation, node) is not None:
             yield Finding(node.name, "waiting", strength, text, CauseKind.SATURATION)
         elif lost := lost_capacity(situation, node.name):
             yield Finding(node.name, "waiting", strength, f"{text}, since {lost}", CauseKind.SATURATION)

@@ -33,3 +33,10 @@ class Served(NamedTuple):
     def failed(self) -> float:
         """Requests since the onset that failed beyond the usual; 0 where that is not known."""
         return 0.0 if self.failures is None else risen(self.failures) * self.failures.samples
+
+
+def usually(answered: float, made: Shift) -> float:
+    """The share of the calls made before the onset of which an answer was known, as `answered` were; 1 where none were made. What never had
+    one (half of a service tells nothing, a name stands for another one, too) misses none."""
+    before = made.before * made.samples_before
+    return min(1.0, answered / before) if before > 0 else 1.0

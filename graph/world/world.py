@@ -27,7 +27,7 @@ from graph.world.aliases import Aliases
 from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
 from graph.world.series import NEVER, SeriesStore
-from graph.world.told_calls import Served, ToldCalls
+from graph.world.told_calls import Served, ToldCalls, usually
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
@@ -285,7 +285,13 @@ class World:
         seldom = np.maximum(before[:, 0], 1.0)
         tells = by_client | by_route | (blamed_since > 0)
         hit = np.where(tells, np.maximum(blamed_since - blamed / seldom * windows, 0.0), np.nan)
-        columns = (np.where(by_client, asked_since, np.nan), scale * (asked_since + due_since), scale * more, hit)
+        due_answers = np.minimum(1.0, made / np.where(by_client, asked, 1.0))  # what never had an answer misses none
+        columns = (
+            np.where(by_client, asked_since * due_answers, np.nan),
+            scale * (asked_since + due_since),
+            scale * more,
+            hit,
+        )
         return [ToldCalls(*row) for row in zip(*(c.tolist() for c in (*columns, in_part)), strict=True)]
 
     def _nodes(
@@ -356,12 +362,23 @@ def _edge(
     (did, told), (known_ns, heard) = caller_did, known
     rate, caller, failed = found.get(CALL_RATE), did.requests, did.failed
     blamed = float(np.minimum(told.blamed / failed, 1.0)) if failed >= 1.0 else math.nan
-    attempted = made.after * made.samples if made is not None else told.asked
-    if rate is None or caller is None or not caller.before > 0 or not rate.samples_before > 0:
-        return Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
+    if rate is None or not rate.samples_before > 0:  # whether calls are answered was never known
+        return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
-    before = rate.before * rate.samples_before / (caller.before * caller.samples_before)
-    served, calls = heard * caller.after * caller.samples, rate.after * rate.samples
+    answered, calls = rate.before * rate.samples_before, rate.after * rate.samples
+    attempted = made.after * made.samples * usually(answered, made) if made is not None else told.asked
+    if caller is None or not caller.before > 0:
+        return Edge(
+            *pair,
+            found,
+            observed=calls,
+            attempted=attempted,
+            blamed=blamed,
+            in_part=told.in_part,
+            known_ns=known_ns,
+        )
+    before = answered / (caller.before * caller.samples_before)
+    served = heard * caller.after * caller.samples
     expected, usual = before * served, heard * before * caller.before * caller.samples
     if math.isfinite(told.due):  # what is asked for tells; requests that are missing may be any
         expected, usual = told.due, min(usual, told.due + max(0.0, usual - expected))

@@ -22,6 +22,8 @@ class JudgeReport(msgspec.Struct):
     """who -> group -> name -> figures"""
     faults: tuple[FaultRow, ...] = ()
     trials: tuple[TrialRow, ...] = ()
+    dead_letters: int = 0
+    """Messages that could not be read, or judged, all trials together: a simulated system sends none that can't be."""
 
 
 def report_of(trials: Iterable[Trial], split: str, fidelity: str) -> JudgeReport:
@@ -38,6 +40,7 @@ def report_of(trials: Iterable[Trial], split: str, fidelity: str) -> JudgeReport
         by_group={w: {name: grouped(*mine[w], by) for name, by in GROUPS.items()} for w in who},
         faults=tuple(rows),
         trials=tuple(others),
+        dead_letters=sum(t.dead_letters for t in trials),
     )
 
 
@@ -64,6 +67,10 @@ def lines(report: JudgeReport) -> list[str]:
     for name in OVERALL:
         cells = [report.overall[w].figures[name].words() for w in who]
         out.append(f"{name:24}" + "".join(f"{c:>28}" for c in cells))
+    if report.dead_letters:
+        out.append(
+            f"{report.dead_letters} messages could not be read or judged, and are dead letters: that is a defect"
+        )
     first = who[0]
     for group, parts in report.by_group[first].items():
         out += ["", f"{group:24}{'n':>5}" + "".join(f"{n:>13}" for n in BY_KIND)]

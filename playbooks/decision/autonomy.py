@@ -167,13 +167,16 @@ def _after_effect(proposal: Proposal | None, world: DecisionWorld) -> Doubt | No
 
 
 def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
-    """Who was repaired in vain was not the culprit, or not in that way: then the next suspect of the same diagnosis is hardly surer. More room
-    for more demand is no guess."""
+    """Who was repaired in vain was not the culprit, or not in that way: then the next suspect of the same diagnosis is hardly surer, nor does the
+    same help under another name. More room for more demand is no guess."""
     if proposal is None or not touching(proposal.playbook.steps):
         return None
     if all(action.meets_demand for action, _ in touching(proposal.playbook.steps)):
         return None
     target = proposal.target.service
+    if proposal.tried:
+        text = f"{proposal.tried} did the same to {target} and did not help"
+        return Doubt(HeldReason.UNPROVEN, text)
     failed = [a for a in world.attempts if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
     if not failed:
         return None

@@ -37,6 +37,7 @@ WARMING: Final = frozenset({"latency", "cpu"})
 COMPARED: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
 COMPARED_S: Final = 10.0
 ALL_OF_THEM: Final = "restart/rolling"
+ONE_OF_THEM: Final = "restart/instance"
 """Causes with which a service still answers, for which its instances are compared before all of them are restarted; seconds since the onset that
 this may take: half as long as what counts as lately (`contracts.parts`)."""
 SPEAKS: Final = 0.2
@@ -56,6 +57,8 @@ class Proposal:
     held: Held | None
     rivals: tuple[Candidate, ...] = ()
     """Other suspected causes, which it is no remedy for."""
+    tried: str = ""
+    """The playbook by which the same was done to the target in this incident, and changed nothing."""
 
     @property
     def cause_probability(self) -> float:
@@ -77,8 +80,26 @@ def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Play
         for service in dict.fromkeys(c.service for c in causes):
             matching = [c for c in causes if c.service == service and _matches(playbook, incident, c, world)]
             if matching:
-                found.append(_proposal(playbook, matching, incident, world))
+                tried = _tried(playbook, service, world, playbooks)
+                found.append(replace(_proposal(playbook, matching, incident, world), tried=tried))
     return found
+
+
+def _tried(playbook: Playbook, service: str, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:
+    """The playbook that did the same to a service in this incident, by whatever name, and changed nothing; "" where none did. All instances
+    are more than one of them."""
+    wanted = _variants(playbook)
+    for attempt in world.attempts:
+        done = {v for p in playbooks if p.name == attempt.playbook for v in _variants(p)}
+        done |= {ONE_OF_THEM} if ALL_OF_THEM in done else set()
+        if wanted and wanted <= done and (attempt.target, attempt.outcome) == (service, "same"):
+            return attempt.playbook
+    return ""
+
+
+def _variants(playbook: Playbook) -> set[str]:
+    """What a playbook does to its target."""
+    return {action.variant(step.arguments) for action, step in touching(playbook.steps)}
 
 
 def _matches(playbook: Playbook, incident: Incident, cause: Candidate, world: DecisionWorld) -> bool:
@@ -208,7 +229,7 @@ def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> 
         return None
     return Held(
         HeldReason.CONCURRENCY,
-        f"{earlier.service}, ill since earlier, is being repaired: what comes of that is waited for",
+        f"{earlier.service}, ill since earlier, is being repaired, or was a moment ago: what comes of that is waited for",
     )
 
 

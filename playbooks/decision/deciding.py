@@ -12,7 +12,7 @@ from contracts.verdicts import Autonomy, CauseKind, Conduct, DecisionVerdict, He
 from playbooks.decision import words
 from playbooks.decision.autonomy import Permitted, controls_for, permitted
 from playbooks.decision.belief import believed
-from playbooks.decision.candidates import Proposal, proposals, top_causes
+from playbooks.decision.candidates import PASSING, Proposal, proposals, top_causes
 from playbooks.decision.patience import worth_waiting
 from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
 from playbooks.decision.world import DecisionWorld, world_hash
@@ -71,7 +71,7 @@ def decide(
     """The decision, with every option, its terms, and why it won or lost."""
     told, incident = incident, believed(incident, world, playbooks)
     weighed = _weigh(incident, world, playbooks)
-    choice = _choose(weighed, incident, world, playbooks, settings)
+    choice = _unless_well(_choose(weighed, incident, world, playbooks, settings), weighed, incident, world)
     cause = _cause(choice.chosen, incident)
     return Decision(
         id=decision_id(incident.id, world.number),
@@ -159,6 +159,17 @@ def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSet
     well = all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
     unsure = bool(causes) and causes[0].probability < settings.min_confidence
     return unsure and well and incident.severity is not Severity.CRITICAL
+
+
+def _unless_well(choice: Choice, weighed: list[Weighed], incident: Incident, world: DecisionWorld) -> Choice:
+    """The choice; but nobody is asked while users are served as before by now, after a remedy with which all was well again, or of who is slow or
+    saturated, and left alone for as long: that an incident takes its time to end is no question."""
+    helped = next((a.playbook for a in reversed(world.attempts) if a.outcome == "better" or a.well), "")
+    late = all(c.kind in PASSING for c in top_causes(incident)[:1])
+    if choice.verdict is not DecisionVerdict.ASK or incident.felt is not Severity.INFO or not (helped or late):
+        return choice
+    nothing = next(w for w in weighed if w.name == NOTHING)
+    return Choice(nothing, DecisionVerdict.NOTHING, choice.permitted, words.well_by_now(incident, helped))
 
 
 def _told_already(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:

@@ -7,8 +7,8 @@ from typing import Final
 
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, DecisionVerdict, Severity
-from playbooks.decision.candidates import top_causes
-from playbooks.decision.pending_state import PendingDecision
+from playbooks.decision.candidates import PASSING, top_causes
+from playbooks.decision.pending_state import GRACE_S, PendingDecision
 from playbooks.decision.world import Earlier
 
 AFTER_S: Final = 900.0
@@ -18,23 +18,28 @@ what is borne for longer is no news."""
 Linked = Callable[[Iterable[str], Iterable[str]], bool]
 
 
-def earlier_than(case: PendingDecision, cases: Iterable[PendingDecision], linked: Linked) -> tuple[Earlier, ...]:
+def earlier_than(
+    case: PendingDecision, cases: Iterable[PendingDecision], linked: Linked, now_ns: int
+) -> tuple[Earlier, ...]:
     """The incidents of the environment that began before this one, hurt users, were not mended, and whose services are linked with the
-    suspects of this one by calls; the earliest first."""
+    suspects of this one by calls; the earliest first. What was mended a moment ago still has its echo where this one is of services that are
+    late: requests that hung end late, all at once."""
     mine = case.incident
     suspects = [c.service for c in top_causes(mine)] or list(mine.services)
+    late = any(c.kind in PASSING for c in top_causes(mine)[:1])
     found = []
     for other in cases:
         its = other.incident
         before_ns = mine.onset_ns - its.onset_ns
         if its.environment != mine.environment or not 0 < before_ns <= AFTER_S * SECOND:
             continue
-        if other.repaired_ns or its.severity is Severity.INFO:
+        echoes = late and bool(other.repaired_ns) and now_ns - other.repaired_ns < GRACE_S * SECOND
+        if (other.repaired_ns and not echoes) or its.severity is Severity.INFO:
             continue
         leading = next(iter(top_causes(its)), None)
         services = [leading.service, *its.services] if leading is not None else list(its.services)
         if linked(suspects, services):
             kind = CauseKind.UNKNOWN if leading is None else leading.kind
-            mending = bool(other.live) and other.live_verdict == DecisionVerdict.ACT
+            mending = echoes or (bool(other.live) and other.live_verdict == DecisionVerdict.ACT)
             found.append((its.onset_ns, Earlier(its.id, "" if leading is None else leading.service, kind, mending)))
     return tuple(e for _, e in sorted(found, key=lambda f: (f[0], f[1].incident)))

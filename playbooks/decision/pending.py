@@ -307,7 +307,7 @@ class PendingDecisions:
             actions=None if untold_s else frozenset(reported.actions),
             controls=tuple(self._controls[s] for s in sorted(self._controls) if s in ("*", environment)),
             attempts=tuple(a for a in case.attempts if a.time_ns >= case.incident.onset_ns),
-            earlier=earlier_than(case, self._ordered(), views.calls.linked),
+            earlier=earlier_than(case, self._ordered(), views.calls.linked, now_ns),
             predictions=tuple(self._predictions.get(environment, ())),
             limits=self._limits,
         )

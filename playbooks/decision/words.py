@@ -52,6 +52,12 @@ def as_before(incident: Incident) -> str:
     return f"{cause_of(incident)}; nothing is done: all who are suspected answer as before"
 
 
+def well_by_now(incident: Incident, playbook: str) -> str:
+    """Nobody suffers, since something was done ("": by itself)."""
+    since = f" since {playbook}" if playbook else ""
+    return f"{cause_of(incident)}; nothing is asked: users are served as before by now{since}"
+
+
 def looking_on(incident: Incident, proposal: Proposal) -> str:
     """What is about to show is worth a moment."""
     return f"{causes_of(incident)}; one more window may tell: waiting to do {proposal.playbook.name} on {proposal.target.service}"

@@ -27,6 +27,10 @@ AT_ONCE_S: Final = 0.05
 WAITED: Final = 1.5
 """Times the usual time of a caller's slowest requests from which some have waited for an answer that did not come: who gives up does so
 after several times what calls take."""
+LEAST_BEFORE: Final = 5
+"""Windows from before the onset from which it is known how long a caller's slowest requests usually take."""
+OFTEN: Final = 0.9
+"""Share of the windows before in which its slowest requests took no longer: of few requests these go up and down."""
 FAILING: Final = 0.1
 """Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
 HANDED_ON: Final = 0.5
@@ -96,15 +100,17 @@ def refused(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> boo
 
 
 def _waits(frames: Sequence[EvidenceFrame], caller: str, onset_ns: int) -> bool:
-    """Whether a service's slowest requests take longer since the onset: than before, or where that is too long ago than is expected; or it is
-    not known how long they take."""
+    """Whether a service's slowest requests take longer since the onset: than before, or where (most of) that is too long ago than is expected; or
+    it is not known how long they take."""
     rows = [(frame, frame.services.index(caller)) for frame in frames if _serves(frame, caller)]
     told = [(frame.window_ns >= onset_ns, _value(frame, i, f.LATENCY_P99), frame, i) for frame, i in rows]
     before, since = ([v for late, v, *_ in told if late is when and v > 0] for when in (False, True))
     high = [h for late, v, frame, i in told if late and v > 0 and (h := _value(frame, i, f.LATENCY_P99, high=True)) > 0]
     if not since or not (before or high):
         return True
-    return float(np.median(since)) > (WAITED * float(np.median(before)) if before else float(np.median(high)))
+    if high and len(before) < LEAST_BEFORE:
+        return float(np.median(since)) > float(np.median(high))
+    return float(np.median(since)) > max(WAITED * float(np.median(before)), float(np.quantile(before, OFTEN)))
 
 
 def _serves(frame: EvidenceFrame, service: str) -> bool:

@@ -265,7 +265,7 @@ def _worse(before: ServiceRows, busy: ServiceRows, face: Face) -> str:
 def _more_failures(before: ServiceRows, busy: ServiceRows, name: str) -> str:
     if name not in busy.values or not len(before.window):
         return ""
-    (a, n), (b, m) = _failures(before, name), _failures(busy, name)
+    (a, n), (b, m) = _failures(_usual(before, name), name), _failures(busy, name)
     if not n or not m:
         return ""
     p = (a + b + 0.5) / (n + m + 1)
@@ -277,6 +277,11 @@ def _more_failures(before: ServiceRows, busy: ServiceRows, name: str) -> str:
     )
 
 
+def _usual(before: ServiceRows, name: str) -> ServiceRows:
+    """The windows before in which a feature was not above its expected range itself: an earlier bout of the same trouble is not what is usual."""
+    return before.part(~before.above(name))
+
+
 def _failures(rows: ServiceRows, name: str) -> tuple[float, float]:
     share = np.nan_to_num(rows.values[name])
     return float((share * rows.counts).sum()), float(rows.counts.sum())
@@ -285,7 +290,8 @@ def _failures(rows: ServiceRows, name: str) -> tuple[float, float]:
 def _slower(before: ServiceRows, busy: ServiceRows, name: str) -> str:
     if name not in busy.values:
         return ""
-    old, new = (v[np.isfinite(v) & (v > 0)] for v in (before.values.get(name, np.empty(0)), busy.values[name]))
+    usual = _usual(before, name).values.get(name, np.empty(0))
+    old, new = (v[np.isfinite(v) & (v > 0)] for v in (usual, busy.values[name]))
     if len(old) < 2 * LEAST_WINDOWS or len(new) < LEAST_WINDOWS:
         return ""
     a, b = np.log(old), np.log(new)

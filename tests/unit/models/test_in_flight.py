@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,22 @@ def test_as_many_as_are_asked_for_are_none(rate: float):
 
 def test_streams_that_stay_open_are_none():
     assert not told(60.0, 3.0, streams=0.5)
+
+
+@pytest.mark.parametrize("names", [15, 16, 17, 40, 500])
+def test_services_that_nothing_was_heard_of_yet_are_made_room_for(names: int):
+    """Their requests in flight may come before anything else of them does, with however many others."""
+    engine = DetectEngine(0, DetectSettings(detectors=("bank",)))
+    for first in (1, names):
+        one = frame(Signal.METRICS, first, **{IN_FLIGHT: 3.0})
+        services = tuple(f"shop-{i}" for i in range(first))
+        many = dataclasses.replace(
+            one,
+            services=services,
+            values=np.repeat(one.values, first, axis=0),
+            counts=np.repeat(one.counts, first),
+            versions=("",) * first,
+            attributes=("",) * first,
+        )
+        evidence, _ = engine.observe(many, many.window_ns + 2 * SECOND)
+        assert evidence.services == services

@@ -13,11 +13,14 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
+from contracts.features import CPU_CORES
+from contracts.frames import FeatureFrame, unpack
+from contracts.topics import FEATURES, OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from twin import otlp_bytes as wire
+from twin.arrival import Arrival
 from twin.blueprint import CallPlan, EntryPlan, Role, ServicePlan, SystemPlan
 from twin.configuration import CONFIGURATIONS, Split, generator_of
-from twin.episode import Plot, SimulatedEpisode
+from twin.episode import Plot, SimulatedEpisode, WindowLevel
 from twin.habits import Habit
 from twin.load import UserDemand
 from twin.requests import CallOutcome, RequestSimulation, Visit
@@ -161,3 +164,49 @@ def test_both_fidelities_tell_of_the_same_world(seed: int):
     ill = [bad for s, at, _, bad in heard if s == entry and at >= begin + 5]
     chance = 4 * math.sqrt(0.25 / len(ill))
     assert np.mean(ill) == pytest.approx(np.mean(failing[begin + 5 :]), abs=0.03 + chance)
+
+
+@pytest.mark.parametrize("fidelity", ["window", "request"])
+def test_who_is_throttled_uses_no_more_of_its_cores(fidelity: str):
+    """What it has less of it can't use more of: a count of cores says so, while the share of its limit rises."""
+    plot = Plot(((40.0, "throttled"),), 60, operations=False, size=0.5)
+    episode = SimulatedEpisode.drawn(
+        Split.TUNING, 62118, services=8, style="complete", plot=plot, fidelity=fidelity, kinds=("throttled",)
+    )
+    for one in episode.plan.services:
+        object.__setattr__(one.habit, "limits_known", False)
+        object.__setattr__(one.habit, "metrics_every_s", 1)
+    if fidelity == "window":  # it has noted habits already
+        episode.fidelity = WindowLevel(episode.system, np.random.default_rng(1))
+    used: dict[str, list[tuple[float, float]]] = {}
+    while not episode.over:
+        for message in episode.second():
+            for name, cores in cores_told(message):
+                used.setdefault(name, []).append((episode.system.now_s, cores))
+    (fault,) = episode.truth.faults
+    told = used[fault.service]
+    before, since = ([c for at, c in told if (at > 42.0) is late] for late in (False, True))
+    assert len(before) > 20
+    assert len(since) > 5
+    assert np.mean(since) < 1.2 * np.mean(before)
+
+
+def cores_told(message: Arrival) -> list[tuple[str, float]]:
+    """Service and cores used, of a message that tells of such."""
+    if message.topic == FEATURES:
+        rows = unpack(FeatureFrame, message.value)
+        if CPU_CORES not in rows.features:
+            return []
+        column = rows.values[:, rows.features.index(CPU_CORES)]
+        return [(s, float(c)) for s, c in zip(rows.services, column, strict=True) if math.isfinite(c)]
+    if message.topic != OTLP_METRICS:
+        return []
+    found = []
+    for resource in MetricsData.FromString(message.value).resource_metrics:
+        names = {a.key: a.value.string_value for a in resource.resource.attributes}
+        for metric in resource.scope_metrics[0].metrics:
+            if metric.name == "container.cpu.usage":
+                space = names.get("service.namespace", "")
+                name = f"{space}/{names['service.name']}" if space else names["service.name"]
+                found.append((name, metric.gauge.data_points[0].as_double))
+    return found

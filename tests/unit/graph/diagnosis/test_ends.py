@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from contracts.events import Anomaly, Change, Contribution
 from contracts.settings import DiagnoseSettings
@@ -104,9 +105,10 @@ def test_evidence_that_was_pooled_keeps_its_incident_open():
     assert not felt(anomaly("pricing", "memory_utilization", ONSET, ONSET))
 
 
-def test_a_burst_that_has_passed_is_felt_no_more_though_it_was_severe():
-    """While the incident is not over yet, it says how bad it has been, and how bad it is."""
-    said = played(25, lambda _: [], faults={"pricing": Fault(slow=1.0)}, resolve_s=60)
+@pytest.mark.parametrize("fault", [Fault(slow=1.0), Fault(fails=0.5)])
+def test_a_burst_that_has_passed_is_felt_no_more_though_it_was_severe(fault: Fault):
+    """While the incident is not over yet, it says how bad it has been, and how bad it is; also of work that was left undone."""
+    said = played(25, lambda _: [], faults={"pricing": fault}, resolve_s=60)
     ill = [i for i in said if i.phase is not IncidentPhase.RESOLVED and i.time_ns < ONSET + 12 * SECOND]
     later = [i for i in said if i.phase is IncidentPhase.UPDATED and i.time_ns > ONSET + 20 * SECOND]
     assert ill

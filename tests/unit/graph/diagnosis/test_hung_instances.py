@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.events import Anomaly, Contribution
-from contracts.features import ERROR_RATE, LATENCY_P95
+from contracts.features import ERROR_RATE, LATENCY_P50, LATENCY_P95, REQUEST_RATE
 from contracts.units import SECOND as S
 from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
 from graph.evidence.situation import Edge, Node
@@ -44,6 +44,23 @@ def test_a_service_that_is_always_known_of_later_than_its_callers_is_heard_of_al
     found = ranked(*callers(slow=True), late, calls=(unanswered("web"), unanswered("app")))
     leader = next(iter(found.values()))
     assert (leader.service, leader.kind) == ("stock", CauseKind.HANG)
+
+
+@pytest.mark.parametrize(
+    ("took", "lately", "kind"),
+    [
+        pytest.param(2.4, 1.0, CauseKind.LATENCY, id="each answer comes late"),
+        pytest.param(2.4, 0.0, CauseKind.HANG, id="late ones came, none do any more"),
+        pytest.param(0.09, 1.0, CauseKind.HANG, id="the others are answered in good time"),
+        pytest.param(0.3, 1.0, CauseKind.HANG, id="hardly later"),
+    ],
+)
+def test_who_answers_so_late_that_its_callers_give_up_is_slow(took: float, lately: float, kind: CauseKind) -> None:
+    web = node("web", ratio(ERROR_RATE, 0.4), level(LATENCY_P95, 0.1, 1.0))
+    users = replace(node("users", level(LATENCY_P50, 0.088, took), rate=3.0), lately={REQUEST_RATE: lately})
+    asked = replace(call("web", "users"), attempted=200.0, observed=30.0, blamed=1.0)
+    leader = next(iter(ranked(web, users, calls=(asked,)).values()))
+    assert (leader.service, leader.kind) == ("users", kind)
 
 
 def operation(service: str) -> Anomaly:

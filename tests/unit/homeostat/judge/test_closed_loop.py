@@ -150,3 +150,14 @@ def test_a_fault_at_who_is_ill_already_is_known_without_a_second_alarm():
         row = fault_rows(trial)[0]
         assert row.known is known
         assert (row.found_s is not None) is (opened_s == 90.0)
+
+
+@pytest.mark.parametrize("dead", [0, 3])
+def test_messages_that_could_not_be_read_are_told(dead: int):
+    plot = Plot(((85.0, "crash"),), 90, operations=False, size=1.0)
+    trial = try_nothing(SimulatedEpisode.drawn(Split.TUNING, 22, services=6, style="complete", plot=plot))
+    trial.dead_letters = dead
+    said = lines(report_of([trial, trial], "tuning", "window"))
+    assert [line for line in said if "could not be read" in line] == [
+        f"{2 * dead} messages could not be read or judged, and are dead letters: that is a defect"
+    ] * (dead > 0)

@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.events import Candidate, Decision, Incident
+from contracts.events import Candidate, Decision, Feedback, Incident
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
 from contracts.units import SECOND as S
-from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, RunState, Severity
+from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Outcome, RunState, Severity
 from playbooks.decision import NOTHING, Attempt, DecisionWorld, ServiceView, decide, limits_of
 from playbooks.decision.known_calls import KnownCalls
 from playbooks.decision.pending import PendingDecisions
@@ -110,6 +110,33 @@ def test_while_the_earlier_one_is_being_repaired_what_comes_of_it_is_waited_for(
     assert "cart, ill since earlier, is being repaired" in d.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "after_s", "waits"),
+    [
+        (CauseKind.SATURATION, 10, True),
+        (CauseKind.SATURATION, 29, True),
+        (CauseKind.SATURATION, 31, False),
+        (CauseKind.CRASH, 10, False),  # who no longer answers is no echo of those that were late
+    ],
+)
+def test_what_ends_late_after_a_repair_is_its_echo(kind: CauseKind, after_s: int, waits: bool):
+    """Requests that hung in the cart end when it was restarted, or their callers give up: the gateway has many more, all of them late."""
+    it = Environment()
+    (first,) = it.told(incident("one", "cart", CauseKind.LEAK, T0))
+    it.half.journal(first, RunState.SUCCEEDED, T0 + 5 * S)
+    it.hear(T0 + 5 * S)
+    better = Feedback(
+        run="run-" + first.id, decision=first.id, incident="one", environment="prod", playbook=first.chosen.playbook,
+        target="cart", cause=CauseKind.LEAK, outcome=Outcome.BETTER, time_ns=T0 + 5 * S, measures=(), text="",
+    )  # fmt: skip
+    it.pending.feedback(better, T0 + 5 * S)
+    at = T0 + (5 + after_s) * S
+    late = msgspec.structs.replace(incident("two", "gateway", kind, at, Severity.CRITICAL), time_ns=at)
+    found = it.told(late) or it.pending.tick(at + S)
+    assert any("was a moment ago" in d.text for d in found) is waits
+    assert any(d.verdict is ACT for d in found) is not waits
+
+
 WORLD = DecisionWorld(
     now_ns=T0 + 5 * S,
     number=2,
@@ -142,7 +169,7 @@ def test_one_surge_saturates_one_service_after_another():
         ("same", "cart", CauseKind.HANG, ASK),
         ("worse", "cart", CauseKind.HANG, ASK),
         ("worse", "gateway", CauseKind.HANG, ASK),
-        ("same", "gateway", CauseKind.HANG, ACT),  # another remedy for the same target: belief has its say on that
+        ("same", "gateway", CauseKind.HANG, ASK),  # the same remedy under another name
         ("inconclusive", "cart", CauseKind.HANG, ACT),
         ("better", "cart", CauseKind.HANG, ACT),
         ("failed", "cart", CauseKind.HANG, ACT),  # nothing was done
@@ -152,6 +179,72 @@ def test_one_surge_saturates_one_service_after_another():
 def test_who_was_repaired_in_vain_makes_the_next_suspect_no_surer(outcome, target, kind, expected):
     tried = Attempt("one-d1", "restart-crashed-service", target, outcome, T0 + S)
     assert verdict(kind, replace(WORLD, attempts=(tried,))) is expected
+
+
+@pytest.mark.parametrize(
+    ("tried", "kind", "expected"),
+    [
+        ("restart-slow-service", CauseKind.HANG, ASK),
+        ("restart-sick-instance", CauseKind.HANG, ACT),  # of several instances one alone was restarted
+        (
+            "roll-back-bad-release",
+            CauseKind.HANG,
+            ACT,
+        ),  # another remedy for the same target: belief has its say on that
+        ("restart-slow-service", CauseKind.SATURATION, ACT),
+        ("forgotten", CauseKind.HANG, ACT),
+    ],
+)
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_what_was_done_in_vain_is_not_done_again_under_another_name(tried, kind, expected, replicas):
+    several = replace(WORLD, targets={"gateway": TargetState(replicas, replicas)})
+    expected = ASK if (tried, replicas) == ("restart-sick-instance", 1) else expected  # the one is all of them
+    world = replace(several, attempts=(Attempt("one-d1", tried, "gateway", "same", T0 + S),))
+    assert verdict(kind, several) is ACT
+    assert verdict(kind, world) is expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "well", "felt", "asked"),
+    [
+        ("better", False, Severity.INFO, False),
+        ("inconclusive", True, Severity.INFO, False),  # whoever mended it
+        ("better", False, Severity.WARNING, True),
+        ("inconclusive", False, Severity.INFO, True),
+        ("succeeded", False, Severity.INFO, True),  # somebody was told of it
+        ("same", False, Severity.INFO, True),
+    ],
+)
+@pytest.mark.parametrize(("probability", "question"), [(0.6, "restart-hung-service"), (0.2, "ask-a-person")])
+def test_nobody_is_asked_once_a_remedy_has_helped_and_users_are_well(
+    outcome: str, well: bool, felt: Severity, asked: bool, probability: float, question: str
+):
+    """That an incident takes its time to end is no question; while users suffer, or if nothing is known to have helped, it is."""
+    it = incident("two", "gateway", CauseKind.HANG, T0, Severity.CRITICAL)
+    unsure = (msgspec.structs.replace(it.candidates[0], probability=probability),)
+    it = msgspec.structs.replace(it, felt=felt, candidates=unsure)
+    tried = Attempt("one-d1", "scale-out-saturated-service", "gateway", outcome, T0 + S, well)
+    found = decide(it, replace(WORLD, attempts=(tried,)), LIBRARY, DecideSettings())
+    assert (found.verdict is ASK) is asked
+    assert found.chosen.playbook == (question if asked else NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("kind", "felt", "asked"),
+    [
+        (CauseKind.LATENCY, Severity.INFO, False),
+        (CauseKind.SATURATION, Severity.INFO, False),
+        (CauseKind.LATENCY, Severity.WARNING, True),
+        (CauseKind.ERRORS, Severity.INFO, True),  # what fails is not over because its callers ask again
+    ],
+)
+def test_nobody_is_asked_of_who_was_late_while_users_are_served_as_before(kind: CauseKind, felt: Severity, asked: bool):
+    it = incident("two", "gateway", kind, T0 - 60 * S, Severity.CRITICAL)
+    unsure = (msgspec.structs.replace(it.candidates[0], probability=0.2),)
+    it = msgspec.structs.replace(it, felt=felt, candidates=unsure)
+    found = decide(it, WORLD, LIBRARY, DecideSettings())
+    assert (found.verdict is ASK) is asked
+    assert ("served as before by now" in found.text) is not asked
 
 
 def test_calls_link_over_several_services_in_both_directions_and_by_the_names_that_callers_use():

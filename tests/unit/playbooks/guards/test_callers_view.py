@@ -133,6 +133,26 @@ def test_who_waits_no_longer_than_before_is_refused_though_it_names_nobody(slowe
     assert not refused([*named("web", asked((0, 10, 6))), *own], "cart", T0), "most are answered"
 
 
+def test_whose_slowest_requests_go_up_and_down_does_not_wait_for_who_refuses_it() -> None:
+    """Of a few requests in a second the slowest takes now this, now that: three times the median was nothing rare before."""
+    took = [*((-n, (0.1, 0.1, 0.3)[n % 3]) for n in range(1, 10)), (0, 0.3), (1, 0.3)]
+    for slowest, told in ((0.3, True), (1.0, False)):
+        own = [(at, slowest if at >= 0 else s) for at, s in took]
+        told_by = [one for at, s in own for one in named("web", [frame(f.Signal.SPANS, at, {f.LATENCY_P99: s}, 3, {})])]
+        calls = named("web", asked((-1, 10, 10), (0, 10, 1), (1, 10, 0)))
+        assert refused([*calls, *told_by], "cart", T0) is told
+
+
+@pytest.mark.parametrize(("remembered", "told"), [(4, True), (5, False)])
+def test_of_few_windows_that_are_still_remembered_it_is_not_known_what_is_usual(remembered: int, told: bool) -> None:
+    """As an incident goes on what was before it is forgotten: the expected range was learnt from more."""
+    took = [*((-n, 0.1) for n in range(1, remembered + 1)), (0, 0.2), (1, 0.2)]
+    own = [one for at, s in took for one in named("web", [frame(f.Signal.SPANS, at, {f.LATENCY_P99: s}, 3, {})])]
+    expected = [replace(one, high=np.where(np.isfinite(one.values), 0.3, NAN)) for one in own]
+    calls = named("web", asked((-1, 10, 10), (0, 10, 1), (1, 10, 0)))
+    assert refused([*calls, *expected], "cart", T0) is told
+
+
 def test_what_a_caller_calls_by_that_name_may_be_another_service_of_that_name() -> None:
     calls = named("core/web", failing((0, 10, 0.5), latency=0.001, peer="external:cart"))
     for other, told in (("batch/cart", False), ("batch/stock", True)):

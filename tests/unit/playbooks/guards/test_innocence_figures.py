@@ -60,6 +60,18 @@ def spread(requests: int, failed: int, seconds: int) -> list[Second]:
     return list(zip(*parts, strict=True))
 
 
+def test_an_earlier_bout_of_the_same_is_not_what_is_usual() -> None:
+    """It fails by turns, and is slow by turns: a minute ago for a while, and in two of the ten latest seconds."""
+    well, ill = (20, 0), (20, 6)
+    failing = told([*[well] * 40, *[ill] * 20, *[well] * 10], [*[ill] * 2, *[well] * 8], high={f.ERROR_RATE: 0.1})
+    assert failing.conduct is Conduct.WORSE
+    took = [*[0.03, 0.032] * 20, *[0.12] * 30], [*[0.12] * 2, *[0.03, 0.036] * 4]
+    slow = told([well] * 70, [well] * 10, p50=took, high={f.LATENCY_P50: 0.06})
+    assert slow.conduct is Conduct.WORSE
+    as_ever = told([*[well] * 40, *[ill] * 20], [well] * 10, high={f.ERROR_RATE: 0.1})
+    assert as_ever.conduct is Conduct.AS_BEFORE
+
+
 @pytest.mark.parametrize(
     ("before", "since", "worse"),
     [
