@@ -193,8 +193,8 @@ def hushed(situation: Situation, edge: Edge) -> bool:
     """Whether a callee that should have answered calls since the onset answered hardly any, and serves hardly anybody else."""
     due = edge.usual if math.isfinite(edge.usual) else edge.expected
     return (
-        edge.per_request_before > OFTEN
-        and due >= LEAST_EXPECTED
+        edge.per_request_before > OFTEN * edge.told
+        and due >= max(1.0, LEAST_EXPECTED * edge.told)
         and answered(situation, edge) < FEW_CALLS * due
         and not _serves(situation.nodes[edge.callee])
     )

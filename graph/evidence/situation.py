@@ -129,6 +129,8 @@ class Edge:
     """Up to when it is known how many calls were answered; 0 where nothing is."""
     in_part: bool = False
     """Whether calls since onset are mostly known in part: a sampler may have left out those of some requests more than others."""
+    told: float = 1.0
+    """The share of the calls before of which an answer was known: `attempted` are those of which one is due."""
 
     @property
     def made(self) -> float:

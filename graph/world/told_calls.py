@@ -21,6 +21,8 @@ class ToldCalls:
     blamed: float = math.nan
     in_part: bool = False
     """Whether it told before, and mostly does not now: what is seen of its calls may be a part (`streams.windows.kept`)."""
+    share: float = 1.0
+    """The share of the calls that it told of before of which an answer was known."""
 
 
 class Served(NamedTuple):

@@ -285,14 +285,11 @@ class World:
         seldom = np.maximum(before[:, 0], 1.0)
         tells = by_client | by_route | (blamed_since > 0)
         hit = np.where(tells, np.maximum(blamed_since - blamed / seldom * windows, 0.0), np.nan)
-        due_answers = np.minimum(1.0, made / np.where(by_client, asked, 1.0))  # what never had an answer misses none
-        columns = (
-            np.where(by_client, asked_since * due_answers, np.nan),
-            scale * (asked_since + due_since),
-            scale * more,
-            hit,
-        )
-        return [ToldCalls(*row) for row in zip(*(c.tolist() for c in (*columns, in_part)), strict=True)]
+        share = np.where(
+            by_client, np.minimum(1.0, made / np.maximum(asked, 1.0)), 1.0
+        )  # what never had an answer misses none
+        told = np.where(by_client, asked_since * share, np.nan), scale * (asked_since + due_since), scale * more, hit
+        return [ToldCalls(*row) for row in zip(*(c.tolist() for c in (*told, in_part, share)), strict=True)]
 
     def _nodes(
         self, names: list[str], found: dict[str, Shifts], onset_ns: int, onsets: dict[str, int]
@@ -366,17 +363,11 @@ def _edge(
         return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
     # Totals, not means: an edge is known only since its first call, its caller since its first request.
     answered, calls = rate.before * rate.samples_before, rate.after * rate.samples
-    attempted = made.after * made.samples * usually(answered, made) if made is not None else told.asked
+    share = told.share if made is None else usually(answered, made)
+    attempted = made.after * made.samples * share if made is not None else told.asked
     if caller is None or not caller.before > 0:
-        return Edge(
-            *pair,
-            found,
-            observed=calls,
-            attempted=attempted,
-            blamed=blamed,
-            in_part=told.in_part,
-            known_ns=known_ns,
-        )
+        bare = Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
+        return replace(bare, observed=calls, told=share)
     before = answered / (caller.before * caller.samples_before)
     served = heard * caller.after * caller.samples
     expected, usual = before * served, heard * before * caller.before * caller.samples
@@ -395,4 +386,5 @@ def _edge(
         blamed=blamed,
         in_part=told.in_part,
         known_ns=known_ns,
+        told=share,
     )

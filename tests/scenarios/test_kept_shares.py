@@ -41,6 +41,7 @@ CASES = {
     NO_CALLS_KNOWN: Keeping({"checkout": 0.1, "gateway": 0.0}, {"gateway": 0.0}, ALL),
     "a caller keeps a tenth": Keeping({"gateway": 0.1}, {}, ALL),
     "both keep parts": Keeping({"gateway": 0.5, "checkout": 0.1}, {}, ALL),
+    "a callee keeps a tenth, as ever": Keeping({"checkout": 0.1}, {"checkout": 0.1}, ALL),
     "a part becomes less": Keeping({"checkout": 0.1}, {"checkout": 0.5}, ALL),
     "a part becomes more": Keeping({"checkout": 1.0}, {"checkout": 0.1}, ALL),
 }
