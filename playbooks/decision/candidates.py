@@ -259,7 +259,7 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
         return ""
     if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
         return ""
-    said = "are refused at once" if standing.refused else "are lost, while it answers the others as before"
+    said = "are refused at once" if standing.refused else "are lost, while it answers others"
     return f"calls to {cause.service} {said}, and its platform has {state.ready} of {state.replicas} instances ready"
 
 

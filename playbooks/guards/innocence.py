@@ -77,7 +77,7 @@ class Standing:
     partly: bool = False
     """Its slowest requests alone are slower, it has several operations, and it is too early to tell whether it is one of them."""
     answers: bool = False
-    """What reaches it is answered as before, and its callers miss answers all the same."""
+    """It has served requests since the onset, and not missed any of late: it is there, whatever its callers say."""
     unread: bool = False
     """How busy it is has been told often, and not yet since the onset."""
 
@@ -100,7 +100,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
     newest_ns = max((frame.window_ns for frame in kept), default=0)
     unread = yet_to_be_told(rows[f.Signal.METRICS], onset_ns, newest_ns)
-    return replace(found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread)
+    there = _answers(rows[f.Signal.SPANS], onset_ns)
+    return replace(found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread, answers=there)
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:
@@ -161,10 +162,21 @@ def _conduct(
             blamed = callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
             partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
             doubted = Conduct.UNKNOWN if blamed else conduct
-            return Standing(doubted, blamed or text, demand, partly=partly, answers=bool(blamed))
+            return Standing(doubted, blamed or text, demand, partly=partly)
     text = next((t for _, t in said if t), "")
     found = _unknown(kept, rows, text, onset_ns, demand)
     return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))
+
+
+def _answers(spans: ServiceRows | None, onset_ns: int) -> bool:
+    if spans is None:
+        return False
+    since = spans.counts[spans.window >= onset_ns]
+    busy = np.flatnonzero(since > 0)
+    if float(since.sum()) < LEAST_REQUESTS:
+        return False
+    heard = int(busy[-1]) + 1
+    return float(since[:heard].mean()) * (len(since) - heard) < MISSED
 
 
 def _partly(

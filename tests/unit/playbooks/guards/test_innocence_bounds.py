@@ -247,11 +247,19 @@ def test_whether_it_is_yet_to_be_told_how_busy_it_is(looks_s: tuple[float, ...],
     assert result.unread is unread
 
 
-def test_who_misses_answers_of_what_answers_as_before_is_told_apart():
-    fine = found(*usual(), *since(*[{}] * 5))
-    missed = found(*usual(), *since(*[{}] * 5), *(blamed(T0 + t * S, 8, 6.0, ("web", "cart")) for t in range(5)))
-    assert (fine.conduct, fine.answers) == (AS_BEFORE, False)
-    assert (missed.conduct, missed.answers) == (Conduct.UNKNOWN, True)
+@pytest.mark.parametrize(
+    ("windows", "there"),
+    [
+        ([{"n": 8}] * 5, True),
+        ([{"n": 8, "took": 0.3, "failed": 8}] * 5, True),  # badly, and yet
+        ([{"n": 2}] * 5 + [{"n": 0}] * 2, True),  # by chance
+        ([{"n": 2}] * 5 + [{"n": 0}] * 3, False),
+        ([{"n": 4}], False),
+        ([], False),
+    ],
+)
+def test_who_serves_something_is_there(windows: list[dict], there: bool):
+    assert found(*usual(), *since(*windows)).answers is there
 
 
 def test_it_is_asked_for_more_where_a_third_of_the_windows_is_above_the_range():
