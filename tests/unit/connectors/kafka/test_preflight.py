@@ -70,7 +70,7 @@ def test_a_refused_connection_is_closed_when_the_refusal_is_told(tmp_path: Path)
     async def refused() -> None:
         listener = await asyncio.start_server(refuse, "127.0.0.1", 0, ssl=listening)
         settings = BrokerSettings(security_protocol="SSL", ca_file=server.ca_file)
-        address = "127.0.0.1:{}".format(listener.sockets[0].getsockname()[1])
+        address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         with pytest.raises(BrokerUnavailable):
             await preflight(address, client_options(settings))
         assert [writer.transport.is_closing() for writer in at_listener] == [True]
