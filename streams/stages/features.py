@@ -125,6 +125,7 @@ class FeatureStage:
         known = self._kept.setdefault(merger.environment, KeptShares())
         if merger.of == Signal.METRICS:
             known.read(merger.metered(), self._settings.window_ms * MILLISECOND)
+            known.time(frames)
             return frames
         told = [known.correct(frame) for frame in frames]
         if merger.of == Signal.SPANS:
