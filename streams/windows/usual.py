@@ -29,6 +29,8 @@ _SIGMAS: Final = 4.0
 is shorter than a normal one's (Anscombe 1948), so that one event where ten are usual is too few."""
 BURSTS: Final = 2.0
 """From so many times the variance of a Poisson process on events are known to come in bursts."""
+PAUSES: Final = 10.0
+"""From so many times on there is hardly anything between them. What varies less is fewer where it is fewer, until one knows better."""
 WORSE: Final = 1.25
 """Latencies that are longer than usual by this factor are slower."""
 _FEW: Final = 2.0
@@ -97,7 +99,7 @@ class UsualRows:
         did), by which they vary more than those of a Poisson process do."""
         usual = self.usual(rows)
         self._each[rows] = np.where(np.isnan(each), self._each[rows], np.fmax(each, 0.9 * self._each[rows]))
-        varies = self.varies(rows)
+        varies = self.varies(rows, PAUSES)
         known = 1 / np.minimum(np.maximum(self._windows[rows], 1), 2 / _USUAL)
         found: B1 = _too_few(events, usual, 1 / varies, known)
         for at, pace in enumerate(PACES, 1):
@@ -105,10 +107,11 @@ class UsualRows:
             found |= _too_few(late, usual, (2 - pace) / pace / varies, known)
         return found
 
-    def varies(self, rows: I64) -> F64:
-        """How many times the variance of a Poisson process numbers of events have: they stand for several, or come in bursts."""
+    def varies(self, rows: I64, since: float = BURSTS) -> F64:
+        """How many times the variance of a Poisson process numbers of events have: they stand for several, or come in bursts, of which is spoken
+        `since` so many times."""
         bursts = self._bursts[rows]
-        return np.fmax(self._each[rows], np.where(bursts >= BURSTS, bursts, 1.0))
+        return np.fmax(self._each[rows], np.where(bursts >= since, bursts, 1.0))
 
     def slower(self, rows: I64, latencies: F64) -> B1:
         """Which latencies are longer than usual, (rows, columns)."""
@@ -118,7 +121,7 @@ class UsualRows:
 
     def few(self, rows: I64, events: F64) -> B1:
         """Which rows have rather few events in this window alone; that may be by chance."""
-        return _too_few(events, self.usual(rows), 1 / self.varies(rows), np.zeros(len(rows)), _FEW)
+        return _too_few(events, self.usual(rows), 1 / self.varies(rows, PAUSES), np.zeros(len(rows)), _FEW)
 
     def more_slow(self, rows: I64, latencies: F64) -> B1:
         """Of which latencies there are more lately that are as long or longer than is usual, (rows, columns). Whoever leaves requests out makes
@@ -127,7 +130,7 @@ class UsualRows:
         before = np.take_along_axis(_at_least(self._slow[rows]), cells, axis=1)
         for late, pace in zip(self._late, _LATELY, strict=True):
             now = np.take_along_axis(_at_least(late[rows]), cells, axis=1)
-            weight = ((2 - pace) / pace / self.varies(rows))[:, None]
+            weight = ((2 - pace) / pace / self.varies(rows, PAUSES))[:, None]
             found |= 2 * (np.sqrt(now * weight + 0.375) - np.sqrt(before * weight + 0.375)) > _MORE_SLOW
         return found
 

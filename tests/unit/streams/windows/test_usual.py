@@ -155,6 +155,13 @@ def test_what_comes_in_bursts_is_no_fewer_between_them() -> None:
     assert again.varies(rows).tolist() == usual.varies(rows).tolist()
 
 
+def test_what_varies_somewhat_is_fewer_where_it_is_fewer() -> None:
+    usual = learnt(*[(1, 12.0), (1, 28.0)] * 100)
+    assert 5 < usual.varies(usual.rows([KEY]))[0] < 8
+    assert is_short(usual, 4.0)
+    assert usual.few(usual.rows([KEY]), np.array([9.0]))[0]
+
+
 def test_a_step_to_another_level_is_no_burst() -> None:
     usual = learnt((200, 20.0), (60, 40.0))
     assert usual.varies(usual.rows([KEY]))[0] == 1.0
