@@ -142,7 +142,7 @@ TOPICS: Final[dict[str, Topic]] = {
             _P.KEY,
             _R.FOREVER,
             "the cluster watch",
-            "features",
+            "edges, features",
             compacted=True,
             internal=True,
         ),

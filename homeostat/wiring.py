@@ -72,7 +72,13 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             lambda t, p: IngestStage(t, p, settings, targets, partitions[POINTS]),
             overhears=(CLOCKS,),
         ),
-        StageSpec("edges", (SPANS,), (PARTIALS, CLOCKS), lambda _, p: EdgeStage(p, settings, targets)),
+        StageSpec(
+            "edges",
+            (SPANS,),
+            (PARTIALS, CLOCKS),
+            lambda _, p: EdgeStage(p, settings, targets),
+            overhears=(ADDRESSES,),
+        ),
         StageSpec(
             "features",
             (PARTIALS,),

@@ -112,8 +112,7 @@ class AddressBook:
     def _meanings(self, seen: _Seen, now_ns: int) -> dict[Key, Meaning]:
         found: dict[Key, Meaning] = {}
         for ip, pod in seen.at.items():
-            since_ns = pod.scheduled_ns or pod.head.created_ns
-            found[ip, ""] = Meaning(pod.service, pod.head.place, since_ns, frozenset({pod.head.uid}))
+            found[ip, ""] = Meaning(pod.service, pod.head.place, pod.addressed_ns, frozenset({pod.head.uid}))
         shared: set[Key] = set()
         for key, service in sorted(seen.services.items()):
             own = _spelled(service.head.name), service.head.namespace
@@ -145,7 +144,7 @@ def _sorted(things: Iterable[Thing]) -> _Seen:
                 seen.pods[thing.head.uid] = thing
                 at = _canonical(thing.ip)
                 known = seen.at.get(at)
-                if at and (known is None or known.scheduled_ns <= thing.scheduled_ns):
+                if at and (known is None or known.addressed_ns <= thing.addressed_ns):
                     seen.at[at] = thing
             case ClusterService():
                 seen.services[thing.head.name, thing.head.namespace] = thing

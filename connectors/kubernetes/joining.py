@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from connectors.kubernetes.naming import top_workload
-from connectors.kubernetes.object_index import ObjectIndex
+from connectors.kubernetes.object_index import OVER, ObjectIndex
 from connectors.kubernetes.objects import ObjectKind, Pod, Thing, Workload
 from contracts.claims import CONTESTED, PARTS
 from contracts.parts import parts_from
@@ -21,7 +21,7 @@ from contracts.units import SECOND
 
 _AT: Final = "at/"
 _POD_IP: Final = "k8s.pod.ip"
-"""A pod has its address from when it was scheduled until it is gone."""
+"""A pod has its address from when it was given it until it has ended or is gone."""
 _WORKLOADS: Final = {
     "k8s.deployment.name": ObjectKind.DEPLOYMENT,
     "k8s.statefulset.name": ObjectKind.STATEFUL_SET,
@@ -76,7 +76,9 @@ class Joins:
                 self._of_top(head.uid, self._claims[key])
         if self._newest_ns < head.created_ns + FORGET_NS:
             self._young[head.uid] = head.created_ns + FORGET_NS
-        if isinstance(thing, Pod) and thing.ip:
+        if isinstance(thing, Pod) and thing.phase in OVER:
+            self._leave_address(thing)
+        elif isinstance(thing, Pod) and thing.ip and not self._is_taken(thing):
             self._at[thing.ip] = head.uid
             for service, time_ns in list(self._claims.get(_at(thing.ip), {}).items()):
                 self._at_address(thing, service, time_ns)
@@ -86,9 +88,8 @@ class Joins:
         head = thing.head
         self._forget_own(head.uid)
         self._young.pop(head.uid, None)
-        if isinstance(thing, Pod) and self._at.get(thing.ip) == head.uid:
-            del self._at[thing.ip]
-            self._claims.pop(_at(thing.ip), None)  # the next pod of that address may be another service's
+        if isinstance(thing, Pod):
+            self._leave_address(thing)
         if self._places.get(head.place) == head.uid:
             del self._places[head.place]
         if head.owner is not None and not self._known.owned(head.owner.uid):
@@ -180,9 +181,19 @@ class Joins:
             if not alike:
                 del self._by_own[own]
 
+    def _leave_address(self, pod: Pod) -> None:
+        if self._at.get(pod.ip) == pod.head.uid:
+            del self._at[pod.ip]
+            self._claims.pop(_at(pod.ip), None)  # the next pod of that address may be another service's
+
+    def _is_taken(self, pod: Pod) -> bool:
+        """Whether a pod's address was given to another one since."""
+        other = self._things.get(self._at.get(pod.ip, ""))
+        return isinstance(other, Pod) and other.head.uid != pod.head.uid and other.addressed_ns > pod.addressed_ns
+
     def _at_address(self, pod: Pod, service: str, time_ns: int) -> None:
         """A service was heard of at a pod's address: before the pod was there, that was another's."""
-        if time_ns >= pod.scheduled_ns:
+        if time_ns >= pod.addressed_ns:
             self._claim(_by_uid(pod.head.uid), service, time_ns)
             self._of_top(pod.head.uid, {service: time_ns})
 

@@ -146,6 +146,14 @@ class Pod(Slim, frozen=True, gc=False, array_like=True):
     """Whether a readiness probe is what says so."""
     ip: str = ""
     """Its own address; "" where it shares its node's, or has none yet."""
+    networked_ns: int = 0
+    """When it was given that address, by its node; 0 where that does not say so."""
+
+    @property
+    def addressed_ns(self) -> int:
+        """Since when its address is its own: a pod that was scheduled may wait long for its image or its disks, and others have the
+        address meanwhile."""
+        return self.networked_ns or self.scheduled_ns or self.head.created_ns
 
 
 class NodeCondition(Slim, frozen=True, gc=False, array_like=True):

@@ -54,6 +54,8 @@ _SLICE = msgspec.json.Decoder(wire.WireSlice)
 _SERVICE_NAME: Final = "kubernetes.io/service-name"
 """The label by which a slice says whose it is; https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetesioservice-name"""
 _HEADLESS: Final = "None"
+_NETWORKED: Final = ("PodReadyToStartContainers", "PodHasNetwork")
+"""Conditions of a pod that has its address; https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-has-network"""
 
 Reader = Callable[[bytes | msgspec.Raw], Thing]
 
@@ -103,6 +105,7 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
     top = top_workload(head.owner.kind, head.owner.name, own) if head.owner else (str(ObjectKind.POD), head.name)
     conditions = {c.type: c for c in status.conditions or ()}
     scheduled = conditions.get("PodScheduled")
+    networked = next((conditions[c] for c in _NETWORKED if c in conditions), None)
     statuses = [*(status.init_container_statuses or ()), *(status.container_statuses or ())]
     sidecars = {c.name for c in found.spec.init_containers or () if c.restart_policy == "Always"}
     return Pod(
@@ -121,6 +124,7 @@ def pod(raw: bytes | msgspec.Raw, labels: tuple[str, ...] = LABELS) -> Pod:
         ready=(mark := conditions.get("Ready")) is not None and mark.status == "True",
         probed=any(c.readiness_probe is not None for c in found.spec.containers or ()),
         ip=status.pod_ip if status.pod_ip and status.pod_ip != status.host_ip else "",
+        networked_ns=_ns(networked.last_transition_time) if networked and networked.status == "True" else 0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import click
+import numpy as np
 
 from connectors.encodings.sources import decode_record, reading_of
 from connectors.otlp.conventions import conventions_of
 from connectors.otlp.identity import IdentityRules, by_rule, service_by
+from connectors.otlp.peers import host_of
 from connectors.otlp.recording import read
 from contracts.errors import BrokerUnavailable, HomeostatError, UndecodableTelemetry, UnreadableEvent
 from contracts.external import EXTERNAL
@@ -29,7 +32,9 @@ from homeostat.cli.graph import reader
 from homeostat.terminal import echo
 from homeostat.times import utc
 from streams.windows.addresses import Addresses, Lease
+from streams.windows.tenures import OPEN, Tenures, is_numeric
 
+_PORT: Final = re.compile(r":\d+$")
 _INSTANCES: Final = ("k8s.pod.name", "k8s.pod.uid", "service.instance.id", "host.name", "container.id")
 
 
@@ -43,8 +48,9 @@ class Seen:
     """Calls by caller, peer, and whether it is known by its address alone."""
     addresses: dict[str, Addresses] = field(default_factory=dict)
     """What the cluster watch tells, by environment."""
-    _calls: dict[tuple[int, int], str] = field(default_factory=dict)
-    _spans: list[tuple[tuple[int, int], str]] = field(default_factory=list)
+    _calls: dict[tuple[int, int], tuple[str, int]] = field(default_factory=dict)
+    """By trace and span: whom it calls, and when it began."""
+    _spans: list[tuple[tuple[int, int], Resource]] = field(default_factory=list)
 
     def take(self, decoded: Decoded) -> None:
         """Look at a message."""
@@ -52,21 +58,26 @@ class Seen:
         spans = decoded.spans
         if spans is None:
             return
-        columns = (spans.resource, spans.trace, spans.span, spans.parent, spans.kind, spans.peer)
+        columns = (spans.resource, spans.trace, spans.span, spans.parent, spans.kind, spans.peer, spans.start_ns)
         addresses = spans.by_address.tolist() if len(spans.by_address) else [False] * len(spans)
         for row, by_address in zip(zip(*(c.tolist() for c in columns), strict=True), addresses, strict=True):
-            resource, trace, span, parent, kind, peer = row
+            resource, trace, span, parent, kind, peer, start_ns = row
             service, named = decoded.resources[resource].service, decoded.strings[peer]
             if named:
                 self.peers[service, named, by_address] += 1
                 if kind == KIND_CLIENT:
-                    self._calls[trace, span] = named
+                    self._calls[trace, span] = named, start_ns
             if parent:
-                self._spans.append(((trace, parent), service))
+                self._spans.append(((trace, parent), decoded.resources[resource]))
 
-    def answered(self, peer: str) -> Counter[str]:
-        """Services whose spans are children of calls to a peer."""
-        return Counter(service for call, service in self._spans if self._calls.get(call) == peer)
+    def answered(self, peer: str) -> dict[str, list[tuple[int, str]]]:
+        """By environment when calls to a peer began, and the service whose spans are their children, in order of time."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for call, resource in self._spans:
+            named, start_ns = self._calls.get(call, ("", 0))
+            if named == peer:
+                found.setdefault(resource.environment, []).append((start_ns, resource.service))
+        return {environment: sorted(calls) for environment, calls in sorted(found.items())}
 
 
 @click.command()
@@ -112,6 +123,7 @@ def _of_running(name: str, settings: Settings) -> tuple[list[str], HomeostatErro
 def explained(name: str, seen: Seen) -> Iterator[str]:
     """Sentences on each thing that a name may mean."""
     wanted = name.lower().removeprefix(EXTERNAL)
+    wanted = host_of({"server.address": wanted}) if is_numeric(wanted) or _PORT.search(wanted) else wanted
     mine = [r for r in seen.resources if _is_called(r, wanted)]
     for service in dict.fromkeys((r.environment, r.service) for r in mine):
         yield from _of_service([r for r in mine if (r.environment, r.service) == service], seen.rules)
@@ -160,10 +172,29 @@ def _of_peer(peer: str, seen: Seen) -> Iterator[str]:
     how = "its address alone" if by_address else "attributes of their spans"
     yield f"{peer} is whom {_listed(calls)} call, by {how}"
     answered = seen.answered(peer)
-    if answered:
-        yield f"  {_listed(answered)} answered there: calls to it are calls to that service"
-    elif by_address:
+    for environment, told in answered.items():
+        where = f" in environment {environment}" if len(answered) > 1 else ""
+        yield from _of_owners(told, where, in_turns=is_numeric(peer))
+    if by_address and not answered:
         yield "  nobody who sends telemetry answered there: it is taken to be outside"
+
+
+def _of_owners(told: list[tuple[int, str]], where: str, *, in_turns: bool) -> Iterator[str]:
+    """Whose an address is, and since when, where it has changed hands."""
+    names = sorted({service for _, service in told})
+    owners = np.array([names.index(service) for _, service in told], np.int64)
+    begun = np.array([start_ns for start_ns, _ in told], np.int64)
+    site, known = np.zeros(len(told), np.uint64), Tenures()
+    known.hear([0] if in_turns else [])
+    known.joined(site, owners, begun, int(begun.max()))
+    if not known.turns(site).any():
+        yield f"  {_listed(Counter(service for _, service in told))} answered there{where}: calls to it are calls to that service"
+        return
+    for tenure in known.of(0):
+        calls = np.count_nonzero((owners == tenure.owner) & (begun >= tenure.from_ns) & (begun < tenure.to_ns))
+        since = f"since {utc(tenure.from_ns or tenure.first_ns)}"
+        until = f" until {utc(tenure.to_ns)}" if tenure.to_ns < OPEN else ""
+        yield f"  {names[tenure.owner]} ({calls}) answered there{where} {since}{until}: calls to it of that time are calls to that service"
 
 
 def _listed(counts: Counter[str]) -> str:

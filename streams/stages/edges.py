@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from contracts.events import encode
-from contracts.frames import SpanFrame, pack, unpack
+from contracts.frames import AddressFrame, SpanFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import CLOCKS, PARTIALS, SPANS
+from contracts.topics import ADDRESSES, CLOCKS, PARTIALS, SPANS
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.edges import EdgeJoiner
@@ -36,11 +36,16 @@ class EdgeStage:
         return sum((j.counters for j in self._joiners.values()), self._gone + self._environments.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
-        """Take a frame of spans in.
+        """Take a frame of spans in, or what addresses stand for.
 
         Raises:
-            UnreadableEvent: it is none.
+            UnreadableEvent: it is neither.
         """
+        if record.topic == ADDRESSES:
+            told = unpack(AddressFrame, record.value)
+            if told.environment in self._joiners:
+                self._joiners[told.environment].told(told, now_ns)
+            return []
         frame = unpack(SpanFrame, record.value)
         alone = self._catch_up.covers(record, now_ns)
         outputs = self._flush(now_ns, tells_time=False) if alone else []

@@ -49,7 +49,7 @@ class FeatureStage:
         self._operations: dict[str, OperationMerge] = {}
         self._gaps: dict[str, GapJudge] = {}
         self._addresses: dict[str, Addresses] = {}
-        """They outlive their environment's telemetry, and need no snapshot: every instance is told them first of all."""
+        """They outlive their environment's telemetry. Every instance is told first of all what stands now; snapshots have what stood before."""
         self._taken = 0
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
@@ -125,6 +125,7 @@ class FeatureStage:
         known = self._kept.setdefault(merger.environment, KeptShares())
         if merger.of == Signal.METRICS:
             known.read(merger.metered(), self._settings.window_ms * MILLISECOND)
+            known.time(frames)
             return frames
         told = [known.correct(frame) for frame in frames]
         if merger.of == Signal.SPANS:
@@ -191,6 +192,7 @@ class FeatureStage:
         body["kept"] = {e: found.state() for e, found in self._kept.items()}
         body["operations"] = {e: found.state() for e, found in self._operations.items()}
         body["gaps"] = {e: found.state() for e, found in self._gaps.items()}
+        body["addresses"] = {e: found.state() for e, found in self._addresses.items() if found}
         return dump(_KIND, _VERSION, body)
 
     def restore(self, state: bytes) -> None:
@@ -212,4 +214,6 @@ class FeatureStage:
             self._operations_of(environment).load(operations)
         for environment, gaps in body.get("gaps", {}).items():
             self._gaps_of(environment).load(gaps)
+        for environment, addresses in body.get("addresses", {}).items():
+            self._addresses_of(environment).load(addresses)
         self._environments.restored(self._mergers)

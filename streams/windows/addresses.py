@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from contracts.cluster_names import spelled_as
 from contracts.external import EXTERNAL
@@ -43,6 +43,9 @@ class Addresses:
     """The addresses of one environment's cluster."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._leases: dict[Key, tuple[Lease, ...]] = {}
         self._homes: dict[str, tuple[str, ...]] = {}
         self._keys: dict[int, tuple[Key, ...]] = {}
@@ -62,7 +65,8 @@ class Addresses:
         keys = tuple(zip(frame.names, frame.namespaces, strict=True))
         rows = zip(keys, frame.stands_for, frame.objects, frame.from_ns.tolist(), frame.headless.tolist(), strict=True)
         for key, stands_for, thing, from_ns, headless in rows:
-            self._leases[key] = _after(self._leases.get(key, ()), Lease(stands_for, thing, from_ns, 0, headless))
+            new = Lease(stands_for, thing, from_ns, 0, headless)
+            self._leases[key] = _after(self._leases.get(key, ()), new, frame.time_ns)
             self._part[key] = frame.part
         gone = set(self._keys.get(frame.part, ())) - set(keys)
         over = tuple(key for key in gone if self._end(key, frame.time_ns))
@@ -102,6 +106,23 @@ class Addresses:
                 if key not in everywhere:
                     yield from ((home, lease) for lease in self._leases[key])
 
+    def state(self) -> dict[str, Any]:
+        """For a snapshot: who is told what stands now is not told what stood before."""
+        leases = [[*key, self._part[key], [list(lease) for lease in some]] for key, some in self._leases.items()]
+        callers = [[part, sorted(some)] for part, some in self._callers.items()]
+        return {"leases": leases, "told": self._told_ns, "homes": self._homes, "callers": callers}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot. What went since is over by what is told next."""
+        self._clear()
+        for name, namespace, part, leases in state["leases"]:
+            self._leases[name, namespace] = tuple(Lease(*lease) for lease in leases)
+            self._part[name, namespace] = part
+            self._keys[part] = (*self._keys.get(part, ()), (name, namespace))
+        self._told_ns = {int(part): ns for part, ns in state["told"].items()}
+        self._homes = {service: tuple(homes) for service, homes in state["homes"].items()}
+        self._callers = {part: frozenset(some) for part, some in state["callers"]}
+
     def _meant(self, caller: str, host: str) -> Iterator[Key]:
         """Names under which what a caller calls is known: of every namespace that the caller runs in, where it has it."""
         for home in self._homes.get(caller, ()) or {namespace for _, namespace in self._leases}:
@@ -130,16 +151,21 @@ class Addresses:
         return True
 
 
-def _after(leases: tuple[Lease, ...], new: Lease) -> tuple[Lease, ...]:
-    """Leases of a name, with what it stands for now."""
+def _after(leases: tuple[Lease, ...], new: Lease, now_ns: int) -> tuple[Lease, ...]:
+    """Leases of a name, with what it stands for now. No two hold at one time: what an address is given to may have been there before."""
     if not leases:
         return (new,)
     *before, last = leases
-    if not last.to_ns and last.stands_for == new.stands_for:
+    if last.to_ns and new.from_ns < last.to_ns and last[:2] == new[:2]:  # it was lost sight of
         return (*before, new._replace(from_ns=last.from_ns))
-    if not last.to_ns and new.from_ns <= last.from_ns:  # the same under a name that is known better now
-        return (*before, new)
-    last = last if last.to_ns else last._replace(to_ns=new.from_ns)
+    if not last.to_ns:
+        if last.stands_for == new.stands_for:
+            return (*before, new._replace(from_ns=last.from_ns))
+        if last.object == new.object and new.from_ns <= last.from_ns:  # the same under a name that is known better now
+            return (*before, new)
+    if new.from_ns <= last.from_ns:  # it waited for its address while the other one had it
+        new = new._replace(from_ns=last.to_ns or now_ns)
+    last = last._replace(to_ns=min(last.to_ns or new.from_ns, new.from_ns))
     kept = (lease for lease in (*before, last) if new.from_ns - lease.to_ns <= KEPT_NS)
     return (*kept, new)[-_MOST_LEASES:]
 

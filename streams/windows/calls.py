@@ -35,6 +35,7 @@ from streams.windows.request_rows import SPAN, begins, kinds_of, requests_behind
 from streams.windows.route_calls import RouteCalls
 from streams.windows.rows import UNIT, Origin, frame
 from streams.windows.tables import KeyTable, Rows, mix, ranges
+from streams.windows.tenures import Tenures
 
 CALLS: Final = "calls"
 """The signal of these partials. It is no feature: it ends where silence is judged."""
@@ -90,6 +91,10 @@ class Fan:
         self._low = np.append(first, len(pairs)).astype(np.int64)
         self._fresh = True
 
+    def forget(self, numbers: set[int]) -> None:
+        """These targets have left, and their numbers are given to others."""
+        self.load([list(pair) for pair in self._pairs if pair[1] not in numbers])
+
     def state(self) -> list[list[int]]:
         """For a snapshot."""
         return [list(p) for p in sorted(self._pairs)]
@@ -105,8 +110,9 @@ class Fan:
 class Witness:
     """Counts what calls say, for one partition of traces of one environment."""
 
-    def __init__(self, names: Names, width_ns: int, horizon_ns: int) -> None:
+    def __init__(self, names: Names, width_ns: int, horizon_ns: int, tenures: Tenures) -> None:
         self._names, self._width_ns = names, width_ns
+        self._tenures = tenures
         self.failed = FailedCalls(names, horizon_ns, SPAN)
         self._callees, self._callers, self._sites = Fan(), Fan(), Fan()
         self._said: list[tuple[I64, ...]] = []
@@ -129,7 +135,7 @@ class Witness:
         client = np.flatnonzero(spans["kind"] == KIND_CLIENT)
         failed = np.zeros(len(spans), np.bool_)
         failed[client] = self._failed(spans[client])
-        which, callee = self._sites.of(_site(spans[client]))
+        which, callee = self._led(spans[client])
         asked = client[which]
         self._say(window[asked], (service[asked], callee), ASKED, *_counted(spans[asked], failed[asked]))
         self._fail(spans.take(client[failed[client]]))
@@ -138,9 +144,8 @@ class Witness:
 
     def _fail(self, calls: Rows) -> None:
         """Calls of these client spans failed: to where spans of their site lead, if that is to one callee, else to whom they name."""
-        site = _site(calls)
-        which, callee = self._sites.of(site)
-        led = np.bincount(which, minlength=len(site))
+        which, callee = self._led(calls)
+        led = np.bincount(which, minlength=len(calls))
         callees = self.failed.peers(calls["site"])
         only = led[which] == 1
         callees[which[only]] = callee[only]
@@ -159,7 +164,7 @@ class Witness:
         self._learn_routes(children, parents, spans)
         asked = np.flatnonzero(parents["kind"] == KIND_CLIENT)
         site, actual = _site(parents[asked]), children["service"][asked].astype(np.int64)
-        which, callee = self._sites.of(site)
+        which, callee = self._led(parents[asked], known=False)
         other = callee != actual[which]
         taken = asked[which[other]]
         made = parents[taken]
@@ -170,6 +175,7 @@ class Witness:
         caller = parents["service"][taken].astype(np.int64)
         self._say(parents["end_ns"][taken] // self._width_ns, (caller, callee[other]), ASKED, -count, -failed)
         self._sites.learn(site, actual)
+        self._tenures.joined(parents["site"][asked], actual, parents["start_ns"][asked], newest_ns)
         self._answered(parents[asked[~failing[asked]]])
         pairs = parents["service"].astype(np.int64), children["service"].astype(np.int64)
         self._callees.learn(pairs[0].astype(np.uint64), pairs[1])
@@ -213,10 +219,24 @@ class Witness:
         """Names of these numbers have left."""
         if names:
             self._routes.forget(np.array(names, np.int64))
+            for fan in (self._callees, self._callers, self._sites):
+                fan.forget(set(names))
+            self._tenures.forget(names)
+
+    def _led(self, calls: Rows, *, known: bool = True) -> tuple[I64, I64]:
+        """For each callee that client spans may have reached: the index of the span, and the callee."""
+        which, callee = self._sites.of(_site(calls))
+        held = self._tenures.holds(calls["site"][which], callee, calls["start_ns"][which], known=known)
+        return which[held], callee[held]
+
+    def _pace_of(self, calls: Rows) -> U64:
+        """Where calls lead to the same answers: at an address that has changed hands, to others."""
+        turns, site = self._tenures.turns(calls["site"]), _site(calls)
+        return np.where(turns > 0, mix(site, turns), site) if turns.any() else site
 
     def _failed(self, calls: Rows) -> B1:
         """Which client spans failed, or took far longer than what is answered."""
-        sites, place = np.unique(_site(calls), return_inverse=True)
+        sites, place = np.unique(self._pace_of(calls), return_inverse=True)
         usual = np.array([self._usual.get(s, np.inf) for s in sites.tolist()])
         limit = np.maximum(_SLOWER * usual, usual + _SLOWER_NS)
         failed: B1 = calls["error"] | (calls["end_ns"] - calls["start_ns"] > limit[place.ravel()])
@@ -224,7 +244,7 @@ class Witness:
 
     def _answered(self, good: Rows) -> None:
         """Learn how long calls take that are answered well."""
-        sites, place = np.unique(_site(good), return_inverse=True)
+        sites, place = np.unique(self._pace_of(good), return_inverse=True)
         took = (good["end_ns"] - good["start_ns"]).astype(np.float64)
         mean = np.bincount(place.ravel(), took, len(sites)) / np.maximum(
             np.bincount(place.ravel(), minlength=len(sites)), 1

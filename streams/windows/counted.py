@@ -124,12 +124,15 @@ class ServiceCounts:
 
     def is_other(self, now_ns: int) -> bool:
         """Whether a sampler does otherwise than before, by metrics that still come."""
-        return self.other and now_ns - self.compared * self.width_ns <= 2 * self.pace_ns + PATIENCE_NS
+        return self.other and self.goes_on(now_ns)
+
+    def goes_on(self, now_ns: int) -> bool:
+        """Whether metrics still come."""
+        return self.pace_ns > 0 and now_ns - self.compared * self.width_ns <= 2 * self.pace_ns + PATIENCE_NS
 
     def is_quick(self, now_ns: int) -> bool:
         """Whether metrics come often, and still do."""
-        late_ns = now_ns - self.compared * self.width_ns
-        return 0 < self.pace_ns <= QUICK_NS and late_ns <= 2 * self.pace_ns + PATIENCE_NS
+        return self.pace_ns <= QUICK_NS and self.goes_on(now_ns)
 
     def waited_for(self, since_ns: int, now_ns: int, *, few: bool) -> bool:
         """Whether metrics will have a say on a rate that is another since a time: soon, or where spans are too few, at all."""

@@ -9,12 +9,12 @@ scattering of spans over messages nor their order changes which pairs are found.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
 from contracts.events import ClockOffset
-from contracts.frames import SpanFrame
+from contracts.external import EXTERNAL
+from contracts.frames import AddressFrame, SpanFrame
 from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, MINUTE, SECOND
@@ -22,34 +22,25 @@ from streams.windows.calls import Witness
 from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
-from streams.windows.containment import NONE, Containment
+from streams.windows.containment import Containment
 from streams.windows.facts import HIDDEN_CALLS, HIDDEN_SERVES, JOINED, ORPHANS, Facts
 from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
+from streams.windows.older_spans import layout_of, spans_of
 from streams.windows.request_rows import SPAN, STREAM, UNTIMED, kinds_of
 from streams.windows.rows import UNIT, Events, Origin, frame, group, row_frame
 from streams.windows.shared_ids import Distinct, SharedIds
 from streams.windows.state import dump, load
 from streams.windows.tables import KeyTable, Rows, end_to_end, mix
+from streams.windows.tenures import OPEN, Tenures, is_numeric
 from streams.windows.watermark import Watermarks
 
 _KIND, _VERSION = "edges", 1
-_WITHOUT_SITES = np.dtype(
-    [
-        *(("trace", "<u8"), ("span", "<u8"), ("parent", "<u8"), ("start_ns", "<i8"), ("end_ns", "<i8")),
-        *(("service", "<i4"), ("kind", "i1"), ("error", "?")),
-    ]
-)
-"""Spans in snapshots of before they had sites."""
 LAGGARD_NS = MINUTE
 """A source that was heard of this lately may still bring the other halves of calls, however far it is behind: after an outage
 partitions catch up one after the other."""
 _MOST_SPANS = 4_000_000
 _SLICES = 8
-_WITHOUT_WEIGHTS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name != "weight"])
-"""As in snapshots of before spans had weights."""
-_WITHOUT_CLOCKS = np.dtype([(name, SPAN[name]) for name in SPAN.names or () if name not in ("clock", "weight")])
-"""As in snapshots of before clocks were in question."""
 
 
 class EdgeJoiner:
@@ -67,7 +58,8 @@ class EdgeJoiner:
         self._parents = KeyTable(SPAN, step, _MOST_SPANS)
         self._waiting = KeyTable(SPAN, step, _MOST_SPANS)
         self._arrived: list[Rows] = []
-        self._witness = Witness(self._names, self.width_ns, self.horizon_ns)
+        self._tenures = Tenures()
+        self._witness = Witness(self._names, self.width_ns, self.horizon_ns, self._tenures)
         self._clocks = Containment()
         self._hosts = Hosts()
         self._facts = Facts()
@@ -91,10 +83,24 @@ class EdgeJoiner:
         if len(frame.span):
             self._names.now_ns = max(self._names.now_ns, now_ns)
             self._hosts.hear(((site_of(h), h) for h in frame.hosts), now_ns)
+            self._tenures.hear(site_of(h) for h in frame.hosts if is_numeric(h))
             self._witness.failed.hear((site_of(p), p) for p in (*frame.hosts, *frame.peers))
             numbers = np.array([self._names.number(s) for s in frame.services], np.int32)
             rows = _rows(frame, numbers[frame.service], self._clocks.number(frame))
             self._arrived.append(rows if (numbers >= 0).all() else rows[rows["service"] >= 0])
+
+    def told(self, frame: AddressFrame, now_ns: int) -> None:
+        """Take what a cluster says of addresses: an answer from before one was given to somebody else is none of its new owner's."""
+        rows = zip(frame.names, frame.namespaces, frame.stands_for, frame.from_ns.tolist(), strict=True)
+        for name, namespace, stands_for, since_ns in rows:
+            site = self._hosts.site(EXTERNAL + name)
+            if site is None or namespace:
+                continue
+            owner = self._names.find(stands_for)
+            if any(t.owner == owner and t.to_ns == OPEN for t in self._tenures.of(site)):
+                continue
+            self._hosts.handed(site, since_ns, self._tenures.last_ns(site), now_ns)
+            self._tenures.handed(site, owner, since_ns, self.watermarks.furthest)
 
     def flush(self, source: str, sequence: int, now_ns: int, *, tells_time: bool = True) -> list[Partial]:
         """Calls found since the last flush, and, if it `tells_time`, empty frames for targets that get none."""
@@ -203,13 +209,13 @@ class EdgeJoiner:
             return spans.take([])
         answers = (kinds_of(children) == KIND_SERVER) | (children["service"] != parents["service"])
         asked = answers & (kinds_of(parents) == KIND_CLIENT) & (children["trace"] == parents["trace"])
-        self._hosts.answered(parents["site"][asked], now_ns)
+        self._hosts.answered(parents["site"][asked], now_ns, parents["start_ns"][asked])
         within = (
             is_carried(children, parents, (KIND_CLIENT,)) & (kinds_of(children) == KIND_CLIENT) & (parents["site"] != 0)
         )
         self._hosts.carried(children["site"][within], parents["site"][within], now_ns)
         client = kinds_of(spans) == KIND_CLIENT
-        found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns)))
+        found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns, spans["start_ns"])))
         if not len(found):
             return found
         carried = children["span"][is_carried(children, parents, (KIND_CLIENT, KIND_PRODUCER))]
@@ -262,6 +268,8 @@ class EdgeJoiner:
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
+            "spells": self._hosts.spells(),
+            "tenures": self._tenures.state(),
             "facts": self._facts.state(),
             "shared": sorted(self._shared.services),
             "counters": dict(self.counters),
@@ -278,10 +286,10 @@ class EdgeJoiner:
         self.watermarks.load(body["watermarks"])
         self.flushed_watermark = body["flushed"]
         self._names.load(body["names"])
-        kept = _layout(body)
+        kept = layout_of(body)
         for table, saved in ((self._parents, body["parents"]), (self._waiting, body["waiting"])):
-            table.load([[keys, _spans_of(rows, kept), *times] for keys, rows, *times in saved])
-        arrived = _spans_of(body["arrived"], kept)
+            table.load([[keys, spans_of(rows, kept), *times] for keys, rows, *times in saved])
+        arrived = spans_of(body["arrived"], kept)
         self._arrived = [np.frombuffer(arrived, SPAN)] if arrived else []
         if "witness" in body:
             self._witness.load(body["witness"])
@@ -289,32 +297,14 @@ class EdgeJoiner:
         if "clocks" in body:
             self._clocks.load(body["clocks"])
         self._hosts = Hosts()
-        self._hosts.load(body.get("hosts", []))
+        self._hosts.load(body.get("hosts", []), body.get("spells", []))
+        self._tenures.load(body.get("tenures", []), (s for s, text in self._hosts.text.items() if is_numeric(text)))
         self._facts = Facts()
         if "facts" in body:
             self._facts.load(body["facts"])
         self._shared.services = set(body.get("shared", ()))
         self.counters.clear()
         self.counters.update(body["counters"])
-
-
-def _layout(body: dict[str, Any]) -> np.dtype[Any]:
-    """How the spans of a snapshot lie in it."""
-    if "weights" in body:
-        return SPAN
-    return _WITHOUT_WEIGHTS if "clocks" in body else _WITHOUT_CLOCKS if body.get("sites", False) else _WITHOUT_SITES
-
-
-def _spans_of(saved: bytes, kept: np.dtype[Any]) -> bytes:
-    """Spans of a snapshot as they are now; those of before had no sites, no clocks or no weights."""
-    if kept is SPAN:
-        return saved
-    old = np.frombuffer(saved, kept)
-    rows = np.zeros(len(old), SPAN)
-    rows["clock"], rows["weight"] = NONE, UNIT
-    for name in kept.names or ():
-        rows[name] = old[name]
-    return rows.tobytes()
 
 
 def _rows(frame: SpanFrame, service: np.ndarray, clock: I32) -> Rows:

@@ -36,16 +36,51 @@ from contracts.features import (
 from contracts.frames import FeatureFrame
 from contracts.frames.decoded import B1, F64, I64
 from contracts.units import SECOND
-from streams.windows.counted import Interval, ServiceCounts
+from streams.windows.counted import QUICK_NS, Interval, ServiceCounts
+from streams.windows.timed import MeteredLatencies
 from streams.windows.usual import LESS, UsualRows
 
 _MOST: Final = 20_000
 _SIGMAS: Final = 4.0
+_PAUSES: Final = 5.0
+"""A pause of so many times the mean one comes by chance once in 150 times."""
+_LATELY: Final = 0.2
 _COLUMNS: Final = {
     Signal.SPANS: (REQUEST_RATE, ERROR_RATE, (LATENCY_P50, LATENCY_P95, LATENCY_P99)),
     Signal.EDGES: (CALL_RATE, CALL_ERROR_RATE, (CALL_LATENCY_P95,)),
 }
 _ASKED: Final = ASIDE[Signal.EDGES].index(ASKED)
+
+
+class Leap:
+    """Since when a service's rate is another, and in how many windows since then, up to which, spans came."""
+
+    __slots__ = ("filled", "first_ns", "last_ns", "since_ns")
+
+    def __init__(self, since_ns: int, filled: int = 0, first_ns: int = 0, last_ns: int = 0) -> None:
+        self.since_ns, self.filled, self.first_ns, self.last_ns = since_ns, filled, first_ns, last_ns
+
+    def are_some(self, window_ns: int, events: float, others: float) -> bool:
+        """Whether a few spans come, of this window or of those around it, as of who keeps a few: that none came in one is no zero then. Of
+        who has gone none come any more, however long one waits. `others`: how many would come in a second if as many of this service's were
+        kept as of the others'."""
+        if events > 0:
+            self.filled, self.first_ns, self.last_ns = self.filled + 1, self.first_ns or window_ns, window_ns
+            return True
+        begun_ns = self.first_ns if self.filled > 1 else self.since_ns
+        between_ns = (self.last_ns - begun_ns) / max(self.filled - 1, 1) if self.filled else 0.0
+        between_ns *= 1 + 2 / max(self.filled, 1)  # of a few pauses the mean may well be longer
+        longest_ns = max(between_ns, SECOND / others if others > 0 else 0.0)
+        return longest_ns > 0 and window_ns - max(self.last_ns, self.since_ns) <= _PAUSES * longest_ns
+
+    def state(self) -> list[int]:
+        """For a snapshot."""
+        return [self.since_ns, self.filled, self.first_ns, self.last_ns]
+
+    @classmethod
+    def of(cls, state: list[int] | int) -> Leap:
+        """The leap of a snapshot; one of before spans were counted has its time alone."""
+        return cls(*state) if isinstance(state, list) else cls(state)
 
 
 class KeptRows(NamedTuple):
@@ -72,11 +107,14 @@ class KeptShares:
         self._counts: OrderedDict[str, ServiceCounts] = OrderedDict()
         """Of services whose metrics count requests."""
         self._usual = {signal: UsualRows(len(columns[2])) for signal, columns in _COLUMNS.items()}
-        self._leapt_ns: dict[str, int] = {}
-        """Services whose rate has become another, and since when."""
+        self._metered = MeteredLatencies()
+        self._leapt: dict[str, Leap] = {}
+        """Services whose rate has become another."""
         self._held: set[str] = set()
         """Those of them whose metrics are waited for."""
         self._short: set[str] = set()
+        self._lately: F64 = np.zeros(2)
+        """Spans of all services in a frame lately, and those that are usual."""
         self._now_ns = 0
 
     def read(self, intervals: Iterable[tuple[str, int, int, float, float]], width_ns: int) -> None:
@@ -95,6 +133,11 @@ class KeptShares:
             several: list[Interval] = [(*when, *many) for when, many in found.items()]
             known.take_metrics(several)
 
+    def time(self, frames: Iterable[FeatureFrame]) -> None:
+        """Take how long requests take by metrics."""
+        for frame in frames:
+            self._metered.take(frame, self._leapt.keys())
+
     def correct(self, frame: FeatureFrame) -> FeatureFrame:
         """A frame of spans or edges as it is to be told; unless it is a correction, take it in, too."""
         signal = Signal(frame.signal)
@@ -104,23 +147,30 @@ class KeptShares:
         usual = self._usual[signal]
         rows = usual.rows(list(zip(frame.services, frame.peers or [""] * len(frame.services), strict=True)))
         kept = self._kept(frame, rows, frame.values[:, rate_at], frame.values[:, failing_at])
-        if frame.revision == 0:
-            usual.learn(rows, kept.events, frame.values[:, columns], kept.short | kept.sampled)
         doubt = kept.short | kept.sampled
-        if not doubt.any() and np.array_equal(kept.rate, frame.values[:, rate_at], equal_nan=True):
+        few = (doubt | usual.few(rows, kept.events)) & (kept.events > 0)
+        if frame.revision == 0:
+            usual.learn(rows, kept.events, frame.values[:, columns], doubt)
+        if not (doubt | few).any() and np.array_equal(kept.rate, frame.values[:, rate_at], equal_nan=True):
             return frame
         values, counts = frame.values.copy(), frame.counts.copy()
         values[:, rate_at] = kept.rate
         some = np.flatnonzero(doubt & (kept.events > 0))
         values[some, failing_at], counts[some] = self._failing(frame, kept, some)
-        latencies = values[np.ix_(some, columns)]
-        latencies[usual.explained(rows[some], latencies, self._spread(frame, some))] = np.nan
-        values[np.ix_(some, columns)] = latencies
+        values = self._timed(frame, values, np.flatnonzero(few), columns, rows)
         aside = frame.aside
         if signal is Signal.EDGES and len(aside):
             aside = aside.astype(np.float64)
             aside[doubt, _ASKED] = np.nan
         return dataclasses.replace(frame, values=values, counts=counts, aside=aside)
+
+    def _timed(self, frame: FeatureFrame, values: F64, some: I64, columns: I64, rows: I64) -> F64:
+        """Values without the latencies of some rows that are longer only as of the rest nothing came."""
+        usual, latencies = self._usual[Signal(frame.signal)], values[np.ix_(some, columns)]
+        as_ever = ~usual.more_slow(rows[some], latencies) | self._refuted(frame, some, len(columns))
+        latencies[usual.slower(rows[some], latencies) & as_ever] = np.nan
+        values[np.ix_(some, columns)] = latencies
+        return values
 
     def _kept(self, frame: FeatureFrame, rows: I64, rate: F64, failing: F64) -> KeptRows:
         """Look at the rows of a frame, and take in those of spans."""
@@ -133,7 +183,7 @@ class KeptShares:
             short = self._usual[Signal.SPANS].short(rows, events, each)
             if frame.revision == 0:
                 self._take(frame, rows, (events, failed, short))
-        since = np.array([self._leapt_ns.get(name, 0) <= frame.window_ns for name in names], np.bool_)
+        since = np.array([self._since(name) <= frame.window_ns for name in names], np.bool_)
         short = since & np.array([name in self._short for name in names], np.bool_)
         whole, told = usual.copy(), rate.copy()
         other = [name in counts and counts[name].is_other(frame.window_ns) for name in names]
@@ -154,8 +204,10 @@ class KeptShares:
         level = usual.usual(rows)
         with np.errstate(invalid="ignore"):
             # Roots of numbers of a Poisson process vary by a half (Anscombe 1948): its upper tail is longer than a normal one's.
-            more = (events > level * LESS) & (2 * (np.sqrt(events) - np.sqrt(level)) > _SIGMAS)
+            apart = 2 * (np.sqrt(events) - np.sqrt(level)) / np.sqrt(usual.varies(rows))
+            more = (events > level * LESS) & (apart > _SIGMAS)
         trials = np.maximum(frame.counts, 1)
+        others = self._others(frame, events, level)
         for i, name in enumerate(frame.services):
             known = self._counts.get(name)
             if known is not None:
@@ -163,15 +215,30 @@ class KeptShares:
             if not (short[i] or more[i]):
                 self._settled(name)
                 continue
-            if name not in self._leapt_ns and known is not None:
+            if name not in self._leapt and known is not None:
                 known.leapt()
-            since_ns = self._leapt_ns.setdefault(name, frame.window_ns)
-            waits = known is not None and known.waited_for(since_ns, frame.window_ns, few=short[i] and events[i] > 0)
+            leap = self._leapt.setdefault(name, Leap(frame.window_ns))
+            since_ns, some = leap.since_ns, leap.are_some(frame.window_ns, float(events[i]), float(others[i]))
+            waits = known is not None and known.waited_for(since_ns, frame.window_ns, few=short[i] and some)
             (self._held.add if waits else self._held.discard)(name)
             agreed = known is not None and known.agrees(since_ns)
             (self._short.add if short[i] and not agreed else self._short.discard)(name)
             if agreed:
                 usual.accept(rows[i : i + 1])
+
+    def _others(self, frame: FeatureFrame, events: F64, level: F64) -> F64:
+        """How many spans a second would come of each service if of its usual ones there were as many as now, or lately, of the others'."""
+        known = np.isfinite(level) & np.isfinite(events)
+        came, usual = np.where(known, events, 0.0), np.where(known, level, 0.0)
+        now = np.array([came.sum(), usual.sum()])
+        self._lately += _LATELY * (now - self._lately)
+        shares = []
+        for some, of in (now, self._lately):
+            rest = np.maximum(of - usual, 0.0)
+            shares.append(np.divide(np.maximum(some - came, 0.0), rest, out=np.zeros(len(rest)), where=rest > 0))
+        share = np.where(shares[0] > 0, np.minimum(*shares), shares[1])
+        expected: F64 = np.minimum(share, 1.0) * usual * (SECOND / frame.width_ns)
+        return expected
 
     def forget(self, services: Iterable[str]) -> None:
         """Services have left: nobody waits for their metrics any more. What is usual of them is forgotten by itself."""
@@ -179,14 +246,27 @@ class KeptShares:
             self._settled(name)
 
     def _settled(self, name: str) -> None:
-        self._leapt_ns.pop(name, None)
+        self._leapt.pop(name, None)
         self._held.discard(name)
         self._short.discard(name)
 
-    def _spread(self, frame: FeatureFrame, some: I64) -> F64:
-        """How far the latencies of the services of some rows are apart."""
-        spans = self._usual[Signal.SPANS]
-        return spans.spread(spans.rows([(frame.services[i], "") for i in some.tolist()]))
+    def _since(self, name: str) -> int:
+        return self._leapt[name].since_ns if name in self._leapt else 0
+
+    def _refuted(self, frame: FeatureFrame, some: I64, columns: int) -> B1:
+        """Whose longer latencies are a sampler's doing by their metrics, (rows, columns): those are as ever, or will tell soon."""
+        found = np.zeros((len(some), columns), np.bool_)
+        for i, row in enumerate(some.tolist()):
+            name = frame.services[row]
+            known, since_ns = self._counts.get(name), self._since(name)
+            if known is None or not self._metered.knows(name) or not known.goes_on(frame.window_ns):
+                continue
+            said = self._metered.as_ever(name, since_ns + known.pace_ns // 2)
+            if said is None:
+                found[i] = known.pace_ns <= QUICK_NS
+            else:
+                found[i] = said if columns == len(said) else said[1]
+        return found
 
     def _failing(self, frame: FeatureFrame, kept: KeptRows, some: I64) -> tuple[F64, I64]:
         """Of some rows the share that failed, and the number of trials that it is worth: of what is missing it is taken for known that it
@@ -210,7 +290,9 @@ class KeptShares:
         return {
             "counts": {name: known.state() for name, known in self._counts.items()},
             "usual": {str(signal): usual.state() for signal, usual in self._usual.items()},
-            "leapt": self._leapt_ns,
+            "leapt": {name: leap.state() for name, leap in self._leapt.items()},
+            "metered": self._metered.state(),
+            "lately": self._lately.tolist(),
             "held": sorted(self._held),
             "short": sorted(self._short),
         }
@@ -222,4 +304,7 @@ class KeptShares:
         self._counts = OrderedDict((name, ServiceCounts.of(known)) for name, known in state["counts"].items())
         for signal, usual in state["usual"].items():
             self._usual[Signal(signal)].load(usual)
-        self._leapt_ns, self._held, self._short = dict(state["leapt"]), set(state["held"]), set(state["short"])
+        self._leapt = {n: Leap.of(leap) for n, leap in state["leapt"].items()}
+        self._held, self._short = set(state["held"]), set(state["short"])
+        self._metered.load(state.get("metered", []))
+        self._lately = np.array(state.get("lately", (0.0, 0.0)), np.float64)

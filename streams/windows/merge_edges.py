@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from contracts.frames import PartialFrame
 from contracts.frames.decoded import F64, I64
 from contracts.settings import IngestSettings
 from contracts.topics import SPANS
-from contracts.units import SECOND
+from contracts.units import MINUTE, SECOND
 from streams.windows.callees import Callees
 from streams.windows.grouping import dense
 from streams.windows.merge_rows import RowMerge
 from streams.windows.row_values import edge_values
 from streams.windows.window import Window
+
+LONGEST_NS: Final = MINUTE
+"""Whoever waits for an answer gives up by then; what lasts longer does not wait."""
 
 
 class EdgeMerge(RowMerge):
@@ -43,14 +46,14 @@ class EdgeMerge(RowMerge):
     def _entities_meant(self, frame: PartialFrame) -> I64:
         """The same where a cluster says what addresses stand for: who answers at one depends on when."""
         names, number_of, callees = frame.services, self.open.entities.number, self.callees
-        windows, at = dense(frame.window_ns)
+        windows, at = dense(_begun(frame, self.open.width_ns))
         pair = frame.service.astype(np.int64) * len(names) + frame.peer
         distinct, place = dense(pair * len(windows) + at)
         calls = [
             (names[rest // len(names)], names[rest % len(names)], int(windows[number]))
             for rest, number in (divmod(d, len(windows)) for d in distinct.tolist())
         ]
-        callees.joined({(a, b) for a, b, _ in calls if not b.startswith(EXTERNAL)}, int(windows[-1]))
+        callees.joined({(a, b) for a, b, _ in calls if not b.startswith(EXTERNAL)}, int(frame.window_ns.max()))
         by_address = frame.source.startswith(f"{SPANS}/")  # else what is called external is a name that callers chose
         meant = [
             (a, callees.told_by_spans(a, b, time_ns) if by_address and b.startswith(EXTERNAL) else b)
@@ -69,3 +72,10 @@ class EdgeMerge(RowMerge):
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Call rate, error rate, latency and network gap; the number of calls."""
         return *edge_values(window.sums, self.keys(entity), self.open.width_ns / SECOND, window.beyond), ()
+
+
+def _begun(frame: PartialFrame, width_ns: int) -> I64:
+    """When the calls of each row were made, by their mean duration: who gives up after half a minute meant who had the address then."""
+    took = np.minimum(frame.duration_ns // np.maximum(frame.count, 1), LONGEST_NS)
+    begun: I64 = frame.window_ns - np.maximum(took - width_ns, 0)
+    return begun

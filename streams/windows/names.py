@@ -93,6 +93,10 @@ class Names:
         self._last[found] = self.now_ns
         return found
 
+    def find(self, name: str) -> int:
+        """The number of a name; -1 if it has none."""
+        return self._number.get(name, -1)
+
     def _place(self, name: str) -> int:
         target = partition_of(f"{self.environment}/{name}", self.partitions)
         if self._free:

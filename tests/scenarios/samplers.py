@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import pickle
 import random
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ def _below(trace: int) -> float:
 
 def failed(spans: Spans) -> bool:
     return any("status" in span for _, _, span in spans)
+
+
+def _took_long(spans: Spans) -> bool:
+    root = _root(spans)
+    return int(root["endTimeUnixNano"]) - int(root["startTimeUnixNano"]) > SLOW_NS
 
 
 def _root(spans: Spans) -> dict[str, Any]:
@@ -106,8 +112,28 @@ def failures_only(trace: int, spans: Spans) -> bool:
 
 def slow_first(trace: int, spans: Spans) -> bool:
     """A tail sampler: all that took long, and a tenth of the rest."""
-    root = _root(spans)
-    return int(root["endTimeUnixNano"]) - int(root["startTimeUnixNano"]) > SLOW_NS or unseen(trace, spans)
+    return _took_long(spans) or unseen(trace, spans)
+
+
+def slow_only(trace: int, spans: Spans) -> bool:
+    """A tail sampler that keeps nothing but what took long."""
+    return _took_long(spans)
+
+
+def policies(trace: int, spans: Spans) -> bool:
+    """A tail sampler: all that failed, all that took long, and a hundredth of the rest."""
+    return failed(spans) or _took_long(spans) or at_share(0.01)(trace, spans)
+
+
+def at_share(share: float) -> Sampler:
+    """A part, by a hash of its own, silent."""
+    return lambda trace, spans: random.Random(trace ^ 0x5EED).random() < share
+
+
+def in_steps(trace: int, spans: Spans) -> bool:
+    """A half, and some seconds later a twentieth."""
+    begun = min(int(span["startTimeUnixNano"]) for _, _, span in spans)
+    return at_share(0.5 if begun < T0 + (ONSET_S + 8) * S else 0.05)(trace, spans)
 
 
 def by_route(trace: int, spans: Spans) -> bool:
@@ -160,28 +186,40 @@ def sent(spans: Spans, until_s: float = END_S) -> Iterator[tuple[int, bytes, str
         yield step * STEP_NS, json.dumps({"resourceSpans": entries}).encode(), OTLP_SPANS
 
 
+BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]
+"""As semantic conventions advise for durations of requests."""
+
+
+def _bucketed(seconds: Sequence[float]) -> list[str]:
+    counts = [0] * (len(BOUNDS) + 1)
+    for one in seconds:
+        counts[bisect_left(BOUNDS, one)] += 1
+    return [str(n) for n in counts]
+
+
 def metrics(spans: Spans, every_s: int) -> Iterator[tuple[int, bytes, str]]:
     """What services count of all requests, sampled or not, read every so many seconds."""
-    counts: dict[tuple[int, str, int], int] = defaultdict(int)
+    took: dict[tuple[int, str, int], list[float]] = defaultdict(list)
     for end, service, span in spans:
         if span["kind"] == SERVER:
-            counts[(end - T0) // S // every_s, service, 500 if "status" in span else 200] += 1
+            seconds = (int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])) / S
+            took[(end - T0) // S // every_s, service, 500 if "status" in span else 200].append(seconds)
     for period in range(END_S // every_s):
         until_ns = T0 + (period + 1) * every_s * S
         entries = []
-        for service in sorted({s for _, s, _ in counts}):
+        for service in sorted({s for _, s, _ in took}):
             points = [
                 {
                     "startTimeUnixNano": str(until_ns - every_s * S),
                     "timeUnixNano": str(until_ns - 1),
-                    "count": str(counts[period, service, status]),
-                    "sum": 0.01,
-                    "bucketCounts": [str(counts[period, service, status]), "0"],
-                    "explicitBounds": [0.025],
+                    "count": str(len(took[period, service, status])),
+                    "sum": sum(took[period, service, status]),
+                    "bucketCounts": _bucketed(took[period, service, status]),
+                    "explicitBounds": BOUNDS,
                     "attributes": [{"key": "http.response.status_code", "value": {"intValue": str(status)}}],
                 }
                 for status in (200, 500)
-                if counts[period, service, status]
+                if took[period, service, status]
             ]
             metric = {
                 "name": "http.server.request.duration",
@@ -204,12 +242,16 @@ class Sampled:
 
 
 FEW_FAIL = {"checkout": Trouble(fails=0.004), "catalog": Trouble(fails=0.004)}
+LONG_TAIL = {"payment": Trouble(slower=12, often=0.04), "reco": Trouble(slower=12, often=0.02)}
+"""A few requests take far longer than the rest, as ever."""
 PLANS = {
     "well": Plan(usual=BUSY),
     "always fails a little": Plan(usual=BUSY, trouble=FEW_FAIL, always_ill=True),
     "fails a little": Plan(usual=BUSY, trouble=FEW_FAIL),
     "checkout fails": Plan(usual=BUSY, trouble={"checkout": Trouble(fails=0.6)}),
     "checkout is slow": Plan(usual=BUSY, trouble={"checkout": Trouble(slower=30)}),
+    "checkout is slower": Plan(usual=BUSY, trouble={"checkout": Trouble(slower=8)}),
+    "has a long tail": Plan(usual=BUSY, trouble=LONG_TAIL, always_ill=True),
 }
 
 

@@ -15,6 +15,7 @@ from tests.representatives import representatives
 from tests.scenarios.samplers import (
     Sampled,
     Sampler,
+    at_share,
     by_ratio,
     by_route,
     by_signed_ratio,
@@ -22,8 +23,11 @@ from tests.scenarios.samplers import (
     failed,
     failures_first,
     failures_only,
+    in_steps,
     limited,
+    policies,
     slow_first,
+    slow_only,
     told_at_the_root,
     told_exponent,
     told_failures_first,
@@ -33,7 +37,7 @@ from tests.scenarios.samplers import (
 )
 from tests.scenarios.traffic import ONSET_S
 
-SEED = 21
+SEED, ANOTHER = 21, 41
 watched_once = functools.cache(functools.partial(watched, seed=SEED))
 
 
@@ -112,3 +116,62 @@ def test_keeping_what_failed_is_no_burst_of_failures(sampler: Sampler, metrics_s
 def test_what_fails_while_sampling_begins_is_found(sampler: Sampler, metrics_s: int):
     found = watched_once(Sampled("checkout fails", sampler, metrics_s))
     assert found.blamed == {"checkout"}, found.told()
+
+
+SLOWNESS = {
+    **UNDECLARED,
+    "only what was slow": slow_only,
+    "what failed, what was slow, a hundredth": policies,
+    "a twentieth": at_share(0.05),
+    "a half, then a twentieth": in_steps,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics_s"),
+    representatives(
+        itertools.product(SLOWNESS, (0, 1, 15)),
+        ("only what was slow", 0),
+        ("what failed, what was slow, a hundredth", 0),
+        ("what failed, what was slow, a hundredth", 1),
+        ("all that was slow, and a tenth", 15),
+        ("a half, then a twentieth", 15),
+    ),
+)
+def test_who_has_always_had_slow_requests_is_no_slower_where_the_others_are_left_out(name: str, metrics_s: int):
+    """One request of twenty-five takes twelve times as long, as ever. Metrics, where there are any, say so."""
+    found = watched(Sampled("has a long tail", SLOWNESS[name], metrics_s), ANOTHER)
+    assert not found.incidents, found.told()
+
+
+@pytest.mark.parametrize("plan", ["checkout is slow", "checkout is slower"])
+@pytest.mark.parametrize(
+    ("name", "metrics_s"),
+    representatives(
+        itertools.product(
+            (
+                "a tenth",
+                "all that was slow, and a tenth",
+                "only what was slow",
+                "what failed, what was slow, a hundredth",
+                "a half, then a twentieth",
+                "three a second",
+            ),
+            (1, 15),
+        ),
+        ("all that was slow, and a tenth", 15),
+        ("only what was slow", 1),
+        ("a half, then a twentieth", 1),
+    ),
+)
+def test_what_becomes_slow_while_sampling_begins_is_found(plan: str, name: str, metrics_s: int):
+    found = watched(Sampled(plan, SLOWNESS[name], metrics_s), ANOTHER)
+    assert "checkout" in found.blamed, found.told()
+    assert not found.touched - {"checkout"}, found.told()
+
+
+@pytest.mark.parametrize("sampler", representatives([unseen, slow_first, policies], policies, slow_first))
+def test_what_becomes_slow_is_found_by_the_spans_that_are_kept_alone(sampler: Sampler):
+    found = watched(Sampled("checkout is slower", sampler), ANOTHER)
+    assert "checkout" in found.blamed, found.told()
+    assert not found.touched - {"checkout"}, found.told()

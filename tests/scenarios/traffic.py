@@ -48,12 +48,14 @@ class Route:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with a service: it hangs, refuses, fails a share of its requests or takes so many times as long."""
+    """What is wrong with a service: it hangs, refuses, fails a share of its requests or takes so many times as long, for such a share of
+    them."""
 
     hangs: bool = False
     refuses: bool = False
     fails: float = 0.0
     slower: float = 1.0
+    often: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Shop:
         trouble = self._plan.trouble.get(service, Trouble()) if ill else Trouble()
         if trouble.hangs or trouble.refuses:
             return None
-        me, own = self._id(16), int(route.own_ms * MS * self._rng.lognormvariate(0, 0.25) * trouble.slower)
+        slower = trouble.slower if trouble.often >= 1.0 or self._rng.random() < trouble.often else 1.0
+        me, own = self._id(16), int(route.own_ms * MS * self._rng.lognormvariate(0, 0.25) * slower)
         now, failed = at + own // 2, self._rng.random() < max(trouble.fails, route.fails)
         for callee, times in route.calls.items():
             for _ in range(int(times) + (self._rng.random() < times % 1)):

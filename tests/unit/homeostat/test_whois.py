@@ -75,6 +75,29 @@ def test_an_address_at_which_a_service_answers(recording: Path) -> None:
     assert "shop/cart (1) answered there" in said
 
 
+@pytest.mark.parametrize("asked", ["10.0.0.7", "10.0.0.7:8080", "external:10.0.0.7"])
+def test_an_address_that_changed_hands_is_told_of_each_owner_with_its_time(asked: str, tmp_path: Path) -> None:
+    def call(number: int, by: str, at_s: int, environment: str = "live") -> list[bytes]:
+        ids = {"trace_id": number.to_bytes(16, "big"), "span_id": number.to_bytes(8, "big")}
+        times = {"start_time_unix_nano": at_s * SECOND, "end_time_unix_nano": at_s * SECOND + 5}
+        made = {**ids, **times, "kind": CLIENT, "attributes": {"server.address": "10.0.0.7", "server.port": 8080}}
+        served = {**ids, **times, "span_id": bytes(7) + b"\x63", "parent_span_id": ids["span_id"], "kind": SERVER}
+        resource = {"service.name": by, "deployment.environment": environment}
+        return [as_json(traces(WEB, made)), as_json(traces(resource, served))]
+
+    calls = [call(n, "cart", 100 + n) for n in range(1, 11)] + [call(n, "pay", 200 + n) for n in range(11, 16)]
+    calls += [call(n, "blog", 300 + n, "test") for n in range(20, 23)]
+    path = tmp_path / "recording.jsonl"
+    path.write_bytes(b"\n".join(message for some in reversed(calls) for message in some))
+    said = whois(asked, path).splitlines()
+    at, meant = "1970-01-01T00:0", "calls to it of that time are calls to that service"
+    assert said[1:] == [
+        f"  cart (10) answered there in environment live since {at}1:41.000Z until {at}3:31.000Z: {meant}",
+        f"  pay (5) answered there in environment live since {at}3:31.000Z: {meant}",
+        "  blog (3) answered there in environment test: calls to it are calls to that service",
+    ]
+
+
 def test_an_address_outside(recording: Path) -> None:
     for name in ("api.bank.example", "external:api.bank.example"):
         assert "nobody who sends telemetry answered there" in whois(name, recording)

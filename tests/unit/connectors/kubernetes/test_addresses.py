@@ -51,6 +51,9 @@ class Town:
 def pod(name: str, ip: str, *, of: str, namespace: str = "shop", seconds: float = 1, **more: Any) -> Json:
     """A running pod by itself, of a service of that name."""
     scheduled = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": o.stamp(seconds)}]
+    if (given := more.pop("given", None)) is not None:
+        networked = more.pop("condition", "PodReadyToStartContainers")
+        scheduled += [{"type": networked, "status": "True", "lastTransitionTime": o.stamp(given)}]
     return {
         "kind": "Pod",
         "metadata": o.meta("Pod", name, namespace=namespace, labels={"app": of}),
@@ -286,3 +289,55 @@ def test_an_older_word_is_ignored() -> None:
     town.known.take(old)
     assert before == []
     assert town.means("10.0.0.1", seconds=130) == town.means("cart", seconds=130) == ""
+
+
+@pytest.mark.parametrize("condition", ["PodReadyToStartContainers", "PodHasNetwork"])
+def test_a_pod_that_waited_for_its_image_has_its_address_since_it_was_given_it(condition: str) -> None:
+    """It was scheduled before the other one, whose address it has now."""
+    town = Town()
+    town.put(pod("cart-0", "10.0.0.1", of="cart", seconds=20, given=22), WEB)
+    town.at(100)
+    town.gone(pod("cart-0", "10.0.0.1", of="cart", seconds=20))
+    town.put(pod("pay-0", "10.0.0.1", of="pay", seconds=10, given=130, condition=condition))
+    town.at(140)
+    assert [town.means("10.0.0.1", seconds=s) for s in (21, 25, 129, 130, 200)] == ["", "cart", "cart", "pay", "pay"]
+
+
+def test_a_rolling_update_hands_addresses_on_in_a_circle() -> None:
+    """Three services of one node are replaced, each new pod by the address that another one left; all between two looks."""
+    names, ips = ["cart", "pay", "blog"], ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    town = Town()
+    old = [pod(f"{name}-0", ip, of=name, given=5) for name, ip in zip(names, ips, strict=True)]
+    town.put(*old, WEB)
+    town.at(100)
+    new = [pod(f"{name}-1", ips[(i + 1) % 3], of=name, seconds=110, given=120 + i) for i, name in enumerate(names)]
+    town.gone(*old)
+    town.put(*new)
+    town.at(130)
+    for i, name in enumerate(names):
+        before, after = ips[i], ips[(i + 1) % 3]
+        assert [town.means(before, seconds=s) for s in (50, 119)] == [name] * 2
+        assert [town.means(after, seconds=s) for s in (120 + i, 200)] == [name] * 2
+
+
+def test_of_two_pods_that_claim_an_address_the_one_that_was_given_it_last_has_it() -> None:
+    """A job's pod that has ended stays for long; a pod on a node that is lost is never said to have ended."""
+    town = Town()
+    town.put(
+        pod("pay-0", "10.0.0.1", of="pay", seconds=1, given=90),
+        pod("cart-0", "10.0.0.1", of="cart", seconds=60, given=61),
+    )
+    town.at(100)
+    assert town.means("10.0.0.1") == "pay"
+
+
+def test_a_node_that_goes_takes_its_addresses_along() -> None:
+    town = shop()
+    town.gone(CART[1])
+    town.put(o.endpoints(version=2, pods=CART[:1]))
+    town.at(120)
+    assert [town.means("10.0.0.2", seconds=s) for s in (60, 119, 121)] == ["cart", "cart", ""]
+    town.put(pod("db-0", "10.0.0.2", of="db", seconds=150, given=155))
+    town.at(160)
+    assert [town.means("10.0.0.2", seconds=s) for s in (60, 119, 130, 154, 155)] == ["cart", "cart", "", "", "db"]
+    assert town.means("cart", seconds=170) == "cart"

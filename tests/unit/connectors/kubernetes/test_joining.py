@@ -135,6 +135,39 @@ def test_an_address_is_a_pods_from_when_it_was_scheduled() -> None:
     assert services(cluster)["deployment/shop/cart"] == "basket"
 
 
+def test_an_address_is_none_of_a_pod_that_had_not_been_given_it_yet() -> None:
+    """It was scheduled long before, and waited for its image while another one had the address."""
+    parts = component("cart", of="shop")
+    at_address(parts[2], "10.1.2.3", scheduled=300)
+    given = {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": o.stamp(500)}
+    parts[2]["status"]["conditions"].append(given)
+    cluster = cluster_of(parts)
+    learn(cluster, "somebody", seconds=400, k8s_pod_ip="10.1.2.3")
+    cluster.passes(1)
+    assert "somebody" not in services(cluster).values()
+    learn(cluster, "basket", seconds=501, k8s_pod_ip="10.1.2.3")
+    cluster.passes(1)
+    assert services(cluster)["deployment/shop/cart"] == "basket"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_address_is_the_pods_that_was_given_it_last_whatever_is_heard_of_the_other(ended: bool) -> None:
+    """A job's pod that has ended, or one on a lost node, is still there, and changes."""
+    job, cart = component("job", of="shop"), component("cart", of="shop")
+    at_address(job[2], "10.1.2.3", scheduled=100)
+    at_address(cart[2], "10.1.2.3", scheduled=500)
+    cluster = cluster_of(job, cart)
+    job[2]["metadata"]["resourceVersion"] = "9"
+    if ended:
+        job[2]["status"]["phase"] = "Succeeded"
+    cluster.put(job[2])
+    learn(cluster, "basket", seconds=501, k8s_pod_ip="10.1.2.3")
+    cluster.passes(1)
+    named = services(cluster)
+    assert named["deployment/shop/cart"] == "basket"
+    assert named["deployment/shop/job"] != "basket"
+
+
 def test_the_same_pod_name_in_another_namespace_is_another_pod() -> None:
     cluster = cluster_of(component("airflow-worker"))
     learn(cluster, "worker", k8s_pod_name="airflow-worker-7d9f-a", k8s_namespace_name="other")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from contracts.frames import Decoded
 from contracts.settings import IngestSettings
 from contracts.units import SECOND
 from streams.windows.calls import ALONE, ASKED, CALLS, SPOKE
@@ -27,10 +29,18 @@ class Half:
         self.said: dict[tuple[str, str, int], tuple[int, int]] = {}
         self.n = 0
 
+    def now_ns(self, spans: Sequence[Span]) -> int:
+        """When a message with these spans comes."""
+        return T0 + self.n * 100 * MS
+
+    def message(self, spans: Sequence[Span]) -> Decoded:
+        """The message with these spans."""
+        return decoded(list(spans))
+
     def send(self, *spans: Span) -> None:
         self.n += 1
-        now = T0 + self.n * 100 * MS
-        self.builder.add(decoded(list(spans)), Receipt(now, now), self.n)
+        now = self.now_ns(spans)
+        self.builder.add(self.message(spans), Receipt(now, now), self.n)
         for _, partition, frame in self.builder.flush().spans:
             if partition == 0:
                 self.joiner.add(frame, now)

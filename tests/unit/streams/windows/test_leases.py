@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import random
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -162,3 +166,63 @@ def test_pods_by_name_are_of_headless_services_alone(headless: bool) -> None:
         for host in ("db.shop.svc", "db-0.db.shop.svc", "db-0.db", "db-0.db.shop")
     ]
     assert found == ["db", *(["db"] * 3 if headless else [""] * 3)]
+
+
+def pods(*rows: tuple[str, str, str, float], at: float) -> AddressFrame:
+    """Address, pod, service, since when."""
+    frame = told(*((ip, "", service, 0) for ip, _, service, _ in rows), at=at)
+    since = np.array([T0 + round(s * SECOND) for *_, s in rows], np.int64)
+    return dataclasses.replace(frame, objects=tuple(f"pod/shop/{pod}" for _, pod, _, _ in rows), from_ns=since)
+
+
+IP = "10.0.0.1"
+
+
+def test_a_pod_that_waited_for_its_address_has_it_when_the_other_one_is_over() -> None:
+    """Where a cluster does not say when pods were given their addresses, it says when they were scheduled."""
+    seen = pods((IP, "a", "cart", 20), at=25), pods(at=80), pods((IP, "b", "pay", 10), at=90)
+    assert [meant(after(*seen), IP, t) for t in (15, 50, 79, 80, 200)] == ["", "cart", "cart", "pay", "pay"]
+    unseen = after(seen[0], seen[2])
+    assert [meant(unseen, IP, t) for t in (50, 89, 90)] == ["cart", "cart", "pay"], "its end was not seen"
+    again = after(*seen, pods((IP, "b", "pay", 10), at=100))
+    assert [meant(again, IP, t) for t in (50, 95, 101)] == ["cart", "pay", "pay"]
+
+
+def test_an_end_that_was_seen_late_is_when_the_next_began() -> None:
+    addresses = after(pods((IP, "a", "cart", 0), at=5), pods(at=80), pods((IP, "b", "pay", 75), at=81))
+    assert [meant(addresses, IP, t) for t in (74, 75, 79, 81)] == ["cart", "pay", "pay", "pay"]
+
+
+def test_what_was_lost_sight_of_was_there_all_the_time() -> None:
+    addresses = after(pods((IP, "a", "cart", 0), at=5), pods(at=50), pods((IP, "a", "cart", 0), at=60))
+    assert [meant(addresses, IP, t) for t in (10, 55, 70)] == ["cart"] * 3
+    other = after(pods((IP, "a", "cart", 0), at=5), pods(at=50), pods((IP, "b", "cart", 0), at=60))
+    assert [meant(other, IP, t) for t in (10, 55, 70)] == ["cart"] * 3, "another pod of the same service"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_at_no_time_an_address_is_two_services(seed: int) -> None:
+    """Pods come and go, are scheduled long before they have an address or not, and are looked at now and then."""
+    rng = random.Random(seed)
+    addresses, at, owner = Addresses(), 0.0, ("a", "cart", 0.0)
+    for n in range(40):
+        at += rng.uniform(1, 20)
+        if rng.random() < 0.5:
+            owner = (f"p{n}", rng.choice(("cart", "pay", "blog")), at - rng.choice((0.0, 0.5, 30.0, 200.0)))
+        addresses.take(pods(*([(IP, *owner)] if rng.random() < 0.8 else []), at=at))
+        leases = [lease for _, lease in addresses.leases(IP)]
+        assert all(a.from_ns <= a.to_ns <= b.from_ns for a, b in itertools.pairwise(leases))
+
+
+def test_what_was_is_known_after_a_restart() -> None:
+    addresses, again = after(told(("10.0.0.1", "", "a", 0), HERE, at=5, callers=[("web", "shop")])), Addresses()
+    addresses.take(told(("10.0.0.1", "", "b", 50), ("10.0.0.2", "", "c", 50), HERE, at=51, callers=[("web", "shop")]))
+    again.load(msgspec.msgpack.decode(msgspec.msgpack.encode(addresses.state())))
+    assert [meant(again, "10.0.0.1", t) for t in (10, 60)] == ["a", "b"]
+    assert meant(again, "cart", 60) == meant(addresses, "cart", 60) == "cart"
+    again.take(told(("10.0.0.1", "", "z", 0), at=40))
+    assert meant(again, "10.0.0.1", 60) == "b", "an older word"
+    again.take(told(("10.0.0.1", "", "d", 90), at=100))
+    assert [meant(again, "10.0.0.1", t) for t in (10, 60, 95)] == ["a", "b", "d"]
+    assert [meant(again, "10.0.0.2", t) for t in (60, 99, 101)] == ["c", "c", ""], "it went meanwhile"
+    assert meant(again, "cart", 101) == "", "so did the name"

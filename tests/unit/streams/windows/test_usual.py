@@ -56,8 +56,9 @@ def test_what_is_in_doubt_changes_little_until_it_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("usual", "each", "enough", "few"),
     [
-        (100.0, 1.0, 60.0, 59.0),  # four standard deviations of a Poisson process
-        (100.0, 4.0, 20.0, 19.0),  # of events of which each stands for four
+        (100.0, 1.0, 64.0, 63.0),  # four standard deviations of roots of a Poisson process
+        (100.0, 4.0, 36.0, 35.0),  # of events of which each stands for four
+        (12.0, 1.0, 2.0, 1.0),  # of few they are roots that tell: there is no room for four of the numbers themselves
         (1000.0, 1.0, 667.0, 666.0),  # by a third, however sure
     ],
 )
@@ -75,7 +76,7 @@ def test_rare_events_are_missed_after_more_windows() -> None:
             learn(usual, 1, 0.0, doubt=True)
         return 0
 
-    assert [missed_after(n) for n in (20.0, 10.0, 5.0, 3.0, 1.0, 0.5)] == [1, 3, 5, 9, 30, 0]
+    assert [missed_after(n) for n in (20.0, 10.0, 5.0, 3.0, 1.0, 0.5)] == [1, 1, 3, 4, 15, 28]
 
 
 def test_for_how_many_one_stands_is_remembered_for_a_while() -> None:
@@ -88,29 +89,110 @@ def test_for_how_many_one_stands_is_remembered_for_a_while() -> None:
     assert is_short(usual, 40.0, each=1.0)
 
 
-def test_latencies_within_the_range_of_the_usual_are_those_of_the_slowest() -> None:
-    usual = learnt((100, 10.0), latencies=(0.010, 0.020))
+TAIL = (0.010, 0.020, 0.200)
+"""One of twenty takes ten times as long as the most."""
+
+
+def news(usual: UsualRows, latencies: tuple[float, ...]) -> list[bool]:
+    return usual.more_slow(usual.rows([KEY]), np.array([latencies]))[0].tolist()
+
+
+@pytest.mark.parametrize("kept", [0.5, 1.0])
+def test_whoever_leaves_the_quick_ones_out_makes_the_slow_ones_no_more(kept: float) -> None:
+    usual = learnt((200, 20.0), latencies=TAIL)
+    for _ in range(60):
+        learn(usual, 1, kept, (0.2, 0.2, 0.2), doubt=True)
+        assert news(usual, (0.2, 0.2, 0.2)) == [False] * 3
+        assert news(usual, (2.0, 2.0, 2.0)) == [False] * 3, "of as long none came"
+
+
+@pytest.mark.parametrize(("events", "windows"), [(10.0, 1), (5.0, 3), (3.0, 7)])
+def test_more_slow_ones_than_ever_are_news_the_sooner_the_more_there_are(events: float, windows: int) -> None:
+    usual = learnt((200, 20.0), latencies=TAIL)
+    told = []
+    for _ in range(windows):
+        learn(usual, 1, events, (0.2, 0.25, 0.3), doubt=True)
+        told.append(all(news(usual, (0.2, 0.25, 0.3))))
+    assert told == [False] * (windows - 1) + [True]
+
+
+@pytest.mark.parametrize(("events", "windows"), [(3.0, 1), (1.0, 3), (0.5, 7)])
+def test_what_never_took_as_long_is_news_soon(events: float, windows: int) -> None:
+    usual = learnt((200, 20.0))
+    told = []
+    for _ in range(windows):
+        learn(usual, 1, events, (1.0, 1.0), doubt=True)
+        told.append(news(usual, (1.0, 1.0))[0])
+    assert told == [False] * (windows - 1) + [True]
+
+
+def test_of_latencies_only_the_longer_ones_are_asked_about() -> None:
+    usual = learnt((200, 20.0), latencies=TAIL)
     rows = usual.rows([KEY])
-    assert usual.spread(rows) == pytest.approx([math.log(2)])
-    spread = np.array([math.log(2)])  # as far again beyond: up to 40 ms
+    assert usual.slower(rows, np.array([[0.0124, 0.0251, NAN]])).tolist() == [[False, True, False]]
+    assert not usual.slower(usual.rows([("new", "")]), np.array([TAIL])).any()
 
-    def explained(p50: float, p99: float) -> list[bool]:
-        return usual.explained(rows, np.array([[p50, p99]]), spread)[0].tolist()
 
-    assert explained(0.012, 0.024) == [False, False], "not by a quarter more"
-    assert explained(0.013, 0.026) == [True, True]
-    assert explained(0.039, 0.041) == [True, False]
-    assert explained(NAN, 0.0) == [False, False]
+@pytest.mark.parametrize(("usual", "few", "enough"), [(100.0, 66.0, 67.0), (12.0, 5.0, 6.0)])
+def test_rather_few_is_less_by_a_third_and_by_two_deviations(usual: float, few: float, enough: float) -> None:
+    seen = learnt((200, usual))
+    rows = seen.rows([KEY])
+    assert seen.few(rows, np.array([few]))[0]
+    assert not seen.few(rows, np.array([enough]))[0]
+    assert not seen.few(seen.rows([("new", "")]), np.array([0.0]))[0]
+
+
+def test_what_comes_in_bursts_is_no_fewer_between_them() -> None:
+    usual = UsualRows(2)
+    for _ in range(40):
+        learn(usual, 4, 0.0)
+        learn(usual, 1, 100.0)
+    rows = usual.rows([KEY])
+    assert usual.varies(rows)[0] > 50
+    assert not any(is_short(usual, n) for n in (0.0, 3.0))
+    again = UsualRows(2)
+    again.load(usual.state())
+    assert again.varies(rows).tolist() == usual.varies(rows).tolist()
+
+
+def test_what_varies_somewhat_is_fewer_where_it_is_fewer() -> None:
+    usual = learnt(*[(1, 12.0), (1, 28.0)] * 100)
+    assert 5 < usual.varies(usual.rows([KEY]))[0] < 8
+    assert is_short(usual, 4.0)
+    assert usual.few(usual.rows([KEY]), np.array([9.0]))[0]
+
+
+def test_a_step_to_another_level_is_no_burst() -> None:
+    usual = learnt((200, 20.0), (60, 40.0))
+    assert usual.varies(usual.rows([KEY]))[0] == 1.0
+    doubted = learnt((200, 20.0))
+    learn(doubted, 1, 0.0, doubt=True)
+    learn(doubted, 1, 20.0)
+    assert doubted.varies(doubted.rows([KEY]))[0] == 1.0
+    assert doubted.state()[6][0] < 0.05, "between what is in doubt and what is not nothing is compared"
 
 
 def test_latencies_are_learnt_as_their_logarithms_and_not_in_doubt() -> None:
     usual = learnt((1, 10.0), latencies=(NAN, 0.02))
     learn(usual, 1, 10.0, (0.01, 0.08))
-    rows = usual.rows([KEY])
-    assert usual.spread(rows) == pytest.approx([math.log(4)]), "the mean of two: 10 ms, which came first, and 40 ms"
     learn(usual, 50, 10.0, (1.0, 1.0), doubt=True)
-    assert usual.spread(rows) == pytest.approx([math.log(4)])
-    assert usual.spread(usual.rows([("new", "")])) == pytest.approx([0.0])
+    rows = usual.rows([KEY])
+
+    def slower(p99: float) -> bool:
+        return bool(usual.slower(rows, np.array([[0.01, p99]]))[0, 1])
+
+    assert not slower(0.0499)
+    assert slower(0.0501), "a quarter more than the mean of two: 20 ms and 80 ms"
+
+
+def test_a_snapshot_of_before_there_was_as_much_in_it_goes_on() -> None:
+    usual = learnt((200, 20.0))
+    again = UsualRows(2)
+    again.load(usual.state()[:5])
+    learn(again, 100, 20.0)
+    assert of(again) == pytest.approx(20.0)
+    assert again.varies(again.rows([KEY, ("new", "")])).tolist() == [1.0, 1.0]
+    assert not is_short(again, 20.0)
 
 
 def test_rows_have_a_number_each_and_a_snapshot_keeps_what_is_known() -> None:
