@@ -231,8 +231,8 @@ class Witness:
 
     def _pace_of(self, calls: Rows) -> U64:
         """Where calls lead to the same answers: at an address that has changed hands, to others."""
-        turns, site = self._tenures.turns(calls["site"]), _site(calls)
-        return np.where(turns > 0, mix(site, turns), site) if turns.any() else site
+        times, site = self._tenures.hands(calls["site"]), _site(calls)
+        return np.where(times > 0, mix(site, times), site) if times.any() else site
 
     def _failed(self, calls: Rows) -> B1:
         """Which client spans failed, or took far longer than what is answered."""

@@ -54,7 +54,7 @@ class Tenure:
 class _Site:
     tenures: list[Tenure] = field(default_factory=list)
     is_shared: bool = False
-    turns: int = 0
+    hands: int = 0
     """How often it has changed hands."""
     handed_ns: int = 0
     row: int = 0
@@ -118,7 +118,7 @@ class _Site:
     def _over(self, tenures: list[Tenure], to_ns: int, newest_ns: int) -> None:
         for tenure in tenures:
             tenure.to_ns, tenure.known_ns = to_ns, max(to_ns, newest_ns)
-        self.turns, self.row = self.turns + 1, 0
+        self.hands, self.row = self.hands + 1, 0
         self.tenures = [t for t in self.tenures if to_ns - t.to_ns <= KEPT_NS]
 
     def hand(self, owner: int, since_ns: int, newest_ns: int) -> bool:
@@ -203,11 +203,11 @@ class Tenures:
         found[some] = held
         return found
 
-    def turns(self, sites: U64) -> U64:
+    def hands(self, sites: U64) -> U64:
         """How often each address has changed hands: what was learnt of its answers before is of the former owner."""
         found = np.zeros(len(sites), np.uint64)
         some = np.flatnonzero(_within(sites, self._turned))
-        found[some] = self._turns[np.searchsorted(self._turned, sites[some])]
+        found[some] = self._hands[np.searchsorted(self._turned, sites[some])]
         return found
 
     def last_ns(self, site: int) -> int:
@@ -230,9 +230,9 @@ class Tenures:
         self._build()
 
     def _build(self) -> None:
-        turned = sorted((site, known) for site, known in self._sites.items() if known.turns) if self._sites else []
+        turned = sorted((site, known) for site, known in self._sites.items() if known.hands) if self._sites else []
         self._turned: U64 = np.array([site for site, _ in turned], np.uint64)
-        self._turns: U64 = np.array([known.turns for _, known in turned], np.uint64)
+        self._hands: U64 = np.array([known.hands for _, known in turned], np.uint64)
         self._shared: U64 = np.array(sorted(s for s, known in self._sites.items() if known.is_shared), np.uint64)
         told = [(site, t) for site, known in turned for t in known.tenures]
         sites, owners = (np.array(c, np.uint64) for c in ([s for s, _ in told], [t.owner for _, t in told]))

@@ -44,8 +44,8 @@ class Desk:
         site, when = np.full(3, SITE, np.uint64), np.full(3, T0 + round(at * SECOND), np.int64)
         return set(some[self.known.holds(site, some, when, known=known)].tolist())
 
-    def turns(self) -> int:
-        return int(self.known.turns(np.array([SITE], np.uint64))[0])
+    def hands(self) -> int:
+        return int(self.known.hands(np.array([SITE], np.uint64))[0])
 
 
 ANYBODY = {CART, PAY, BLOG}
@@ -60,7 +60,7 @@ def test_where_one_answers_nothing_is_ruled_out() -> None:
     desk = Desk()
     desk.joined(*some(CART, 0, 60))
     assert desk.of(-5) == desk.of(30) == desk.of(900) == ANYBODY
-    assert desk.turns() == 0
+    assert desk.hands() == 0
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -74,7 +74,7 @@ def test_three_calls_in_a_row_that_another_answers_are_a_change_of_hands(togethe
     desk.joined(*(later if together else later[2:]))
     assert desk.of(60.9) == {CART, BLOG}
     assert desk.of(61) == desk.of(900) == {PAY, BLOG}
-    assert desk.turns() == 1
+    assert desk.hands() == 1
 
 
 def test_late_calls_change_nothing() -> None:
@@ -85,7 +85,7 @@ def test_late_calls_change_nothing() -> None:
     desk.joined(*some(PAY, 70, 80))
     assert desk.of(60) == {CART, BLOG}
     assert desk.of(61) == {PAY, BLOG}
-    assert desk.turns() == 1
+    assert desk.hands() == 1
 
 
 def test_an_address_may_come_back_to_whom_it_was() -> None:
@@ -94,7 +94,7 @@ def test_an_address_may_come_back_to_whom_it_was() -> None:
         desk.joined(*some(owner, begin, begin + 60))
     assert [desk.of(at) - {BLOG} for at in (50, 120, 320)] == [{CART}, {PAY}, {CART}]
     assert desk.of(520) == {BLOG}
-    assert desk.turns() == 3
+    assert desk.hands() == 3
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -122,7 +122,7 @@ def test_where_several_answer_all_of_them_may(rare_s: float) -> None:
         desk.joined(*batch)
     desk.joined(*some(CART, 300, 330))
     assert desk.of(325) == ANYBODY
-    assert desk.turns() == 0
+    assert desk.hands() == 0
 
 
 def test_who_joins_a_gateway_does_not_take_it_over_for_long() -> None:
@@ -174,10 +174,10 @@ def test_a_cluster_tells_of_it_at_once_and_of_those_who_send_no_spans() -> None:
     desk.handed(-1, 70)
     assert desk.of(69) == ANYBODY
     assert desk.of(70) == {PAY, BLOG}
-    assert desk.turns() == 1
+    assert desk.hands() == 1
     desk.handed(-1, 70)
     desk.handed(CART, 65)
-    assert desk.turns() == 1, "it is told again, and of earlier"
+    assert desk.hands() == 1, "it is told again, and of earlier"
     desk.joined(*some(CART, 75, 77))
     assert desk.of(76) == ANYBODY, "it was given back, or is called otherwise by the cluster"
     assert desk.of(71) == {PAY, BLOG}
@@ -221,7 +221,7 @@ def test_a_snapshot_goes_on() -> None:
     assert again.of(63) == {PAY, BLOG}
     third = Desk()
     third.known.load(again.known.state(), [SITE])
-    assert (third.of(60), third.of(63), third.turns()) == ({CART, BLOG}, {PAY, BLOG}, 1)
+    assert (third.of(60), third.of(63), third.hands()) == ({CART, BLOG}, {PAY, BLOG}, 1)
     assert third.known.state() == again.known.state()
 
 
