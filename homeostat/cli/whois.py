@@ -187,7 +187,7 @@ def _of_owners(told: list[tuple[int, str]], where: str, *, in_turns: bool) -> It
     site, known = np.zeros(len(told), np.uint64), Tenures()
     known.hear([0] if in_turns else [])
     known.joined(site, owners, begun, int(begun.max()))
-    if not known.turns(site).any():
+    if not known.hands(site).any():
         yield f"  {_listed(Counter(service for _, service in told))} answered there{where}: calls to it are calls to that service"
         return
     for tenure in known.of(0):
