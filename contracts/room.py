@@ -7,6 +7,8 @@ from typing import Final
 
 ROOM: Final = 0.6
 """Share of its CPU's limit below which a service has room, whatever else it waits for. By hand."""
+_UPPER: Final = 1.645
+"""The 0.95 quantile of the standard normal distribution."""
 TWICE: Final = 2.0
 """Times the usual demand from which something else than its CPU may be too little. By hand."""
 
@@ -19,10 +21,6 @@ def has_room(cpu: float, times: float) -> bool:
 
 ALONE: Final = 0.5
 """Share of one worker's time that requests may take without queueing for one another. By hand."""
-
-
-_UPPER: Final = 1.645
-"""The 0.95 quantile of the standard normal distribution."""
 
 
 def usual_seconds(median: float, p95: float) -> float:

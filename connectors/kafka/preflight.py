@@ -58,7 +58,6 @@ async def _greet(host: str, port: int, options: dict[str, Any]) -> None:
         await connection.send(MetadataRequest([]))  # the first request that a listener with SASL refuses without it
     finally:
         over = connection.close()
-        if (
-            closing
-        ):  # it was open. With TLS it is closed when the other side says so too, and nobody else waits for that
+        # With TLS what was open is closed when the other side says so too, and nobody else waits for that.
+        if closing:
             await asyncio.wait([over], timeout=CLOSING_S)

@@ -137,7 +137,7 @@ def releases(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.kind not in RELEASES or change_.actor == "homeostat":
             continue
-        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        age_s = situation.age_s(change_)
         if age_s < -RELEASE_AFTER_S:
             continue
         to = f" to {change_.after}" if change_.after else ""
@@ -154,7 +154,7 @@ def shrunk(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.actor == "homeostat" or not fewer(change_):
             continue
-        age_s = (situation.onset_ns - change_.time_ns) / 1e9
+        age_s = situation.age_s(change_)
         if age_s < -RELEASE_AFTER_S:
             continue
         strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)
@@ -188,7 +188,7 @@ def _befell(change_: Change) -> bool:
 
 
 def _fresh(situation: Situation, change_: Change) -> float:
-    age_s = (situation.onset_ns - change_.time_ns) / 1e9
+    age_s = situation.age_s(change_)
     return 1.0 if age_s <= BEFELL_FRESH_S else 0.5 ** ((age_s - BEFELL_FRESH_S) / BEFELL_FADES_S)
 
 

@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Iterable
 
 from contracts.features import CALL_RATE
-from contracts.units import SECOND
 from graph.evidence.finding import Finding
 from graph.evidence.local import RELEASES
 from graph.evidence.situation import Edge, Situation
@@ -20,7 +19,8 @@ from graph.judgement import OVERWHELMS, RELEASE_AFTER_S, RELEASE_JUST_S
 
 def by_whom(situation: Situation, found: Iterable[Finding]) -> list[Finding]:
     """The same findings; what is found of such a database is found of whoever was released."""
-    released = {c.service for c in situation.changes if _just(situation, c.time_ns) and c.kind in RELEASES}
+    just = [c for c in situation.changes if -RELEASE_AFTER_S <= situation.age_s(c) <= RELEASE_JUST_S]
+    released = {c.service for c in just if c.kind in RELEASES}
     owners = {n: by for n in situation.nodes if (by := _owner(situation, n)) in released} if released else {}
     return [_moved(x, owners[x.service]) if x.service in owners else x for x in found]
 
@@ -28,10 +28,6 @@ def by_whom(situation: Situation, found: Iterable[Finding]) -> list[Finding]:
 def _moved(finding: Finding, owner: str) -> Finding:
     text = f"{finding.text}; {owner}, which was released just before, uses it most"
     return dataclasses.replace(finding, service=owner, text=text)
-
-
-def _just(situation: Situation, time_ns: int) -> bool:
-    return -RELEASE_AFTER_S <= (situation.onset_ns - time_ns) / SECOND <= RELEASE_JUST_S
 
 
 def _owner(situation: Situation, name: str) -> str:

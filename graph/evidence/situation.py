@@ -168,6 +168,10 @@ class Situation:
     harm: tuple[Violation, ...] = ()
     """What the incident is known to be about; empty where that is to be found out."""
 
+    def age_s(self, change: Change) -> float:
+        """How long before the onset a change was, in seconds; negative after it."""
+        return (self.onset_ns - change.time_ns) / 1e9
+
     def out(self, name: str) -> list[Edge]:
         """Calls that `name` makes."""
         return self._sides[0].get(name, [])

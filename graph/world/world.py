@@ -285,9 +285,8 @@ class World:
         seldom = np.maximum(before[:, 0], 1.0)
         tells = by_client | by_route | (blamed_since > 0)
         hit = np.where(tells, np.maximum(blamed_since - blamed / seldom * windows, 0.0), np.nan)
-        share = np.where(
-            by_client, np.minimum(1.0, made / np.maximum(asked, 1.0)), 1.0
-        )  # what never had an answer misses none
+        # What never had an answer misses none.
+        share = np.where(by_client, np.minimum(1.0, made / np.maximum(asked, 1.0)), 1.0)
         told = np.where(by_client, asked_since * share, np.nan), scale * (asked_since + due_since), scale * more, hit
         return [ToldCalls(*row) for row in zip(*(c.tolist() for c in (*told, in_part, share)), strict=True)]
 

@@ -18,8 +18,6 @@ _REFIT, _BACK = 500, 2000
 """The baseline that is fitted in batches: every so many points, on so many of the last."""
 _HOLD: Final = 150
 """Points that a baseline learns from before it may say anything."""
-
-
 _FEWEST: Final = 2
 """Series from which there is another half to take thresholds from."""
 

@@ -36,10 +36,11 @@ WARMING: Final = frozenset({"latency", "cpu"})
 """What a release shows for a moment although nothing is wrong with it."""
 COMPARED: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
 COMPARED_S: Final = 10.0
-ALL_OF_THEM: Final = "restart/rolling"
-ONE_OF_THEM: Final = "restart/instance"
 """Causes with which a service still answers, for which its instances are compared before all of them are restarted; seconds since the onset that
 this may take: half as long as what counts as lately (`contracts.parts`)."""
+ALL_OF_THEM: Final = "restart/rolling"
+ONE_OF_THEM: Final = "restart/instance"
+"""What is done to all instances of a target, and to one."""
 SPEAKS: Final = 0.2
 """Weight from which evidence speaks for a cause: what playbooks are told of."""
 TOP_CAUSES: Final = 3
@@ -127,8 +128,11 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not meant:
         held = Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
-    held_back = _outside(playbook, service, meant, incident) or _unfelt(playbook, meant, incident)
-    held_back = held_back or _may_pass(playbook, meant, incident, world)
+    held_back = (
+        _outside(playbook, service, meant, incident)
+        or _unfelt(playbook, meant, incident)
+        or _may_pass(playbook, meant, incident, world)
+    )
     if held_back is None:
         known = meant[0].kind is not CauseKind.LATENCY or bool(meant[0].operation)
         told = _told(world, target, known)
@@ -137,6 +141,11 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     held_back = held_back or _amid(playbook, meant, world) or _still_ready(playbook, meant, incident, world)
     held_back = held_back or _uncompared(playbook, meant, incident, world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)
+
+
+def merely_late(incident: Incident) -> bool:
+    """Whether there is a leading suspect that still answers, only later than usual."""
+    return any(c.kind in PASSING for c in top_causes(incident)[:1])
 
 
 def one_operation(cause: Candidate) -> str:
@@ -253,10 +262,8 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
     if cause.kind is not CauseKind.CRASH or state is None or not 0 < state.replicas <= state.ready:
         return ""
     alone = standing is not None and standing.answers and state.replicas == 1
-    if standing is None or not (
-        standing.refused or alone
-    ):  # who is waited for in vain may hang, and be ready all the same
-        return ""
+    if standing is None or not (standing.refused or alone):
+        return ""  # who is waited for in vain may hang, and be ready all the same
     if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
         return ""
     said = "are refused at once" if standing.refused else "are lost, while it answers others"

@@ -12,7 +12,7 @@ from contracts.verdicts import Autonomy, CauseKind, Conduct, DecisionVerdict, He
 from playbooks.decision import words
 from playbooks.decision.autonomy import Permitted, controls_for, permitted
 from playbooks.decision.belief import believed
-from playbooks.decision.candidates import PASSING, Proposal, proposals, top_causes
+from playbooks.decision.candidates import Proposal, merely_late, proposals, top_causes
 from playbooks.decision.patience import worth_waiting
 from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
 from playbooks.decision.world import DecisionWorld, world_hash
@@ -165,8 +165,8 @@ def _unless_well(choice: Choice, weighed: list[Weighed], incident: Incident, wor
     """The choice; but nobody is asked while users are served as before by now, after a remedy with which all was well again, or of who is slow or
     saturated, and left alone for as long: that an incident takes its time to end is no question."""
     helped = next((a.playbook for a in reversed(world.attempts) if a.outcome == "better" or a.well), "")
-    late = all(c.kind in PASSING for c in top_causes(incident)[:1])
-    if choice.verdict is not DecisionVerdict.ASK or incident.felt is not Severity.INFO or not (helped or late):
+    left_alone = helped or not top_causes(incident) or merely_late(incident)
+    if choice.verdict is not DecisionVerdict.ASK or incident.felt is not Severity.INFO or not left_alone:
         return choice
     nothing = next(w for w in weighed if w.name == NOTHING)
     return Choice(nothing, DecisionVerdict.NOTHING, choice.permitted, words.well_by_now(incident, helped))

@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, DecisionVerdict, Severity
-from playbooks.decision.candidates import PASSING, top_causes
+from playbooks.decision.candidates import merely_late, top_causes
 from playbooks.decision.pending_state import GRACE_S, PendingDecision
 from playbooks.decision.world import Earlier
 
@@ -26,7 +26,7 @@ def earlier_than(
     late: requests that hung end late, all at once."""
     mine = case.incident
     suspects = [c.service for c in top_causes(mine)] or list(mine.services)
-    late = any(c.kind in PASSING for c in top_causes(mine)[:1])
+    late = merely_late(mine)
     found = []
     for other in cases:
         its = other.incident

@@ -24,14 +24,12 @@ from contracts.verdicts import Conduct
 from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, handed_on, refused
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
 from playbooks.guards.resources import cpu_before, runs_hot, short_of, unended, yet_to_be_told
-from playbooks.guards.service_rows import FACES, Face, ServiceRows, around, asked_mix, rows_of
+from playbooks.guards.service_rows import AMISS, FACES, Face, ServiceRows, around, asked_mix, rows_of
 
 LEAST_WINDOWS: Final = 2
 """Windows since the onset from which an answer as before can be told."""
 PATIENCE_NS: Final = 10 * SECOND
 """How long after the onset a target's own evidence is waited for."""
-AMISS: Final = 1 / 3
-"""Share of windows out of their expected range from which a target does not answer as before; chance gives a few percent."""
 OPERATIONS_NS: Final = 20 * SECOND
 """How long after the onset one operation that stands out is told at the latest (`models.operation_watch`)."""
 UNLIKE: Final = 0.02
@@ -161,8 +159,7 @@ def _conduct(
         if text:
             blamed = callers_see(kept, service, onset_ns) if conduct is Conduct.AS_BEFORE else ""
             partly = conduct is Conduct.WORSE and _partly(kept, rows, onset_ns, mix)
-            doubted = Conduct.UNKNOWN if blamed else conduct
-            return Standing(doubted, blamed or text, demand, partly=partly)
+            return Standing(Conduct.UNKNOWN if blamed else conduct, blamed or text, demand, partly=partly)
     text = next((t for _, t in said if t), "")
     found = _unknown(kept, rows, text, onset_ns, demand)
     return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))

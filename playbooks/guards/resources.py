@@ -10,12 +10,10 @@ import numpy as np
 from contracts import features as f
 from contracts.frames.decoded import F64
 from contracts.units import SECOND
-from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around
+from playbooks.guards.service_rows import AMISS, FACES, RECENT, Face, ServiceRows, around
 
 OFTEN_NS: Final = 10 * SECOND
 """Time between two looks up to which it is told often how busy a target is."""
-SHORT: Final = 1 / 3
-"""Share of the latest looks above the expected range from which a resource is short; chance gives a few percent."""
 FULL: Final = (f.MEMORY, f.MEMORY_BYTES, f.RESTARTS, f.QUEUE_LAG, f.POOL_WAIT)
 """Resources whose shortage is the target's own trouble, felt or not yet felt."""
 ENDS: Final = 3.0
@@ -54,11 +52,16 @@ def _late(rows: ServiceRows | None, name: str) -> tuple[F64, F64]:
     return rows.values[name][seen][-RECENT:], rows.high[name][seen][-RECENT:]
 
 
+def _is_above(values: F64, high: F64) -> bool:
+    """Whether the last look and a third of the latest are above the expected range."""
+    return len(values) > 0 and bool(values[-1] > high[-1]) and bool((values > high).mean() >= AMISS)
+
+
 def short_of(metrics: ServiceRows | None) -> str:
     """Which resource is short, "" where none is: the last look and a third of the latest are above the expected range."""
     for name in FULL:
         values, high = _late(metrics, name)
-        if len(values) and values[-1] > high[-1] and (values > high).mean() >= SHORT:
+        if _is_above(values, high):
             return f"{f.FEATURES[name].text}: {values[-1]:.3g}, expected up to {high[-1]:.3g}"
     return ""
 
@@ -68,17 +71,14 @@ def unended(rows: Mapping[f.Signal, ServiceRows | None], onset_ns: int) -> str:
     Of who held streams open before nothing follows."""
     metrics = rows[f.Signal.METRICS]
     values, high = _late(metrics, f.IN_FLIGHT)
-    if metrics is None or not len(values) or values[-1] <= high[-1] or (values > high).mean() < SHORT:
+    if metrics is None or not _is_above(values, high):
         return ""
     usual = metrics.values[f.IN_FLIGHT][metrics.window < onset_ns]
     ended = [x for x in (_ended(rows[face.signal], face, onset_ns) for face in FACES) if x is not None]
-    if (
-        not ended
-        or not np.isfinite(usual).any()
-        or values[-1] <= ENDS * max(ENDS_LEAST, *(since for _, since in ended))
-    ):
+    if not ended or not np.isfinite(usual).any():
         return ""
-    if float(np.nanmean(usual)) > ENDS * max(ENDS_LEAST, *(before for before, _ in ended)):
+    before, since = (ENDS * max(ENDS_LEAST, *side) for side in zip(*ended, strict=True))
+    if values[-1] <= since or float(np.nanmean(usual)) > before:
         return ""
     return f"{f.FEATURES[f.IN_FLIGHT].text}: {values[-1]:.3g}, expected up to {high[-1]:.3g}, and those that end account for fewer"
 
@@ -98,5 +98,4 @@ def _ended(rows: ServiceRows | None, face: Face, onset_ns: int) -> tuple[float, 
 
 def runs_hot(metrics: ServiceRows | None) -> bool:
     """Whether it is busier than expected, at the last look and a third of the latest."""
-    late = (_late(metrics, name) for name in BUSY)
-    return any(len(v) > 0 and bool(v[-1] > h[-1]) and bool((v > h).mean() >= SHORT) for v, h in late)
+    return any(_is_above(*_late(metrics, name)) for name in BUSY)

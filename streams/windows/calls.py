@@ -219,8 +219,9 @@ class Witness:
         """Names of these numbers have left."""
         if names:
             self._routes.forget(np.array(names, np.int64))
+            gone = set(names)
             for fan in (self._callees, self._callers, self._sites):
-                fan.forget(set(names))
+                fan.forget(gone)
             self._tenures.forget(names)
 
     def _led(self, calls: Rows, *, known: bool = True) -> tuple[I64, I64]:

@@ -93,8 +93,8 @@ class EdgeJoiner:
         """Take what a cluster says of addresses: an answer from before one was given to somebody else is none of its new owner's."""
         rows = zip(frame.names, frame.namespaces, frame.stands_for, frame.from_ns.tolist(), strict=True)
         for name, namespace, stands_for, since_ns in rows:
-            site = self._hosts.site(EXTERNAL + name)
-            if site is None or namespace:
+            site = site_of(EXTERNAL + name)
+            if site not in self._hosts.text or namespace:
                 continue
             owner = self._names.find(stands_for)
             if any(t.owner == owner and t.to_ns == OPEN for t in self._tenures.of(site)):

@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from contracts.frames.decoded import B1, I64, U64
-from contracts.units import DAY, HOUR, MINUTE, SECOND
+from contracts.units import DAY, MINUTE, SECOND
+from streams.windows.addresses import KEPT_NS
 from streams.windows.tables import Rows
+from streams.windows.tenures import OPEN
 
 PATIENCE_NS: Final = 10 * SECOND
 """So long after it was first named an address that nobody has answered at is taken to be outside."""
@@ -24,9 +26,6 @@ ANSWERED_NS: Final = DAY
 LEASED_NS: Final = 10 * MINUTE
 """The same of numeric addresses, which others are given in their turn."""
 MOST_HOSTS: Final = 20_000
-KEPT_NS: Final = HOUR
-"""What is over is kept so long for late spans."""
-ALWAYS: Final = 1 << 62
 
 
 class Spell(NamedTuple):
@@ -47,7 +46,6 @@ class Hosts:
 
     def __init__(self) -> None:
         self.text: dict[int, str] = {}
-        self._site: dict[str, int] = {}
         self._first_ns: dict[int, int] = {}
         self._answered_ns: dict[int, int] = {}
         self._outside: U64 = np.empty(0, np.uint64)
@@ -64,26 +62,21 @@ class Hosts:
                 if len(self.text) >= MOST_HOSTS:
                     self._begin_anew()
                 self.text[site] = text
-                self._site[text] = site
                 self._first_ns[site] = now_ns
                 self._fresh = True
-
-    def site(self, text: str) -> int | None:
-        """The site of an address; None where nobody has called it."""
-        return self._site.get(text)
 
     def answered(self, sites: U64, now_ns: int, begun_ns: I64 | None = None) -> None:
         """Calls of these sites, which began when `begun_ns` says, were joined with spans of those who answered them."""
         found, place = np.unique(sites, return_inverse=True)
-        latest, earliest = np.zeros(len(found), np.int64), np.full(len(found), ALWAYS, np.int64)
+        latest, earliest = np.zeros(len(found), np.int64), np.full(len(found), OPEN, np.int64)
         if begun_ns is not None:
             np.maximum.at(latest, place.ravel(), begun_ns)
             np.minimum.at(earliest, place.ravel(), begun_ns)
         for site, last_ns, first_ns in zip(*(c.tolist() for c in (found, latest, earliest)), strict=True):
             spell = self._spells.get(site)
-            if spell is not None and spell.to_ns == ALWAYS and (begun_ns is None or last_ns >= spell.from_ns):
+            if spell is not None and spell.to_ns == OPEN and (begun_ns is None or last_ns >= spell.from_ns):
                 waited = now_ns - spell.told_ns >= PATIENCE_NS
-                self._ended(site, spell.from_ns, max(first_ns, spell.from_ns) if waited else ALWAYS, spell.told_ns)
+                self._ended(site, spell.from_ns, max(first_ns, spell.from_ns) if waited else OPEN, spell.told_ns)
             elif site not in self._answered_ns and site in self.text:
                 self._fresh = True
                 if now_ns - self._first_ns[site] >= PATIENCE_NS:
@@ -95,7 +88,7 @@ class Hosts:
     def _ended(self, site: int, from_ns: int, to_ns: int, told_ns: int) -> None:
         """It was outside until a service answered there."""
         self._spells.pop(site, None)
-        if to_ns < ALWAYS:
+        if to_ns < OPEN:
             self._spells[site] = Spell(from_ns, to_ns, told_ns)
         self._fresh = True
 
@@ -109,7 +102,7 @@ class Hosts:
             or (known is not None and since_ns <= known.from_ns)
         ):
             return
-        self._spells[site] = Spell(since_ns, ALWAYS, now_ns)
+        self._spells[site] = Spell(since_ns, OPEN, now_ns)
         self._fresh = True
 
     def carried(self, carrying: U64, outer: U64, now_ns: int) -> None:
@@ -145,12 +138,12 @@ class Hosts:
         self._outside = np.array(sorted(waited), np.uint64)
         self._spells = {s: p for s, p in self._spells.items() if now_ns - p.told_ns <= KEPT_NS}
         self._spelled = _columns(
-            [(s, p) for s, p in sorted(self._spells.items()) if p.to_ns < ALWAYS or now_ns - p.told_ns >= PATIENCE_NS]
+            [(s, p) for s, p in sorted(self._spells.items()) if p.to_ns < OPEN or now_ns - p.told_ns >= PATIENCE_NS]
         )
         self._looked_ns, self._fresh = now_ns, False
 
     def _begin_anew(self) -> None:
-        self.text, self._first_ns, self._answered_ns, self._spells, self._site = {}, {}, {}, {}, {}
+        self.text, self._first_ns, self._answered_ns, self._spells = {}, {}, {}, {}
 
     def mend(self, now_ns: int) -> None:
         """Nothing was seen after now, whatever was believed."""
@@ -170,7 +163,6 @@ class Hosts:
         """Take the state of a snapshot."""
         self._spells = {s: Spell(*p) for s, *p in spells}
         self.text = {s: t for s, t, _, _ in state}
-        self._site = {t: s for s, t in self.text.items()}
         self._first_ns = {s: first for s, _, first, _ in state}
         self._answered_ns = {s: last for s, _, _, last in state if last}
         self._fresh = True

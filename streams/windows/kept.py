@@ -52,13 +52,14 @@ _COLUMNS: Final = {
 _ASKED: Final = ASIDE[Signal.EDGES].index(ASKED)
 
 
+@dataclasses.dataclass(slots=True)
 class Leap:
     """Since when a service's rate is another, and in how many windows since then, up to which, spans came."""
 
-    __slots__ = ("filled", "first_ns", "last_ns", "since_ns")
-
-    def __init__(self, since_ns: int, filled: int = 0, first_ns: int = 0, last_ns: int = 0) -> None:
-        self.since_ns, self.filled, self.first_ns, self.last_ns = since_ns, filled, first_ns, last_ns
+    since_ns: int
+    filled: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
 
     def are_some(self, window_ns: int, events: float, others: float) -> bool:
         """Whether a few spans come, of this window or of those around it, as of who keeps a few: that none came in one is no zero then. Of

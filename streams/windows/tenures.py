@@ -18,7 +18,8 @@ import numpy as np
 
 from contracts.external import EXTERNAL
 from contracts.frames.decoded import B1, I64, U64
-from contracts.units import HOUR, MINUTE, SECOND
+from contracts.units import MINUTE, SECOND
+from streams.windows.addresses import KEPT_NS
 from streams.windows.tables import mix
 
 ENOUGH: Final = 3
@@ -30,8 +31,6 @@ BACK_NS: Final = MINUTE
 long."""
 ALONE_NS: Final = 10 * MINUTE
 """Where several answered, and only one has for so long, it has the address for itself."""
-KEPT_NS: Final = HOUR
-"""What is over is kept so long for late spans."""
 OPEN: Final = 1 << 62
 MOST_SITES: Final = 20_000
 _MOST: Final = 8
