@@ -112,6 +112,19 @@ BY_SIGNAL: Final[dict[Signal, tuple[str, ...]]] = {
 }
 """Column order of a frame of each signal."""
 
+_ALSO: Final = (
+    (REQUEST_RATE, METRIC_REQUEST_RATE),
+    (ERROR_RATE, METRIC_ERROR_RATE),
+    (LATENCY_P50, METRIC_LATENCY_P50),
+    (LATENCY_P95, METRIC_LATENCY_P95),
+    (LATENCY_P99, METRIC_LATENCY_P99),
+    (MEMORY_BYTES, MEMORY),
+    (CPU, CPU_CORES),
+)
+OTHERWISE: Final[dict[str, str]] = {a: b for pair in _ALSO for a, b in (pair, pair[::-1])}
+"""What tells the same of a service that does not tell of a feature: metrics of requests where there are no spans, a share of the limit
+where there are no bytes, and the other way round."""
+
 KNOWN, LEVEL, PACE, ASKED, DUE, DUE_FAILED, BLAMED = "known", "level", "pace", "asked", "due", "due_failed", "blamed"
 ASIDE: Final[dict[Signal, tuple[str, ...]]] = {
     Signal.SPANS: (KNOWN, LEVEL, PACE),

@@ -86,6 +86,8 @@ MISSING_BEHIND: Final = 0.5
 CPU_FAR: Final = 0.5
 CPU_FAR_SHARE: Final = 0.3
 """A CPU busy for less of its limit than `CPU_FAR` is hardly starved: its evidence counts less, down to `CPU_FAR_SHARE` when idle."""
+BUSY_RATIO: Final = 2.0
+"""Times the usual CPU from which a processor is busy with something else, where no more is asked for. By hand."""
 WAITING_MOST: Final = 3.0
 """What work that piles up may say at most: from an empty queue any is infinitely more. By hand."""
 STUCK_MORE: Final = 3.0
@@ -378,6 +380,9 @@ CRITICAL_FAILURES: Final = 0.05
 CRITICAL_SLOWER: Final = 2.0
 CRITICAL_QUIET: Final = 0.1
 """At an entry: share of failures, times the usual latency, share of the usual requests that make an incident critical."""
+BURNS_FAST: Final = 14.4
+"""Times as fast as its error budget allows: what at an entry with an objective is critical. 2 % of thirty days' budget in an hour
+(The Site Reliability Workbook, chapter 5)."""
 FELT_NS: Final = 10 * SECOND
 FELT: Final = 0.2
 UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"})

@@ -111,8 +111,10 @@ def story(
     severity: Severity,
     radius: Sequence[str],
     changes: Sequence[Change],
+    broken: str = "",
 ) -> str:
-    """One paragraph: who, what, how sure, why, on which path, and what else was considered."""
+    """One paragraph: who, what, how sure, why, on which path, what users are promised and do not get (`broken`), and what else was
+    considered."""
     leader = suspects[0]
     reasons = "; ".join(x.text for x in leader.findings[:3])
     parts = [f"{leader.service} {KINDS[leader.kind]} ({100 * leader.probability:.0f} % sure): {reasons}."]
@@ -121,6 +123,8 @@ def story(
         parts.append(f"It is felt along {path_text(path)}.")
     if changes and leader.kind is CauseKind.BAD_RELEASE:
         parts.append(f"Changed shortly before: {changes[-1].text or changes[-1].service}.")
+    if broken:
+        parts.append(f"What is promised is not kept: {broken}.")
     rivals = [ruled_out(situation, s, leader) for s in suspects[1:3]]
     if rivals:
         parts.append(f"Ruled out: {'; '.join(rivals)}.")

@@ -99,7 +99,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             (ANOMALIES,),
             lambda _, __: SeriesStage(settings.series, settings.ingest.max_environments),
         ),
-        diagnose.spec(settings.diagnose, settings.ingest.max_environments),
+        diagnose.spec(settings.diagnose, settings.ingest.max_environments, settings.detect),
     )
 
 

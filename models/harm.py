@@ -53,12 +53,6 @@ WORK_WAITS: Final = frozenset({QUEUE_LAG, POOL_WAIT})
 FAILURES: Final = frozenset({ERROR_RATE, METRIC_ERROR_RATE, CALL_ERROR_RATE})
 
 
-def objective_of(settings: DetectSettings, environment: str, service: str) -> Objective:
-    """What is promised of a service."""
-    found = settings.objectives.get(f"{environment}:{service}") or settings.objectives.get(service)
-    return found or Objective()
-
-
 def allowed_failures(settings: DetectSettings, objective: Objective) -> float:
     """Share of requests that may fail."""
     return 1.0 - (objective.availability or settings.availability)
@@ -150,7 +144,7 @@ class Promises:
             return
         new = np.zeros((2, len(keys) - first))
         for i, (name, _) in enumerate(keys[first:]):
-            objective = objective_of(settings, environment, name)
+            objective = settings.objective_of(environment, name)
             allowed = 1.0 - objective.availability if objective.availability else BROKEN
             new[:, i] = allowed, np.inf if objective.latency_s is None else objective.latency_s
         self._promised = np.concatenate([self._promised, new], axis=1)

@@ -23,7 +23,7 @@ from models.adoption import Adopting, Former, against, remembered
 from models.engine_state import EngineState, LevelShift
 from models.episodes import Episode
 from models.forecast import rising
-from models.harm import harms, objective_of
+from models.harm import harms
 from models.judgement import HARM_DECADES, SHIFT_FORGOTTEN_NS, TREND_LASTS
 from models.ledger import Ledger, Rows
 from models.low_traffic.latency import POOLED
@@ -70,7 +70,7 @@ class LevelAdoption:
         _take(adopting, frame, i)
         if ledger is world.services:
             _foresee(world, row, adopting, frame)
-        objective = objective_of(self._settings, frame.environment, name)
+        objective = self._settings.objective_of(frame.environment, name)
         parts = world.merged(row, frame.window_ns) if ledger is world.services else []
         sure = [part for part in parts if abs(part.decades) >= HARM_DECADES]
         formers = world.formers.get((name, episode.peer), {})
@@ -130,7 +130,7 @@ class LevelAdoption:
             return []
         _take(adopting, frame, i)
         _foresee(world, row, adopting, frame)
-        objective = objective_of(self._settings, frame.environment, name)
+        objective = self._settings.objective_of(frame.environment, name)
         formers = world.formers.get((name, ""), {})
         if any(harms(against(p, formers), self._settings, objective, at_work=False) for p in adopting.parts()):
             adopting.harmed_ns = max(adopting.harmed_ns, frame.window_ns)

@@ -73,3 +73,8 @@ class DetectSettings(Section):
     )
     stale_s: float = Field(30.0, gt=0, description="a service unheard of for this long is `Stale`, not healthy")
     seed: int = Field(7, description="seed of everything random")
+
+    def objective_of(self, environment: str, service: str) -> Objective:
+        """What is promised of a service."""
+        found = self.objectives.get(f"{environment}:{service}") or self.objectives.get(service)
+        return found or Objective()

@@ -11,6 +11,7 @@ from contracts import features as f
 from contracts.events import Anomaly
 from contracts.units import SECOND
 from contracts.verdicts import Severity
+from graph.diagnosis.severity import Promised, against_promises, nothing_promised, severity_of
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
@@ -22,9 +23,6 @@ from graph.judgement import (
     ALONE_DECADES,
     CALLEE_HOPS,
     CALLER_HOPS,
-    CRITICAL_FAILURES,
-    CRITICAL_QUIET,
-    CRITICAL_SLOWER,
     FELT,
     FELT_NS,
     MANY_FAILURES,
@@ -59,6 +57,8 @@ class Assessment:
     """Up to when the calls between services are known: joining callers and callees takes a moment longer."""
     undone: bool = False
     """Whether somebody suffers in a way that may never show where users come in."""
+    broken: str = ""
+    """What users are promised and do not get, in words."""
 
     @property
     def leader(self) -> Suspect:
@@ -67,10 +67,15 @@ class Assessment:
 
 
 def assess(
-    world: World, group: Group, onset_ns: int, horizon_ns: int, amid: AbstractSet[str] = frozenset()
+    world: World,
+    group: Group,
+    onset_ns: int,
+    horizon_ns: int,
+    amid: AbstractSet[str] = frozenset(),
+    promised: Promised = nothing_promised,
 ) -> Assessment | None:
     """The group's situation since `onset_ns`, ranked; None while the graph knows none of its services. `amid`: services that another
-    incident is about."""
+    incident is about; `promised`: what users are promised of a service."""
     members = [s for s in group.services if s in world.topology.services]
     if not members:
         return None
@@ -85,7 +90,7 @@ def assess(
     suspects = rank(situation, found, harmed=bool(affected) or group.pooled)
     entries = world.topology.entries(members, onset_ns)
     undone = group.pooled or _undone(affected, found)
-    severity = severity_of(situation, entries, undone)
+    severity = severity_of(situation, entries, undone, promised)
     return Assessment(
         situation,
         tuple(suspects),
@@ -94,16 +99,23 @@ def assess(
         severity,
         world.calls_until_ns,
         undone,
+        against_promises(situation, entries, promised),
     )
 
 
-def felt_lately(world: World, group: Group, seen: Assessment, amid: AbstractSet[str] = frozenset()) -> Severity:
+def felt_lately(
+    world: World,
+    group: Group,
+    seen: Assessment,
+    amid: AbstractSet[str] = frozenset(),
+    promised: Promised = nothing_promised,
+) -> Severity:
     """How bad it is for users at the moment: of a burst that has passed they feel nothing any more, though since the onset they suffered."""
     lately_ns = world.time_ns - FELT_NS
     entries = world.topology.entries([s for s in group.services if s in world.topology.services], lately_ns)
     if seen.severity is Severity.INFO or lately_ns < seen.situation.onset_ns or not entries:
         return seen.severity
-    felt = severity_of(world.situation(entries, lately_ns, amid=amid), entries, suffering=False)
+    felt = severity_of(world.situation(entries, lately_ns, amid=amid), entries, False, promised)
     return Severity.WARNING if felt is Severity.INFO and _undone_lately(world, group, seen, amid) else felt
 
 
@@ -198,27 +210,3 @@ def _undone(affected: Mapping[str, float], found: Iterable[Finding]) -> bool:
     """Whether somebody suffers in a way that may never show where users come in: work fails, piles up, or is not done at all. Who is
     merely slow has callers who wait, or nobody does."""
     return any(x.service in affected and x.channel in UNDONE and x.strength > FELT for x in found)
-
-
-def severity_of(situation: Situation, entries: Iterable[str], suffering: bool) -> Severity:
-    """Critical if requests at an entry fail or take twice as long; warning if they suffer less, or work is left undone (`suffering`), or it
-    is not known what users feel. Info if they are served as before."""
-    known = [
-        n
-        for n in sorted(set(entries) & set(situation.nodes))
-        if situation.nodes[n].shifts.keys() & {*ERRORS, *LATENCIES}
-    ]
-    worst = Severity.WARNING if suffering or not known else Severity.INFO
-    for name in sorted(set(entries) & set(situation.nodes)):
-        node = situation.nodes[name]
-        failed, slow = strongest(node, *ERRORS), None if node.mix.excuses else strongest(node, *LATENCIES)
-        quiet = strongest(node, f.REQUEST_RATE, direction=-1)
-        if (failed is not None and failed.decades >= TOGETHER_DECADES and failed.after > CRITICAL_FAILURES) or (
-            slow is not None and slow.decades >= TOGETHER_DECADES and slow.ratio >= CRITICAL_SLOWER
-        ):
-            return Severity.CRITICAL
-        if quiet is not None and quiet.decades >= ALONE_DECADES and quiet.after < CRITICAL_QUIET * quiet.before:
-            return Severity.CRITICAL
-        if any(s is not None and s.strength() > FELT for s in (failed, slow)):
-            worst = Severity.WARNING
-    return worst

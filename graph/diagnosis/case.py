@@ -107,7 +107,7 @@ def incident_of(
     changes = tuple(c for c in seen.situation.changes if c.service == leader.service)
     candidates = tuple(_candidate(s, seen, s is not leader) for s in shown)
     unseen = _gaps_of(candidates, gaps)
-    told = story(seen.situation, shown, seen.severity, radius, changes)
+    told = story(seen.situation, shown, seen.severity, radius, changes, seen.broken)
     partly = seen_in_part(_gaps_of(candidates[:1], gaps))
     return Incident(
         id=case.group.id,

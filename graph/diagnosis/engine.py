@@ -17,6 +17,7 @@ from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, IncidentPhase, 
 from graph.diagnosis import memory
 from graph.diagnosis.assess import Assessment, assess, diagnosis_onset, felt_lately
 from graph.diagnosis.case import Case, incident_of, is_material
+from graph.diagnosis.severity import Promised, nothing_promised
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, felt, incident_id, place
 from graph.judgement import LATELY_NS, LIKELY, SAME_CAUSE
@@ -36,8 +37,9 @@ MAX_PENDING: Final = 500
 class DiagnosisEngine:
     """Diagnosis of one environment. Event-time driven: frames move the time, `tick` says what follows from it."""
 
-    def __init__(self, environment: str, settings: DiagnoseSettings) -> None:
+    def __init__(self, environment: str, settings: DiagnoseSettings, promised: Promised = nothing_promised) -> None:
         self.environment = environment
+        self._promised = promised
         self.settings = settings
         self.world = World(environment)
         self.counters: Counter[str] = Counter()
@@ -211,7 +213,7 @@ class DiagnosisEngine:
         case.follow(seen.leader, self.world.time_ns)
         radius = tuple(self.world.topology.upstream(seen.leader.service, seen.situation.onset_ns))
         incident = incident_of(case, seen, radius, self.settings, self._gaps)
-        felt_now = felt_lately(self.world, case.group, seen, self._amid(case))
+        felt_now = felt_lately(self.world, case.group, seen, self._amid(case), self._promised)
         incident = msgspec.structs.replace(incident, felt=felt_now)
         if case.published is not None and not is_material(case.published, incident):
             return []
@@ -228,11 +230,11 @@ class DiagnosisEngine:
                 None  # anomalies came before the evidence that they were found in: of what was before nothing follows
             )
         amid = self._amid(case)
-        seen = assess(self.world, case.group, onset_ns, horizon_ns, amid)
+        seen = assess(self.world, case.group, onset_ns, horizon_ns, amid, self._promised)
         lately_ns = self.world.time_ns - LATELY_NS
         if seen is None or case.published is not None or lately_ns - onset_ns < LATELY_NS // 2:
             return seen
-        late = assess(self.world, case.group, lately_ns, horizon_ns, amid)
+        late = assess(self.world, case.group, lately_ns, horizon_ns, amid, self._promised)
         return late if late is not None and late.leader.score > seen.leader.score else seen
 
     def _amid(self, case: Case) -> set[str]:

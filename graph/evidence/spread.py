@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.between import between
+from graph.evidence.busy import kept_waiting
 from graph.evidence.explained import Muted, by_mix, errors_shares, latency_shares, total
 from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, apart
@@ -284,8 +285,7 @@ def spread(
     yield from latency(situation, muted, losses, reach)
     yield from errors(situation, muted, losses, reach)
     yield from unanswering(situation, silent)
-    yield from network(losses)
-    yield from between(situation, muted)
+    yield from kept_waiting(situation, (*network(losses), *between(situation, muted)))
     yield from pattern(situation, muted)
     yield from log_records(situation, muted)
     yield from missing_logs(situation, muted)

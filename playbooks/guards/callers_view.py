@@ -14,6 +14,8 @@ from contracts.frames import EvidenceFrame
 from contracts.units import SECOND
 from contracts.verdicts import ServiceState
 
+AMISS: Final = 1 / 3
+"""Share of windows, or looks, out of their expected range from which something is amiss; chance gives a few percent."""
 HISTORY_NS: Final = 90 * SECOND
 """How far back evidence is looked at: enough to know what was usual before."""
 LEAST_REQUESTS: Final = 5.0
@@ -71,6 +73,17 @@ def handed_on(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> s
     return (
         f"{min(theirs, whole):.0f} of its {whole:.0f} requests that failed did so in calls of its own, most to {worst}"
     )
+
+
+def waited_for(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> bool:
+    """Whether calls to a service lose more time on the way than expected, in a third of the windows since the onset and at last: whose processor
+    is busy takes requests late, and its spans begin when it does."""
+    lost: dict[int, bool] = {}
+    for frame, i in _rows_of_calls(frames, service):
+        gap, most = (_value(frame, i, f.NETWORK_GAP, high=high) for high in (False, True))
+        if frame.window_ns >= onset_ns and math.isfinite(gap) and math.isfinite(most):
+            lost[frame.window_ns] = lost.get(frame.window_ns, False) or gap > most
+    return len(lost) > 1 and lost[max(lost)] and sum(lost.values()) >= AMISS * len(lost)
 
 
 def refused(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> bool:

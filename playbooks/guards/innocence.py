@@ -21,10 +21,10 @@ from contracts.mix import Blame, Mix
 from contracts.room import queues, usual_seconds
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
-from playbooks.guards.callers_view import LEAST_REQUESTS, callers_see, handed_on, refused
+from playbooks.guards.callers_view import AMISS, LEAST_REQUESTS, callers_see, handed_on, refused, waited_for
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
-from playbooks.guards.resources import cpu_before, runs_hot, short_of, unended, yet_to_be_told
-from playbooks.guards.service_rows import AMISS, FACES, Face, ServiceRows, around, asked_mix, rows_of
+from playbooks.guards.resources import busy, cpu_before, runs_hot, short_of, unended, yet_to_be_told
+from playbooks.guards.service_rows import FACES, Face, ServiceRows, around, asked_mix, rows_of
 
 LEAST_WINDOWS: Final = 2
 """Windows since the onset from which an answer as before can be told."""
@@ -151,7 +151,10 @@ def _conduct(
 ) -> Standing:
     early = _reaches_back(rows, onset_ns)
     said = [_served(rows[face.signal], face, onset_ns, mix) for face in (faces[:1] if early else faces)]
-    short = short_of(rows[f.Signal.METRICS]) or unended(rows, onset_ns)
+    metrics = rows[f.Signal.METRICS]
+    short = short_of(metrics) or unended(rows, onset_ns)
+    if not short and not demand and waited_for(kept, service, onset_ns):
+        short = busy(metrics)
     if short:
         return Standing(Conduct.WORSE, short, demand)
     for conduct in (Conduct.WORSE, Conduct.AS_BEFORE):

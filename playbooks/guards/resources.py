@@ -10,7 +10,8 @@ import numpy as np
 from contracts import features as f
 from contracts.frames.decoded import F64
 from contracts.units import SECOND
-from playbooks.guards.service_rows import AMISS, FACES, RECENT, Face, ServiceRows, around
+from playbooks.guards.callers_view import AMISS
+from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around
 
 OFTEN_NS: Final = 10 * SECOND
 """Time between two looks up to which it is told often how busy a target is."""
@@ -98,4 +99,14 @@ def _ended(rows: ServiceRows | None, face: Face, onset_ns: int) -> tuple[float, 
 
 def runs_hot(metrics: ServiceRows | None) -> bool:
     """Whether it is busier than expected, at the last look and a third of the latest."""
-    return any(_is_above(*_late(metrics, name)) for name in BUSY)
+    return bool(busy(metrics))
+
+
+def busy(metrics: ServiceRows | None) -> str:
+    """That its processor is busier than expected, "" where it is not: where callers wait for it and it is asked for no more, that is its own
+    trouble."""
+    for name in BUSY:
+        values, high = _late(metrics, name)
+        if _is_above(values, high):
+            return f"its callers wait before it takes their requests; {f.FEATURES[name].text}: {values[-1]:.3g}, expected up to {high[-1]:.3g}"
+    return ""

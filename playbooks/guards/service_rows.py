@@ -19,8 +19,6 @@ from playbooks.guards.callers_view import HISTORY_NS
 
 RECENT: Final = 10
 """Windows since the onset that are judged: the latest."""
-AMISS: Final = 1 / 3
-"""Share of windows, or looks, out of their expected range from which something is amiss; chance gives a few percent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.events import Measure
-from contracts.features import ERROR_RATE, FEATURES, LATENCY_P95, METRIC_REQUEST_RATE, REQUEST_RATE, Signal
+from contracts.features import ERROR_RATE, FEATURES, LATENCY_P95, METRIC_REQUEST_RATE, OTHERWISE, REQUEST_RATE, Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import SECOND
 from contracts.verdicts import Outcome
@@ -72,11 +72,24 @@ class Verifier:
         self._verify, self._target, self._callers = verify, target, tuple(callers)
         self._entries = tuple(e for e in entries if e != target and e not in callers)
         self._when = when
-        self._checks = tuple(_series_of(verify.checks, target, self._callers))
-        self._series = WatchedSeries(self._watched(), when, verify.for_s, reference or {})
+        self._wanted = tuple(_series_of(verify.checks, target, self._callers))
+        self._series = WatchedSeries(self._observed(), when, verify.for_s, reference or {})
         self._peers = Peers(target, when.began_ns)
         self._newest_ns, self._came_ns = 0, 0
         """How far evidence reaches, and when it last reached further."""
+
+    @property
+    def _checks(self) -> tuple[tuple[Check, LevelKey], ...]:
+        """What is checked, by what the services tell."""
+        return tuple((check, self._as_told(key)) for check, key in self._wanted)
+
+    def _as_told(self, key: LevelKey) -> LevelKey:
+        """A series, or the one that tells the same (of metrics, where a service sends no spans) where only that was ever observed."""
+        otherwise = OTHERWISE.get(key.feature)
+        if otherwise is None or self._series.told(key):
+            return key
+        other = key._replace(feature=otherwise)
+        return other if self._series.told(other) else key
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Take a frame in; a window that comes again replaces what it said before."""
@@ -193,7 +206,8 @@ class Verifier:
     def _off(self, services: Iterable[str]) -> list[tuple[Check, LevelKey]]:
         """What some services suffered from when it acted and the playbook does not check."""
         named = {key for _, key in self._checks}
-        keys = dict.fromkeys(LevelKey(feature, service) for service in services for feature in _GUARDED)
+        guarded = (LevelKey(feature, service) for service in services for feature in _GUARDED)
+        keys = dict.fromkeys(map(self._as_told, guarded))
         return [(Check(k.feature, k.service), k) for k in keys if k not in named and self._was_off(k)]
 
     def _was_off(self, key: LevelKey) -> bool:
@@ -231,7 +245,7 @@ class Verifier:
 
     def _worse(self) -> str:
         settled = self._when.acted_ns + int(SETTLE_S * SECOND)
-        for key in self._series.keys:
+        for key in dict.fromkeys(map(self._as_told, self._watched())):
             if key.feature in _REQUEST_RATES or key.service in self._entries:
                 continue
             level = self._series.level(key)
@@ -296,10 +310,17 @@ class Verifier:
 
     def _watched(self) -> list[LevelKey]:
         around = (self._target, *self._callers, *self._entries)
-        keys = [key for _, key in self._checks]
+        keys = [key for _, key in self._wanted]
         keys += [LevelKey(feature, self._target) for feature in _REQUEST_RATES]
         keys += [LevelKey(feature, service) for service in around for feature in _GUARDED]
         return list(dict.fromkeys(keys))
+
+    def _observed(self) -> list[LevelKey]:
+        """What is watched, and what tells the same."""
+        keys = self._watched()
+        return list(
+            dict.fromkeys([*keys, *(k._replace(feature=OTHERWISE[k.feature]) for k in keys if k.feature in OTHERWISE)])
+        )
 
 
 def _series_of(checks: Iterable[Check], target: str, callers: Sequence[str]) -> list[tuple[Check, LevelKey]]:

@@ -60,6 +60,13 @@ class WatchedSeries:
                 came_ns = known.came_ns if known is not None else self.newest_ns
                 points[frame.window_ns] = _point(frame, row, column, came_ns)
 
+    def told(self, key: LevelKey) -> bool:
+        """Whether a series was ever observed."""
+        kept = self._reference.get("|".join(key))
+        if kept is not None and math.isfinite(kept.baseline):
+            return True
+        return any(math.isfinite(p.value) for p in self._points.get(key, {}).values())
+
     @property
     def need_ns(self) -> int:
         """How long a series must be well at least."""

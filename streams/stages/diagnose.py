@@ -6,6 +6,7 @@ Colocated: one instance reads the same partition of its topics, so every environ
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, Change, Incident, TelemetryGaps, decode, encode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
-from contracts.settings import MAX_ENVIRONMENTS, DiagnoseSettings
+from contracts.settings import MAX_ENVIRONMENTS, DetectSettings, DiagnoseSettings
 from contracts.topics import ANOMALIES, CHANGES, EVIDENCE, GAPS, INCIDENTS
 from graph.diagnosis import DiagnosisEngine
 from streams.environments import Environments
@@ -26,8 +27,14 @@ CONSUMES: Final = (ANOMALIES, EVIDENCE, CHANGES, GAPS)
 class DiagnoseStage:
     """One engine per environment of a partition, in order of first sight."""
 
-    def __init__(self, settings: DiagnoseSettings, max_environments: int = MAX_ENVIRONMENTS) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: DiagnoseSettings,
+        max_environments: int = MAX_ENVIRONMENTS,
+        promises: DetectSettings | None = None,
+    ) -> None:
+        """`promises`: where the objectives of services are."""
+        self._settings, self._promises = settings, promises or DetectSettings()
         self._engines: dict[str, DiagnosisEngine] = {}
         self._gone: Counter[str] = Counter()
         self._environments = Environments(max_environments, self._forget)
@@ -76,7 +83,8 @@ class DiagnoseStage:
 
     def _engine(self, environment: str) -> DiagnosisEngine:
         if environment not in self._engines:
-            self._engines[environment] = DiagnosisEngine(environment, self._settings)
+            promised = partial(self._promises.objective_of, environment)
+            self._engines[environment] = DiagnosisEngine(environment, self._settings, promised)
         return self._engines[environment]
 
     def tick(self, now_ns: int) -> list[Output]:
@@ -110,12 +118,14 @@ def _emit(incident: Incident, environment: str) -> Emit:
     return Emit(INCIDENTS, incident.id, encode(incident), route=environment)
 
 
-def spec(settings: DiagnoseSettings, max_environments: int = MAX_ENVIRONMENTS) -> StageSpec:
+def spec(
+    settings: DiagnoseSettings, max_environments: int = MAX_ENVIRONMENTS, promises: DetectSettings | None = None
+) -> StageSpec:
     """How the pipeline makes and feeds this stage."""
     return StageSpec(
         "diagnose",
         CONSUMES,
         (INCIDENTS,),
-        lambda _topic, _partition: DiagnoseStage(settings, max_environments),
+        lambda _topic, _partition: DiagnoseStage(settings, max_environments, promises),
         colocated=True,
     )

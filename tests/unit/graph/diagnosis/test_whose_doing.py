@@ -21,8 +21,7 @@ from contracts.features import (
 )
 from contracts.mix import Blame, Mix
 from contracts.units import SECOND as S
-from contracts.verdicts import CauseKind, Severity
-from graph.diagnosis.assess import severity_of
+from contracts.verdicts import CauseKind
 from graph.evidence.explained import calls_in, latency_shares
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.judgement import WAITING_MOST
@@ -421,20 +420,3 @@ def test_an_entry_whose_instances_were_killed_is_silent_beyond_doubt():
 
 
 # --- severity
-
-
-@pytest.mark.parametrize(
-    ("gateway", "undone", "severity"),
-    [
-        ((Shift(LATENCY_P95, 0.1, 0.1, 0.0, 0.0, 10.0, 60.0),), False, Severity.INFO),
-        ((Shift(LATENCY_P95, 0.1, 0.1, 0.0, 0.0, 10.0, 60.0),), True, Severity.WARNING),
-        ((level(LATENCY_P95, 0.1, 0.15),), False, Severity.WARNING),
-        ((level(LATENCY_P95, 0.1, 0.5),), False, Severity.CRITICAL),
-        ((), False, Severity.WARNING),  # nothing is known of what users feel
-    ],
-)
-def test_where_users_are_served_as_before_an_incident_is_info(
-    gateway: tuple[Shift, ...], undone: bool, severity: Severity
-):
-    at = situation(node("gateway", *gateway), node("cart", level(LATENCY_P95, 0.1, 3.0)))
-    assert severity_of(at, ["gateway"], undone) is severity

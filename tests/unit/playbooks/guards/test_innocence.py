@@ -65,10 +65,18 @@ def counted(at: int, n: int, failing: float) -> EvidenceFrame:
     return frame_of("metrics", at, ("cart",), [row], [n], low=[0.0 if h == h else np.nan for h in high], high=high)  # noqa: PLR0124
 
 
-def calls(at: int, n: int, error: float, latency: float = 0.035, peer: str = "cart") -> EvidenceFrame:
-    """How `web` sees its calls to `cart`."""
-    row = [float(n), error, latency, 0.002]
+def calls(
+    at: int, n: int, error: float, latency: float = 0.035, peer: str = "cart", gap: float = 0.002
+) -> EvidenceFrame:
+    """How `web` sees its calls to `cart`; `gap`: seconds lost on the way."""
+    row = [float(n), error, latency, gap]
     return frame_of("edges", at, ("web",), [row], [n], low=[0, 0, 0.01, 0], high=[24, 0.1, 0.12, 0.01], peers=(peer,))
+
+
+def kept_waiting(t: int, busy: float) -> list[EvidenceFrame]:
+    """From T0 on calls of `web` lose time before `cart` takes them, whose processor is so busy."""
+    late = {"latency": 0.9, "gap": 0.7} if t >= 0 else {}
+    return [calls(T0 + t * S, 8, 0.0, **late), metrics(T0 + t * S, cpu_utilization=0.3 if t < 0 else busy)]
 
 
 def asked(at: int, n: int, unanswered: int) -> EvidenceFrame:
@@ -116,6 +124,7 @@ SICK = {
     "hangs": {"after": {"rate": 0.0}, "seconds": 3},
     "crashed at a low rate": {"after": {"rate": 0.0}, "seconds": 8, "usual": 1.5},
     "fills its memory": {"extra": lambda t: [metrics(T0 + t * S, memory_bytes=(3.5e8 if t < 0 else 6e8))]},
+    "its processor is busy, and it takes requests late": {"extra": lambda t: kept_waiting(t, 0.9)},
     "waits for its pool": {"extra": lambda t: [metrics(T0 + t * S, pool_wait=(1.0 if t < 0 else 40.0))]},
 }
 WELL = {
@@ -130,6 +139,7 @@ WELL = {
     "its caller's spans go ahead of its own": {"extra": lambda t: [asked(T0 + t * S, 8, 1)]},
     "its callers never had an answer to some": {"extra": lambda t: [asked(T0 + t * S, 8, 4)]},
     "its caller waits for itself": {"extra": lambda t: [calls(T0 + t * S, 8, 0.0, 0.03 if t < 0 else 0.9)]},
+    "its calls lose time on the way": {"extra": lambda t: kept_waiting(t, 0.3)},
     "busy": {"usual": 200.0},
     "its processor is warm": {"extra": lambda t: [metrics(T0 + t * S, cpu_utilization=0.3 if t < 0 else 0.7)]},
 }
