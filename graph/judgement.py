@@ -398,7 +398,7 @@ LIKELY: Final = 0.5
 """Probability from which two incidents have the same culprit: likelier than all others together."""
 MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
-LEADS: Final = 0.05
+LEADS: Final = 0.2
 """Probability, before or after, from which another leader is worth one. By hand."""
 OVERWHELMING: Final = 0.95
 """Probability from which a leader need not be waited for."""

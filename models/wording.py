@@ -37,7 +37,7 @@ MOST = 3
 def describe(contributions: Sequence[Contribution], rising: bool = False) -> str:
     """One line such as `p95 latency 1.84 s, expected 0.04–0.09 s; error rate 12 %, expected 0–1 %`."""
     if not contributions:
-        return "readings repeat unchanged: the source of its telemetry seems stuck"
+        return "no reading alone is far from what is expected: many are somewhat, or repeat unchanged as from a source that is stuck"
     parts = [_part(c) for c in contributions[:MOST]]
     if rising:
         parts[0] += ", and rising"

@@ -20,7 +20,7 @@ from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.severity import Promised, nothing_promised
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, felt, incident_id, place
-from graph.judgement import LATELY_NS, LIKELY, SAME_CAUSE
+from graph.judgement import LATELY_NS, LIKELY, OPENS_FROM, SAME_CAUSE
 from graph.world.world import World
 
 log = logging.getLogger(__name__)
@@ -243,10 +243,14 @@ class DiagnosisEngine:
         return {name for c in others for name in c.frozen}
 
     def _belongs_elsewhere(self, case: Case, seen: Assessment) -> bool:
-        """Join a case about to open to an open incident with the same culprit: a fault whose symptoms spread slowly."""
+        """Join a case about to open to an open incident with the same culprit, or one that all who suffer belong to while nobody shows a trouble
+        of its own: a fault whose symptoms spread slowly."""
         likely = {s.service for s in seen.suspects[:2] if s.score >= SAME_CAUSE * seen.leader.score}
         for other in self._cases.values():
-            if other.published is not None and other.leader in likely:
+            if other.published is None:
+                continue
+            aftermath = seen.leader.score < OPENS_FROM and set(seen.affected) <= {*other.group.services, *other.frozen}
+            if other.leader in likely or aftermath:
                 self._absorb(other.group, [case.group])
                 return True
         return False

@@ -9,17 +9,23 @@ from collections.abc import Iterator
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
+from graph.evidence.local import more_asked
 from graph.evidence.silence import missing_z
 from graph.evidence.situation import Edge, Situation
 from graph.judgement import CALLER_LEAST, LEAST_EXPECTED, MORE_CALLS, MORE_CALLS_MOST, MORE_CALLS_SIGMAS
 
 
 def own_calls(situation: Situation) -> Iterator[Finding]:
-    """Services that make many more calls for each request than before. Calls to stores alone say nothing: a cold cache makes them as well."""
+    """Services that make many more calls for each request than before. Calls to stores alone say nothing: a cold cache makes them as well. Nor do
+    those of a service that is asked for much more: it may be asked for something else, or find less of it in its cache."""
     for node in situation.nodes.values():
         many = [e for e in situation.out(node.name) if _many_more(e)]
         told = [e for e in many if situation.nodes[e.callee].kind == "service"]
-        if not told or any(_asked_again(e) for e in situation.out(node.name)):
+        if (
+            not told
+            or more_asked(situation, node) is not None
+            or any(_asked_again(e) for e in situation.out(node.name))
+        ):
             continue
         worst = max(told, key=lambda e: (_surely(e), e.callee))
         text = (

@@ -105,7 +105,9 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     for edge in edges:
         caller = situation.nodes[edge.caller]
         slow = 0.0 if caller.mix.routes_as_before else caller.strength(*LATENCIES)
-        failing = caller.strength(*ERRORS) if _concerned(caller, edge) else 0.0
+        failing = (
+            caller.strength(*ERRORS) * (1.0 - _blamed_on_others(situation, edge)) if _concerned(caller, edge) else 0.0
+        )
         hurt = max(slow, failing, edge.strength(f.CALL_ERROR_RATE))
         inferred = max(edge.expected, edge.usual if hurt > IN_DISTRESS else 0.0)
         expected += inferred if math.isnan(edge.attempted) else max(edge.attempted, edge.observed)
@@ -226,7 +228,7 @@ def _unanswered(situation: Situation, node: Node, edges: list[Edge]) -> float:
         if rate is None:
             continue
         found += edge.per_request_before * _out(caller, rate, answers=answers)
-        found += _made_for_nothing(caller, edge, answers=answers)
+        found += _made_for_nothing(situation, edge, answers=answers)
     return found
 
 
@@ -238,12 +240,20 @@ def _out(caller: Node, rate: Shift, *, answers: bool) -> float:
     return max(0.0, usual - _served(caller) - math.sqrt(usual))
 
 
-def _made_for_nothing(caller: Node, edge: Edge, *, answers: bool) -> float:
-    """Calls along an edge by requests that failed, or timed out, beyond the usual: those of their routes, where these tell."""
-    timing_out = 0.0 if answers else _timing_out(caller)
+def _made_for_nothing(situation: Situation, edge: Edge, *, answers: bool) -> float:
+    """Calls along an edge by requests that failed, or timed out, beyond the usual: those of their routes, where these tell. Requests that failed
+    in a call to another may never have come to this one."""
+    caller = situation.nodes[edge.caller]
+    timing_out, left = 0.0 if answers else _timing_out(caller), 1.0 - _blamed_on_others(situation, edge)
     if math.isnan(edge.failed):
-        return edge.per_request_before * _served(caller) * (_failing(caller) + timing_out)
-    return edge.failed + (0.0 if caller.mix.routes_as_before else timing_out * edge.expected)
+        return edge.per_request_before * _served(caller) * (left * _failing(caller) + timing_out)
+    return left * edge.failed + (0.0 if caller.mix.routes_as_before else timing_out * edge.expected)
+
+
+def _blamed_on_others(situation: Situation, edge: Edge) -> float:
+    """The share of the caller's requests that failed in which a call to another failed, by their spans; 0 where these don't tell."""
+    told = (e.blamed for e in situation.out(edge.caller) if e.callee != edge.callee)
+    return min(1.0, math.fsum(share for share in told if share > 0.0))
 
 
 def _served(node: Node) -> float:

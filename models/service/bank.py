@@ -103,8 +103,7 @@ class SignalBank:
         values = np.array([levels.get(name, np.nan) for name in c.names])[:, None]
         y = stabilise(values, c, self.width_s)[:, 0]
         columns = np.flatnonzero(np.isfinite(y) & (s.n[:, row] > 0))
-        if c.slow >= 0 and c.percentiles[1] in columns:  # slow is what is slower than the new level
-            s.acc[:, c.slow, row] = s.raw[:, c.slow, row] = s.var[:, c.slow, row] = 0.0
+        self._rebase_slow(row, columns)
         before = restore(s.mean[:, row : row + 1], c, self.width_s)[:, 0]
         before[c.ratio] = s.share_errors[c.ratio, row] / np.maximum(s.share_trials[c.ratio, row], 1.0)
         s.mean[columns, row] = y[columns]
@@ -117,6 +116,21 @@ class SignalBank:
             s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
         s.hot[row] = s.dip[row] = s.ebb[row] = 0.0
         return {c.names[i]: float(before[i]) for i in columns}
+
+    def _rebase_slow(self, row: int, columns: NDArray[np.intp]) -> None:
+        """Slow is what is slower than the new level. Where only the slowest requests are taken for normal, as many of them as there are now
+        are usual: else the next window would say of them what was just adopted."""
+        s, t, slow = self.state, self.tuning, self.columns.slow
+        if slow < 0 or not {*self.columns.percentiles[1:]} & {*columns.tolist()}:
+            return
+        test = int(s.acc[:, slow, row].argmax())
+        slower, requests = float(s.raw[test, slow, row]), float(s.var[test, slow, row])
+        if self.columns.percentiles[1] not in columns and requests > 0.0:
+            trials = max(s.share_trials[slow, row], s.trials[row] * t.warmup)
+            s.share_errors[slow, row], s.share_trials[slow, row] = slower / requests * trials, trials
+        for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over):
+            held[slow, row] = 0.0
+        s.acc[:, slow, row] = s.raw[:, slow, row] = s.var[:, slow, row] = 0.0
 
     def _typical_sigma(self) -> F64:
         """Median spread of each feature over the series that know theirs; what is assumed beforehand where none does."""

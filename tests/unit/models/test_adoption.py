@@ -185,6 +185,16 @@ def test_what_was_adopted_is_judged_like_what_was_learnt():
     assert [w - since for w, _ in told.of(OPENED)] == [pytest.approx(0, abs=1)]
 
 
+def test_slow_requests_that_were_adopted_are_told_of_no_more():
+    def tail(values):
+        values[0, P99] *= 2.0
+
+    told = Told().run(300).run(900, tail)
+    assert [a.phase for _, a in told.events] == [ADOPTED]
+    told.run(60, lambda values: values.__setitem__((0, P99), 8.0 * values[0, P99]))
+    assert told.of(OPENED), "more of them are news"
+
+
 def test_a_return_to_what_was_normal_before_is_no_lasting_drop():
     told = Told().run(300).run(400, traffic(8.0)).run(200)
     assert len(told.of(ADOPTED)) == 2

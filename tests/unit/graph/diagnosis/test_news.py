@@ -33,8 +33,9 @@ def incident(service: str, probability: float, kind: CauseKind = CauseKind.LATEN
     ("old", "new", "news"),
     [
         (("shop", 0.01), ("bank", 0.02), False),
-        (("shop", 0.01), ("bank", 0.06), True),
-        (("shop", 0.09), ("bank", 0.02), True),
+        (("shop", 0.15), ("bank", 0.17), False),
+        (("shop", 0.15), ("bank", 0.22), True),
+        (("shop", 0.25), ("bank", 0.12), True),
         (("shop", 0.50), ("shop", 0.55), False),
         (("shop", 0.50), ("shop", 0.70), True),
         (("shop", 0.01), ("shop", 0.17), True),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
+import pytest
 
 from contracts.events import Incident
 from contracts.settings import DiagnoseSettings
@@ -47,3 +50,30 @@ def test_an_incident_that_hardly_blames_it_is_another() -> None:
     for culprit, confidence in (("payment", 0.4), ("catalog", 0.9)):
         engine_said, _ = told_of(culprit, confidence)
         assert not [i for i in engine_said if i.text.startswith("Part of incident")], (culprit, confidence)
+
+
+@pytest.mark.parametrize(
+    ("suffers", "score", "joins"),
+    [
+        (("gateway", "orders"), 0.3, True),
+        (("gateway", "orders"), 1.4, False),  # somebody shows a trouble of its own
+        (("gateway", "catalog"), 0.3, False),  # somebody suffers whom the first is not about
+    ],
+)
+def test_what_is_told_late_of_those_who_suffer_is_no_second_failure(
+    suffers: tuple[str, ...], score: float, joins: bool
+) -> None:
+    """An operation of the gateway stands out when payment has failed for a while: since then nothing is new."""
+    engine, opened = DiagnosisEngine("shop", DiagnoseSettings()), None
+    for now_ns, events in shop.play({"payment": shop.Fault(fails=0.6)}, faulty_s=12):
+        feed(engine, events, now_ns)
+        engine.tick(now_ns)
+    (opened,) = (c for c in engine._cases.values() if c.published is not None)
+    seen = engine._assess(opened)
+    assert seen is not None
+    leader = dataclasses.replace(seen.leader, service="gateway", score=score)
+    late = dataclasses.replace(seen, suspects=(leader,), affected=suffers)
+    case = Case(Group("inc-late", shop.ONSET + 45 * SECOND, "gateway"))
+    engine._cases["inc-late"] = case
+    assert engine._belongs_elsewhere(case, late) is joins
+    assert ("inc-late" in engine._cases) is not joins

@@ -147,6 +147,17 @@ def test_who_makes_many_more_calls_for_each_request_was_changed_and_is_not_merel
     assert any("4 instead of 1 calls of stock" in x.text for x in leader.findings)
 
 
+def test_who_is_asked_for_much_more_may_be_asked_for_something_else():
+    surged = (
+        node("gateway", rate=100.0),
+        node("cart", level(LATENCY_P95, 0.05, 0.35), rate=100.0),
+        node("stock", rate=400.0),
+    )
+    found = ranked(*surged, calls=chatty())
+    assert not [x for x in found["cart"].findings if x.channel == "calls"]
+    assert found["cart"].kind is not CauseKind.BAD_RELEASE
+
+
 @pytest.mark.parametrize(
     "calls",
     [
