@@ -245,11 +245,12 @@ class DiagnosisEngine:
     def _belongs_elsewhere(self, case: Case, seen: Assessment) -> bool:
         """Join a case about to open to an open incident with the same culprit, or one that all who suffer belong to while nobody shows a trouble
         of its own: a fault whose symptoms spread slowly."""
-        likely = {s.service for s in seen.suspects[:2] if s.score >= SAME_CAUSE * seen.leader.score}
+        weak = seen.leader.score < OPENS_FROM  # who leads by that little is chance
+        likely = {s.service for s in seen.suspects[:2] if not weak and s.score >= SAME_CAUSE * seen.leader.score}
         for other in self._cases.values():
             if other.published is None:
                 continue
-            aftermath = seen.leader.score < OPENS_FROM and set(seen.affected) <= {*other.group.services, *other.frozen}
+            aftermath = weak and set(seen.affected) <= {*other.group.services, *other.frozen}
             if other.leader in likely or aftermath:
                 self._absorb(other.group, [case.group])
                 return True
