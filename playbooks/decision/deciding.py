@@ -12,10 +12,10 @@ from contracts.verdicts import Autonomy, CauseKind, Conduct, DecisionVerdict, He
 from playbooks.decision import words
 from playbooks.decision.autonomy import Permitted, controls_for, permitted
 from playbooks.decision.belief import believed
-from playbooks.decision.candidates import Proposal, merely_late, proposals, top_causes
+from playbooks.decision.candidates import Proposal, came_before, merely_late, proposals, top_causes
 from playbooks.decision.patience import worth_waiting
 from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
-from playbooks.decision.world import DecisionWorld, world_hash
+from playbooks.decision.world import DecisionWorld, Earlier, world_hash
 from playbooks.language.actions import tells, touching
 from playbooks.language.model import Playbook
 
@@ -121,14 +121,25 @@ def _choose(
             text = words.looking_on(incident, best.proposal)
             return Choice(nothing, DecisionVerdict.NOTHING, general, text)
         return choice
-    if best.name == PERSON and _all_as_before(incident, world, settings):
-        return Choice(nothing, DecisionVerdict.NOTHING, general, words.as_before(incident))
-    told = _told_already(incident, world, playbooks) if best.name == PERSON else ""
-    if told:
-        return Choice(nothing, DecisionVerdict.NOTHING, general, words.told(incident, told))
     if best.name == PERSON:
+        unasked = _why_not_ask(incident, world, playbooks, settings)
+        if unasked:
+            return Choice(nothing, DecisionVerdict.NOTHING, general, unasked)
         return Choice(best, DecisionVerdict.ASK, general, words.asking(incident, [w.proposal for w in weighed], world))
     return Choice(best, DecisionVerdict.NOTHING, general, words.leaving(incident))
+
+
+def _why_not_ask(
+    incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook], settings: DecideSettings
+) -> str:
+    """Why there is nothing to ask a person about, or not yet; "" where there is."""
+    if _all_as_before(incident, world, settings):
+        return words.as_before(incident)
+    repaired = _repaired_now(incident, world)
+    if repaired is not None:
+        return words.being_repaired(incident, repaired.service)
+    told = _told_already(incident, world, playbooks)
+    return words.told(incident, told) if told else ""
 
 
 def _worth_waiting_for(weighed: list[Weighed], best: Weighed) -> Proposal | None:
@@ -159,6 +170,11 @@ def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSet
     well = all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
     unsure = bool(causes) and causes[0].probability < settings.min_confidence
     return unsure and well and incident.severity is not Severity.CRITICAL
+
+
+def _repaired_now(incident: Incident, world: DecisionWorld) -> Earlier | None:
+    """The earlier incident that this one may come of, and a remedy for which is under way: there is nothing to ask about until that is seen."""
+    return next((e for c in top_causes(incident)[:1] for e in came_before(c, world) if e.mending), None)
 
 
 def _unless_well(choice: Choice, weighed: list[Weighed], incident: Incident, world: DecisionWorld) -> Choice:

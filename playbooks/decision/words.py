@@ -52,6 +52,11 @@ def as_before(incident: Incident) -> str:
     return f"{cause_of(incident)}; nothing is done: all who are suspected answer as before"
 
 
+def being_repaired(incident: Incident, service: str) -> str:
+    """What this may come of is being mended."""
+    return f"{cause_of(incident)}; nothing is asked yet: {service}, ill since earlier, is being repaired: what comes of that is waited for"
+
+
 def well_by_now(incident: Incident, playbook: str) -> str:
     """Nobody suffers, since something was done ("": by itself)."""
     since = f" since {playbook}" if playbook else ""

@@ -163,6 +163,13 @@ def test_one_surge_saturates_one_service_after_another():
     assert verdict(CauseKind.SATURATION, replace(WORLD, earlier=(other, surge))) is ASK
 
 
+def test_nobody_is_asked_about_the_echo_of_what_is_being_repaired():
+    """A network can only be asked about; and the cart is being restarted."""
+    earlier = Earlier("one", "cart", CauseKind.ERRORS, mending=False)
+    assert verdict(CauseKind.NETWORK, replace(WORLD, earlier=(earlier,))) is ASK
+    assert verdict(CauseKind.NETWORK, replace(WORLD, earlier=(replace(earlier, mending=True),))) is WAIT
+
+
 @pytest.mark.parametrize(
     ("outcome", "target", "kind", "expected"),
     [
