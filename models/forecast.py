@@ -28,6 +28,7 @@ from contracts.frames.decoded import F64, I64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.units import MINUTE, SECOND
 from models.judgement import (
+    NOTICED_S,
     TREND_CORRELATED,
     TREND_FIRM,
     TREND_HALF,
@@ -201,7 +202,7 @@ def trend(y: F64, span: int, feature: str, clock: TrendClock) -> Forecast | None
     slope = _steady(x.astype(np.float64), seen, feature, line.slope)
     if line.squares > stepped(seen) or slope <= 0:
         return None
-    hurts = base + np.log(TREND_HARM) if feature in LATENCIES else USED_UP
+    hurts = _noticed(base) if feature in LATENCIES else USED_UP
     left, bucket_s = max(hurts - end, 0.0), clock.bucket_ns / SECOND
     latest = left / max(slope - 2.0 * line.error, 1e-9) * bucket_s
     if latest > clock.ahead_ns / SECOND:
@@ -213,6 +214,12 @@ def trend(y: F64, span: int, feature: str, clock: TrendClock) -> Forecast | None
     value, low, high, harm = (max(float(n), 0.0) for n in numbers)
     soonest = left / (line.slope + 2.0 * line.error) * bucket_s
     return Forecast(feature, value, low, high, harm, left / slope * bucket_s, soonest, latest, line.slope / line.error)
+
+
+def _noticed(base: float) -> float:
+    """Logarithm of the latency that users notice, by that of the usual one: of a few milliseconds twice as many are nothing to them."""
+    usual = float(np.exp(base))
+    return float(np.log(max(TREND_HARM * usual, usual + NOTICED_S)))
 
 
 def _steady(x: F64, y: F64, feature: str, slope: float) -> float:

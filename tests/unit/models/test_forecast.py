@@ -49,6 +49,12 @@ def test_latency_is_compared_with_twice_the_usual():
     assert found.value == pytest.approx(0.1 * np.exp(0.33), rel=0.1)
 
 
+def test_twice_a_few_milliseconds_is_no_harm_to_foresee():
+    y = course(lambda i: max(0, i - 36) * 0.03, noise=0.02, level=np.log(0.003))
+    found = trend(y, 12, f.LATENCY_P95, MINUTES)
+    assert found.hurts == pytest.approx(0.013, rel=0.1), "ten milliseconds more, and not three"
+
+
 def test_a_resource_that_climbs_to_its_limit_within_minutes():
     starts = [5 * SECOND * i for i in range(8)]
     found = rising(starts, [0.4 + 0.02 * i for i in range(8)], f.MEMORY, (0.3, 0.32))
