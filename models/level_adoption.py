@@ -5,13 +5,14 @@ An event tells of each adoption, and what was normal before is remembered: it ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from contracts.events import Anomaly
 from contracts.events.telemetry import anomaly_id
-from contracts.features import CPU, FEATURES, FeatureKind
+from contracts.features import CPU, FEATURES, LATENCY_P99, METRIC_LATENCY_P99, FeatureKind
 from contracts.frames.decoded import B1
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Detector, SeriesKey
@@ -28,6 +29,7 @@ from models.judgement import HARM_DECADES, SHIFT_FORGOTTEN_NS, TREND_LASTS
 from models.ledger import Ledger, Rows
 from models.low_traffic.latency import POOLED
 from models.service.pooled import Pooled
+from models.service.slowness import SLOW_SHARE
 
 
 class LevelAdoption:
@@ -115,7 +117,7 @@ class LevelAdoption:
         ledger, row = where
         episode = ledger.episodes[row]
         key, adopting = (episode.service, episode.peer), episode.adopting
-        before = self._rebase(episode.environment, key, adopting.levels())
+        before = self._rebase(episode.environment, key, _of_now(adopting))
         world.formers[key] = remembered(world.formers.get(key, {}), adopting.formers(before, window_ns))
         ledger.end(row, ServiceState.HEALTHY, window_ns)
         return episode.adopt(window_ns, self._model, by, wording.adopted(adopting.parts(), by))
@@ -143,7 +145,7 @@ class LevelAdoption:
     def _adopt_shift(self, world: EngineState, row: int, window_ns: int, by: str) -> Anomaly:
         """Take the levels of a departure that opened nothing for normal, as an event."""
         adopting, key = world.shifts.pop(row).adopting, world.services.slots.keys[row]
-        before = self._rebase(world.environment, key, adopting.levels())
+        before = self._rebase(world.environment, key, _of_now(adopting))
         world.formers[key] = remembered(world.formers.get(key, {}), adopting.formers(before, window_ns))
         world.forecasts.pop(row, None)
         opener = next(iter(adopting.courses.values())).signal
@@ -182,6 +184,13 @@ def _take(adopting: Adopting, frame: FeatureFrame, i: int) -> None:
         j = frame.features.index(feature) if course.signal == frame.signal and feature in frame.features else -1
         if j >= 0 and np.isfinite(frame.values[i, j]):
             course.take(frame.window_ns, float(frame.values[i, j]))
+
+
+def _of_now(adopting: Adopting) -> dict[tuple[str, str], float]:
+    """The levels to adopt; with the slowest requests' as many of them as there are now, which whoever counts them knows."""
+    levels = adopting.levels()
+    slowest = {signal for signal, feature in levels if feature in (LATENCY_P99, METRIC_LATENCY_P99)}
+    return levels | {(signal, SLOW_SHARE): math.nan for signal in slowest}
 
 
 def _levels_of(former: Mapping[str, Former]) -> dict[tuple[str, str], float]:

@@ -23,6 +23,7 @@ from models.service.ebb import Ebb, ebbing
 from models.service.evidence import BASE, WINDOWS_LOOKED_AT, bend, joint, loudest, tail_decades
 from models.service.learning import learn
 from models.service.silence import dropping, missing, stuck, usual_events
+from models.service.slowness import SLOW_SHARE
 from models.service.state import BankState, fresh_state
 from models.service.symptoms import Fewest, felt_by_users
 from models.service.transforms import restore, stabilise
@@ -103,7 +104,7 @@ class SignalBank:
         values = np.array([levels.get(name, np.nan) for name in c.names])[:, None]
         y = stabilise(values, c, self.width_s)[:, 0]
         columns = np.flatnonzero(np.isfinite(y) & (s.n[:, row] > 0))
-        self._rebase_slow(row, columns)
+        self._rebase_slow(row, columns, of_now=SLOW_SHARE in levels)
         before = restore(s.mean[:, row : row + 1], c, self.width_s)[:, 0]
         before[c.ratio] = s.share_errors[c.ratio, row] / np.maximum(s.share_trials[c.ratio, row], 1.0)
         s.mean[columns, row] = y[columns]
@@ -117,15 +118,18 @@ class SignalBank:
         s.hot[row] = s.dip[row] = s.ebb[row] = 0.0
         return {c.names[i]: float(before[i]) for i in columns}
 
-    def _rebase_slow(self, row: int, columns: NDArray[np.intp]) -> None:
-        """Slow is what is slower than the new level. Where only the slowest requests are taken for normal, as many of them as there are now
-        are usual: else the next window would say of them what was just adopted."""
+    def _rebase_slow(self, row: int, columns: NDArray[np.intp], *, of_now: bool) -> None:
+        """Slow is what is slower than the new level. `of_now`: where only the slowest requests are taken for normal, as many of them as there are
+        now are usual: else the next window would say again what was just adopted."""
         s, t, slow = self.state, self.tuning, self.columns.slow
-        if slow < 0 or not {*self.columns.percentiles[1:]} & {*columns.tolist()}:
+        if slow < 0:
+            return
+        _, p95, p99 = self.columns.percentiles
+        if p95 not in columns and p99 not in columns:
             return
         test = int(s.acc[:, slow, row].argmax())
         slower, requests = float(s.raw[test, slow, row]), float(s.var[test, slow, row])
-        if self.columns.percentiles[1] not in columns and requests > 0.0:
+        if of_now and p95 not in columns and requests > 0.0:
             trials = max(s.share_trials[slow, row], s.trials[row] * t.warmup)
             s.share_errors[slow, row], s.share_trials[slow, row] = slower / requests * trials, trials
         for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over):
