@@ -15,6 +15,7 @@ from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
+from graph.evidence.situation import Situation
 from graph.grouping import Group
 from graph.judgement import FELT, HEARD_NS, LEADS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS
 from graph.narrative import path_to, ruled_out, seen_in_part, story
@@ -50,18 +51,19 @@ class Case:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
         calls, and has led for `settle_s` unless it is beyond doubt."""
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
-        if seen.calls_until_ns < since_ns or _unheard(seen) or _answers_due(seen):
+        if seen.calls_until_ns < since_ns or _unheard(self.group, seen) or _answers_due(seen):
             return False
         beyond_doubt = seen.leader.probability >= OVERWHELMING and not _sick_below(seen)
         return beyond_doubt or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
 
-def _unheard(seen: Assessment) -> bool:
+def _unheard(group: Group, seen: Assessment) -> bool:
     """Whether it is too early to blame the leader: of somebody whom it calls it is not known yet what it served since the onset.
     Whether a silent service is gone or its telemetry takes time can't be told at once; nobody is waited for longer than that, and who
     usually is late somewhat longer."""
     situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
-    age_ns, until_ns = situation.now_ns - situation.onset_ns, min(leader.known_ns, situation.onset_ns + HEARD_NS)
+    since_ns = _fails_since(group, situation, leader.name)
+    age_ns, until_ns = situation.now_ns - since_ns, min(leader.known_ns, since_ns + HEARD_NS)
     for edge in situation.out(leader.name):
         callee = situation.nodes[edge.callee]
         if edge.per_request_before <= OFTEN or not callee.own:  # those of which nothing has come may matter
@@ -74,6 +76,14 @@ def _unheard(seen: Assessment) -> bool:
         if untold or 0 < callee.known_ns < until_ns or 0 < edge.known_ns < until_ns:
             return True
     return False
+
+
+def _fails_since(group: Group, situation: Situation, name: str) -> int:
+    """Since when a service fails, by its anomalies, where something slight began before: whom it calls may be known of since that, and not yet
+    since the failures."""
+    told = [a for a in group.anomalies.values() if a.service == name and not a.operation]
+    began = [a.time_ns - int(c.window_s * SECOND) for a in told for c in a.contributions if c.feature in ERRORS]
+    return max(situation.onset_ns, min(began, default=0))
 
 
 def _sick_below(seen: Assessment) -> bool:

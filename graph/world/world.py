@@ -224,12 +224,13 @@ class World:
         )
         return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
 
-    def _served(self, names: list[str], onset_ns: int, amid: AbstractSet[str]) -> dict[str, Served]:
+    def _served(
+        self, names: Iterable[str], onset_ns: int, amid: AbstractSet[str], until_ns: int = 0
+    ) -> dict[str, Served]:
         """Requests served up to where calls are known, too: what came later would look as if it had made no calls."""
-        width_ns = self.series[Signal.EDGES].width_ns or 1
-        found = self._shifts(
-            Signal.SPANS, [(n, "") for n in names], onset_ns, amid, self.calls_until_ns // width_ns - 1
-        )
+        until = (until_ns or self.calls_until_ns) // (self.series[Signal.EDGES].width_ns or 1) - 1
+        names = list(names)
+        found = self._shifts(Signal.SPANS, [(n, "") for n in names], onset_ns, amid, until)
         told = {n: found.get((n, ""), {}) for n in names}
         return {n: Served(t.get(REQUEST_RATE), t.get(ERROR_RATE)) for n, t in told.items()}
 
@@ -263,8 +264,13 @@ class World:
         due_ns, behind_ns = self.calls_until_ns - onset_ns, BEHIND * store.width_ns
         late = [p for p, late_ns in zip(known, store.late_ns(rows), strict=True) if late_ns >= behind_ns]
         heard = {p: min(1.0, max(0, known_ns[p] - onset_ns) / due_ns) for p in late if known_ns[p] and due_ns > 0}
+        did = {p: (served[p[0]], heard.get(p, 1.0)) for p in pairs}
+        for until_ns in sorted({known_ns[p] for p in heard if onset_ns < known_ns[p] < self.calls_until_ns}):
+            late = [p for p in heard if known_ns[p] == until_ns]  # what their callers did until then, and not since
+            then = self._served({p[0]: None for p in late}, onset_ns, amid, until_ns)
+            did |= {p: (then[p[0]], 1.0) for p in late if then[p[0]].requests is not None}
         return {
-            p: _edge(p, *along[p], (served[p[0]], told.get(p, ToldCalls())), (known_ns.get(p, 0), heard.get(p, 1.0)))
+            p: _edge(p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]))
             for p in pairs
         }
 
