@@ -103,6 +103,8 @@ INSTANCE_APART: Final = 1.5
 INSTANCES_APART: Final = 0.8
 """Strength of one instance that is sick while all others of its service are well, and of several, but not all. By hand: what they share (code,
 configuration, callees, load) is no reason then."""
+APART_EXPLAINED: Final = 0.25
+"""What that counts for while callees account for what the service shows. By hand."""
 MEMORY_MORE: Final = 1.15
 """Times the usual memory from which it has grown."""
 DEMAND_MORE: Final = 1.3

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from graph.evidence.silence import silence
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
 from graph.judgement import (
+    APART_EXPLAINED,
     BACKGROUND,
     DEPENDENCY_SHARE,
     DIMINISHING,
@@ -90,8 +91,16 @@ def findings(situation: Situation) -> list[Finding]:
     muted = {x.service: x.strength for x in silent}
     reach = reaches(situation, muted)
     found = (*spread(situation, silent, muted, reach), *operations(situation, muted), *local(situation))
-    borne_out = (_borne_out(situation, x, reach) for x in found)
+    borne_out = (_borne_out(situation, x, reach) for x in _by_callees(found))
     return by_whom(situation, (x for x in borne_out if x.strength > LEAST_FINDING))
+
+
+def _by_callees(found: tuple[Finding, ...]) -> Iterator[Finding]:
+    """The same findings: where callees account for what a service shows, that one of its instances shows it and others do not yet says little."""
+    explained = {(x.service, x.kind) for x in found if x.channel in ("latency", "errors") and x.explained_by}
+    for x in found:
+        apart = x.channel == "instance" and (x.service, x.kind) in explained
+        yield dataclasses.replace(x, strength=APART_EXPLAINED * x.strength) if apart else x
 
 
 def _borne_out(situation: Situation, finding: Finding, reach: Mapping[str, Reach]) -> Finding:

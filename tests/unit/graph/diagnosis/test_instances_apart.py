@@ -44,6 +44,18 @@ def test_the_one_whose_instance_is_sick_is_blamed_before_one_that_is_slow_as_a_w
     assert "instance" in [x.channel for x in found["cart"].findings]
 
 
+def test_an_instance_that_shows_first_what_a_callee_does_is_not_the_cause() -> None:
+    """In the first seconds few requests tell of each instance; the store accounts for all that its service shows."""
+    calls = (
+        call("web", "cart", level(CALL_LATENCY_P95, 0.1, 0.5)),
+        call("cart", "stock", level(CALL_LATENCY_P95, 0.05, 0.45)),
+    )
+    found = ranked(slow("web", 0.6), among(slow("cart"), Ailment.SLOW), slow("stock"), calls=calls)
+    leader = next(iter(found.values()))
+    assert leader.service == "stock"
+    assert leader.probability > 2 * found["cart"].probability
+
+
 @pytest.mark.parametrize(
     ("ailment", "kind"),
     [(Ailment.SLOW, CauseKind.LATENCY), (Ailment.FAILING, CauseKind.ERRORS), (Ailment.SILENT, CauseKind.HANG)],
