@@ -61,6 +61,10 @@ from graph.judgement import (
     UNEXPLAINED,
 )
 
+CACHES: Final = frozenset(
+    {"redis", "valkey", "memcached", "keydb", "dragonfly", "hazelcast", "infinispan", "aerospike"}
+)
+"""Stores (`db.system.name` of OpenTelemetry) that are mostly kept before others."""
 NO_CALLEE: Final = "; no callee accounts for it"
 
 
@@ -212,7 +216,7 @@ def pattern(situation: Situation, muted: Muted) -> Iterator[Finding]:
     """
     for node in situation.nodes.values():
         edges = [e for e in situation.out(node.name) if math.isfinite(e.per_request_before)]
-        lost = [e for e in edges if not e.in_part and _lost(e)]
+        lost = [e for e in edges if not e.in_part and _lost(e) and not _found_in_cache(situation, e, edges)]
         requests = node.shifts.get(f.REQUEST_RATE)
         if (
             not lost
@@ -242,6 +246,12 @@ def pattern(situation: Situation, muted: Muted) -> Iterator[Finding]:
         yield Finding(
             node.name, "pattern", (CALLER_BESIDE if kept else CALLER_ALONE) * strength, said, CauseKind.ERRORS
         )
+
+
+def _found_in_cache(situation: Situation, lost: Edge, edges: list[Edge]) -> bool:
+    """Whether what is no longer asked of a store may come from a cache that is asked as before: it is warm."""
+    caches = (e for e in edges if e.callee.removeprefix("db:").partition("/")[0] in CACHES)
+    return situation.nodes[lost.callee].kind == "database" and any(e is not lost and _kept(e) for e in caches)
 
 
 def _swapped(edges: list[Edge], lost: list[Edge]) -> bool:

@@ -17,7 +17,7 @@ from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind
 from graph.evidence.situation import Edge, Node, Shift, Situation
 from graph.judgement import LOG_ERRORS_MOST
-from graph.ranking import rank
+from graph.ranking import findings, rank
 
 ONSET = 1_780_000_000 * S
 
@@ -96,3 +96,22 @@ def test_a_release_seconds_before_leads_where_its_service_shows_something(kind: 
         assert (first.service, first.kind) == ("cart", CauseKind.BAD_RELEASE)
     else:
         assert first.service == "stock"
+
+
+def test_what_a_warm_cache_answers_is_no_broken_pattern():
+    """The catalog asks its store no more, and the cache before it as often as ever; an order that is no longer charged is another matter."""
+    served = {"catalog": 200.0, "orders": 200.0}
+
+    def call(caller: str, callee: str, made: float) -> Edge:
+        each = made / served[caller]
+        return Edge(
+            caller, callee, per_request_before=1.0, per_request_after=each, expected=200, usual=200, observed=made
+        )
+
+    calls = (call("catalog", "db:redis/items", 200.0), call("catalog", "db:postgresql/items", 5.0))
+    calls += (call("orders", "stock", 200.0), call("orders", "payment", 5.0))
+    nodes = [node(n) for n in ("catalog", "orders", "stock", "payment")]
+    nodes += [Node(n, "database", own=False) for n in ("db:redis/items", "db:postgresql/items")]
+    at = Situation("shop", ONSET, ONSET + 10 * S, {n.name: n for n in nodes}, {(e.caller, e.callee): e for e in calls})
+    found = [x.service for x in findings(at) if x.channel == "pattern"]
+    assert set(found) == {"orders", "stock"}
