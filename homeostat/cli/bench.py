@@ -10,6 +10,7 @@ import click
 
 from contracts.settings import Settings
 from homeostat.cli.app import settings_of
+from homeostat.cli.common import document
 from homeostat.cli.judging import judge
 from homeostat.terminal import echo
 
@@ -37,20 +38,30 @@ def ingest_bench() -> None:
 
 @bench.command("detect")
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--rivals/--no-rivals", default=True, help="With FOLDERS: also river and pyod, for comparison.")
-def detect_bench(folders: tuple[Path, ...], rivals: bool) -> None:
+@click.option("--rivals/--no-rivals", default=True, help="With FOLDERS: also river, pyod and chance, for comparison.")
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="With FOLDERS: write figures here."
+)
+def detect_bench(folders: tuple[Path, ...], rivals: bool, json_path: Path | None) -> None:
     """Milliseconds per tick for 1,000 services x 8 features: the whole engine, the bank alone, all detectors.
 
     With FOLDERS of labelled series (.npz, or CSV as the Numenta Anomaly Benchmark has them): how well general series find what is
-    labelled, beside river and pyod in the same run.
+    labelled, beside river and pyod in the same run: event F1, delay, false alarms per series-day, VUS-PR, NAB's profiles where windows are
+    labelled, microseconds per point.
     """
     if not folders:
+        if json_path is not None:
+            raise click.UsageError("--json writes figures of labelled series: name their FOLDERS")
         _detect()
         return
-    from homeostat.bench.series_report import report
+    from homeostat.bench.series_report import figures, report
 
-    for line in report(folders, rivals=rivals):
-        echo(line)
+    measured = []
+    for found in figures(folders, rivals=rivals):
+        measured.append(found)
+        echo("\n".join(report(found)))
+        if json_path is not None:
+            json_path.write_text(document(measured) + "\n", encoding="utf-8")
 
 
 @bench.command("receive")
