@@ -97,8 +97,29 @@ def mapping_bench(ctx: click.Context, seed: int) -> None:
 
 @bench.command("twin")
 @click.option("--seed", default=1, show_default=True, help="Seed of the system.")
-def twin_bench(seed: int) -> None:
-    """CPU seconds to simulate a system of 15 services for five minutes, as windows and request by request."""
+@click.option(
+    "--realism", is_flag=True, help="Lay its laws beside real processes: the demo's shop, run for four minutes."
+)
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --realism: also a page with pictures.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="With --realism: write figures here."
+)
+def twin_bench(seed: int, realism: bool, html_path: Path | None, json_path: Path | None) -> None:
+    """CPU seconds to simulate a system of 15 services for five minutes, as windows and request by request.
+
+    With --realism instead: latency against load, propagation, recovery after a restart, and timing of telemetry, of the demo's shop and of
+    one drawn to the same plan, side by side; how far the simulator is off is told as a ratio with its interval.
+    """
+    if realism:
+        _realism(seed, html_path, json_path)
+        return
+    if html_path is not None or json_path is not None:
+        raise click.UsageError("--html and --json are of the comparison with real processes: add --realism")
     from homeostat.bench.simulating import simulation_cost
 
     for line in simulation_cost(seed).lines():
@@ -174,6 +195,19 @@ def _quality(seed: int) -> None:
     for share, rate, seconds in ((0.02, 100.0, 10), (0.05, 20.0, 15)):
         found = found_within(share, rate, seconds, seed)
         echo(f"quality  {share:.0%} of {rate:.0f} requests/s failing, found within {seconds} s: {found:.0%}")
+
+
+def _realism(seed: int, html_path: Path | None, json_path: Path | None) -> None:
+    from homeostat.realism.beside import laid_beside
+    from homeostat.realism.realism_page import realism_page
+
+    found = laid_beside(seed, lambda words: echo(f"twin     {words}", err=True))
+    for law in found.laws:
+        echo(f"twin     {law.line()}")
+    if json_path is not None:
+        json_path.write_text(document(found.laws) + "\n", encoding="utf-8")
+    if html_path is not None:
+        html_path.write_text(realism_page(found.real, found.drawn, found.laws), encoding="utf-8")
 
 
 def _mapping(settings: Settings, seed: int) -> None:
