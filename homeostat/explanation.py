@@ -28,7 +28,7 @@ PATH: Final = "/anomalies/{id}"
 LATEST: Final = "latest"
 BEFORE_NS, AFTER_NS = 5 * MINUTE, 2 * MINUTE
 """How much is shown of before its onset, and of after it was told."""
-_FRAMES: Final = 20_000
+_FRAMES: Final = 8_000
 """Messages of each partition that are looked through at most."""
 _PATIENCE_S: Final = 60.0
 _LIKE_IT: Final = 8
@@ -155,10 +155,13 @@ async def _courses(client: KafkaBroker, anomaly: Anomaly) -> list[FeatureCourse]
     if anomaly.kind is AnomalyKind.SERIES:  # its points may be hours apart
         first_ns = 0
     async for record in client.since(topic, first_ns // MILLISECOND, _FRAMES):
-        if topic == POINTS:
-            _take_points(found, unpack(SeriesFrame, record.value), anomaly)
-        else:
-            _take_evidence(found, unpack(EvidenceFrame, record.value), anomaly, (first_ns, end_ns))
+        try:
+            if topic == POINTS:
+                _take_points(found, unpack(SeriesFrame, record.value), anomaly)
+            else:
+                _take_evidence(found, unpack(EvidenceFrame, record.value), anomaly, (first_ns, end_ns))
+        except UnreadableEvent:  # of another release
+            continue
     return [_course(*key, course) for key, course in found.items() if course.times]
 
 
@@ -175,7 +178,9 @@ def _take_evidence(
         for i, service in enumerate(frame.services):
             if service == anomaly.service and (not of_edges or frame.peers[i] == anomaly.peer):
                 course.times.append(frame.window_ns)
-                course.rows.append((float(frame.values[i, j]), float(frame.low[i, j]), float(frame.high[i, j])))
+                value, low, high = (float(x[i, j]) for x in (frame.values, frame.low, frame.high))
+                seen = np.isfinite(value)  # what is expected of a window without requests is anything
+                course.rows.append((value, low if seen else np.nan, high if seen else np.nan))
 
 
 def _take_points(found: Mapping[tuple[str, str], _Course], frame: SeriesFrame, anomaly: Anomaly) -> None:
@@ -220,7 +225,10 @@ async def of_process(api: str, wanted: str) -> Explanation:
         raise BrokerUnavailable(text, fix="see `homeostat status`") from e
     if status == 200:
         return msgspec.json.decode(body, type=Explanation)
-    refusal: dict[str, Any] = msgspec.json.decode(body)
+    try:
+        refusal = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:  # a release that doesn't explain
+        refusal = {}
     if status == 404 and "name" in refusal:
         raise UnknownName("anomaly", wanted, refusal["known"])
     raise BrokerUnavailable(f"{api} does not tell: {refusal.get('message', status)}", fix="see `homeostat status`")
