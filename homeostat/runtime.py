@@ -26,7 +26,7 @@ from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
 from contracts.topics import CONTROL
 from graph.stores import open_store
-from homeostat import data_folder
+from homeostat import data_folder, explanation
 from homeostat.acting import Acting
 from homeostat.checkup import BEHIND_S, STAGE_ERRORS, Checkup, Lacks, Rising
 from homeostat.cluster import ClusterWatch
@@ -117,7 +117,13 @@ class Runtime:
         """Before all else: who waits for a broker must be able to say so."""
         s = self.settings
         self.api = WebServer(
-            s.api, registry(self._samples), self.status, self.vitals, lambda: self._opened, self.services
+            s.api,
+            registry(self._samples),
+            self.status,
+            self.vitals,
+            lambda: self._opened,
+            self.services,
+            lambda wanted: explanation.answer(self.broker if self._opened is not None else None, wanted),
         )
         self._stack.push_async_callback(self.api.stop)
         await self.api.start()

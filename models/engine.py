@@ -9,6 +9,7 @@ same events. State is held in arrays (`models.ledger`); objects are made for ser
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,7 +21,7 @@ from contracts.features import OPERATION_SUMS, Signal
 from contracts.frames.decoded import F64
 from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame
 from contracts.plugins import NO_SECTIONS, PluginSections
-from contracts.ports.detecting import Detector, ForgetsEnvironments, Scores
+from contracts.ports.detecting import Detector, Explains, ForgetsEnvironments, Scores
 from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
@@ -30,11 +31,12 @@ from models.engine_state import SPANS, EngineState
 from models.episode_judge import EpisodeJudge
 from models.fusion import Fusion, leading
 from models.in_flight import for_the_load
-from models.judgement import CADENCES
+from models.judgement import CADENCES, LEAST_P
 from models.ledger import ANOMALOUS, NAMES, STALE, STATES
 from models.level_adoption import LevelAdoption
 from models.low_traffic.latency import pool_of, with_pool
 from models.low_traffic.watch import LowTraffic
+from models.member_parts import told_by
 from models.operation_watch import OperationWatch
 from models.service.pooled import Pooled
 
@@ -92,8 +94,10 @@ class DetectEngine:
                 self.fusion.opened(anomaly.environment, anomaly.service, anomaly.time_ns)
         if frame.signal == Signal.EDGES:
             told = self._judge.judge_edges(world, frame, lead, p, now_ns)
+            told = [self._divided(a, frame, lead, others, p) for a in told]
             return _evidence(whole, lead, p, _edge_states(frame, lead, p, self.settings)), told + pooled
         anomalies = self._judge.judge_services(world, frame, (lead, pool), (p, opening, lasting), now_ns)
+        anomalies = [self._divided(a, frame, lead, others, opening) for a in anomalies]
         return _evidence(whole, lead, p, self._row_states(world, frame, low_traffic)), anomalies + pooled
 
     def _fused(self, frame: FeatureFrame, lead: Scores, others: Mapping[str, Scores]) -> tuple[F64, F64, F64]:
@@ -108,6 +112,21 @@ class DetectEngine:
         if len(frame.presence):
             p, opening, lasting = (np.where(frame.missing, 1.0, x) for x in (p, opening, lasting))
         return p, opening, lasting
+
+    def _divided(
+        self, told: Anomaly, frame: FeatureFrame, lead: Scores, others: Mapping[str, Scores], p: F64
+    ) -> Anomaly:
+        """An anomaly that a model without exact parts opened or told again, with its parts. `p`: what was judged by."""
+        if told.phase not in (AnomalyPhase.OPENED, AnomalyPhase.UPDATED):
+            return told
+        peers = frame.peers or ("",) * len(frame.services)
+        i = list(zip(frame.services, peers, strict=True)).index((told.service, told.peer))
+        name = self.fusion.speaker(frame, lead, others, i)
+        member = next(d for d in self.detectors if d.name == name) if name else self.detectors[self._lead]
+        if not isinstance(member, Explains):
+            return told
+        own = -math.log10(max(float(p[i]), LEAST_P))
+        return told_by(told, member, frame, i, (lead, others[name] if name else lead, own))
 
     @staticmethod
     def _row_states(world: EngineState, frame: FeatureFrame, low_traffic: LowTraffic) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from contracts.events import Anomaly, Contribution
+from contracts.events import Anomaly, Contribution, HarmAhead
 from contracts.features import COUNT_OF, CPU, CPU_CORES, NETWORK_GAP, NETWORK_IO, TRAFFIC, Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
@@ -16,7 +16,7 @@ from contracts.ports.detecting import Scores
 from contracts.settings import DetectSettings
 from contracts.verdicts import ServiceState
 from models import wording
-from models.contributions import contributions, shared
+from models.contributions import contributions, ordered
 from models.engine_state import LAYERS, EngineState, Reasons
 from models.episodes import Episode, WindowEvidence
 from models.forecast import Forecast
@@ -78,9 +78,12 @@ class EpisodeJudge:
         late = max(0, now_ns - frame.window_ns - frame.width_ns)
 
         def look(i: int) -> WindowEvidence:
-            parts = shared(world.merged(int(rows[i]), frame.window_ns))
-            text = wording.foreseen(world.foreseen(int(rows[i]), frame.signal), parts)
-            return WindowEvidence(frame.signal, frame.window_ns, float(steps.decades[i]), parts, late, text)
+            parts, ahead = (
+                ordered(world.merged(int(rows[i]), frame.window_ns)),
+                world.foreseen(int(rows[i]), frame.signal),
+            )
+            text, told = wording.foreseen(ahead, parts), tuple(_ahead(frame.signal, f) for f in ahead)
+            return WindowEvidence(frame.signal, frame.window_ns, float(steps.decades[i]), parts, late, text, told)
 
         told = self._tell(world, (ledger, rows), frame, steps, look, self._agreed(world, rows, frame, steps))
         told += self._levels.shift(world, rows, frame, loud)
@@ -108,7 +111,7 @@ class EpisodeJudge:
         late = max(0, now_ns - frame.window_ns - frame.width_ns)
 
         def look(i: int) -> WindowEvidence:
-            parts = shared(contributions(frame, lead, i, frame.width_ns))
+            parts = ordered(contributions(frame, lead, i, frame.width_ns))
             return WindowEvidence(frame.signal, frame.window_ns, float(decades[i]), parts, late)
 
         return self._tell(world, (ledger, rows), frame, steps, look)
@@ -276,6 +279,18 @@ def _reason_of(frame: FeatureFrame, forecast: Forecast) -> Contribution:
         high=forecast.high,
         decades=TREND_DECADES,
         share=0.0,
+    )
+
+
+def _ahead(signal: str, f: Forecast) -> HarmAhead:
+    return HarmAhead(
+        signal=signal,
+        feature=f.feature,
+        value=f.value,
+        hurts=f.hurts,
+        seconds=f.seconds,
+        soonest_s=f.soonest_s,
+        latest_s=f.latest_s,
     )
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from contracts.events import Anomaly, Contribution
+from contracts.events import Anomaly, Contribution, HarmAhead
 from contracts.events.telemetry import anomaly_id
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.adoption import Adopting
+from models.contributions import accounted
 from models.judgement import MATERIAL, TOLD_DECADES, UPDATE_NS
 from models.wording import describe
 
@@ -32,6 +33,7 @@ class WindowEvidence:
     contributions: tuple[Contribution, ...]
     late_ns: int = 0
     text: str = ""
+    forecasts: tuple[HarmAhead, ...] = ()
 
 
 @dataclass(slots=True)
@@ -100,12 +102,15 @@ class Episode:
             time_ns=look.window_ns,
             p_value=10.0**-look.decades,
             decades=look.decades,
-            contributions=look.contributions,
+            contributions=look.contributions
+            if phase is AnomalyPhase.ADOPTED
+            else accounted(look.contributions, look.signal),
             detector=model[0],
             model_version=model[1],
             text=text or look.text or describe(look.contributions),
             peer=self.peer,
             late_ns=look.late_ns,
+            forecasts=look.forecasts,
         )
 
     def plain(self) -> dict[str, Any]:

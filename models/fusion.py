@@ -113,6 +113,17 @@ class Fusion:
             p[rows] = np.minimum(p[rows], bound)
         return np.clip(p, LEAST_P, 1.0)
 
+    def speaker(self, frame: FeatureFrame, lead: Scores, others: Mapping[str, Scores], i: int) -> str:
+        """The member beside the leader whose word counts for a row, by its name; "" where the leader's does."""
+        row, best, found = np.array([i], np.intp), float(lead.p_value[i]) if lead.warm[i] else 1.0, ""
+        for name, scores in others.items():
+            if not scores.warm[i] or scores.p_value[i] >= min(best, SUSPICIOUS_P):
+                continue
+            weight = float(self.weights(name)[_families(frame, scores, row)][0])
+            if weight > 0 and scores.p_value[i] / weight < best:
+                best, found = float(scores.p_value[i]) / weight, name
+        return found
+
     def _claim(
         self, frame: FeatureFrame, name: str, who: tuple[NDArray[np.intp], NDArray[np.intp]], p: F64, alone: B1
     ) -> None:

@@ -228,6 +228,24 @@ class KafkaBroker:
             async for record in _scan(consumer, None if from_beginning and last is None else last or 0, follow=follow):
                 yield record
 
+    async def since(self, topic: str, first_ms: int, most: int) -> AsyncGenerator[Record]:
+        """Messages of a topic written at `first_ms` (epoch milliseconds) or later, at most `most` of each partition: the first of them, or
+        the last of all where the log doesn't know times (the embedded one)."""
+        async with self._consuming() as consumer:
+            if topic not in await consumer.topics():
+                return
+        async with self._consuming(topic) as consumer:
+            parts = sorted(consumer.assignment())
+            begin, end = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
+            at = await consumer.offsets_for_times(dict.fromkeys(parts, first_ms))
+        for part in parts:
+            known = at[part]
+            first = known.offset if known is not None else max(begin[part], end[part] - most)
+            if first < end[part]:
+                async for record in self.between(topic, part.partition, first, min(end[part], first + most)):
+                    if record.timestamp_ms >= first_ms:
+                        yield record
+
     async def stamped_by_broker(self, topics: Sequence[str]) -> dict[str, bool]:
         """Of each topic that has a message, whether the broker stamped its newest (LogAppendTime) and not its sender (CreateTime)."""
         async with self._consuming() as consumer:

@@ -30,7 +30,7 @@ from contracts.checks.detector_frames import (
 from contracts.checks.running import on_same
 from contracts.errors import UnreadableEvent
 from contracts.frames.feature_frame import Presence
-from contracts.ports.detecting import Detector, Scores, SeriesKey
+from contracts.ports.detecting import Detector, Explains, Scores, SeriesKey
 
 Factory = Callable[[], Detector]
 Check = Callable[[Factory], None]
@@ -176,6 +176,23 @@ def check_finds_a_gross_step(factory: Factory) -> None:
     others = [float(s.p_value[1:].min()) for s in scores]
     assert np.median(others) > 0.001, "healthy neighbours of a broken service are blamed"
     assert all((s.decades[0, 1:] >= 0).all() for s in scores), "what rose must have positive evidence"
+
+
+def check_parts_are_those_of_what_departs(factory: Factory) -> None:
+    """One that says what each feature counted (`Explains`) says so of the features that it was given, and of a row that breaks something."""
+    detector = factory()
+    if not isinstance(detector, Explains):
+        return
+    feed(detector, list(steady(WARM)))
+    broken = next(steady(1, seed=5))
+    broken[0, 1], broken[0, 2:] = 0.5, broken[0, 2:] * 5.0
+    feed(detector, [broken], start=WARM)
+    parts = detector.parts(SeriesKey("e", f.Signal.SPANS.value, "s0"))
+    assert parts, "nothing is said of a row that breaks"
+    assert set(parts) <= set(FEATURES), f"parts of what is no feature: {sorted(set(parts) - set(FEATURES))}"
+    assert all(np.isfinite(v) for v in parts.values()), "parts must be numbers"
+    assert sum(parts.values()) > 0.0, "the parts of a row that breaks add up to nothing"
+    assert not detector.parts(SeriesKey("e", f.Signal.SPANS.value, "nobody")), "parts of a series that is not there"
 
 
 def check_calm_on_steady_noise(factory: Factory) -> None:
@@ -354,6 +371,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_restore_replaces,
     check_refuses_foreign_state,
     check_finds_a_gross_step,
+    check_parts_are_those_of_what_departs,
     check_calm_on_steady_noise,
     check_does_not_learn_when_told,
     check_takes_a_new_level,

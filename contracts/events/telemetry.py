@@ -117,6 +117,9 @@ class TelemetryGaps(Event, frozen=True, kw_only=True):
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     """One feature's part in an anomaly. `decades` is signed: positive where higher than expected.
 
+    `share` is the share of the anomaly's decades that it accounts for (below 0: it speaks against it); those of all contributions add up to 1,
+    so that `share` times the anomaly's `decades`, summed, are these. An adoption has none.
+
     `value` is the mean over about the last `window_s` seconds (0: one window), and lies outside of `low`..`high`, the range
     expected of such a mean: the numbers are those that the evidence rests on. In an adoption they are the new level and the
     range that was expected before.
@@ -130,6 +133,19 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     decades: float
     share: float
     window_s: float = 0.0
+
+
+class HarmAhead(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature that rises steadily, and when it will hurt at this rate: its newest smoothed `value`, the level `hurts`, and in how many
+    seconds from the anomaly's `time_ns` on it is there: about, and the ends of the interval."""
+
+    signal: str
+    feature: str
+    value: float
+    hurts: float
+    seconds: float
+    soonest_s: float
+    latest_s: float
 
 
 class Anomaly(Event, frozen=True, kw_only=True):
@@ -161,6 +177,8 @@ class Anomaly(Event, frozen=True, kw_only=True):
     """Seconds that its evidence is pooled over, where there are too few requests for single windows to show anything; else 0."""
     operation: str = ""
     """The route, method, topic or kind of statement that it is about, where it is about one of the service's operations alone."""
+    forecasts: tuple[HarmAhead, ...] = ()
+    """Harm that is foreseen of what rises."""
 
 
 def anomaly_id(kind: str, *parts: object) -> str:

@@ -12,7 +12,7 @@ from contracts.ports.acting import (
     ensure_alone,
 )
 from contracts.ports.clock import Clock, ManualClock, SystemClock
-from contracts.ports.detecting import Detector, Scores, SeriesKey, Spoken, Symptoms, WarmsUp
+from contracts.ports.detecting import Detector, Explains, Scores, SeriesKey, Spoken, Symptoms, WarmsUp
 from contracts.ports.exchange import PUBLISHED, Published, Sink, Source, Telemetry
 from contracts.ports.stores import Broker, GraphStore, GraphWrite, Journal, Record, RunEntry, StateStore, StepEntry
 from contracts.targets import Identity, Mark, Target, TargetState
@@ -26,6 +26,7 @@ __all__ = [
     "Broker",
     "Clock",
     "Detector",
+    "Explains",
     "GraphStore",
     "GraphWrite",
     "Identity",

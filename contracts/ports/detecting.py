@@ -78,6 +78,16 @@ class WarmsUp(Protocol):
         ...
 
 
+@runtime_checkable
+class Explains(Protocol):
+    """A detector whose p-values have no exact parts by feature, and which can say what each counted."""
+
+    def parts(self, series: SeriesKey) -> Mapping[str, float]:
+        """By feature, decades of the newest p-value of a series that are due to it; they add up to all of its decades, less those of a row in
+        which everything is as expected. None where it was not asked. May be slow: it is asked of what is told alone."""
+        ...
+
+
 class Detector(Protocol):
     """An online model over all series of a partition. Deterministic: same frames in, same scores out."""
 

@@ -46,6 +46,16 @@ class LabelledSeries:
         """How long it is."""
         return float(self.times_s[-1] - self.times_s[0]) / 86_400.0
 
+    @property
+    def marked(self) -> B1:
+        """Which points (n) are labelled, or lie in a labelled window where there are no labels by point."""
+        if self.labels is not None:
+            return self.labels
+        found = np.zeros(len(self.values), np.bool_)
+        for start, end in self.windows:
+            found[start : end + 1] = True
+        return found
+
 
 @dataclass
 class SeriesScores:

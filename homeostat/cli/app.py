@@ -25,6 +25,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "status": ("homeostat.cli.status:status", "How it is: services with their state, and what Homeostat itself lacks."),
     "watch": ("homeostat.cli.watch:watch", "Live view of anomalies, incidents, decisions and actions."),
     "why": ("homeostat.cli.graph:why", "Tell the story of an incident: cause, path, evidence, what was done."),
+    "explain": (
+        "homeostat.cli.explain:explain",
+        "Explain an anomaly: what spoke, how much each counted, what is foreseen.",
+    ),
     "graph": ("homeostat.cli.graph:graph", "Query the knowledge graph."),
     "playbook": ("homeostat.cli.playbook:playbook", "Lint, show and list playbooks; export their JSON schema."),
     "plugin": ("homeostat.cli.plugin:plugin", "List what is built in and plugged in; check a plugin."),

@@ -10,6 +10,7 @@ import click
 
 from contracts.settings import Settings
 from homeostat.cli.app import settings_of
+from homeostat.cli.common import document
 from homeostat.cli.judging import judge
 from homeostat.terminal import echo
 
@@ -37,20 +38,30 @@ def ingest_bench() -> None:
 
 @bench.command("detect")
 @click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--rivals/--no-rivals", default=True, help="With FOLDERS: also river and pyod, for comparison.")
-def detect_bench(folders: tuple[Path, ...], rivals: bool) -> None:
+@click.option("--rivals/--no-rivals", default=True, help="With FOLDERS: also river, pyod and chance, for comparison.")
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="With FOLDERS: write figures here."
+)
+def detect_bench(folders: tuple[Path, ...], rivals: bool, json_path: Path | None) -> None:
     """Milliseconds per tick for 1,000 services x 8 features: the whole engine, the bank alone, all detectors.
 
     With FOLDERS of labelled series (.npz, or CSV as the Numenta Anomaly Benchmark has them): how well general series find what is
-    labelled, beside river and pyod in the same run.
+    labelled, beside river and pyod in the same run: event F1, delay, false alarms per series-day, VUS-PR, NAB's profiles where windows are
+    labelled, microseconds per point.
     """
     if not folders:
+        if json_path is not None:
+            raise click.UsageError("--json writes figures of labelled series: name their FOLDERS")
         _detect()
         return
-    from homeostat.bench.series_report import report
+    from homeostat.bench.series_report import figures, report
 
-    for line in report(folders, rivals=rivals):
-        echo(line)
+    measured = []
+    for found in figures(folders, rivals=rivals):
+        measured.append(found)
+        echo("\n".join(report(found)))
+        if json_path is not None:
+            json_path.write_text(document(measured) + "\n", encoding="utf-8")
 
 
 @bench.command("receive")
@@ -86,8 +97,29 @@ def mapping_bench(ctx: click.Context, seed: int) -> None:
 
 @bench.command("twin")
 @click.option("--seed", default=1, show_default=True, help="Seed of the system.")
-def twin_bench(seed: int) -> None:
-    """CPU seconds to simulate a system of 15 services for five minutes, as windows and request by request."""
+@click.option(
+    "--realism", is_flag=True, help="Lay its laws beside real processes: the demo's shop, run for four minutes."
+)
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --realism: also a page with pictures.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="With --realism: write figures here."
+)
+def twin_bench(seed: int, realism: bool, html_path: Path | None, json_path: Path | None) -> None:
+    """CPU seconds to simulate a system of 15 services for five minutes, as windows and request by request.
+
+    With --realism instead: latency against load, propagation, recovery after a restart, and timing of telemetry, of the demo's shop and of
+    one drawn to the same plan, side by side; how far the simulator is off is told as a ratio with its interval.
+    """
+    if realism:
+        _realism(seed, html_path, json_path)
+        return
+    if html_path is not None or json_path is not None:
+        raise click.UsageError("--html and --json are of the comparison with real processes: add --realism")
     from homeostat.bench.simulating import simulation_cost
 
     for line in simulation_cost(seed).lines():
@@ -163,6 +195,19 @@ def _quality(seed: int) -> None:
     for share, rate, seconds in ((0.02, 100.0, 10), (0.05, 20.0, 15)):
         found = found_within(share, rate, seconds, seed)
         echo(f"quality  {share:.0%} of {rate:.0f} requests/s failing, found within {seconds} s: {found:.0%}")
+
+
+def _realism(seed: int, html_path: Path | None, json_path: Path | None) -> None:
+    from homeostat.realism.beside import laid_beside
+    from homeostat.realism.realism_page import realism_page
+
+    found = laid_beside(seed, lambda words: echo(f"twin     {words}", err=True))
+    for law in found.laws:
+        echo(f"twin     {law.line()}")
+    if json_path is not None:
+        json_path.write_text(document(found.laws) + "\n", encoding="utf-8")
+    if html_path is not None:
+        html_path.write_text(realism_page(found.real, found.drawn, found.laws), encoding="utf-8")
 
 
 def _mapping(settings: Settings, seed: int) -> None:

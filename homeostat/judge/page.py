@@ -32,7 +32,8 @@ SHARES: Final = (
 BY_GROUP: Final = ("recall", "ac1", "repaired")
 
 
-def _html(title: str, body: Iterable[str]) -> str:
+def html_page(title: str, body: Iterable[str]) -> str:
+    """A page in one file."""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
@@ -59,7 +60,7 @@ def judge_page(report: JudgeReport) -> str:
         rows = [(f"{name} ({f.faults})", [f.figures[n] for n in BY_GROUP]) for name, f in _largest(parts)]
         body.append(intervals(rows, f"Found, root first, repaired: by {group}", BY_GROUP))
         body.append(_group_table(parts))
-    return _html(title, body)
+    return html_page(title, body)
 
 
 def _largest(parts: dict[str, JudgeFigures]) -> list[tuple[str, JudgeFigures]]:
@@ -107,4 +108,4 @@ def _group_table(parts: dict[str, JudgeFigures]) -> str:
 def episode_page(trial: Trial) -> str:
     """One episode as a picture and a story."""
     story = "\n".join(escape(line) for line in told(trial))
-    return _html(trial.case, [f"<h1>{escape(trial.case)}</h1>", timeline(trial), f"<pre>{story}</pre>"])
+    return html_page(trial.case, [f"<h1>{escape(trial.case)}</h1>", timeline(trial), f"<pre>{story}</pre>"])

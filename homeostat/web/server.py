@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,15 +16,21 @@ from contracts.errors import GraphUnavailable, InvalidSettings
 from contracts.ports import GraphStore
 from contracts.settings import ApiSettings
 from graph.stores.remote import PATH, refuse
+from homeostat.explanation import PATH as ANOMALY_PATH
 from homeostat.health import Vitals
 from homeostat.web.questions import Questions
 
 _JSON: Final = "application/json"
 MAX_QUESTION: Final = 1 << 20
+_AT_ONCE: Final = 2
+
+
+async def _nothing_explained(_: str) -> tuple[int, bytes]:
+    return 503, b'{"error": "starting", "message": "the log is not open yet"}'
 
 
 class WebServer:
-    """Serves /livez /healthz /readyz /metrics /status /services and POST /graph/query on `settings.host:port`.
+    """Serves /livez /healthz /readyz /metrics /status /services /anomalies/ID and POST /graph/query on `settings.host:port`.
 
     It is the first part to start and the last to stop, so `graph` may be None for a while.
     """
@@ -37,9 +43,11 @@ class WebServer:
         vitals: Callable[[], Vitals],
         graph: Callable[[], GraphStore | None],
         services: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+        explain: Callable[[str], Awaitable[tuple[int, bytes]]] = _nothing_explained,
     ) -> None:
         self._settings, self._registry, self._status = settings, registry, status
         self._vitals, self._graph, self._services = vitals, graph, services
+        self._explain, self._explaining = explain, asyncio.Semaphore(_AT_ONCE)
         self._questions = Questions(settings)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
@@ -63,6 +71,7 @@ class WebServer:
                 web.get("/metrics", self._metrics),
                 web.get("/status", self._status_page),
                 web.get("/services", self._services_page),
+                web.get(ANOMALY_PATH, self._anomaly_page),
                 web.post(PATH, self._query),
             ]
         )
@@ -111,6 +120,12 @@ class WebServer:
 
     async def _services_page(self, _: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._services()), content_type="application/json")
+
+    async def _anomaly_page(self, request: web.Request) -> web.Response:
+        """One anomaly explained; it is read from the log, so few are asked for at once."""
+        async with self._explaining:
+            status, body = await self._explain(request.match_info["id"])
+        return web.Response(body=body, status=status, content_type="application/json")
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != _JSON:  # what a page of any origin may send without asking is no question

@@ -18,7 +18,8 @@ from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.adapters import refits
-from models.adapters.normalising import Normaliser, width_seconds
+from models.adapters.attributing import parts_of
+from models.adapters.normalising import Normaliser, Residuals, width_seconds
 from models.adapters.recipes import Recipe
 from models.calibration import conformal_p
 
@@ -49,6 +50,8 @@ class SignalModel:
         """Frame at which the fit that runs is taken into use."""
         self.taken = 0
         self.frames = 0
+        self.seen: Residuals | None = None
+        """The newest frame's."""
         self._fits: dict[str, Future[tuple[Any, F64]]] = {}
         self._model: tuple[Any, F64] | None = None
 
@@ -131,7 +134,7 @@ class PyodDetector:
         if found.aligned.widened is not None:
             track.reset()
         track.tick()
-        meant = self._recipe.meant(frame.services)
+        track.seen, meant = found, self._recipe.meant(frame.services)
         seen = track.normaliser.n[found.aligned.rows].max(axis=1, initial=0) >= self._warmup
         warm = np.asarray(seen & meant & track.warm, np.bool_)
         p = self._score(track, found.vectors, warm)
@@ -150,6 +153,21 @@ class PyodDetector:
         if len(asked):
             p[asked] = track.score(vectors[asked])
         return p
+
+    def parts(self, series: SeriesKey) -> dict[str, float]:
+        """What each feature counted in the newest row of a series; see the port."""
+        track = self._tracks.get((series.environment, series.signal))
+        row = track.normaliser.alignment.slots.find(series.service, series.peer) if track else None
+        if track is None or track.seen is None or row is None or not track.warm:
+            return {}
+        at = np.flatnonzero(track.seen.aligned.rows == row)
+        if not len(at):
+            return {}
+
+        def decades(vectors: F64) -> F64:
+            return -np.log10(track.score(vectors))
+
+        return parts_of(track.seen.vectors[at[-1]], track.normaliser.columns.names, decades, self._seed)
 
     def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
         """Take `levels` for what is normal of one series; see the port."""

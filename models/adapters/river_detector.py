@@ -19,6 +19,7 @@ from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
+from models.adapters.attributing import parts_of
 from models.adapters.normalising import REACH, Normaliser, Residuals, width_seconds
 from models.adapters.recipes import Recipe, accepted
 from models.calibration import Reference
@@ -156,6 +157,8 @@ class _Track:
     normaliser: Normaliser
     models: dict[int, ServiceModel] = field(default_factory=dict)
     turn: int = 0
+    seen: Residuals | None = None
+    """The newest frame's."""
 
 
 HALF_SPACE_TREES = Recipe("river.anomaly.HalfSpaceTrees", {"n_trees": 6, "height": 4, "window_size": MEMORY})
@@ -184,7 +187,7 @@ class RiverDetector:
         found = track.normaliser.update(frame, learn)
         if found.aligned.widened is not None or found.aligned.evicted is not None:
             track.models.clear()
-        meant = self._recipe.meant(frame.services)
+        track.seen, meant = found, self._recipe.meant(frame.services)
         p, warm = self._score(found, track.models, meant)
         self._learn(found, track, np.asarray(learn & found.aligned.fresh & meant, np.bool_))
         decades = np.where(warm[:, None], found.decades, 0.0)
@@ -220,6 +223,21 @@ class RiverDetector:
                     continue
                 track.models[row] = ServiceModel(self._recipe, width, self._seed + row)
             track.models[row].learn(found.vectors[i])
+
+    def parts(self, series: SeriesKey) -> dict[str, float]:
+        """What each feature counted in the newest row of a series; see the port."""
+        track = self._tracks.get((series.environment, series.signal))
+        row = track.normaliser.alignment.slots.find(series.service, series.peer) if track else None
+        if track is None or track.seen is None or row not in track.models:
+            return {}
+        at, model = np.flatnonzero(track.seen.aligned.rows == row), track.models[row]
+        if not len(at):
+            return {}
+
+        def decades(vectors: F64) -> F64:
+            return -np.log10([model.scores.p(model.score(vector)) for vector in vectors])
+
+        return parts_of(track.seen.vectors[at[-1]], track.normaliser.columns.names, decades, self._seed)
 
     def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
         """Take `levels` for what is normal of one series; see the port. Its model begins anew."""

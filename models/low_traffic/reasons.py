@@ -24,6 +24,7 @@ from models.judgement import (
     SWAPPED_SHARE,
 )
 from models.low_traffic.counts import Compared, Rows, fewer, more
+from models.shapley import Worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,13 @@ def error_records(
             numbers = (float(share.counted[i]) / written, min(1.0, low / written), min(1.0, high / written))
             service = keys[i][0]
             yield Reason(service, float(decades[i]), part(Signal.LOGS, LOG_ERROR_RATE, numbers, decades[i], span_ns))
+
+
+def worth_of(reasons: Sequence[Reason]) -> Worth:
+    """What each coalition of reasons says together."""
+    return lambda inside: np.array(
+        [joint([r for r, is_in in zip(reasons, row, strict=True) if is_in]) for row in inside]
+    )
 
 
 def joint(reasons: list[Reason]) -> float:

@@ -37,7 +37,17 @@ from models.judgement import (
     POOL_RATIO,
 )
 from models.low_traffic.counts import I64, RING, CountRing, Following, Rows
-from models.low_traffic.reasons import LostTime, Reason, TrafficLevel, error_records, joint, no_calls, part, words
+from models.low_traffic.reasons import (
+    LostTime,
+    Reason,
+    TrafficLevel,
+    error_records,
+    joint,
+    no_calls,
+    part,
+    words,
+    worth_of,
+)
 from models.service.pooled import Pool
 
 NAME: Final = "low-traffic"
@@ -222,7 +232,7 @@ class LowTraffic:
             time_ns=now_ns,
             p_value=10.0**-level.decades,
             decades=level.decades,
-            contributions=shared([r.contribution for r in level.reasons]),
+            contributions=shared([r.contribution for r in level.reasons], worth_of(level.reasons)),
             detector=NAME,
             model_version=VERSION,
             text="; ".join(words(r) for r in level.reasons[: wording.MOST]),

@@ -177,9 +177,12 @@ class SeriesWatch:
 
     def _together(self, unit: Unit, time_s: float) -> float:
         """What the members of a unit say now, also those whose last point is no older than usual."""
+        return float(self._evidence[self._recent(unit, time_s)].sum())
+
+    def _recent(self, unit: Unit, time_s: float) -> I64:
         rows = np.array(unit.rows, dtype=np.int64)
         now = time_s - self._scorer.last_s[rows] <= _RECENT_GAPS * np.exp(self._scorer.cadence[rows])
-        return float(self._evidence[rows][now].sum())
+        return rows[now]
 
     def _row(self, frame: SeriesFrame, i: int, now_ns: int) -> int | None:
         name = frame.names[frame.series[i]]
@@ -231,7 +234,10 @@ class SeriesWatch:
         return [self._end(unit, time_ns, ServiceState.HEALTHY, "back to what is expected")]
 
     def _begin(self, unit: Unit, score: float, time_ns: int) -> Anomaly:
-        loud = sorted((r for r in unit.rows if self._evidence[r] > 0), key=lambda r: -self._evidence[r])
+        loud = sorted(
+            (r for r in self._recent(unit, time_ns / SECOND).tolist() if self._evidence[r] > 0),
+            key=lambda r: -self._evidence[r],
+        )
         whole = float(sum(self._evidence[r] for r in loud))
         return Anomaly(
             id=anomaly_id("se", self.environment, unit.name, time_ns),

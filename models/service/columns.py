@@ -154,7 +154,7 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         sigma=np.array([p.sigma for p in profiles], np.float64),
         floor=np.array([p.floor for p in profiles], np.float64),
         caps=np.array([p.caps for p in profiles], np.float64).reshape(len(names), len(WINDOWS)),
-        group=tuple(0 if f.name == SLOW_SHARE else _GROUP[f.kind] for f in features),
+        group=tuple(map(group_of, features)),
         slow=names.index(SLOW_SHARE) if SLOW_SHARE in names else -1,
         percentiles=tuple(names.index(n) for n in PERCENTILES.get(signal, ()) if n in names),
         traffic=names.index(traffic) if traffic in names else -1,
@@ -163,6 +163,11 @@ def columns(names: tuple[str, ...], signal: Signal) -> Columns:
         patient=(of(FeatureKind.UTILIZATION) | of(FeatureKind.LEVEL))
         & ~np.isin(names, (MEMORY, MEMORY_BYTES, IN_FLIGHT)),
     )
+
+
+def group_of(feature: Feature) -> int:
+    """Which of `GROUPS` a feature belongs to."""
+    return 0 if feature.name == SLOW_SHARE else _GROUP[feature.kind]
 
 
 def is_symptom(name: str) -> bool:

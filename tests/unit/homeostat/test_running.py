@@ -24,10 +24,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import PARTITIONS
 from contracts.errors import InvalidSettings
-from contracts.events import Control, DeadLetter, NodeStatus, RawMeasurement, decode, encode
+from contracts.events import Anomaly, Contribution, Control, DeadLetter, NodeStatus, RawMeasurement, decode, encode
 from contracts.settings import ApiSettings, BrokerSettings
-from contracts.topics import APPROVALS, CONTROL, DEADLETTER, DECISIONS, NODES, RAW, partition_of
-from contracts.verdicts import Autonomy
+from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DEADLETTER, DECISIONS, NODES, RAW, partition_of
+from contracts.verdicts import AnomalyKind, AnomalyPhase, Autonomy, ServiceState
 from homeostat.cli.app import cli
 from homeostat.endpoints import Endpoints, running
 from homeostat.health import Vitals
@@ -131,6 +131,48 @@ def test_status_without_telemetry(data: Path) -> None:
     assert "no services yet" in text
     found = json.loads(said(data, "status", "--json"))
     assert (found["healthy"], found["services"], found["processes"][0]["lacks"]) == (True, [], [])
+
+
+def test_an_anomaly_is_explained_by_the_process_and_from_the_log(
+    data: Path, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    part = Contribution(signal="spans", feature="error_rate", value=0.4, low=0.0, high=0.1, decades=6.7, share=1.0)
+    event = Anomaly(
+        id="an-explained",
+        environment="default",
+        service="cart",
+        phase=AnomalyPhase.OPENED,
+        state=ServiceState.ANOMALOUS,
+        onset_ns=time.time_ns(),
+        time_ns=time.time_ns(),
+        p_value=1e-6,
+        decades=6.0,
+        contributions=(part,),
+        detector="bank",
+        model_version="1",
+        text="error rate 40 %",
+        kind=AnomalyKind.SERIES,  # nothing follows from it
+    )
+
+    async def send() -> None:
+        broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
+        await broker.start()
+        try:
+            await broker.send(ANOMALIES, encode(event))
+        finally:
+            await broker.stop()
+
+    asyncio.run(send())
+    assert get(endpoints, "/anomalies/an-expl")[0] == 200
+    for where in ((), ("--broker", f"kafka://{endpoints.broker}")):
+        assert "+6.00  error_rate (spans)" in said(data, "explain", "an-explained", *where)
+        assert json.loads(said(data, "explain", "an-expl", "--json", *where))["parts"][0]["part"] == 6.0
+        refused = CliRunner().invoke(cli, ["--data-dir", str(data), "explain", "an-other", *where])
+        assert refused.exception is not None
+        assert "unknown anomaly 'an-other'" in str(refused.exception)
+        assert "valid: an-explained" in str(refused.exception)
+    said(data, "explain", "an-expl", "--png", str(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").stat().st_size > 0
 
 
 def test_status_of_all_that_share_the_log(data: Path, endpoints: Endpoints) -> None:

@@ -254,6 +254,11 @@ def test_a_leak_is_found_while_it_grows():
     window, event = of(told, OPENED)[0]
     assert (event.service, window < 160) == ("s0", True)
     assert event.contributions[0].feature == f.MEMORY
+    (ahead,) = event.forecasts
+    assert (ahead.feature, ahead.signal, ahead.hurts) == (f.MEMORY, "metrics", pytest.approx(0.9, abs=0.1))
+    assert 0 < ahead.soonest_s <= ahead.seconds <= ahead.latest_s
+    assert "and rising" in event.text
+    assert sum(c.share for c in event.contributions) == pytest.approx(1.0)
 
 
 def test_a_bad_release_is_not_excused_by_being_new():

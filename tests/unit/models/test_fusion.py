@@ -129,3 +129,17 @@ def test_a_reference_keeps_the_latest_scores():
         reference.add(score)
     assert len(reference) == 4
     assert reference.p(9.0) < 0.21
+
+
+def test_whose_word_counts_for_a_row_is_known():
+    """Only who has earned it speaks beside the leader, and of those the surest."""
+
+    def speaker(fusion, bank, **others):
+        return fusion.speaker(window(), scores(bank), {name: scores(p) for name, p in others.items()}, 0)
+
+    assert speaker(Fusion(), 0.5, river=1e-9) == ""
+    assert speaker(trusted(), 0.5, river=1e-9, pyod=1e-12) == "river"
+    assert speaker(trusted(), 1e-11, river=1e-9) == ""
+    both = trusted()
+    both.record("pyod", LATENCY).came_true += 500.0
+    assert speaker(both, 0.5, river=1e-9, pyod=1e-11) == "pyod"

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from contracts.errors import HomeostatError
 from homeostat.bench.event_scores import PROFILES, NabScore, best_threshold, event_counts, pooled
 from homeostat.bench.labelled_series import read_folder, scored
-from homeostat.bench.series_report import report
+from homeostat.bench.series_report import figures, report
+from homeostat.cli.app import cli
 
 
 def array(*values: float) -> np.ndarray:
@@ -95,9 +97,14 @@ def test_packed_series_are_read_with_their_history_and_reported(tmp_path: Path) 
     labels = [s.labels for s in series if s.labels is not None]
     counts = pooled(said.scores, labels, best_threshold(said.scores, labels))
     assert (counts.recall, counts.precision) == (1.0, 1.0)
-    lines = list(report([tmp_path], rivals=False))
-    assert "event F1" in lines[1]
-    assert "1.000 with the best threshold" in lines[1]
+    (found,) = figures([tmp_path], rivals=False)
+    (ours,) = found.detectors
+    assert (ours.event_f1, ours.delay_points, ours.nab) == ((1.0, 1.0), 0.0, {})
+    assert ours.vus_pr is not None
+    assert ours.vus_pr > 0.9
+    _, _, line = report(found)
+    assert "event F1 1.000 (1.000): precision 1.00, recall 1.00, found after 0 points, 0.000 false alarms" in line
+    assert f"VUS-PR {ours.vus_pr:.3f}" in line
 
 
 def test_rows_with_values_that_are_missing_are_left_out_of_what_libraries_are_compared_on(tmp_path: Path) -> None:
@@ -108,10 +115,30 @@ def test_rows_with_values_that_are_missing_are_left_out_of_what_libraries_are_co
     labels = np.zeros(900, dtype=bool)
     labels[700:704] = True
     np.savez(tmp_path / "gaps.npz", t=np.arange(900.0) * 60, x=values, y=labels)
-    _, ours, *theirs = report([tmp_path])
-    assert [line.split()[0] for line in theirs] == ["river", "pyod"]
-    assert all("there are no others to take one from" in line for line in (ours, *theirs))
-    assert all("nan" not in line and "event F1 0.000" not in line for line in theirs), "the event is 40 spreads high"
+    (found,) = figures([tmp_path])
+    _, why, *lines = report(found)
+    assert "there are no others to take one from" in why
+    assert [line.split()[0] for line in lines] == ["homeostat", "river", "pyod", "chance"]
+    assert all("nan" not in line for line in lines)
+    *others, chance = found.detectors
+    assert all(d.event_f1[1] > 0 for d in others), "the event is 40 spreads high"
+    assert all(d.vus_pr > chance.vus_pr for d in others), "nor does the mean over buffers miss it"
+
+
+def test_windows_are_scored_in_all_ways_and_figures_are_written(tmp_path: Path) -> None:
+    folder, written = folder_of_csv(tmp_path), tmp_path / "figures.json"
+    said = CliRunner().invoke(cli, ["bench", "detect", "--json", str(written), str(folder)]).output
+    (found,) = json.loads(written.read_text())
+    assert [d["detector"] for d in found["detectors"]] == ["homeostat", "river HalfSpaceTrees", "pyod ECOD", "chance"]
+    assert all(list(d["nab"]) == ["standard", "low FP", "low FN"] for d in found["detectors"])
+    assert all(0.0 <= d["vus_pr"] <= 1.0 and d["event_f1"][0] is None for d in found["detectors"])
+    assert said.count("NAB standard (") == said.count("VUS-PR ") == said.count("µs a point") == 4
+
+
+def test_figures_that_nobody_measures_are_not_asked_for(tmp_path: Path) -> None:
+    refused = CliRunner().invoke(cli, ["bench", "detect", "--json", str(tmp_path / "figures.json")])
+    assert refused.exit_code != 0
+    assert "name their FOLDERS" in refused.output
 
 
 @pytest.mark.parametrize(
