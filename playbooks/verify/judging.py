@@ -13,6 +13,10 @@ UNREMARKABLE = 2.0
 """Decades of evidence below which a window counts as expected although it is just outside of its range (p > 0.01)."""
 MIN_COUNT = 5
 """Requests in a window below which a ratio or percentile is too noisy to call anything worse."""
+USUAL_SHARE = 0.01
+"""Share of failures that is usual of anybody."""
+UNUSUAL_NATS = 3.0
+"""-ln of a bound on the chance of as many failures from which they are no chance (p < 0.05)."""
 ALIVE = 0.1
 """Share of its usual traffic that a service must show to count as serving again."""
 _FLOOR = {FeatureKind.RATIO: 0.1, FeatureKind.UTILIZATION: 0.1, FeatureKind.LATENCY: 0.01}
@@ -69,6 +73,20 @@ def harmed(key: LevelKey, level: Level) -> Judge:
         return (p.value - start) * worse > margin and beyond and not expected(p, key, level)
 
     return judge
+
+
+def as_usual(check: Check, key: LevelKey, level: Level, run: Sequence[Point]) -> bool:
+    """Whether the windows of a streak together hold no more failures than are usual. Of few requests in each the expected range is wide: a
+    quarter that fail may be within it, second by second, and not all of the time (Chernoff 1952)."""
+    if check.better != "expected" or FEATURES[key.feature].kind is not FeatureKind.RATIO or key.worse <= 0:
+        return True
+    asked = sum(p.count for p in run)
+    share = sum(p.count * p.value for p in run) / max(asked, 1)
+    usual = max(level.baseline if math.isfinite(level.baseline) else 0.0, USUAL_SHARE)
+    if not usual < share < 1.0:
+        return share <= usual
+    nats = asked * (share * math.log(share / usual) + (1.0 - share) * math.log((1.0 - share) / (1.0 - usual)))
+    return nats < UNUSUAL_NATS
 
 
 def serving(level: Level) -> Judge:

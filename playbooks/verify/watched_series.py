@@ -11,7 +11,7 @@ from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import SECOND
 from playbooks.language.model import Check
-from playbooks.verify.judging import helped, lasts_ns, streak
+from playbooks.verify.judging import as_usual, helped, lasts_ns, streak
 from playbooks.verify.levels import Level, LevelKey, Point
 from playbooks.verify.natural_course import level_of
 
@@ -107,7 +107,9 @@ class WatchedSeries:
         paused_ns = min((self._paused_ns(check, key) for check, key in off), default=0)
         chance = min((self.level(key).chance for _, key in off), default=0.0)
         runs = [self.good(check, key) for check, key in wanted]
-        return all(lasts_ns(run) >= self.need_ns + paused_ns and chance ** len(run) <= CHANCE for run in runs)
+        if not all(lasts_ns(run) >= self.need_ns + paused_ns and chance ** len(run) <= CHANCE for run in runs):
+            return False
+        return all(as_usual(check, key, self.level(key), run) for (check, key), run in zip(wanted, runs, strict=True))
 
     def relapsed(self, check: Check, key: LevelKey) -> bool:
         """Whether a series was bad after the action and before it got well: what paused when the action came had not ended."""

@@ -466,3 +466,26 @@ def test_where_nothing_was_off_nothing_was_mended() -> None:
     found = script.at(4)
     assert found is not None
     assert "nothing that is checked was off" in found.text
+
+
+@pytest.mark.parametrize(
+    ("failing", "found"),
+    [((0.25, 0.14, 0.25, 0.25), None), ((0.0, 0.0, 0.0, 0.0), Outcome.BETTER), ((0.14, 0.0, 0.0, 0.0), Outcome.BETTER)],
+)
+def test_of_few_requests_the_range_is_wide_and_all_of_them_together_say_more(
+    failing: tuple[float, ...], found: Outcome | None
+) -> None:
+    """Seven requests a second, of which sixty in a hundred failed; up to three in ten are expected of a single window."""
+    script, wide = Script(checks=(Check("error_rate"),)), ((0.0, 0.0, 0.0), (20.0, 0.3, 0.3))
+
+    def few(second: float, share: float) -> EvidenceFrame:
+        frame = service_frame(second, {"cart": (7.0, share, 0.1)}, ranges=wide)
+        return replace(frame, counts=np.full(1, 7, np.int64))
+
+    for second in range(-40, 0):
+        script.verifier.observe(few(second, 0.6 if second >= -5 else 0.0))
+    told = []
+    for second, share in enumerate(failing):
+        script.verifier.observe(few(second, share))
+        told.append(outcome(script.at(second + 1.3)))
+    assert told[-1] is found
