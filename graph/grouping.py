@@ -58,8 +58,10 @@ class Group:
 
     @property
     def pooled(self) -> bool:
-        """Whether detection has pooled evidence of one of them that is on: single windows can't show it, so its word is enough."""
-        return any(a.pooled_s > 0 for a in self.open)
+        """Whether detection has pooled evidence of one of them that is on: single windows can't show it, so its word is enough. Of a service of
+        which single windows showed something they show as well when that is over, a minute before pooled ones do."""
+        shown = {a.service for a in self.anomalies.values() if not a.pooled_s and not a.operation}
+        return any(a.pooled_s > 0 and a.service not in shown for a in self.open)
 
     def add(self, anomaly: Anomaly) -> None:
         """Take an anomaly (or its newest phase) in."""

@@ -128,3 +128,15 @@ def test_detection_is_believed_where_single_windows_can_not_show_it() -> None:
         )
         engine.anomaly(told, now_ns)
         assert bool([x for x in engine.tick(now_ns) if isinstance(x, Incident)]) is opens
+
+
+def test_pooled_evidence_is_its_own_word_where_single_windows_show_nothing():
+    pooled = msgspec.structs.replace(anomaly("cart", 10), id="pooled", pooled_s=60.0)
+    alone, shown = Group("a", 0, "cart"), Group("b", 0, "cart")
+    alone.add(pooled)
+    assert alone.pooled
+    shown.add(anomaly("cart", 8, AnomalyPhase.CLOSED))
+    shown.add(pooled)
+    assert not shown.pooled, "its windows say when it is over"
+    shown.add(msgspec.structs.replace(pooled, id="other", service="orders"))
+    assert shown.pooled
