@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from contracts.errors import UnknownName
-from contracts.events import Adoption, Anomaly
+from contracts.events import Adoption, Anomaly, Strictness
 from contracts.features import OPERATION_SUMS, Signal
 from contracts.frames.decoded import F64
 from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame
@@ -37,6 +37,7 @@ from models.low_traffic.latency import pool_of, with_pool
 from models.low_traffic.watch import LowTraffic
 from models.operation_watch import OperationWatch
 from models.service.pooled import Pooled
+from models.strictness import bounded
 
 VERSION: Final = 2
 
@@ -60,7 +61,8 @@ class DetectEngine:
         self._pools: dict[tuple[str, str], Pooled] = {}
         self._low_traffic: dict[str, LowTraffic] = {}
         self._operations: dict[str, OperationWatch] = {}
-        """By environment."""
+        self._strictness: dict[str, tuple[int, float]] = {}
+        """By environment; of strictness also when it was said."""
         self._compose()
 
     def _compose(self) -> None:
@@ -86,7 +88,7 @@ class DetectEngine:
         if pool is not None:
             p, opening, lasting = (with_pool(frame, lead, x, pool) for x in (p, opening, lasting))
         low_traffic = self._low_traffic_of(frame.environment)
-        pooled = low_traffic.observe(frame, pool, learn)
+        pooled = low_traffic.observe(frame, pool, learn, world.strictness)
         for anomaly in pooled:
             if anomaly.phase is AnomalyPhase.OPENED:
                 self.fusion.opened(anomaly.environment, anomaly.service, anomaly.time_ns)
@@ -122,6 +124,7 @@ class DetectEngine:
         found = self._states.get(environment)
         if found is None:
             found = self._states[environment] = EngineState(environment)
+            found.heed_strictness(self._strictness.get(environment, (0, 0.0))[1])
         return found
 
     def observe_operations(self, frame: FeatureFrame) -> list[Anomaly]:
@@ -136,7 +139,7 @@ class DetectEngine:
         known = self._operations.get(frame.environment)
         if known is None:
             known = self._operations[frame.environment] = OperationWatch(frame.environment)
-        return known.observe(frame, world.may_learn(frame.services, frame.peers, frame.window_ns))
+        return known.observe(frame, world.may_learn(frame.services, frame.peers, frame.window_ns), world.strictness)
 
     def _low_traffic_of(self, environment: str) -> LowTraffic:
         found = self._low_traffic.get(environment)
@@ -174,6 +177,7 @@ class DetectEngine:
             del self._pools[key]
         self._low_traffic.pop(environment, None)
         self._operations.pop(environment, None)
+        self._strictness.pop(environment, None)
         self.fusion.forget(environment)
         for detector in self.detectors:
             if isinstance(detector, ForgetsEnvironments):
@@ -206,6 +210,16 @@ class DetectEngine:
         self.fusion.refuted(adoption.environment, name)
         return self._levels.accept(world, name, adoption.by)
 
+    def heed_strictness(self, word: Strictness) -> None:
+        """Ask for as many decades more in an environment as was said there, within `bounded`. The newest word holds."""
+        environment = word.environment
+        known_ns, _ = self._strictness.get(environment, (-1, 0.0))
+        if word.time_ns <= known_ns:
+            return
+        self._strictness[environment] = word.time_ns, bounded(word.strictness)
+        if environment in self._states:
+            self._states[environment].heed_strictness(self._strictness[environment][1])
+
     def snapshot(self) -> bytes:
         """The whole state, detectors included."""
         body = {
@@ -215,6 +229,7 @@ class DetectEngine:
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
             "low_traffic": [low_traffic.plain() for low_traffic in self._low_traffic.values()],
             "operations": [watch.state() for watch in self._operations.values()],
+            "strictness": [[e, time_ns, value] for e, (time_ns, value) in self._strictness.items()],
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -233,6 +248,10 @@ class DetectEngine:
             body["worlds"] if "fusion" in body else {}
         )  # before, they were kept otherwise: known again in a few windows
         self._states = {name: EngineState.of(name, plain) for name, plain in worlds.items()}
+        self._strictness = {e: (time_ns, bounded(value)) for e, time_ns, value in body.get("strictness", [])}
+        for name, (_, value) in self._strictness.items():
+            if name in self._states:
+                self._states[name].heed_strictness(value)
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
         self._compose()
         adopt_after_ns = int(self.settings.adopt_after_s * SECOND)
