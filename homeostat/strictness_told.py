@@ -12,24 +12,22 @@ _OUTCOMES: Final = ("said_false", "said_right", "repaired", "unknown")
 
 
 class StrictnessTold:
-    """The newest word on each environment."""
+    """The last word on each environment."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, Strictness] = {}
+        self._last: dict[str, Strictness] = {}
 
     def note(self, word: Strictness) -> None:
-        """Remember a word, if it is the newest."""
-        known = self._newest.get(word.environment)
-        if known is None or word.time_ns >= known.time_ns:
-            self._newest[word.environment] = word
+        """Remember a word."""
+        self._last[word.environment] = word
 
     def forget(self, theirs: Callable[[str], bool]) -> None:
         """These environments are another process's now."""
-        self._newest = {e: word for e, word in self._newest.items() if not theirs(e)}
+        self._last = {e: word for e, word in self._last.items() if not theirs(e)}
 
     def words(self) -> tuple[Strictness, ...]:
         """By environment."""
-        return tuple(self._newest[e] for e in sorted(self._newest))
+        return tuple(self._last[e] for e in sorted(self._last))
 
     def samples(self) -> Iterator[Sample]:
         """Its metrics."""
@@ -55,7 +53,7 @@ def line(word: Strictness) -> str:
         (word.unknown, "unknown"),
     )
     parts = ", ".join(f"{n} {words}" for n, words in outcomes if n)
-    opened = f"{word.opened} incidents in the last week" + (f" ({parts})" if parts else "")
+    opened = f"incidents of the last week: {word.opened}" + (f" ({parts})" if parts else "")
     return (
         f"false incidents accepted per week: {said}; {opened}; strictness {word.strictness:+.2f} decades ({word.text})"
     )

@@ -61,8 +61,8 @@ class DetectEngine:
         self._pools: dict[tuple[str, str], Pooled] = {}
         self._low_traffic: dict[str, LowTraffic] = {}
         self._operations: dict[str, OperationWatch] = {}
-        self._strictness: dict[str, tuple[int, float]] = {}
-        """By environment; of strictness also when it was said."""
+        self._strictness: dict[str, float] = {}
+        """By environment."""
         self._compose()
 
     def _compose(self) -> None:
@@ -124,7 +124,7 @@ class DetectEngine:
         found = self._states.get(environment)
         if found is None:
             found = self._states[environment] = EngineState(environment)
-            found.heed_strictness(self._strictness.get(environment, (0, 0.0))[1])
+            found.heed_strictness(self._strictness.get(environment, 0.0))
         return found
 
     def observe_operations(self, frame: FeatureFrame) -> list[Anomaly]:
@@ -211,14 +211,14 @@ class DetectEngine:
         return self._levels.accept(world, name, adoption.by)
 
     def heed_strictness(self, word: Strictness) -> None:
-        """Ask for as many decades more in an environment as was said there, within `bounded`. The newest word holds."""
-        environment = word.environment
-        known_ns, _ = self._strictness.get(environment, (-1, 0.0))
-        if word.time_ns <= known_ns:
-            return
-        self._strictness[environment] = word.time_ns, bounded(word.strictness)
-        if environment in self._states:
-            self._states[environment].heed_strictness(self._strictness[environment][1])
+        """Ask for as many decades more in an environment as was said last, within `bounded`.
+
+        Raises:
+            UnreadableEvent: they are no number.
+        """
+        self._strictness[word.environment] = bounded(word.strictness)
+        if word.environment in self._states:
+            self._states[word.environment].heed_strictness(self._strictness[word.environment])
 
     def snapshot(self) -> bytes:
         """The whole state, detectors included."""
@@ -229,7 +229,7 @@ class DetectEngine:
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
             "low_traffic": [low_traffic.plain() for low_traffic in self._low_traffic.values()],
             "operations": [watch.state() for watch in self._operations.values()],
-            "strictness": [[e, time_ns, value] for e, (time_ns, value) in self._strictness.items()],
+            "strictness": self._strictness,
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -248,10 +248,9 @@ class DetectEngine:
             body["worlds"] if "fusion" in body else {}
         )  # before, they were kept otherwise: known again in a few windows
         self._states = {name: EngineState.of(name, plain) for name, plain in worlds.items()}
-        self._strictness = {e: (time_ns, bounded(value)) for e, time_ns, value in body.get("strictness", [])}
-        for name, (_, value) in self._strictness.items():
-            if name in self._states:
-                self._states[name].heed_strictness(value)
+        self._strictness = {name: bounded(value) for name, value in body.get("strictness", {}).items()}
+        for name, world in self._states.items():
+            world.heed_strictness(self._strictness.get(name, 0.0))
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
         self._compose()
         adopt_after_ns = int(self.settings.adopt_after_s * SECOND)

@@ -186,11 +186,9 @@ def _order(verdict: IncidentVerdict) -> tuple[int, str, str, str]:
 def _words(parts: Parts, accepted: float | None, false: int, missed: int) -> str:
     why = []
     if accepted is not None:
-        why.append(
-            f"{accepted:g} false incidents a week are accepted, {parts.expected:.2g} expected: {parts.of_budget:+.2f}"
-        )
+        why.append(f"{accepted:g} false a week accepted, {parts.expected:.2g} expected: {parts.of_budget:+.2f}")
     if false or missed:
-        why.append(f"{false} said to be false alarms, {missed} missed in four weeks: {parts.of_verdicts:+.2f}")
+        why.append(f"said in four weeks: false alarms {false}, missed {missed}: {parts.of_verdicts:+.2f}")
     if not why:
         return "as detection is tuned"
     held = parts.of_budget + parts.of_verdicts

@@ -205,7 +205,7 @@ class LowTraffic:
         if not lately:
             del self._lately[name]
 
-    def _unusual(self, name: str, level: float, opens: float) -> bool:
+    def _unusual(self, name: str, level: float, opens: float = OPENS_LEVEL) -> bool:
         """Whether a level (`opens`: from which one opens) is beyond what quiet times have shown of a service, and the more so the less
         was seen of them."""
         young = max(1.0, MATURE_WINDOWS / max(self._busy, 1))

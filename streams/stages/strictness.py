@@ -104,8 +104,12 @@ class StrictnessStage:
             self._looked[environment] = 0
 
     def _forget(self, environment: str) -> None:
-        for known in (self._records, self._told, self._looked):
-            known.pop(environment, None)
+        """An environment is gone; what people said of it stays, for it may come back."""
+        record = self._records.pop(environment, None)
+        if record is not None and record.verdicts:
+            self._records[environment] = EnvironmentRecord(environment, verdicts=record.verdicts)
+        self._told.pop(environment, None)
+        self._looked.pop(environment, None)
 
     def snapshot(self) -> bytes:
         """The whole state. What was told is not part of it: after a restart it is told again."""

@@ -92,7 +92,7 @@ EVENTS: dict[str, e.Event] = {
         said_right=0,
         repaired=1,
         unknown=1,
-        text="1 said to be false alarms, 0 missed in four weeks: +0.40",
+        text="said in four weeks: false alarms 1, missed 0: +0.40",
     ),
     "DeadLetter": e.DeadLetter(
         source_topic="otlp_spans",

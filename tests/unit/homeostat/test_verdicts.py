@@ -165,9 +165,9 @@ def strictness(environment: str = "prod", **changes: object) -> Strictness:
     return msgspec.structs.replace(sample, environment=environment, **changes)
 
 
-async def test_status_tells_the_newest_word_of_each_environment() -> None:
+async def test_status_tells_the_last_word_of_each_environment() -> None:
     log = Log([(EVIDENCE, pack(frame({"cart": "healthy"}, 0))), (STRICTNESS, b"?")])
-    log.messages += [(STRICTNESS, encode(strictness(time_ns=t, opened=t))) for t in (5, 9, 7)]
+    log.messages += [(STRICTNESS, encode(strictness(time_ns=t, opened=t))) for t in (5, 7, 9)]
     found = await of_log(log, load(environ={}), NOW)  # type: ignore[arg-type]
     assert [w.opened for w in found.strictness] == [9]
 
@@ -176,14 +176,14 @@ def test_status_says_what_is_accepted_what_came_of_incidents_and_why() -> None:
     row = {"environment": "prod", "service": "cart", "state": "healthy", "since_ns": NOW, "why": "", "delay_s": 0.0}
     told = list(lines(Overview("k", NOW, (), (row,), (strictness(),)), local=False))
     assert told[2] == (
-        "  false incidents accepted per week: 1; 3 incidents in the last week (1 said to be false, 1 repaired, 1 unknown); "
-        "strictness +0.48 decades (1 said to be false alarms, 0 missed in four weeks: +0.40)"
+        "  false incidents accepted per week: 1; incidents of the last week: 3 (1 said to be false, 1 repaired, 1 unknown); "
+        "strictness +0.48 decades (said in four weeks: false alarms 1, missed 0: +0.40)"
     )
     plain = strictness(
         accepted=None, opened=0, said_false=0, repaired=0, unknown=0, strictness=0.0, text="as detection is tuned"
     )
     assert line(plain).startswith(
-        "false incidents accepted per week: as tuned (about 1.2); 0 incidents in the last week; strictness"
+        "false incidents accepted per week: as tuned (about 1.2); incidents of the last week: 0; strictness"
     )
 
 

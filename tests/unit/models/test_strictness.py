@@ -148,8 +148,8 @@ def test_a_verdict_counts_for_four_weeks_and_one_of_before_never() -> None:
 def test_why_is_told_with_what_held_it() -> None:
     strict = DetectSettings(false_incidents_per_week=1e-4)
     word = told(verdict("a"), verdict("b"), verdict("c", MISSED), settings=strict)
-    assert "0.0001 false incidents a week are accepted" in word.text
-    assert "2 said to be false alarms, 1 missed in four weeks: +0.48" in word.text
+    assert "0.0001 false a week accepted, 0.09 expected: +1.50" in word.text
+    assert "said in four weeks: false alarms 2, missed 1: +0.48" in word.text
     assert word.text.endswith(f"bounded at {STRICTEST:+.2f}")
 
 
@@ -210,10 +210,10 @@ def test_more_evidence_never_counts_for_less_and_what_is_beyond_doubt_counts_as_
     assert (weighed >= np.minimum(decades, decades - s)).all()
 
 
-def word(value: float, time_ns: int = 1, environment: str = "e") -> Strictness:
+def word(value: float, environment: str = "e") -> Strictness:
     sample = EVENTS["Strictness"]
     assert isinstance(sample, Strictness)
-    return msgspec.structs.replace(sample, environment=environment, strictness=value, time_ns=time_ns)
+    return msgspec.structs.replace(sample, environment=environment, strictness=value)
 
 
 WARM = 200
@@ -304,18 +304,18 @@ def test_what_is_marginal_takes_longer_the_stricter_one_is() -> None:
     assert delays[0] < delays[2]
 
 
-def test_the_newest_word_holds_through_a_restart_and_bounds_hold_whoever_says_it() -> None:
+def test_the_last_word_holds_through_a_restart_and_bounds_hold_whoever_says_it() -> None:
     engine = DetectEngine(0, PLAIN)
-    engine.heed_strictness(word(0.7, time_ns=9))
-    engine.heed_strictness(word(0.1, time_ns=5))
+    for value in (0.1, 0.7):
+        engine.heed_strictness(word(value))
     state, engine = engine.snapshot(), DetectEngine(0, PLAIN)
     engine.restore(state)
     values = next(iter(steady(1)))
     engine.observe(frame(0, values), T0)
     assert engine._states["e"].services.strictness == engine._states["e"].edges.strictness == 0.7
-    engine.heed_strictness(word(99.0, time_ns=10))
+    engine.heed_strictness(word(99.0))
     assert engine._states["e"].services.strictness == STRICTEST
-    engine.heed_strictness(word(-99.0, time_ns=11))
+    engine.heed_strictness(word(-99.0))
     assert engine._states["e"].strictness == LOOSEST
     with pytest.raises(UnreadableEvent, match="strictness is no number"):
         bounded(math.nan)
