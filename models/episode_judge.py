@@ -194,10 +194,9 @@ class EpisodeJudge:
 
     def _agreed(self, world: EngineState, rows: Rows, frame: FeatureFrame, steps: EpisodeSteps) -> list[int]:
         """Rows that are suspicious for the first time, while one that calls them or that they call shows so much in the same window that
-        both together are as sure as two windows: two that agree are as good as a second one (where more is asked for, twice that much more, unless one window leaves
-        hardly a doubt). Of those about whom one window leaves
+        both together are as sure as two windows: two that agree are as good as a second one. Of those about whom one window leaves
         hardly a doubt, so is anybody else of whom the same is true. Not where there is merely less than usual: a message that was lost
-        looks like that."""
+        looks like that. Where more is asked for, both have to show that much more, unless one window leaves hardly a doubt."""
         if not len(steps.flagged) or not len(world.edges):
             return []
         found, needed = [], -2.0 * math.log10(self._settings.open_p)

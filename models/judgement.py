@@ -149,8 +149,8 @@ SPEAKS: Final = 1.0
 
 FALSE_PER_WEEK: Final = 0.03
 """False openings of a service per week, as detection is tuned. Simulated (tuning laws, seed 2, nothing wrong and nothing else going on): with
-two and three windows' bars 2, 1.5 and 1 decades lower 21, 3.5 and none, so 0.1 by a tenth per decade, 0.02 by the slope seen. What goes on in
-real systems comes on top: that is what verdicts are for."""
+bars that are 2, 1.5 and 1 decades lower 21, 3.5 and none open, so 0.1 by a tenth per decade and 0.02 by the slope seen: between them. What goes
+on in real systems comes on top: that is what verdicts are for."""
 STRICTEST: Final = 1.5
 """Decades by which at most more is asked for: what opens an episode and these are what a single slow window may show (5.5, `SLOW` in
 models.service.columns), so that a hard fault takes no window more. What leaves hardly a doubt (`HARD_DECADES`) counts as it is anyway."""

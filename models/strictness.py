@@ -39,6 +39,7 @@ UNHEARD_NS: Final = DAY
 """A service that was not heard of for this long does not count."""
 MOST_INCIDENTS: Final = 10_000
 MOST_VERDICTS: Final = 10_000
+"""Incidents and verdicts of one environment that are kept: of more, the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
