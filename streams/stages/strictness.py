@@ -61,15 +61,16 @@ class StrictnessStage:
         """
         if record.topic == EVIDENCE:
             frame = unpack(EvidenceFrame, record.value)
-            if frame.signal != Signal.EDGES and self._environments.lets_in(frame.environment, now_ns):
-                self._record(frame.environment).hear(frame.services, frame.window_ns)
-                self._looked.setdefault(frame.environment, 0)
+            if frame.signal != Signal.EDGES and self._lets_in(frame.environment, now_ns):
+                self._records[frame.environment].hear(frame.services, frame.window_ns)
         elif record.topic == INCIDENTS:
             incident = decode(Incident, record.value)
-            self._changed(incident.environment, self._record(incident.environment).note_incident(incident))
+            if self._lets_in(incident.environment, now_ns):
+                self._changed(incident.environment, self._records[incident.environment].note_incident(incident))
         elif record.topic == FEEDBACK:
             feedback = decode(Feedback, record.value)
-            self._changed(feedback.environment, self._record(feedback.environment).note_feedback(feedback))
+            if feedback.environment in self._records:
+                self._changed(feedback.environment, self._records[feedback.environment].note_feedback(feedback))
         elif record.topic == VERDICTS:
             verdict = decode(IncidentVerdict, record.value)
             new = self._record(verdict.environment).note_verdict(verdict, now_ns)
@@ -92,6 +93,14 @@ class StrictnessStage:
                 told.append(word)
         self._counters["told"] += len(told)
         return [Emit(STRICTNESS, key=w.environment, value=encode(w), route=w.environment) for w in told]
+
+    def _lets_in(self, environment: str, now_ns: int) -> bool:
+        """Whether there is room for an environment that is seen here; then there is a record of it, and it is told of."""
+        if not self._environments.lets_in(environment, now_ns):
+            return False
+        self._record(environment)
+        self._looked.setdefault(environment, 0)
+        return True
 
     def _record(self, environment: str) -> EnvironmentRecord:
         found = self._records.get(environment)

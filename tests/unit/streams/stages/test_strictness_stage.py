@@ -57,8 +57,8 @@ def incident(name: str) -> bytes:
 class Driven:
     """One stage, and what it told."""
 
-    def __init__(self, state: bytes | None = None, settings: DetectSettings | None = None) -> None:
-        self.stage = StrictnessStage(settings or DetectSettings())
+    def __init__(self, state: bytes | None = None, most: int = 9) -> None:
+        self.stage = StrictnessStage(DetectSettings(), most)
         if state is not None:
             self.stage.restore(state)
         self.now_ns, self._taken = NOW, 0
@@ -113,6 +113,18 @@ def test_a_restart_tells_what_was_in_force_and_redelivery_changes_nothing() -> N
     again.take(VERDICTS, verdict(about="inc-2"), verdict()).take(INCIDENTS, incident("inc-1"))
     assert again.told() == [before]
     assert (before.false_alarms, before.opened, before.said_false, before.unknown) == (1, 2, 1, 1)
+
+
+def test_an_environment_that_leaves_for_others_is_told_of_no_more_and_what_was_said_of_it_stays() -> None:
+    driven = Driven(most=1).take(EVIDENCE, evidence()).take(VERDICTS, verdict())
+    assert [w.environment for w in driven.told()] == ["prod"]
+    driven.told(10 * MINUTE)
+    driven.take(EVIDENCE, evidence("staging"))
+    assert [w.environment for w in driven.told()] == ["staging"]
+    driven.told(10 * MINUTE)
+    driven.take(EVIDENCE, evidence())
+    assert [(w.environment, w.false_alarms) for w in driven.told()] == [("prod", 1)]
+    assert driven.stage.counters["environment_left"] == 2
 
 
 def test_a_verdict_of_long_ago_is_taken_for_nothing() -> None:
