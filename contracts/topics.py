@@ -78,6 +78,7 @@ POINTS: Final = "telemetry.points"
 CLOCKS: Final = "telemetry.clocks"
 ADDRESSES: Final = "telemetry.addresses"
 GAPS: Final = "telemetry.gaps"
+STRICTNESS: Final = "telemetry.strictness"
 TARGETS: Final = "autonomous.targets"
 DECISIONS: Final = "autonomous.decisions"
 APPROVALS: Final = "autonomous.approvals"
@@ -86,6 +87,7 @@ FEEDBACK: Final = "autonomous.feedback"
 NODES: Final = "autonomous.nodes"
 CONTROL: Final = "autonomous.control"
 ADOPTIONS: Final = "autonomous.adoptions"
+VERDICTS: Final = "autonomous.verdicts"
 JOURNAL: Final = "autonomous.journal"
 HANDLING: Final = "autonomous.handling"
 DEADLETTER: Final = "telemetry.deadletter"
@@ -121,11 +123,11 @@ TOPICS: Final[dict[str, Topic]] = {
             _P.ENVIRONMENT,
             _R.DAY,
             "detect",
-            "diagnose, decide, act, the cluster watch",
+            "diagnose, strictness, decide, act, the cluster watch",
             internal=True,
         ),
         Topic(ANOMALIES, "service", "Anomaly", _P.ENVIRONMENT, _R.WEEK, "features, detect, series", "diagnose, act"),
-        Topic(INCIDENTS, "incident", "Incident", _P.ENVIRONMENT, _R.WEEK, "diagnose", "decide, act"),
+        Topic(INCIDENTS, "incident", "Incident", _P.ENVIRONMENT, _R.WEEK, "diagnose", "strictness, decide, act"),
         Topic(
             CHANGES,
             "service",
@@ -157,14 +159,34 @@ TOPICS: Final[dict[str, Topic]] = {
             "diagnose, people",
             compacted=True,
         ),
+        Topic(
+            STRICTNESS,
+            "environment",
+            "Strictness",
+            _P.ENVIRONMENT,
+            _R.FOREVER,
+            "strictness",
+            "detect, act, people",
+            compacted=True,
+        ),
         Topic(TARGETS, "environment", "TargetReport", _P.ENVIRONMENT, _R.DAY, "act", "decide", internal=True),
         Topic(DECISIONS, "incident", "Decision", _P.ENVIRONMENT, _R.WEEK, "decide", "act"),
         Topic(APPROVALS, "decision", "Approval", _P.ENVIRONMENT, _R.WEEK, "people", "act"),
         Topic(ACTIONS, "run", "CloudEvents 1.0, binary mode", _P.ENVIRONMENT, _R.FOREVER, "act", "the world"),
-        Topic(FEEDBACK, "run", "Feedback", _P.ENVIRONMENT, _R.WEEK, "act, people", "decide"),
+        Topic(FEEDBACK, "run", "Feedback", _P.ENVIRONMENT, _R.WEEK, "act, people", "strictness, decide"),
         Topic(NODES, "node", "NodeStatus", _P.KEY, _R.FOREVER, "every process", "people", compacted=True),
         Topic(CONTROL, "scope", "Control", _P.KEY, _R.FOREVER, "people", "decide, act", compacted=True),
         Topic(ADOPTIONS, "environment and service", "Adoption", _P.KEY, _R.FOREVER, "people", "detect", compacted=True),
+        Topic(
+            VERDICTS,
+            "environment and what it is about",
+            "IncidentVerdict",
+            _P.KEY,
+            _R.FOREVER,
+            "people",
+            "strictness",
+            compacted=True,
+        ),
         Topic(
             JOURNAL,
             "record",

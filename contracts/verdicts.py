@@ -66,6 +66,15 @@ class AdoptionVerdict(enum.StrEnum):
     REFUSE = "refuse"  # it is not normal: undo its adoption, and adopt nothing of this service by itself
 
 
+class VerdictKind(enum.StrEnum):
+    """What a person says of what was detected. What nobody says anything of is unknown, and never taken for right."""
+
+    FALSE_ALARM = "false_alarm"  # nothing was wrong: the incident should not have been opened
+    RIGHT = "right"  # something was wrong
+    MISSED = "missed"  # something was wrong, and no incident told of it
+    WITHDRAWN = "withdrawn"  # what was said before is taken back, as if it had never been said
+
+
 class IncidentPhase(enum.StrEnum):
     """Where an incident is in its life."""
 

@@ -14,7 +14,7 @@ from connectors.actuators.registry import open_actuators
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
 from contracts.errors import Permanent, UnreadableEvent
-from contracts.events import Anomaly, Approval, Decision, Incident, decode
+from contracts.events import Anomaly, Approval, Decision, Incident, Strictness, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Clock, GraphWrite, Journal, Record
 from contracts.settings import Settings
@@ -25,6 +25,7 @@ from homeostat.metrics import Sample
 from homeostat.ownership import Ownership
 from homeostat.run_metrics import RunMetrics
 from homeostat.service_states import Services
+from homeostat.strictness_told import StrictnessTold
 from homeostat.switchboard import Switchboard
 from homeostat.target_reports import TargetReporter
 from homeostat.target_states import TargetStates
@@ -62,6 +63,7 @@ class Acting:
         self.targets = TargetStates(self._actuators, clock, settings.act, self._target_changed)
         self.reporter = TargetReporter(self.targets, journal, self._report, self._taking, clock)
         self.services = Services(settings.detect.warmup_windows, settings.detect.stale_s)
+        self.strictness = StrictnessTold()
         self.executor = Executor(
             ExecutorWiring(
                 journal=journal,
@@ -108,7 +110,8 @@ class Acting:
     async def on_revoked(self, revoked: frozenset[tuple[str, int]]) -> None:
         """These partitions go to other processes."""
         gone = frozenset(p for topic, p in revoked if topic == DECISIONS)
-        self.services.forget(lambda environment: self.ownership.partition(environment) in gone)
+        for known in (self.services, self.strictness):
+            known.forget(lambda environment: self.ownership.partition(environment) in gone)
         await self.ownership.revoke(gone)
 
     # --- messages
@@ -152,6 +155,11 @@ class Acting:
         """Which services are anomalous."""
         with contextlib.suppress(UnreadableEvent):  # whoever diagnoses dead-letters it
             self.services.note(decode(Anomaly, record.value))
+
+    async def on_strictness(self, record: Record) -> None:
+        """How much more than usual detection asks for in an environment."""
+        with contextlib.suppress(UnreadableEvent):  # whoever detects dead-letters it
+            self.strictness.note(decode(Strictness, record.value))
 
     async def on_incident(self, record: Record) -> None:
         """Who suffers, and whether it is over."""
@@ -208,6 +216,7 @@ class Acting:
         for state, n in Counter(r.state.value for r in self._journal.open_runs()).items():
             yield "runs", (state,), n
         yield from self._run_metrics.samples()
+        yield from self.strictness.samples()
         yield from self._forgetting.samples()
         for scope, acting in self.switchboard.acting().items():
             yield "acting_allowed", (scope,), float(acting)

@@ -89,6 +89,7 @@ from contracts.verdicts import (
     ServiceState,
     Severity,
     StepPhase,
+    VerdictKind,
 )
 
 __all__ = [  # noqa: PLE0604 - names, all of them
@@ -161,6 +162,7 @@ __all__ = [  # noqa: PLE0604 - names, all of them
     "UndecodableTelemetry",
     "UnknownName",
     "UnreadableEvent",
+    "VerdictKind",
     "built_in_policy",
     "checks",
     "embedded_graph",

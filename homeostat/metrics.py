@@ -99,6 +99,24 @@ METRICS: Final[dict[str, MetricSpec]] = {
         ),
         MetricSpec("services", "gauge", ("environment", "state"), "services by their state, in environments acted for"),
         MetricSpec(
+            "strictness_decades",
+            "gauge",
+            ("environment",),
+            "decades of evidence beyond what is usual that an anomaly must have to open, in environments acted for",
+        ),
+        MetricSpec(
+            "false_incidents_accepted",
+            "gauge",
+            ("environment",),
+            "false incidents per week that are accepted; as many as are expected where nothing is set",
+        ),
+        MetricSpec(
+            "incidents_last_week",
+            "gauge",
+            ("environment", "outcome"),
+            "incidents of the last week: said_false, said_right (by people), repaired (verified), unknown",
+        ),
+        MetricSpec(
             "ready", "gauge", (), "1 once partitions are assigned (or there are none left) and state is recovered"
         ),
     )

@@ -40,6 +40,8 @@ EVENTS: Final[dict[type[msgspec.Struct], str]] = {
     e.Feedback: "autonomous.feedback",
     e.Control: "autonomous.control",
     e.Adoption: "autonomous.adoptions",
+    e.IncidentVerdict: "autonomous.verdicts",
+    e.Strictness: "telemetry.strictness",
     e.TargetReport: "autonomous.targets",
     e.NodeStatus: "autonomous.nodes",
     e.DeadLetter: "telemetry.deadletter",

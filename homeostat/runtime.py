@@ -39,6 +39,7 @@ from homeostat.implementations import open_journal, open_state, topology_writes
 from homeostat.installation import named
 from homeostat.metrics import Sample, registry
 from homeostat.release import age_s
+from homeostat.strictness_told import document
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
 from homeostat.wiring import act_specs, recorded_specs
@@ -307,6 +308,7 @@ class Runtime:
             "lag": self.worker.lag,
             "behind_s": round(self.worker.behind_s, 1),
             "services": self.acting.services.counts(self.clock.now_ns()),
+            "strictness": [document(word) for word in self.acting.strictness.words()],
             "stages": events,
             "graph": {"queue": len(self.graph), "dropped": self.graph.dropped, "failed": self.graph.failed},
             "acting": self.acting.status(),

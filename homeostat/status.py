@@ -6,6 +6,7 @@ installation are known by what they tell of themselves on autonomous.nodes, and 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,14 +16,15 @@ import msgspec
 
 from connectors.kafka.client import KafkaBroker
 from contracts.errors import HomeostatError, UnreadableEvent
-from contracts.events import Anomaly, NodeStatus, decode
+from contracts.events import Anomaly, NodeStatus, Strictness, decode
 from contracts.frames import EvidenceFrame, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import ANOMALIES, EVIDENCE, NODES
+from contracts.topics import ANOMALIES, EVIDENCE, NODES, STRICTNESS
 from contracts.units import HOUR, MILLISECOND, SECOND
 from homeostat.endpoints import Endpoints
 from homeostat.service_states import Services
+from homeostat.strictness_told import StrictnessTold
 
 PATIENCE_S: Final = 5.0
 SILENT_NS: Final = 35 * SECOND
@@ -56,6 +58,8 @@ class Overview:
     time_ns: int
     processes: tuple[Process, ...]
     services: tuple[dict[str, Any], ...]
+    strictness: tuple[Strictness, ...] = ()
+    """By environment, as far as it was told."""
 
     @property
     def healthy(self) -> bool:
@@ -83,6 +87,7 @@ async def of_process(endpoints: Endpoints, now_ns: int) -> Overview:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
             status = await _json(session, f"{endpoints.api}/status")
             services = await _json(session, f"{endpoints.api}/services")
+            strictness = msgspec.convert(status.get("strictness", []), tuple[Strictness, ...])
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as e:
         text = f"process: {endpoints.pid} does not answer at {endpoints.api}: {str(e) or type(e).__name__}"
         return Overview(endpoints.api, now_ns, (Process(f"pid {endpoints.pid}", "unreachable", False, (text,)),), ())
@@ -97,7 +102,7 @@ async def of_process(endpoints: Endpoints, now_ns: int) -> Overview:
         uptime_s=status["uptime_s"],
         stopped=tuple(status.get("acting", {}).get("stopped", ())),
     )
-    return Overview(endpoints.api, now_ns, (process,), tuple(services))
+    return Overview(endpoints.api, now_ns, (process,), tuple(services), strictness)
 
 
 async def _json(session: aiohttp.ClientSession, url: str) -> Any:
@@ -110,7 +115,17 @@ async def of_log(client: KafkaBroker, settings: Settings, now_ns: int) -> Overvi
     nodes = [r async for r in client.read([NODES])]
     seen = [r async for r in client.read([EVIDENCE], from_beginning=False, last=_FRAMES)]
     seen += [r async for r in client.read([ANOMALIES], from_beginning=False, last=_EVENTS)]
-    return Overview(f"kafka://{client.bootstrap}", now_ns, _processes(nodes, now_ns), _services(seen, settings, now_ns))
+    words = [r async for r in client.read([STRICTNESS])]
+    services, source = _services(seen, settings, now_ns), f"kafka://{client.bootstrap}"
+    return Overview(source, now_ns, _processes(nodes, now_ns), services, _strictness(words))
+
+
+def _strictness(records: Sequence[Record]) -> tuple[Strictness, ...]:
+    told = StrictnessTold()
+    for record in records:
+        with contextlib.suppress(UnreadableEvent):  # of another release
+            told.note(decode(Strictness, record.value))
+    return told.words()
 
 
 def _processes(records: Sequence[Record], now_ns: int) -> tuple[Process, ...]:

@@ -1,6 +1,6 @@
 """The pipeline from bytes to audit, on one screen: which part reads which topics, and which it writes.
 
-    perceive_specs   telemetry -> features -> anomalies -> incidents: looks, and touches nothing
+    perceive_specs   telemetry -> features -> anomalies -> incidents, and how sure one must be: looks, and touches nothing
     decide           incidents -> decisions: pure
     act_specs        decisions -> effects, their audit trail and what came of them: touches the world
 
@@ -38,6 +38,7 @@ from contracts.topics import (
     POINTS,
     SERIES,
     SPANS,
+    STRICTNESS,
     TARGETS,
 )
 from contracts.units import HOUR
@@ -48,7 +49,7 @@ from playbooks.decision import limits_of
 from playbooks.language.model import Playbook
 from streams.replay.recorder import recorded
 from streams.stage import StageSpec
-from streams.stages import decide, diagnose
+from streams.stages import decide, diagnose, strictness
 from streams.stages.detect import DetectStage
 from streams.stages.edges import EdgeStage
 from streams.stages.features import FeatureStage
@@ -91,7 +92,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             (FEATURES,),
             (EVIDENCE, ANOMALIES),
             lambda _, p: DetectStage(p, settings.detect, settings.ingest.max_environments, settings.plugins),
-            overhears=(CHANGES, ADOPTIONS),
+            overhears=(CHANGES, ADOPTIONS, STRICTNESS),
         ),
         StageSpec(
             "series",
@@ -100,6 +101,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             lambda _, __: SeriesStage(settings.series, settings.ingest.max_environments),
         ),
         diagnose.spec(settings.diagnose, settings.ingest.max_environments, settings.detect),
+        strictness.spec(settings.detect, settings.ingest.max_environments),
     )
 
 
@@ -126,6 +128,7 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
                 EVIDENCE: acting.on_evidence,
                 INCIDENTS: acting.on_incident,
                 ANOMALIES: acting.on_anomaly,
+                STRICTNESS: acting.on_strictness,
             },
             (ACTIONS, FEEDBACK, CHANGES, TARGETS),
         ),

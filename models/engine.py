@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from contracts.errors import UnknownName
-from contracts.events import Adoption, Anomaly
+from contracts.events import Adoption, Anomaly, Strictness
 from contracts.features import OPERATION_SUMS, Signal
 from contracts.frames.decoded import F64
 from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame
@@ -39,6 +39,7 @@ from models.low_traffic.watch import LowTraffic
 from models.member_parts import told_by
 from models.operation_watch import OperationWatch
 from models.service.pooled import Pooled
+from models.strictness import bounded
 
 VERSION: Final = 2
 
@@ -62,6 +63,7 @@ class DetectEngine:
         self._pools: dict[tuple[str, str], Pooled] = {}
         self._low_traffic: dict[str, LowTraffic] = {}
         self._operations: dict[str, OperationWatch] = {}
+        self._strictness: dict[str, float] = {}
         """By environment."""
         self._compose()
 
@@ -88,7 +90,7 @@ class DetectEngine:
         if pool is not None:
             p, opening, lasting = (with_pool(frame, lead, x, pool) for x in (p, opening, lasting))
         low_traffic = self._low_traffic_of(frame.environment)
-        pooled = low_traffic.observe(frame, pool, learn)
+        pooled = low_traffic.observe(frame, pool, learn, world.strictness)
         for anomaly in pooled:
             if anomaly.phase is AnomalyPhase.OPENED:
                 self.fusion.opened(anomaly.environment, anomaly.service, anomaly.time_ns)
@@ -141,6 +143,7 @@ class DetectEngine:
         found = self._states.get(environment)
         if found is None:
             found = self._states[environment] = EngineState(environment)
+            found.heed_strictness(self._strictness.get(environment, 0.0))
         return found
 
     def observe_operations(self, frame: FeatureFrame) -> list[Anomaly]:
@@ -155,7 +158,7 @@ class DetectEngine:
         known = self._operations.get(frame.environment)
         if known is None:
             known = self._operations[frame.environment] = OperationWatch(frame.environment)
-        return known.observe(frame, world.may_learn(frame.services, frame.peers, frame.window_ns))
+        return known.observe(frame, world.may_learn(frame.services, frame.peers, frame.window_ns), world.strictness)
 
     def _low_traffic_of(self, environment: str) -> LowTraffic:
         found = self._low_traffic.get(environment)
@@ -193,6 +196,7 @@ class DetectEngine:
             del self._pools[key]
         self._low_traffic.pop(environment, None)
         self._operations.pop(environment, None)
+        self._strictness.pop(environment, None)
         self.fusion.forget(environment)
         for detector in self.detectors:
             if isinstance(detector, ForgetsEnvironments):
@@ -225,6 +229,16 @@ class DetectEngine:
         self.fusion.refuted(adoption.environment, name)
         return self._levels.accept(world, name, adoption.by)
 
+    def heed_strictness(self, word: Strictness) -> None:
+        """Ask for as many decades more in an environment as was said last, within `bounded`.
+
+        Raises:
+            UnreadableEvent: they are no number.
+        """
+        self._strictness[word.environment] = bounded(word.strictness)
+        if word.environment in self._states:
+            self._states[word.environment].heed_strictness(self._strictness[word.environment])
+
     def snapshot(self) -> bytes:
         """The whole state, detectors included."""
         body = {
@@ -234,6 +248,7 @@ class DetectEngine:
             "pools": [[e, s, p.plain()] for (e, s), p in self._pools.items()],
             "low_traffic": [low_traffic.plain() for low_traffic in self._low_traffic.values()],
             "operations": [watch.state() for watch in self._operations.values()],
+            "strictness": self._strictness,
         }
         return snapshots.save("detect-engine", VERSION, body)
 
@@ -252,6 +267,9 @@ class DetectEngine:
             body["worlds"] if "fusion" in body else {}
         )  # before, they were kept otherwise: known again in a few windows
         self._states = {name: EngineState.of(name, plain) for name, plain in worlds.items()}
+        self._strictness = {name: bounded(value) for name, value in body.get("strictness", {}).items()}
+        for name, world in self._states.items():
+            world.heed_strictness(self._strictness.get(name, 0.0))
         self._pools = {(e, s): Pooled.of(p) for e, s, p in body.get("pools", [])}
         self._compose()
         adopt_after_ns = int(self.settings.adopt_after_s * SECOND)

@@ -88,11 +88,17 @@ class EngineState:
     """Services whose new levels a person refused to take for normal, and who."""
     words: dict[str, int] = field(default_factory=dict)
     """When the last word on a service was given."""
+    strictness: float = 0.0
+    """Decades by which more is asked for before an anomaly opens (`models.strictness`); `heed_strictness` sets it."""
     _near: tuple[int, dict[str, set[str]]] = (0, {})
 
     def row(self, service: str) -> int:
         """The row of a service; a new one where it is not known."""
         return int(self.services.rows((service,), ())[0])
+
+    def heed_strictness(self, strictness: float) -> None:
+        """Ask for so many decades more from now on, of services and of edges."""
+        self.strictness = self.services.strictness = self.edges.strictness = strictness
 
     def neighbours(self, service: str) -> Rows:
         """Rows of those that call a service or are called by it, and of those that call the same as it does where that sends no spans

@@ -199,17 +199,19 @@ class EpisodeJudge:
         """Rows that are suspicious for the first time, while one that calls them or that they call shows so much in the same window that
         both together are as sure as two windows: two that agree are as good as a second one. Of those about whom one window leaves
         hardly a doubt, so is anybody else of whom the same is true. Not where there is merely less than usual: a message that was lost
-        looks like that."""
+        looks like that. Where more is asked for, both have to show that much more, unless one window leaves hardly a doubt."""
         if not len(steps.flagged) or not len(world.edges):
             return []
         found, needed = [], -2.0 * math.log10(self._settings.open_p)
+        stricter = needed + 2.0 * world.strictness
         everybody = world.services.felt_in(np.arange(len(world.services)), frame.window_ns)
         for i in steps.flagged.tolist():
             row, own = int(rows[i]), float(steps.decades[i])
             around = everybody[world.neighbours(frame.services[i])]
             near, others = (float(x.max(initial=0.0)) for x in (around, np.delete(everybody, row)))
             by_chance = math.log10(max(len(around), 1))  # of many neighbours one shows something
-            agrees = near - by_chance >= AGREES_FROM and near + own >= needed
+            enough = needed if own >= HARD_DECADES else stricter
+            agrees = near - by_chance >= AGREES_FROM and near + own >= enough
             if (agrees or min(own, others) >= HARD_DECADES) and not _only_fewer(world, row, frame):
                 found.append(i)
         return found

@@ -145,6 +145,22 @@ as long. After missing rows, for as long as they lasted."""
 SPEAKS: Final = 1.0
 """Decades from which a feature is named in an anomaly. By hand."""
 
+# --- how much more is asked for in one environment (models.strictness) --------------------------------------------------------------------
+
+FALSE_PER_WEEK: Final = 0.03
+"""False openings of a service per week, as detection is tuned. Simulated (tuning laws, seed 2, nothing wrong and nothing else going on): with
+bars that are 2, 1.5 and 1 decades lower 21, 3.5 and none open, so 0.1 by a tenth per decade and 0.02 by the slope seen: between them. What goes
+on in real systems comes on top: that is what verdicts are for."""
+STRICTEST: Final = 1.5
+"""Decades by which at most more is asked for: what opens an episode and these are what a single slow window may show (5.5, `SLOW` in
+models.service.columns), so that a hard fault takes no window more. What leaves hardly a doubt (`HARD_DECADES`) counts as it is anyway."""
+LOOSEST: Final = -0.5
+"""Decades by which at most less is asked for: then slow requests of a thin service (`THIN_CAP`) still open nothing alone. By hand."""
+VERDICTS_COUNT_NS: Final = 28 * DAY
+"""For how long a person's verdict counts. By hand: systems and their noise change; who still suffers says so again."""
+LEAST_ACCEPTED: Final = 0.5
+"""False incidents within `VERDICTS_COUNT_NS` that a budget is worth at the least. Jeffreys' prior of a Poisson rate: half an event."""
+
 # --- several opinions (models.fusion, models.calibration, models.service.evidence) ------------------------------------------------------
 
 EARNED: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {}

@@ -97,6 +97,12 @@ class EpisodeSteps:
     decades: F64
 
 
+def weigh(decades: F64, strictness: float) -> F64:
+    """Decades as they count where so much more is asked for. What leaves hardly a doubt counts as it is."""
+    weighed = decades - strictness
+    return np.asarray(np.where(decades >= HARD_DECADES, np.maximum(decades, weighed), weighed))
+
+
 class Ledger:
     """The series of one environment. `signals` are its layers."""
 
@@ -105,6 +111,8 @@ class Ledger:
         self.slots = Slots()
         self.episodes: dict[int, Episode] = {}
         """Those that are on, by row."""
+        self.strictness = 0.0
+        """Decades by which evidence counts for less than it shows (`models.strictness`), as `EngineState.heed_strictness` says."""
         self._room = 0
         for name, (kind, fill) in _LAYERED.items():
             setattr(self, name, np.full((len(signals), 0), fill, kind))
@@ -214,16 +222,17 @@ class Ledger:
     def step(
         self, layer: int, rows: Rows, frame: FeatureFrame, said: RowEvidence, settled: B1, s: DetectSettings
     ) -> EpisodeSteps:
-        """Take a window in; what follows of it."""
+        """Take a window in; what follows of it. What leaves hardly a doubt is weighed as it is, however strict one is."""
         window_ns, missing = frame.window_ns, frame.missing
         fused = self.combined(layer, rows, window_ns, said.opening)
         lasting = self.combined(layer, rows, window_ns, said.lasting)
-        found = self.discovered(layer, rows, missing, fused, s.false_discovery_rate) & settled
+        weighed = weigh(fused, self.strictness) if self.strictness else fused
+        found = self.discovered(layer, rows, missing, weighed, s.false_discovery_rate) & settled
         is_open = self.open[rows]
         warm = self.warm[:, rows].any(axis=0) | said.certain
         looked = ~missing & (said.news | is_open) & (window_ns > self.ended_ns[rows])
         counts = looked & (warm | is_open) & said.news
-        flag = counts & found & (fused >= -np.log10(s.open_p))
+        flag = counts & found & (weighed >= -np.log10(s.open_p))
         at = rows[counts]
         self.suspicious[layer, at] = ((self.suspicious[layer, at] << 1) | flag[counts]) & _BITS
         quiet = lasting[counts] < -np.log10(s.close_p)

@@ -135,11 +135,14 @@ class OperationWatch:
     def __init__(self, environment: str) -> None:
         self.environment = environment
         self._tracks: OrderedDict[Key, OperationTrack] = OrderedDict()
+        self._opens = OPERATION_DECADES
         self._pooled = [float(OPERATION_PRIOR), OPERATION_PRIOR * _PRIOR_SPREAD**2]
         """Windows of all operations, and their scatter, decayed."""
 
-    def observe(self, frame: FeatureFrame, learn: B1) -> list[Anomaly]:
-        """Take the sums of one window in; what opens and what is over. `learn`: which rows may teach what is usual."""
+    def observe(self, frame: FeatureFrame, learn: B1, strictness: float = 0.0) -> list[Anomaly]:
+        """Take the sums of one window in; what opens and what is over. `learn`: which rows may teach what is usual; `strictness`:
+        decades by which more is asked for before one opens (`models.strictness`)."""
+        self._opens = OPERATION_DECADES + strictness
         window = frame.window_ns // frame.width_ns
         by_service: dict[str, list[int]] = {}
         for i, name in enumerate(frame.services):
@@ -173,7 +176,7 @@ class OperationWatch:
             (judge(track, span, whole[span]) for span in OPERATION_SPANS for judge in (self._slow, _failing)),
             key=lambda v: v.decades,
         )
-        unusual = said.decades >= OPERATION_DECADES and not track.is_back(said.feature, said.ill)
+        unusual = said.decades >= self._opens and not track.is_back(said.feature, said.ill)
         track.agree = track.agree + 1 if unusual else 0
         if track.told is None:
             if track.agree >= OPERATION_LOOKS:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from contracts.events.codec import Event
-from contracts.verdicts import AdoptionVerdict, Autonomy, CauseKind, DecisionVerdict, HeldReason, Outcome, RunState
+from contracts.verdicts import (
+    AdoptionVerdict,
+    Autonomy,
+    CauseKind,
+    DecisionVerdict,
+    HeldReason,
+    Outcome,
+    RunState,
+    VerdictKind,
+)
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +154,24 @@ class Adoption(Event, frozen=True, kw_only=True):
     verdict: AdoptionVerdict
     by: str
     time_ns: int
+    comment: str = ""
+
+
+class IncidentVerdict(Event, frozen=True, kw_only=True):
+    """A person's verdict on what was detected: that an incident was a false alarm or right, or that one was missed.
+
+    `id` is what it is about: an incident's id, or `missed:SERVICE@TIME`. One holds per id, the newest by `time_ns` (when it was
+    given), so that it may come in any order and as often as it likes. `about_ns`: when the incident began.
+    """
+
+    id: str
+    environment: str
+    verdict: VerdictKind
+    by: str
+    time_ns: int
+    about_ns: int
+    service: str = ""
+    """Whom nothing was told of, where an incident was missed."""
     comment: str = ""
 
 

@@ -223,6 +223,36 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """How many are sick, where all are, alike: then it is nothing of a single instance's own."""
 
 
+class Strictness(Event, frozen=True, kw_only=True):
+    """How much more than usual is asked for in an environment before an anomaly opens, and why; what came of its incidents.
+
+    `strictness` is in decades: 1 asks for evidence that is ten times rarer by chance, below 0 for less than usual. `opened` and what
+    follows are of the last week; an incident that nobody says anything of and that no repair has verified is unknown, not right.
+    """
+
+    environment: str
+    time_ns: int
+    strictness: float
+    accepted: float | None
+    """False incidents per week that the settings accept. Null: as many as are expected."""
+    expected: float
+    """False incidents per week that are expected of so many services where nothing is asked for beyond what is usual."""
+    services: int
+    of_budget: float
+    of_verdicts: float
+    """Decades that follow of the budget, and of what people said; their sum is bounded."""
+    false_alarms: int
+    missed: int
+    """Verdicts that count: of the last four weeks."""
+    opened: int = 0
+    said_false: int = 0
+    said_right: int = 0
+    repaired: int = 0
+    """Incidents that nobody said anything of, and that a verified repair ended."""
+    unknown: int = 0
+    text: str = ""
+
+
 class Incident(Event, frozen=True, kw_only=True):
     """Anomalies that belong together, with their ranked causes. `text` is the story in one paragraph.
 

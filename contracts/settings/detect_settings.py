@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from contracts.settings.section import Section
 
@@ -54,6 +54,17 @@ class DetectSettings(Section):
     open_windows: int = Field(2, ge=1, description="windows out of the last 3 that must agree before it opens")
     close_windows: int = Field(5, ge=1, description="quiet windows in a row before it closes")
     false_discovery_rate: float = Field(0.01, gt=0, lt=1, description="bound on false discoveries over all series")
+    false_incidents_per_week: float | None = Field(
+        None,
+        gt=0,
+        description="false incidents per week that people accept in an environment: detection asks for so much more (or less) evidence, within bounds, "
+        "that no more are expected. Empty: as it is tuned, whatever the number of services. What is certain (an objective that is broken, "
+        "failures beyond doubt) is told however few are accepted",
+    )
+    false_incidents_by_environment: dict[str, PositiveFloat] = Field(
+        default_factory=dict,
+        description="the same of environments in which it is another: `{staging: 5}`",
+    )
     availability: float = Field(
         0.99,
         gt=0,

@@ -35,6 +35,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "approve": ("homeostat.cli.control:approve", "Approve what a decision proposes."),
     "deny": ("homeostat.cli.control:deny", "Refuse what a decision proposes."),
     "adopt": ("homeostat.cli.adoption:adopt", "Take a service's new level for normal, or refuse to."),
+    "verdict": (
+        "homeostat.cli.verdicts:verdict",
+        "Say that an incident was a false alarm or right, or one was missed.",
+    ),
     "stop-acting": ("homeostat.cli.control:stop_acting", "Kill switch: nothing is done until `resume`."),
     "resume": ("homeostat.cli.control:resume", "Allow acting again."),
     "audit": ("homeostat.cli.control:audit", "Read the audit trail and verify its hash chain."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import getpass
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,6 +43,20 @@ def json_option(command: F) -> F:
 def document(value: object) -> str:
     """A value as one JSON document."""
     return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+
+
+def time_ns(text: str) -> int:
+    """Nanoseconds of an ISO 8601 time, UTC where it names no zone.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError as e:
+        raise click.BadParameter(f"{text!r} is no ISO 8601 time, as 2026-01-31T12:00:00Z") from e
+    at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    return int((at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1)) * 1000
 
 
 def who() -> str:

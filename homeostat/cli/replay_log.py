@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from contracts.ports import Record
 from contracts.settings import Settings
 from contracts.units import MILLISECOND
 from homeostat import terminal
+from homeostat.cli.common import time_ns
 from homeostat.cli.watch import Teller, render
 from homeostat.replay.log import (
     ALWAYS,
@@ -46,20 +46,6 @@ class Asked:
     from_offset: str = ""
     compare: bool = False
     as_json: bool = False
-
-
-def time_ns(text: str) -> int:
-    """Nanoseconds of an ISO 8601 time, UTC where it names no zone.
-
-    Raises:
-        click.BadParameter: it is none.
-    """
-    try:
-        at = dt.datetime.fromisoformat(text)
-    except ValueError as e:
-        raise click.BadParameter(f"{text!r} is no ISO 8601 time, as 2026-01-31T12:00:00Z") from e
-    at = at if at.tzinfo else at.replace(tzinfo=dt.UTC)
-    return int((at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1)) * 1000
 
 
 def place(text: str) -> Place:

@@ -14,6 +14,8 @@ from homeostat.cli.app import settings_of
 from homeostat.cli.common import broker_option, connected, document, json_option, local_option, run
 from homeostat.endpoints import running
 from homeostat.status import Overview, Process, of_log, of_process
+from homeostat.strictness_told import document as document_of
+from homeostat.strictness_told import line as told
 from homeostat.terminal import echo
 from homeostat.times import ago, lasting, said, utc
 
@@ -26,8 +28,8 @@ _ORDER = ("anomalous", "stale", "warming", "healthy")
 @broker_option
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, local: bool, broker: str | None) -> None:
-    """Show how it is: what Homeostat itself lacks, how far it is behind, and each service with its state (anomalous, stale, warming,
-    healthy), since when and why. Exit status 1 if something is lacking."""
+    """Show how it is: what Homeostat itself lacks, how far it is behind, each service with its state (anomalous, stale, warming,
+    healthy), since when and why, and by environment how many false incidents are accepted, and what came of those of the last week. Exit status 1 if something is lacking."""
     found = run(overview(ctx, settings_of(ctx), broker))
     echo(_document(found) if as_json else "\n".join(lines(found, local)))
     if not found.healthy:
@@ -64,6 +66,7 @@ def lines(found: Overview, local: bool) -> Iterator[str]:
     for environment in sorted({row["environment"] for row in found.services}):
         rows = [row for row in found.services if row["environment"] == environment]
         yield f"{environment}: {summary(found.counts[environment])}"
+        yield from (f"  {told(word)}" for word in found.strictness if word.environment == environment)
         yield from _table(sorted(rows, key=lambda r: (_ORDER.index(r["state"]), r["service"])), found.time_ns, local)
 
 
@@ -98,6 +101,7 @@ def _document(found: Overview) -> str:
         "time": utc(found.time_ns),
         "healthy": found.healthy,
         "processes": found.processes,
+        "strictness": [document_of(word) for word in found.strictness],
         "services": [{**row, "since": utc(row["since_ns"])} for row in found.services],
     }
     return document(body)

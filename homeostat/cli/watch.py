@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts.errors import UnreadableEvent
-from contracts.events import ActionRecord, Anomaly, Change, DeadLetter, Decision, Feedback, Incident, decode
+from contracts.events import ActionRecord, Anomaly, Change, DeadLetter, Decision, Feedback, Incident, Strictness, decode
 from contracts.ports import Clock, Record, SystemClock
 from contracts.supervision import Supervised
-from contracts.topics import ACTIONS, ANOMALIES, CHANGES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
+from contracts.topics import ACTIONS, ANOMALIES, CHANGES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS, STRICTNESS
 from contracts.units import MILLISECOND, SECOND
 from contracts.verdicts import AnomalyPhase, DecisionVerdict, IncidentPhase, Outcome, ServiceState
 from homeostat import terminal
@@ -30,10 +30,11 @@ Line = tuple[int, str, str, str]
 
 
 class Teller:
-    """Makes lines of events. An incident's updates are told only when somebody else is blamed."""
+    """Makes lines of events. An incident's updates are told only when somebody else is blamed, strictness only when it changed."""
 
     def __init__(self) -> None:
         self._blamed: dict[str, tuple[str, str]] = {}
+        self._strictness: dict[str, float] = {}
 
     def line(self, record: Record) -> Line | None:
         """One event as a line, or None for what is not worth one.
@@ -43,8 +44,17 @@ class Teller:
         """
         if record.topic == INCIDENTS:
             return self._incident(decode(Incident, record.value))
+        if record.topic == STRICTNESS:
+            return self._stricter(decode(Strictness, record.value))
         teller = _TELLERS.get(record.topic)
         return teller(record.value) if teller else None
+
+    def _stricter(self, s: Strictness) -> Line | None:
+        before = self._strictness.get(s.environment, 0.0)
+        self._strictness[s.environment] = s.strictness
+        if s.strictness == before:
+            return None
+        return s.time_ns, "cyan", "strictness", f"{s.environment}: {s.strictness:+.2f} decades ({s.text})"
 
     def _incident(self, i: Incident) -> Line | None:
         lead = i.candidates[0] if i.candidates else None
@@ -173,7 +183,9 @@ def watch(
                 if heartbeat:
                     beating = Supervised("heartbeat", lambda: view.keep_beating(heartbeat, how_it_is))
                     stack.push_async_callback(beating.start().stop)
-            async for record in client.read([INCIDENTS, *_TELLERS], from_beginning=from_beginning, follow=True):
+            async for record in client.read(
+                [INCIDENTS, STRICTNESS, *_TELLERS], from_beginning=from_beginning, follow=True
+            ):
                 if as_json:
                     event = {"topic": record.topic, "event": msgspec.Raw(record.value)}
                     echo(msgspec.json.encode(event).decode())

@@ -78,9 +78,9 @@ class LowTraffic:
         """Services with an anomaly that is on."""
         return frozenset(self._open)
 
-    def observe(self, frame: FeatureFrame, pool: Pool | None, learn: B1) -> list[Anomaly]:
+    def observe(self, frame: FeatureFrame, pool: Pool | None, learn: B1, strictness: float = 0.0) -> list[Anomaly]:
         """Take one frame in; anomalies that open or end. `pool`: its rows' pooled latency; `learn`: which of them may teach what is
-        usual."""
+        usual; `strictness`: decades by which more is asked for before one opens (`models.strictness`)."""
         if frame.revision > 0 or frame.signal == Signal.METRICS:
             return []
         window, keys = frame.window_ns // frame.width_ns, (frame.services, frame.peers)
@@ -103,7 +103,7 @@ class LowTraffic:
         if (self._newest - self._looked) * frame.width_ns < LOOKS_EVERY_NS:
             return []
         self._looked = self._newest
-        return self._step(self._levels(frame.width_ns), frame.width_ns)
+        return self._step(self._levels(frame.width_ns), frame.width_ns, OPENS_LEVEL + strictness)
 
     def _may_learn(self, service: str, window_ns: int) -> bool:
         """Whether what a service does may teach what is usual. Calls that are no longer made, and nothing worse, do so in the end."""
@@ -190,7 +190,7 @@ class LowTraffic:
 
     # --- what lasts -------------------------------------------------------------------------------------------------
 
-    def _step(self, levels: dict[str, TrafficLevel], width_ns: int) -> list[Anomaly]:
+    def _step(self, levels: dict[str, TrafficLevel], width_ns: int, opens: float) -> list[Anomaly]:
         now_ns = (self._newest + 1) * width_ns
         told = []
         for name in sorted(levels.keys() | self._open.keys() | self._lately.keys()):
@@ -199,7 +199,7 @@ class LowTraffic:
             if name in self._open:
                 if level.decades < OVER_SHARE * self._open[name].decades:
                     told.append(self._over(self._open.pop(name), now_ns, width_ns))
-            elif self._unusual(name, level.decades):
+            elif self._unusual(name, level.decades, opens):
                 self._lately.pop(name, None)
                 self._open[name] = self._anomaly(name, level, now_ns)
                 told.append(self._open[name])
@@ -215,10 +215,11 @@ class LowTraffic:
         if not lately:
             del self._lately[name]
 
-    def _unusual(self, name: str, level: float) -> bool:
-        """Whether a level is beyond what quiet times have shown of a service, and the more so the less was seen of them."""
+    def _unusual(self, name: str, level: float, opens: float = OPENS_LEVEL) -> bool:
+        """Whether a level (`opens`: from which one opens) is beyond what quiet times have shown of a service, and the more so the less
+        was seen of them."""
         young = max(1.0, MATURE_WINDOWS / max(self._busy, 1))
-        return level >= max(OPENS_LEVEL * young, ABOVE_QUIET * self._peaks.get(name, 0.0))
+        return level >= max(opens * young, ABOVE_QUIET * self._peaks.get(name, 0.0))
 
     def _anomaly(self, name: str, level: TrafficLevel, now_ns: int) -> Anomaly:
         callee = next((r.callee for r in level.reasons if r.callee), "")

@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts import topics
 from contracts.errors import UnknownName, UnreadableEvent
-from contracts.events import Adoption, Anomaly, Change, decode, encode
+from contracts.events import Adoption, Anomaly, Change, Strictness, decode, encode
 from contracts.features import OPERATIONS
 from contracts.frames.codec import pack, unpack
 from contracts.frames.feature_frame import FeatureFrame
@@ -25,7 +25,8 @@ DISTURBED_NS: Final = 10 * SECOND
 
 
 class DetectStage:
-    """One partition of `telemetry.features`, all of `telemetry.changes` and of `autonomous.adoptions`. What it emits is routed by environment."""
+    """One partition of `telemetry.features`, all of `telemetry.changes`, `telemetry.strictness` and `autonomous.adoptions`. What it emits is
+    routed by environment."""
 
     def __init__(
         self,
@@ -46,11 +47,11 @@ class DetectStage:
         return self._counters
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
-        """Judge one frame, or take note of a change.
+        """Judge one frame, or take note of a change or a word.
 
         Raises:
-            UnreadableEvent: not a feature frame, or one of features and signals this version does not know; not a change or
-                an adoption.
+            UnreadableEvent: not a feature frame, or one of features and signals this version does not know; not a change,
+                an adoption, or a word on strictness.
         """
         if record.topic == topics.CHANGES:
             self._heed(decode(Change, record.value))
@@ -59,6 +60,9 @@ class DetectStage:
             adoption = decode(Adoption, record.value)
             self._counters[f"adoptions_{adoption.verdict.value}"] += 1
             return self._tell(self.engine.heed(adoption))
+        if record.topic == topics.STRICTNESS:
+            self.engine.heed_strictness(decode(Strictness, record.value))
+            return []
         return self._judge(record, now_ns)
 
     def _judge(self, record: Record, now_ns: int) -> list[Output]:

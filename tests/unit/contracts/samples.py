@@ -23,6 +23,7 @@ from contracts.verdicts import (
     ServiceState,
     Severity,
     StepPhase,
+    VerdictKind,
 )
 
 T = 1_700_000_000_000_000_000
@@ -65,6 +66,33 @@ EVENTS: dict[str, e.Event] = {
         by="ann",
         time_ns=T,
         comment="the cache is cold",
+    ),
+    "IncidentVerdict": e.IncidentVerdict(
+        id="inc-1",
+        environment="prod",
+        verdict=VerdictKind.FALSE_ALARM,
+        by="ann",
+        time_ns=T,
+        about_ns=T - 60,
+        comment="the nightly report",
+    ),
+    "Strictness": e.Strictness(
+        environment="prod",
+        time_ns=T,
+        strictness=0.48,
+        accepted=1.0,
+        expected=1.2,
+        services=12,
+        of_budget=0.08,
+        of_verdicts=0.4,
+        false_alarms=1,
+        missed=0,
+        opened=3,
+        said_false=1,
+        said_right=0,
+        repaired=1,
+        unknown=1,
+        text="said in four weeks: false alarms 1, missed 0: +0.40",
     ),
     "DeadLetter": e.DeadLetter(
         source_topic="otlp_spans",

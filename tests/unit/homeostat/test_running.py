@@ -24,9 +24,31 @@ from prometheus_client.parser import text_string_to_metric_families
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import PARTITIONS
 from contracts.errors import InvalidSettings
-from contracts.events import Anomaly, Contribution, Control, DeadLetter, NodeStatus, RawMeasurement, decode, encode
+from contracts.events import (
+    Anomaly,
+    Contribution,
+    Control,
+    DeadLetter,
+    Incident,
+    NodeStatus,
+    RawMeasurement,
+    decode,
+    encode,
+)
+from contracts.frames import pack
 from contracts.settings import ApiSettings, BrokerSettings
-from contracts.topics import ANOMALIES, APPROVALS, CONTROL, DEADLETTER, DECISIONS, NODES, RAW, partition_of
+from contracts.topics import (
+    ANOMALIES,
+    APPROVALS,
+    CONTROL,
+    DEADLETTER,
+    DECISIONS,
+    EVIDENCE,
+    INCIDENTS,
+    NODES,
+    RAW,
+    partition_of,
+)
 from contracts.verdicts import AnomalyKind, AnomalyPhase, Autonomy, ServiceState
 from homeostat.cli.app import cli
 from homeostat.endpoints import Endpoints, running
@@ -34,6 +56,8 @@ from homeostat.health import Vitals
 from homeostat.metrics import METRICS, registry
 from homeostat.web.server import WebServer
 from tests.patience import LONG_S, PATIENCE_S
+from tests.unit.contracts.samples import EVENTS
+from tests.unit.homeostat.test_service_states import frame
 from tests.unit.playbooks.runs.support import approval, decision
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]
@@ -359,3 +383,44 @@ def test_nobody_else_may_read_the_data_folder(data: Path) -> None:
     files = {f.name: f.stat().st_mode & 0o777 for f in data.iterdir() if f.is_file()}
     assert {"journal.sqlite", "state.sqlite", "graph.lbug", "endpoints.json"} <= files.keys()
     assert not {name: oct(mode) for name, mode in files.items() if mode & 0o077 and not name.startswith("graph.lbug.")}
+
+
+def test_a_verdict_moves_how_sure_detection_must_be_and_is_taken_back(data: Path, endpoints: Endpoints) -> None:
+    incident = EVENTS["Incident"]
+    assert isinstance(incident, Incident)
+
+    async def tell() -> None:
+        broker = KafkaBroker(BrokerSettings(url=f"kafka://{endpoints.broker}"))
+        await broker.start()
+        try:
+            at = partition_of(incident.environment, PARTITIONS)
+            await broker.send(
+                EVIDENCE, pack(frame({"cart": "healthy"}, 0, environment=incident.environment)), partition=at
+            )
+            await broker.send(INCIDENTS, encode(incident), partition=at)
+        finally:
+            await broker.stop()
+
+    def told(false_alarms: int) -> dict[str, Any]:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            words = json.loads(get(endpoints, "/status")[1])["strictness"]
+            (word,) = [w for w in words if w["environment"] == incident.environment] or [{"false_alarms": -1}]
+            if word["false_alarms"] == false_alarms:
+                return dict(word)
+            assert time.monotonic() < until, word
+            time.sleep(0.1)
+
+    asyncio.run(tell())
+    assert told(0)["strictness"] == 0.0
+    assert "was a false alarm" in said(data, "verdict", "false-alarm", incident.id)
+    word = told(1)
+    assert word["strictness"] == pytest.approx(0.477, abs=0.001)
+    again = CliRunner().invoke(cli, ["--data-dir", str(data), "verdict", "false-alarm", incident.id])
+    assert (again.exit_code, "nothing was changed" in again.output) == (1, True)
+    assert (
+        f'strictness_decades{{environment="{incident.environment}"}} {word["strictness"]}'
+        in get(endpoints, "/metrics")[1].decode()
+    )
+    assert "taken back" in said(data, "verdict", "false-alarm", incident.id, "--withdraw")
+    assert told(0)["strictness"] == 0.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from connectors.journal.sqlite import SqliteJournal
-from contracts.events import ActionRecord, Anomaly, encode
+from contracts.events import ActionRecord, Anomaly, Strictness, encode
 from contracts.ports import ManualClock, Record
-from contracts.topics import ANOMALIES
+from contracts.topics import ANOMALIES, STRICTNESS
 from graph import rendering
 from homeostat import times
 from homeostat.cli.app import cli
@@ -65,6 +66,9 @@ NOTHING_TO_LIST = {
     "send-raw": "sends",
     "approve": "answers",
     "adopt": "answers",
+    "verdict false-alarm": "answers",
+    "verdict right": "answers",
+    "verdict missed": "answers",
     "deny": "answers",
     "stop-acting": "switches",
     "resume": "switches",
@@ -123,6 +127,21 @@ def test_watch_tells_an_anomaly_with_its_time(tmp_path: Path) -> None:
     line = Teller().line(Record(ANOMALIES, 0, 0, None, encode(anomaly), (), 0))
     assert line is not None
     assert render(line).plain.startswith(times.said(anomaly.time_ns))
+
+
+def test_watch_tells_of_strictness_when_it_changes() -> None:
+    word, teller = EVENTS["Strictness"], Teller()
+    assert isinstance(word, Strictness)
+    told = [
+        teller.line(Record(STRICTNESS, 0, 0, None, encode(msgspec.structs.replace(word, strictness=value)), (), 0))
+        for value in (0.0, 0.5, 0.5, 0.0)
+    ]
+    assert [line[3].split(" (")[0] if line else None for line in told] == [
+        None,
+        "prod: +0.50 decades",
+        None,
+        "prod: +0.00 decades",
+    ]
 
 
 def test_audit_has_the_same_times_and_json_lines(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from contracts.frames.feature_frame import FeatureFrame, Presence
 from contracts.settings import DetectSettings
 from contracts.verdicts import AnomalyPhase, ServiceState
 from models.engine import DetectEngine
-from models.judgement import ABOVE_QUIET, MATURE_WINDOWS, OPENS_LEVEL, SECOND
+from models.judgement import ABOVE_QUIET, MATURE_WINDOWS, OPENS_LEVEL, SECOND, STRICTEST
 from models.low_traffic.counts import fewer, more
 from models.low_traffic.latency import pool_of
 from models.low_traffic.reasons import TrafficLevel
@@ -97,16 +97,18 @@ def _frame(signal, second, services, counts, columns, missing=False) -> FeatureF
 class Player:
     """Plays frames into a watch; what it tells, with the second."""
 
-    def __init__(self) -> None:
+    def __init__(self, strictness: float = 0.0) -> None:
         self.watch = LowTraffic("shop", ADOPT_NS)
         self.pools: dict[tuple[str, str], Pooled] = {}
+        self.strictness = strictness
 
     def play(self, ways: list[tuple[int, Way]], seed: int = 1) -> list[tuple[int, Anomaly]]:
         told = []
         for second, some in frames(ways, seed):
             for frame in some:
                 learn = np.ones(len(frame.services), np.bool_)
-                told += [(second, a) for a in self.watch.observe(frame, pool_of(self.pools, frame, learn), learn)]
+                pool = pool_of(self.pools, frame, learn)
+                told += [(second, a) for a in self.watch.observe(frame, pool, learn, self.strictness)]
         return told
 
 
@@ -146,6 +148,19 @@ def test_error_records_open() -> None:
     assert [c.feature for c in anomaly.contributions] == [LOG_ERROR_RATE]
     assert (anomaly.service, anomaly.peer) == ("cart", "")
     assert anomaly.contributions[0].value > anomaly.contributions[0].high
+
+
+def test_where_more_is_asked_for_hard_faults_open_still_and_what_is_marginal_does_not() -> None:
+    for way in (Way(errors=0.9), Way(calls=0.0)):
+        (usual, _), (strictest, anomaly) = (
+            opened(Player(s).play([(BEFORE_S, Way()), (70, way)]))[0] for s in (0.0, STRICTEST)
+        )
+        assert usual <= strictest <= BEFORE_S + 60
+        assert anomaly.decades >= OPENS_LEVEL + STRICTEST
+    watch = LowTraffic("shop", ADOPT_NS)
+    watch._busy = MATURE_WINDOWS
+    assert not watch._unusual("cart", OPENS_LEVEL + 0.9, OPENS_LEVEL + 1.0)
+    assert watch._unusual("cart", OPENS_LEVEL + 1.0, OPENS_LEVEL + 1.0)
 
 
 def test_time_lost_between_services_opens_where_it_is_noticed() -> None:

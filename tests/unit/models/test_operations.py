@@ -10,6 +10,7 @@ from contracts.features import OPERATION_SUMS, OPERATIONS
 from contracts.frames import FeatureFrame
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyPhase
+from models.judgement import STRICTEST
 from models.operation_watch import OperationWatch
 
 T0, WIDTH_NS = 1_700_000_000 * SECOND, 5 * SECOND
@@ -21,7 +22,7 @@ class Service:
 
     def __init__(self, rates: dict[str, float], seed: int = 1) -> None:
         self.rates, self._rng, self._window = rates, np.random.default_rng(seed), 0
-        self.watch = OperationWatch("prod")
+        self.watch, self.strictness = OperationWatch("prod"), 0.0
 
     def run(self, windows: int, slower: dict[str, float] | None = None, fails: dict[str, float] | None = None) -> list:
         """Anomalies of so many windows in which operations are slower by some standard deviations, or fail by a share."""
@@ -33,7 +34,7 @@ class Service:
                 for name, rate in self.rates.items()
             }
             rows = {name: sums for name, sums in rows.items() if sums[0]}
-            told += self.watch.observe(frame(self._window, rows), np.ones(len(rows), np.bool_))
+            told += self.watch.observe(frame(self._window, rows), np.ones(len(rows), np.bool_), self.strictness)
         return told
 
     def _sums(self, rate: float, slower: float, fails: float) -> list[float]:
@@ -77,6 +78,30 @@ def test_one_that_fails_is_told(seed: int):
     found = service.run(8, fails={"GET /search": 0.6})
     assert {a.operation for a in found} == {"GET /search"}
     assert [decode(Anomaly, encode(a)) for a in found] == found, "what is told can be sent"
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+@pytest.mark.parametrize(
+    "ill", [{"slower": {"GET /search": 4.0}}, {"fails": {"GET /search": 0.9}}], ids=["slower", "fails"]
+)
+def test_one_that_stands_out_is_told_as_soon_where_more_is_asked_for(seed: int, ill: dict[str, dict[str, float]]):
+    found = []
+    for strictness in (0.0, STRICTEST):
+        service = Service(RATES, seed)
+        service.strictness = strictness
+        service.run(60)
+        found.append(service.run(8, **ill))
+    assert found[0] == found[1] != []
+
+
+def test_what_just_stands_out_is_not_told_where_more_is_asked_for():
+    told = []
+    for strictness in (0.0, STRICTEST):
+        service = Service(RATES, 11)
+        service.strictness = strictness
+        service.run(60)
+        told.append(service.run(3, slower={"GET /search": 2.5}))
+    assert [len(t) for t in told] == [1, 0]
 
 
 def test_a_service_that_is_slow_or_fails_on_all_is_not_told_by_operation():

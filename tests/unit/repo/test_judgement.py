@@ -19,6 +19,7 @@ TABLES = {
         "engine.py",
         "episode_judge.py",
         "level_adoption.py",
+        "strictness.py",
         "low_traffic/reasons.py",
         "low_traffic/watch.py",
         "low_traffic/latency.py",
