@@ -311,6 +311,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "pattern": 0.57,
     "operation": 1.0,
     "calls": 0.32,
+    "cold_cache": 0.2,
     "cpu": 0.89,
     "memory": 0.64,
     "restarts": 0.8,

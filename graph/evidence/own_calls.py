@@ -1,5 +1,5 @@
-"""The channel of calls that a service makes for each of its requests: where it makes many more, and none of them because one failed, what it
-does has changed (a flag, a setting kept elsewhere, a release), and no restart undoes that."""
+"""The channels of calls that a service makes for each of its requests: where it makes many more, and none of them because one failed, what it
+does has changed (a flag, a setting kept elsewhere, a release), and no restart undoes that; where it asks its store more, its cache is cold."""
 
 from __future__ import annotations
 
@@ -34,6 +34,21 @@ def own_calls(situation: Situation) -> Iterator[Finding]:
         )
         strength = min(MORE_CALLS_MOST, math.log1p(_surely(worst)))
         yield Finding(node.name, "calls", strength, text, CauseKind.BAD_RELEASE, peer=worst.callee)
+
+
+def cold_cache(situation: Situation) -> Iterator[Finding]:
+    """Services that ask a store far more for each request than before, while nothing fails and nobody else is called more: what they kept is gone,
+    and comes back by itself. A restart empties it once more."""
+    for node in situation.nodes.values():
+        many = [e for e in situation.out(node.name) if _many_more(e)]
+        stores = [e for e in many if situation.nodes[e.callee].kind == "database"]
+        if not stores or len(stores) < len(many) or any(_asked_again(e) for e in situation.out(node.name)):
+            continue
+        worst = max(stores, key=lambda e: (_surely(e), e.callee))
+        asks = f"{worst.per_request_after:.2g} instead of {worst.per_request_before:.2g} times for each request"
+        text = f"{node.name} asks {worst.callee} {asks}: what it kept is gone"
+        strength = min(MORE_CALLS_MOST, math.log1p(_surely(worst)))
+        yield Finding(node.name, "cold_cache", strength, text, CauseKind.LATENCY, peer=worst.callee)
 
 
 def _surely(edge: Edge) -> float:

@@ -21,7 +21,7 @@ from graph.evidence.harm import Reach, apart
 from graph.evidence.local import strongest
 from graph.evidence.log_records import log_records
 from graph.evidence.missing_logs import missing_logs
-from graph.evidence.own_calls import own_calls
+from graph.evidence.own_calls import cold_cache, own_calls
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.waiting import unanswering, waiting
@@ -301,3 +301,4 @@ def spread(
     yield from missing_logs(situation, muted)
     yield from waiting(situation, muted)
     yield from own_calls(situation)
+    yield from cold_cache(situation)

@@ -147,6 +147,24 @@ def test_who_makes_many_more_calls_for_each_request_was_changed_and_is_not_merel
     assert any("4 instead of 1 calls of stock" in x.text for x in leader.findings)
 
 
+@pytest.mark.parametrize(
+    ("more", "cold"),
+    [((), True), ((ratio(CALL_ERROR_RATE, 0.3),), False)],
+    ids=["nothing fails", "calls fail, and are made again"],
+)
+def test_who_asks_its_store_more_for_each_request_has_a_cold_cache(more: tuple[Shift, ...], cold: bool):
+    often = call("cart", "db:postgresql/carts", level(CALL_RATE, 20.0, 80.0), *more)
+    often = replace(often, per_request_after=4.0, observed=800.0, attempted=800.0)
+    store = Node("db:postgresql/carts", "database", own=False)
+    found = ranked(*slowed()[:2], store, calls=(call("gateway", "cart"), often))["cart"]
+    assert ("cold_cache" in [x.channel for x in found.findings]) is cold
+    assert found.kind is not CauseKind.BAD_RELEASE
+    both = ranked(*slowed(), store, calls=(*chatty(), often))["cart"]
+    assert "cold_cache" not in [x.channel for x in both.findings], (
+        "it asks others more as well: what it does has changed"
+    )
+
+
 def test_who_is_asked_for_much_more_may_be_asked_for_something_else():
     surged = (
         node("gateway", rate=100.0),

@@ -85,6 +85,14 @@ def test_where_all_became_slow_alike_for_no_reason_of_their_own_a_person_is_aske
         assert (own.verdict, own.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
 
 
+def test_who_has_a_cold_cache_is_not_restarted() -> None:
+    told = after(suspected(CauseKind.LATENCY, "latency", "cpu", "cold_cache", instances=2, alike=2), 40)
+    found = decide(told, CALM, LIBRARY, SETTINGS)
+    held = next(o for o in found.options if o.playbook == "restart-slow-service")
+    assert held.held is HeldReason.CONDITION
+    assert found.verdict is not DecisionVerdict.ACT
+
+
 @pytest.mark.parametrize(
     ("kind", "verdict"),
     [
