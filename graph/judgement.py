@@ -97,6 +97,8 @@ STUCK_LASTS: Final = 3.0
 """Times the usual requests in flight (of so many at least) from which some are stuck, while no more than so many times as much is asked, and
 there are so many times more than those that end account for, by Little's law (Operations Research 9, 1961). By hand: latencies are those
 of the slowest, and of a service's instances the mean is known."""
+STALLED_LEFT: Final = 0.1
+"""Share of its usual messages that a consumer which takes no more may still seem to take: those on their way at the onset. By hand."""
 SERVES_LESS: Final = 0.8
 """Share of its usual requests below which a service does less, where work waits for it. By hand: between `DEMAND_MORE`'s inverse and chance."""
 INSTANCE_APART: Final = 1.5

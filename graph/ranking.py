@@ -19,6 +19,7 @@ from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
 from graph.evidence.harm import Reach, harm_of, reaches, serves_knowingly
 from graph.evidence.local import local
+from graph.evidence.messages import stalled
 from graph.evidence.own_stores import by_whom
 from graph.evidence.silence import silence
 from graph.evidence.situation import Node, Situation
@@ -87,7 +88,7 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    silent = list(silence(situation))
+    silent = [*silence(situation), *stalled(situation)]
     muted = {x.service: x.strength for x in silent}
     reach = reaches(situation, muted)
     found = (*spread(situation, silent, muted, reach), *operations(situation, muted), *local(situation))
