@@ -2,7 +2,8 @@
 
 Means of 20 seconds (of five minutes, for what takes hours) of each series' latencies and shares of limits are held for a while. Where
 the newest exceed all that was known before, straight lines through the last minutes are tried: one that fits better than a step, and
-whose slope is far from chance, is a trend; how far it is to harm, divided by slope and by the ends of its interval, is the forecast.
+whose slope is far from chance, is a trend; how far it is to harm, divided by slope and by the ends of its interval, is the forecast. A
+latency that climbs with the load of its service (an office opens) is none: it climbs no longer than that does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import (
+    COUNT_OF,
     CPU,
     FEATURES,
     LATENCY_P50,
@@ -34,6 +36,7 @@ from models.judgement import (
     TREND_HALF,
     TREND_HARM,
     TREND_LEAST,
+    TREND_LOAD,
     TREND_NOISE,
     TREND_RISE,
     TREND_STEPS,
@@ -82,9 +85,11 @@ class Trends:
     def __init__(self, signal: str, clock: TrendClock) -> None:
         self.signal, self.clock = signal, clock
         self.features = watched(signal, clock)
-        self.ring: NDArray[np.float32] = np.full((0, len(self.features), clock.held), np.nan, np.float32)
-        self.sums: F64 = np.zeros((0, len(self.features)))
-        self.counts: F64 = np.zeros((0, len(self.features)))
+        self.columns = (*self.features, COUNT_OF[Signal(signal)])
+        """What is held: with what is asked of each service, which is not judged itself."""
+        self.ring: NDArray[np.float32] = np.full((0, len(self.columns), clock.held), np.nan, np.float32)
+        self.sums: F64 = np.zeros((0, len(self.columns)))
+        self.counts: F64 = np.zeros((0, len(self.columns)))
         self.bucket: I64 = np.zeros(0, np.int64)
         """Of each row, which mean is being made; 0: none."""
 
@@ -101,11 +106,12 @@ class Trends:
             found = {int(i): [] for i in done}
             for k, j in self._candidates(rows[done], ends):
                 i = int(done[k])
-                forecast = self._judge(self._course(int(rows[i]), j, int(ends[k])), self.features[j])
+                row, end = int(rows[i]), int(ends[k])
+                forecast = self._judge(self._course(row, j, end), self.features[j], self._course(row, -1, end))
                 if forecast is not None:
                     found[i].append(forecast)
         self.bucket[rows[over]] = now
-        for j, name in enumerate(self.features):
+        for j, name in enumerate(self.columns):
             if name in frame.features:
                 values = frame.values[:, frame.features.index(name)]
                 known = np.isfinite(values)
@@ -120,7 +126,7 @@ class Trends:
         if lacking <= 0:
             return
         lacking += rows // 4
-        f, held = len(self.features), self.clock.held
+        f, held = len(self.columns), self.clock.held
         self.ring = np.concatenate([self.ring, np.full((lacking, f, held), np.nan, np.float32)])
         self.sums, self.counts = (np.concatenate([x, np.zeros((lacking, f))]) for x in (self.sums, self.counts))
         self.bucket = np.concatenate([self.bucket, np.zeros(lacking, np.int64)])
@@ -140,7 +146,7 @@ class Trends:
     def _candidates(self, rows: Rows, ends: I64) -> list[tuple[int, int]]:
         """(row, feature) of which the newest mean exceeds all but the newest few. `ends`: the newest means."""
         held = self.clock.held
-        ring, every = self.ring[rows], np.arange(len(rows))
+        ring, every = self.ring[rows, :-1], np.arange(len(rows))
         newest, before = ring[every, :, ends % held], ring[every, :, (ends - 1) % held]
         age = (ends[:, None] - np.arange(held)) % held
         top = np.fmax.reduce(np.where((age >= self.clock.spans[0])[:, None, :], ring, np.nan), axis=2)
@@ -153,13 +159,14 @@ class Trends:
         course: F64 = self.ring[row, j, order].astype(np.float64)
         return course
 
-    def _judge(self, y: F64, feature: str) -> Forecast | None:
+    def _judge(self, y: F64, feature: str, asked: F64) -> Forecast | None:
         """The firmest trend that leads to harm soon enough."""
         best: Forecast | None = None
         for span in self.clock.spans:
             found = trend(y, span, feature, self.clock)
-            if found is not None and (best is None or found.firm > best.firm):
-                best = found
+            if found is None or (feature in LATENCIES and climbs_too(asked[-span:])):
+                continue
+            best = found if best is None or found.firm > best.firm else best
         return best
 
     def keep(self, kept: Rows) -> None:
@@ -177,6 +184,13 @@ class Trends:
         """Take what `plain` gave."""
         for name in ("ring", "sums", "counts", "bucket"):
             setattr(self, name, plain[name])
+        lacking = len(self.columns) - self.ring.shape[1]
+        if lacking > 0:  # of before it was held what is asked of each service
+            n = len(self.bucket)
+            self.ring = np.concatenate([self.ring, np.full((n, lacking, self.clock.held), np.nan, np.float32)], axis=1)
+            self.sums, self.counts = (
+                np.concatenate([x, np.zeros((n, lacking))], axis=1) for x in (self.sums, self.counts)
+            )
 
 
 def watched(signal: str, clock: TrendClock) -> tuple[str, ...]:
@@ -214,6 +228,16 @@ def trend(y: F64, span: int, feature: str, clock: TrendClock) -> Forecast | None
     value, low, high, harm = (max(float(n), 0.0) for n in numbers)
     soonest = left / (line.slope + 2.0 * line.error) * bucket_s
     return Forecast(feature, value, low, high, harm, left / slope * bucket_s, soonest, latest, line.slope / line.error)
+
+
+def climbs_too(asked: F64) -> bool:
+    """Whether a service was asked for ever more over the last means (NaN: none): by `TREND_LOAD` of the least, far from chance."""
+    x = np.flatnonzero(np.isfinite(asked) & (asked > 0))
+    if len(x) < TREND_LEAST:
+        return False
+    seen = np.log(asked[x])
+    line = fitted(x.astype(np.float64), seen, _noise(LATENCY_P95))
+    return line.slope >= TREND_FIRM * line.error and line.slope * (x[-1] - x[0]) >= np.log1p(TREND_LOAD)
 
 
 def _noticed(base: float) -> float:

@@ -247,6 +247,8 @@ TREND_CORRELATED: Final = 1.5
 TREND_LEAST: Final = 5
 TREND_STEPS: Final = 5
 """Means that a line (and what was before it) needs; those of a course since it departed. By hand."""
+TREND_LOAD: Final = 0.3
+"""Share by which what is asked of a service must climb, over the time of a trend, for its latency to climb with that. By hand."""
 TREND_RISE: Final = (0.1, 0.03)
 """What a trend must exceed all that was known by: logarithm of latency, share of a limit. By hand."""
 TREND_NOISE: Final = (0.02, 0.002)

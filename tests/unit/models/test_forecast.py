@@ -91,3 +91,31 @@ def test_a_hole_is_no_trend_and_state_survives_a_restart():
     twin = Trends("metrics", HOURS)
     twin.restore(trends.plain(2))
     assert all(np.array_equal(twin.plain(2)[k], v, equal_nan=True) for k, v in trends.plain(2).items())
+
+
+def opening(asked) -> list:
+    """What is foreseen of a service whose latency climbs by a fifth a minute from the tenth minute on; `asked`: requests per second, by second."""
+    trends, rows, told, r = Trends("spans", MINUTES), np.arange(1), [], np.random.default_rng(3)
+    for second in range(0, 1020, 5):
+        latency = 0.1 * np.exp(0.003 * max(0, second - 600)) * np.exp(r.normal(0.0, 0.01))
+        values = np.array([[asked(second) * np.exp(r.normal(0.0, 0.05)), latency]])
+        made = frame(second, values, features=(f.REQUEST_RATE, f.LATENCY_P95), counts=np.ones(1, np.int64))
+        told += (trends.take(rows, made) or {}).get(0, [])
+    return told
+
+
+def test_a_latency_that_climbs_with_the_load_is_no_trend_of_its_own():
+    assert opening(lambda s: 20.0), "as much is asked as ever"
+    assert not opening(lambda s: 20.0 + 0.4 * max(0, s - 600)), "an office opens"
+    assert opening(lambda s: 20.0 if s < 300 else 60.0), "it opened long before"
+
+
+def test_a_state_from_before_loads_were_held_goes_on():
+    trends = Trends("spans", MINUTES)
+    made = frame(0, np.array([[20.0, 0.1]]), features=(f.REQUEST_RATE, f.LATENCY_P95), counts=np.ones(1, np.int64))
+    trends.take(np.arange(1), made)
+    old = {k: v[:, :-1] if v.ndim > 1 else v for k, v in trends.plain(1).items()}
+    twin = Trends("spans", MINUTES)
+    twin.restore(old)
+    twin.take(np.arange(1), frame(30, np.array([[20.0, 0.1]]), features=made.features, counts=np.ones(1, np.int64)))
+    assert twin.plain(1)["ring"].shape == trends.plain(1)["ring"].shape
