@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
@@ -12,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from contracts.errors import HomeostatError
+from contracts.ports import SystemClock
 from contracts.units import SECOND
 from homeostat.demo.play import until
 from homeostat.demo.shop.blueprint import BAD, GOOD
@@ -65,7 +65,7 @@ class SpanListener:
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()
-        self.messages.append((request.path.rpartition("/")[2], time.time_ns(), body))
+        self.messages.append((request.path.rpartition("/")[2], SystemClock().now_ns(), body))
         return web.Response(content_type="application/x-protobuf")
 
 
@@ -88,7 +88,7 @@ class _Run:
 
     async def run(self) -> _Run:
         await self._until_served()
-        self.zero_ns = time.time_ns()
+        self.zero_ns = SystemClock().now_ns()
         self._say(f"real     the shop is open; {WARM_S} s to warm up")
         await asyncio.sleep(WARM_S)
         for factor in LOADS:
@@ -114,7 +114,7 @@ class _Run:
             raise HomeostatError(f"the shop serves nobody after {_PATIENCE_S:.0f} s", fix="leave it a processor")
 
     def _now_s(self) -> float:
-        return (time.time_ns() - self.zero_ns) / SECOND
+        return (SystemClock().now_ns() - self.zero_ns) / SECOND
 
     async def _stretch(self, what: str, level: float, lasts_s: float) -> None:
         begin = self._now_s()
