@@ -189,7 +189,7 @@ def test_slow_requests_that_were_adopted_are_told_of_no_more():
     def tail(values):
         values[0, P99] *= 2.0
 
-    told = Told(rows=1).run(300).run(250, tail)
+    told = Told().run(300).run(250, tail)
     assert [a.phase for _, a in told.events] == [ADOPTED]
     told.run(60, lambda values: values.__setitem__((0, P99), 8.0 * values[0, P99]))
     assert told.of(OPENED), "more of them are news"
