@@ -16,6 +16,7 @@ from models.contributions import _joined, accounted, shared
 from models.engine import DetectEngine
 from models.judgement import ADDS_SECOND
 from models.low_traffic.reasons import Reason, joint, worth_of
+from tests.representatives import representatives
 
 SPOKEN = (AnomalyPhase.OPENED, AnomalyPhase.UPDATED)
 
@@ -101,7 +102,7 @@ MEMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", representatives(MEMBERS, "river", "pyod"))
 def test_what_a_model_of_another_library_says_is_divided_among_features(name):
     detectors, members = MEMBERS[name]
     events = told(detectors, **members)

@@ -9,6 +9,7 @@ from contracts.settings import DetectSettings
 from models.adapters.recipes import Recipe
 from models.adapters.river_detector import RiverModel
 from models.detectors import create, warm_up
+from tests.representatives import representatives
 
 SHAPED = (suite.check_shapes_and_ranges, suite.check_starts_cold, suite.check_deterministic)
 
@@ -20,11 +21,15 @@ def settings(model, **parameters):
 
 @pytest.mark.parametrize(
     ("model", "parameters"),
-    [
+    representatives(
+        [
+            ("river.anomaly.HalfSpaceTrees", {"n_trees": 4, "height": 4, "window_size": 60}),
+            ("river.anomaly.OneClassSVM", {"nu": 0.1}),
+            ("pyod.models.ecod.ECOD", {}),
+        ],
         ("river.anomaly.HalfSpaceTrees", {"n_trees": 4, "height": 4, "window_size": 60}),
         ("river.anomaly.OneClassSVM", {"nu": 0.1}),
-        ("pyod.models.ecod.ECOD", {}),
-    ],
+    ),
 )
 @pytest.mark.parametrize("check", SHAPED, ids=lambda c: c.__name__)
 def test_a_model_by_class_path(model, parameters, check):
