@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
@@ -14,9 +13,6 @@ from graph.evidence.finding import Finding
 from graph.evidence.silence import missing_z
 from graph.evidence.situation import Edge, Node, Situation
 from graph.judgement import KEPT_SHARE, LEAST_EXPECTED, SILENCE_SIGMAS, SILENCE_WEIGHT, STALLED_LEFT
-
-QUEUES: Final = "messaging:"
-"""What the names of queues begin with (`messaging:rabbitmq/orders`)."""
 
 
 def stalled(situation: Situation) -> Iterator[Finding]:
@@ -50,5 +46,5 @@ def _ceased(edge: Edge) -> bool:
 
 def _goes_on_sending(situation: Situation, name: str) -> bool:
     """Whether a service sends to a queue as often for each of its requests as before, and is answered."""
-    sends = [e for e in situation.out(name) if e.callee.startswith(QUEUES) and math.isfinite(e.per_request_before)]
+    sends = (e for e in situation.out(name) if situation.nodes[e.callee].kind == "messaging")
     return any(e.expected >= LEAST_EXPECTED and e.observed >= KEPT_SHARE * e.expected for e in sends)

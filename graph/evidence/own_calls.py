@@ -11,44 +11,49 @@ from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.local import more_asked
 from graph.evidence.silence import missing_z
-from graph.evidence.situation import Edge, Situation
+from graph.evidence.situation import Edge, Node, Situation
 from graph.judgement import CALLER_LEAST, LEAST_EXPECTED, MORE_CALLS, MORE_CALLS_MOST, MORE_CALLS_SIGMAS
 
 
 def own_calls(situation: Situation) -> Iterator[Finding]:
     """Services that make many more calls for each request than before. Calls to stores alone say nothing: a cold cache makes them as well. Nor do
     those of a service that is asked for much more: it may be asked for something else, or find less of it in its cache."""
-    for node in situation.nodes.values():
-        many = [e for e in situation.out(node.name) if _many_more(e)]
+    for node, many in _makes_many_more(situation):
         told = [e for e in many if situation.nodes[e.callee].kind == "service"]
-        if (
-            not told
-            or more_asked(situation, node) is not None
-            or any(_asked_again(e) for e in situation.out(node.name))
-        ):
-            continue
-        worst = max(told, key=lambda e: (_surely(e), e.callee))
-        text = (
-            f"{node.name} makes {worst.per_request_after:.2g} instead of {worst.per_request_before:.2g} calls of {worst.callee} for each "
-            "request, and none of them because one failed: what it does has changed"
-        )
-        strength = min(MORE_CALLS_MOST, math.log1p(_surely(worst)))
-        yield Finding(node.name, "calls", strength, text, CauseKind.BAD_RELEASE, peer=worst.callee)
+        if told and more_asked(situation, node) is None:
+            worst = _surest(told)
+            text = (
+                f"{node.name} makes {worst.per_request_after:.2g} instead of {worst.per_request_before:.2g} calls of {worst.callee} for each "
+                "request, and none of them because one failed: what it does has changed"
+            )
+            yield Finding(node.name, "calls", _strength(worst), text, CauseKind.BAD_RELEASE, peer=worst.callee)
 
 
 def cold_cache(situation: Situation) -> Iterator[Finding]:
     """Services that ask a store far more for each request than before, while nothing fails and nobody else is called more: what they kept is gone,
     and comes back by itself. A restart empties it once more."""
+    for node, many in _makes_many_more(situation):
+        if all(situation.nodes[e.callee].kind == "database" for e in many):
+            worst = _surest(many)
+            asks = f"{worst.per_request_after:.2g} instead of {worst.per_request_before:.2g} times for each request"
+            text = f"{node.name} asks {worst.callee} {asks}: what it kept is gone"
+            yield Finding(node.name, "cold_cache", _strength(worst), text, CauseKind.LATENCY, peer=worst.callee)
+
+
+def _makes_many_more(situation: Situation) -> Iterator[tuple[Node, list[Edge]]]:
+    """Services with the calls that they make many more of for each request, none of them because one failed."""
     for node in situation.nodes.values():
         many = [e for e in situation.out(node.name) if _many_more(e)]
-        stores = [e for e in many if situation.nodes[e.callee].kind == "database"]
-        if not stores or len(stores) < len(many) or any(_asked_again(e) for e in situation.out(node.name)):
-            continue
-        worst = max(stores, key=lambda e: (_surely(e), e.callee))
-        asks = f"{worst.per_request_after:.2g} instead of {worst.per_request_before:.2g} times for each request"
-        text = f"{node.name} asks {worst.callee} {asks}: what it kept is gone"
-        strength = min(MORE_CALLS_MOST, math.log1p(_surely(worst)))
-        yield Finding(node.name, "cold_cache", strength, text, CauseKind.LATENCY, peer=worst.callee)
+        if many and not any(_asked_again(e) for e in situation.out(node.name)):
+            yield node, many
+
+
+def _surest(many: list[Edge]) -> Edge:
+    return max(many, key=lambda e: (_surely(e), e.callee))
+
+
+def _strength(worst: Edge) -> float:
+    return min(MORE_CALLS_MOST, math.log1p(_surely(worst)))
 
 
 def _surely(edge: Edge) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -104,11 +105,15 @@ def _recovery(real: ShopCourse, drawn: ShopCourse) -> Iterator[LawCompared]:
     )
 
 
+def _quantile(q: float, values: F64) -> float:
+    return float(np.quantile(values, q))
+
+
 def _timing(real: ShopCourse, drawn: ShopCourse) -> Iterator[LawCompared]:
     sides = [_column(_spread([s.arrived_s - s.end_s for s in c.spans])) for c in (real, drawn)]
     for q in (0.5, 0.95):
         figure = f"from a span's end to its arrival, {q:.0%} of spans within"
-        yield _compared((TIMING, figure, "s"), drawn.name, sides, lambda x, q=q: float(np.quantile(x, q)))  # type: ignore[misc]
+        yield _compared((TIMING, figure, "s"), drawn.name, sides, partial(_quantile, q))
     apart = [
         _column([d for times in c.metrics_s.values() for d in np.diff(sorted(times)).tolist()]) for c in (real, drawn)
     ]

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from contracts.frames.decoded import B1, F64
+from models.adapters.normalising import Residuals
 from models.shapley import shapley
+
+
+def newest_vector(seen: Residuals | None, row: int | None) -> F64 | None:
+    """The residuals (F,) of a series' row in the newest frame; None where there are none."""
+    at = np.flatnonzero(seen.aligned.rows == row) if seen is not None and row is not None else np.empty(0, np.intp)
+    return seen.vectors[at[-1]] if seen is not None and len(at) else None
 
 
 def parts_of(vector: F64, names: Sequence[str], decades: Callable[[F64], F64], seed: int) -> dict[str, float]:

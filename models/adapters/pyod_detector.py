@@ -18,7 +18,7 @@ from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
 from models.adapters import refits
-from models.adapters.attributing import parts_of
+from models.adapters.attributing import newest_vector, parts_of
 from models.adapters.normalising import Normaliser, Residuals, width_seconds
 from models.adapters.recipes import Recipe
 from models.calibration import conformal_p
@@ -158,16 +158,14 @@ class PyodDetector:
         """What each feature counted in the newest row of a series; see the port."""
         track = self._tracks.get((series.environment, series.signal))
         row = track.normaliser.alignment.slots.find(series.service, series.peer) if track else None
-        if track is None or track.seen is None or row is None or not track.warm:
-            return {}
-        at = np.flatnonzero(track.seen.aligned.rows == row)
-        if not len(at):
+        vector = newest_vector(track.seen, row) if track and track.warm else None
+        if track is None or vector is None:
             return {}
 
         def decades(vectors: F64) -> F64:
             return -np.log10(track.score(vectors))
 
-        return parts_of(track.seen.vectors[at[-1]], track.normaliser.columns.names, decades, self._seed)
+        return parts_of(vector, track.normaliser.columns.names, decades, self._seed)
 
     def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
         """Take `levels` for what is normal of one series; see the port."""

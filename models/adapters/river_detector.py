@@ -19,7 +19,7 @@ from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
 from contracts.ports.detecting import Scores, SeriesKey
 from models import snapshots
-from models.adapters.attributing import parts_of
+from models.adapters.attributing import newest_vector, parts_of
 from models.adapters.normalising import REACH, Normaliser, Residuals, width_seconds
 from models.adapters.recipes import Recipe, accepted
 from models.calibration import Reference
@@ -228,16 +228,15 @@ class RiverDetector:
         """What each feature counted in the newest row of a series; see the port."""
         track = self._tracks.get((series.environment, series.signal))
         row = track.normaliser.alignment.slots.find(series.service, series.peer) if track else None
-        if track is None or track.seen is None or row not in track.models:
-            return {}
-        at, model = np.flatnonzero(track.seen.aligned.rows == row), track.models[row]
-        if not len(at):
+        model = track.models.get(row) if track and row is not None else None
+        vector = newest_vector(track.seen, row) if track else None
+        if track is None or model is None or vector is None:
             return {}
 
         def decades(vectors: F64) -> F64:
             return -np.log10([model.scores.p(model.score(vector)) for vector in vectors])
 
-        return parts_of(track.seen.vectors[at[-1]], track.normaliser.columns.names, decades, self._seed)
+        return parts_of(vector, track.normaliser.columns.names, decades, self._seed)
 
     def rebase(self, series: SeriesKey, levels: Mapping[str, float]) -> dict[str, float]:
         """Take `levels` for what is normal of one series; see the port. Its model begins anew."""

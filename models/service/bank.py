@@ -104,37 +104,39 @@ class SignalBank:
         values = np.array([levels.get(name, np.nan) for name in c.names])[:, None]
         y = stabilise(values, c, self.width_s)[:, 0]
         columns = np.flatnonzero(np.isfinite(y) & (s.n[:, row] > 0))
-        self._rebase_slow(row, columns, of_now=SLOW_SHARE in levels)
         before = restore(s.mean[:, row : row + 1], c, self.width_s)[:, 0]
         before[c.ratio] = s.share_errors[c.ratio, row] / np.maximum(s.share_trials[c.ratio, row], 1.0)
+        anew = self._with_slow(row, columns, of_now=SLOW_SHARE in levels)
         s.mean[columns, row] = y[columns]
         s.n[columns, row] = np.minimum(s.n[columns, row], t.warmup)
-        s.acc[:, columns, row] = s.raw[:, columns, row] = s.var[:, columns, row] = 0.0
+        s.acc[:, anew, row] = s.raw[:, anew, row] = s.var[:, anew, row] = 0.0
         for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over):
-            held[columns, row] = 0.0
+            held[anew, row] = 0.0
         for column in columns[c.ratio[columns]]:
-            trials = max(s.share_trials[column, row], s.trials[row] * t.warmup)
-            s.share_errors[column, row], s.share_trials[column, row] = values[column, 0] * trials, trials
+            self._take_for_usual(row, column, values[column, 0])
         s.hot[row] = s.dip[row] = s.ebb[row] = 0.0
         return {c.names[i]: float(before[i]) for i in columns}
 
-    def _rebase_slow(self, row: int, columns: NDArray[np.intp], *, of_now: bool) -> None:
-        """Slow is what is slower than the new level. `of_now`: where only the slowest requests are taken for normal, as many of them as there are
-        now are usual: else the next window would say again what was just adopted."""
-        s, t, slow = self.state, self.tuning, self.columns.slow
+    def _with_slow(self, row: int, columns: NDArray[np.intp], *, of_now: bool) -> NDArray[np.intp]:
+        """The columns that begin anew with those of a new level: slow is what is slower than that. `of_now`: where only the slowest requests are
+        taken for normal, as many of them as there are now are usual: else the next window would say again what was just adopted."""
+        s, slow = self.state, self.columns.slow
         if slow < 0:
-            return
+            return columns
         _, p95, p99 = self.columns.percentiles
         if p95 not in columns and p99 not in columns:
-            return
+            return columns
         test = int(s.acc[:, slow, row].argmax())
         slower, requests = float(s.raw[test, slow, row]), float(s.var[test, slow, row])
         if of_now and p95 not in columns and requests > 0.0:
-            trials = max(s.share_trials[slow, row], s.trials[row] * t.warmup)
-            s.share_errors[slow, row], s.share_trials[slow, row] = slower / requests * trials, trials
-        for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over):
-            held[slow, row] = 0.0
-        s.acc[:, slow, row] = s.raw[:, slow, row] = s.var[:, slow, row] = 0.0
+            self._take_for_usual(row, slow, slower / requests)
+        return np.append(columns, slow)
+
+    def _take_for_usual(self, row: int, column: int, share: float) -> None:
+        """Take a share for the usual one of a series, as well known as after the warm-up at least."""
+        s = self.state
+        trials = max(s.share_trials[column, row], s.trials[row] * self.tuning.warmup)
+        s.share_errors[column, row], s.share_trials[column, row] = share * trials, trials
 
     def _typical_sigma(self) -> F64:
         """Median spread of each feature over the series that know theirs; what is assumed beforehand where none does."""

@@ -231,9 +231,14 @@ def came_before(cause: Candidate, world: DecisionWorld) -> list[Earlier]:
     return [e for e in world.earlier if not (surged and e.kind is CauseKind.SATURATION)]
 
 
+def being_mended(cause: Candidate, world: DecisionWorld) -> Earlier | None:
+    """The earlier incident that a cause may be an after-effect of, and a remedy for which is under way, or was verified a moment ago."""
+    return next((e for e in came_before(cause, world) if e.mending), None)
+
+
 def _amid(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> Held | None:
     """While a remedy for an earlier incident is under way, what comes of it is waited for: it may end this one as well."""
-    earlier = next((e for e in came_before(causes[0], world) if e.mending), None)
+    earlier = being_mended(causes[0], world)
     if earlier is None or not touching(playbook.steps):
         return None
     return Held(

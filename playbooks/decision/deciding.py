@@ -12,10 +12,10 @@ from contracts.verdicts import Autonomy, CauseKind, Conduct, DecisionVerdict, He
 from playbooks.decision import words
 from playbooks.decision.autonomy import Permitted, controls_for, permitted
 from playbooks.decision.belief import believed
-from playbooks.decision.candidates import Proposal, came_before, merely_late, proposals, top_causes
+from playbooks.decision.candidates import Proposal, being_mended, merely_late, proposals, top_causes
 from playbooks.decision.patience import worth_waiting
 from playbooks.decision.scoring import Scored, ask_a_person, do_nothing, score
-from playbooks.decision.world import DecisionWorld, Earlier, world_hash
+from playbooks.decision.world import DecisionWorld, world_hash
 from playbooks.language.actions import tells, touching
 from playbooks.language.model import Playbook
 
@@ -135,9 +135,10 @@ def _why_not_ask(
     """Why there is nothing to ask a person about, or not yet; "" where there is."""
     if _all_as_before(incident, world, settings):
         return words.as_before(incident)
-    repaired = _repaired_now(incident, world)
-    if repaired is not None:
-        return words.being_repaired(incident, repaired.service)
+    leading = next(iter(top_causes(incident)), None)
+    mended = being_mended(leading, world) if leading is not None else None
+    if mended is not None:
+        return words.being_repaired(incident, mended.service)
     told = _told_already(incident, world, playbooks)
     return words.told(incident, told) if told else ""
 
@@ -170,11 +171,6 @@ def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSet
     well = all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
     unsure = bool(causes) and causes[0].probability < settings.min_confidence
     return unsure and well and incident.severity is not Severity.CRITICAL
-
-
-def _repaired_now(incident: Incident, world: DecisionWorld) -> Earlier | None:
-    """The earlier incident that this one may come of, and a remedy for which is under way: there is nothing to ask about until that is seen."""
-    return next((e for c in top_causes(incident)[:1] for e in came_before(c, world) if e.mending), None)
 
 
 def _unless_well(choice: Choice, weighed: list[Weighed], incident: Incident, world: DecisionWorld) -> Choice:
