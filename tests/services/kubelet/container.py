@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from tests.services.servers.process import free_port
+from tests.services.servers.process import LAST_LINES, free_port
 
 Json = dict[str, Any]
 _REFERENCE: Final = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
@@ -33,6 +33,8 @@ class Container:
         self._pod, self._log = pod, folder / f"{pod['metadata']['name']}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._good = self._bad = 0
+        self.ended: list[int] = []
+        """Exit statuses of its processes before this one; negative: the signal that killed it."""
 
     @property
     def pid(self) -> int:
@@ -48,6 +50,8 @@ class Container:
 
     def start(self) -> None:
         """Start (again); what it writes is appended to its log."""
+        if self._process is not None and self._process.returncode is not None:
+            self.ended.append(self._process.returncode)
         env = environment(self._pod, self.port)
         command = [_expanded(part, env) for part in (*self.spec.get("command", ()), *self.spec.get("args", ()))]
         with self._log.open("ab") as log:
@@ -59,6 +63,11 @@ class Container:
                 stderr=subprocess.STDOUT,
             )
         self.started_at, self.ready, self._good, self._bad = time.time(), False, 0, 0
+
+    def last_words(self) -> str:
+        """The last lines of its log, and how its processes ended so far."""
+        lines = self._log.read_text(errors="replace").splitlines()[-LAST_LINES:] if self._log.exists() else []
+        return "\n".join([*lines, f"it ended with {', '.join(map(str, self.ended)) or 'nothing: it runs'}"])
 
     async def probe(self, session: aiohttp.ClientSession) -> None:
         """One readiness probe; without one it is ready while it runs."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -57,8 +59,16 @@ class Shop:
         await self._load.wait()
         await self._listening
 
-    async def demand(self, route: str, factor: float) -> None:
-        """Let customers ask for a route `factor` times as often as usual."""
+    @asynccontextmanager
+    async def surge(self, route: str, factor: float) -> AsyncIterator[None]:
+        """Customers ask for a route `factor` times as often as usual, inside the block."""
+        await self._demand(route, factor)
+        try:
+            yield
+        finally:
+            await self._demand(route, 1.0)
+
+    async def _demand(self, route: str, factor: float) -> None:
         assert self._load is not None
         assert self._load.stdin is not None
         self._load.stdin.write(f"rate {route} {RATES[route] * factor}\n".encode())
@@ -75,6 +85,11 @@ class Shop:
         url = f"http://127.0.0.1:{self._kubelet.containers[pod].port}/admin/fault"
         async with aiohttp.ClientSession() as session, session.post(url, json={"kind": "hang"}) as reply:
             reply.raise_for_status()
+
+    def ended(self) -> str:
+        """Containers that ended by themselves and were started again, and what they wrote last; empty if none did."""
+        running = self._kubelet.containers
+        return "\n".join(f"{name}:\n{c.last_words()}" for name, c in running.items() if c.ended)
 
     async def pods(self, name: str) -> dict[str, str]:
         """The pods of a Deployment that are not being deleted: name and uid."""
