@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
@@ -20,7 +21,12 @@ from homeostat.drills.guests import Guests
 from homeostat.drills.system_plan import GOOD, ServiceDesign
 from homeostat.drills.systems import system_named
 
-_SERVICE = "homeostat.drills.drill_service"
+_SERVICE: Final = "homeostat.drills.drill_service"
+READY_S: Final = 60.0
+"""How long a process may take until it serves."""
+PUT_BACK_TIMES: Final = 3
+ORDER_S: Final = 200.0
+"""For an order that waits for several processes."""
 
 
 class RunningSystem:
@@ -103,11 +109,11 @@ class RunningSystem:
             state = self.manager.service(name)
             ill = self._ill.pop(name, set()) & {str(i["id"]) for i in state["instances"]}
             if state["version"] != GOOD:
-                await self.deploy(name, GOOD)
+                await self._put_back(name, "deploy", {"version": GOOD})
             elif ill or state["ready"] < state["replicas"]:
-                await self._order(name, "restart", {})
+                await self._put_back(name, "restart", {})
             if state["replicas"] != plan.replicas:
-                await self._order(name, "scale", {"replicas": plan.replicas})
+                await self._put_back(name, "scale", {"replicas": plan.replicas})
 
     def instances(self, service: str) -> set[str]:
         """The ids of a service's instances."""
@@ -124,7 +130,15 @@ class RunningSystem:
         command = (sys.executable, "-m", _SERVICE, name, "--system", system, "--folder", str(self._folder))
         rest = ("--port", "{port}", "--version", "{version}", "--instance", "{instance}", "--manager", "{manager}")
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp, "OTEL_PYTHON_LOG_LEVEL": "error"} if plan.telling.any else {}
-        return ManagedService(name, (*command, *rest), plan.replicas, GOOD, env, ready_timeout_s=20.0)
+        return ManagedService(name, (*command, *rest), plan.replicas, GOOD, env, ready_timeout_s=READY_S)
+
+    async def _put_back(self, service: str, kind: str, body: Mapping[str, Any]) -> None:
+        """An order that is given again if it failed: on a busy machine a process may be too slow to begin with."""
+        for _ in range(PUT_BACK_TIMES - 1):
+            with contextlib.suppress(aiohttp.ClientResponseError):
+                await self._order(service, kind, body)
+                return
+        await self._order(service, kind, body)
 
     async def _order(self, service: str, kind: str, body: Mapping[str, Any]) -> None:
         self._orders += 1
@@ -138,7 +152,7 @@ class RunningSystem:
 
     async def _post(self, url: str, body: Mapping[str, Any]) -> None:
         assert self._session is not None
-        limit = aiohttp.ClientTimeout(total=60)
+        limit = aiohttp.ClientTimeout(total=ORDER_S)
         async with self._session.post(url, json=body, timeout=limit) as reply:
             if reply.status != 200:
                 raise aiohttp.ClientResponseError(
