@@ -37,6 +37,7 @@ from playbooks.decision.pending_state import (
     differs,
     mending,
     offered,
+    premature,
     question,
     saved_of,
     signature,
@@ -219,7 +220,7 @@ class PendingDecisions:
         world = self._world(case, reported, untold_s, now_ns)
         decision = decide(case.incident, world, self._playbooks, self._settings)
         self.counters["looks"] += 1
-        if not differs(case, decision, now_ns):
+        if premature(case, decision, self._settings.min_confidence, now_ns) or not differs(case, decision, now_ns):
             return []
         self._take(case, decision)
         return [decision]
@@ -330,6 +331,7 @@ class PendingDecisions:
         if decision.verdict is DecisionVerdict.ASK:
             _, times = case.asked.get(question(decision), (0, 0))
             case.asked = {**case.asked, question(decision): (decision.time_ns, times + 1)}
+            case.meant = question(decision), decision.time_ns, decision.time_ns
         stands = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
         case.live, case.live_verdict = (decision.id, str(decision.verdict)) if stands else ("", "")
         if stands:

@@ -28,9 +28,18 @@ ASKED_AGAIN_S: Final = 60.0
 """Pause before the same question of an incident is asked again that was withdrawn meanwhile, doubled each time: a person was asked."""
 STANDS: Final = frozenset({HeldReason.CONCURRENCY, HeldReason.BLAST_RADIUS})
 """Reasons to wait for which an offer stands: what is in the way is over in a moment, and a person takes longer than that to answer."""
+LOOKED_AT_S: Final = 4.0
+"""How long the same question must have stood before a person is asked of a cause that is sure; what is sure a moment later is no question."""
+DOUBTED_S: Final = 15.0
+"""The same of a cause that isn't, or of whom it has still to be seen whether it is to blame: the first windows of a fault name now this one,
+now that one, and what fails a little shows with time."""
+ASKED_BY_S: Final = 20.0
+"""How long nobody is asked at most because the question changes."""
 RELAPSED_S: Final = 10.0
 """How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
 an incident takes its time to end is no reason to wake anybody."""
+TO_BE_SEEN: Final = frozenset({HeldReason.INNOCENT, HeldReason.UNPROVEN})
+"""Reasons that more telemetry may take away."""
 VERSION: Final = 1
 """Of snapshots."""
 
@@ -55,6 +64,8 @@ class PendingDecision(msgspec.Struct):
     """End of the last window in which a service of the incident was anomalous."""
     asked: dict[str, tuple[int, int]] = {}
     """When each question was asked last, and how often: playbook, and target where there is one."""
+    meant: tuple[str, int, int] = ("", 0, 0)
+    """What a person would be asked at present, since when that, and since when anything; nothing while nobody would be."""
 
 
 class UnseenDecision(msgspec.Struct, frozen=True):
@@ -166,6 +177,29 @@ def _asked_lately(case: PendingDecision, decision: Decision, now_ns: int) -> boo
         return False
     last_ns, times = case.asked.get(question(decision), (0, 0))
     return times > 0 and now_ns - last_ns < ASKED_AGAIN_S * 2 ** (times - 1) * SECOND
+
+
+def premature(case: PendingDecision, decision: Decision, min_confidence: float, now_ns: int) -> bool:
+    """Whether it is too early to ask a person; notes what would be asked. Who may not act alone for want of leave asks at once.
+
+    Somebody who was told of an incident that nothing can be offered for follows it: that another cause leads is asked ever more seldom.
+    """
+    if decision.verdict is not DecisionVerdict.ASK:
+        case.meant = ("", 0, 0)
+        return False
+    asked, since_ns, first_ns = case.meant
+    if asked != question(decision):
+        case.meant = asked, since_ns, first_ns = question(decision), now_ns, first_ns or now_ns
+    sure, offers = decision.cause_probability >= min_confidence, bool(decision.chosen.target)
+    if sure and offers:
+        return False
+    sure &= not any(o.held in TO_BE_SEEN for o in decision.options if o.target == decision.cause_service)
+    stood_s = LOOKED_AT_S if sure else DOUBTED_S
+    if now_ns - since_ns < stood_s * SECOND and now_ns - first_ns < ASKED_BY_S * SECOND:
+        return True
+    told = [(last_ns, times) for what, (last_ns, times) in case.asked.items() if not offers]
+    last_ns, times = max((t[0] for t in told), default=0), sum(t[1] for t in told)
+    return not case.live and times > 0 and now_ns - last_ns < ASKED_AGAIN_S * 2 ** (times - 1) * SECOND
 
 
 def question(decision: Decision) -> str:

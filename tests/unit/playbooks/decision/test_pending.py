@@ -1,6 +1,7 @@
 """An incident's way through decisions: when, how often, and what follows from what."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -169,11 +170,12 @@ def test_a_remedy_that_did_not_help_is_followed_by_the_next_and_then_a_person(bo
     (d,) = book.incident(incident(T0, 1), T0)
     facts.journal(d, RunState.FAILED, T0 + 20 * S)
     before = book.posteriors.probability("restart-hung-service", CauseKind.HANG, "prod", "cart", T0)
-    (d2,) = book.feedback(feedback(d, Outcome.SAME, T0 + 20 * S), T0 + 20 * S)
+    assert book.feedback(feedback(d, Outcome.SAME, T0 + 20 * S), T0 + 20 * S) == []
+    (d2,) = book.tick(T0 + 35 * S)
     assert (d2.verdict, d2.chosen.playbook, d2.id) == (ASK, PERSON, "inc-1-d2")
     assert "tried already: restart-hung-service on cart (same)" in d2.text
     assert book.posteriors.probability("restart-hung-service", CauseKind.HANG, "prod", "cart", T0 + 20 * S) < before
-    assert all(book.tick(T0 + i * S) == [] for i in range(21, 40)), "a person is asked once"
+    assert all(book.tick(T0 + i * S) == [] for i in range(36, 60)), "a person is asked once"
 
 
 def test_feedback_while_the_roll_back_runs_waits_for_it(book: Told, facts: ActingHalf):
@@ -191,7 +193,8 @@ def test_a_repair_has_time_to_show(book: Told, facts: ActingHalf):
     late = T0 + 41 * S
     assert book.incident(incident(late, 3), late) == [], "that it is not closed yet is no reason to ask anybody"
     book.evidence(replace(frame(late), state=("anomalous", "healthy")), late + S)
-    assert decided(book.tick(late + S)) == (ASK, PERSON), "it is ill again, and the cooldown holds the same remedy"
+    assert book.tick(late + S) == []
+    assert decided(book.tick(late + 5 * S)) == (ASK, PERSON), "it is ill again, and the cooldown holds the same remedy"
 
 
 def test_what_ended_by_itself_is_left_alone_like_what_was_repaired(book: Told, facts: ActingHalf):
@@ -209,7 +212,8 @@ def test_what_ended_by_itself_is_left_alone_like_what_was_repaired(book: Told, f
 def test_what_was_tried_before_the_present_onset_says_nothing_of_it(book: Told, facts: ActingHalf):
     (d,) = book.incident(incident(T0, 1), T0)
     facts.journal(d, RunState.FAILED, T0 + 9 * S)
-    (second,) = book.feedback(feedback(d, Outcome.SAME, T0 + 9 * S), T0 + 9 * S)
+    assert book.feedback(feedback(d, Outcome.SAME, T0 + 9 * S), T0 + 9 * S) == []
+    (second,) = book.tick(T0 + 24 * S)
     assert "tried already" in second.text
     later = msgspec.structs.replace(incident(T0 + 300 * S, 2), onset_ns=T0 + 295 * S)
     book.evidence(frame(T0 + 299 * S), T0 + 300 * S)
@@ -230,7 +234,8 @@ def test_a_run_that_ended_without_feedback_counts_by_its_state(book: Told, facts
     (d,) = book.incident(incident(T0, 1), T0)
     facts.journal(d, RunState.REFUSED, T0 + S)
     assert book.tick(T0 + 3 * S) == [], "feedback may be on its way"
-    found = book.tick(T0 + 7 * S)
+    assert book.tick(T0 + 7 * S) == []
+    found = book.tick(T0 + 11 * S)
     assert decided(found) == (ASK, PERSON)
     assert "refused" in found[0].text
 
@@ -245,26 +250,60 @@ def test_the_kill_switch_and_its_end(book: Told):
 
 
 def test_asking_becomes_acting_once_the_cause_is_sure(book: Told):
-    assert decided(book.incident(incident(T0, 1, probability=0.45), T0)) == (ASK, "restart-hung-service")
-    assert book.incident(incident(T0 + S, 2, probability=0.46), T0 + S) == []
-    assert decided(book.incident(incident(T0 + 2 * S, 3, probability=0.95), T0 + 2 * S)) == (
-        ACT,
-        "restart-hung-service",
-    )
+    assert book.incident(incident(T0, 1, probability=0.45), T0) == []
+    assert decided(book.tick(T0 + 15 * S)) == (ASK, "restart-hung-service")
+    assert book.incident(incident(T0 + 16 * S, 2, probability=0.46), T0 + 16 * S) == []
+    sure = book.incident(incident(T0 + 17 * S, 3, probability=0.95), T0 + 17 * S)
+    assert decided(sure) == (ACT, "restart-hung-service")
+
+
+def test_nobody_is_asked_what_is_sure_a_moment_later(book: Told):
+    assert book.incident(incident(T0, 1, kind=CauseKind.UNKNOWN, probability=0.6), T0) == []
+    assert all(book.tick(T0 + i * S) == [] for i in range(1, 15))
+    sure = book.incident(incident(T0 + 15 * S - 1, 2, probability=0.95), T0 + 15 * S - 1)
+    assert decided(sure) == (ACT, "restart-hung-service")
+
+
+def test_a_question_is_asked_once_it_has_stood_and_at_the_latest_after_a_while(book: Told):
+    kinds = (CauseKind.UNKNOWN, CauseKind.HANG)
+    asked = [
+        book.incident(incident(T0 + i * S, i + 1, kind=kinds[i % 2], probability=0.45), T0 + i * S) for i in range(40)
+    ]
+    assert [i for i, found in enumerate(asked) if found] == [20], "the question changed each second"
+
+
+def test_who_may_not_act_alone_on_a_sure_cause_asks_at_once():
+    watched = Told(half())
+    watched.control(msgspec.structs.replace(switch(T0, acting=True), autonomy=Autonomy.SUGGEST), T0)
+    assert decided(watched.incident(incident(T0, 1, probability=0.95), T0)) == (ASK, "restart-hung-service")
+
+
+def test_another_cause_while_a_person_looks_is_asked_ever_more_seldom(book: Told):
+    def unknown(i: int) -> list[Decision]:
+        told = incident(T0 + i * S, i + 1, kind=CauseKind.UNKNOWN, probability=0.8)
+        well = msgspec.structs.replace(told, felt=Severity.INFO, candidates=())
+        return book.incident(told if i % 10 < 7 else well, T0 + i * S)
+
+    asked = [i for i in range(600) if any(d.verdict is ASK for d in unknown(i))]
+    assert asked[0] == 4
+    assert all(later - earlier >= 60 for earlier, later in pairwise(asked)), asked
+    assert len(asked) <= 4
 
 
 def test_another_cause_while_nothing_was_done_is_decided_anew_but_without_flicker(book: Told):
     book.incident(incident(T0, 1, kind=CauseKind.UNKNOWN), T0)
-    assert book.incident(incident(T0 + S, 2, probability=0.45), T0 + S) == []
-    assert decided(book.tick(T0 + 4 * S)) == (ASK, "restart-hung-service")
+    assert decided(book.tick(T0 + 4 * S)) == (ASK, PERSON)
+    assert book.incident(incident(T0 + 5 * S, 2, probability=0.45), T0 + 5 * S) == []
+    assert decided(book.tick(T0 + 20 * S)) == (ASK, "restart-hung-service")
 
 
 def test_an_approved_run_is_under_way(book: Told, facts: ActingHalf):
-    (d,) = book.incident(incident(T0, 1, probability=0.45), T0)
-    facts.journal(d, RunState.AWAITING_APPROVAL, T0 + S)
-    assert book.incident(incident(T0 + 4 * S, 2, probability=0.45), T0 + 4 * S) == []
-    facts.journal(d, RunState.RUNNING, T0 + 5 * S)
-    assert book.incident(incident(T0 + 9 * S, 3, probability=0.9), T0 + 9 * S) == []
+    book.incident(incident(T0, 1, probability=0.45), T0)
+    (d,) = book.tick(T0 + 15 * S)
+    facts.journal(d, RunState.AWAITING_APPROVAL, T0 + 16 * S)
+    assert book.incident(incident(T0 + 19 * S, 2, probability=0.45), T0 + 19 * S) == []
+    facts.journal(d, RunState.RUNNING, T0 + 20 * S)
+    assert book.incident(incident(T0 + 24 * S, 3, probability=0.9), T0 + 24 * S) == []
 
 
 def test_two_incidents_are_acted_on_one_after_another(book: Told, facts: ActingHalf):
