@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from graph.evidence.situation import Shift, risen
+from graph.world.series import SeriesStore
+
+YOUNGER: Final = 0.8
+"""Share of the time for which a caller has been known, from which on its calls have been known for as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,15 @@ def usually(answered: float, made: Shift) -> float:
     one (half of a service tells nothing, a name stands for another one, too) misses none."""
     before = made.before * made.samples_before
     return min(1.0, answered / before) if before > 0 else 1.0
+
+
+def younger_than_callers(
+    edges: SeriesStore, spans: SeriesStore, known: Mapping[tuple[str, str], int]
+) -> set[tuple[str, str]]:
+    """Calls (with their rows) that were first heard of when requests of their callers had long been."""
+    newest = int(max(edges.slot.max(initial=0), spans.slot.max(initial=0))) + 1
+    callers = spans.rows_of((caller, "") for caller, _ in known)
+    since = {pair: int(spans.first[callers[pair[0], ""]]) for pair in known if (pair[0], "") in callers}
+    return {
+        pair for pair, first in since.items() if newest - int(edges.first[known[pair]]) < YOUNGER * (newest - first)
+    }

@@ -27,7 +27,7 @@ from graph.world.aliases import Aliases
 from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
 from graph.world.series import NEVER, SeriesStore
-from graph.world.told_calls import Served, ToldCalls, usually
+from graph.world.told_calls import Served, ToldCalls, usually, younger_than_callers
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
@@ -269,8 +269,9 @@ class World:
             late = [p for p in heard if known_ns[p] == until_ns]  # what their callers did until then, and not since
             then = self._served({p[0]: None for p in late}, onset_ns, amid, until_ns)
             did |= {p: (then[p[0]], 1.0) for p in late if then[p[0]].requests is not None}
+        younger = younger_than_callers(store, self.series[Signal.SPANS], known)
         return {
-            p: _edge(p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]))
+            p: _edge(p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]), p in younger)
             for p in pairs
         }
 
@@ -358,22 +359,25 @@ def _edge(
     made: Shift | None,
     caller_did: tuple[Served, ToldCalls],
     known: tuple[int, float],
+    younger: bool,
 ) -> Edge:
     """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls; `known`: up to when its calls are
-    known, and of the time for which those of others are the share that this is. Of calls that have not come yet none is missing."""
+    known, and of the time for which those of others are the share that this is; `younger`: it was heard of after the caller. Of calls that
+    have not come yet none is missing."""
     (did, told), (known_ns, heard) = caller_did, known
     rate, caller, failed = found.get(CALL_RATE), did.requests, did.failed
     blamed = float(np.minimum(told.blamed / failed, 1.0)) if failed >= 1.0 else math.nan
     if rate is None or not rate.samples_before > 0:  # whether calls are answered was never known
         return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
-    # Totals, not means: an edge is known only since its first call, its caller since its first request.
     answered, calls = rate.before * rate.samples_before, rate.after * rate.samples
     share = told.share if made is None else usually(answered, made)
     attempted = made.after * made.samples * share if made is not None else told.asked
     if caller is None or not caller.before > 0:
         bare = Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
         return replace(bare, observed=calls, told=share)
-    before = answered / (caller.before * caller.samples_before)
+    # Where one of them was in trouble and the other not, they are compared with different times.
+    windows = min(rate.samples_before, caller.samples_before) if younger else caller.samples_before
+    before = rate.before * windows / (caller.before * caller.samples_before)
     served = heard * caller.after * caller.samples
     expected, usual = before * served, heard * before * caller.before * caller.samples
     if math.isfinite(told.due):  # what is asked for tells; requests that are missing may be any
