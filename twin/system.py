@@ -69,11 +69,19 @@ class SimulatedSystem:
         self._due.sort(key=lambda d: d[:2])
 
     def tell(
-        self, service: int, kind: str, *, before: str = "", after: str = "", actor: str = "", text: str = ""
+        self,
+        service: int,
+        kind: str,
+        *,
+        before: str = "",
+        after: str = "",
+        actor: str = "",
+        subject: str = "",
+        text: str = "",
     ) -> None:
         """Let others hear of something that happens now."""
         name = self.plan.services[service].name
-        self.happenings.append(Happening(self.now_s, name, kind, before, after, actor, text=text))
+        self.happenings.append(Happening(self.now_s, name, kind, before, after, actor, subject, text))
 
     def step(self) -> SystemSecond:
         """The second that begins at `now_s`; afterwards it is a second later."""

@@ -17,6 +17,7 @@ import numpy as np
 from contracts.actions import installed_actions
 from contracts.errors import ActionFailed, Conflict, InvalidTarget, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from twin.faults import flag_name
 from twin.influences import Seat
 from twin.instance_rows import instance_name
 
@@ -106,13 +107,13 @@ class TwinActuator:
             case "rollback":
                 self._roll_back(request, service)
             case "flag":
-                self._turn_off(service)
+                self._turn(service, str(given.get("flag") or ""), str(given.get("to") or "off"))
             case "drain":
                 slots = system.fleet.running(service)
                 ill = [s for s in slots.tolist() if self._ill(s)]
                 system.drain(system.fleet.node[np.array(ill or slots[:1].tolist(), np.int64)])
             case "shift":
-                self._shift(service)
+                self._shift(service, str(given.get("callee") or ""), str(given.get("path") or "other"))
             case other:
                 raise ActionFailed(f"{self.name} has no action {other!a}")
 
@@ -135,19 +136,26 @@ class TwinActuator:
         if not self._episode.system.roll_back(service, *numbers):
             raise ActionFailed(f"{request.target.service} has no version {wanted or 'before'} to go back to")
 
-    def _turn_off(self, service: int) -> None:
+    def _turn(self, service: int, name: str, to: str) -> None:
+        """Give a flag (without a name: all of the service) another value. One that is off already, or is no fault's, changes nothing."""
         for fault in self._episode.faults:
-            if fault.flag is not None and fault.flag[0] == service:
+            meant = fault.flag is not None and fault.flag[0] == service and name in ("", flag_name(fault.flag[1]))
+            if meant and fault.flag is not None and to == "off":
                 self._episode.system.flags.add(fault.flag)
                 fault.end(self._episode.system.now_s)
 
-    def _shift(self, service: int) -> None:
+    def _shift(self, caller: int, callee: str, path: str) -> None:
+        """Lead the calls of a service (without a callee: all that it is part of) around whatever is wrong with their path."""
         system = self._episode.system
+        other = system.index.get(callee, -1)
         for influence in system.influences:
-            if influence.seat is Seat.LINK:
+            if influence.seat is Seat.LINK and path == "other":
                 calls = [system.plan.calls[i] for i in influence.places.tolist()]
-                if any(service in (c.caller, c.callee) for c in calls):
-                    influence.end_s = system.now_s
+                if any(
+                    (c.caller, c.callee) == (caller, other) or (not callee and caller in (c.caller, c.callee))
+                    for c in calls
+                ):
+                    influence.end_s = min(influence.end_s, system.now_s)
 
     def _ill(self, slot: int) -> bool:
         nodes = [i.nodes for i in self._episode.system.influences if i.seat is Seat.NODE]
