@@ -120,8 +120,8 @@ class ActSettings(Section):
     def _actions_are_done_by_what_is_named(self) -> Self:
         for action, by in self.actions.items():
             kind, _, name = by.partition(":")
-            named = {"command": self.commands, "webhook": self.webhooks}.get(kind)
-            if named is None or name not in named:
+            named = {"command": frozenset(self.commands), "webhook": frozenset(self.webhooks)}.get(kind, frozenset())
+            if name not in named:
                 raise ValueError(
                     f"actions.{action}: {by!r} is no `command:<name>` or `webhook:<name>` that is set here"
                 )

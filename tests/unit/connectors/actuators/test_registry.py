@@ -64,7 +64,7 @@ def test_only_what_another_system_may_do_is_a_webhooks_or_a_commands() -> None:
     with pytest.raises(UnknownName, match=r"act.actions.*valid: flag, shift"):
         names(actions={"restart": "command:turn"}, **turn)
     for by in ("command:other", "turn", "process:turn"):
-        with pytest.raises(ValueError, match="actions.flag: .* is no `command:<name>`"):
+        with pytest.raises(ValueError, match=r"actions\.flag: .* is no `command:<name>`"):
             ActSettings(actions={"flag": by}, **turn)
 
 
