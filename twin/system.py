@@ -44,6 +44,8 @@ class SimulatedSystem:
         self.flow = Flow(plan, self.fleet, r)
         self.influences: list[Influence] = []
         self.flags: set[tuple[int, str]] = set()
+        self.ended_early: list[tuple[Influence, float]] = []
+        """Influences that something done ended, and whose undoing brings back, each with when it would have ended."""
         """Flags that are off."""
         self.now_s = 0.0
         self.last: SystemSecond | None = None

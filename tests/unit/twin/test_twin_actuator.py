@@ -56,6 +56,8 @@ async def _done(episode: SimulatedEpisode, action: str, service: str, key: str, 
     target = Target(episode.plan.environment, service)
     mends = TwinActuator(episode, at_once, fails=0.0, delay_s=0.0)
     await mends.apply(StepRequest(key, "r", "s", action, target, arguments, None, 0.0))
+    episode.second()
+    assert (episode.faults[0].truth.gone_s is None) == episode.faults[0].sitting(episode.system)
     return episode.faults[0].sitting(episode.system)
 
 
@@ -77,6 +79,7 @@ async def test_only_the_flag_that_is_told_of_ends_a_flags_fault() -> None:
     assert await _done(episode, "flag", service, "a", flag="layout-b", to="off")
     assert await _done(episode, "flag", service, "b", flag="errors-path", to="on")
     assert not await _done(episode, "flag", service, "c", flag="errors-path", to="off")
+    assert await _done(episode, "flag", service, "d", flag="errors-path", to="on"), "undone, it is there again"
 
 
 async def test_only_the_callers_way_to_the_callee_ends_a_paths_fault() -> None:
@@ -88,3 +91,4 @@ async def test_only_the_callers_way_to_the_callee_ends_a_paths_fault() -> None:
     assert await _done(episode, "shift", caller, "a", caller=caller, callee="another", path="other")
     assert await _done(episode, "shift", caller, "b", caller=caller, callee=callee, path="usual")
     assert not await _done(episode, "shift", caller, "c", caller=caller, callee=callee, path="other")
+    assert await _done(episode, "shift", caller, "d", caller=caller, callee=callee, path="usual"), "and back"
