@@ -79,7 +79,8 @@ def test_calls_are_led_elsewhere_at_the_one_that_makes_them_whichever_end_is_sus
         assert set(involved_in(found)) == {"web", *({end} - {"web"})}
         plan = planned(found, world)
         assert (plan.playbook.name, plan.target, plan.cause_service) == ("shift-traffic-from-bad-path", "web", end)
-        (step,), (back,) = plan.playbook.steps, plan.playbook.rollback
+        (step, waits), (back,) = plan.playbook.steps, plan.playbook.rollback
+        assert waits.action == "wait", "calls that are out say nothing of the other path"
         assert resolve(plan, step, STATE) == {"caller": "web", "callee": "pay", "path": "other"}
         assert restore(plan, back, STATE, STATE) == {"caller": "web", "callee": "pay", "path": "usual"}
 
