@@ -93,6 +93,7 @@ class CauseKind(enum.StrEnum):
     SATURATION = "saturation"  # more demand than it has capacity for
     LEAK = "leak"  # a resource grows until it runs out
     BAD_RELEASE = "bad_release"  # errors or latency since a new version
+    FLAG = "flag"  # errors or latency since a feature flag, or a setting kept beside the release, was changed
     NETWORK = "network"  # time or calls are lost between two services
     DEPENDENCY = "dependency"  # something outside of what can be acted on
     UNKNOWN = "unknown"

@@ -143,6 +143,10 @@ RELEASE_JUST: Final = 1.5
 RELEASE_JUST_S: Final = 15.0
 """A release before the onset: strength, seconds for which it is fresh, its half-life then, and how far after the onset one may seem
 to be; times the strength it has where it came just before the onset, and within how many seconds that is."""
+FLAG_FADES_S: Final = 30.0
+FLAG_BACK_S: Final = 60.0
+"""The half-life of a changed flag as a reason, once it did not come just before the onset: it works within seconds, a release as it is rolled out; and
+how long one that was given back its value since the onset still explains what is seen. By hand."""
 REPLACES: Final = frozenset({"deploy", "restart", "start", "scale"})
 REPLACED_NS: Final = 20 * SECOND
 REPLACED_PATIENCE_NS: Final = 10 * SECOND
@@ -325,6 +329,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "log_shape": 0.5,
     "missing_logs": 2.2,
     "release": 1.0,
+    "flag": 1.0,
     "shrunk": 1.0,
     "oom": 1.12,
     "restart": 1.0,

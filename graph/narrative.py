@@ -8,6 +8,7 @@ from typing import Final
 
 from contracts.events import Change, EvidenceGap, PathStep
 from contracts.verdicts import CauseKind, GapKind, Severity
+from graph.evidence.flags import in_words, suspected_flags
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
@@ -22,6 +23,7 @@ KINDS = {
     CauseKind.SATURATION: "gets more demand than it can serve",
     CauseKind.LEAK: "is running out of a resource",
     CauseKind.BAD_RELEASE: "has been worse since a release",
+    CauseKind.FLAG: "has been worse since a flag was changed",
     CauseKind.NETWORK: "loses time on the network",
     CauseKind.DEPENDENCY: "is a dependency in trouble",
     CauseKind.UNKNOWN: "departs from its usual behaviour",
@@ -123,6 +125,9 @@ def story(
         parts.append(f"It is felt along {path_text(path)}.")
     if changes and leader.kind is CauseKind.BAD_RELEASE:
         parts.append(f"Changed shortly before: {changes[-1].text or changes[-1].service}.")
+    if leader.kind is CauseKind.FLAG:
+        turned = suspected_flags(situation, leader.service)
+        parts.append(f"Changed shortly before: {'; '.join(in_words(x.change) for x in turned)}.")
     if broken:
         parts.append(f"What is promised is not kept: {broken}.")
     rivals = [ruled_out(situation, s, leader) for s in suspects[1:3]]

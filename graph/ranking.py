@@ -17,6 +17,7 @@ from typing import Final
 from contracts.verdicts import CauseKind
 from graph.evidence.by_operation import operations
 from graph.evidence.finding import Finding
+from graph.evidence.flags import FLAG
 from graph.evidence.harm import Reach, harm_of, reaches, serves_knowingly
 from graph.evidence.local import local
 from graph.evidence.messages import stalled
@@ -44,7 +45,9 @@ from graph.judgement import (
 
 SYMPTOMS: Final = ("latency", "errors", "silence", "network", "pattern", "operation", "missing_logs")
 """Channels that show that service itself suffers; resources, logs and releases alone only hint."""
-PRIORS: Final = ("release", "shrunk", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
+CHANGED: Final = (CauseKind.BAD_RELEASE, CauseKind.FLAG)
+"""Causes that are what somebody changed."""
+PRIORS: Final = ("release", "flag", "shrunk", "oom", "restart", "eviction", "start", "probe", "scheduling", "node")
 """Channels of what was done to a service or befell its instances: they tip the scale, and are nothing by themselves."""
 
 
@@ -193,8 +196,8 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
     for finding in found:
         if finding.kind is not None:
             votes[finding.kind] = votes.get(finding.kind, 0.0) + weight(finding)
-    if CauseKind.BAD_RELEASE in votes and len(votes) > 1:  # whatever it shows, it shows since then
-        return CauseKind.BAD_RELEASE
+    if (since := _since_changed(votes, found)) is not None:
+        return since
     lost = sum(
         weight(x) for x in found if x.channel == "network"
     )  # what is lost is asked for again: that is no more demand
@@ -202,7 +205,18 @@ def kind_of(node: Node, found: list[Finding]) -> CauseKind:
     asked_more = any(x.channel == "demand" for x in found)
     if full > lost and (asked_more or (full > leak and any(x.channel == "shrunk" for x in found))):
         return CauseKind.SATURATION
-    votes.pop(CauseKind.BAD_RELEASE, None)
+    for kind in CHANGED:
+        votes.pop(kind, None)
     if leak > LEAK_VOTES and CauseKind.CRASH not in votes:
         return CauseKind.LEAK
     return max(sorted(votes), key=lambda k: votes[k], default=CauseKind.UNKNOWN)
+
+
+def _since_changed(votes: dict[CauseKind, float], found: list[Finding]) -> CauseKind | None:
+    """The change after which a service shows what it shows, whatever that is: the one told of that says most, a release where both say as much.
+    That it does otherwise than before, as the calls it makes say, speaks for the one of them that is told of."""
+    told = {x.kind for x in found if x.channel in ("release", FLAG)}
+    if CauseKind.FLAG in told and CauseKind.BAD_RELEASE not in told and CauseKind.BAD_RELEASE in votes:
+        return CauseKind.FLAG
+    changed = [kind for kind in CHANGED if kind in votes]
+    return max(changed, key=lambda kind: votes[kind]) if changed and len(votes) > len(changed) else None

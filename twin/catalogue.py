@@ -93,13 +93,14 @@ def _release(name: str, turns: tuple[Turn, ...], *causes: CauseKind, seat: Seat 
 
 
 def _flag(name: str, turns: tuple[Turn, ...], *causes: CauseKind, calls: str = "") -> FaultKind:
-    words = frozenset({_C.BAD_RELEASE, *causes})
+    words = frozenset({_C.FLAG, _C.BAD_RELEASE, *causes})
     return FaultKind(name, FaultLevel.FLAG, Seat.FLAG, turns, words, ("flag",), heals=0.15, calls=calls)
 
 
 def _link(name: str, turns: tuple[Turn, ...], calls: str, *causes: CauseKind) -> FaultKind:
-    words = frozenset({_C.NETWORK, *causes})
-    return FaultKind(name, FaultLevel.EDGE, Seat.LINK, turns, words, ("shift",), heals=0.4, calls=calls)
+    """What is wrong with one path another one mends; what all calls of a service meet with (names, certificates) meets them there, too."""
+    words, repairs = frozenset({_C.NETWORK, *causes}), ("shift",) if calls == "one" else ()
+    return FaultKind(name, FaultLevel.EDGE, Seat.LINK, turns, words, repairs, heals=0.4, calls=calls)
 
 
 def _node(name: str, turns: tuple[Turn, ...], *causes: CauseKind, level: FaultLevel = FaultLevel.NODE) -> FaultKind:

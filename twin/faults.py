@@ -102,7 +102,10 @@ def inject(
         roots=frozenset(names),
         causes=kind.causes,
         repairs=frozenset(
-            (a, system.plan.services[i].name) for a in kind.repairs for i in roots if system.plan.services[i].own
+            (a, system.plan.services[i].name)
+            for a in kind.repairs
+            for i in ([service] if seat is Seat.LINK else roots)  # it is the caller whose calls are led elsewhere
+            if system.plan.services[i].own
         ),
         begin_s=now,
         size=size,
@@ -208,8 +211,13 @@ def _rolled_out(system: SimulatedSystem, kind: FaultKind, service: int, *, told:
     if kind.seat is Seat.CONFIG and not kind.replicas:
         return system.deploy(service, config_only=True, told=told)
     if kind.seat is Seat.FLAG and told:
-        system.tell(service, "config", before="off", after="on", text=f"flag {kind.name.removeprefix('flag_')}-path")
+        system.tell(service, "flag", before="off", after="on", subject=f"flag/{flag_name(kind.name)}")
     return 0, 0
+
+
+def flag_name(kind: str) -> str:
+    """What the flag of a kind of fault is called, by whoever tells of it."""
+    return f"{kind.removeprefix('flag_')}-path"
 
 
 def _shrunk(system: SimulatedSystem, kind: FaultKind, service: int, *, told: bool) -> tuple[int, int] | None:

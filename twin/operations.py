@@ -53,7 +53,7 @@ def flip_flag(system: SimulatedSystem, r: Generator) -> int:
     calls = np.array([i for i, c in enumerate(system.plan.calls) if c.caller == service], np.int64)
     if len(calls):
         _turn(system, Knob.CALLS, float(r.uniform(0.8, 1.15)), 1e9, places=calls[[int(r.integers(len(calls)))]])
-    system.tell(service, "config", text="flag layout-b")
+    system.tell(service, "flag", before="off", after="on", subject="flag/layout-b")
     return service
 
 

@@ -44,6 +44,8 @@ class SimulatedSystem:
         self.flow = Flow(plan, self.fleet, r)
         self.influences: list[Influence] = []
         self.flags: set[tuple[int, str]] = set()
+        self.ended_early: list[tuple[Influence, float]] = []
+        """Influences that something done ended, and whose undoing brings back, each with when it would have ended."""
         """Flags that are off."""
         self.now_s = 0.0
         self.last: SystemSecond | None = None
@@ -69,11 +71,19 @@ class SimulatedSystem:
         self._due.sort(key=lambda d: d[:2])
 
     def tell(
-        self, service: int, kind: str, *, before: str = "", after: str = "", actor: str = "", text: str = ""
+        self,
+        service: int,
+        kind: str,
+        *,
+        before: str = "",
+        after: str = "",
+        actor: str = "",
+        subject: str = "",
+        text: str = "",
     ) -> None:
         """Let others hear of something that happens now."""
         name = self.plan.services[service].name
-        self.happenings.append(Happening(self.now_s, name, kind, before, after, actor, text=text))
+        self.happenings.append(Happening(self.now_s, name, kind, before, after, actor, subject, text))
 
     def step(self) -> SystemSecond:
         """The second that begins at `now_s`; afterwards it is a second later."""

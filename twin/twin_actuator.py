@@ -17,7 +17,8 @@ import numpy as np
 from contracts.actions import installed_actions
 from contracts.errors import ActionFailed, Conflict, InvalidTarget, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
-from twin.influences import Seat
+from twin.faults import flag_name
+from twin.influences import Influence, Seat
 from twin.instance_rows import instance_name
 
 if TYPE_CHECKING:
@@ -106,13 +107,13 @@ class TwinActuator:
             case "rollback":
                 self._roll_back(request, service)
             case "flag":
-                self._turn_off(service)
+                self._turn(service, str(given.get("flag") or ""), str(given.get("to") or "off"))
             case "drain":
                 slots = system.fleet.running(service)
                 ill = [s for s in slots.tolist() if self._ill(s)]
                 system.drain(system.fleet.node[np.array(ill or slots[:1].tolist(), np.int64)])
             case "shift":
-                self._shift(service)
+                self._shift(service, str(given.get("callee") or ""), str(given.get("path") or "other"))
             case other:
                 raise ActionFailed(f"{self.name} has no action {other!a}")
 
@@ -135,19 +136,52 @@ class TwinActuator:
         if not self._episode.system.roll_back(service, *numbers):
             raise ActionFailed(f"{request.target.service} has no version {wanted or 'before'} to go back to")
 
-    def _turn_off(self, service: int) -> None:
+    def _turn(self, service: int, name: str, to: str) -> None:
+        """Give a flag (without a name: all of the service) another value. One that is no fault's changes nothing."""
+        flags, now_s = self._episode.system.flags, self._episode.system.now_s
         for fault in self._episode.faults:
-            if fault.flag is not None and fault.flag[0] == service:
-                self._episode.system.flags.add(fault.flag)
-                fault.end(self._episode.system.now_s)
+            if fault.flag is None or fault.flag[0] != service or name not in ("", flag_name(fault.flag[1])):
+                continue
+            if to == "off":
+                flags.add(fault.flag)
+                self._led_around(fault.influences, now_s)
+            elif fault.flag in flags:
+                flags.discard(fault.flag)
+                self._led_back(fault.influences)
 
-    def _shift(self, service: int) -> None:
+    def _shift(self, caller: int, callee: str, path: str) -> None:
+        """Lead the calls of a service (without a callee: all that it is part of) around whatever is wrong with their path, or back."""
         system = self._episode.system
-        for influence in system.influences:
-            if influence.seat is Seat.LINK:
-                calls = [system.plan.calls[i] for i in influence.places.tolist()]
-                if any(service in (c.caller, c.callee) for c in calls):
-                    influence.end_s = system.now_s
+        other = system.index.get(callee, -1)
+
+        def meant(influence: Influence) -> bool:
+            calls = [system.plan.calls[i] for i in influence.places.tolist()] if influence.seat is Seat.LINK else []
+            ends = [(c.caller, c.callee) for c in calls]
+            return (caller, other) in ends or (not callee and any(caller in pair for pair in ends))
+
+        if path == "other":
+            self._led_around([i for i in system.influences if meant(i)], system.now_s)
+        else:
+            self._led_back([i for i, _ in system.ended_early if meant(i)])
+
+    def _led_around(self, influences: list[Influence], now_s: float) -> None:
+        """They end now; when they would have ended is kept by the system."""
+        for influence in influences:
+            if influence.end_s > now_s:
+                self._episode.system.ended_early.append((influence, influence.end_s))
+                influence.end_s = now_s
+
+    def _led_back(self, influences: list[Influence]) -> None:
+        """What is undone is as it would have been: the fault is there again."""
+        system, wanted = self._episode.system, {id(i) for i in influences}
+        for influence, end_s in system.ended_early:
+            if id(influence) in wanted:
+                influence.end_s = end_s
+                system.influences = [*(i for i in system.influences if i is not influence), influence]
+        system.ended_early = [pair for pair in system.ended_early if id(pair[0]) not in wanted]
+        for fault in self._episode.faults:
+            if any(id(i) in wanted for i in fault.influences) and fault.sitting(system):
+                fault.truth.gone_s = None
 
     def _ill(self, slot: int) -> bool:
         nodes = [i.nodes for i in self._episode.system.influences if i.seat is Seat.NODE]

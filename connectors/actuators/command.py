@@ -9,7 +9,7 @@ import os
 import signal
 from typing import Final
 
-from connectors.actuators.named import NamedActuator
+from connectors.actuators.named import NamedActuator, filled
 from contracts.errors import ActionFailed, OutcomeUnknown
 from contracts.ports import StepRequest, StepResult
 from contracts.sanitizing import plain
@@ -36,11 +36,12 @@ class CommandActuator(NamedActuator[tuple[str, ...]]):
     name = "command"
 
     def __init__(self, settings: ActSettings) -> None:
-        super().__init__({name: tuple(vector) for name, vector in settings.commands.items()})
+        commands = {name: tuple(vector) for name, vector in settings.commands.items()}
+        super().__init__(commands, settings.done_by(self.name))
 
     async def _do(self, name: str, defined: tuple[str, ...], request: StepRequest) -> StepResult:
-        """Run it, `args` appended, and wait for its end."""
-        vector = [*defined, *(str(a) for a in request.arguments.get("args", ()))]
+        """Run it, `args` appended or what the action is given filled in, and wait for its end."""
+        vector = _words(name, defined, self._given(request)) + [str(a) for a in request.arguments.get("args", ())]
         try:
             process = await asyncio.create_subprocess_exec(
                 *vector,
@@ -66,6 +67,21 @@ class CommandActuator(NamedActuator[tuple[str, ...]]):
         if status != 0:
             raise ActionFailed(text)
         return StepResult(text, None, {"command": name, "status": status})
+
+
+def _words(name: str, defined: tuple[str, ...], given: dict[str, str]) -> list[str]:
+    """The argument vector. What is filled in makes no option of a word that was none.
+
+    Raises:
+        ActionFailed: it would, or it is not printable.
+    """
+    words = [filled(word, given) for word in defined]
+    for word, written in zip(words, defined, strict=True):
+        if word != written and (not word.isprintable() or (word.startswith("-") and not written.startswith("-"))):
+            raise ActionFailed(
+                f"command {name}: {word[:80]!a} is nothing to fill in for {written!a}", reason="argument"
+            )
+    return words
 
 
 async def _last_words(process: asyncio.subprocess.Process) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from contracts.actions import installed_actions
+from contracts.errors import UnknownName
 from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports import Actuator
 from contracts.settings import ActSettings
@@ -61,10 +63,15 @@ def open_actuators(settings: ActSettings, plugins: PluginSections = NO_SECTIONS)
     `webhook` and `command` come along by themselves where `settings` names webhooks or commands.
 
     Raises:
-        UnknownName: a name neither built in nor registered by a plugin; the message lists those that are.
+        UnknownName: a name neither built in nor registered by a plugin, or an action that `settings.actions` can't have anybody do; the
+            message lists those that are.
         InvalidPlugin: a plugin can't be loaded.
         InvalidSettings: a setting that a named actuator needs is missing.
     """
+    able = sorted(a.name for a in installed_actions().values() if a.beside)
+    for name in settings.actions:
+        if name not in able:
+            raise UnknownName("action that a webhook or a command can do (act.actions)", name, able)
     return [ACTUATORS.open(name, settings, plugins) for name in _wanted(settings)]
 
 

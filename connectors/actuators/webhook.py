@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from connectors.actuators.http import CONNECT_S, FAILURES, explain
-from connectors.actuators.named import NamedActuator
+from connectors.actuators.named import NamedActuator, filled
 from contracts.errors import ActionFailed, ActuatorUnavailable, HomeostatError, OutcomeUnknown
 from contracts.ports import StepRequest, StepResult
 from contracts.settings import ActSettings
@@ -22,7 +24,8 @@ class WebhookActuator(NamedActuator[str]):
     name = "webhook"
 
     def __init__(self, settings: ActSettings) -> None:
-        super().__init__({name: url.get_secret_value() for name, url in settings.webhooks.items()})
+        urls = {name: url.get_secret_value() for name, url in settings.webhooks.items()}
+        super().__init__(urls, settings.done_by(self.name))
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -32,13 +35,15 @@ class WebhookActuator(NamedActuator[str]):
             await session.close()
 
     async def _do(self, name: str, defined: str, request: StepRequest) -> StepResult:
-        """Call its URL."""
+        """Call its URL, with what the action is given filled in."""
+        given = self._given(request)
+        url = filled(defined, {name: quote(value, safe="") for name, value in given.items()})
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         try:
             async with self._session.post(
-                defined,
-                json=_body(request),
+                URL(url, encoded=bool(given)),  # what was quoted stays so: `/` in a name is no part of the path
+                json=_body(request, given),
                 headers={"Idempotency-Key": request.key},
                 timeout=aiohttp.ClientTimeout(total=request.timeout_s, sock_connect=CONNECT_S),
                 allow_redirects=False,  # a POST that is redirected turns into a GET
@@ -59,10 +64,11 @@ def refused(status: int, text: str) -> HomeostatError:
     return ActuatorUnavailable(text) if status == 429 else ActionFailed(text)
 
 
-def _body(request: StepRequest) -> dict[str, Any]:
-    """The playbook's own fields, and `homeostat` about the run."""
-    given = request.arguments.get("body")
-    own: Mapping[str, Any] = given if isinstance(given, Mapping) else {} if given is None else {"body": given}
+def _body(request: StepRequest, given: Mapping[str, str]) -> dict[str, Any]:
+    """The playbook's own fields, or the arguments of what it is to do, and `homeostat` about the run."""
+    body = request.arguments.get("body")
+    own: Mapping[str, Any] = body if isinstance(body, Mapping) else {} if body is None else {"body": body}
+    own = {key: given[key] for key in request.arguments} if given else own
     about = {
         "key": request.key,
         "run": request.run,
@@ -71,4 +77,4 @@ def _body(request: StepRequest) -> dict[str, Any]:
         "service": request.target.service,
         "installation": "" if request.mark is None else request.mark.by,
     }
-    return {**own, "homeostat": about}
+    return {**own, "homeostat": about | ({"action": request.action} if given else {})}

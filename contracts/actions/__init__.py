@@ -4,7 +4,7 @@ Here live the questions that everybody asks of an action: its arguments, what it
 told, how it is undone. Never here: how a system is made to do it, which is an actuator's.
 """
 
-from contracts.actions.action import Action, Mistake, ReplicaBounds, Touches, UninstalledAction
+from contracts.actions.action import Action, Mistake, ReplicaBounds, Touches, UninstalledAction, not_offered
 from contracts.actions.arguments import (
     BEFORE,
     Argument,
@@ -38,6 +38,7 @@ __all__ = [
     "action_of",
     "installed_actions",
     "name_from",
+    "not_offered",
     "touches_target",
     "waits",
 ]

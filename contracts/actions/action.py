@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,12 @@ class Action:
     """Whether more demand than usual is a reason for it, even where the target answers as before."""
     mends_part: bool = False
     """Whether it may mend one operation of a target whose others are well: another version does, a restart does not."""
+    beside: bool = False
+    """Whether whoever does it may be another system than the one that runs the target, which alone knows its state: a flag service, a mesh."""
+    at_caller: bool = False
+    """Whether, of a cause between two services, the target is the one that calls."""
+    unoffered: str = ""
+    """What to say, beyond that no actuator can, where none offers it: how it would be set up."""
     installed: bool = True
 
     @property
@@ -179,12 +185,24 @@ class Action:
         del arguments, before
         return "", ""
 
+    def subject(self, arguments: Mapping[str, Any]) -> str:
+        """What exactly its change event is about (`Change.subject`), where a target has several of it."""
+        del arguments
+        return ""
+
     # --- what a dry run, or a what-if, takes it to do
 
     def simulated(self, arguments: Mapping[str, Any], state: TargetState) -> TargetState:
         """The target's state afterwards; its generation is counted by whoever asks."""
         del arguments
         return state
+
+
+def not_offered(actions: Iterable[Action]) -> str:
+    """In words that no actuator can do these actions."""
+    actions = sorted(actions, key=lambda a: a.name)
+    plain = ", ".join(a.name for a in actions if not a.unoffered)
+    return "; ".join([*([f"no actuator can {plain}"] if plain else []), *(a.unoffered for a in actions if a.unoffered)])
 
 
 class UninstalledAction(Action):

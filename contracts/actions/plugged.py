@@ -25,6 +25,7 @@ class PluggedAction(Action):
         self.name, self.text, self.touches = own.name, own.text, own.touches
         self.arguments, self.one_of, self.example = own.arguments, own.one_of, own.example
         self.undo, self.meets_demand, self.mends_part = own.undo, own.meets_demand, own.mends_part
+        self.beside, self.at_caller, self.unoffered = own.beside, own.at_caller, own.unoffered
         self._policy_name, self._change = str(own.policy_name), str(own.change)
 
     @property
@@ -130,6 +131,10 @@ class PluggedAction(Action):
             return str(was), str(becomes)
 
         return self._answer(asked, lambda _: ("", ""))
+
+    def subject(self, arguments: Mapping[str, Any]) -> str:
+        """As its own, or none."""
+        return self._answer(lambda: str(self._own.subject(arguments)), lambda _: "")
 
     def simulated(self, arguments: Mapping[str, Any], state: TargetState) -> TargetState:
         """As its own, or as it was."""

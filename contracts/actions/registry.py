@@ -9,10 +9,12 @@ from typing import Final
 
 from contracts.actions.action import Action, Touches, UninstalledAction
 from contracts.actions.command import CommandAction
+from contracts.actions.flag import FlagAction
 from contracts.actions.plugged import PluggedAction
 from contracts.actions.restart import RestartAction
 from contracts.actions.rollback import RollbackAction
 from contracts.actions.scale import ScaleAction
+from contracts.actions.shift import ShiftAction
 from contracts.actions.wait import WaitAction
 from contracts.actions.webhook import WebhookAction
 from contracts.errors import InvalidPlugin
@@ -21,7 +23,16 @@ from contracts.plugins import PluginRegistry, refusing
 BUILT_IN: Final[Mapping[str, Action]] = MappingProxyType(
     {
         a.name: a
-        for a in (ScaleAction(), RestartAction(), RollbackAction(), WaitAction(), WebhookAction(), CommandAction())
+        for a in (
+            ScaleAction(),
+            RestartAction(),
+            RollbackAction(),
+            FlagAction(),
+            ShiftAction(),
+            WaitAction(),
+            WebhookAction(),
+            CommandAction(),
+        )
     }
 )
 """The built-in actions, by name, in the order of the reference."""

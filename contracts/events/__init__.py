@@ -27,6 +27,7 @@ from contracts.events.telemetry import (
     DeadLetter,
     Evidence,
     EvidenceGap,
+    FlagChange,
     HarmAhead,
     Incident,
     PathStep,
@@ -35,6 +36,7 @@ from contracts.events.telemetry import (
     Strictness,
     TelemetryGaps,
     fewer,
+    flag_of,
 )
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "Evidence",
     "EvidenceGap",
     "Feedback",
+    "FlagChange",
     "Handling",
     "HarmAhead",
     "Incident",
@@ -75,4 +78,5 @@ __all__ = [
     "decode",
     "encode",
     "fewer",
+    "flag_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from contracts.events.codec import Event
+from contracts.events.telemetry import FlagChange
 from contracts.verdicts import (
     AdoptionVerdict,
     Autonomy,
@@ -63,6 +64,10 @@ class Decision(Event, frozen=True, kw_only=True):
     text: str
     cause_instance: str = ""
     """The one instance of the cause's service that is sick while all others are well (`Candidate.instance`)."""
+    cause_flag: FlagChange | None = None
+    cause_caller: str = ""
+    cause_callee: str = ""
+    """The flag that was changed, and whose calls of whom are amiss, of the cause that is acted on (`Candidate`)."""
 
 
 class Approval(Event, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ class Change(Event, frozen=True, kw_only=True):
 
     environment: str
     service: str
-    kind: str  # deploy | config | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other, or the action of a plugin
+    kind: str  # deploy | config | flag | scale | restart | rollback | delete | oom | eviction | scheduling | start | probe | node | other, or the action of a plugin
     time_ns: int
     actor: str = ""
     before: str = ""
@@ -65,7 +65,21 @@ class Change(Event, frozen=True, kw_only=True):
     text: str = ""
     run: str = ""
     subject: str = ""
-    """What exactly changed, where a service has several of it: `pod/shop/cart-7d9f-x2x`, `deployment/shop/cart`."""
+    """What exactly changed, where a service has several of it: `pod/shop/cart-7d9f-x2x`, `deployment/shop/cart`, `flag/new-checkout`."""
+
+
+class FlagChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature flag of a service that was given another value, as whoever tells of changes has it."""
+
+    name: str
+    before: str
+    after: str
+
+
+def flag_of(change: Change) -> FlagChange | None:
+    """The flag that a change is about; None where it is about none, or does not name it."""
+    name = change.subject.removeprefix("flag/") if change.kind == "flag" else ""
+    return FlagChange(name=name, before=change.before, after=change.after) if name else None
 
 
 def fewer(change: Change) -> bool:
@@ -221,6 +235,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The one of them that is sick while all others are well, by the name its platform has for it."""
     alike: int = 0
     """How many are sick, where all are, alike: then it is nothing of a single instance's own."""
+    flag: FlagChange | None = None
+    """The one flag of the service that was changed shortly before, and is as it was changed to."""
+    caller: str = ""
+    callee: str = ""
+    """Whose calls of whom are amiss, where the cause is between two services: one of them is the candidate, the other its peer."""
 
 
 class Strictness(Event, frozen=True, kw_only=True):

@@ -98,6 +98,11 @@ class ActSettings(Section):
         default_factory=dict, description="named webhook targets: name -> URL, which is treated as a secret"
     )
     commands: dict[str, list[str]] = Field(default_factory=dict, description="named commands: name -> argument vector")
+    actions: dict[str, str] = Field(
+        default_factory=dict,
+        description="what webhooks and commands do beside those steps that name them: action (`flag`, `shift`) -> `command:<name>` or "
+        "`webhook:<name>`, whose words and URL may hold the action's arguments, as in `{flag}`",
+    )
     process_manager: str = Field("", description="URL of the local process manager (actuator `process`)")
     kube_context: str = Field(
         "", description="kubeconfig context (actuator `kubernetes`); empty: in-cluster or current"
@@ -110,6 +115,22 @@ class ActSettings(Section):
         (),
         description="kinds of owners (`Kind.group`, e.g. `Canary.flagger.app`) whose objects the actuator `kubernetes` may change all the same, as they don't change them back",
     )
+
+    @model_validator(mode="after")
+    def _actions_are_done_by_what_is_named(self) -> Self:
+        for action, by in self.actions.items():
+            kind, _, name = by.partition(":")
+            named = {"command": frozenset(self.commands), "webhook": frozenset(self.webhooks)}.get(kind, frozenset())
+            if name not in named:
+                raise ValueError(
+                    f"actions.{action}: {by!r} is no `command:<name>` or `webhook:<name>` that is set here"
+                )
+        return self
+
+    def done_by(self, actuator: str) -> dict[str, str]:
+        """What an actuator of commands or webhooks does beside the steps that name them: action -> the name of what does it."""
+        pairs = ((action, by.partition(":")) for action, by in self.actions.items())
+        return {action: name for action, (kind, _, name) in pairs if kind == actuator}
 
     @model_validator(mode="after")
     def _each_thing_has_one_environment(self) -> Self:

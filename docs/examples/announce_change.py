@@ -37,8 +37,9 @@ def main() -> None:
     parser.add_argument("--environment", default="default")
     parser.add_argument("--service", required=True, help="as telemetry names it: namespace/name, or name")
     parser.add_argument(
-        "--kind", default="deploy", choices=["deploy", "config", "scale", "restart", "rollback", "other"]
+        "--kind", default="deploy", choices=["deploy", "config", "flag", "scale", "restart", "rollback", "other"]
     )
+    parser.add_argument("--subject", default="", help="what exactly, such as flag/new-checkout")
     parser.add_argument("--before", default="", help="version or value before")
     parser.add_argument("--after", default="", help="version or value after")
     parser.add_argument("--text", default="", help="for people")

@@ -14,6 +14,7 @@ from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
+from graph.evidence.flags import the_flag
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.evidence.situation import Situation
 from graph.grouping import Group
@@ -157,6 +158,9 @@ def _shown(seen: Assessment, least: float) -> list[Suspect]:
 def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
     node = seen.situation.nodes[suspect.service]
     worst, together = worst_operation(node), node.instances or ComparedInstances(0)
+    between = (
+        next((x for x in suspect.findings if x.peer and x.caller), None) if suspect.kind is CauseKind.NETWORK else None
+    )
     return Candidate(
         service=suspect.service,
         kind=suspect.kind,
@@ -169,6 +173,9 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         instances=together.known,
         instance=name_of(together.apart[0]) if together.apart is not None else "",
         alike=together.known if together.alike else 0,
+        flag=the_flag(seen.situation, suspect.service) if suspect.kind is CauseKind.FLAG else None,
+        caller="" if between is None else between.caller,
+        callee="" if between is None else next((n for n in (suspect.service, between.peer) if n != between.caller), ""),
     )
 
 
@@ -180,7 +187,7 @@ def is_material(old: Incident, new: Incident) -> bool:
         ((a.service, a.kind) != (b.service, b.kind) and max(a.probability, b.probability) >= LEADS)
         or len(b.path) > len(a.path)
         or (b.operation not in ("", a.operation))
-        or (a.service == b.service and (a.instance, a.alike > 0) != (b.instance, b.alike > 0))
+        or (a.service == b.service and (a.instance, a.alike > 0, a.flag) != (b.instance, b.alike > 0, b.flag))
         or abs(a.probability - b.probability) >= MOVED
         or old.severity is not new.severity
         or old.felt is not new.felt

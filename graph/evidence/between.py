@@ -61,7 +61,8 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
         strength, kind, text = lost[worst.caller, worst.callee]
         if len(edges) > 1:
             text += f"; so do {len(edges) - 1} more of the calls of {name}"
-        yield Finding(name, "network", strength, text, _mechanism(situation, name, edges, kind), peer=peer)
+        mechanism = _mechanism(situation, name, edges, kind)
+        yield Finding(name, "network", strength, text, mechanism, peer=peer, caller=worst.caller)
 
 
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:

@@ -12,7 +12,7 @@ class Finding:
     """One reason to suspect (positive strength) or to clear (negative) a service.
 
     `kind` is the fault it speaks for (None where it speaks for none in particular); `explained_by` names the callee (or
-    caller) that accounts for a symptom that was discounted.
+    caller) that accounts for a symptom that was discounted; `peer` the other end of what is between two, `caller` the one of them that calls.
     """
 
     service: str
@@ -22,3 +22,4 @@ class Finding:
     kind: CauseKind | None = None
     explained_by: str = ""
     peer: str = ""
+    caller: str = ""

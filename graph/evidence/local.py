@@ -12,6 +12,7 @@ from contracts.room import has_room, queues, usual_seconds
 from contracts.verdicts import CauseKind
 from graph.evidence.apart import instances_apart
 from graph.evidence.finding import Finding
+from graph.evidence.flags import flags
 from graph.evidence.situation import Node, Shift, Situation, risen
 from graph.evidence.words import change, number
 from graph.judgement import (
@@ -197,6 +198,7 @@ CHANNELS: Final[tuple[Callable[[Situation], Iterator[Finding]], ...]] = (
     memory,
     demand,
     releases,
+    flags,
     shrunk,
     instances,
     instances_apart,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from contracts.features import CALL_RATE
 from graph.evidence.finding import Finding
+from graph.evidence.flags import suspected_flags
 from graph.evidence.local import RELEASES
 from graph.evidence.situation import Edge, Situation
 from graph.judgement import OVERWHELMS, RELEASE_AFTER_S, RELEASE_JUST_S
@@ -20,13 +21,13 @@ from graph.judgement import OVERWHELMS, RELEASE_AFTER_S, RELEASE_JUST_S
 def by_whom(situation: Situation, found: Iterable[Finding]) -> list[Finding]:
     """The same findings; what is found of such a database is found of whoever was released."""
     just = [c for c in situation.changes if -RELEASE_AFTER_S <= situation.age_s(c) <= RELEASE_JUST_S]
-    released = {c.service for c in just if c.kind in RELEASES}
+    released = {c.service for c in just if c.kind in RELEASES} | {x.change.service for x in suspected_flags(situation)}
     owners = {n: by for n in situation.nodes if (by := _owner(situation, n)) in released} if released else {}
     return [_moved(x, owners[x.service]) if x.service in owners else x for x in found]
 
 
 def _moved(finding: Finding, owner: str) -> Finding:
-    text = f"{finding.text}; {owner}, which was released just before, uses it most"
+    text = f"{finding.text}; {owner}, which was changed just before, uses it most"
     return dataclasses.replace(finding, service=owner, text=text)
 
 

@@ -167,6 +167,8 @@ class Situation:
     changes: tuple[Change, ...] = ()
     harm: tuple[Violation, ...] = ()
     """What the incident is known to be about; empty where that is to be found out."""
+    turned: tuple[Change, ...] = ()
+    """Changes of feature flags, in their order, and our own among them: which value each has."""
 
     def age_s(self, change: Change) -> float:
         """How long before the onset a change was, in seconds; negative after it."""

@@ -186,9 +186,9 @@ def network(losses: Losses) -> Iterator[Finding]:
         by = max(sorted(rivals), key=lambda r: losses[r].coverage)
         if losses[by].coverage > COVERS_MORE * coverage:
             text += f", as on {len(losses[by].hurt)} of the calls of {by}"
-            yield Finding(name, "network", RIVAL_SHARE * strength, text, CauseKind.NETWORK, by, peer)
+            yield Finding(name, "network", RIVAL_SHARE * strength, text, CauseKind.NETWORK, by, peer, worst.caller)
         else:
-            yield Finding(name, "network", strength, text, CauseKind.NETWORK, peer=peer)
+            yield Finding(name, "network", strength, text, CauseKind.NETWORK, peer=peer, caller=worst.caller)
 
 
 def lossy(situation: Situation, name: str) -> Loss:

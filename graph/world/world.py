@@ -19,6 +19,7 @@ from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
+from graph.evidence.flags import FLAG, OURSELVES
 from graph.evidence.kept import by_metrics, kept_otherwise, weighed
 from graph.evidence.shifts import shifts, since_then
 from graph.evidence.situation import Edge, Node, Shift, Situation
@@ -31,8 +32,6 @@ from graph.world.told_calls import Served, ToldCalls, usually, younger_than_call
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
-OURSELVES: Final = "homeostat"
-"""The actor of changes that Homeostat made itself."""
 MAX_NOTES: Final = 50
 MAX_OPERATIONS: Final = 50
 MAX_SERVICES: Final = 20_000
@@ -216,13 +215,10 @@ class World:
         otherwise = {n for n, node in nodes.items() if kept_otherwise(node)}
         nodes |= {n: by_metrics(nodes[n]) for n in otherwise}
         edges = weighed(edges, nodes, otherwise, self.aliases.views.keys())
+        lately = [c for c in self.changes if c.service in nodes and onset_ns - horizon_ns <= c.time_ns <= self.time_ns]
         # What was done in answer to an incident is no cause of it.
-        recent = tuple(
-            c
-            for c in self.changes
-            if c.service in nodes and c.actor != OURSELVES and onset_ns - horizon_ns <= c.time_ns <= self.time_ns
-        )
-        return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, recent)
+        recent, turned = (c for c in lately if c.actor != OURSELVES), (c for c in lately if c.kind == FLAG)
+        return Situation(self.environment, onset_ns, self.time_ns, nodes, edges, tuple(recent), turned=tuple(turned))
 
     def _served(
         self, names: Iterable[str], onset_ns: int, amid: AbstractSet[str], until_ns: int = 0

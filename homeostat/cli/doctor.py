@@ -12,11 +12,11 @@ import click
 
 from connectors.kafka.client import KafkaBroker
 from connectors.policy import open_policy
-from contracts.actions import action_of
+from contracts.actions import action_of, installed_actions
 from contracts.errors import HomeostatError
 from contracts.events import DeadLetter, decode
 from contracts.frames import FeatureFrame, unpack
-from contracts.ports import UNBOUND, SystemClock
+from contracts.ports import BUILT_IN, UNBOUND, SystemClock
 from contracts.secrets import masked
 from contracts.settings import Settings
 from contracts.topics import DEADLETTER, FEATURES, INGRESS, TOPICS
@@ -260,7 +260,8 @@ async def _playbooks(settings: Settings) -> CheckResult:
     found = load_playbooks(settings.act)
     named = names_for(settings.act)
     text = f"{len(found)} playbooks, no mistakes"
-    idle = {p.name: [path for s in p.steps for path in _unnamed(s, named)] for p in found}
+    undone = _undone(settings)
+    idle = {p.name: [path for s in p.steps for path in (*_unnamed(s, named), *undone.get(s.action, ()))] for p in found}
     idle = {name: missing for name, missing in idle.items() if missing}
     if not idle:
         return CheckResult(True, "playbooks", text)
@@ -269,6 +270,14 @@ async def _playbooks(settings: Settings) -> CheckResult:
     return CheckResult(
         True, "playbooks", f"{text}; {why}", f"set {', '.join(wanted)}, or leave it: a person is asked instead"
     )
+
+
+def _undone(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Actions that nobody here does, each with the setting that would name who does: `act.actions.flag`. A plugin's actuator may do any."""
+    if not set(settings.act.actuators) <= BUILT_IN - {"dry-run"}:
+        return {}
+    beside = (a.name for a in installed_actions().values() if a.beside and a.name not in settings.act.actions)
+    return {name: (f"act.actions.{name}",) for name in beside}
 
 
 def _unnamed(step: Step, named: Named) -> Iterator[str]:

@@ -109,7 +109,8 @@ def _rivalled(proposal: Proposal | None) -> Doubt | None:
     services, and each of them needs more: they are no rivals of one another."""
     if proposal is None or not touching(proposal.playbook.steps):
         return None
-    others = [r for r in proposal.rivals if r.service != proposal.target.service and not _same_surge(proposal, r)]
+    cause = proposal.causes[0]
+    others = [r for r in proposal.rivals if r.service != cause.service and not _same_surge(proposal, r)]
     rival = max(others, key=lambda r: r.probability, default=None)
     if rival is None or proposal.cause_probability >= ODDS * rival.probability:
         return None

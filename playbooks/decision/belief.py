@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from contracts.events import Candidate, Incident
+from playbooks.decision.candidates import target_of
 from playbooks.decision.world import Attempt, DecisionWorld
 from playbooks.language.model import Playbook
 
@@ -63,9 +64,9 @@ def _likelihood(cause: Candidate, tried: Sequence[FailedAttempt], environment: s
 
 
 def treats(failure: FailedAttempt, cause: Candidate) -> bool:
-    """Whether what was tried is a remedy of the cause, on its service."""
+    """Whether what was tried is a remedy of the cause, on its service (or its caller, whose calls were led elsewhere)."""
     causes = failure.playbook.trigger.match.causes
-    return failure.attempt.target == cause.service and (not causes or cause.kind in causes)
+    return failure.attempt.target == target_of(failure.playbook, cause) and (not causes or cause.kind in causes)
 
 
 def _works(cause: Candidate, failure: FailedAttempt, environment: str, world: DecisionWorld) -> float:

@@ -20,7 +20,7 @@ from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.language.actions import touching
 from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
-from playbooks.language.variables import argument_scope, numbers
+from playbooks.language.variables import argument_scope, detail_scope, numbers
 
 NOTICED_S: Final = 10.0
 """Seconds that a platform may take to notice that an instance is gone: more than a liveness probe of every second or a watch of processes."""
@@ -73,6 +73,11 @@ def top_causes(incident: Incident) -> tuple[Candidate, ...]:
     return tuple(ranked[:TOP_CAUSES])
 
 
+def involved_in(incident: Incident) -> list[str]:
+    """The services that may be acted on for the most probable causes."""
+    return list(dict.fromkeys(name for c in top_causes(incident) for name in (c.service, c.caller) if name))
+
+
 def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[Proposal]:
     """Every playbook × service that matches, in the order of playbook names; held back or not."""
     causes = top_causes(incident)
@@ -81,9 +86,15 @@ def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Play
         for service in dict.fromkeys(c.service for c in causes):
             matching = [c for c in causes if c.service == service and _matches(playbook, incident, c, world)]
             if matching:
-                tried = _tried(playbook, service, world, playbooks)
+                tried = _tried(playbook, target_of(playbook, matching[0]), world, playbooks)
                 found.append(replace(_proposal(playbook, matching, incident, world), tried=tried))
     return found
+
+
+def target_of(playbook: Playbook, cause: Candidate) -> str:
+    """The service that a playbook is for: the one that a cause is in; where it changes how calls are led, the one that makes them."""
+    acts = [action for action, _ in touching(playbook.steps)]
+    return cause.caller if acts and cause.caller and all(a.at_caller for a in acts) else cause.service
 
 
 def _tried(playbook: Playbook, service: str, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:
@@ -115,7 +126,7 @@ def _matches(playbook: Playbook, incident: Incident, cause: Candidate, world: De
 
 
 def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Proposal:
-    service = causes[0].service
+    service = target_of(playbook, causes[0])
     target = Target(incident.environment, service, dict(view_of(service, world).attributes))
     state = world.targets.get(service)
     others = tuple(c for c in top_causes(incident) if c not in causes)
@@ -360,6 +371,7 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
     demand = 1.0 if standing is None else standing.times
     scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state, demand)
     scope["service.version"] = scope["service.version"] or view.version
+    instance = cause.instance if state is not None and cause.instance in state.instances else ""
     now = datetime.fromtimestamp(world.now_ns // SECOND, tz=UTC)
     return scope | {
         "incident.severity": str(incident.severity),
@@ -369,7 +381,7 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
         "cause.peer": cause.peer,
         "cause.evidence": [e.channel for e in cause.evidence if e.weight >= SPEAKS],
         "cause.instances": cause.instances,
-        "cause.instance": cause.instance if state is not None and cause.instance in state.instances else "",
+        **detail_scope(instance, cause.caller, cause.callee, cause.flag),
         "cause.alike": cause.alike,
         "features": numbers(view.values),
         "expected.low": numbers(view.low),

@@ -89,6 +89,9 @@ def decide(
         world_hash=world_hash(told, world, playbooks, settings),
         text=choice.text,
         cause_instance="" if cause is None else cause.instance,
+        cause_flag=None if cause is None else cause.flag,
+        cause_caller="" if cause is None else cause.caller,
+        cause_callee="" if cause is None else cause.callee,
     )
 
 

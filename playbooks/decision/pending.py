@@ -25,7 +25,7 @@ from contracts.ports import RunEntry
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
-from playbooks.decision.candidates import top_causes
+from playbooks.decision.candidates import involved_in
 from playbooks.decision.deciding import decide, number_in
 from playbooks.decision.earlier import earlier_than
 from playbooks.decision.pending_state import (
@@ -285,7 +285,7 @@ class PendingDecisions:
     ) -> DecisionWorld:
         environment, targets = case.incident.environment, {} if untold_s else reported.targets
         unseen = self._waited_for(environment, now_ns)
-        services = dict.fromkeys(c.service for c in top_causes(case.incident))
+        services = involved_in(case.incident)
         views = self._views.setdefault(environment, Views())
         return DecisionWorld(
             now_ns=now_ns,
@@ -348,7 +348,7 @@ class PendingDecisions:
         """The whole state."""
         involved: dict[str, set[str]] = {}
         for case in self._cases.values():
-            involved.setdefault(case.incident.environment, set()).update(c.service for c in top_causes(case.incident))
+            involved.setdefault(case.incident.environment, set()).update(involved_in(case.incident))
         known = {e: services for e, services in sorted(involved.items()) if e in self._views}
         views = {e: self._views[e].keep(services) for e, services in known.items()}
         kept = {e: self._views[e].rows(services) for e, services in known.items()}

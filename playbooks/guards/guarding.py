@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from contracts.actions import action_of, touches_target, waits
+from contracts.actions import Touches, action_of, not_offered, waits
 from contracts.ports import RunEntry, Target, TargetState
 from contracts.units import HOUR, SECOND
 from contracts.verdicts import Conduct, HeldReason, RunState
@@ -46,7 +46,8 @@ def kill_switch(playbook: Playbook, target: Target, state: TargetState | None, c
 def target_known(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """What changes the target needs to know its state."""
     if state is None and touching(playbook.steps):
-        if context.actions is not None and not any(touches_target(name) for name in context.actions):
+        able = () if context.actions is None else (action_of(name) for name in context.actions)
+        if context.actions is not None and not any(a.touches is Touches.TARGET and not a.beside for a in able):
             where = f"environment {target.environment!r} is bound to nothing that could (act.environments)"
             return Held(HeldReason.UNBOUND_ENVIRONMENT, where)
         return Held(HeldReason.NO_TARGET, f"no actuator knows {target.service}")
@@ -83,7 +84,7 @@ def capable(playbook: Playbook, target: Target, state: TargetState | None, conte
         if not action.installed:
             return Held(HeldReason.NOT_CAPABLE, action.text)
     if context.actions is not None and needed - context.actions:
-        return Held(HeldReason.NOT_CAPABLE, f"no actuator can {', '.join(sorted(needed - context.actions))}")
+        return Held(HeldReason.NOT_CAPABLE, not_offered(action_of(name) for name in needed - context.actions))
     named = dict(context.named or ())
     for step in (*playbook.steps, *playbook.rollback):
         for argument in action_of(step.action).arguments:

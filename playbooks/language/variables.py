@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from contracts.events import FlagChange
 from contracts.ports import Target, TargetState
 
 
@@ -45,8 +46,15 @@ VARIABLES: Final[dict[str, Variable]] = {
         Variable("incident.services", _T.STRINGS, "services with an anomaly in this incident"),
         Variable("incident.blast_radius", _T.STRINGS, "services that suffer from it"),
         Variable("cause.kind", _T.STRING, "kind of the suspected cause", True),
-        Variable("cause.service", _T.STRING, "service of the suspected cause, which is the playbook's target", True),
+        Variable(
+            "cause.service",
+            _T.STRING,
+            "service of the suspected cause, which is the playbook's target (of `shift`, it is the caller)",
+            True,
+        ),
         Variable("cause.peer", _T.STRING, "other end, where the cause is between two services; else empty"),
+        Variable("cause.caller", _T.STRING, "who calls, where the cause is between two services; else empty", True),
+        Variable("cause.callee", _T.STRING, "whom they call; else empty", True),
         Variable("cause.probability", _T.DOUBLE, "how sure the diagnosis is, 0 to 1", True),
         Variable("cause.evidence", _T.STRINGS, "channels of evidence that speak for it, such as cpu or memory"),
         Variable("cause.instances", _T.INT, "instances that are compared; 0 where none fares otherwise than before"),
@@ -57,6 +65,14 @@ VARIABLES: Final[dict[str, Variable]] = {
             True,
         ),
         Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
+        Variable(
+            "flag.name",
+            _T.STRING,
+            "the flag whose change is the cause, where it is told which, no other was changed, and it is not back yet; else empty",
+            True,
+        ),
+        Variable("flag.before", _T.STRING, "its value before the change; else empty", True),
+        Variable("flag.after", _T.STRING, "its value since; else empty", True),
         Variable("service.name", _T.STRING, "the target's name", True),
         Variable("service.version", _T.STRING, "version it runs; empty where unknown", True),
         Variable("service.previous_version", _T.STRING, "version it ran before; empty where unknown", True),
@@ -100,7 +116,7 @@ def argument_scope(
 ) -> dict[str, Any]:
     """Values of the variables that step arguments may use. The cause's service is the target."""
     scope: dict[str, Any] = {
-        "cause.instance": "",
+        **detail_scope("", "", "", None),
         "environment": environment,
         "incident.id": incident,
         "cause.kind": str(kind),
@@ -116,3 +132,15 @@ def argument_scope(
         scope |= {"service.version": state.version, "service.previous_version": state.previous_version}
         scope |= {"replicas": state.replicas, "ready": state.ready}
     return scope
+
+
+def detail_scope(instance: str, caller: str, callee: str, flag: FlagChange | None) -> dict[str, str]:
+    """Values of the variables that say which part of the cause's service, which calls or which flag are meant."""
+    return {
+        "cause.instance": instance,
+        "cause.caller": caller,
+        "cause.callee": callee,
+        "flag.name": "" if flag is None else flag.name,
+        "flag.before": "" if flag is None else flag.before,
+        "flag.after": "" if flag is None else flag.after,
+    }

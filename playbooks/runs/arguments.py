@@ -17,7 +17,7 @@ from contracts.ports import TargetState
 from playbooks.guards import bounds_of
 from playbooks.language import expressions
 from playbooks.language.model import Step
-from playbooks.language.variables import Scope
+from playbooks.language.variables import Scope, detail_scope
 from playbooks.runs.plan import RunPlan
 
 
@@ -76,7 +76,7 @@ def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
         "cause.kind": str(plan.cause),
         "cause.service": plan.cause_service,
         "cause.probability": float(plan.confidence),
-        "cause.instance": plan.instance,
+        **detail_scope(plan.instance, plan.caller, plan.callee, plan.flag),
         "service.name": plan.target,
         "service.version": "" if state is None else state.version,
         "service.previous_version": "" if state is None else state.previous_version,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.actions import Touches, action_of
+from contracts.actions import Touches, action_of, not_offered
 from contracts.errors import (
     ActionFailed,
     ActuatorUnavailable,
@@ -108,17 +108,17 @@ async def find_target(plan: RunPlan, action: str, actuators: Sequence[Actuator],
 
 async def _found(plan: RunPlan, action: str, actuators: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
     does, able = action_of(action), capable(actuators, action)
-    if not does.installed:
-        return Held(HeldReason.NOT_CAPABLE, does.text)
-    if not able:
-        return Held(HeldReason.NOT_CAPABLE, f"no actuator can {action}")
+    if not does.installed or not able:
+        return Held(HeldReason.NOT_CAPABLE, not_offered([does]) if does.installed else does.text)
     bound = [a for a in able if settings.binding(plan.environment, a.name) is not None]
     if not bound:
         return Held(HeldReason.UNBOUND_ENVIRONMENT, settings.unbound(plan.environment))
-    if does.touches is Touches.TARGET:
+    if does.touches is Touches.TARGET and not does.beside:
         return await _described(plan, bound)
     # What doesn't touch the target (a webhook) needs no state: it only fills in arguments. But it is about what the target is.
     found = await _described(plan, [a for a in actuators if settings.binding(plan.environment, a.name) is not None])
+    if does.touches is Touches.TARGET:
+        return _by_another(plan, found, bound, settings)
     if isinstance(found, Aim):
         return Aim(bound[0], found.identity, found.state)
     if does.touches is Touches.ANYTHING and found.reason is not HeldReason.NO_TARGET:
@@ -127,6 +127,14 @@ async def _found(plan: RunPlan, action: str, actuators: Sequence[Actuator], sett
         return Aim(bound[0], await actuator_calls.resolve(bound[0], plan.aim), None)
     except HomeostatError as e:
         return _lost(plan, bound[0], e)
+
+
+def _by_another(plan: RunPlan, found: Aim | Held, able: Sequence[Actuator], settings: ActSettings) -> Aim | Held:
+    """The target as whoever runs it describes it, which is the environment's; the effect is had by the first one that is able to."""
+    if isinstance(found, Held) or found.actuator in able:
+        return found
+    stray = settings.strays(plan.environment, found.actuator.name, found.identity.namespace)
+    return Held(HeldReason.UNBOUND_ENVIRONMENT, stray) if stray else Aim(able[0], found.identity, found.state)
 
 
 async def _described(plan: RunPlan, able: Sequence[Actuator]) -> Aim | Held:

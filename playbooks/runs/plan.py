@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from contracts.errors import UnreadableEvent
-from contracts.events import Decision
+from contracts.events import Decision, FlagChange
 from contracts.ports import RunEntry, Target
 from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict
 from playbooks.language.model import Playbook, Step
@@ -48,6 +48,10 @@ class RunPlan:
     """Times its usual requests that the target had been asked for since the onset when it was decided."""
     instance: str = ""
     """The one instance that was sick while all others were well when it was decided."""
+    flag: FlagChange | None = None
+    caller: str = ""
+    callee: str = ""
+    """The flag that had been changed when it was decided, and whose calls of whom were amiss."""
 
     @property
     def aim(self) -> Target:
@@ -99,6 +103,9 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         entries=surroundings.entries,
         demand=surroundings.demand,
         instance=decision.cause_instance,
+        flag=decision.cause_flag,
+        caller=decision.cause_caller,
+        callee=decision.cause_callee,
     )
 
 

@@ -100,6 +100,7 @@ def change_of(
         after=becomes,
         text=f"{plan.playbook.name}: {step.action} {plan.target}" + (f" {was} → {becomes}" if becomes else ""),
         run=plan.run,
+        subject=action.subject(after),
     )
 
 

@@ -286,6 +286,14 @@ def test_doctor_says_which_playbooks_wait_for_a_webhook(data: Path) -> None:
     assert "can never be chosen" not in invoke(data, "--set", "act.webhooks.pager=http://127.0.0.1:1", "doctor").stdout
 
 
+def test_doctor_says_which_playbooks_wait_for_somebody_who_does_it(data: Path) -> None:
+    acting = ["--set", "act.actuators=[webhook]", "--set", "act.webhooks.pager=http://127.0.0.1:1"]
+    told = invoke(data, *acting, "doctor").stdout
+    assert "shift-traffic-from-bad-path, turn-off-flag can never be chosen: nothing defines act.actions.flag" in told
+    done = [*acting, "--set", "act.actions={flag: webhook:pager, shift: webhook:pager}"]
+    assert "can never be chosen" not in invoke(data, *done, "doctor").stdout
+
+
 def test_a_playbook_is_shown_as_its_file_and_as_it_was_read(data: Path) -> None:
     text = printed(data, "playbook", "show", "restart-hung-service")
     assert "name: restart-hung-service" in text

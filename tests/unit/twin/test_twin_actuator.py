@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from contracts.checks import actuator
-from contracts.ports import Target
+from contracts.ports import StepRequest, Target
 from twin.configuration import Split
 from twin.episode import Plot, SimulatedEpisode
 from twin.twin_actuator import TwinActuator
@@ -23,7 +23,8 @@ def subject() -> actuator.Subject:
     index = episode.system.index[service.name]
     episode.system.fleet.previous[index].append((0, 1))
     arguments = {"restart": {"strategy": "instance"}, "scale": {"replicas": service.instances + 1}, "rollback": {}}
-    arguments |= {name: {} for name in ("flag", "kill", "drain", "shift")}
+    arguments |= {name: {} for name in ("kill", "drain")}
+    arguments |= {"flag": {"flag": "x", "to": "off"}, "shift": {"caller": service.name, "callee": "x", "path": "other"}}
     able = TwinActuator(episode).actions
 
     async def living(_: float) -> None:
@@ -44,3 +45,50 @@ def subject() -> actuator.Subject:
 @pytest.mark.parametrize("check", actuator.CHECKS)
 async def test_it_does_what_every_actuator_must(check: actuator.Check):
     await check(subject())
+
+
+async def _done(episode: SimulatedEpisode, action: str, service: str, key: str, **arguments: str) -> bool:
+    """Do it; whether the fault is still there."""
+
+    async def at_once(_: float) -> None:
+        """No time passes."""
+
+    target = Target(episode.plan.environment, service)
+    mends = TwinActuator(episode, at_once, fails=0.0, delay_s=0.0)
+    await mends.apply(StepRequest(key, "r", "s", action, target, arguments, None, 0.0))
+    episode.second()
+    assert (episode.faults[0].truth.gone_s is None) == episode.faults[0].sitting(episode.system)
+    return episode.faults[0].sitting(episode.system)
+
+
+def ill(kind: str) -> SimulatedEpisode:
+    plot = Plot(((10.0, kind),), 60, operations=False)
+    for seed in range(100):
+        episode = SimulatedEpisode.drawn(Split.TUNING, seed, services=8, plot=plot)
+        while not episode.faults:
+            episode.second()
+        found = episode.faults[0]
+        if found.truth.heals_s is None and found.truth.repairs and found.truth.kind == kind:
+            return episode
+    raise AssertionError(f"no {kind} that stays")
+
+
+async def test_only_the_flag_that_is_told_of_ends_a_flags_fault() -> None:
+    episode = ill("flag_errors")
+    service = episode.faults[0].truth.service
+    assert await _done(episode, "flag", service, "a", flag="layout-b", to="off")
+    assert await _done(episode, "flag", service, "b", flag="errors-path", to="on")
+    assert not await _done(episode, "flag", service, "c", flag="errors-path", to="off")
+    assert await _done(episode, "flag", service, "d", flag="errors-path", to="on"), "undone, it is there again"
+
+
+async def test_only_the_callers_way_to_the_callee_ends_a_paths_fault() -> None:
+    episode = ill("link_cut")
+    fault = episode.faults[0]
+    (call,) = (episode.plan.calls[i] for i in fault.influences[0].places.tolist())
+    caller, callee = (episode.plan.services[i].name for i in (call.caller, call.callee))
+    assert fault.truth.repairs == {("shift", caller)}
+    assert await _done(episode, "shift", caller, "a", caller=caller, callee="another", path="other")
+    assert await _done(episode, "shift", caller, "b", caller=caller, callee=callee, path="usual")
+    assert not await _done(episode, "shift", caller, "c", caller=caller, callee=callee, path="other")
+    assert await _done(episode, "shift", caller, "d", caller=caller, callee=callee, path="usual"), "and back"

@@ -57,6 +57,17 @@ def test_unknown_name_lists_the_valid_ones() -> None:
         names(actuators=("kubernets",))
 
 
+def test_only_what_another_system_may_do_is_a_webhooks_or_a_commands() -> None:
+    turn: dict[str, Any] = {"commands": {"turn": ["true"]}}
+    found = registry.open_actuators(ActSettings(actions={"flag": "command:turn"}, **turn))
+    assert [sorted(a.actions) for a in found if a.name == "command"] == [["command", "flag"]]
+    with pytest.raises(UnknownName, match=r"act.actions.*valid: flag, shift"):
+        names(actions={"restart": "command:turn"}, **turn)
+    for by in ("command:other", "turn", "process:turn"):
+        with pytest.raises(ValueError, match=r"actions\.flag: .* is no `command:<name>`"):
+            ActSettings(actions={"flag": by}, **turn)
+
+
 def test_process_needs_a_url() -> None:
     with pytest.raises(InvalidSettings, match=r"act\.process_manager"):
         names(actuators=("process",))

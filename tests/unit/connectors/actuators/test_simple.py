@@ -45,6 +45,8 @@ async def test_dry_run(check: checks.Check) -> None:
         "scale": {"replicas": 4},
         "restart": {"strategy": "rolling"},
         "rollback": {"version": "7"},
+        "flag": {"flag": "new", "to": "off"},
+        "shift": {"caller": "shop/cart", "callee": "shop/pay", "path": "other"},
         "webhook": {"name": "pager"},
         "command": {"name": "flush"},
     }
@@ -73,9 +75,11 @@ class Receiver:
     delay_s: float = 0.0
     cut: bool = False
     got: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         self.got.append((request.headers["Idempotency-Key"], await request.json()))
+        self.paths.append(request.raw_path)
         await asyncio.sleep(self.delay_s)
         if self.cut:
             assert request.transport is not None
@@ -87,7 +91,7 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
-    app.add_routes([web.post("/secret-path", receiver.take)])
+    app.add_routes([web.post("/secret-path", receiver.take), web.post("/secret-path/{flag}/{to}", receiver.take)])
     server = TestServer(app)
     await server.start_server()
     receiver.url = str(server.make_url("/secret-path"))
@@ -129,6 +133,20 @@ async def test_what_a_webhook_gets(receiver: Receiver, hook: WebhookActuator) ->
         "installation": "north",
     }
     assert receiver.got == [("run-1/page/1", {"text": "look", "homeostat": about})]
+
+
+async def test_a_webhook_turns_flags_where_the_settings_say_so(receiver: Receiver) -> None:
+    hooks = {"flags": receiver.url + "/{flag}/{to}", "pager": receiver.url}
+    hook = WebhookActuator(ActSettings(webhooks=hooks, actions={"flag": "webhook:flags"}))
+    assert hook.actions == {"webhook", "flag"}
+    await hook.apply(step("flag", "run-1/off/1", flag="shop/new", to="off"))
+    assert receiver.paths == ["/secret-path/shop%2Fnew/off"]
+    ((key, body),) = receiver.got
+    assert (key, body["flag"], body["to"]) == ("run-1/off/1", "shop/new", "off")
+    assert (body["homeostat"]["action"], body["homeostat"]["service"]) == ("flag", "shop/cart")
+    with pytest.raises(ActionFailed, match="webhook actuator can't shift"):
+        await hook.apply(step("shift", "k2", caller="a", callee="b"))
+    await hook.close()
 
 
 @pytest.mark.parametrize(
@@ -243,6 +261,32 @@ async def test_a_command_gets_its_arguments_as_they_are(tmp_path: Path, monkeypa
         "HOMEOSTAT_INSTALLATION": "north",
     }
     assert result.data == {"command": "say", "status": 0}
+
+
+async def test_a_command_leads_traffic_elsewhere_where_the_settings_say_so(tmp_path: Path) -> None:
+    code = "import sys, json; json.dump(sys.argv[2:], open(sys.argv[1], 'w'))"
+    vector = [
+        sys.executable,
+        "-c",
+        code,
+        str(tmp_path / "out"),
+        '{"{caller}":"{path}"}',
+        "--to={callee}",
+        "{other}",
+        "{service}",
+    ]
+    actuator = CommandActuator(ActSettings(commands={"mesh": vector}, actions={"shift": "command:mesh"}))
+    assert actuator.actions == {"command", "shift"}
+    await actuator.apply(step("shift", "k", caller="shop/cart", callee="shop/pay", path="other"))
+    words = json.loads((tmp_path / "out").read_text())
+    assert words == ['{"shop/cart":"other"}', "--to=shop/pay", "{other}", "shop/cart"]
+
+
+@pytest.mark.parametrize("value", ["--all", "off\n"])
+async def test_what_is_filled_in_makes_no_option(value: str) -> None:
+    settings = ActSettings(commands={"turn": [sys.executable, "{to}"]}, actions={"flag": "command:turn"})
+    with pytest.raises(ActionFailed, match="nothing to fill in"):
+        await CommandActuator(settings).apply(step("flag", flag="new", to=value))
 
 
 async def test_exit_status() -> None:

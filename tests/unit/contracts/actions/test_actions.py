@@ -148,19 +148,21 @@ def test_what_each_built_in_one_touches() -> None:
         "scale": "target",
         "restart": "target",
         "rollback": "target",
+        "flag": "target",
+        "shift": "target",
         "wait": "nothing",
         "webhook": "somebody",
         "command": "anything",
     }
     assert [n for n in BUILT_IN if waits(n)] == ["wait"]
-    assert [n for n in BUILT_IN if touches_target(n)] == ["scale", "restart", "rollback"]
+    assert [n for n in BUILT_IN if touches_target(n)] == ["scale", "restart", "rollback", "flag", "shift"]
 
 
 def test_an_action_that_is_not_installed_answers_with_care() -> None:
     gone = action_of("drain")
     assert not gone.installed
     assert gone.text == (
-        "action 'drain' is not installed here (there are: command, restart, rollback, scale, wait, webhook): a person must look"
+        "action 'drain' is not installed here (there are: command, flag, restart, rollback, scale, shift, wait, webhook): a person must look"
     )
     assert (gone.touches, gone.change, waits("drain"), touches_target("drain")) == ("anything", "drain", False, False)
     for computed in (lambda: gone.absolute({}, STATE, BOUNDS), lambda: gone.restored({}, STATE, STATE, BOUNDS)):

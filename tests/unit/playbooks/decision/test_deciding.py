@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from contracts.claims import CONTESTED
-from contracts.events import Candidate, Change, Control, Decision, Evidence, Incident, encode
+from contracts.events import Candidate, Change, Control, Decision, Evidence, FlagChange, Incident, encode
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import DecideSettings
 from contracts.units import SECOND as S
@@ -431,7 +431,10 @@ def answers(conduct: Conduct, **how: bool) -> DecisionWorld:
 
 @pytest.mark.parametrize("kind", [k for k in CauseKind if k not in (CauseKind.NETWORK, CauseKind.DEPENDENCY)])
 def test_whoever_is_blamed_nothing_is_done_to_what_answers_as_before(kind: CauseKind):
-    found = decide(incident(cause("cart", kind, 0.99)), answers(Conduct.AS_BEFORE), LIBRARY, SETTINGS)
+    turned = FlagChange(name="new-checkout", before="off", after="on") if kind is CauseKind.FLAG else None
+    blamed = msgspec.structs.replace(cause("cart", kind, 0.99), flag=turned)
+    world = replace(answers(Conduct.AS_BEFORE), actions=ACTIONS | {"flag"})
+    found = decide(incident(blamed), world, LIBRARY, SETTINGS)
     assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
     remedies = [o for o in found.options if o.target]
     assert all(o.held is not None for o in remedies)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from contracts.actions import action_of
 from contracts.events import Control
 from contracts.ports import RunEntry, StepEntry, Target, TargetState
 from contracts.units import SECOND as S
@@ -321,6 +322,11 @@ def test_what_can_not_be_done_is_held_back():
     assert held(FREE, state=None) == (HeldReason.NO_TARGET, "no actuator knows cart")
     assert held(FREE, playbook("page", "webhook", body="look"), None) is None
     assert held(replace(FREE, actions=frozenset({"scale"}))) == (HeldReason.NOT_CAPABLE, "no actuator can restart")
+    reason, text = held(
+        replace(FREE, actions=frozenset({"restart"})), playbook("turn", "flag", flag="new", to="off")
+    ) or ("", "")
+    assert (reason, text) == (HeldReason.NOT_CAPABLE, action_of("flag").unoffered)
+    assert "act.actions.flag" in text
     named = replace(FREE, named=(("act.commands", ()), ("act.webhooks", ("ops",))))
     for name, found in (("pager", "there is no act.webhooks.pager in the settings"), ("ops", "")):
         page = replace(playbook("page", "webhook"), steps=(Step("do", "webhook", {"name": name, "body": "look"}),))
