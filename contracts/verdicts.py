@@ -94,6 +94,7 @@ class CauseKind(enum.StrEnum):
     LEAK = "leak"  # a resource grows until it runs out
     BAD_RELEASE = "bad_release"  # errors or latency since a new version
     NETWORK = "network"  # time or calls are lost between two services
+    NODE = "node"  # what several services run on: a node (host), or a zone
     DEPENDENCY = "dependency"  # something outside of what can be acted on
     UNKNOWN = "unknown"
 

@@ -221,6 +221,13 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The one of them that is sick while all others are well, by the name its platform has for it."""
     alike: int = 0
     """How many are sick, where all are, alike: then it is nothing of a single instance's own."""
+    node: str = ""
+    """Of a cause of the kind `node`: what several services run on, by the name that telemetry or the cluster has for it. `service` is then the
+    one of them that is to be looked after first."""
+    zone: str = ""
+    """Of a cause of the kind `node`: the zone, where it is all of that and no single node."""
+    there: tuple[str, ...] = ()
+    """Of a cause of the kind `node`: the services that are sick there."""
 
 
 class Strictness(Event, frozen=True, kw_only=True):
