@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts.actions.action import Action, Touches, UninstalledAction
 from contracts.actions.command import CommandAction
+from contracts.actions.drain import DrainAction
 from contracts.actions.plugged import PluggedAction
 from contracts.actions.restart import RestartAction
 from contracts.actions.rollback import RollbackAction
@@ -21,7 +22,15 @@ from contracts.plugins import PluginRegistry, refusing
 BUILT_IN: Final[Mapping[str, Action]] = MappingProxyType(
     {
         a.name: a
-        for a in (ScaleAction(), RestartAction(), RollbackAction(), WaitAction(), WebhookAction(), CommandAction())
+        for a in (
+            ScaleAction(),
+            RestartAction(),
+            RollbackAction(),
+            DrainAction(),
+            WaitAction(),
+            WebhookAction(),
+            CommandAction(),
+        )
     }
 )
 """The built-in actions, by name, in the order of the reference."""

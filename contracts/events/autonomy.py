@@ -63,6 +63,8 @@ class Decision(Event, frozen=True, kw_only=True):
     text: str
     cause_instance: str = ""
     """The one instance of the cause's service that is sick while all others are well (`Candidate.instance`)."""
+    cause_node: str = ""
+    """The node that is the cause, where one is (`Candidate.node`)."""
 
 
 class Approval(Event, frozen=True, kw_only=True):

@@ -371,6 +371,7 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
         "cause.instances": cause.instances,
         "cause.instance": cause.instance if state is not None and cause.instance in state.instances else "",
         "cause.alike": cause.alike,
+        "cause.node": cause.node,
         "features": numbers(view.values),
         "expected.low": numbers(view.low),
         "expected.high": numbers(view.high),

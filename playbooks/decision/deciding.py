@@ -89,6 +89,7 @@ def decide(
         world_hash=world_hash(told, world, playbooks, settings),
         text=choice.text,
         cause_instance="" if cause is None else cause.instance,
+        cause_node="" if cause is None else cause.node,
     )
 
 

@@ -56,6 +56,12 @@ VARIABLES: Final[dict[str, Variable]] = {
             "the one that is sick while all others are well, where its platform knows it by that name; else empty",
             True,
         ),
+        Variable(
+            "cause.node",
+            _T.STRING,
+            "the node that several services are sick on, where that is the cause; else empty",
+            True,
+        ),
         Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
         Variable("service.name", _T.STRING, "the target's name", True),
         Variable("service.version", _T.STRING, "version it runs; empty where unknown", True),
@@ -101,6 +107,7 @@ def argument_scope(
     """Values of the variables that step arguments may use. The cause's service is the target."""
     scope: dict[str, Any] = {
         "cause.instance": "",
+        "cause.node": "",
         "environment": environment,
         "incident.id": incident,
         "cause.kind": str(kind),

@@ -48,6 +48,8 @@ class RunPlan:
     """Times its usual requests that the target had been asked for since the onset when it was decided."""
     instance: str = ""
     """The one instance that was sick while all others were well when it was decided."""
+    node: str = ""
+    """The node that was the cause, where one was."""
 
     @property
     def aim(self) -> Target:
@@ -99,6 +101,7 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         entries=surroundings.entries,
         demand=surroundings.demand,
         instance=decision.cause_instance,
+        node=decision.cause_node,
     )
 
 

@@ -11,9 +11,14 @@ from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LA
 from contracts.instance_parts import INSTANCE, Ailment, ComparedInstances
 from contracts.nodes import NODE, ZONE, Ground
 from contracts.parts import Part
+from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND as S
-from contracts.verdicts import CauseKind
+from contracts.verdicts import CauseKind, Severity
+from graph.diagnosis.assess import Assessment
+from graph.diagnosis.case import Case, incident_of
+from graph.diagnosis.writes import incident_writes
 from graph.evidence.situation import Edge, Node, Situation
+from graph.grouping import Group
 from graph.narrative import path_of, path_text, ruled_out
 from graph.ranking import Suspect, rank
 from tests.unit.graph.diagnosis.test_whose_doing import ONSET, call, level, node, ratio, situation
@@ -41,7 +46,9 @@ def web(*callees: str, after: float = 1.0) -> tuple[Node, tuple[Edge, ...]]:
     return on(slow("web", after), "n9"), calls
 
 
-def leading(*nodes: Node, calls: tuple[Edge, ...] = (), changes: tuple[Change, ...] = ()) -> tuple[Situation, list[Suspect]]:
+def leading(
+    *nodes: Node, calls: tuple[Edge, ...] = (), changes: tuple[Change, ...] = ()
+) -> tuple[Situation, list[Suspect]]:
     at = situation(*nodes, calls=calls, changes=changes)
     return at, rank(at, harmed=True)
 
@@ -90,7 +97,9 @@ def test_one_service_alone_blames_no_node_unless_its_cluster_does() -> None:
 
 
 def replace_change(found: Change, **told: str) -> Change:
-    return Change(**{**{k: getattr(found, k) for k in ("environment", "service", "kind", "time_ns", "text", "subject")}, **told})
+    return Change(
+        **{**{k: getattr(found, k) for k in ("environment", "service", "kind", "time_ns", "text", "subject")}, **told}
+    )
 
 
 def test_an_instance_that_is_well_on_the_same_node_clears_it() -> None:
@@ -126,7 +135,9 @@ def test_more_demand_is_no_trouble_of_a_node() -> None:
     front, calls = web("cart", "stock")
     elsewhere = on(node("pay", level(LATENCY_P95, 0.1, 0.1)), "n2")
     asked = level(REQUEST_RATE, 20.0, 60.0)
-    cart, stock = (replace(on(slow(n), "n1"), shifts={**slow(n).shifts, REQUEST_RATE: asked}) for n in ("cart", "stock"))
+    cart, stock = (
+        replace(on(slow(n), "n1"), shifts={**slow(n).shifts, REQUEST_RATE: asked}) for n in ("cart", "stock")
+    )
     assert blamed(front, cart, stock, elsewhere, calls=calls) == []
 
 
@@ -180,3 +191,17 @@ def test_failing_instances_blame_it_as_well() -> None:
         sick.append(replace(ill, instances=replace(ill.instances, sick=parts)))
     _, found = leading(front, *sick, calls=calls)
     assert found[0].name == "n1"
+
+
+def test_the_incident_names_the_node_and_who_is_sick_there() -> None:
+    front, calls = web("cart", "stock")
+    at, found = leading(front, apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n1", "n3"), calls=calls)
+    seen = Assessment(at, tuple(found), ("web",), True, Severity.CRITICAL, at.now_ns)
+    incident = incident_of(Case(Group("inc-1", ONSET, "web")), seen, (), DiagnoseSettings(), {})
+    leader = incident.candidates[0]
+    assert (leader.kind, leader.node, set(leader.there)) == (CauseKind.NODE, "n1", {"cart", "stock"})
+    assert incident.text.startswith("n1 troubles what runs on it")
+    (_, causes) = incident_writes(incident)
+    row = causes.rows[0]
+    assert (row["kind"], row["path"][-1]) == ("node", "node:n1")
+    assert "troubles cart, stock" in row["path_text"]
