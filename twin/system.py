@@ -166,9 +166,13 @@ class SimulatedSystem:
         return True
 
     def drain(self, service: int, node: int) -> int:
-        """What a service has on a node starts anew on others; how many instances that are."""
-        slots = [s for s in self.fleet.running(service).tolist() if self.fleet.node[s] == node]
-        self.fleet.replace(slots, self.now_s, elsewhere=True)
+        """What a service has on a node starts anew on others, its only instance once its successor serves; how many instances that are."""
+        every = self.fleet.running(service)
+        slots = every[self.fleet.node[every] == node]
+        if len(every) == 1 and len(slots):
+            self._roll(service, slots, elsewhere=True)
+        else:
+            self.fleet.replace(slots, self.now_s, elsewhere=True)
         return len(slots)
 
     def demand_now(self) -> F64:

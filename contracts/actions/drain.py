@@ -29,7 +29,8 @@ class DrainAction(Action):
         Argument(
             key="set",
             value=ChoiceValue("state of the node", ("aside", "back")),
-            text="`aside`: nothing new is put there, and the target's instances go one after another, keeping the rest serving; "
+            text="`aside`: nothing new is put there, and the target's instances go one after another, keeping the rest serving, and the only one "
+            "that serves once its successor does, where its system can do that; "
             "`back`: it gets instances again, if it was set aside by us",
             default="aside",
         ),
@@ -46,8 +47,12 @@ class DrainAction(Action):
         return BACK if arguments.get("set") == "back" else ASIDE
 
     def taken(self, arguments: Mapping[str, Any], state: TargetState) -> int:
-        """One at a time, and none where a node only gets instances again."""
-        return 0 if self.variant(arguments) == BACK else min(1, state.ready)
+        """One at a time; of the only one that serves what a roll-out takes away, as its successor is started first where it can be. None
+        where a node only gets instances again."""
+        if self.variant(arguments) == BACK:
+            return 0
+        rolled = state.ready == 1 and state.disrupts is not None
+        return min(state.disrupts or 0, 1) if rolled else min(1, state.ready)
 
     def unable(self, arguments: Mapping[str, Any], state: TargetState) -> str:
         """A node must be named."""

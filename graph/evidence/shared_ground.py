@@ -34,7 +34,7 @@ _TOLD: Final = ("node", "eviction")
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class GroundWitness:
     """A service that is sick where it runs. `apart`: siblings of what is sick are well elsewhere."""
 
     service: str
@@ -49,7 +49,7 @@ class SuspectedGround:
 
     node: str
     zone: str
-    witnesses: tuple[Witness, ...]
+    witnesses: tuple[GroundWitness, ...]
     share: float
     told: tuple[Finding, ...]
 
@@ -69,7 +69,7 @@ def suspected_grounds(situation: Situation, found: Mapping[str, Sequence[Finding
     return [s for s in suspects if s is not None]
 
 
-def _witness(situation: Situation, node: Node, found: Sequence[Finding]) -> Witness | None:
+def _witness(situation: Situation, node: Node, found: Sequence[Finding]) -> GroundWitness | None:
     if not node.own or node.observer or not node.grounds or any(x.channel in _OTHERWISE for x in found):
         return None
     explained = {x.kind for x in found if x.channel in ("latency", "errors") and x.explained_by}
@@ -77,14 +77,18 @@ def _witness(situation: Situation, node: Node, found: Sequence[Finding]) -> Witn
     if apart is not None and node.instances is not None and node.instances.well:
         sick = tuple(dict.fromkeys(ground_under(p) for p, _ in node.instances.sick))
         well = {ground_under(p).node for p in node.instances.well}
-        return None if any(not g.node or g.node in well for g in sick) else Witness(node.name, sick, True, apart.text)
+        return (
+            None
+            if any(not g.node or g.node in well for g in sick)
+            else GroundWitness(node.name, sick, True, apart.text)
+        )
     own = [x for x in found if x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK]
     if not own or not node.onset_ns or abs(node.onset_ns - situation.onset_ns) > GROUND_TOGETHER_NS:
         return None
-    return Witness(node.name, node.grounds, False, max(own, key=lambda x: x.strength).text)
+    return GroundWitness(node.name, node.grounds, False, max(own, key=lambda x: x.strength).text)
 
 
-def _suspected(situation: Situation, witnesses: Iterable[Witness], ground: Ground) -> SuspectedGround | None:
+def _suspected(situation: Situation, witnesses: Iterable[GroundWitness], ground: Ground) -> SuspectedGround | None:
     there = [w for w in witnesses if all(_within(g, ground) for g in w.grounds)]
     called = {w.service: _reached(situation, w.service) for w in there}
     # Who runs there alone and calls another of them may only suffer from that one.

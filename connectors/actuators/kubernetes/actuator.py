@@ -174,7 +174,12 @@ class Workloads:
         pods = await self._on(found, node)
         if not pods:
             raise ActionFailed(f"{found.place.name} has no pod on node {paths.shown(node)}", reason=NOTHING)
+        last = workload.serving(found.body) <= 1 and disruption.taken_at_once(found.body) == 0
+        if last:  # a roll-out starts its successor first, where evicting it would be an outage
+            ensure(ROLLING_RESTART, await self._look.facts(found), self._rules)
         said = await self._nodes.set_aside(node, request.key)
+        if last:
+            return f"{said}; {await self._restart(await self._look.again(found), request)}"
         for moved, pod in enumerate(pods):
             if moved and await self._awaited(found, request, deadline):
                 return f"{said}; {moved} of {len(pods)} pods of {found.place.name} evicted so far"

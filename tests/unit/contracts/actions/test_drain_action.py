@@ -17,6 +17,8 @@ def test_a_node_is_set_aside_unless_it_is_given_back() -> None:
 def test_the_only_instance_that_serves_is_a_persons_to_move() -> None:
     assert DRAIN.outage(ASIDE, TargetState(2, 2)) == ""
     assert "the only instance that serves" in DRAIN.outage(ASIDE, TargetState(1, 1))
+    assert DRAIN.outage(ASIDE, TargetState(1, 1, disrupts=0)) == "", "its successor serves before it goes"
+    assert DRAIN.outage(ASIDE, TargetState(1, 1, disrupts=1)) != ""
     assert DRAIN.outage(ASIDE, TargetState(1, 0)) == "", "nothing is left to take away"
     assert DRAIN.outage(BACK, TargetState(1, 1)) == ""
 

@@ -118,3 +118,17 @@ async def test_only_what_was_set_aside_so_is_given_back(actuator: KubernetesActu
     result = await actuator.apply(await step(actuator, "drain", "run/back/2", node="node-b", set="back"))
     assert "was not set aside by us" in result.text
     assert cluster.nodes[1]["spec"] == {"unschedulable": True}
+
+
+async def test_of_the_last_that_serves_a_successor_is_started_first(
+    actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    cluster.cart["spec"]["replicas"] = 1
+    cluster.cart["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    cluster.cart["status"]["readyReplicas"] = 1
+    place(cluster, "node-a", "node-a", "node-a")
+    for pod in cluster.pods:
+        pod["spec"]["nodeName"] = "node-a"
+    result = await actuator.apply(await step(actuator, "drain", node="node-a", set="aside"))
+    assert "node node-a set aside; cart restarted" in result.text
+    assert (evicted(cluster), written(cluster)[0]) == ([], "node-a")
