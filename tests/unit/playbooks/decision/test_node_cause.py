@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.verdicts import CauseKind, DecisionVerdict
+from contracts.verdicts import CauseKind, Conduct, DecisionVerdict, HeldReason
 from playbooks.decision import decide
 from playbooks.language import library
 from playbooks.runs.arguments import resolve
 from playbooks.runs.plan import Surroundings, plan_of
-from tests.unit.playbooks.decision.test_deciding import LIBRARY, NOW, SETTINGS
+from tests.unit.playbooks.decision.test_deciding import LIBRARY, NOW, SETTINGS, answers
 from tests.unit.playbooks.decision.test_instances_compared import CALM, KNOWN, after, suspected
 
 ABLE = replace(CALM, actions=CALM.actions | {"drain"})
@@ -48,3 +48,10 @@ def test_a_zone_is_a_persons_to_decide() -> None:
 def test_where_no_actuator_can_a_person_is_asked() -> None:
     unable = replace(ABLE, actions=frozenset({"restart", "scale", "rollback"}))
     assert decide(after(SICK, 5), unable, LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+
+
+def test_who_answers_as_before_is_not_moved() -> None:
+    calm = replace(ABLE, standings=answers(Conduct.AS_BEFORE).standings)
+    found = decide(after(SICK, 5), calm, LIBRARY, SETTINGS)
+    assert found.verdict is DecisionVerdict.ASK
+    assert [o.held for o in found.options if o.playbook == "move-off-sick-node"] == [HeldReason.INNOCENT]
