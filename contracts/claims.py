@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from contracts.instance_parts import MOST_INSTANCES
+from contracts.nodes import nodes_from, nodes_together, spelled_nodes
 from contracts.parts import MOST_PARTS, Part, parts_from, spelled_parts, together
 from contracts.units import MINUTE, SECOND
 
@@ -28,6 +29,8 @@ PARTS: Final = "homeostat.parts"
 """Attribute that telemetry can't send: the workloads that are claimed for one service, and how each does (`contracts.parts`)."""
 INSTANCES: Final = "homeostat.instances"
 """Attribute that telemetry can't send: how the instances of a service fare (`contracts.instance_parts`), while one does otherwise than before."""
+NODES: Final = "homeostat.nodes"
+"""Attribute that telemetry can't send: the nodes on which a service's instances run (`contracts.nodes`)."""
 CHOSEN: Final = "homeostat.chosen"
 """Attribute that telemetry can't send: why one of several workloads is meant, in words."""
 WORKLOAD_KEYS: Final = (
@@ -39,7 +42,7 @@ WORKLOAD_KEYS: Final = (
 )
 TARGET_KEYS: Final = ("k8s.cluster.name", "k8s.namespace.name", *WORKLOAD_KEYS, PODS)
 POD_KEYS: Final = ("k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip")
-_PUT_TOGETHER: Final = frozenset({*TARGET_KEYS, PARTS, INSTANCES, CONTESTED})
+_PUT_TOGETHER: Final = frozenset({*TARGET_KEYS, PARTS, INSTANCES, NODES, CONTESTED})
 _NAMES: Final = {PODS: "the workload of its pods"}
 HORIZON_NS: Final = 600 * SECOND
 """A claim that nobody has repeated for this long is over: a workload was renamed, or a stranger has gone."""
@@ -98,6 +101,8 @@ class Claims:
             told = [parts_from(c.attributes[key]) for c in ranked if key in c.attributes]
             if told:
                 found[key] = spelled_parts(together(told, most=most))
+        if nodes := nodes_together(nodes_from(c.attributes.get(NODES, "")) for c in ranked):
+            found[NODES] = spelled_nodes(nodes)
         contested = [c.attributes[CONTESTED] for c in ranked if CONTESTED in c.attributes]
         for key in TARGET_KEYS:
             said = _said(key, ranked, now_ns)
@@ -151,7 +156,8 @@ class ClaimsHeard:
         for signal, (text, first_ns, last_ns) in sorted(self._by.get(service, {}).items()):
             claims.by[signal] = Claim(parsed(text), 1.0, first_ns, last_ns)
         found = claims.merged(self._newest_ns)
-        found.pop(INSTANCES, None)  # whose requests fare how is the diagnosis' to judge
+        for key in (INSTANCES, NODES):  # whose requests fare how, and where, is the diagnosis' to judge
+            found.pop(key, None)
         return dict(sorted(found.items()))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.nodes import NODE, ZONE, Ground
 from contracts.parts import BEFORE_NS, LATELY_NS, Part
 from contracts.units import SECOND
 
@@ -67,6 +68,8 @@ class ComparedInstances:
     known: int
     sick: tuple[tuple[Part, Ailment], ...] = ()
     alike: bool = False
+    well: tuple[Part, ...] = ()
+    """Those that are well, where some are sick."""
 
     @property
     def apart(self) -> tuple[Part, Ailment] | None:
@@ -77,6 +80,11 @@ class ComparedInstances:
 def name_of(part: Part) -> str:
     """What a platform calls the instance: its pod's name where it has one."""
     return part.pod.get(POD_NAME) or part.attributes.get(INSTANCE, "")
+
+
+def ground_under(part: Part) -> Ground:
+    """What an instance runs on."""
+    return Ground(part.pod.get(NODE, ""), part.pod.get(ZONE, ""))
 
 
 def otherwise(parts: Iterable[Part]) -> bool:
@@ -115,7 +123,8 @@ def compared(parts: Sequence[Part]) -> ComparedInstances:
         alike = all(_suffers(p, a) >= ALIKE * most for p, a in found)
     elif not all(_well(p) for p in judged if all(p is not s for s, _ in found)):
         return ComparedInstances(len(judged))  # some are between well and sick: nothing can be said yet
-    return ComparedInstances(len(judged), tuple(found), alike)
+    well = tuple(p for p in judged if found and all(p is not s for s, _ in found))
+    return ComparedInstances(len(judged), tuple(found), alike, well)
 
 
 def _ailment(part: Part, judged: Sequence[Part], quiet_ns: int) -> Ailment | None:

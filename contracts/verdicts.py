@@ -95,6 +95,7 @@ class CauseKind(enum.StrEnum):
     BAD_RELEASE = "bad_release"  # errors or latency since a new version
     FLAG = "flag"  # errors or latency since a feature flag, or a setting kept beside the release, was changed
     NETWORK = "network"  # time or calls are lost between two services
+    NODE = "node"  # what several services run on: a node (host), or a zone
     DEPENDENCY = "dependency"  # something outside of what can be acted on
     UNKNOWN = "unknown"
 

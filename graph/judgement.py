@@ -107,6 +107,17 @@ INSTANCES_APART: Final = 0.8
 configuration, callees, load) is no reason then."""
 APART_EXPLAINED: Final = 0.25
 """What that counts for while callees account for what the service shows. By hand."""
+GROUND_SICK: Final = 0.5
+GROUND_TOGETHER_NS: Final = 8 * SECOND
+"""Strength of a symptom of its own from which a service that runs on one node alone speaks against that, and how far from the onset it may have
+fallen ill. By hand."""
+GROUND_ALONE: Final = 0.6
+GROUND_SURE: Final = 2.0
+GROUND_WELL: Final = 0.5
+"""What such a service counts, where one of which only the instances there are sick counts 1; how much of that it takes to be as sure as can be,
+where the cluster says nothing; and what one counts that runs there alone and is well. By hand."""
+GROUND_EXPLAINED: Final = 0.25
+"""What the trouble of a service counts that what it runs on accounts for. By hand: as what callees account for of one instance."""
 MEMORY_MORE: Final = 1.15
 """Times the usual memory from which it has grown."""
 DEMAND_MORE: Final = 1.3
@@ -338,6 +349,7 @@ WEIGHTS: Final[Mapping[str, float]] = {
     "probe": 1.0,
     "scheduling": 1.0,
     "node": 1.0,
+    "ground": 1.0,
 }
 """Score for each unit of strength of a channel. learnt; what occurs in hardly any of its cases (`operation`, `restarts`, and from `shrunk` on) is
 as it was set by hand."""

@@ -6,7 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from contracts.events import Change, EvidenceGap, PathStep
+from contracts.nodes import ON_NODE
 from contracts.verdicts import CauseKind, GapKind, Severity
 from graph.evidence.flags import in_words, suspected_flags
 from graph.evidence.local import strongest
@@ -25,6 +28,7 @@ KINDS = {
     CauseKind.BAD_RELEASE: "has been worse since a release",
     CauseKind.FLAG: "has been worse since a flag was changed",
     CauseKind.NETWORK: "loses time on the network",
+    CauseKind.NODE: "troubles what runs on it",
     CauseKind.DEPENDENCY: "is a dependency in trouble",
     CauseKind.UNKNOWN: "departs from its usual behaviour",
 }
@@ -65,6 +69,21 @@ def path_to(situation: Situation, culprit: str, kind: CauseKind) -> tuple[PathSt
     )
 
 
+def path_of(situation: Situation, suspect: Suspect) -> tuple[PathStep, ...]:
+    """The path to a suspect; to a node by way of the service there that is looked after first."""
+    path = path_to(situation, suspect.service, suspect.kind)
+    if suspect.ground is None:
+        return path
+    last = msgspec.structs.replace(path[-1], edge=f"{suspect.service} runs on {suspect.name}")
+    step = PathStep(service=f"{ON_NODE}{suspect.name}", symptom=f"troubles {_listed(suspect.services)}", edge="")
+    return (*path[:-1], last, step)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
 def path_text(path: Sequence[PathStep]) -> str:
     """`gateway (latency …) → orders (errors …)`."""
     return " → ".join(f"{p.service} ({p.symptom})" if p.symptom else p.service for p in path)
@@ -72,9 +91,14 @@ def path_text(path: Sequence[PathStep]) -> str:
 
 def ruled_out(situation: Situation, rival: Suspect, leader: Suspect) -> str:
     """Why a rival lost against the leader."""
-    name, node = rival.service, situation.nodes[rival.service]
+    name, node = rival.name, situation.nodes[rival.service]
     if node.observer:
         return f"{name}: only a client's view of what it calls"
+    if leader.ground is not None and name in leader.services:
+        return f"{name}: its trouble is that of {leader.name}, on which it runs"
+    if rival.ground is not None and rival.findings:
+        times = leader.score / max(rival.score, 1e-6)
+        return f"{name}: {_listed(rival.services)} are sick there, but {leader.name} has {times:.2g}× the evidence"
     explained = [x for x in rival.findings if x.explained_by]
     if explained:
         by = explained[0].explained_by
@@ -86,7 +110,7 @@ def ruled_out(situation: Situation, rival: Suspect, leader: Suspect) -> str:
         return f"{name}: nothing of its own departs from the usual; it only calls towards {leader.service}"
     if rival.findings:
         times = leader.score / max(rival.score, 1e-6)
-        return f"{name}: {rival.findings[0].text}, but {leader.service} has {times:.2g}× the evidence"
+        return f"{name}: {rival.findings[0].text}, but {leader.name} has {times:.2g}× the evidence"
     return f"{name}: shows nothing unusual"
 
 
@@ -119,8 +143,8 @@ def story(
     considered."""
     leader = suspects[0]
     reasons = "; ".join(x.text for x in leader.findings[:3])
-    parts = [f"{leader.service} {KINDS[leader.kind]} ({100 * leader.probability:.0f} % sure): {reasons}."]
-    path = path_to(situation, leader.service, leader.kind)
+    parts = [f"{leader.name} {KINDS[leader.kind]} ({100 * leader.probability:.0f} % sure): {reasons}."]
+    path = path_of(situation, leader)
     if len(path) > 1:
         parts.append(f"It is felt along {path_text(path)}.")
     if changes and leader.kind is CauseKind.BAD_RELEASE:

@@ -22,6 +22,7 @@ from graph.evidence.harm import Reach, harm_of, reaches, serves_knowingly
 from graph.evidence.local import local
 from graph.evidence.messages import stalled
 from graph.evidence.own_stores import by_whom
+from graph.evidence.shared_ground import SuspectedGround, suspected_grounds
 from graph.evidence.silence import silence
 from graph.evidence.situation import Node, Situation
 from graph.evidence.spread import spread
@@ -30,6 +31,7 @@ from graph.judgement import (
     BACKGROUND,
     DEPENDENCY_SHARE,
     DIMINISHING,
+    GROUND_EXPLAINED,
     HARMED_BACKGROUND,
     INNOCENT,
     LEAK_VOTES,
@@ -87,6 +89,18 @@ class Suspect:
     score: float
     probability: float
     findings: tuple[Finding, ...]
+    ground: SuspectedGround | None = None
+    """What it runs on, where that is the candidate; then `service` is the one there that is to be looked after first."""
+
+    @property
+    def name(self) -> str:
+        """What the candidate is called: a service, or what several run on."""
+        return self.service if self.ground is None else self.ground.name
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Whom it is about."""
+        return (self.service,) if self.ground is None else tuple(w.service for w in self.ground.witnesses)
 
 
 def findings(situation: Situation) -> list[Finding]:
@@ -123,12 +137,52 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: b
         if finding.service in by_service:
             by_service[finding.service].append(finding)
     scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
-    chances = probabilities(scores, background_of(situation, harmed), violated=bool(situation.harm))
-    order = sorted(scores, key=lambda n: (-round(scores[n], 6), situation.nodes[n].onset_ns or math.inf, n))
-    return [
-        Suspect(n, kind_of(situation.nodes[n], by_service[n]), scores[n], chances[n], tuple(_by_weight(by_service[n])))
-        for n in order
+    grounds = {g.name: (g, s) for g, s in _grounds(situation, by_service, scores)}
+    for ground, _ in grounds.values():
+        for witness in ground.witnesses:  # what it runs on accounts for it
+            scores[witness.service] *= 1.0 - (1.0 - GROUND_EXPLAINED) * ground.share
+    suspected = {_key(n): s for n, (_, s) in grounds.items()}
+    chances = probabilities({**scores, **suspected}, background_of(situation, harmed), violated=bool(situation.harm))
+    suspects = [
+        Suspect(n, kind_of(situation.nodes[n], by_service[n]), s, chances[n], tuple(_by_weight(by_service[n])))
+        for n, s in scores.items()
     ]
+    suspects += [_on_ground(situation, g, s, chances[_key(n)], scores) for n, (g, s) in grounds.items()]
+    return sorted(suspects, key=lambda s: (-round(s.score, 6), situation.nodes[s.service].onset_ns or math.inf, s.name))
+
+
+def _key(ground: str) -> str:
+    """No service is called that."""
+    return f"\0{ground}"
+
+
+def _grounds(
+    situation: Situation, found: Mapping[str, list[Finding]], scores: Mapping[str, float]
+) -> list[tuple[SuspectedGround, float]]:
+    """What services run on, as candidates with their scores: the troubles of those there are reasons of one kind. Each trouble counts for one
+    of them, the one that accounts for most."""
+    scored = []
+    for ground in suspected_grounds(situation, found):
+        troubles = ground.share * _diminishing([scores[w.service] for w in ground.witnesses], STANDARD)
+        told = min(MOST_PRIOR, _diminishing([weight(x) for x in ground.told], STANDARD))
+        scored.append((ground, troubles + told * min(1.0, troubles / PRIOR_FULL)))
+    chosen: list[tuple[SuspectedGround, float]] = []
+    for ground, value in sorted(scored, key=lambda gs: (-gs[1], gs[0].name)):
+        taken = {w.service for g, _ in chosen for w in g.witnesses}
+        if not any(w.service in taken for w in ground.witnesses):
+            chosen.append((ground, value))
+    return chosen
+
+
+def _on_ground(
+    situation: Situation, ground: SuspectedGround, value: float, chance: float, scores: Mapping[str, float]
+) -> Suspect:
+    """A node as a candidate. Who was moved off it since is looked after no more."""
+    names = sorted((w.service for w in ground.witnesses), key=lambda n: (situation.nodes[n].moved, -scores[n], n))
+    texts = "; ".join(w.text for w in sorted(ground.witnesses, key=lambda w: names.index(w.service)))
+    well = "what runs elsewhere is well" if any(w.apart for w in ground.witnesses) else "services elsewhere are well"
+    seen = Finding(names[0], "ground", value, f"on {ground.name} at once: {texts}; {well}", CauseKind.NODE)
+    return Suspect(names[0], CauseKind.NODE, value, chance, (seen, *ground.told), ground)
 
 
 def _by_weight(found: list[Finding]) -> list[Finding]:

@@ -105,7 +105,7 @@ def _link(name: str, turns: tuple[Turn, ...], calls: str, *causes: CauseKind) ->
 
 def _node(name: str, turns: tuple[Turn, ...], *causes: CauseKind, level: FaultLevel = FaultLevel.NODE) -> FaultKind:
     roles = frozenset({Role.SERVICE, Role.GATEWAY, Role.WORKER, Role.DATABASE, Role.CACHE})
-    return FaultKind(name, level, Seat.NODE, turns, frozenset(causes), ("drain", "restart"), roles)
+    return FaultKind(name, level, Seat.NODE, turns, frozenset({_C.NODE, *causes}), ("drain", "restart"), roles)
 
 
 def _store(name: str, turns: tuple[Turn, ...], roles: frozenset[Role], *causes: CauseKind, **more: Any) -> FaultKind:

@@ -24,6 +24,7 @@ from twin.flow import SystemSecond
 from twin.instance_rows import InstanceRows
 from twin.knobs import Knob
 from twin.laws import drawn_quantiles
+from twin.node_rows import NodeRows
 from twin.requests import HUNG_S
 from twin.system import SimulatedSystem
 
@@ -103,6 +104,7 @@ class FeatureRows:
         self._edge_rows = _by_delay(told, later)
         self._joined = np.array([bool(tells[c.callee]) and not habits[c.caller].names_callees for c in calls], np.bool_)
         self._instances = InstanceRows(plan, system.fleet, r.spawn(1)[0], self._sampled)
+        self._nodes = NodeRows(plan, system.fleet, start_ns)
         self._attributes = [_attributes(i, plan) for i in range(len(habits))]
         self._recent: deque[_Observed] = deque(maxlen=75)
         self._usual: list[F64] = []
@@ -154,6 +156,7 @@ class FeatureRows:
         gap = np.where((heard > 0) & waited & self._joined, x.call_gap * r.lognormal(0.0, 0.05, len(heard)), np.nan)
         edges = np.column_stack([heard, np.where(heard > 0, failed / np.maximum(heard, 1), np.nan), late, gap])
         metrics, metric_counts = self._measure(number, x)
+        self._nodes.look()
         routes = self._routes(number, x, counts)
         logs, log_counts, notes = self._write(x, counts, mute)
         return _Observed(
@@ -176,7 +179,10 @@ class FeatureRows:
         )
 
     def _said(self, number: int, service: int, text: str) -> str:
-        return self._instances.told(number, service, text) or (text if number % REPEAT_S == 0 else "")
+        told = self._instances.told(number, service, text)
+        if not told and number % REPEAT_S and service not in self._nodes.moved:
+            return ""
+        return self._nodes.said(number, service, told or text)
 
     def _routes(self, number: int, x: SystemSecond, counts: I64) -> F64:
         """Requests of known routes, their usual logarithms, and by how many deviations they took longer, summed."""

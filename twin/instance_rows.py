@@ -11,6 +11,7 @@ from numpy.random import Generator
 from contracts.claims import INSTANCES
 from contracts.frames.decoded import F64
 from contracts.instance_parts import INSTANCE, MOST_INSTANCES, otherwise
+from contracts.nodes import NODE, ZONE
 from contracts.parts import Fared, Part, spelled_parts, together
 from contracts.units import SECOND
 from twin.blueprint import SystemPlan
@@ -20,6 +21,16 @@ from twin.flow import SystemSecond
 _TOLD_S: Final = 2
 """Instances are told of this often, while one fares otherwise than before."""
 _GONE_S: Final = 40
+
+
+def node_name(node: int) -> str:
+    """What a node is called."""
+    return f"node-{node}"
+
+
+def zone_name(plan: SystemPlan, fleet: Fleet, node: int) -> str:
+    """What a node's zone is called; "" where there is only one."""
+    return f"zone-{fleet.zone_of[node]}" if plan.zones > 1 else ""
 
 
 def instance_name(plan: SystemPlan, fleet: Fleet, slot: int) -> str:
@@ -52,7 +63,9 @@ class InstanceRows:
             if len(fleet.running(service)) < 2 and service not in self._parts:
                 continue
             name = instance_name(self._plan, fleet, slot)
-            part = self._parts.setdefault(service, {}).setdefault(name, Part({INSTANCE: name}))
+            node = int(fleet.node[slot])
+            ground = {NODE: node_name(node), ZONE: zone_name(self._plan, fleet, node)}
+            part = self._parts.setdefault(service, {}).setdefault(name, Part({INSTANCE: name}, ground))
             part.add(Fared(float(asked[slot]), float(failed[slot]), float(asked[slot]), float(paces[slot])), now_ns)
 
     def told(self, number: int, service: int, attributes: str) -> str:

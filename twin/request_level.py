@@ -16,7 +16,7 @@ from twin.arrival import Arrival
 from twin.blueprint import CallPlan, Role, ServicePlan
 from twin.flow import SystemSecond
 from twin.habits import Habit
-from twin.instance_rows import instance_name
+from twin.instance_rows import instance_name, node_name, zone_name
 from twin.knobs import Knob
 from twin.requests import CallOutcome, RequestSimulation, Visit
 from twin.system import SimulatedSystem
@@ -174,8 +174,10 @@ class RequestLevel:
             "service.name": name,
             "service.instance.id": instance_name(plan, fleet, slot),
             "telemetry.sdk.language": service.habit.language,
-            "host.name": f"node-{fleet.node[slot]}",
+            "host.name": node_name(int(fleet.node[slot])),
         }
+        if zone := zone_name(plan, fleet, int(fleet.node[slot])):
+            said["cloud.availability_zone"] = zone
         if namespace:
             said["service.namespace"] = namespace
         if service.habit.versioned:

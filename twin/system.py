@@ -175,10 +175,15 @@ class SimulatedSystem:
         self._roll(service, fleet.running(service))
         return True
 
-    def drain(self, nodes: I64) -> None:
-        """What runs on these nodes starts anew on others."""
-        for slot in np.flatnonzero(np.isin(self.fleet.node, nodes) & self.fleet.wanted).tolist():
-            self.fleet.replace([slot], self.now_s, elsewhere=True)
+    def drain(self, service: int, node: int) -> int:
+        """What a service has on a node starts anew on others, its only instance once its successor serves; how many instances that are."""
+        every = self.fleet.running(service)
+        slots = every[self.fleet.node[every] == node]
+        if len(every) == 1 and len(slots):
+            self._roll(service, slots, elsewhere=True)
+        else:
+            self.fleet.replace(slots, self.now_s, elsewhere=True)
+        return len(slots)
 
     def demand_now(self) -> F64:
         """Users' requests per second, by entry."""

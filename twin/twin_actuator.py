@@ -1,7 +1,7 @@
 """The actuator of a simulated system, over the port that real systems have: it takes time, and sometimes it fails.
 
-What it can: restart, scale, roll back, and, where such actions are installed, turn a flag off (`flag`), kill an instance (`kill`), drain the
-nodes of a service (`drain`), shift its traffic away from where calls are lost (`shift`). Keys are remembered by the system, so that
+What it can: restart, scale, roll back, move a service's instances off a node (`drain`), and, where such actions are installed, turn a flag off
+(`flag`), kill an instance (`kill`), shift its traffic away from where calls are lost (`shift`). Keys are remembered by the system, so that
 whoever asks again, through whichever actuator, has no second effect.
 """
 
@@ -19,7 +19,7 @@ from contracts.errors import ActionFailed, Conflict, InvalidTarget, TargetNotFou
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
 from twin.faults import flag_name
 from twin.influences import Influence, Seat
-from twin.instance_rows import instance_name
+from twin.instance_rows import instance_name, node_name
 
 if TYPE_CHECKING:
     from twin.episode import SimulatedEpisode
@@ -109,9 +109,7 @@ class TwinActuator:
             case "flag":
                 self._turn(service, str(given.get("flag") or ""), str(given.get("to") or "off"))
             case "drain":
-                slots = system.fleet.running(service)
-                ill = [s for s in slots.tolist() if self._ill(s)]
-                system.drain(system.fleet.node[np.array(ill or slots[:1].tolist(), np.int64)])
+                self._drain(service, str(given.get("node") or ""), aside=given.get("set") != "back")
             case "shift":
                 self._shift(service, str(given.get("callee") or ""), str(given.get("path") or "other"))
             case other:
@@ -128,6 +126,12 @@ class TwinActuator:
         if name not in found:
             raise ActionFailed(f"there is no instance {name!a}", fix=f"there are {', '.join(sorted(found)) or 'none'}")
         return found[name]
+
+    def _drain(self, service: int, node: str, *, aside: bool) -> None:
+        """Move a service's instances off a node. That a node is set aside shows in nothing else: who moves here avoids sick ones anyway."""
+        number = {node_name(n): n for n in range(self._episode.plan.nodes)}.get(node, -1)
+        if aside and not self._episode.system.drain(service, number):
+            raise ActionFailed(f"no instance of {self._episode.plan.services[service].name} runs on {node!a}")
 
     def _roll_back(self, request: StepRequest, service: int) -> None:
         wanted = str(request.arguments.get("version") or "")

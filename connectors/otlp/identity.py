@@ -64,6 +64,7 @@ WORKLOAD_KEYS: Final = frozenset(
         "process.pid",
         "service.name",
         "service.namespace",
+        "topology.kubernetes.io/zone",
     }
 )
 

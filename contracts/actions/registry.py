@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts.actions.action import Action, Touches, UninstalledAction
 from contracts.actions.command import CommandAction
+from contracts.actions.drain import DrainAction
 from contracts.actions.flag import FlagAction
 from contracts.actions.plugged import PluggedAction
 from contracts.actions.restart import RestartAction
@@ -29,6 +30,7 @@ BUILT_IN: Final[Mapping[str, Action]] = MappingProxyType(
             RollbackAction(),
             FlagAction(),
             ShiftAction(),
+            DrainAction(),
             WaitAction(),
             WebhookAction(),
             CommandAction(),

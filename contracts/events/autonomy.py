@@ -68,6 +68,8 @@ class Decision(Event, frozen=True, kw_only=True):
     cause_caller: str = ""
     cause_callee: str = ""
     """The flag that was changed, and whose calls of whom are amiss, of the cause that is acted on (`Candidate`)."""
+    cause_node: str = ""
+    """The node that is the cause, where one is (`Candidate.node`)."""
 
 
 class Approval(Event, frozen=True, kw_only=True):

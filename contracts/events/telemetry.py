@@ -240,6 +240,13 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     caller: str = ""
     callee: str = ""
     """Whose calls of whom are amiss, where the cause is between two services: one of them is the candidate, the other its peer."""
+    node: str = ""
+    """Of a cause of the kind `node`: what several services run on, by the name that telemetry or the cluster has for it. `service` is then the
+    one of them that is to be looked after first."""
+    zone: str = ""
+    """Of a cause of the kind `node`: the zone, where it is all of that and no single node."""
+    there: tuple[str, ...] = ()
+    """Of a cause of the kind `node`: the services that are sick there."""
 
 
 class Strictness(Event, frozen=True, kw_only=True):

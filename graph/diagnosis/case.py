@@ -19,11 +19,11 @@ from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.evidence.situation import Situation
 from graph.grouping import Group
 from graph.judgement import FELT, HEARD_NS, LEADS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS
-from graph.narrative import path_to, ruled_out, seen_in_part, story
+from graph.narrative import path_of, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 
 MAX_CANDIDATES: Final = 8
-_SILENT: Final = frozenset({CauseKind.HANG, CauseKind.CRASH})
+_SILENT: Final = frozenset({CauseKind.HANG, CauseKind.CRASH, CauseKind.NODE})
 """Who doesn't answer itself calls nobody, and waits for nobody."""
 
 
@@ -45,8 +45,8 @@ class Case:
 
     def follow(self, leader: Suspect, now_ns: int) -> None:
         """Note who leads now."""
-        if (leader.service, leader.kind) != (self.leader, self.leader_kind):
-            self.leader, self.leader_kind, self.leads_since_ns = leader.service, leader.kind, now_ns
+        if (leader.name, leader.kind) != (self.leader, self.leader_kind):
+            self.leader, self.leader_kind, self.leads_since_ns = leader.name, leader.kind, now_ns
 
     def settled(self, seen: Assessment, settle_s: float) -> bool:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
@@ -115,7 +115,7 @@ def incident_of(
     """The case as an incident event, phase opened or updated. `gaps`: what is missing in the telemetry of services."""
     leader, now_ns, before = seen.leader, seen.situation.now_ns, case.published
     shown = _shown(seen, settings.min_probability)
-    changes = tuple(c for c in seen.situation.changes if c.service == leader.service)
+    changes = tuple(c for c in seen.situation.changes if c.service in leader.services)
     candidates = tuple(_candidate(s, seen, s is not leader) for s in shown)
     unseen = _gaps_of(candidates, gaps)
     told = story(seen.situation, shown, seen.severity, radius, changes, seen.broken)
@@ -166,7 +166,7 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         kind=suspect.kind,
         probability=round(suspect.probability, 4),
         evidence=tuple(Evidence(channel=x.channel, weight=round(weight(x), 3), text=x.text) for x in suspect.findings),
-        path=path_to(seen.situation, suspect.service, suspect.kind),
+        path=path_of(seen.situation, suspect),
         ruled_out=ruled_out(seen.situation, suspect, seen.leader) if rival else "",
         peer=next((x.peer for x in suspect.findings if x.peer), ""),
         operation=worst.operation if worst is not None else "",
@@ -176,6 +176,9 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         flag=the_flag(seen.situation, suspect.service) if suspect.kind is CauseKind.FLAG else None,
         caller="" if between is None else between.caller,
         callee="" if between is None else next((n for n in (suspect.service, between.peer) if n != between.caller), ""),
+        node=suspect.ground.node if suspect.ground is not None else "",
+        zone=suspect.ground.zone if suspect.ground is not None and not suspect.ground.node else "",
+        there=suspect.services if suspect.ground is not None else (),
     )
 
 
@@ -184,7 +187,7 @@ def is_material(old: Incident, new: Incident) -> bool:
     who leads among those who hardly can be it."""
     a, b = old.candidates[0], new.candidates[0]
     return (
-        ((a.service, a.kind) != (b.service, b.kind) and max(a.probability, b.probability) >= LEADS)
+        ((a.service, a.kind, a.node) != (b.service, b.kind, b.node) and max(a.probability, b.probability) >= LEADS)
         or len(b.path) > len(a.path)
         or (b.operation not in ("", a.operation))
         or (a.service == b.service and (a.instance, a.alike > 0, a.flag) != (b.instance, b.alike > 0, b.flag))

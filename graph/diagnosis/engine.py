@@ -211,7 +211,8 @@ class DiagnosisEngine:
         case.since_ns = seen.situation.onset_ns
         self._freeze(case, seen)
         case.follow(seen.leader, self.world.time_ns)
-        radius = tuple(self.world.topology.upstream(seen.leader.service, seen.situation.onset_ns))
+        upstream = self.world.topology.upstream
+        radius = tuple(dict.fromkeys(n for s in seen.leader.services for n in upstream(s, seen.situation.onset_ns)))
         incident = incident_of(case, seen, radius, self.settings, self._gaps)
         felt_now = felt_lately(self.world, case.group, seen, self._amid(case), self._promised)
         incident = msgspec.structs.replace(incident, felt=felt_now)
@@ -246,7 +247,7 @@ class DiagnosisEngine:
         """Join a case about to open to an open incident with the same culprit, or one that all who suffer belong to while nobody shows a trouble
         of its own: a fault whose symptoms spread slowly."""
         weak = seen.leader.score < OPENS_FROM  # who leads by that little is chance
-        likely = {s.service for s in seen.suspects[:2] if not weak and s.score >= SAME_CAUSE * seen.leader.score}
+        likely = {s.name for s in seen.suspects[:2] if not weak and s.score >= SAME_CAUSE * seen.leader.score}
         for other in self._cases.values():
             if other.published is None:
                 continue
@@ -262,7 +263,7 @@ class DiagnosisEngine:
             return None
         others = (c for c in self._cases.values() if c is not case and c.published is not None)
         return next(
-            (c for c in others if c.leader == seen.leader.service and c.published and c.published.confidence >= LIKELY),
+            (c for c in others if c.leader == seen.leader.name and c.published and c.published.confidence >= LIKELY),
             None,
         )
 
@@ -274,7 +275,7 @@ class DiagnosisEngine:
         next(c for c in (case, twin) if self._cases.get(c.group.id) is c).since_ns = since_ns
 
     def _freeze(self, case: Case, seen: Assessment) -> None:
-        names = [*seen.affected, seen.leader.service]
+        names = [*seen.affected, *seen.leader.services]
         fresh = {n: None for n in names if n not in case.frozen}
         if fresh:
             case.frozen |= fresh

@@ -14,6 +14,7 @@ from contracts.features import Signal
 from graph.diagnosis.case import Case
 from graph.world.aliases import Aliases
 from graph.world.log_templates import TemplateStore
+from graph.world.nodes_told import Stay
 from graph.world.series import SeriesStore, transform
 from graph.world.topology import Call, ServiceNode, Topology
 from graph.world.world import MAX_CHANGES, MAX_NOTES, World
@@ -78,6 +79,7 @@ class _World(msgspec.Struct):
     operations: list[Anomaly] = []
     log_templates: _Templates | None = None
     instances: dict[str, tuple[str, int]] = {}
+    nodes_told: dict[str, dict[str, Stay]] = {}
 
 
 class _Snapshot(msgspec.Struct):
@@ -134,6 +136,7 @@ def _world(world: World) -> _World:
         [a for known in world.operations.values() for a in known.values()],
         _templates(world.log_templates),
         world.instances.by,
+        world.nodes_told.by,
     )
 
 
@@ -171,6 +174,7 @@ def _fill(world: World, saved: _World) -> None:
     for signal in Signal:
         _fill_series(world.series[signal], saved.series[signal.value])
     world.instances.by = dict(saved.instances)
+    world.nodes_told.by = dict(saved.nodes_told)
     if saved.log_templates is not None:
         _fill_templates(world.log_templates, saved.log_templates)
 

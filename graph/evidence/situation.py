@@ -13,6 +13,7 @@ import msgspec
 from contracts.events import Anomaly, Change
 from contracts.instance_parts import ComparedInstances
 from contracts.mix import Mix
+from contracts.nodes import Ground
 from graph.judgement import HALVED, SURE_DECADES, UNANSWERED, UNANSWERED_SHARE, WELL_KNOWN
 
 
@@ -93,6 +94,10 @@ class Node:
     """The log template that is missing most, where one is."""
     instances: ComparedInstances | None = None
     """How its instances compare, where one of them fares otherwise than before."""
+    grounds: tuple[Ground, ...] = ()
+    """The nodes on which its instances ran at the onset, with their zones; empty where that is not known."""
+    moved: bool = False
+    """Whether an instance of it began to run on another node since."""
 
     def strength(self, *features: str, direction: int = 1) -> float:
         """The strongest of these features' evidence; 0 where none was observed."""

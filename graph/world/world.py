@@ -27,6 +27,7 @@ from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
 from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
+from graph.world.nodes_told import NodesTold
 from graph.world.series import NEVER, SeriesStore
 from graph.world.told_calls import Served, ToldCalls, usually, younger_than_callers
 from graph.world.topology import Topology, is_observer
@@ -55,6 +56,7 @@ class World:
         self.series = {s: SeriesStore(BY_SIGNAL[s], ASIDE.get(s, ())) for s in Signal}
         self.log_templates = TemplateStore()
         self.instances = InstancesTold()
+        self.nodes_told = NodesTold()
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
@@ -75,7 +77,7 @@ class World:
     def take(self, frame: EvidenceFrame) -> None:
         """Learn from one frame."""
         signal = Signal(frame.signal)
-        frame = self.instances.take(frame) if signal is Signal.SPANS else frame
+        frame = self.nodes_told.take(self.instances.take(frame) if signal is Signal.SPANS else frame)
         self.time_ns = max(self.time_ns, frame.window_ns + frame.width_ns)
         self.series[signal].take(frame)
         if signal is Signal.EDGES:
@@ -167,6 +169,7 @@ class World:
                 store.forget(set(gone))
             self.log_templates.forget(set(gone))
             self.instances.forget(set(gone))
+            self.nodes_told.forget(set(gone))
             for name in gone:
                 self.notes.pop(name, None)
                 self.operations.pop(name, None)
@@ -312,7 +315,9 @@ class World:
         missing = self.log_templates.missing(names, onset_ns // (self.log_templates.width_ns or 1))
         nodes |= {n: replace(nodes[n], missing=m) for n, m in missing.items()}
         several = {n: c for n in names if (c := self.instances.of(n, self.time_ns)) is not None}
-        return nodes | {n: replace(nodes[n], instances=c) for n, c in several.items()}
+        nodes |= {n: replace(nodes[n], instances=c) for n, c in several.items()}
+        where, there = self.nodes_told, {n: g for n in names if (g := self.nodes_told.at(n, onset_ns))}
+        return nodes | {n: replace(nodes[n], grounds=g, moved=where.moved_since(n, onset_ns)) for n, g in there.items()}
 
     def _node(
         self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, int, Mix]

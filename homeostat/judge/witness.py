@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contracts.events import Anomaly, Candidate, Decision, Event, Feedback, Incident, decode
+from contracts.nodes import ON_NODE
 from contracts.ports import Record
 from contracts.topics import ANOMALIES, DEADLETTER, DECISIONS, FEEDBACK, INCIDENTS
 from contracts.units import SECOND
@@ -128,5 +129,5 @@ def swear(trial: Trial, truth: EpisodeTruth) -> Trial:
 
 
 def _suspect(candidate: Candidate) -> RankedCause:
-    path = tuple(step.service for step in candidate.path)
+    path = tuple(step.service for step in candidate.path if not step.service.startswith(ON_NODE))
     return RankedCause(candidate.service, candidate.kind.value, round(candidate.probability, 4), path, candidate.peer)

@@ -383,6 +383,7 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
         "cause.instances": cause.instances,
         **detail_scope(instance, cause.caller, cause.callee, cause.flag),
         "cause.alike": cause.alike,
+        "cause.node": cause.node,
         "features": numbers(view.values),
         "expected.low": numbers(view.low),
         "expected.high": numbers(view.high),

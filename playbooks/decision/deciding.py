@@ -92,6 +92,7 @@ def decide(
         cause_flag=None if cause is None else cause.flag,
         cause_caller="" if cause is None else cause.caller,
         cause_callee="" if cause is None else cause.callee,
+        cause_node="" if cause is None else cause.node,
     )
 
 

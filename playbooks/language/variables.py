@@ -64,6 +64,12 @@ VARIABLES: Final[dict[str, Variable]] = {
             "the one that is sick while all others are well, where its platform knows it by that name; else empty",
             True,
         ),
+        Variable(
+            "cause.node",
+            _T.STRING,
+            "the node that several services are sick on, where that is the cause; else empty",
+            True,
+        ),
         Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
         Variable(
             "flag.name",
@@ -117,6 +123,7 @@ def argument_scope(
     """Values of the variables that step arguments may use. The cause's service is the target."""
     scope: dict[str, Any] = {
         **detail_scope("", "", "", None),
+        "cause.node": "",
         "environment": environment,
         "incident.id": incident,
         "cause.kind": str(kind),

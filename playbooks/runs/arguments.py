@@ -77,6 +77,7 @@ def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
         "cause.service": plan.cause_service,
         "cause.probability": float(plan.confidence),
         **detail_scope(plan.instance, plan.caller, plan.callee, plan.flag),
+        "cause.node": plan.node,
         "service.name": plan.target,
         "service.version": "" if state is None else state.version,
         "service.previous_version": "" if state is None else state.previous_version,

@@ -52,6 +52,8 @@ class RunPlan:
     caller: str = ""
     callee: str = ""
     """The flag that had been changed when it was decided, and whose calls of whom were amiss."""
+    node: str = ""
+    """The node that was the cause, where one was."""
 
     @property
     def aim(self) -> Target:
@@ -106,6 +108,7 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         flag=decision.cause_flag,
         caller=decision.cause_caller,
         callee=decision.cause_callee,
+        node=decision.cause_node,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from contracts.claims import POD_KEYS
 from contracts.frames import Resource
 from contracts.instance_parts import INSTANCE, MOST_INSTANCES, otherwise
+from contracts.nodes import NODE, ZONE, ground_of
 from contracts.parts import Fared, Part, spelled_parts, together
 from contracts.units import SECOND
 
@@ -55,6 +56,8 @@ class InstanceTallies:
                 del known[min(known, key=lambda name: (known[name].heard_ns, name))]
             told = dict(resource.attributes)
             pod: dict[str, str] = {k: told[k] for k in POD_KEYS if k in told}
+            node, zone = ground_of(told)
+            pod |= {k: v for k, v in ((NODE, node), (ZONE, zone)) if v}
             part = known[resource.instance] = Part({INSTANCE: resource.instance}, pod)
         part.add(fared, now_ns)
 

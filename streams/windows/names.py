@@ -12,6 +12,7 @@ from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.claims import (
     CONTESTED,
     INSTANCES,
+    NODES,
     PARTS,
     POD_KEYS,
     PODS,
@@ -29,12 +30,13 @@ from contracts.parts import Fared, Part, spelled_parts, together
 from contracts.topics import partition_of
 from contracts.units import SECOND
 from streams.windows.instance_tallies import InstanceTallies
+from streams.windows.whereabouts import Whereabouts
 
 NEVER: Final = np.iinfo(np.int64).max
 INSTANCE_KEYS = frozenset(
     {
         *("service.instance.id", "service.version", "k8s.pod.uid", "k8s.pod.name", "k8s.pod.ip", "k8s.node.name"),
-        *("container.id", "container.name", "host.name", "host.id", "process.pid"),
+        *("container.id", "container.name", "host.name", "host.id", "process.pid", "topology.kubernetes.io/zone"),
     }
 )
 """Attributes that tell replicas of a service apart; what is left identifies the workload."""
@@ -72,6 +74,7 @@ class Names:
         self._shared: set[int] = set()
         """Names that several workloads claim."""
         self._instances = InstanceTallies()
+        self._whereabouts = Whereabouts()
         self._first: list[int] = []
         self._last: list[int] = []
         self._free: list[int] = []
@@ -131,6 +134,7 @@ class Names:
             self._shared.discard(number)
             self._told_ns.pop(number, None)
             self._instances.forget(number)
+            self._whereabouts.forget(number)
         self._free += gone
         self.left, left = gone, set(gone)
         self._resources = {r: known for r, known in self._resources.items() if known[0] not in left}
@@ -142,7 +146,7 @@ class Names:
         if known is not None and self.version[known[0]] == (resource.version or self.version[known[0]]):
             self._last[known[0]] = self.now_ns
             known[1].repeat(self.now_ns)
-            self._tell(known[0], self.now_ns, news=False)
+            self._tell(known[0], self.now_ns, news=self._whereabouts.note(known[0], resource, self.now_ns))
             return known[0]
         number = self.number(resource.service)
         if number < 0:
@@ -162,7 +166,8 @@ class Names:
         merged = {**(before or {}), **said}
         claim = claims.hear(origin, merged, now_ns)
         self._instances.learn(number, resource)
-        self._tell(number, now_ns, news=merged != before)
+        moved = self._whereabouts.note(number, resource, now_ns)
+        self._tell(number, now_ns, news=moved or merged != before)
         return claim
 
     def _tell(self, number: int, now_ns: int, *, news: bool) -> None:
@@ -180,6 +185,8 @@ class Names:
             self._shared.discard(number)
         if instances := self._instances.spelled(number, now_ns):
             merged[INSTANCES] = instances
+        if nodes := self._whereabouts.spelled(number, now_ns):
+            merged[NODES] = nodes
         self.attributes[number] = spelled(merged)
         self.fresh.add(number)
         self._told_ns[number] = now_ns
@@ -236,6 +243,7 @@ class Names:
             "free": self._free,
             "times": [self._first, self._last],
             "now": [self.now_ns, self._looked_ns],
+            "nodes": self._whereabouts.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -245,6 +253,7 @@ class Names:
         self._free, self._resources = list(state.get("free", ())), {}
         self.now_ns, self._looked_ns = state.get("now", (0, 0))
         self._first, self._last = (list(c) for c in state.get("times", [[0] * len(self.text)] * 2))
+        self._whereabouts.load(state.get("nodes", []))
         free = set(self._free)
         self._number = {t: i for i, t in enumerate(self.text) if i not in free}
         self._target = [partition_of(f"{self.environment}/{t}", self.partitions) for t in self.text]

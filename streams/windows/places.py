@@ -6,9 +6,8 @@ import functools
 from typing import Any, Final
 
 from contracts.frames import Resource
+from contracts.nodes import ground_of
 
-NODE_KEYS: Final = ("k8s.node.name", "host.name", "host.id")
-"""Attributes that name what a service's instance runs on, the best first."""
 _MOST_PLACES: Final = 1 << 14
 
 
@@ -50,5 +49,4 @@ class Places:
 
 @functools.lru_cache(1 << 14)
 def _node_of(resource: Resource) -> str:
-    said = dict(resource.attributes)
-    return next((said[k] for k in NODE_KEYS if said.get(k)), "")
+    return ground_of(dict(resource.attributes)).node

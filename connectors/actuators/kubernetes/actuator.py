@@ -9,20 +9,32 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
+from connectors import paths
 from connectors.actuators.kubernetes import autoscaler as hpa
 from connectors.actuators.kubernetes import changes, disruption, owners, ownership, workload
-from connectors.actuators.kubernetes.allowed import EVICTION, ROLL_BACK, ROLLING_RESTART, SCALING, Rules, ensure
+from connectors.actuators.kubernetes.allowed import (
+    EVICTION,
+    NOTHING,
+    ROLL_BACK,
+    ROLLING_RESTART,
+    SCALING,
+    Rules,
+    ensure,
+)
 from connectors.actuators.kubernetes.client import JSON_PATCH, Cluster
+from connectors.actuators.kubernetes.nodes_aside import NodesAside
 from connectors.actuators.kubernetes.revisions import Revision
 from connectors.actuators.kubernetes.workload import LAST_ACTION, LAST_POD, Json, marks_of
 from connectors.actuators.kubernetes.workload_reader import Found, WorkloadReader
 from connectors.actuators.naming import ensure_meant
 from connectors.kubernetes.failures import SEVERAL_BUDGETS
 from contracts.actions import action_of
+from contracts.actions.drain import ASIDE, BACK
 from contracts.errors import ActionFailed, ActuatorUnavailable, Conflict, HomeostatError, OutcomeUnknown
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState, ensure_alone
 
 _POLL_S: Final = 0.25
+_BY_EVICTION: Final = frozenset({EVICTION, ASIDE})
 STATUS_RACES: Final = 20
 """How often its controller may be faster than a roll-back."""
 Effect = Callable[[Found, StepRequest], Awaitable[str]]
@@ -34,12 +46,14 @@ class Workloads:
 
     `scale`: {replicas}; where a HorizontalPodAutoscaler scales it, by the autoscaler's bounds. `restart`: {strategy: rolling}, or
     {strategy: instance, instance?: pod}, which evicts one pod for its controller to replace. `rollback`: {version?}: the newest
-    earlier revision (of that image tag).
+    earlier revision (of that image tag). `drain`: {node, set}: cordons the node and evicts the workload's own pods there, one after another;
+    `set: back` uncordons one that was set aside so.
     """
 
     def __init__(self, cluster: Cluster, rules: Rules) -> None:
         self._cluster = cluster
         self._look = WorkloadReader(cluster)
+        self._nodes = NodesAside(cluster)
         self._rules = rules
 
     async def resolve(self, target: Target) -> Identity:
@@ -88,6 +102,8 @@ class Workloads:
             SCALING: self._scale,
             ROLLING_RESTART: self._restart,
             EVICTION: self._restart_instance,
+            ASIDE: self._drain,
+            BACK: self._give_back,
             ROLL_BACK: self._rollback,
         }
         effect = known.get(_effect_of(request))
@@ -149,13 +165,50 @@ class Workloads:
         if pod is None:
             known = ", ".join(p["metadata"]["name"] for p in pods) or "none"
             raise ActionFailed(f"{found.place.name} has no pod {name}".rstrip(), fix=f"it has: {known}")
+        await self._evict(found, request, pod)
+        return f"pod {pod['metadata']['name']} of {found.place.name} evicted, to be replaced"
+
+    async def _drain(self, found: Found, request: StepRequest) -> str:
+        """Set the node aside first, so that nothing comes back; then each pod goes once as many serve as before."""
+        deadline, node = time.monotonic() + request.timeout_s, str(request.arguments.get("node") or "")
+        pods = await self._on(found, node)
+        if not pods:
+            raise ActionFailed(f"{found.place.name} has no pod on node {paths.shown(node)}", reason=NOTHING)
+        last = workload.serving(found.body) <= 1 and disruption.taken_at_once(found.body) == 0
+        if last:  # a roll-out starts its successor first, where evicting it would be an outage
+            ensure(ROLLING_RESTART, await self._look.facts(found), self._rules)
+        said = await self._nodes.set_aside(node, request.key)
+        if last:
+            return f"{said}; {await self._restart(await self._look.again(found), request)}"
+        for moved, pod in enumerate(pods):
+            if moved and await self._awaited(found, request, deadline):
+                return f"{said}; {moved} of {len(pods)} pods of {found.place.name} evicted so far"
+            try:
+                await self._evict(await self._look.again(found), request, pod)
+            except ActionFailed:
+                if not moved:  # nothing came of it: the node is as it was
+                    await self._nodes.give_back(node)
+                raise
+        return f"{said}; {len(pods)} {'pod' if len(pods) == 1 else 'pods'} of {found.place.name} evicted from it"
+
+    async def _on(self, found: Found, node: str) -> list[Json]:
+        """Its pods on a node that are to be there, those that don't serve first."""
+        pods = [
+            p for p in await self._look.pods(found) if p["spec"].get("nodeName") == node and not workload.leaving(p)
+        ]
+        return sorted(pods, key=lambda p: (workload.ready(p), str(p["metadata"]["name"])))
+
+    async def _give_back(self, found: Found, request: StepRequest) -> str:
+        del found
+        return await self._nodes.give_back(str(request.arguments.get("node") or ""))
+
+    async def _evict(self, found: Found, request: StepRequest, pod: Json) -> None:
         await self._cluster.apply(found.place.path, changes.announce(found.body, request.key, pod, _by(request)))
         path = found.place.of_namespace("/api/v1", "pods", str(pod["metadata"]["name"]), "eviction")
         try:
             await self._cluster.create(path, changes.eviction(pod))
         except ActionFailed as e:
             raise await self._named(e, found, pod) from e
-        return f"pod {pod['metadata']['name']} of {found.place.name} evicted, to be replaced"
 
     async def _named(self, error: ActionFailed, found: Found, pod: Json) -> ActionFailed:
         """A refusal because of several budgets with their names, which the API server does not give."""
@@ -208,7 +261,7 @@ class Workloads:
                 return f"{wanted} of {asked} replicas are asked for so far"
             if not workload.settled(now.body):
                 return workload.progress(now.body)
-            if _effect_of(request) == EVICTION:  # its status may be from before the pod was evicted
+            if _effect_of(request) in _BY_EVICTION:  # its status may be from before the pod was evicted
                 pods = await self._look.pods(now)
                 serving = sum(workload.ready(p) and not workload.leaving(p) for p in pods)
                 return "" if serving >= wanted else f"{serving} of {wanted} pods are ready"
@@ -216,11 +269,21 @@ class Workloads:
             return str(e)
         return ""
 
+    async def _awaited(self, found: Found, request: StepRequest, deadline: float) -> str:
+        """What the rollout still waits for at the deadline; "" as soon as it is over."""
+        problem = await self._problem(found, request)
+        while problem and time.monotonic() + _POLL_S < deadline:
+            await asyncio.sleep(_POLL_S)
+            problem = await self._problem(found, request)
+        return problem
+
     async def _happened(self, found: Found, request: StepRequest) -> bool:
         """Whether the key is where its effect leaves it; a pod that it announces must be gone, too."""
         if marks_of(found.body).get(LAST_ACTION) == request.key:
-            if _effect_of(request) != EVICTION:
+            if _effect_of(request) not in _BY_EVICTION:
                 return True
+            if _effect_of(request) == ASIDE and await self._on(found, str(request.arguments.get("node") or "")):
+                return False
             uid = marks_of(found.body).get(LAST_POD)
             return all(workload.leaving(p) for p in await self._look.pods(found) if p["metadata"]["uid"] == uid)
         if _effect_of(request) != SCALING:
@@ -237,16 +300,13 @@ class Workloads:
             told = hpa.told(await self._look.autoscaler(found), LAST_ACTION)
             return before.detail.get("autoscaler", "") == told
         # Evicting a pod is no new generation; but it is announced by an annotation.
-        return _effect_of(request) != EVICTION or before.detail.get("last_action") == marks_of(body).get(
+        return _effect_of(request) not in _BY_EVICTION or before.detail.get("last_action") == marks_of(body).get(
             LAST_ACTION, ""
         )
 
     async def _settled(self, found: Found, text: str, request: StepRequest, deadline: float) -> StepResult:
         """Wait, and tell. The effect has happened: no failure to look makes it undone."""
-        problem = await self._problem(found, request)
-        while problem and time.monotonic() + _POLL_S < deadline:
-            await asyncio.sleep(_POLL_S)
-            problem = await self._problem(found, request)
+        problem = await self._awaited(found, request, deadline)
         try:
             after = await self.describe(request.target)
         except HomeostatError as e:

@@ -12,6 +12,7 @@ from typing import Final
 
 from connectors.actuators.kubernetes import disruption, owners, ownership, workload
 from connectors.actuators.kubernetes.workload import ROLLOUTS, Json, WorkloadPath
+from contracts.actions.drain import ASIDE, BACK
 from contracts.errors import ActionFailed, HomeostatError
 
 NOTHING: Final = "nothing_to_do"
@@ -166,6 +167,18 @@ def _restart_instance(facts: WorkloadState, rules: Rules) -> None:
     _whole(facts, rules, "restart")
 
 
+def _move(facts: WorkloadState, rules: Rules) -> None:
+    _whole(facts, rules, "move")
+    if facts.place.kind == "daemonsets":
+        raise ActionFailed(
+            f"{facts.name} is a DaemonSet: it has one pod on each node and can't be moved off one", reason=NOTHING
+        )
+
+
+def _give_back(facts: WorkloadState, rules: Rules) -> None:
+    """A node that takes pods again does nothing to the workload."""
+
+
 def _rollback(facts: WorkloadState, rules: Rules) -> None:
     _whole(facts, rules, "roll back")
     if facts.place.kind == ROLLOUTS:
@@ -183,6 +196,8 @@ _CHECKS: Final[Mapping[str, Callable[[WorkloadState, Rules], None]]] = {
     SCALING: _scale,
     ROLLING_RESTART: _restart,
     EVICTION: _restart_instance,
+    ASIDE: _move,
+    BACK: _give_back,
     ROLL_BACK: _rollback,
 }
 ACTIONS: Final = frozenset(effect.partition("/")[0] for effect in _CHECKS)

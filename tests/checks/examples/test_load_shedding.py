@@ -308,7 +308,7 @@ async def test_a_run_that_waits_is_refused_and_says_why(folder: Path, monkeypatc
     assert found.state() is RunState.REFUSED
     assert found.actions[-1].data["reason"] == HeldReason.NOT_CAPABLE
     assert found.actions[-1].text == (
-        "action 'shed' is not installed here (there are: command, flag, restart, rollback, scale, shift, wait, webhook): a person must look"
+        "action 'shed' is not installed here (there are: command, drain, flag, restart, rollback, scale, shift, wait, webhook): a person must look"
     )
     assert doors(folder)["cart"]["admit"] == 1.0
 

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from contracts.checks import actuator
+from contracts.errors import ActionFailed
 from contracts.ports import StepRequest, Target
 from twin.configuration import Split
 from twin.episode import Plot, SimulatedEpisode
+from twin.instance_rows import node_name
 from twin.twin_actuator import TwinActuator
 
 
@@ -23,8 +25,10 @@ def subject() -> actuator.Subject:
     index = episode.system.index[service.name]
     episode.system.fleet.previous[index].append((0, 1))
     arguments = {"restart": {"strategy": "instance"}, "scale": {"replicas": service.instances + 1}, "rollback": {}}
-    arguments |= {name: {} for name in ("kill", "drain")}
+    arguments |= {"kill": {}}
     arguments |= {"flag": {"flag": "x", "to": "off"}, "shift": {"caller": service.name, "callee": "x", "path": "other"}}
+    fleet = episode.system.fleet
+    arguments["drain"] = {"node": node_name(int(fleet.node[fleet.running(index)[0]])), "set": "aside"}
     able = TwinActuator(episode).actions
 
     async def living(_: float) -> None:
@@ -92,3 +96,26 @@ async def test_only_the_callers_way_to_the_callee_ends_a_paths_fault() -> None:
     assert await _done(episode, "shift", caller, "b", caller=caller, callee=callee, path="usual")
     assert not await _done(episode, "shift", caller, "c", caller=caller, callee=callee, path="other")
     assert await _done(episode, "shift", caller, "d", caller=caller, callee=callee, path="usual"), "and back"
+
+
+async def test_draining_moves_what_a_service_has_on_the_node_and_leaves_the_others_there() -> None:
+    episode = SimulatedEpisode.drawn(Split.TUNING, 4, services=12, plot=Plot((), 60))
+    fleet, own = episode.system.fleet, [i for i, s in enumerate(episode.plan.services) if s.own]
+    busiest = max(
+        range(episode.plan.nodes),
+        key=lambda n: len({int(fleet.service[s]) for i in own for s in fleet.running(i) if fleet.node[s] == n}),
+    )
+    there = {i: [int(s) for s in fleet.running(i) if fleet.node[s] == busiest] for i in own}
+    first, second, *_ = [i for i, slots in there.items() if slots]
+    system = TwinActuator(episode, lambda _: asyncio.sleep(0), fails=0.0, delay_s=0.0)
+    target = Target(episode.plan.environment, episode.plan.services[first].name)
+
+    def asked(key: str, node: str, **more: str) -> StepRequest:
+        return StepRequest(key, "run", "step", "drain", target, {"node": node, **more}, None, 1.0)
+
+    await system.apply(asked("one", node_name(busiest)))
+    assert all(fleet.node[s] != busiest for s in fleet.running(first))
+    assert all(fleet.node[s] == busiest for s in there[second])
+    with pytest.raises(ActionFailed, match="no instance of"):
+        await system.apply(asked("two", node_name(busiest)))
+    await system.apply(asked("three", node_name(busiest), set="back"))

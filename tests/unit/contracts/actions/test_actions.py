@@ -150,25 +150,26 @@ def test_what_each_built_in_one_touches() -> None:
         "rollback": "target",
         "flag": "target",
         "shift": "target",
+        "drain": "target",
         "wait": "nothing",
         "webhook": "somebody",
         "command": "anything",
     }
     assert [n for n in BUILT_IN if waits(n)] == ["wait"]
-    assert [n for n in BUILT_IN if touches_target(n)] == ["scale", "restart", "rollback", "flag", "shift"]
+    assert [n for n in BUILT_IN if touches_target(n)] == ["scale", "restart", "rollback", "flag", "shift", "drain"]
 
 
 def test_an_action_that_is_not_installed_answers_with_care() -> None:
-    gone = action_of("drain")
+    gone = action_of("shed")
     assert not gone.installed
     assert gone.text == (
-        "action 'drain' is not installed here (there are: command, flag, restart, rollback, scale, shift, wait, webhook): a person must look"
+        "action 'shed' is not installed here (there are: command, drain, flag, restart, rollback, scale, shift, wait, webhook): a person must look"
     )
-    assert (gone.touches, gone.change, waits("drain"), touches_target("drain")) == ("anything", "drain", False, False)
+    assert (gone.touches, gone.change, waits("shed"), touches_target("shed")) == ("anything", "shed", False, False)
     for computed in (lambda: gone.absolute({}, STATE, BOUNDS), lambda: gone.restored({}, STATE, STATE, BOUNDS)):
-        with pytest.raises(ActionFailed, match="'drain' is not installed"):
+        with pytest.raises(ActionFailed, match="'shed' is not installed"):
             computed()
-    assert gone.words("cart", {"share": 1}) == "drain cart (share=1)"
+    assert gone.words("cart", {"share": 1}) == "shed cart (share=1)"
 
 
 def test_a_factor_stays_within_what_guards_and_the_target_allow() -> None:

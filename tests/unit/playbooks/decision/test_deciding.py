@@ -429,7 +429,9 @@ def answers(conduct: Conduct, **how: bool) -> DecisionWorld:
     )
 
 
-@pytest.mark.parametrize("kind", [k for k in CauseKind if k not in (CauseKind.NETWORK, CauseKind.DEPENDENCY)])
+@pytest.mark.parametrize(
+    "kind", [k for k in CauseKind if k not in (CauseKind.NETWORK, CauseKind.DEPENDENCY, CauseKind.NODE)]
+)
 def test_whoever_is_blamed_nothing_is_done_to_what_answers_as_before(kind: CauseKind):
     turned = FlagChange(name="new-checkout", before="off", after="on") if kind is CauseKind.FLAG else None
     blamed = msgspec.structs.replace(cause("cart", kind, 0.99), flag=turned)

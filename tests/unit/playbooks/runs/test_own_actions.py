@@ -125,7 +125,9 @@ async def test_policy_is_asked_by_the_name_it_knows() -> None:
     assert [r.action for r in world.process.requests] == ["ring"]
     asked = world.policy.asked[-1]
     assert asked["action"] == {"kind": "phone", "arguments": {}, "touches": "somebody"}
-    assert asked["actions"] == ["break", "command", "flag", "phone", "restart", "rollback", "scale", "shift", "webhook"]
+    assert asked["actions"] == [
+        *("break", "command", "drain", "flag", "phone", "restart", "rollback", "scale", "shift", "webhook")
+    ]
     assert asked["blast_radius"] == ["web", "cart"], "whom it affects besides, each once"
     assert not world.on("telemetry.changes"), "nothing of the target was changed"
 

@@ -56,6 +56,12 @@ def load(name: str) -> Any:
     return json.loads((DATA / name).read_text())
 
 
+def node(name: str) -> Json:
+    ready = {"type": "Ready", "status": "True"}
+    metadata = {"name": name, "resourceVersion": "1", "annotations": {}}
+    return {"metadata": metadata, "spec": {}, "status": {"conditions": [ready]}}
+
+
 @dataclass
 class ApiServer:
     """`requests` are those that could change something; `stuck`: the controllers do nothing."""
@@ -71,6 +77,7 @@ class ApiServer:
     pods: list[Json] = field(default_factory=lambda: load("pods.json")["items"])
     autoscalers: list[Json] = field(default_factory=list)
     budgets: list[Json] = field(default_factory=list)
+    nodes: list[Json] = field(default_factory=lambda: [node(f"node-{n}") for n in "abcd"])
     forbidden: set[str] = field(default_factory=set)  # kinds that may not be read
     disruptions: int | None = None  # how many evictions a PodDisruptionBudget still allows
     requests: list[tuple[str, str, str, Any]] = field(default_factory=list)
@@ -91,6 +98,9 @@ class ApiServer:
             [
                 web.get("/version", self._version),
                 web.get("/api/v1/namespaces/kube-system", self._kube_system),
+                web.get("/api/v1/nodes", self._list_nodes),
+                web.get("/api/v1/nodes/{name}", self._get_node),
+                web.patch("/api/v1/nodes/{name}", self._patch_node),
                 web.get(apps + "/replicasets", self._list_replica_sets),
                 web.get(core + "/pods", self._list_pods),
                 web.post(core + "/pods/{name}/eviction", self._evict_pod),
@@ -187,6 +197,35 @@ class ApiServer:
 
     async def _list_budgets(self, _: web.Request) -> web.Response:
         return web.json_response({"items": self.budgets})
+
+    async def _list_nodes(self, _: web.Request) -> web.Response:
+        return web.json_response({"items": self.nodes})
+
+    def _node(self, request: web.Request) -> Json:
+        name = request.match_info["name"]
+        found = next((n for n in self.nodes if n["metadata"]["name"] == name), None)
+        if found is None:
+            raise Refused(404, f'nodes "{name}" not found')
+        return found
+
+    async def _get_node(self, request: web.Request) -> web.Response:
+        return web.json_response(self._node(request))
+
+    async def _patch_node(self, request: web.Request) -> web.Response:
+        found, body = self._node(request), json.loads(await request.read())
+        if "nodes-patched" in self.forbidden:
+            raise Refused(403, 'nodes is forbidden: User "u" cannot patch resource "nodes" in API group ""')
+        if body["metadata"].pop("resourceVersion") != found["metadata"]["resourceVersion"]:
+            raise Refused(409)
+        for part, told in (
+            (found["metadata"]["annotations"], body["metadata"]["annotations"]),
+            (found["spec"], body["spec"]),
+        ):
+            part.update(told)
+            for key in [k for k, v in part.items() if v is None]:  # a strategic merge deletes what is null
+                del part[key]
+        self.touch(found)
+        return web.json_response(found)
 
     async def _patch_autoscaler(self, request: web.Request) -> web.Response:
         found = next(a for a in self.autoscalers if a["metadata"]["name"] == request.match_info["name"])

@@ -1,0 +1,207 @@
+"""Several services that are sick at once because of what they run on: the node is the cause, and none of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.events import Change
+from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, REQUEST_RATE
+from contracts.instance_parts import INSTANCE, Ailment, ComparedInstances
+from contracts.nodes import NODE, ZONE, Ground
+from contracts.parts import Part
+from contracts.settings import DiagnoseSettings
+from contracts.units import SECOND as S
+from contracts.verdicts import CauseKind, Severity
+from graph.diagnosis.assess import Assessment
+from graph.diagnosis.case import Case, incident_of
+from graph.diagnosis.writes import incident_writes
+from graph.evidence.situation import Edge, Node, Situation
+from graph.grouping import Group
+from graph.narrative import path_of, path_text, ruled_out
+from graph.ranking import Suspect, rank
+from tests.unit.graph.diagnosis.test_whose_doing import ONSET, call, level, node, ratio, situation
+
+
+def slow(name: str, after: float = 0.5) -> Node:
+    return replace(node(name, level(LATENCY_P95, 0.1, after)), onset_ns=ONSET + S)
+
+
+def on(found: Node, *nodes: str, zone: str = "") -> Node:
+    return replace(found, grounds=tuple(Ground(n, zone) for n in nodes))
+
+
+def apart(found: Node, sick: str, *well: str, zones: dict[str, str] | None = None) -> Node:
+    """One instance on `sick` is slow, those on the other nodes are as before."""
+    ill, *others = (
+        Part({INSTANCE: f"{found.name}-{n}"}, {NODE: n, ZONE: (zones or {}).get(n, "")}) for n in (sick, *well)
+    )
+    told = ComparedInstances(1 + len(well), ((ill, Ailment.SLOW),), well=tuple(others))
+    return replace(on(found, sick, *well), instances=told)
+
+
+def web(*callees: str, after: float = 1.0) -> tuple[Node, tuple[Edge, ...]]:
+    calls = tuple(call("web", n, level(CALL_LATENCY_P95, 0.1, 0.5), each=0.5) for n in callees)
+    return on(slow("web", after), "n9"), calls
+
+
+def leading(
+    *nodes: Node, calls: tuple[Edge, ...] = (), changes: tuple[Change, ...] = ()
+) -> tuple[Situation, list[Suspect]]:
+    at = situation(*nodes, calls=calls, changes=changes)
+    return at, rank(at, harmed=True)
+
+
+def blamed(*nodes: Node, calls: tuple[Edge, ...] = (), changes: tuple[Change, ...] = ()) -> list[str]:
+    """Nodes and zones that are candidates."""
+    _, found = leading(*nodes, calls=calls, changes=changes)
+    return [s.name for s in found if s.ground is not None]
+
+
+def test_the_node_on_which_an_instance_of_each_of_two_is_sick_is_the_cause() -> None:
+    front, calls = web("cart", "stock")
+    cart, stock = apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n1", "n3")
+    at, found = leading(front, cart, stock, calls=calls)
+    leader = found[0]
+    assert (leader.name, leader.kind, set(leader.services)) == ("n1", CauseKind.NODE, {"cart", "stock"})
+    assert leader.service in leader.services
+    assert leader.probability > 0.7
+    assert "on n1 at once" in leader.findings[0].text
+    assert path_text(path_of(at, leader)).endswith("→ node:n1 (troubles cart, stock)")
+    assert ruled_out(at, next(s for s in found if s.name == "cart"), leader) == (
+        "cart: its trouble is that of n1, on which it runs"
+    )
+
+
+def test_instances_that_are_sick_on_different_nodes_blame_none_of_them() -> None:
+    front, calls = web("cart", "stock")
+    assert blamed(front, apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n3", "n4"), calls=calls) == []
+
+
+def test_one_service_alone_blames_no_node_unless_its_cluster_does() -> None:
+    front, calls = web("cart")
+    cart = apart(slow("cart"), "n1", "n2")
+    assert blamed(front, cart, calls=calls) == []
+    told = Change(
+        environment="shop",
+        service="cart",
+        kind="node",
+        time_ns=ONSET - S,
+        subject="node/n1",
+        text="node n1 is short of memory; 1 pod of cart there",
+    )
+    assert blamed(front, cart, calls=calls, changes=(told,)) == ["n1"]
+    assert blamed(front, cart, calls=calls, changes=(replace_change(told, subject="node/n7"),)) == []
+    assert blamed(front, cart, calls=calls, changes=(replace_change(told, after="well"),)) == []
+
+
+def replace_change(found: Change, **told: str) -> Change:
+    return Change(
+        **{**{k: getattr(found, k) for k in ("environment", "service", "kind", "time_ns", "text", "subject")}, **told}
+    )
+
+
+def test_an_instance_that_is_well_on_the_same_node_clears_it() -> None:
+    front, calls = web("cart", "stock")
+    both = apart(slow("cart"), "n1", "n1")
+    assert blamed(front, both, apart(slow("stock"), "n1", "n3"), calls=calls) == []
+
+
+def test_single_instances_blame_a_node_that_only_they_share_while_others_are_well() -> None:
+    front, calls = web("cart", "stock")
+    elsewhere = on(node("pay", level(LATENCY_P95, 0.1, 0.1)), "n2")
+    cart, stock = on(slow("cart"), "n1"), on(slow("stock"), "n1")
+    nodes = (front, cart, stock, elsewhere)
+    assert blamed(*nodes, calls=calls) == ["n1"]
+    assert blamed(front, cart, stock, calls=calls) == [], "nobody is known to be well elsewhere"
+    assert blamed(front, cart, on(slow("stock"), "n2"), elsewhere, calls=calls) == [], "they share nothing"
+    late = replace(stock, onset_ns=ONSET + 30 * S)
+    assert blamed(front, cart, late, elsewhere, calls=calls) == [], "they did not fall ill together"
+    chain = (*calls, call("cart", "stock"))
+    assert blamed(*nodes, calls=chain) == [], "one may suffer from the other"
+
+
+def test_a_service_whose_trouble_its_callee_accounts_for_says_nothing_of_its_node() -> None:
+    front, calls = web("cart", "stock")
+    pay = on(slow("pay", 0.48), "n2")
+    calls = (*calls, call("cart", "pay", level(CALL_LATENCY_P95, 0.05, 0.45)))
+    elsewhere = on(node("mail", level(LATENCY_P95, 0.1, 0.1)), "n3")
+    found = blamed(front, apart(slow("cart"), "n1", "n2"), on(slow("stock"), "n1"), pay, elsewhere, calls=calls)
+    assert found == []
+
+
+def test_more_demand_is_no_trouble_of_a_node() -> None:
+    front, calls = web("cart", "stock")
+    elsewhere = on(node("pay", level(LATENCY_P95, 0.1, 0.1)), "n2")
+    asked = level(REQUEST_RATE, 20.0, 60.0)
+    cart, stock = (
+        replace(on(slow(n), "n1"), shifts={**slow(n).shifts, REQUEST_RATE: asked}) for n in ("cart", "stock")
+    )
+    assert blamed(front, cart, stock, elsewhere, calls=calls) == []
+
+
+def test_who_runs_there_alone_and_is_well_speaks_for_the_node() -> None:
+    front, calls = web("cart", "stock")
+    sick = (apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n1", "n3"))
+    _, plain = leading(front, *sick, calls=calls)
+    well = [on(node(f"well-{i}", level(LATENCY_P95, 0.1, 0.1)), "n1") for i in range(3)]
+    _, beside = leading(front, *sick, *well, calls=calls)
+    assert beside[0].score < plain[0].score
+
+
+@pytest.mark.parametrize("many", [1, 12])
+def test_healthy_strangers_elsewhere_change_nothing(many: int) -> None:
+    front, calls = web("cart", "stock")
+    sick = (apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n1", "n3"))
+    _, plain = leading(front, *sick, calls=calls)
+    strangers = [on(node(f"other-{i}", level(LATENCY_P95, 0.1, 0.1)), f"m{i % 3}") for i in range(many)]
+    _, beside = leading(front, *sick, *strangers, calls=calls)
+    chances = {s.name: pytest.approx(s.probability, abs=1e-9) for s in plain}
+    assert {s.name: s.probability for s in beside if s.name in chances} == chances
+
+
+def test_a_zone_is_the_cause_where_several_of_its_nodes_are() -> None:
+    zones = {"n1": "a", "n2": "a", "n3": "b", "n4": "b"}
+    front, calls = web("cart", "stock")
+    sick = (apart(slow("cart"), "n1", "n3", zones=zones), apart(slow("stock"), "n2", "n4", zones=zones))
+    _, found = leading(front, *sick, calls=calls)
+    assert found[0].name == "zone a"
+    assert found[0].ground is not None
+    assert (found[0].ground.node, found[0].ground.zone) == ("", "a")
+
+
+def test_who_was_moved_off_the_node_is_looked_after_no_more() -> None:
+    front, calls = web("cart", "stock")
+    cart, stock = apart(slow("cart", 0.7), "n1", "n2"), apart(slow("stock"), "n1", "n3")
+    _, before = leading(front, cart, stock, calls=calls)
+    _, after = leading(front, replace(cart, moved=True), stock, calls=calls)
+    assert (before[0].name, before[0].service) == ("n1", "cart")
+    assert (after[0].name, after[0].service) == ("n1", "stock")
+
+
+def test_failing_instances_blame_it_as_well() -> None:
+    calls = tuple(call("web", n, ratio(CALL_ERROR_RATE, 0.3), each=0.5) for n in ("cart", "stock"))
+    front = on(replace(node("web", ratio(ERROR_RATE, 0.3)), onset_ns=ONSET), "n9")
+    sick = []
+    for name in ("cart", "stock"):
+        ill = apart(replace(node(name, ratio(ERROR_RATE, 0.3)), onset_ns=ONSET), "n1", "n2")
+        assert ill.instances is not None
+        parts = tuple((p, Ailment.FAILING) for p, _ in ill.instances.sick)
+        sick.append(replace(ill, instances=replace(ill.instances, sick=parts)))
+    _, found = leading(front, *sick, calls=calls)
+    assert found[0].name == "n1"
+
+
+def test_the_incident_names_the_node_and_who_is_sick_there() -> None:
+    front, calls = web("cart", "stock")
+    at, found = leading(front, apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n1", "n3"), calls=calls)
+    seen = Assessment(at, tuple(found), ("web",), True, Severity.CRITICAL, at.now_ns)
+    incident = incident_of(Case(Group("inc-1", ONSET, "web")), seen, (), DiagnoseSettings(), {})
+    leader = incident.candidates[0]
+    assert (leader.kind, leader.node, set(leader.there)) == (CauseKind.NODE, "n1", {"cart", "stock"})
+    assert incident.text.startswith("n1 troubles what runs on it")
+    (_, causes) = incident_writes(incident)
+    row = causes.rows[0]
+    assert (row["kind"], row["path"][-1]) == ("node", "node:n1")
+    assert "troubles cart, stock" in row["path_text"]
