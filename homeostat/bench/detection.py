@@ -18,7 +18,7 @@ import numpy as np
 from contracts.ports.detecting import Detector
 from contracts.settings import DetectSettings
 from contracts.units import SECOND
-from contracts.verdicts import ENDED, AnomalyPhase, ServiceState
+from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, ServiceState
 from homeostat.bench.simulated import (
     HARD,
     KINDS,
@@ -70,7 +70,7 @@ def engine_runs(settings: DetectSettings, detectors: Callable[[], list[Detector]
             now_ns = START_NS + (second + 1) * SECOND
             events = [a for frame in batch for a in engine.observe(frame, now_ns)[1]] + engine.tick(now_ns)
             spent += time.process_time() - began
-            for anomaly in events:
+            for anomaly in (a for a in events if a.kind is not AnomalyKind.MODEL):
                 i = int(anomaly.service[1:])
                 if anomaly.phase is AnomalyPhase.OPENED:
                     opened[anomaly.id] = i, second

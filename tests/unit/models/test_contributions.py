@@ -131,7 +131,7 @@ def test_a_members_parts_are_the_shapley_values_of_its_own_word():
     def says(inside):
         asked = np.zeros((1, len(vector)))
         asked[0, inside] = vector[inside]
-        return -np.log10(track.score(asked)[0])
+        return -np.log10(track.models.champion.score(asked)[0])
 
     expected = dict.fromkeys(active, 0.0)
     orders = list(permutations(active))
