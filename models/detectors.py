@@ -19,7 +19,7 @@ ISOLATION_FOREST: Final = Recipe("pyod.models.iforest.IForest", {"n_estimators":
 
 def _drift(settings: DetectSettings) -> Recipe | None:
     """What watches models for drift; None where nothing does."""
-    path, given = settings.drift.detector, settings.drift.parameters
+    path, given = settings.drift, settings.drift_parameters
     if not path:
         return None
     return Recipe(path, given or (OF_MINUTES if path == ADWIN else {}), setting="detect.drift")

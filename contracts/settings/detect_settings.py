@@ -35,22 +35,6 @@ class MemberSettings(Section):
     )
 
 
-class DriftSettings(Section):
-    """What watches the models of members for drift."""
-
-    detector: str = Field(
-        "river.drift.ADWIN",
-        pattern=r"^(river\.drift(\.\w+)+)?$",
-        description="class path of what follows minute means of how strange calm windows are to a model: "
-        "`river.drift.ADWIN`, `river.drift.KSWIN`, `river.drift.PageHinkley`. Empty: members learn (or are refitted) all the time, and "
-        "none is compared with another",
-    )
-    parameters: dict[str, Any] = Field(
-        default_factory=dict,
-        description="what the class is made with, by name; of ADWIN, where none are given: looks at every minute, `delta` 0.02",
-    )
-
-
 class DetectSettings(Section):
     """Noticing that something is wrong."""
 
@@ -62,9 +46,16 @@ class DetectSettings(Section):
     members: dict[str, MemberSettings] = Field(
         default_factory=dict, description="models of river and pyod by class path, by the name they are chosen by"
     )
-    drift: DriftSettings = Field(
-        default_factory=DriftSettings,
-        description="drift of members beside the bank: a model that no longer fits is replaced by one that proves better",
+    drift: str = Field(
+        "river.drift.ADWIN",
+        pattern=r"^(river\.drift(\.\w+)+)?$",
+        description="class path of what watches members beside the bank for drift, by minute means of how strange calm windows are to a model: "
+        "`river.drift.ADWIN`, `river.drift.KSWIN`, `river.drift.PageHinkley`. A model that no longer fits gives way to one that proves better. "
+        "Empty: members learn (or are refitted) all the time, and none is compared with another",
+    )
+    drift_parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what that class is made with, by name; empty, of ADWIN: looks at every minute, with `delta` 0.02",
     )
     warmup_windows: int = Field(
         30, ge=5, description="windows a series must be observed before it may be judged; `Warming` until then"

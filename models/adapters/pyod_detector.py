@@ -290,7 +290,8 @@ class PyodDetector:
         if track.models is None or track.models.contest is None:
             return
         for i in np.flatnonzero(strange & (np.minimum(*said) <= NOTED_P)).tolist():
-            track.models.note(frame.window_ns, *(-float(np.log10(p[i])) for p in said), frame.services[i])
+            champion, rival = (-float(np.log10(p[i])) for p in said)
+            track.models.note(frame.window_ns, champion, rival, frame.services[i])
 
     def parts(self, series: SeriesKey) -> dict[str, float]:
         """What each feature counted in the newest row of a series; see the port."""
