@@ -22,6 +22,7 @@ class AnomalyKind(enum.StrEnum):
         "telemetry"  # telemetry that stopped coming: it says nothing of the services, and nothing is done to them
     )
     SERIES = "series"  # a general series (or a group of them): it is told, and no incident follows from it
+    MODEL = "model"  # a member of detection no longer fits, or another of its models took over: nothing is done because of it
 
 
 class GapKind(enum.StrEnum):
@@ -57,6 +58,15 @@ class AnomalyPhase(enum.StrEnum):
 
 
 ENDED = frozenset({AnomalyPhase.CLOSED, AnomalyPhase.ADOPTED})
+
+
+class ModelStep(enum.StrEnum):
+    """What became of a model of a member of detection."""
+
+    DRIFTED = "drifted"  # calm windows are no longer as it knows them: a challenger is trained
+    PROMOTED = "promoted"  # the challenger proved better, and took its place
+    DROPPED = "dropped"  # the challenger did not prove better
+    ROLLED_BACK = "rolled_back"  # the one before proved better than the one promoted, and is back
 
 
 class AdoptionVerdict(enum.StrEnum):

@@ -72,6 +72,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     detector: str
     model: str
+    members: list[str]
     onset_ns: int
     told_ns: int
     score: float
@@ -122,6 +123,7 @@ def explained(loudest: Anomaly, events: Sequence[Anomaly], courses: Sequence[Fea
         kind=loudest.kind.value,
         detector=loudest.detector,
         model=loudest.model_version,
+        members=list(loudest.members),
         onset_ns=loudest.onset_ns,
         told_ns=loudest.time_ns,
         score=loudest.decades,
@@ -137,8 +139,9 @@ def explained(loudest: Anomaly, events: Sequence[Anomaly], courses: Sequence[Fea
 def _meant(told: Mapping[str, Sequence[Anomaly]], wanted: str) -> str:
     if wanted in told:
         return wanted
-    if wanted == LATEST and told:
-        return max(told, key=lambda i: told[i][0].time_ns)
+    latest = [i for i in told if told[i][0].kind is not AnomalyKind.MODEL]
+    if wanted == LATEST and latest:
+        return max(latest, key=lambda i: told[i][0].time_ns)
     like = [i for i in told if i.startswith(wanted)]
     if len(like) == 1:
         return like[0]

@@ -18,6 +18,8 @@ def lines(found: Explanation, local: bool = False) -> Iterator[str]:
     about = f"{found.service} -> {found.peer}" if found.peer else found.service
     yield f"Anomaly {found.id} of {about}{f', {found.operation}' if found.operation else ''} in {found.environment or 'default'}"
     yield f"since {said(found.onset_ns, local)}, told {said(found.told_ns, local)} by {found.detector}: {found.text}"
+    if found.members:
+        yield f"models: {', '.join(found.members)}"
     yield ""
     yield f"Score {found.score:.2f} decades (by chance once in 10 to the power of that), of which"
     width = max((len(name_of(p)) for p in found.parts), default=0)

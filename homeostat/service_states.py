@@ -14,7 +14,7 @@ from typing import Any, Final
 from contracts.events import Anomaly
 from contracts.frames import EvidenceFrame
 from contracts.units import HOUR, SECOND
-from contracts.verdicts import AnomalyPhase, ServiceState
+from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 
 FORGET_NS: Final = HOUR
 """Who was not heard of for this long is no longer listed."""
@@ -71,7 +71,7 @@ class Services:
 
     def note(self, anomaly: Anomaly) -> None:
         """Remember why a service is anomalous."""
-        if anomaly.peer:
+        if anomaly.peer or anomaly.kind is AnomalyKind.MODEL:
             return
         service = self._known.get((anomaly.environment, anomaly.service))
         if service is None:

@@ -7,6 +7,7 @@ from typing import Final
 from contracts.plugins import NO_SECTIONS, PluginRegistry, PluginSections
 from contracts.ports.detecting import Detector, WarmsUp
 from contracts.settings import DetectSettings
+from models.adapters.drift import ADWIN, OF_MINUTES
 from models.adapters.pyod_detector import PyodDetector
 from models.adapters.recipes import Recipe
 from models.adapters.river_detector import RiverDetector
@@ -15,14 +16,23 @@ from models.service.detector import BankDetector
 ISOLATION_FOREST: Final = Recipe("pyod.models.iforest.IForest", {"n_estimators": 50})
 """Liu, Ting & Zhou 2008."""
 
+
+def _drift(settings: DetectSettings) -> Recipe | None:
+    """What watches models for drift; None where nothing does."""
+    path, given = settings.drift, settings.drift_parameters
+    if not path:
+        return None
+    return Recipe(path, given or (OF_MINUTES if path == ADWIN else {}), setting="detect.drift")
+
+
 DETECTORS: Final[PluginRegistry[DetectSettings, Detector]] = PluginRegistry(
     "detector",
     {
         "bank": lambda s: BankDetector(warmup=s.warmup_windows),
-        "river": lambda s: RiverDetector(warmup=s.warmup_windows, seed=s.seed),
-        "pyod": lambda s: PyodDetector(warmup=s.warmup_windows, seed=s.seed),
+        "river": lambda s: RiverDetector(warmup=s.warmup_windows, seed=s.seed, drift=_drift(s)),
+        "pyod": lambda s: PyodDetector(warmup=s.warmup_windows, seed=s.seed, drift=_drift(s)),
         "iforest": lambda s: PyodDetector(
-            warmup=s.warmup_windows, seed=s.seed, recipe=ISOLATION_FOREST, name="iforest"
+            warmup=s.warmup_windows, seed=s.seed, recipe=ISOLATION_FOREST, name="iforest", drift=_drift(s)
         ),
     },
     Detector,
@@ -47,8 +57,8 @@ def _create(name: str, settings: DetectSettings, plugins: PluginSections) -> Det
         return DETECTORS.open(name, settings, plugins)
     recipe = Recipe(member.model, member.parameters, member.services)
     if member.model.startswith("river."):
-        return RiverDetector(settings.warmup_windows, settings.seed, recipe, name)
-    return PyodDetector(settings.warmup_windows, settings.seed, recipe, name)
+        return RiverDetector(settings.warmup_windows, settings.seed, recipe, name, _drift(settings))
+    return PyodDetector(settings.warmup_windows, settings.seed, recipe, name, _drift(settings))
 
 
 def warm_up(settings: DetectSettings, plugins: PluginSections = NO_SECTIONS) -> None:

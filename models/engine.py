@@ -21,7 +21,7 @@ from contracts.features import OPERATION_SUMS, Signal
 from contracts.frames.decoded import F64
 from contracts.frames.feature_frame import EvidenceFrame, FeatureFrame
 from contracts.plugins import NO_SECTIONS, PluginSections
-from contracts.ports.detecting import Detector, Explains, ForgetsEnvironments, Scores
+from contracts.ports.detecting import Detector, Explains, ForgetsEnvironments, Scores, SeriesKey
 from contracts.settings import DetectSettings
 from contracts.units import SECOND
 from contracts.verdicts import AdoptionVerdict, AnomalyPhase, ServiceState
@@ -40,6 +40,7 @@ from models.member_parts import told_by
 from models.operation_watch import OperationWatch
 from models.service.pooled import Pooled
 from models.strictness import bounded
+from models.succeeding import Successions
 
 VERSION: Final = 2
 
@@ -71,6 +72,7 @@ class DetectEngine:
         """Give those who judge and adopt the state that they work on."""
         self._levels = LevelAdoption(self.settings, self.detectors, self._lead, self._pools, self._model)
         self._judge = EpisodeJudge(self.settings, self.fusion, self._levels, self._model)
+        self._successions = Successions(self.detectors)
 
     def observe(self, frame: FeatureFrame, now_ns: int) -> tuple[EvidenceFrame, list[Anomaly]]:
         """Judge one frame. The evidence has the frame's rows.
@@ -97,10 +99,17 @@ class DetectEngine:
         if frame.signal == Signal.EDGES:
             told = self._judge.judge_edges(world, frame, lead, p, now_ns)
             told = [self._divided(a, frame, lead, others, p) for a in told]
-            return _evidence(whole, lead, p, _edge_states(frame, lead, p, self.settings)), told + pooled
+            told += pooled + self._models_told(told)
+            return _evidence(whole, lead, p, _edge_states(frame, lead, p, self.settings)), told
         anomalies = self._judge.judge_services(world, frame, (lead, pool), (p, opening, lasting), now_ns)
         anomalies = [self._divided(a, frame, lead, others, opening) for a in anomalies]
-        return _evidence(whole, lead, p, self._row_states(world, frame, low_traffic)), anomalies + pooled
+        anomalies += pooled + self._models_told([*anomalies, *pooled])
+        return _evidence(whole, lead, p, self._row_states(world, frame, low_traffic)), anomalies
+
+    def _models_told(self, told: list[Anomaly]) -> list[Anomaly]:
+        """What became of the models of members, which are told what came of their claims."""
+        outcomes = self.fusion.take_outcomes()
+        return self._successions.conclude(outcomes, told) if self._successions.any else []
 
     def _fused(self, frame: FeatureFrame, lead: Scores, others: Mapping[str, Scores]) -> tuple[F64, F64, F64]:
         """P-values of everything, and of what users feel: what may open an anomaly, and what lasts."""
@@ -125,6 +134,8 @@ class DetectEngine:
         i = list(zip(frame.services, peers, strict=True)).index((told.service, told.peer))
         name = self.fusion.speaker(frame, lead, others, i)
         member = next(d for d in self.detectors if d.name == name) if name else self.detectors[self._lead]
+        key = SeriesKey(frame.environment, frame.signal, told.service, told.peer)
+        told = self._successions.versioned(told, member.name, key)
         if not isinstance(member, Explains):
             return told
         own = -math.log10(max(float(p[i]), LEAST_P))
@@ -183,6 +194,10 @@ class DetectEngine:
         world = self._world(environment)
         row = world.row(service)
         world.services.suspended_ns[row] = max(until_ns, int(world.services.suspended_ns[row]))
+
+    def changed(self, environment: str, service: str, time_ns: int) -> None:
+        """A release, scaling or configuration of `service` was told: what changes with it is no drift."""
+        self._successions.changed(environment, service, time_ns)
 
     @property
     def environments(self) -> tuple[str, ...]:

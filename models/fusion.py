@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from contracts.features import FEATURES, FeatureKind
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
-from contracts.ports.detecting import Scores
+from contracts.ports.detecting import ClaimOutcome, Scores
 from models.judgement import (
     CLAIM_NS,
     EARNED,
@@ -72,6 +72,8 @@ class Suspicion:
     member: str
     family: int
     window_ns: int
+    rival: bool = False
+    """Of the model that runs beside the member's own, without a vote."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Fusion:
     """By member, per family."""
     claims: dict[tuple[str, str], list[Suspicion]] = field(default_factory=dict)
     """By environment and service."""
+    outcomes: list[ClaimOutcome] = field(default_factory=list)
+    """What came of claims since `take_outcomes`."""
 
     def record(self, member: str, family: int) -> Credit:
         """What is known of a member in a family: at first what is shipped."""
@@ -102,6 +106,8 @@ class Fusion:
         bound: Genovese, Roeder & Wasserman 2006). Members that suspect alone are taken by their word (`settle`)."""
         p: F64 = np.where(lead.warm, lead.p_value, 1.0)
         for name, scores in others.items():
+            if scores.rival is not None and frame.revision == 0:
+                self._claim_of_rival(frame, name, scores, p > open_p)
             rows = np.flatnonzero(scores.warm & (scores.p_value < np.minimum(p, SUSPICIOUS_P)) & ~frame.missing)
             if not len(rows):
                 continue
@@ -125,36 +131,67 @@ class Fusion:
         return found
 
     def _claim(
-        self, frame: FeatureFrame, name: str, who: tuple[NDArray[np.intp], NDArray[np.intp]], p: F64, alone: B1
+        self,
+        frame: FeatureFrame,
+        name: str,
+        who: tuple[NDArray[np.intp], NDArray[np.intp]],
+        p: F64,
+        alone: B1,
+        *,
+        rival: bool = False,
     ) -> None:
         """Take note of what a member suspects alone."""
         rows, families = who
         for k in np.flatnonzero(alone & (p <= 1e-4)).tolist():
             key = frame.environment, frame.services[int(rows[k])]
             claims = self.claims.setdefault(key, [])
-            if not any(c.member == name and c.family == families[k] for c in claims):
-                claims.append(Suspicion(name, int(families[k]), frame.window_ns))
+            if not any((c.member, c.family, c.rival) == (name, families[k], rival) for c in claims):
+                claims.append(Suspicion(name, int(families[k]), frame.window_ns, rival))
+
+    def _claim_of_rival(self, frame: FeatureFrame, name: str, scores: Scores, alone: B1) -> None:
+        """Take note of what the model beside a member's own suspects alone: it earns nothing but its member's place."""
+        if scores.rival is None:
+            return
+        rows = np.flatnonzero(scores.warm & (scores.rival < SUSPICIOUS_P) & ~frame.missing)
+        if len(rows):
+            who = rows, _families(frame, scores, rows)
+            self._claim(frame, name, who, scores.rival[rows], alone[rows], rival=True)
 
     def opened(self, environment: str, service: str, window_ns: int) -> None:
         """An episode of a service opened: who suspected it before was right."""
         for claim in self.claims.pop((environment, service), ()):
             if claim.window_ns < window_ns:
-                self.record(claim.member, claim.family).came_true += 1.0
+                self._resolve((environment, service), claim, came_true=True)
 
     def refuted(self, environment: str, service: str) -> None:
         """What was suspected of a service is normal: a person says so, or it harms nobody."""
         for claim in self.claims.pop((environment, service), ()):
-            self.record(claim.member, claim.family).came_to_nothing += 1.0
+            self._resolve((environment, service), claim, came_true=False)
 
     def settle(self, environment: str, window_ns: int) -> None:
         """Suspicions of which nothing came for `CLAIM_NS` came to nothing."""
         for key in [k for k in self.claims if k[0] == environment]:
             late = [c for c in self.claims[key] if window_ns - c.window_ns > CLAIM_NS]
             for claim in late:
-                self.record(claim.member, claim.family).came_to_nothing += 1.0
+                self._resolve(key, claim, came_true=False)
                 self.claims[key].remove(claim)
             if not self.claims[key]:
                 del self.claims[key]
+
+    def _resolve(self, key: tuple[str, str], claim: Suspicion, *, came_true: bool) -> None:
+        self.outcomes.append(ClaimOutcome(claim.member, claim.rival, *key, claim.window_ns, came_true))
+        if claim.rival:
+            return
+        record = self.record(claim.member, claim.family)
+        if came_true:
+            record.came_true += 1.0
+        else:
+            record.came_to_nothing += 1.0
+
+    def take_outcomes(self) -> list[ClaimOutcome]:
+        """What came of claims since this was asked last."""
+        found, self.outcomes = self.outcomes, []
+        return found
 
     def forget(self, environment: str) -> None:
         """An environment is gone."""
@@ -164,7 +201,9 @@ class Fusion:
         """The state as plain values."""
         return {
             "records": {m: [[r.came_true, r.came_to_nothing] for r in rs] for m, rs in self.records.items()},
-            "claims": [[e, s, c.member, c.family, c.window_ns] for (e, s), cs in self.claims.items() for c in cs],
+            "claims": [
+                [e, s, c.member, c.family, c.window_ns, c.rival] for (e, s), cs in self.claims.items() for c in cs
+            ],
         }
 
     @classmethod

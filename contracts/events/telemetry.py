@@ -10,7 +10,16 @@ import hashlib
 import msgspec
 
 from contracts.events.codec import Event
-from contracts.verdicts import AnomalyKind, AnomalyPhase, CauseKind, GapKind, IncidentPhase, ServiceState, Severity
+from contracts.verdicts import (
+    AnomalyKind,
+    AnomalyPhase,
+    CauseKind,
+    GapKind,
+    IncidentPhase,
+    ModelStep,
+    ServiceState,
+    Severity,
+)
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -193,6 +202,11 @@ class Anomaly(Event, frozen=True, kw_only=True):
     """The route, method, topic or kind of statement that it is about, where it is about one of the service's operations alone."""
     forecasts: tuple[HarmAhead, ...] = ()
     """Harm that is foreseen of what rises."""
+    members: tuple[str, ...] = ()
+    """The member whose word counted where it was not the leader's, by name and version of its model: `river@3`. Of kind model: the model that
+    it is about, and the one that it is compared with."""
+    step: ModelStep | None = None
+    """Of kind model: what became of it."""
 
 
 def anomaly_id(kind: str, *parts: object) -> str:

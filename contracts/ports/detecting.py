@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
+from contracts.verdicts import ModelStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ class Scores:
     warm: B1
     spoken: Mapping[tuple[int, int], Spoken] = field(default_factory=dict)
     symptoms: Symptoms | None = None
+    rival: F64 | None = None
+    """P-values (rows,) of the models that run beside those in use without a vote (see `Succeeds`); 1 where there is none. Their claims are
+    counted as those of the others are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,56 @@ class SeriesKey:
     signal: str
     service: str
     peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNews:
+    """What became of a model that is for `series` (its service "*": one for all of them). `version` is the one that it is about, `other` the
+    one that was in use before, or stays so; `text` says why, with its counts."""
+
+    series: SeriesKey
+    step: ModelStep
+    version: int
+    other: int
+    window_ns: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOutcome:
+    """What came of a suspicion of a service that a member had alone since `window_ns`; of the model in use, or of its `rival`."""
+
+    member: str
+    rival: bool
+    environment: str
+    service: str
+    window_ns: int
+    came_true: bool
+
+
+@runtime_checkable
+class Succeeds(Protocol):
+    """A detector whose models have versions, and give way to others that prove better on the same stream."""
+
+    def version_of(self, series: SeriesKey) -> int:
+        """Version of the model that judges a series; 0 where none does."""
+        ...
+
+    def take_outcome(self, outcome: ClaimOutcome) -> None:
+        """Something came of a claim, or nothing did."""
+        ...
+
+    def take_opened(self, environment: str, service: str, window_ns: int) -> None:
+        """An anomaly of a service opened, whoever said so."""
+        ...
+
+    def take_change(self, environment: str, service: str, time_ns: int) -> None:
+        """A release, scaling or configuration of a service was told: what changes with it is no drift."""
+        ...
+
+    def news(self) -> list[ModelNews]:
+        """What became of its models since this was asked last."""
+        ...
 
 
 @runtime_checkable

@@ -46,6 +46,17 @@ class DetectSettings(Section):
     members: dict[str, MemberSettings] = Field(
         default_factory=dict, description="models of river and pyod by class path, by the name they are chosen by"
     )
+    drift: str = Field(
+        "river.drift.ADWIN",
+        pattern=r"^(river\.drift(\.\w+)+)?$",
+        description="class path of what watches members beside the bank for drift, by minute means of how strange calm windows are to a model: "
+        "`river.drift.ADWIN`, `river.drift.KSWIN`, `river.drift.PageHinkley`. A model that no longer fits gives way to one that proves better. "
+        "Empty: members learn (or are refitted) all the time, and none is compared with another",
+    )
+    drift_parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what that class is made with, by name; empty, of ADWIN: looks at every minute, with `delta` 0.02",
+    )
     warmup_windows: int = Field(
         30, ge=5, description="windows a series must be observed before it may be judged; `Warming` until then"
     )

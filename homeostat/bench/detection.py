@@ -1,6 +1,8 @@
 """Quality and speed of detection on simulated telemetry (`homeostat.bench.simulated`), against labelled faults.
 
-    python -m homeostat.bench.detection [seed] [--tuning]    (from the repository's root)
+    python -m homeostat.bench.detection [seed] [--tuning] [--detectors=bank+river] [--services=12] [--seconds=2700]    (from the repository's root)
+
+`--drift` runs members with and without drift handling on the same series, and tells what came of their own claims and of their models.
 
 Seeds from 101 on with the proving laws are for figures; seeds below with the tuning laws are what constants were set on.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -18,7 +21,7 @@ import numpy as np
 from contracts.ports.detecting import Detector
 from contracts.settings import DetectSettings
 from contracts.units import SECOND
-from contracts.verdicts import ENDED, AnomalyPhase, ServiceState
+from contracts.verdicts import ENDED, AnomalyPhase, ModelStep, ServiceState
 from homeostat.bench.simulated import (
     HARD,
     KINDS,
@@ -56,11 +59,18 @@ class Runs(Protocol):
     def __call__(self, series: Sequence[BenchSeries], plan: Plan) -> tuple[list[Told], float]: ...
 
 
-def engine_runs(settings: DetectSettings, detectors: Callable[[], list[Detector]] | None = None) -> Runs:
-    """What the whole engine tells with `settings`."""
+def engine_runs(
+    settings: DetectSettings,
+    detectors: Callable[[], list[Detector]] | None = None,
+    made: list[tuple[DetectEngine, Counter[ModelStep]]] | None = None,
+) -> Runs:
+    """What the whole engine tells with `settings`. Each engine is put into `made`, with what became of the models of its members."""
 
     def run(series: Sequence[BenchSeries], plan: Plan) -> tuple[list[Told], float]:
         engine = DetectEngine(0, settings, detectors() if detectors else None)
+        steps = Counter[ModelStep]()
+        if made is not None:
+            made.append((engine, steps))
         told = [Told() for _ in series]
         opened: dict[str, tuple[int, int]] = {}
         spent = 0.0
@@ -70,7 +80,8 @@ def engine_runs(settings: DetectSettings, detectors: Callable[[], list[Detector]
             now_ns = START_NS + (second + 1) * SECOND
             events = [a for frame in batch for a in engine.observe(frame, now_ns)[1]] + engine.tick(now_ns)
             spent += time.process_time() - began
-            for anomaly in events:
+            steps.update(a.step for a in events if a.step is not None)
+            for anomaly in (a for a in events if a.step is None):
                 i = int(anomaly.service[1:])
                 if anomaly.phase is AnomalyPhase.OPENED:
                     opened[anomaly.id] = i, second
@@ -248,13 +259,41 @@ def tick_milliseconds(
     return float(np.median(spent[rounds // 2 :]))
 
 
+def compare_drift(sets: Sequence[str], series: Sequence[BenchSeries], plan: Plan) -> None:
+    """Print how members do with and without drift handling, and what came of the claims that they had alone."""
+    for name, drift in (("with drift", DetectSettings().drift), ("without", "")):
+        engines: list[tuple[DetectEngine, Counter[ModelStep]]] = []
+        settings = DetectSettings(detectors=tuple(sets), drift=drift)
+        result = score(name, engine_runs(settings, made=engines), series, plan)
+        echo(f"seed {plan.seed} {result.line()}")
+        for engine, steps in engines:
+            for member, earned in engine.fusion.records.items():
+                true, nothing = (sum(x) for x in zip(*((c.came_true, c.came_to_nothing) for c in earned), strict=True))
+                echo(f"  {member}: {true:.0f} of its own claims came true, {nothing:.0f} to nothing")
+            echo(
+                "  models: " + (", ".join(f"{n} {step.value}" for step, n in sorted(steps.items())) or "none replaced")
+            )
+
+
+def _given(option: str, usual: str) -> str:
+    return next((a.removeprefix(f"--{option}=") for a in sys.argv if a.startswith(f"--{option}=")), usual)
+
+
 def main() -> None:
     """Print the table, what was missed, and what was said without a reason."""
     given = [a for a in sys.argv[1:] if not a.startswith("--")]
     tuning = "--tuning" in sys.argv
-    sets = next((a.removeprefix("--detectors=").split("+") for a in sys.argv if a.startswith("--detectors=")), ["bank"])
+    sets = _given("detectors", "bank").split("+")
     for seed in [int(a) for a in given] or [1 if tuning else 101]:
-        plan = Plan(seed=seed, laws=TUNING if tuning else PROVING)
+        plan = Plan(
+            services=int(_given("services", str(Plan.services))),
+            seconds=int(_given("seconds", str(Plan.seconds))),
+            seed=seed,
+            laws=TUNING if tuning else PROVING,
+        )
+        if "--drift" in sys.argv:
+            compare_drift(sets, simulate(plan), plan)
+            continue
         result = score("+".join(sets), engine_runs(DetectSettings(detectors=tuple(sets))), simulate(plan), plan)
         echo(f"seed {seed} {result.line()}")
         echo("  missed: " + ", ".join(f"{k} {v}" for k, v in result.missed().items()))

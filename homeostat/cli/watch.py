@@ -77,6 +77,8 @@ class Teller:
 
 def _anomaly(value: bytes) -> Line | None:
     a = decode(Anomaly, value)
+    if a.step is not None:
+        return a.time_ns, "cyan", f"model {a.step.value.replace('_', ' ')}", f"{a.service}: {a.text}"
     if a.phase is AnomalyPhase.UPDATED:
         return None
     colour = "yellow" if a.phase is AnomalyPhase.OPENED else "green"

@@ -52,6 +52,8 @@ class TrialWitness:
                 pass
 
     def _alarm(self, anomaly: Anomaly, now_s: float) -> None:
+        if anomaly.kind is AnomalyKind.MODEL:
+            return
         seen = self._alarms.get(anomaly.id)
         if seen is None and anomaly.phase is AnomalyPhase.ADOPTED:
             return  # an event: what was unlike before harms nobody and is usual from now on

@@ -25,6 +25,8 @@ class Recipe:
     path: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     services: tuple[str, ...] = ()
+    setting: str = "detect.members"
+    """Where it is named, for who reads what is wrong with it."""
 
     @property
     def title(self) -> str:
@@ -42,9 +44,9 @@ class Recipe:
         try:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as e:
-            raise InvalidSettings(f"detect.members: no class {self.path}: {e}") from e
+            raise InvalidSettings(f"{self.setting}: no class {self.path}: {e}") from e
         if not inspect.isclass(found):
-            raise InvalidSettings(f"detect.members: {self.path} is no class")
+            raise InvalidSettings(f"{self.setting}: {self.path} is no class")
         return found
 
     def make(self, seed: int, **more: Any) -> Any:
@@ -58,7 +60,7 @@ class Recipe:
         try:
             return kind(**(seeds | more | dict(self.parameters)))
         except (TypeError, ValueError) as e:
-            raise InvalidSettings(f"detect.members: {self.path} can't be made with {dict(self.parameters)}: {e}") from e
+            raise InvalidSettings(f"{self.setting}: {self.path} can't be made with {dict(self.parameters)}: {e}") from e
 
     def meant(self, services: tuple[str, ...]) -> B1:
         """Which of these services it is for."""

@@ -99,12 +99,16 @@ class DetectStage:
         self._environments.restored(self.engine.environments)
 
     def _heed(self, change: Change) -> None:
-        """Deploys of others show in the telemetry itself; only what we do is kept from being learnt."""
+        """Deploys of others show in the telemetry itself; only what we do is kept from being learnt. Neither is drift."""
+        self.engine.changed(change.environment, change.service, change.time_ns)
         if change.actor == OURSELVES:
             self._counters["own_changes"] += 1
             self.engine.suspend(change.environment, change.service, change.time_ns + DISTURBED_NS)
 
     def _tell(self, anomalies: list[Anomaly]) -> list[Output]:
         for anomaly in anomalies:
-            self._counters[f"anomalies_{anomaly.phase.value}"] += 1
+            if anomaly.step is not None:
+                self._counters[f"models_{anomaly.step.value}"] += 1
+            else:
+                self._counters[f"anomalies_{anomaly.phase.value}"] += 1
         return [Emit(topics.ANOMALIES, key=a.service, value=encode(a), route=a.environment) for a in anomalies]

@@ -20,6 +20,7 @@ from connectors.journal.sqlite import SqliteJournal
 from contracts.events import ActionRecord, Anomaly, Strictness, encode
 from contracts.ports import ManualClock, Record
 from contracts.topics import ANOMALIES, STRICTNESS
+from contracts.verdicts import AnomalyKind, AnomalyPhase, ModelStep
 from graph import rendering
 from homeostat import times
 from homeostat.cli.app import cli
@@ -127,6 +128,17 @@ def test_watch_tells_an_anomaly_with_its_time(tmp_path: Path) -> None:
     line = Teller().line(Record(ANOMALIES, 0, 0, None, encode(anomaly), (), 0))
     assert line is not None
     assert render(line).plain.startswith(times.said(anomaly.time_ns))
+
+
+def test_watch_tells_what_became_of_a_model() -> None:
+    sample = EVENTS["Anomaly"]
+    assert isinstance(sample, Anomaly)
+    text = "pyod@4 judges spans in place of pyod@3"
+    about = {"kind": AnomalyKind.MODEL, "step": ModelStep.ROLLED_BACK, "phase": AnomalyPhase.ADOPTED, "service": "*"}
+    told = msgspec.structs.replace(sample, text=text, **about)
+    line = Teller().line(Record(ANOMALIES, 0, 0, None, encode(told), (), 0))
+    assert line is not None
+    assert line[2:] == ("model rolled back", f"*: {text}")
 
 
 def test_watch_tells_of_strictness_when_it_changes() -> None:

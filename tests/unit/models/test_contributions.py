@@ -90,6 +90,7 @@ def test_parts_of_the_banks_anomalies_add_up_to_the_told_score_and_no_scaling_is
     for a in events:
         assert sum(c.share * a.decades for c in a.contributions) == pytest.approx(a.decades)
         assert all(c.share > 0 for c in a.contributions)
+        assert not a.members
         whole = _joined(a.contributions, "spans")(np.ones((1, len(a.contributions)), np.bool_))
         assert whole[0] == pytest.approx(a.decades), "the rule is the one by which it was judged"
 
@@ -108,6 +109,8 @@ def test_what_a_model_of_another_library_says_is_divided_among_features(name):
     events = told(detectors, **members)
     assert events, "the fault is found"
     for a in events:
+        assert [m.split("@")[0] for m in a.members] == detectors, "it says whose model spoke, and which"
+        assert int(a.members[0].split("@")[1]) >= 1
         assert a.contributions
         assert sum(c.share * a.decades for c in a.contributions) == pytest.approx(a.decades)
         assert {c.feature for c in a.contributions} & {f.ERROR_RATE, f.LATENCY_P50, f.LATENCY_P95, f.LATENCY_P99}
@@ -131,7 +134,7 @@ def test_a_members_parts_are_the_shapley_values_of_its_own_word():
     def says(inside):
         asked = np.zeros((1, len(vector)))
         asked[0, inside] = vector[inside]
-        return -np.log10(track.score(asked)[0])
+        return -np.log10(track.models.champion.score(asked)[0])
 
     expected = dict.fromkeys(active, 0.0)
     orders = list(permutations(active))

@@ -7,7 +7,7 @@ from contracts.checks import detector as suite
 from contracts.errors import InvalidSettings
 from contracts.settings import DetectSettings
 from models.adapters.recipes import Recipe
-from models.adapters.river_detector import RiverModel
+from models.adapters.river_models import RiverModel
 from models.detectors import create, warm_up
 from tests.representatives import representatives
 
