@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from contracts.events import Candidate, Incident
-from playbooks.decision.candidates import target_of
+from playbooks.decision.aims import target_of
 from playbooks.decision.world import Attempt, DecisionWorld
 from playbooks.language.model import Playbook
 

@@ -15,6 +15,7 @@ from contracts.external import EXTERNAL
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
+from playbooks.decision.aims import meant_by, target_of
 from playbooks.decision.world import DecisionWorld, Earlier, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.language.actions import touching
@@ -83,18 +84,12 @@ def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Play
     causes = top_causes(incident)
     found = []
     for playbook in sorted(playbooks, key=lambda p: p.name):
-        for service in dict.fromkeys(c.service for c in causes):
-            matching = [c for c in causes if c.service == service and _matches(playbook, incident, c, world)]
+        for meant in dict.fromkeys(meant_by(playbook, c) for c in causes):
+            matching = [c for c in causes if meant_by(playbook, c) == meant and _matches(playbook, incident, c, world)]
             if matching:
-                tried = _tried(playbook, target_of(playbook, matching[0]), world, playbooks)
+                tried = _tried(playbook, meant[0], world, playbooks)
                 found.append(replace(_proposal(playbook, matching, incident, world), tried=tried))
     return found
-
-
-def target_of(playbook: Playbook, cause: Candidate) -> str:
-    """The service that a playbook is for: the one that a cause is in; where it changes how calls are led, the one that makes them."""
-    acts = [action for action, _ in touching(playbook.steps)]
-    return cause.caller if acts and cause.caller and all(a.at_caller for a in acts) else cause.service
 
 
 def _tried(playbook: Playbook, service: str, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:

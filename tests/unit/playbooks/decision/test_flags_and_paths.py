@@ -85,6 +85,14 @@ def test_calls_are_led_elsewhere_at_the_one_that_makes_them_whichever_end_is_sus
         assert restore(plan, back, STATE, STATE) == {"caller": "web", "callee": "pay", "path": "usual"}
 
 
+def test_both_ends_of_one_path_are_no_rivals() -> None:
+    world = replace(ABLE, targets={"web": STATE, "pay": STATE}, standings={"web": Standing(Conduct.WORSE, "it fails")})
+    both = incident(between("web", 0.6), between("pay", 0.35))
+    assert planned(both, world).target == "web"
+    elsewhere = incident(between("web", 0.6), between("db", 0.35, caller="web", callee="db"))
+    assert decide(elsewhere, world, LIBRARY, SETTINGS).verdict is not DecisionVerdict.ACT
+
+
 def test_who_calls_and_answers_as_before_is_left_alone() -> None:
     well = Standing(Conduct.AS_BEFORE, "it answers as before")
     world = replace(ABLE, targets={"web": STATE, "pay": STATE}, standings={"web": well})
