@@ -45,6 +45,7 @@ async def test_dry_run(check: checks.Check) -> None:
         "scale": {"replicas": 4},
         "restart": {"strategy": "rolling"},
         "rollback": {"version": "7"},
+        "drain": {"node": "n1", "set": "aside"},
         "webhook": {"name": "pager"},
         "command": {"name": "flush"},
     }
