@@ -83,8 +83,9 @@ def _witness(situation: Situation, node: Node, found: Sequence[Finding]) -> Grou
             else GroundWitness(node.name, sick, True, apart.text)
         )
     own = [x for x in found if x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK]
-    if not own or not node.onset_ns or abs(node.onset_ns - situation.onset_ns) > GROUND_TOGETHER_NS:
-        return None
+    began_ns = node.onset_ns or (situation.onset_ns if any(x.channel == "silence" for x in own) else 0)
+    if not own or not began_ns or abs(began_ns - situation.onset_ns) > GROUND_TOGETHER_NS:
+        return None  # who is silent since the onset may have told of no anomaly
     return GroundWitness(node.name, node.grounds, False, max(own, key=lambda x: x.strength).text)
 
 

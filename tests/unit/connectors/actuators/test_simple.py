@@ -47,6 +47,7 @@ async def test_dry_run(check: checks.Check) -> None:
         "rollback": {"version": "7"},
         "flag": {"flag": "new", "to": "off"},
         "shift": {"caller": "shop/cart", "callee": "shop/pay", "path": "other"},
+        "drain": {"node": "n1", "set": "aside"},
         "webhook": {"name": "pager"},
         "command": {"name": "flush"},
     }

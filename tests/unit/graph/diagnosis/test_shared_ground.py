@@ -205,3 +205,18 @@ def test_the_incident_names_the_node_and_who_is_sick_there() -> None:
     row = causes.rows[0]
     assert (row["kind"], row["path"][-1]) == ("node", "node:n1")
     assert "troubles cart, stock" in row["path_text"]
+
+
+def test_who_is_silent_since_the_onset_need_have_told_of_no_anomaly() -> None:
+    """Of what answers nobody its callers tell, and it has no onset of its own."""
+    edges = tuple(
+        replace(call("web", n, ratio(CALL_ERROR_RATE, 0.9), each=0.5), observed=2.0) for n in ("cart", "stock")
+    )
+    front = on(replace(node("web", ratio(ERROR_RATE, 0.9)), onset_ns=ONSET), "n9")
+    gone = [on(node(n, rate=0.2), "n1") for n in ("cart", "stock")]
+    elsewhere = on(node("pay", level(LATENCY_P95, 0.1, 0.1)), "n2")
+    at = situation(front, *gone, elsewhere, calls=edges)
+    found = rank(at, harmed=True)
+    silent = {s.service for s in found if any(x.channel == "silence" for x in s.findings)}
+    assert silent == {"cart", "stock"}
+    assert [s.name for s in found if s.ground is not None] == ["n1"]

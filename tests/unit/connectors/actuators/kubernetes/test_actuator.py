@@ -35,6 +35,7 @@ CART = Target("production", "shop/cart", {"k8s.namespace.name": "shop", "k8s.dep
 QUEUE = Target("production", "queue", {"k8s.namespace.name": "shop", "k8s.statefulset.name": "queue"})
 PATH = "/apis/apps/v1/namespaces/shop/deployments/cart"
 INSTANCE = {"strategy": "instance"}
+DRAIN = {"node": "node-a", "set": "aside"}
 
 
 async def step(
@@ -56,7 +57,9 @@ def subject(cluster: ApiServer, **arguments: dict[str, Any]) -> checks.Subject:
 
 @pytest.mark.parametrize("check", checks.CHECKS)
 async def test_checks(check: checks.Check, cluster: ApiServer) -> None:
-    await check(subject(cluster, scale={"replicas": 3}, restart={"strategy": "rolling"}, rollback={"version": "1.4.2"}))
+    cluster.pods[0]["spec"]["nodeName"] = "node-a"
+    everything = {"scale": {"replicas": 3}, "restart": {"strategy": "rolling"}, "rollback": {"version": "1.4.2"}}
+    await check(subject(cluster, **everything, drain=DRAIN))
 
 
 @pytest.mark.parametrize("check", [checks.check_one_effect, checks.check_same_key_twice, checks.check_close])
@@ -329,6 +332,7 @@ def _bounds(cluster: ApiServer) -> tuple[int, int]:
 async def test_checks_of_what_is_autoscaled(check: checks.Check, cluster: ApiServer) -> None:
     _autoscaled(cluster)
     everything: dict[str, Any] = {"restart": {"strategy": "rolling"}, "rollback": {}, "scale": {"replicas": 4}}
+    everything["drain"] = DRAIN
     wanted = everything if check is checks.check_says_what_it_can else {"scale": everything["scale"]}
     await check(subject(cluster, **wanted))
 
