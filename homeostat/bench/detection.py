@@ -282,12 +282,12 @@ def _given(option: str, usual: str) -> str:
 def main() -> None:
     """Print the table, what was missed, and what was said without a reason."""
     given = [a for a in sys.argv[1:] if not a.startswith("--")]
-    tuning = "--tuning" in sys.argv
+    tuning, usual = "--tuning" in sys.argv, Plan()
     sets = _given("detectors", "bank").split("+")
     for seed in [int(a) for a in given] or [1 if tuning else 101]:
         plan = Plan(
-            services=int(_given("services", str(Plan.services))),
-            seconds=int(_given("seconds", str(Plan.seconds))),
+            services=int(_given("services", str(usual.services))),
+            seconds=int(_given("seconds", str(usual.seconds))),
             seed=seed,
             laws=TUNING if tuning else PROVING,
         )

@@ -211,11 +211,12 @@ class SignalModel:
 
     @classmethod
     def of(cls, plain: Mapping[str, Any], recipe: Recipe, seed: int, drift: Recipe | None) -> SignalModel:
-        """Inverse of `plain`; models are fitted again from the vectors they were fitted to. One of before there were versions begins
-        anew, except for what it knows of levels."""
+        """Inverse of `plain`; models are fitted again from the vectors they were fitted to. Without any (of before there were
+        versions, or watched otherwise) it begins anew, except for what it knows of levels."""
         it = cls(Normaliser.of(plain["normaliser"]), recipe, seed, drift)
         it.window, it.taken, it.frames = plain["window"], plain["taken"], plain["frames"]
         if "models" not in plain:
+            it.taken = 0
             return it
         if plain["models"] is not None:
             it.models = Succession.of(
@@ -248,6 +249,7 @@ class PyodDetector:
         self.name, self.version = name, f"{recipe.title}/{VERSION}"
         self._warmup, self._seed, self._recipe, self._drift = warmup, seed, recipe, drift
         self._tracks: dict[tuple[str, str], SignalModel] = {}
+        self._watched_by = drift.title if drift is not None else ""
         self._lineage = Lineage()
 
     def warm_up(self) -> None:
@@ -355,7 +357,12 @@ class PyodDetector:
     def snapshot(self) -> bytes:
         """The whole state."""
         tracks = [{"environment": environment, **t.plain()} for (environment, _), t in self._tracks.items()]
-        body = {"recipe": self._recipe.title, "versions": self._lineage.versions, "tracks": tracks}
+        body = {
+            "recipe": self._recipe.title,
+            "drift": self._watched_by,
+            "versions": self._lineage.versions,
+            "tracks": tracks,
+        }
         return snapshots.save(self.name, VERSION, body)
 
     def restore(self, state: bytes) -> None:
@@ -363,6 +370,9 @@ class PyodDetector:
         body = snapshots.load(self.name, VERSION, state)
         self._lineage = Lineage(body.get("versions", 0))
         self._tracks = {}
+        same = body.get("drift", "") == self._watched_by
         for plain in body["tracks"]:
+            if not same:
+                plain.pop("models", None)
             track = SignalModel.of(plain, self._recipe, self._seed, self._drift)
             self._tracks[plain["environment"], track.normaliser.alignment.signal.value] = track

@@ -73,6 +73,7 @@ class RiverDetector:
         self.name, self.version = name, f"{recipe.title}/{VERSION}"
         self._warmup, self._seed, self._recipe, self._drift = warmup, seed, recipe, drift
         self._tracks: dict[tuple[str, str], _Track] = {}
+        self._watched_by = drift.title if drift is not None else ""
         self._lineage = Lineage()
 
     def warm_up(self) -> None:
@@ -278,14 +279,19 @@ class RiverDetector:
             }
             for (environment, _), track in self._tracks.items()
         ]
-        body = {"recipe": self._recipe.title, "versions": self._lineage.versions, "tracks": tracks}
+        body = {
+            "recipe": self._recipe.title,
+            "drift": self._watched_by,
+            "versions": self._lineage.versions,
+            "tracks": tracks,
+        }
         return snapshots.save(self.name, VERSION, body)
 
     def restore(self, state: bytes) -> None:
-        """Take a snapshot's state; of another model only what it knows of levels."""
+        """Take a snapshot's state; of another model, or one that was watched otherwise, only what it knows of levels."""
         self._tracks = {}
         body = snapshots.load(self.name, VERSION, state)
-        same = body.get("recipe") == self._recipe.title
+        same = (body.get("recipe"), body.get("drift", "")) == (self._recipe.title, self._watched_by)
         self._lineage = Lineage(body.get("versions", 0))
         for plain in body["tracks"]:
             track = _Track(Normaliser.of(plain["normaliser"]), turn=plain["turn"])

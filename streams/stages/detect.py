@@ -23,6 +23,9 @@ OURSELVES: Final = "homeostat"
 DISTURBED_NS: Final = 10 * SECOND
 """Nothing is learnt from a service for this long after a change of ours: what it does then is our doing."""
 
+REBASES: Final = frozenset({"deploy", "config", "scale", "restart", "rollback"})
+"""Kinds of changes after which a service is another: what befell an instance is none."""
+
 
 class DetectStage:
     """One partition of `telemetry.features`, all of `telemetry.changes`, `telemetry.strictness` and `autonomous.adoptions`. What it emits is
@@ -100,7 +103,8 @@ class DetectStage:
 
     def _heed(self, change: Change) -> None:
         """Deploys of others show in the telemetry itself; only what we do is kept from being learnt. Neither is drift."""
-        self.engine.changed(change.environment, change.service, change.time_ns)
+        if change.kind in REBASES:
+            self.engine.changed(change.environment, change.service, change.time_ns)
         if change.actor == OURSELVES:
             self._counters["own_changes"] += 1
             self.engine.suspend(change.environment, change.service, change.time_ns + DISTURBED_NS)

@@ -153,6 +153,18 @@ async def test_before_the_log_is_open_a_process_says_so() -> None:
     assert (status, msgspec.json.decode(body)["error"]) == (503, "starting")
 
 
+def test_the_model_that_spoke_is_named() -> None:
+    event = anomaly(detector="bank+river", members=("river@3",))
+    assert explained(event, [event], []).members == ["river@3"]
+    assert "models: river@3" in lines(explained(event, [event], []))
+    assert not any("models" in line for line in lines(explained(anomaly(), [anomaly()], [])))
+
+
+async def test_the_latest_anomaly_is_none_about_a_model() -> None:
+    model = anomaly("md-1", time_ns=T + 90 * SECOND, kind=AnomalyKind.MODEL, contributions=(), forecasts=())
+    assert (await told(anomaly(), model, wanted="latest")).id == "an-11"
+
+
 def test_the_text_says_what_each_value_counted_and_what_is_foreseen() -> None:
     text = "\n".join(lines(explained(anomaly(), [anomaly()], [])))
     assert "Score 6.00 decades" in text

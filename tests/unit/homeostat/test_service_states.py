@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from contracts.events import Anomaly
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
-from contracts.verdicts import AnomalyPhase, ServiceState
+from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from homeostat.service_states import FORGET_NS, Services
 
 T0, SECOND = 1_700_000_000_000_000_000, 10**9
@@ -89,6 +90,14 @@ def test_a_service_from_warming_to_gone() -> None:
     assert row(services, at(36))["state"] == "stale"
     assert row(services, at(36))["why"] == "nothing of it was seen for 31 s"
     assert services.rows(at(5) + FORGET_NS + 1) == []
+
+
+def test_what_became_of_a_model_makes_no_service_anomalous() -> None:
+    services = Services(30, 30)
+    services.observe(frame({"cart": "anomalous"}, 0), at(0))
+    drifted = anomaly(AnomalyPhase.OPENED, "calm windows are no longer as river@3 knows them")
+    services.note(msgspec.structs.replace(drifted, kind=AnomalyKind.MODEL))
+    assert "river@3" not in str(row(services, at(1))["why"])
 
 
 def test_a_signal_that_ended_has_no_say_and_a_late_window_changes_nothing() -> None:

@@ -159,6 +159,20 @@ def test_without_a_drift_detector_models_are_refitted_all_the_time() -> None:
     assert heard.detector.version_of(SPANS) == 6  # every 60th frame
 
 
+@pytest.mark.parametrize("made", [pyod, river], ids=["pyod", "river"])
+def test_who_is_watched_otherwise_after_a_restart_begins_anew(made: Callable[[], Detector]) -> None:
+    heard = Heard(made).run(stream(made, 0, 150))
+    state = heard.detector.snapshot()
+    before = heard.detector.version_of(SPANS)
+    recipe = NEIGHBOURS if made is pyod else OUTLIERS
+    other = type(heard.detector)(recipe=recipe)
+    other.restore(state)
+    assert other.version_of(SPANS) == 0
+    for given in stream(made, 150, 230):
+        other.update(given, everyone(len(given.services)))
+    assert other.version_of(SPANS) > before
+
+
 @pytest.fixture(scope="module")
 def settled() -> bytes:
     """River just before the change."""
