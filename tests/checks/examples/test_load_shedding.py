@@ -153,7 +153,7 @@ def test_a_playbook_that_uses_it_is_read_and_has_a_schema(folder: Path) -> None:
             "",
             "8:26: 'shed' can't undo itself: add 'rollback'; such as {name: open, action: shed, with: {admit: before}}; or",
         ),
-        ("action: shed, with: {admit: 0.5", "action: shedd, with: {admit: 0.5", "8:26: unknown action 'shedd'; did you mean 'shed'? valid: scale, restart, rollback, wait, webhook, command, shed"),
+        ("action: shed, with: {admit: 0.5", "action: shedd, with: {admit: 0.5", "8:26: unknown action 'shedd'; did you mean 'shed'? valid: scale, restart, rollback, drain, wait, webhook, command, shed"),
     ],
 )  # fmt: skip
 def test_its_arguments_are_checked_as_those_of_any_action(old: str, new: str, said: str, folder: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_playbook_is_refused_where_the_action_is_not_installed(folder: Path, m
     uninstall(folder, monkeypatch)
     with pytest.raises(InvalidPlaybook) as refused:
         read_all([folder / "relieve.yaml"])
-    valid = "valid: scale, restart, rollback, wait, webhook, command [unknown_action]"
+    valid = "valid: scale, restart, rollback, drain, wait, webhook, command [unknown_action]"
     assert f"relieve.yaml:8:26: unknown action 'shed'; {valid}" in str(refused.value)
     linted = CliRunner().invoke(cli, ["playbook", "lint", str(folder / "relieve.yaml")])
     assert (linted.exit_code, "8:26: unknown action 'shed'" in linted.output) == (1, True)
