@@ -2,7 +2,7 @@
 
     python -m homeostat.bench.detection [seed] [--tuning] [--detectors=bank+river] [--services=12] [--seconds=2700]    (from the repository's root)
 
-`--drift` runs members with and without drift handling on the same series, and tells what came of their own claims and of their models.
+With --drift members run with and without drift handling on the same series, and it tells what came of their own claims and of their models.
 
 Seeds from 101 on with the proving laws are for figures; seeds below with the tuning laws are what constants were set on.
 """
