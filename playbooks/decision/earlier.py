@@ -15,6 +15,11 @@ AFTER_S: Final = 900.0
 """Seconds after the onset of an incident within which another may be an after-effect: retries, queues and full pools spread in minutes;
 what is borne for longer is no news."""
 
+SETTLES_S: Final = 60.0
+LED: Final = 0.5
+"""An incident that is older than this, and of which nobody is the cause by so much, is not known to be anything that others could suffer from:
+what is left of it is usually the noise that keeps it open."""
+
 Linked = Callable[[Iterable[str], Iterable[str]], bool]
 
 
@@ -23,7 +28,7 @@ def earlier_than(
 ) -> tuple[Earlier, ...]:
     """The incidents of the environment that began before this one, hurt users, were not mended, and whose services are linked with the
     suspects of this one by calls; the earliest first. What was mended a moment ago still has its echo where this one is of services that are
-    late: requests that hung end late, all at once."""
+    late: requests that hung end late, all at once. One of which after a minute nobody is the cause is none of them."""
     mine = case.incident
     suspects = [c.service for c in top_causes(mine)] or list(mine.services)
     late = merely_late(mine)
@@ -37,6 +42,8 @@ def earlier_than(
         if (other.repaired_ns and not echoes) or its.severity is Severity.INFO:
             continue
         leading = next(iter(top_causes(its)), None)
+        if before_ns > SETTLES_S * SECOND and not echoes and (leading is None or leading.probability < LED):
+            continue
         services = [leading.service, *its.services] if leading is not None else list(its.services)
         if linked(suspects, services):
             kind = CauseKind.UNKNOWN if leading is None else leading.kind

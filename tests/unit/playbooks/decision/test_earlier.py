@@ -68,6 +68,9 @@ class Environment:
 
 
 FIRST = incident("one", "db:postgresql/orders", CauseKind.DEPENDENCY, T0)
+UNLED = msgspec.structs.replace(
+    FIRST, candidates=tuple(msgspec.structs.replace(c, probability=0.4) for c in FIRST.candidates)
+)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,10 @@ FIRST = incident("one", "db:postgresql/orders", CauseKind.DEPENDENCY, T0)
         ("gateway", 60, msgspec.structs.replace(FIRST, severity=Severity.INFO), ACT),  # no user minds the first
         ("gateway", 60, msgspec.structs.replace(FIRST, environment="test"), ACT),
         ("gateway", 60, msgspec.structs.replace(FIRST, candidates=(), services=("cart",)), ASK),  # whoever is to blame
+        ("gateway", 61, msgspec.structs.replace(FIRST, candidates=(), services=("cart",)), ACT),  # nobody is
+        ("gateway", 61, UNLED, ACT),  # after a minute nobody is the cause of the first
+        ("gateway", 59, UNLED, ASK),  # who is may still turn out
+        ("gateway", 61, FIRST, ASK),
         ("gateway", -5, FIRST, ACT),  # it began before the other
     ],
 )
