@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from contracts.events import Anomaly
-from contracts.features import FEATURES, LOG_ERROR_RATE, Signal
+from contracts.events import Anomaly, Contribution
+from contracts.features import FEATURES, LOG_ERROR_RATE, FeatureKind, Signal
 from contracts.units import SECOND
 from contracts.verdicts import ENDED
+from graph.judgement import SLIGHTLY
 
 USERS: Final = frozenset(
     n
@@ -30,6 +31,19 @@ def felt(anomaly: Anomaly) -> bool:
     """Whether an anomaly is about requests or calls, at least in part; one that does not say what it is about may be, and pooled
     evidence is gathered for nothing else."""
     return anomaly.pooled_s > 0 or not anomaly.contributions or any(c.feature in USERS for c in anomaly.contributions)
+
+
+def slight(anomaly: Anomaly) -> bool:
+    """Whether an anomaly is of nothing but requests or calls that take a little longer than expected: whether users mind is for what they suffer to
+    say."""
+    parts = [c for c in anomaly.contributions if c.feature in USERS]
+    return bool(parts) and all(map(_slightly_late, parts)) and not anomaly.operation and not anomaly.pooled_s
+
+
+def _slightly_late(part: Contribution) -> bool:
+    if part.value is None or part.high is None or FEATURES[part.feature].kind is not FeatureKind.LATENCY:
+        return False
+    return part.value <= SLIGHTLY * part.high
 
 
 Distance = Callable[[str, str], int | None]

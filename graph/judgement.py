@@ -412,6 +412,8 @@ UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"}
 that is not done, of which entries may tell nothing (messages, what may be left out)."""
 ONSET_SHARE: Final = 0.3
 """Anomalies with less than this share of the strongest one's decades don't say when it began."""
+SLIGHTLY: Final = 1.5
+"""Times what is expected at most that something may take and keep no incident open by itself: whether somebody suffers is looked at. By hand."""
 LATELY_NS: Final = 30 * SECOND
 """A case that is long pending is also judged by so much: a fault may set in where something harmless had been unusual for long."""
 SAME_CAUSE: Final = 0.8

@@ -61,6 +61,31 @@ def test_a_resource_at_another_level_keeps_no_incident_open():
     assert len({i.id for i in said}) == 1
 
 
+def goes_on(feature: str, value: float):
+    """From the onset on the culprit's caller shows this beside what is expected of it, 0.5, and for ever, whatever its users say."""
+
+    def told(now_ns: int) -> list:
+        found = anomaly("catalog", feature, ONSET, now_ns)
+        part = msgspec.structs.replace(found.contributions[0], value=value)
+        return [msgspec.structs.replace(found, contributions=(part,))] if now_ns > ONSET + 2 * SECOND else []
+
+    return told
+
+
+@pytest.mark.parametrize("feature", ["latency_p99", "metric_latency_p95", "call_latency_p95"])
+def test_what_takes_a_little_longer_keeps_no_incident_open(feature: str):
+    """A tail that stays a hundredth above what is expected held one open for eleven minutes, in which later faults drowned."""
+    said = played(90, goes_on(feature, 0.51))
+    assert said[-1].phase is IncidentPhase.RESOLVED
+    assert said[-1].time_ns < ONSET + 50 * SECOND
+    assert len({i.id for i in said}) == 1, "and starts none by itself"
+
+
+@pytest.mark.parametrize(("feature", "value"), [("latency_p99", 1.0), ("error_rate", 0.51)])
+def test_what_takes_much_longer_or_fails_keeps_it_open(feature: str, value: float):
+    assert played(90, goes_on(feature, value))[-1].phase is not IncidentPhase.RESOLVED
+
+
 def test_what_outlives_its_incident_starts_none():
     said = played(90, cpu_goes_on)
     assert said[-1].phase is IncidentPhase.RESOLVED
