@@ -41,7 +41,7 @@ def slight(anomaly: Anomaly) -> bool:
 
 
 def _slightly_late(part: Contribution) -> bool:
-    if part.high is None or FEATURES[part.feature].kind is not FeatureKind.LATENCY:
+    if part.value is None or FEATURES[part.feature].kind is not FeatureKind.LATENCY:
         return False
     return part.value <= SLIGHTLY * part.high
 
