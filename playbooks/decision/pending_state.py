@@ -175,7 +175,11 @@ def _stands(case: PendingDecision, decision: Decision) -> bool:
 def _asked_lately(case: PendingDecision, decision: Decision, now_ns: int) -> bool:
     if decision.verdict is not DecisionVerdict.ASK:
         return False
-    last_ns, times = case.asked.get(question(decision), (0, 0))
+    return _too_soon(*case.asked.get(question(decision), (0, 0)), now_ns)
+
+
+def _too_soon(last_ns: int, times: int, now_ns: int) -> bool:
+    """Whether what was asked so often, last at `last_ns`, is not asked again yet."""
     return times > 0 and now_ns - last_ns < ASKED_AGAIN_S * 2 ** (times - 1) * SECOND
 
 
@@ -197,9 +201,11 @@ def premature(case: PendingDecision, decision: Decision, min_confidence: float, 
     stood_s = LOOKED_AT_S if sure else DOUBTED_S
     if now_ns - since_ns < stood_s * SECOND and now_ns - first_ns < ASKED_BY_S * SECOND:
         return True
-    told = [(last_ns, times) for what, (last_ns, times) in case.asked.items() if not offers]
-    last_ns, times = max((t[0] for t in told), default=0), sum(t[1] for t in told)
-    return not case.live and times > 0 and now_ns - last_ns < ASKED_AGAIN_S * 2 ** (times - 1) * SECOND
+    if offers or case.live:
+        return False
+    return _too_soon(
+        max((at for at, _ in case.asked.values()), default=0), sum(n for _, n in case.asked.values()), now_ns
+    )
 
 
 def question(decision: Decision) -> str:
