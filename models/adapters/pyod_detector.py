@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from contracts.features import Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
-from contracts.ports.detecting import ClaimOutcome, ModelNews, Scores, SeriesKey
+from contracts.ports.detecting import ClaimOutcome, Scores, SeriesKey
 from contracts.units import MINUTE, SECOND
 from models import snapshots
 from models.adapters import refits
@@ -27,7 +27,7 @@ from models.adapters.attributing import newest_vector, parts_of
 from models.adapters.drift import CalmMinutes, DriftWatch, surprise
 from models.adapters.normalising import Normaliser, Residuals, width_seconds
 from models.adapters.recipes import Recipe
-from models.adapters.succession import Lineage, Replacement, Succession
+from models.adapters.succession import Lineage, MemberOfModels, Replacement, Succession
 from models.calibration import conformal_p
 
 VERSION = 3
@@ -234,7 +234,7 @@ PCA = Recipe("pyod.models.pca.PCA", {"standardization": False})
 """Principal components of joint departures (Shyu et al. 2003)."""
 
 
-class PyodDetector:
+class PyodDetector(MemberOfModels):
     """A pyod model of joint departures, refitted from a sliding window; principal components where nothing else is asked for. `drift`: what
     watches the models for drift; without, they are refitted every minute."""
 
@@ -246,18 +246,10 @@ class PyodDetector:
         name: str = "pyod",
         drift: Recipe | None = None,
     ) -> None:
+        super().__init__(recipe, seed, drift)
         self.name, self.version = name, f"{recipe.title}/{VERSION}"
-        self._warmup, self._seed, self._recipe, self._drift = warmup, seed, recipe, drift
+        self._warmup = warmup
         self._tracks: dict[tuple[str, str], SignalModel] = {}
-        self._watched_by = drift.title if drift is not None else ""
-        self._lineage = Lineage()
-
-    def warm_up(self) -> None:
-        """Import what the models need: seconds, which are better spent before the first window than in it. Tries whether they can
-        be made."""
-        self._recipe.make(self._seed)
-        if self._drift is not None:
-            self._drift.make(self._seed)
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
         """Score and learn; see the port."""
@@ -345,10 +337,6 @@ class PyodDetector:
         for track in self._of(environment):
             if track.models is not None:
                 track.models.opened(window_ns, service)
-
-    def news(self) -> list[ModelNews]:
-        """What became of its models since this was asked last."""
-        return self._lineage.news()
 
     def forget(self, environment: str) -> None:
         """The environment is gone."""

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from contracts.features import Signal
 from contracts.frames.decoded import B1, F64
 from contracts.frames.feature_frame import FeatureFrame
-from contracts.ports.detecting import ClaimOutcome, ModelNews, Scores, SeriesKey
+from contracts.ports.detecting import ClaimOutcome, Scores, SeriesKey
 from models import snapshots
 from models.adapters.attributing import newest_vector, parts_of
 from models.adapters.drift import CalmMinutes, DriftWatch, surprise
 from models.adapters.normalising import Normaliser, Residuals, width_seconds
 from models.adapters.recipes import Recipe
 from models.adapters.river_models import MATURE_NS, MEMORY, NEVER, ServiceModel
-from models.adapters.succession import Lineage, Succession
+from models.adapters.succession import Lineage, MemberOfModels, Succession
 
 VERSION = 3
 CALM = 2.0
@@ -58,7 +58,7 @@ HALF_SPACE_TREES = Recipe("river.anomaly.HalfSpaceTrees", {"n_trees": 6, "height
 """Tan, Ting & Liu 2011."""
 
 
-class RiverDetector:
+class RiverDetector(MemberOfModels):
     """A river model per service over robust residuals; half-space trees where nothing else is asked for. `drift`: what watches the
     models for drift; without, all of them learn all the time."""
 
@@ -70,18 +70,10 @@ class RiverDetector:
         name: str = "river",
         drift: Recipe | None = None,
     ) -> None:
+        super().__init__(recipe, seed, drift)
         self.name, self.version = name, f"{recipe.title}/{VERSION}"
-        self._warmup, self._seed, self._recipe, self._drift = warmup, seed, recipe, drift
+        self._warmup = warmup
         self._tracks: dict[tuple[str, str], _Track] = {}
-        self._watched_by = drift.title if drift is not None else ""
-        self._lineage = Lineage()
-
-    def warm_up(self) -> None:
-        """Import what the models need: seconds, which are better spent before the first window than in it. Tries whether they can
-        be made."""
-        self._recipe.make(self._seed)
-        if self._drift is not None:
-            self._drift.make(self._seed)
 
     def update(self, frame: FeatureFrame, learn: B1) -> Scores:
         """Score and learn; see the port."""
@@ -258,10 +250,6 @@ class RiverDetector:
         """An anomaly opened; see the port."""
         for known in self._tried(environment, service):
             known.opened(window_ns)
-
-    def news(self) -> list[ModelNews]:
-        """What became of its models since this was asked last."""
-        return self._lineage.news()
 
     def forget(self, environment: str) -> None:
         """The environment is gone."""

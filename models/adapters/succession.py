@@ -23,6 +23,7 @@ from contracts.ports.detecting import ModelNews, SeriesKey
 from contracts.units import MINUTE
 from contracts.verdicts import ModelStep
 from models.adapters.drift import DriftWatch
+from models.adapters.recipes import Recipe
 
 ERROR: Final = 0.01
 """Probability at most with which a challenger that is no better is promoted. Convention."""
@@ -262,3 +263,23 @@ class Lineage:
         """What was told since this was asked last."""
         found, self._news = self._news, []
         return found
+
+
+class MemberOfModels:
+    """A member whose models are a library's, by a recipe; `drift`: what watches them for drift, None where nothing does."""
+
+    def __init__(self, recipe: Recipe, seed: int, drift: Recipe | None) -> None:
+        self._recipe, self._seed, self._drift = recipe, seed, drift
+        self._watched_by = drift.title if drift is not None else ""
+        self._lineage = Lineage()
+
+    def warm_up(self) -> None:
+        """Import what the models need: seconds, which are better spent before the first window than in it. Tries whether they can
+        be made."""
+        self._recipe.make(self._seed)
+        if self._drift is not None:
+            self._drift.make(self._seed)
+
+    def news(self) -> list[ModelNews]:
+        """What became of its models since this was asked last."""
+        return self._lineage.news()
