@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.capacity import ROOMY
-from contracts.external import EXTERNAL
-from contracts.units import SECOND
+from contracts.external import EXTERNAL, meant_by
+from contracts.units import MINUTE, SECOND
 from graph.world.topology import Topology
 
 PATIENCE_NS: Final = 10 * SECOND
 """A name that no service has claimed for this long belongs to something uninstrumented."""
-
+COUNTED_NS: Final = MINUTE
+"""So long after spans of both sides of a call were joined its joined spans are taken to count it: after that its caller's word does, or nothing
+would, and the call would be forgotten."""
 MOST_WAITING: Final = 20_000
 """Names of which it is not known yet, or was not when they came, whether they are a service's."""
 
@@ -26,6 +28,8 @@ class Aliases:
         self._joined: dict[tuple[str, str], set[str]] = {}
         """By caller and last part of a name, the services of that name that its spans were joined with."""
         self.views: dict[tuple[str, str], str] = {}
+        self._joined_ns: dict[tuple[str, str], int] = {}
+        """The newest window in which spans of both sides of a call were joined."""
         self.left = 0
         """Names that were forgotten to make room."""
 
@@ -33,6 +37,7 @@ class Aliases:
         """The callee of a call whose row is to be counted; "" where joined spans count it, or it is too early to say."""
         if not named.startswith(EXTERNAL):
             self._join(caller, named)
+            self._joined_ns[caller, named] = time_ns
             return named
         joined = self._joined.get((caller, named.removeprefix(EXTERNAL)), set())
         if len(joined) > 1:
@@ -40,7 +45,8 @@ class Aliases:
         service = next(iter(joined), "") or self._resolved.get(named) or self._claimed(named, caller)
         if service:
             self.views[caller, service] = named
-            return "" if (caller, service) in self._topology.calls else service
+            joined_ns = self._joined_ns.get((caller, service), time_ns - COUNTED_NS - 1)
+            return "" if time_ns - joined_ns <= COUNTED_NS else service
         if named in self._topology.services:
             return named
         first = self._first_ns.setdefault(named, time_ns)
@@ -68,6 +74,7 @@ class Aliases:
         self._resolved = {n: s for n, s in self._resolved.items() if n not in gone and s not in gone}
         joined = {pair: found - gone for pair, found in self._joined.items() if pair[0] not in gone}
         self._joined = {pair: found for pair, found in joined.items() if found}
+        self._joined_ns = {pair: ns for pair, ns in self._joined_ns.items() if gone.isdisjoint(pair)}
         self.views = {pair: n for pair, n in self.views.items() if gone.isdisjoint(pair) and n in self._resolved}
         self.left += before - len(self._first_ns) - len(self._resolved) - len(self.views)
 
@@ -79,45 +86,13 @@ class Aliases:
             self.left += 1
 
     def _claimed(self, named: str, caller: str) -> str:
-        """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only other one
-        whose last part it is: who calls a service of its own name does not call itself. A name of the internet is nobody's last part:
-        api.bank.example is not the service api."""
-        name = named.removeprefix(EXTERNAL)
+        """The service with its own telemetry that is meant."""
         own = {s.name for s in self._topology.services.values() if s.own and s.kind == "service"}
-        if name in own:
-            return self._take(named, name)
-        short, _, rest = name.partition(".")
-        if rest and not _is_internal(rest, {n.rpartition("/")[0] for n in own}):
-            return ""
-        space = _namespace_in(rest) or caller.rpartition("/")[0]
-        if space and f"{space}/{short}" in own - {caller}:
-            # The same name elsewhere is another service, and other callers may mean that.
-            return f"{space}/{short}"
-        found = [n for n in own if n.rsplit("/", 1)[-1] == short]
-        if len(found) == 1:
-            return self._take(named, found[0])
-        others = [n for n in found if n != caller]
-        return others[0] if len(others) == 1 else ""
+        service, always = meant_by(named, caller, own)
+        return self._take(named, service) if service and always else service
 
     def _take(self, named: str, service: str) -> str:
         self._resolved[named] = service
         self._first_ns.pop(named, None)
         self._topology.forget(named)
         return service
-
-
-_INTERNAL: Final = frozenset(
-    {"svc", "local", "internal", "lan", "consul", "cluster", "mesh", "intranet", "corp", "docker"}
-)
-
-
-def _is_internal(rest: str, namespaces: set[str]) -> bool:
-    """Whether the rest of a host's name, after its first part, is of a cluster's or a house's own names."""
-    labels = rest.split(".")
-    return labels[0] in namespaces or not _INTERNAL.isdisjoint((labels[-1], *labels[1:2]))
-
-
-def _namespace_in(rest: str) -> str:
-    """The namespace in `<namespace>.svc…`, or in `<namespace>` alone; else ""."""
-    labels = rest.split(".")
-    return labels[0] if labels[1:2] in ([], ["svc"]) else ""

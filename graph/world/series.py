@@ -292,6 +292,13 @@ class SeriesStore:
         """How late the windows of each row come, lately at most, nanoseconds."""
         return [round(late * self.width_ns) for late in self.late[rows].tolist()]
 
+    def heard(self, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Of services that have a row, up to when they are known and how late their windows come, nanoseconds."""
+        known = self.rows_of((n, "") for n in names)
+        rows = np.array(list(known.values()), np.int64)
+        told = zip(known, self.known_ns(rows), self.late_ns(rows), strict=True)
+        return {name: (known_ns, late_ns) for (name, _), known_ns, late_ns in told}
+
     def rows_of(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Rows of those keys that have one."""
         return {k: self.index[k] for k in keys if k in self.index}

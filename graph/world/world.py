@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from contracts.capacity import MERIT_NS, leaving, surplus
 from contracts.events import Anomaly, Change
-from contracts.features import ASIDE, BY_SIGNAL, CALL_ERROR_RATE, CALL_RATE, ERROR_RATE, REQUEST_RATE, Signal
+from contracts.features import (
+    ASIDE,
+    BY_SIGNAL,
+    CALL_ERROR_RATE,
+    CALL_RATE,
+    ERROR_RATE,
+    METRIC_REQUEST_RATE,
+    REQUEST_RATE,
+    Signal,
+)
 from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
@@ -41,7 +50,6 @@ CLIENT_SPANS: Final = 0.8
 """Share of a caller's calls for which it must have had client spans, to be believed that it makes none where there are none."""
 IN_PART: Final = 0.5
 """Share of windows from which on a caller that told of its calls before does not any more."""
-
 
 Shifts = dict[str, Shift]
 I64 = NDArray[np.int64]
@@ -101,7 +109,6 @@ class World:
     def _note_version(self, name: str, before: str, after: str, time_ns: int) -> None:
         if any(c.service == name and c.after == after and c.kind in ("deploy", "rollback") for c in self.changes):
             return
-        text = f"{name} reports version {after} instead of {before}"
         self._remember(
             Change(
                 environment=self.environment,
@@ -111,7 +118,7 @@ class World:
                 actor="telemetry",
                 before=before,
                 after=after,
-                text=text,
+                text=f"{name} reports version {after} instead of {before}",
             )
         )
 
@@ -311,11 +318,13 @@ class World:
             strict=True,
         )
         seen = {name: (lately, known_ns, late_ns, mix) for (name, _), lately, known_ns, late_ns, mix in told}
+        otherwise = [n for n in names if METRIC_REQUEST_RATE in found[n] and not seen.get(n, ({}, 0))[1]]
+        seen |= {n: ({}, *heard, Mix()) for n, heard in self.series[Signal.METRICS].heard(otherwise).items()}
         nodes = {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, 0, Mix()))) for n in names}
         missing = self.log_templates.missing(names, onset_ns // (self.log_templates.width_ns or 1))
         nodes |= {n: replace(nodes[n], missing=m) for n, m in missing.items()}
-        several = {n: c for n in names if (c := self.instances.of(n, self.time_ns)) is not None}
-        nodes |= {n: replace(nodes[n], instances=c) for n, c in several.items()}
+        several = ((n, self.instances.of(n, self.time_ns)) for n in names)
+        nodes |= {n: replace(nodes[n], instances=c) for n, c in several if c is not None}
         where, there = self.nodes_told, {n: g for n in names if (g := self.nodes_told.at(n, onset_ns))}
         return nodes | {n: replace(nodes[n], grounds=g, moved=where.moved_since(n, onset_ns)) for n, g in there.items()}
 

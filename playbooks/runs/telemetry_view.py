@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from contracts.claims import ClaimsHeard
 from contracts.events import Incident
+from contracts.external import calls_meant
 from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import MINUTE, SECOND
@@ -79,11 +80,13 @@ class TelemetryView:
 
     def _calls(self) -> dict[str, set[str]]:
         """Who was called lately, and by whom."""
+        lately = [f for f in self._frames if f.window_ns >= self._newest_ns - EDGES_NS]
+        edges = [f for f in lately if f.signal == Signal.EDGES]
+        own = {name for f in lately if f.signal != Signal.EDGES for name in f.services}
+        pairs = dict.fromkeys(pair for f in edges for pair in zip(f.services, f.peers, strict=False))
         found: dict[str, set[str]] = {}
-        for frame in self._frames:
-            if frame.signal == Signal.EDGES and frame.window_ns >= self._newest_ns - EDGES_NS:
-                for caller, callee in zip(frame.services, frame.peers, strict=False):
-                    found.setdefault(callee, set()).add(caller)
+        for caller, callee in calls_meant(pairs, own):
+            found.setdefault(callee, set()).add(caller)
         return found
 
     def attributes(self, service: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from playbooks.language.model import Check
-from playbooks.verify.judging import expected
+from playbooks.verify.judging import OVER_NATS, expected, failures, fewer, seldom_off
 from playbooks.verify.levels import Level, LevelKey, Point, within
 
 EARLY: Final = 2
@@ -39,8 +39,15 @@ def share_of(
     ranged = check.better == "expected" and math.isfinite(level.high)
     if not ranged:
         return Share(1.0, "") if _excluded(key, level, run, check.better) else None
+    if seldom_off(key, level):
+        return _share_of_few(key, level, run)
     if within(level.worst, level.low, level.high, key.worse):
         return None
+    return _share_of_many(check, key, level, run, relapsed=relapsed)
+
+
+def _share_of_many(check: Check, key: LevelKey, level: Level, run: Sequence[Point], *, relapsed: bool) -> Share:
+    """The same of a series whose windows showed that it was off."""
     if level.well >= max(EARLY, _paused(level) + 1) and not relapsed:
         return Share(0.0, f"{key.text} was back before it acted")
     if level.well and not relapsed:
@@ -49,6 +56,17 @@ def share_of(
     if level.slope and expected(_as_point(forecast), key, level):
         return Share(0.0, f"{key.text} was recovering anyway")
     if not _excluded(key, level, run, check.better):
+        return Share(PARTLY, f"{key.text} might have been so anyway")
+    return Share(1.0, "")
+
+
+def _share_of_few(key: LevelKey, level: Level, run: Sequence[Point]) -> Share:
+    """The same where it is all requests together that show what failed: those since the last failure before the action, and those since."""
+    if level.slope and expected(_as_point(level.forecast(run[0].end_ns)), key, level):
+        return Share(0.0, f"{key.text} was recovering anyway")
+    if fewer(level, level.calm, 0.0) >= OVER_NATS:
+        return Share(0.0, f"{key.text} was back before it acted")
+    if fewer(level, *failures(run)) < OVER_NATS:
         return Share(PARTLY, f"{key.text} might have been so anyway")
     return Share(1.0, "")
 

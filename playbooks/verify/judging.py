@@ -17,6 +17,12 @@ USUAL_SHARE = 0.01
 """Share of failures that is usual of anybody."""
 UNUSUAL_NATS = 3.0
 """-ln of a bound on the chance of as many failures from which they are no chance (p < 0.05)."""
+OVER_NATS = 5.0
+"""The same of as few, from which what failed a little is over: looked at with every window, chance has many tries (p < 0.01)."""
+SELDOM_NATS = 7.0
+"""The same from which a share is said to have been off that no window shows to be (p < 0.001)."""
+FEW_SHOW = 2
+"""So many windows at least must be within the range for each that is not, for what fails to be said to fail a little."""
 ALIVE = 0.1
 """Share of its usual traffic that a service must show to count as serving again."""
 _FLOOR = {FeatureKind.RATIO: 0.1, FeatureKind.UTILIZATION: 0.1, FeatureKind.LATENCY: 0.01}
@@ -77,16 +83,48 @@ def harmed(key: LevelKey, level: Level) -> Judge:
 
 def as_usual(check: Check, key: LevelKey, level: Level, run: Sequence[Point]) -> bool:
     """Whether the windows of a streak together hold no more failures than are usual. Of few requests in each the expected range is wide: a
-    quarter that fail may be within it, second by second, and not all of the time (Chernoff 1952)."""
-    if check.better != "expected" or FEATURES[key.feature].kind is not FeatureKind.RATIO or key.worse <= 0:
+    quarter that fail may be within it, second by second, and not all of the time."""
+    if check.better != "expected" or not _counts_failures(key):
         return True
-    asked = sum(p.count for p in run)
-    share = sum(p.count * p.value for p in run) / max(asked, 1)
+    return unusual(level, *failures(run)) < UNUSUAL_NATS
+
+
+def failures(run: Sequence[Point]) -> tuple[int, float]:
+    """Requests of some windows of a share, and those of them that failed."""
+    return sum(p.count for p in run), sum(p.count * p.value for p in run)
+
+
+def unusual(level: Level, asked: int, failed: float) -> float:
+    """-ln of a bound on the chance of so many failures had all been as usual; 0 where they are not more than that (Chernoff 1952)."""
     usual = max(level.baseline if math.isfinite(level.baseline) else 0.0, USUAL_SHARE)
-    if not usual < share < 1.0:
-        return share <= usual
-    nats = asked * (share * math.log(share / usual) + (1.0 - share) * math.log((1.0 - share) / (1.0 - usual)))
-    return nats < UNUSUAL_NATS
+    return _nats(asked, failed / max(asked, 1), usual) if failed > usual * asked else 0.0
+
+
+def fewer(level: Level, asked: int, failed: float) -> float:
+    """-ln of a bound on the chance of so few failures had it gone on as in those windows; 0 where they are not fewer."""
+    share = level.failed / max(level.asked, 1)
+    return _nats(asked, failed / max(asked, 1), min(share, 1.0 - 1e-9)) if failed < share * asked else 0.0
+
+
+def seldom_off(key: LevelKey, level: Level) -> bool:
+    """Whether a share was off when the action came by windows that are each within its range: what fails a little shows in hardly any single
+    second, and by all of them together."""
+    if not _counts_failures(key) or not math.isfinite(level.high) or FEW_SHOW * level.bad > level.inside:
+        return False
+    return unusual(level, level.asked, level.failed) >= SELDOM_NATS
+
+
+def _counts_failures(key: LevelKey) -> bool:
+    return FEATURES[key.feature].kind is FeatureKind.RATIO and key.worse > 0
+
+
+def _nats(asked: int, share: float, expected_share: float) -> float:
+    """Requests times the divergence of a share from the one expected (0 < that, or the share is it)."""
+    if share == expected_share:
+        return 0.0
+    part = share * math.log(share / expected_share) if share > 0 else 0.0
+    rest = (1.0 - share) * math.log((1.0 - share) / (1.0 - expected_share)) if share < 1.0 else 0.0
+    return asked * (part + rest)
 
 
 def serving(level: Level) -> Judge:

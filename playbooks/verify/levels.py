@@ -55,6 +55,8 @@ class Level:
     speak of), `acted_ns` where its line passes through `acted`. `noise` and `slope_error` are standard deviations of a window
     around that line and of the slope. `bad` and `good` count the windows outside and inside of the range since the first one outside,
     `gap_ns` is the longest time that it was inside in between, `well` how many windows it had been inside when the action came.
+    `inside` are all windows since the onset that were; of shares, `asked` are the requests in them and `failed` those that did, and of the
+    last `calm` before the action none did.
     """
 
     baseline: float = math.nan
@@ -71,6 +73,10 @@ class Level:
     good: int = 0
     gap_ns: int = 0
     well: int = 0
+    inside: int = 0
+    asked: int = 0
+    failed: float = 0.0
+    calm: int = 0
 
     def forecast(self, time_ns: int) -> float:
         """The value at a time had nothing been done: the fault's trend carried on."""

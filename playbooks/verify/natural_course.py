@@ -10,11 +10,12 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from contracts.features import FEATURES, FeatureKind
 from contracts.units import SECOND
+from playbooks.verify.judging import failures
 from playbooks.verify.levels import Level, LevelKey, Point, within
 
 TREND_POINTS: Final = 30
@@ -43,7 +44,10 @@ def level_of(points: Sequence[Point], key: LevelKey, onset_ns: int, acted_ns: in
         acted_ns=int(_median([float((p.start_ns + p.end_ns) // 2) for p in last])) if last else 0,
         interval_ns=_interval(seen),
     )
-    return carried_on(level, fault or last, key)
+    inside = [p for p in fault if within(p.value, low, high, key.worse)]
+    asked, failed = failures(inside)
+    told = replace(level, inside=len(inside), asked=asked, failed=failed, calm=_calm(fault))
+    return carried_on(told, fault or last, key)
 
 
 def carried_on(level: Level, fault: Sequence[Point], key: LevelKey) -> Level:
@@ -126,6 +130,11 @@ def _worst(values: Sequence[float], worse: int, baseline: float) -> float:
     if worse == 0 and math.isfinite(baseline):
         return max(values, key=lambda v: abs(v - baseline))
     return min(values) if worse < 0 else max(values)
+
+
+def _calm(fault: Sequence[Point]) -> int:
+    """Requests since the last window in which one failed."""
+    return sum(p.count for p in takewhile(lambda p: p.value <= 0.0, reversed(fault)))
 
 
 def _interval(seen: Sequence[Point]) -> int:

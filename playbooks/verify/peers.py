@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 
+from contracts.external import calls_meant
 from contracts.features import ERROR_RATE, LATENCY_P95, Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import SECOND
@@ -28,16 +30,16 @@ class Peers:
     def __init__(self, target: str, began_ns: int) -> None:
         self._target, self._began_ns = target, began_ns
         self._windows: dict[str, dict[int, bool]] = {}
-        self._callers: dict[str, set[str]] = {}
-        self._callees: dict[str, set[str]] = {}
+        self._calls: dict[tuple[str, str], None] = {}
+        self._own: dict[str, None] = {}
+        """Services that tell of themselves."""
 
     def observe(self, frame: EvidenceFrame) -> None:
         """Take a frame in."""
         if frame.signal == Signal.EDGES:
-            for caller, callee in zip(frame.services, frame.peers, strict=False):
-                self._callers.setdefault(callee, set()).add(caller)
-                self._callees.setdefault(caller, set()).add(callee)
+            self._calls.update(dict.fromkeys(zip(frame.services, frame.peers, strict=False)))
             return
+        self._own.update(dict.fromkeys(frame.services))
         if frame.signal != Signal.SPANS or frame.window_ns < self._began_ns - 2 * RECENT_NS:
             return
         before = frame.window_ns + frame.width_ns <= self._began_ns
@@ -50,7 +52,8 @@ class Peers:
     def untouched(self) -> tuple[str, ...]:
         """Services that were ill right before the action and can't have been helped by it."""
         since_ns = self._began_ns - RECENT_NS
-        touched = self._reach(self._callers) | self._reach(self._callees)
+        calls = set(calls_meant(self._calls, self._own))
+        touched = self._reach((b, a) for a, b in calls) | self._reach(calls)
         return tuple(
             sorted(
                 service
@@ -71,7 +74,10 @@ class Peers:
             since_ns, count = (0, 0) if ill else (since_ns or window, count + 1)
         return since_ns if count >= LEAST else 0
 
-    def _reach(self, calls: dict[str, set[str]]) -> set[str]:
+    def _reach(self, pairs: Iterable[tuple[str, str]]) -> set[str]:
+        calls: dict[str, set[str]] = {}
+        for one, other in pairs:
+            calls.setdefault(one, set()).add(other)
         found, todo = {self._target}, [self._target]
         while todo:
             for other in sorted(calls.get(todo.pop(), ())):

@@ -23,7 +23,20 @@ from contracts.units import SECOND
 from contracts.verdicts import Outcome
 from playbooks.language.model import Check, Verify
 from playbooks.verify.attribution import Share, share_of
-from playbooks.verify.judging import ALIVE, harmed, helped, lasts_ns, serving, streak
+from playbooks.verify.judging import (
+    ALIVE,
+    SELDOM_NATS,
+    UNUSUAL_NATS,
+    failures,
+    fewer,
+    harmed,
+    helped,
+    lasts_ns,
+    seldom_off,
+    serving,
+    streak,
+    unusual,
+)
 from playbooks.verify.levels import Level, LevelKey, Point, within
 from playbooks.verify.natural_course import trend
 from playbooks.verify.peers import ALIKE_NS, Peers
@@ -184,8 +197,16 @@ class Verifier:
         return self._finding(Outcome.INCONCLUSIVE, f"not long enough as expected {limit}: {self._story()}")
 
     def _failing(self, check: Check, key: LevelKey) -> bool:
-        after = self._series.after(key)
-        return self._series.heard(key) and not helped(check, key, self._series.level(key))(after[-1])
+        after, level = self._series.after(key), self._series.level(key)
+        if not self._series.heard(key):
+            return False
+        return not helped(check, key, level)(after[-1]) or self._goes_on_seldom(key, level, after)
+
+    @staticmethod
+    def _goes_on_seldom(key: LevelKey, level: Level, after: Sequence[Point]) -> bool:
+        """Whether what fails a little fails as before, by all requests since."""
+        told = failures(after)
+        return seldom_off(key, level) and unusual(level, *told) >= SELDOM_NATS and fewer(level, *told) < UNUSUAL_NATS
 
     def _finding(self, outcome: Outcome, text: str, credit: float = 1.0, *, well: bool = False) -> Verification:
         return Verification(outcome, tuple(self._measure(c, k) for c, k in self._checks), text, credit, well)
@@ -212,7 +233,9 @@ class Verifier:
 
     def _was_off(self, key: LevelKey) -> bool:
         level = self._series.level(key)
-        return math.isfinite(level.acted) and math.isfinite(level.high) and not _within(level.acted, level, key)
+        if not (math.isfinite(level.acted) and math.isfinite(level.high)):
+            return False
+        return not _within(level.acted, level, key) or seldom_off(key, level)
 
     def _suffering(self) -> list[str]:
         """What users at the entry suffer from as much as if nothing had been done."""
@@ -272,7 +295,11 @@ class Verifier:
         run = [p for p in points if p.end_ns > points[-1].end_ns - int(NO_HELP_S * SECOND)]
         if lasts_ns(run) < int(NO_HELP_S * SECOND) - SLACK_NS or not self._series.fresh(run, level):
             return False
-        if sum(p.count for p in run) < LEAST_SERVED or level.bad < len(run) // 2:
+        if sum(p.count for p in run) < LEAST_SERVED:
+            return False
+        if self._goes_on_seldom(key, level, points):
+            return True
+        if level.bad < len(run) // 2:
             return False
         judge = helped(check, key, level)
         if any(judge(p) is not False for p in run):

@@ -11,7 +11,16 @@ from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import SECOND
 from playbooks.language.model import Check
-from playbooks.verify.judging import as_usual, helped, lasts_ns, streak
+from playbooks.verify.judging import (
+    OVER_NATS,
+    as_usual,
+    failures,
+    fewer,
+    helped,
+    lasts_ns,
+    seldom_off,
+    streak,
+)
 from playbooks.verify.levels import Level, LevelKey, Point
 from playbooks.verify.natural_course import level_of
 
@@ -103,13 +112,21 @@ class WatchedSeries:
 
         The fault paused only while all series that were off were well: no longer than the one that paused least, nor more often.
         """
-        off = [(check, key) for check, key in wanted if self.level(key).bad]
+        off = [(c, key) for c, key in wanted if self.level(key).bad and not seldom_off(key, self.level(key))]
         paused_ns = min((self._paused_ns(check, key) for check, key in off), default=0)
         chance = min((self.level(key).chance for _, key in off), default=0.0)
         runs = [self.good(check, key) for check, key in wanted]
         if not all(lasts_ns(run) >= self.need_ns + paused_ns and chance ** len(run) <= CHANCE for run in runs):
             return False
-        return all(as_usual(check, key, self.level(key), run) for (check, key), run in zip(wanted, runs, strict=True))
+        told = [(check, key, self.level(key), run) for (check, key), run in zip(wanted, runs, strict=True)]
+        return all(
+            as_usual(check, key, level, run) and self._is_over(key, level, run) for check, key, level, run in told
+        )
+
+    @staticmethod
+    def _is_over(key: LevelKey, level: Level, run: Sequence[Point]) -> bool:
+        """Whether what failed a little would have shown again by now."""
+        return not seldom_off(key, level) or fewer(level, *failures(run)) >= OVER_NATS
 
     def relapsed(self, check: Check, key: LevelKey) -> bool:
         """Whether a series was bad after the action and before it got well: what paused when the action came had not ended."""

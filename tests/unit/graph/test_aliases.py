@@ -6,7 +6,7 @@ import pytest
 
 from contracts.settings import DiagnoseSettings
 from graph.diagnosis.engine import DiagnosisEngine
-from graph.world.aliases import PATIENCE_NS, Aliases
+from graph.world.aliases import COUNTED_NS, PATIENCE_NS, Aliases
 from graph.world.topology import Topology
 
 
@@ -63,8 +63,9 @@ def test_whom_spans_were_joined_with_is_whom_a_name_stands_for() -> None:
     assert known.resolve("core/web", "batch/cart", 1) == "batch/cart"
     assert known.views == {}
     assert not topology.callees_at("core/web", 1), "what it was taken for before is no call of it"
-    assert known.resolve("core/web", "external:cart", 2) == "batch/cart"
+    assert known.resolve("core/web", "external:cart", 2) == "", "joined spans count it"
     assert known.views == {("core/web", "batch/cart"): "external:cart"}
+    assert known.resolve("core/web", "external:cart", 2 + COUNTED_NS) == "batch/cart", "and do so no more"
 
 
 def test_a_name_for_several_services_that_a_caller_calls_is_nobodys_row() -> None:

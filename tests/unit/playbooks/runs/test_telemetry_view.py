@@ -52,6 +52,15 @@ def test_callers_are_those_of_the_last_minute_and_entries_whom_nobody_calls() ->
     assert around(seen(0, "web", peers=("cart",))) == ((), ()), "spans tell of no calls"
 
 
+def test_who_sends_no_spans_has_the_callers_that_name_it() -> None:
+    heard = seen(0, "prod/pay", signal="metrics")
+    calls = seen(0, "prod/web", "prod/shop", signal="edges", peers=("external:pay", "prod/web"))
+    found = after(heard, calls).surroundings("prod/pay", "i1", T0)
+    assert (found.callers, found.entries) == (("prod/web",), ("prod/shop",))
+    joined = seen(1, "prod/web", signal="edges", peers=("batch/pay",))
+    assert after(heard, calls, joined).surroundings("prod/pay", "i1", T0).callers == (), "it means another of that name"
+
+
 def test_a_service_is_what_its_own_telemetry_says_and_not_what_calls_say_of_it() -> None:
     told = '{"k8s.deployment.name":"cart-v2"}'
     for signal in ("spans", "logs", "metrics"):

@@ -61,6 +61,11 @@ def episode(kind: str, rng: np.random.Generator) -> VerifiedEpisode:
     def half(s: int) -> tuple[float, float]:
         return (0.005 + share * (1.0 if s < delay else 0.4), slow) if s >= onset else _well(s)
 
+    def little(until_s: int) -> Shown:
+        return lambda s: (few if onset - 8 <= s < until_s else 0.0, 0.1)
+
+    few, scarce = 0.06 + 0.05 * share, kind.startswith("fails a little")
+    rate = 8.0 + rate / 10 if scarce else rate
     made: dict[str, tuple[str, Shown, Shown | None]] = {
         "mended": ("mended", until(delay), None),
         "mended, a peer stays ill": ("mended", until(delay), until(10_000)),
@@ -71,14 +76,16 @@ def episode(kind: str, rng: np.random.Generator) -> VerifiedEpisode:
         "no help": ("same", until(10_000), None),
         "pauses by itself": ("same", pausing, None),
         "a little better": ("same", half, None),
+        "fails a little, mended": ("mended", little(delay), None),
+        "fails a little, no help": ("same", little(10_000), None),
     }
     truth, shown, peer = made[kind]
-    return VerifiedEpisode(kind, truth, onset, rate, shown, peer)
+    return VerifiedEpisode(kind, truth, onset - 8 if scarce else onset, rate, shown, peer)
 
 
 KINDS: Final = (
     "mended", "mended, a peer stays ill", "ended before it acted", "fades by itself", "untouched peers alike", "nothing was wrong",
-    "no help", "pauses by itself", "a little better",
+    "no help", "pauses by itself", "a little better", "fails a little, mended", "fails a little, no help",
 )  # fmt: skip
 
 

@@ -306,6 +306,12 @@ def test_whom_the_target_calls_is_no_untouched_peer() -> None:
     assert (found.outcome, found.credit) == (Outcome.BETTER, 1.0)
 
 
+def test_who_calls_the_target_by_a_name_of_its_own_choice_is_no_untouched_peer() -> None:
+    """A service that sends no spans is known to its callers by the name they call it."""
+    found = peers_too(calls=(("web", "cart"), ("stock", "external:cart")))
+    assert outcome(found) is Outcome.BETTER
+
+
 def test_what_was_recovering_anyway_teaches_nothing() -> None:
     script = Script((Check("error_rate"),))
     for second in range(-40, 0):
