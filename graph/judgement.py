@@ -278,6 +278,11 @@ IN_DISTRESS: Final = 0.5
 SILENCE_SIGMAS: Final = 1.5
 SILENCE_WEIGHT: Final = 2.0
 """How far beyond chance calls must be missing for a silence, and its strength per nat of that. By hand."""
+COMPLAINTS_ENOUGH: Final = 5.0
+COMPLAINTS_PATIENCE_NS: Final = 3 * SECOND
+HUSHED_LEFT: Final = 0.1
+"""Error records beyond the usual that say whom their writer could not reach; how much longer than it is usually late somebody must have told
+nothing, or what share of its requests is left at most, for that to be believed. By hand."""
 ALL_SILENT: Final = 0.1
 ALIKE_FEWER: Final = 1.5
 """What is left where all callees of a caller fall silent: it no longer calls (innocents); and times the answers of a silent one below which

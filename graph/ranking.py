@@ -16,6 +16,7 @@ from typing import Final
 
 from contracts.verdicts import CauseKind
 from graph.evidence.by_operation import operations
+from graph.evidence.complaints import complained_of
 from graph.evidence.finding import Finding
 from graph.evidence.flags import FLAG
 from graph.evidence.harm import Reach, harm_of, reaches, serves_knowingly
@@ -105,7 +106,7 @@ class Suspect:
 
 def findings(situation: Situation) -> list[Finding]:
     """What all channels say, in a fixed order."""
-    silent = [*silence(situation), *stalled(situation)]
+    silent = [*silence(situation), *stalled(situation), *complained_of(situation)]
     muted = {x.service: x.strength for x in silent}
     reach = reaches(situation, muted)
     found = (*spread(situation, silent, muted, reach), *operations(situation, muted), *local(situation))

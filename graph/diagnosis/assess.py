@@ -81,6 +81,7 @@ def assess(
         return None
     names = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
     names |= world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)
+    names |= world.log_texts.named_by(names, world.topology)
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))

@@ -14,10 +14,11 @@ from contracts.features import Signal
 from graph.diagnosis.case import Case
 from graph.world.aliases import Aliases
 from graph.world.log_templates import TemplateStore
+from graph.world.log_texts import MAX_NOTES
 from graph.world.nodes_told import Stay
 from graph.world.series import SeriesStore, transform
 from graph.world.topology import Call, ServiceNode, Topology
-from graph.world.world import MAX_CHANGES, MAX_NOTES, World
+from graph.world.world import MAX_CHANGES, World
 
 VERSION: Final = 2
 """1 kept the values of the windows themselves, not their levels."""
@@ -130,7 +131,7 @@ def _world(world: World) -> _World:
         topology.ended,
         world.new_changes,
         list(world.changes),
-        {n: list(v) for n, v in world.notes.items()},
+        {n: list(v) for n, v in world.log_texts.notes.items()},
         {s.value: _series(store) for s, store in world.series.items()},
         topology.new_calls,
         [a for known in world.operations.values() for a in known.values()],
@@ -167,7 +168,7 @@ def _fill(world: World, saved: _World) -> None:
     topology.new_calls = saved.new_calls
     topology.ended, world.new_changes = saved.ended, saved.new_changes
     world.changes = deque(saved.changes, maxlen=MAX_CHANGES)
-    world.notes = {n: deque(v, maxlen=MAX_NOTES) for n, v in saved.notes.items()}
+    world.log_texts.notes = {n: deque(v, maxlen=MAX_NOTES) for n, v in saved.notes.items()}
     world.operations = {}
     for anomaly in saved.operations:
         world.operation(anomaly)

@@ -44,6 +44,7 @@ def severity_of(
     for name in asked:
         node = situation.nodes[name]
         failed, slow = _symptoms(node)
+        failed = _failures_written(node) if failed is None and not promised(name).availability else failed
         quiet = strongest(node, f.REQUEST_RATE, direction=-1)
         if _fails_badly(failed, promised(name)) or _slow_badly(node, slow, promised(name)):
             return Severity.CRITICAL
@@ -62,6 +63,12 @@ def against_promises(situation: Situation, entries: Iterable[str], promised: Pro
 
 def _symptoms(node: Node) -> tuple[Shift | None, Shift | None]:
     return strongest(node, *ERRORS), None if node.mix.excuses else strongest(node, *LATENCIES)
+
+
+def _failures_written(node: Node) -> Shift | None:
+    """Of who tells of itself by logs alone, the share of its records that are of errors."""
+    untold = not node.shifts.keys() & {f.REQUEST_RATE, f.METRIC_REQUEST_RATE}
+    return node.shifts.get(f.LOG_ERROR_RATE) if untold else None
 
 
 def _burn(failed: Shift, promise: Objective) -> float:

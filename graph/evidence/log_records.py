@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from contracts import features as f
 from contracts.verdicts import CauseKind
+from graph.evidence.complaints import explained_by_silence
 from graph.evidence.explained import Muted, calls_per_request, served_by, total
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
@@ -119,7 +120,9 @@ def _counts_requests(node: Node) -> bool:
 def accounted(situation: Situation, node: Node, muted: Muted) -> tuple[float, str]:
     """Share of what a service writes otherwise than usual that its callees account for, and the one that accounts for most."""
     mine = records_of(node)
-    return total({e.callee: _accounts(situation, e, mine, muted) for e in served_by(situation, node.name)})
+    by_calls = total({e.callee: _accounts(situation, e, mine, muted) for e in served_by(situation, node.name)})
+    silent = explained_by_silence(node, muted, SILENT_FROM)
+    return max(by_calls, (SILENT_EXPLAINS, silent)) if silent else by_calls
 
 
 def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Muted) -> float:

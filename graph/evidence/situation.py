@@ -78,6 +78,8 @@ class Node:
     shifts: Mapping[str, Shift] = field(default_factory=dict)
     templates: tuple[str, ...] = ()
     """New log templates since onset."""
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    """Services that the texts of its error records name, with the text that does; empty unless it writes more of those than usual."""
     onset_ns: int = 0
     """When it first looked anomalous; 0 where it does not."""
     lately: Mapping[str, float] = field(default_factory=dict)

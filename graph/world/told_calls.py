@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from graph.evidence.situation import Shift, risen
+from contracts.features import CALL_RATE
+from graph.evidence.situation import Edge, Shift, risen
 from graph.world.series import SeriesStore
 
 YOUNGER: Final = 0.8
@@ -59,3 +60,54 @@ def younger_than_callers(
     return {
         pair for pair, first in since.items() if newest - int(edges.first[known[pair]]) < YOUNGER * (newest - first)
     }
+
+
+def edge_of(
+    pair: tuple[str, str],
+    found: dict[str, Shift],
+    made: Shift | None,
+    caller_did: tuple[Served, ToldCalls],
+    known: tuple[int, float],
+    younger: bool,
+) -> Edge:
+    """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls; `known`: up to when its calls are
+    known, and of the time for which those of others are the share that this is; `younger`: it was heard of after the caller. Of calls that
+    have not come yet none is missing."""
+    (did, told), (known_ns, heard) = caller_did, known
+    rate, caller, failed = found.get(CALL_RATE), did.requests, did.failed
+    blamed = _share(told.blamed / failed) if failed >= 1.0 else math.nan
+    if rate is None or not rate.samples_before > 0:  # whether calls are answered was never known
+        return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
+    answered, calls = rate.before * rate.samples_before, rate.after * rate.samples
+    share = told.share if made is None else usually(answered, made)
+    attempted = made.after * made.samples * share if made is not None else told.asked
+    if caller is None or not caller.before > 0:
+        bare = Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
+        return replace(bare, observed=calls, told=share)
+    # Where one of them was in trouble and the other not, they are compared with different times.
+    windows = min(rate.samples_before, caller.samples_before) if younger else caller.samples_before
+    before = rate.before * windows / (caller.before * caller.samples_before)
+    served = heard * caller.after * caller.samples
+    expected, usual = before * served, heard * before * caller.before * caller.samples
+    if math.isfinite(told.due):  # what is asked for tells; requests that are missing may be any
+        expected, usual = told.due, min(usual, told.due + max(0.0, usual - expected))
+    return Edge(
+        *pair,
+        found,
+        per_request_before=before,
+        per_request_after=(calls if math.isnan(attempted) else attempted) / served if served > 0 else math.nan,
+        expected=expected,
+        usual=usual,
+        observed=calls,
+        attempted=attempted,
+        failed=told.failed,
+        blamed=blamed,
+        in_part=told.in_part,
+        known_ns=known_ns,
+        told=share,
+    )
+
+
+def _share(value: float) -> float:
+    """At most all; NaN stays NaN."""
+    return value if math.isnan(value) else min(value, 1.0)

@@ -36,13 +36,13 @@ from graph.judgement import BEHIND
 from graph.world.aliases import Aliases
 from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
+from graph.world.log_texts import LogTexts
 from graph.world.nodes_told import NodesTold
 from graph.world.series import NEVER, SeriesStore
-from graph.world.told_calls import Served, ToldCalls, usually, younger_than_callers
+from graph.world.told_calls import Served, ToldCalls, edge_of, younger_than_callers
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
-MAX_NOTES: Final = 50
 MAX_OPERATIONS: Final = 50
 MAX_SERVICES: Final = 20_000
 LOOK_NS: Final = MINUTE
@@ -68,7 +68,7 @@ class World:
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.new_changes: list[Change] = []
         """Changes that the graph has not been told of."""
-        self.notes: dict[str, deque[tuple[int, str]]] = {}
+        self.log_texts = LogTexts()
         self.operations: dict[str, dict[str, Anomaly]] = {}
         """By service, its operations that stand out."""
         self.time_ns = 0
@@ -94,6 +94,7 @@ class World:
         else:
             self._take_services(frame)
             self.log_templates.take(frame)
+            self.log_texts.take(frame)
 
     def _take_services(self, frame: EvidenceFrame) -> None:
         for i, name in enumerate(frame.services):
@@ -103,8 +104,6 @@ class World:
             before = self.topology.describe(name, version, attributes)
             if before:
                 self._note_version(name, before, version, frame.window_ns)
-            if i < len(frame.notes) and frame.notes[i]:
-                self.notes.setdefault(name, deque(maxlen=MAX_NOTES)).append((frame.window_ns, frame.notes[i]))
 
     def _note_version(self, name: str, before: str, after: str, time_ns: int) -> None:
         if any(c.service == name and c.after == after and c.kind in ("deploy", "rollback") for c in self.changes):
@@ -177,8 +176,8 @@ class World:
             self.log_templates.forget(set(gone))
             self.instances.forget(set(gone))
             self.nodes_told.forget(set(gone))
+            self.log_texts.forget(gone)
             for name in gone:
-                self.notes.pop(name, None)
                 self.operations.pop(name, None)
         return gone
 
@@ -277,7 +276,9 @@ class World:
             did |= {p: (then[p[0]], 1.0) for p in late if then[p[0]].requests is not None}
         younger = younger_than_callers(store, self.series[Signal.SPANS], known)
         return {
-            p: _edge(p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]), p in younger)
+            p: edge_of(
+                p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]), p in younger
+            )
             for p in pairs
         }
 
@@ -332,12 +333,10 @@ class World:
         self, name: str, found: Shifts, onset_ns: int, first_ns: int, seen: tuple[dict[str, float], int, int, Mix]
     ) -> Node:
         service = self.topology.services[name]
-        texts = tuple(
-            t for time_ns, text in self.notes.get(name, ()) if time_ns >= onset_ns for t in text.split("\n") if t
-        )
+        texts, complaints = self.log_texts.since(name, onset_ns), self.log_texts.complaints(name, found, self.topology)
         own = service.own and service.kind == "service"
         operations = tuple(self.operations.get(name, {}).values())
-        return Node(name, service.kind, own, is_observer(name), found, texts[:5], first_ns, *seen, operations)
+        return Node(name, service.kind, own, is_observer(name), found, texts, complaints, first_ns, *seen, operations)
 
     def _shifts(
         self,
@@ -361,49 +360,3 @@ def _same_change(a: Change, b: Change) -> bool:
     if a == b:
         return True
     return a.actor == "telemetry" and (a.service, a.after) == (b.service, b.after) and bool(a.after)
-
-
-def _edge(
-    pair: tuple[str, str],
-    found: Shifts,
-    made: Shift | None,
-    caller_did: tuple[Served, ToldCalls],
-    known: tuple[int, float],
-    younger: bool,
-) -> Edge:
-    """The call of a pair. `caller_did`: what requests the caller served, and what it tells of its calls; `known`: up to when its calls are
-    known, and of the time for which those of others are the share that this is; `younger`: it was heard of after the caller. Of calls that
-    have not come yet none is missing."""
-    (did, told), (known_ns, heard) = caller_did, known
-    rate, caller, failed = found.get(CALL_RATE), did.requests, did.failed
-    blamed = float(np.minimum(told.blamed / failed, 1.0)) if failed >= 1.0 else math.nan
-    if rate is None or not rate.samples_before > 0:  # whether calls are answered was never known
-        return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
-    answered, calls = rate.before * rate.samples_before, rate.after * rate.samples
-    share = told.share if made is None else usually(answered, made)
-    attempted = made.after * made.samples * share if made is not None else told.asked
-    if caller is None or not caller.before > 0:
-        bare = Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
-        return replace(bare, observed=calls, told=share)
-    # Where one of them was in trouble and the other not, they are compared with different times.
-    windows = min(rate.samples_before, caller.samples_before) if younger else caller.samples_before
-    before = rate.before * windows / (caller.before * caller.samples_before)
-    served = heard * caller.after * caller.samples
-    expected, usual = before * served, heard * before * caller.before * caller.samples
-    if math.isfinite(told.due):  # what is asked for tells; requests that are missing may be any
-        expected, usual = told.due, min(usual, told.due + max(0.0, usual - expected))
-    return Edge(
-        *pair,
-        found,
-        per_request_before=before,
-        per_request_after=(calls if math.isnan(attempted) else attempted) / served if served > 0 else math.nan,
-        expected=expected,
-        usual=usual,
-        observed=calls,
-        attempted=attempted,
-        failed=told.failed,
-        blamed=blamed,
-        in_part=told.in_part,
-        known_ns=known_ns,
-        told=share,
-    )
