@@ -171,18 +171,25 @@ def _all_as_before(incident: Incident, world: DecisionWorld, settings: DecideSet
     """Whether everybody who is suspected, and none of them for sure, is known to answer as before, and users hardly suffer: there is nothing
     to ask about yet."""
     causes = top_causes(incident)
-    found = [world.standings.get(c.service) for c in causes]
-    well = all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
     unsure = bool(causes) and causes[0].probability < settings.min_confidence
-    return unsure and well and incident.severity is not Severity.CRITICAL
+    return unsure and _answer_as_before(incident, world) and incident.severity is not Severity.CRITICAL
+
+
+def _answer_as_before(incident: Incident, world: DecisionWorld) -> bool:
+    """Whether everybody who is suspected is known to answer as before."""
+    found = [world.standings.get(c.service) for c in top_causes(incident)]
+    return all(s is not None and s.conduct is Conduct.AS_BEFORE for s in found)
 
 
 def _unless_well(choice: Choice, weighed: list[Weighed], incident: Incident, world: DecisionWorld) -> Choice:
     """The choice; but nobody is asked while users are served as before by now, after a remedy with which all was well again, or of who is slow or
-    saturated, and left alone for as long: that an incident takes its time to end is no question."""
+    saturated, and left alone for as long: that an incident takes its time to end is no question. After such a remedy it is none either that
+    users may feel a little, as long as everybody suspected answers as before."""
     helped = next((a.playbook for a in reversed(world.attempts) if a.outcome == "better" or a.well), "")
     left_alone = helped or not top_causes(incident) or merely_late(incident)
-    if choice.verdict is not DecisionVerdict.ASK or incident.felt is not Severity.INFO or not left_alone:
+    well = incident.felt is Severity.INFO
+    well |= bool(helped) and incident.felt is not Severity.CRITICAL and _answer_as_before(incident, world)
+    if choice.verdict is not DecisionVerdict.ASK or not well or not left_alone:
         return choice
     nothing = next(w for w in weighed if w.name == NOTHING)
     return Choice(nothing, DecisionVerdict.NOTHING, choice.permitted, words.well_by_now(incident, helped))

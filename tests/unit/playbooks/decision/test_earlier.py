@@ -12,11 +12,12 @@ from contracts.frames import EvidenceFrame
 from contracts.ports import TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
 from contracts.units import SECOND as S
-from contracts.verdicts import CauseKind, DecisionVerdict, IncidentPhase, Outcome, RunState, Severity
+from contracts.verdicts import CauseKind, Conduct, DecisionVerdict, IncidentPhase, Outcome, RunState, Severity
 from playbooks.decision import NOTHING, Attempt, DecisionWorld, ServiceView, decide, limits_of
 from playbooks.decision.known_calls import KnownCalls
 from playbooks.decision.pending import PendingDecisions
 from playbooks.decision.world import Earlier
+from playbooks.guards import Standing
 from playbooks.language import library
 from playbooks.learning import Posteriors
 from tests.acting_half import ActingHalf
@@ -241,6 +242,26 @@ def test_nobody_is_asked_once_a_remedy_has_helped_and_users_are_well(
     found = decide(it, replace(WORLD, attempts=(tried,)), LIBRARY, DecideSettings())
     assert (found.verdict is ASK) is asked
     assert found.chosen.playbook == (question if asked else NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("conduct", "felt", "outcome", "asked"),
+    [
+        (Conduct.AS_BEFORE, Severity.WARNING, "better", False),
+        (Conduct.AS_BEFORE, Severity.CRITICAL, "better", True),
+        (Conduct.AS_BEFORE, Severity.WARNING, "same", True),
+        (Conduct.WORSE, Severity.WARNING, "better", True),
+        (Conduct.UNKNOWN, Severity.WARNING, "better", True),
+    ],
+)
+def test_nobody_is_asked_after_a_remedy_while_all_who_are_suspected_answer_as_before(
+    conduct: Conduct, felt: Severity, outcome: str, asked: bool
+):
+    it = incident("two", "gateway", CauseKind.HANG, T0, Severity.CRITICAL)
+    it = msgspec.structs.replace(it, felt=felt)
+    tried = Attempt("one-d1", "restart-hung-service", "gateway", outcome, T0 + S)
+    world = replace(WORLD, attempts=(tried,), standings={"gateway": Standing(conduct, "what was seen")})
+    assert (decide(it, world, LIBRARY, DecideSettings()).verdict is WAIT) is not asked, "asked, or something is done"
 
 
 @pytest.mark.parametrize(
