@@ -433,9 +433,10 @@ OVERWHELMING: Final = 0.95
 """Probability from which a leader need not be waited for."""
 HEARD_NS: Final = 2 * SECOND
 PATIENCE_NS: Final = 12 * SECOND
+PATIENCE_SILENT_NS: Final = 6 * SECOND
 PATIENCE_LATE: Final = 1.5
-"""So much of the time since the onset must be known of those whom a suspect calls; how long they are waited for at most, and times how late
-they usually are so much longer. By hand."""
+"""So much of the time since the onset must be known of those whom a suspect calls; how long they are waited for at most, by a suspect that answers
+nobody (most calls have been given up by then), and times how late they usually are so much longer. By hand."""
 BEHIND: Final = 2
 """Windows by which calls usually come behind others from which those of the last windows may still come. By hand."""
 OFTEN: Final = 0.05

@@ -18,7 +18,7 @@ from graph.evidence.flags import the_flag
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.evidence.situation import Situation
 from graph.grouping import Group
-from graph.judgement import FELT, HEARD_NS, LEADS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS
+from graph.judgement import FELT, HEARD_NS, LEADS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS, PATIENCE_SILENT_NS
 from graph.narrative import path_of, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 
@@ -64,12 +64,13 @@ def _unheard(group: Group, seen: Assessment) -> bool:
     usually is late somewhat longer."""
     situation, leader = seen.situation, seen.situation.nodes[seen.leader.service]
     since_ns = _fails_since(group, situation, leader.name)
+    patience_ns = PATIENCE_SILENT_NS if seen.leader.kind in _SILENT else PATIENCE_NS
     age_ns, until_ns = situation.now_ns - since_ns, min(leader.known_ns, since_ns + HEARD_NS)
     for edge in situation.out(leader.name):
         callee = situation.nodes[edge.callee]
         if edge.per_request_before <= OFTEN or not callee.own:  # those of which nothing has come may matter
             continue
-        if age_ns >= PATIENCE_NS + PATIENCE_LATE * callee.late_ns:
+        if age_ns >= patience_ns + PATIENCE_LATE * callee.late_ns:
             continue
         untold = (
             edge.in_part and f.REQUEST_RATE not in callee.shifts
