@@ -3,13 +3,15 @@
 Re-bucketing must keep a cumulative histogram cumulative: the count of a grid bucket may never fall when a source bucket's
 count grows. So the observations of an explicit bucket are dealt out in turn to eight places inside it (each observation
 goes to one place, whatever comes after it), which approximates the usual linear interpolation within a bucket; an
-exponential bucket goes whole to its geometric middle.
+exponential bucket goes whole to its geometric middle. What lies in a bucket that is too wide to tell is placed later, by the sum of all durations
+(`contracts.frames.latency.placed`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -33,7 +35,18 @@ from connectors.otlp.streaming import is_long_lived, is_stream, route_of
 from connectors.otlp.summaries import shape_of
 from connectors.otlp.values import Plain, cached, text_of
 from contracts.frames.decoded import F64, I32, I64, HistogramBatch
-from contracts.frames.latency import BASE, BUCKETS, FAILED_ONLY, GAMMA, UNPLACED, bucket_of
+from contracts.frames.latency import (
+    BASE,
+    BUCKETS,
+    FAILED_ONLY,
+    GAMMA,
+    PLACES,
+    SUM_US,
+    UNBOUNDED,
+    UNPLACED,
+    bucket_of,
+    wide_bucket,
+)
 from contracts.frames.views import series_id
 
 if TYPE_CHECKING:
@@ -47,7 +60,10 @@ _LARGEST: Final = 1e300
 """Some write the largest double for infinity."""
 _MAX_SCALE: Final = 32
 _MAX_OFFSET: Final = 1 << 31
-_PLACES: Final = np.array([4, 2, 6, 1, 5, 3, 7, 0])  # in which order the eighths of a bucket get observations
+WIDE_TIMES: Final = 4.0
+WIDE_FROM_S: Final = 0.02
+"""A bucket is too wide to tell if it ends at more than so many times its beginning (the usual bounds double, or go up by 2.5), and beyond so many
+seconds: below that nobody minds."""
 _LOG_BASE: Final = math.log(BASE)
 _LOG_GAMMA: Final = math.log(GAMMA)
 
@@ -150,7 +166,7 @@ class HistogramRows:
         start = point.start_time_unix_nano if point.start_time_unix_nano <= _MAX_TIME else 0
         pairs = sorted((k, text_of(v)) for k, v in attributes.items())
         # A changed layout starts a new series: its counts cannot be compared with those before.
-        layout = _layout(point, data, mode) if rule.kind == "duration" else rule.kind
+        layout = _layout(point, data, mode, source.factor) if rule.kind == "duration" else rule.kind
         hashed = hash64(f"{source.identity}\x1f{layout}" + "".join(f"\x1f{k}\x1e{v}" for k, v in pairs))
         series = series_id(hashed, rule.view)
         error, time = self._judge.failed(attributes), point.time_unix_nano
@@ -217,10 +233,13 @@ def _buckets_of(point: Any, data: MetricData, source: MetricSource) -> tuple[I32
     return _explicit(point, data, source)
 
 
-def _layout(point: Any, data: MetricData, mode: int) -> Any:
+def _layout(point: Any, data: MetricData, mode: int, factor: float) -> Any:
     if data.kind == SUMMARY:
         return f"summary {mode}"
-    return point.scale if data.kind == EXPONENTIAL else _bounds(point)
+    if data.kind == EXPONENTIAL:
+        return point.scale
+    bounds = _bounds(point)
+    return bounds if _wide(bounds, factor) is None else ("wide", bounds)
 
 
 def _bounds(point: Any) -> tuple[float, ...]:
@@ -235,9 +254,28 @@ def _explicit(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, 
         return _from_mean(point, data, source.factor)
     if len(bounds) != len(counts) - 1:
         raise ValueError(f"{len(counts)} bucketCounts for {len(bounds)} explicitBounds")
-    at = _places(bounds, source.factor)
-    dealt = (counts[:, None] + np.arange(7, -1, -1)) // 8
-    return _merge(at.ravel(), dealt.ravel())
+    at, wide = _places(bounds, source.factor), _wide(bounds, source.factor)
+    told = counts if wide is None else np.where(wide < 0, 0, counts)
+    dealt = (told[:, None] + np.arange(7, -1, -1)) // 8
+    cells = _merge(at.ravel(), dealt.ravel())
+    return cells if wide is None else _with_wide(cells, wide, counts, _sum_us(point.sum, source.factor))
+
+
+def _with_wide(cells: tuple[I32, I64], wide: I32, counts: I64, sum_us: int) -> tuple[I32, I64]:
+    """Grid buckets with those before them that are too wide to tell, and what tells of these: the sum of all durations, and how many lie
+    beyond the last bound, of which there may be much in it."""
+    apart = [(int(b), int(n)) for b, n in zip(wide.tolist(), counts.tolist(), strict=True) if b < 0 and n]
+    apart += [(UNBOUNDED, int(counts[-1]))] if counts[-1] else []
+    apart += [(SUM_US, sum_us)] if sum_us else []
+    bucket, count = (np.array([x[i] for x in sorted(apart)], np.int64) for i in (0, 1))
+    return np.concatenate((bucket, cells[0])).astype(np.int32), np.concatenate((count, cells[1]))
+
+
+def _sum_us(total: float | None, factor: float) -> int:
+    """A sum of durations in microseconds; 0 where none is told."""
+    if total is None or not math.isfinite(total) or not 0 < total * factor * 1e6 <= MAX_COUNT:
+        return 0
+    return round(total * factor * 1e6)
 
 
 def _finite(counts: I64, bounds: tuple[float, ...]) -> tuple[I64, tuple[float, ...]]:
@@ -295,8 +333,17 @@ def _places(bounds: tuple[float, ...], factor: float) -> I32:
         raise ValueError("explicitBounds are not increasing finite numbers")
     low = np.maximum(np.concatenate(([0.0], edges)), 0.0)
     high = np.maximum(np.concatenate((edges, edges[-1:])), 0.0)
-    at = low[:, None] + (high - low)[:, None] * ((_PLACES + 0.5) / 8)
+    at = low[:, None] + (high - low)[:, None] * ((PLACES + 0.5) / 8)
     return bucket_of(at)
+
+
+@cached(1024, 512)
+def _wide(bounds: tuple[float, ...], factor: float) -> I32 | None:
+    """Of each explicit bucket its number among those that are too wide to tell, 0 where it is not; None where none is."""
+    edges = [0.0, *(min(max(b, 0.0), _LARGEST) * factor for b in bounds)]
+    ends = [(a, b if b < _LARGEST * factor else 0.0) for a, b in pairwise(edges)]
+    found = [wide_bucket(a, b) if b > WIDE_FROM_S and b > WIDE_TIMES * a else 0 for a, b in ends]
+    return np.array([*found, 0], np.int32) if any(found) else None
 
 
 def _merge(bucket: I32, count: I64) -> tuple[I32, I64]:

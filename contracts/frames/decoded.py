@@ -99,7 +99,8 @@ class HistogramBatch:
 
     Row i owns `bucket[offset[i]:offset[i + 1]]` and the same slice of `count`. `error` marks points of failed requests.
     Bucket `UNPLACED` holds requests of which no duration is known, `FAILED_ONLY` those that failed and are counted in another row. `mode`: 1 cumulative, 2 delta, 3 shaped: the total is cumulative,
-    and how it is spread over buckets is how the latest requests were (a summary's quantiles).
+    and how it is spread over buckets is how the latest requests were (a summary's quantiles). What lies in buckets that are too wide to tell is
+    held apart (`contracts.frames.latency`: `WIDE` and below, with `SUM_US` and `UNBOUNDED`).
     """
 
     resource: I32

@@ -18,7 +18,17 @@ from graph.evidence.flags import the_flag
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.evidence.situation import Situation
 from graph.grouping import Group
-from graph.judgement import FELT, HEARD_NS, LEADS, MOVED, OFTEN, OVERWHELMING, PATIENCE_LATE, PATIENCE_NS, PATIENCE_SILENT_NS
+from graph.judgement import (
+    FELT,
+    HEARD_NS,
+    LEADS,
+    MOVED,
+    OFTEN,
+    OVERWHELMING,
+    PATIENCE_LATE,
+    PATIENCE_NS,
+    PATIENCE_SILENT_NS,
+)
 from graph.narrative import path_of, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
 

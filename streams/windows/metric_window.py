@@ -10,7 +10,7 @@ import numpy as np
 from contracts.features import METRIC_ERROR_RATE, METRIC_LATENCY_P50
 from contracts.frames import PartialFrame
 from contracts.frames.decoded import B1, F64, I64
-from contracts.frames.latency import FAILED_ONLY, UNPLACED
+from contracts.frames.latency import FAILED_ONLY, placed, requests_in
 from contracts.units import SECOND
 from streams.windows.grouping import Column, run_starts
 from streams.windows.series import FEATURES, HISTO, PART, POINT, REQUESTS, SeriesBook
@@ -110,7 +110,7 @@ class MetricWindow:
 
     def _take(self, point: Any, bucket: Column, count: Column, span_s: float) -> None:
         key, failed = np.array([int(point["entity"])]), bucket == FAILED_ONLY
-        total = int(count[~failed].sum())
+        total = requests_in(bucket, count)
         errors = int(count[failed].sum()) + (total if point["error"] else 0)
         self.sums.add(key, (np.array([total]), np.array([errors])))
         if span_s > 0:
@@ -118,8 +118,8 @@ class MetricWindow:
             self.counted.append((int(point["entity"]), end_ns - round(span_s * SECOND), end_ns, total, errors))
         if failed.any():
             return
-        placed = bucket != UNPLACED
-        self.sums.add_cells(np.repeat(key, np.count_nonzero(placed)), bucket[placed], count[placed])
+        cells, counts = placed(bucket, count)
+        self.sums.add_cells(np.repeat(key, len(cells)), cells, counts)
         if span_s > 0:
             part = np.array([(point["series"], point["entity"], REQUESTS, point["time"], total, span_s)], PART)
             self.requests = np.concatenate([self.requests, part])

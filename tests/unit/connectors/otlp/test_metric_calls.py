@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 from connectors.otlp.decode import decode
 from contracts.frames import Decoded
-from contracts.frames.latency import FAILED_ONLY, UNPLACED
+from contracts.frames.latency import FAILED_ONLY, UNPLACED, requests_in
 from contracts.topics import OTLP_METRICS
 from tests.unit.connectors.otlp.builders import as_json, counter, fill, histogram, metrics
 
@@ -35,7 +35,8 @@ def called(decoded: Decoded) -> list[tuple[str, str, int]]:
     if calls is None:
         return []
     services = [decoded.resources[i].service for i in calls.resource]
-    counts = np.add.reduceat(calls.count, calls.offset[:-1]).tolist()
+    rows = [slice(a, b) for a, b in pairwise(calls.offset.tolist())]
+    counts = [requests_in(calls.bucket[r], calls.count[r]) for r in rows]
     return list(zip(services, [decoded.strings[i] for i in calls.peer], counts, strict=True))
 
 
@@ -138,7 +139,7 @@ def test_metrics_of_client_spans_that_name_nobody_are_counted() -> None:
 def test_counters_tell_of_requests(name: str, labels: dict[str, str]) -> None:
     found = read(name, labels)
     assert found.histograms is not None
-    assert found.histograms.count.tolist() == [7]
+    assert requests_in(found.histograms.bucket, found.histograms.count) == 7
     assert found.resources[found.histograms.resource[0]].service == "cart"
     assert found.calls is None
 

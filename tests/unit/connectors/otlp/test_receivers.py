@@ -36,6 +36,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from connectors.otlp.decode import decode
 from connectors.otlp.receivers import OtlpReceivers
 from contracts.errors import ActionFailed, BrokerUnavailable, InvalidSettings
+from contracts.frames.latency import placed, quantiles, requests_in
 from contracts.settings import ReceiverSettings, load
 from contracts.topics import OTLP_LOGS, OTLP_METRICS, OTLP_SPANS
 from tests.patience import PATIENCE_S
@@ -147,7 +148,10 @@ async def test_sdk_metrics_over_http(receivers: OtlpReceivers, log: Log) -> None
     rows = decode(topic, value).histograms
     assert topic == OTLP_METRICS
     assert rows is not None
-    assert rows.count.sum() == 1
+    assert requests_in(rows.bucket, rows.count) == 1
+    assert quantiles(*placed(rows.bucket, rows.count), (0.5,))[0] == pytest.approx(0.2, rel=0.2), (
+        "bounds for milliseconds, of seconds"
+    )
 
 
 async def test_tls(certificate: tuple[Path, Path], log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

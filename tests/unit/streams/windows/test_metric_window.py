@@ -11,7 +11,7 @@ import pytest
 
 from contracts.features import METRIC_ERROR_RATE, METRIC_LATENCY_P50, METRIC_REQUEST_RATE
 from contracts.frames import PartialFrame, empty_columns
-from contracts.frames.latency import FAILED_ONLY, UNPLACED, midpoint
+from contracts.frames.latency import FAILED_ONLY, SUM_US, UNPLACED, midpoint, wide_bucket
 from contracts.settings import IngestSettings
 from contracts.units import SECOND as S
 from streams.windows.merge_calls import MetricCallMerge
@@ -212,3 +212,22 @@ def test_ranks_of_calls_are_told_apart_by_who_calls_and_those_of_services_by_the
     assert again.state()["callers"] == calls.state()["callers"] == {"web": 0, "shop": 1}
     assert [again._ranks.counts(histo(1, (0, 0), rank=r)[0], answered) for r in (2, 4)] == [True, False]
     assert REQUESTS == RATE
+
+
+def test_durations_in_one_wide_bucket_follow_their_sum_from_point_to_point() -> None:
+    """Bounds for milliseconds, and seconds measured: all requests lie in the same bucket, whatever they take."""
+    book, window = SeriesBook(60 * S, 100, Counter()), MetricWindow()
+    wide = wide_bucket(0.0, 5.0)
+    told, at = [], 0
+    for second, (requests, seconds) in enumerate([(100, 5.0), (120, 6.0), (140, 7.0), (160, 20.0)]):
+        bucket, count = ints(wide, SUM_US), ints(requests, round(seconds * 1e6))
+        histo = np.zeros(1, HISTO)
+        histo["series"], histo["start"], histo["time"], histo["mode"] = 7, T0 - 900 * S, T0 + second * S, CUMULATIVE
+        histo["low"], histo["high"] = 0, 2
+        for point, cells, counts, span_s in book.differences(histo, bucket, count):
+            window = MetricWindow()
+            window._take(point, cells.astype(np.int64), counts, span_s)
+            values, at = window.values(ints(0))
+            told.append((int(at[0]), round(float(values[0, P50]), 2)))
+    assert [n for n, _ in told] == [20, 20, 20]
+    assert [p for _, p in told] == pytest.approx([0.05, 0.05, 0.6], rel=0.25)
