@@ -93,6 +93,16 @@ def test_who_has_a_cold_cache_is_not_restarted() -> None:
     assert found.verdict is not DecisionVerdict.ACT
 
 
+def test_who_fails_under_more_demand_than_it_can_serve_is_not_restarted() -> None:
+    found = decide(after(suspected(CauseKind.ERRORS, "errors", "demand"), 40), CALM, LIBRARY, SETTINGS)
+    held = next(o for o in found.options if o.playbook == "restart-failing-service")
+    assert held.held is HeldReason.CONDITION
+    assert found.verdict is not DecisionVerdict.ACT
+    assert (
+        decide(after(suspected(CauseKind.ERRORS, "errors"), 40), CALM, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "verdict"),
     [
