@@ -94,7 +94,7 @@ def latency(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[s
             yield _felt(situation, _discounted(node, "latency", own, explained, CauseKind.LATENCY), reach)
         if not _tells(node):
             yield from (
-                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses)
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses, muted)
             )
 
 
@@ -133,7 +133,7 @@ def errors(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[st
             yield _felt(situation, dataclasses.replace(found, strength=_enough(own) * found.strength), reach)
         if not _tells(node):
             yield from (
-                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses, muted)
             )
 
 
@@ -147,9 +147,12 @@ def _enough(failures: Shift) -> float:
     return min(1.0, risen(failures) * failures.samples / ERRORS_ENOUGH)
 
 
-def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
+def _seen_by_callers(
+    situation: Situation, node: Node, feature: str, losses: Losses, muted: Muted
+) -> Iterator[Finding]:
     """A node that does not say how it serves is judged by what all its callers see; one caller out of many blames itself. Whom a service of
-    that kind calls is not known, either: it may be slow because of others."""
+    that kind calls is mostly not known, either: it may be slow because of others. Where whoever it passes calls on to tells of them, what
+    these account for is not its own."""
     edges = [e for e in situation.into(node.name) if feature in e.shifts]
     hurt = [e for e in edges if e.strength(feature) > CALLER_LEAST]
     if not hurt:
@@ -158,9 +161,14 @@ def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Los
     worst = max(hurt, key=lambda e: (e.strength(feature), e.caller))
     strength = worst.strength(feature) * (ONE_CALLER + (1.0 - ONE_CALLER) * len(hurt) / len(edges))
     text = f"{worst.caller} → {node.name}: {change(worst.shifts[feature])}"
-    kind = CauseKind.DEPENDENCY
+    kind, by = CauseKind.DEPENDENCY, ""
     if node.own:
         kind = CauseKind.LATENCY if channel == "latency" else CauseKind.ERRORS
+        shares = latency_shares if channel == "latency" else errors_shares
+        share, largest = total(shares(situation, node, worst.shifts[feature], muted))
+        strength *= max(UNEXPLAINED, 1.0 - share)
+        if share >= MOSTLY:
+            by, text = largest, f"{text}, of which {largest} accounts for {100 * share:.0f} %"
         if not situation.out(node.name):
             strength, text = APART_SHARE * strength, f"{text}; what {node.name} does then is not known"
     cut = [e for e in losses[worst.caller].hurt if e.caller == worst.caller]
@@ -168,7 +176,7 @@ def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Los
         text += f", like all calls of {worst.caller}"
         yield Finding(node.name, channel, RIVAL_SHARE * strength, text, kind, worst.caller)
     else:
-        yield Finding(node.name, channel, strength, text, kind)
+        yield Finding(node.name, channel, strength, text, kind, by)
 
 
 def network(losses: Losses) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from contracts.capacity import ROOMY
 from contracts.external import EXTERNAL
+from contracts.meant_names import meant_by
 from contracts.units import SECOND
 from graph.world.topology import Topology
 
@@ -79,45 +80,13 @@ class Aliases:
             self.left += 1
 
     def _claimed(self, named: str, caller: str) -> str:
-        """The service with its own telemetry that has this name: in full, else the caller's neighbour of that name, else the only other one
-        whose last part it is: who calls a service of its own name does not call itself. A name of the internet is nobody's last part:
-        api.bank.example is not the service api."""
-        name = named.removeprefix(EXTERNAL)
+        """The service with its own telemetry that has this name."""
         own = {s.name for s in self._topology.services.values() if s.own and s.kind == "service"}
-        if name in own:
-            return self._take(named, name)
-        short, _, rest = name.partition(".")
-        if rest and not _is_internal(rest, {n.rpartition("/")[0] for n in own}):
-            return ""
-        space = _namespace_in(rest) or caller.rpartition("/")[0]
-        if space and f"{space}/{short}" in own - {caller}:
-            # The same name elsewhere is another service, and other callers may mean that.
-            return f"{space}/{short}"
-        found = [n for n in own if n.rsplit("/", 1)[-1] == short]
-        if len(found) == 1:
-            return self._take(named, found[0])
-        others = [n for n in found if n != caller]
-        return others[0] if len(others) == 1 else ""
+        service, for_all = meant_by(caller, named, own)
+        return self._take(named, service) if for_all else service
 
     def _take(self, named: str, service: str) -> str:
         self._resolved[named] = service
         self._first_ns.pop(named, None)
         self._topology.forget(named)
         return service
-
-
-_INTERNAL: Final = frozenset(
-    {"svc", "local", "internal", "lan", "consul", "cluster", "mesh", "intranet", "corp", "docker"}
-)
-
-
-def _is_internal(rest: str, namespaces: set[str]) -> bool:
-    """Whether the rest of a host's name, after its first part, is of a cluster's or a house's own names."""
-    labels = rest.split(".")
-    return labels[0] in namespaces or not _INTERNAL.isdisjoint((labels[-1], *labels[1:2]))
-
-
-def _namespace_in(rest: str) -> str:
-    """The namespace in `<namespace>.svc…`, or in `<namespace>` alone; else ""."""
-    labels = rest.split(".")
-    return labels[0] if labels[1:2] in ([], ["svc"]) else ""

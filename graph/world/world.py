@@ -28,6 +28,7 @@ from graph.world.aliases import Aliases
 from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
 from graph.world.nodes_told import NodesTold
+from graph.world.passages import Passages
 from graph.world.series import NEVER, SeriesStore
 from graph.world.told_calls import Served, ToldCalls, usually, younger_than_callers
 from graph.world.topology import Topology, is_observer
@@ -41,7 +42,6 @@ CLIENT_SPANS: Final = 0.8
 """Share of a caller's calls for which it must have had client spans, to be believed that it makes none where there are none."""
 IN_PART: Final = 0.5
 """Share of windows from which on a caller that told of its calls before does not any more."""
-
 
 Shifts = dict[str, Shift]
 I64 = NDArray[np.int64]
@@ -66,8 +66,8 @@ class World:
         self.time_ns = 0
         """End of the newest window seen."""
         self.aliases = Aliases(self.topology)
-        self._calls_ns = 0
-        self._looked_ns = 0
+        self._passages = Passages()
+        self._calls_ns = self._looked_ns = 0
 
     @property
     def calls_until_ns(self) -> int:
@@ -83,6 +83,7 @@ class World:
         if signal is Signal.EDGES:
             self._calls_ns = max(self._calls_ns, frame.window_ns + frame.width_ns)
             self._take_edges(frame)
+            self._passages.look(self.topology, self.series[Signal.SPANS].index, self.time_ns)
         else:
             self._take_services(frame)
             self.log_templates.take(frame)
@@ -121,9 +122,8 @@ class World:
 
     def _take_edges(self, frame: EvidenceFrame) -> None:
         errors = frame.features.index(CALL_ERROR_RATE) if CALL_ERROR_RATE in frame.features else None
-        missing = frame.missing
-        for i, (caller, named) in enumerate(zip(frame.services, frame.peers, strict=True)):
-            if missing[i]:
+        for i, (caller, named, missing) in enumerate(zip(frame.services, frame.peers, frame.missing, strict=True)):
+            if missing:
                 continue
             self.topology.see(caller, frame.window_ns, own=True)
             callee = self.aliases.resolve(caller, named, frame.window_ns)
