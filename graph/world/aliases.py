@@ -41,7 +41,8 @@ class Aliases:
         service = next(iter(joined), "") or self._resolved.get(named) or self._claimed(named, caller)
         if service:
             self.views[caller, service] = named
-            return "" if (caller, service) in self._topology.calls else service
+            told = service in self._joined.get((caller, service.rpartition("/")[2]), ())
+            return "" if told and (caller, service) in self._topology.calls else service
         if named in self._topology.services:
             return named
         first = self._first_ns.setdefault(named, time_ns)
