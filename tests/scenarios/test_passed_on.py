@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from contracts.events import Change, encode
 from contracts.settings import Settings
-from contracts.topics import OTLP_METRICS, OTLP_SPANS
+from contracts.topics import CHANGES, OTLP_METRICS, OTLP_SPANS
 from contracts.verdicts import CauseKind
 from tests.representatives import representatives
 from tests.scenarios.traffic import (
@@ -38,13 +40,14 @@ TAKES_NS = 6 * MS
 
 @dataclass(frozen=True)
 class Passed(Plan):
-    """What goes to `behind` goes through whoever is at the address `host`, which tells of its processor alone if it `tells`."""
+    """What goes to `behind` goes through whoever is at the address `host`, who tells of its processor alone."""
 
     usual: tuple[Route, ...] = ROUTES
     behind: str = "checkout"
     host: str = PROXY
-    tells: bool = True
     proxy: Trouble = field(default_factory=Trouble)
+    released: bool = False
+    """Whether there was a release of whoever serves behind it, shortly before."""
 
 
 class Proxied(Shop):
@@ -78,9 +81,11 @@ def processor(service: str, second: int, used: float) -> bytes:
 def lived(plan: Passed, seed: int) -> Iterator[tuple[int, bytes, str]]:
     """All that comes of it, with when and on which topic: of the proxy a reading every two seconds."""
     sent = [(at, payload, OTLP_SPANS) for at, payload in messages(Proxied(plan, seed).spans_by_end(), T0 + END_S * S)]
-    if plan.tells:
-        readings = range(0, END_S, 2)
-        sent += [(T0 + s * S + 1, processor(PROXY, s, 0.2 + 0.01 * (s % 3)), OTLP_METRICS) for s in readings]
+    sent += [(T0 + s * S + 1, processor(PROXY, s, 0.2 + 0.01 * (s % 3)), OTLP_METRICS) for s in range(0, END_S, 2)]
+    if plan.released:
+        at = T0 + (ONSET_S - 20) * S
+        about = {"environment": "default", "service": plan.behind, "kind": "deploy", "time_ns": at, "text": "v2"}
+        sent.append((at, encode(Change(actor="cd", before="v1", after="v2", **about)), CHANGES))
     yield from sorted(sent, key=lambda m: m[0])
 
 
@@ -89,21 +94,32 @@ def watch(plan: Passed, seed: int) -> Found:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", representatives([1, 2, 3], 1))
-def test_a_proxy_that_is_slow_is_blamed_and_whoever_serves_behind_it_is_not_touched(seed: int):
-    found = watch(Passed(proxy=Trouble(slower=40)), seed)
+@pytest.mark.parametrize(("seed", "released"), representatives([(1, True), (2, False), (3, False)], (1, True)))
+def test_a_proxy_that_is_slow_is_blamed_and_whoever_serves_behind_it_is_not_touched(seed: int, released: bool):
+    found = watch(Passed(proxy=Trouble(slower=40), released=released), seed)
     assert found.blamed == {PROXY}, found.told()
     assert {i.candidates[0].kind for i in found.incidents if i.settled} == {CauseKind.LATENCY}, found.told()
-    assert found.touched | found.offered == {PROXY}, found.told()
+    assert found.touched == found.offered == {PROXY}, found.told()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", representatives([1, 2, 3], 1))
-def test_a_proxy_that_fails_is_blamed_and_whoever_serves_behind_it_is_not_touched(seed: int):
-    found = watch(Passed(proxy=Trouble(fails=0.4)), seed)
+@pytest.mark.parametrize(("seed", "released"), representatives([(1, True), (2, False), (3, False)], (1, True)))
+def test_a_proxy_that_fails_is_blamed_and_a_person_asked_as_those_behind_it_get_fewer_calls(seed: int, released: bool):
+    found = watch(Passed(proxy=Trouble(fails=0.4), released=released), seed)
     assert found.blamed == {PROXY}, found.told()
     assert {i.candidates[0].kind for i in found.incidents if i.settled} == {CauseKind.ERRORS}, found.told()
-    assert found.touched | found.offered == {PROXY}, found.told()
+    assert found.offered == {PROXY}, found.told()
+    assert not found.touched, found.told()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", [{"trouble": {"checkout": Trouble(hangs=True)}}, {"proxy": Trouble(fails=1.0)}])
+def test_who_of_both_does_not_answer_nobody_can_see_and_a_person_is_asked(plan: dict[str, Any]):
+    found = watch(Passed(**plan), 1)
+    suspects = {c.service for i in found.incidents for c in i.candidates if c.probability > 0.05}
+    assert suspects == {PROXY, "checkout"}, found.told()
+    assert not found.touched, found.told()
+    assert found.offered, found.told()
 
 
 @pytest.mark.slow
