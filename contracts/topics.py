@@ -156,7 +156,7 @@ TOPICS: Final[dict[str, Topic]] = {
             _P.ENVIRONMENT,
             _R.FOREVER,
             "features",
-            "diagnose, people",
+            "edges, diagnose, people",
             compacted=True,
         ),
         Topic(

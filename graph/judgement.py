@@ -214,6 +214,9 @@ APART_SHARE: Final = 0.5
 """How far harm is followed down the calls; the share of it from which a symptom counts in full, and what one counts of which users feel
 nothing, or that is of another kind than the incident's; below which it is said so; and what a symptom counts of a service of which it is
 not known whom it calls. rca: petshop (Train Ticket the last), tuning half."""
+BEHIND_SHARE: Final = 0.75
+"""What a symptom of a service without spans counts of whoever it passes calls on to, of whom nothing is heard since. By hand: it may be
+that one's, and mostly is its own."""
 RIVAL_SHARE: Final = 0.2
 """What is left of a finding that somebody else explains better. By hand."""
 ERRORS_ENOUGH: Final = 3.0

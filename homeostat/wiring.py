@@ -78,7 +78,7 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
             (SPANS,),
             (PARTIALS, CLOCKS),
             lambda _, p: EdgeStage(p, settings, targets),
-            overhears=(ADDRESSES,),
+            overhears=(ADDRESSES, GAPS),
         ),
         StageSpec(
             "features",

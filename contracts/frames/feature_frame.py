@@ -74,7 +74,8 @@ class PartialFrame:
     """Masked text per template row; "" where this source has sent it before. `template_count` is of the records that are no errors."""
     role: I8 = field(default_factory=lambda: np.empty(0, np.int8))
     """Spans, per row: 0 requests served (SERVER, CONSUMER), 1 other root spans, which stand for the requests of a
-    service that never serves any. Calls: what is counted. Empty means all 0."""
+    service that never serves any. Edges: 1 calls of who sends no spans, by their callees' alone. Calls: what is counted. Empty means
+    all 0."""
     known: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     level: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     pace: I64 = field(default_factory=lambda: np.empty(0, np.int64))
@@ -94,7 +95,8 @@ class PartialFrame:
     facts: I64 = field(default_factory=lambda: np.empty((0, 0), np.int64))
     """What was counted of the telemetry of `facts_of[i]` since it was last told: columns of streams.windows.facts."""
     told: tuple[str, ...] = ()
-    """What can't be counted: `unread TAB service TAB metric`, `called TAB name`; what was not said lately."""
+    """What can't be counted: `unread TAB service TAB metric`, `called TAB name`, `passed TAB caller TAB who passes it on TAB callee`; what was
+    not said lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from graph.evidence.waiting import unanswering, waiting
 from graph.evidence.words import change
 from graph.judgement import (
     APART_SHARE,
+    BEHIND_SHARE,
     BLOCKED_DECADES,
     BLOCKED_LESS,
     BLOCKED_NS,
@@ -40,6 +41,7 @@ from graph.judgement import (
     ERRORS_ENOUGH,
     FEW_CALLS,
     HARDLY,
+    HEARD_NS,
     KEPT_SHARE,
     LEAST_EXPECTED,
     LOSSY_LEAST,
@@ -65,6 +67,7 @@ CACHES: Final = frozenset(
     {"redis", "valkey", "memcached", "keydb", "dragonfly", "hazelcast", "infinispan", "aerospike"}
 )
 """Stores (`db.system.name` of OpenTelemetry) that are mostly kept before others."""
+_BY_CALLERS: Final = (f.CALL_ERROR_RATE, f.CALL_LATENCY_P95)
 NO_CALLEE: Final = "; no callee accounts for it"
 
 
@@ -94,7 +97,7 @@ def latency(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[s
             yield _felt(situation, _discounted(node, "latency", own, explained, CauseKind.LATENCY), reach)
         if not _tells(node):
             yield from (
-                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses)
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_LATENCY_P95, losses, muted)
             )
 
 
@@ -133,7 +136,7 @@ def errors(situation: Situation, muted: Muted, losses: Losses, reach: Mapping[st
             yield _felt(situation, dataclasses.replace(found, strength=_enough(own) * found.strength), reach)
         if not _tells(node):
             yield from (
-                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses)
+                _felt(situation, x, reach) for x in _seen_by_callers(situation, node, f.CALL_ERROR_RATE, losses, muted)
             )
 
 
@@ -147,9 +150,10 @@ def _enough(failures: Shift) -> float:
     return min(1.0, risen(failures) * failures.samples / ERRORS_ENOUGH)
 
 
-def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses) -> Iterator[Finding]:
+def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Losses, muted: Muted) -> Iterator[Finding]:
     """A node that does not say how it serves is judged by what all its callers see; one caller out of many blames itself. Whom a service of
-    that kind calls is not known, either: it may be slow because of others."""
+    that kind calls is mostly not known, either: it may be slow because of others. Where whoever it passes calls on to tells of them, what
+    these account for is not its own."""
     edges = [e for e in situation.into(node.name) if feature in e.shifts]
     hurt = [e for e in edges if e.strength(feature) > CALLER_LEAST]
     if not hurt:
@@ -158,9 +162,14 @@ def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Los
     worst = max(hurt, key=lambda e: (e.strength(feature), e.caller))
     strength = worst.strength(feature) * (ONE_CALLER + (1.0 - ONE_CALLER) * len(hurt) / len(edges))
     text = f"{worst.caller} → {node.name}: {change(worst.shifts[feature])}"
-    kind = CauseKind.DEPENDENCY
+    kind, by = CauseKind.DEPENDENCY, ""
     if node.own:
         kind = CauseKind.LATENCY if channel == "latency" else CauseKind.ERRORS
+        shares = latency_shares if channel == "latency" else errors_shares
+        share, largest = total(shares(situation, node, worst.shifts[feature], muted))
+        strength *= max(UNEXPLAINED, 1.0 - share)
+        if share >= MOSTLY:
+            by, text = largest, f"{text}, of which {largest} accounts for {100 * share:.0f} %"
         if not situation.out(node.name):
             strength, text = APART_SHARE * strength, f"{text}; what {node.name} does then is not known"
     cut = [e for e in losses[worst.caller].hurt if e.caller == worst.caller]
@@ -168,7 +177,24 @@ def _seen_by_callers(situation: Situation, node: Node, feature: str, losses: Los
         text += f", like all calls of {worst.caller}"
         yield Finding(node.name, channel, RIVAL_SHARE * strength, text, kind, worst.caller)
     else:
-        yield Finding(node.name, channel, strength, text, kind)
+        yield Finding(node.name, channel, strength, text, kind, by)
+
+
+def ceased(situation: Situation) -> Iterator[Finding]:
+    """Who serves what a service without spans passes on, and of whose serving nothing is told since that fails or keeps its callers waiting:
+    it may not answer, or is not asked any more. Nobody can see which."""
+    for node in situation.nodes.values():
+        into, onward = situation.into(node.name), situation.out(node.name)
+        if not node.own or not into or not onward or _tells(node):
+            continue
+        worst = max(into, key=lambda e: (e.strength(*_BY_CALLERS), e.caller))
+        strength = worst.strength(*_BY_CALLERS)
+        if strength <= CALLER_LEAST:
+            continue
+        for edge in onward:
+            if f.CALL_RATE not in edge.shifts and 0 < edge.known_ns < worst.known_ns - HEARD_NS:
+                text = f"{edge.callee} has answered nothing that {node.name} passes on since {worst.caller} suffers from it"
+                yield Finding(edge.callee, "silence", BEHIND_SHARE * strength, text, CauseKind.CRASH)
 
 
 def network(losses: Losses) -> Iterator[Finding]:
@@ -294,6 +320,7 @@ def spread(
     losses = {name: lossy(situation, name) for name in situation.nodes}
     yield from latency(situation, muted, losses, reach)
     yield from errors(situation, muted, losses, reach)
+    yield from ceased(situation)
     yield from unanswering(situation, silent)
     yield from kept_waiting(situation, (*network(losses), *between(situation, muted)))
     yield from pattern(situation, muted)

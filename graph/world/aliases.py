@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.capacity import ROOMY
-from contracts.external import EXTERNAL, meant_by
+from contracts.external import EXTERNAL
+from contracts.meant_names import meant_by
 from contracts.units import MINUTE, SECOND
 from graph.world.topology import Topology
 
@@ -86,10 +87,10 @@ class Aliases:
             self.left += 1
 
     def _claimed(self, named: str, caller: str) -> str:
-        """The service with its own telemetry that is meant."""
+        """The service with its own telemetry that has this name."""
         own = {s.name for s in self._topology.services.values() if s.own and s.kind == "service"}
-        service, always = meant_by(named, caller, own)
-        return self._take(named, service) if service and always else service
+        service, for_all = meant_by(caller, named, own)
+        return self._take(named, service) if for_all else service
 
     def _take(self, named: str, service: str) -> str:
         self._resolved[named] = service

@@ -64,6 +64,8 @@ class Topology:
         self.changed_calls: dict[tuple[str, str], None] = {}
         self.new_calls = False
         """Whether calls have begun since the graph was last told: that can't wait as mere counts can."""
+        self.begun: list[tuple[str, str]] = []
+        """Calls whose intervals have begun since this was last emptied."""
         self.ended: list[Call] = []
         """Intervals that ended since the graph was last told."""
 
@@ -97,6 +99,7 @@ class Topology:
                 self._end(edge)
             edge = self.calls[caller, callee] = Call(caller, callee, time_ns, time_ns)
             self.new_calls = True
+            self.begun.append((caller, callee))
             self.callees.setdefault(caller, {})[callee] = None
             self.callers.setdefault(callee, {})[caller] = None
         edge.last_seen_ns = max(edge.last_seen_ns, time_ns)

@@ -38,6 +38,7 @@ from graph.world.instances_told import InstancesTold
 from graph.world.log_templates import TemplateStore
 from graph.world.log_texts import LogTexts
 from graph.world.nodes_told import NodesTold
+from graph.world.passages import Passages
 from graph.world.series import NEVER, SeriesStore
 from graph.world.told_calls import Served, ToldCalls, edge_of, younger_than_callers
 from graph.world.topology import Topology, is_observer
@@ -74,8 +75,8 @@ class World:
         self.time_ns = 0
         """End of the newest window seen."""
         self.aliases = Aliases(self.topology)
-        self._calls_ns = 0
-        self._looked_ns = 0
+        self._passages = Passages()
+        self._calls_ns = self._looked_ns = 0
 
     @property
     def calls_until_ns(self) -> int:
@@ -91,6 +92,7 @@ class World:
         if signal is Signal.EDGES:
             self._calls_ns = max(self._calls_ns, frame.window_ns + frame.width_ns)
             self._take_edges(frame)
+            self._passages.look(self.topology, self.series[Signal.SPANS].index, self.time_ns)
         else:
             self._take_services(frame)
             self.log_templates.take(frame)
@@ -127,9 +129,8 @@ class World:
 
     def _take_edges(self, frame: EvidenceFrame) -> None:
         errors = frame.features.index(CALL_ERROR_RATE) if CALL_ERROR_RATE in frame.features else None
-        missing = frame.missing
-        for i, (caller, named) in enumerate(zip(frame.services, frame.peers, strict=True)):
-            if missing[i]:
+        for i, (caller, named, missing) in enumerate(zip(frame.services, frame.peers, frame.missing, strict=True)):
+            if missing:
                 continue
             self.topology.see(caller, frame.window_ns, own=True)
             callee = self.aliases.resolve(caller, named, frame.window_ns)

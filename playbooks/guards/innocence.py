@@ -23,6 +23,7 @@ from contracts.units import SECOND
 from contracts.verdicts import Conduct
 from playbooks.guards.callers_view import AMISS, LEAST_REQUESTS, callers_see, handed_on, refused, waited_for
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
+from playbooks.guards.passed_calls import worse_by_itself
 from playbooks.guards.resources import busy, cpu_before, runs_hot, short_of, unended, yet_to_be_told
 from playbooks.guards.service_rows import FACES, Face, ServiceRows, around, asked_mix, rows_of
 
@@ -94,6 +95,8 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     found = _conduct(kept, rows, mix, service, onset_ns, demand=more and not again, faces=faces)
     if theirs and found.conduct is Conduct.AS_BEFORE:
         found = replace(found, text=theirs)
+    if found.untold and (worse := worse_by_itself(kept, service, onset_ns)):
+        found = replace(found, conduct=Conduct.WORSE, text=worse)
     times = max(times, 1.0) if math.isfinite(times) else 1.0
     lost = found.conduct is not Conduct.AS_BEFORE and refused(kept, service, onset_ns)
     newest_ns = max((frame.window_ns for frame in kept), default=0)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from contracts.claims import ClaimsHeard
 from contracts.events import Incident
-from contracts.external import calls_meant
 from contracts.features import Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.meant_names import calls_meant
 from contracts.units import MINUTE, SECOND
 from contracts.verdicts import IncidentPhase
 from playbooks.guards import Serving, Standing, singled_out, standing

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from contracts.external import calls_meant
 from contracts.features import ERROR_RATE, LATENCY_P95, Signal
 from contracts.frames.feature_frame import EvidenceFrame
+from contracts.meant_names import calls_meant
 from contracts.units import SECOND
 
 RECENT_NS: Final = 5 * SECOND
@@ -52,7 +52,7 @@ class Peers:
     def untouched(self) -> tuple[str, ...]:
         """Services that were ill right before the action and can't have been helped by it."""
         since_ns = self._began_ns - RECENT_NS
-        calls = set(calls_meant(self._calls, self._own))
+        calls = set(calls_meant(self._calls, self._own.keys()))
         touched = self._reach((b, a) for a, b in calls) | self._reach(calls)
         return tuple(
             sorted(

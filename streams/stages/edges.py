@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from contracts.events import encode
+from contracts.events import TelemetryGaps, decode, encode
 from contracts.frames import AddressFrame, SpanFrame, pack, unpack
 from contracts.ports import Record
 from contracts.settings import Settings
-from contracts.topics import ADDRESSES, CLOCKS, PARTIALS, SPANS
+from contracts.topics import ADDRESSES, CLOCKS, GAPS, PARTIALS, SPANS
 from streams.environments import Environments
 from streams.stage import Emit, Output
 from streams.windows.edges import EdgeJoiner
 from streams.windows.sequence import CatchUp, Sequence
+from streams.windows.silent_hops import SilentServices
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "edge_stage", 1
@@ -27,6 +28,8 @@ class EdgeStage:
         self._settings, self._partitions = settings.ingest, partitions
         self._sequence, self._catch_up = Sequence(), CatchUp()
         self._joiners: dict[str, EdgeJoiner] = {}
+        self._silent: dict[str, SilentServices] = {}
+        """Of environments, also of those of which no spans have come yet: what stands is told first of all."""
         self._gone: Counter[str] = Counter()
         self._environments = Environments(settings.ingest.max_environments, self._forget)
 
@@ -36,15 +39,20 @@ class EdgeStage:
         return sum((j.counters for j in self._joiners.values()), self._gone + self._environments.counters)
 
     def handle(self, record: Record, now_ns: int) -> list[Output]:
-        """Take a frame of spans in, or what addresses stand for.
+        """Take a frame of spans in, or what addresses stand for, or who sends no spans.
 
         Raises:
-            UnreadableEvent: it is neither.
+            UnreadableEvent: it is none of these.
         """
         if record.topic == ADDRESSES:
             told = unpack(AddressFrame, record.value)
             if told.environment in self._joiners:
                 self._joiners[told.environment].told(told, now_ns)
+            return []
+        if record.topic == GAPS:
+            if record.value:
+                gaps = decode(TelemetryGaps, record.value)
+                self._silent_of(gaps.environment).told(gaps)
             return []
         frame = unpack(SpanFrame, record.value)
         alone = self._catch_up.covers(record, now_ns)
@@ -65,10 +73,20 @@ class EdgeStage:
         if joiner is not None:
             self._gone += joiner.counters
 
+    def _silent_of(self, environment: str) -> SilentServices:
+        found = self._silent.get(environment)
+        if found is None:
+            most = self._settings.max_environments
+            while len(self._silent) >= most and (idle := next((e for e in self._silent if e not in self._joiners), "")):
+                del self._silent[idle]
+            found = self._silent[environment] = SilentServices()
+        return found
+
     def _joiner(self, environment: str) -> EdgeJoiner:
         found = self._joiners.get(environment)
         if found is None:
-            found = self._joiners[environment] = EdgeJoiner(environment, self._settings, self._partitions)
+            silent = self._silent_of(environment)
+            found = self._joiners[environment] = EdgeJoiner(environment, self._settings, self._partitions, silent)
         return found
 
     def _flush(self, now_ns: int, *, tells_time: bool = True) -> list[Output]:
@@ -82,13 +100,17 @@ class EdgeStage:
     def snapshot(self) -> bytes:
         """The whole state."""
         joiners = [[e, j.snapshot()] for e, j in self._joiners.items()]
-        return dump(_KIND, _VERSION, {"sequence": [self._sequence.base, self._sequence.offset], "joiners": joiners})
+        sequence = [self._sequence.base, self._sequence.offset]
+        silent = {e: s.state() for e, s in self._silent.items() if s}
+        return dump(_KIND, _VERSION, {"sequence": sequence, "joiners": joiners, "silent": silent})
 
     def restore(self, state: bytes) -> None:
         """Take a snapshot's state. UnreadableEvent if it is none."""
         body = load(_KIND, _VERSION, state)
         self._sequence.base, self._sequence.offset = body["sequence"]
-        self._joiners = {}
+        self._joiners, self._silent = {}, {}
+        for environment, silent in body.get("silent", {}).items():
+            self._silent_of(environment).load(silent)
         for environment, joiner in body["joiners"]:
             self._joiner(environment).restore(joiner)
         self._environments.restored(self._joiners)

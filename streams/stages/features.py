@@ -29,10 +29,12 @@ from streams.windows.liveness import Liveness
 from streams.windows.losses import EVERYTHING, NODE, Losses
 from streams.windows.merge import MERGES, FeatureMerger, liveness_of
 from streams.windows.operations import OperationMerge
+from streams.windows.silent_hops import PASSED
 from streams.windows.state import dump, load
 
 _KIND, _VERSION = "feature_stage", 1
 _MOST_FRAMES = 512
+_ENDS = 3
 _SIGNALS = frozenset({CALLS, OPERATIONS, INSTANCES, *MERGES})
 
 
@@ -82,6 +84,7 @@ class FeatureStage:
             return []
         self._losses_of(frame.environment).hear(frame, now_ns)
         self._gaps_of(frame.environment).hear(frame, now_ns)
+        self._hear_passages(frame)
         if frame.signal == CALLS:
             spans = self._merger(frame.environment, Signal.SPANS)
             spans.liveness.add(frame, spans.watermarks.merged)
@@ -91,6 +94,13 @@ class FeatureStage:
             self._merger(frame.environment, frame.signal).add(frame, now_ns)
         self._taken += 1
         return self.tick(now_ns) if self._taken >= _MOST_FRAMES else []
+
+    def _hear_passages(self, frame: PartialFrame) -> None:
+        """Calls that services without spans pass on are no calls of their callers to whoever serves them."""
+        for what, *passage in (text.split("\t") for text in frame.told):
+            edges = self._mergers.get(frame.environment, {}).get(Signal.EDGES)
+            if what == PASSED and len(passage) == _ENDS and edges is not None:
+                edges.passed_on(passage[0], passage[-1])
 
     def tick(self, now_ns: int) -> list[Output]:
         """Rows that are due by now, and corrections."""

@@ -57,6 +57,11 @@ class Addresses:
     def __bool__(self) -> bool:
         return bool(self._leases)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that are known, in whichever namespace."""
+        return frozenset(name for name, _ in self._leases)
+
     def take(self, frame: AddressFrame) -> None:
         """A part was told, whole; one that is older than what is known is ignored."""
         if frame.time_ns < self._told_ns.get(frame.part, 0):

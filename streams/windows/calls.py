@@ -72,6 +72,10 @@ class Fan:
             self._size[pair[0]] = self._size.get(pair[0], 0) + 1
             self._fresh = False
 
+    def lead(self, key: int, target: int) -> None:
+        """A key leads to this target alone."""
+        self.load([list(pair) for pair in self._pairs if pair[0] != key] + [[key, target]])
+
     def of(self, keys: U64) -> tuple[I64, I64]:
         """For each target of each key: the index of the key in `keys`, and the target."""
         if not self._fresh:
@@ -180,6 +184,17 @@ class Witness:
         pairs = parents["service"].astype(np.int64), children["service"].astype(np.int64)
         self._callees.learn(pairs[0].astype(np.uint64), pairs[1])
         self._callers.learn(pairs[1].astype(np.uint64), pairs[0])
+
+    def passed_on(self, children: Rows, between: I64, late: B1) -> None:
+        """Calls of these callees came through services that send no spans (`streams.windows.silent_hops`)."""
+        self._served_alone(children[late], -1)
+        callees = children["service"].astype(np.int64)
+        self._callees.learn(between.astype(np.uint64), callees)
+        self._callers.learn(callees.astype(np.uint64), between)
+
+    def leads(self, caller: int, site: int, callee: int) -> None:
+        """A caller's client spans of a site lead to this callee, whoever was joined with them."""
+        self._sites.lead(int(mix(np.array([caller], np.uint64), np.array([site], np.uint64))[0]), callee)
 
     def _learn_routes(self, children: Rows, parents: Rows, spans: KeyTable) -> None:
         """Which routes made those calls of which their callers have no client span."""

@@ -9,6 +9,7 @@ scattering of spans over messages nor their order changes which pairs are found.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from contracts.frames import AddressFrame, SpanFrame
 from contracts.frames.decoded import B1, I32, I64, KIND_CLIENT, KIND_CONSUMER, KIND_PRODUCER, KIND_SERVER
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, MINUTE, SECOND
+from streams.windows.call_events import calls_of, calls_outside, is_call
 from streams.windows.calls import Witness
-from streams.windows.clocks import TOLERANCE_NS
 from streams.windows.collect import Partial
 from streams.windows.collect_spans import site_of
 from streams.windows.containment import Containment
@@ -28,8 +29,9 @@ from streams.windows.hosts import Hosts, is_carried
 from streams.windows.names import Names
 from streams.windows.older_spans import layout_of, spans_of
 from streams.windows.request_rows import SPAN, STREAM, UNTIMED, kinds_of
-from streams.windows.rows import UNIT, Events, Origin, frame, group, row_frame
+from streams.windows.rows import UNIT, Cut, Events, Origin, frame, group, row_frame
 from streams.windows.shared_ids import Distinct, SharedIds
+from streams.windows.silent_hops import PASSED, SilentHops, SilentServices, passed_on
 from streams.windows.state import dump, load
 from streams.windows.tables import KeyTable, Rows, end_to_end, mix
 from streams.windows.tenures import OPEN, Tenures, is_numeric
@@ -46,7 +48,10 @@ _SLICES = 8
 class EdgeJoiner:
     """Joins the spans of one environment and one partition of traces."""
 
-    def __init__(self, environment: str, settings: IngestSettings, partitions: int) -> None:
+    def __init__(
+        self, environment: str, settings: IngestSettings, partitions: int, silent: SilentServices | None = None
+    ) -> None:
+        """`silent`: services that send no spans, as far as they become known."""
         self.environment, self.partitions = environment, partitions
         self.width_ns = settings.window_ms * MILLISECOND
         self.horizon_ns = int(settings.join_horizon_s * SECOND)
@@ -62,6 +67,8 @@ class EdgeJoiner:
         self._witness = Witness(self._names, self.width_ns, self.horizon_ns, self._tenures)
         self._clocks = Containment()
         self._hosts = Hosts()
+        self._silent = SilentServices() if silent is None else silent
+        self._hops = SilentHops(self._names, self._hosts, self._silent)
         self._facts = Facts()
         self._shared = SharedIds()
 
@@ -82,6 +89,7 @@ class EdgeJoiner:
             return
         if len(frame.span):
             self._names.now_ns = max(self._names.now_ns, now_ns)
+            self._silent.spoke(frame.services, now_ns)
             self._hosts.hear(((site_of(h), h) for h in frame.hosts), now_ns)
             self._tenures.hear(site_of(h) for h in frame.hosts if is_numeric(h))
             self._witness.failed.hear((site_of(p), p) for p in (*frame.hosts, *frame.peers))
@@ -91,6 +99,7 @@ class EdgeJoiner:
 
     def told(self, frame: AddressFrame, now_ns: int) -> None:
         """Take what a cluster says of addresses: an answer from before one was given to somebody else is none of its new owner's."""
+        self._hops.told(frame)
         rows = zip(frame.names, frame.namespaces, frame.stands_for, frame.from_ns.tolist(), strict=True)
         for name, namespace, stands_for, since_ns in rows:
             site = site_of(EXTERNAL + name)
@@ -105,15 +114,16 @@ class EdgeJoiner:
     def flush(self, source: str, sequence: int, now_ns: int, *, tells_time: bool = True) -> list[Partial]:
         """Calls found since the last flush, and, if it `tells_time`, empty frames for targets that get none."""
         watermark = self.watermarks.advance(now_ns)
-        children, parents, outside = self._join(now_ns)
+        children, parents, between, outside = self._join(now_ns)
         self._clocks.learn(children, parents, now_ns)
         self._forget(min(watermark, self.watermarks.slowest(now_ns, LAGGARD_NS)))
         self.counters["names_left"] += self._names.make_room(LAGGARD_NS, self._named)
         self._witness.forget(self._names.left)
+        self._hops.forget(self._names.left)
         origin = Origin(self.environment, source, sequence, watermark)
         partials: list[Partial] = [
-            (self.environment, cut.target, row_frame(origin, "edges", self._names, cut))
-            for cut in group(self._events(children, parents, outside), self._names, self.width_ns)
+            (self.environment, cut.target, row_frame(origin, "edges", self._names, cut, self._told_of(cut)))
+            for cut in group(self._events(children, parents, between, outside), self._names, self.width_ns)
         ]
         self.counters["calls"] += sum(int(p.count.sum()) for _, _, p in partials)
         said = [(self.environment, target, f) for target, f in self._witness.flush(origin)]
@@ -128,32 +138,40 @@ class EdgeJoiner:
     def _named(self) -> I64:
         """Numbers of names in the tables."""
         kept = np.union1d(self._parents.column("service"), self._waiting.column("service")).astype(np.int64)
-        return np.union1d(kept, self._witness.failed.numbers())
+        return np.union1d(np.union1d(kept, self._witness.failed.numbers()), self._hops.numbers())
+
+    def _told_of(self, cut: Cut) -> dict[str, Any] | None:
+        """Which rows are calls of services that don't tell of them themselves."""
+        passing = self._hops.who_pass(cut.service)
+        return None if passing is None else {"role": passing.astype(np.int8)}
 
     def clocks(self, now_ns: int) -> list[ClockOffset]:
         """What became known of the clocks of senders."""
         return self._clocks.news(self.environment, now_ns)
 
-    def _events(self, children: Rows, parents: Rows, outside: Rows) -> Events:
-        """Calls that were joined, and calls to addresses outside."""
+    def _events(self, children: Rows, parents: Rows, between: I64 | None, outside: Rows) -> Events:
+        """Calls that were joined, and calls to addresses outside, or to who passes them on."""
         hosts = {s: self._names.number(self._hosts.text[s]) for s in np.unique(outside["site"]).tolist()}
         host = np.array([hosts[s] for s in outside["site"].tolist()], np.int64)
-        joined = _calls(children, parents, len(self._names))
+        if (passing := self._hops.asked(outside)) is not None:
+            host = np.where(passing >= 0, passing, host)
+        joined = calls_of(children, parents if between is None else passed_on(parents, between), len(self._names))
         if not len(outside):
             return joined
         some = host >= 0
-        return joined.and_also(_calls_outside(outside[some], host[some], len(self._names)))
+        return joined.and_also(calls_outside(outside[some], host[some], len(self._names)))
 
-    def _join(self, now_ns: int) -> tuple[Rows, Rows, Rows]:
-        """Calls (child, parent) completed by what arrived, and the client spans of calls to addresses outside."""
+    def _join(self, now_ns: int) -> tuple[Rows, Rows, I64 | None, Rows]:
+        """Calls (child, parent) completed by what arrived, who passed them on where somebody did, and the client spans of calls to
+        addresses outside, or to who passes them on."""
         nothing = np.empty(0, SPAN)
         if not self._arrived:
-            return nothing, nothing, nothing
+            return nothing, nothing, None, nothing
         spans = self._arrived[0] if len(self._arrived) == 1 else end_to_end(self._arrived)
         self._arrived = []
         keys, spans, asked, _ = self._distinct(spans, now_ns)
         if not len(spans):
-            return nothing, nothing, nothing
+            return nothing, nothing, None, nothing
         # They are kept from now on, whatever the clocks of their senders say.
         newest = self.watermarks.furthest or int(spans["end_ns"].max())
         which, late_children = self._waiting.take(asked)
@@ -175,13 +193,30 @@ class EdgeJoiner:
         self.counters["evicted"] += self._waiting.insert(keys[alone], waiting, newest)
         callees = end_to_end([late_children, spans.take(children[found])])
         callers = end_to_end([late_parents, parents])
+        calls = np.flatnonzero(is_call(callees, callers))
+        between = self._between(callees.take(calls), callers.take(calls), now_ns)
         outside = self._calls_outside(spans, callees, callers, now_ns)
-        calls = np.flatnonzero(_is_call(callees, callers))
         callees, callers = callees.take(calls), callers.take(calls)
         self._note(callees, callers)
         self._witness.arrived(spans, waiting)
-        self._witness.joined(callees, callers, calls < len(late_children), self._parents, newest)
-        return callees, callers, outside
+        late = calls < len(late_children)
+        if between is None:
+            self._witness.joined(callees, callers, late, self._parents, newest)
+        else:
+            own, passed = np.flatnonzero(between < 0), np.flatnonzero(between >= 0)
+            self._witness.joined(callees.take(own), callers.take(own), late[own], self._parents, newest)
+            self._witness.passed_on(callees.take(passed), between[passed], late[passed])
+        return callees, callers, between, outside
+
+    def _between(self, callees: Rows, callers: Rows, now_ns: int) -> I64 | None:
+        """Who passed calls on (`SilentHops.passed`); what becomes known of that is told."""
+        self._hops.look(now_ns)
+        between = self._hops.passed(callees, callers, now_ns)
+        for called, passing in self._hops.news():
+            self._witness.leads(*called, passing)
+        for passage in self._hops.passages():
+            self._facts.tell("\t".join((PASSED, *(self._names.text[n] for n in passage))))
+        return between
 
     def _not_astray(self, children: Rows, parents: Rows, newest_ns: int) -> tuple[Rows, Rows]:
         """Pairs without those whose children wait for the other half of their parent's span: they go on waiting."""
@@ -204,7 +239,7 @@ class EdgeJoiner:
         return np.concatenate([found[kept], served]), np.concatenate([parents.take(kept), halves])
 
     def _calls_outside(self, spans: Rows, children: Rows, parents: Rows, now_ns: int) -> Rows:
-        """Those of the spans that call an address at which nobody who sends spans answers."""
+        """Those of the spans that call an address at which nobody who sends spans answers, or who passes calls on."""
         if not self._hosts.text:
             return spans.take([])
         answers = (kinds_of(children) == KIND_SERVER) | (children["service"] != parents["service"])
@@ -214,8 +249,10 @@ class EdgeJoiner:
             is_carried(children, parents, (KIND_CLIENT,)) & (kinds_of(children) == KIND_CLIENT) & (parents["site"] != 0)
         )
         self._hosts.carried(children["site"][within], parents["site"][within], now_ns)
-        client = kinds_of(spans) == KIND_CLIENT
-        found = spans.take(np.flatnonzero(client & self._hosts.is_outside(spans["site"], now_ns, spans["start_ns"])))
+        away = self._hosts.is_outside(spans["site"], now_ns, spans["start_ns"])
+        if (passing := self._hops.asked(spans)) is not None:
+            away |= passing >= 0
+        found = spans.take(np.flatnonzero((kinds_of(spans) == KIND_CLIENT) & away))
         if not len(found):
             return found
         carried = children["span"][is_carried(children, parents, (KIND_CLIENT, KIND_PRODUCER))]
@@ -268,6 +305,7 @@ class EdgeJoiner:
             "witness": self._witness.state(),
             "clocks": self._clocks.state(),
             "hosts": self._hosts.state(),
+            "hops": self._hops.state(),
             "spells": self._hosts.spells(),
             "tenures": self._tenures.state(),
             "facts": self._facts.state(),
@@ -298,6 +336,9 @@ class EdgeJoiner:
             self._clocks.load(body["clocks"])
         self._hosts = Hosts()
         self._hosts.load(body.get("hosts", []), body.get("spells", []))
+        self._hops = SilentHops(self._names, self._hosts, self._silent)
+        if "hops" in body:
+            self._hops.load(body["hops"])
         self._tenures.load(body.get("tenures", []), (s for s, text in self._hosts.text.items() if is_numeric(text)))
         self._facts = Facts()
         if "facts" in body:
@@ -326,54 +367,3 @@ def _serves(rows: Rows) -> B1:
     kinds = kinds_of(rows)
     found: B1 = (kinds == KIND_SERVER) | (kinds == KIND_CONSUMER)
     return found
-
-
-def _is_call(children: Rows, parents: Rows) -> B1:
-    """Pairs that are calls: of two services, and either the caller or the callee says so by its kind."""
-    caller, callee = kinds_of(parents), kinds_of(children)
-    same = (children["trace"] == parents["trace"]) & (children["parent"] == parents["span"])
-    kinds = (caller == KIND_CLIENT) | (caller == KIND_PRODUCER) | (callee == KIND_SERVER) | (callee == KIND_CONSUMER)
-    found: B1 = same & (children["service"] != parents["service"]) & kinds
-    return found
-
-
-def _calls(children: Rows, parents: Rows, names: int) -> Events:
-    """Calls as events in the window of the callee's end.
-
-    The gap is the caller's duration minus the callee's: the time of a call spent between the two, on both ways. One way
-    alone (parent.end − child.end) would need clocks that agree; durations need clocks of one pace. A callee that begins long before
-    it was called has a clock that was not set right yet, maybe because it goes at another pace: there is no gap then.
-    """
-    served = np.maximum(children["end_ns"] - children["start_ns"], 0)
-    waited = np.maximum(parents["end_ns"] - parents["start_ns"], 0)
-    client = kinds_of(parents) == KIND_CLIENT
-    streams = (children["kind"] & STREAM != 0) | (client & (parents["kind"] & STREAM != 0))
-    error = (children["error"] | (client & parents["error"])).astype(np.int64)
-    duration = np.where(client, waited, served)
-    measured = client & (children["start_ns"] >= parents["start_ns"] - 2 * TOLERANCE_NS)
-    gap = np.where(measured, np.maximum(waited - served, 0), 0)
-    # Samplers that declare a share go by what all spans of a trace have in common: both are kept as often as the rarer one.
-    weight = np.maximum(children["weight"], parents["weight"])
-    sums = (error, duration, gap, measured.astype(np.int64))
-    untimed = (children["kind"] & UNTIMED != 0) | (client & (parents["kind"] & UNTIMED != 0))
-    caller, callee = (rows["service"].astype(np.int64) for rows in (parents, children))
-    standing = _standing(streams, untimed, weight)
-    return Events(children["end_ns"].copy(), caller, callee, names, duration, sums, *standing)
-
-
-def _standing(streams: B1, untimed: B1, weight: I32) -> tuple[B1 | None, B1 | None, I32 | None]:
-    """Which calls count, which are timed and how many each stands for, as `Events` has it."""
-    return (
-        ~streams if streams.any() else None,
-        ~untimed if untimed.any() else None,
-        weight if (weight != UNIT).any() else None,
-    )
-
-
-def _calls_outside(spans: Rows, host: I64, names: int) -> Events:
-    """Calls to addresses outside as events, as their caller sees them; `host` has the numbers of their names."""
-    waited = np.maximum(spans["end_ns"] - spans["start_ns"], 0)
-    none = np.zeros(len(spans), np.int64)
-    sums = (spans["error"].astype(np.int64), waited, none, none)
-    standing = _standing(spans["kind"] & STREAM != 0, spans["kind"] & UNTIMED != 0, spans["weight"])
-    return Events(spans["end_ns"].copy(), spans["service"].astype(np.int64), host, names, waited, sums, *standing)

@@ -251,6 +251,11 @@ class Entities:
         """The number of a known service or edge; -1 where it is none."""
         return self._number.get(key, -1)
 
+    def end(self, key: tuple[str, str]) -> None:
+        """Nothing is due of an entity until it has data again."""
+        if (found := self.find(key)) >= 0:
+            self.first[found] = NEVER
+
     def sent(self, entity: I64, window: int, events: I64) -> None:
         """The first rows with data of some entities (each once) were sent for a window: learn how long silences are."""
         self._together.take(window)

@@ -46,6 +46,8 @@ class Hosts:
 
     def __init__(self) -> None:
         self.text: dict[int, str] = {}
+        self.heard = 0
+        """Grows with each address that is heard of for the first time."""
         self._first_ns: dict[int, int] = {}
         self._answered_ns: dict[int, int] = {}
         self._outside: U64 = np.empty(0, np.uint64)
@@ -64,6 +66,7 @@ class Hosts:
                 self.text[site] = text
                 self._first_ns[site] = now_ns
                 self._fresh = True
+                self.heard += 1
 
     def answered(self, sites: U64, now_ns: int, begun_ns: I64 | None = None) -> None:
         """Calls of these sites, which began when `begun_ns` says, were joined with spans of those who answered them."""
@@ -163,6 +166,7 @@ class Hosts:
         """Take the state of a snapshot."""
         self._spells = {s: Spell(*p) for s, *p in spells}
         self.text = {s: t for s, t, _, _ in state}
+        self.heard += 1
         self._first_ns = {s: first for s, _, first, _ in state}
         self._answered_ns = {s: last for s, _, _, last in state if last}
         self._fresh = True

@@ -121,9 +121,15 @@ class FeatureMerger:
             )
 
     def callers(self, window: int) -> frozenset[str]:
-        """Services (callers, of edges) that rows were due for lately."""
+        """Services (callers, of edges) that rows were due for lately, and whose own spans tell of their calls."""
         known = np.flatnonzero(self.entities.known(window, MEMORY_NS // self._open.width_ns))
-        return frozenset(self.entities.keys[i][0] for i in known.tolist())
+        others = self._merge.passing if isinstance(self._merge, EdgeMerge) else frozenset[str]()
+        return frozenset(self.entities.keys[i][0] for i in known.tolist()) - others
+
+    def passed_on(self, caller: str, callee: str) -> None:
+        """A caller's calls are joined with a callee's spans through another service: there are none between the two until some come."""
+        self.absorb()
+        self.entities.end((caller, callee))
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

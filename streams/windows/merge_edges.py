@@ -9,7 +9,7 @@ import numpy as np
 from contracts.external import EXTERNAL
 from contracts.features import Signal
 from contracts.frames import PartialFrame
-from contracts.frames.decoded import F64, I64
+from contracts.frames.decoded import F64, I8, I64
 from contracts.settings import IngestSettings
 from contracts.topics import SPANS
 from contracts.units import MINUTE, SECOND
@@ -32,6 +32,17 @@ class EdgeMerge(RowMerge):
     def __init__(self, settings: IngestSettings) -> None:
         super().__init__(settings)
         self.callees = Callees(self.per_service * settings.max_services)
+        self.passing: set[str] = set()
+        """Callers of whose calls their callees' spans alone tell (`streams.windows.silent_hops`)."""
+
+    def roles_of(self, frame: PartialFrame) -> I8:
+        """Calls have none. Of frames that say so it is taken note of which callers tell of their calls themselves."""
+        if len(frame.count) and frame.source.startswith(f"{SPANS}/") and (len(frame.role) or self.passing):
+            passes = frame.role != 0 if len(frame.role) else np.zeros(len(frame.count), np.bool_)
+            names = frame.services
+            self.passing -= {names[i] for i in np.unique(frame.service[~passes]).tolist()}
+            self.passing |= {names[i] for i in np.unique(frame.service[passes]).tolist()}
+        return np.zeros(len(frame.count), np.int8)
 
     def entities_of(self, frame: PartialFrame, now_ns: int) -> I64:
         """The entity of each row of a frame; -1 where there is no room for it."""
@@ -63,11 +74,12 @@ class EdgeMerge(RowMerge):
 
     def state(self) -> dict[str, Any]:
         """For a snapshot."""
-        return {"callees": self.callees.state()}
+        return {"callees": self.callees.state(), "passing": sorted(self.passing)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take the state of a snapshot; one of before there were addresses knows none."""
         self.callees.load(state.get("callees", []))
+        self.passing = set(state.get("passing", ()))
 
     def values(self, window: Window, entity: I64) -> tuple[F64, I64, tuple[str, ...]]:
         """Call rate, error rate, latency and network gap; the number of calls."""

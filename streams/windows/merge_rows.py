@@ -27,7 +27,7 @@ class RowMerge(SignalMerge):
             return
         windows, entities = self.open, self.open.entities
         entity = np.concatenate([self.entities_of(f, now_ns) for f in frames])
-        role = np.concatenate([f.role if len(f.role) else np.zeros(len(f.count), np.int8) for f in frames])
+        role = np.concatenate([self.roles_of(f) for f in frames])
         self.heard(entity, role)
         number = np.concatenate([f.window_ns for f in frames]) // windows.width_ns
         columns = [np.concatenate([_filled(getattr(f, n), f) for f in frames]) for n in ("count", *SUMS[self.signal])]
@@ -67,6 +67,10 @@ class RowMerge(SignalMerge):
             if number >= 0 and (frame.versions[i] or frame.attributes[i]):
                 entities.identify(number, frame.versions[i], frame.attributes[i], frame.source, now_ns)
         return numbers[frame.service]
+
+    def roles_of(self, frame: PartialFrame) -> I8:
+        """The role of each row of a frame."""
+        return frame.role if len(frame.role) else np.zeros(len(frame.count), np.int8)
 
     def heard(self, entity: I64, role: I8) -> None:
         """Rows of these entities, in these roles, are about to be merged."""

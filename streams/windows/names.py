@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
@@ -99,6 +100,10 @@ class Names:
     def find(self, name: str) -> int:
         """The number of a name; -1 if it has none."""
         return self._number.get(name, -1)
+
+    def in_use(self) -> AbstractSet[str]:
+        """The names that have numbers."""
+        return self._number.keys()
 
     def _place(self, name: str) -> int:
         target = partition_of(f"{self.environment}/{name}", self.partitions)

@@ -8,14 +8,14 @@ import logging
 from contracts.errors import HomeostatError
 from contracts.ports import Record
 from contracts.retry import every, retrying
-from contracts.topics import ADDRESSES, CONTROL
+from contracts.topics import ADDRESSES, CONTROL, GAPS
 from streams.deadletter import dead_letter
 from streams.host import StageHost
 from streams.worker.outbox import RESEND_S, Outbox
 from streams.worker.parts import WorkerWiring
 
 log = logging.getLogger(__name__)
-_FROM_THE_BEGINNING = frozenset({ADDRESSES, CONTROL})
+_FROM_THE_BEGINNING = frozenset({ADDRESSES, CONTROL, GAPS})
 """What was said before counts as much as what is said from now on."""
 
 

@@ -68,6 +68,20 @@ def test_whom_spans_were_joined_with_is_whom_a_name_stands_for() -> None:
     assert known.resolve("core/web", "external:cart", 2 + COUNTED_NS) == "batch/cart", "and do so no more"
 
 
+def test_calls_that_their_caller_alone_tells_of_go_on() -> None:
+    """What is joined is counted already; of who sends no spans nothing ever is."""
+    topology = Topology()
+    for name in ("web", "shop/cart", "shop/stock"):
+        topology.see(name, 0, own=True)
+    known = Aliases(topology)
+    for at in range(3):
+        assert known.resolve("web", "external:cart", at) == "shop/cart"
+        topology.call("web", "shop/cart", at, 1, 0)
+    known.resolve("web", "shop/stock", 3)
+    topology.call("web", "shop/stock", 3, 1, 0)
+    assert known.resolve("web", "external:stock.shop.svc", 4) == ""
+
+
 def test_a_name_for_several_services_that_a_caller_calls_is_nobodys_row() -> None:
     known = aliases("core/cart", "batch/cart", "core/web")
     for at, callee in enumerate(("core/cart", "batch/cart")):
