@@ -62,8 +62,8 @@ def quantiles(bucket: NDArray[np.int32], count: NDArray[np.int64], q: tuple[floa
 
 def wide_bucket(low_s: float, high_s: float) -> int:
     """The bucket of what lies between two durations (seconds) that are too far apart to tell."""
-    low, high = bucket_of(np.array([low_s, high_s])).tolist()
-    return WIDE - (low * BUCKETS + high)
+    low, high = bucket_of(np.array([low_s, high_s]))
+    return WIDE - (int(low) * BUCKETS + int(high))
 
 
 def requests_in(bucket: NDArray[np.int64], count: NDArray[np.int64]) -> int:
