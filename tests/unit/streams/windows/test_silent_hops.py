@@ -27,6 +27,7 @@ MS = MILLISECOND
 CLIENT, SERVER = 3, 2
 KNOWN_S = 30
 """So long it takes until it is known of a service that it sends no spans."""
+SOON_S = 6
 Rows = dict[tuple[str, str], dict[str, float]]
 
 
@@ -43,6 +44,12 @@ class Street:
         if record.topic == FEATURES:
             frame = unpack(FeatureFrame, record.value)
             self.frames += [frame] if frame.signal == Signal.EDGES else []
+
+    def is_known(self) -> None:
+        """What takes a while is known from the beginning."""
+        for service in self.silent:
+            known = encode(gaps(service, GapKind.NO_SPANS))
+            self.pipeline.feed(GAPS, known, self.now, key=f"prod/{service}".encode())
 
     def lives(self, seconds: int, *callees: str, host: str = "garnet", key: str = "server.address", **how: Any) -> None:
         """Five requests a second: each a call to a host, behind which each callee serves 10 ms of 50."""
@@ -97,6 +104,11 @@ class Street:
         }
 
 
+def gaps(service: str, *kinds: GapKind, at: int = T0) -> TelemetryGaps:
+    found = tuple(EvidenceGap(service=service, kind=k, text="", certain=True) for k in kinds)
+    return TelemetryGaps(environment="prod", service=service, time_ns=at, gaps=found)
+
+
 def told_apart(street: Street, since_s: float) -> None:
     found = street.rows(since_s)
     assert set(found) == {("web", "garnet"), ("garnet", "opal")}
@@ -119,15 +131,16 @@ def test_the_calls_of_whoever_calls_a_silent_service_are_to_that_one(partitions:
 
 def test_it_is_told_once_however_many_it_asks_and_its_own_failures_are_its_own() -> None:
     street = Street()
-    street.lives(KNOWN_S, "opal", "pine")
+    street.is_known()
+    street.lives(SOON_S, "opal", "pine")
     street.lives(10, "opal", "pine")
     street.lives(10, code=2)
-    found = street.rows(KNOWN_S + 5)
+    found = street.rows(SOON_S + 5)
     assert set(found) == {("web", "garnet"), ("garnet", "opal"), ("garnet", "pine")}
     assert found["web", "garnet"][CALL_RATE] == pytest.approx(70, abs=5)
-    assert street.rows(KNOWN_S + 12)["web", "garnet"][CALL_ERROR_RATE] == 1.0
-    assert street.rows(KNOWN_S + 5)["garnet", "opal"][CALL_RATE] == found["garnet", "pine"][CALL_RATE]
-    assert street.rows(KNOWN_S + 5)["garnet", "opal"][CALL_RATE] == pytest.approx(20, abs=5)
+    assert street.rows(SOON_S + 12)["web", "garnet"][CALL_ERROR_RATE] == 1.0
+    assert street.rows(SOON_S + 5)["garnet", "opal"][CALL_RATE] == found["garnet", "pine"][CALL_RATE]
+    assert street.rows(SOON_S + 5)["garnet", "opal"][CALL_RATE] == pytest.approx(20, abs=5)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +156,8 @@ def test_it_is_told_once_however_many_it_asks_and_its_own_failures_are_its_own()
 )
 def test_an_address_that_is_nobody_elses_is_whoever_serves_there(host: str, callee: str) -> None:
     street = Street()
-    street.lives(KNOWN_S + 15, callee, host=host)
+    street.is_known()
+    street.lives(SOON_S + 15, callee, host=host)
     assert set(street.rows()) == {("web", callee)}
 
 
@@ -151,52 +165,57 @@ def test_an_address_that_is_nobody_elses_is_whoever_serves_there(host: str, call
 def test_a_name_is_whose_it_is_for_its_caller(host: str) -> None:
     street = Street()
     street.silent = ["shop/garnet"]
-    street.lives(KNOWN_S + 15, "opal", host=host)
-    assert set(street.rows(KNOWN_S + 5)) == {("web", "shop/garnet"), ("shop/garnet", "opal")}
+    street.is_known()
+    street.lives(SOON_S + 15, "opal", host=host)
+    assert set(street.rows(SOON_S + 5)) == {("web", "shop/garnet"), ("shop/garnet", "opal")}
 
 
 def test_of_several_of_a_name_the_callers_neighbour_is_meant_and_else_nobody() -> None:
     street = Street()
     street.silent = ["core/garnet", "batch/garnet"]
-    for _ in range(KNOWN_S + 15):
+    street.is_known()
+    for _ in range(SOON_S + 15):
         street.lives(1, "opal", web="core/web")
         street.calls("garnet", "pine", key="server.address", web="web")
-    found = set(street.rows(KNOWN_S + 5))
+    found = set(street.rows(SOON_S + 5))
     assert found == {("core/web", "core/garnet"), ("core/garnet", "opal"), ("web", "pine")}
 
 
 def test_who_begins_to_send_spans_is_no_hop_any_more() -> None:
     street = Street()
-    street.lives(KNOWN_S + 10, "opal")
+    street.is_known()
+    street.lives(SOON_S + 10, "opal")
     street.lives(1, "garnet")
     street.lives(10, "opal")
-    assert set(street.rows(KNOWN_S + 5, KNOWN_S + 10)) == {("web", "garnet"), ("garnet", "opal")}
-    assert street.rows(KNOWN_S + 15)["web", "opal"][CALL_RATE] > 20
+    assert set(street.rows(SOON_S + 5, SOON_S + 10)) == {("web", "garnet"), ("garnet", "opal")}
+    assert street.rows(SOON_S + 15)["web", "opal"][CALL_RATE] > 20
 
 
 def test_who_takes_over_knows_what_was_known() -> None:
     street = Street(2)
-    street.lives(KNOWN_S + 10, "opal")
+    street.is_known()
+    street.lives(SOON_S + 10, "opal")
     for key, hosted in street.pipeline.host.instances.items():
         fresh = hosted.spec.make(OTLP_SPANS, int(key.rpartition("/")[2]))
         fresh.restore(hosted.stage.snapshot())
         hosted.stage = fresh
     street.silent = []
     street.lives(10, "opal")
-    told_apart(street, KNOWN_S + 5)
+    told_apart(street, SOON_S + 5)
 
 
 def test_what_the_cluster_says_of_an_address_counts_more_than_its_name() -> None:
     street = Street()
+    street.is_known()
 
     def tell(*rows: Row) -> None:
         street.pipeline.feed(ADDRESSES, pack(told(rows, street.now)), street.now, key=b"prod/0")
 
-    street.lives(KNOWN_S, "opal")
+    street.lives(SOON_S, "opal")
     tell(("10.96.0.3", "", "garnet", 0), ("garnet", "shop", "opal", 0))
     street.lives(10, "opal")
     street.lives(10, "opal", host="10.96.0.3")
-    direct, passed = street.rows(KNOWN_S + 2, KNOWN_S + 8), street.rows(KNOWN_S + 12, KNOWN_S + 18)
+    direct, passed = street.rows(SOON_S + 2, SOON_S + 8), street.rows(SOON_S + 12, SOON_S + 18)
     assert {pair for pair, row in direct.items() if row[CALL_RATE]} == {("web", "opal")}
     assert {pair for pair, row in passed.items() if row[CALL_RATE]} == {("web", "garnet"), ("garnet", "opal")}
 
@@ -204,7 +223,8 @@ def test_what_the_cluster_says_of_an_address_counts_more_than_its_name() -> None
 def test_what_it_tells_of_its_own_calls_is_told_beside() -> None:
     """By its metrics: whom it calls besides is known from nowhere else."""
     street = Street()
-    street.lives(KNOWN_S + 5, "opal")
+    street.is_known()
+    street.lives(SOON_S + 5, "opal")
     for i in range(15):
         street.lives(1, "opal")
         sent, scope = metrics({"service.name": "garnet"})
@@ -212,13 +232,8 @@ def test_what_it_tells_of_its_own_calls_is_told_beside() -> None:
         point.start_time_unix_nano, point.time_unix_nano = T0, street.now
         fill(point, {"server.address": "ledger"})
         street.pipeline.feed(OTLP_METRICS, sent.SerializeToString(), street.now)
-    assert ("garnet", "external:ledger") in street.rows(KNOWN_S + 5)
-    assert ("garnet", "opal") in street.rows(KNOWN_S + 5)
-
-
-def gaps(service: str, *kinds: GapKind, at: int = T0) -> TelemetryGaps:
-    found = tuple(EvidenceGap(service=service, kind=k, text="", certain=True) for k in kinds)
-    return TelemetryGaps(environment="prod", service=service, time_ns=at, gaps=found)
+    assert ("garnet", "external:ledger") in street.rows(SOON_S + 5)
+    assert ("garnet", "opal") in street.rows(SOON_S + 5)
 
 
 def test_who_is_silent_is_remembered_for_a_day_and_who_spoke_for_an_hour() -> None:
@@ -236,6 +251,6 @@ def test_who_is_silent_is_remembered_for_a_day_and_who_spoke_for_an_hour() -> No
 
 def test_what_is_told_before_anybody_calls_counts() -> None:
     street = Street()
-    street.pipeline.feed(GAPS, encode(gaps("garnet", GapKind.NO_SPANS)), street.now, key=b"prod/garnet")
+    street.is_known()
     street.lives(8, "opal")
     assert set(street.rows(1)) == {("web", "garnet"), ("garnet", "opal")}
