@@ -283,7 +283,7 @@ SILENCE_WEIGHT: Final = 2.0
 """How far beyond chance calls must be missing for a silence, and its strength per nat of that. By hand."""
 COMPLAINTS_ENOUGH: Final = 5.0
 COMPLAINTS_PATIENCE_NS: Final = 3 * SECOND
-HUSHED_LEFT: Final = 0.1
+HUSHED_LEFT: Final = 0.3
 """Error records beyond the usual that say whom their writer could not reach; how much longer than it is usually late somebody must have told
 nothing, or what share of its requests is left at most, for that to be believed. By hand."""
 ALL_SILENT: Final = 0.1

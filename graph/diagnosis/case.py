@@ -28,6 +28,7 @@ from graph.judgement import (
     PATIENCE_LATE,
     PATIENCE_NS,
     PATIENCE_SILENT_NS,
+    SERVES,
 )
 from graph.narrative import path_of, ruled_out, seen_in_part, story
 from graph.ranking import Suspect, weight
@@ -62,7 +63,7 @@ class Case:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
         calls, and has led for `settle_s` unless it is beyond doubt."""
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
-        if seen.calls_until_ns < since_ns or _unheard(self.group, seen) or _answers_due(seen):
+        if seen.calls_until_ns < since_ns or _unheard(self.group, seen) or _answers_due(seen) or _is_back(seen):
             return False
         beyond_doubt = seen.leader.probability >= OVERWHELMING and not _sick_below(seen)
         return beyond_doubt or seen.situation.now_ns - since_ns >= settle_s * SECOND
@@ -114,6 +115,16 @@ def _answers_due(seen: Assessment) -> bool:
     if situation.now_ns - situation.onset_ns >= PATIENCE_NS or seen.leader.kind in _SILENT:
         return False
     return any(hushed(situation, edge) for edge in situation.out(leader.name))
+
+
+def _is_back(seen: Assessment) -> bool:
+    """Whether the leader, who is blamed for its silence since the onset, serves again: then there is nothing to act on, and whether all is well
+    will be seen in a moment."""
+    node = seen.situation.nodes[seen.leader.service]
+    if next((x.channel for x in seen.leader.findings), "") != "silence" or node.known_ns <= seen.situation.onset_ns:
+        return False
+    rate = node.shifts.get(f.REQUEST_RATE)
+    return rate is not None and rate.after > 0 and node.lately.get(f.REQUEST_RATE, 0.0) > SERVES * rate.before
 
 
 def incident_of(

@@ -75,8 +75,10 @@ def _hushed(situation: Situation, node: Node, speaker: Node) -> bool:
     if any(e.observed > 0.0 for e in situation.into(node.name)):
         return False
     rate = node.shifts.get(f.REQUEST_RATE) or node.shifts.get(f.METRIC_REQUEST_RATE)
+    is_late = situation.now_ns - node.known_ns < node.late_ns + COMPLAINTS_PATIENCE_NS
+    if rate is None or not rate.samples > 0:
+        return node.known_ns <= situation.onset_ns and not is_late
     windows = speaker.shifts[f.LOG_RATE].samples if f.LOG_RATE in speaker.shifts else 0.0
-    if rate is not None and rate.samples > 0:
-        return rate.before > 0.0 and rate.after * rate.samples <= HUSHED_LEFT * rate.before * max(windows, rate.samples)
-    patience_ns = node.late_ns + COMPLAINTS_PATIENCE_NS
-    return node.known_ns <= situation.onset_ns and situation.now_ns - node.known_ns >= patience_ns
+    if is_late:  # of what came since nothing is due yet
+        windows *= max(0.0, node.known_ns - situation.onset_ns) / max(1.0, situation.now_ns - situation.onset_ns)
+    return 0.0 < rate.before and rate.after * rate.samples <= HUSHED_LEFT * rate.before * max(windows, rate.samples)

@@ -73,7 +73,8 @@ def test_who_refuses_has_crashed() -> None:
     "target",
     [
         {"shifts": rate(10.0, 8.0)},
-        {"shifts": rate(3.0, 8.0)},
+        {"shifts": rate(5.0, 8.0)},
+        {"shifts": rate(10.0, 2.0), "known_ns": ONSET + 2 * SECOND, "late_ns": 5 * SECOND},
         {"known_ns": 0},
         {"known_ns": ONSET + SECOND},
         {"late_ns": 6 * SECOND},
@@ -90,7 +91,7 @@ def test_who_answers_others_is_not_silent() -> None:
 
 
 def test_who_came_back_a_moment_ago_was_silent() -> None:
-    assert list(complained_of(silent(shifts=rate(9.0, 1.0))))
+    assert list(complained_of(silent(shifts=rate(9.0, 1.0), known_ns=ONSET + 7 * SECOND)))
 
 
 def logs(rows: dict[str, float], window_ns: int, notes: tuple[str, ...]) -> EvidenceFrame:
@@ -121,8 +122,8 @@ def test_an_entry_that_only_writes_logs_tells_who_hangs() -> None:
     shop = Shop()
     shop.engine = engine = DiagnosisEngine("prod", DiagnoseSettings())
     told: list[Incident] = []
-    for second in range(200):
-        window_ns, down = shop.now_ns, 60 <= second < 63 or second >= 190
+    for second in range(240):
+        window_ns, down = shop.now_ns, 60 <= second < 63 or 190 <= second < 215
         note = TEXT if second == 60 else ""
         engine.evidence(logs({"prod/web": 0.2 if down else 0.0}, window_ns, (note,)), window_ns)
         if not down:
@@ -137,3 +138,7 @@ def test_an_entry_that_only_writes_logs_tells_who_hangs() -> None:
     assert (leader.service, leader.kind) == ("prod/users", CauseKind.HANG)
     assert leader.probability > 0.9
     assert told[0].severity is Severity.CRITICAL
+    assert any(i.settled for i in told)
+    back = [i for i in told if i.time_ns > shop.now_ns - 24 * SECOND and i.candidates[0].service == "prod/users"]
+    assert back, "it is still told of"
+    assert not any(i.settled for i in back), "there is nothing to act on any more"
