@@ -81,4 +81,4 @@ def _hushed(situation: Situation, node: Node, speaker: Node) -> bool:
     windows = speaker.shifts[f.LOG_RATE].samples if f.LOG_RATE in speaker.shifts else 0.0
     if is_late:  # of what came since nothing is due yet
         windows *= max(0.0, node.known_ns - situation.onset_ns) / max(1.0, situation.now_ns - situation.onset_ns)
-    return 0.0 < rate.before and rate.after * rate.samples <= HUSHED_LEFT * rate.before * max(windows, rate.samples)
+    return rate.before > 0.0 and rate.after * rate.samples <= HUSHED_LEFT * rate.before * max(windows, rate.samples)

@@ -106,6 +106,16 @@ def fewer(level: Level, asked: int, failed: float) -> float:
     return _nats(asked, failed / max(asked, 1), min(share, 1.0 - 1e-9)) if failed < share * asked else 0.0
 
 
+def fails_on(key: LevelKey, level: Level, run: Sequence[Point]) -> bool:
+    """Whether requests of a share fail, by all of some windows together, as they did before the action, up to the last of them."""
+    if not _counts_failures(key) or not 0.0 < level.share < 1.0:
+        return False
+    asked, failed = failures(run)
+    if failures(run[-3:])[1] <= 0 or unusual(level, asked, failed) < SELDOM_NATS:
+        return False
+    return failed >= level.share * asked or _nats(asked, failed / asked, level.share) < UNUSUAL_NATS
+
+
 def seldom_off(key: LevelKey, level: Level) -> bool:
     """Whether a share was off when the action came by windows that are each within its range: what fails a little shows in hardly any single
     second, and by all of them together."""

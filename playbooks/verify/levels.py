@@ -56,7 +56,7 @@ class Level:
     around that line and of the slope. `bad` and `good` count the windows outside and inside of the range since the first one outside,
     `gap_ns` is the longest time that it was inside in between, `well` how many windows it had been inside when the action came.
     `inside` are all windows since the onset that were; of shares, `asked` are the requests in them and `failed` those that did, and of the
-    last `calm` before the action none did.
+    last `calm` before the action none did; `share` is that of all requests since the onset that failed.
     """
 
     baseline: float = math.nan
@@ -77,6 +77,7 @@ class Level:
     asked: int = 0
     failed: float = 0.0
     calm: int = 0
+    share: float = math.nan
 
     def forecast(self, time_ns: int) -> float:
         """The value at a time had nothing been done: the fault's trend carried on."""

@@ -46,7 +46,9 @@ def level_of(points: Sequence[Point], key: LevelKey, onset_ns: int, acted_ns: in
     )
     inside = [p for p in fault if within(p.value, low, high, key.worse)]
     asked, failed = failures(inside)
-    told = replace(level, inside=len(inside), asked=asked, failed=failed, calm=_calm(fault))
+    every, lost = failures(fault)
+    share = lost / every if every else math.nan
+    told = replace(level, inside=len(inside), asked=asked, failed=failed, calm=_calm(fault), share=share)
     return carried_on(told, fault or last, key)
 
 

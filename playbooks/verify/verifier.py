@@ -27,6 +27,7 @@ from playbooks.verify.judging import (
     ALIVE,
     SELDOM_NATS,
     UNUSUAL_NATS,
+    fails_on,
     failures,
     fewer,
     harmed,
@@ -46,6 +47,8 @@ SETTLE_S: Final = 3.0
 """The action's own disturbance: nothing that starts in it counts as harm, or as no help."""
 NO_HELP_S: Final = 5.0
 """How long what was off must be served as badly as ever, after that, before it is said that the action does not help."""
+FAILS_ON_S: Final = 8.0
+"""The same where not each of its windows shows it, but all of their requests together do."""
 BEHIND_S: Final = 10.0
 """Evidence that ends earlier than this before the time limit is behind: spans of an SDK's defaults and a Collector's batches come sooner."""
 LEAST_CREDIT: Final = 0.3
@@ -301,13 +304,14 @@ class Verifier:
             return True
         if level.bad < len(run) // 2:
             return False
-        judge = helped(check, key, level)
-        if any(judge(p) is not False for p in run):
-            return False
         slope, _ = trend(points)
         if slope * worse < 0:  # it mends, if slowly
             return False
-        return all(self._as_forecast(p, level, worse) for p in run)
+        longer = [p for p in points if p.end_ns > points[-1].end_ns - int(FAILS_ON_S * SECOND)]
+        if lasts_ns(longer) >= int(FAILS_ON_S * SECOND) - SLACK_NS and fails_on(key, level, longer):
+            return True
+        judge = helped(check, key, level)
+        return all(judge(p) is False and self._as_forecast(p, level, worse) for p in run)
 
     @staticmethod
     def _as_forecast(point: Point, level: Level, worse: int) -> bool:

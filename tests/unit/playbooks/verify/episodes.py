@@ -64,6 +64,8 @@ def episode(kind: str, rng: np.random.Generator) -> VerifiedEpisode:
     def little(until_s: int) -> Shown:
         return lambda s: (few if onset - 8 <= s < until_s else 0.0, 0.1)
 
+    if kind.startswith("fails often of few"):
+        rate, share, slow = 5.0, 0.3 + 0.4 * share, 0.1
     few, scarce = 0.06 + 0.05 * share, kind.startswith("fails a little")
     rate = 8.0 + rate / 10 if scarce else rate
     made: dict[str, tuple[str, Shown, Shown | None]] = {
@@ -76,6 +78,8 @@ def episode(kind: str, rng: np.random.Generator) -> VerifiedEpisode:
         "no help": ("same", until(10_000), None),
         "pauses by itself": ("same", pausing, None),
         "a little better": ("same", half, None),
+        "fails often of few, no help": ("same", until(10_000), None),
+        "fails often of few, mended late": ("mended", until(delay + 4), None),
         "fails a little, mended": ("mended", little(delay), None),
         "fails a little, no help": ("same", little(10_000), None),
     }
@@ -86,6 +90,7 @@ def episode(kind: str, rng: np.random.Generator) -> VerifiedEpisode:
 KINDS: Final = (
     "mended", "mended, a peer stays ill", "ended before it acted", "fades by itself", "untouched peers alike", "nothing was wrong",
     "no help", "pauses by itself", "a little better", "fails a little, mended", "fails a little, no help",
+    "fails often of few, no help", "fails often of few, mended late",
 )  # fmt: skip
 
 
