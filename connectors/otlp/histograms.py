@@ -60,9 +60,9 @@ _LARGEST: Final = 1e300
 """Some write the largest double for infinity."""
 _MAX_SCALE: Final = 32
 _MAX_OFFSET: Final = 1 << 31
-WIDE_TIMES: Final = 4.0
+WIDE_TIMES: Final = 6.0
 WIDE_FROM_S: Final = 0.02
-"""A bucket is too wide to tell if it ends at more than so many times its beginning (the usual bounds double, or go up by 2.5), and beyond so many
+"""A bucket is too wide to tell if it ends at more than so many times its beginning (the usual bounds go up by 2 to 5), and beyond so many
 seconds: below that nobody minds."""
 _LOG_BASE: Final = math.log(BASE)
 _LOG_GAMMA: Final = math.log(GAMMA)
