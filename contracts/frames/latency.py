@@ -10,7 +10,7 @@ well. Such counts travel apart, with the sum, as buckets below 0; what came betw
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def wide_bucket(low_s: float, high_s: float) -> int:
     return WIDE - (int(low) * BUCKETS + int(high))
 
 
-def requests_in(bucket: NDArray[np.int64], count: NDArray[np.int64]) -> int:
+def requests_in(bucket: NDArray[np.integer[Any]], count: NDArray[np.int64]) -> int:
     """How many requests sparse buckets hold, but for those that only tell what failed."""
     return int(count[(bucket >= 0) | (bucket == UNPLACED) | (bucket <= WIDE)].sum())
 
