@@ -41,14 +41,11 @@ def calls_meant(pairs: Iterable[tuple[str, str]], services: AbstractSet[str]) ->
     """Callers and callees, under the callees' own names where those are certain: whoever sends no spans is known to its callers by a name that they
     chose. A caller whose spans were joined with those of a service of that name means that one."""
     known = list(pairs)
-    joined: dict[tuple[str, str], set[str]] = {}
-    for caller, callee in known:
-        if not callee.startswith(EXTERNAL):
-            joined.setdefault((caller, callee.rsplit("/", 1)[-1]), set()).add(callee)
+    joined = {(a, b.rpartition("/")[2]) for a, b in known if not b.startswith(EXTERNAL)}
     for caller, callee in known:
         if not callee.startswith(EXTERNAL):
             yield caller, callee
-        elif not joined.get((caller, callee.removeprefix(EXTERNAL))):  # else joined calls tell of it
+        elif (caller, callee.removeprefix(EXTERNAL)) not in joined:  # else joined calls tell of it
             yield caller, meant_by(caller, callee, services).service or callee
 
 

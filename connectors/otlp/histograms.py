@@ -40,11 +40,12 @@ from contracts.frames.latency import (
     BUCKETS,
     FAILED_ONLY,
     GAMMA,
-    PLACES,
     SUM_US,
     UNBOUNDED,
     UNPLACED,
     bucket_of,
+    dealt,
+    evenly,
     wide_bucket,
 )
 from contracts.frames.views import series_id
@@ -256,8 +257,7 @@ def _explicit(point: Any, data: MetricData, source: MetricSource) -> tuple[I32, 
         raise ValueError(f"{len(counts)} bucketCounts for {len(bounds)} explicitBounds")
     at, wide = _places(bounds, source.factor), _wide(bounds, source.factor)
     told = counts if wide is None else np.where(wide < 0, 0, counts)
-    dealt = (told[:, None] + np.arange(7, -1, -1)) // 8
-    cells = _merge(at.ravel(), dealt.ravel())
+    cells = _merge(at.ravel(), dealt(told).ravel())
     return cells if wide is None else _with_wide(cells, wide, counts, _sum_us(point.sum, source.factor))
 
 
@@ -333,8 +333,7 @@ def _places(bounds: tuple[float, ...], factor: float) -> I32:
         raise ValueError("explicitBounds are not increasing finite numbers")
     low = np.maximum(np.concatenate(([0.0], edges)), 0.0)
     high = np.maximum(np.concatenate((edges, edges[-1:])), 0.0)
-    at = low[:, None] + (high - low)[:, None] * ((PLACES + 0.5) / 8)
-    return bucket_of(at)
+    return bucket_of(evenly(low, high))
 
 
 @cached(1024, 512)

@@ -89,9 +89,20 @@ def placed(bucket: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray
         at = mean[:, None] * np.exp(SPREAD * _EIGHTHS[PLACES] - SPREAD**2 / 2)
         at = np.clip(at, low[:, None], high[:, None])
     else:
-        at = low[:, None] + (high - low)[:, None] * ((PLACES + 0.5) / 8)
-    dealt = (number[:, None] + np.arange(7, -1, -1)) // 8
+        at = evenly(low, high)
     where = np.concatenate([bucket[cell], bucket_of(at.ravel()).astype(np.int64)])
-    total = np.bincount(where, weights=np.concatenate([count[cell], dealt.ravel()])).astype(np.int64)
+    total = np.bincount(where, weights=np.concatenate([count[cell], dealt(number).ravel()])).astype(np.int64)
     filled = np.flatnonzero(total)
     return filled, total[filled]
+
+
+def evenly(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eight places in each bucket of these ends, evenly apart, in the order in which they get observations."""
+    at: NDArray[np.float64] = low[:, None] + (high - low)[:, None] * ((PLACES + 0.5) / 8)
+    return at
+
+
+def dealt(count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The observations of each bucket dealt out in turn to its eight places: what a place has stays its own, whatever comes after it."""
+    found: NDArray[np.int64] = (count[:, None] + np.arange(7, -1, -1)) // 8
+    return found

@@ -14,7 +14,7 @@ from contracts.features import Signal
 from graph.diagnosis.case import Case
 from graph.world.aliases import Aliases
 from graph.world.log_templates import TemplateStore
-from graph.world.log_texts import MAX_NOTES
+from graph.world.log_texts import MAX_NOTES, LogTexts
 from graph.world.nodes_told import Stay
 from graph.world.series import SeriesStore, transform
 from graph.world.topology import Call, ServiceNode, Topology
@@ -168,6 +168,7 @@ def _fill(world: World, saved: _World) -> None:
     topology.new_calls = saved.new_calls
     topology.ended, world.new_changes = saved.ended, saved.new_changes
     world.changes = deque(saved.changes, maxlen=MAX_CHANGES)
+    world.log_texts = LogTexts()
     world.log_texts.notes = {n: deque(v, maxlen=MAX_NOTES) for n, v in saved.notes.items()}
     world.operations = {}
     for anomaly in saved.operations:

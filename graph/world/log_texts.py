@@ -24,12 +24,15 @@ class LogTexts:
 
     def __init__(self) -> None:
         self.notes: dict[str, deque[tuple[int, str]]] = {}
+        self._found: dict[str, tuple[int, dict[str, str]]] = {}
+        """Whom each names, at a revision of the services: a tick asks of many, and texts come seldom."""
 
     def take(self, frame: EvidenceFrame) -> None:
         """Learn what is new in a window."""
         for name, text in zip(frame.services, frame.notes, strict=False):
             if text:
                 self.notes.setdefault(name, deque(maxlen=MAX_NOTES)).append((frame.window_ns, text))
+                self._found.pop(name, None)
 
     def since(self, name: str, onset_ns: int) -> tuple[str, ...]:
         """The first new texts since an onset."""
@@ -50,9 +53,14 @@ class LogTexts:
     def _named(self, name: str, topology: Topology) -> dict[str, str]:
         if name not in self.notes or topology.callees.get(name):
             return {}
-        return named_in((t for _, text in self.notes[name] for t in text.split("\n")), name, topology.services)
+        known = self._found.get(name)
+        if known is None or known[0] != topology.revision:
+            texts = (t for _, text in self.notes[name] for t in text.split("\n"))
+            known = self._found[name] = topology.revision, named_in(texts, name, topology.services)
+        return known[1]
 
     def forget(self, names: Collection[str]) -> None:
         """Services that left."""
         for name in names:
             self.notes.pop(name, None)
+            self._found.pop(name, None)

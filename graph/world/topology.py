@@ -60,6 +60,8 @@ class Topology:
         self.calls: dict[tuple[str, str], Call] = {}
         self.callees: dict[str, dict[str, None]] = {}
         self.callers: dict[str, dict[str, None]] = {}
+        self.revision = 0
+        """Grows with each service that comes or leaves."""
         self.changed_services: dict[str, None] = {}
         self.changed_calls: dict[tuple[str, str], None] = {}
         self.new_calls = False
@@ -75,6 +77,7 @@ class Topology:
         if service is None:
             service = self.services[name] = ServiceNode(name, kind_of(name), time_ns, time_ns, own=own)
             self.changed_services[name] = None
+            self.revision += 1
         service.last_seen_ns = max(service.last_seen_ns, time_ns)
         if own and not service.own:
             service.own = True
@@ -110,6 +113,7 @@ class Topology:
     def forget(self, name: str) -> None:
         """A name turned out to stand for another service: take it and its calls out."""
         self.services.pop(name, None)
+        self.revision += 1
         self.changed_services.pop(name, None)
         for pair in [p for p in self.calls if name in p]:
             del self.calls[pair]
@@ -132,6 +136,7 @@ class Topology:
     def forget_all(self, names: set[str]) -> None:
         """Take services that left, and their calls, out."""
         self.services = {n: s for n, s in self.services.items() if n not in names}
+        self.revision += 1
         self.changed_services = {n: None for n in self.changed_services if n not in names}
         self.calls = {pair: c for pair, c in self.calls.items() if names.isdisjoint(pair)}
         self.changed_calls = {pair: None for pair in self.changed_calls if names.isdisjoint(pair)}

@@ -166,7 +166,7 @@ def _unanswered(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) ->
 def _blamed_by_callers(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
     """Requests of callers that failed in calls to the target, however few: of which it tells nothing where it answers as before."""
     names = known_as(service)
-    failed = sum(_sums(_blamed(frames, onset_ns, lambda _, peer: _names(peer, service, names))).values())
+    failed = sum(_sums(_blamed(frames, onset_ns, lambda _, peer: is_meant(peer, service, names))).values())
     return f"{failed:.0f} requests of its callers failed in calls to it" if failed >= LEAST_FAILED else ""
 
 
@@ -227,7 +227,7 @@ def _rows_of_calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tu
     for frame in frames:
         if frame.signal != f.Signal.EDGES:
             continue
-        meant = {peer for peer in set(frame.peers) if _names(peer, service, names)}
+        meant = {peer for peer in set(frame.peers) if is_meant(peer, service, names)}
         if meant:
             for i, (caller, peer) in enumerate(zip(frame.services, frame.peers, strict=True)):
                 if peer in meant and frame.state[i] != ServiceState.STALE and (peer == service or caller not in others):
@@ -247,7 +247,8 @@ def _calling_others(frames: Sequence[EvidenceFrame], service: str) -> set[str]:
     return found
 
 
-def _names(peer: str, service: str, names: set[str]) -> bool:
+def is_meant(peer: str, service: str, names: set[str]) -> bool:
+    """Whether a callee's name is a service's, or may stand for it; `names`: those by which its callers may know it (`known_as`)."""
     return peer == service or (peer.startswith(EXTERNAL) and bool(means(peer) & names))
 
 

@@ -17,7 +17,7 @@ from contracts import features as f
 from contracts.external import EXTERNAL
 from contracts.frames import EvidenceFrame
 from contracts.verdicts import ServiceState
-from playbooks.guards.callers_view import FAILING, HISTORY_NS, LEAST_BEFORE, LEAST_REQUESTS, known_as, means
+from playbooks.guards.callers_view import FAILING, HISTORY_NS, LEAST_BEFORE, LEAST_REQUESTS, is_meant, known_as
 
 PASSED_ON: Final = 0.8
 """Share of the usual calls for each that a target is asked, from which it passes on as many as ever."""
@@ -41,9 +41,7 @@ class _Calls(NamedTuple):
 def worse_by_itself(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> str:
     """What its callers suffer from and nobody behind it accounts for, in words; "" where nothing is proven."""
     names = known_as(service)
-    into = _around(
-        frames, onset_ns, lambda _, peer: peer == service or (peer.startswith(EXTERNAL) and bool(means(peer) & names))
-    )
+    into = _around(frames, onset_ns, lambda _, peer: is_meant(peer, service, names))
     onward = _around(frames, onset_ns, lambda caller, peer: caller == service and not peer.startswith(EXTERNAL))
     (asked_before, asked), (passed_before, passed) = into, onward
     if min(asked_before.windows, passed_before.windows) < LEAST_BEFORE or min(asked.made, passed.made) < LEAST_REQUESTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,14 +41,14 @@ def test_a_text_names_services_by_whole_words(text: str, named: list[str]) -> No
     assert list(named_in([text], "shop/web", services)) == named
 
 
-def silent(**of_target: object) -> Situation:
+def silent(**of_target: Any) -> Situation:
     """`web` writes fifteen error records that name `users`, of which nothing has come for eight seconds."""
     shifts = {
         LOG_ERROR_RATE: Shift(LOG_ERROR_RATE, 0.0, 0.15, 9.0, 8.0, 100.0, 900.0),
         LOG_RATE: Shift(LOG_RATE, 10.0, 10.0, 0.0, 0.0, 10.0, 60.0),
     }
     web = Node("web", shifts=shifts, complaints={"users": TEXT})
-    users = replace(Node("users", known_ns=ONSET - SECOND, late_ns=SECOND), **of_target)  # type: ignore[arg-type]
+    users = replace(Node("users", known_ns=ONSET - SECOND, late_ns=SECOND), **of_target)
     nodes = {n.name: n for n in (web, users, Node("cart"))}
     return Situation("prod", ONSET, ONSET + 7 * SECOND, nodes, {})
 
@@ -81,7 +82,7 @@ def test_who_refuses_has_crashed() -> None:
         {"own": False},
     ],
 )
-def test_nobody_is_silent_who_serves_or_is_merely_late(target: dict[str, object]) -> None:
+def test_nobody_is_silent_who_serves_or_is_merely_late(target: dict[str, Any]) -> None:
     assert not list(complained_of(silent(**target)))
 
 
