@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import aiokafka
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -32,8 +32,12 @@ _READ_WAIT_MS = 50
 COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.25"}
 """Only closed segments are compacted, and those of Kafka's usual size are closed after a gigabyte: whoever takes a partition over
 reads all of it."""
+CONNECTING_S = 1.0
+"""Whose start is no longer wanted may connect for so long before it is stopped."""
 COPIES = 3
 """Replicas of the topics made here, where there are that many brokers."""
+
+Client = TypeVar("Client", aiokafka.AIOKafkaProducer, aiokafka.AIOKafkaConsumer)
 
 
 def bootstrap_of(url: str) -> str:
@@ -53,6 +57,22 @@ def client_options(settings: BrokerSettings) -> dict[str, Any]:
             "sasl_plain_password": settings.password.get_secret_value(),
         }
     return options
+
+
+async def started(client: Client) -> Client:
+    """The aiokafka client, connected. Where that fails, or is cancelled, it is stopped again: one that nobody holds would stay a
+    member of its group, whose partitions nobody reads. Where it is cancelled it may connect first, for `CONNECTING_S`: aiokafka
+    leaves open what it was about to connect."""
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except BaseException:
+        await asyncio.wait({starting}, timeout=CONNECTING_S)
+        starting.cancel()
+        await asyncio.wait({starting})
+        await client.stop()
+        raise
+    return client
 
 
 class KafkaBroker:
@@ -77,7 +97,7 @@ class KafkaBroker:
         return {"bootstrap_servers": self._bootstrap, **client_options(self._settings)}
 
     async def start(self) -> None:
-        """Connect the producer.
+        """Connect the producers.
 
         Raises:
             BrokerUnavailable: no broker answers.
@@ -85,17 +105,20 @@ class KafkaBroker:
             InvalidSettings: certificates or the kind of sign-in do not fit.
         """
         await preflight(self._bootstrap, client_options(self._settings))
-        self._producer = await self._producing()
-        self._patient = wait_for_ever(await self._producing())
+        try:
+            self._producer = await self._producing()
+            self._patient = wait_for_ever(await self._producing())
+        except BaseException:
+            await self.stop()
+            raise
 
     async def _producing(self) -> aiokafka.AIOKafkaProducer:
-        producer = aiokafka.AIOKafkaProducer(**self.options, acks="all", linger_ms=0, max_request_size=8_000_000)
         try:
-            await producer.start()
+            return await started(
+                aiokafka.AIOKafkaProducer(**self.options, acks="all", linger_ms=0, max_request_size=8_000_000)
+            )
         except (KafkaError, OSError) as e:
-            await producer.stop()
             raise translate(e, self._bootstrap) from e
-        return producer
 
     async def stop(self) -> None:
         """Flush and close."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiokafka
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from connectors.kafka.client import KafkaBroker
+from connectors.kafka.client import KafkaBroker, started
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker
 from connectors.kafka.errors import translate
 from contracts.ports import Record
@@ -55,13 +55,14 @@ class GroupReader:
             fetch_max_wait_ms=FETCH_WAIT_MS if self._group is None else 500,
         )
         try:
-            await consumer.start()
-            self._consumer = consumer
+            self._consumer = await started(consumer)
             await self._pin()
         except (KafkaError, OSError) as e:
-            self._consumer = None
-            await consumer.stop()
+            await self.stop()
             raise translate(e, self._broker.bootstrap) from e
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Leave the group. Idempotent."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 import aiokafka
 from aiokafka.errors import KafkaError
 
+from connectors.kafka.client import started
 from connectors.kafka.errors import translate
 from contracts.errors import BrokerUnavailable, HomeostatError
 from contracts.topics import SNAPSHOTS, partition_of
@@ -114,7 +115,7 @@ class KafkaStateStore:
     async def _producing(self) -> aiokafka.AIOKafkaProducer:
         self._check_open()
         if self._producer is None:
-            self._producer = await _started(
+            self._producer = await started(
                 aiokafka.AIOKafkaProducer(**self._options, acks="all", linger_ms=0, max_request_size=_MAX_BYTES)
             )
         return self._producer
@@ -122,7 +123,7 @@ class KafkaStateStore:
     async def _consuming(self) -> aiokafka.AIOKafkaConsumer:
         self._check_open()
         if self._consumer is None:
-            self._consumer = await _started(
+            self._consumer = await started(
                 aiokafka.AIOKafkaConsumer(
                     **self._options,
                     enable_auto_commit=False,
@@ -145,13 +146,3 @@ class KafkaStateStore:
     def _check_open(self) -> None:
         if self._closed:
             raise BrokerUnavailable("the state store is closed", reason="store_closed")
-
-
-async def _started(client: Any) -> Any:
-    """The client, connected; stopped again if that fails."""
-    try:
-        await client.start()
-    except BaseException:
-        await client.stop()
-        raise
-    return client

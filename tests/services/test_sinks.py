@@ -108,6 +108,19 @@ async def test_two_share_the_partitions_and_one_takes_over_from_the_other(shelf:
     assert shelf.in_order()
 
 
+async def test_who_is_stopped_while_it_joins_leaves_its_share_to_the_other(shelf: Shelf) -> None:
+    one = shelf.open()
+    await shelf.publish(12)
+    await until(lambda: set(shelf.got()) >= set(shelf.sent))
+    two = shelf.open()  # it waits until the other has heard of it, which is at its next heartbeat
+    await asyncio.sleep(0.5)
+    await two.stop()
+    await shelf.publish(60)
+    await until(lambda: set(shelf.got()) >= set(shelf.sent))
+    await one.stop()
+    assert shelf.in_order()
+
+
 async def test_a_broker_that_is_killed_costs_no_event(shelf: Shelf, kafka_server: KafkaServer) -> None:
     sinks = shelf.open()
     await shelf.publish(12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -197,3 +198,16 @@ async def test_a_new_group_begins_with_what_comes_from_now_on_and_misses_nothing
     await until(lambda: len(sink.taken) >= 2)
     await feed.stop()
     assert sink.taken == later
+
+
+async def test_who_is_stopped_while_it_joins_leaves_no_member_behind(broker: EmbeddedBroker) -> None:
+    """A member that nobody holds would keep its share of the partitions, and read none of them."""
+    for turns in range(40):
+        reader = GroupReader(broker, sorted(TOPICS), "homeostat.sink.hasty")
+        joining = asyncio.create_task(reader.start())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        await reader.stop()
+    gc.collect()  # what is left open says so now, and its tasks are found when the test ends
