@@ -15,7 +15,7 @@ from contracts.events import Anomaly, Contribution
 from contracts.features import FEATURES, LOG_ERROR_RATE, FeatureKind, Signal
 from contracts.units import SECOND
 from contracts.verdicts import ENDED
-from graph.judgement import SLIGHTLY
+from graph.judgement import LASTS_NS, SLIGHTLY
 
 USERS: Final = frozenset(
     n
@@ -38,6 +38,14 @@ def slight(anomaly: Anomaly) -> bool:
     say."""
     parts = [c for c in anomaly.contributions if c.feature in USERS]
     return bool(parts) and all(map(_slightly_late, parts)) and not anomaly.operation and not anomaly.pooled_s
+
+
+def lasting(anomaly: Anomaly, now_ns: int) -> bool:
+    """Whether an anomaly has been of nothing but late requests or calls for a while, of a whole service, whose single windows show it: whether
+    users mind these windows say as well."""
+    parts = [c for c in anomaly.contributions if c.feature in USERS]
+    late = bool(parts) and all(FEATURES[c.feature].kind is FeatureKind.LATENCY for c in parts)
+    return late and now_ns - anomaly.onset_ns >= LASTS_NS and not anomaly.operation and not anomaly.pooled_s
 
 
 def _slightly_late(part: Contribution) -> bool:

@@ -226,7 +226,7 @@ TAIL: Final[Mapping[str, float]] = {"latency_p50": 1.0, "latency_p95": 0.1, "lat
 of them (twice the share beyond it). By the definition of a quantile; others count by the calls per request alone."""
 AMISS_BETWEEN: Final = 0.5
 WAY_LOST: Final = 0.9
-WAY_NATS: Final = 5.0
+WAY_NATS: Final = 4.0
 WAY_AS_MANY: Final = 0.25
 """Share of some callers' calls that must be without an answer, by how many nats it must be likelier that all of theirs and none of others' are
 than that each is by one chance, and how many of others' must have an answer, of those, for it to be the way to a service and none of its
@@ -420,6 +420,9 @@ UNDONE: Final = frozenset({"errors", "silence", "pattern", "network", "waiting"}
 that is not done, of which entries may tell nothing (messages, what may be left out)."""
 ONSET_SHARE: Final = 0.3
 """Anomalies with less than this share of the strongest one's decades don't say when it began."""
+LASTS_NS: Final = 60 * SECOND
+"""Time after which late requests keep an incident open only while somebody is seen to suffer: a level that lasts and harms nobody is the new
+normal. By hand: as long as pooled evidence takes."""
 SLIGHTLY: Final = 1.5
 """Times what is expected at most that something may take and keep no incident open by itself: whether somebody suffers is looked at. By hand."""
 LATELY_NS: Final = 30 * SECOND

@@ -81,6 +81,8 @@ def assess(
         return None
     names = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
     names |= world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)
+    for callee in world.topology.neighbourhood(members, onset_ns, 1, up=False):  # what it is to all who call it tells whose fault it is
+        names |= dict.fromkeys(world.topology.callers_at(callee, onset_ns), 1)
     names |= world.log_texts.named_by(names, world.topology)
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():

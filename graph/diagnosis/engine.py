@@ -19,7 +19,7 @@ from graph.diagnosis.assess import Assessment, assess, diagnosis_onset, felt_lat
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.severity import Promised, nothing_promised
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
-from graph.grouping import Group, felt, incident_id, place, slight
+from graph.grouping import Group, felt, incident_id, lasting, place, slight
 from graph.judgement import LATELY_NS, LIKELY, OPENS_FROM, SAME_CAUSE
 from graph.world.world import World
 
@@ -282,15 +282,15 @@ class DiagnosisEngine:
             self.world.freeze(fresh, seen.situation.onset_ns)
 
     def _is_over(self, case: Case) -> bool:
-        """Whether nobody has suffered for long enough. An incident is about users: a resource that stays at another level, a log that goes on, or
-        what takes a little longer, keeps none open."""
+        """Whether nobody has suffered for long enough. An incident is about users: a resource that stays at another level, a log that goes on,
+        what takes a little longer, or has taken longer for a while and hurts nobody, keeps none open."""
         quiet_ns = int(self.settings.resolve_s * SECOND)
         now_ns = self.world.time_ns
         # An anomaly whose end was never told (its detector restarted) ends when its service has long looked well.
         on = [
             a for a in case.group.open if now_ns - max(a.time_ns, self._bad.get(a.service, 0)) < _FORGOTTEN * quiet_ns
         ]
-        if any(felt(a) and not slight(a) for a in on) or (
+        if any(felt(a) and not slight(a) and not lasting(a, now_ns) for a in on) or (
             on and (case.published is None or self._suffers_lately(case, quiet_ns))
         ):
             self._begins_anew(case, on)

@@ -68,11 +68,13 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
     """What it is called: at the caller's end its calls are slow, or get no answer; what befalls all callers befalls the callee, part of which hangs where
     they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
+    if kind in (CauseKind.CRASH, CauseKind.HANG):
+        to = {e.callee: [x for x in amiss if x.callee == e.callee] for e in amiss}
+        if all(answers_others(situation, callee, lost) for callee, lost in to.items()):
+            return CauseKind.NETWORK
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
-    if kind in (CauseKind.CRASH, CauseKind.HANG) and answers_others(situation, name, amiss):
-        return CauseKind.NETWORK
-    if kind is not CauseKind.NETWORK or len(amiss) < len(situation.into(name)):
+    if kind is not CauseKind.NETWORK or len(amiss) < sum(e.made > 0.0 or e in amiss for e in situation.into(name)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
     if not failing and len(amiss) > 1 and any(situation.nodes[e.caller].strength(*LATENCIES) > FAST for e in amiss):
@@ -88,9 +90,10 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
 
 
 def _covered(edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:
-    """How much is lost at one end, less for each of its calls that is fine."""
+    """How much is lost at one end, less for each of its calls that is fine; one of which nothing is told since the onset is neither."""
     hurt = [lost[e.caller, e.callee].strength for e in edges if (e.caller, e.callee) in lost]
-    return sum(hurt) * len(hurt) / max(1, len(edges))
+    fine = sum(e.made > 0.0 and (e.caller, e.callee) not in lost for e in edges)
+    return sum(hurt) * len(hurt) / max(1, len(hurt) + fine)
 
 
 def _on_the_way(situation: Situation, edge: Edge, muted: Muted) -> Amiss | None:

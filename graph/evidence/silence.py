@@ -97,7 +97,7 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     if _serves(node):
         return None
     edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
-    if answers_others(situation, node.name, [e for e in edges if e.unanswered]):
+    if answers_others(situation, node.name, [e for e in edges if e.unanswered or _lost(e) >= WAY_LOST * e.made > 0]):
         return None
     expected, observed = 0.0, sum(answered(situation, e) for e in edges)
     distress = 0.0
@@ -142,19 +142,27 @@ def _answers_late(node: Node) -> bool:
 
 
 def answers_others(situation: Situation, name: str, lost: list[Edge]) -> bool:
-    """Whether hardly any of these calls to a service is answered, and those of others, as many, are: an instance that is gone is missed by
-    all who call, each in part."""
+    """Whether hardly any of these calls to a service is answered, and those of others, as many, are: an instance that is gone, or hangs, is missed
+    by all who call, each in part."""
     callers = {e.caller for e in lost}
     others = [e for e in situation.into(name) if e.caller not in callers and _answered_as_before(e)]
     made, answers = sum(e.made for e in lost), sum(e.observed for e in others)
-    if not lost or answers < WAY_AS_MANY * made or not all(e.unanswered >= WAY_LOST * e.made for e in lost):
+    if not lost or answers < WAY_AS_MANY * made or not all(_lost(e) >= WAY_LOST * e.made for e in lost):
         return False
     return _apart(made, answers) >= WAY_NATS
 
 
 def _answered_as_before(edge: Edge) -> bool:
     """Whether all calls are answered; of a caller that does not count them, as many as before."""
-    return not edge.unanswered and (math.isfinite(edge.attempted) or edge.observed >= KEPT_SHARE * edge.expected)
+    if edge.unanswered or _lost(edge) > (1.0 - KEPT_SHARE) * edge.made:
+        return False
+    return math.isfinite(edge.attempted) or edge.observed >= KEPT_SHARE * edge.expected
+
+
+def _lost(edge: Edge) -> float:
+    """Calls along an edge since the onset that were made for nothing: that were not answered, or failed."""
+    failed = edge.shifts.get(f.CALL_ERROR_RATE)
+    return max(edge.unanswered, edge.made * failed.after if failed is not None and failed.after > 0.0 else 0.0)
 
 
 def _apart(lost: float, answers: float) -> float:

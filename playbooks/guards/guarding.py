@@ -55,8 +55,8 @@ def target_known(playbook: Playbook, target: Target, state: TargetState | None, 
 
 
 def innocent(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
-    """What answers as before is not restarted, rolled back or scaled, whoever is blamed. Instances that are not ready, and for
-    scaling a demand above the usual, are reasons of their own."""
+    """What answers as before is not restarted, rolled back or scaled, whoever is blamed. Instances that are not ready, for
+    scaling a demand above the usual, and for leading its calls elsewhere calls in which its requests fail, are reasons of their own."""
     acts = [action for action, _ in touching(playbook.steps)]
     standing = context.standing
     if not acts or standing is None:
@@ -67,6 +67,8 @@ def innocent(playbook: Playbook, target: Target, state: TargetState | None, cont
         waits_for = "whether that is one of its operations is waited for"
         return Held(HeldReason.UNPROVEN, f"{text}: {waits_for}") if standing.partly and not meant else None
     if (state is not None and state.ready < state.replicas) or (standing.demand and all(a.meets_demand for a in acts)):
+        return None
+    if standing.handed_on and all(a.at_caller for a in acts):
         return None
     if standing.conduct is Conduct.UNKNOWN:
         return (

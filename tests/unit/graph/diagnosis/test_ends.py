@@ -81,23 +81,30 @@ def test_what_takes_a_little_longer_keeps_no_incident_open(feature: str):
     assert len({i.id for i in said}) == 1, "and starts none by itself"
 
 
-@pytest.mark.parametrize(("feature", "value"), [("latency_p99", 1.0), ("error_rate", 0.51)])
-def test_what_takes_much_longer_or_fails_keeps_it_open(feature: str, value: float):
-    assert played(90, goes_on(feature, value))[-1].phase is not IncidentPhase.RESOLVED
+@pytest.mark.parametrize(("feature", "value", "recovered_s"), [("latency_p99", 1.0, 40), ("error_rate", 0.51, 90)])
+def test_what_takes_much_longer_or_fails_keeps_it_open(feature: str, value: float, recovered_s: int):
+    assert played(recovered_s, goes_on(feature, value))[-1].phase is not IncidentPhase.RESOLVED
+
+
+def test_what_takes_much_longer_for_long_and_hurts_nobody_keeps_it_open_no_more():
+    """The tail of a service of four milliseconds held one open for eleven minutes, in which five other faults were taken for its own."""
+    said = played(90, goes_on("latency_p99", 1.0))
+    assert said[-1].phase is IncidentPhase.RESOLVED
+    assert len({i.id for i in said}) == 1, "and starts none by itself"
+
+
+def test_who_suffers_for_long_keeps_it_open():
+    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=5))
+    said = []
+    for now_ns, events in shop.play(FAULT, faulty_s=100):
+        feed(engine, events, now_ns)
+        said += [(now_ns, x) for x in engine.tick(now_ns)]
+    assert all(i.phase is not IncidentPhase.RESOLVED for i in incidents(said))
 
 
 def test_what_outlives_its_incident_starts_none():
     said = played(90, cpu_goes_on)
     assert said[-1].phase is IncidentPhase.RESOLVED
-
-
-def test_while_users_suffer_it_stays_open():
-    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=5))
-    said = []
-    for now_ns, events in shop.play(FAULT, faulty_s=40):
-        feed(engine, events, now_ns)
-        said += [(now_ns, x) for x in engine.tick(now_ns)]
-    assert all(i.phase is not IncidentPhase.RESOLVED for i in incidents(said))
 
 
 def test_what_was_done_in_answer_is_no_suspect_change():

@@ -6,10 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, NETWORK_GAP
+from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, NETWORK_GAP, Signal
+from contracts.frames import Presence
+from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind
+from graph.diagnosis.assess import assess
 from graph.evidence.situation import Edge, Shift
+from graph.grouping import Group
 from graph.ranking import rank
+from graph.world import World
+from tests.unit.graph.diagnosis.test_absence import END, ONSET, RATE, T0, anomaly, frame
 from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio, situation
 
 
@@ -27,7 +33,7 @@ CASES = {
     "it is gone for both": (((200.0, 0.0), (200.0, 0.0)), CauseKind.CRASH),
     "one of its instances is gone for both": (((200.0, 110.0), (200.0, 100.0)), CauseKind.CRASH),
     "as few as tell": (((5.0, 0.0), (4.0, 4.0)), CauseKind.NETWORK),
-    "too few to tell": (((4.0, 0.0), (3.0, 3.0)), CauseKind.CRASH),
+    "too few to tell": (((4.0, 0.0), (2.0, 2.0)), CauseKind.CRASH),
     "hardly anybody else calls": (((200.0, 0.0), (8.0, 8.0)), CauseKind.CRASH),
 }
 
@@ -58,6 +64,31 @@ def test_who_alone_waits_in_vain_has_lost_its_way(others: float, kind: CauseKind
     assert (leader.service, leader.kind) == ("pay", kind)
 
 
+@pytest.mark.parametrize(
+    ("told", "fails", "end", "kind"),
+    [
+        (200.0, 0.0, "pay", CauseKind.NETWORK),  # as many as ever are answered
+        (200.0, 1.0, "pay", CauseKind.HANG),  # nobody is
+        (200.0, 0.5, "pay", CauseKind.HANG),  # each in part: one of its instances
+        (0.0, 0.0, "pay", CauseKind.HANG),  # nobody else tells
+    ],
+)
+def test_calls_that_fail_after_they_were_waited_for_are_lost_where_others_are_answered(
+    told: float, fails: float, end: str, kind: CauseKind
+) -> None:
+    """A caller that counts what it gave up knows of no call without an answer: all of them failed."""
+    waited = ratio(CALL_ERROR_RATE, 1.0), level(CALL_LATENCY_P95, 0.007, 0.5)
+    asked = {"attempted": 200.0, "observed": 200.0, "expected": 200.0, "usual": 200.0}
+    lost = replace(call("web", "pay", *waited), **asked)
+    theirs = waited if fails == 1.0 else (ratio(CALL_ERROR_RATE, fails), *waited[1:]) if fails else ()
+    others = replace(call("app", "pay", *theirs), **{k: told for k in asked})
+    web = node("web", ratio(ERROR_RATE, 1.0), level(LATENCY_P95, 0.05, 0.55))
+    app = node("app", ratio(ERROR_RATE, fails), level(LATENCY_P95, 0.05, 0.55)) if fails else node("app")
+    calls = (lost, *((others,) if told else ()), call("web", "stock"), call("web", "cart"))
+    leader = next(iter(ranked(web, app, node("pay", rate=20.0), node("stock"), node("cart"), calls=calls).values()))
+    assert (leader.service, leader.kind) == (end, kind)
+
+
 def test_who_reaches_nobody_has_lost_its_own_way() -> None:
     web, app = node("web", ratio(ERROR_RATE, 1.0)), node("app")
     found = ranked(web, app, node("pay", rate=10.0), calls=(made("web", 200.0, 0.0), made("app", 200.0, 200.0)))
@@ -78,3 +109,28 @@ def test_calls_that_fail_unknown_to_the_callee_are_lost_on_the_way_though_others
     (told,) = [x for x in next(s for s in found if s.service == "pay").findings if x.channel == "network"]
     assert told.kind is kind
     assert "pay is as quick as before to others" in told.text, "it says most"
+
+
+@pytest.mark.parametrize(("answered", "kind"), [(True, CauseKind.NETWORK), (False, CauseKind.HANG)])
+def test_whoever_else_calls_a_suspect_is_asked_though_nothing_is_wrong_with_it(
+    answered: bool, kind: CauseKind
+) -> None:
+    """`app` is no part of the incident: that it is answered as ever tells whose fault it is that `web` is not."""
+    world = World("shop")
+    for t in range(END):
+        ill = t >= ONSET
+        took = 0.5 if ill else 0.01
+        spans = {("web", ""): [RATE, float(ill), took + 0.01, took + 0.03, took + 0.04]}
+        calls = {("web", "pay"): [RATE, float(ill), took, 0.001]}
+        calls |= {("web", other): [RATE, 0.0, 0.01, 0.001] for other in ("stock", "cart")}
+        if answered or not ill:
+            spans |= {("app", ""): [RATE, 0.0, 0.02, 0.04, 0.05]}
+            calls |= {("app", "pay"): [RATE, 0.0, 0.01, 0.001]}
+        spans |= {("pay", ""): [RATE if ill else 2 * RATE, 0.0, 0.005, 0.008, 0.009]}
+        world.take(frame(Signal.SPANS, t, spans, Presence.OBSERVED))
+        world.take(frame(Signal.EDGES, t, calls, Presence.OBSERVED))
+    group = Group("inc-1", T0 + ONSET * S, "web")
+    group.add(anomaly("web"))
+    found = assess(world, group, T0 + ONSET * S, 0)
+    assert found is not None
+    assert (found.leader.service, found.leader.kind) == ("pay", kind)

@@ -101,6 +101,15 @@ def test_who_calls_and_answers_as_before_is_left_alone() -> None:
     assert "is not to blame" in why(found, "shift-traffic-from-bad-path")
 
 
+def test_who_only_fails_in_its_calls_is_the_one_whose_calls_are_led_elsewhere() -> None:
+    handed = Standing(
+        Conduct.AS_BEFORE, "27 of its 27 requests that failed did so in calls of its own", handed_on="so they did"
+    )
+    world = replace(ABLE, targets={"web": STATE, "pay": STATE}, standings={"web": handed})
+    plan = planned(incident(between(), severity=Severity.CRITICAL), world)
+    assert (plan.playbook.name, plan.target) == ("shift-traffic-from-bad-path", "web")
+
+
 def test_one_sick_instance_is_no_path() -> None:
     state = TargetState(replicas=2, ready=2, instances=("web-1", "web-2"))
     world = replace(ABLE, targets={"web": state, "pay": state})
