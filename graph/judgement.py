@@ -387,6 +387,9 @@ LEAK_VOTES: Final = 0.8
 CALLEE_HOPS: Final = 4
 CALLER_HOPS: Final = 3
 """How far from the anomalies causes and effects are looked for."""
+BYSTANDERS: Final = 5
+BYSTANDERS_IN_ALL: Final = 20
+"""How many others who call a callee are looked at, and of all callees together: those that call most, for what it costs to look."""
 ALONE_DECADES: Final = 6.0
 TOGETHER_DECADES: Final = 3.0
 AGREE_DECADES: Final = 7.0

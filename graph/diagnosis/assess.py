@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -21,6 +23,8 @@ from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
     ALONE_DECADES,
+    BYSTANDERS,
+    BYSTANDERS_IN_ALL,
     CALLEE_HOPS,
     CALLER_HOPS,
     FELT,
@@ -81,8 +85,7 @@ def assess(
         return None
     names = world.topology.neighbourhood(members, onset_ns, CALLEE_HOPS, up=False)
     names |= world.topology.neighbourhood(members, onset_ns, CALLER_HOPS, down=False)
-    for callee in world.topology.neighbourhood(members, onset_ns, 1, up=False):  # what it is to all who call it tells whose fault it is
-        names |= dict.fromkeys(world.topology.callers_at(callee, onset_ns), 1)
+    names |= dict.fromkeys(_bystanders(world, members, onset_ns, names), 1)
     names |= world.log_texts.named_by(names, world.topology)
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
@@ -104,6 +107,15 @@ def assess(
         undone,
         against_promises(situation, entries, promised),
     )
+
+
+def _bystanders(world: World, members: list[str], onset_ns: int, known: Collection[str]) -> list[str]:
+    """Who else calls those whom the members call, those that call most: whom they answer as ever tells whose fault it is that others are not."""
+    topology, calls = world.topology, Counter[str]()
+    for callee in topology.neighbourhood(members, onset_ns, 1, up=False):
+        others = ((topology.calls[c, callee].calls, c) for c in topology.callers_at(callee, onset_ns) if c not in known)
+        calls.update({caller: n for n, caller in heapq.nlargest(BYSTANDERS, others)})
+    return [caller for caller, _ in calls.most_common(BYSTANDERS_IN_ALL)]
 
 
 def felt_lately(
