@@ -227,7 +227,7 @@ of them (twice the share beyond it). By the definition of a quantile; others cou
 AMISS_BETWEEN: Final = 0.5
 WAY_LOST: Final = 0.9
 WAY_NATS: Final = 4.0
-WAY_AS_MANY: Final = 0.25
+WAY_AS_MANY: Final = 0.05
 """Share of some callers' calls that must be without an answer, by how many nats it must be likelier that all of theirs and none of others' are
 than that each is by one chance, and how many of others' must have an answer, of those, for it to be the way to a service and none of its
 instances that is lost. By hand: of a service with two instances half of each caller's calls are lost."""

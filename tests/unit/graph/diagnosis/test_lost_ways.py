@@ -29,6 +29,7 @@ def made(caller: str, calls: float, answered: float) -> Edge:
 
 CASES = {
     "one of two callers reaches it not at all": (((200.0, 0.0), (200.0, 200.0)), CauseKind.NETWORK),
+    "others call less": (((200.0, 0.0), (12.0, 12.0)), CauseKind.NETWORK),
     "a few pass": (((200.0, 6.0), (100.0, 100.0)), CauseKind.NETWORK),
     "it is gone for both": (((200.0, 0.0), (200.0, 0.0)), CauseKind.CRASH),
     "one of its instances is gone for both": (((200.0, 110.0), (200.0, 100.0)), CauseKind.CRASH),
