@@ -438,6 +438,8 @@ MOVED: Final = 0.15
 """Change of a probability that is worth an update."""
 LEADS: Final = 0.2
 """Probability, before or after, from which another leader is worth one. By hand."""
+OTHERWISE: Final = 2.0
+"""Times the weight that it had from which what a cause mostly shows is news. By hand."""
 OVERWHELMING: Final = 0.95
 """Probability from which a leader need not be waited for."""
 HEARD_NS: Final = 2 * SECOND

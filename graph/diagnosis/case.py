@@ -24,6 +24,7 @@ from graph.judgement import (
     LEADS,
     MOVED,
     OFTEN,
+    OTHERWISE,
     OVERWHELMING,
     PATIENCE_LATE,
     PATIENCE_NS,
@@ -218,4 +219,14 @@ def is_material(old: Incident, new: Incident) -> bool:
         or old.felt is not new.felt
         or old.settled is not new.settled
         or set(new.services) - set(old.services) != set()
+        or (a.service == b.service and _shows_otherwise(a, b))
     )
+
+
+def _shows_otherwise(before: Candidate, now: Candidate) -> bool:
+    """Whether a cause mostly shows by what it hardly showed before: who was slow fails."""
+    if not before.evidence or not now.evidence:
+        return False
+    first, usual = (max(c.evidence, key=lambda e: e.weight) for c in (now, before))
+    was = max((e.weight for e in before.evidence if e.channel == first.channel), default=0.0)
+    return first.channel != usual.channel and first.weight >= max(OTHERWISE * was, usual.weight)

@@ -82,7 +82,7 @@ def test_calls_that_fail_after_they_were_waited_for_are_lost_where_others_are_an
     asked = {"attempted": 200.0, "observed": 200.0, "expected": 200.0, "usual": 200.0}
     lost = replace(call("web", "pay", *waited), **asked)
     theirs = waited if fails == 1.0 else (ratio(CALL_ERROR_RATE, fails), *waited[1:]) if fails else ()
-    others = replace(call("app", "pay", *theirs), **{k: told for k in asked})
+    others = replace(call("app", "pay", *theirs), **dict.fromkeys(asked, told))
     web = node("web", ratio(ERROR_RATE, 1.0), level(LATENCY_P95, 0.05, 0.55))
     app = node("app", ratio(ERROR_RATE, fails), level(LATENCY_P95, 0.05, 0.55)) if fails else node("app")
     calls = (lost, *((others,) if told else ()), call("web", "stock"), call("web", "cart"))
@@ -113,9 +113,7 @@ def test_calls_that_fail_unknown_to_the_callee_are_lost_on_the_way_though_others
 
 
 @pytest.mark.parametrize(("answered", "kind"), [(True, CauseKind.NETWORK), (False, CauseKind.HANG)])
-def test_whoever_else_calls_a_suspect_is_asked_though_nothing_is_wrong_with_it(
-    answered: bool, kind: CauseKind
-) -> None:
+def test_whoever_else_calls_a_suspect_is_asked_though_nothing_is_wrong_with_it(answered: bool, kind: CauseKind) -> None:
     """`app` is no part of the incident: that it is answered as ever tells whose fault it is that `web` is not."""
     world = World("shop")
     for t in range(END):
