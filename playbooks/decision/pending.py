@@ -39,6 +39,7 @@ from playbooks.decision.pending_state import (
     offered,
     premature,
     question,
+    revise,
     saved_of,
     signature,
 )
@@ -135,7 +136,7 @@ class PendingDecisions:
             self._close(incident.id, number, incident.revision)
             return []
         case = self._cases.setdefault(incident.id, PendingDecision(incident, number))
-        case.incident = incident
+        revise(case, incident, now_ns)
         return self._look(case, now_ns)
 
     def _known(self, incident: str) -> tuple[int, int]:

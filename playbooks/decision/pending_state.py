@@ -12,7 +12,7 @@ from contracts.errors import UnreadableEvent
 from contracts.events import Control, Decision, Incident
 from contracts.ports import RunEntry
 from contracts.units import SECOND
-from contracts.verdicts import DecisionVerdict, HeldReason, RunState
+from contracts.verdicts import DecisionVerdict, HeldReason, RunState, Severity
 from playbooks.decision.candidates import top_causes
 from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.world import Attempt, ServiceView
@@ -38,6 +38,8 @@ ASKED_BY_S: Final = 20.0
 RELAPSED_S: Final = 10.0
 """How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
 an incident takes its time to end is no reason to wake anybody."""
+WELL_S: Final = 30.0
+"""How long users must have been well for it to be news that they are hurt again, to whoever was asked before; doubled each time that they were."""
 TO_BE_SEEN: Final = frozenset({HeldReason.INNOCENT, HeldReason.UNPROVEN})
 """Reasons that more telemetry may take away."""
 VERSION: Final = 1
@@ -66,6 +68,8 @@ class PendingDecision(msgspec.Struct):
     """When each question was asked last, and how often: playbook, and target where there is one."""
     meant: tuple[str, int, int] = ("", 0, 0)
     """What a person would be asked at present, since when that, and since when anything; nothing while nobody would be."""
+    well_ns: int = 0
+    """Since when users have been served as before; 0 while they are not."""
 
 
 class UnseenDecision(msgspec.Struct, frozen=True):
@@ -136,6 +140,19 @@ def awaited(decision: str, unseen: UnseenDecision) -> RunEntry:
         0,
         {},
     )
+
+
+def revise(case: PendingDecision, incident: Incident, now_ns: int) -> None:
+    """Take a new revision in. Whoever was asked before doesn't know that users who were well for a while are hurt again: they are asked anew."""
+    case.incident = incident
+    if (incident.felt or incident.severity) is Severity.INFO:
+        case.well_ns = case.well_ns or now_ns
+        return
+    times = max((n for _, n in case.asked.values()), default=0)
+    if times and case.well_ns and now_ns - case.well_ns >= WELL_S * 2 ** (times - 1) * SECOND:
+        case.asked = {asked: (0, n) for asked, (_, n) in case.asked.items()}
+        case.last = case.last if case.live else None
+    case.well_ns = 0
 
 
 def mending(case: PendingDecision, now_ns: int) -> bool:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from contracts.events import Decision, Option
 from contracts.ports import RunEntry
 from contracts.units import SECOND
-from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason, RunState
+from contracts.verdicts import Autonomy, CauseKind, DecisionVerdict, HeldReason, RunState, Severity
 from playbooks.decision import NOTHING
 from playbooks.decision.pending_state import (
     ASKED_AGAIN_S,
     CALM_S,
+    WELL_S,
     PendingDecision,
     differs,
     offered,
     question,
+    revise,
     signature,
 )
 from tests.unit.playbooks.decision.test_pending import incident
@@ -96,6 +99,24 @@ def test_another_question_is_asked_at_once():
     case.asked = {"restart-slow-service web": (0, 1)}
     case.last = signature(decision(NO, 5))
     assert differs(case, decision(ASK, 10), 10 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("times", "well_s", "again"),
+    [(1, WELL_S - 1, False), (1, WELL_S, True), (2, WELL_S, False), (2, 2 * WELL_S, True), (0, WELL_S, False)],
+)
+def test_that_users_are_hurt_again_after_they_were_well_is_a_question_of_its_own(
+    times: int, well_s: float, again: bool
+):
+    """A third party that was slow, and answered, and fails now: whoever was asked about it takes it for over."""
+    case = asked(times)
+    case.asked = case.asked if times else {}
+    case.live, case.live_verdict = "", ""
+    for at_s, felt in ((10, Severity.INFO), (20, Severity.INFO), (10 + well_s, Severity.WARNING)):
+        told = msgspec.structs.replace(case.incident, felt=felt, severity=Severity.CRITICAL)
+        revise(case, told, int(at_s * SECOND))
+    assert case.incident.felt is Severity.WARNING
+    assert differs(case, decision(ASK, 11 + well_s), int((11 + well_s) * SECOND)) is again
 
 
 def run(decision_: str, state: RunState) -> RunEntry:
