@@ -31,6 +31,8 @@ PASSES_S: Final = 30.0
 """Seconds for which what users hardly feel may pass by itself: bursts, warming up, a pause of a neighbour."""
 PASSING: Final = frozenset({CauseKind.SATURATION, CauseKind.LATENCY})
 """Causes with which a service answers, only later than usual, and that often end by themselves."""
+WELL_S: Final = 10.0
+"""Seconds for which users must have been well for it to have passed, whatever it is."""
 WARMS_S: Final = 60.0
 """Seconds in which a new release is warm."""
 WARMING: Final = frozenset({"latency", "cpu"})
@@ -136,7 +138,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         return Proposal(playbook, target, state, tuple(causes), held, others)
     held_back = (
         _outside(playbook, service, meant, incident)
-        or _unfelt(playbook, meant, incident)
+        or _unfelt(playbook, meant, incident, world)
         or _may_pass(playbook, meant, incident, world)
     )
     if held_back is None:
@@ -181,14 +183,15 @@ def _outside(playbook: Playbook, service: str, causes: list[Candidate], incident
     return None
 
 
-def _unfelt(playbook: Playbook, causes: list[Candidate], incident: Incident) -> Held | None:
+def _unfelt(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
     """While users are served as before nothing is disturbed: whether they will feel it is waited for. Who is slow or saturated, and was felt
-    for a moment only, is left alone as well."""
+    for a moment only, is left alone as well, and everybody once users have been well for a while: it has passed, or comes again."""
     if not touching(playbook.steps):
         return None
     if incident.severity is Severity.INFO:
         return Held(HeldReason.UNFELT, "users are served as before: nothing is disturbed while they are")
-    if incident.felt is Severity.INFO and all(c.kind in PASSING for c in causes):
+    passed = bool(world.well_ns) and world.now_ns - world.well_ns >= WELL_S * SECOND
+    if incident.felt is Severity.INFO and (passed or all(c.kind in PASSING for c in causes)):
         return Held(HeldReason.UNFELT, "users are served as before by now: nothing is disturbed while they are")
     return None
 

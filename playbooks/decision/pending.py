@@ -295,6 +295,7 @@ class PendingDecisions:
             learning_ns=self._learning_ns(environment),
             confirmed_ns=case.confirmed_ns,
             reached_ns=max(views.times.values(), default=0),
+            well_ns=case.well_ns,
             posteriors=self.posteriors,
             untold_s=untold_s,
             targets={s: targets.get(s) for s in services},

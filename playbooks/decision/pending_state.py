@@ -38,7 +38,7 @@ ASKED_BY_S: Final = 20.0
 RELAPSED_S: Final = 10.0
 """How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
 an incident takes its time to end is no reason to wake anybody."""
-WELL_S: Final = 30.0
+RETURNS_S: Final = 30.0
 """How long users must have been well for it to be news that they are hurt again, to whoever was asked before; doubled each time that they were."""
 TO_BE_SEEN: Final = frozenset({HeldReason.INNOCENT, HeldReason.UNPROVEN})
 """Reasons that more telemetry may take away."""
@@ -149,7 +149,7 @@ def revise(case: PendingDecision, incident: Incident, now_ns: int) -> None:
         case.well_ns = case.well_ns or now_ns
         return
     times = max((n for _, n in case.asked.values()), default=0)
-    if times and case.well_ns and now_ns - case.well_ns >= WELL_S * 2 ** (times - 1) * SECOND:
+    if times and case.well_ns and now_ns - case.well_ns >= RETURNS_S * 2 ** (times - 1) * SECOND:
         case.asked = {asked: (0, n) for asked, (_, n) in case.asked.items()}
         case.last = case.last if case.live else None
     case.well_ns = 0

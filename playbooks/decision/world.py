@@ -123,6 +123,8 @@ class DecisionWorld:
     """When telemetry last said that a service of the incident is anomalous: until then the diagnosis is of the present."""
     reached_ns: int = 0
     """How far event time has come; 0 where nothing has been heard."""
+    well_ns: int = 0
+    """Since when users have been served as before, though the incident hurt them; 0 while they are not."""
 
     @property
     def at_work(self) -> tuple[str, ...]:

@@ -529,6 +529,25 @@ def at_age(seconds: float, base: Incident) -> Incident:
     return msgspec.structs.replace(base, onset_ns=NOW - int(seconds * S))
 
 
+@pytest.mark.parametrize(
+    ("felt", "well_s", "acts"),
+    [
+        (Severity.CRITICAL, 0, True),
+        (Severity.INFO, 0, True),  # for a moment
+        (Severity.INFO, 9, True),
+        (Severity.INFO, 10, False),
+        (Severity.WARNING, 10, True),
+    ],
+)
+def test_who_hangs_no_more_as_users_have_it_is_left_alone(felt: Severity, well_s: int, acts: bool):
+    """What is left of it in the numbers since the onset was taken for a hang, a minute after the way was well again."""
+    told = msgspec.structs.replace(HANG, severity=Severity.CRITICAL, felt=felt)
+    world = replace(WORLD, well_ns=NOW - well_s * S if well_s else 0)
+    found = decide(told, world, LIBRARY, SETTINGS)
+    assert (found.verdict is DecisionVerdict.ACT) is acts
+    assert acts or "users are served as before by now" in why(found, "restart-hung-service")
+
+
 def test_a_failure_is_evidence_of_the_cause():
     tried = replace(WORLD, number=2, attempts=(Attempt("inc-1-d1", "restart-hung-service", "cart", "same", NOW),))
     d = decide(at_age(20, RELEASE_OR_HANG), tried, LIBRARY, SETTINGS)
