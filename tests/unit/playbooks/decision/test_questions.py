@@ -103,7 +103,13 @@ def test_another_question_is_asked_at_once():
 
 @pytest.mark.parametrize(
     ("times", "well_s", "again"),
-    [(1, RETURNS_S - 1, False), (1, RETURNS_S, True), (2, RETURNS_S, False), (2, 2 * RETURNS_S, True), (0, RETURNS_S, False)],
+    [
+        (1, RETURNS_S - 1, False),
+        (1, RETURNS_S, True),
+        (2, RETURNS_S, False),
+        (2, 2 * RETURNS_S, True),
+        (0, RETURNS_S, False),
+    ],
 )
 def test_that_users_are_hurt_again_after_they_were_well_is_a_question_of_its_own(
     times: int, well_s: float, again: bool
