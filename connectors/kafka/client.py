@@ -21,6 +21,7 @@ from contracts.errors import BrokerUnavailable, HomeostatError, InvalidSettings
 from contracts.ports import Record
 from contracts.retry import every, quiet, retrying, within
 from contracts.settings import BrokerSettings
+from contracts.supervision import end, once
 from contracts.tls import trusting
 from contracts.topics import TOPICS, Partitioning, Topic, own_topic
 
@@ -63,13 +64,12 @@ async def started(client: Client) -> Client:
     """The aiokafka client, connected. Where that fails, or is cancelled, it is stopped again: one that nobody holds would stay a
     member of its group, whose partitions nobody reads. Where it is cancelled it may connect first, for `CONNECTING_S`: aiokafka
     leaves open what it was about to connect."""
-    starting = asyncio.ensure_future(client.start())
+    starting = once("connect", client.start(), awaited=True)
     try:
         await asyncio.shield(starting)
     except BaseException:
         await asyncio.wait({starting}, timeout=CONNECTING_S)
-        starting.cancel()
-        await asyncio.wait({starting})
+        await end(starting)
         await client.stop()
         raise
     return client

@@ -16,6 +16,7 @@ from contracts.ports import Target, TargetState
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
 from playbooks.decision.aims import meant_by, target_of
+from playbooks.decision.echo import echoed
 from playbooks.decision.world import DecisionWorld, Earlier, ServiceView
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.language.actions import touching
@@ -146,6 +147,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         told = _told(world, target, known)
         held_back = _guarded(playbook, target, state, scope_of(incident, meant[0], world), told, incident)
     held_back = held_back or _handed_on(playbook, meant, world)
+    held_back = held_back or echoed(playbook, target.service, state, world)
     held_back = held_back or _amid(playbook, meant, world) or _still_ready(playbook, meant, incident, world)
     held_back = held_back or _uncompared(playbook, meant, incident, world)
     return Proposal(playbook, target, state, tuple(meant), held_back, others)

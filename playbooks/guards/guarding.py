@@ -30,8 +30,6 @@ from playbooks.language.model import Playbook
 
 Guard = Callable[[Playbook, Target, TargetState | None, GuardContext], Held | None]
 
-ECHOES_S: Final = 20.0
-"""Seconds after a remedy was seen to help in which what its target shows is mostly of before: two looks at what is known lately."""
 _HARM: Final = frozenset({RunState.FAILED, RunState.ROLLED_BACK})
 
 
@@ -168,20 +166,6 @@ def cooled_down(playbook: Playbook, target: Target, state: TargetState | None, c
     return Held(HeldReason.COOLDOWN, text)
 
 
-def echoed(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
-    """What was verified to help a target a moment ago has still to show in all that is said of it, whichever incident says so."""
-    del state
-    runs = (r for r in others(context.history, context) if on_same(r, target.service, context) and acted(r))
-    latest = max((r for r in runs if r.state is RunState.SUCCEEDED), key=_last, default=None)
-    if latest is None or not touching(playbook.steps):
-        return None
-    since_s = (context.now_ns - last_ns(latest)) / SECOND
-    if since_s >= ECHOES_S:
-        return None
-    text = f"{latest.playbook} helped {target.service} {_ago(since_s)} ago: what comes of that is waited for"
-    return Held(HeldReason.CONCURRENCY, text)
-
-
 def within_rate(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """At most so many runs on one target in any hour."""
     del state
@@ -259,7 +243,6 @@ GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
     ("outcome known", outcome_known),
     ("circuit", circuit_closed),
     ("cooldown", cooled_down),
-    ("echo", echoed),
     ("rate", within_rate),
     ("concurrency", not_crowded),
     ("replicas", enough_room),
