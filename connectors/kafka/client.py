@@ -299,8 +299,7 @@ class KafkaBroker:
             *topics, **self.options, enable_auto_commit=False, fetch_max_wait_ms=wait_ms
         )
         try:
-            await consumer.start()
-            yield consumer
+            yield await started(consumer)
         except (KafkaError, OSError) as e:
             raise translate(e, self._bootstrap) from e
         finally:

@@ -57,11 +57,10 @@ class GroupReader:
         try:
             self._consumer = await started(consumer)
             await self._pin()
-        except (KafkaError, OSError) as e:
+        except BaseException as e:
             await self.stop()
-            raise translate(e, self._broker.bootstrap) from e
-        except BaseException:
-            await self.stop()
+            if isinstance(e, KafkaError | OSError):
+                raise translate(e, self._broker.bootstrap) from e
             raise
 
     async def stop(self) -> None:

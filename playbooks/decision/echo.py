@@ -12,7 +12,7 @@ from contracts.units import SECOND
 from contracts.verdicts import HeldReason, RunState
 from playbooks.decision.world import DecisionWorld
 from playbooks.guards import Held
-from playbooks.guards.context import acted, last_ns
+from playbooks.guards.context import acted, last_ns, on_one
 from playbooks.language.actions import touching
 from playbooks.language.model import Playbook
 
@@ -25,8 +25,7 @@ def echoed(playbook: Playbook, service: str, state: TargetState | None, world: D
     if not touching(playbook.steps):
         return None
     key = state.identity.key if state is not None and state.identity is not None else ""
-    runs = (r for r in world.history if r.target == service or (key and key in r.identities))
-    helped = (r for r in runs if r.state is RunState.SUCCEEDED and acted(r))
+    helped = (r for r in world.history if on_one(r, service, key) and r.state is RunState.SUCCEEDED and acted(r))
     latest = max(helped, key=lambda r: (last_ns(r), r.run), default=None)
     if latest is None or world.now_ns - last_ns(latest) >= ECHOES_S * SECOND:
         return None

@@ -147,7 +147,12 @@ def _order(run: RunEntry) -> tuple[int, str]:
 
 def on_same(run: RunEntry, target: str, context: GuardContext) -> bool:
     """Whether a run is about what the one that asks would touch, or calls it by the same name in the same environment."""
-    return run.target == target or bool(context.identity and context.identity in run.identities)
+    return on_one(run, target, context.identity)
+
+
+def on_one(run: RunEntry, target: str, identity: str) -> bool:
+    """Whether a run is about a target, or about what its `identity` ("" where it is not known) says it is."""
+    return run.target == target or bool(identity and identity in run.identities)
 
 
 def affected_by(target: str, context: GuardContext) -> tuple[str, ...]:

@@ -39,10 +39,10 @@ def anomaly(
     )
 
 
-def played(recovered_s: int, more, faults=FAULT, resolve_s: float = 5) -> list:
+def played(recovered_s: int, more, faults=FAULT, resolve_s: float = 5, faulty_s: int = 12) -> list:
     engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=resolve_s))
     said = []
-    for now_ns, events in shop.play(faults, faulty_s=12, recovered_s=recovered_s):
+    for now_ns, events in shop.play(faults, faulty_s=faulty_s, recovered_s=recovered_s):
         feed(engine, [*events, *more(now_ns)], now_ns)
         said += [(now_ns, x) for x in engine.tick(now_ns)]
     return incidents(said)
@@ -94,12 +94,9 @@ def test_what_takes_much_longer_for_long_and_hurts_nobody_keeps_it_open_no_more(
 
 
 def test_who_suffers_for_long_keeps_it_open():
-    engine = DiagnosisEngine("shop", DiagnoseSettings(resolve_s=5))
-    said = []
-    for now_ns, events in shop.play(FAULT, faulty_s=100):
-        feed(engine, events, now_ns)
-        said += [(now_ns, x) for x in engine.tick(now_ns)]
-    assert all(i.phase is not IncidentPhase.RESOLVED for i in incidents(said))
+    said = played(0, lambda _: [], faulty_s=100)
+    assert said
+    assert all(i.phase is not IncidentPhase.RESOLVED for i in said)
 
 
 def test_what_outlives_its_incident_starts_none():
