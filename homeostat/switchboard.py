@@ -17,7 +17,7 @@ from typing import Final
 
 from connectors.kafka.client import KafkaBroker
 from contracts.errors import BrokerUnavailable, UnreadableEvent
-from contracts.events import Control, decode, encode
+from contracts.events import OURSELVES, Control, decode, encode
 from contracts.ports import Clock, Journal, Record
 from contracts.supervision import end, once
 from contracts.topics import ACTIONS, CONTROL, JOURNAL
@@ -146,7 +146,7 @@ def initial(now_ns: int) -> Control:
         scope=switches.EVERYWHERE,
         acting=True,
         autonomy=Autonomy.ACT,
-        by=switches.ITSELF,
+        by=OURSELVES,
         time_ns=now_ns,
         reason="the installation began",
         initial=True,

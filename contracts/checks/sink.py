@@ -17,7 +17,7 @@ from typing import Final
 
 from contracts.checks.expecting import expect
 from contracts.checks.running import awaited_on_fresh
-from contracts.events import ActionRecord, Decision, Event, Incident, Option, encode
+from contracts.events import OURSELVES, ActionRecord, Decision, Event, Incident, Option, encode
 from contracts.ports.exchange import PUBLISHED, Published, Sink
 from contracts.topics import ACTIONS, DECISIONS, INCIDENTS
 from contracts.units import SECOND
@@ -67,7 +67,7 @@ def _event(number: int, topic: str, text: str) -> Event:
             playbook_version="1",
             target="shop/cart",
             state=RunState.RUNNING,
-            actor="homeostat",
+            actor=OURSELVES,
             text=text,
         )
     return Incident(

@@ -18,6 +18,7 @@ from contracts.events.handling import Handling, Lookup
 from contracts.events.reports import ReportedRun, ReportedStep, TargetReport
 from contracts.events.telemetry import (
     CORDONED,
+    OURSELVES,
     WELL,
     Anomaly,
     Candidate,
@@ -41,6 +42,7 @@ from contracts.events.telemetry import (
 
 __all__ = [
     "CORDONED",
+    "OURSELVES",
     "WELL",
     "ActionRecord",
     "Adoption",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from contracts.events.codec import Event
-from contracts.events.telemetry import FlagChange
+from contracts.events.telemetry import OURSELVES, FlagChange
 from contracts.verdicts import (
     AdoptionVerdict,
     Autonomy,
@@ -143,7 +143,7 @@ class Feedback(Event, frozen=True, kw_only=True):
     time_ns: int
     measures: tuple[Measure, ...]
     text: str
-    by: str = "homeostat"
+    by: str = OURSELVES
     credit: float = 1.0
     """How much of the outcome the action can claim (0..1): less where it was recovering anyway, or untouched peers did too."""
     well: bool = False

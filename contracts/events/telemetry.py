@@ -6,6 +6,7 @@ Times named `*_ns` are epoch nanoseconds of *event* time. Services are `namespac
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import msgspec
 
@@ -54,6 +55,8 @@ class DeadLetter(Event, frozen=True, kw_only=True):
     time_ns: int = 0
 
 
+OURSELVES: Final = "homeostat"
+"""Who acted, said or verified something, where it was Homeostat itself."""
 WELL, CORDONED = "well", "cordoned"
 """`after` of a change of a node that is no trouble: it is well again, or somebody lets it take no new pods."""
 
@@ -193,7 +196,7 @@ class Anomaly(Event, frozen=True, kw_only=True):
     text: str
     peer: str = ""
     late_ns: int = 0
-    by: str = "homeostat"
+    by: str = OURSELVES
     """Who ended it: a person, where one took the new level for normal or refused it."""
     kind: AnomalyKind = AnomalyKind.SERVICE
     pooled_s: float = 0.0

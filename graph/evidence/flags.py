@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from contracts.events import Change, FlagChange, flag_of
+from contracts.events import OURSELVES, Change, FlagChange, flag_of
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.situation import Situation
@@ -23,8 +23,6 @@ from graph.judgement import (
 )
 
 FLAG: Final = "flag"
-OURSELVES: Final = "homeostat"
-"""The actor of changes that Homeostat made itself."""
 
 
 class SuspectedFlag(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from contracts import features as f
-from contracts.events import CORDONED, WELL, Change, fewer
+from contracts.events import CORDONED, OURSELVES, WELL, Change, fewer
 from contracts.room import has_room, queues, usual_seconds
 from contracts.verdicts import CauseKind
 from graph.evidence.apart import instances_apart
@@ -136,7 +136,7 @@ def demand(situation: Situation) -> Iterator[Finding]:
 def releases(situation: Situation) -> Iterator[Finding]:
     """A new version or configuration shortly before the onset."""
     for change_ in situation.changes:
-        if change_.kind not in RELEASES or change_.actor == "homeostat":
+        if change_.kind not in RELEASES or change_.actor == OURSELVES:
             continue
         age_s = situation.age_s(change_)
         if age_s < -RELEASE_AFTER_S:
@@ -153,7 +153,7 @@ def releases(situation: Situation) -> Iterator[Finding]:
 def shrunk(situation: Situation) -> Iterator[Finding]:
     """Instances taken away shortly before the onset, by whoever scaled: too few may be left for what is asked."""
     for change_ in situation.changes:
-        if change_.actor == "homeostat" or not fewer(change_):
+        if change_.actor == OURSELVES or not fewer(change_):
             continue
         age_s = situation.age_s(change_)
         if age_s < -RELEASE_AFTER_S:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.capacity import MERIT_NS, leaving, surplus
-from contracts.events import Anomaly, Change
+from contracts.events import OURSELVES, Anomaly, Change
 from contracts.features import (
     ASIDE,
     BY_SIGNAL,
@@ -28,7 +28,7 @@ from contracts.frames import EvidenceFrame
 from contracts.mix import Mix, mix_of
 from contracts.units import MINUTE
 from contracts.verdicts import ENDED
-from graph.evidence.flags import FLAG, OURSELVES
+from graph.evidence.flags import FLAG
 from graph.evidence.kept import by_metrics, kept_otherwise, weighed
 from graph.evidence.shifts import shifts, since_then
 from graph.evidence.situation import Edge, Node, Shift, Situation

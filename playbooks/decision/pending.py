@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.events import Control, Decision, Feedback, Incident, TargetReport
+from contracts.events import OURSELVES, Control, Decision, Feedback, Incident, TargetReport
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame, pack, unpack
 from contracts.ports import RunEntry
@@ -169,7 +169,7 @@ class PendingDecisions:
         if self.posteriors is before:
             self.counters["feedback_repeated"] += 1
             return []
-        if feedback.by != "homeostat":
+        if feedback.by != OURSELVES:
             return []
         self._remember(feedback, now_ns)
         case = self._cases.get(feedback.incident)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contracts.actions import action_of
-from contracts.events import ActionRecord, Change, Decision, Feedback, Measure
+from contracts.events import OURSELVES, ActionRecord, Change, Decision, Feedback, Measure
 from contracts.ports import GraphWrite, TargetState
 from contracts.sanitizing import sanitized
 from contracts.verdicts import Outcome, RunState
@@ -16,7 +16,6 @@ from playbooks.language.model import Step
 from playbooks.runs.journal_records import Verdict
 from playbooks.runs.plan import RunPlan, run_of
 
-ACTOR = "homeostat"
 _STEP_TEXT, _RUN_TEXT = 500, 2000
 """Characters of a record's text: steps tell what others said, runs what we say."""
 Data = Mapping[str, str | int | float | bool | None]
@@ -43,7 +42,7 @@ def asked_record(decision: Decision, now_ns: int) -> ActionRecord:
         playbook_version="",
         target=decision.cause_service,
         state=RunState.INCONCLUSIVE,
-        actor=ACTOR,
+        actor=OURSELVES,
         text=sanitized(decision.text, _RUN_TEXT),
         data={"cause": str(decision.cause), "probability": decision.cause_probability},
     )
@@ -70,7 +69,7 @@ def _record(plan: RunPlan, kind: str, state: RunState, text: str, now_ns: int, d
         playbook_version=plan.playbook.version,
         target=plan.target,
         state=state,
-        actor=ACTOR,
+        actor=OURSELVES,
         text=sanitized(text, _STEP_TEXT if step else _RUN_TEXT),
         step=step,
         data={k: sanitized(v) if isinstance(v, str) else v for k, v in data.items()},
@@ -95,7 +94,7 @@ def change_of(
         service=plan.target,
         kind=action.change,
         time_ns=now_ns,
-        actor=ACTOR,
+        actor=OURSELVES,
         before=was,
         after=becomes,
         text=f"{plan.playbook.name}: {step.action} {plan.target}" + (f" {was} → {becomes}" if becomes else ""),

@@ -20,13 +20,11 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.events import Control
+from contracts.events import OURSELVES, Control
 from contracts.ports import Journal
 from contracts.verdicts import Autonomy
 
 EVERYWHERE: Final = "*"
-ITSELF: Final = "homeostat"
-"""Who stopped it in doubt."""
 _RANK: Final = {Autonomy.OBSERVE: 0, Autonomy.SUGGEST: 1, Autonomy.ACT: 2}
 _CONTROL, _ARMED = "control/", "armed/"
 _ARMED_LOG: Final = "armed"
@@ -97,7 +95,7 @@ def doubtful(scope: str, why: str, now_ns: int) -> Control:
         scope=scope,
         acting=False,
         autonomy=Autonomy.OBSERVE,
-        by=ITSELF,
+        by=OURSELVES,
         time_ns=now_ns,
         reason=f"{why}: look, then `homeostat resume`",
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from contracts import topics
 from contracts.errors import UnknownName, UnreadableEvent
-from contracts.events import Adoption, Anomaly, Change, Strictness, decode, encode
+from contracts.events import OURSELVES, Adoption, Anomaly, Change, Strictness, decode, encode
 from contracts.features import OPERATIONS
 from contracts.frames.codec import pack, unpack
 from contracts.frames.feature_frame import FeatureFrame
@@ -19,11 +19,10 @@ from models.engine import DetectEngine
 from streams.environments import Environments
 from streams.stage import Emit, Output
 
-OURSELVES: Final = "homeostat"
 DISTURBED_NS: Final = 10 * SECOND
 """Nothing is learnt from a service for this long after a change of ours: what it does then is our doing."""
 
-REBASES: Final = frozenset({"deploy", "config", "scale", "restart", "rollback"})
+REBASES: Final = frozenset({"deploy", "config", "flag", "scale", "restart", "rollback"})
 """Kinds of changes after which a service is another: what befell an instance is none."""
 
 

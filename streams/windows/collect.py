@@ -87,6 +87,8 @@ class Collector:
         self.max_delay_ns = int(settings.max_delay_s * SECOND)
         self.names: dict[str, Names] = {}
         self.marks: dict[str, TimeMark] = {}
+        self.waiting: tuple[Pending, ...] = ()
+        """Records that wait for a flush."""
         self.refused: frozenset[str] = frozenset()
         """Environments for which there is no room at the moment."""
         self._outside = np.zeros(0, np.bool_)

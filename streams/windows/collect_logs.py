@@ -28,6 +28,7 @@ class LogCollector(Collector):
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         super().__init__(settings, partitions, counters)
         self.pending = Pending()
+        self.waiting = (self.pending,)
         self.texts: dict[str, dict[int, str]] = {}
         self.told: dict[str, set[tuple[int, int]]] = {}
 

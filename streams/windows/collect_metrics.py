@@ -36,7 +36,7 @@ class MetricCollector(Collector):
 
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         super().__init__(settings, partitions, counters)
-        self.points, self.histos, self.cells = Pending(), Pending(), Pending()
+        self.points, self.histos, self.cells = self.waiting = Pending(), Pending(), Pending()
 
     @property
     def rows(self) -> int:
@@ -113,7 +113,7 @@ class MetricCallCollector(Collector):
 
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         super().__init__(settings, partitions, counters)
-        self.calls, self.cells = Pending(), Pending()
+        self.calls, self.cells = self.waiting = Pending(), Pending()
 
     @property
     def rows(self) -> int:

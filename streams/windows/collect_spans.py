@@ -54,7 +54,7 @@ class SpanCollector(Collector):
 
     def __init__(self, settings: IngestSettings, partitions: int, counters: Counter[str]) -> None:
         super().__init__(settings, partitions, counters)
-        self.pending, self.linked = Pending(), Pending()
+        self.pending, self.linked = self.waiting = Pending(), Pending()
         self.recent: dict[str, KeyTable] = {}
         self.clocks: dict[Tag, int] = {}
         self.hosts: dict[str, dict[str, None]] = {}

@@ -93,10 +93,10 @@ class PartialBuilder:
             count(decoded, receipt, tags, facts)
 
     def _admit(self, decoded: Decoded, receipt: Receipt) -> None:
-        """Let environments in, as far as there is room."""
-        refused = set[str]()
+        """Let environments in, as far as there is room. None leaves for them of which records wait for a flush."""
+        refused, waiting = set[str](), {e for c in self._collectors for p in c.waiting for e in p.batches}
         for environment in sorted({r.environment for r in decoded.resources}):
-            admitted, gone = self._environments.admit(environment, receipt.now_ns)
+            admitted, gone = self._environments.admit(environment, receipt.now_ns, waiting)
             if not admitted:
                 refused.add(environment)
             for left in gone:

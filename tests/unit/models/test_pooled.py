@@ -93,6 +93,21 @@ def test_only_our_own_changes_keep_the_stage_from_learning():
     assert ledger.suspended_ns[0] == T0 + 50 * SECOND
 
 
+@pytest.mark.parametrize(
+    ("kind", "another"),
+    [
+        *((kind, True) for kind in ("deploy", "config", "flag", "scale", "restart", "rollback")),
+        *((kind, False) for kind in ("oom", "eviction", "probe", "node", "other", "strange")),
+    ],
+)
+def test_what_is_released_switched_or_scaled_is_no_drift(kind, another, monkeypatch):
+    stage, told = DetectStage(0, DetectSettings(detectors=("bank",))), []
+    monkeypatch.setattr(stage.engine, "changed", lambda *about: told.append(about))
+    event = Change(environment="e", service="s0", kind=kind, time_ns=T0, actor="somebody")
+    stage.handle(Record(topics.CHANGES, 0, 0, None, encode(event)), T0)
+    assert told == ([("e", "s0", T0)] if another else [])
+
+
 def test_a_resource_used_up_for_a_minute_opens_at_its_first_reading():
     stage = DetectStage(0, DetectSettings(detectors=("bank",)))
     told = []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import Control
+from contracts.events import OURSELVES, Control
 from contracts.units import DAY
 from contracts.verdicts import Autonomy
 from playbooks.runs import switches
@@ -40,7 +40,7 @@ def test_nothing_known_is_a_stop() -> None:
     assert not acting(MemoryJournal())
     assert "not known" in switches.stopped(MemoryJournal())[EVERYWHERE]
     (doubt,) = switches.controls_of(MemoryJournal(), "test")
-    assert (doubt.scope, doubt.acting, doubt.by, doubt.time_ns) == (EVERYWHERE, False, switches.ITSELF, 0)
+    assert (doubt.scope, doubt.acting, doubt.by, doubt.time_ns) == (EVERYWHERE, False, OURSELVES, 0)
     assert switches.controls_of(MemoryJournal(), EVERYWHERE) == [doubt], (
         "told once where all environments are asked for"
     )

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.frames import Decoded, Resource, SpanBatch, SpanFrame
 from contracts.settings import IngestSettings
-from contracts.units import SECOND
+from contracts.units import MINUTE, SECOND
 from streams.windows.collect import EnvironmentPart, Receipt
 from streams.windows.names import Names
 from streams.windows.partials import PartialBuilder
@@ -170,6 +170,30 @@ def test_environments_for_which_there_is_no_room_are_refused_and_counted() -> No
         builder.add(replace(message("", ""), resources=(Resource(environment, "cart"),)), NOW, offset)
     assert builder.counters["environment_limit"] == 2
     assert {environment for environment, _, _ in builder.flush().partials} == {"prod"}
+
+
+@pytest.mark.parametrize("signal", ["spans", "links", "logs", "points"])
+def test_an_environment_of_which_records_wait_does_not_leave(signal: str) -> None:
+    """Time may have jumped since they came, as where this process was stopped for a while: what was taken in is told of first."""
+    builder = PartialBuilder("otlp_spans/0", IngestSettings(max_environments=1), 1)
+    one = decoded([Span("cart", 1, 1, 0, SERVER, T0 - MS, T0)])
+    kinds = {
+        "spans": one,
+        "links": replace(one, linked=one.spans),
+        "logs": logs([("cart", T0, 9, "hello")]),
+        "points": points([("cart", 2, 9, 1, T0 - SECOND, T0, 5.0)]),
+    }
+    later = Receipt(T0 + 10 * MINUTE, T0 + 10 * MINUTE)
+    builder.add(replace(kinds[signal], resources=(Resource("prod", "cart"),)), NOW, 0)
+    builder.add(replace(one, resources=(Resource("stage", "cart"),)), later, 1)
+    assert {f.environment for _, _, f in builder.flush().partials} == {"prod"}
+    assert (builder.counters["environment_left"], builder.counters["environment_limit"]) == (0, 1)
+    builder.add(replace(one, resources=(Resource("stage", "cart"),)), later, 2)
+    assert {f.environment for _, _, f in builder.flush().partials if f.services} == set(), "asked again a second later"
+    builder.add(
+        replace(one, resources=(Resource("stage", "cart"),)), Receipt(later.now_ns + 2 * SECOND, later.time_ns), 3
+    )
+    assert {f.environment for _, _, f in builder.flush().partials if f.services} == {"stage"}
 
 
 def test_of_a_message_each_environment_has_its_own() -> None:
