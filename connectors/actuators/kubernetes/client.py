@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from connectors import paths
-from connectors.actuators.kubernetes.ownership import MANAGER
 from connectors.kubernetes.access import open_access
+from connectors.kubernetes.diff.context import MANAGER
 from connectors.kubernetes.failures import ACTING, unanswered
 from connectors.kubernetes.request import Request
 from connectors.kubernetes.transport import Limits, Transport

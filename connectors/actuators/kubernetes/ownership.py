@@ -11,13 +11,12 @@ from (`act.kube_take_over`).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from connectors.actuators.kubernetes.workload import Json
+from connectors.kubernetes.diff.context import MANAGER
 from contracts.errors import ActionFailed
 
-MANAGER: Final = "homeostat"
-"""Our field manager: what managedFields calls us."""
 Path = Sequence[str]
 REPLICAS: Path = ("spec", "replicas")
 RESTART_AT: Path = ("spec", "restartAt")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from contracts.events import Change
 
-OURSELVES = "homeostat"
+MANAGER: Final = "homeostat"
+"""Our field manager: what managedFields calls us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +46,4 @@ class DiffContext:
 
 def ours(manager: str) -> bool:
     """Whether a field manager is Homeostat itself, whose executor tells what it does."""
-    return manager == OURSELVES or manager.startswith(f"{OURSELVES}-")
+    return manager == MANAGER or manager.startswith(f"{MANAGER}-")
