@@ -442,6 +442,8 @@ OTHERWISE: Final = 2.0
 """Times the weight that it had from which what a cause mostly shows is news. By hand."""
 OVERWHELMING: Final = 0.95
 """Probability from which a leader need not be waited for."""
+AHEAD_NS: Final = 3 * SECOND
+"""How long a case waits for the evidence of the windows that its anomalies were found in. By hand: rows come two seconds after a window's begin."""
 HEARD_NS: Final = 2 * SECOND
 PATIENCE_NS: Final = 12 * SECOND
 PATIENCE_SILENT_NS: Final = 6 * SECOND

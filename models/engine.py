@@ -9,6 +9,7 @@ same events. State is held in arrays (`models.ledger`); objects are made for ser
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -105,6 +106,22 @@ class DetectEngine:
         anomalies = [self._divided(a, frame, lead, others, opening) for a in anomalies]
         anomalies += pooled + self._models_told([*anomalies, *pooled])
         return _evidence(whole, lead, p, self._row_states(world, frame, low_traffic)), anomalies
+
+    def glimpse(self, frame: FeatureFrame, now_ns: int) -> list[Anomaly]:
+        """Look at a window that is not told yet, by the leader alone: what is plain already opens an anomaly, and nothing is learnt.
+
+        Raises:
+            UnknownName: the frame has a column that is not a feature, or a signal that is none.
+        """
+        Signal(frame.signal)
+        world = self._world(frame.environment)
+        learn = world.may_learn(frame.services, frame.peers, frame.window_ns)
+        lead = self.detectors[self._lead].update(dataclasses.replace(frame, revision=1), learn)
+        p = lead.p_value if lead.symptoms is None else lead.symptoms.opening
+        opening = -np.log10(np.maximum(_warm(lead, p), LEAST_P))
+        told = self._judge.judge_glimpse(world, frame, lead, opening, now_ns)
+        told = [self._divided(a, frame, lead, {}, p) for a in told]
+        return told + self._models_told(told)
 
     def _models_told(self, told: list[Anomaly]) -> list[Anomaly]:
         """What became of the models of members, which are told what came of their claims."""

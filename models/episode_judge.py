@@ -91,6 +91,25 @@ class EpisodeJudge:
             self._fusion.settle(frame.environment, frame.window_ns)
         return told
 
+    def judge_glimpse(
+        self, world: EngineState, frame: FeatureFrame, lead: Scores, opening: F64, now_ns: int
+    ) -> list[Anomaly]:
+        """Open episodes of services by what has come so far of a window. Nothing else follows from it."""
+        ledger, layer = world.services, LAYERS.index(frame.signal)
+        rows = ledger.rows(frame.services, ())
+        opens, flagged, decades = ledger.glimpse(layer, rows, frame, opening, self._settings)
+        if not len(opens) and not len(flagged):
+            return []
+        nobody = np.zeros(0, np.intp)
+        steps = EpisodeSteps(opens, nobody, nobody, nobody, flagged, decades)
+        told: list[Anomaly] = []
+        for i in (*opens.tolist(), *self._agreed(world, rows, frame, steps)):
+            parts = ordered(contributions(frame, lead, i, frame.width_ns))
+            found = WindowEvidence(frame.signal, frame.window_ns, float(decades[i]), parts)
+            if not _known_of_old(world, ledger.slots.keys[int(rows[i])], found):
+                told += self._open(world, (ledger, int(rows[i])), found)
+        return told
+
     def judge_edges(self, world: EngineState, frame: FeatureFrame, lead: Scores, p: F64, now_ns: int) -> list[Anomaly]:
         """Step the episodes of edges on which time is lost *between* the services: what neither of them shows. Slow or
         failing callees are anomalies of the callee, so other edges stay evidence only."""

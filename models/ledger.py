@@ -52,10 +52,14 @@ _LAYERED: Final[dict[str, tuple[Any, Any]]] = {
     "quiet": (np.int32, 0),
     "empty": (np.int32, 0),
     "uneasy_ns": (np.int64, 0),
+    "glimpsed_ns": (np.int64, -1),
+    "glimpsed": (np.float32, 0.0),
+    "glimpse_flag": (np.bool_, False),
 }
 """Per signal and series: newest window with something to say, since when windows follow each other, whether the newest row is
 missing; window, spacing, decades (of everything, and of what may open) and warmth of the newest evidence; its p-value among those of all; whether the last windows were
-suspicious (bits), how many were quiet or empty in a row, and since when there is unease."""
+suspicious (bits), how many were quiet or empty in a row, and since when there is unease; of the newest window that was looked at before it
+was over: which, decades of what may open, and whether it was suspicious."""
 _PLAIN: Final[dict[str, tuple[Any, Any]]] = {
     "told_ns": (np.int64, 0),
     "stale": (np.bool_, False),
@@ -132,6 +136,9 @@ class Ledger:
     quiet: NDArray[np.int32]
     empty: NDArray[np.int32]
     uneasy_ns: I64
+    glimpsed_ns: I64
+    glimpsed: F64
+    glimpse_flag: B1
     told_ns: I64
     stale: B1
     ended_ns: I64
@@ -254,6 +261,32 @@ class Ledger:
         begin, go_on, end, dry = self._steps(layer, rows, (opens, counts & is_open, idle), s)
         return EpisodeSteps(begin, go_on, end, dry, first, fused)
 
+    def glimpse(
+        self, layer: int, rows: Rows, frame: FeatureFrame, opening: F64, s: DetectSettings
+    ) -> tuple[Rows, Rows, F64]:
+        """Look at windows that are not told yet: the rows of the frame that open an episode, those that are suspicious, and their decades. It
+        takes as much as at the end of windows, and what was seen of one that is not told yet counts in the place of it."""
+        window_ns, told_ns = frame.window_ns, self.view_ns[layer, rows]
+        fused = self.combined(layer, rows, window_ns, opening)
+        weighed = weigh(fused, self.strictness) if self.strictness else fused
+        counts = self.warm[:, rows].any(axis=0) & (window_ns > np.maximum(told_ns, self.ended_ns[rows]))
+        counts &= ~self.open[rows] & (window_ns >= self.settled_ns[layer, rows])
+        flag = counts & (weighed >= -np.log10(s.open_p))
+        if flag.any():
+            known = np.power(10.0, -weighed), self.p[layer, : len(self)].astype(np.float64)
+            flag &= _found_beside(rows, *known, s.false_discovery_rate)
+        untold = np.clip((window_ns - told_ns) // frame.width_ns - 1, 0, LOOK_BACK - 1)
+        before_ns = self.glimpsed_ns[layer, rows]
+        seen = self.glimpse_flag[layer, rows] & (before_ns > told_ns) & (before_ns < window_ns)
+        seen &= window_ns - before_ns < LOOK_BACK * frame.width_ns
+        votes = _ONES[self.suspicious[layer, rows] & (_BITS >> (untold + 1))] + seen + flag
+        sudden = (opening >= HARD_DECADES) & (frame.counts >= HARD_REQUESTS)
+        at = rows[counts]
+        self.glimpsed_ns[layer, at], self.glimpsed[layer, at] = window_ns, opening[counts]
+        self.glimpse_flag[layer, at] = flag[counts]
+        opens = flag & ((votes >= min(s.open_windows, LOOK_BACK)) | sudden)
+        return np.flatnonzero(opens), np.flatnonzero(flag & ~opens), fused
+
     def _steps(self, layer: int, rows: Rows, which: tuple[B1, B1, B1], s: DetectSettings) -> list[Rows]:
         opens, on, idle = which
         ends, dry = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
@@ -273,8 +306,9 @@ class Ledger:
 
     def felt_in(self, rows: Rows, window_ns: int) -> F64:
         """Decades of what users feel in this window, of the signal that says most."""
-        same = self.view_ns[:, rows] == window_ns
-        return np.asarray(np.where(same, self.felt[:, rows], 0.0).max(axis=0, initial=0.0))
+        told, seen = self.view_ns[:, rows] == window_ns, self.glimpsed_ns[:, rows] == window_ns
+        felt = np.where(told, self.felt[:, rows], np.where(seen, self.glimpsed[:, rows], 0.0))
+        return np.asarray(felt.max(axis=0, initial=0.0))
 
     def begin(self, row: int, episode: Episode) -> None:
         """An episode is on."""
@@ -333,11 +367,18 @@ class Ledger:
         it = cls(tuple(plain["signals"]))
         it.slots = Slots(tuple((s, p) for s, p in plain["keys"]))
         it._room = len(it.slots)
-        plain = {
-            "felt": np.zeros_like(plain["decades"]),
-            **plain,
-        }  # not in snapshots of before neighbours' evidence was added
-        for name in (*_LAYERED, *_PLAIN):
+        for name, (kind, fill) in _LAYERED.items():  # a snapshot of before there was one knows nothing of it
+            setattr(it, name, plain.get(name, np.full(plain["decades"].shape, fill, kind)))
+        for name in _PLAIN:
             setattr(it, name, plain[name])
         it.episodes = {int(row): Episode.of(e) for row, e in plain["episodes"]}
         return it
+
+
+def _found_beside(rows: Rows, p: F64, known: F64, rate: float) -> B1:
+    """Which of some rows' p-values may be called discoveries, among the newest of all series, of which theirs take the places."""
+    known[rows] = p
+    every = np.flatnonzero(np.isfinite(known))
+    found = np.zeros(len(known), np.bool_)
+    found[every] = discoveries(known[every], rate)
+    return np.asarray(found[rows], np.bool_)

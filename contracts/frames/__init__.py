@@ -11,6 +11,7 @@ from contracts.frames.decoded import (
     SpanBatch,
 )
 from contracts.frames.feature_frame import (
+    GLIMPSE,
     EvidenceFrame,
     FeatureFrame,
     InstanceState,
@@ -24,6 +25,7 @@ from contracts.frames.series_point import SeriesMode, SeriesPoint
 
 __all__ = [
     "ADDRESS_PARTS",
+    "GLIMPSE",
     "AddressFrame",
     "Decoded",
     "EvidenceFrame",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -140,6 +140,10 @@ class SpanFrame:
     """Peers that client spans which failed name; their site is the hash of one of them, too."""
 
 
+GLIMPSE: Final = -1
+"""Revision of rows of a window that is not told yet."""
+
+
 class Presence(enum.IntEnum):
     """What a row of a FeatureFrame is. Who is silent is decided by the sender of the frame and by nobody else."""
 
@@ -179,12 +183,14 @@ class FeatureFrame:
       rows (revision 0) of *one* series come in order of their windows, so its newest window is its clock; nobody else's is.
     - A row comes at most once per revision, and first with revision 0. `revision` > 0 corrects it, whole, at any later time:
       also a missing row, once it is known what happened.
+    - Before that a busy row may come as a glimpse (revision `GLIMPSE`, at most twice): what has come so far of a window that
+      is not told yet. How many there will be it can't say: columns of counts are NaN. Nothing is learnt from it.
     - A series' windows may have holes: a service that is not known yet or no more, time that was jumped over, metrics between
       their readings. A window without a row says nothing: no receiver may invent one, or take a hole for silence.
     - Silence is said in rows, quiet or missing, until the series is taken to be gone.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     environment: str
     signal: str
     partition: int
@@ -214,6 +220,11 @@ class FeatureFrame:
     def missing(self) -> B1:
         """Which rows are missing: nothing may be concluded from them."""
         return _missing(self.presence, len(self.services))
+
+    @property
+    def glimpse(self) -> bool:
+        """Whether it tells of what has come so far of a window that is not told yet."""
+        return self.revision < 0
 
 
 @dataclass(frozen=True, slots=True)

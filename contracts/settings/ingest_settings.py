@@ -35,6 +35,11 @@ class IngestSettings(Section):
     """From bytes to feature frames."""
 
     window_ms: int = Field(1000, ge=100, le=60_000, description="width of an event-time window")
+    glimpse_requests: int = Field(
+        8,
+        ge=0,
+        description="requests of a service that must have come of a window that is not over for it to be looked at early; 0: none is",
+    )
     lateness_ms: int = Field(100, ge=0, le=60_000, description="a window closes this long after its end (event time)")
     max_delay_s: float = Field(90.0, gt=0, description="data later than this is counted as late and dropped")
     idle_timeout_s: float = Field(

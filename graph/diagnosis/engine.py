@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from contracts.events import Anomaly, Change, EvidenceGap, Incident, TelemetryGaps
+from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import GraphWrite
 from contracts.settings import DiagnoseSettings
@@ -20,7 +21,7 @@ from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.severity import Promised, nothing_promised
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, felt, incident_id, lasting, place, slight
-from graph.judgement import LATELY_NS, LIKELY, OPENS_FROM, SAME_CAUSE
+from graph.judgement import AHEAD_NS, LATELY_NS, LIKELY, OPENS_FROM, SAME_CAUSE
 from graph.world.world import World
 
 log = logging.getLogger(__name__)
@@ -198,6 +199,8 @@ class DiagnosisEngine:
         if self._is_over(case):
             self._drop(case)
             return [self._resolved(case.published)] if case.published is not None else []
+        if case.published is None and self._is_ahead(case):
+            return []
         seen = self._assess(case)
         if seen is None:
             return []
@@ -220,6 +223,15 @@ class DiagnosisEngine:
             return []
         case.published = incident
         return [incident]
+
+    def _is_ahead(self, case: Case) -> bool:
+        """Whether its anomalies came before the evidence that they were found in, as those do that open by what has come so far of a window."""
+        on, now_ns = {a.service: a.time_ns for a in case.group.open}, self.world.time_ns
+        known = self.world.series[Signal.SPANS].heard(on)
+        return bool(on) and all(
+            name in known and known[name][0] <= since_ns and now_ns - since_ns <= AHEAD_NS
+            for name, since_ns in on.items()
+        )
 
     def _assess(self, case: Case) -> Assessment | None:
         """The case since its onset; while it is old and still pending also since a moment ago, whichever tells more: a fault may

@@ -94,13 +94,13 @@ class Alignment:
         apart = np.where(seen_ns >= 0, np.maximum((frame.window_ns - seen_ns) / frame.width_ns, 1.0), 1.0)
         self.seen_ns[rows[fresh & ~frame.missing]] = frame.window_ns
         columns = tuple(frame.features.index(n) if n in frame.features else -1 for n in self.names)
-        inputs = self._inputs(frame, learn, (rows, apart), columns)
+        inputs = self._inputs(frame, learn, (rows, apart, fresh), columns)
         return Aligned(inputs, rows, columns, evicted, widened, fresh)
 
     def _inputs(
-        self, frame: FeatureFrame, learn: B1, where: tuple[NDArray[np.intp], F64], columns: tuple[int, ...]
+        self, frame: FeatureFrame, learn: B1, where: tuple[NDArray[np.intp], F64, B1], columns: tuple[int, ...]
     ) -> Inputs:
-        rows, apart = where
+        rows, apart, fresh = where
         by_feature = np.full((len(columns), len(rows)), np.nan)
         for dense, column in enumerate(columns):
             if column >= 0:
@@ -119,7 +119,8 @@ class Alignment:
             trials = np.where(np.isfinite(rate), rate, trials)
         for i, row, version in self._changed(rows, frame):
             deployed[i] = self.versions[row] != ""
-            self.versions[row] = version
+            if fresh[i]:
+                self.versions[row] = version
         return Inputs(values, trials, present, np.asarray(learn & present, np.bool_), deployed, apart)
 
     def _changed(self, rows: NDArray[np.intp], frame: FeatureFrame) -> list[tuple[int, int, str]]:

@@ -116,6 +116,7 @@ class FeatureStage:
                 self._gaps_of(merger.environment).see(frame)
                 if merger.signal == Signal.SPANS:
                     self._losses_of(merger.environment).see(frame)
+            outputs += self._glimpses(merger)
         for environment, operations in self._operations.items():
             reached_ns = self._merger(environment, Signal.SPANS).watermarks.merged
             over = operations.advance(reached_ns)
@@ -127,6 +128,14 @@ class FeatureStage:
             known = judge.look(now_ns)
             outputs += [Emit(GAPS, f"{g.environment}/{g.service}", encode(g), route=g.environment) for g in known]
         return outputs
+
+    def _glimpses(self, merger: FeatureMerger) -> list[Output]:
+        """Windows of spans that are not told yet, as far as there is no doubt about what has come of them."""
+        known = self._kept.get(merger.environment)
+        if known is None or merger.of != Signal.SPANS:
+            return []
+        sure = [known.beyond_doubt(frame, passed) for frame, passed in merger.glimpses()]
+        return [Emit(FEATURES, f.environment, pack(f), partition=self._partition) for f in sure if f is not None]
 
     def _corrected(self, merger: FeatureMerger, frames: list[FeatureFrame]) -> list[FeatureFrame]:
         """Frames as they are to be told, where only a part of the spans may have been kept."""

@@ -16,13 +16,14 @@ import numpy as np
 
 from contracts.capacity import MERIT_NS
 from contracts.features import BY_SIGNAL, Signal
-from contracts.frames import FeatureFrame, PartialFrame, Presence
+from contracts.frames import GLIMPSE, FeatureFrame, PartialFrame, Presence
 from contracts.frames.decoded import B1, F64, I8, I64
 from contracts.settings import IngestSettings
 from contracts.units import MILLISECOND, SECOND
 from streams.windows.addresses import Addresses
 from streams.windows.collect_metrics import METRIC_CALLS
 from streams.windows.entities import Entities
+from streams.windows.glimpses import glimpses
 from streams.windows.liveness import WAIT, Liveness
 from streams.windows.merge_calls import MetricCallMerge
 from streams.windows.merge_edges import EdgeMerge
@@ -71,6 +72,7 @@ class FeatureMerger:
         self.of, self.signal = signal, self._merge.signal.value
         """Signal of the partials, and of the rows."""
         self._open = self._merge.open
+        self._glimpse_from = settings.glimpse_requests if isinstance(self._merge, SpanMerge) else 0
         self.liveness = liveness or liveness_of(settings, {signal: self})
         self.left: list[str] = []
         """Services (callers, of edges) that left when this was last advanced, as there was no room."""
@@ -193,6 +195,12 @@ class FeatureMerger:
         self._close(watermark)
         return frames
 
+    def glimpses(self) -> list[tuple[FeatureFrame, float]]:
+        """What has come so far of windows that time has just passed, or half of them, each with that part; after `advance`. More may come:
+        a rate is of what has come so far."""
+        due = glimpses(self._open, self._merge.events, self._glimpse_from)
+        return [(self._frame(look.window, look.entity, GLIMPSE), look.passed) for look in due]
+
     def _pass_windows(self, watermark: int, jumped: bool) -> None:
         """Open the windows that time has passed, so that silent services are reported; not over a jump of time."""
         if 0 <= self._restored_ns < self.watermarks.opened_ns:
@@ -261,7 +269,7 @@ class FeatureMerger:
         have, missing = window.have[entity], window.missing[entity]
         values[missing & ~have] = np.nan
         listed, known = entity.tolist(), self.entities
-        self.counters["rows"] += len(listed)
+        self.counters["rows" if revision >= 0 else "glimpses"] += len(listed)
         return FeatureFrame(
             environment=self.environment,
             signal=self.signal,

@@ -119,9 +119,9 @@ class UsualRows:
             found: B1 = np.log(latencies) > self._log[rows] + np.log(WORSE)
         return found
 
-    def few(self, rows: I64, events: F64) -> B1:
-        """Which rows have rather few events in this window alone; that may be by chance."""
-        return _too_few(events, self.usual(rows), 1 / self.varies(rows, PAUSES), np.zeros(len(rows)), _FEW)
+    def few(self, rows: I64, events: F64, passed: float = 1.0) -> B1:
+        """Which rows have rather few events in this window alone, of which such a part has passed; that may be by chance."""
+        return _too_few(events, passed * self.usual(rows), 1 / self.varies(rows, PAUSES), np.zeros(len(rows)), _FEW)
 
     def more_slow(self, rows: I64, latencies: F64) -> B1:
         """Of which latencies there are more lately that are as long or longer than is usual, (rows, columns). Whoever leaves requests out makes

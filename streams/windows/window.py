@@ -93,7 +93,7 @@ class Window:
     `beyond` sums what sampled events stand for besides themselves (see `rows.UNSEEN`).
 
     `fill`: entities without data get rows too, because time passed this window at its own pace. `due_ns` is the watermark
-    at which the next row may become due.
+    at which the next row may become due. `looks`: how often it was looked at before its rows were due.
     """
 
     def __init__(self, index: int, columns: int, capacity: int) -> None:
@@ -109,6 +109,7 @@ class Window:
         self.changed = False
         self.revision = 0
         self.due_ns = 0
+        self.looks = 0
 
     def fit(self, capacity: int) -> None:
         """Make room for more entities."""
