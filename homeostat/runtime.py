@@ -19,7 +19,7 @@ from connectors.journal.sqlite import SqliteJournal
 from connectors.kafka.client import KafkaBroker
 from connectors.kafka.embedded import FETCH_WAIT_MS, EmbeddedBroker, is_embedded, open_broker
 from connectors.otlp.receivers import OtlpReceivers
-from contracts.ports import Broker, Clock, GraphStore, Journal, StateStore, SystemClock
+from contracts.ports import Clock, GraphStore, Journal, StateStore, SystemClock
 from contracts.retry import Pauses, Until, retrying, within
 from contracts.secrets import masked
 from contracts.settings import Settings
@@ -39,6 +39,7 @@ from homeostat.implementations import open_journal, open_state, topology_writes
 from homeostat.installation import named
 from homeostat.metrics import Sample, registry
 from homeostat.release import age_s
+from homeostat.spreading import Spreading
 from homeostat.strictness_told import document
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
@@ -205,7 +206,7 @@ class Runtime:
         s = self.settings
         grpc = http = ""
         embedded = isinstance(self.broker, EmbeddedBroker)
-        send = InTurn(self.broker, self.partitions).send if embedded else self.broker.send
+        send = Spreading(self.broker, self.partitions, self.clock).send if embedded else self.broker.send
         self.sources = Sources(s, send)
         self._stack.push_async_callback(self.sources.stop)
         self.sources.start()
@@ -355,21 +356,6 @@ class Runtime:
         yield from self.cluster.samples()
         yield from self.sinks.samples()
         yield from self.sources.samples()
-
-
-class InTurn:
-    """Sends to the partitions of a topic in turn. A window waits for the partition heard of least recently: chance leaves gaps of
-    seconds where messages are few, because small ones go together."""
-
-    def __init__(self, broker: Broker, partitions: Mapping[str, int]) -> None:
-        self._broker, self._partitions = broker, partitions
-        self._sent: Counter[str] = Counter()
-
-    async def send(self, topic: str, value: bytes) -> None:
-        """Append one message, and wait for its acknowledgement."""
-        turn = self._sent[topic]
-        self._sent[topic] += 1
-        await self._broker.send(topic, value, partition=turn % self._partitions[topic])
 
 
 def _store_opened(patience_s: float) -> Until:
