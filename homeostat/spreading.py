@@ -29,9 +29,9 @@ class _Flow:
 
     def take(self, size: int, now_ns: int, most: int) -> int:
         """The partition of a message, in turn among as many as are filled."""
-        self.size += size
         if now_ns - self.since_ns >= _LOOKS_NS:
             self._look(now_ns, most)
+        self.size += size
         self.turn = (self.turn + 1) % self.width
         return self.turn
 
