@@ -24,7 +24,7 @@ from contracts.retry import Pauses, Until, retrying, within
 from contracts.secrets import masked
 from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
-from contracts.topics import CONTROL
+from contracts.topics import CONTROL, PARTIALS
 from graph.stores import open_store
 from homeostat import data_folder, explanation
 from homeostat.acting import Acting
@@ -174,7 +174,9 @@ class Runtime:
         await retrying(self.acting.start, within(s.broker.retry_s), pauses=PAUSES)
         state: StateStore = open_state(s, self.broker)
         self._stack.push_async_callback(state.close)
-        self.cluster = ClusterWatch(s, self.broker, self.partitions, state, self.graph.put, self.clock)
+        # One process has all services anyway: together those that call each other are seen to agree, and messages are fewer.
+        places = {**self.partitions, PARTIALS: 1} if embedded else self.partitions
+        self.cluster = ClusterWatch(s, self.broker, places, state, self.graph.put, self.clock)
         self._stack.push_async_callback(self.cluster.stop)
         self.worker = Worker(
             WorkerWiring(
@@ -183,7 +185,7 @@ class Runtime:
                 partitions=self.partitions,
                 state=state,
                 clock=self.clock,
-                specs=recorded_specs(s, self.partitions, self.acting.playbooks),
+                specs=recorded_specs(s, places, self.acting.playbooks),
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=handlers_of(act_specs(self.acting, self.cluster)),
