@@ -105,7 +105,7 @@ class EpisodeJudge:
         told: list[Anomaly] = []
         for i in (*opens.tolist(), *self._agreed(world, rows, frame, steps)):
             parts = ordered(contributions(frame, lead, i, frame.width_ns))
-            found = WindowEvidence(frame.signal, frame.window_ns, float(decades[i]), parts)
+            found = WindowEvidence(frame.signal, frame.window_ns, float(decades[i]), parts, early=True)
             if not _known_of_old(world, ledger.slots.keys[int(rows[i])], found):
                 told += self._open(world, (ledger, int(rows[i])), found)
         return told

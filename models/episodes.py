@@ -34,6 +34,8 @@ class WindowEvidence:
     late_ns: int = 0
     text: str = ""
     forecasts: tuple[HarmAhead, ...] = ()
+    early: bool = False
+    """Whether it is of a window that is not over."""
 
 
 @dataclass(slots=True)
@@ -111,6 +113,7 @@ class Episode:
             peer=self.peer,
             late_ns=look.late_ns,
             forecasts=look.forecasts,
+            early=look.early,
         )
 
     def plain(self) -> dict[str, Any]:

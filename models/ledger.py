@@ -314,6 +314,7 @@ class Ledger:
         """An episode is on."""
         self.episodes[row] = episode
         self.open[row], self.onset_ns[row], self.state[row] = True, episode.onset_ns, ANOMALOUS
+        self.quiet[:, row] = 0  # those before it do not end it
 
     def end(self, row: int, state: ServiceState, window_ns: int) -> None:
         """The episode of a row is over."""

@@ -210,6 +210,8 @@ class Anomaly(Event, frozen=True, kw_only=True):
     it is about, and the one that it is compared with."""
     step: ModelStep | None = None
     """Of kind model: what became of it."""
+    early: bool = False
+    """Whether it opened by what had come so far of the window that begins at `time_ns`: more of its evidence is to come."""
 
 
 def anomaly_id(kind: str, *parts: object) -> str:

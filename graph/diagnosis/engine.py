@@ -225,12 +225,12 @@ class DiagnosisEngine:
         return [incident]
 
     def _is_ahead(self, case: Case) -> bool:
-        """Whether its anomalies came before the evidence that they were found in, as those do that open by what has come so far of a window."""
-        on, now_ns = {a.service: a.time_ns for a in case.group.open}, self.world.time_ns
-        known = self.world.series[Signal.SPANS].heard(on)
+        """Whether all of its anomalies opened by what had come so far of a window of which the evidence is still to come."""
+        on, now_ns = case.group.open, self.world.time_ns
+        known = self.world.series[Signal.SPANS].heard({a.service for a in on})
         return bool(on) and all(
-            name in known and known[name][0] <= since_ns and now_ns - since_ns <= AHEAD_NS
-            for name, since_ns in on.items()
+            a.early and a.service in known and known[a.service][0] <= a.time_ns and now_ns - a.time_ns <= AHEAD_NS
+            for a in on
         )
 
     def _assess(self, case: Case) -> Assessment | None:

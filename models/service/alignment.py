@@ -117,15 +117,15 @@ class Alignment:
                 values[:, self.names.index(COUNT_OF[self.signal])] * np.minimum(apart, 120.0) * frame.width_ns / SECOND
             )
             trials = np.where(np.isfinite(rate), rate, trials)
-        for i, row, version in self._changed(rows, frame):
+        for i, row, version in self._changed(rows, frame, fresh):
             deployed[i] = self.versions[row] != ""
             if fresh[i]:
                 self.versions[row] = version
         return Inputs(values, trials, present, np.asarray(learn & present, np.bool_), deployed, apart)
 
-    def _changed(self, rows: NDArray[np.intp], frame: FeatureFrame) -> list[tuple[int, int, str]]:
-        """Frame rows whose version is not the one on record, with their dense row and the new one. The same series as lately with
-        the same versions cost one look-up together."""
+    def _changed(self, rows: NDArray[np.intp], frame: FeatureFrame, fresh: B1) -> list[tuple[int, int, str]]:
+        """Frame rows whose version is not the one on record, with their dense row and the new one, which is put on record where the row is
+        news. The same series as lately with the same versions cost one look-up together."""
         key = frame.services, frame.peers
         if self._lately.get(key) == frame.versions:
             return []
@@ -133,7 +133,8 @@ class Alignment:
         changed = [(i, row, version) for i, row, version in told if version and version != self.versions[row]]
         if changed or len(self._lately) >= LATELY:
             self._lately.clear()
-        self._lately[key] = frame.versions
+        if fresh.all():
+            self._lately[key] = frame.versions
         return changed
 
     def _widen(self, frame: FeatureFrame) -> NDArray[np.intp] | None:
