@@ -444,6 +444,8 @@ OVERWHELMING: Final = 0.95
 """Probability from which a leader need not be waited for."""
 AHEAD_NS: Final = 3 * SECOND
 """How long a case waits for the evidence of the windows that its anomalies were found in. By hand: rows come two seconds after a window's begin."""
+YOUNG_NS: Final = 15 * SECOND
+"""For how long after its onset a case is judged with each row that comes, and not once a window. By hand: by then most are decided."""
 HEARD_NS: Final = 2 * SECOND
 PATIENCE_NS: Final = 12 * SECOND
 PATIENCE_SILENT_NS: Final = 6 * SECOND

@@ -21,7 +21,7 @@ from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.severity import Promised, nothing_promised
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
 from graph.grouping import Group, felt, incident_id, lasting, place, slight
-from graph.judgement import AHEAD_NS, LATELY_NS, LIKELY, OPENS_FROM, SAME_CAUSE
+from graph.judgement import AHEAD_NS, LATELY_NS, LIKELY, OPENS_FROM, SAME_CAUSE, YOUNG_NS
 from graph.world.world import World
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class DiagnosisEngine:
         self._outlived: dict[str, int] = {}
         """When the incident of an anomaly that goes on was over: from then on it is compared, if users suffer again."""
         self._judged_ns = -1
-        self._dirty = False
+        self._dirty = self._heard = False
         self._written_s = -1
 
     @property
@@ -64,6 +64,7 @@ class DiagnosisEngine:
     def evidence(self, frame: EvidenceFrame, now_ns: int) -> None:
         """Take one window of evidence in."""
         self.world.take(frame)
+        self._heard = True
         self.counters["evidence_frames"] += 1
         for name, state in zip(frame.services, frame.state, strict=True):
             if state in (ServiceState.ANOMALOUS, ServiceState.STALE):  # what can't be seen has not ended
@@ -153,16 +154,23 @@ class DiagnosisEngine:
             writes.append(GraphWrite("upsert_anomalies", tuple(anomaly_row(a) for a in self._anomalies.values())))
             self._anomalies = {}
         incidents, self._absorbed = self._absorbed, []
-        if self._dirty or self.world.time_ns > self._judged_ns:
-            self._dirty, self._judged_ns = False, self.world.time_ns
-            for case in list(self._cases.values()):
-                if self._cases.get(case.group.id) is case:  # it may have become part of one that was judged before it
-                    incidents += self._judged(case)
+        for case in self._due():
+            if self._cases.get(case.group.id) is case:  # it may have become part of one that was judged before it
+                incidents += self._judged(case)
         out: list[Incident | GraphWrite] = list(writes)
         for incident in incidents:
             self.counters[f"incidents_{incident.phase.value}"] += 1
             out += [incident, *incident_writes(incident)]
         return out
+
+    def _due(self) -> list[Case]:
+        """Cases to be judged now: all of them with each window, and young ones with whatever comes of it later than its first rows."""
+        cases, heard = list(self._cases.values()), self._heard
+        self._heard = False
+        if self._dirty or self.world.time_ns > self._judged_ns:
+            self._dirty, self._judged_ns = False, self.world.time_ns
+            return cases
+        return [c for c in cases if heard and self.world.time_ns - c.group.onset_ns <= YOUNG_NS]
 
     def _make_room(self) -> list[GraphWrite]:
         """Forget services that are least of use where there are too many, but none that some case is about; the graph forgets those
@@ -373,4 +381,5 @@ class DiagnosisEngine:
         self._gaps = saved.gaps
         self._outlived = saved.outlived
         self._judged_ns, self._dirty, self._written_s = saved.judged_ns, saved.dirty, saved.written_s
+        self._heard = True
         self.counters = Counter(saved.counters)

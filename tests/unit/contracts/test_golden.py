@@ -117,5 +117,5 @@ def test_bytes_that_are_no_event_are_refused(payload: bytes) -> None:
 
 
 def test_another_frame_is_refused() -> None:
-    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v4, found SpanFrame v6"):
+    with pytest.raises(UnreadableEvent, match="expected FeatureFrame v5, found SpanFrame v6"):
         f.unpack(f.FeatureFrame, f.pack(FRAMES["SpanFrame"]))
