@@ -60,6 +60,10 @@ class Case:
         if (leader.name, leader.kind) != (self.leader, self.leader_kind):
             self.leader, self.leader_kind, self.leads_since_ns = leader.name, leader.kind, now_ns
 
+    def heard(self, seen: Assessment) -> bool:
+        """Whether calls are known since the onset, and those whom the leader calls."""
+        return seen.calls_until_ns >= seen.situation.onset_ns and not _unheard(self.group, seen)
+
     def settled(self, seen: Assessment, settle_s: float) -> bool:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
         calls, and has led for `settle_s` unless it is beyond doubt."""

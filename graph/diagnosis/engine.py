@@ -210,7 +210,7 @@ class DiagnosisEngine:
         if case.published is None and self._is_ahead(case):
             return []
         seen = self._assess(case)
-        if seen is None:
+        if seen is None or self._is_half_heard(case, seen):
             return []
         if case.published is None and not (seen.opens or case.group.pooled):
             return []
@@ -240,6 +240,14 @@ class DiagnosisEngine:
             a.early and a.service in known and known[a.service][0] <= a.time_ns and now_ns - a.time_ns <= AHEAD_NS
             for a in on
         )
+
+    def _is_half_heard(self, case: Case, seen: Assessment) -> bool:
+        """Whether so little of the newest windows is there yet that a story of today would be another in a moment: of a young case nothing is told
+        while spans are known of that the calls between services are not, or while some whom the leader calls are still to be heard."""
+        if self.world.time_ns - seen.situation.onset_ns > AHEAD_NS or case.group.pooled:
+            return False
+        calls_ns = self.world.calls_until_ns
+        return 0 < calls_ns < self.world.time_ns or not case.heard(seen)
 
     def _assess(self, case: Case) -> Assessment | None:
         """The case since its onset; while it is old and still pending also since a moment ago, whichever tells more: a fault may
