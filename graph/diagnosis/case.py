@@ -32,7 +32,7 @@ from graph.judgement import (
     SERVES,
 )
 from graph.narrative import path_of, ruled_out, seen_in_part, story
-from graph.ranking import Suspect, weight
+from graph.ranking import CHANGED, Suspect, weight
 
 MAX_CANDIDATES: Final = 8
 _SILENT: Final = frozenset({CauseKind.HANG, CauseKind.CRASH, CauseKind.NODE})
@@ -66,11 +66,13 @@ class Case:
 
     def settled(self, seen: Assessment, settle_s: float) -> bool:
         """Whether the ranking is fit to act on: its leader still leads now that the calls are known as far, and those whom it
-        calls, and has led for `settle_s` unless it is beyond doubt."""
+        calls, and has led for `settle_s` unless it is beyond doubt. A second of a fault shows those first who gave up first: what was changed
+        says itself when, anything else is looked at for longer."""
         since_ns = max(seen.situation.onset_ns, self.leads_since_ns)
         if seen.calls_until_ns < since_ns or _unheard(self.group, seen) or _answers_due(seen) or _is_back(seen):
             return False
-        beyond_doubt = seen.leader.probability >= OVERWHELMING and not _sick_below(seen)
+        looked_at = seen.leader.kind in CHANGED or seen.situation.now_ns - seen.situation.onset_ns >= HEARD_NS
+        beyond_doubt = seen.leader.probability >= OVERWHELMING and looked_at and not _sick_below(seen)
         return beyond_doubt or seen.situation.now_ns - since_ns >= settle_s * SECOND
 
 
