@@ -24,7 +24,7 @@ from contracts.retry import Pauses, Until, retrying, within
 from contracts.secrets import masked
 from contracts.settings import Settings
 from contracts.supervision import crashes, tasks
-from contracts.topics import CONTROL, PARTIALS
+from contracts.topics import CONTROL
 from graph.stores import open_store
 from homeostat import data_folder, explanation
 from homeostat.acting import Acting
@@ -43,7 +43,7 @@ from homeostat.spreading import Spreading
 from homeostat.strictness_told import document
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
-from homeostat.wiring import act_specs, recorded_specs
+from homeostat.wiring import act_specs, places, recorded_specs
 from models.detectors import warm_up
 from streams.worker import Worker, WorkerWiring, handlers_of
 
@@ -174,9 +174,8 @@ class Runtime:
         await retrying(self.acting.start, within(s.broker.retry_s), pauses=PAUSES)
         state: StateStore = open_state(s, self.broker)
         self._stack.push_async_callback(state.close)
-        # One process has all services anyway: together those that call each other are seen to agree, and messages are fewer.
-        places = {**self.partitions, PARTIALS: 1} if embedded else self.partitions
-        self.cluster = ClusterWatch(s, self.broker, places, state, self.graph.put, self.clock)
+        spread = places(s, self.partitions)
+        self.cluster = ClusterWatch(s, self.broker, spread, state, self.graph.put, self.clock)
         self._stack.push_async_callback(self.cluster.stop)
         self.worker = Worker(
             WorkerWiring(
@@ -185,7 +184,7 @@ class Runtime:
                 partitions=self.partitions,
                 state=state,
                 clock=self.clock,
-                specs=recorded_specs(s, places, self.acting.playbooks),
+                specs=recorded_specs(s, spread, self.acting.playbooks),
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=handlers_of(act_specs(self.acting, self.cluster)),

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from connectors.kafka.embedded import is_embedded
 from contracts.errors import UnknownName
 from contracts.plugins import installed
 from contracts.settings import Settings
@@ -103,6 +104,12 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
         diagnose.spec(settings.diagnose, settings.ingest.max_environments, settings.detect),
         strictness.spec(settings.detect, settings.ingest.max_environments),
     )
+
+
+def places(settings: Settings, partitions: Mapping[str, int]) -> Mapping[str, int]:
+    """Over how many partitions what stages emit is spread. One embedded process has all services anyway: those that call each other are seen to
+    agree where they are together, and messages are fewer."""
+    return {**partitions, PARTIALS: 1} if is_embedded(settings.broker) else partitions
 
 
 def stage_specs(

@@ -20,7 +20,7 @@ from contracts.settings import Settings
 from contracts.topics import DECISIONS, EVIDENCE, FEATURES, HANDLING
 from contracts.units import MILLISECOND, SECOND
 from homeostat.implementations import load_playbooks
-from homeostat.wiring import made_with_of, stage_specs
+from homeostat.wiring import made_with_of, places, stage_specs
 from streams.replay.player import Broken, NotHeld, Place, RecordedLife, lives, play
 from streams.stage import StageSpec
 
@@ -197,7 +197,9 @@ class _Maker:
     def __init__(self, settings: Settings, partitions: Mapping[str, int]) -> None:
         playbooks = load_playbooks(settings.act)
         self.made_with = made_with_of(settings, playbooks)
-        self.specs: Mapping[str, StageSpec] = {s.name: s for s in stage_specs(settings, partitions, playbooks)}
+        self.specs: Mapping[str, StageSpec] = {
+            s.name: s for s in stage_specs(settings, places(settings, partitions), playbooks)
+        }
         """All stages by name."""
 
 
