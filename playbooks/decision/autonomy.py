@@ -30,6 +30,10 @@ callers wait for those whom it calls, too."""
 ODDS: Final = 3.0
 """Times as likely as its best rival a target must be to be acted on: substantial evidence (Jeffreys, Theory of Probability, appendix B)."""
 
+OUTLASTS: Final = frozenset({CauseKind.BAD_RELEASE, CauseKind.FLAG})
+"""Causes that what is done to the processes of their service leaves as they are: that it was in vain, or hurt, is no surprise once they are
+told of."""
+
 LATE_STALES: Final = 4.0
 """Times the age from which telemetry is stale that a diagnosis may be old because its telemetry came late: of what was so long ago nobody
 knows how it is now."""
@@ -169,7 +173,7 @@ def _after_effect(proposal: Proposal | None, world: DecisionWorld) -> Doubt | No
 
 def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     """Who was repaired in vain was not the culprit, or not in that way: then the next suspect of the same diagnosis is hardly surer, nor does the
-    same help under another name. More room for more demand is no guess."""
+    same help under another name. More room for more demand is no guess, nor is to undo a change of who was only started anew."""
     if proposal is None or not touching(proposal.playbook.steps):
         return None
     if all(action.meets_demand for action, _ in touching(proposal.playbook.steps)):
@@ -178,7 +182,9 @@ def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     if proposal.tried:
         text = f"{proposal.tried} did the same to {target} and did not help"
         return Doubt(HeldReason.UNPROVEN, text)
-    failed = [a for a in world.attempts if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
+    outlasts = proposal.causes[0].kind in OUTLASTS
+    tried = [a for a in world.attempts if not (outlasts and a.target == target)]
+    failed = [a for a in tried if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
     if not failed:
         return None
     last = failed[-1]
