@@ -11,7 +11,7 @@ from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, CauseKind, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal, all_ready, came_before, one_operation
-from playbooks.decision.world import DecisionWorld
+from playbooks.decision.world import Attempt, DecisionWorld
 from playbooks.guards import outage_of
 from playbooks.language.actions import tells, touching
 from playbooks.learning import surprise
@@ -182,14 +182,22 @@ def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     if proposal.tried:
         text = f"{proposal.tried} did the same to {target} and did not help"
         return Doubt(HeldReason.UNPROVEN, text)
-    outlasts = proposal.causes[0].kind in OUTLASTS
-    tried = [a for a in world.attempts if not (outlasts and a.target == target)]
+    tried = [a for a in world.attempts if not _in_vain_anyway(a, proposal)]
     failed = [a for a in tried if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
     if not failed:
         return None
     last = failed[-1]
     made = "made it worse" if last.outcome == "worse" else "did not help"
     return Doubt(HeldReason.UNPROVEN, f"{last.playbook} on {last.target} {made}: the diagnosis is in doubt")
+
+
+def _in_vain_anyway(attempt: Attempt, proposal: Proposal) -> bool:
+    """Whether an attempt was to be in vain if the cause is the one by now: a change is there still after a restart; on a sick node who was started
+    anew is sick again, and who was moved off it suffers from those that are there still."""
+    cause, moved = proposal.causes[0], attempt.playbook == proposal.playbook.name
+    if cause.kind is CauseKind.NODE:
+        return attempt.target in cause.there and not (moved and attempt.outcome == "worse")
+    return cause.kind in OUTLASTS and attempt.target == proposal.target.service
 
 
 def _ready(proposal: Proposal | None, incident: Incident, world: DecisionWorld) -> Doubt | None:
