@@ -196,7 +196,7 @@ def _in_vain_anyway(attempt: Attempt, proposal: Proposal) -> bool:
     anew is sick again, and who was moved off it suffers from those that are there still."""
     cause, moved = proposal.causes[0], attempt.playbook == proposal.playbook.name
     if cause.kind is CauseKind.NODE:
-        return attempt.target in cause.there and not (moved and attempt.outcome == "worse")
+        return attempt.outcome == "same" if moved else attempt.target in cause.there
     return cause.kind in OUTLASTS and attempt.target == proposal.target.service
 
 

@@ -62,8 +62,13 @@ def test_who_answers_as_before_is_not_moved() -> None:
     [
         ("restart-hung-service", "stock", "worse", True),
         ("restart-hung-service", "stock", "same", True),
-        ("move-off-sick-node", "stock", "same", True),  # the next one that is sick there follows
-        ("move-off-sick-node", "stock", "worse", False),
+        (
+            "move-off-sick-node",
+            "pay",
+            "same",
+            True,
+        ),  # who was moved is there no more: the next one that is sick there follows
+        ("move-off-sick-node", "pay", "worse", False),
         ("restart-hung-service", "pay", "worse", False),  # it is not there
     ],
 )
