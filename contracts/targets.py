@@ -13,6 +13,8 @@ from contracts.sanitizing import plain
 
 _LONGEST: Final = 100
 """Characters of what somebody else wrote that are told."""
+RELEASE_MARK: Final = "#"
+"""Between a version and the mark of one of several releases that have it (another setting or limit): no tag of an image contains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Mark:
 class TargetState:
     """What the actuator knows of a target now. `replicas` are wanted, `ready` are serving.
 
+    `previous_version`: the release before this one, by its version; with its mark (after `RELEASE_MARK`) where the present one has the same.
     `most`: more replicas than this are not to be had, as whoever owns the target's own autoscaler says; None: no such limit.
     `identity`: what this is the state of, as `resolve` gives it.
     `disrupts`: ready instances that a rolling restart or a roll-back takes away before others serve; None: not known.

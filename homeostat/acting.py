@@ -164,6 +164,7 @@ class Acting:
     async def on_incident(self, record: Record) -> None:
         """Who suffers, and whether it is over."""
         incident = decode(Incident, record.value)
+        self.targets.suspect(incident)
         self.reporter.heard(incident.environment)
         await self.executor.on_incident(incident)
 

@@ -1,5 +1,7 @@
 """Tells deciding, on `autonomous.targets`, how targets are and what is done to them: for each environment that this process acts for.
 
+Where a target became another by no doing of ours, a change is told as well, on `telemetry.changes` (`homeostat.target_changes`).
+
 Deciding counts on it: a report says all that the journal holds of runs at its time, it comes at least every two seconds, and at once
 when a run changes. It may be late or missing, then deciding waits; it is never the last word: guards are asked again before each effect.
 """
@@ -17,8 +19,9 @@ from contracts.events import ReportedRun, ReportedStep, TargetReport, encode
 from contracts.ports import Clock, Journal, RunEntry
 from contracts.supervision import Supervised
 from contracts.targets import TargetState
-from contracts.topics import TARGETS
+from contracts.topics import CHANGES, TARGETS
 from contracts.units import SECOND
+from homeostat.target_changes import TargetChanges
 from homeostat.target_states import TargetStates
 from playbooks.guards import HISTORY_S
 from playbooks.runs.identities import identified
@@ -85,6 +88,7 @@ class _Told:
     account: Account | None = None
     runs: tuple[ReportedRun, ...] | None = None
     due: bool = True
+    changes: TargetChanges | None = None
 
 
 class TargetReporter:
@@ -154,8 +158,17 @@ class TargetReporter:
             for report in self._reports(account, told):
                 await self._send(TARGETS, environment, encode(report), environment)
             told.account = account
+            await self._tell_changes(environment, told)
         except HomeostatError as e:
             log.debug("the targets of %s could not be reported: %s", environment, e)
+
+    async def _tell_changes(self, environment: str, told: _Told) -> None:
+        """Send what became of targets since the last time. What could not be sent is found again."""
+        told.changes = told.changes or TargetChanges(environment)
+        looks = self._states.looks(environment)
+        for change in told.changes.found(looks, told.runs or ()):
+            await self._send(CHANGES, change.service, encode(change), environment)
+        told.changes.keep(looks)
 
     def _account(self, environment: str, told: _Told, taking: int) -> Account:
         now_ns = self._clock.now_ns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections import defaultdict
@@ -11,6 +12,7 @@ from typing import Final
 
 from contracts.claims import ClaimsHeard
 from contracts.errors import HomeostatError
+from contracts.events import Incident
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import Actuator, Clock
@@ -18,6 +20,7 @@ from contracts.settings import ActSettings
 from contracts.supervision import Supervised
 from contracts.targets import Target, TargetState
 from contracts.units import SECOND
+from contracts.verdicts import IncidentPhase
 from playbooks.guards import singled_out
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ class TargetStates:
         self._heard_ns: dict[str, dict[str, int]] = {}
         self._states: dict[tuple[str, str], tuple[TargetState, int]] = {}
         self._failed: dict[str, str] = {}
+        self._sick: dict[str, tuple[str, ...]] = {}
+        self._news = asyncio.Event()
         self._task = Supervised("target-states", self._run, clock=clock)
         self.troubles: dict[str, str] = {}
         """By actuator: what it failed with when it was last asked, where that is no answer an actuator may give."""
@@ -63,8 +68,19 @@ class TargetStates:
         if frame.signal != Signal.EDGES:
             self._claims[frame.environment].take(frame.signal, frame.services, frame.attributes, frame.window_ns)
 
+    def suspect(self, incident: Incident) -> None:
+        """These are looked at next, and at once: what became of them explains what they suffer from, and is known before anything is done."""
+        services = tuple(dict.fromkeys((*incident.services, *(c.service for c in incident.candidates))))
+        resolved = incident.phase is IncidentPhase.RESOLVED
+        if not resolved and not set(services) <= set(self._sick.get(incident.environment, ())):
+            self._sick[incident.environment] = services
+            self._news.set()
+        elif resolved:
+            self._sick.pop(incident.environment, None)
+
     def forget(self, environment: str) -> None:
         """An environment is not heard of any more, or is another process's."""
+        self._sick.pop(environment, None)
         self._heard_ns.pop(environment, None)
         self._claims.pop(environment, None)
         for key in [k for k in self._states if k[0] == environment]:
@@ -78,6 +94,13 @@ class TargetStates:
         found = ((s, self._states.get((environment, s))) for s in heard)
         return {
             service: self._foreign(state[0]) for service, state in found if state is not None and state[1] >= since_ns
+        }
+
+    def looks(self, environment: str) -> dict[str, tuple[TargetState, int]]:
+        """By service, what `known` says, and when that was asked."""
+        return {
+            service: (state, self._states[environment, service][1])
+            for service, state in self.known(environment).items()
         }
 
     def _foreign(self, state: TargetState) -> TargetState:
@@ -102,7 +125,9 @@ class TargetStates:
             self.troubles = self._failed
             for name in sorted(before.keys() - self.troubles.keys()):
                 log.info("actuator %s describes its targets again", name)
-            await asyncio.sleep(REFRESH_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), REFRESH_S)
+            self._news.clear()
 
     def _present(self, environment: str) -> list[str]:
         heard = self._heard_ns[environment]
@@ -110,7 +135,8 @@ class TargetStates:
         for service in [s for s, ns in heard.items() if newest_ns - ns >= FORGET_NS]:
             del heard[service]
             self._states.pop((environment, service), None)
-        return list(heard)
+        sick = self._sick.get(environment, ())
+        return sorted(heard, key=lambda service: service not in sick)
 
     async def _refresh(self, environment: str, service: str, at_once: asyncio.Semaphore) -> None:
         key = environment, service

@@ -17,6 +17,7 @@ import numpy as np
 from contracts.actions import installed_actions
 from contracts.errors import ActionFailed, Conflict, InvalidTarget, TargetNotFound
 from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, TargetState
+from contracts.targets import RELEASE_MARK
 from twin.faults import flag_name
 from twin.influences import Influence, Seat
 from twin.instance_rows import instance_name, node_name
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 ABLE: Final = frozenset({"restart", "scale", "rollback", "flag", "kill", "drain", "shift"})
 LOOK_S: Final = 0.5
-CONFIGURED: Final = "#"
-"""Between a version and the number of its configuration, where the present one has the same version."""
 
 
 class TwinActuator:
@@ -135,7 +134,7 @@ class TwinActuator:
 
     def _roll_back(self, request: StepRequest, service: int) -> None:
         wanted = str(request.arguments.get("version") or "")
-        version, _, config = wanted.partition(CONFIGURED)
+        version, _, config = wanted.partition(RELEASE_MARK)
         numbers = tuple(int(n) if n.isdigit() else None for n in (version[1:], config))
         if not self._episode.system.roll_back(service, *numbers):
             raise ActionFailed(f"{request.target.service} has no version {wanted or 'before'} to go back to")
@@ -233,7 +232,7 @@ class TwinActuator:
         well = int(np.count_nonzero(ready & (fleet.unheard_s[slots] < 2)))
         earlier, present = fleet.previous[service], int(fleet.release[service])
         version, config = earlier[-1]
-        before = f"v{version}" if version != present else f"v{version}{CONFIGURED}{config}"
+        before = f"v{version}" if version != present else f"v{version}{RELEASE_MARK}{config}"
         state = TargetState(
             replicas=len(slots),
             ready=well,

@@ -19,6 +19,7 @@ from contracts.events.reports import ReportedRun, ReportedStep, TargetReport
 from contracts.events.telemetry import (
     CORDONED,
     OURSELVES,
+    PLATFORM,
     WELL,
     Anomaly,
     Candidate,
@@ -43,6 +44,7 @@ from contracts.events.telemetry import (
 __all__ = [
     "CORDONED",
     "OURSELVES",
+    "PLATFORM",
     "WELL",
     "ActionRecord",
     "Adoption",

@@ -57,6 +57,8 @@ class DeadLetter(Event, frozen=True, kw_only=True):
 
 OURSELVES: Final = "homeostat"
 """Who acted, said or verified something, where it was Homeostat itself."""
+PLATFORM: Final = "platform"
+"""Who changed something, where all that is known of it is that what runs the service describes it otherwise than before."""
 WELL, CORDONED = "well", "cordoned"
 """`after` of a change of a node that is no trouble: it is well again, or somebody lets it take no new pods."""
 

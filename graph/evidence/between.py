@@ -82,9 +82,11 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     # Of messages it is not known how long they wait.
     waits = any(e.strength(f.CALL_LATENCY_P95) > FAST or f.CALL_LATENCY_P95 not in e.shifts for e in failing)
     served = situation.nodes[name].shifts[f.REQUEST_RATE]
-    if waits and (served.after < SERVES * served.before or any(f.CALL_LATENCY_P95 in e.shifts for e in failing)):
-        return CauseKind.HANG
+    # Fewer are lost on the way: an instance that hangs, or is gone, takes its share of them.
     many = any(risen(e.shifts[f.CALL_ERROR_RATE]) >= INSTANCE_SHARE for e in failing)
+    timed = many and any(f.CALL_LATENCY_P95 in e.shifts for e in failing)
+    if waits and (served.after < SERVES * served.before or timed):
+        return CauseKind.HANG
     gone = (len(amiss) > 1 and many) or served.after < SERVES * served.before
     return CauseKind.CRASH if failing and gone else kind
 
@@ -150,7 +152,8 @@ def _handed_on(situation: Situation, edge: Edge, callee: Node) -> Amiss | None:
     if share <= TOLD_ELSEWHERE:
         return None
     text = f"{100 * edge.blamed:.0f} % of the requests of {edge.caller} that fail do so in calls to {edge.callee}, which tells of none of that"
-    hangs = edge.strength(f.CALL_LATENCY_P95) > FAST
+    many = risen(failing) >= INSTANCE_SHARE * calls_per_request(situation, edge)
+    hangs = many and edge.strength(f.CALL_LATENCY_P95) > FAST
     return Amiss(failing.strength() * share, CauseKind.HANG if hangs else CauseKind.NETWORK, text)
 
 

@@ -43,8 +43,8 @@ def suspected_flags(situation: Situation, service: str = "") -> list[SuspectedFl
 
 
 def _suspected(situation: Situation, told: list[Change]) -> SuspectedFlag | None:
-    until = [c for c in told if situation.age_s(c) >= -RELEASE_AFTER_S]
-    while _as_it_was(until) and situation.age_s(until[-1]) < 0:  # given back a moment after the onset
+    until = [c for c in told if situation.made_s(c) >= -RELEASE_AFTER_S]
+    while _as_it_was(until) and situation.made_s(until[-1]) < 0:  # given back a moment after the onset
         until.pop()
     since = told[len(until) :]
     if not until or _as_it_was(until):
@@ -75,7 +75,7 @@ def flags(situation: Situation) -> Iterator[Finding]:
         compared = situation.nodes[change.service].instances
         if compared is not None and compared.apart is not None:
             continue
-        age_s = situation.age_s(change)
+        age_s = situation.made_s(change)
         fades = RELEASE_JUST if age_s <= RELEASE_JUST_S else 0.5 ** ((age_s - RELEASE_JUST_S) / FLAG_FADES_S)
         when = f"{age_s:.0f} s before the onset" if age_s >= 1 else "at the onset"
         text = f"{in_words(change)} {when}{', and back since' if back_ns else ''}"

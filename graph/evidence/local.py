@@ -138,7 +138,7 @@ def releases(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.kind not in RELEASES or change_.actor == OURSELVES:
             continue
-        age_s = situation.age_s(change_)
+        age_s = situation.made_s(change_)
         if age_s < -RELEASE_AFTER_S:
             continue
         to = f" to {change_.after}" if change_.after else ""
@@ -155,7 +155,7 @@ def shrunk(situation: Situation) -> Iterator[Finding]:
     for change_ in situation.changes:
         if change_.actor == OURSELVES or not fewer(change_):
             continue
-        age_s = situation.age_s(change_)
+        age_s = situation.made_s(change_)
         if age_s < -RELEASE_AFTER_S:
             continue
         strength = RELEASE_STRENGTH * 0.5 ** (max(0.0, age_s - RELEASE_FRESH_S) / RELEASE_FADES_S)

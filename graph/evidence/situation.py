@@ -181,6 +181,13 @@ class Situation:
         """How long before the onset a change was, in seconds; negative after it."""
         return (self.onset_ns - change.time_ns) / 1e9
 
+    def made_s(self, change: Change) -> float:
+        """How long before its service was first seen ill somebody made a change, in seconds; negative after that. Something harmless may have
+        begun elsewhere before: then the incident's onset is older than what the change did."""
+        node = self.nodes.get(change.service)
+        ill_ns = self.onset_ns if node is None else max(self.onset_ns, node.onset_ns)
+        return (ill_ns - change.time_ns) / 1e9
+
     def out(self, name: str) -> list[Edge]:
         """Calls that `name` makes."""
         return self._sides[0].get(name, [])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.capacity import MERIT_NS, leaving, surplus
-from contracts.events import OURSELVES, Anomaly, Change
+from contracts.events import OURSELVES, PLATFORM, Anomaly, Change
 from contracts.features import (
     ASIDE,
     BY_SIGNAL,
@@ -44,6 +44,12 @@ from graph.world.told_calls import Served, ToldCalls, edge_of, younger_than_call
 from graph.world.topology import Topology, is_observer
 
 MAX_CHANGES: Final = 200
+TELEMETRY: Final = "telemetry"
+"""Who changed something, where all that is known of it is that spans carry another version."""
+SEEN: Final = frozenset({TELEMETRY, PLATFORM})
+RELEASED: Final = frozenset({"deploy", "rollback"})
+SAME_CHANGE_NS: Final = MINUTE
+"""Between what is told of a change and when what runs the service is seen to have made it: a roll-out takes its time."""
 MAX_OPERATIONS: Final = 50
 MAX_SERVICES: Final = 20_000
 LOOK_NS: Final = MINUTE
@@ -108,20 +114,20 @@ class World:
                 self._note_version(name, before, version, frame.window_ns)
 
     def _note_version(self, name: str, before: str, after: str, time_ns: int) -> None:
-        if any(c.service == name and c.after == after and c.kind in ("deploy", "rollback") for c in self.changes):
+        if any(c.service == name and c.after == after and c.kind in RELEASED for c in self.changes):
             return
-        self._remember(
-            Change(
-                environment=self.environment,
-                service=name,
-                kind="deploy",
-                time_ns=time_ns,
-                actor="telemetry",
-                before=before,
-                after=after,
-                text=f"{name} reports version {after} instead of {before}",
-            )
+        told = Change(
+            environment=self.environment,
+            service=name,
+            kind="deploy",
+            time_ns=time_ns,
+            actor=TELEMETRY,
+            before=before,
+            after=after,
+            text=f"{name} reports version {after} instead of {before}",
         )
+        if not any(_same_change(c, told) for c in self.changes if c.actor == PLATFORM):
+            self._remember(told)
 
     def _remember(self, change: Change) -> None:
         self.changes.append(change)
@@ -143,7 +149,9 @@ class World:
             self.topology.call(caller, callee, frame.window_ns, calls, failed)
 
     def change(self, event: Change) -> None:
-        """Remember a reported change (it replaces one derived from a version)."""
+        """Remember a reported change (it replaces one derived from a version, or from how what runs the service describes it)."""
+        if event.actor == PLATFORM and any(_same_change(event, c) for c in self.changes if c.actor != TELEMETRY):
+            return
         kept = [c for c in self.changes if not _same_change(c, event)]
         self.changes = deque(kept, maxlen=MAX_CHANGES)
         self._remember(event)
@@ -360,4 +368,7 @@ class World:
 def _same_change(a: Change, b: Change) -> bool:
     if a == b:
         return True
-    return a.actor == "telemetry" and (a.service, a.after) == (b.service, b.after) and bool(a.after)
+    if PLATFORM in (a.actor, b.actor) and a.actor in SEEN:  # which may call versions by other names
+        alike = b.kind == a.kind or {a.kind, b.kind} <= RELEASED
+        return alike and a.service == b.service and abs(a.time_ns - b.time_ns) <= SAME_CHANGE_NS
+    return a.actor == TELEMETRY and (a.service, a.after) == (b.service, b.after) and bool(a.after)

@@ -154,6 +154,7 @@ class ClosedLoop:
                 await self._executor.on_evidence(frame)
             elif record.topic == INCIDENTS:
                 incident = decode(Incident, record.value)
+                self._targets.suspect(incident)
                 self._reporter.heard(incident.environment)
                 await self._executor.on_incident(incident)
             elif record.topic == DECISIONS:

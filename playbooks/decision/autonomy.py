@@ -11,7 +11,7 @@ from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import Autonomy, CauseKind, Conduct, HeldReason
 from playbooks.decision.candidates import Proposal, all_ready, came_before, one_operation
-from playbooks.decision.world import DecisionWorld
+from playbooks.decision.world import Attempt, DecisionWorld
 from playbooks.guards import outage_of
 from playbooks.language.actions import tells, touching
 from playbooks.learning import surprise
@@ -29,6 +29,10 @@ callers wait for those whom it calls, too."""
 
 ODDS: Final = 3.0
 """Times as likely as its best rival a target must be to be acted on: substantial evidence (Jeffreys, Theory of Probability, appendix B)."""
+
+OUTLASTS: Final = frozenset({CauseKind.BAD_RELEASE, CauseKind.FLAG})
+"""Causes that what is done to the processes of their service leaves as they are: that it was in vain, or hurt, is no surprise once they are
+told of."""
 
 LATE_STALES: Final = 4.0
 """Times the age from which telemetry is stale that a diagnosis may be old because its telemetry came late: of what was so long ago nobody
@@ -169,7 +173,7 @@ def _after_effect(proposal: Proposal | None, world: DecisionWorld) -> Doubt | No
 
 def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     """Who was repaired in vain was not the culprit, or not in that way: then the next suspect of the same diagnosis is hardly surer, nor does the
-    same help under another name. More room for more demand is no guess."""
+    same help under another name. More room for more demand is no guess, nor is to undo a change of who was only started anew."""
     if proposal is None or not touching(proposal.playbook.steps):
         return None
     if all(action.meets_demand for action, _ in touching(proposal.playbook.steps)):
@@ -178,12 +182,22 @@ def _misjudged(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
     if proposal.tried:
         text = f"{proposal.tried} did the same to {target} and did not help"
         return Doubt(HeldReason.UNPROVEN, text)
-    failed = [a for a in world.attempts if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
+    tried = [a for a in world.attempts if not _in_vain_anyway(a, proposal)]
+    failed = [a for a in tried if a.outcome == "worse" or (a.outcome == "same" and a.target != target)]
     if not failed:
         return None
     last = failed[-1]
     made = "made it worse" if last.outcome == "worse" else "did not help"
     return Doubt(HeldReason.UNPROVEN, f"{last.playbook} on {last.target} {made}: the diagnosis is in doubt")
+
+
+def _in_vain_anyway(attempt: Attempt, proposal: Proposal) -> bool:
+    """Whether an attempt was to be in vain if the cause is the one by now: a change is there still after a restart; on a sick node who was started
+    anew is sick again, and who was moved off it suffers from those that are there still."""
+    cause, moved = proposal.causes[0], attempt.playbook == proposal.playbook.name
+    if cause.kind is CauseKind.NODE:
+        return attempt.outcome == "same" if moved else attempt.target in cause.there
+    return cause.kind in OUTLASTS and attempt.target == proposal.target.service
 
 
 def _ready(proposal: Proposal | None, incident: Incident, world: DecisionWorld) -> Doubt | None:

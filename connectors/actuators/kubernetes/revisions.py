@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors.actuators.kubernetes.workload import Json, image_version, marks_of, owned, template_of
+from contracts.targets import RELEASE_MARK
 
 _NUMBERS: Final = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
 RESTARTED_AT: Final = "homeostat.io/restartedAt"
 RESTARTED_BY: Final = "homeostat.io/restarted-by"
 #: What a restart leaves in a template. A template that differs in these only is the same release.
 _RESTARTS: Final = (RESTARTED_AT, RESTARTED_BY, "kubectl.kubernetes.io/restartedAt")
-MARK: Final = "#"
-"""Between a version and the mark of one of several releases that have it: no tag of an image contains it."""
 _POD_HASHES: Final = ("pod-template-hash", "rollouts-pod-template-hash")
 
 
@@ -52,7 +51,7 @@ class RevisionHistory:
     def find(self, version: str) -> Revision | None:
         """The newest earlier one of that version (or, of those of one version, the one that is meant); without one, the newest that is another
         release than the present one."""
-        tag, _, mark = version.partition(MARK)
+        tag, _, mark = version.partition(RELEASE_MARK)
         others = (r for r in self.earlier if _release(r.template) != _release(self.now.template))
         return next((r for r in others if tag in ("", r.version) and mark in ("", r.mark)), None)
 
@@ -63,7 +62,7 @@ class RevisionHistory:
         before = self.find("")
         if before is None:
             return ""
-        return before.version if before.version != self.now.version else f"{before.version}{MARK}{before.mark}"
+        return before.version if before.version != self.now.version else f"{before.version}{RELEASE_MARK}{before.mark}"
 
 
 def history_of(workload: Json, kept: Iterable[Json]) -> RevisionHistory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from connectors.actuators.dry_run import DryRunActuator
 from connectors.journal.sqlite import SqliteJournal
 from contracts.errors import BrokerUnavailable
-from contracts.events import ReportedRun, TargetReport, decode
-from contracts.ports import ManualClock, StepEntry, TargetState
-from contracts.topics import TARGETS
+from contracts.events import Change, ReportedRun, TargetReport, decode
+from contracts.ports import ManualClock, StepEntry, Target, TargetState
+from contracts.topics import CHANGES, TARGETS
 from contracts.verdicts import RunState, StepPhase
 from homeostat import target_reports as module
+from homeostat import target_states as states_module
 from homeostat.target_reports import ACCOUNT_NS, MOST_RUNS, MOST_TARGETS, SILENT_NS, Account, TargetReporter
 from homeostat.target_states import TargetStates
 from playbooks.decision.reported import ReportedEnvironment
@@ -28,14 +30,24 @@ from tests.unit.homeostat.test_target_states import BOUND, NOW, frame
 STALE_S = 30.0
 
 
+class Versioned(DryRunActuator):
+    """Describes its targets with a version that a test sets."""
+
+    version = "current"
+
+    async def describe(self, target: Target) -> TargetState:
+        return replace(await super().describe(target), version=self.version)
+
+
 class Bench:
     """A reporter on a journal and a clock, and all that it sent."""
 
     def __init__(self, folder: Path) -> None:
         self.journal, self.clock = SqliteJournal(folder / "journal.sqlite"), ManualClock(NOW)
         self.takings, self.away, self.sent = {"prod": 1}, False, list[TargetReport]()
-        self.refused = 0
-        self.states = TargetStates([DryRunActuator()], self.clock, BOUND, self.changed)
+        self.refused, self.changes = 0, list[Change]()
+        self.actuator = Versioned()
+        self.states = TargetStates([self.actuator], self.clock, BOUND, self.changed)
         self.reporter = TargetReporter(
             self.states, self.journal, self.send, lambda e: self.takings.get(e, 0), self.clock
         )
@@ -48,6 +60,10 @@ class Bench:
         if self.away:
             self.refused += 1
             raise BrokerUnavailable("away")
+        if topic == CHANGES:
+            self.changes.append(decode(Change, value))
+            assert (key, route) == (self.changes[-1].service, self.changes[-1].environment)
+            return
         report = decode(TargetReport, value)
         assert (topic, key, route) == (TARGETS, report.environment, report.environment)
         self.sent.append(report)
@@ -121,6 +137,24 @@ async def test_targets_are_reported_as_they_change(bench: Bench) -> None:
         await bench.until(lambda: "cart" in bench.sent[-1].unknown or not bench.known.targets)
     finally:
         await bench.states.stop()
+
+
+async def test_a_release_that_nobody_told_of_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states_module, "REFRESH_S", 0.02)
+    bench.actuator.version = "v1"
+    bench.states.observe(frame("cart"))
+    bench.reporter.heard("prod")
+    bench.states.start()
+    try:
+        await bench.until(lambda: bench.known.targets.get("cart") is not None)
+        bench.actuator.version = "v2"
+        await bench.until(lambda: bool(bench.changes))
+        await bench.until(lambda: bench.known.targets["cart"].version == "v2")
+        count = len(bench.sent)
+        await bench.until(lambda: len(bench.sent) > count + 3)
+    finally:
+        await bench.states.stop()
+    assert [(c.service, c.kind, c.before, c.after) for c in bench.changes] == [("cart", "deploy", "v1", "v2")]
 
 
 async def test_nothing_is_reported_until_the_journal_is_taken_and_everything_when_it_is_taken_again(

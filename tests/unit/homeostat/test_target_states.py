@@ -11,10 +11,12 @@ import pytest
 
 from connectors.actuators.dry_run import DryRunActuator
 from contracts.errors import ActuatorUnavailable, TargetNotFound
+from contracts.events import Incident
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import ManualClock, StepRequest, Target, TargetState
 from contracts.settings import ActSettings, BindingSettings
+from contracts.verdicts import IncidentPhase, Severity
 from homeostat import target_states as module
 from homeostat.target_states import FORGET_NS, STALE_NS, TargetStates
 from tests.patience import PATIENCE_S
@@ -190,3 +192,50 @@ async def test_a_plug_in_that_fails_on_one_target_freezes_no_other(how: str, mon
         await until(lambda: replicas(targets, "cart") == 3 and not targets.troubles)
     finally:
         await targets.stop()
+
+
+async def test_who_is_suspected_is_looked_at_first_and_at_once(
+    particular: Particular, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An incident doesn't wait for the next round: what became of its services is known before anything is done to them."""
+    monkeypatch.setattr(module, "REFRESH_S", 600.0)
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    asked: list[str] = []
+    describe = particular.describe
+
+    async def noted(target: Target) -> TargetState:
+        asked.append(target.service)
+        return await describe(target)
+
+    monkeypatch.setattr(particular, "describe", noted)
+    states = TargetStates([particular], ManualClock(NOW), BOUND, lambda _: None)
+    states.observe(frame("a", "b", "cart"))
+    states.start()
+    try:
+        await until(lambda: len(asked) == 3)
+        states.suspect(incident("cart"))
+        await until(lambda: len(asked) == 6)
+        states.suspect(incident("cart"))
+        await asyncio.sleep(0.05)
+    finally:
+        await states.stop()
+    assert asked == ["a", "b", "cart", "cart", "a", "b"], "once, and not at each of its revisions"
+
+
+def incident(*services: str) -> Incident:
+    return Incident(
+        id="i",
+        environment="prod",
+        phase=IncidentPhase.OPENED,
+        severity=Severity.CRITICAL,
+        onset_ns=NOW,
+        time_ns=NOW,
+        revision=1,
+        anomalies=(),
+        services=services,
+        candidates=(),
+        blast_radius=(),
+        confidence=0.0,
+        settled=False,
+        text="",
+    )

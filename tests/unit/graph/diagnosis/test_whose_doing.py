@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -257,6 +258,16 @@ def test_who_gives_up_waiting_did_not_wait_for_a_callee_that_takes_a_fraction_of
     assert leader.probability > 0.9
     (slow,) = (x for x in found["stock"].findings if x.channel == "latency")
     assert "users hardly feel" in slow.text
+
+
+@pytest.mark.parametrize(("lost", "kind"), [(0.03, CauseKind.NETWORK), (0.3, CauseKind.HANG)])
+def test_few_calls_that_time_out_are_lost_on_the_way_and_by_no_instance_that_hangs(lost: float, kind: CauseKind):
+    """An instance that hangs takes its share of the calls: two of a hundred are none's, and all of them would be restarted for it."""
+    gateway = node("gateway", ratio(ERROR_RATE, lost, 1000.0), level(LATENCY_P95, 0.2, 0.3))
+    waits = call("gateway", "cart", ratio(CALL_ERROR_RATE, lost, 1000.0), level(CALL_LATENCY_P95, 0.12, 0.19))
+    for blamed in (math.nan, 1.0):
+        leader = next(iter(ranked(gateway, node("cart"), calls=(replace(waits, blamed=blamed),)).values()))
+        assert (leader.service, leader.kind) == ("cart", kind)
 
 
 def unanswered(caller: str, callee: str, *shifts: Shift, answered: float) -> Edge:

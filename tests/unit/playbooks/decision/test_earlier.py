@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from contracts.events import Candidate, Decision, Feedback, Incident
+from contracts.events import Candidate, Change, Decision, Feedback, Incident
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame
 from contracts.ports import TargetState
@@ -194,6 +194,23 @@ def test_nobody_is_asked_about_the_echo_of_what_is_being_repaired():
 def test_who_was_repaired_in_vain_makes_the_next_suspect_no_surer(outcome, target, kind, expected):
     tried = Attempt("one-d1", "restart-crashed-service", target, outcome, T0 + S)
     assert verdict(kind, replace(WORLD, attempts=(tried,))) is expected
+
+
+@pytest.mark.parametrize(
+    ("tried", "target", "expected"),
+    [
+        ("restart-slow-service", "gateway", ACT),
+        ("restart-slow-service", "cart", ASK),
+        ("roll-back-bad-release", "gateway", ASK),
+    ],
+)
+def test_a_change_that_is_told_of_late_explains_why_a_restart_only_hurt(tried: str, target: str, expected) -> None:
+    change = Change(environment="prod", service="gateway", kind="deploy", time_ns=T0 - S, before="v1", after="v2")
+    found = msgspec.structs.replace(incident("one", "gateway", CauseKind.BAD_RELEASE, T0), changes=(change,))
+    several = replace(WORLD, targets={"gateway": TargetState(3, 3, "v2", "v1")})
+    world = replace(several, attempts=(Attempt("one-d1", tried, target, "worse", T0 + S),))
+    assert decide(found, several, LIBRARY, DecideSettings()).verdict is ACT
+    assert decide(found, world, LIBRARY, DecideSettings()).verdict is expected
 
 
 @pytest.mark.parametrize(

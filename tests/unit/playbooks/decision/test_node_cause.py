@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from contracts.verdicts import CauseKind, Conduct, DecisionVerdict, HeldReason
-from playbooks.decision import decide
+from playbooks.decision import Attempt, decide
 from playbooks.language import library
 from playbooks.runs.arguments import resolve
 from playbooks.runs.plan import Surroundings, plan_of
@@ -55,3 +55,26 @@ def test_who_answers_as_before_is_not_moved() -> None:
     found = decide(after(SICK, 5), calm, LIBRARY, SETTINGS)
     assert found.verdict is DecisionVerdict.ASK
     assert [o.held for o in found.options if o.playbook == "move-off-sick-node"] == [HeldReason.INNOCENT]
+
+
+@pytest.mark.parametrize(
+    ("tried", "target", "outcome", "goes_on"),
+    [
+        ("restart-hung-service", "stock", "worse", True),
+        ("restart-hung-service", "stock", "same", True),
+        (
+            "move-off-sick-node",
+            "pay",
+            "same",
+            True,
+        ),  # who was moved is there no more: the next one that is sick there follows
+        ("move-off-sick-node", "pay", "worse", False),
+        ("restart-hung-service", "pay", "worse", False),  # it is not there
+    ],
+)
+def test_what_was_tried_in_vain_on_another_service_there_is_no_doubt(
+    tried: str, target: str, outcome: str, goes_on: bool
+) -> None:
+    world = replace(ABLE, number=2, attempts=(Attempt("inc-1-d1", tried, target, outcome, NOW),))
+    found = decide(after(SICK, 5), world, LIBRARY, SETTINGS)
+    assert found.verdict is (DecisionVerdict.ACT if goes_on else DecisionVerdict.ASK)
