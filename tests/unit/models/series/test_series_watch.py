@@ -248,8 +248,8 @@ def test_the_unit_of_measurement_does_not_matter() -> None:
 def test_a_level_that_stays_is_news_once() -> None:
     """What is said again as loudly as before is none; what is louder, or comes when the record has faded, is."""
     loudness = Loudness()
-    news = [loudness.hear(score, 1)[1] for score in (8.0, 8.0, 8.0, 9.0, 9.0)]
+    news = [loudness.hear(score, 0.0, 1).news for score in (8.0, 8.0, 8.0, 9.0, 9.0)]
     assert [n > 0.1 for n in news] == [True, False, False, True, False]
     for _ in range(2 * int(FADING_POINTS)):
-        loudness.hear(0.0, 1)
-    assert loudness.hear(8.0, 1)[1] > 5.0
+        loudness.hear(0.0, 0.0, 1)
+    assert loudness.hear(8.0, 0.0, 1).news > 5.0
