@@ -24,9 +24,10 @@ FADING_POINTS: Final = 400.0
 _STEADY: Final = 1.0
 """Added to the spread of what a unit says: one that has always been quiet needn't shout for little."""
 _LIMIT: Final = 6.0
-_ALIKE: Final = 2.0
-"""The root of the number of members from which on what they say together counts less: the more there are, the more often some of them are rare
-at once with nothing wrong. Of labelled hosts of 19 and 38 members: 1 to 2 do as well, 3 finds what nobody labelled."""
+_FEW: Final = 6.0
+"""Members of a group from which on what they say together counts less, by their number: the more there are, the more often some of them are
+rare at once with nothing wrong. Of labelled hosts of 19 and 38 members, where 4 does as well and one (or the root of the number) finds what
+nobody labelled; by hand for groups that are smaller."""
 _MINUTES_A_WEEK: Final = 7 * DAY / MINUTE
 _TOGETHER: Final = 1.9
 """Evidence per decade: several ways speak at once where a point is far off. Measured on noise."""
@@ -57,7 +58,7 @@ class Loudness(msgspec.Struct):
         then learn it.
 
         Of one series it is the evidence itself. Of several, whose deviations depend on each other in ways that nobody knows, it is how
-        far their sum lies above what is usual of it, in spreads, and of many less by the root of their number: as the distance of a group is.
+        far their sum lies above what is usual of it, in spreads, and of many members less (`_FEW`).
         """
         spread = math.sqrt(max(self.square - self.mean**2, 0.0)) + _STEADY
         loud = (evidence - self.mean) / spread if members > 1 else evidence
@@ -69,7 +70,7 @@ class Loudness(msgspec.Struct):
         self.record *= 0.5 ** (1.0 / FADING_POINTS)
         news = max(0.0, loud - self.record)
         self.record = max(self.record, loud)
-        rare = loud / max(1.0, math.sqrt(members) / _ALIKE)
+        rare = loud / max(1.0, members / _FEW)
         return Heard(max(rare, distance), news, rare, distance)
 
 
