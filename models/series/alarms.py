@@ -86,6 +86,6 @@ def distance_of(members: F64) -> float:
 
 
 def bar(units: int, false_alarms_a_week: float) -> float:
-    """The score from which an alarm opens (decades and spreads alike: see the module), so that `units` together open about so many false ones a week, were points of a minute
-    independent."""
+    """The score from which an alarm opens, so that `units` together open about so many false ones a week, were points of a minute
+    independent; of distances that is measured (docs/benchmarks.md), and holds where they are about normal."""
     return max(1.0, _TOGETHER * (math.log10(_MINUTES_A_WEEK * max(1, units) / false_alarms_a_week) - _SAID))

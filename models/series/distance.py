@@ -37,7 +37,7 @@ _SHARE_OF_RANGE: Final = 0.015
 """Least spread, as a share of the range seen: a hundredth of what it does is nothing far. Of the same sets; 0.012 to 0.018 do as well."""
 _SHARE_OF_LEVEL: Final = 0.001
 """The same as a share of the level, for a series that never moved. By hand."""
-_TINY: Final = 1e-12
+_TINY: Final = 1e-30
 MOST: Final = 1e6
 _NAMES: Final = ("count", "level", "last", "low", "high", "square", "step_square")
 _COUNT, _LEVEL, _LAST, _LOW, _HIGH, _SQUARE, _STEP_SQUARE = range(len(_NAMES))
