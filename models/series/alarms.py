@@ -28,6 +28,9 @@ _FEW: Final = 6.0
 """Members of a group from which on what they say together counts less, by their number: the more there are, the more often some of them are
 rare at once with nothing wrong. Of labelled hosts of 19 and 38 members, where 4 does as well and one (or the root of the number) finds what
 nobody labelled; by hand for groups that are smaller."""
+_PLAIN: Final = 6.0
+"""Spreads that the distance of a single series says at the most: how much more than plain it is depends on its tails, which rarity knows. Of
+labelled series (docs/benchmarks.md): 4 to 6 do alike, 10 takes every spike of a heavy tail for the loudest of all."""
 _MINUTES_A_WEEK: Final = 7 * DAY / MINUTE
 _TOGETHER: Final = 1.9
 """Evidence per decade: several ways speak at once where a point is far off. Measured on noise."""
@@ -77,12 +80,12 @@ class Loudness(msgspec.Struct):
 def distance_of(members: F64) -> float:
     """How far a unit is, of how far its `members` are (each from its level and from its last point).
 
-    A series is as far as it is from its level: jumps of a single one are mostly noise. Those of several at once are not: of a group it is
-    the root of the mean square over its members, of each what is larger.
+    A series is as far as it is from its level, which says no more than `_PLAIN`: jumps and spikes of a single one are mostly noise. Those of
+    several at once are not: of a group it is the root of the mean square over its members, of each what is larger.
     """
     if len(members) > 1:
         return math.sqrt(float(np.square(members.max(axis=1)).mean()))
-    return float(members[0, From.LEVEL]) if len(members) else 0.0
+    return min(float(members[0, From.LEVEL]), _PLAIN) if len(members) else 0.0
 
 
 def bar(units: int, false_alarms_a_week: float) -> float:

@@ -53,6 +53,11 @@ def test_a_jump_of_one_series_is_noise_and_of_several_at_once_an_event() -> None
     assert distance_of(np.zeros((0, len(From)))) == 0.0
 
 
+def test_of_a_single_series_far_is_far() -> None:
+    """A spike of a heavy tail isn't the loudest of all by being the highest: how rare it is says that."""
+    assert distance_of(np.array([[50.0, 70.0]])) == distance_of(np.array([[500.0, 70.0]])) == 6.0
+
+
 def test_what_many_say_counts_less_by_their_number() -> None:
     few, many = Loudness().hear(12.0, 0.0, 6), Loudness().hear(12.0, 0.0, 38)
     assert few.rare == pytest.approx(38 / 6 * many.rare)
