@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from contracts.frames.decoded import F64, I64
+from models.series.distance import Distances
 from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, SeriesResiduals, Way
 from models.series.tails import MOST_DECADES, Tails
 
@@ -30,18 +31,19 @@ _CADENCE: Final = 0.05
 
 
 class SeriesSaid(NamedTuple):
-    """Of each row: `evidence`, `ways` (rows × ways, decades of each), `expected` (rows × 2: level, spread)."""
+    """Of each row: `evidence`, `ways` (rows × ways, decades of each), `expected` (rows × 2: level, spread), `distances` (rows × `From`)."""
 
     evidence: F64
     ways: F64
     expected: F64
+    distances: F64
 
 
 class SeriesScorer:
     """State of `n` series."""
 
     def __init__(self, n: int = 0) -> None:
-        self.residuals, self.tails = SeriesResiduals(n), Tails(n, WAYS)
+        self.residuals, self.tails, self.distances = SeriesResiduals(n), Tails(n, WAYS), Distances(n)
         self.last_s, self.cadence = np.zeros(n), np.zeros(n)
         """When each series last had a point (epoch seconds), and the logarithm of its usual seconds between two."""
 
@@ -55,7 +57,7 @@ class SeriesScorer:
         said = np.maximum(0.0, np.where(ways > 0, ways + rarer[:, None], 0.0) - _LEAST) * _COUNTS
         evidence = _TOGETHER * said.sum(axis=1) + (1.0 - _TOGETHER) * said.max(axis=1)
         evidence[self.residuals.count(rows) <= WARM_POINTS] = 0.0
-        return SeriesSaid(evidence, ways, expected)
+        return SeriesSaid(evidence, ways, expected, self.distances.step(rows, values))
 
     def _beyond(self, rows: I64, outside: F64) -> F64:
         """The most decades that a value outside of all that was seen may say: of n values the next is the largest once in n, and lies
@@ -78,18 +80,24 @@ class SeriesScorer:
         more = n - len(self.last_s)
         self.residuals.grow(more)
         self.tails.grow(more)
+        self.distances.grow(more)
         self.last_s, self.cadence = np.pad(self.last_s, (0, more)), np.pad(self.cadence, (0, more))
 
     def state(self, rows: I64 | slice) -> dict[str, Any]:
         """Of some rows, as `load` takes it."""
-        known = {"residuals": self.residuals.arrays(), "tails": self.tails.arrays()}
+        known = {
+            "residuals": self.residuals.arrays(),
+            "tails": self.tails.arrays(),
+            "distances": self.distances.arrays(),
+        }
         return _of_rows({**known, "last": self.last_s, "cadence": self.cadence}, rows)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take what `state` gave."""
+        """Take what `state` gave; one of before distances were known starts them anew."""
         self.last_s, self.cadence = state["last"], state["cadence"]
         self.residuals.load(state["residuals"])
         self.tails.load(state["tails"])
+        self.distances.load(state["distances"] if "distances" in state else Distances(len(self.last_s)).arrays())
 
 
 def _of_rows(arrays: dict[str, Any], rows: I64 | slice) -> dict[str, Any]:

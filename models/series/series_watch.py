@@ -22,10 +22,12 @@ from contracts.frames.series_frame import SeriesFrame
 from contracts.frames.series_point import SeriesMode
 from contracts.units import DAY, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
-from models.series.alarms import Loudness, bar
+from models.series.alarms import Heard, Loudness, bar, distance_of
+from models.series.distance import From
 from models.series.residuals import Way
 from models.series.roster import SeriesRoster
 from models.series.scorer import SeriesScorer
+from models.series.tails import MOST_DECADES
 from models.snapshots import load, save
 
 SIGNAL: Final = "series"
@@ -36,6 +38,8 @@ _QUIET_POINTS: Final = 5
 """Quiet points in a row after which an alarm is over."""
 _QUIET_SHARE: Final = 0.3
 """Share of the bar below which a point is quiet."""
+_NEAR_SHARE: Final = 0.5
+"""Share of the bar below which a unit is near where it was: so many quiet points of it, and a distance is told again. By hand."""
 _SILENT_GAPS, _SILENT_S = 10.0, 60.0
 """Usual gaps between points, and seconds, after which nothing is known of a series any more: the longer of both."""
 _SILENT_MOST_S: Final = DAY / SECOND
@@ -66,6 +70,7 @@ class Unit(msgspec.Struct):
     rows: list[int] = []
     loudness: Loudness = msgspec.field(default_factory=Loudness)
     quiet: int = 0
+    near: int = _QUIET_POINTS
     open: Anomaly | None = None
 
 
@@ -79,7 +84,7 @@ class SeriesWatch:
         self._scorer = SeriesScorer()
         self._units: dict[str, Unit] = {}
         self._unit_of: list[str] = []
-        self._values, self._evidence = np.zeros(0), np.zeros(0)
+        self._values, self._evidence, self._distances = np.zeros(0), np.zeros(0), np.zeros((0, len(From)))
         self._totals, self._totals_s = np.zeros(0), np.zeros(0)
         """Of counters: the last value, and when it was read."""
         self._ways, self._expected = np.zeros((0, len(Way))), np.zeros((0, 2))
@@ -94,7 +99,11 @@ class SeriesWatch:
     def scores(self, frame: SeriesFrame) -> dict[str, tuple[float, float]]:
         """As `observe`, for a frame of one time at that time, but only the score of each unit and how much of it is news."""
         now_ns = int(frame.times_ns[0])
-        return {unit.name: heard for points in _moments(frame) for unit, heard in self._heard(frame, points, now_ns)}
+        return {
+            unit.name: (heard.score, heard.news)
+            for points in _moments(frame)
+            for unit, heard in self._heard(frame, points, now_ns)
+        }
 
     def tick(self, now_ns: int) -> list[Anomaly]:
         """End what nothing is known of any more, and let series go where there is little room."""
@@ -135,12 +144,10 @@ class SeriesWatch:
         time_ns = int(frame.times_ns[points[0]])
         needed = bar(len(self._units), self._budget)
         return [
-            a
-            for unit, (score, news) in self._heard(frame, points, now_ns)
-            for a in self._judge(unit, score, news, needed, time_ns)
+            a for unit, heard in self._heard(frame, points, now_ns) for a in self._judge(unit, heard, needed, time_ns)
         ]
 
-    def _heard(self, frame: SeriesFrame, points: list[int], now_ns: int) -> list[tuple[Unit, tuple[float, float]]]:
+    def _heard(self, frame: SeriesFrame, points: list[int], now_ns: int) -> list[tuple[Unit, Heard]]:
         """Points of one time, of one series the last alone, and what the units that they belong to say then."""
         read = [(row, i) for i in points if (row := self._row(frame, i, now_ns)) is not None]
         admitted = dict(read)
@@ -158,10 +165,11 @@ class SeriesWatch:
         said = self._scorer.step(rows, times_s, values)
         wrong_way = (frame.directions[frame.series[kept]] * (values - said.expected[:, 0])) < 0
         self._evidence[rows] = np.where(wrong_way, 0.0, said.evidence)
+        self._distances[rows] = np.where(wrong_way[:, None], 0.0, said.distances)
         self._values[rows], self._ways[rows], self._expected[rows] = values, said.ways, said.expected
         self.counters["points"] += len(rows)
         units = [self._units[name] for name in dict.fromkeys(self._unit_of[row] for row in rows)]
-        return [(unit, unit.loudness.hear(self._together(unit, float(times_s[0])), len(unit.rows))) for unit in units]
+        return [(unit, self._together(unit, float(times_s[0]))) for unit in units]
 
     def _levels(self, frame: SeriesFrame, rows: I64, kept: list[int]) -> F64:
         """Values as they are judged: of counters their growth per second, NaN where it isn't known (the first, and after a reset)."""
@@ -175,9 +183,11 @@ class SeriesWatch:
         self._totals[rows], self._totals_s[rows] = values, times_s
         return np.where(counts, rate, values)
 
-    def _together(self, unit: Unit, time_s: float) -> float:
+    def _together(self, unit: Unit, time_s: float) -> Heard:
         """What the members of a unit say now, also those whose last point is no older than usual."""
-        return float(self._evidence[self._recent(unit, time_s)].sum())
+        recent = self._recent(unit, time_s)
+        evidence, distance = float(self._evidence[recent].sum()), distance_of(self._distances[recent])
+        return unit.loudness.hear(evidence, distance, len(unit.rows))
 
     def _recent(self, unit: Unit, time_s: float) -> I64:
         rows = np.array(unit.rows, dtype=np.int64)
@@ -220,25 +230,29 @@ class SeriesWatch:
             np.pad(self._ways, ((0, more), (0, 0))),
             np.pad(self._expected, ((0, more), (0, 0))),
         )
+        self._distances = np.pad(self._distances, ((0, more), (0, 0)))
 
-    def _judge(self, unit: Unit, score: float, news: float, needed: float, time_ns: int) -> list[Anomaly]:
+    def _judge(self, unit: Unit, heard: Heard, needed: float, time_ns: int) -> list[Anomaly]:
+        """Rarity is told where it is news, a distance once until the unit has been near again: a level that stays is adopted."""
+        departs = heard.far >= needed and unit.near >= _QUIET_POINTS
+        unit.near = 0 if heard.far >= needed else unit.near + (heard.far < _NEAR_SHARE * needed)
         if unit.open is None:
-            if score < needed or news <= 0.0:
+            if not departs and (heard.rare < needed or heard.news <= 0.0):
                 return []
-            unit.open, unit.quiet = self._begin(unit, score, time_ns), 0
+            unit.open, unit.quiet = self._begin(unit, heard.score, time_ns), 0
             self.counters["anomalies"] += 1
             return [unit.open]
-        unit.quiet = unit.quiet + 1 if score < _QUIET_SHARE * needed else 0
+        unit.quiet = unit.quiet + 1 if heard.rare < _QUIET_SHARE * needed and heard.far < needed else 0
         if unit.quiet < _QUIET_POINTS:
             return []
         return [self._end(unit, time_ns, ServiceState.HEALTHY, "back to what is expected")]
 
     def _begin(self, unit: Unit, score: float, time_ns: int) -> Anomaly:
-        loud = sorted(
-            (r for r in self._recent(unit, time_ns / SECOND).tolist() if self._evidence[r] > 0),
-            key=lambda r: -self._evidence[r],
-        )
-        whole = float(sum(self._evidence[r] for r in loud))
+        rows = self._recent(unit, time_ns / SECOND)
+        said = dict(zip(rows.tolist(), self._decades(rows).tolist(), strict=True))
+        loud = sorted((r for r in said if said[r] > 0), key=lambda r: -said[r])
+        whole = sum(said.values())
+        decades = min(score, MOST_DECADES)
         return Anomaly(
             id=anomaly_id("se", self.environment, unit.name, time_ns),
             environment=self.environment,
@@ -247,16 +261,21 @@ class SeriesWatch:
             state=ServiceState.ANOMALOUS,
             onset_ns=time_ns,
             time_ns=time_ns,
-            p_value=10.0**-score,
-            decades=score,
-            contributions=tuple(self._contribution(r, whole) for r in loud),
+            p_value=10.0**-decades,
+            decades=decades,
+            contributions=tuple(self._contribution(r, said[r], whole) for r in loud),
             detector=DETECTOR,
             model_version=MODEL_VERSION,
             text=self._words(unit, loud),
             kind=AnomalyKind.SERIES,
         )
 
-    def _contribution(self, row: int, whole: float) -> Contribution:
+    def _decades(self, rows: I64) -> F64:
+        """What each of some rows says: by how rare it is, or by how far (a value is d times as far as usual once in d² points)."""
+        far: F64 = 2.0 * np.log10(np.maximum(self._distances[rows].max(axis=1), 1.0))
+        return np.maximum(self._evidence[rows], far)
+
+    def _contribution(self, row: int, decades: float, whole: float) -> Contribution:
         low, high = self._range(row)
         above = 1.0 if self._values[row] >= self._expected[row, 0] else -1.0
         return Contribution(
@@ -265,8 +284,8 @@ class SeriesWatch:
             value=float(self._values[row]),
             low=low,
             high=high,
-            decades=above * float(self._evidence[row]),
-            share=float(self._evidence[row]) / whole if whole else 0.0,
+            decades=above * decades,
+            share=decades / whole,
         )
 
     def _range(self, row: int) -> tuple[float, float]:
@@ -277,12 +296,18 @@ class SeriesWatch:
         parts = []
         for row in loud[:_MOST_NAMED]:
             low, high = self._range(row)
-            value, way = self._values[row], _WORDS[Way(int(self._ways[row].argmax()))]
+            value, way = self._values[row], _WORDS[self._way(row)]
             name = f"{self._roster.names[row]} " if self._roster.names[row] != unit.name else ""
             outside = f", expected {low:.3g} to {high:.3g}" if not low <= value <= high else ""
             parts.append(f"{name}{value:.4g}{outside} ({way})")
         more = f"; and {len(loud) - _MOST_NAMED} more" if len(loud) > _MOST_NAMED else ""
         return "; ".join(parts) + more
+
+    def _way(self, row: int) -> Way:
+        """In what way a row is most unusual."""
+        if self._ways[row].any():
+            return Way(int(self._ways[row].argmax()))
+        return (Way.SLOW, Way.JUMP)[int(self._distances[row].argmax())]
 
     def _end(self, unit: Unit, time_ns: int, state: ServiceState, text: str) -> Anomaly:
         opened, unit.open, unit.quiet = unit.open, None, 0
@@ -304,13 +329,15 @@ class SeriesWatch:
     def _arrays(self, rows: I64 | slice) -> dict[str, F64]:
         """What is kept here of some rows."""
         own = {"values": self._values, "evidence": self._evidence, "ways": self._ways, "expected": self._expected}
-        own |= {"totals": self._totals, "totals_s": self._totals_s}
+        own |= {"totals": self._totals, "totals_s": self._totals_s, "distances": self._distances}
         return {name: values[rows] for name, values in own.items()}
 
     def _load_arrays(self, arrays: dict[str, F64]) -> None:
         self._values, self._evidence = arrays["values"], arrays["evidence"]
         self._ways, self._expected = arrays["ways"], arrays["expected"]
         self._totals, self._totals_s = arrays["totals"], arrays["totals_s"]
+        none = np.zeros((len(self._values), len(From)))  # in a snapshot of before distances were known
+        self._distances = arrays.get("distances", none)
 
     def snapshot(self) -> bytes:
         """The whole state, of the series that there are."""

@@ -14,6 +14,7 @@ from contracts.units import HOUR, MINUTE, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from models.series.alarms import FADING_POINTS, Loudness
 from models.series.series_watch import SeriesWatch
+from models.snapshots import load, save
 from tests.representatives import representatives
 
 T0 = 1_700_000_000 * SECOND
@@ -126,6 +127,51 @@ def test_a_group_is_one_alarm_that_names_its_loudest() -> None:
     assert {c.feature for c in found[0].contributions[:2]} == {"host cpu2", "host cpu4"}
     assert sum(c.share for c in found[0].contributions) == pytest.approx(1.0)
     assert "host cpu4" in found[0].text
+
+
+def test_sparse_counts_do_not_hide_a_burst() -> None:
+    """Most values are 0 and a few are 1 to 4: 30 is far, however many zeros there were."""
+    watch, rng = SeriesWatch("prod"), np.random.default_rng(21)
+    rows = np.where(rng.random(600) < 0.1, rng.integers(1, 5, 600), 0).astype(np.float64)[:, None]
+    rows[400:403] = 30.0
+    opened = [a for a in told(watch, rows) if a.phase is AnomalyPhase.OPENED]
+    assert [(a.onset_ns - T0) // FIVE_MINUTES for a in opened] == [400]
+    assert opened[0].contributions[0].share == 1.0
+    assert opened[0].text
+
+
+def test_spikes_of_single_members_of_a_large_group_are_no_event_and_many_at_once_are() -> None:
+    rng = np.random.default_rng(22)
+    rows = rng.standard_normal((2000, 30))
+    rows += np.where(rng.random(rows.shape) < 0.002, rng.exponential(6.0, rows.shape), 0.0)
+    rows[1900:1903] += 5.0
+    names = tuple(f"d{j}" for j in range(30))
+    found = told(SeriesWatch("prod"), rows, names=names, group="host")
+    onsets = [(a.onset_ns - T0) // FIVE_MINUTES for a in found if a.phase is AnomalyPhase.OPENED]
+    assert 1900 in onsets
+    assert len(onsets) <= 6
+
+
+def test_a_distance_is_told_once_and_the_new_level_is_adopted() -> None:
+    watch, rows = SeriesWatch("prod"), usual(3000, 23, width=4)
+    rows[1500:] += 60
+    found = told(watch, rows, names=tuple("abcd"), group="g")
+    opened, closed = (a for a in found if a.time_ns >= T0 + 1500 * FIVE_MINUTES)
+    assert (opened.phase, closed.phase) == (AnomalyPhase.OPENED, AnomalyPhase.CLOSED)
+    assert opened.onset_ns == T0 + 1500 * FIVE_MINUTES
+    assert closed.time_ns < T0 + 1700 * FIVE_MINUTES
+
+
+def test_a_snapshot_of_before_distances_were_known_is_gone_on_from() -> None:
+    kept, rows = SeriesWatch("prod"), usual(720, 24)
+    rows[700:] = 400
+    told(kept, rows[:600])
+    body = load("SeriesWatch", 1, kept.snapshot())
+    del body["distances"], body["scorer"]["distances"]
+    restored = SeriesWatch("prod")
+    restored.restore(save("SeriesWatch", 1, body))
+    found = told(restored, rows[600:], first=600)
+    assert found[0].onset_ns == T0 + 700 * FIVE_MINUTES
 
 
 def test_a_counter_is_judged_by_its_growth_and_a_reset_is_no_fault() -> None:
@@ -248,8 +294,8 @@ def test_the_unit_of_measurement_does_not_matter() -> None:
 def test_a_level_that_stays_is_news_once() -> None:
     """What is said again as loudly as before is none; what is louder, or comes when the record has faded, is."""
     loudness = Loudness()
-    news = [loudness.hear(score, 1)[1] for score in (8.0, 8.0, 8.0, 9.0, 9.0)]
+    news = [loudness.hear(score, 0.0, 1).news for score in (8.0, 8.0, 8.0, 9.0, 9.0)]
     assert [n > 0.1 for n in news] == [True, False, False, True, False]
     for _ in range(2 * int(FADING_POINTS)):
-        loudness.hear(0.0, 1)
-    assert loudness.hear(8.0, 1)[1] > 5.0
+        loudness.hear(0.0, 0.0, 1)
+    assert loudness.hear(8.0, 0.0, 1).news > 5.0
