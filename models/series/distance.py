@@ -31,10 +31,10 @@ and twice as long do about as well."""
 _WARM: Final = 30.0
 """Points from which a distance is known, and beyond which distances teach no further than `_LIMIT`."""
 _LIMIT: Final = 12.0
-"""Spreads beyond which a value teaches no further. Of the same sets: 10 to 15 do as well; less and what is rare but usual is told for
+"""Spreads beyond which a value teaches no further. Of the same sets: 10 and 15 are a little worse; less and what is rare but usual is told for
 ever, more and an outage is taken for usual while it lasts."""
 _SHARE_OF_RANGE: Final = 0.015
-"""Least spread, as a share of the range seen: a hundredth of what it does is nothing far. Of the same sets; 0.012 to 0.018 do as well."""
+"""Least spread, as a share of the range seen: a hundredth of what it does is nothing far. Of the same sets; 0.012 and 0.018 are a little worse."""
 _SHARE_OF_LEVEL: Final = 0.001
 """The same as a share of the level, for a series that never moved. By hand."""
 _TINY: Final = 1e-30
