@@ -107,7 +107,7 @@ class DetectEngine:
         anomalies += pooled + self._models_told([*anomalies, *pooled])
         return _evidence(whole, lead, p, self._row_states(world, frame, low_traffic)), anomalies
 
-    def glimpse(self, frame: FeatureFrame, now_ns: int) -> list[Anomaly]:
+    def glimpse(self, frame: FeatureFrame) -> list[Anomaly]:
         """Look at a window that is not told yet, by the leader alone: what is plain already opens an anomaly, and nothing is learnt.
 
         Raises:
@@ -119,7 +119,7 @@ class DetectEngine:
         lead = self.detectors[self._lead].update(dataclasses.replace(frame, revision=1), learn)
         p = lead.p_value if lead.symptoms is None else lead.symptoms.opening
         opening = -np.log10(np.maximum(_warm(lead, p), LEAST_P))
-        told = self._judge.judge_glimpse(world, frame, lead, opening, now_ns)
+        told = self._judge.judge_glimpse(world, frame, lead, opening)
         told = [self._divided(a, frame, lead, {}, p) for a in told]
         return told + self._models_told(told)
 

@@ -91,9 +91,7 @@ class EpisodeJudge:
             self._fusion.settle(frame.environment, frame.window_ns)
         return told
 
-    def judge_glimpse(
-        self, world: EngineState, frame: FeatureFrame, lead: Scores, opening: F64, now_ns: int
-    ) -> list[Anomaly]:
+    def judge_glimpse(self, world: EngineState, frame: FeatureFrame, lead: Scores, opening: F64) -> list[Anomaly]:
         """Open episodes of services by what has come so far of a window. Nothing else follows from it."""
         ledger, layer = world.services, LAYERS.index(frame.signal)
         rows = ledger.rows(frame.services, ())
@@ -102,13 +100,12 @@ class EpisodeJudge:
             return []
         nobody = np.zeros(0, np.intp)
         steps = EpisodeSteps(opens, nobody, nobody, nobody, flagged, decades)
-        told: list[Anomaly] = []
-        for i in (*opens.tolist(), *self._agreed(world, rows, frame, steps)):
+
+        def look(i: int) -> WindowEvidence:
             parts = ordered(contributions(frame, lead, i, frame.width_ns))
-            found = WindowEvidence(frame.signal, frame.window_ns, float(decades[i]), parts, early=True)
-            if not _known_of_old(world, ledger.slots.keys[int(rows[i])], found):
-                told += self._open(world, (ledger, int(rows[i])), found)
-        return told
+            return WindowEvidence(frame.signal, frame.window_ns, float(decades[i]), parts, early=True)
+
+        return self._opened(world, (ledger, rows), (*opens.tolist(), *self._agreed(world, rows, frame, steps)), look)
 
     def judge_edges(self, world: EngineState, frame: FeatureFrame, lead: Scores, p: F64, now_ns: int) -> list[Anomaly]:
         """Step the episodes of edges on which time is lost *between* the services: what neither of them shows. Slow or
@@ -172,11 +169,8 @@ class EpisodeJudge:
         agreed: Sequence[int] = (),
     ) -> list[Anomaly]:
         """The events of a frame's steps."""
-        (ledger, rows), told = where, []
-        for i in (*steps.opens.tolist(), *agreed):
-            found = look(i)
-            if not _known_of_old(world, ledger.slots.keys[int(rows[i])], found):
-                told += self._open(world, (ledger, int(rows[i])), found)
+        ledger, rows = where
+        told = self._opened(world, where, (*steps.opens.tolist(), *agreed), look)
         for i in steps.goes_on.tolist():
             told += ledger.episodes[int(rows[i])].update(look(i), self._model)
         for i in steps.ends.tolist():
@@ -234,6 +228,21 @@ class EpisodeJudge:
             if (agrees or min(own, others) >= HARD_DECADES) and not _only_fewer(world, row, frame):
                 found.append(i)
         return found
+
+    def _opened(
+        self,
+        world: EngineState,
+        where: tuple[Ledger, Rows],
+        which: Sequence[int],
+        look: Callable[[int], WindowEvidence],
+    ) -> list[Anomaly]:
+        """The episodes that begin with these rows of a frame."""
+        (ledger, rows), told = where, []
+        for i in which:
+            found = look(i)
+            if not _known_of_old(world, ledger.slots.keys[int(rows[i])], found):
+                told += self._open(world, (ledger, int(rows[i])), found)
+        return told
 
     def _open(self, world: EngineState, where: tuple[Ledger, int], look: WindowEvidence) -> list[Anomaly]:
         ledger, row = where

@@ -221,10 +221,7 @@ class Ledger:
         self.p[layer, rows] = np.where(missing, np.nan, np.power(10.0, -decades))
         if not (self.p[layer, rows] <= rate).any():
             return np.zeros(len(rows), np.bool_)
-        known = np.flatnonzero(np.isfinite(self.p[layer, : len(self)]))
-        found = np.zeros(len(self), np.bool_)
-        found[known] = discoveries(self.p[layer, known].astype(np.float64), rate)
-        return np.asarray(found[rows], np.bool_)
+        return _found(self.p[layer, : len(self)].astype(np.float64), rows, rate)
 
     def step(
         self, layer: int, rows: Rows, frame: FeatureFrame, said: RowEvidence, settled: B1, s: DetectSettings
@@ -273,8 +270,9 @@ class Ledger:
         counts &= ~self.open[rows] & (window_ns >= self.settled_ns[layer, rows])
         flag = counts & (weighed >= -np.log10(s.open_p))
         if flag.any():
-            known = np.power(10.0, -weighed), self.p[layer, : len(self)].astype(np.float64)
-            flag &= _found_beside(rows, *known, s.false_discovery_rate)
+            p = self.p[layer, : len(self)].astype(np.float64)
+            p[rows] = np.power(10.0, -weighed)
+            flag &= _found(p, rows, s.false_discovery_rate)
         untold = np.clip((window_ns - told_ns) // frame.width_ns - 1, 0, LOOK_BACK - 1)
         before_ns = self.glimpsed_ns[layer, rows]
         seen = self.glimpse_flag[layer, rows] & (before_ns > told_ns) & (before_ns < window_ns)
@@ -376,10 +374,9 @@ class Ledger:
         return it
 
 
-def _found_beside(rows: Rows, p: F64, known: F64, rate: float) -> B1:
-    """Which of some rows' p-values may be called discoveries, among the newest of all series, of which theirs take the places."""
-    known[rows] = p
-    every = np.flatnonzero(np.isfinite(known))
-    found = np.zeros(len(known), np.bool_)
-    found[every] = discoveries(known[every], rate)
+def _found(p: F64, rows: Rows, rate: float) -> B1:
+    """Which of some rows may be called discoveries, by the p-values of all (NaN: none is known)."""
+    known = np.flatnonzero(np.isfinite(p))
+    found = np.zeros(len(p), np.bool_)
+    found[known] = discoveries(p[known], rate)
     return np.asarray(found[rows], np.bool_)

@@ -77,7 +77,7 @@ class DetectStage:
                 return self._tell(self.engine.observe_operations(frame))
             if frame.glimpse:
                 self._counters["glimpses"] += len(frame.services)
-                return self._tell(self.engine.glimpse(frame, now_ns))
+                return self._tell(self.engine.glimpse(frame))
             evidence, anomalies = self.engine.observe(frame, now_ns)
         except (UnknownName, ValueError, IndexError) as e:
             raise UnreadableEvent(f"a feature frame that can't be judged: {e}") from e

@@ -58,7 +58,7 @@ def opened(told: list[Anomaly]) -> list[str]:
 def test_the_end_of_one_window_and_the_half_of_the_next_are_two_windows():
     engine = warm()
     assert engine.observe(window(WARM, slower=3.0), at(WARM + 1))[1] == []
-    (event,) = engine.glimpse(window(WARM + 1, slower=3.0, part=0.5), at(WARM + 1.6))
+    (event,) = engine.glimpse(window(WARM + 1, slower=3.0, part=0.5))
     assert (event.service, event.time_ns) == ("s0", at(WARM + 1))
     assert event.onset_ns == at(WARM)
     assert "median latency" in event.text
@@ -67,38 +67,38 @@ def test_the_end_of_one_window_and_the_half_of_the_next_are_two_windows():
 
 def test_two_windows_that_are_not_told_yet_count_as_well():
     engine = warm()
-    assert engine.glimpse(window(WARM, slower=3.0, part=0.9), at(WARM + 1)) == []
-    assert opened(engine.glimpse(window(WARM + 1, slower=3.0, part=0.5), at(WARM + 1.6))) == ["s0"]
+    assert engine.glimpse(window(WARM, slower=3.0, part=0.9)) == []
+    assert opened(engine.glimpse(window(WARM + 1, slower=3.0, part=0.5))) == ["s0"]
 
 
 def test_two_looks_at_one_window_are_one_window():
     engine = warm()
     for part in (0.5, 0.9):
-        assert engine.glimpse(window(WARM, slower=3.0, part=part), at(WARM + part)) == []
+        assert engine.glimpse(window(WARM, slower=3.0, part=part)) == []
     assert engine.observe(window(WARM, slower=3.0), at(WARM + 1.5))[1] == []
-    assert engine.glimpse(window(WARM + 1, part=0.5), at(WARM + 2)) == []
+    assert engine.glimpse(window(WARM + 1, part=0.5)) == []
 
 
 def test_what_the_whole_window_does_not_show_counts_no_more():
     engine = warm()
-    assert engine.glimpse(window(WARM, slower=3.0, part=0.5), at(WARM + 0.6)) == []
+    assert engine.glimpse(window(WARM, slower=3.0, part=0.5)) == []
     assert engine.observe(window(WARM), at(WARM + 1.5))[1] == []
-    assert engine.glimpse(window(WARM + 1, slower=3.0, part=0.5), at(WARM + 1.6)) == []
+    assert engine.glimpse(window(WARM + 1, slower=3.0, part=0.5)) == []
 
 
 def test_two_of_three_windows_are_those_that_were_looked_at_last():
     engine = warm()
     assert engine.observe(window(WARM, slower=3.0), at(WARM + 1.5))[1] == []
-    assert engine.glimpse(window(WARM + 1, part=0.9), at(WARM + 2)) == []
-    assert engine.glimpse(window(WARM + 2, part=0.9), at(WARM + 3)) == []
-    assert engine.glimpse(window(WARM + 3, slower=3.0, part=0.5), at(WARM + 3.6)) == []
-    assert opened(engine.glimpse(window(WARM + 4, slower=3.0, part=0.5), at(WARM + 4.6))) == ["s0"]
+    assert engine.glimpse(window(WARM + 1, part=0.9)) == []
+    assert engine.glimpse(window(WARM + 2, part=0.9)) == []
+    assert engine.glimpse(window(WARM + 3, slower=3.0, part=0.5)) == []
+    assert opened(engine.glimpse(window(WARM + 4, slower=3.0, part=0.5))) == ["s0"]
 
 
 @pytest.mark.parametrize(("requests", "alone"), [(100.0, True), (30.0, False)])
 def test_what_leaves_hardly_a_doubt_needs_no_second_window_where_many_requests_came(requests: float, alone: bool):
     engine = warm(requests)
-    told = engine.glimpse(window(WARM, errors=0.5, part=0.5, requests=requests), at(WARM + 0.6))
+    told = engine.glimpse(window(WARM, errors=0.5, part=0.5, requests=requests))
     assert opened(told) == (["s0"] if alone else [])
 
 
@@ -106,7 +106,7 @@ def test_nothing_is_learnt_and_a_version_that_is_only_seen_early_is_news_again()
     looked, other = warm(), warm()
     new = window(WARM, slower=1.4, part=0.5)
     versions = ("2", *new.versions[1:])
-    assert looked.glimpse(dataclasses.replace(new, versions=versions), at(WARM + 0.6)) == []
+    assert looked.glimpse(dataclasses.replace(new, versions=versions)) == []
     whole = dataclasses.replace(window(WARM, slower=1.4), versions=versions)
     (seen, _), (unseen, _) = looked.observe(whole, at(WARM + 1)), other.observe(whole, at(WARM + 1))
     assert np.array_equal(seen.score, unseen.score)
@@ -115,12 +115,12 @@ def test_nothing_is_learnt_and_a_version_that_is_only_seen_early_is_news_again()
 
 def test_an_episode_that_opened_early_is_ended_by_windows_that_come_after_it():
     engine = warm()
-    engine.glimpse(window(WARM, errors=0.5, part=0.5, requests=100.0), at(WARM + 0.6))
+    engine.glimpse(window(WARM, errors=0.5, part=0.5, requests=100.0))
     told = []
     for number in range(WARM, WARM + 30):
         bad = WARM <= number < WARM + 10
         told += [(number, a) for a in engine.observe(window(number, errors=0.5 if bad else 0.0), at(number + 1.5))[1]]
-        part = engine.glimpse(window(number + 1, errors=0.5 if bad else 0.0, part=0.5), at(number + 1.6))
+        part = engine.glimpse(window(number + 1, errors=0.5 if bad else 0.0, part=0.5))
         assert not [a for a in part if told and told[-1][1].phase is OPENED]
     closed = [number for number, a in told if a.phase is AnomalyPhase.CLOSED]
     assert len(closed) == 1
@@ -135,7 +135,7 @@ def test_neighbours_agree_in_windows_that_are_not_over():
     engine.observe(frame(WARM - 1, cells, signal="edges", **given), at(WARM))
     both = window(WARM, errors=0.5, part=0.9, requests=20.0)
     both.values[1, 1] = 0.5
-    assert opened(engine.glimpse(both, at(WARM + 1))) == ["s0", "s1"]
+    assert opened(engine.glimpse(both)) == ["s0", "s1"]
 
 
 def test_the_stage_tells_what_opens_and_gives_no_evidence():
