@@ -43,7 +43,7 @@ from homeostat.spreading import Spreading
 from homeostat.strictness_told import document
 from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
-from homeostat.wiring import act_specs, places, recorded_specs
+from homeostat.wiring import act_specs, recorded_specs, spread_of
 from models.detectors import warm_up
 from streams.worker import Worker, WorkerWiring, handlers_of
 
@@ -174,7 +174,7 @@ class Runtime:
         await retrying(self.acting.start, within(s.broker.retry_s), pauses=PAUSES)
         state: StateStore = open_state(s, self.broker)
         self._stack.push_async_callback(state.close)
-        spread = places(s, self.partitions)
+        spread = {**self.partitions, **spread_of(s)}
         self.cluster = ClusterWatch(s, self.broker, spread, state, self.graph.put, self.clock)
         self._stack.push_async_callback(self.cluster.stop)
         self.worker = Worker(
@@ -184,7 +184,7 @@ class Runtime:
                 partitions=self.partitions,
                 state=state,
                 clock=self.clock,
-                specs=recorded_specs(s, spread, self.acting.playbooks),
+                specs=recorded_specs(s, self.partitions, self.acting.playbooks),
                 graph=self.graph.put,
                 log_id=log_id,
                 handlers=handlers_of(act_specs(self.acting, self.cluster)),

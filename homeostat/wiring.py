@@ -106,10 +106,10 @@ def perceive_specs(settings: Settings, partitions: Mapping[str, int]) -> tuple[S
     )
 
 
-def places(settings: Settings, partitions: Mapping[str, int]) -> Mapping[str, int]:
-    """Over how many partitions what stages emit is spread. One embedded process has all services anyway: those that call each other are seen to
-    agree where they are together, and messages are fewer."""
-    return {**partitions, PARTIALS: 1} if is_embedded(settings.broker) else partitions
+def spread_of(settings: Settings) -> Mapping[str, int]:
+    """Over how many partitions what stages emit is spread, by topic, where that is not all. One embedded process has all services anyway:
+    those that call each other are seen to agree where they are together, and messages are fewer."""
+    return {PARTIALS: 1} if is_embedded(settings.broker) else {}
 
 
 def stage_specs(
@@ -146,18 +146,19 @@ def act_specs(acting: Acting, cluster: ClusterWatch) -> tuple[HandlerSpec, ...]:
 def recorded_specs(
     settings: Settings, partitions: Mapping[str, int], playbooks: Iterable[Playbook]
 ) -> tuple[StageSpec, ...]:
-    """All stages; those that the settings name are recorded, for replays.
+    """All stages; those that the settings name are recorded, for replays. `partitions` are all there are of each topic.
 
     Raises:
         UnknownName: the settings name a stage that there isn't.
     """
     offered = tuple(playbooks)
     made_with, wanted = made_with_of(settings, offered), set(settings.decide.recorded)
-    plain = {s.name: s for s in stage_specs(settings, partitions, offered)}
+    spread = spread_of(settings)
+    plain = {s.name: s for s in stage_specs(settings, {**partitions, **spread}, offered)}
     for name in sorted(wanted - plain.keys()):
         raise UnknownName("stage in decide.recorded", name, plain)
     taped = {
-        name: recorded(spec, made_with, LIFE_NS if name == decide.NAME else 0)
+        name: recorded(spec, made_with, LIFE_NS if name == decide.NAME else 0, spread)
         for name, spec in plain.items()
         if name in wanted
     }

@@ -47,3 +47,5 @@ class Handling(Event, frozen=True, kw_only=True):
     state: bytes = b""
     state_lost: bool = False
     anew: bool = False
+    spread: dict[str, int] = {}
+    """By topic, over how many of its first partitions what was emitted is spread, where that is not all of them."""

@@ -20,7 +20,7 @@ from contracts.settings import Settings
 from contracts.topics import DECISIONS, EVIDENCE, FEATURES, HANDLING
 from contracts.units import MILLISECOND, SECOND
 from homeostat.implementations import load_playbooks
-from homeostat.wiring import made_with_of, places, stage_specs
+from homeostat.wiring import made_with_of, stage_specs
 from streams.replay.player import Broken, NotHeld, Place, RecordedLife, lives, play
 from streams.stage import StageSpec
 
@@ -166,7 +166,7 @@ def neighbours(
     Raises:
         UnknownName: there is no such stage.
     """
-    specs = _Maker(settings, partitions).specs
+    specs = _Maker(settings, partitions).specs({})
     if stage not in specs:
         raise UnknownName("stage", stage, specs)
     topics = specs[stage].produces
@@ -183,7 +183,7 @@ async def _records(broker: KafkaBroker, places: set[Place]) -> dict[Place, Recor
 
 def _replay_life(life: RecordedLife, maker: _Maker, records: Mapping[Place, Record], again: Replayed) -> None:
     m = life.messages[0]
-    stage = maker.specs[m.stage].make(m.topic, m.partition)
+    stage = maker.specs(m.spread)[m.stage].make(m.topic, m.partition)
     try:
         for now_ns, emit in play(life, stage, records):
             again.events.append((now_ns, (emit.topic, emit.key.encode(), emit.value)))
@@ -195,12 +195,18 @@ class _Maker:
     """Makes stages as the worker did."""
 
     def __init__(self, settings: Settings, partitions: Mapping[str, int]) -> None:
-        playbooks = load_playbooks(settings.act)
-        self.made_with = made_with_of(settings, playbooks)
-        self.specs: Mapping[str, StageSpec] = {
-            s.name: s for s in stage_specs(settings, places(settings, partitions), playbooks)
-        }
-        """All stages by name."""
+        self._settings, self._partitions = settings, partitions
+        self._playbooks = load_playbooks(settings.act)
+        self.made_with = made_with_of(settings, self._playbooks)
+        self._specs: dict[tuple[tuple[str, int], ...], Mapping[str, StageSpec]] = {}
+
+    def specs(self, spread: Mapping[str, int]) -> Mapping[str, StageSpec]:
+        """All stages by name, as they are where what they emit is spread so (`Handling.spread`)."""
+        key = tuple(sorted(spread.items()))
+        if key not in self._specs:
+            made = stage_specs(self._settings, {**self._partitions, **spread}, self._playbooks)
+            self._specs[key] = {s.name: s for s in made}
+        return self._specs[key]
 
 
 async def _logged(

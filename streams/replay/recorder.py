@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -31,8 +31,11 @@ MAX_STATE: Final = 2_000_000
 class Recorder:
     """Collects what one instance takes in, until it is sent."""
 
-    def __init__(self, stage: str, topic: str, partition: int, made_with: str) -> None:
+    def __init__(
+        self, stage: str, topic: str, partition: int, made_with: str, spread: Mapping[str, int] | None = None
+    ) -> None:
         self._about = stage, topic, partition, made_with
+        self._spread = dict(spread or {})
         self.begin()
 
     def begin(self, state: bytes = b"", *, anew: bool = False) -> None:
@@ -88,6 +91,7 @@ class Recorder:
             state=self._state if self._sequence == 0 and not lost else b"",
             state_lost=lost,
             anew=self._anew,
+            spread=self._spread,
         )
         self._sequence += 1
         self._clear()
@@ -147,12 +151,12 @@ class RecordedStage:
             self._recorder.begin(anew=True)
 
 
-def recorded(spec: StageSpec, made_with: str, life_ns: int = 0) -> StageSpec:
-    """The same stage, recorded, in lives of `life_ns` (0: as long as its process)."""
+def recorded(spec: StageSpec, made_with: str, life_ns: int = 0, spread: Mapping[str, int] | None = None) -> StageSpec:
+    """The same stage, recorded, in lives of `life_ns` (0: as long as its process); it was made to emit to `spread` (`Handling.spread`)."""
 
     def make(topic: str, partition: int) -> Stage:
         about = spec.consumes[0] if spec.colocated else topic
-        recorder = Recorder(spec.name, about, partition, made_with)
+        recorder = Recorder(spec.name, about, partition, made_with, spread)
         return RecordedStage(lambda: spec.make(topic, partition), recorder, life_ns)
 
     return replace(spec, make=make, produces=(*spec.produces, HANDLING))

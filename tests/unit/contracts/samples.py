@@ -217,6 +217,7 @@ EVENTS: dict[str, e.Event] = {
         takes=((0, 3, 17, T), (-1, 0, 0, 100)),
         state=b"\x81\xa1",
         anew=True,
+        spread={"telemetry.partials": 1},
         lookups=(e.Lookup(number=0, question="known_services", about=("prod",), answer=["cart"]),),
     ),
     "TargetReport": e.TargetReport(

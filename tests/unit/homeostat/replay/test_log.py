@@ -16,7 +16,7 @@ from contracts.events import Candidate, Decision, Incident, decode, encode
 from contracts.frames import pack
 from contracts.ports import Record, TargetState
 from contracts.settings import BrokerSettings, Settings, load
-from contracts.topics import DECISIONS, EVIDENCE, INCIDENTS, TARGETS, TOPICS
+from contracts.topics import DECISIONS, EVIDENCE, INCIDENTS, OTLP_SPANS, PARTIALS, TARGETS, TOPICS
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, IncidentPhase, Severity
 from homeostat.cli.app import cli
@@ -28,6 +28,7 @@ from streams.host import StageHost
 from streams.stage import Emit
 from tests.acting_half import whole
 from tests.unit.playbooks.decision.test_pending import frame
+from tests.unit.streams.windows.support import Span, otlp
 
 T0 = 1_800_000_000 * S
 SETTINGS = load({"decide": {"learn_s": 0}})
@@ -42,9 +43,7 @@ INCIDENT = Incident(
 @pytest.fixture
 async def broker() -> AsyncIterator[KafkaBroker]:
     """A log with two incidents and what a recorded stage decided on them; whoever acts reports more replicas each time."""
-    embedded = EmbeddedBroker(BrokerSettings())
-    await embedded.start()
-    await embedded.ensure_topics(4)
+    embedded = await _log()
     host = StageHost(
         s for s in recorded_specs(SETTINGS, PARTITIONS, load_playbooks(SETTINGS.act)) if s.name == "decide"
     )
@@ -62,6 +61,13 @@ async def broker() -> AsyncIterator[KafkaBroker]:
         await take(INCIDENTS, name.encode(), encode(INCIDENT).replace(b"inc-1", name.encode()), i, T0 + i * S)
     yield embedded
     await embedded.stop()
+
+
+async def _log() -> EmbeddedBroker:
+    embedded = EmbeddedBroker(BrokerSettings())
+    await embedded.start()
+    await embedded.ensure_topics(4)
+    return embedded
 
 
 async def _replayed(broker: KafkaBroker, settings: Settings = SETTINGS) -> Replayed:
@@ -105,6 +111,28 @@ async def test_other_settings_are_noticed(broker: KafkaBroker) -> None:
     found = await compared(broker, again, ReplayRequest(), (DECISIONS,))
     assert len(found) == 2
     assert all(d.where for d in found)
+
+
+@pytest.mark.parametrize("url", ["embedded://", "kafka://elsewhere:9092"])
+async def test_what_is_emitted_is_spread_as_the_process_did_that_wrote_the_log(url: str) -> None:
+    """Whoever replays need not name the process's broker: the embedded one emits to one partition, a fleet's worker to all."""
+    settings = load({"broker": {"url": url}, "decide": {"recorded": ["ingest"]}})
+    embedded = await _log()
+    try:
+        await embedded.send(
+            OTLP_SPANS, otlp([Span(f"s{n}", n, n, 0, 2, T0, T0 + S // 10) for n in range(1, 9)]), partition=0
+        )
+        (sent,) = [r async for r in embedded.read([OTLP_SPANS])]
+        host = StageHost(s for s in recorded_specs(settings, PARTITIONS, ()) if s.name == "ingest")
+        for emit in [*host.handle(sent, T0), *host.tick(T0 + 2 * S), *host.tick(T0 + 90 * S)]:
+            assert isinstance(emit, Emit)
+            await embedded.send(emit.topic, emit.value, key=emit.key.encode(), partition=emit.partition)
+        wanted = ReplayRequest(("ingest",))
+        again = await replayed(embedded, load({}), await recorded(embedded, wanted.stages), wanted)
+        assert ({r.partition async for r in embedded.read([PARTIALS])} == {0}) == (url == "embedded://")
+        assert await compared(embedded, again, wanted, (PARTIALS,)) == []
+    finally:
+        await embedded.stop()
 
 
 async def test_unknown_stages_are_refused(broker: KafkaBroker) -> None:
