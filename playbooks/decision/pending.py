@@ -36,6 +36,8 @@ from playbooks.decision.pending_state import (
     awaited,
     differs,
     mending,
+    moved_off,
+    next_there,
     offered,
     premature,
     question,
@@ -206,31 +208,28 @@ class PendingDecisions:
         case.checked_ns, self._begun_ns = now_ns, self._begun_ns or now_ns
         environment = case.incident.environment
         reported = self._reported.get(environment) or ReportedEnvironment()
-        untold_s = self._untold_s(reported, now_ns)
+        untold_s = reported.untold_s(self._begun_ns, now_ns, self._limits.stale_s)
         if 0 < untold_s <= self._limits.stale_s:
             self.counters["looks_untold"] += 1
             return []
         history = reported.entries(environment)
         self._adopt(case, history, now_ns)
-        if self._under_way(case, history, now_ns) or not case.incident.settled:
+        there = next_there(case, next((r for r in history if r.decision == case.live), None))
+        if (self._under_way(case, history, now_ns) and not there) or not case.incident.settled:
             return []
-        if not untold_s and self._ending(case, history, now_ns):
+        if not untold_s and not there and self._ending(case, history, now_ns):
             return []
         if mending(case, now_ns):
             return []
         world = self._world(case, reported, untold_s, now_ns)
         decision = decide(case.incident, world, self._playbooks, self._settings)
         self.counters["looks"] += 1
+        if there and (moved_off(decision) != there or decision.chosen.target == case.target):
+            return []
         if premature(case, decision, self._settings.min_confidence, now_ns) or not differs(case, decision, now_ns):
             return []
         self._take(case, decision)
         return [decision]
-
-    def _untold_s(self, reported: ReportedEnvironment, now_ns: int) -> float:
-        """Seconds for which it has not been known how targets are and what is under way; 0 if it is."""
-        if self._told(reported, now_ns):
-            return 0.0
-        return max(now_ns - max(reported.time_ns, self._begun_ns), 1) / SECOND
 
     def _told(self, reported: ReportedEnvironment, now_ns: int) -> bool:
         return reported.told(self._begun_ns, now_ns, self._limits.stale_s)
@@ -244,7 +243,8 @@ class PendingDecisions:
             if any(a.decision == run.decision for a in case.attempts):
                 continue
             if number < max(found):
-                self._finish(case, Attempt(run.decision, run.playbook, run.target, str(run.state), now_ns))
+                if run.state in TERMINAL_RUN_STATES:  # of others it is still to be told
+                    self._finish(case, Attempt(run.decision, run.playbook, run.target, str(run.state), now_ns))
                 continue
             waits = run.state is RunState.AWAITING_APPROVAL
             case.live, case.live_verdict = run.decision, str(DecisionVerdict.ASK if waits else DecisionVerdict.ACT)
@@ -329,19 +329,19 @@ class PendingDecisions:
     def _take(self, case: PendingDecision, decision: Decision) -> None:
         case.number += 1
         case.last, case.decided_ns = signature(decision), decision.time_ns
-        case.playbook, case.target = decision.chosen.playbook, decision.chosen.target
+        chosen, case.node = decision.chosen, moved_off(decision)
+        case.playbook, case.target = chosen.playbook, chosen.target
         if decision.verdict is DecisionVerdict.ASK:
             _, times = case.asked.get(question(decision), (0, 0))
             case.asked = {**case.asked, question(decision): (decision.time_ns, times + 1)}
             case.meant = question(decision), decision.time_ns, decision.time_ns
-        stands = decision.verdict is not DecisionVerdict.NOTHING and bool(decision.chosen.target)
+        stands = decision.verdict is not DecisionVerdict.NOTHING and bool(chosen.target)
         case.live, case.live_verdict = (decision.id, str(decision.verdict)) if stands else ("", "")
         if stands:
-            chosen = decision.chosen
             self._unseen[decision.id] = UnseenDecision(
                 decision.environment, chosen.target, chosen.playbook, str(decision.verdict), decision.time_ns
             )
-            self._expected[decision.id] = decision.chosen.success_probability
+            self._expected[decision.id] = chosen.success_probability
             while len(self._expected) > _REMEMBERED:
                 del self._expected[next(iter(self._expected))]
         self.counters[f"decisions_{decision.verdict}"] += 1

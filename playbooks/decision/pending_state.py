@@ -70,6 +70,8 @@ class PendingDecision(msgspec.Struct):
     """What a person would be asked at present, since when that, and since when anything; nothing while nobody would be."""
     well_ns: int = 0
     """Since when users have been served as before; 0 while they are not."""
+    node: str = ""
+    """What the target of the live decision is being moved off; "" of any other remedy."""
 
 
 class UnseenDecision(msgspec.Struct, frozen=True):
@@ -164,6 +166,20 @@ def mending(case: PendingDecision, now_ns: int) -> bool:
     if now_ns - case.repaired_ns < (OTHER_GRACE_S if other else GRACE_S) * SECOND:
         return True
     return now_ns - case.confirmed_ns > RELAPSED_S * SECOND
+
+
+def next_there(case: PendingDecision, run: RunEntry | None) -> str:
+    """The node that services are being moved off, of which one has been moved by now and another is looked after next: the verdict on the
+    first is not waited for, as it suffers from those that are there still. "" where that isn't so."""
+    leading = next(iter(top_causes(case.incident)), None)
+    if run is None or run.state is not RunState.VERIFYING or leading is None or not case.node:
+        return ""
+    return case.node if leading.node == case.node and leading.service != case.target else ""
+
+
+def moved_off(decision: Decision) -> str:
+    """The node that a decision has a service moved off; "" of any other."""
+    return decision.cause_node if decision.verdict is DecisionVerdict.ACT else ""
 
 
 def signature(decision: Decision) -> tuple[str, str, str]:

@@ -71,6 +71,12 @@ class ReportedEnvironment(msgspec.Struct):
         if any(r.created_ns < since_ns for r in self.runs.values()):
             self.runs = {name: r for name, r in self.runs.items() if r.created_ns >= since_ns}
 
+    def untold_s(self, begun_ns: int, now_ns: int, stale_s: float) -> float:
+        """Seconds for which it has not been known how targets are and what is under way; 0 if it is."""
+        if self.told(begun_ns, now_ns, stale_s):
+            return 0.0
+        return max(now_ns - max(self.time_ns, begun_ns), 1) / SECOND
+
     def told(self, since_ns: int, now_ns: int, stale_s: float) -> bool:
         """Whether it is known how it is now: told completely, not longer than `stale_s` ago, and not before `since_ns`."""
         return self.phase is AccountPhase.WHOLE and self.time_ns >= since_ns and _young(self.time_ns, now_ns, stale_s)
