@@ -187,7 +187,7 @@ class Workloads:
                 await self._evict(await self._look.again(found), request, pod)
             except ActionFailed:
                 if not moved:  # nothing came of it: the node is as it was
-                    await self._nodes.give_back(node)
+                    await self._nodes.give_back(node, request.key)
                 raise
         return f"{said}; {len(pods)} {'pod' if len(pods) == 1 else 'pods'} of {found.place.name} evicted from it"
 

@@ -43,12 +43,14 @@ class NodesAside:
             raise ActionFailed(text, reason="forbidden", fix=_FIX) from e
         return f"node {name} set aside"
 
-    async def give_back(self, name: str) -> str:
-        """Let a node take pods again, if we set it aside; what was done, in words. Raises ActionFailed where we may not."""
+    async def give_back(self, name: str, key: str = "") -> str:
+        """Let a node take pods again, if we set it aside; with a `key`, if that effect did: another one may have moved pods off it. What was
+        done, in words. Raises ActionFailed where we may not."""
         try:
             node = await self._cluster.get(_path(name))
-            if SET_ASIDE not in (node["metadata"].get("annotations") or {}):
-                return f"node {name} was not set aside by us: it stays as it is"
+            by = (node["metadata"].get("annotations") or {}).get(SET_ASIDE)
+            if by is None or key not in ("", by):
+                return f"node {name} was not set aside by {'this' if by else 'us'}: it stays as it is"
             await self._set(node, {SET_ASIDE: None}, aside=False)
         except Forbidden as e:
             raise ActionFailed(f"node {name} can't be given back: {e.message}", reason="forbidden", fix=_FIX) from e

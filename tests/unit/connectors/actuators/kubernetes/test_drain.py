@@ -99,6 +99,19 @@ async def test_a_budget_that_forbids_it_leaves_the_node_as_it_was(
     assert (cluster.nodes[0]["spec"], cluster.nodes[0]["metadata"]["annotations"]) == ({}, {})
 
 
+async def test_a_budget_that_forbids_it_leaves_aside_what_another_move_needs_so(
+    actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    """Of a sick node one service after another is moved: that one can't be is no reason to put pods there again."""
+    place(cluster, "node-a", "node-b")
+    annotations = cluster.nodes[0]["metadata"]["annotations"]
+    cluster.nodes[0]["spec"]["unschedulable"], annotations[SET_ASIDE] = True, "another/step/1"
+    cluster.disruptions = 0
+    with pytest.raises(ActionFailed, match="PodDisruptionBudget forbids it"):
+        await actuator.apply(await step(actuator, "drain", node="node-a", set="aside"))
+    assert (cluster.nodes[0]["spec"], annotations) == ({"unschedulable": True}, {SET_ASIDE: "another/step/1"})
+
+
 async def test_a_node_on_which_it_has_nothing_is_left_alone(actuator: KubernetesActuator, cluster: ApiServer) -> None:
     place(cluster, "node-a", "node-b")
     with pytest.raises(ActionFailed, match="has no pod on node 'node-c'"):
