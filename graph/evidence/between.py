@@ -18,7 +18,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
-from graph.evidence.ways import answers_others, by_chance, given_up, how_sure
+from graph.evidence.ways import answers_others, by_chance, given_up, how_sure, losing_calls
 from graph.evidence.words import change
 from graph.judgement import (
     AMISS_BETWEEN,
@@ -81,13 +81,14 @@ def _sure(situation: Situation, amiss: list[Edge], mechanism: CauseKind) -> floa
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
     """What it is called: at the caller's end its calls are slow, or get no answer; what befalls all callers befalls the callee, part of which hangs where
     they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
+    lost = losing_calls(amiss) or amiss
     if kind in (CauseKind.CRASH, CauseKind.HANG):
-        to = {e.callee: [x for x in amiss if x.callee == e.callee] for e in amiss}
-        if all(answers_others(situation, callee, lost) for callee, lost in to.items()):
+        to = {e.callee: [x for x in lost if x.callee == e.callee] for e in lost}
+        if all(answers_others(situation, callee, theirs) for callee, theirs in to.items()):
             return CauseKind.NETWORK
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
-    alone = len(amiss) < sum(e.made > 0.0 or e in amiss for e in situation.into(name))
+    alone = len(lost) < sum(e.made > 0.0 or e in lost for e in situation.into(name))
     if kind is not CauseKind.NETWORK or (alone and not by_chance(situation, name, amiss)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]

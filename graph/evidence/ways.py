@@ -49,19 +49,23 @@ def surely_apart(chance: float) -> bool:
 def by_chance(situation: Situation, name: str, amiss: Sequence[Edge]) -> bool:
     """Whether these calls to a service, of which as many are lost as an instance takes, may be lost to one of its instances: others' would be, and by
     chance are not."""
-    takes = any(_for_nothing(e) >= max(INSTANCE_SHARE * e.made, 1.0) for e in amiss)
-    return takes and not surely_apart(chance_of_loss(situation, name, amiss))
+    losing = losing_calls(amiss)
+    return bool(losing) and not surely_apart(chance_of_loss(situation, name, losing))
+
+
+def losing_calls(amiss: Sequence[Edge]) -> list[Edge]:
+    """Of calls that are amiss those that are lost, as many as an instance takes, and not merely late."""
+    return [e for e in amiss if _for_nothing(e) >= max(INSTANCE_SHARE * e.made, 1.0)]
 
 
 def how_sure(situation: Situation, name: str, amiss: Sequence[Edge], way: bool) -> float:
     """How probable it is that the way is lost, or else that an instance is missed, of calls to a service that are lost as by an instance: what
-    other callers' calls tell of it. Where nobody else calls nothing speaks for the way."""
-    others = _others(situation, name, amiss)
-    if not any(e.made > 0 for e in others) or not any(
-        _for_nothing(e) >= max(INSTANCE_SHARE * e.made, 1.0) for e in amiss
-    ):
+    other callers' calls tell of it, or will. Where nobody else calls nothing speaks for the way."""
+    losing = losing_calls(amiss)
+    others = _others(situation, name, losing)
+    if not losing or not any(e.made > 0 or e.usual > 0 for e in others):
         return 1.0
-    lost_way = 1.0 / (1.0 + WAY_SELDOM * chance_of_loss(situation, name, amiss))
+    lost_way = 1.0 / (1.0 + WAY_SELDOM * chance_of_loss(situation, name, losing))
     return max(WAY_LEAST, lost_way if way else 1.0 - lost_way)
 
 

@@ -203,3 +203,25 @@ def test_a_part_of_calls_that_are_waited_for_in_vain_is_an_instances_unless_othe
     leader = next(iter(found.values()))
     assert (leader.service, leader.kind) == ("pay", kind)
     assert (leader.probability > 0.75) is acts
+
+
+@pytest.mark.parametrize("took", [0.012, 0.02])
+def test_others_that_are_answered_a_little_late_tell_that_a_way_is_lost(took: float) -> None:
+    lost = replace(made("web", 9.0, 0.0), blamed=1.0)
+    late = replace(made("app", 4.0, 4.0), shifts={CALL_LATENCY_P95: level(CALL_LATENCY_P95, 0.011, took)})
+    web = node("web", ratio(ERROR_RATE, 1.0, 9.0), level(LATENCY_P95, 0.03, 0.53))
+    calls = (lost, late, call("web", "stock"), call("web", "cart"))
+    found = ranked(web, node("app"), node("pay", rate=2.0), node("stock"), node("cart"), calls=calls)
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("pay", CauseKind.NETWORK)
+    assert leader.probability > 0.75
+
+
+def test_before_others_have_called_again_it_is_not_sure_that_a_service_is_gone() -> None:
+    web = node("web", ratio(ERROR_RATE, 1.0, 5.0), level(LATENCY_P95, 0.03, 0.53))
+    nodes = web, node("app"), node("pay", rate=10.0), node("stock")
+    lost = made("web", 5.0, 0.0)
+    seldom = replace(made("app", 1.0, 1.0), attempted=0.0, observed=0.0, expected=0.0, usual=0.7)
+    alone, beside = (ranked(*nodes, calls=(lost, call("web", "stock"), *more))["pay"] for more in ((), (seldom,)))
+    assert alone.kind is beside.kind is not CauseKind.NETWORK
+    assert beside.probability < 0.9 < alone.probability
