@@ -228,9 +228,12 @@ AMISS_BETWEEN: Final = 0.5
 WAY_LOST: Final = 0.9
 WAY_NATS: Final = 4.0
 WAY_AS_MANY: Final = 0.05
-"""Share of some callers' calls that must be without an answer, by how many nats it must be likelier that all of theirs and none of others' are
-than that each is by one chance, and how many of others' must have an answer, of those, for it to be the way to a service and none of its
-instances that is lost. By hand: of a service with two instances half of each caller's calls are lost."""
+WAY_SELDOM: Final = 4.0
+WAY_LEAST: Final = 0.5
+"""Share of some callers' calls that must be without an answer, how seldom (one over e to the power of so much) they would lose so many of all
+that are lost by chance, and how many of others' must have an answer, of those, for it to be the way to a service and none of its instances that
+is lost: of a service with two instances half of each caller's calls are lost. Times likelier an instance is missed than a way is lost before
+anything tells; and how sure of which it is one is at least. By hand."""
 TOLD_ELSEWHERE: Final = 0.6
 SLOWEST: Final = 0.05
 FAST: Final = 0.3

@@ -145,11 +145,17 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: b
     suspected = {_key(n): s for n, (_, s) in grounds.items()}
     chances = probabilities({**scores, **suspected}, background_of(situation, harmed), violated=bool(situation.harm))
     suspects = [
-        Suspect(n, kind_of(situation.nodes[n], by_service[n]), s, chances[n], tuple(_by_weight(by_service[n])))
+        _suspect(n, kind_of(situation.nodes[n], by_service[n]), s, chances[n], _by_weight(by_service[n]))
         for n, s in scores.items()
     ]
     suspects += [_on_ground(situation, g, s, chances[_key(n)], scores) for n, (g, s) in grounds.items()]
     return sorted(suspects, key=lambda s: (-round(s.score, 6), situation.nodes[s.service].onset_ns or math.inf, s.name))
+
+
+def _suspect(name: str, kind: CauseKind, value: float, chance: float, found: list[Finding]) -> Suspect:
+    """A service as a candidate, as probable as it is that it is to blame, and by that kind of fault, as sure as that is told."""
+    sure = max((x.sure for x in found if x.kind is kind), default=1.0)
+    return Suspect(name, kind, value, sure * chance, tuple(found))
 
 
 def _key(ground: str) -> str:

@@ -16,8 +16,9 @@ from contracts.verdicts import CauseKind
 from graph.evidence.explained import Muted, calls_per_request
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
-from graph.evidence.silence import ERRORS, LATENCIES, TAILS, answers_others, missing_z
+from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
+from graph.evidence.ways import answers_others, by_chance, given_up, how_sure, losing_calls
 from graph.evidence.words import change
 from graph.judgement import (
     AMISS_BETWEEN,
@@ -27,6 +28,7 @@ from graph.judgement import (
     HEARD_NS,
     INSTANCE_SHARE,
     LOSSY_LEAST,
+    MIN_REQUESTS,
     REPLACED_NS,
     REPLACED_PATIENCE_NS,
     REPLACES,
@@ -52,8 +54,10 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
     lost = {key: a for key, e in situation.edges.items() if (a := _on_the_way(situation, e, muted)) is not None}
     blamed: dict[str, list[Edge]] = {}
     for caller, callee in lost:
-        into = _covered(situation.into(callee), lost)
-        out = _covered(situation.out(caller), lost)
+        into, out = _covered(situation.into(callee), lost), _covered(situation.out(caller), lost)
+        hurt = [e for e in situation.into(callee) if (e.caller, callee) in lost]
+        if by_chance(situation, callee, hurt):  # that others' calls are fine says little
+            into = max(into, _covered(hurt, lost))
         blamed.setdefault(caller if out > into else callee, []).append(situation.edges[caller, callee])
     for name, edges in blamed.items():
         worst = max(edges, key=lambda e: (lost[e.caller, e.callee].strength, e.caller, e.callee))
@@ -62,23 +66,36 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
         if len(edges) > 1:
             text += f"; so do {len(edges) - 1} more of the calls of {name}"
         mechanism = _mechanism(situation, name, edges, kind)
-        yield Finding(name, "network", strength, text, mechanism, peer=peer, caller=worst.caller)
+        sure = _sure(situation, edges, mechanism)
+        yield Finding(name, "network", strength, text, mechanism, peer=peer, caller=worst.caller, sure=sure)
+
+
+def _sure(situation: Situation, amiss: list[Edge], mechanism: CauseKind) -> float:
+    """How sure a mechanism is of all that calls to one service may be lost by."""
+    callee = amiss[0].callee
+    if any(e.callee != callee for e in amiss) or mechanism not in (CauseKind.NETWORK, CauseKind.HANG, CauseKind.CRASH):
+        return 1.0
+    return how_sure(situation, callee, amiss, mechanism is CauseKind.NETWORK)
 
 
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
     """What it is called: at the caller's end its calls are slow, or get no answer; what befalls all callers befalls the callee, part of which hangs where
     they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
+    lost = losing_calls(amiss) or amiss
     if kind in (CauseKind.CRASH, CauseKind.HANG):
-        to = {e.callee: [x for x in amiss if x.callee == e.callee] for e in amiss}
-        if all(answers_others(situation, callee, lost) for callee, lost in to.items()):
+        to = {e.callee: [x for x in lost if x.callee == e.callee] for e in lost}
+        if all(answers_others(situation, callee, theirs) for callee, theirs in to.items()):
             return CauseKind.NETWORK
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
-    if kind is not CauseKind.NETWORK or len(amiss) < sum(e.made > 0.0 or e in amiss for e in situation.into(name)):
+    alone = len(lost) < sum(e.made > 0.0 or e in lost for e in situation.into(name))
+    if kind is not CauseKind.NETWORK or (alone and not by_chance(situation, name, amiss)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
     if not failing and len(amiss) > 1 and any(situation.nodes[e.caller].strength(*LATENCIES) > FAST for e in amiss):
         return CauseKind.HANG  # calls that nobody answered are in no statistics of calls: who waited for them is slow
+    if not failing and sum(e.made for e in amiss) < MIN_REQUESTS and any(map(given_up, amiss)):
+        return CauseKind.HANG  # of more calls some would have failed
     # Of messages it is not known how long they wait.
     waits = any(e.strength(f.CALL_LATENCY_P95) > FAST or f.CALL_LATENCY_P95 not in e.shifts for e in failing)
     served = situation.nodes[name].shifts[f.REQUEST_RATE]
@@ -176,7 +193,8 @@ def _waits(edge: Edge, callee: Node) -> Amiss | None:
     if (callee.risen(*ERRORS) or 0.0) > AMISS_BETWEEN * SLOWEST:
         return None  # the slowest are those that fail, of which it tells
     text = f"{edge.caller} → {edge.callee}: {change(waited)}, while {edge.callee} is as quick as before"
-    strength, kind = waited.strength() * (1.0 - takes / risen(waited)), CauseKind.NETWORK
+    enough = min(1.0, max(edge.made, waited.samples) / ERRORS_ENOUGH)  # one call that is late is no slow way
+    strength, kind = enough * waited.strength() * (1.0 - takes / risen(waited)), CauseKind.NETWORK
     if edge.unanswered:
         kind = CauseKind.HANG
         text += f"; {_not_answered(edge)}"

@@ -24,7 +24,7 @@ def kept_waiting(situation: Situation, found: Iterable[Finding]) -> Iterator[Fin
             yield finding
         else:
             text = f"{finding.text}; its processor is busy ({change(busy)}), though it is asked for no more: requests wait for it"
-            yield dataclasses.replace(finding, kind=CauseKind.LATENCY, text=text)
+            yield dataclasses.replace(finding, kind=CauseKind.LATENCY, text=text, sure=1.0)
 
 
 def _busy(situation: Situation, name: str) -> Shift | None:

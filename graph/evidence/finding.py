@@ -23,3 +23,5 @@ class Finding:
     explained_by: str = ""
     peer: str = ""
     caller: str = ""
+    sure: float = 1.0
+    """How probable it is to be of that kind, where the service is to blame: what is left is another kind of fault of it."""

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import msgspec
+
 from contracts import features as f
 from contracts.events import CORDONED, OURSELVES, WELL, Change, fewer
 from contracts.room import has_room, queues, usual_seconds
@@ -13,7 +15,7 @@ from contracts.verdicts import CauseKind
 from graph.evidence.apart import instances_apart
 from graph.evidence.finding import Finding
 from graph.evidence.flags import flags
-from graph.evidence.situation import Node, Shift, Situation, risen
+from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.words import change, number
 from graph.judgement import (
     BEFELL,
@@ -73,7 +75,10 @@ def memory(situation: Situation) -> Iterator[Finding]:
 
 
 def more_asked(situation: Situation, node: Node) -> Shift | None:
-    """The rate of a service's requests, where it has surely risen, and not because those that failed are made again."""
+    """The rate of a service's requests, where it has surely risen, and not because those that failed are made again: as it tells, or, where it
+    does not, as its callers' calls do."""
+    if node.own and not any(n in node.shifts for n in (f.REQUEST_RATE, f.METRIC_REQUEST_RATE)):
+        return _called_more(situation, node)
     rate = strongest(node, f.REQUEST_RATE, f.METRIC_REQUEST_RATE)
     if rate is None or rate.decades < TOGETHER_DECADES:
         return None
@@ -86,11 +91,40 @@ def _made_again(situation: Situation, node: Node) -> float:
     fails = max((risen(node.shifts[n]) for n in (f.ERROR_RATE, f.METRIC_ERROR_RATE) if n in node.shifts), default=0.0)
     again = 0.0
     for edge in situation.into(node.name):
-        failed = edge.shifts.get(f.CALL_ERROR_RATE)
-        share = max(fails, 0.0 if failed is None else risen(failed))
         if math.isfinite(edge.per_request_before) and not edge.in_part:
+            share = max(fails, _failing(edge))
             again += min(max(0.0, edge.made - edge.expected), share * edge.made)
     return again
+
+
+def _failing(edge: Edge) -> float:
+    """The share of its calls that fail beyond the usual."""
+    failed = edge.shifts.get(f.CALL_ERROR_RATE)
+    return 0.0 if failed is None else risen(failed)
+
+
+def _called_more(situation: Situation, node: Node) -> Shift | None:
+    """The rate of all calls to a service, where one caller's has surely risen, and so has that of all. Of the calls beyond those that as many
+    requests of its caller as there are by now used to make as many are made again as fail."""
+    told = [(e, e.asked) for e in situation.into(node.name) if e.asked is not None and not e.in_part]
+    if not told:
+        return None
+    surest = max((rate for _, rate in told), key=lambda r: (r.strength(), r.decades))
+    before = math.fsum(rate.before for _, rate in told if math.isfinite(rate.before))
+    after = math.fsum(rate.after for _, rate in told)
+    again = math.fsum(_called_again(situation, edge, rate) for edge, rate in told)
+    if surest.decades < TOGETHER_DECADES or after - again <= DEMAND_MORE * max(before, DEMAND_LEAST):
+        return None
+    return msgspec.structs.replace(surest, before=before, after=after)
+
+
+def _called_again(situation: Situation, edge: Edge, rate: Shift) -> float:
+    """Calls of a window that a caller makes again."""
+    did = situation.nodes[edge.caller].shifts.get(f.REQUEST_RATE)
+    due = 0.0
+    if did is not None and did.before > 0 and math.isfinite(rate.before):
+        due = rate.before * did.after / did.before
+    return min(max(0.0, rate.after - due), _failing(edge) * rate.after)
 
 
 def lost_capacity(situation: Situation, service: str) -> str:
@@ -125,6 +159,8 @@ def demand(situation: Situation) -> Iterator[Finding]:
         if _has_room(node, rate) or not queues(rate.after, _took(node)):
             continue
         slow = 0.0 if node.mix.excuses else node.strength(f.LATENCY_P95, f.METRIC_LATENCY_P95)
+        if rate.feature == f.CALL_RATE:  # of a service that tells of no requests its callers say how long they take
+            slow = max(e.strength(f.CALL_LATENCY_P95) for e in situation.into(node.name))
         load = max(slow, node.strength(f.CPU, f.CPU_CORES, f.POOL_WAIT, f.QUEUE_LAG))
         if load > DEMAND_LOAD:
             text = (

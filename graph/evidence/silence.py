@@ -12,6 +12,7 @@ from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
 from graph.evidence.local import lost_capacity, strongest
 from graph.evidence.situation import Edge, Node, Shift, Situation
+from graph.evidence.ways import answers_others, lost
 from graph.evidence.words import change
 from graph.judgement import (
     ALIKE_FEWER,
@@ -27,7 +28,6 @@ from graph.judgement import (
     FELT,
     FEW_CALLS,
     IN_DISTRESS,
-    KEPT_SHARE,
     LEAST_ASKED,
     LEAST_DISTRESS,
     LEAST_EXPECTED,
@@ -40,9 +40,7 @@ from graph.judgement import (
     TIMEOUT_S,
     TIMEOUT_TIMES,
     TIMING_OUT,
-    WAY_AS_MANY,
     WAY_LOST,
-    WAY_NATS,
 )
 
 LATENCIES: Final = (f.LATENCY_P95, f.LATENCY_P50, f.METRIC_LATENCY_P95, f.METRIC_LATENCY_P50)
@@ -97,7 +95,7 @@ def _silent(situation: Situation, node: Node) -> tuple[Finding, str] | None:
     if _serves(node):
         return None
     edges = [e for e in situation.into(node.name) if math.isfinite(e.per_request_before)]
-    if answers_others(situation, node.name, [e for e in edges if e.unanswered or _lost(e) >= WAY_LOST * e.made > 0]):
+    if answers_others(situation, node.name, [e for e in edges if e.unanswered or lost(e) >= WAY_LOST * e.made > 0]):
         return None
     expected, observed = 0.0, sum(answered(situation, e) for e in edges)
     distress = 0.0
@@ -139,37 +137,6 @@ def _answers_late(node: Node) -> bool:
         and typical.after > TIMEOUT_TIMES * typical.before
         and typical.strength() > LEAST_DISTRESS
     )
-
-
-def answers_others(situation: Situation, name: str, lost: list[Edge]) -> bool:
-    """Whether hardly any of these calls to a service is answered, and those of others, as many, are: an instance that is gone, or hangs, is missed
-    by all who call, each in part."""
-    callers = {e.caller for e in lost}
-    others = [e for e in situation.into(name) if e.caller not in callers and _answered_as_before(e)]
-    made, answers = sum(e.made for e in lost), sum(e.observed for e in others)
-    if not lost or answers < WAY_AS_MANY * made or not all(_lost(e) >= WAY_LOST * e.made for e in lost):
-        return False
-    return _apart(made, answers) >= WAY_NATS
-
-
-def _answered_as_before(edge: Edge) -> bool:
-    """Whether all calls are answered; of a caller that does not count them, as many as before."""
-    if edge.unanswered or _lost(edge) > (1.0 - KEPT_SHARE) * edge.made:
-        return False
-    return math.isfinite(edge.attempted) or edge.observed >= KEPT_SHARE * edge.expected
-
-
-def _lost(edge: Edge) -> float:
-    """Calls along an edge since the onset that were made for nothing: that were not answered, or failed."""
-    failed = edge.shifts.get(f.CALL_ERROR_RATE)
-    return max(edge.unanswered, edge.made * failed.after if failed is not None and failed.after > 0.0 else 0.0)
-
-
-def _apart(lost: float, answers: float) -> float:
-    """By how many nats it is likelier that all calls of some are lost and none of others' than that each is lost with one and the same chance,
-    whichever: a likelihood ratio of binomials."""
-    share = lost / (lost + answers) if lost > 0 and answers > 0 else 1.0
-    return -(lost * math.log(share) + answers * math.log1p(-share)) if share < 1.0 else 0.0
 
 
 def _waits(situation: Situation, edge: Edge) -> bool:

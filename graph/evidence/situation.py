@@ -138,6 +138,8 @@ class Edge:
     """Whether calls since onset are mostly known in part: a sampler may have left out those of some requests more than others."""
     told: float = 1.0
     """The share of the calls before of which an answer was known: `attempted` are those of which one is due."""
+    asked: Shift | None = None
+    """The rate of calls as the caller counts them, answered or not, where it does; else of those that were answered, where they are known."""
 
     @property
     def made(self) -> float:

@@ -17,7 +17,7 @@ from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
 from playbooks.decision.aims import meant_by, target_of
 from playbooks.decision.echo import echoed
-from playbooks.decision.world import DecisionWorld, Earlier, ServiceView
+from playbooks.decision.world import DecisionWorld, Earlier, ServiceView, as_called
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.language.actions import touching
 from playbooks.language.expressions import holds
@@ -365,9 +365,9 @@ def view_of(service: str, world: DecisionWorld) -> ServiceView:
 
 def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict[str, Any]:
     """Values of every variable that a condition may use, for one suspected cause."""
-    view, state = view_of(cause.service, world), world.targets.get(cause.service)
+    standing, state = world.standings.get(cause.service), world.targets.get(cause.service)
+    view = as_called(view_of(cause.service, world), standing)
     target = Target(incident.environment, cause.service, view.attributes)
-    standing = world.standings.get(cause.service)
     demand = 1.0 if standing is None else standing.times
     scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state, demand)
     scope["service.version"] = scope["service.version"] or view.version

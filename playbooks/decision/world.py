@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from contracts.events import Control, Incident
+from contracts.features import REQUEST_RATE
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
 from contracts.verdicts import CauseKind
@@ -29,6 +30,15 @@ class ServiceView:
     values: Mapping[str, float] = field(default_factory=dict)
     low: Mapping[str, float] = field(default_factory=dict)
     high: Mapping[str, float] = field(default_factory=dict)
+
+
+def as_called(view: ServiceView, standing: Standing | None) -> ServiceView:
+    """The same; where a service does not tell how many requests it serves, as many as its callers' calls."""
+    asked = None if standing is None else standing.called
+    if asked is None or REQUEST_RATE in view.values:
+        return view
+    values, high = {**view.values, REQUEST_RATE: asked.rate}, {**view.high, REQUEST_RATE: asked.most}
+    return replace(view, values=values, high=high)
 
 
 @dataclass(frozen=True, slots=True)

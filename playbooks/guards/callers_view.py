@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,10 @@ FAILING: Final = 0.1
 """Additional share of calls that fail or are not answered, as callers see it, that speaks against a target."""
 HANDED_ON: Final = 0.5
 """Share of a target's failed requests in which a call of its own failed from which failing is not its own doing."""
+CALLED_MORE: Final = 1.3
+CALLED_SIGMAS: Final = 3.0
+"""Times the usual calls, and standard deviations (Poisson) beyond them, from which a service is called more often than before: as what it tells of
+its own requests is judged."""
 LEAST_FAILED: Final = 3.0
 """Failed requests from which it can be told with which calls they fail."""
 
@@ -73,6 +77,36 @@ def handed_on(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> s
     return (
         f"{min(theirs, whole):.0f} of its {whole:.0f} requests that failed did so in calls of its own, most to {worst}"
     )
+
+
+class Called(NamedTuple):
+    """Calls per second that a service's callers make: those since the onset that did not fail, those before it, and as many as these may be by
+    chance."""
+
+    rate: float
+    usual: float
+    most: float
+
+
+def called(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> Called | None:
+    """How often a service is called since the onset, by what its callers tell; None where that is not known from before and since. What fails
+    may be asked again, and counts for nothing."""
+    rows: dict[tuple[int, str, str], tuple[float, float]] = {}
+    width_ns = 0
+    for frame, i in _as_callers_see(frames, service):
+        if frame.window_ns >= onset_ns - HISTORY_NS and frame.counts[i] >= 0:
+            made, width_ns = float(frame.counts[i]), frame.width_ns
+            well = 1.0 - float(np.nan_to_num(_value(frame, i, f.CALL_ERROR_RATE)))
+            rows[frame.window_ns, frame.services[i], frame.peers[i]] = made, made * well
+    windows = [window_ns for window_ns, *_ in rows]
+    before = (onset_ns - min(windows, default=onset_ns)) // max(width_ns, 1)
+    since = max(windows, default=onset_ns - width_ns) // max(width_ns, 1) - onset_ns // max(width_ns, 1) + 1
+    if before < LEAST_BEFORE or since < 1:
+        return None
+    usual = sum(made for (window_ns, *_), (made, _) in rows.items() if window_ns < onset_ns) / before
+    by_now = sum(well for (window_ns, *_), (_, well) in rows.items() if window_ns >= onset_ns) / since
+    most = max(CALLED_MORE * usual, usual + CALLED_SIGMAS * math.sqrt(max(usual, 1.0 / before) / since))
+    return Called(*(x * SECOND / width_ns for x in (by_now, usual, most)))
 
 
 def waited_for(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> bool:

@@ -21,7 +21,16 @@ from contracts.mix import Blame, Mix
 from contracts.room import queues, usual_seconds
 from contracts.units import SECOND
 from contracts.verdicts import Conduct
-from playbooks.guards.callers_view import AMISS, LEAST_REQUESTS, callers_see, handed_on, refused, waited_for
+from playbooks.guards.callers_view import (
+    AMISS,
+    LEAST_REQUESTS,
+    Called,
+    called,
+    callers_see,
+    handed_on,
+    refused,
+    waited_for,
+)
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
 from playbooks.guards.passed_calls import worse_by_itself
 from playbooks.guards.resources import busy, cpu_before, runs_hot, short_of, unended, yet_to_be_told
@@ -79,6 +88,8 @@ class Standing:
     """It has served requests since the onset, and not missed any of late: it is there, whatever its callers say."""
     unread: bool = False
     """How busy it is has been told often, and not yet since the onset."""
+    called: Called | None = None
+    """How often its callers call it; None where that is not known, or it tells itself what it serves."""
 
 
 def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> Standing:
@@ -102,7 +113,12 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     newest_ns = max((frame.window_ns for frame in kept), default=0)
     unread = yet_to_be_told(rows[f.Signal.METRICS], onset_ns, newest_ns)
     there = _answers(rows[f.Signal.SPANS], onset_ns)
-    return replace(found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread, answers=there)
+    asked = None if rows[f.Signal.SPANS] is not None and _counted(rows) else called(kept, service, onset_ns)
+    if found.untold and asked is not None and asked.rate > asked.most and asked.usual > 0:
+        times = asked.rate / asked.usual
+    return replace(
+        found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread, answers=there, called=asked
+    )
 
 
 def _more_than_it_can(rows: Mapping[f.Signal, ServiceRows | None], mix: Mix, onset_ns: int) -> bool:

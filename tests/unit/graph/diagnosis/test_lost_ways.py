@@ -12,6 +12,7 @@ from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind
 from graph.diagnosis.assess import assess
 from graph.evidence.situation import Edge, Shift
+from graph.evidence.ways import by_chance, how_sure, split_by_chance
 from graph.grouping import Group
 from graph.ranking import rank
 from graph.world import World
@@ -133,3 +134,94 @@ def test_whoever_else_calls_a_suspect_is_asked_though_nothing_is_wrong_with_it(a
     found = assess(world, group, T0 + ONSET * S, 0)
     assert found is not None
     assert (found.leader.service, found.leader.kind) == ("pay", kind)
+
+
+def waited(calls: float, *shifts: Shift) -> Edge:
+    """Calls of which one took as long as a time-out, and no span tells that it arrived."""
+    told = Shift(CALL_LATENCY_P95, 0.042, 1.0, 30.0, 8.0, 1.0, 60.0)
+    asked = {"attempted": calls, "observed": calls, "expected": calls, "usual": calls}
+    return replace(call("web", "pay", told, *shifts), **asked)
+
+
+@pytest.mark.parametrize("others", [0.0, 3.0, 200.0])
+def test_one_call_that_was_given_up_is_no_slow_way(others: float) -> None:
+    """Of a service that is asked now and then, by few, that is as well an instance that hangs."""
+    lost = waited(1.0)
+    edges = (lost, *((made("app", others, others),) if others else ()))
+    nodes = node("web", ratio(ERROR_RATE, 0.2, 5.0)), node("app"), node("pay", rate=(1.0 + others) / 10)
+    pay = ranked(*nodes, calls=edges)["pay"]
+    assert pay.kind is CauseKind.HANG or pay.probability < 0.75
+    assert pay.probability < 0.9
+
+
+SPLITS = {
+    "each of few lost, hardly others' asked": ((3.0, 3.0), (4.0, 0.0), False),
+    "a few of few": ((10.0, 3.0), (10.0, 0.0), False),
+    "a part of many": ((50.0, 12.0), (60.0, 0.0), True),
+    "each of few, of others as many": ((5.0, 5.0), (5.0, 0.0), True),
+    "of both, of one more": ((40.0, 14.0), (40.0, 8.0), False),
+}
+
+
+@pytest.mark.parametrize(("own", "others", "proven"), SPLITS.values(), ids=list(SPLITS))
+def test_whose_calls_are_lost_may_be_chance(
+    own: tuple[float, float], others: tuple[float, float], proven: bool
+) -> None:
+    edges = [made(n, calls, calls - lost) for n, (calls, lost) in (("web", own), ("app", others))]
+    seen = situation(node("web"), node("app"), node("pay"), calls=tuple(edges))
+    assert by_chance(seen, "pay", edges[:1]) is not proven
+    assert (how_sure(seen, "pay", edges[:1], way=True) > 0.9) is proven
+
+
+def test_the_chance_of_a_split_is_exact() -> None:
+    """Of five and four calls the five are lost: one way of 126."""
+    assert split_by_chance([made("web", 5.0, 0.0)], [made("app", 4.0, 4.0)]) == pytest.approx(1 / 126)
+    assert split_by_chance([made("web", 2.0, 0.0)], [made("app", 2.0, 1.0)]) == pytest.approx(1 / 2)
+    assert split_by_chance([made("web", 5.0, 0.0)], []) == 1.0
+    assert split_by_chance([made("web", 5.0, 5.0)], [made("app", 4.0, 4.0)]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "kind", "acts"),
+    [
+        ((60.0, 30.0), (60.0, 60.0), CauseKind.NETWORK, True),
+        ((8.0, 4.0), (4.0, 4.0), CauseKind.HANG, False),  # half of one's few calls, and by chance none of others'
+        ((8.0, 4.0), (0.0, 0.0), CauseKind.HANG, True),  # nobody else can tell
+    ],
+)
+def test_a_part_of_calls_that_are_waited_for_in_vain_is_an_instances_unless_others_tell(
+    own: tuple[float, float], others: tuple[float, float], kind: CauseKind, acts: bool
+) -> None:
+    share = 1.0 - own[1] / own[0]
+    told = ratio(CALL_ERROR_RATE, share, own[0]), level(CALL_LATENCY_P95, 0.007, 1.0)
+    asked = {"attempted": own[0], "observed": own[0], "expected": own[0], "usual": own[0]}
+    lost = replace(call("web", "pay", *told), **asked)
+    web = node("web", ratio(ERROR_RATE, share, own[0]), level(LATENCY_P95, 0.05, 1.05))
+    edges = (lost, call("web", "cart"), *((made("app", *others),) if others[0] else ()))
+    nodes = (web, node("app"), node("cart"), node("pay", rate=(own[1] + others[1]) / 10))
+    found = ranked(*nodes, calls=edges)
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("pay", kind)
+    assert (leader.probability > 0.75) is acts
+
+
+@pytest.mark.parametrize("took", [0.012, 0.02])
+def test_others_that_are_answered_a_little_late_tell_that_a_way_is_lost(took: float) -> None:
+    lost = replace(made("web", 9.0, 0.0), blamed=1.0)
+    late = replace(made("app", 4.0, 4.0), shifts={CALL_LATENCY_P95: level(CALL_LATENCY_P95, 0.011, took)})
+    web = node("web", ratio(ERROR_RATE, 1.0, 9.0), level(LATENCY_P95, 0.03, 0.53))
+    calls = (lost, late, call("web", "stock"), call("web", "cart"))
+    found = ranked(web, node("app"), node("pay", rate=2.0), node("stock"), node("cart"), calls=calls)
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("pay", CauseKind.NETWORK)
+    assert leader.probability > 0.75
+
+
+def test_before_others_have_called_again_it_is_not_sure_that_a_service_is_gone() -> None:
+    web = node("web", ratio(ERROR_RATE, 1.0, 5.0), level(LATENCY_P95, 0.03, 0.53))
+    nodes = web, node("app"), node("pay", rate=10.0), node("stock")
+    lost = made("web", 5.0, 0.0)
+    seldom = replace(made("app", 1.0, 1.0), attempted=0.0, observed=0.0, expected=0.0, usual=0.7)
+    alone, beside = (ranked(*nodes, calls=(lost, call("web", "stock"), *more))["pay"] for more in ((), (seldom,)))
+    assert alone.kind is beside.kind is not CauseKind.NETWORK
+    assert beside.probability < 0.9 < alone.probability

@@ -77,3 +77,26 @@ def test_who_tells_of_its_requests_is_judged_by_them() -> None:
     ]
     own = [replace(one, services=("garnet",)) for one in own]
     assert standing([*seen((CALLS, 0.0, 0.5), AS_EVER), *own], "garnet", T0).conduct is not Conduct.WORSE
+
+
+@pytest.mark.parametrize(
+    ("since", "more"),
+    [
+        ((5 * CALLS, 0.0, 0.5), True),
+        ((2 * CALLS, 0.1, 0.5), True),
+        ((CALLS, 0.0, 0.5), False),
+        ((12, 0.0, 0.5), False),  # by chance
+        ((2 * CALLS, 0.5, 0.5), False),  # what fails is asked again
+    ],
+)
+def test_who_tells_of_no_requests_is_asked_as_often_as_its_callers_call_it(since: Answers, more: bool) -> None:
+    frames = calls("web", "external:garnet.shop.svc", (CALLS, 0.0, 0.05), since)
+    joined = calls("web", "garnet", (CALLS // 2, 0.0, 0.05), since)  # the same calls, as spans of both tell
+    for told in (frames, [*frames, *joined]):
+        found = standing(told, "garnet", T0)
+        assert found.called is not None
+        assert found.called.usual == pytest.approx(CALLS)
+        assert (found.called.rate > found.called.most) is more
+        assert (found.times > 1.0) is more
+    assert standing([one for one in frames if one.window_ns >= T0], "garnet", T0).called is None
+    assert standing(frames, "opal", T0).called is None
