@@ -73,8 +73,9 @@ def chance_of_loss(situation: Situation, name: str, amiss: Sequence[Edge]) -> fl
     """The chance that an instance of a service, of whose calls these are amiss, is missed by so many callers, whichever, so much more than by all
     others."""
     others = [e for e in _others(situation, name, amiss) if e.made > 0]
-    whichever = math.comb(len(others) + len(amiss), len(amiss))
-    return min(1.0, whichever * split_by_chance(amiss, others))
+    split = split_by_chance(amiss, others)
+    whichever = _log_ways(len(others) + len(amiss), len(amiss))
+    return math.exp(min(0.0, whichever + math.log(split))) if split > 0.0 else 0.0
 
 
 def split_by_chance(amiss: Sequence[Edge], others: Sequence[Edge]) -> float:
