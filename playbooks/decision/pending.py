@@ -1,7 +1,7 @@
 """Incidents under decision: when to decide, when to wait for an outcome, when to decide again. Pure; time is an argument.
 
 One incident has one live decision. It is decided when its diagnosis is settled; while a remedy is under way nothing else is
-decided; what came of it (feedback, or the run's end as reported) leads to the next decision, which knows what was tried.
+decided (but who is to be moved off the same node next); what came of it (feedback, or the run's end as reported) leads to the next decision, which knows what was tried.
 Where nothing is under way, the question is asked again with every new revision, switch, report, and second; a decision goes out only
 if it differs from the one before.
 

@@ -50,7 +50,7 @@ class NodesAside:
             node = await self._cluster.get(_path(name))
             by = (node["metadata"].get("annotations") or {}).get(SET_ASIDE)
             if by is None or key not in ("", by):
-                return f"node {name} was not set aside by {'this' if by else 'us'}: it stays as it is"
+                return f"node {name} was not set aside by {'this move' if by else 'us'}: it stays as it is"
             await self._set(node, {SET_ASIDE: None}, aside=False)
         except Forbidden as e:
             raise ActionFailed(f"node {name} can't be given back: {e.message}", reason="forbidden", fix=_FIX) from e
