@@ -99,6 +99,11 @@ class Suspect:
         return self.service if self.ground is None else self.ground.name
 
     @property
+    def there(self) -> tuple[str, ...]:
+        """Who is to be looked after where several suffer from what they run on: those that speak against it, then the others."""
+        return () if self.ground is None else (*self.services, *self.ground.also)
+
+    @property
     def services(self) -> tuple[str, ...]:
         """Whom it is about."""
         return (self.service,) if self.ground is None else tuple(w.service for w in self.ground.witnesses)

@@ -18,7 +18,7 @@ from typing import Final
 
 from contracts.events import CORDONED, WELL, Change
 from contracts.external import EXTERNAL
-from contracts.instance_parts import ground_under
+from contracts.instance_parts import ENOUGH, ground_under
 from contracts.nodes import Ground
 from graph.evidence.asked_more import asked_again, callers_above
 from graph.evidence.finding import Finding
@@ -67,6 +67,8 @@ class SuspectedGround:
     """Databases that are sick at the same time and may run there: where they run is not known."""
     placed: float = 1.0
     """How sure it would be without those, 0 to 1."""
+    also: tuple[str, ...] = ()
+    """Others that suffer of which instances run on the node, whatever accounts for it."""
 
     @property
     def name(self) -> str:
@@ -96,11 +98,13 @@ def _witness(situation: Situation, node: Node, found: Mapping[str, Sequence[Find
     if apart is not None and node.instances is not None and node.instances.well:
         sick = tuple(dict.fromkeys(ground_under(p) for p, _ in node.instances.sick))
         well = {ground_under(p).node for p in node.instances.well}
-        counts = GROUND_SPLIT if apart.kind in explained else 1.0
-        if all(g.node and g.node not in well for g in sick):
-            return GroundWitness(node.name, sick, True, apart.text, counts)
         if apart.kind not in explained:
-            return None
+            clear = all(g.node and g.node not in well for g in sick)
+            return GroundWitness(node.name, sick, True, apart.text, 1.0) if clear else None
+        # Whose requests have not ended yet is well only as far as is known: it may be the one that is sick, and those that ask it fail.
+        serves = any(p.lately.asked >= ENOUGH for p in node.instances.well)
+        if serves and all(g.node and g.node not in well for g in sick):
+            return GroundWitness(node.name, sick, True, apart.text, GROUND_SPLIT)
     own = [x for x in of_it if x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK]
     began_ns = node.onset_ns or (situation.onset_ns if any(x.channel == "silence" for x in own) else 0)
     if not own or not began_ns or abs(began_ns - situation.onset_ns) > GROUND_TOGETHER_NS:
@@ -143,7 +147,17 @@ def _suspected(
     sure = 1.0 if told else min(1.0, speak / GROUND_SURE)
     share = sure * speak / (speak + GROUND_WELL * well)
     alone = 1.0 if told else min(1.0, placed / GROUND_SURE)
-    return SuspectedGround(ground.node, ground.zone, tuple(kept), share, told, beside, alone)
+    also = tuple(_also_there(situation, ground, {w.service for w in kept}, {w.service for w in there}))
+    return SuspectedGround(ground.node, ground.zone, tuple(kept), share, told, beside, alone, also)
+
+
+def _also_there(situation: Situation, ground: Ground, known: set[str], sick: set[str]) -> Iterator[str]:
+    """Who else suffers and runs on a node, at least with one instance: by name. `sick`: of whom that is known already."""
+    for name, node in sorted(situation.nodes.items()):
+        there = bool(ground.node) and any(g.node == ground.node for g in node.grounds)
+        suffers = name in sick or node.strength(*ERRORS, *LATENCIES) >= GROUND_SICK
+        if there and node.own and name not in known and suffers:
+            yield name
 
 
 def _agreeing(there: list[GroundWitness]) -> list[GroundWitness]:
@@ -162,7 +176,7 @@ def _speaks_for(node: Node, ground: Ground) -> bool:
     if told is None or not told.sick or not told.well:
         return False
     sick_there = any(_within(ground_under(p), ground) for p, _ in told.sick)
-    return not sick_there and any(_within(ground_under(p), ground) for p in told.well)
+    return not sick_there and any(_within(ground_under(p), ground) and p.lately.asked >= ENOUGH for p in told.well)
 
 
 def _within(ground: Ground, other: Ground) -> bool:
