@@ -112,10 +112,15 @@ GROUND_TOGETHER_NS: Final = 8 * SECOND
 """Strength of a symptom of its own from which a service that runs on one node alone speaks against that, and how far from the onset it may have
 fallen ill. By hand."""
 GROUND_ALONE: Final = 0.6
+GROUND_SPLIT: Final = 0.5
+GROUND_UNPLACED: Final = 0.4
 GROUND_SURE: Final = 2.0
 GROUND_WELL: Final = 0.5
-"""What such a service counts, where one of which only the instances there are sick counts 1; how much of that it takes to be as sure as can be,
-where the cluster says nothing; and what one counts that runs there alone and is well. By hand."""
+"""What such a service counts, where one of which only the instances there are sick counts 1; what one of those counts whose trouble callees
+account for; a sick database of which it is not known where it runs; how much it takes to be as sure as can be, where the cluster says nothing;
+and what one counts that is well there. By hand."""
+ASKED_TIMES: Final = 3.0
+"""Times the usual calls that an additional request of users may make. By hand: as where more of a service is decided on."""
 GROUND_EXPLAINED: Final = 0.25
 """What the trouble of a service counts that what it runs on accounts for. By hand: as what callees account for of one instance."""
 MEMORY_MORE: Final = 1.15

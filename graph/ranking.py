@@ -99,6 +99,11 @@ class Suspect:
         return self.service if self.ground is None else self.ground.name
 
     @property
+    def there(self) -> tuple[str, ...]:
+        """Who is to be looked after where several suffer from what they run on: those that speak against it, then the others."""
+        return () if self.ground is None else (*self.services, *self.ground.also)
+
+    @property
     def services(self) -> tuple[str, ...]:
         """Whom it is about."""
         return (self.service,) if self.ground is None else tuple(w.service for w in self.ground.witnesses)
@@ -139,9 +144,8 @@ def rank(situation: Situation, found: Iterable[Finding] | None = None, harmed: b
             by_service[finding.service].append(finding)
     scores = {n: score(situation.nodes[n], list_) for n, list_ in by_service.items()}
     grounds = {g.name: (g, s) for g, s in _grounds(situation, by_service, scores)}
-    for ground, _ in grounds.values():
-        for witness in ground.witnesses:  # what it runs on accounts for it
-            scores[witness.service] *= 1.0 - (1.0 - GROUND_EXPLAINED) * ground.share
+    for name, share in _explained([g for g, _ in grounds.values()]).items():  # what it runs on accounts for it
+        scores[name] *= 1.0 - (1.0 - GROUND_EXPLAINED) * share
     suspected = {_key(n): s for n, (_, s) in grounds.items()}
     chances = probabilities({**scores, **suspected}, background_of(situation, harmed), violated=bool(situation.harm))
     suspects = [
@@ -163,14 +167,25 @@ def _key(ground: str) -> str:
     return f"\0{ground}"
 
 
+def _explained(grounds: Iterable[SuspectedGround]) -> Mapping[str, float]:
+    """How far what services run on accounts for their trouble, 0 to 1, by their names."""
+    shares: dict[str, float] = {}
+    for ground in grounds:
+        for name in (*(w.service for w in ground.witnesses), *ground.unplaced):
+            shares[name] = max(ground.share, shares.get(name, 0.0))
+    return shares
+
+
 def _grounds(
     situation: Situation, found: Mapping[str, list[Finding]], scores: Mapping[str, float]
 ) -> list[tuple[SuspectedGround, float]]:
-    """What services run on, as candidates with their scores: the troubles of those there are reasons of one kind. Each trouble counts for one
-    of them, the one that accounts for most."""
+    """What services run on, as candidates with their scores: the troubles of those there are reasons of one kind, those of databases that may run
+    there as far as the others are. Each trouble counts for one of them, the one that accounts for most."""
     scored = []
     for ground in suspected_grounds(situation, found):
-        troubles = ground.share * _diminishing([scores[w.service] for w in ground.witnesses], STANDARD)
+        there = [scores[w.service] for w in ground.witnesses]
+        there += [ground.placed * scores[name] for name in ground.unplaced]
+        troubles = ground.share * _diminishing(there, STANDARD)
         told = min(MOST_PRIOR, _diminishing([weight(x) for x in ground.told], STANDARD))
         scored.append((ground, troubles + told * min(1.0, troubles / PRIOR_FULL)))
     chosen: list[tuple[SuspectedGround, float]] = []
@@ -188,7 +203,8 @@ def _on_ground(
     names = sorted((w.service for w in ground.witnesses), key=lambda n: (situation.nodes[n].moved, -scores[n], n))
     texts = "; ".join(w.text for w in sorted(ground.witnesses, key=lambda w: names.index(w.service)))
     well = "what runs elsewhere is well" if any(w.apart for w in ground.witnesses) else "services elsewhere are well"
-    seen = Finding(names[0], "ground", value, f"on {ground.name} at once: {texts}; {well}", CauseKind.NODE)
+    may = f"; {', '.join(ground.unplaced)}, of which it is not known, may run there, too" if ground.unplaced else ""
+    seen = Finding(names[0], "ground", value, f"on {ground.name} at once: {texts}{may}; {well}", CauseKind.NODE)
     return Suspect(names[0], CauseKind.NODE, value, chance, (seen, *ground.told), ground)
 
 

@@ -60,6 +60,9 @@ class Action:
     """An example of the rollback step that a playbook must write (or say that it needs none); "" where there is nothing to undo."""
     meets_demand: bool = False
     """Whether more demand than usual is a reason for it, even where the target answers as before."""
+    one_of_several: bool = False
+    """Whether others have to be acted on as well before all is well: its target is looked at alone, and that this is worse meanwhile, or no
+    better, says nothing."""
     mends_part: bool = False
     """Whether it may mend one operation of a target whose others are well: another version does, a restart does not."""
     beside: bool = False

@@ -35,6 +35,7 @@ class DrainAction(Action):
             default="aside",
         ),
     )
+    one_of_several = True
     example = "{node: node-7}"
     undo = "{name: undo, action: drain, with: {node: node-7, set: back}}"
 

@@ -207,7 +207,7 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         callee="" if between is None else next((n for n in (suspect.service, between.peer) if n != between.caller), ""),
         node=suspect.ground.node if suspect.ground is not None else "",
         zone=suspect.ground.zone if suspect.ground is not None and not suspect.ground.node else "",
-        there=suspect.services if suspect.ground is not None else (),
+        there=suspect.there,
     )
 
 

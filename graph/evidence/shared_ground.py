@@ -1,19 +1,26 @@
 """Nodes and zones as suspects: what services that are sick at once have in common is what they run on.
 
 A service speaks against a node if of several instances those there alone are sick, or if it runs there alone and shows a symptom of its own:
-one that callees account for, or more demand, is none. It takes two (or one, and the cluster's own word), and somebody who is well elsewhere;
-who runs there alone and is well speaks for the node.
+one that callees account for, or more demand of users, is none. Where callees account for what a service shows and those of its instances
+that are elsewhere are well nevertheless, it speaks against the node, and less. It takes two (or one, and the cluster's own word), and somebody
+who is well elsewhere; who runs there alone and is well speaks for the node.
+
+A database of which nobody tells where it runs may run there as well. One that is sick at the same time speaks against a node that others
+speak against already, as far as they do: it can't be the cause of what somebody suffers who does not call it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from contracts.events import CORDONED, WELL, Change
-from contracts.instance_parts import ground_under
+from contracts.external import EXTERNAL
+from contracts.instance_parts import ENOUGH, ground_under
 from contracts.nodes import Ground
+from graph.evidence.asked_more import asked_again, callers_above
 from graph.evidence.finding import Finding
 from graph.evidence.harm import serves_knowingly
 from graph.evidence.silence import ERRORS, LATENCIES
@@ -22,25 +29,29 @@ from graph.judgement import (
     BEFELL,
     GROUND_ALONE,
     GROUND_SICK,
+    GROUND_SPLIT,
     GROUND_SURE,
     GROUND_TOGETHER_NS,
+    GROUND_UNPLACED,
     GROUND_WELL,
 )
 
 _OWN: Final = frozenset({"latency", "errors", "silence", "operation"})
-_OTHERWISE: Final = frozenset({"demand", "release", "shrunk"})
-"""Channels that explain what a service shows by something that has nothing to do with where it runs."""
+_OTHERWISE: Final = frozenset({"release", "shrunk"})
+"""Channels that explain what a service shows by something that has nothing to do with where it runs. So does `demand`, but where it is made by
+callers that ask again."""
 _TOLD: Final = ("node", "eviction")
 
 
 @dataclass(frozen=True, slots=True)
 class GroundWitness:
-    """A service that is sick where it runs. `apart`: siblings of what is sick are well elsewhere."""
+    """A service that is sick where it runs. `apart`: siblings of what is sick are well elsewhere; `counts`: how much it speaks against that."""
 
     service: str
     grounds: tuple[Ground, ...]
     apart: bool
     text: str
+    counts: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,12 @@ class SuspectedGround:
     witnesses: tuple[GroundWitness, ...]
     share: float
     told: tuple[Finding, ...]
+    unplaced: tuple[str, ...] = ()
+    """Databases that are sick at the same time and may run there: where they run is not known."""
+    placed: float = 1.0
+    """How sure it would be without those, 0 to 1."""
+    also: tuple[str, ...] = ()
+    """Others that suffer of which instances run on the node, whatever accounts for it."""
 
     @property
     def name(self) -> str:
@@ -61,49 +78,105 @@ class SuspectedGround:
 
 def suspected_grounds(situation: Situation, found: Mapping[str, Sequence[Finding]]) -> list[SuspectedGround]:
     """Nodes and zones that what was found of services speaks against."""
-    witnesses = [w for name, node in situation.nodes.items() if (w := _witness(situation, node, found[name]))]
+    witnesses = [w for name, node in situation.nodes.items() if (w := _witness(situation, node, found))]
+    unplaced = [n for n, node in situation.nodes.items() if _unplaced(node, found[n])]
     nodes = dict.fromkeys(g for w in witnesses for g in w.grounds if g.node)
     zones = dict.fromkeys(g.zone for g in nodes if g.zone)
-    suspects = [_suspected(situation, witnesses, ground) for ground in nodes]
-    suspects += [_suspected(situation, witnesses, Ground("", zone)) for zone in zones]
+    suspects = [_suspected(situation, witnesses, unplaced, ground) for ground in nodes]
+    suspects += [_suspected(situation, witnesses, unplaced, Ground("", zone)) for zone in zones]
     return [s for s in suspects if s is not None]
 
 
-def _witness(situation: Situation, node: Node, found: Sequence[Finding]) -> GroundWitness | None:
-    if not node.own or node.observer or not node.grounds or any(x.channel in _OTHERWISE for x in found):
+def _witness(situation: Situation, node: Node, found: Mapping[str, Sequence[Finding]]) -> GroundWitness | None:
+    of_it = found[node.name]
+    if not node.own or node.observer or not node.grounds or any(x.channel in _OTHERWISE for x in of_it):
         return None
-    explained = {x.kind for x in found if x.channel in ("latency", "errors") and x.explained_by}
-    apart = next((x for x in found if x.channel == "instance" and x.kind not in explained), None)
+    if any(x.channel == "demand" for x in of_it) and not _asked_again(situation, node.name, found):
+        return None
+    explained = {x.kind for x in of_it if x.channel in ("latency", "errors") and x.explained_by}
+    apart = next((x for x in of_it if x.channel == "instance"), None)
     if apart is not None and node.instances is not None and node.instances.well:
         sick = tuple(dict.fromkeys(ground_under(p) for p, _ in node.instances.sick))
         well = {ground_under(p).node for p in node.instances.well}
-        return (
-            None
-            if any(not g.node or g.node in well for g in sick)
-            else GroundWitness(node.name, sick, True, apart.text)
-        )
-    own = [x for x in found if x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK]
+        if apart.kind not in explained:
+            clear = all(g.node and g.node not in well for g in sick)
+            return GroundWitness(node.name, sick, True, apart.text, 1.0) if clear else None
+        # Whose requests have not ended yet is well only as far as is known: it may be the one that is sick, and those that ask it fail.
+        serves = any(p.lately.asked >= ENOUGH for p in node.instances.well)
+        if serves and all(g.node and g.node not in well for g in sick):
+            return GroundWitness(node.name, sick, True, apart.text, GROUND_SPLIT)
+    own = [x for x in of_it if x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK]
     began_ns = node.onset_ns or (situation.onset_ns if any(x.channel == "silence" for x in own) else 0)
     if not own or not began_ns or abs(began_ns - situation.onset_ns) > GROUND_TOGETHER_NS:
         return None  # who is silent since the onset may have told of no anomaly
-    return GroundWitness(node.name, node.grounds, False, max(own, key=lambda x: x.strength).text)
+    text = max(own, key=lambda x: x.strength).text
+    return GroundWitness(node.name, node.grounds, False, text, GROUND_ALONE)
 
 
-def _suspected(situation: Situation, witnesses: Iterable[GroundWitness], ground: Ground) -> SuspectedGround | None:
-    there = [w for w in witnesses if all(_within(g, ground) for g in w.grounds)]
+def _asked_again(situation: Situation, name: str, found: Mapping[str, Sequence[Finding]]) -> bool:
+    """Whether a service is asked for more by callers that ask again what they did not get, and not by users, nor by a caller that does
+    otherwise than before."""
+    changed = any(x.channel == "calls" for caller in callers_above(situation, name) for x in found[caller])
+    return not changed and asked_again(situation, name)
+
+
+def _unplaced(node: Node, found: Sequence[Finding]) -> bool:
+    """Whether it is a sick database (or broker) of ours that may run anywhere."""
+    if node.own or node.observer or node.grounds or node.name.startswith(EXTERNAL):
+        return False
+    return any(x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK for x in found)
+
+
+def _suspected(
+    situation: Situation, witnesses: Iterable[GroundWitness], unplaced: Iterable[str], ground: Ground
+) -> SuspectedGround | None:
+    there = _agreeing([w for w in witnesses if all(_within(g, ground) for g in w.grounds)])
     called = {w.service: _reached(situation, w.service) for w in there}
     # Who runs there alone and calls another of them may only suffer from that one.
     kept = [w for w in there if w.apart or not any(o.service in called[w.service] for o in there if o is not w)]
+    beside = tuple(n for n in unplaced if any(w.apart or n not in called[w.service] for w in kept))
     told = tuple(_told(situation, ground, {w.service for w in kept}))
     spread = len({g.node for w in kept for g in w.grounds})
-    if not kept or (len(kept) < 2 and not told) or (not ground.node and spread < 2):
+    if not kept or (len(kept) + len(beside) < 2 and not told) or (not ground.node and spread < 2):
         return None
     if not told and not any(w.apart for w in kept) and not _well_elsewhere(situation, ground):
         return None
-    speak = sum(1.0 if w.apart else GROUND_ALONE for w in kept)
-    well = sum(1 for n in situation.nodes.values() if _well(n) and all(_within(g, ground) for g in n.grounds))
+    placed = math.fsum(w.counts for w in kept)
+    speak = placed + GROUND_UNPLACED * len(beside)
+    well = sum(1 for n in situation.nodes.values() if _speaks_for(n, ground))
     sure = 1.0 if told else min(1.0, speak / GROUND_SURE)
-    return SuspectedGround(ground.node, ground.zone, tuple(kept), sure * speak / (speak + GROUND_WELL * well), told)
+    share = sure * speak / (speak + GROUND_WELL * well)
+    alone = 1.0 if told else min(1.0, placed / GROUND_SURE)
+    also = tuple(_also_there(situation, ground, {w.service for w in kept}, {w.service for w in there}))
+    return SuspectedGround(ground.node, ground.zone, tuple(kept), share, told, beside, alone, also)
+
+
+def _also_there(situation: Situation, ground: Ground, known: set[str], sick: set[str]) -> Iterator[str]:
+    """Who else suffers and runs on a node, at least with one instance: by name. `sick`: of whom that is known already."""
+    for name, node in sorted(situation.nodes.items()):
+        there = bool(ground.node) and any(g.node == ground.node for g in node.grounds)
+        suffers = name in sick or node.strength(*ERRORS, *LATENCIES) >= GROUND_SICK
+        if there and node.own and name not in known and suffers:
+            yield name
+
+
+def _agreeing(there: list[GroundWitness]) -> list[GroundWitness]:
+    """The same witnesses, without one whose trouble callees account for where no other agrees that its instances there alone are sick: which of
+    them a sick callee shows at first is chance."""
+    apart = [w for w in there if w.apart]
+    alone = len(apart) == 1 and apart[0].counts < 1.0
+    return [w for w in there if not w.apart] if alone else there
+
+
+def _speaks_for(node: Node, ground: Ground) -> bool:
+    """Whether a service is well there: all of it, or those of its instances that run there, while others are sick elsewhere."""
+    if _well(node) and all(_within(g, ground) for g in node.grounds):
+        return True
+    told = node.instances
+    if told is None or not told.sick or not told.well:
+        return False
+    sick_there = any(_within(ground_under(p), ground) for p, _ in told.sick)
+    return not sick_there and any(_within(ground_under(p), ground) and p.lately.asked >= ENOUGH for p in told.well)
 
 
 def _within(ground: Ground, other: Ground) -> bool:

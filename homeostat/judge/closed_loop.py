@@ -17,6 +17,7 @@ from contracts.settings import BindingSettings, Settings
 from contracts.topics import DECISIONS, EVIDENCE, INCIDENTS, TOPICS, partition_of
 from contracts.verdicts import Autonomy
 from homeostat import switchboard
+from homeostat.judge.past import evidence_from_before
 from homeostat.judge.trial import Trial, trial_of
 from homeostat.judge.virtual_time import VirtualClock, VirtualLoop, run_virtually
 from homeostat.judge.witness import TrialWitness, swear
@@ -110,6 +111,8 @@ class ClosedLoop:
             self._reporter.start()
             now = switchboard.initial(self._clock.now_ns())
             await self._executor.on_control(now, LogPosition("", 0, 0))
+            for frame in evidence_from_before(self._episode.plan, START_NS):
+                await self._executor.on_evidence(frame)
         while not self._episode.over:
             began = time.process_time()
             messages = self._episode.second()

@@ -83,8 +83,12 @@ class Verifier:
         when: Intervention,
         entries: Sequence[str] = (),
         reference: Mapping[str, Level] | None = None,
+        *,
+        patient: bool = False,
     ) -> None:
-        """`callers` ask the target; at the `entries` those come in whom it is all for, perhaps by way of others."""
+        """`callers` ask the target; at the `entries` those come in whom it is all for, perhaps by way of others. `patient`: whether it is worse,
+        or no better, is said once time is up: others have to be acted on as well."""
+        self._patient = patient
         self._verify, self._target, self._callers = verify, target, tuple(callers)
         self._entries = tuple(e for e in entries if e != target and e not in callers)
         self._when = when
@@ -123,12 +127,12 @@ class Verifier:
             found = self._mended()
             if found is not None:
                 return found
-        worse = self._worse()
+        worse = "" if self._patient else self._worse()
         if worse:
             return self._finding(Outcome.WORSE, f"worse than before the action: {worse}")
         if self._is_due(now_ns):
             return self._too_late()
-        helpless = self._helpless()
+        helpless = "" if self._patient else self._helpless()
         if helpless:
             return self._finding(Outcome.SAME, f"it does not help: {helpless}: {self._story()}")
         return None

@@ -10,7 +10,7 @@ from contracts.events import Change
 from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, REQUEST_RATE
 from contracts.instance_parts import INSTANCE, Ailment, ComparedInstances
 from contracts.nodes import NODE, ZONE, Ground
-from contracts.parts import Part
+from contracts.parts import Fared, Part
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind, Severity
@@ -220,3 +220,82 @@ def test_who_is_silent_since_the_onset_need_have_told_of_no_anomaly() -> None:
     silent = {s.service for s in found if any(x.channel == "silence" for x in s.findings)}
     assert silent == {"cart", "stock"}
     assert [s.name for s in found if s.ground is not None] == ["n1"]
+
+
+def asked_more(found: Node, times: float) -> Node:
+    rate = level(REQUEST_RATE, 20.0, 20.0 * times)
+    return replace(found, shifts={**found.shifts, REQUEST_RATE: rate})
+
+
+@pytest.mark.parametrize(
+    ("users", "fails", "expected"),
+    [(1.0, 0.5, ["n1"]), (3.0, 0.5, []), (1.0, 0.0, [])],
+    ids=["callers ask again", "users ask for more", "nothing fails"],
+)
+def test_what_is_asked_again_of_a_slow_service_is_no_demand(users: float, fails: float, expected: list[str]) -> None:
+    failing = () if not fails else (ratio(CALL_ERROR_RATE, fails),)
+    calls = tuple(call("web", n, level(CALL_LATENCY_P95, 0.1, 0.5), *failing, each=0.5) for n in ("cart", "stock"))
+    front = asked_more(on(slow("web", 1.0), "n9"), users)
+    elsewhere = on(node("pay", level(LATENCY_P95, 0.1, 0.1)), "n2")
+    cart, stock = (asked_more(on(slow(n), "n1"), 3.0) for n in ("cart", "stock"))
+    assert blamed(front, cart, stock, elsewhere, calls=calls) == expected
+
+
+def database(name: str) -> Node:
+    return Node(name, "database", own=False)
+
+
+def test_databases_that_are_sick_at_once_do_not_clear_the_node() -> None:
+    """Nobody tells where they run. Of one that calls neither only the instance on the node is slow."""
+    slow_calls = level(CALL_LATENCY_P95, 0.01, 0.5)
+    front, calls = web("cart", "stock")
+    calls = (*calls, call("stock", "db:a", slow_calls), call("web", "db:b", slow_calls))
+    stores = (database("db:a"), database("db:b"))
+    sick = apart(slow("cart"), "n1", "n2")
+    _, found = leading(front, sick, slow("stock"), *stores, calls=calls)
+    assert (found[0].name, found[0].services) == ("n1", ("cart",))
+    assert "db:a, db:b" in found[0].findings[0].text
+    _, alone = leading(front, node("cart"), slow("stock"), *stores, calls=calls)
+    assert alone[0].service.startswith("db:"), "nothing speaks against a node"
+    _, one = leading(front, node("cart"), on(slow("stock"), "n1"), stores[0], calls=calls[:-1])
+    assert one[0].service == "db:a", "who only calls a sick database says nothing of its node"
+
+
+def test_what_others_run_is_on_no_node_of_ours() -> None:
+    slow_calls = level(CALL_LATENCY_P95, 0.01, 0.5)
+    front, calls = web("cart")
+    outside = Node("external:pay", "external", own=False)
+    calls = (*calls, call("web", "external:pay", slow_calls))
+    assert blamed(front, apart(slow("cart"), "n1", "n2"), outside, calls=calls) == []
+
+
+def served(found: Node, asked: float) -> Node:
+    """Its instances that are well have served so many requests lately."""
+    told = found.instances
+    assert told is not None
+    well = tuple(replace(p, lately=Fared(asked, 0.0, asked, 0.0)) for p in told.well)
+    return replace(found, instances=replace(told, well=well))
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(50.0, ["n1"]), (1.0, [])])
+def test_instances_that_are_sick_on_one_node_alone_agree_though_a_callee_accounts_for_it(
+    asked: float, expected: list[str]
+) -> None:
+    """A sick callee makes all of them slow. Those whose requests have not ended yet may be the sick ones."""
+    names = ("cart", "stock", "mail")
+    front, calls = web(*names)
+    below = tuple(call(n, "pay", level(CALL_LATENCY_P95, 0.05, 0.45)) for n in names)
+    sick = (served(apart(slow(n), "n1", f"m{i}"), asked) for i, n in enumerate(names))
+    found = blamed(front, *sick, slow("pay", 0.48), calls=(*calls, *below))
+    assert found == expected
+
+
+def test_others_that_suffer_there_are_to_be_looked_after_as_well() -> None:
+    front, calls = web("cart", "stock")
+    pay = on(slow("pay", 0.48), "n1", "n5")
+    below = call("pay", "db:a", level(CALL_LATENCY_P95, 0.01, 0.45))
+    sick = (apart(slow("cart"), "n1", "n2"), apart(slow("stock"), "n1", "n3"))
+    _, found = leading(front, *sick, pay, database("db:a"), calls=(*calls, below))
+    leader = next(s for s in found if s.ground is not None)
+    assert set(leader.services) == {"cart", "stock"}
+    assert leader.there[2:] == ("pay",)
