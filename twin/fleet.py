@@ -37,7 +37,10 @@ class Fleet:
         self.incarnation: I64 = np.zeros(size, np.int64)
         self.version: I64 = np.ones(size, np.int64)
         self.config: I64 = np.ones(size, np.int64)
-        self.node: I64 = r.integers(0, plan.nodes, size)
+        self._own = np.array([s.own for s in plan.services])
+        placed = r.integers(0, plan.nodes, size)
+        self.node: I64 = np.where(self._own[self.service], placed, -1)
+        """Where each runs, by the nodes' numbers; what third parties run on is theirs: -1."""
         self.zone_of: I64 = np.arange(plan.nodes) % plan.zones
         self.memory: F64 = np.array([s.memory for s in plan.services])[self.service] * r.uniform(0.9, 1.1, size)
         self.kept: F64 = np.ones(size)
@@ -83,7 +86,7 @@ class Fleet:
         self.restarts[at] += 1
         moves = np.full(len(at), elsewhere) | (self._r.random(len(at)) < 0.3)
         other = (self.node[at] + self._r.integers(1, self.plan.nodes, len(at))) % self.plan.nodes
-        self.node[at] = np.where(moves, other, self.node[at])
+        self.node[at] = np.where(moves & self._own[service], other, self.node[at])
 
     def scale(self, service: int, replicas: int, now_s: float) -> int:
         """Have so many slots run, as far as there is room; how many there are then."""

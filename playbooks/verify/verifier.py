@@ -127,10 +127,11 @@ class Verifier:
             found = self._mended()
             if found is not None:
                 return found
-        worse = "" if self._patient else self._worse()
+        due = self._is_due(now_ns)
+        worse = self._worse() if due or not self._patient else ""
         if worse:
             return self._finding(Outcome.WORSE, f"worse than before the action: {worse}")
-        if self._is_due(now_ns):
+        if due:
             return self._too_late()
         helpless = "" if self._patient else self._helpless()
         if helpless:

@@ -222,3 +222,14 @@ def test_who_hangs_holds_its_requests_and_telling_of_it_changes_nothing_else(mon
     assert told == untold
     assert not any(none.values())
     assert max(held[who]) > 10 * max(1.0, held[who][0])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(list(Split)))
+def test_third_parties_run_on_none_of_our_nodes(seed: int, split: Split):
+    system = SimulatedEpisode.drawn(split, seed, plot=Plot((), 30)).system
+    fleet, own = system.fleet, np.array([s.own for s in system.plan.services])
+    for service in range(len(own)):
+        fleet.replace(fleet.running(service), 0.0, elsewhere=True)
+    assert (fleet.node[~own[fleet.service]] == -1).all()
+    assert (fleet.node[own[fleet.service]] >= 0).all()
