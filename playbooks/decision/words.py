@@ -69,17 +69,30 @@ def looking_on(incident: Incident, proposal: Proposal) -> str:
 
 
 def asking(incident: Incident, found: Sequence[Proposal | None], world: DecisionWorld) -> str:
-    """No playbook is worth it."""
+    """No playbook is worth it: why not, of the leading cause's remedies first."""
     options = [p for p in found if p is not None]
-    held = [p for p in options if p.held is not None]
-    meant = [p for p in held if p.held is not None and p.held.reason is not HeldReason.CONDITION] or held
     tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts]
     why = [f"tried already: {', '.join(tried)}"] if tried and options else []
-    if meant:
-        why.append(f"held back: {'; '.join(f'{p.playbook.name}: {p.held.text}' for p in meant if p.held is not None)}")
+    held = _held_back(incident, options)
+    if held:
+        why.append(f"held back: {'; '.join(held)}")
     if not options:
         why = ["no playbook is a remedy for it"]
     return f"{cause_of(incident)}; a person is asked, {'; '.join(why) or 'no playbook is worth its risk'}"
+
+
+def _held_back(incident: Incident, options: Sequence[Proposal]) -> list[str]:
+    """What holds each playbook back. Where something else does, conditions that are not met are left out: who wrote them meant other cases."""
+    leader = next(iter(top_causes(incident)), None)
+    leaders = [(p, p.held) for p in options if p.held is not None and leader in p.causes]
+    others = [(p, p.held) for p in options if p.held is not None and leader not in p.causes]
+    said: list[str] = []
+    for part in (leaders, others):
+        meant = [(p, h) for p, h in part if h.reason is not HeldReason.CONDITION]
+        for proposal, held in meant or ([] if said else part):
+            of = "" if part is leaders else f" on {proposal.target.service}"
+            said.append(f"{proposal.playbook.name}{of}: {held.text}")
+    return said
 
 
 def leaving(incident: Incident) -> str:

@@ -820,3 +820,16 @@ def test_what_holds_a_remedy_back_for_good_is_not_waited_out():
 @pytest.mark.parametrize(("sure", "verdict"), [(0.74, DecisionVerdict.ASK), (0.76, DecisionVerdict.ACT)])
 def test_unless_it_is_said_otherwise_three_in_four_is_sure_enough(sure: float, verdict: DecisionVerdict):
     assert decide(incident(cause("cart", CauseKind.HANG, sure)), WORLD, LIBRARY, DecideSettings()).verdict is verdict
+
+
+def test_what_holds_the_leading_causes_remedy_back_is_said_first_and_of_whom_the_others_are():
+    strict = book("restart-hung-at-night")
+    strict = replace(strict, trigger=replace(strict.trigger, when=("replicas > 100",)))
+    rival = replace(book("restart-crashed", causes=(CauseKind.CRASH,)), guards=Guards(cooldown_s=600.0))
+    both = incident(cause("cart", CauseKind.HANG, 0.6), cause("web", CauseKind.CRASH, 0.35))
+    under_way = replace(WORLD, history=(run(RunState.SUCCEEDED, target="web", playbook="restart-crashed"),))
+    d = decide(both, under_way, [rival, strict], SETTINGS)
+    assert d.verdict is DecisionVerdict.ASK
+    said = d.text.partition("held back: ")[2]
+    assert said.startswith("restart-hung-at-night: ")
+    assert "; restart-crashed on web: last run" in said
