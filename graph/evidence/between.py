@@ -18,7 +18,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
-from graph.evidence.ways import answers_others, by_chance, given_up, how_sure, losing_calls
+from graph.evidence.ways import answers_others, by_chance, given_up, how_sure, in_doubt, losing_calls
 from graph.evidence.words import change
 from graph.judgement import (
     AMISS_BETWEEN,
@@ -54,10 +54,10 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
     lost = {key: a for key, e in situation.edges.items() if (a := _on_the_way(situation, e, muted)) is not None}
     blamed: dict[str, list[Edge]] = {}
     for caller, callee in lost:
-        into, out = _covered(situation.into(callee), lost), _covered(situation.out(caller), lost)
+        into, out = _covered(situation, situation.into(callee), lost), _covered(situation, situation.out(caller), lost)
         hurt = [e for e in situation.into(callee) if (e.caller, callee) in lost]
         if by_chance(situation, callee, hurt):  # that others' calls are fine says little
-            into = max(into, _covered(hurt, lost))
+            into = max(into, _covered(situation, hurt, lost))
         blamed.setdefault(caller if out > into else callee, []).append(situation.edges[caller, callee])
     for name, edges in blamed.items():
         worst = max(edges, key=lambda e: (lost[e.caller, e.callee].strength, e.caller, e.callee))
@@ -88,7 +88,8 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
             return CauseKind.NETWORK
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
-    alone = len(lost) < sum(e.made > 0.0 or e in lost for e in situation.into(name))
+    known = (e for e in situation.into(name) if e.made > 0.0 and not in_doubt(situation, e))
+    alone = len(lost) < len({e.caller for e in (*known, *lost)})
     if kind is not CauseKind.NETWORK or (alone and not by_chance(situation, name, amiss)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
@@ -108,10 +109,10 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     return CauseKind.CRASH if failing and gone else kind
 
 
-def _covered(edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:
+def _covered(situation: Situation, edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:
     """How much is lost at one end, less for each of its calls that is fine; one of which nothing is told since the onset is neither."""
     hurt = [lost[e.caller, e.callee].strength for e in edges if (e.caller, e.callee) in lost]
-    fine = sum(e.made > 0.0 and (e.caller, e.callee) not in lost for e in edges)
+    fine = sum(e.made > 0.0 and (e.caller, e.callee) not in lost and not in_doubt(situation, e) for e in edges)
     return sum(hurt) * len(hurt) / max(1, len(hurt) + fine)
 
 

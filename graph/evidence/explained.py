@@ -94,6 +94,8 @@ def latency_shares(situation: Situation, node: Node, own: Shift, muted: Muted) -
         if node.mix.risen > 1 and theirs is not None and theirs.strength() > CALLEE_LEAST:
             # Slower routes move the quantiles of all requests together: their seconds can't be compared with those of single calls.
             gain = max(gain, SUBTRACT * min(1.0, theirs.strength() / max(own.strength(), 1e-9)))
+        if (slower := _slower_to_others(situation, edge)) > 0.0:
+            gain = max(gain, calls_in(own.feature, calls_per_request(situation, edge)) * slower / max(extra, 1e-9))
         if seen is None and theirs is not None:
             # How many calls a request makes is not known here: more than so many would have to be made to explain more.
             gain = max(gain, min(SUBTRACT * theirs.strength() / max(own.strength(), 1e-9), MOST_CALLS * gain))
@@ -140,10 +142,44 @@ def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) ->
             gain = calls_per_request(situation, edge) * risen(seen) / extra
         if edge.unanswered:
             gain = max(gain, edge.unanswered / max(failed, 1.0))
+        gain = max(gain, calls_per_request(situation, edge) * lost_to_others(situation, edge) / extra)
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
     return shares
+
+
+def lost_to_others(situation: Situation, edge: Edge) -> float:
+    """The share of calls beyond the usual that the callee's other callers lose, who tell of theirs; 0 where the caller of the edge tells of its
+    own, or they lose none. Whoever tells of no calls sees of that callee what they see."""
+    others = _told_by_others(situation, edge)
+    if not any(e.unanswered or e.strength(f.CALL_ERROR_RATE) > CALLEE_LEAST for e in others):
+        return 0.0
+    failed = (max(e.unanswered, e.made * _fails(e)) for e in others)
+    return min(1.0, math.fsum(failed) / max(1.0, math.fsum(e.made for e in others)))
+
+
+def _slower_to_others(situation: Situation, edge: Edge) -> float:
+    """Seconds beyond the usual that the callee's other callers wait for it, who tell of their calls, as `lost_to_others`."""
+    told = [
+        (e, e.shifts[f.CALL_LATENCY_P95]) for e in _told_by_others(situation, edge) if f.CALL_LATENCY_P95 in e.shifts
+    ]
+    told = [(e, s) for e, s in told if math.isfinite(s.before)]
+    if not any(s.strength() > CALLEE_LEAST for _, s in told):
+        return 0.0
+    return max(0.0, math.fsum(e.made * risen(s) for e, s in told) / max(1.0, math.fsum(e.made for e, _ in told)))
+
+
+def _told_by_others(situation: Situation, edge: Edge) -> list[Edge]:
+    """Calls to the callee of an edge, of other callers that tell of theirs; none where the caller of the edge does so, too."""
+    if math.isfinite(edge.attempted):
+        return []
+    return [e for e in situation.into(edge.callee) if e.caller != edge.caller and math.isfinite(e.attempted)]
+
+
+def _fails(edge: Edge) -> float:
+    failed = edge.shifts.get(f.CALL_ERROR_RATE)
+    return 0.0 if failed is None else max(0.0, risen(failed))
 
 
 def _alike(callee: Node, own: Shift, features: tuple[str, ...]) -> Shift | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.complaints import explained_by_silence
-from graph.evidence.explained import Muted, calls_per_request, served_by, total
+from graph.evidence.explained import Muted, calls_per_request, lost_to_others, served_by, total
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS
@@ -132,11 +132,11 @@ def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Mut
     if muted.get(edge.callee, 0.0) > SILENT_FROM:
         return SILENT_EXPLAINS
     calls = calls_per_request(situation, edge)
-    extra = max(mine.extra, 1e-6) if mine is not None else 1.0
-    gain = 0.0
+    extra = max(mine.extra if mine is not None else _seen_to_fail(situation, edge.caller), 1e-6)
+    gain = calls * lost_to_others(situation, edge) * RECORDS_OF_A_FAILURE / extra
     failing = edge.shifts.get(f.CALL_ERROR_RATE) or strongest(callee, *ERRORS)
     if failing is not None and failing.strength() > CALLEE_LEAST:
-        gain = calls * risen(failing) * RECORDS_OF_A_FAILURE / extra
+        gain = max(gain, calls * risen(failing) * RECORDS_OF_A_FAILURE / extra)
     if edge.blamed > CALLEE_LEAST and mine is not None:
         failed = edge.blamed * max(situation.nodes[edge.caller].risen(*ERRORS) or 0.0, 0.0)
         gain = max(gain, failed * RECORDS_OF_A_FAILURE / extra)
@@ -149,6 +149,12 @@ def _accounts(situation: Situation, edge: Edge, mine: Records | None, muted: Mut
     if waits is not None and waits.after - waits.before > TIMEOUT_S:
         gain = max(gain, SILENT_EXPLAINS * min(1.0, waits.strength()))
     return min(1.0, gain)
+
+
+def _seen_to_fail(situation: Situation, name: str) -> float:
+    """The share of a service's requests beyond the usual that its callers see fail, who are the only ones to tell; all where none does."""
+    seen = [e.shifts[f.CALL_ERROR_RATE] for e in situation.into(name) if f.CALL_ERROR_RATE in e.shifts]
+    return max((risen(s) for s in seen if s.strength() > CALLEE_LEAST), default=1.0)
 
 
 def discounted(finding: Finding, explained: tuple[float, str]) -> Finding:

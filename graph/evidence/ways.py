@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contracts import features as f
 from graph.evidence.situation import Edge, Situation, risen
 from graph.judgement import (
+    CALLER_LEAST,
     FAST,
     INSTANCE_SHARE,
     KEPT_SHARE,
@@ -118,7 +119,15 @@ def _log_ways(of: int, some: int) -> float:
 
 def _others(situation: Situation, name: str, amiss: Sequence[Edge]) -> list[Edge]:
     callers = {e.caller for e in amiss}
-    return [e for e in situation.into(name) if e.caller not in callers]
+    return [e for e in situation.into(name) if e.caller not in callers and not in_doubt(situation, e)]
+
+
+def in_doubt(situation: Situation, edge: Edge) -> bool:
+    """Whether nobody tells how calls along an edge fare: the caller does not, and it suffers, as its own callers see, so it may be from them."""
+    if math.isfinite(edge.attempted):
+        return False
+    suffers = (e.strength(f.CALL_ERROR_RATE, f.CALL_LATENCY_P95) for e in situation.into(edge.caller))
+    return any(s > CALLER_LEAST for s in suffers)
 
 
 def _answered_as_before(edge: Edge) -> bool:
