@@ -38,8 +38,9 @@ ASKED_BY_S: Final = 20.0
 RELAPSED_S: Final = 10.0
 """How lately a service must have been anomalous for a repaired incident to be taken up again. Before that nobody is asked, either: that
 an incident takes its time to end is no reason to wake anybody."""
-RETURNS_S: Final = 30.0
-"""How long users must have been well for it to be news that they are hurt again, to whoever was asked before; doubled each time that they were."""
+RETURNS_S: Final = 20.0
+"""How long users must have been known to be well for it to be news that they are hurt again, to whoever was asked before; doubled each time that
+they were. It is known some fifteen seconds after they are."""
 TO_BE_SEEN: Final = frozenset({HeldReason.INNOCENT, HeldReason.UNPROVEN})
 """Reasons that more telemetry may take away."""
 VERSION: Final = 1
