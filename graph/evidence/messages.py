@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contracts import features as f
 from contracts.verdicts import CauseKind
 from graph.evidence.finding import Finding
-from graph.evidence.silence import missing_z
+from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Situation
-from graph.judgement import KEPT_SHARE, LEAST_EXPECTED, SILENCE_SIGMAS, SILENCE_WEIGHT, STALLED_LEFT
+from graph.judgement import KEPT_SHARE, LEAST_DISTRESS, LEAST_EXPECTED, SILENCE_SIGMAS, SILENCE_WEIGHT, STALLED_LEFT
 
 
 def stalled(situation: Situation) -> Iterator[Finding]:
@@ -20,7 +20,7 @@ def stalled(situation: Situation) -> Iterator[Finding]:
     for node in situation.nodes.values():
         if not _hardly_serves(node):
             continue
-        lost = [e for e in situation.into(node.name) if _ceased(e) and _goes_on_sending(situation, e.caller)]
+        lost = [e for e in situation.into(node.name) if _ceased(e) and _goes_on_sending(situation, e)]
         surely = max((missing_z(e.expected, e.observed, e.per_request_before) for e in lost), default=0.0)
         if surely < SILENCE_SIGMAS:
             continue
@@ -44,7 +44,12 @@ def _ceased(edge: Edge) -> bool:
     return known and edge.expected >= LEAST_EXPECTED and edge.observed <= STALLED_LEFT * edge.expected
 
 
-def _goes_on_sending(situation: Situation, name: str) -> bool:
-    """Whether a service sends to a queue as often for each of its requests as before, and is answered."""
-    sends = (e for e in situation.out(name) if situation.nodes[e.callee].kind == "messaging")
+def _goes_on_sending(situation: Situation, edge: Edge) -> bool:
+    """Whether a caller sends as often for each of its requests as before: to a queue that answers it, or, as it counts them itself, calls of which
+    it waits for none, and fails with none."""
+    caller = situation.nodes[edge.caller]
+    if math.isfinite(edge.attempted) and edge.attempted >= KEPT_SHARE * edge.expected:
+        waits = edge.strength(f.CALL_ERROR_RATE, f.CALL_LATENCY_P95)
+        return max(waits, caller.strength(*LATENCIES, *ERRORS)) < LEAST_DISTRESS
+    sends = (e for e in situation.out(edge.caller) if situation.nodes[e.callee].kind == "messaging")
     return any(e.expected >= LEAST_EXPECTED and e.observed >= KEPT_SHARE * e.expected for e in sends)

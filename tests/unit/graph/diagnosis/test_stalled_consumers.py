@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from contracts.features import LATENCY_P95
 from contracts.verdicts import CauseKind
 from graph.evidence.messages import stalled
-from graph.evidence.situation import Node, Situation
-from tests.unit.graph.diagnosis.test_whose_doing import call, node, ranked, situation
+from graph.evidence.situation import Edge, Node, Situation
+from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, situation
 
 QUEUE = "messaging:rabbitmq/orders"
 
@@ -51,3 +52,24 @@ def test_who_takes_no_more_messages_hangs() -> None:
 def test_who_is_sent_nothing_or_takes_what_it_is_sent_is_well(how: dict) -> None:
     at, _ = told(**how)
     assert list(stalled(at)) == []
+
+
+def counted(*, taken: float = 12.0, waits: bool = False) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
+    """Orders tell by their own spans which messages they send to confirmations, and no queue is seen in between."""
+    late = (level(LATENCY_P95, 0.1, 2.0),) if waits else ()
+    sent = replace(call("orders", "confirmations"), observed=taken, attempted=200.0)
+    return (node("orders", *late), node("confirmations", rate=taken / 10)), (sent,)
+
+
+def test_who_takes_no_more_messages_that_its_producer_counts_hangs() -> None:
+    nodes, calls = counted()
+    (found,) = stalled(situation(*nodes, calls=calls))
+    assert (found.service, found.kind, found.peer) == ("confirmations", CauseKind.HANG, "orders")
+    leader = next(iter(ranked(*nodes, calls=calls).values()))
+    assert (leader.service, leader.kind) == ("confirmations", CauseKind.HANG)
+
+
+@pytest.mark.parametrize("how", [{"taken": 190.0}, {"waits": True}])
+def test_whose_calls_are_waited_for_takes_no_messages(how: dict) -> None:
+    nodes, calls = counted(**how)
+    assert list(stalled(situation(*nodes, calls=calls))) == []
