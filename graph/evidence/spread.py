@@ -256,7 +256,8 @@ def pattern(situation: Situation, muted: Muted) -> Iterator[Finding]:
         worst = max(lost, key=lambda e: (_loss_z(e), e.callee))
         many = min(PATTERN_MOST_LOST, PATTERN_NONE_LOST + PATTERN_EACH_LOST * len(lost))
         strength = PATTERN_WEIGHT * math.log1p(_loss_z(worst)) * many * requests.known
-        kept = [e for e in edges if e.per_request_before > KEPT_SHARE * min(1.0, worst.per_request_before) and _kept(e)]
+        often = KEPT_SHARE * min(1.0, worst.per_request_before)
+        kept = [e for e in edges if e.per_request_before > often and _kept(e) and not _ends_before(situation, node, e)]
         said = f"{node.name} hardly calls {worst.callee} any more ({_pace(worst)})"
         if len(lost) > 1:
             said += f" nor {len(lost) - 1} other{'s' if len(lost) > 2 else ''}"
@@ -272,6 +273,16 @@ def pattern(situation: Situation, muted: Muted) -> Iterator[Finding]:
         yield Finding(
             node.name, "pattern", (CALLER_BESIDE if kept else CALLER_ALONE) * strength, said, CauseKind.ERRORS
         )
+
+
+def _ends_before(situation: Situation, node: Node, edge: Edge) -> bool:
+    """Whether a service's typical request now ends sooner than a call of this edge takes, which it did not before: requests that end early asked
+    nobody, and nobody's answer made them."""
+    typical, way = node.shifts.get(f.LATENCY_P50), edge.shifts.get(f.NETWORK_GAP)
+    served = situation.nodes[edge.callee].shifts.get(f.LATENCY_P50)
+    if typical is None or way is None or served is None or typical.strength(-1) <= CALLER_LEAST:
+        return False
+    return typical.after < way.after + served.after and typical.before > way.before + served.before
 
 
 def _found_in_cache(situation: Situation, lost: Edge, edges: list[Edge]) -> bool:
