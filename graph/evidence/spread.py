@@ -202,12 +202,12 @@ def network(losses: Losses) -> Iterator[Finding]:
     for name, (hurt, edges, coverage) in losses.items():
         if not hurt:
             continue
-        worst = max(hurt, key=lambda e: (e.strength(f.NETWORK_GAP), e.caller, e.callee))
+        worst = max(hurt, key=lambda e: (_loses(e), e.caller, e.callee))
         peer = worst.caller if worst.callee == name else worst.callee
         text = f"{worst.caller} → {worst.callee}: {change(worst.shifts[f.NETWORK_GAP])}"
         if len(hurt) > 1:
             text += f"; so do {len(hurt) - 1} more of its {len(edges)} calls"
-        strength = worst.strength(f.NETWORK_GAP) * min(1.0, coverage / sum(e.strength(f.NETWORK_GAP) for e in hurt))
+        strength = _loses(worst) * min(1.0, coverage / sum(map(_loses, hurt)))
         rivals = {e.caller if e.callee == name else e.callee for e in hurt}
         by = max(sorted(rivals), key=lambda r: losses[r].coverage)
         if losses[by].coverage > COVERS_MORE * coverage:
@@ -223,11 +223,17 @@ def lossy(situation: Situation, name: str) -> Loss:
     into = [e for e in situation.into(name) if f.NETWORK_GAP in e.shifts]
     best = Loss([], [], 0.0)
     for edges in (into, [*into, *(e for e in situation.out(name) if f.NETWORK_GAP in e.shifts)]):
-        hurt = [e for e in edges if e.strength(f.NETWORK_GAP) > LOSSY_LEAST and _slower(e.shifts[f.NETWORK_GAP])]
-        coverage = sum(e.strength(f.NETWORK_GAP) for e in hurt) * len(hurt) / max(1, len(edges))
+        hurt = [e for e in edges if _loses(e) > LOSSY_LEAST and _slower(e.shifts[f.NETWORK_GAP])]
+        coverage = sum(map(_loses, hurt)) * len(hurt) / max(1, len(edges))
         if coverage > best.coverage + 1e-9:
             best = Loss(hurt, edges, coverage)
     return best
+
+
+def _loses(edge: Edge) -> float:
+    """How surely time is lost along an edge: one call that is late is no slow way."""
+    lost = edge.shifts[f.NETWORK_GAP]
+    return lost.strength() * min(1.0, max(edge.made, lost.samples) / ERRORS_ENOUGH)
 
 
 def _slower(shift: Shift) -> bool:
