@@ -45,7 +45,7 @@ def told(case: FailureCase, after_s: float = 0.0) -> tuple[World, int] | None:
     clock = _Clock(sorted(s.start for s in before), onset)
     logs_before, logs_after = case.logs()
     kinds = _kinds([*before, *after])
-    spans = [s for s in (*before, *after) if s.start < until]
+    spans = [s for s in (*before, *after) if s.end <= until]  # what lasts longer is not told of yet
     logs = [r for r in (*logs_before, *logs_after) if r.time < until and (r.time >= onset or clock.covers(r.time))]
     world = World("")
     messages = sorted([*_span_messages(spans, kinds, clock), *_log_messages(logs, clock)], key=lambda m: m.time_ns)

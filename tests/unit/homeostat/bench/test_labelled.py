@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from contracts.errors import InvalidSettings
-from contracts.features import CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95
+from contracts.features import CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, REQUEST_RATE
 from homeostat.bench.alert_sets import findings_of
 from homeostat.bench.cases import FailureCase, LabelledAlert, cases
 from homeostat.bench.column_map import ColumnMap, read_map
@@ -193,6 +193,14 @@ def test_what_is_judged_early_is_told_no_more(tmp_path: Path):
     early = situation_of(case, ColumnMap(), after_s=5)
     late = situation_of(case, ColumnMap())
     assert early.nodes["stock"].shifts[LATENCY_P95].samples < late.nodes["stock"].shifts[LATENCY_P95].samples
+
+
+def test_what_has_not_ended_yet_is_not_told(tmp_path: Path):
+    """Stock's requests of the fault take 0.3 s: of those that began in the last of them nothing is known, and no logs are missed of them."""
+    traced_case(tmp_path)
+    case = next(cases(tmp_path))
+    early = situation_of(case, ColumnMap(), after_s=2).nodes["stock"].shifts[REQUEST_RATE]
+    assert round(early.after * early.samples) == sum(s.service == "stock" and s.end <= 9002.0 for s in case.spans()[1])
 
 
 def test_rcaevals_layout(tmp_path: Path):
