@@ -176,7 +176,7 @@ class _Step:
         self.fast_spread = self._of("fast_spread") * _SIGMA + self.eps
         self.slow_spread = self._of("slow_spread") * _SIGMA + self.eps
         self.step = x - self._of("last")
-        self.profile, self.known = of.season.expected(rows, times_s, self._of("slow"))
+        self.profile, self.known, self.awaited = of.season.expected(rows, times_s, self._of("slow"))
         self.season_error = x - self.profile - self._of("offset")
         self.seasonal = (
             self.known
@@ -268,8 +268,8 @@ class _Step:
         self._set("run", self.run)
 
     def _learn_season(self, slow_before: F64) -> None:
-        # what no profile says yet moves nothing: a first Saturday, all of it beside the level, must not speak on the Sunday
-        self._set("seasonal_middle", np.where(self.known, self.seasonal_middle, self._of("seasonal_middle")))
+        # a first Saturday, all of it beside the level, must not speak on the Sunday
+        self._set("seasonal_middle", np.where(self.awaited, self._of("seasonal_middle"), self.seasonal_middle))
         rate = np.where(self.known, _rate(SLOW_POINTS, self.count), 0.0)
         error = self.season_error
         spread = self._of("season_spread")

@@ -34,13 +34,15 @@ class Season:
         """Where each series was last: bin of the day, hour of the week."""
         self.inside, self.per_bin = np.zeros(n), np.zeros(n)
 
-    def expected(self, rows: I64, times_s: F64, level: F64) -> tuple[F64, B1]:
-        """What `rows` do at `times_s`, and whether that is known: a whole day was seen; else their `level`."""
+    def expected(self, rows: I64, times_s: F64, level: F64) -> tuple[F64, B1, B1]:
+        """What `rows` do at `times_s`, and whether that is known: a whole day was seen; else their `level`. And where it isn't, whether it is
+        of days of the other kind, so that this one may well be otherwise."""
         day, hour = self._calendar.bins(times_s)
         known = self.days[rows, day] >= 1.0
         by_day, by_week = self.day[rows, day], self.week[rows, hour]
         profile = np.where(self.weeks[rows, hour] >= _WEEKS, 0.5 * (by_day + by_week), by_day)
-        return np.where(known, profile, level), known
+        other = self.days[rows, (day + DAY_BINS) % (_KINDS * DAY_BINS)] >= 1.0
+        return np.where(known, profile, level), known, ~known & other
 
     def learn(self, rows: I64, times_s: F64, values: F64, spread: F64) -> None:
         """Take `values` into the profiles; what lies far outside of `spread` counts as if it lay at its limit."""
