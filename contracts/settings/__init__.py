@@ -20,6 +20,7 @@ from contracts.secrets import MASK, masked, masked_command
 from contracts.settings.act_settings import ActSettings, BindingSettings
 from contracts.settings.api_settings import ApiSettings
 from contracts.settings.broker_settings import BrokerSettings
+from contracts.settings.calendar_settings import CalendarSettings
 from contracts.settings.convention_settings import ConventionSettings
 from contracts.settings.decide_settings import DecideSettings
 from contracts.settings.detect_settings import DetectSettings, Objective
@@ -43,6 +44,7 @@ __all__ = [
     "ApiSettings",
     "BindingSettings",
     "BrokerSettings",
+    "CalendarSettings",
     "ConventionSettings",
     "DecideSettings",
     "DetectSettings",

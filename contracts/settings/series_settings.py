@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from contracts.settings.calendar_settings import CalendarSettings
 from contracts.settings.section import Section
 
 
@@ -36,4 +37,9 @@ class SeriesSettings(Section):
         ge=1,
         description="series of an environment in one partition; for more, those that were least of use and did not come for long leave, and points "
         "of what finds no room are dropped, both counted (series_left, series_limit)",
+    )
+    calendars: dict[str, CalendarSettings] = Field(
+        {},
+        description="by environment (`*`: all others) the local time and the holidays that its series follow: working days and days off then have "
+        "seasons of their own. Without one, seasons are of the time of day and of the week in UTC",
     )

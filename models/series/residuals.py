@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from contracts.frames.decoded import B1, F64, I64
+from models.series.calendar import UNIVERSAL, Calendar
 from models.series.season import Season
 
 
@@ -104,10 +105,10 @@ class Look(NamedTuple):
 class SeriesResiduals:
     """State of `n` series."""
 
-    def __init__(self, n: int = 0) -> None:
+    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL) -> None:
         self.state = np.zeros((n, len(_NAMES)))
         self.lags, self.weights = np.zeros((n, _TAPS)), np.zeros((n, _TAPS))
-        self.season = Season(n)
+        self.season = Season(n, calendar)
 
     def step(self, rows: I64, times_s: F64, values: F64) -> Look:
         """What `values` of different `rows` look like; then learn from them."""
@@ -175,7 +176,7 @@ class _Step:
         self.fast_spread = self._of("fast_spread") * _SIGMA + self.eps
         self.slow_spread = self._of("slow_spread") * _SIGMA + self.eps
         self.step = x - self._of("last")
-        self.profile, self.known = of.season.expected(rows, times_s, self._of("slow"))
+        self.profile, self.known, self.awaited = of.season.expected(rows, times_s, self._of("slow"))
         self.season_error = x - self.profile - self._of("offset")
         self.seasonal = (
             self.known
@@ -267,7 +268,8 @@ class _Step:
         self._set("run", self.run)
 
     def _learn_season(self, slow_before: F64) -> None:
-        self._set("seasonal_middle", self.seasonal_middle)
+        # a first Saturday, all of it beside the level, must not speak on the Sunday
+        self._set("seasonal_middle", np.where(self.awaited, self._of("seasonal_middle"), self.seasonal_middle))
         rate = np.where(self.known, _rate(SLOW_POINTS, self.count), 0.0)
         error = self.season_error
         spread = self._of("season_spread")

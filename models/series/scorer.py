@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from contracts.frames.decoded import F64, I64
+from models.series.calendar import UNIVERSAL, Calendar
 from models.series.distance import Distances
 from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, SeriesResiduals, Way
 from models.series.tails import MOST_DECADES, Tails
@@ -42,8 +43,8 @@ class SeriesSaid(NamedTuple):
 class SeriesScorer:
     """State of `n` series."""
 
-    def __init__(self, n: int = 0) -> None:
-        self.residuals, self.tails, self.distances = SeriesResiduals(n), Tails(n, WAYS), Distances(n)
+    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL) -> None:
+        self.residuals, self.tails, self.distances = SeriesResiduals(n, calendar), Tails(n, WAYS), Distances(n)
         self.last_s, self.cadence = np.zeros(n), np.zeros(n)
         """When each series last had a point (epoch seconds), and the logarithm of its usual seconds between two."""
 

@@ -1,4 +1,7 @@
-"""What a series usually does at this time of day, and of the week: profiles learnt on line, used only where they beat the plain level."""
+"""What a series usually does at this time of day, and of the week: profiles learnt on line, used only where they beat the plain level.
+
+By which clock, and whether days off have a profile of their own, a `Calendar` says.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.frames.decoded import B1, F64, I64
+from models.series.calendar import DAY_BINS, UNIVERSAL, WEEK_BINS, Calendar
 
-DAY_S: Final = 86_400.0
-HOUR_S: Final = 3_600.0
-DAY_BINS: Final = 48
-WEEK_BINS: Final = 168
-_MONDAY: Final = 72
-"""Hours from the epoch's Thursday to a Monday."""
+_KINDS: Final = 2
+"""Of days: every day, or those on which people work; and days off."""
 _TRUST: Final = 0.3
 """Weight of the newest day (week) once several were seen."""
 _WEEKS: Final = 2.0
@@ -24,26 +24,29 @@ _LIMIT: Final = 8.0
 
 
 class Season:
-    """Profiles of `n` series, in bins of half an hour of the day and of an hour of the week (UTC)."""
+    """Profiles of `n` series, in bins of half an hour of the day (by kind of day) and of an hour of the week."""
 
-    def __init__(self, n: int = 0) -> None:
-        self.day, self.days = np.zeros((n, DAY_BINS)), np.zeros((n, DAY_BINS))
+    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL) -> None:
+        self._calendar = calendar
+        self.day, self.days = np.zeros((n, _KINDS * DAY_BINS)), np.zeros((n, _KINDS * DAY_BINS))
         self.week, self.weeks = np.zeros((n, WEEK_BINS)), np.zeros((n, WEEK_BINS))
         self.bins = np.full((n, 2), -1, dtype=np.int64)
         """Where each series was last: bin of the day, hour of the week."""
         self.inside, self.per_bin = np.zeros(n), np.zeros(n)
 
-    def expected(self, rows: I64, times_s: F64, level: F64) -> tuple[F64, B1]:
-        """What `rows` do at `times_s`, and whether that is known: a whole day was seen; else their `level`."""
-        day, hour = _bins(times_s)
+    def expected(self, rows: I64, times_s: F64, level: F64) -> tuple[F64, B1, B1]:
+        """What `rows` do at `times_s`, and whether that is known: a whole day was seen; else their `level`. And where it isn't, whether it is
+        of days of the other kind, so that this one may well be otherwise."""
+        day, hour = self._calendar.bins(times_s)
         known = self.days[rows, day] >= 1.0
         by_day, by_week = self.day[rows, day], self.week[rows, hour]
         profile = np.where(self.weeks[rows, hour] >= _WEEKS, 0.5 * (by_day + by_week), by_day)
-        return np.where(known, profile, level), known
+        other = self.days[rows, (day + DAY_BINS) % (_KINDS * DAY_BINS)] >= 1.0
+        return np.where(known, profile, level), known, ~known & other
 
     def learn(self, rows: I64, times_s: F64, values: F64, spread: F64) -> None:
         """Take `values` into the profiles; what lies far outside of `spread` counts as if it lay at its limit."""
-        day, hour = _bins(times_s)
+        day, hour = self._calendar.bins(times_s)
         self._learn_day(rows, day, values, spread)
         self._learn_hour(rows, hour, values, spread)
         self.bins[rows] = np.stack([day, hour], axis=1)
@@ -86,11 +89,8 @@ class Season:
         return {n: getattr(self, n) for n in ("day", "days", "week", "weeks", "bins", "inside", "per_bin")}
 
     def load(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Take what `arrays` gave."""
+        """Take what `arrays` gave; one of before days off were told apart knows nothing of them."""
         for name in self.arrays():
             setattr(self, name, arrays[name])
-
-
-def _bins(times_s: F64) -> tuple[I64, I64]:
-    day = ((times_s % DAY_S) // (DAY_S / DAY_BINS)).astype(np.int64)
-    return day, ((times_s // HOUR_S + _MONDAY) % WEEK_BINS).astype(np.int64)
+        missing = _KINDS * DAY_BINS - self.day.shape[1]
+        self.day, self.days = (np.pad(found, ((0, 0), (0, missing))) for found in (self.day, self.days))

@@ -23,6 +23,7 @@ from contracts.frames.series_point import SeriesMode
 from contracts.units import DAY, SECOND
 from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from models.series.alarms import Heard, Loudness, bar, distance_of
+from models.series.calendar import UNIVERSAL, Calendar
 from models.series.distance import From
 from models.series.residuals import Way
 from models.series.roster import SeriesRoster
@@ -75,13 +76,16 @@ class Unit(msgspec.Struct):
 
 
 class SeriesWatch:
-    """One environment. `false_alarms_a_week`: how many are accepted over all its series; `most`: series that there is room for."""
+    """One environment. `false_alarms_a_week`: how many are accepted over all its series; `most`: series that there is room for; `calendar`:
+    by which their seasons go."""
 
-    def __init__(self, environment: str, false_alarms_a_week: float = 1.0, most: int = 10_000) -> None:
+    def __init__(
+        self, environment: str, false_alarms_a_week: float = 1.0, most: int = 10_000, calendar: Calendar = UNIVERSAL
+    ) -> None:
         self.environment, self._budget = environment, false_alarms_a_week
         self.counters: Counter[str] = Counter()
         self._roster = SeriesRoster(most)
-        self._scorer = SeriesScorer()
+        self._scorer = SeriesScorer(calendar=calendar)
         self._units: dict[str, Unit] = {}
         self._unit_of: list[str] = []
         self._values, self._evidence, self._distances = np.zeros(0), np.zeros(0), np.zeros((0, len(From)))

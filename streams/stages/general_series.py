@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from contracts.errors import UnreadableEvent
 from contracts.events import Anomaly, encode
 from contracts.frames import SeriesFrame, unpack
 from contracts.ports import Record
-from contracts.settings import MAX_ENVIRONMENTS, SeriesSettings
+from contracts.settings import MAX_ENVIRONMENTS, CalendarSettings, SeriesSettings
 from contracts.topics import ANOMALIES
+from models.series.calendar import UNIVERSAL, Calendar
 from models.series.series_watch import SeriesWatch
 from models.snapshots import load, save
 from streams.environments import Environments
@@ -62,7 +64,8 @@ class SeriesStage:
         return [out for watch in self._watches.values() for out in self._tell(watch.tick(now_ns))]
 
     def _watch(self, environment: str) -> SeriesWatch:
-        return SeriesWatch(environment, self._settings.false_alarms_per_week, self._settings.max_series)
+        calendar = calendar_of(self._settings.calendars, environment)
+        return SeriesWatch(environment, self._settings.false_alarms_per_week, self._settings.max_series, calendar)
 
     def _forget(self, environment: str) -> None:
         self._watches.pop(environment, None)
@@ -86,3 +89,9 @@ class SeriesStage:
             self._watches[environment] = self._watch(environment)
             self._watches[environment].restore(theirs)
         self._environments.restored(self._watches)
+
+
+def calendar_of(calendars: Mapping[str, CalendarSettings], environment: str) -> Calendar:
+    """By which calendar an environment's seasons go: its own, that of all others (`*`), or none."""
+    given = calendars.get(environment, calendars.get("*"))
+    return UNIVERSAL if given is None else Calendar(given.timezone, given.holidays)

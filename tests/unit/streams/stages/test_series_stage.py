@@ -17,13 +17,15 @@ from contracts import topics as known
 from contracts.events import Anomaly, decode
 from contracts.frames import SeriesFrame, unpack
 from contracts.ports import Record
-from contracts.settings import Settings
+from contracts.settings import CalendarSettings, Settings
 from contracts.topics import ANOMALIES, INCIDENTS, OTLP_METRICS, SERIES, TOPICS
 from contracts.units import SECOND
 from contracts.verdicts import AnomalyKind
 from homeostat.wiring import perceive_specs
+from models.series.calendar import UNIVERSAL, Calendar
 from streams.in_memory import MemoryPipeline
 from streams.stage import Emit
+from streams.stages.general_series import calendar_of
 from streams.stages.ingest import IngestStage
 from tests.unit.connectors.encodings.writes import first
 
@@ -134,3 +136,16 @@ def test_every_point_is_accounted_for() -> None:
     assert (counted["ingest", "series_points"], counted["ingest", "skipped_invalid_field"]) == (4, 1)
     assert counted["ingest", "dead_letters"] == 1
     assert (counted["series", "points"], counted["series", "late_points"]) == (3, 1)
+
+
+def test_the_calendar_is_that_of_the_environment_else_that_of_all_others() -> None:
+    night = np.array([1_790_000_000.0])
+
+    def half_hour(calendar: Calendar) -> int:
+        return int(calendar.bins(night)[0][0])
+
+    assert calendar_of({}, "prod") is UNIVERSAL
+    given = {"*": CalendarSettings(timezone="Asia/Tokyo"), "staging": CalendarSettings(timezone="America/Lima")}
+    assert half_hour(calendar_of(given, "prod")) == (half_hour(UNIVERSAL) + 18) % 48
+    assert half_hour(calendar_of(given, "staging")) == (half_hour(UNIVERSAL) - 10) % 48
+    assert calendar_of({"staging": given["staging"]}, "prod") is UNIVERSAL
