@@ -260,7 +260,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The one flag of the service that was changed shortly before, and is as it was changed to."""
     caller: str = ""
     callee: str = ""
-    """Whose calls of whom are amiss, where the cause is between two services: one of them is the candidate, the other its peer."""
+    """Whose calls of whom are amiss, where the cause is one path between two services: one of them is the candidate, the other its peer. Nothing
+    where several calls of one service are amiss at once: that is no path's doing."""
     node: str = ""
     """Of a cause of the kind `node`: what several services run on, by the name that telemetry or the cluster has for it. `service` is then the
     one of them that is to be looked after first."""

@@ -14,6 +14,7 @@ from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
 from graph.diagnosis.assess import Assessment
 from graph.evidence.by_operation import worst_operation
+from graph.evidence.finding import Finding
 from graph.evidence.flags import the_flag
 from graph.evidence.silence import ERRORS, LATENCIES, hushed
 from graph.evidence.situation import Situation
@@ -184,12 +185,16 @@ def _shown(seen: Assessment, least: float) -> list[Suspect]:
     return chosen[:MAX_CANDIDATES]
 
 
+def _one_path(suspect: Suspect) -> Finding | None:
+    """What tells of the one path that is blamed; None where there is none, or several that begin or end at the same service."""
+    told = [x for x in suspect.findings if x.peer and x.caller] if suspect.kind is CauseKind.NETWORK else []
+    return told[0] if told and all(x.paths == 1 for x in told) else None
+
+
 def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
     node = seen.situation.nodes[suspect.service]
     worst, together = worst_operation(node), node.instances or ComparedInstances(0)
-    between = (
-        next((x for x in suspect.findings if x.peer and x.caller), None) if suspect.kind is CauseKind.NETWORK else None
-    )
+    between = _one_path(suspect)
     return Candidate(
         service=suspect.service,
         kind=suspect.kind,

@@ -67,7 +67,9 @@ def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
             text += f"; so do {len(edges) - 1} more of the calls of {name}"
         mechanism = _mechanism(situation, name, edges, kind)
         sure = _sure(situation, edges, mechanism)
-        yield Finding(name, "network", strength, text, mechanism, peer=peer, caller=worst.caller, sure=sure)
+        yield Finding(
+            name, "network", strength, text, mechanism, peer=peer, caller=worst.caller, sure=sure, paths=len(edges)
+        )
 
 
 def _sure(situation: Situation, amiss: list[Edge], mechanism: CauseKind) -> float:

@@ -25,3 +25,5 @@ class Finding:
     caller: str = ""
     sure: float = 1.0
     """How probable it is to be of that kind, where the service is to blame: what is left is another kind of fault of it."""
+    paths: int = 1
+    """Between how many pairs of caller and callee it is: where several calls of one service are lost at once that is no path's doing."""

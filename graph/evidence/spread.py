@@ -214,7 +214,9 @@ def network(losses: Losses) -> Iterator[Finding]:
             text += f", as on {len(losses[by].hurt)} of the calls of {by}"
             yield Finding(name, "network", RIVAL_SHARE * strength, text, CauseKind.NETWORK, by, peer, worst.caller)
         else:
-            yield Finding(name, "network", strength, text, CauseKind.NETWORK, peer=peer, caller=worst.caller)
+            yield Finding(
+                name, "network", strength, text, CauseKind.NETWORK, peer=peer, caller=worst.caller, paths=len(hurt)
+            )
 
 
 def lossy(situation: Situation, name: str) -> Loss:
