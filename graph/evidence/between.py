@@ -18,7 +18,15 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
-from graph.evidence.ways import answers_others, by_chance, given_up, how_sure, in_doubt, losing_calls
+from graph.evidence.ways import (
+    answers_others,
+    by_chance,
+    given_up,
+    how_sure,
+    in_doubt,
+    losing_calls,
+    serves_all_the_same,
+)
 from graph.evidence.words import change
 from graph.judgement import (
     AMISS_BETWEEN,
@@ -86,7 +94,7 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     lost = losing_calls(amiss) or amiss
     if kind in (CauseKind.CRASH, CauseKind.HANG):
         to = {e.callee: [x for x in lost if x.callee == e.callee] for e in lost}
-        if all(answers_others(situation, callee, theirs) for callee, theirs in to.items()):
+        if all(answers_others(situation, c, x) or serves_all_the_same(situation, c, x) for c, x in to.items()):
             return CauseKind.NETWORK
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY

@@ -20,8 +20,10 @@ from graph.judgement import (
     TIMEOUT_S,
     TIMEOUT_TIMES,
     WAY_AS_MANY,
+    WAY_COUNTS,
     WAY_LEAST,
     WAY_LOST,
+    WAY_MISSES,
     WAY_NATS,
     WAY_SELDOM,
 )
@@ -40,6 +42,18 @@ def answers_others(situation: Situation, name: str, amiss: Sequence[Edge]) -> bo
     if not amiss or answers < WAY_AS_MANY * made or not all(lost(e) >= WAY_LOST * e.made for e in amiss):
         return False
     return surely_apart(chance_of_loss(situation, name, amiss))
+
+
+def serves_all_the_same(situation: Situation, name: str, amiss: Sequence[Edge]) -> bool:
+    """Whether hardly any of these calls to a service is answered, and it serves about as much as before: what it would not serve, were they lost to
+    it, is missing in its own count. Calls that one of its instances loses are made again, and answered by another."""
+    served = situation.nodes[name].shifts.get(f.REQUEST_RATE)
+    if served is None or not served.before > 0 or not served.samples or not amiss:
+        return False
+    if not all(lost(e) >= WAY_LOST * e.made > 0 for e in amiss):
+        return False
+    missing = math.fsum(lost(e) for e in amiss) / served.samples
+    return missing >= WAY_COUNTS * served.before and served.before - served.after <= WAY_MISSES * missing
 
 
 def surely_apart(chance: float) -> bool:

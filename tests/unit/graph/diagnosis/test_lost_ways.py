@@ -225,3 +225,19 @@ def test_before_others_have_called_again_it_is_not_sure_that_a_service_is_gone()
     alone, beside = (ranked(*nodes, calls=(lost, call("web", "stock"), *more))["pay"] for more in ((), (seldom,)))
     assert alone.kind is beside.kind is not CauseKind.NETWORK
     assert beside.probability < 0.9 < alone.probability
+
+
+@pytest.mark.parametrize(
+    ("serves", "kind"),
+    [
+        pytest.param(19.0, CauseKind.NETWORK, id="as much as before, whoever asks: others who are not seen do"),
+        pytest.param(1.0, CauseKind.CRASH, id="hardly anything: it does not answer"),
+    ],
+)
+def test_a_callee_with_one_caller_whose_own_count_misses_no_calls_is_well(serves: float, kind: CauseKind) -> None:
+    lost = replace(call("users", "pricing"), observed=0.0, attempted=200.0)
+    users = node("users", ratio(ERROR_RATE, 0.8), level(LATENCY_P95, 0.2, 2.2))
+    found = ranked(users, node("pricing", rate=serves), calls=(lost,))
+    leader = next(iter(found.values()))
+    assert leader.service == "pricing"
+    assert leader.kind is kind
