@@ -76,6 +76,11 @@ class ComparedInstances:
         """The one that is sick while all others are well."""
         return self.sick[0] if len(self.sick) == 1 and self.known > 1 else None
 
+    @property
+    def sickest(self) -> Part | None:
+        """The sickest where all are sick alike; of equals the first by name."""
+        return self.sick[0][0] if self.alike else None
+
 
 def name_of(part: Part) -> str:
     """What a platform calls the instance: its pod's name where it has one."""

@@ -9,8 +9,10 @@ from contracts.events import Control, Incident
 from contracts.verdicts import Autonomy, DecisionVerdict, HeldReason
 from playbooks.decision.autonomy import Permitted
 from playbooks.decision.candidates import Proposal, top_causes
+from playbooks.decision.probing import continues
 from playbooks.decision.scoring import Scored
 from playbooks.decision.world import DecisionWorld
+from playbooks.language.actions import probes
 
 
 def cause_of(incident: Incident) -> str:
@@ -72,9 +74,11 @@ def asking(incident: Incident, found: Sequence[Proposal | None], world: Decision
     """No playbook is worth it."""
     options = [p for p in found if p is not None]
     held = [p for p in options if p.held is not None]
-    meant = [p for p in held if p.held is not None and p.held.reason is not HeldReason.CONDITION] or held
-    tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts]
-    why = [f"tried already: {', '.join(tried)}"] if tried and options else []
+    said = {HeldReason.CONDITION, HeldReason.SHARED} if any(a.told for a in world.attempts) else {HeldReason.CONDITION}
+    meant = [p for p in held if p.held is not None and p.held.reason not in said] or ([] if len(said) > 1 else held)
+    tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts if not a.told]
+    why = [a.told for a in world.attempts if a.told]
+    why += [f"tried already: {', '.join(tried)}"] if tried and options else []
     if meant:
         why.append(f"held back: {'; '.join(f'{p.playbook.name}: {p.held.text}' for p in meant if p.held is not None)}")
     if not options:
@@ -87,10 +91,14 @@ def leaving(incident: Incident) -> str:
     return f"{cause_of(incident)}; nothing is done: {incident.severity} is not worth the disturbance or a person's attention"
 
 
-def remedy(incident: Incident, proposal: Proposal, scored: Scored, may: Permitted) -> str:
+def remedy(incident: Incident, proposal: Proposal, scored: Scored, may: Permitted, world: DecisionWorld) -> str:
     """A playbook was chosen."""
     chosen = proposal.target.attributes.get(CHOSEN, "")
     what = f"{proposal.playbook.name} on {proposal.target.service}" + (f" ({chosen})" if chosen else "")
+    if probes(proposal.playbook):
+        what += ", a probe: one instance is replaced to see whether it is well then"
+    going_on = continues(proposal.playbook, proposal.causes, world)
+    what += f" (goes on with what a probe began; {going_on})" if going_on else ""
     chance = f"P(success) {scored.probability:.0%}, score {scored.score:.2f}"
     if may.level is Autonomy.OBSERVE:
         return f"{cause_of(incident)}; would do {what} ({chance}), but only observes"
