@@ -98,7 +98,8 @@ class ProbedInstance:
         if not after:
             return None
         now_ns = after[-1]
-        parts = [p.at(now_ns) for p in self._words[now_ns]]
+        newest_ns = max((p.time_ns for p in self._words[now_ns]), default=0)  # by whichever clock counts them
+        parts = [p.at(newest_ns) for p in self._words[now_ns]]
         serving = self._serving(parts)
         names = self._new(serving)
         new = [p for p in serving if name_of(p) in names]
