@@ -1,0 +1,109 @@
+"""One of several instances that are slow alike is replaced as a probe; what it told decides what is done with the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from contracts.events import Feedback, Incident, decode, encode
+from contracts.units import SECOND as S
+from contracts.verdicts import CauseKind, DecisionVerdict, HeldReason, Outcome, ProbeFinding, RunState
+from playbooks.decision import PERSON, Attempt, DecisionWorld, decide
+from playbooks.decision.belief import believed
+from playbooks.decision.probing import attempt_of
+from playbooks.language import library
+from playbooks.learning import Posteriors
+from playbooks.runs.arguments import resolve
+from playbooks.runs.plan import Surroundings, plan_of
+from tests.unit.playbooks.decision.test_deciding import LIBRARY, NOW, SETTINGS, cause, changed, incident
+from tests.unit.playbooks.decision.test_instances_compared import CALM, KNOWN, after, suspected
+from tests.unit.playbooks.guards.test_guards import run
+
+FOUR = replace(KNOWN, replicas=4, ready=4, instances=("cart-1", "cart-2", "cart-3", "cart-4"))
+WORLD = replace(CALM, targets={"cart": FOUR, "web": KNOWN})
+ALIKE = {"instances": 4, "alike": 4, "sickest": "cart-3"}
+PROBE = "probe-one-instance"
+SLOW = after(suspected(CauseKind.LATENCY, "latency", **ALIKE), 40)
+SICK = "probe: one of 4 instances was replaced, and cart-9 is as sick as the others: it is what they share"
+WELL = "probe: one instance was replaced, and cart-9 is well while its 3 siblings are sick: the trouble sits in the processes"
+
+
+def told(finding: ProbeFinding | None, text: str = "", ago_s: float = 1.0) -> DecisionWorld:
+    """The world after a probe, as the journal and the incident's attempts have it."""
+    attempt = Attempt("inc-1-d1", PROBE, "cart", "inconclusive", NOW - int(ago_s * S), False, finding, text)
+    ran = replace(run(ago_s, RunState.INCONCLUSIVE, name=PROBE), target="cart", playbook=PROBE)
+    return replace(WORLD, attempts=(attempt,), history=(ran,), number=2)
+
+
+def test_the_sickest_of_several_that_are_slow_alike_is_replaced() -> None:
+    found = decide(SLOW, WORLD, LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook, found.cause_sickest) == (DecisionVerdict.ACT, PROBE, "cart-3")
+    assert "a probe: one instance is replaced" in found.text
+    (playbook,) = [p for p in library() if p.name == PROBE]
+    plan = plan_of(found, playbook, now_ns=NOW, surroundings=Surroundings())
+    assert resolve(plan, playbook.steps[0], FOUR) == {"strategy": "instance", "instance": "cart-3"}
+    unknown = replace(FOUR, instances=())
+    assert resolve(plan, playbook.steps[0], unknown) == {"strategy": "instance", "instance": ""}
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        (SLOW, replace(FOUR, replicas=2, ready=2)),
+        (SLOW, replace(FOUR, ready=3)),
+        (SLOW, replace(FOUR, ready=5)),
+        (msgspec.structs.replace(SLOW, changes=(changed("deploy"),)), FOUR),
+        (after(suspected(CauseKind.LATENCY, "latency", instances=2, alike=2), 40), FOUR),
+        (after(suspected(CauseKind.LATENCY, "latency", "cold_cache", **ALIKE), 40), FOUR),
+    ],
+)
+def test_where_too_few_serve_or_something_else_may_say_why_nothing_is_probed(seen: Incident, state: object) -> None:
+    found = decide(seen, replace(WORLD, targets={"cart": state, "web": KNOWN}), LIBRARY, SETTINGS)
+    assert found.verdict is not DecisionVerdict.ACT
+
+
+def test_what_is_well_once_replaced_has_the_others_restarted_at_once() -> None:
+    found = decide(SLOW, told(ProbeFinding.WELL, WELL), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
+    assert f"goes on with what a probe began; {WELL}" in found.text
+
+
+def test_what_is_as_sick_as_the_others_ends_it_and_a_person_is_told_so() -> None:
+    found = decide(SLOW, told(ProbeFinding.SICK, SICK), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+    assert SICK in found.text
+    held = {o.playbook: o.held for o in found.options}
+    assert held["restart-slow-service"] is held[PROBE] is HeldReason.SHARED
+    parted = after(suspected(CauseKind.LATENCY, "latency", instances=3), 60)  # they are not compared any more
+    assert decide(parted, told(ProbeFinding.SICK, SICK), LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+
+
+def test_a_probe_that_told_nothing_is_not_repeated_and_a_person_is_asked() -> None:
+    found = decide(SLOW, told(None), LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ASK, PERSON)
+
+
+def test_what_a_probe_told_is_evidence_of_the_cause() -> None:
+    slow, release = cause("cart", CauseKind.LATENCY, 0.6), cause("cart", CauseKind.BAD_RELEASE, 0.3)
+    seen = incident(slow, release)
+    well, sick = (
+        {c.kind: c.probability for c in believed(seen, told(f, "x"), LIBRARY).candidates} for f in ProbeFinding
+    )
+    assert well[CauseKind.LATENCY] > 0.9
+    assert sick[CauseKind.LATENCY] < 0.6
+    assert sick[CauseKind.BAD_RELEASE] > 0.4
+
+
+def test_a_probe_teaches_nothing_of_restarts_and_survives_as_an_attempt() -> None:
+    feedback = Feedback(
+        run="r", decision="inc-1-d1", incident="inc-1", environment="prod", playbook=PROBE, cause=CauseKind.LATENCY,
+        target="cart", outcome=Outcome.INCONCLUSIVE, time_ns=NOW, measures=(), text=SICK, probed=ProbeFinding.SICK,
+    )  # fmt: skip
+    learnt = Posteriors().update(decode(Feedback, encode(feedback)), NOW)
+    for playbook in (PROBE, "restart-slow-service"):
+        assert learnt.probability(playbook, CauseKind.LATENCY, "prod", "cart", NOW) == pytest.approx(2 / 3)
+    attempt = attempt_of(feedback, NOW)
+    assert (attempt.over, attempt.probed, attempt.told) == (False, ProbeFinding.SICK, SICK)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(attempt), type=Attempt) == attempt
