@@ -57,6 +57,7 @@ def believed(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playb
     tried, told = failures(world, playbooks), [a for a in world.attempts if a.probed is not None]
     if not (tried or told) or not incident.candidates:
         return incident
+    incident = msgspec.structs.replace(incident, candidates=tuple(_as_probed(c, told) for c in incident.candidates))
     weights = [
         c.probability * _likelihood(c, tried, incident.environment, world) * _told_by(c, told)
         for c in incident.candidates
@@ -80,6 +81,15 @@ def _likelihood(cause: Candidate, tried: Sequence[FailedAttempt], environment: s
     for one in tried:
         found *= 1 - (_works(cause, one, environment, world) if treats(one, cause) else BY_CHANCE)
     return found
+
+
+def _as_probed(cause: Candidate, told: Sequence[Attempt]) -> Candidate:
+    """The cause; but what shows as saturation of a service whose new instance is well under the same demand is what was probed: processes that
+    are slow fill up."""
+    well = [a for a in told if a.target == cause.service and a.probed is ProbeFinding.WELL]
+    if not well or cause.kind is not CauseKind.SATURATION or well[-1].cause is CauseKind.UNKNOWN:
+        return cause
+    return msgspec.structs.replace(cause, kind=well[-1].cause)
 
 
 def _told_by(cause: Candidate, told: Sequence[Attempt]) -> float:

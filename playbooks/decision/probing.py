@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.events import Candidate, Feedback
-from contracts.verdicts import HeldReason, ProbeFinding
+from contracts.verdicts import CauseKind, HeldReason, ProbeFinding
 from playbooks.decision.world import Attempt, DecisionWorld
 from playbooks.guards import Held
 from playbooks.language.actions import variants
@@ -29,6 +29,7 @@ def attempt_of(feedback: Feedback, now_ns: int) -> Attempt:
         feedback.well,
         feedback.probed,
         told,
+        CauseKind.UNKNOWN if feedback.probed is None else feedback.cause,
     )
 
 

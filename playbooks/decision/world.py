@@ -54,7 +54,8 @@ class Attempt:
     """Whether all was seen to be well afterwards, whoever mended it."""
     probed: ProbeFinding | None = None
     told: str = ""
-    """What it told, where it was a probe, and in words."""
+    cause: CauseKind = CauseKind.UNKNOWN
+    """What it told, where it was a probe, in words, and of which kind of cause."""
 
     @property
     def helped(self) -> bool:

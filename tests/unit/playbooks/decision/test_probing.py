@@ -32,7 +32,9 @@ WELL = "probe: one instance was replaced, and cart-9 is well while its 3 sibling
 
 def told(finding: ProbeFinding | None, text: str = "", ago_s: float = 1.0) -> DecisionWorld:
     """The world after a probe, as the journal and the incident's attempts have it."""
-    attempt = Attempt("inc-1-d1", PROBE, "cart", "inconclusive", NOW - int(ago_s * S), False, finding, text)
+    attempt = Attempt(
+        "inc-1-d1", PROBE, "cart", "inconclusive", NOW - int(ago_s * S), False, finding, text, CauseKind.LATENCY
+    )
     ran = replace(run(ago_s, RunState.INCONCLUSIVE, name=PROBE), target="cart", playbook=PROBE)
     return replace(WORLD, attempts=(attempt,), history=(ran,), number=2)
 
@@ -68,6 +70,16 @@ def test_what_is_well_once_replaced_has_the_others_restarted_at_once() -> None:
     found = decide(SLOW, told(ProbeFinding.WELL, WELL), LIBRARY, SETTINGS)
     assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
     assert f"goes on with what a probe began; {WELL}" in found.text
+
+
+def test_slow_processes_that_fill_up_are_restarted_though_it_looks_like_demand() -> None:
+    """Callers ask again; but the new instance is well under the same demand."""
+    full = after(suspected(CauseKind.SATURATION, "latency", "waiting", instances=3), 60)
+    asked = replace(WORLD.services["cart"], values={"request_rate": 16.0})
+    world = replace(told(ProbeFinding.WELL, WELL), services={"cart": asked})
+    found = decide(full, world, LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook) == (DecisionVerdict.ACT, "restart-slow-service")
+    assert decide(full, replace(world, attempts=()), LIBRARY, SETTINGS).chosen.playbook != "restart-slow-service"
 
 
 def test_what_is_as_sick_as_the_others_ends_it_and_a_person_is_told_so() -> None:
