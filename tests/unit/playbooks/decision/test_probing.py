@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 
-from contracts.events import Feedback, Incident, decode, encode
+from contracts.events import Candidate, Feedback, Incident, decode, encode
+from contracts.frames import EvidenceFrame
 from contracts.units import SECOND as S
-from contracts.verdicts import CauseKind, DecisionVerdict, HeldReason, Outcome, ProbeFinding, RunState
+from contracts.verdicts import CauseKind, DecisionVerdict, HeldReason, Outcome, ProbeFinding, RunState, Severity
 from playbooks.decision import PERSON, Attempt, DecisionWorld, decide
 from playbooks.decision.belief import believed
 from playbooks.decision.probing import attempt_of
@@ -17,8 +19,12 @@ from playbooks.language import library
 from playbooks.learning import Posteriors
 from playbooks.runs.arguments import resolve
 from playbooks.runs.plan import Surroundings, plan_of
+from tests.acting_half import ActingHalf
 from tests.unit.playbooks.decision.test_deciding import LIBRARY, NOW, SETTINGS, cause, changed, incident
 from tests.unit.playbooks.decision.test_instances_compared import CALM, KNOWN, after, suspected
+from tests.unit.playbooks.decision.test_pending import T0, Told, frame
+from tests.unit.playbooks.decision.test_pending import feedback as verified
+from tests.unit.playbooks.decision.test_pending import incident as pending_incident
 from tests.unit.playbooks.guards.test_guards import run
 
 FOUR = replace(KNOWN, replicas=4, ready=4, instances=("cart-1", "cart-2", "cart-3", "cart-4"))
@@ -119,3 +125,46 @@ def test_a_probe_teaches_nothing_of_restarts_and_survives_as_an_attempt() -> Non
     attempt = attempt_of(feedback, NOW)
     assert (attempt.over, attempt.probed, attempt.told) == (False, ProbeFinding.SICK, SICK)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(attempt), type=Attempt) == attempt
+
+
+def seen_slow(window: int, *, slow: bool) -> EvidenceFrame:
+    """Enough requests, that take longer than expected once they are slow."""
+    seen = frame(window)
+    for name in ("latency_p50", "latency_p95"):
+        seen.values[:, seen.features.index(name)] = 100.0 if slow else 10.0
+    return replace(seen, counts=np.full(2, 200))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(
+    ("finding", "next_one"),
+    [
+        (ProbeFinding.WELL, (DecisionVerdict.ACT, "restart-slow-service")),
+        (ProbeFinding.SICK, (DecisionVerdict.ASK, PERSON)),
+        (None, (DecisionVerdict.ASK, PERSON)),
+    ],
+)
+def test_an_incident_goes_on_with_what_its_probe_told_also_over_a_restart(
+    finding: ProbeFinding | None, next_one: tuple[DecisionVerdict, str], restarted: bool
+) -> None:
+    half = ActingHalf({"cart": FOUR, "web": FOUR})
+    book = Told(half)
+    slow = Candidate(service="cart", kind=CauseKind.LATENCY, probability=0.95, evidence=(), path=(), **ALIKE)
+    at = T0 + 40 * S
+    for second in range(-20, 40):
+        book.evidence(seen_slow(T0 + second * S, slow=second >= -3), T0 + second * S)
+    (probing,) = book.incident(pending_incident(at, 1, candidates=(slow,), severity=Severity.CRITICAL), at)
+    assert (probing.verdict, probing.chosen.playbook) == (DecisionVerdict.ACT, PROBE), probing.text
+    over = at + 20 * S
+    half.journal(probing, RunState.INCONCLUSIVE, over)
+    told = msgspec.structs.replace(verified(probing, Outcome.INCONCLUSIVE, over), probed=finding, text="probe: as said")
+    found = book.feedback(told, over)
+    if restarted:
+        saved = book.snapshot()
+        book = Told(half)
+        book.restore(saved)
+    for second in range(1, 40):
+        book.evidence(seen_slow(over + second * S, slow=True), over + second * S)
+        found += book.tick(over + second * S)
+    assert (found[0].verdict, found[0].chosen.playbook) == next_one
+    assert ("probe: as said" in found[0].text) == (finding is not None)
