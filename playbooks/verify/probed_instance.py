@@ -107,7 +107,7 @@ class ProbedInstance:
         if not new or len(siblings) < FEWEST_SIBLINGS:
             return None
         age_s = (now_ns - min(ns for ns in after if names & {name_of(p) for p in self._words[ns]})) / SECOND
-        places = list(self._places(_lately(new), _lately(siblings), self._usual(siblings)))
+        places = list(self._places(_lately(new), self._just_now(siblings, now_ns), self._usual(siblings)))
         if not places or age_s < SERVES_S:
             return None
         if all(p.well for p in places):
@@ -127,6 +127,13 @@ class ProbedInstance:
         if before:
             return {name_of(p) for p in serving} - {name_of(p) for p in self._words[before[-1]]}
         return {name_of(p) for p in serving if p.before.asked < YOUNG * p.lately.asked}
+
+    def _just_now(self, siblings: Sequence[Part], now_ns: int) -> Fared:
+        """How the siblings fare by now: what was added in the last seconds. What counts as lately goes on being sick for longer than they are."""
+        earlier = [ns for ns in sorted(self._words) if ns <= now_ns - int(SERVES_S * SECOND)]
+        known = {name_of(p): p for p in self._words[earlier[-1]]} if earlier else {}
+        added = (p.whole.plus(known[n].at(p.time_ns).whole, -1.0) for p in siblings if (n := name_of(p)) in known)
+        return _sum(f for f in added if f.asked > 0)
 
     def _usual(self, siblings: Sequence[Part]) -> Fared:
         """How the service's requests fared before it was sick: by the first word on its instances since the onset, which has least of the

@@ -106,8 +106,7 @@ def test_one_that_is_neither_tells_nothing() -> None:
 
 
 def test_siblings_that_got_well_meanwhile_tell_nothing() -> None:
-    found = probed(Instances(slower=2.0), (0.0, 0.0), siblings_are_well=True, until=60)
-    assert found is None or found[0] <= ACTED + 14  # what counts as lately is of before
+    assert probed(Instances(slower=2.0), (0.0, 0.0), siblings_are_well=True, until=60) is None
 
 
 def test_few_requests_tell_nothing() -> None:
