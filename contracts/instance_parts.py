@@ -41,6 +41,9 @@ requests since, while others that had such a share of the rest go on."""
 YOUNG: Final = 1.0
 """Times what counts as lately that must count as before for an instance not to be new: of a new one it is not known what is usual (it warms up),
 and where there is one, those that are silent were replaced."""
+NEWER: Final = 0.5
+"""Share of the others' history (in all, and for each request of lately) below which an instance is newer than they are: half of it is kept for
+`BEFORE_NS`. What it had before lately may be of after the trouble began: by that it would be well as soon as it is no longer young."""
 HOT: Final = 1.5
 """Times the others' growth of requests from which an instance is slow by what it alone is asked for."""
 ALIKE: Final = 0.5
@@ -75,6 +78,11 @@ class ComparedInstances:
     def apart(self) -> tuple[Part, Ailment] | None:
         """The one that is sick while all others are well."""
         return self.sick[0] if len(self.sick) == 1 and self.known > 1 else None
+
+    @property
+    def sickest(self) -> Part | None:
+        """The sickest where all are sick alike; of equals the first by name."""
+        return self.sick[0][0] if self.alike else None
 
 
 def name_of(part: Part) -> str:
@@ -111,6 +119,7 @@ def compared(parts: Sequence[Part]) -> ComparedInstances:
         p
         for p in parts
         if p not in young
+        and not _newer(p, parts)
         and ((p.heard_ns > quiet_ns and p.lately.asked >= ENOUGH) or (_silent(p, quiet_ns) and not young))
     ]
     if len(judged) < 2:
@@ -125,6 +134,16 @@ def compared(parts: Sequence[Part]) -> ComparedInstances:
         return ComparedInstances(len(judged))  # some are between well and sick: nothing can be said yet
     well = tuple(p for p in judged if found and all(p is not s for s, _ in found))
     return ComparedInstances(len(judged), tuple(found), alike, well)
+
+
+def _newer(part: Part, parts: Sequence[Part]) -> bool:
+    """Whether it was started well after the others."""
+    others = [p for p in parts if p is not part and p.lately.asked >= ENOUGH]
+    if part.lately.asked < ENOUGH or not others:
+        return False
+    longest = max(p.before.asked / p.lately.asked for p in others)
+    middle = sorted(p.before.asked for p in others)[len(others) // 2]
+    return part.before.asked < NEWER * min(middle, longest * part.lately.asked)
 
 
 def _ailment(part: Part, judged: Sequence[Part], quiet_ns: int) -> Ailment | None:

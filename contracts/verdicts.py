@@ -159,6 +159,7 @@ class HeldReason(enum.StrEnum):
     INNOCENT = "innocent"  # by its own evidence the target answers as before: nothing is to be repaired there
     UNPROVEN = "unproven"  # whether the target answers as before can't be told: that takes more certainty of the cause
     NO_DEMAND = "no_demand"  # it is asked for no more than usual and has lost no capacity: more of it mends nothing
+    SHARED = "shared"  # a probe told that the trouble is what its instances share: a restart finds it again
     UNFELT = "unfelt"  # users are served as before, or hardly feel it and it may pass: nothing is disturbed meanwhile
     NOT_CAPABLE = "not_capable"
     ACTUATOR_FAULT = "actuator_fault"  # an actuator broke, or answered with what is no answer: nothing was tried
@@ -227,6 +228,13 @@ class Outcome(enum.StrEnum):
     SAME = "same"
     WORSE = "worse"
     INCONCLUSIVE = "inconclusive"
+
+
+class ProbeFinding(enum.StrEnum):
+    """What a probe told: how the one instance that was replaced fares while its siblings are sick."""
+
+    WELL = "well"  # the trouble sits in the processes: replacing the others ends it
+    SICK = "sick"  # it is as sick as they are: the trouble is what they share
 
 
 class Autonomy(enum.StrEnum):

@@ -13,6 +13,7 @@ from contracts.verdicts import (
     DecisionVerdict,
     HeldReason,
     Outcome,
+    ProbeFinding,
     RunState,
     VerdictKind,
 )
@@ -70,6 +71,8 @@ class Decision(Event, frozen=True, kw_only=True):
     """The flag that was changed, and whose calls of whom are amiss, of the cause that is acted on (`Candidate`)."""
     cause_node: str = ""
     """The node that is the cause, where one is (`Candidate.node`)."""
+    cause_sickest: str = ""
+    """The sickest of the instances, where all of them are sick alike (`Candidate.sickest`)."""
 
 
 class Approval(Event, frozen=True, kw_only=True):
@@ -148,6 +151,8 @@ class Feedback(Event, frozen=True, kw_only=True):
     """How much of the outcome the action can claim (0..1): less where it was recovering anyway, or untouched peers did too."""
     well: bool = False
     """Whether all that was watched was well again at the end, whoever mended it."""
+    probed: ProbeFinding | None = None
+    """What the run told, where it was a probe: of the cause, not of whether users are better off. Its outcome is then `inconclusive`."""
 
 
 class Adoption(Event, frozen=True, kw_only=True):

@@ -256,6 +256,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The one of them that is sick while all others are well, by the name its platform has for it."""
     alike: int = 0
     """How many are sick, where all are, alike: then it is nothing of a single instance's own."""
+    sickest: str = ""
+    """The sickest of those that are sick alike, by the name its platform has for it."""
     flag: FlagChange | None = None
     """The one flag of the service that was changed shortly before, and is as it was changed to."""
     caller: str = ""

@@ -207,6 +207,7 @@ def _candidate(suspect: Suspect, seen: Assessment, rival: bool) -> Candidate:
         instances=together.known,
         instance=name_of(together.apart[0]) if together.apart is not None else "",
         alike=together.known if together.alike else 0,
+        sickest=name_of(together.sickest) if together.sickest is not None else "",
         flag=the_flag(seen.situation, suspect.service) if suspect.kind is CauseKind.FLAG else None,
         caller="" if between is None else between.caller,
         callee="" if between is None else next((n for n in (suspect.service, between.peer) if n != between.caller), ""),

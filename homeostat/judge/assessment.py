@@ -166,6 +166,8 @@ def _about(incident: IncidentSeen, fault: FaultSeen, end_s: float) -> bool:
 
 
 def _right(act: ActSeen, fault: FaultSeen) -> bool:
+    """Whether an act is a repair of a fault, or begins it: to restart one instance, as a probe does, where a restart of all is the repair. Where it
+    isn't (a flag, a hot key), one instance is one too many: wrong like any other."""
     return (act.action, act.service) in fault.repairs
 
 

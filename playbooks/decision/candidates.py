@@ -5,24 +5,23 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from contracts.actions import action_of
 from contracts.errors import ActionFailed
-from contracts.events import Candidate, Change, Incident, fewer
+from contracts.events import Candidate, Incident, fewer
 from contracts.external import EXTERNAL
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
 from playbooks.decision.aims import meant_by, target_of
 from playbooks.decision.echo import echoed
-from playbooks.decision.world import DecisionWorld, Earlier, ServiceView, as_called
+from playbooks.decision.probing import ALL_OF_THEM, ONE_OF_THEM, shared
+from playbooks.decision.scope import SPEAKS, scope_of, view_of
+from playbooks.decision.world import DecisionWorld, Earlier
 from playbooks.guards import GuardContext, Held, check, planned_replicas
-from playbooks.language.actions import touching
+from playbooks.language.actions import touching, variants
 from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
-from playbooks.language.variables import argument_scope, detail_scope, numbers
 
 NOTICED_S: Final = 10.0
 """Seconds that a platform may take to notice that an instance is gone: more than a liveness probe of every second or a watch of processes."""
@@ -42,11 +41,6 @@ COMPARED: Final = frozenset({CauseKind.LATENCY, CauseKind.ERRORS})
 COMPARED_S: Final = 10.0
 """Causes with which a service still answers, for which its instances are compared before all of them are restarted; seconds since the onset that
 this may take: half as long as what counts as lately (`contracts.parts`)."""
-ALL_OF_THEM: Final = "restart/rolling"
-ONE_OF_THEM: Final = "restart/instance"
-"""What is done to all instances of a target, and to one."""
-SPEAKS: Final = 0.2
-"""Weight from which evidence speaks for a cause: what playbooks are told of."""
 TOP_CAUSES: Final = 3
 """Suspected causes that remedies are sought for; below, the diagnosis itself does not believe in them."""
 
@@ -98,18 +92,13 @@ def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Play
 def _tried(playbook: Playbook, service: str, world: DecisionWorld, playbooks: Sequence[Playbook]) -> str:
     """The playbook that did the same to a service in this incident, by whatever name, and changed nothing; "" where none did. All instances
     are more than one of them."""
-    wanted = _variants(playbook)
+    wanted = variants(playbook)
     for attempt in world.attempts:
-        done = {v for p in playbooks if p.name == attempt.playbook for v in _variants(p)}
+        done = {v for p in playbooks if p.name == attempt.playbook for v in variants(p)}
         done |= {ONE_OF_THEM} if ALL_OF_THEM in done else set()
         if wanted and wanted <= done and (attempt.target, attempt.outcome) == (service, "same"):
             return attempt.playbook
     return ""
-
-
-def _variants(playbook: Playbook) -> set[str]:
-    """What a playbook does to its target."""
-    return {action.variant(step.arguments) for action, step in touching(playbook.steps)}
 
 
 def _matches(playbook: Playbook, incident: Incident, cause: Candidate, world: DecisionWorld) -> bool:
@@ -135,10 +124,11 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     ):  # of what no actuator knows no condition can be told, and a guard says so
         meant = meant or causes
     if not meant:
-        held = Held(HeldReason.CONDITION, failed[causes[0].kind])
+        held = shared(playbook, service, world) or Held(HeldReason.CONDITION, failed[causes[0].kind])
         return Proposal(playbook, target, state, tuple(causes), held, others)
     held_back = (
-        _outside(playbook, service, meant, incident)
+        shared(playbook, service, world)
+        or _outside(playbook, service, meant, incident)
         or _unfelt(playbook, meant, incident, world)
         or _may_pass(playbook, meant, incident, world)
     )
@@ -227,7 +217,7 @@ def _uncompared(playbook: Playbook, causes: list[Candidate], incident: Incident,
         or not touching(playbook.steps)
     ):
         return None
-    if not any(action_of(s.action).variant(s.arguments) == ALL_OF_THEM for s in playbook.steps):
+    if ALL_OF_THEM not in variants(playbook):
         return None
     reached_ns = world.reached_ns or world.now_ns  # telemetry that comes late tells of its instances late
     if reached_ns - incident.onset_ns >= COMPARED_S * SECOND:
@@ -356,44 +346,3 @@ def _guarded(
     if held is not None or state is None or max(planned, default=0) <= state.replicas:
         return held
     return _undemanded(target.service, state, world, incident) or _unread(target.service, world, incident)
-
-
-def view_of(service: str, world: DecisionWorld) -> ServiceView:
-    """What telemetry said of a service; empty if nothing."""
-    return world.services.get(service) or ServiceView()
-
-
-def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict[str, Any]:
-    """Values of every variable that a condition may use, for one suspected cause."""
-    standing, state = world.standings.get(cause.service), world.targets.get(cause.service)
-    view = as_called(view_of(cause.service, world), standing)
-    target = Target(incident.environment, cause.service, view.attributes)
-    demand = 1.0 if standing is None else standing.times
-    scope = argument_scope(incident.environment, incident.id, cause.kind, cause.probability, target, state, demand)
-    scope["service.version"] = scope["service.version"] or view.version
-    instance = cause.instance if state is not None and cause.instance in state.instances else ""
-    now = datetime.fromtimestamp(world.now_ns // SECOND, tz=UTC)
-    return scope | {
-        "incident.severity": str(incident.severity),
-        "incident.age_s": max(world.now_ns - incident.onset_ns, 0) / SECOND,
-        "incident.services": list(incident.services),
-        "incident.blast_radius": list(incident.blast_radius),
-        "cause.peer": cause.peer,
-        "cause.evidence": [e.channel for e in cause.evidence if e.weight >= SPEAKS],
-        "cause.instances": cause.instances,
-        **detail_scope(instance, cause.caller, cause.callee, cause.flag),
-        "cause.alike": cause.alike,
-        "cause.node": cause.node,
-        "features": numbers(view.values),
-        "expected.low": numbers(view.low),
-        "expected.high": numbers(view.high),
-        "changes": [_change(c, world.now_ns) for c in incident.changes],
-        "hour": now.hour,
-        "weekday": now.isoweekday(),
-    }
-
-
-def _change(change: Change, now_ns: int) -> dict[str, Any]:
-    age_s = max(now_ns - change.time_ns, 0) / SECOND
-    texts = {k: getattr(change, k) for k in ("service", "kind", "actor", "before", "after")}
-    return {**texts, "age_s": age_s}

@@ -93,6 +93,7 @@ def decide(
         cause_caller="" if cause is None else cause.caller,
         cause_callee="" if cause is None else cause.callee,
         cause_node="" if cause is None else cause.node,
+        cause_sickest="" if cause is None else cause.sickest,
     )
 
 
@@ -160,7 +161,7 @@ def _with_playbook(
     best: Weighed, proposal: Proposal, incident: Incident, world: DecisionWorld, settings: DecideSettings
 ) -> Choice:
     may = permitted(proposal, incident, world, settings)
-    text = words.remedy(incident, proposal, best.scored, may)
+    text = words.remedy(incident, proposal, best.scored, may, world)
     if may.level is Autonomy.OBSERVE:
         return Choice(best, DecisionVerdict.NOTHING, may, text)
     alone = may.level is Autonomy.ACT and proposal.playbook.tier < 3

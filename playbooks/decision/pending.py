@@ -45,6 +45,7 @@ from playbooks.decision.pending_state import (
     saved_of,
     signature,
 )
+from playbooks.decision.probing import attempt_of
 from playbooks.decision.reported import ReportedEnvironment
 from playbooks.decision.views import Came, Views
 from playbooks.decision.world import Attempt, DecisionLimits, DecisionWorld
@@ -177,8 +178,7 @@ class PendingDecisions:
         case = self._cases.get(feedback.incident)
         if case is None or any(a.decision == feedback.decision for a in case.attempts):
             return []
-        outcome, over = str(feedback.outcome), feedback.well
-        self._finish(case, Attempt(feedback.decision, feedback.playbook, feedback.target, outcome, now_ns, over))
+        self._finish(case, attempt_of(feedback, now_ns))
         return self._look(case, now_ns)
 
     def _remember(self, feedback: Feedback, now_ns: int) -> None:

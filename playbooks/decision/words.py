@@ -9,8 +9,10 @@ from contracts.events import Control, Incident
 from contracts.verdicts import Autonomy, DecisionVerdict, HeldReason
 from playbooks.decision.autonomy import Permitted
 from playbooks.decision.candidates import Proposal, top_causes
+from playbooks.decision.probing import continues
 from playbooks.decision.scoring import Scored
 from playbooks.decision.world import DecisionWorld
+from playbooks.language.actions import probes
 
 
 def cause_of(incident: Incident) -> str:
@@ -71,25 +73,27 @@ def looking_on(incident: Incident, proposal: Proposal) -> str:
 def asking(incident: Incident, found: Sequence[Proposal | None], world: DecisionWorld) -> str:
     """No playbook is worth it: why not, of the leading cause's remedies first."""
     options = [p for p in found if p is not None]
-    tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts]
-    why = [f"tried already: {', '.join(tried)}"] if tried and options else []
-    held = _held_back(incident, options)
-    if held:
+    probed = [a.told for a in world.attempts if a.told]
+    tried = [f"{a.playbook} on {a.target} ({a.outcome})" for a in world.attempts if not a.told]
+    why = probed + ([f"tried already: {', '.join(tried)}"] if tried and options else [])
+    if held := _held_back(incident, options, probed=bool(probed)):
         why.append(f"held back: {'; '.join(held)}")
     if not options:
         why = ["no playbook is a remedy for it"]
     return f"{cause_of(incident)}; a person is asked, {'; '.join(why) or 'no playbook is worth its risk'}"
 
 
-def _held_back(incident: Incident, options: Sequence[Proposal]) -> list[str]:
-    """What holds each playbook back. Where something else does, conditions that are not met are left out: who wrote them meant other cases."""
+def _held_back(incident: Incident, options: Sequence[Proposal], *, probed: bool) -> list[str]:
+    """What holds each playbook back. Where something else does, conditions that are not met are left out: who wrote them meant other cases. So they
+    are, and what a probe forbids, where what it told is said anyway."""
     leader = next(iter(top_causes(incident)), None)
     leaders = [(p, p.held) for p in options if p.held is not None and leader in p.causes]
     others = [(p, p.held) for p in options if p.held is not None and leader not in p.causes]
+    unsaid = {HeldReason.CONDITION, HeldReason.SHARED} if probed else {HeldReason.CONDITION}
     said: list[str] = []
     for part in (leaders, others):
-        meant = [(p, h) for p, h in part if h.reason is not HeldReason.CONDITION]
-        for proposal, held in meant or ([] if said else part):
+        meant = [(p, h) for p, h in part if h.reason not in unsaid]
+        for proposal, held in meant or ([] if said or probed else part):
             of = "" if part is leaders else f" on {proposal.target.service}"
             said.append(f"{proposal.playbook.name}{of}: {held.text}")
     return said
@@ -100,10 +104,14 @@ def leaving(incident: Incident) -> str:
     return f"{cause_of(incident)}; nothing is done: {incident.severity} is not worth the disturbance or a person's attention"
 
 
-def remedy(incident: Incident, proposal: Proposal, scored: Scored, may: Permitted) -> str:
+def remedy(incident: Incident, proposal: Proposal, scored: Scored, may: Permitted, world: DecisionWorld) -> str:
     """A playbook was chosen."""
     chosen = proposal.target.attributes.get(CHOSEN, "")
     what = f"{proposal.playbook.name} on {proposal.target.service}" + (f" ({chosen})" if chosen else "")
+    if probes(proposal.playbook):
+        what += ", a probe: one instance is replaced to see whether it is well then"
+    going_on = continues(proposal.playbook, proposal.causes, world)
+    what += f" (goes on with what a probe began; {going_on})" if going_on else ""
     chance = f"P(success) {scored.probability:.0%}, score {scored.score:.2f}"
     if may.level is Autonomy.OBSERVE:
         return f"{cause_of(incident)}; would do {what} ({chance}), but only observes"

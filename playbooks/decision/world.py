@@ -13,7 +13,7 @@ from contracts.events import Control, Incident
 from contracts.features import REQUEST_RATE
 from contracts.ports import RunEntry, TargetState
 from contracts.settings import ActSettings, DecideSettings, DetectSettings
-from contracts.verdicts import CauseKind
+from contracts.verdicts import CauseKind, ProbeFinding
 from playbooks.guards import OTHERS_ALONE, CircuitLimits, NamedTargets, Ourselves, Standing, named_targets
 from playbooks.language.model import Playbook
 from playbooks.learning import Posteriors, Prediction
@@ -52,6 +52,10 @@ class Attempt:
     time_ns: int
     well: bool = False
     """Whether all was seen to be well afterwards, whoever mended it."""
+    probed: ProbeFinding | None = None
+    told: str = ""
+    cause: CauseKind = CauseKind.UNKNOWN
+    """What it told, where it was a probe, in words, and of which kind of cause."""
 
     @property
     def helped(self) -> bool:

@@ -25,11 +25,13 @@ from playbooks.guards.context import (
 )
 from playbooks.guards.serving import within
 from playbooks.language import durations, windows
-from playbooks.language.actions import touching
+from playbooks.language.actions import probes, touching
 from playbooks.language.model import Playbook
 
 Guard = Callable[[Playbook, Target, TargetState | None, GuardContext], Held | None]
 
+FEWEST_PROBED: Final = 3
+"""Instances of which one may be taken for a probe: two that stay can be told from the one that is new."""
 _HARM: Final = frozenset({RunState.FAILED, RunState.ROLLED_BACK})
 
 
@@ -212,6 +214,18 @@ def enough_room(playbook: Playbook, target: Target, state: TargetState | None, c
     return None
 
 
+def comparable(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
+    """A probe takes one instance of several that all serve: enough others stay to serve, and to compare it with, and none is just being
+    replaced, as a release that rolls out does."""
+    del context
+    if state is None or not probes(playbook):
+        return None
+    if min(state.ready, state.replicas) >= FEWEST_PROBED and state.ready == state.replicas:
+        return None
+    text = f"{state.ready} of {state.replicas} instances of {target.service} are ready: a probe takes one of {FEWEST_PROBED} at least, all ready"
+    return Held(HeldReason.MIN_REPLICAS, text)
+
+
 def contained(playbook: Playbook, target: Target, state: TargetState | None, context: GuardContext) -> Held | None:
     """Only a share of the environment's services is acted on at once; one always may be."""
     affected = set(context.affected or affected_by(target.service, context))
@@ -246,6 +260,7 @@ GUARDS: Final[tuple[tuple[str, Guard], ...]] = (
     ("rate", within_rate),
     ("concurrency", not_crowded),
     ("replicas", enough_room),
+    ("probe", comparable),
     ("blast radius", contained),
     ("window", in_window),
 )

@@ -24,7 +24,7 @@ from contracts.actions import (
     waits,
 )
 from playbooks.language.blocks import Block, Body, Field, Many
-from playbooks.language.model import Playbook, Step
+from playbooks.language.model import ONE_INSTANCE, Playbook, Step
 from playbooks.language.reading import Path, ReadContext
 from playbooks.language.shapes import ChoiceShape, Computed, Duration, Either, Number, Shape, Text
 from playbooks.language.source import Node
@@ -43,10 +43,20 @@ def touching(steps: Iterable[Step]) -> list[tuple[Action, Step]]:
     return [(action_of(s.action), s) for s in steps if touches_target(s.action)]
 
 
+def variants(playbook: Playbook) -> set[str]:
+    """What a playbook does to its target."""
+    return {action.variant(step.arguments) for action, step in touching(playbook.steps)}
+
+
 def tells(playbook: Playbook) -> bool:
     """Whether all that a playbook does is to tell somebody: that takes no certainty, and nobody's leave."""
     acts = [action_of(s.action) for s in (*playbook.steps, *playbook.rollback) if not waits(s.action)]
     return bool(acts) and all(a.touches is Touches.SOMEBODY for a in acts)
+
+
+def probes(playbook: Playbook) -> bool:
+    """Whether a playbook is a probe: one instance of several is replaced to learn of the cause, and looked at beside its siblings."""
+    return any(c.service == ONE_INSTANCE for c in playbook.verify.checks)
 
 
 class ActionName:

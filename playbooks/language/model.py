@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from contracts.features import ERROR_RATE, LATENCY_P95
 from contracts.verdicts import CauseKind, Severity
 
 
@@ -60,9 +61,15 @@ class Step:
     """Further attempts after an error that proves the effect did not happen."""
 
 
+ONE_INSTANCE: Final = "instance"
+"""What a check names instead of a service that is on the one instance which was replaced, beside its siblings."""
+ONE_INSTANCE_FEATURES: Final = (ERROR_RATE, LATENCY_P95)
+"""What is known of one instance: what share of its requests fails, and how much slower they are than usual."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One feature that tells whether it helped. `service` is `target`, `callers` or a service's name."""
+    """One feature that tells whether it helped. `service` is `target`, `callers`, `instance` or a service's name."""
 
     feature: str
     service: str = "target"

@@ -8,6 +8,7 @@ from typing import Any, Final
 from contracts.actions import BEFORE, Action, Argument, Touches, installed_actions
 from contracts.errors import suggest
 from playbooks.language.blocks import KEY
+from playbooks.language.model import ONE_INSTANCE, ONE_INSTANCE_FEATURES
 from playbooks.language.reading import Path, ReadContext
 
 Document = Mapping[str, Any]
@@ -170,6 +171,24 @@ def measured(document: Document, to: ReadContext) -> None:
             )
 
 
+def probing(document: Document, to: ReadContext) -> None:
+    """A check on one instance is of how its requests fare, and of the one that the playbook replaces."""
+    steps = [s for s in _steps(document, "steps") if (a := _action(s)) is not None and a.touches is not Touches.NOTHING]
+    replaces = (
+        len(steps) == 1 and steps[0]["action"] == "restart" and _mapping(steps[0], "with").get("strategy") == "instance"
+    )
+    for i, check in enumerate(_mapping(document, "verify").get("checks", ())):
+        if not isinstance(check, Mapping) or check.get("service") != ONE_INSTANCE:
+            continue
+        path: Path = ("verify", "checks", i, "service")
+        if not replaces:
+            message = "a check on 'instance' needs one step that changes anything: restart, with strategy: instance"
+            to.problem_at(path, "probe", message, "check target")
+        elif check.get("feature") not in ONE_INSTANCE_FEATURES or check.get("better", "expected") != "expected":
+            message = f"of one instance only {' and '.join(ONE_INSTANCE_FEATURES)} are known, beside its siblings"
+            to.problem_at(path, "probe", message, "check one of these, without 'better'")
+
+
 def before_only_back(document: Document, to: ReadContext) -> None:
     """`before` is a state that only a rollback step knows."""
     for i, argument, value in _arguments(document, "steps"):
@@ -211,6 +230,7 @@ RULES: Final[tuple[Callable[[Document, ReadContext], None], ...]] = (
     cooled,
     patient,
     measured,
+    probing,
     before_only_back,
     as_its_action_wants,
 )

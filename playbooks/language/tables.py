@@ -173,7 +173,12 @@ CHECK: Final = Block(
             "what is measured",
             required=True,
         ),
-        Field("service", Text(longest=253), "`target`, `callers`, or a service's name", default="target"),
+        Field(
+            "service",
+            Text(longest=253),
+            "`target`, `callers`, a service's name, or `instance`: the one that was replaced, beside its siblings (a probe)",
+            default="target",
+        ),
         Field(
             "better",
             ChoiceShape("direction", ("expected", "lower", "higher")),

@@ -72,6 +72,18 @@ VARIABLES: Final[dict[str, Variable]] = {
         ),
         Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
         Variable(
+            "cause.sickest",
+            _T.STRING,
+            "the sickest of those that are sick alike, where its platform knows it by that name; else empty",
+            True,
+        ),
+        Variable(
+            "cause.probed",
+            _T.STRING,
+            "what a probe in this incident told of the cause's service: `well` (the instance that was replaced, while its siblings are "
+            "sick), `sick` (it is as sick as they are), or empty",
+        ),
+        Variable(
             "flag.name",
             _T.STRING,
             "the flag whose change is the cause, where it is told which, no other was changed, and it is not back yet; else empty",
@@ -124,6 +136,7 @@ def argument_scope(
     scope: dict[str, Any] = {
         **detail_scope("", "", "", None),
         "cause.node": "",
+        "cause.sickest": "",
         "environment": environment,
         "incident.id": incident,
         "cause.kind": str(kind),

@@ -19,7 +19,7 @@ from contracts.supervision import once
 from contracts.units import SECOND
 from contracts.verdicts import HeldReason, StepPhase
 from playbooks.guards import Held
-from playbooks.language.actions import touching
+from playbooks.language.actions import probes, touching
 from playbooks.language.model import Step
 from playbooks.runs import actuator_calls, authenticity, effects, identities, journal_records, permission
 from playbooks.runs import commands as c
@@ -100,7 +100,7 @@ class Conductor:
     def verifier(self, plan: RunPlan, when: Intervention, view: TelemetryView) -> Verifier:
         """A verifier of the run's action that has seen all there is to see."""
         reference = journal_records.reference_of(self._w.journal, plan.run)
-        patient = any(action.one_of_several for action, _ in touching(plan.playbook.steps))
+        patient = probes(plan.playbook) or any(a.one_of_several for a, _ in touching(plan.playbook.steps))
         callers, entries = ((), ()) if patient else (plan.callers, plan.entries)
         verifier = Verifier(plan.playbook.verify, plan.target, callers, when, entries, reference, patient=patient)
         for frame in view.frames():

@@ -273,7 +273,8 @@ class VerifiedWhileStopped(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedInconclusive(RunEvent):
-    """Whether it helped can't be told. `well`: all is well again, whoever mended it."""
+    """Whether it helped can't be told. `well`: all is well again, whoever mended it, or a probe told what it was for:
+    nobody need look."""
 
     text: str
     well: bool = False

@@ -311,5 +311,6 @@ class Executor:
         found = run.verifier.verdict(now_ns)
         if found is not None:
             measures = tuple(msgspec.to_builtins(measure) for measure in found.measures)
-            verdict = journal_records.Verdict(found.outcome, found.text, now_ns, found.credit, measures, found.well)
+            told = (found.credit, measures, found.well, found.probed)
+            verdict = journal_records.Verdict(found.outcome, found.text, now_ns, *told)
             journal_records.save_verdict(self._w.journal, run.plan, verdict)

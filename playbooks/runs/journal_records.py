@@ -11,7 +11,7 @@ import msgspec
 
 from contracts.events import Approval, Decision
 from contracts.ports import Journal
-from contracts.verdicts import Outcome
+from contracts.verdicts import Outcome, ProbeFinding
 from playbooks.runs.plan import RunPlan
 from playbooks.verify.levels import Level
 
@@ -50,6 +50,7 @@ class Verdict:
     credit: float
     measures: tuple[Mapping[str, Any], ...] = ()
     well: bool = False
+    probed: ProbeFinding | None = None
 
 
 def save_verdict(journal: Journal, plan: RunPlan, verdict: Verdict) -> None:

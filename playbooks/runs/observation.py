@@ -111,7 +111,7 @@ def _of_verification(entry: RunEntry, plan: RunPlan, now: RunInput) -> e.RunEven
         case Outcome.BETTER:
             return e.VerifiedBetter(verdict.text)
         case Outcome.INCONCLUSIVE:
-            return e.VerifiedInconclusive(verdict.text, verdict.well)
+            return e.VerifiedInconclusive(verdict.text, verdict.well or verdict.probed is not None)
         case outcome:
             return (e.VerifiedNotBetter if now.acting else e.VerifiedWhileStopped)(outcome, verdict.text)
 

@@ -54,6 +54,8 @@ class RunPlan:
     """The flag that had been changed when it was decided, and whose calls of whom were amiss."""
     node: str = ""
     """The node that was the cause, where one was."""
+    sickest: str = ""
+    """The sickest of the instances, where all were sick alike when it was decided."""
 
     @property
     def aim(self) -> Target:
@@ -109,6 +111,7 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         caller=decision.cause_caller,
         callee=decision.cause_callee,
         node=decision.cause_node,
+        sickest=decision.cause_sickest,
     )
 
 

@@ -254,7 +254,7 @@ def fail_while_stopped(run: RunSituation, event: e.VerifiedWhileStopped) -> Comm
 
 
 def end_inconclusive(run: RunSituation, event: e.VerifiedInconclusive) -> Commands:
-    """End: whether it helped can't be told. Where all is well by itself, nobody need look."""
+    """End: whether it helped can't be told. Where all is well by itself, or a probe told what it was for, nobody need look."""
     return (c.RecordEnd(event.text if event.well else f"{event.text}; {_LOOK}", Outcome.INCONCLUSIVE),)
 
 

@@ -119,6 +119,7 @@ def feedback_of(plan: RunPlan, outcome: Outcome, verdict: Verdict | None, text: 
         text=text,
         credit=1.0 if verdict is None else verdict.credit,
         well=verdict is not None and verdict.well,
+        probed=None if verdict is None else verdict.probed,
     )
 
 

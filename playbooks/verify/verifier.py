@@ -5,7 +5,8 @@ itself and than chance allows; the target shows traffic again if it had any, its
 better; and no forecast of "had nothing been done" says as much. *Worse*: the target or a caller is clearly worse than when the
 action came and than the forecast, once the disturbance of the action itself has settled. *Same*: what was off is served as badly as
 the forecast had it, and does not mend; at the time limit, if what was seen is still bad. *Inconclusive*: nothing was off; or it ended
-by itself (it was well again before the action, on its way there, or untouched peers got well with it); or too little was seen.
+by itself (it was well again before the action, on its way there, or untouched peers got well with it); or too little was seen; or the action
+was a probe, which mends nothing by itself: what it told is said beside (`probed_instance`).
 Silence is never recovery.
 """
 
@@ -17,11 +18,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.events import Measure
-from contracts.features import ERROR_RATE, FEATURES, LATENCY_P95, METRIC_REQUEST_RATE, OTHERWISE, REQUEST_RATE, Signal
+from contracts.features import ERROR_RATE, LATENCY_P95, METRIC_REQUEST_RATE, OTHERWISE, REQUEST_RATE
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import SECOND
-from contracts.verdicts import Outcome
-from playbooks.language.model import Check, Verify
+from contracts.verdicts import Outcome, ProbeFinding
+from playbooks.language.model import ONE_INSTANCE, Check, Verify
 from playbooks.verify.attribution import Share, share_of
 from playbooks.verify.judging import (
     ALIVE,
@@ -41,7 +42,8 @@ from playbooks.verify.judging import (
 from playbooks.verify.levels import Level, LevelKey, Point, within
 from playbooks.verify.natural_course import trend
 from playbooks.verify.peers import ALIKE_NS, Peers
-from playbooks.verify.watched_series import SLACK_NS, Intervention, WatchedSeries
+from playbooks.verify.probed_instance import ProbedInstance
+from playbooks.verify.watched_series import SLACK_NS, Intervention, WatchedSeries, series_of
 
 SETTLE_S: Final = 3.0
 """The action's own disturbance: nothing that starts in it counts as harm, or as no help."""
@@ -70,6 +72,8 @@ class Verification:
     text: str
     credit: float = 1.0
     well: bool = False
+    probed: ProbeFinding | None = None
+    """What a probe told."""
 
 
 class Verifier:
@@ -92,9 +96,11 @@ class Verifier:
         self._verify, self._target, self._callers = verify, target, tuple(callers)
         self._entries = tuple(e for e in entries if e != target and e not in callers)
         self._when = when
-        self._wanted = tuple(_series_of(verify.checks, target, self._callers))
+        self._wanted = tuple(series_of(verify.checks, target, self._callers))
         self._series = WatchedSeries(self._observed(), when, verify.for_s, reference or {})
         self._peers = Peers(target, when.began_ns)
+        probed = [c.feature for c in verify.checks if c.service == ONE_INSTANCE]
+        self._probed = ProbedInstance(target, probed, when) if probed else None
         self._newest_ns, self._came_ns = 0, 0
         """How far evidence reaches, and when it last reached further."""
 
@@ -114,6 +120,8 @@ class Verifier:
     def observe(self, frame: EvidenceFrame) -> None:
         """Take a frame in; a window that comes again replaces what it said before."""
         self._peers.observe(frame)
+        if self._probed is not None:
+            self._probed.observe(frame)
         self._series.observe(frame)
 
     def reference(self) -> dict[str, Level]:
@@ -122,6 +130,9 @@ class Verifier:
 
     def verdict(self, now_ns: int) -> Verification | None:
         """What came of the action; None while it is too early to say."""
+        told = None if self._probed is None else self._probed.told()
+        if told is not None:
+            return Verification(Outcome.INCONCLUSIVE, (), told.text, probed=told.finding)
         wanted = [*self._checks, *self._ailing()]
         if wanted and self._series.proven(wanted) and self._alive(self._series.need_ns):
             found = self._mended()
@@ -193,6 +204,11 @@ class Verifier:
         limit = f"within {self._verify.within_s:g} s"
         if self._series.newest_ns <= self._when.acted_ns:
             return self._finding(Outcome.INCONCLUSIVE, f"no telemetry at all since the action {limit}")
+        if self._probed is not None:
+            return self._finding(
+                Outcome.INCONCLUSIVE,
+                f"the probe told nothing {limit}: too few requests, or it is neither well nor sick",
+            )
         failing = [key for check, key in (*self._checks, *self._ailing()) if self._failing(check, key)]
         if failing:
             still = ", ".join(sorted({key.text for key in failing}))
@@ -357,19 +373,6 @@ class Verifier:
         return list(
             dict.fromkeys([*keys, *(k._replace(feature=OTHERWISE[k.feature]) for k in keys if k.feature in OTHERWISE)])
         )
-
-
-def _series_of(checks: Iterable[Check], target: str, callers: Sequence[str]) -> list[tuple[Check, LevelKey]]:
-    """The series behind each check. Checks on callers fall back to the target where nobody calls it."""
-    found: list[tuple[Check, LevelKey]] = []
-    for check in checks:
-        if FEATURES[check.feature].signal is Signal.EDGES:
-            ends = callers if check.service in {"target", "callers"} else (check.service,)
-            found += [(check, LevelKey(check.feature, caller, target)) for caller in ends]
-            continue
-        named = {"target": (target,), "callers": tuple(callers) or (target,)}.get(check.service, (check.service,))
-        found += [(check, LevelKey(check.feature, service)) for service in named]
-    return list(dict.fromkeys(found))
 
 
 def _within(value: float, level: Level, key: LevelKey) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.features import Signal
+from contracts.features import FEATURES, Signal
 from contracts.frames.feature_frame import EvidenceFrame
 from contracts.units import SECOND
-from playbooks.language.model import Check
+from playbooks.language.model import ONE_INSTANCE, Check
 from playbooks.verify.judging import (
     OVER_NATS,
     as_usual,
@@ -163,6 +163,20 @@ class WatchedSeries:
     def _sorted(self, key: LevelKey) -> list[Point]:
         points = self._points[key]
         return [points[window] for window in sorted(points)]
+
+
+def series_of(checks: Iterable[Check], target: str, callers: Sequence[str]) -> list[tuple[Check, LevelKey]]:
+    """The series behind each check. Checks on callers fall back to the target where nobody calls it;
+    of one instance there is none."""
+    found: list[tuple[Check, LevelKey]] = []
+    for check in (c for c in checks if c.service != ONE_INSTANCE):
+        if FEATURES[check.feature].signal is Signal.EDGES:
+            ends = callers if check.service in {"target", "callers"} else (check.service,)
+            found += [(check, LevelKey(check.feature, caller, target)) for caller in ends]
+            continue
+        named = {"target": (target,), "callers": tuple(callers) or (target,)}.get(check.service, (check.service,))
+        found += [(check, LevelKey(check.feature, service)) for service in named]
+    return list(dict.fromkeys(found))
 
 
 def _rows(frame: EvidenceFrame) -> dict[tuple[str, str], int]:

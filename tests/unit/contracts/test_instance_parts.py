@@ -113,3 +113,13 @@ def test_it_travels_as_text_and_adds_up() -> None:
     text = spelled_parts(together([halves, halves], START + ILL_S * S, 16))
     assert sick(*parts_from(text)) == sick(*whole) == {"b": Ailment.FAILING}
     assert len(parts_from(spelled_parts(together([[part(str(i)) for i in range(30)]], 0, 16)))) == 16
+
+
+def test_one_that_began_amid_the_trouble_is_not_well_by_its_own_sick_past() -> None:
+    """It replaces one of them, and is as sick as the others: what it had before is of after the trouble began."""
+    others = [part(n, slower=2.0, until_s=90) for n in "abc"]
+    new = part("d", slower=2.0, since_s=20, until_s=90)
+    found = compared([*others, new])
+    assert (found.known, found.alike) == (3, True)
+    assert found.sickest is not None
+    assert name_of(found.sickest) == "a"

@@ -11,7 +11,7 @@ from contracts.ports import RunEntry, StepEntry, Target, TargetState
 from contracts.units import SECOND as S
 from contracts.verdicts import Autonomy, HeldReason, RunState, StepPhase
 from playbooks.guards import CircuitLimits, GuardContext, affected_by, check, check_all, outage_of, planned_replicas
-from playbooks.language import Guards, Match, Playbook, Step, Trigger, Verify
+from playbooks.language import Check, Guards, Match, Playbook, Step, Trigger, Verify
 
 NOW = int(datetime(2026, 11, 20, 12, 0, tzinfo=UTC).timestamp()) * S  # a Friday
 CART = Target("prod", "cart")
@@ -387,3 +387,18 @@ def test_what_takes_away_all_that_serve_is_an_outage(
 ) -> None:
     assert bool(outage_of(playbook(action=action, **arguments), state)) == outage
     assert outage_of(playbook(action=action, **arguments), None) == ""
+
+
+@pytest.mark.parametrize(
+    ("ready", "replicas", "held"), [(3, 3, None), (2, 2, "2 of 2"), (3, 4, "3 of 4"), (4, 3, "4 of 3")]
+)
+def test_a_probe_takes_one_of_three_that_are_all_ready(ready: int, replicas: int, held: str | None) -> None:
+    checks = Verify((Check("latency_p95", "instance"),))
+    probe = replace(playbook(strategy="instance"), verify=checks)
+    state = replace(STATE, ready=ready, replicas=replicas)
+    found = check(probe, CART, state, GuardContext(NOW, known_services=("cart",)))
+    assert (found is None) == (held is None)
+    if found is not None and held is not None:
+        assert found.reason is HeldReason.MIN_REPLICAS
+        assert held in found.text
+    assert check(replace(probe, verify=Verify(())), CART, state, GuardContext(NOW, known_services=("cart",))) is None
