@@ -21,6 +21,7 @@ from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.ways import (
     answers_others,
     by_chance,
+    enough_calls,
     given_up,
     how_sure,
     in_doubt,
@@ -204,8 +205,7 @@ def _waits(edge: Edge, callee: Node) -> Amiss | None:
     if (callee.risen(*ERRORS) or 0.0) > AMISS_BETWEEN * SLOWEST:
         return None  # the slowest are those that fail, of which it tells
     text = f"{edge.caller} → {edge.callee}: {change(waited)}, while {edge.callee} is as quick as before"
-    enough = min(1.0, max(edge.made, waited.samples) / ERRORS_ENOUGH)  # one call that is late is no slow way
-    strength, kind = enough * waited.strength() * (1.0 - takes / risen(waited)), CauseKind.NETWORK
+    strength, kind = enough_calls(edge, waited) * waited.strength() * (1.0 - takes / risen(waited)), CauseKind.NETWORK
     if edge.unanswered:
         kind = CauseKind.HANG
         text += f"; {_not_answered(edge)}"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from contracts import features as f
-from graph.evidence.local import strongest
+from graph.evidence.local import failing, strongest
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.judgement import (
@@ -142,7 +142,8 @@ def errors_shares(situation: Situation, node: Node, own: Shift, muted: Muted) ->
             gain = calls_per_request(situation, edge) * risen(seen) / extra
         if edge.unanswered:
             gain = max(gain, edge.unanswered / max(failed, 1.0))
-        gain = max(gain, calls_per_request(situation, edge) * lost_to_others(situation, edge) / extra)
+        if (lost := lost_to_others(situation, edge)) > 0.0:
+            gain = max(gain, calls_per_request(situation, edge) * lost / extra)
         if muted.get(edge.callee, 0.0) > SILENT_FROM:
             gain = max(gain, SILENT_EXPLAINS)
         shares[edge.callee] = min(1.0, gain)
@@ -155,7 +156,7 @@ def lost_to_others(situation: Situation, edge: Edge) -> float:
     others = _told_by_others(situation, edge)
     if not any(e.unanswered or e.strength(f.CALL_ERROR_RATE) > CALLEE_LEAST for e in others):
         return 0.0
-    failed = (max(e.unanswered, e.made * _fails(e)) for e in others)
+    failed = (max(e.unanswered, e.made * failing(e)) for e in others)
     return min(1.0, math.fsum(failed) / max(1.0, math.fsum(e.made for e in others)))
 
 
@@ -175,11 +176,6 @@ def _told_by_others(situation: Situation, edge: Edge) -> list[Edge]:
     if math.isfinite(edge.attempted):
         return []
     return [e for e in situation.into(edge.callee) if e.caller != edge.caller and math.isfinite(e.attempted)]
-
-
-def _fails(edge: Edge) -> float:
-    failed = edge.shifts.get(f.CALL_ERROR_RATE)
-    return 0.0 if failed is None else max(0.0, risen(failed))
 
 
 def _alike(callee: Node, own: Shift, features: tuple[str, ...]) -> Shift | None:

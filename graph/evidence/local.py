@@ -92,12 +92,12 @@ def _made_again(situation: Situation, node: Node) -> float:
     again = 0.0
     for edge in situation.into(node.name):
         if math.isfinite(edge.per_request_before) and not edge.in_part:
-            share = max(fails, _failing(edge))
+            share = max(fails, failing(edge))
             again += min(max(0.0, edge.made - edge.expected), share * edge.made)
     return again
 
 
-def _failing(edge: Edge) -> float:
+def failing(edge: Edge) -> float:
     """The share of its calls that fail beyond the usual."""
     failed = edge.shifts.get(f.CALL_ERROR_RATE)
     return 0.0 if failed is None else risen(failed)
@@ -124,7 +124,7 @@ def _called_again(situation: Situation, edge: Edge, rate: Shift) -> float:
     due = 0.0
     if did is not None and did.before > 0 and math.isfinite(rate.before):
         due = rate.before * did.after / did.before
-    return min(max(0.0, rate.after - due), _failing(edge) * rate.after)
+    return min(max(0.0, rate.after - due), failing(edge) * rate.after)
 
 
 def lost_capacity(situation: Situation, service: str) -> str:

@@ -25,6 +25,7 @@ from graph.evidence.own_calls import cold_cache, own_calls
 from graph.evidence.silence import ERRORS, LATENCIES, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
 from graph.evidence.waiting import unanswering, waiting
+from graph.evidence.ways import enough_calls
 from graph.evidence.words import change
 from graph.judgement import (
     APART_SHARE,
@@ -233,9 +234,9 @@ def lossy(situation: Situation, name: str) -> Loss:
 
 
 def _loses(edge: Edge) -> float:
-    """How surely time is lost along an edge: one call that is late is no slow way."""
+    """How surely time is lost along an edge."""
     lost = edge.shifts[f.NETWORK_GAP]
-    return lost.strength() * min(1.0, max(edge.made, lost.samples) / ERRORS_ENOUGH)
+    return lost.strength() * enough_calls(edge, lost)
 
 
 def _slower(shift: Shift) -> bool:

@@ -10,9 +10,10 @@ import math
 from collections.abc import Sequence
 
 from contracts import features as f
-from graph.evidence.situation import Edge, Situation, risen
+from graph.evidence.situation import Edge, Shift, Situation, risen
 from graph.judgement import (
     CALLER_LEAST,
+    ERRORS_ENOUGH,
     FAST,
     INSTANCE_SHARE,
     KEPT_SHARE,
@@ -109,6 +110,11 @@ def given_up(edge: Edge) -> float:
         return 0.0
     late = risen(waited) >= TIMEOUT_S and waited.after > TIMEOUT_TIMES * waited.before
     return max(1.0, SLOWEST * edge.made) if late else 0.0
+
+
+def enough_calls(edge: Edge, late: Shift) -> float:
+    """What calls along an edge count for that are late, by how many they are, 0 to 1: one call that is late is no slow way."""
+    return min(1.0, max(edge.made, late.samples) / ERRORS_ENOUGH)
 
 
 def _for_nothing(edge: Edge) -> float:

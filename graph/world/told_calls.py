@@ -75,15 +75,16 @@ def edge_of(
     have not come yet none is missing."""
     (did, told), (known_ns, heard) = caller_did, known
     rate, caller, failed = found.get(CALL_RATE), did.requests, did.failed
+    asked = made or rate
     blamed = _share(told.blamed / failed) if failed >= 1.0 else math.nan
     if rate is None or not rate.samples_before > 0:  # whether calls are answered was never known
-        return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
+        return Edge(*pair, found, blamed=blamed, in_part=told.in_part, known_ns=known_ns, asked=asked)
     answered, calls = rate.before * rate.samples_before, rate.after * rate.samples
     share = told.share if made is None else usually(answered, made)
     attempted = made.after * made.samples * share if made is not None else told.asked
     if caller is None or not caller.before > 0:
         bare = Edge(*pair, found, attempted=attempted, blamed=blamed, in_part=told.in_part, known_ns=known_ns)
-        return replace(bare, observed=calls, told=share)
+        return replace(bare, observed=calls, told=share, asked=asked)
     # Where one of them was in trouble and the other not, they are compared with different times.
     windows = min(rate.samples_before, caller.samples_before) if younger else caller.samples_before
     before = rate.before * windows / (caller.before * caller.samples_before)
@@ -105,6 +106,7 @@ def edge_of(
         in_part=told.in_part,
         known_ns=known_ns,
         told=share,
+        asked=asked,
     )
 
 

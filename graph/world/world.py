@@ -284,13 +284,12 @@ class World:
             then = self._served({p[0]: None for p in late}, onset_ns, amid, until_ns)
             did |= {p: (then[p[0]], 1.0) for p in late if then[p[0]].requests is not None}
         younger = younger_than_callers(store, self.series[Signal.SPANS], known)
-        edges = {
+        return {
             p: edge_of(
                 p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]), p in younger
             )
             for p in pairs
         }
-        return {p: replace(e, asked=along[p][1] or e.shifts.get(CALL_RATE)) for p, e in edges.items()}
 
     def _told(self, rows: I64, onset_ns: int) -> list[ToldCalls]:
         """What callers tell of their calls since the onset, by their client spans or by the routes of what they served."""
