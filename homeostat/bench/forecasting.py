@@ -15,7 +15,7 @@ from contracts.errors import InvalidSettings
 from contracts.frames.decoded import F64
 from homeostat.bench.labelled_series import LabelledSeries
 from models.adapters.recipes import Recipe
-from models.series.forecasting.choosing import LEVEL, NONE, OWN, PROFILE, best, choice
+from models.series.forecasting.choosing import LEVEL, NONE, OWN, PROFILE, best, choice, over_all
 from models.series.forecasting.forecaster import SETTING, forecaster_of
 from models.series.forecasting.forecasts import AHEAD, Forecasting
 from models.series.forecasting.history import DAY_BINS, History, bins_of
@@ -93,7 +93,7 @@ def forecast_figures(series: Sequence[LabelledSeries], forecasting: Forecasting)
             chosen = [best(e) for _, e in found]
             used, with_one = used + sum(c != NONE for c in chosen), with_one + any(c != NONE for c in chosen)
             for column in range(PROFILE, OWN + len(recipes)):
-                theirs = [float(whole[column] / whole[LEVEL]) for _, e in found if (whole := e.mean(axis=0))[LEVEL] > 0]
+                theirs = [float(whole[column] / whole[LEVEL]) for _, e in found if (whole := over_all(e))[LEVEL] > 0]
                 known = [share for share in theirs if np.isfinite(share)]
                 shares[column] += [statistics.median(known)] if known else []
             logs = list(_after(found, chosen))

@@ -1,6 +1,7 @@
 """Which forecaster a series is served best by, on data that is held back from it: done in a worker, for one series at a time.
 
-From each of some times of the last two days a day ahead is forecast from what was known then: by each forecaster, by the plain level and
+From each of some times of the last two days, and from a week ago where the series is old enough (the coming day may be a Saturday), a day
+ahead is forecast from what was known then: by each forecaster, by the plain level and
 by the profile that is learnt on line (`models.series.season`). Nothing that a model does is fatal here but the death of the worker.
 """
 
@@ -21,11 +22,13 @@ from models.adapters.recipes import Recipe
 from models.series.calendar import Calendar
 from models.series.forecasting.forecaster import forecaster_of
 from models.series.forecasting.history import BIN_S, DAY_BINS, Past
-from models.series.forecasting.judgement import BETTER, MOST_S, SPANS, TRUSTED_BINS
+from models.series.forecasting.judgement import BETTER, LEAST_BINS, MOST_S, SPANS, TRUSTED_BINS
 from models.series.season import Season
 
-ORIGINS: Final = (96, 72, 48)
+ORIGINS: Final = (7 * DAY_BINS, 96, 72, 48)
 """Bins before the end from which a day ahead is forecast."""
+_FEWEST: Final = LEAST_BINS - 96
+"""Bins from which that is tried."""
 LEVEL, PROFILE, OWN = 0, 1, 2
 """Columns of errors: the plain level, the own profile; and how many come before those of the forecasters."""
 NONE: Final = -1
@@ -46,28 +49,36 @@ def choice(recipes: Sequence[Recipe], past: Past, ahead: int, calendar: Calendar
     """Try all on what is held back; the best one forecasts `ahead` bins where it is good enough."""
     errors = np.full((len(ORIGINS), OWN + len(recipes)), np.nan)
     errors[:, :OWN] = _own(past, calendar)
+    origins = [i for i, back in enumerate(ORIGINS) if len(past.means) - back >= _FEWEST]
     failed = 0
     for i, recipe in enumerate(recipes):
-        found = [_forecast(recipe, past.means[:-back], DAY_BINS) for back in ORIGINS]
-        said = [forecast for forecast in found if forecast is not None]
-        if len(said) < len(ORIGINS):
+        found = {origin: _forecast(recipe, past.means[: -ORIGINS[origin]], DAY_BINS) for origin in origins}
+        said = {origin: forecast for origin, forecast in found.items() if forecast is not None}
+        if len(said) < len(found):
             failed += 1
             continue
-        errors[:, OWN + i] = [_error(past, back, forecast) for back, forecast in zip(ORIGINS, said, strict=True)]
+        for origin, forecast in said.items():
+            errors[origin, OWN + i] = _error(past, ORIGINS[origin], forecast)
     chosen = best(errors)
-    forecast = None if chosen == NONE else _forecast(recipes[chosen], past.means, ahead)
-    if forecast is None:
+    used = None if chosen == NONE else _forecast(recipes[chosen], past.means, ahead)
+    if used is None:
         return Choice(NONE, np.full(ahead, np.nan), failed + (chosen != NONE), errors)
-    return Choice(chosen, forecast, failed, errors)
+    return Choice(chosen, used, failed, errors)
 
 
 def best(errors: F64, better: float = BETTER) -> int:
     """The forecaster with the least error over all origins, where that is below the share `better` of the better of level and profile."""
-    whole = errors.mean(axis=0)
+    whole = over_all(errors)
     if not np.isfinite(whole[OWN:]).any() or not np.isfinite(whole[:OWN]).all():
         return NONE
     found = int(np.nanargmin(whole[OWN:]))
     return found if whole[OWN + found] < better * whole[:OWN].min() else NONE
+
+
+def over_all(errors: F64) -> F64:
+    """Errors over all origins at which something was measured; NaN of one that failed."""
+    known = errors[np.isfinite(errors[:, LEVEL])]
+    return known.mean(axis=0) if len(known) else np.full(errors.shape[1], np.nan)
 
 
 def _error(past: Past, back: int, forecast: F64) -> float:
@@ -80,23 +91,23 @@ def _error(past: Past, back: int, forecast: F64) -> float:
 
 def _own(past: Past, calendar: Calendar) -> F64:
     """Errors (origins × level, profile) of what a series forecasts by itself."""
-    season, row, found = Season(1, calendar), np.zeros(1, dtype=np.int64), []
+    season, row, found = Season(1, calendar), np.zeros(1, dtype=np.int64), np.full((len(ORIGINS), OWN), np.nan)
     times_s = (past.first + np.arange(len(past.means), dtype=np.float64)) * BIN_S
     spread, level = np.array([float(np.std(past.means))]), float(past.means[0])
     rate = 1.0 - 0.5 ** (1.0 / TRUSTED_BINS)
     for i, value in enumerate(past.means.tolist()):
         back = len(past.means) - i
-        if back in ORIGINS:
+        if back in ORIGINS and i >= _FEWEST:
             day_s = times_s[i : i + DAY_BINS]
             plain = np.full(DAY_BINS, level)
             profile = season.expected(np.zeros(DAY_BINS, dtype=np.int64), day_s, plain)[0]
-            found.append([_error(past, back, plain), _error(past, back, profile)])
+            found[ORIGINS.index(back)] = _error(past, back, plain), _error(past, back, profile)
         if back <= min(ORIGINS):
             break
         if past.measured[i]:
             season.learn(row, times_s[i : i + 1], past.means[i : i + 1], spread)
             level += max(rate, 1.0 / (i + 1.0)) * (value - level)
-    return np.array(found)
+    return found
 
 
 def _forecast(recipe: Recipe, history: F64, ahead: int) -> F64 | None:

@@ -20,7 +20,7 @@ from contracts.frames.decoded import B1, F64, I64
 from models.adapters import refits
 from models.adapters.recipes import Recipe
 from models.series.calendar import UNIVERSAL, Calendar
-from models.series.forecasting.choosing import NONE, OWN, Choice, choice
+from models.series.forecasting.choosing import NONE, OWN, Choice, choice, over_all
 from models.series.forecasting.history import DAY_BINS, NEVER, SPARE, History, Past, bins_of
 
 AHEAD: Final = DAY_BINS + 2 * SPARE
@@ -115,7 +115,7 @@ class Forecasts:
             self.counters["forecasts_failed"] += 1
             return
         which = np.flatnonzero(self.meant[row])
-        self.errors[row, [0, 1, *(OWN + which)]] = found.errors.mean(axis=0)
+        self.errors[row, [0, 1, *(OWN + which)]] = over_all(found.errors)
         self.counters["forecasts_failed"] += found.failed
         if found.chosen != NONE:
             self.counters["forecasts_used"] += 1
