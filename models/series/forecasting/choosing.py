@@ -20,9 +20,9 @@ import numpy as np
 from contracts.frames.decoded import F64
 from models.adapters.recipes import Recipe
 from models.series.calendar import Calendar
+from models.series.forecasting.forecast_judgement import BETTER, LEAST_BINS, MOST_S, SPANS, TRUSTED_BINS
 from models.series.forecasting.forecaster import forecaster_of
 from models.series.forecasting.history import BIN_S, DAY_BINS, Past
-from models.series.forecasting.judgement import BETTER, LEAST_BINS, MOST_S, SPANS, TRUSTED_BINS
 from models.series.season import Season
 
 ORIGINS: Final = (7 * DAY_BINS, 96, 72, 48)
@@ -35,7 +35,7 @@ NONE: Final = -1
 
 
 @dataclass(frozen=True)
-class Choice:
+class ForecastChoice:
     """The forecaster that is used (`NONE`: none), what it says of the bins `ahead` of the past, how many failed, and the mean absolute `errors`
     (origins × level, profile, forecasters; NaN: it failed, or nothing was measured)."""
 
@@ -45,7 +45,7 @@ class Choice:
     errors: F64
 
 
-def choice(recipes: Sequence[Recipe], past: Past, ahead: int, calendar: Calendar) -> Choice:
+def choice(recipes: Sequence[Recipe], past: Past, ahead: int, calendar: Calendar) -> ForecastChoice:
     """Try all on what is held back; the best one forecasts `ahead` bins where it is good enough."""
     errors = np.full((len(ORIGINS), OWN + len(recipes)), np.nan)
     errors[:, :OWN] = _own(past, calendar)
@@ -62,8 +62,8 @@ def choice(recipes: Sequence[Recipe], past: Past, ahead: int, calendar: Calendar
     chosen = best(errors)
     used = None if chosen == NONE else _forecast(recipes[chosen], past.means, ahead)
     if used is None:
-        return Choice(NONE, np.full(ahead, np.nan), failed + (chosen != NONE), errors)
-    return Choice(chosen, used, failed, errors)
+        return ForecastChoice(NONE, np.full(ahead, np.nan), failed + (chosen != NONE), errors)
+    return ForecastChoice(chosen, used, failed, errors)
 
 
 def best(errors: F64, better: float = BETTER) -> int:

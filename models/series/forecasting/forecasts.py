@@ -20,7 +20,7 @@ from contracts.frames.decoded import B1, F64, I64
 from models.adapters import refits
 from models.adapters.recipes import Recipe
 from models.series.calendar import UNIVERSAL, Calendar
-from models.series.forecasting.choosing import NONE, OWN, Choice, choice, over_all
+from models.series.forecasting.choosing import NONE, OWN, ForecastChoice, choice, over_all
 from models.series.forecasting.history import DAY_BINS, NEVER, SPARE, History, Past, bins_of
 
 AHEAD: Final = DAY_BINS + 2 * SPARE
@@ -53,7 +53,7 @@ class Forecasts:
         """In use: the first bin, whose it is, and what it says."""
         self.errors = np.full((n, OWN + len(self._recipes)), np.nan, dtype=np.float32)
         """Of the last choice: mean absolute errors of level, profile and each forecaster on what was held back."""
-        self._fits: dict[int, Future[Choice]] = {}
+        self._fits: dict[int, Future[ForecastChoice]] = {}
 
     def expected(self, rows: I64, times_s: F64) -> tuple[F64, B1]:
         """What is forecast of `rows` for a time, and where something is."""

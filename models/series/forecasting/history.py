@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.frames.decoded import B1, F64, I64
-from models.series.forecasting.judgement import GAP_BINS, LEAST_BINS, MEASURED
+from models.series.forecasting.forecast_judgement import GAP_BINS, LEAST_BINS, MEASURED
 
 BIN_S: Final = 1_800.0
 DAY_BINS: Final = 48
