@@ -196,7 +196,9 @@ def test_more_calls_are_no_change_of_what_it_does_where(calls: tuple[Edge, ...])
 )
 def test_who_calls_one_more_and_another_less_by_as_much_is_asked_for_something_else(depot: float, changed: bool):
     often, other = chatty()[1], call("cart", "depot")
-    seldom = replace(other, per_request_before=4.0, per_request_after=depot / 200, expected=800.0, observed=depot)
+    seldom = replace(
+        other, per_request_before=4.0, per_request_after=depot / 200, expected=800.0, observed=depot, attempted=depot
+    )
     found = ranked(*slowed(), node("depot"), calls=(chatty()[0], often, seldom))
     assert any(x.channel == "calls" for x in found["cart"].findings) is changed
 
