@@ -8,6 +8,7 @@ loop wait for it.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
@@ -41,7 +42,8 @@ def submit(work: Callable[..., T], *given: Any) -> Future[T]:
         for attempt in (1, 2):
             if not _POOL:
                 # spawn: a fork of a process with threads may hang in their locks
-                _POOL.append(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
+                context = multiprocessing.get_context("spawn")
+                _POOL.append(ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent))
             try:
                 return _POOL[0].submit(work, *given)
             except BrokenProcessPool:
@@ -49,6 +51,18 @@ def submit(work: Callable[..., T], *given: Any) -> Future[T]:
                 if attempt == 2:
                     raise
     raise AssertionError("unreachable")
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed has nobody left to tell it to end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def result(fit: Future[T], work: Callable[..., T], *given: Any) -> T:

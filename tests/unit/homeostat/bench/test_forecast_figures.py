@@ -13,8 +13,13 @@ from contracts.errors import InvalidSettings
 from homeostat.bench.forecasting import forecast_figures, named
 from homeostat.bench.labelled_series import LabelledSeries
 from homeostat.cli.app import cli
+from models.series.calendar import UNIVERSAL, Calendar
+from models.series.forecasting.forecasts import Forecasting
+from tests.unit.models.series.test_calendar import HOLIDAY, offices
 
 HOUR_S = 3600.0
+DAILY = "river.time_series.HoltWinters(alpha=0.05, beta=0.005, gamma=0.3, seasonality=48, multiplicative=True)"
+WEEKLY = "river.time_series.HoltWinters(alpha=0.05, beta=0.001, gamma=0.3, seasonality=336, multiplicative=True)"
 NAIVE = "river.time_series.SNARIMAX(p=0, d=0, q=0, m=48, sd=1)"
 DAYS = 10
 
@@ -38,6 +43,23 @@ def test_a_day_ahead_is_measured_and_what_was_chosen_is_judged_on_the_day_after(
     assert found.next_day is not None
     assert found.next_day < 0.6
     assert found.next_day_better == 1.0
+
+
+@pytest.mark.long
+def test_a_week_without_a_calendar_is_forecast_and_beside_a_calendar_hardly_anything_is_used() -> None:
+    rows = offices()
+    times_s, values = np.array([at.timestamp() for at, _ in rows]), np.array([row for _, row in rows])
+    series = [LabelledSeries("offices", times_s, values, values[:0], None)]
+    given = named([DAILY, WEEKLY, NAIVE])
+    assert given is not None
+    in_utc, by_calendar = (
+        forecast_figures(series, Forecasting(given.recipes, calendar))
+        for calendar in (UNIVERSAL, Calendar("Europe/Berlin", (HOLIDAY.isoformat(),)))
+    )
+    assert in_utc.used > 0.4 * in_utc.choices
+    assert by_calendar.used < 0.1 * by_calendar.choices
+    assert in_utc.next_day is not None
+    assert in_utc.next_day < 0.6
 
 
 def test_the_command_measures_with_forecasters_and_without(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -362,6 +364,13 @@ def test_a_forecast_takes_the_place_of_the_season_and_what_it_did_not_expect_is_
     assert fault[:, 1].max() > 3.0
     assert usual[:, 1].max() < 1.5
     assert np.mean(errors[-500:-20], axis=0)[1] < 0.3 * np.mean(errors[-500:-20], axis=0)[0]
+
+
+def test_a_worker_ends_with_the_process_that_it_works_for() -> None:
+    code = "import os; from models.adapters import refits; print(refits.submit(os.getpid).result(), flush=True); os._exit(9)"
+    # the worker has its output: that is at an end once both are
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert int(done.stdout) > 0
 
 
 def test_work_that_was_cancelled_or_whose_worker_died_of_other_work_is_done_again() -> None:
