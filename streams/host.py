@@ -32,7 +32,6 @@ ANNOUNCED: Final[dict[str, str]] = {
     "series_over_limit": "more series of metrics than there is room for",
     "series_limit": "no room for more general series: their points were dropped",
     "series_left": "series that did not come for long were forgotten to make room",
-    "forecasts_failed": "forecasters of general series failed: their series go on with their own seasons",
     "evicted": "spans were forgotten before their callers or callees came: there is no room for more",
     "time_mended": "event time was ahead of the clock and was set back",
     "future": "records from the future were dropped: clocks of senders are far ahead",
