@@ -23,7 +23,9 @@ from graph.evidence.situation import Node, Shift, Situation
 from graph.evidence.words import change
 from graph.judgement import (
     ALONE_DECADES,
+    ERRORS_ENOUGH,
     MOSTLY,
+    OFTEN,
     PARTLY,
     SERVES_LESS,
     STUCK_ASKED,
@@ -33,6 +35,7 @@ from graph.judgement import (
     TOGETHER_DECADES,
     UNEXPLAINED,
     WAITING_MOST,
+    WAY_LOST,
 )
 
 WORK: Final = (f.QUEUE_LAG, f.POOL_WAIT)
@@ -74,7 +77,9 @@ def unanswering(situation: Situation, silent: Iterable[Finding]) -> Iterator[Fin
     """Services that are silent, less what the calls that they make themselves account for: who waits for a callee until it gives up answers
     hardly anybody. Only what is seen of those calls counts, as whoever hangs makes none; and no callee that waits for the service itself."""
     for finding in silent:
-        share, by = theirs(situation, situation.nodes[finding.service], {})
+        share, by = max(
+            theirs(situation, situation.nodes[finding.service], {}), _last_calls(situation, finding.service)
+        )
         if share <= PARTLY or _asks(situation, by, finding.service):
             yield finding
             continue
@@ -83,6 +88,18 @@ def unanswering(situation: Situation, silent: Iterable[Finding]) -> Iterator[Fin
             yield dataclasses.replace(finding, strength=strength, text=text, kind=None, explained_by=by)
         else:
             yield dataclasses.replace(finding, strength=strength)
+
+
+def _last_calls(situation: Situation, name: str) -> tuple[float, str]:
+    """The share of its last calls to one callee that failed, and that callee, where all of them did and none of those to others. A service that
+    has crashed tells of no calls that fail, and one that is cut off fails in all that it makes: this one was stopped by whom it called."""
+    told = [(e, e.shifts[f.CALL_ERROR_RATE]) for e in situation.out(name) if f.CALL_ERROR_RATE in e.shifts]
+    failed = [
+        (s.after, e.callee) for e, s in told if s.after * s.samples >= ERRORS_ENOUGH and e.per_request_before > OFTEN
+    ]
+    share, by = max(failed, default=(0.0, ""))
+    others = any(s.after >= PARTLY for e, s in told if e.callee != by)
+    return (0.0, "") if share < WAY_LOST or others else (share, by)
 
 
 def _asks(situation: Situation, name: str, callee: str) -> bool:

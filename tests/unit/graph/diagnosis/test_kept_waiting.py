@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95
+import pytest
+
+from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, REQUEST_RATE
 from contracts.verdicts import CauseKind
 from graph.evidence.situation import Edge, Node
 from graph.ranking import Suspect
@@ -45,3 +47,32 @@ def test_nobody_is_kept_waiting_by_whom_it_keeps_waiting() -> None:
     back = replace(back, attempted=200.0, observed=15.0)
     leader = found(call("cart", "prices", *TIMED_OUT), back, db=prices)
     assert (leader.service, leader.kind) == ("cart", CauseKind.HANG)
+
+
+GONE = node("cart", level(REQUEST_RATE, 20.0, 0.0), rate=0.0)
+"""Nothing ends any more: all its threads are in calls that nobody has given up yet."""
+REFUSED = replace(
+    call("web", "cart", ratio(CALL_ERROR_RATE, 1.0), level(CALL_LATENCY_P95, 0.05, 0.06)), attempted=200.0, observed=0.0
+)
+
+
+def stopped(*calls: Edge) -> Suspect:
+    stores = (Node("db:sql/cart", "database", own=False), Node("db:redis/cart", "database", own=False))
+    return next(iter(ranked(WEB, GONE, *stores, calls=(REFUSED, *calls)).values()))
+
+
+def test_whose_last_calls_all_failed_at_one_callee_was_stopped_by_it_and_has_not_crashed() -> None:
+    leader = stopped(
+        call("cart", "db:sql/cart", ratio(CALL_ERROR_RATE, 1.0)),
+        call("cart", "db:redis/cart", ratio(CALL_ERROR_RATE, 0.0)),
+    )
+    assert (leader.service, leader.kind) == ("db:sql/cart", CauseKind.DEPENDENCY)
+
+
+@pytest.mark.parametrize(("sql", "redis"), [(0.0, 0.0), (1.0, 1.0), (0.4, 0.0)])
+def test_who_fails_at_all_whom_it_calls_or_at_none_is_silent_by_itself(sql: float, redis: float) -> None:
+    leader = stopped(
+        call("cart", "db:sql/cart", ratio(CALL_ERROR_RATE, sql)),
+        call("cart", "db:redis/cart", ratio(CALL_ERROR_RATE, redis)),
+    )
+    assert leader.service == "cart"
