@@ -47,6 +47,8 @@ class Mix:
     latency: Blame = Blame.UNKNOWN
     risen: float = 1.0
     """So many times as long as before takes what it is asked for, by the usual times of its routes; at least 1."""
+    otherwise: bool = False
+    """Whether it is asked for something else than before: for routes that usually take longer or shorter, or for new ones."""
 
     @property
     def excuses(self) -> bool:
@@ -68,12 +70,13 @@ def mix_of(before: F64, since: F64) -> Mix:
     unknown, unknown_since = 1 - known / max(asked, 1.0), 1 - known_since / asked_since
     new = unknown_since - unknown >= NEW_SHARE
     if known_since < LEAST_SINCE:
-        return Mix(Blame.NEW if new else Blame.UNKNOWN)
+        return Mix(Blame.NEW if new else Blame.UNKNOWN, otherwise=new)
     slower = pace_since / known_since - pace / known
     rise = level_since / known_since - level / known
     risen = math.exp(rise) if rise >= RISEN else 1.0
+    otherwise = new or abs(rise) >= RISEN
     if slower > SLOWER + SURE_Z / math.sqrt(known_since):
-        return Mix(Blame.SERVICE, risen)
+        return Mix(Blame.SERVICE, risen, otherwise)
     if new and known_since / windows_since < REPLACED * known / windows:
-        return Mix(Blame.NEW, risen)
-    return Mix(Blame.MIX if new or rise >= RISEN else Blame.SERVICE, risen)
+        return Mix(Blame.NEW, risen, otherwise)
+    return Mix(Blame.MIX if new or rise >= RISEN else Blame.SERVICE, risen, otherwise)

@@ -45,6 +45,7 @@ from homeostat.switchboard import begin_in
 from homeostat.web.server import WebServer
 from homeostat.wiring import act_specs, recorded_specs, spread_of
 from models.detectors import warm_up
+from models.series.forecasting.forecasters import check
 from streams.worker import Worker, WorkerWiring, handlers_of
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Runtime:
             await self._open_stores()
             self._waiting_for = "detectors"
             await asyncio.to_thread(warm_up, self.settings.detect, self.settings.plugins)
+            await asyncio.to_thread(check, self.settings.series)
             self._waiting_for = "consumer group"
             await self._start_loop()
             await self._start_checkup()

@@ -31,7 +31,7 @@ from contracts.settings.kubernetes_settings import KubernetesSettings
 from contracts.settings.log_settings import LogSettings
 from contracts.settings.receiver_settings import ReceiverSettings
 from contracts.settings.section import Section
-from contracts.settings.series_settings import SeriesRule, SeriesSettings
+from contracts.settings.series_settings import ForecasterSettings, SeriesRule, SeriesSettings
 from contracts.settings.sink_settings import SinkSettings
 from contracts.settings.source_settings import SourceSettings
 from contracts.settings.topic_settings import ENCODINGS, TopicSettings
@@ -49,6 +49,7 @@ __all__ = [
     "DecideSettings",
     "DetectSettings",
     "DiagnoseSettings",
+    "ForecasterSettings",
     "GraphPlace",
     "GraphSettings",
     "IngestSettings",

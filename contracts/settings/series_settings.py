@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,21 @@ class SeriesRule(Section):
     group: Literal["", "service"] = Field(
         "service", description="what series are judged together with: `service`, all of their service; empty: nothing"
     )
+
+
+class ForecasterSettings(Section):
+    """A forecaster of a library: it is used of a series where it beats level and profile on data held back from it."""
+
+    model: str = Field(
+        pattern=r"^\w+(\.\w+)+$",
+        description="class path: `river.time_series.HoltWinters`, `statsforecast.models.AutoETS` where you installed it; or a class of your own with "
+        "`forecast(history, ahead)`",
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what the class is made with, by name; a bin is half an hour, a day 48 of them",
+    )
+    series: tuple[str, ...] = Field((), description="patterns of the series it is for (`orders *`); empty: all")
 
 
 class SeriesSettings(Section):
@@ -37,6 +52,11 @@ class SeriesSettings(Section):
         ge=1,
         description="series of an environment in one partition; for more, those that were least of use and did not come for long leave, and points "
         "of what finds no room are dropped, both counted (series_left, series_limit)",
+    )
+    forecasters: dict[str, ForecasterSettings] = Field(
+        {},
+        description="forecasters of libraries, by name: tried once a day on half-hour means of each series' last three weeks, in a process of their "
+        "own; the best one takes the place of the season where it errs clearly less on held-back days. Each series then takes 4 KiB more",
     )
     calendars: dict[str, CalendarSettings] = Field(
         {},

@@ -168,13 +168,15 @@ def discounted(finding: Finding, explained: tuple[float, str]) -> Finding:
 
 
 def log_shape(situation: Situation) -> Iterator[Finding]:
-    """More or fewer log records per served request than usual: requests take another path through the code."""
+    """More or fewer log records per served request than usual: requests take another path through the code. Those of other routes do so as well,
+    and say nothing."""
     for node in situation.nodes.values():
         records, requests = node.shifts.get(f.LOG_RATE), node.shifts.get(f.REQUEST_RATE)
         if (
             records is None
             or requests is None
             or not (records.before > 0 and requests.before > 0 and requests.after > 0)
+            or node.mix.otherwise
         ):
             continue
         before, after = records.before / requests.before, records.after / requests.after

@@ -29,6 +29,7 @@ from graph.judgement import (
     MISSING_PER_SIGMA,
     MISSING_SHARE,
     MISSING_SIGMAS,
+    MISSING_UNSURE,
 )
 
 F64 = NDArray[np.float64]
@@ -57,15 +58,17 @@ class _Step(NamedTuple):
     expected: float
 
 
-def missing_template(sums: TemplateSums) -> MissingTemplate | None:
-    """The template of one service of which most is missing, as those it keeps step with go on; None where none is.
+def missing_template(sums: TemplateSums, *, by_requests: bool = True) -> MissingTemplate | None:
+    """The template of one service of which most is missing, as those it keeps step with go on; None where none is. `by_requests`: whether its
+    requests, too, tell how many are due: those of other routes than before do not.
 
     Of each template the one is chosen, before the onset, that it is proportional to with the least over-dispersion (residual sum of
-    squares over the expected count); what came of that one since tells how many were due.
+    squares over the expected count, and of few records that of independent ones); what came of that one since tells how many were due.
     """
     before, since = sums.before, sums.since
     windows, windows_since = sums.windows
     enough = before >= MISSING_LEAST
+    enough[0] = enough[0] and by_requests
     if windows <= 0 or windows_since <= 0 or enough.sum() < 2:
         return None
     fell = (np.arange(len(before)) > 0) & enough & (since < (1 - MISSING_SHARE) * before / windows * windows_since)
@@ -95,7 +98,10 @@ def _missing_of(i: int, sums: TemplateSums, enough: NDArray[np.bool_]) -> _Step 
     ratio = sums.before[i] / n
     square = np.diagonal(sums.products)
     residual = square[i] - 2 * ratio * sums.products[i] + ratio**2 * square
-    spread = (np.maximum(residual, 0.0) + MISSING_BUNCHES) / (ratio * n + 1) / np.maximum(1.0, ratio)
+    apart = MISSING_BUNCHES + MISSING_UNSURE * (
+        1 + ratio
+    )  # what independent counts would differ by, as far as these are few
+    spread = (np.maximum(residual, 0.0) + apart) / (ratio * n + 1) / np.maximum(1.0, ratio)
     spread[~others] = np.inf
     j = int(spread.argmin())
     expected = float(ratio[j] * sums.since[j])

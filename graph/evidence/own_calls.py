@@ -12,7 +12,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import more_asked
 from graph.evidence.silence import missing_z
 from graph.evidence.situation import Edge, Node, Situation
-from graph.judgement import CALLER_LEAST, LEAST_EXPECTED, MORE_CALLS, MORE_CALLS_MOST, MORE_CALLS_SIGMAS
+from graph.judgement import CALLER_LEAST, LEAST_EXPECTED, MORE_CALLS, MORE_CALLS_MOST, MORE_CALLS_SIGMAS, SWAPPED_SHARE
 
 
 def own_calls(situation: Situation) -> Iterator[Finding]:
@@ -41,11 +41,22 @@ def cold_cache(situation: Situation) -> Iterator[Finding]:
 
 
 def _makes_many_more(situation: Situation) -> Iterator[tuple[Node, list[Edge]]]:
-    """Services with the calls that they make many more of for each request, none of them because one failed."""
+    """Services with the calls that they make many more of for each request, none of them because one failed, and none instead of others."""
     for node in situation.nodes.values():
         many = [e for e in situation.out(node.name) if _many_more(e)]
-        if many and not any(_asked_again(e) for e in situation.out(node.name)):
+        if (
+            many
+            and not any(_asked_again(e) for e in situation.out(node.name))
+            and not _instead(situation.out(node.name), many)
+        ):
             yield node, many
+
+
+def _instead(edges: list[Edge], many: list[Edge]) -> bool:
+    """Whether others are called less by as much: requests ask for something else."""
+    counted = [e for e in edges if math.isfinite(e.per_request_before) and not e.in_part]
+    fewer = math.fsum(max(0.0, e.expected - e.made) for e in counted)
+    return fewer > SWAPPED_SHARE * math.fsum(e.made - e.expected for e in many)
 
 
 def _surest(many: list[Edge]) -> Edge:

@@ -7,7 +7,7 @@ version writes what it likes, so what is usual begins anew with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -180,10 +180,13 @@ class TemplateStore:
         self.products[some] = decay * self.products[some] + sums[:, :, None] * sums[:, None, :]
         self.windows[some] = decay * self.windows[some] + learnt[some].sum(axis=1)
 
-    def missing(self, names: Iterable[str], onset: int) -> dict[str, MissingTemplate]:
-        """Of these services, those of which a template is missing since window `onset`, and which."""
+    def missing(self, names: Iterable[str], onset: int, otherwise: Container[str] = ()) -> dict[str, MissingTemplate]:
+        """Of these services, those of which a template is missing since window `onset`, and which. Those that are asked `otherwise` than before
+        owe none by the number of their requests."""
         looked = {n: self.since(n, onset) for n in self.fallen(names, onset)}
-        found = {n: missing_template(sums) for n, sums in looked.items() if sums is not None}
+        found = {
+            n: missing_template(sums, by_requests=n not in otherwise) for n, sums in looked.items() if sums is not None
+        }
         return {n: m for n, m in found.items() if m is not None}
 
     def fallen(self, names: Iterable[str], onset: int, lead: int = 2) -> list[str]:

@@ -331,7 +331,8 @@ class World:
         otherwise = [n for n in names if METRIC_REQUEST_RATE in found[n] and not seen.get(n, ({}, 0))[1]]
         seen |= {n: ({}, *heard, Mix()) for n, heard in self.series[Signal.METRICS].heard(otherwise).items()}
         nodes = {n: self._node(n, found[n], onset_ns, onsets.get(n, 0), seen.get(n, ({}, 0, 0, Mix()))) for n in names}
-        missing = self.log_templates.missing(names, onset_ns // (self.log_templates.width_ns or 1))
+        asked_otherwise = {n for n in names if nodes[n].mix.otherwise}
+        missing = self.log_templates.missing(names, onset_ns // (self.log_templates.width_ns or 1), asked_otherwise)
         nodes |= {n: replace(nodes[n], missing=m) for n, m in missing.items()}
         several = ((n, self.instances.of(n, self.time_ns)) for n in names)
         nodes |= {n: replace(nodes[n], instances=c) for n, c in several if c is not None}

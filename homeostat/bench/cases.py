@@ -9,6 +9,7 @@ RCAEval (RE1 to RE3)  <service>_<fault>/<n>/inject_time.txt beside data.csv, sim
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import json
 import math
@@ -84,11 +85,21 @@ class FailureCase:
     folder: Path | None = None
     split_s: float = math.nan
     """Of a case whose spans and logs are not split: when the fault began, epoch seconds."""
+    times: F64 | None = None
+    """When the samples of `abnormal` were taken, epoch seconds, where that is told."""
 
     @property
     def rcaeval(self) -> bool:
         """Whether its spans and logs are in RCAEval's layout."""
         return math.isfinite(self.split_s)
+
+    def until(self, after_s: float) -> FailureCase:
+        """The case with the metrics that were known so long after the onset (the first span of the failure, else the first sample); all for 0, or
+        where their times are not told."""
+        if not after_s or self.times is None or not len(self.times):
+            return self
+        onset = min((s.start for s in self.spans()[1]), default=float(self.times[0]))
+        return dataclasses.replace(self, abnormal=self.abnormal[self.times <= onset + after_s], times=None)
 
     def spans(self) -> tuple[list[SpanRow], list[SpanRow]]:
         """Spans from before the onset, and from then on; empty where there are none."""
@@ -131,10 +142,11 @@ def cases(folder: Path) -> Iterator[FailureCase]:
 def _exported(path: Path) -> FailureCase:
     try:
         said = json.loads(path.read_text("utf-8"))
-        normal, abnormal = np.empty((0, 0)), np.empty((0, 0))
+        normal, abnormal, times = np.empty((0, 0)), np.empty((0, 0)), None
         if (arrays := path.with_name("metrics.npz")).exists():
             with np.load(arrays) as found:
                 normal, abnormal = found["normal"].astype(np.float64), found["abnormal"].astype(np.float64)
+                times = found["t_abnormal"].astype(np.float64) if "t_abnormal" in found else None
         target = said.get("target")
         return FailureCase(
             id=str(said["id"]),
@@ -148,6 +160,7 @@ def _exported(path: Path) -> FailureCase:
             target=(target[0], target[1]) if target else None,
             alerts=tuple(LabelledAlert(*a) for a in said.get("alerts", ())),
             folder=path.parent,
+            times=times,
         )
     except (ValueError, KeyError, TypeError, OSError) as e:
         raise InvalidSettings(f"{path}: no labelled case ({e!r})", fix="see docs/benchmarks.md for its fields") from e
@@ -178,6 +191,7 @@ def _rcaeval(path: Path) -> FailureCase:
             abnormal=values[after][:, kept],
             folder=folder,
             split_s=split_s,
+            times=time_s[after],
         )
     except (ValueError, IndexError, StopIteration, OSError) as e:
         raise InvalidSettings(f"{folder}: no case of RCAEval's layout ({e!r})", fix="see docs/benchmarks.md") from e

@@ -27,12 +27,13 @@ from contracts.frames.decoded import F64
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """A metric as a feature: `scale` times the value, in parts of a hundred where `percent`, and what is missing to 1 where
-    `complement` (an availability)."""
+    `complement` (an availability). `counted`: of requests, how many there were in each sample, and not how many a second."""
 
     feature: str
     scale: float = 1.0
     percent: bool = False
     complement: bool = False
+    counted: bool = False
 
     def values(self, raw: F64) -> F64:
         """The feature's values."""
@@ -59,7 +60,7 @@ BUILT_IN: Final[Mapping[str, Mapped]] = {
     "cpuusagerate(%)": Mapped(f.CPU, percent=True),
     "mem": Mapped(f.MEMORY_BYTES),
     "memoryusagerate(%)": Mapped(f.MEMORY, percent=True),
-    "requests.sum": Mapped(f.REQUEST_RATE),
+    "requests.sum": Mapped(f.REQUEST_RATE, counted=True),
     "podworkload(ops)": Mapped(f.REQUEST_RATE),
     "lod": Mapped(f.REQUEST_RATE),
     "load": Mapped(f.REQUEST_RATE),
@@ -108,14 +109,16 @@ def _mapped(path: Path, name: str, what: Any) -> Mapped:
         what = {"feature": what}
     if not isinstance(what, dict) or what.get("feature") not in FEATURES:
         raise InvalidSettings(f"{path}: {name}: unknown feature {what!r}", fix=f"one of {', '.join(sorted(FEATURES))}")
-    unknown = set(what) - {"feature", "scale", "percent", "complement"}
+    unknown = set(what) - {"feature", "scale", "percent", "complement", "counted"}
     if unknown:
         raise InvalidSettings(
-            f"{path}: {name}: unknown {', '.join(sorted(unknown))}", fix="feature, scale, percent, complement"
+            f"{path}: {name}: unknown {', '.join(sorted(unknown))}", fix="feature, scale, percent, complement, counted"
         )
     try:
         return Mapped(
-            what["feature"], float(what.get("scale", 1.0)), bool(what.get("percent")), bool(what.get("complement"))
+            what["feature"],
+            float(what.get("scale", 1.0)),
+            *(bool(what.get(said)) for said in ("percent", "complement", "counted")),
         )
     except (TypeError, ValueError) as e:
         raise InvalidSettings(f"{path}: {name}: scale: {e}", fix="a number") from e

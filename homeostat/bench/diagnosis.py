@@ -68,7 +68,7 @@ def half_of(case_id: str) -> str:
 def situation_of(case: FailureCase, columns: ColumnMap, after_s: float = 0.0) -> Situation:
     """A case as the ranking sees it, of what was told until `after_s` seconds after the onset (0: all of it)."""
     found = told(case, after_s)
-    metrics = metric_shifts(case, columns)
+    metrics = metric_shifts(case.until(after_s), columns)
     harm = _harm(case, columns)
     if found is None:
         nodes = {e: Node(e, own=True, observer=is_observer(e), shifts=metrics.get(e, {})) for e in case.entities}
@@ -119,7 +119,8 @@ def metric_shifts(case: FailureCase, columns: ColumnMap) -> dict[str, dict[str, 
             np.stack([m.values(x[:, j]) for j, m in zip(chosen, maps, strict=True) if m is not None], axis=1)
             for x in (case.normal, case.abnormal)
         )
-        for j, row in zip(chosen, _shifts(feature, normal, abnormal), strict=True):
+        trials = (_trials(case, columns, chosen, x) for x in (case.normal, case.abnormal))
+        for j, row in zip(chosen, _shifts(feature, (normal, abnormal), tuple(trials)), strict=True):
             entity = case.columns[j][0]
             shift, before = row.get(feature), found.setdefault(entity, {}).get(feature)
             if shift is not None and (before is None or abs(shift.deviation) > abs(before.deviation)):
@@ -127,13 +128,29 @@ def metric_shifts(case: FailureCase, columns: ColumnMap) -> dict[str, dict[str, 
     return found
 
 
-def _shifts(feature: str, normal: F64, abnormal: F64) -> list[dict[str, Shift]]:
+def _trials(case: FailureCase, columns: ColumnMap, chosen: Sequence[int], samples: F64) -> F64:
+    """Requests behind each sample of some columns: as many as the data set counts of that entity, else `TRIALS`."""
+    found = np.full((len(samples), len(chosen)), TRIALS)
+    for j, (entity, metric) in enumerate(case.columns):
+        mapped = columns.of(metric)
+        if mapped is not None and mapped.counted:
+            counted = np.nan_to_num(mapped.values(samples[:, j]))
+            for k, i in enumerate(chosen):
+                if case.columns[i][0] == entity:
+                    found[:, k] = np.maximum(counted, 0.0)
+    return found
+
+
+def _shifts(feature: str, samples: tuple[F64, F64], trials: tuple[F64, ...]) -> list[dict[str, Shift]]:
     kind = FEATURES[feature].kind
-    before, after = (_moments(x, kind, TRIALS if kind is FeatureKind.RATIO else 1.0) for x in (normal, abnormal))
-    return shifts((feature,), (kind,), before, after, np.zeros((normal.shape[1], 1)))
+    before, after = (
+        _moments(x, kind, n if kind is FeatureKind.RATIO else np.ones_like(n))
+        for x, n in zip(samples, trials, strict=True)
+    )
+    return shifts((feature,), (kind,), before, after, np.zeros((samples[0].shape[1], 1)))
 
 
-def _moments(samples: F64, kind: FeatureKind, weight: float) -> F64:
+def _moments(samples: F64, kind: FeatureKind, weight: F64) -> F64:
     value = transform(samples[..., None], (kind,))[..., 0]
     known = np.isfinite(value)
     value = np.where(known, value, 0.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from contracts.errors import HomeostatError
 from contracts.frames.decoded import B1, F64
 from contracts.frames.series_frame import SeriesFrame
 from contracts.units import SECOND
+from models.series.forecasting.forecasts import Forecasting
 from models.series.series_watch import SeriesWatch
 
 _WEEK_S: Final = 604_800.0
@@ -64,6 +66,8 @@ class SeriesScores:
     scores: list[F64] = field(default_factory=list)
     news: list[F64] = field(default_factory=list)
     microseconds: float = 0.0
+    counters: Counter[str] = field(default_factory=Counter)
+    """What became of forecasters, where there are some."""
 
 
 def read_folder(folder: Path) -> list[LabelledSeries]:
@@ -84,11 +88,11 @@ def read_folder(folder: Path) -> list[LabelledSeries]:
     return [_from_csv(path, path.relative_to(folder).as_posix(), windows) for path in files]
 
 
-def scored(series: Sequence[LabelledSeries]) -> SeriesScores:
+def scored(series: Sequence[LabelledSeries], forecasting: Forecasting | None = None) -> SeriesScores:
     """What general series say, each file by itself: all of its dimensions are one group."""
     found, points, began = SeriesScores(), 0, time.process_time()
     for one in series:
-        watch, scores, news = SeriesWatch(""), [], []
+        watch, scores, news = SeriesWatch("", forecasting=forecasting), [], []
         for frame in _frames(one):
             score, new = next(iter(watch.scores(frame).values()), (0.0, 0.0))
             scores.append(score)
@@ -96,6 +100,7 @@ def scored(series: Sequence[LabelledSeries]) -> SeriesScores:
         points += len(scores) * one.values.shape[1]
         found.scores.append(np.array(scores[len(one.history) :]))
         found.news.append(np.array(news[len(one.history) :]))
+        found.counters.update(watch.counters)
     found.microseconds = (time.process_time() - began) / max(1, points) * 1e6
     return found
 

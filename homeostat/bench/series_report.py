@@ -14,8 +14,10 @@ import numpy as np
 
 from contracts.frames.decoded import F64
 from homeostat.bench.event_scores import PROFILES, EventCounts, NabScore, best_threshold, carried_over, pooled
+from homeostat.bench.forecasting import ForecastFigures, forecast_figures
 from homeostat.bench.labelled_series import LabelledSeries, SeriesScores, read_folder, scored
 from homeostat.bench.vus_pr import buffer_of, vus_pr
+from models.series.forecasting.forecasts import Forecasting
 
 _REFIT, _BACK = 500, 2000
 """The baseline that is fitted in batches: every so many points, on so many of the last."""
@@ -66,10 +68,14 @@ class SetFigures:
     series: int
     points: int
     detectors: list[DetectorFigures]
+    forecasts: ForecastFigures | None = None
+    """Where forecasters are named."""
 
 
-def figures(folders: Sequence[Path], *, rivals: bool = True) -> Iterator[SetFigures]:
-    """One set after the other.
+def figures(
+    folders: Sequence[Path], *, rivals: bool = True, forecasting: Forecasting | None = None
+) -> Iterator[SetFigures]:
+    """One set after the other; with forecasters general series are judged with them and without.
 
     Raises:
         HomeostatError: there are no series in one, or one of them can't be read.
@@ -77,9 +83,12 @@ def figures(folders: Sequence[Path], *, rivals: bool = True) -> Iterator[SetFigu
     for folder in folders:
         series = read_folder(folder)
         found = [_of_detector("homeostat", series, scored(series))]
+        if forecasting is not None:
+            found.append(_of_detector("with forecasters", series, scored(series, forecasting)))
         for name, rival in _RIVALS.items() if rivals else ():
             found.append(_of_detector(name, series, _each(series, rival)))
-        yield SetFigures(folder.name, len(series), sum(len(s.values) for s in series), found)
+        forecasts = None if forecasting is None else forecast_figures(series, forecasting)
+        yield SetFigures(folder.name, len(series), sum(len(s.values) for s in series), found, forecasts)
 
 
 def report(found: SetFigures) -> Iterator[str]:
@@ -91,6 +100,8 @@ def report(found: SetFigures) -> Iterator[str]:
         yield "  with thresholds of the other half of the set; in brackets with the best one for all"
     for detector in found.detectors:
         yield from detector.lines()
+    if found.forecasts is not None:
+        yield from found.forecasts.lines()
 
 
 def _both(held: float | None, best: float, digits: int) -> str:

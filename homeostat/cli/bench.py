@@ -42,7 +42,15 @@ def ingest_bench() -> None:
 @click.option(
     "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="With FOLDERS: write figures here."
 )
-def detect_bench(folders: tuple[Path, ...], rivals: bool, json_path: Path | None) -> None:
+@click.option(
+    "--forecaster",
+    "forecasters",
+    multiple=True,
+    metavar="CLASS(PARAMETERS)",
+    help="With FOLDERS: also with forecasts of this class, as `series.forecasters` has it: "
+    "'river.time_series.SNARIMAX(p=1, d=0, q=0, m=48)'.",
+)
+def detect_bench(folders: tuple[Path, ...], rivals: bool, json_path: Path | None, forecasters: tuple[str, ...]) -> None:
     """Milliseconds per tick for 1,000 services x 8 features: the whole engine, the bank alone, all detectors.
 
     With FOLDERS of labelled series (.npz, or CSV as the Numenta Anomaly Benchmark has them): how well general series find what is
@@ -52,12 +60,15 @@ def detect_bench(folders: tuple[Path, ...], rivals: bool, json_path: Path | None
     if not folders:
         if json_path is not None:
             raise click.UsageError("--json writes figures of labelled series: name their FOLDERS")
+        if forecasters:
+            raise click.UsageError("--forecaster is for labelled series: name their FOLDERS")
         _detect()
         return
+    from homeostat.bench.forecasting import named
     from homeostat.bench.series_report import figures, report
 
     measured = []
-    for found in figures(folders, rivals=rivals):
+    for found in figures(folders, rivals=rivals, forecasting=named(forecasters)):
         measured.append(found)
         echo("\n".join(report(found)))
         if json_path is not None:

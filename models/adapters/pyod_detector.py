@@ -60,13 +60,13 @@ class Fit:
 
     def __init__(self, recipe: Recipe, seed: int, vectors: F64) -> None:
         self.recipe, self.seed, self.vectors = recipe, seed, vectors
-        self._future: Future[tuple[Any, F64]] = refits.submit(recipe, vectors, seed)
+        self._future: Future[tuple[Any, F64]] = refits.submit(refits.fitted, recipe, vectors, seed)
         self._model: tuple[Any, F64] | None = None
 
     def score(self, vectors: F64) -> F64:
         """P-values of vectors."""
         if self._model is None:
-            self._model = refits.result(self._future, self.recipe, self.vectors, self.seed)
+            self._model = refits.result(self._future, refits.fitted, self.recipe, self.vectors, self.seed)
         model, reference = self._model
         return conformal_p(np.asarray(model.decision_function(vectors), np.float64), reference)
 

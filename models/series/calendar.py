@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -30,6 +30,10 @@ class Calendar:
     def __init__(self, timezone: str, holidays: Iterable[str] = ()) -> None:
         self._zone, self._holidays = ZoneInfo(timezone), frozenset(holidays)
         self._known: dict[int, tuple[int, int]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker: without what is remembered."""
+        return self.__dict__ | {"_known": {}}
 
     def bins(self, times_s: F64) -> tuple[I64, I64]:
         """Of each time the half hour of the day, those of days off behind those of others, and the hour of the week."""

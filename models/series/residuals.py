@@ -14,6 +14,7 @@ import numpy as np
 
 from contracts.frames.decoded import B1, F64, I64
 from models.series.calendar import UNIVERSAL, Calendar
+from models.series.forecasting.forecasts import Forecasting, Forecasts
 from models.series.season import Season
 
 
@@ -103,12 +104,13 @@ class Look(NamedTuple):
 
 
 class SeriesResiduals:
-    """State of `n` series."""
+    """State of `n` series. Where there are forecasters, what they say takes the place of the season while one is in use."""
 
-    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL) -> None:
+    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL, forecasting: Forecasting | None = None) -> None:
         self.state = np.zeros((n, len(_NAMES)))
         self.lags, self.weights = np.zeros((n, _TAPS)), np.zeros((n, _TAPS))
         self.season = Season(n, calendar)
+        self.forecasts = Forecasts(n, forecasting) if forecasting is not None else None
 
     def step(self, rows: I64, times_s: F64, values: F64) -> Look:
         """What `values` of different `rows` look like; then learn from them."""
@@ -139,15 +141,20 @@ class SeriesResiduals:
         self.state = np.pad(self.state, ((0, more), (0, 0)))
         self.lags, self.weights = np.pad(self.lags, ((0, more), (0, 0))), np.pad(self.weights, ((0, more), (0, 0)))
         self.season.grow(more)
+        if self.forecasts is not None:
+            self.forecasts.grow(more)
 
     def arrays(self) -> dict[str, Any]:
         """The state, by name."""
-        return {"state": self.state, "lags": self.lags, "weights": self.weights, "season": self.season.arrays()}
+        own = {"state": self.state, "lags": self.lags, "weights": self.weights, "season": self.season.arrays()}
+        return own if self.forecasts is None else {**own, "forecasts": self.forecasts.arrays()}
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """Take what `arrays` gave."""
+        """Take what `arrays` gave, but for forecasts of another process (`Forecasts.restore`)."""
         self.state, self.lags, self.weights = arrays["state"], arrays["lags"], arrays["weights"]
         self.season.load(arrays["season"])
+        if self.forecasts is not None:
+            self.forecasts.load(arrays.get("forecasts") or self.forecasts.none(len(self.state)))
 
 
 def _begin(s: F64, values: F64) -> None:
@@ -177,11 +184,12 @@ class _Step:
         self.slow_spread = self._of("slow_spread") * _SIGMA + self.eps
         self.step = x - self._of("last")
         self.profile, self.known, self.awaited = of.season.expected(rows, times_s, self._of("slow"))
+        self.forecast = self._forecast()
         self.season_error = x - self.profile - self._of("offset")
         self.seasonal = (
             self.known
             & (self._of("level_error") > 0)
-            & (self._of("season_error") < _BETTER * self._of("level_error"))
+            & (self.forecast | (self._of("season_error") < _BETTER * self._of("level_error")))
             & (self.count > _SETTLED)
         )
         self.middle_rate = _rate(SHIFT_POINTS, self.count)
@@ -199,6 +207,17 @@ class _Step:
         self.lags[:, 4] = np.where(self.known, _clip((self.profile - self._of("slow")) / self.slow_spread, 8.0), 0.0)
         self.scaled = _clip((x - self._of("slow")) / self.slow_spread, _WIDEST)
         self.forecast_error = self.scaled - (of.weights[rows] * self.lags).sum(axis=1)
+
+    def _forecast(self) -> B1:
+        """Where a library's forecast is in use: it is what is expected then. It was chosen on data held back from it, and begins at the
+        level of its day, without the profile's offset."""
+        if self.of.forecasts is None:
+            return np.zeros(len(self.x), dtype=np.bool_)
+        ahead, found = self.of.forecasts.expected(self.rows, self.times_s)
+        self.profile, self.known = np.where(found, ahead, self.profile), self.known | found
+        self.awaited &= ~found
+        self._set("offset", np.where(found, 0.0, self._of("offset")))
+        return found
 
     def _of(self, name: str) -> F64:
         return self.s[:, _AT[name]]
@@ -283,6 +302,8 @@ class _Step:
         self._toward("level_error", np.minimum(np.abs(self.x - slow_before), widest), rate)
         self._set("offset", self._of("offset") + 2.0 * rate * np.clip(error, -limit, limit))
         self.of.season.learn(self.rows, self.times_s, self.x, self.slow_spread)
+        if self.of.forecasts is not None:
+            self.of.forecasts.learn(self.rows, self.times_s, self.x)
 
     def _learn_forecast(self, fast: F64, slow: F64) -> None:
         power = 0.5 + (self.lags**2).sum(axis=1)

@@ -6,6 +6,8 @@ by just that. A budget of false alarms a week is then one number for all series,
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from contracts.frames.decoded import F64, I64
 from models.series.calendar import UNIVERSAL, Calendar
 from models.series.distance import Distances
+from models.series.forecasting.forecasts import Forecasting
 from models.series.residuals import RANGE_POINTS, RANGE_SCALE, WAYS, SeriesResiduals, Way
 from models.series.tails import MOST_DECADES, Tails
 
@@ -43,8 +46,9 @@ class SeriesSaid(NamedTuple):
 class SeriesScorer:
     """State of `n` series."""
 
-    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL) -> None:
-        self.residuals, self.tails, self.distances = SeriesResiduals(n, calendar), Tails(n, WAYS), Distances(n)
+    def __init__(self, n: int = 0, calendar: Calendar = UNIVERSAL, forecasting: Forecasting | None = None) -> None:
+        self.residuals = SeriesResiduals(n, calendar, forecasting)
+        self.tails, self.distances = Tails(n, WAYS), Distances(n)
         self.last_s, self.cadence = np.zeros(n), np.zeros(n)
         """When each series last had a point (epoch seconds), and the logarithm of its usual seconds between two."""
 
@@ -84,6 +88,26 @@ class SeriesScorer:
         self.distances.grow(more)
         self.last_s, self.cadence = np.pad(self.last_s, (0, more)), np.pad(self.cadence, (0, more))
 
+    def counts_in(self, counters: Counter[str]) -> None:
+        """Where what comes of forecasters is counted: forecasts, forecasts_used, forecasts_failed."""
+        if self.residuals.forecasts is not None:
+            self.residuals.forecasts.counters = counters
+
+    def enrol(self, row: int, name: str) -> None:
+        """A row is of the series `name`."""
+        if self.residuals.forecasts is not None:
+            self.residuals.forecasts.enrol(row, name)
+
+    def forecaster(self, row: int) -> str:
+        """By whose forecast a row's last point was judged; empty: by its own season."""
+        found = self.residuals.forecasts
+        return "" if found is None else found.name(row, float(self.last_s[row]))
+
+    @property
+    def forecasters(self) -> list[str]:
+        """Those that there are, for a snapshot."""
+        return [] if self.residuals.forecasts is None else self.residuals.forecasts.titles
+
     def state(self, rows: I64 | slice) -> dict[str, Any]:
         """Of some rows, as `load` takes it."""
         known = {
@@ -99,6 +123,13 @@ class SeriesScorer:
         self.residuals.load(state["residuals"])
         self.tails.load(state["tails"])
         self.distances.load(state["distances"] if "distances" in state else Distances(len(self.last_s)).arrays())
+
+    def restore(self, state: dict[str, Any], forecasters: Sequence[str], names: Sequence[str]) -> None:
+        """Take what `state` gave in a process that had these `forecasters`, of the series `names`."""
+        theirs = state["residuals"].pop("forecasts", {})
+        self.load(state)
+        if self.residuals.forecasts is not None:
+            self.residuals.forecasts.restore(theirs, forecasters, names)
 
 
 def _of_rows(arrays: dict[str, Any], rows: I64 | slice) -> dict[str, Any]:

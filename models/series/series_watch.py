@@ -25,6 +25,7 @@ from contracts.verdicts import AnomalyKind, AnomalyPhase, ServiceState
 from models.series.alarms import Heard, Loudness, bar, distance_of
 from models.series.calendar import UNIVERSAL, Calendar
 from models.series.distance import From
+from models.series.forecasting.forecasts import Forecasting
 from models.series.residuals import Way
 from models.series.roster import SeriesRoster
 from models.series.scorer import SeriesScorer
@@ -77,15 +78,21 @@ class Unit(msgspec.Struct):
 
 class SeriesWatch:
     """One environment. `false_alarms_a_week`: how many are accepted over all its series; `most`: series that there is room for; `calendar`:
-    by which their seasons go."""
+    by which their seasons go; `forecasting`: forecasters of libraries, where there are any."""
 
     def __init__(
-        self, environment: str, false_alarms_a_week: float = 1.0, most: int = 10_000, calendar: Calendar = UNIVERSAL
+        self,
+        environment: str,
+        false_alarms_a_week: float = 1.0,
+        most: int = 10_000,
+        calendar: Calendar = UNIVERSAL,
+        forecasting: Forecasting | None = None,
     ) -> None:
         self.environment, self._budget = environment, false_alarms_a_week
         self.counters: Counter[str] = Counter()
         self._roster = SeriesRoster(most)
-        self._scorer = SeriesScorer(calendar=calendar)
+        self._scorer = SeriesScorer(calendar=calendar, forecasting=forecasting)
+        self._scorer.counts_in(self.counters)
         self._units: dict[str, Unit] = {}
         self._unit_of: list[str] = []
         self._values, self._evidence, self._distances = np.zeros(0), np.zeros(0), np.zeros((0, len(From)))
@@ -220,6 +227,7 @@ class SeriesWatch:
             return None
         if row >= len(self._values):
             self._grow(max(_ROOM, min(2 * row, self._roster.most)))
+        self._scorer.enrol(row, name)
         unit = f"group\t{group}" if group else name
         self._unit_of.append(unit)
         self._units.setdefault(unit, Unit(group or name)).rows.append(row)
@@ -300,12 +308,17 @@ class SeriesWatch:
         parts = []
         for row in loud[:_MOST_NAMED]:
             low, high = self._range(row)
-            value, way = self._values[row], _WORDS[self._way(row)]
+            value, way = self._values[row], self._way_words(row)
             name = f"{self._roster.names[row]} " if self._roster.names[row] != unit.name else ""
             outside = f", expected {low:.3g} to {high:.3g}" if not low <= value <= high else ""
             parts.append(f"{name}{value:.4g}{outside} ({way})")
         more = f"; and {len(loud) - _MOST_NAMED} more" if len(loud) > _MOST_NAMED else ""
         return "; ".join(parts) + more
+
+    def _way_words(self, row: int) -> str:
+        way = self._way(row)
+        by = self._scorer.forecaster(row) if way in (Way.SEASON, Way.SEASON_SHIFT) else ""
+        return f"{_WORDS[way]}, as {by} forecasts it" if by else _WORDS[way]
 
     def _way(self, row: int) -> Way:
         """In what way a row is most unusual."""
@@ -353,6 +366,7 @@ class SeriesWatch:
             "units": {name: msgspec.to_builtins(unit) for name, unit in self._units.items()},
             **self._arrays(known),
             "scorer": self._scorer.state(known),
+            "forecasters": self._scorer.forecasters,
         }
         return save(_KIND, _VERSION, body)
 
@@ -367,7 +381,7 @@ class SeriesWatch:
             self._unit_of = body["unit_of"]
             self._units = {name: msgspec.convert(unit, Unit) for name, unit in body["units"].items()}
             self._load_arrays(body)
-            self._scorer.load(body["scorer"])
+            self._scorer.restore(body["scorer"], body.get("forecasters", []), body["names"])
             self._roster.load(body["names"], body["times"] if "times" in body else self._old_times(len(body["names"])))
         except (KeyError, ValueError, msgspec.ValidationError) as e:
             raise UnreadableEvent(f"a damaged snapshot of {_KIND}: {e}") from e

@@ -13,6 +13,7 @@ from contracts.ports import Record
 from contracts.settings import MAX_ENVIRONMENTS, CalendarSettings, SeriesSettings
 from contracts.topics import ANOMALIES
 from models.series.calendar import UNIVERSAL, Calendar
+from models.series.forecasting.forecasters import forecasting_of
 from models.series.series_watch import SeriesWatch
 from models.snapshots import load, save
 from streams.environments import Environments
@@ -34,7 +35,8 @@ class SeriesStage:
     @property
     def counters(self) -> Counter[str]:
         """Points judged and anomalies opened; points left out: late_points, not_finite, series_limit; series
-        that left to make room for others: series_left."""
+        that left to make room for others: series_left; choices among forecasters: forecasts, those that were used: forecasts_used, and
+        forecasters that failed in one: forecasts_failed."""
         for watch in self._watches.values():
             self._counters.update(watch.counters)
             watch.counters.clear()
@@ -65,7 +67,10 @@ class SeriesStage:
 
     def _watch(self, environment: str) -> SeriesWatch:
         calendar = calendar_of(self._settings.calendars, environment)
-        return SeriesWatch(environment, self._settings.false_alarms_per_week, self._settings.max_series, calendar)
+        forecasting = forecasting_of(self._settings, calendar)
+        return SeriesWatch(
+            environment, self._settings.false_alarms_per_week, self._settings.max_series, calendar, forecasting
+        )
 
     def _forget(self, environment: str) -> None:
         self._watches.pop(environment, None)

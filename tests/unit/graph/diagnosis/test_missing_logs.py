@@ -10,10 +10,11 @@ import pytest
 
 from contracts.features import BY_SIGNAL, Signal
 from contracts.frames import EvidenceFrame, Presence
+from contracts.mix import Mix, mix_of
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from graph.diagnosis import DiagnosisEngine
-from graph.evidence.missing_logs import missing_logs
+from graph.evidence.missing_logs import TemplateSums, missing_logs, missing_template
 from graph.evidence.situation import Edge, MissingTemplate, Node, Shift, Situation
 from graph.world.log_templates import SLOTS, TemplateStore
 from graph.world.world import World
@@ -220,3 +221,38 @@ def test_a_caller_whose_callee_fails_has_nothing_to_store() -> None:
 def test_where_as_much_less_is_asked_for_nothing_is_told() -> None:
     few = {"request_rate": shift("request_rate", 40.0, 4.0)}
     assert told([Node("shop", missing=gone(seen=4.0), shifts=few)], []) == {}
+
+
+def test_few_records_of_two_statements_keep_no_step_that_is_worth_much() -> None:
+    """Two rare routes, of which each seems to follow the other: with many more records it would be surer."""
+    few, many = (missing_template(sums_of(n)) for n in (1, 20))
+    assert many is not None
+    assert few is None or few.sigmas < 0.7 * many.sigmas
+
+
+def sums_of(times: int) -> TemplateSums:
+    """Of ten blocks in which two statements came about alike, and since the onset the one came four times, and the other never."""
+    blocks = times * np.array([(0, 2, 2), (0, 0, 1), (0, 2, 1), (0, 1, 1), (0, 1, 1), (0, 0, 0)] * 2, float)
+    since = times * np.array([0.0, 0.0, 4.0])
+    return TemplateSums(
+        blocks.sum(axis=0), blocks.T @ blocks, since, (120.0, 40.0), ("", "quote stored", "order stored")
+    )
+
+
+def by_routes(quotes: int, mix: Mix) -> MissingTemplate | None:
+    """A shop that serves so many quotes instead of orders since the onset, of which its routes tell."""
+    world = world_of(lambda s, n: {1: n, 3: n} if s < ONSET else {1: n - quotes, 3: 0, 4: quotes})
+    otherwise = ("shop",) if mix.otherwise else ()
+    return world.log_templates.missing(["shop"], START // SECOND + ONSET, otherwise).get("shop")
+
+
+def test_requests_of_other_routes_owe_no_statement_of_those_before() -> None:
+    as_before, otherwise = np.array([90.0, 540.0, 540.0, 0.0, 0.0]), np.array([30.0, 180.0, 180.0, 0.0, 0.0])
+    faster = otherwise + np.array([0.0, 0.0, 0.0, -180.0, 0.0])
+    assert not mix_of(as_before, otherwise).otherwise
+    assert mix_of(as_before, faster).otherwise
+    missed = by_routes(4, mix_of(as_before, otherwise))
+    assert missed is not None
+    assert missed.after == ""
+    excused = by_routes(4, mix_of(as_before, faster))
+    assert excused is None or excused.after != ""

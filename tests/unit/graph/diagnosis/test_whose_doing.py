@@ -191,6 +191,18 @@ def test_more_calls_are_no_change_of_what_it_does_where(calls: tuple[Edge, ...])
     assert not any(x.channel == "calls" for s in found.values() for x in s.findings)
 
 
+@pytest.mark.parametrize(
+    ("depot", "changed"), [(40.0, False), (800.0, True)], ids=["instead of others", "besides others"]
+)
+def test_who_calls_one_more_and_another_less_by_as_much_is_asked_for_something_else(depot: float, changed: bool):
+    often, other = chatty()[1], call("cart", "depot")
+    seldom = replace(
+        other, per_request_before=4.0, per_request_after=depot / 200, expected=800.0, observed=depot, attempted=depot
+    )
+    found = ranked(*slowed(), node("depot"), calls=(chatty()[0], often, seldom))
+    assert any(x.channel == "calls" for x in found["cart"].findings) is changed
+
+
 def test_more_calls_of_a_store_alone_may_be_a_cold_cache():
     often = replace(chatty()[1], callee="db:postgresql/stock")
     store = Node("db:postgresql/stock", kind="database", own=False)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from contracts.errors import InvalidSettings
-from contracts.features import CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, REQUEST_RATE
+from contracts.features import CALL_LATENCY_P95, ERROR_RATE, LATENCY_P50, LATENCY_P95, REQUEST_RATE
 from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap, read_map
 from homeostat.bench.diagnosis import (
@@ -132,6 +132,31 @@ def test_a_culprit_is_found_in_metrics_alone(tmp_path: Path):
     assert "AC@1" in text
     assert "traversal" in text
     assert "calibration error" in text
+
+
+def test_failures_weigh_by_the_requests_that_the_data_set_counts(tmp_path: Path):
+    """One of a hundred requests of many fails at the stock; of a handful the cart answers, each does."""
+    path = metrics_case(tmp_path, "counted", "stock")
+    columns = [[s, m] for s in SERVICES for m in ("availability.Average", "requests.Sum")]
+    said = {**json.loads((path / "case.json").read_text()), "columns": columns, "target": None}
+    (path / "case.json").write_text(json.dumps(said))
+    normal = np.tile([100.0, 1000.0, 100.0, 2.0, 100.0, 1000.0], (50, 1))
+    abnormal = np.tile([100.0, 1000.0, 0.0, 1.0, 99.0, 1000.0], (2, 1))
+    np.savez(path / "metrics.npz", normal=normal, abnormal=abnormal)
+    nodes = situation_of(next(cases(tmp_path)), ColumnMap()).nodes
+    assert nodes["stock"].shifts[ERROR_RATE].samples == pytest.approx(2000)
+    assert nodes["cart"].shifts[ERROR_RATE].samples == pytest.approx(2)
+    assert nodes["stock"].shifts[ERROR_RATE].decades > 4 > nodes["web"].shifts[ERROR_RATE].decades
+
+
+def test_metrics_that_came_later_than_a_case_is_judged_are_not_known(tmp_path: Path):
+    path = metrics_case(tmp_path, "early", "stock")
+    with np.load(path / "metrics.npz") as found:
+        told_at = 1000.0 + 60.0 * np.arange(len(found["abnormal"]))
+        np.savez(path / "metrics.npz", normal=found["normal"], abnormal=found["abnormal"], t_abnormal=told_at)
+    case = next(cases(tmp_path))
+    samples = [situation_of(case, ColumnMap(), s).nodes["stock"].shifts[LATENCY_P50].samples for s in (30, 130, 0)]
+    assert samples == [1, 3, 10]
 
 
 def test_unknown_metric_names_work_through_a_mapping_file(tmp_path: Path):
