@@ -25,10 +25,11 @@ from graph.evidence.situation import Edge, Node, Shift, Situation, Violation
 from graph.ranking import Suspect, rank
 from graph.world.series import transform
 from graph.world.topology import is_observer
-from homeostat.bench.alert_sets import findings_of
+from homeostat.bench.alert_sets import AlertHistory, findings_of
+from homeostat.bench.alert_tokens import LabelledChoice, choice_of
 from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap
-from homeostat.bench.learnt import FOLDS, LabelledChoice, LearntRanker, choice_of, fold_of
+from homeostat.bench.learnt import FOLDS, LearntRanker, fold_of
 from homeostat.bench.rivals import ALERTS, METRICS
 from homeostat.bench.telling import told
 
@@ -156,10 +157,12 @@ def _moments(samples: F64, kind: FeatureKind, weight: F64) -> F64:
     return np.stack([(weight * known * value**p).sum(axis=0) for p in range(3)])[..., None]
 
 
-def suspects_of(case: FailureCase, columns: ColumnMap, after_s: float = 0.0) -> tuple[list[Suspect], float]:
-    """Suspects of a case, and CPU milliseconds that ranking them took (not reading and telling)."""
+def suspects_of(
+    case: FailureCase, columns: ColumnMap, after_s: float = 0.0, history: AlertHistory | None = None
+) -> tuple[list[Suspect], float]:
+    """Suspects of a case, and CPU milliseconds that ranking them took (not reading and telling). `history`: alerts of other cases."""
     situation = situation_of(case, columns, after_s)
-    found = list(findings_of(case)) if case.alerts else None
+    found = list(findings_of(case, history)) if case.alerts else None
     began = time.process_time()
     suspects = rank(situation, found)
     return suspects, 1000 * (time.process_time() - began)
@@ -181,30 +184,38 @@ def outcome(case: FailureCase, scores: Mapping[str, float], **told_of: float) ->
 def outcomes(folder: Path, columns: ColumnMap, half: str = "all", after_s: float = 0.0) -> dict[str, list[Placement]]:
     """Outcomes of the cases of a folder by method, Homeostat's first."""
     out: dict[str, list[Placement]] = {"homeostat": []}
-    labelled: list[tuple[FailureCase, LabelledChoice]] = []
+    alerted: list[FailureCase] = []
     for case in cases(folder):
-        if half not in ("all", half_of(case.id)) and not case.alerts:
-            continue
-        suspects, ms = suspects_of(case, columns, after_s)
-        scores = {s.service: s.score for s in suspects}
-        sure = suspects[0].probability if suspects else 0.0
-        unknown = max(0.0, 1.0 - sum(s.probability for s in suspects))
         if case.alerts:
-            labelled.append((case, choice_of(case, scores)))
-            if half not in ("all", half_of(case.id)):
-                continue
-        out["homeostat"].append(outcome(case, scores, confidence=sure, unknown=unknown, ms=ms))
-        rivals: Mapping[str, Callable[[FailureCase], dict[str, float]]] = ALERTS if case.alerts else METRICS
-        if not case.alerts and not case.columns:
-            continue
-        for name, method in rivals.items():
-            began = time.process_time()
-            found = method(case)
-            took = 1000 * (time.process_time() - began)
-            out.setdefault(name, []).append(outcome(case, found, ms=took))
+            alerted.append(case)
+        elif half in ("all", half_of(case.id)):
+            suspects, ms = suspects_of(case, columns, after_s)
+            _place(out, case, suspects, ms)
+    history, labelled = AlertHistory(alerted), []
+    for case in alerted:
+        suspects, ms = suspects_of(case, columns, after_s, history)
+        labelled.append((case, choice_of(case, {s.service: s.score for s in suspects}, history)))
+        if half in ("all", half_of(case.id)):
+            _place(out, case, suspects, ms)
     if labelled:
         out["learnt"] = list(_learnt(labelled, half))
     return out
+
+
+def _place(out: dict[str, list[Placement]], case: FailureCase, suspects: Sequence[Suspect], ms: float) -> None:
+    """Add how a case went by the ranking, and by the methods beside it."""
+    sure = suspects[0].probability if suspects else 0.0
+    unknown = max(0.0, 1.0 - sum(s.probability for s in suspects))
+    scores = {s.service: s.score for s in suspects}
+    out["homeostat"].append(outcome(case, scores, confidence=sure, unknown=unknown, ms=ms))
+    rivals: Mapping[str, Callable[[FailureCase], dict[str, float]]] = ALERTS if case.alerts else METRICS
+    if not case.alerts and not case.columns:
+        return
+    for name, method in rivals.items():
+        began = time.process_time()
+        found = method(case)
+        took = 1000 * (time.process_time() - began)
+        out.setdefault(name, []).append(outcome(case, found, ms=took))
 
 
 def _learnt(labelled: Sequence[tuple[FailureCase, LabelledChoice]], half: str) -> Iterator[Placement]:

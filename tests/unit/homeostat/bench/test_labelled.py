@@ -13,8 +13,7 @@ from click.testing import CliRunner
 
 from contracts.errors import InvalidSettings
 from contracts.features import CALL_LATENCY_P95, ERROR_RATE, LATENCY_P50, LATENCY_P95, REQUEST_RATE
-from homeostat.bench.alert_sets import findings_of
-from homeostat.bench.cases import FailureCase, LabelledAlert, cases
+from homeostat.bench.cases import FailureCase, cases
 from homeostat.bench.column_map import ColumnMap, read_map
 from homeostat.bench.diagnosis import (
     Placement,
@@ -29,7 +28,6 @@ from homeostat.bench.diagnosis import (
     suspects_of,
     wilson,
 )
-from homeostat.bench.learnt import LearntRanker, choice_of
 from homeostat.bench.rivals import METRICS
 from homeostat.bench.telling import told
 from homeostat.cli.app import cli
@@ -251,36 +249,6 @@ def test_an_empty_folder_and_a_case_without_measurements_are_named(tmp_path: Pat
     (tmp_path / "web_cpu" / "1" / "inject_time.txt").write_text("12")
     with pytest.raises(InvalidSettings, match="RCAEval"):
         list(cases(tmp_path))
-
-
-def alerts_case(name: str, culprit: str, others: list[str]) -> FailureCase:
-    said = [
-        LabelledAlert(culprit, "metric", "disk_wait", "up"),
-        *(LabelledAlert(o, "metric", "qps", "up") for o in others),
-    ]
-    said += [LabelledAlert(o, "trace", "GET /", "PD", "web") for o in others]
-    return FailureCase(name, "disk", frozenset({culprit}), ("web", *others, culprit), alerts=tuple(said))
-
-
-def test_alerts_become_evidence_and_callees_account_for_their_callers():
-    alerts = (
-        LabelledAlert("cart", "trace", "GET /cart", "PD", "web"),
-        LabelledAlert("stock", "trace", "GET /stock", "PD", "cart"),
-    )
-    case = FailureCase("a", "slow", frozenset({"stock"}), tuple(SERVICES), calls=(("cart", "stock"),), alerts=alerts)
-    found = {f.service: f for f in findings_of(case)}
-    assert found["stock"].strength > found["cart"].strength
-    assert found["cart"].explained_by == "stock"
-    assert suspects_of(case, ColumnMap())[0][0].service == "stock"
-
-
-def test_a_ranker_learns_what_alerts_tell_of_culprits():
-    known = [alerts_case(f"k{i}", f"svc-{i}", [f"svc-{i + 1}", f"svc-{i + 2}"]) for i in range(6)]
-    ranker = LearntRanker([choice_of(c, {}) for c in known])
-    fresh = choice_of(alerts_case("new", "db", ["cart", "stock"]), {})
-    scores = ranker.scores(fresh)
-    assert max(scores, key=lambda n: scores[n]) == "db"
-    assert any("disk_wait" in reason for reason in ranker.top(fresh, "db"))
 
 
 def test_ties_are_held_against_a_ranking():
