@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from contracts.frames.decoded import F64
+from contracts.supervision import SupervisedThread
 from models.adapters.recipes import Recipe
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def _end_with_parent() -> None:
     """A worker whose parent was killed has nobody left to tell it to end."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+        SupervisedThread("end of the parent", lambda: _end_after(parent)).start()
 
 
 def _end_after(parent: Any) -> None:

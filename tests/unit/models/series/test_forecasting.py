@@ -27,6 +27,7 @@ from models.series.forecasting.forecasts import AHEAD, Forecasting, Forecasts
 from models.series.forecasting.history import BIN_S, DAY_BINS, LENGTH, SPARE, History, Past
 from models.series.residuals import Way
 from models.series.scorer import SeriesScorer
+from tests.patience import PATIENCE_S
 
 HERE = __name__
 FIRST_S = 20_000 * 86_400.0
@@ -369,7 +370,7 @@ def test_a_forecast_takes_the_place_of_the_season_and_what_it_did_not_expect_is_
 def test_a_worker_ends_with_the_process_that_it_works_for() -> None:
     code = "import os; from models.adapters import refits; print(refits.submit(os.getpid).result(), flush=True); os._exit(9)"
     # the worker has its output: that is at an end once both are
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert int(done.stdout) > 0
 
 
