@@ -79,7 +79,7 @@ MISSING_MIX: Final = 0.2
 such a share. By hand."""
 MISSING_UNSURE: Final = 4.0
 """Records for which a template is taken to come independently of the one that it seems to keep step with (empirical Bayes): of a few of each, of
-the most similar of many, the step is mostly chance. rca: Train Ticket, tuning half; 2 to 8 lie on a plateau."""
+the most similar of many, the step is mostly chance. rca: Train Ticket, both halves' totals seen; 2 to 8 lie on a plateau."""
 MISSING_PER_SIGMA: Final = 0.6
 MISSING_MOST: Final = 2.0
 """Strength of each deviation more, and the most. rca: Train Ticket, both halves seen."""

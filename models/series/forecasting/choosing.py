@@ -8,6 +8,8 @@ by the profile that is learnt on line (`models.series.season`). Nothing that a m
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import multiprocessing
 import signal
 import threading
 import warnings
@@ -20,7 +22,7 @@ import numpy as np
 from contracts.frames.decoded import F64
 from models.adapters.recipes import Recipe
 from models.series.calendar import Calendar
-from models.series.forecasting.forecast_judgement import BETTER, LEAST_BINS, MOST_S, SPANS, TRUSTED_BINS
+from models.series.forecasting.forecast_judgement import BETTER, GRACE_S, LEAST_BINS, MOST_S, SPANS, TRUSTED_BINS
 from models.series.forecasting.forecaster import forecaster_of
 from models.series.forecasting.history import BIN_S, DAY_BINS, Past
 from models.series.season import Season
@@ -113,7 +115,7 @@ def _own(past: Past, calendar: Calendar) -> F64:
 def _forecast(recipe: Recipe, history: F64, ahead: int) -> F64 | None:
     """None where the model fails, takes too long, or leaves the range of everything sensible."""
     try:
-        with _quietly(), _within(MOST_S):
+        with _quietly(), within(MOST_S):
             found = np.asarray(forecaster_of(recipe).forecast(history.copy(), ahead), np.float64)
     except Exception:  # noqa: BLE001 - whatever a model does, its series goes on without it
         return None
@@ -132,8 +134,9 @@ def _quietly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """A model that takes longer is interrupted, where signals allow it."""
+def within(seconds: float, grace_s: float = GRACE_S) -> Iterator[None]:
+    """A model that takes longer is interrupted, where signals allow it; one that can't be (it hangs in code that is no Python) ends its worker
+    after `grace_s` more, with its traceback in what the worker writes."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
@@ -141,10 +144,15 @@ def _within(seconds: float) -> Iterator[None]:
     def late(_number: int, _frame: Any) -> None:
         raise TimeoutError(f"no forecast within {seconds:g} s")
 
+    is_worker = multiprocessing.parent_process() is not None
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    if is_worker:
+        faulthandler.dump_traceback_later(seconds + grace_s, exit=True)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        if is_worker:
+            faulthandler.cancel_dump_traceback_later()

@@ -19,3 +19,5 @@ SPANS: Final = 2.0
 """Ranges of its history by which a forecast may leave it: what goes further has exploded. By hand."""
 MOST_S: Final = 60.0
 """Seconds after which a model's forecast is given up. By hand: river's take milliseconds, statsforecast's automatic ones seconds."""
+GRACE_S: Final = 30.0
+"""Seconds more after which a worker is ended whose model can't be interrupted. By hand."""

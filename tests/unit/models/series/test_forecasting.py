@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from contracts.settings import ForecasterSettings, SeriesSettings
 from models.adapters import refits
 from models.adapters.recipes import Recipe
 from models.series.calendar import UNIVERSAL
-from models.series.forecasting.choosing import LEVEL, NONE, OWN, PROFILE, choice, over_all
+from models.series.forecasting.choosing import LEVEL, NONE, OWN, PROFILE, choice, over_all, within
 from models.series.forecasting.forecaster import forecaster_of
 from models.series.forecasting.forecasters import check, forecasting_of
 from models.series.forecasting.forecasts import AHEAD, Forecasting, Forecasts
@@ -379,3 +380,14 @@ def test_work_that_was_cancelled_or_whose_worker_died_of_other_work_is_done_agai
     lost.cancel()
     assert refits.survived(lost, abs, -3) == 3
     assert refits.survived(refits.submit(os._exit, 3), os._exit, 3) is None
+
+
+def _cannot_be_interrupted() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    with within(0.1, 0.2):
+        time.sleep(2 * PATIENCE_S)
+
+
+def test_a_model_that_cannot_be_interrupted_ends_its_worker_and_holds_nobody_up() -> None:
+    assert refits.survived(refits.submit(_cannot_be_interrupted), _cannot_be_interrupted) is None
+    assert refits.survived(refits.submit(abs, -3), abs, -3) == 3
