@@ -98,9 +98,8 @@ def _missing_of(i: int, sums: TemplateSums, enough: NDArray[np.bool_]) -> _Step 
     ratio = sums.before[i] / n
     square = np.diagonal(sums.products)
     residual = square[i] - 2 * ratio * sums.products[i] + ratio**2 * square
-    apart = MISSING_BUNCHES + MISSING_UNSURE * (
-        1 + ratio
-    )  # what independent counts would differ by, as far as these are few
+    # and what independent counts would differ by, as far as these are few
+    apart = MISSING_BUNCHES + MISSING_UNSURE * (1 + ratio)
     spread = (np.maximum(residual, 0.0) + apart) / (ratio * n + 1) / np.maximum(1.0, ratio)
     spread[~others] = np.inf
     j = int(spread.argmin())

@@ -43,12 +43,9 @@ def cold_cache(situation: Situation) -> Iterator[Finding]:
 def _makes_many_more(situation: Situation) -> Iterator[tuple[Node, list[Edge]]]:
     """Services with the calls that they make many more of for each request, none of them because one failed, and none instead of others."""
     for node in situation.nodes.values():
-        many = [e for e in situation.out(node.name) if _many_more(e)]
-        if (
-            many
-            and not any(_asked_again(e) for e in situation.out(node.name))
-            and not _instead(situation.out(node.name), many)
-        ):
+        edges = situation.out(node.name)
+        many = [e for e in edges if _many_more(e)]
+        if many and not any(_asked_again(e) for e in edges) and not _instead(edges, many):
             yield node, many
 
 

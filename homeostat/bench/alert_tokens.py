@@ -35,6 +35,7 @@ def service_of(entity: str) -> str:
 def choice_of(case: FailureCase, scores: Mapping[str, float], history: AlertHistory | None = None) -> LabelledChoice:
     """A case as tokens: who it is, the causal ranking's score, and each alert by name and direction, with how exclusive and how unusual it is,
     of all candidates and of this one's service."""
+    known = history or AlertHistory()
     tokens: dict[str, Tokens] = {
         e: {f"is {e}": 1.0, f"is of {service_of(e)}": 1.0, **_placed(e, scores)} for e in case.entities
     }
@@ -48,7 +49,7 @@ def choice_of(case: FailureCase, scores: Mapping[str, float], history: AlertHist
                 _add(tokens[entity], entity, role, alert, few)
     for entity, role, matter in sorted(_matters(case)):
         if entity in tokens:
-            unusual = (history or AlertHistory()).unusual(case, entity, matter, caller=role == "sees")
+            unusual = known.unusual(case, entity, matter, caller=role == "sees")
             _add_unusual(tokens[entity], entity, role, matter, unusual)
     return LabelledChoice(tokens, case.truth, case.fault)
 

@@ -1,8 +1,8 @@
 """Fitting of models beside the loop: a process of its own takes what is to be learnt from and gives back a fitted model.
 
-One worker for all detectors and forecasters of this process, started when the first fit is due. A fit is asked for at one time of events and taken into use
-a fixed span later, so that what is detected doesn't depend on how fast the machine is; only where a fit takes longer than that does the
-loop wait for it.
+One worker for all detectors and forecasters of this process, started when the first fit is due. A fit is asked for at one time of events and
+taken into use a fixed span later, so that what is detected doesn't depend on how fast the machine is; only where a fit takes longer than that
+does the loop wait for it.
 """
 
 from __future__ import annotations

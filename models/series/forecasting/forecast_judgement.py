@@ -6,8 +6,8 @@ from typing import Final
 
 BETTER: Final = 0.8
 """Share of the error of the better of plain level and own profile below which a forecaster is used, as a season is believed against the level. Of
-.7 to 1.0 on the Microsoft's and Numenta's series (`homeostat bench detect --forecaster`): what passes .8 errs less than the profile on the
-next day as well in 7 of 10 cases; at 1.0 it is 6 of 10."""
+.7 to 1.0 by a prototype with three origins on Microsoft's and Numenta's series: what passed .8 erred less than the profile on the next day as
+well in 7 of 10 cases; at 1.0 it was 6 of 10."""
 LEAST_BINS: Final = 240
 """Bins of history from which forecasters are tried: three days before the two that are held back. By hand: a profile knows a day after one."""
 MEASURED: Final = 0.45

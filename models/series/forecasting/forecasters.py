@@ -11,10 +11,7 @@ from models.series.forecasting.forecasts import Forecasting
 
 def forecasting_of(settings: SeriesSettings, calendar: Calendar) -> Forecasting | None:
     """For series whose seasons go by `calendar`; None where none is named."""
-    recipes = {
-        name: Recipe(given.model, given.parameters, given.series, f"{SETTING}.{name}")
-        for name, given in settings.forecasters.items()
-    }
+    recipes = _recipes(settings)
     return Forecasting(recipes, calendar) if recipes else None
 
 
@@ -24,5 +21,12 @@ def check(settings: SeriesSettings) -> None:
     Raises:
         InvalidSettings: one names no class, not its parameters, or a class that does not forecast.
     """
-    for name, given in settings.forecasters.items():
-        forecaster_of(Recipe(given.model, given.parameters, given.series, f"{SETTING}.{name}"))
+    for recipe in _recipes(settings).values():
+        forecaster_of(recipe)
+
+
+def _recipes(settings: SeriesSettings) -> dict[str, Recipe]:
+    return {
+        name: Recipe(given.model, given.parameters, given.series, f"{SETTING}.{name}")
+        for name, given in settings.forecasters.items()
+    }

@@ -20,7 +20,7 @@ from contracts.frames.decoded import B1, F64, I64
 from models.adapters import refits
 from models.adapters.recipes import Recipe
 from models.series.calendar import UNIVERSAL, Calendar
-from models.series.forecasting.choosing import NONE, OWN, ForecastChoice, choice, over_all
+from models.series.forecasting.choosing import LEVEL, NONE, OWN, PROFILE, ForecastChoice, choice, over_all
 from models.series.forecasting.history import DAY_BINS, NEVER, SPARE, History, Past, bins_of
 
 AHEAD: Final = DAY_BINS + 2 * SPARE
@@ -41,7 +41,6 @@ class Forecasts:
     def __init__(self, n: int, given: Forecasting) -> None:
         self._given = given
         self._names, self._recipes = list(given.recipes), list(given.recipes.values())
-        self._calendar = given.calendar
         self.counters: Counter[str] = Counter()
         self.history = History(n)
         self.meant = np.zeros((n, len(self._recipes)), dtype=np.bool_)
@@ -97,7 +96,7 @@ class Forecasts:
 
     def _work(self, row: int, until: int) -> tuple[list[Recipe], Past, int, Calendar] | None:
         past = self.history.past(row, until)
-        return past and (self._meant(row), past, AHEAD, self._calendar)
+        return past and (self._meant(row), past, AHEAD, self._given.calendar)
 
     def _meant(self, row: int) -> list[Recipe]:
         return [self._recipes[i] for i in np.flatnonzero(self.meant[row]).tolist()]
@@ -115,7 +114,7 @@ class Forecasts:
             self.counters["forecasts_failed"] += 1
             return
         which = np.flatnonzero(self.meant[row])
-        self.errors[row, [0, 1, *(OWN + which)]] = over_all(found.errors)
+        self.errors[row, [LEVEL, PROFILE, *(OWN + which)]] = over_all(found.errors)
         self.counters["forecasts_failed"] += found.failed
         if found.chosen != NONE:
             self.counters["forecasts_used"] += 1

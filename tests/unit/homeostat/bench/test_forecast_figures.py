@@ -34,7 +34,9 @@ def growing(seed: int) -> np.ndarray:
 def test_a_day_ahead_is_measured_and_what_was_chosen_is_judged_on_the_day_after() -> None:
     times_s = 20_000 * 86_400 + HOUR_S * np.arange(24 * DAYS)
     series = [LabelledSeries(f"s{i}", times_s, growing(i), np.zeros((0, 1)), None) for i in range(2)]
-    found = forecast_figures(series, named([NAIVE]))  # type: ignore[arg-type]
+    given = named([NAIVE])
+    assert given is not None
+    found = forecast_figures(series, given)
     assert (found.series, found.series_with_one) == (2, 2)
     assert found.used == found.choices == 2 * (DAYS - 5)
     profile, naive = found.errors["profile"], found.errors["SNARIMAX"]
