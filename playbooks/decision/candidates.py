@@ -76,6 +76,11 @@ def involved_in(incident: Incident) -> list[str]:
     return list(dict.fromkeys(name for c in top_causes(incident) for name in (c.service, c.caller) if name))
 
 
+def concerned_in(incident: Incident) -> set[str]:
+    """These, and the services along the paths on which users feel them."""
+    return {*involved_in(incident), *(step.service for c in top_causes(incident) for step in c.path)}
+
+
 def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[Proposal]:
     """Every playbook × service that matches, in the order of playbook names; held back or not."""
     causes = top_causes(incident)
@@ -130,6 +135,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         shared(playbook, service, world)
         or _outside(playbook, service, meant, incident)
         or _unfelt(playbook, meant, incident, world)
+        or _has_passed(playbook, meant, world)
         or _may_pass(playbook, meant, incident, world)
     )
     if held_back is None:
@@ -198,6 +204,14 @@ def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if (world.now_ns - incident.onset_ns) / SECOND >= passes_s:
         return None
     return Held(HeldReason.UNFELT, f"users hardly feel it: for {passes_s:.0f} s it may pass by itself")
+
+
+def _has_passed(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> Held | None:
+    """What has ended by itself is not acted on, whatever it was a moment ago: the incident ends soon, or it comes again."""
+    told = next((said for c in causes if (said := world.passed.get(c.service))), "")
+    if not told or not touching(playbook.steps):
+        return None
+    return Held(HeldReason.UNFELT, f"{told}: nothing is disturbed while they are")
 
 
 def _warms_up(cause: Candidate) -> bool:
