@@ -201,7 +201,7 @@ def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not all(c.kind in PASSING or _warms_up(c) for c in causes):
         return None
     passes_s = WARMS_S if any(c.kind not in PASSING for c in causes) else PASSES_S
-    if (world.now_ns - incident.onset_ns) / SECOND >= passes_s:
+    if (world.now_ns - incident.ranked_from_ns) / SECOND >= passes_s:
         return None
     return Held(HeldReason.UNFELT, f"users hardly feel it: for {passes_s:.0f} s it may pass by itself")
 
@@ -234,7 +234,7 @@ def _uncompared(playbook: Playbook, causes: list[Candidate], incident: Incident,
     if ALL_OF_THEM not in variants(playbook):
         return None
     reached_ns = world.reached_ns or world.now_ns  # telemetry that comes late tells of its instances late
-    if reached_ns - incident.onset_ns >= COMPARED_S * SECOND:
+    if reached_ns - incident.ranked_from_ns >= COMPARED_S * SECOND:
         return None
     return Held(HeldReason.UNPROVEN, f"how the {state.replicas} instances of {cause.service} compare is not known yet")
 
@@ -293,7 +293,7 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
 def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
     """A platform takes a moment to notice that an instance is gone."""
     text = all_ready(causes[0], incident, world)
-    noticed = world.now_ns - incident.onset_ns >= NOTICED_S * SECOND
+    noticed = world.now_ns - incident.ranked_from_ns >= NOTICED_S * SECOND
     return Held(HeldReason.UNPROVEN, text) if text and not noticed and touching(playbook.steps) else None
 
 
@@ -314,7 +314,7 @@ def _unread(service: str, world: DecisionWorld, incident: Incident) -> Held | No
     """Before there is more of a service it is seen how busy it is, where that is told often. Requests that fail are asked again, and what
     explains that better, a release, is told of a moment later."""
     standing = world.standings.get(service)
-    if standing is None or not standing.unread or world.now_ns - incident.onset_ns >= COMPARED_S * SECOND:
+    if standing is None or not standing.unread or world.now_ns - incident.ranked_from_ns >= COMPARED_S * SECOND:
         return None
     return Held(HeldReason.UNPROVEN, f"how busy {service} is has not been told since the onset")
 

@@ -299,8 +299,8 @@ class PendingDecisions:
             untold_s=untold_s,
             targets={s: targets.get(s) for s in services},
             services={s: views.view(s) for s in services},
-            standings={s: views.standing(s, case.incident.onset_ns) for s in services},
-            passed={c.service: views.passed(c, case.incident.onset_ns) for c in top_causes(case.incident)},
+            standings={s: views.standing(s, case.incident.ranked_from_ns) for s in services},
+            passed={c.service: views.passed(c, case.incident.ranked_from_ns) for c in top_causes(case.incident)},
             history=(
                 *offered(reported.entries(environment), self._cases.values()),
                 *(awaited(name, u) for name, u in sorted(self._waited_for(environment, now_ns).items())),
