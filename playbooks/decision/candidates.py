@@ -12,7 +12,7 @@ from contracts.events import Candidate, Incident, fewer
 from contracts.external import EXTERNAL
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason, Severity
 from playbooks.decision.aims import meant_by, target_of
 from playbooks.decision.echo import echoed
 from playbooks.decision.probing import ALL_OF_THEM, ONE_OF_THEM, shared
@@ -281,9 +281,9 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
     state, standing = world.targets.get(cause.service), world.standings.get(cause.service)
     if cause.kind is not CauseKind.CRASH or state is None or not 0 < state.replicas <= state.ready:
         return ""
-    alone = standing is not None and standing.answers and state.replicas == 1
+    alone = standing is not None and standing.answers and standing.conduct is not Conduct.WORSE and state.replicas == 1
     if standing is None or not (standing.refused or alone):
-        return ""  # who is waited for in vain may hang, and be ready all the same
+        return ""  # who is waited for in vain, or has gone silent, may hang, and be ready all the same
     if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
         return ""
     said = "are refused at once" if standing.refused else "are lost, while it answers others"
