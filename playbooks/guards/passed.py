@@ -7,8 +7,8 @@ well: it has passed only if it has been well for longer than it ever paused, and
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -38,18 +38,14 @@ LONGEST_S: Final = 10.0
 CALLS: Final = (f.CALL_ERROR_RATE, f.CALL_LATENCY_P95, f.NETWORK_GAP)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Seen:
-    """What one of those concerned shows, by window: whether it is ill, and how many requests it served."""
+    """What one of those concerned shows, by window: whether it is ill, and how many requests it served; and how long the slowest took that are."""
 
-    ill: dict[int, bool] = field(default_factory=dict)
-    served: dict[int, float] = field(default_factory=dict)
+    ill: Mapping[int, bool]
+    served: Mapping[int, float]
     slowest_s: float = 0.0
     width_s: float = 1.0
-
-    def tell(self, window_ns: int, *, ill: bool, served: float = 0.0) -> None:
-        self.ill[window_ns] = ill or self.ill.get(window_ns, False)
-        self.served[window_ns] = self.served.get(window_ns, 0.0) + served
 
 
 def passed(
@@ -122,19 +118,20 @@ def _of(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> _Seen |
 
 def _of_calls(frames: Sequence[EvidenceFrame], callee: str, onset_ns: int, caller: str = "") -> Iterator[_Seen]:
     """The same of the calls to a service, by caller: those of one, or of all."""
-    found: dict[str, _Seen] = {}
+    ill: dict[str, dict[int, bool]] = {}
+    slowest_s: dict[str, float] = {}
     for frame, i in rows_of_calls(frames, callee):
         name = frame.services[i]
         if frame.window_ns + frame.width_ns <= onset_ns or frame.counts[i] < 0 or caller not in ("", name):
             continue
         if frame.state[i] == ServiceState.STALE:
             continue
-        seen, ill = found.setdefault(name, _Seen()), _amiss(frame, i)
-        seen.tell(frame.window_ns, ill=ill)
-        if ill and f.CALL_LATENCY_P95 in frame.features:
+        windows, amiss = ill.setdefault(name, {}), _amiss(frame, i)
+        windows[frame.window_ns] = amiss or windows.get(frame.window_ns, False)
+        if amiss and f.CALL_LATENCY_P95 in frame.features:
             took = float(np.nan_to_num(frame.values[i, frame.features.index(f.CALL_LATENCY_P95)]))
-            seen.slowest_s = max(seen.slowest_s, took)
-    yield from (found[name] for name in sorted(found))
+            slowest_s[name] = max(slowest_s.get(name, 0.0), took)
+    yield from (_Seen(ill[name], {}, slowest_s.get(name, 0.0)) for name in sorted(ill))
 
 
 def _amiss(frame: EvidenceFrame, i: int) -> bool:
