@@ -240,11 +240,13 @@ WAY_COUNTS: Final = 0.3
 WAY_MISSES: Final = 0.4
 WAY_SELDOM: Final = 4.0
 WAY_LEAST: Final = 0.5
+ALONE_SURE: Final = 0.6
 """Share of some callers' calls that must be without an answer, how seldom (one over e to the power of so much) they would lose so many of all
 that are lost by chance, and how many of others' must have an answer, of those, for it to be the way to a service and none of its instances that
 is lost: of a service with two instances half of each caller's calls are lost. How many calls must be lost, of the requests that a service served,
 for those to be missed where it counts them, and the share of them that may be missing there if it is the way. Times likelier an instance is
-missed than a way is lost before anything tells; and how sure of which it is one is at least. By hand."""
+missed than a way is lost before anything tells; how sure of which it is one is at least; and of whom one caller alone calls in vain for a
+part, that an instance hangs: either is as likely, and what is not singled out is asked about. By hand."""
 TOLD_ELSEWHERE: Final = 0.6
 SLOWEST: Final = 0.05
 FAST: Final = 0.3

@@ -328,3 +328,11 @@ class Incident(Event, frozen=True, kw_only=True):
     gaps: tuple[EvidenceGap, ...] = ()
     felt: Severity | None = None
     """How bad it is for users lately; `severity` is how bad it has been. Null where that was not looked at."""
+    since_ns: int = 0
+    """The onset that the ranking looks from: of what its leading candidate answers for, which may have begun long after the incident. 0 where that
+    is not told."""
+
+    @property
+    def ranked_from_ns(self) -> int:
+        """The onset that whatever is said of the candidates compares with."""
+        return self.since_ns or self.onset_ns

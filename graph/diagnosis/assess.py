@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from contracts import features as f
 from contracts.events import Anomaly
 from contracts.units import SECOND
-from contracts.verdicts import Severity
+from contracts.verdicts import ENDED, Severity
 from graph.diagnosis.severity import Promised, against_promises, nothing_promised, severity_of
 from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
@@ -89,6 +89,8 @@ def assess(
     names |= world.log_texts.named_by(names, world.topology)
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
+        if anomaly.phase in ENDED and anomaly.time_ns <= onset_ns:
+            continue  # of what was before
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
     situation = world.situation(names, onset_ns, onsets, horizon_ns, amid)
     found = findings(situation)

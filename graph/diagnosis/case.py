@@ -167,6 +167,7 @@ def incident_of(
         text=f"{told} {partly}".strip(),
         changes=seen.situation.changes,
         gaps=unseen,
+        since_ns=seen.situation.onset_ns,
     )
 
 
@@ -230,6 +231,7 @@ def is_material(old: Incident, new: Incident) -> bool:
         or old.severity is not new.severity
         or old.felt is not new.felt
         or old.settled is not new.settled
+        or old.ranked_from_ns != new.ranked_from_ns
         or set(new.services) - set(old.services) != set()
         or (a.service == b.service and _shows_otherwise(a, b))
     )

@@ -18,6 +18,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, TAILS, missing_z
 from graph.evidence.situation import Edge, Node, Shift, Situation, risen
+from graph.evidence.waiting import stuck
 from graph.evidence.ways import (
     answers_others,
     by_chance,
@@ -26,16 +27,19 @@ from graph.evidence.ways import (
     how_sure,
     in_doubt,
     losing_calls,
+    lost,
     serves_all_the_same,
 )
 from graph.evidence.words import change
 from graph.judgement import (
+    ALONE_SURE,
     AMISS_BETWEEN,
     CALLER_LEAST,
     ERRORS_ENOUGH,
     FAST,
     HEARD_NS,
     INSTANCE_SHARE,
+    LEAST_DISTRESS,
     LOSSY_LEAST,
     MIN_REQUESTS,
     REPLACED_NS,
@@ -47,6 +51,7 @@ from graph.judgement import (
     SLOWER,
     SLOWEST,
     TOLD_ELSEWHERE,
+    WAY_LOST,
 )
 
 
@@ -60,22 +65,27 @@ class Amiss(NamedTuple):
 
 def between(situation: Situation, muted: Muted) -> Iterator[Finding]:
     """Each service whose calls are amiss on the way, and whose other end covers less of it."""
-    lost = {key: a for key, e in situation.edges.items() if (a := _on_the_way(situation, e, muted)) is not None}
+    amiss = {key: a for key, e in situation.edges.items() if (a := _on_the_way(situation, e, muted)) is not None}
     blamed: dict[str, list[Edge]] = {}
-    for caller, callee in lost:
-        into, out = _covered(situation, situation.into(callee), lost), _covered(situation, situation.out(caller), lost)
-        hurt = [e for e in situation.into(callee) if (e.caller, callee) in lost]
+    for caller, callee in amiss:
+        into, out = (
+            _covered(situation, situation.into(callee), amiss),
+            _covered(situation, situation.out(caller), amiss),
+        )
+        hurt = [e for e in situation.into(callee) if (e.caller, callee) in amiss]
         if by_chance(situation, callee, hurt):  # that others' calls are fine says little
-            into = max(into, _covered(situation, hurt, lost))
+            into = max(into, _covered(situation, hurt, amiss))
         blamed.setdefault(caller if out > into else callee, []).append(situation.edges[caller, callee])
     for name, edges in blamed.items():
-        worst = max(edges, key=lambda e: (lost[e.caller, e.callee].strength, e.caller, e.callee))
+        worst = max(edges, key=lambda e: (amiss[e.caller, e.callee].strength, e.caller, e.callee))
         peer = worst.caller if worst.callee == name else worst.callee
-        strength, kind, text = lost[worst.caller, worst.callee]
+        strength, kind, text = amiss[worst.caller, worst.callee]
         if len(edges) > 1:
             text += f"; so do {len(edges) - 1} more of the calls of {name}"
         mechanism = _mechanism(situation, name, edges, kind)
         sure = _sure(situation, edges, mechanism)
+        if mechanism is CauseKind.HANG and worst.callee == name and _by_one_caller(situation, edges):
+            mechanism, sure = _way_or_instance(situation.nodes[name], sure)
         yield Finding(
             name, "network", strength, text, mechanism, peer=peer, caller=worst.caller, sure=sure, paths=len(edges)
         )
@@ -92,15 +102,15 @@ def _sure(situation: Situation, amiss: list[Edge], mechanism: CauseKind) -> floa
 def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKind) -> CauseKind:
     """What it is called: at the caller's end its calls are slow, or get no answer; what befalls all callers befalls the callee, part of which hangs where
     they wait in vain, or is gone where they are refused (of one caller's calls that may be the way to it)."""
-    lost = losing_calls(amiss) or amiss
+    losing = losing_calls(amiss) or amiss
     if kind in (CauseKind.CRASH, CauseKind.HANG):
-        to = {e.callee: [x for x in lost if x.callee == e.callee] for e in lost}
+        to = {e.callee: [x for x in losing if x.callee == e.callee] for e in losing}
         if all(answers_others(situation, c, x) or serves_all_the_same(situation, c, x) for c, x in to.items()):
             return CauseKind.NETWORK
     if amiss[0].caller == name:
         return CauseKind.NETWORK if kind in (CauseKind.NETWORK, CauseKind.CRASH) else CauseKind.LATENCY
     known = (e for e in situation.into(name) if e.made > 0.0 and not in_doubt(situation, e))
-    alone = len(lost) < len({e.caller for e in (*known, *lost)})
+    alone = len(losing) < len({e.caller for e in (*known, *losing)})
     if kind is not CauseKind.NETWORK or (alone and not by_chance(situation, name, amiss)):
         return kind
     failing = [e for e in amiss if e.strength(f.CALL_ERROR_RATE) > CALLER_LEAST]
@@ -120,10 +130,31 @@ def _mechanism(situation: Situation, name: str, amiss: list[Edge], kind: CauseKi
     return CauseKind.CRASH if failing and gone else kind
 
 
-def _covered(situation: Situation, edges: list[Edge], lost: dict[tuple[str, str], Amiss]) -> float:
+def _by_one_caller(situation: Situation, amiss: list[Edge]) -> bool:
+    """Whether nobody else calls the callee, which answers the rest of that caller's calls as before: what hangs in it, and what its way loses, look
+    the same to both."""
+    edge = amiss[0]
+    callee, others = situation.nodes[edge.callee], (e for e in situation.into(edge.callee) if e.caller != edge.caller)
+    if any(e.made > 0 or e.usual > 0 for e in others) or callee.strength(*LATENCIES, *ERRORS) > LEAST_DISTRESS:
+        return False
+    return edge.made > 0.0 and lost(edge) < WAY_LOST * edge.made
+
+
+def _way_or_instance(callee: Node, sure: float) -> tuple[CauseKind, float]:
+    """Which of the two it is: requests that an instance took and does not end are in flight in it, and its own figures cease; those that are lost on
+    the way are nowhere. Where nothing tells of that it is as likely the one as the other."""
+    if stuck(callee) is not None or (callee.instances is not None and callee.instances.apart is not None):
+        return CauseKind.HANG, sure
+    held = callee.shifts.get(f.IN_FLIGHT)
+    if held is not None and held.samples > 0 and math.isfinite(held.before):
+        return CauseKind.NETWORK, sure
+    return CauseKind.HANG, min(sure, ALONE_SURE)
+
+
+def _covered(situation: Situation, edges: list[Edge], amiss: dict[tuple[str, str], Amiss]) -> float:
     """How much is lost at one end, less for each of its calls that is fine; one of which nothing is told since the onset is neither."""
-    hurt = [lost[e.caller, e.callee].strength for e in edges if (e.caller, e.callee) in lost]
-    fine = sum(e.made > 0.0 and (e.caller, e.callee) not in lost and not in_doubt(situation, e) for e in edges)
+    hurt = [amiss[e.caller, e.callee].strength for e in edges if (e.caller, e.callee) in amiss]
+    fine = sum(e.made > 0.0 and (e.caller, e.callee) not in amiss and not in_doubt(situation, e) for e in edges)
     return sum(hurt) * len(hurt) / max(1, len(hurt) + fine)
 
 

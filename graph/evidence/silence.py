@@ -140,11 +140,12 @@ def _answers_late(node: Node) -> bool:
 
 
 def _waits(situation: Situation, edge: Edge) -> bool:
-    """Whether a caller waits for the answers that don't come: by its calls, where these fail; else by what it shows itself."""
+    """Whether a caller waits for the answers that don't come: by its calls, where these fail; else by what it shows itself. Who is refused knows at
+    once; where requests take as long as time-outs do they are waited for, however many of them fail in the end."""
     if edge.strength(f.CALL_ERROR_RATE) > LEAST_DISTRESS and f.CALL_LATENCY_P95 in edge.shifts:
         return edge.strength(f.CALL_LATENCY_P95) > FAST
     caller = situation.nodes[edge.caller]
-    return caller.strength(*LATENCIES) > caller.strength(*ERRORS)
+    return _timing_out(caller) > 0.0 or caller.strength(*LATENCIES) > caller.strength(*ERRORS)
 
 
 def answered(situation: Situation, edge: Edge) -> float:

@@ -12,7 +12,7 @@ from contracts.events import Candidate, Incident, fewer
 from contracts.external import EXTERNAL
 from contracts.ports import Target, TargetState
 from contracts.units import SECOND
-from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, HeldReason, Severity
+from contracts.verdicts import TERMINAL_RUN_STATES, CauseKind, Conduct, HeldReason, Severity
 from playbooks.decision.aims import meant_by, target_of
 from playbooks.decision.echo import echoed
 from playbooks.decision.probing import ALL_OF_THEM, ONE_OF_THEM, shared
@@ -76,6 +76,11 @@ def involved_in(incident: Incident) -> list[str]:
     return list(dict.fromkeys(name for c in top_causes(incident) for name in (c.service, c.caller) if name))
 
 
+def concerned_in(incident: Incident) -> set[str]:
+    """These, and the services along the paths on which users feel them."""
+    return {*involved_in(incident), *(step.service for c in top_causes(incident) for step in c.path)}
+
+
 def proposals(incident: Incident, world: DecisionWorld, playbooks: Sequence[Playbook]) -> list[Proposal]:
     """Every playbook × service that matches, in the order of playbook names; held back or not."""
     causes = top_causes(incident)
@@ -130,6 +135,7 @@ def _proposal(playbook: Playbook, causes: list[Candidate], incident: Incident, w
         shared(playbook, service, world)
         or _outside(playbook, service, meant, incident)
         or _unfelt(playbook, meant, incident, world)
+        or _has_passed(playbook, meant, world)
         or _may_pass(playbook, meant, incident, world)
     )
     if held_back is None:
@@ -195,9 +201,17 @@ def _may_pass(playbook: Playbook, causes: list[Candidate], incident: Incident, w
     if not all(c.kind in PASSING or _warms_up(c) for c in causes):
         return None
     passes_s = WARMS_S if any(c.kind not in PASSING for c in causes) else PASSES_S
-    if (world.now_ns - incident.onset_ns) / SECOND >= passes_s:
+    if (world.now_ns - incident.ranked_from_ns) / SECOND >= passes_s:
         return None
     return Held(HeldReason.UNFELT, f"users hardly feel it: for {passes_s:.0f} s it may pass by itself")
+
+
+def _has_passed(playbook: Playbook, causes: list[Candidate], world: DecisionWorld) -> Held | None:
+    """What has ended by itself is not acted on, whatever it was a moment ago: the incident ends soon, or it comes again."""
+    told = next((said for c in causes if (said := world.passed.get(c.service))), "")
+    if not told or not touching(playbook.steps):
+        return None
+    return Held(HeldReason.UNFELT, f"{told}: nothing is disturbed while they are")
 
 
 def _warms_up(cause: Candidate) -> bool:
@@ -220,7 +234,7 @@ def _uncompared(playbook: Playbook, causes: list[Candidate], incident: Incident,
     if ALL_OF_THEM not in variants(playbook):
         return None
     reached_ns = world.reached_ns or world.now_ns  # telemetry that comes late tells of its instances late
-    if reached_ns - incident.onset_ns >= COMPARED_S * SECOND:
+    if reached_ns - incident.ranked_from_ns >= COMPARED_S * SECOND:
         return None
     return Held(HeldReason.UNPROVEN, f"how the {state.replicas} instances of {cause.service} compare is not known yet")
 
@@ -267,9 +281,9 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
     state, standing = world.targets.get(cause.service), world.standings.get(cause.service)
     if cause.kind is not CauseKind.CRASH or state is None or not 0 < state.replicas <= state.ready:
         return ""
-    alone = standing is not None and standing.answers and state.replicas == 1
+    alone = standing is not None and standing.answers and standing.conduct is not Conduct.WORSE and state.replicas == 1
     if standing is None or not (standing.refused or alone):
-        return ""  # who is waited for in vain may hang, and be ready all the same
+        return ""  # who is waited for in vain, or has gone silent, may hang, and be ready all the same
     if any(c.service == cause.service and c.kind in GONE for c in incident.changes):
         return ""
     said = "are refused at once" if standing.refused else "are lost, while it answers others"
@@ -279,7 +293,7 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
 def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
     """A platform takes a moment to notice that an instance is gone."""
     text = all_ready(causes[0], incident, world)
-    noticed = world.now_ns - incident.onset_ns >= NOTICED_S * SECOND
+    noticed = world.now_ns - incident.ranked_from_ns >= NOTICED_S * SECOND
     return Held(HeldReason.UNPROVEN, text) if text and not noticed and touching(playbook.steps) else None
 
 
@@ -300,7 +314,7 @@ def _unread(service: str, world: DecisionWorld, incident: Incident) -> Held | No
     """Before there is more of a service it is seen how busy it is, where that is told often. Requests that fail are asked again, and what
     explains that better, a release, is told of a moment later."""
     standing = world.standings.get(service)
-    if standing is None or not standing.unread or world.now_ns - incident.onset_ns >= COMPARED_S * SECOND:
+    if standing is None or not standing.unread or world.now_ns - incident.ranked_from_ns >= COMPARED_S * SECOND:
         return None
     return Held(HeldReason.UNPROVEN, f"how busy {service} is has not been told since the onset")
 

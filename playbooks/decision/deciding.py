@@ -83,7 +83,7 @@ def decide(
         cause=CauseKind.UNKNOWN if cause is None else cause.kind,
         cause_service="" if cause is None else cause.service,
         cause_probability=0.0 if cause is None else cause.probability,
-        onset_ns=incident.onset_ns,
+        onset_ns=incident.ranked_from_ns,
         chosen=_option(choice.chosen, choice),
         options=tuple(_option(w, choice) for w in weighed),
         world_hash=world_hash(told, world, playbooks, settings),

@@ -35,7 +35,7 @@ def earlier_than(
     found = []
     for other in cases:
         its = other.incident
-        before_ns = mine.onset_ns - its.onset_ns
+        before_ns = mine.ranked_from_ns - its.ranked_from_ns
         if its.environment != mine.environment or not 0 < before_ns <= AFTER_S * SECOND:
             continue
         echoes = late and bool(other.repaired_ns) and now_ns - other.repaired_ns < GRACE_S * SECOND
@@ -48,5 +48,7 @@ def earlier_than(
         if linked(suspects, services):
             kind = CauseKind.UNKNOWN if leading is None else leading.kind
             mending = echoes or (bool(other.live) and other.live_verdict == DecisionVerdict.ACT)
-            found.append((its.onset_ns, Earlier(its.id, "" if leading is None else leading.service, kind, mending)))
+            found.append(
+                (its.ranked_from_ns, Earlier(its.id, "" if leading is None else leading.service, kind, mending))
+            )
     return tuple(e for _, e in sorted(found, key=lambda f: (f[0], f[1].incident)))

@@ -27,7 +27,7 @@ SUFFERED: Final = 0.02
 
 def worth_waiting(proposals: Sequence[Proposal], best: float, incident: Incident, world: DecisionWorld) -> bool:
     """Whether one more window is worth more than acting now; `proposals` are those that nothing holds back, `best` the best score."""
-    age_s = max(world.now_ns - incident.onset_ns, 0) / SECOND
+    age_s = max(world.now_ns - incident.ranked_from_ns, 0) / SECOND
     tells = TELLS * math.exp(-age_s / FADES_S)
     unknown = _perfect(proposals, incident, world) - best
     return tells * unknown > SUFFERED * WEIGHT[incident.severity]

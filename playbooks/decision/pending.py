@@ -25,7 +25,7 @@ from contracts.ports import RunEntry
 from contracts.settings import DecideSettings
 from contracts.units import SECOND
 from contracts.verdicts import TERMINAL_RUN_STATES, DecisionVerdict, IncidentPhase, Outcome, RunState, ServiceState
-from playbooks.decision.candidates import involved_in
+from playbooks.decision.candidates import concerned_in, involved_in, top_causes
 from playbooks.decision.deciding import decide, number_in
 from playbooks.decision.earlier import earlier_than
 from playbooks.decision.pending_state import (
@@ -285,7 +285,6 @@ class PendingDecisions:
         self, case: PendingDecision, reported: ReportedEnvironment, untold_s: float, now_ns: int
     ) -> DecisionWorld:
         environment, targets = case.incident.environment, {} if untold_s else reported.targets
-        unseen = self._waited_for(environment, now_ns)
         services = involved_in(case.incident)
         views = self._views.setdefault(environment, Views())
         return DecisionWorld(
@@ -300,10 +299,11 @@ class PendingDecisions:
             untold_s=untold_s,
             targets={s: targets.get(s) for s in services},
             services={s: views.view(s) for s in services},
-            standings={s: views.standing(s, case.incident.onset_ns) for s in services},
+            standings={s: views.standing(s, case.incident.ranked_from_ns) for s in services},
+            passed={c.service: views.passed(c, case.incident.ranked_from_ns) for c in top_causes(case.incident)},
             history=(
                 *offered(reported.entries(environment), self._cases.values()),
-                *(awaited(name, u) for name, u in sorted(unseen.items())),
+                *(awaited(name, u) for name, u in sorted(self._waited_for(environment, now_ns).items())),
             ),
             known_services=views.services,
             serving=tuple(sorted(views.at_work.established())),
@@ -350,7 +350,7 @@ class PendingDecisions:
         """The whole state."""
         involved: dict[str, set[str]] = {}
         for case in self._cases.values():
-            involved.setdefault(case.incident.environment, set()).update(involved_in(case.incident))
+            involved.setdefault(case.incident.environment, set()).update(concerned_in(case.incident))
         known = {e: services for e, services in sorted(involved.items()) if e in self._views}
         views = {e: self._views[e].keep(services) for e, services in known.items()}
         kept = {e: self._views[e].rows(services) for e, services in known.items()}

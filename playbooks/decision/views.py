@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from contracts.claims import ClaimsHeard
+from contracts.events import Candidate
 from contracts.features import Signal
 from contracts.frames import EvidenceFrame
+from contracts.verdicts import CauseKind
 from playbooks.decision.known_calls import FORGET_NS, KnownCalls
 from playbooks.decision.world import ServiceView
-from playbooks.guards import Serving, Standing, singled_out, standing
+from playbooks.guards import Serving, Standing, passed, singled_out, standing
 from playbooks.guards.callers_view import known_as, means
 
 MOST_SERVICES: Final = 20_000
@@ -123,7 +125,17 @@ class Views:
 
     def standing(self, service: str, onset_ns: int) -> Standing:
         """How a service has answered since a moment, by all frames kept."""
-        return standing((c.frame for frames in self._frames.values() for c in frames), service, onset_ns)
+        return standing(self._all(), service, onset_ns)
+
+    def passed(self, cause: Candidate, onset_ns: int) -> str:
+        """That the trouble of a suspected cause has passed, by its service, the calls to it, and those along the path on which users feel it; ""
+        where that isn't so, or not known."""
+        if cause.kind is CauseKind.NODE:
+            return ""  # that is of several services
+        return passed(self._all(), cause.service, {step.service for step in cause.path}, onset_ns, cause.peer)
+
+    def _all(self) -> Iterator[EvidenceFrame]:
+        return (c.frame for frames in self._frames.values() for c in frames)
 
     def _seen(self, service: str) -> bool:
         return next(iter(self._newest(service)), None) is not None

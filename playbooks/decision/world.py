@@ -117,6 +117,8 @@ class DecisionWorld:
     services: Mapping[str, ServiceView] = field(default_factory=dict)
     standings: Mapping[str, Standing] = field(default_factory=dict)
     """How each suspected service has answered since the onset."""
+    passed: Mapping[str, str] = field(default_factory=dict)
+    """Of each suspected service whose trouble has passed by the newest windows: how that is known."""
     history: tuple[RunEntry, ...] = ()
     """Runs of the last week, open ones included, and own decisions that have no run yet."""
     known_services: tuple[str, ...] = ()

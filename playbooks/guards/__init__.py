@@ -15,6 +15,7 @@ from playbooks.guards.context import (
 from playbooks.guards.effect import bounds_of, outage_of, planned_replicas
 from playbooks.guards.guarding import GUARDS, alone, check, check_all
 from playbooks.guards.innocence import Standing, standing
+from playbooks.guards.passed import passed
 from playbooks.guards.serving import Serving, share_of
 from playbooks.guards.singling import singled_out
 
@@ -37,6 +38,7 @@ __all__ = [
     "named_targets",
     "ourselves",
     "outage_of",
+    "passed",
     "planned_replicas",
     "share_of",
     "singled_out",

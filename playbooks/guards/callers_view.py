@@ -113,7 +113,7 @@ def waited_for(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> 
     """Whether calls to a service lose more time on the way than expected, in a third of the windows since the onset and at last: whose processor
     is busy takes requests late, and its spans begin when it does."""
     lost: dict[int, bool] = {}
-    for frame, i in _rows_of_calls(frames, service):
+    for frame, i in rows_of_calls(frames, service):
         gap, most = (_value(frame, i, f.NETWORK_GAP, high=high) for high in (False, True))
         if frame.window_ns >= onset_ns and math.isfinite(gap) and math.isfinite(most):
             lost[frame.window_ns] = lost.get(frame.window_ns, False) or gap > most
@@ -128,7 +128,7 @@ def refused(frames: Sequence[EvidenceFrame], service: str, onset_ns: int) -> boo
     usual: list[float] = []
     untold: set[str] = set()
     for frame, i in _as_callers_see(frames, service):
-        late, count, asked = frame.window_ns >= onset_ns, float(frame.counts[i]), _asked_of(frame, i)
+        late, count, asked = frame.window_ns >= onset_ns, float(frame.counts[i]), asked_of(frame, i)
         error, latency = (_value(frame, i, n) for n in (f.CALL_ERROR_RATE, f.CALL_LATENCY_P95))
         if late and asked > count >= 0:
             made += asked
@@ -225,12 +225,12 @@ def _blamed(
 
 def _asked(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int, float, float]]:
     """Window, calls made by the callers' client spans, and those answered, of every row of calls to the service that tells of them."""
-    for frame, i in _rows_of_calls(frames, service):
-        if frame.counts[i] >= 0 and (made := _asked_of(frame, i)) > 0:
+    for frame, i in rows_of_calls(frames, service):
+        if frame.counts[i] >= 0 and (made := asked_of(frame, i)) > 0:
             yield frame.window_ns, made, float(frame.counts[i])
 
 
-def _asked_of(frame: EvidenceFrame, i: int) -> float:
+def asked_of(frame: EvidenceFrame, i: int) -> float:
     """Calls that the caller's client spans say it made; 0 where they don't tell."""
     aside = f.ASIDE[f.Signal.EDGES]
     told = frame.aside.shape[1:] == (len(aside),)
@@ -248,14 +248,14 @@ def _calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[int,
 def _as_callers_see(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
     """Of each caller its own view of its calls to the service, which knows of those that were never answered, where it has one; else the calls
     that spans of both were joined for. Both are of the same calls."""
-    rows = list(_rows_of_calls(frames, service))
+    rows = list(rows_of_calls(frames, service))
     telling = {frame.services[i] for frame, i in rows if frame.peers[i].startswith(EXTERNAL)}
     for frame, i in rows:
         if frame.peers[i].startswith(EXTERNAL) or frame.services[i] not in telling:
             yield frame, i
 
 
-def _rows_of_calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
+def rows_of_calls(frames: Sequence[EvidenceFrame], service: str) -> Iterator[tuple[EvidenceFrame, int]]:
     """Every row of calls to the service that is no stale one, by whatever name its callers know it."""
     names, others = known_as(service), _calling_others(frames, service)
     for frame in frames:

@@ -34,7 +34,7 @@ from playbooks.guards.callers_view import (
 from playbooks.guards.demand import LITTLE_MORE, MORE, asked_again, bore_before, leaves_room
 from playbooks.guards.passed_calls import worse_by_itself
 from playbooks.guards.resources import busy, cpu_before, runs_hot, short_of, unended, yet_to_be_told
-from playbooks.guards.service_rows import FACES, Face, ServiceRows, around, asked_mix, rows_of
+from playbooks.guards.service_rows import FACES, RECENT, Face, ServiceRows, around, asked_mix, rows_of
 
 LEAST_WINDOWS: Final = 2
 """Windows since the onset from which an answer as before can be told."""
@@ -348,10 +348,15 @@ def _told(busy: ServiceRows, face: Face) -> str:
 
 
 def _asked_more(rows: ServiceRows | None, face: Face, onset_ns: int, least: float) -> float:
-    """How many times the usual it has been asked for since the onset; 0 where that is no more than usual, or less than `least` times it."""
+    """How many times the usual it is asked for, lately and ever since the onset; 0 where that is no more than usual, or less than `least` times
+    it. A moment of more requests is no reason for what has been ill for longer."""
     if rows is None:
         return 0.0
-    before, since = around(rows, face, onset_ns)
+    asked = [_times(*around(rows, face, onset_ns, recent), face, onset_ns, least) for recent in (RECENT, None)]
+    return asked[0] if all(asked) else 0.0
+
+
+def _times(before: ServiceRows, since: ServiceRows, face: Face, onset_ns: int, least: float) -> float:
     if not len(since.window):
         return 0.0
     above = since.above(face.rate).mean() >= AMISS

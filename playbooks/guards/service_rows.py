@@ -108,11 +108,14 @@ def asked_mix(rows: ServiceRows | None, onset_ns: int) -> Mix:
     return mix_of(columns[~since].sum(axis=0), columns[since].sum(axis=0))
 
 
-def around(rows: ServiceRows, face: Face, onset_ns: int) -> tuple[ServiceRows, ServiceRows]:
-    """Windows before the onset, and the latest since, of those in which requests were counted at all."""
+def around(
+    rows: ServiceRows, face: Face, onset_ns: int, recent: int | None = RECENT
+) -> tuple[ServiceRows, ServiceRows]:
+    """Windows before the onset, and the latest since (all of them, without `recent`), of those in which requests were counted at all."""
     known = rows.part(np.isfinite(rows.values[face.rate])) if face.rate in rows.values else rows.part(rows.counts < 0)
     width_ns = round(rows.width_s * SECOND)
     since = known.window + width_ns > onset_ns
     latest = since.copy()
-    latest[np.flatnonzero(since)[:-RECENT]] = False
+    if recent is not None:
+        latest[np.flatnonzero(since)[:-recent]] = False
     return known.part(~since), known.part(latest)

@@ -152,3 +152,18 @@ def test_work_that_failed_for_a_moment_is_felt_no_more_either():
     later = [i for i in said if i.phase is IncidentPhase.UPDATED and i.time_ns > ONSET + 20 * SECOND]
     assert [i.felt for i in later][-1] is Severity.INFO
     assert later[-1].severity is not Severity.INFO
+
+
+def test_harm_that_returns_is_told_of_with_the_onset_that_it_is_compared_with():
+    """What an incident says of its candidates is of what befell them since then: whoever acts on that compares with the same time."""
+    again_ns = ONSET + 30 * SECOND
+
+    def returns(now_ns: int) -> list:
+        fails = anomaly("pricing", "error_rate", again_ns, now_ns)
+        return [fails] if now_ns >= again_ns + 2 * SECOND else []
+
+    said = played(30, returns, resolve_s=60)
+    assert {i.since_ns for i in said if i.time_ns < again_ns} == {said[0].onset_ns}
+    assert {i.id for i in said} == {said[0].id}
+    assert said[-1].onset_ns == said[0].onset_ns
+    assert said[-1].since_ns == said[-1].ranked_from_ns == again_ns

@@ -10,7 +10,7 @@ from contracts.events import Anomaly, Contribution
 from contracts.features import ERROR_RATE, LATENCY_P50, LATENCY_P95, REQUEST_RATE
 from contracts.units import SECOND as S
 from contracts.verdicts import AnomalyPhase, CauseKind, ServiceState
-from graph.evidence.situation import Edge, Node
+from graph.evidence.situation import Edge, Node, Shift
 from tests.unit.graph.diagnosis.test_whose_doing import ONSET, call, level, node, ranked, ratio
 
 THIRD = 0.3
@@ -85,3 +85,21 @@ def test_an_operation_that_waits_for_calls_in_vain_is_not_its_services_own_doing
     found = ranked(web, node("stock", rate=15.0), calls=(edge,))
     told = next(x for x in found["web"].findings if x.channel == "operation")
     assert (told.explained_by == "stock") is innocent
+
+
+@pytest.mark.parametrize(
+    ("took", "kind"),
+    [
+        pytest.param(0.12, CauseKind.CRASH, id="they are refused at once"),
+        pytest.param(1.2, CauseKind.HANG, id="they are given up after a second"),
+    ],
+)
+def test_whose_calls_time_out_hangs_though_most_of_its_callers_requests_fail(took: float, kind: CauseKind) -> None:
+    """The only instance of a service stood still, and was taken for a crashed one: its caller's errors weighed more than that they were waited for."""
+    waits = Shift(LATENCY_P95, 0.1, took, 4.0, 3.0, 10.0, 60.0)
+    web = replace(node("web", ratio(ERROR_RATE, 0.5), waits), lately={LATENCY_P95: took})
+    silent = node("users", rate=0.0)
+    asked = replace(call("web", "users"), attempted=200.0, observed=0.0)
+    leader = next(iter(ranked(web, silent, calls=(asked,)).values()))
+    assert (leader.service, leader.kind) == ("users", kind)
+    assert leader.probability > 0.9

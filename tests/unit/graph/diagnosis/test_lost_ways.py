@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, NETWORK_GAP, Signal
+from contracts.features import (
+    CALL_ERROR_RATE,
+    CALL_LATENCY_P95,
+    ERROR_RATE,
+    IN_FLIGHT,
+    LATENCY_P95,
+    NETWORK_GAP,
+    Signal,
+)
 from contracts.frames import Presence
 from contracts.units import SECOND as S
 from contracts.verdicts import CauseKind
@@ -186,7 +194,7 @@ def test_the_chance_of_a_split_is_exact() -> None:
     [
         ((60.0, 30.0), (60.0, 60.0), CauseKind.NETWORK, True),
         ((8.0, 4.0), (4.0, 4.0), CauseKind.HANG, False),  # half of one's few calls, and by chance none of others'
-        ((8.0, 4.0), (0.0, 0.0), CauseKind.HANG, True),  # nobody else can tell
+        ((8.0, 4.0), (0.0, 0.0), CauseKind.HANG, False),  # nobody else can tell
     ],
 )
 def test_a_part_of_calls_that_are_waited_for_in_vain_is_an_instances_unless_others_tell(
@@ -241,3 +249,25 @@ def test_a_callee_with_one_caller_whose_own_count_misses_no_calls_is_well(serves
     leader = next(iter(found.values()))
     assert leader.service == "pricing"
     assert leader.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "acts"),
+    [
+        pytest.param((), CauseKind.HANG, False, id="nothing tells whether they came"),
+        pytest.param((level(IN_FLIGHT, 1.0, 1.1),), CauseKind.NETWORK, True, id="they are not in it"),
+        pytest.param((level(IN_FLIGHT, 1.0, 30.0),), CauseKind.HANG, True, id="it took them, and does not end them"),
+    ],
+)
+def test_what_the_only_caller_misses_is_in_the_callee_or_lost_on_the_way(
+    more: tuple[Shift, ...], kind: CauseKind, acts: bool
+) -> None:
+    """A lossy link to a service of several instances was taken for one of these that hangs, and the service restarted."""
+    told = ratio(CALL_ERROR_RATE, 0.35), level(CALL_LATENCY_P95, 0.007, 1.0)
+    lost = replace(call("web", "users", *told), blamed=1.0)
+    web = node("web", ratio(ERROR_RATE, 0.35), level(LATENCY_P95, 0.07, 0.8))
+    users = node("users", level(LATENCY_P95, 0.03, 0.03), *more, rate=13.0)
+    found = ranked(web, users, node("cart"), calls=(lost, call("web", "cart")))
+    leader = next(iter(found.values()))
+    assert (leader.service, leader.kind) == ("users", kind)
+    assert (leader.probability > 0.75) is acts

@@ -14,6 +14,7 @@ from contracts.features import (
     CALL_RATE,
     CPU,
     ERROR_RATE,
+    IN_FLIGHT,
     LATENCY_P50,
     LATENCY_P95,
     NETWORK_GAP,
@@ -290,7 +291,11 @@ def test_calls_that_wait_for_a_callee_that_is_quick_to_others_were_not_answered_
     """What hangs is in no statistics of the callee's: its other requests are as quick as ever."""
     gateway = node("gateway", level(LATENCY_P95, 0.2, 4.2))
     hung = unanswered("gateway", "cart", level(CALL_LATENCY_P95, 0.2, 10.0), answered=160.0)
-    (leader, *_) = rank(situation(gateway, node("cart", level(LATENCY_P95, 0.2, 0.2)), calls=(hung,)))
+    quick = level(LATENCY_P95, 0.2, 0.2)
+    (leader, *_) = rank(situation(gateway, node("cart", quick), calls=(hung,)))
+    assert (leader.service, leader.kind) == ("cart", CauseKind.HANG)
+    assert leader.probability < 0.75, "their way may lose them as well"
+    (leader, *_) = rank(situation(gateway, node("cart", quick, level(IN_FLIGHT, 4.0, 60.0)), calls=(hung,)))
     assert (leader.service, leader.kind) == ("cart", CauseKind.HANG)
     assert leader.probability > 0.9
     assert "40 of 200 calls were not answered" in leader.findings[0].text

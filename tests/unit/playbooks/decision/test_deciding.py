@@ -416,6 +416,15 @@ def test_the_only_instance_has_not_crashed_where_it_answers_others(replicas: int
     assert ("are lost, while it answers others" in found.text) is (verdict is DecisionVerdict.ASK)
 
 
+def test_the_only_instance_that_has_gone_silent_answers_nobody_whatever_it_served_since_the_onset():
+    """It stood still, all the while ready as its platform had it: that a platform may notice is not waited for."""
+    gone = at_age(5, incident(cause("cart", CauseKind.CRASH, 0.99)))
+    world = replace(answers(Conduct.WORSE, answers=True), targets={"cart": replace(STATE, replicas=1, ready=1)})
+    assert decide(gone, world, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    said = replace(world, standings=answers(Conduct.UNKNOWN, answers=True).standings)
+    assert decide(gone, said, LIBRARY, SETTINGS).verdict is DecisionVerdict.NOTHING
+
+
 def test_what_its_owner_would_undo_is_not_chosen():
     owned = replace(STATE, refusals={"restart/rolling": "Deployment cart is controlled by Canary cart (flagger.app)"})
     found = decide(HANG, replace(WORLD, targets={"cart": owned}), LIBRARY, SETTINGS)

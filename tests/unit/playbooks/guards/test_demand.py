@@ -195,3 +195,17 @@ def test_where_nobody_asked_before_nothing_is_asked_again() -> None:
     usual, now = {"web": 0, "cart": 50, "stock": 100}, {"web": 50, "cart": 50, "stock": 900}
     assert asked_again(told(usual, now), "stock", T0) == ""
     assert asked_again(told(USUAL, now), "stock", T0) != ""
+
+
+@pytest.mark.parametrize(
+    ("risen_for", "demand"),
+    [pytest.param(8, False, id="a moment"), pytest.param(50, True, id="ever since the onset")],
+)
+def test_a_moment_of_more_requests_is_no_demand_for_what_has_been_ill_for_longer(risen_for: int, demand: bool) -> None:
+    """A service that became slower from request to request was given an instance more, as for some seconds it was asked for twice as much."""
+    usual = {"web": 2, "cart": 2, "stock": 2}
+    frames = told(usual, usual, since=tuple(range(-40, 50 - risen_for)))
+    more = dict.fromkeys(usual, 5)
+    frames += told(usual, more, since=tuple(range(50 - risen_for, 50)))
+    assert standing(frames, "stock", T0).demand is demand
+    assert (standing(frames, "stock", T0).times > 1) is demand
