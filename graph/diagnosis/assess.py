@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts import features as f
 from contracts.events import Anomaly
@@ -18,7 +18,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation, risen
-from graph.evidence.waiting import WORK, left_undone, stuck
+from graph.evidence.waiting import WORK, last_calls, left_undone, stuck
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -77,9 +77,10 @@ def assess(
     horizon_ns: int,
     amid: AbstractSet[str] = frozenset(),
     promised: Promised = nothing_promised,
+    stopped: Mapping[str, str] | None = None,
 ) -> Assessment | None:
     """The group's situation since `onset_ns`, ranked; None while the graph knows none of its services. `amid`: services that another
-    incident is about; `promised`: what users are promised of a service."""
+    incident is about; `promised`: what users are promised of a service; `stopped`: who was known to be stopped by whom (`stopped_by`)."""
     members = [s for s in group.services if s in world.topology.services]
     if not members:
         return None
@@ -90,7 +91,7 @@ def assess(
     onsets: dict[str, int] = {}
     for anomaly in group.anomalies.values():
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
-    situation = world.situation(names, onset_ns, onsets, horizon_ns, amid)
+    situation = replace(world.situation(names, onset_ns, onsets, horizon_ns, amid), stopped=stopped or {})
     found = findings(situation)
     affected = _affected(situation, members, found)
     suspects = rank(situation, found, harmed=bool(affected) or group.pooled)
@@ -107,6 +108,13 @@ def assess(
         undone,
         against_promises(situation, entries, promised),
     )
+
+
+def stopped_by(seen: Assessment) -> dict[str, str]:
+    """Services that are silent as the calls they made last all failed at one callee: by name, that callee."""
+    silent = {x.service for s in seen.suspects for x in s.findings if x.channel == "silence" and x.explained_by}
+    found = {name: last_calls(seen.situation, name)[1] for name in sorted(silent)}
+    return {name: by for name, by in found.items() if by}
 
 
 def _bystanders(world: World, members: list[str], onset_ns: int, known: Collection[str]) -> list[str]:

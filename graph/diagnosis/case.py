@@ -53,6 +53,8 @@ class Case:
     """Onset that the published ranking looks from."""
     quiet_since_ns: int = 0
     frozen: dict[str, None] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    """Who was known to be stopped by whom when it was judged last (`graph.diagnosis.assess.stopped_by`)."""
     broken: bool = False
     """Whether it was said already that it can't be judged."""
 
