@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graph.evidence.silence import answered
 from graph.evidence.situation import Situation
-from graph.judgement import SHARE_APART, SHARE_ASKED, SHARE_KEPT, SHARE_LEAST, SHARE_SIGMAS, UNANSWERED
+from graph.judgement import SHARE_APART, SHARE_ASKED, SHARE_BALANCED, SHARE_KEPT, SHARE_LEAST, SHARE_SIGMAS, UNANSWERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,11 @@ def answers_of(situation: Situation, name: str) -> Answers:
 
 
 def loses_share(answers: Answers, share: float) -> bool:
-    """Whether so large a share of its calls is lost, as near as chance and instances of unequal number let expect it."""
-    spread = SHARE_SIGMAS * math.sqrt(answers.made * share * (1.0 - share)) + SHARE_APART * answers.made
-    return answers.some_lost and abs(answers.lost - share * answers.made) <= spread
+    """Whether so large a share of its calls is lost, as near as chance and instances of unequal number let expect it; or less, as whoever balances
+    calls soon sends none any more to an instance that is gone."""
+    due = share * answers.made
+    spread = SHARE_SIGMAS * math.sqrt(due * (1.0 - share)) + SHARE_APART * answers.made
+    return answers.some_lost and SHARE_BALANCED * due - spread <= answers.lost <= due + spread
 
 
 def keeps_all(answers: Answers, share: float) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from contracts.events import CORDONED, WELL, Change
@@ -78,6 +78,8 @@ class SuspectedGround:
     """Databases that are sick at the same time and may run there: where they run is not known."""
     placed: float = 1.0
     """How sure it would be without those, 0 to 1."""
+    gone: bool = False
+    """Whether what runs there answers nobody."""
     also: tuple[str, ...] = ()
     """Others that suffer of which instances run on the node, whatever accounts for it."""
 
@@ -181,9 +183,12 @@ def _suspected(
     beside = tuple(n for n in unplaced if any(w.apart or w.refuses or n not in called[w.service] for w in kept))
     told = tuple(_told(situation, ground, {w.service for w in kept}))
     spread = len({g.node for w in kept for g in w.grounds})
-    if not kept or (len(kept) + len(beside) < 2 and not told) or (not ground.node and spread < 2):
+    found = SuspectedGround(ground.node, ground.zone, tuple(kept), 1.0, told, beside, gone=gone)
+    proven = situation.proven.get(found.name, 0.0) if gone else 0.0
+    if not kept or (not proven and ((len(kept) + len(beside) < 2 and not told) or (not ground.node and spread < 2))):
         return None
-    if not told and not any(w.apart for w in kept) and not _well_elsewhere(situation, ground):
+    others = _well_elsewhere(situation, ground) or (gone and _answers_elsewhere(situation, ground, answers))
+    if not told and not any(w.apart for w in kept) and not (others or proven):
         return None
     placed = math.fsum(w.counts for w in kept)
     speak = placed + GROUND_UNPLACED * len(beside)
@@ -191,10 +196,10 @@ def _suspected(
     if gone:
         against += sum(1 for n in losing if not any(_within(g, ground) for g in n.grounds))
     sure = 1.0 if told else min(1.0, speak / GROUND_SURE)
-    share = sure * speak / (speak + GROUND_WELL * against)
+    share = max(proven, sure * speak / (speak + GROUND_WELL * against))
     alone = 1.0 if told else min(1.0, placed / GROUND_SURE)
     also = tuple(_also_there(situation, ground, {w.service for w in kept}, {w.service for w in there}))
-    return SuspectedGround(ground.node, ground.zone, tuple(kept), share, told, beside, alone, also)
+    return replace(found, share=share, placed=alone, also=also)
 
 
 def _sharing(
@@ -258,6 +263,12 @@ def _well(node: Node) -> bool:
 
 def _well_elsewhere(situation: Situation, ground: Ground) -> bool:
     return any(_well(n) and not any(_within(g, ground) for g in n.grounds) for n in situation.nodes.values())
+
+
+def _answers_elsewhere(situation: Situation, ground: Ground, answers: Mapping[str, Answers]) -> bool:
+    """Whether somebody who runs elsewhere answers all that it is asked, be it that whom it calls does not."""
+    nodes = (situation.nodes[name] for name, given in answers.items() if keeps_all(given, 1.0))
+    return any(not any(_within(g, ground) for g in n.grounds) for n in nodes)
 
 
 def _reached(situation: Situation, name: str) -> set[str]:

@@ -367,3 +367,13 @@ def test_one_who_refuses_waits_for_no_callee_that_is_gone_with_it() -> None:
     )  # who is gone calls nobody
     _, found = leading(*nodes, calls=(*calls, none))
     assert (found[0].name, found[0].service) == ("zone a", "auth")
+
+
+def test_a_zone_that_was_proven_gone_stays_so_while_one_there_is_silent_still() -> None:
+    (web, auth, *_), (asked, *_) = gone_zone()
+    late = situation(web, auth, calls=(asked,))
+    assert rank(late, harmed=True)[0].name == "auth", "by itself one that is silent speaks against no zone"
+    proven = replace(late, proven={"zone a": 0.9})
+    assert rank(proven, harmed=True)[0].name == "zone a"
+    back = situation(web, node("auth"), calls=(call("web", "auth"),))
+    assert "zone a" not in [s.name for s in rank(replace(back, proven={"zone a": 0.9}), harmed=True)]
