@@ -95,7 +95,7 @@ def _doubts(
         _unknown_topology(proposal, world),
         _contested(proposal),
         _surprised(world),
-        _outage(proposal, world),
+        _outage(proposal),
     ]
 
 
@@ -255,13 +255,8 @@ def _contested(proposal: Proposal | None) -> Doubt | None:
     return Doubt(HeldReason.TARGET_CONTESTED, text + approved)
 
 
-def _outage(proposal: Proposal | None, world: DecisionWorld) -> Doubt | None:
-    """What takes away all that serves is a person's to allow, whatever the tier. Of who is gone with what it runs on, and serves nothing whatever
-    its platform has ready, nothing is left to take away."""
-    if proposal is not None and proposal.causes[0].kind is CauseKind.NODE:
-        standing = world.standings.get(proposal.target.service)
-        if standing is not None and standing.silent:
-            return None
+def _outage(proposal: Proposal | None) -> Doubt | None:
+    """What takes away all that serves is a person's to allow, whatever the tier."""
     text = "" if proposal is None else outage_of(proposal.playbook, proposal.state)
     return Doubt(HeldReason.OUTAGE, text) if text else None
 

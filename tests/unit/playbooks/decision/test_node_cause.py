@@ -40,11 +40,14 @@ def test_the_only_instance_is_moved_by_a_person_alone(alone: bool) -> None:
     assert found.verdict is (DecisionVerdict.ASK if alone else DecisionVerdict.ACT)
 
 
-def test_the_only_instance_is_moved_where_it_is_gone_with_its_node() -> None:
+def test_the_only_instance_is_moved_once_its_platform_knows_that_it_is_gone_with_its_node() -> None:
     state = replace(KNOWN, replicas=1, ready=1)
     gone = answers(Conduct.WORSE, silent=True).standings
     world = replace(ABLE, targets={**ABLE.targets, "cart": state}, standings=gone)
-    assert decide(after(SICK, 5), world, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+    assert decide(after(SICK, 5), world, LIBRARY, SETTINGS).verdict is DecisionVerdict.NOTHING
+    assert decide(after(SICK, 15), world, LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+    noticed = replace(world, targets={**ABLE.targets, "cart": replace(state, ready=0)})
+    assert decide(after(SICK, 5), noticed, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
 
 
 def test_the_service_is_moved_out_of_the_zone() -> None:
