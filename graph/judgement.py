@@ -122,6 +122,19 @@ GROUND_WELL: Final = 0.5
 """What such a service counts, where one of which only the instances there are sick counts 1; what one of those counts whose trouble callees
 account for; a sick database of which it is not known where it runs; how much it takes to be as sure as can be, where the cluster says nothing;
 and what one counts that is well there. By hand."""
+GROUND_ALIVE_NS: Final = 3 * SECOND
+"""How much longer ago than its siblings an instance may have been heard of that counts as well. By hand: requests come by chance; exporters that send
+every five seconds only make it count less often."""
+SHARE_LEAST: Final = 0.1
+SHARE_SIGMAS: Final = 2.0
+SHARE_APART: Final = 0.15
+SHARE_BALANCED: Final = 0.4
+SHARE_ASKED: Final = 5.0
+SHARE_KEPT: Final = 0.2
+"""Share of its calls that a service must lose to lose some; how far beyond chance, and by which share of the calls besides, as a node may run more of
+its instances than another does, what is lost may differ from what runs on a place; the share of that that is lost at least, once
+calls are balanced among those that are left; how many calls must be due to what runs there, and the share of
+them that may be lost at most, for it to be well there. By hand."""
 ASKED_TIMES: Final = 3.0
 """Times the usual calls that an additional request of users may make. By hand: as where more of a service is decided on."""
 GROUND_EXPLAINED: Final = 0.25

@@ -42,6 +42,10 @@ class Fleet:
         self.node: I64 = np.where(self._own[self.service], placed, -1)
         """Where each runs, by the nodes' numbers; what third parties run on is theirs: -1."""
         self.zone_of: I64 = np.arange(plan.nodes) % plan.zones
+        self.aside: B1 = np.zeros(plan.nodes, np.bool_)
+        """Nodes on which nothing new is put, as somebody set them aside."""
+        self.down: B1 = np.zeros(plan.nodes, np.bool_)
+        """Nodes that don't answer: nothing is put there either."""
         self.memory: F64 = np.array([s.memory for s in plan.services])[self.service] * r.uniform(0.9, 1.1, size)
         self.kept: F64 = np.ones(size)
         self.backlog: F64 = np.zeros(size)
@@ -86,6 +90,11 @@ class Fleet:
         self.restarts[at] += 1
         moves = np.full(len(at), elsewhere) | (self._r.random(len(at)) < 0.3)
         other = (self.node[at] + self._r.integers(1, self.plan.nodes, len(at))) % self.plan.nodes
+        unfit = self.aside | self.down
+        if unfit.any() and not unfit.all():
+            moves |= unfit[self.node[at]]
+            fit = np.flatnonzero(~unfit)
+            other = np.where(unfit[other], fit[other % len(fit)], other)
         self.node[at] = np.where(moves & self._own[service], other, self.node[at])
 
     def scale(self, service: int, replicas: int, now_s: float) -> int:

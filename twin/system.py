@@ -6,7 +6,7 @@ Whoever drives it calls `step` once a second, and may act in between. Determinis
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.random import Generator
 from twin.blueprint import SystemPlan
 from twin.fleet import Fleet
 from twin.flow import Flow, SystemSecond
-from twin.influences import Influence
+from twin.influences import Influence, Seat
 from twin.knobs import Knob, Panel, Scope
 from twin.laws import F64, I64
 from twin.load import UserDemand
@@ -92,11 +92,19 @@ class SimulatedSystem:
         panel = self.panel = Panel.at_rest(self._sizes())
         for influence in self.influences:
             influence.turn(panel, self.fleet, self.now_s)
+        self._note_down_nodes()
         demand = self.load.demand(self.now_s) * panel[Knob.DEMAND]
         found = self.last = self.flow.second(panel, demand, self.now_s)
         self._wear(panel)
         self.now_s += 1.0
         return found
+
+    def _note_down_nodes(self) -> None:
+        """Nodes that don't answer: a scheduler puts nothing there."""
+        self.fleet.down[:] = False
+        for influence in self.influences:
+            if influence.seat is Seat.NODE and influence.knob in (Knob.DOWN, Knob.HANG) and influence.part(self.now_s):
+                self.fleet.down[influence.nodes] = True
 
     def _wear(self, panel: Panel) -> None:
         """What piles up in a second: memory, lost threads; who has no memory left is killed and started anew."""
@@ -175,10 +183,13 @@ class SimulatedSystem:
         self._roll(service, fleet.running(service))
         return True
 
-    def drain(self, service: int, node: int) -> int:
-        """What a service has on a node starts anew on others, its only instance once its successor serves; how many instances that are."""
+    def drain(self, service: int, nodes: Sequence[int]) -> int:
+        """What a service has on nodes starts anew on others, its only instance once its successor serves; how many instances that are. Where
+        there are any, nothing is put on those nodes from then on."""
         every = self.fleet.running(service)
-        slots = every[self.fleet.node[every] == node]
+        slots = every[np.isin(self.fleet.node[every], nodes)]
+        if len(slots):
+            self.fleet.aside[list(nodes)] = True
         if len(every) == 1 and len(slots):
             self._roll(service, slots, elsewhere=True)
         else:

@@ -1,6 +1,6 @@
 """The actuator of a simulated system, over the port that real systems have: it takes time, and sometimes it fails.
 
-What it can: restart, scale, roll back, move a service's instances off a node (`drain`), and, where such actions are installed, turn a flag off
+What it can: restart, scale, roll back, move a service's instances off a node or out of a zone (`drain`), and, where such actions are installed, turn a flag off
 (`flag`), kill an instance (`kill`), shift its traffic away from where calls are lost (`shift`). Keys are remembered by the system, so that
 whoever asks again, through whichever actuator, has no second effect.
 """
@@ -8,9 +8,9 @@ whoever asks again, through whichever actuator, has no second effect.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from contracts.ports import Applied, Identity, StepRequest, StepResult, Target, 
 from contracts.targets import RELEASE_MARK
 from twin.faults import flag_name
 from twin.influences import Influence, Seat
-from twin.instance_rows import instance_name, node_name
+from twin.instance_rows import instance_name, node_name, zone_name
 
 if TYPE_CHECKING:
     from twin.episode import SimulatedEpisode
@@ -108,7 +108,7 @@ class TwinActuator:
             case "flag":
                 self._turn(service, str(given.get("flag") or ""), str(given.get("to") or "off"))
             case "drain":
-                self._drain(service, str(given.get("node") or ""), aside=given.get("set") != "back")
+                self._drain(service, given, aside=given.get("set") != "back")
             case "shift":
                 self._shift(service, str(given.get("callee") or ""), str(given.get("path") or "other"))
             case other:
@@ -126,11 +126,16 @@ class TwinActuator:
             raise ActionFailed(f"there is no instance {name!a}", fix=f"there are {', '.join(sorted(found)) or 'none'}")
         return found[name]
 
-    def _drain(self, service: int, node: str, *, aside: bool) -> None:
-        """Move a service's instances off a node. That a node is set aside shows in nothing else: who moves here avoids sick ones anyway."""
-        number = {node_name(n): n for n in range(self._episode.plan.nodes)}.get(node, -1)
-        if aside and not self._episode.system.drain(service, number):
-            raise ActionFailed(f"no instance of {self._episode.plan.services[service].name} runs on {node!a}")
+    def _drain(self, service: int, given: Mapping[str, Any], *, aside: bool) -> None:
+        """Set a node, or the nodes of a zone, aside, and move a service's instances off; or let them take instances again."""
+        plan, system = self._episode.plan, self._episode.system
+        node, zone = str(given.get("node") or ""), str(given.get("zone") or "")
+        every = range(plan.nodes)
+        nodes = [n for n in every if (zone_name(plan, system.fleet, n) == zone if zone else node_name(n) == node)]
+        if not aside:
+            system.fleet.aside[nodes] = False
+        elif not system.drain(service, nodes):
+            raise ActionFailed(f"no instance of {plan.services[service].name} runs on {(node or zone)!a}")
 
     def _roll_back(self, request: StepRequest, service: int) -> None:
         wanted = str(request.arguments.get("version") or "")

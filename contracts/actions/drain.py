@@ -1,4 +1,5 @@
-"""The action `drain`: a node is set aside, and the instances that the target has there move elsewhere, one after another."""
+"""The action `drain`: a node, or all nodes of a zone, are set aside, and the instances that the target has there move elsewhere,
+one after another."""
 
 from __future__ import annotations
 
@@ -11,20 +12,24 @@ from contracts.targets import TargetState
 
 ASIDE: Final = "drain/aside"
 BACK: Final = "drain/back"
-"""Its variants: a node is set aside, and it gets instances again."""
+"""Its variants: a node (or zone) is set aside, and it gets instances again."""
 
 
 class DrainAction(Action):
-    """Normalised arguments are `{node, set}`."""
+    """Normalised arguments are `{node, set}` or `{zone, set}`."""
 
     name = "drain"
-    text = "Set a node aside, and move the target's instances off it."
+    text = "Set a node, or all nodes of a zone, aside, and move the target's instances off."
     arguments = (
         Argument(
             key="node",
             value=TextValue(longest=253, meaning="the name of a node", example="node-7", computed=True),
             text="which node; what other services have there stays until they are acted on themselves",
-            required=True,
+        ),
+        Argument(
+            key="zone",
+            value=TextValue(longest=253, meaning="the name of a zone", example="eu-1a", computed=True),
+            text="instead of a node: all nodes of which zone",
         ),
         Argument(
             key="set",
@@ -35,6 +40,7 @@ class DrainAction(Action):
             default="aside",
         ),
     )
+    one_of = ("node", "zone")
     one_of_several = True
     example = "{node: node-7}"
     undo = "{name: undo, action: drain, with: {node: node-7, set: back}}"
@@ -56,6 +62,7 @@ class DrainAction(Action):
         return min(state.disrupts or 0, 1) if rolled else min(1, state.ready)
 
     def unable(self, arguments: Mapping[str, Any], state: TargetState) -> str:
-        """A node must be named."""
+        """A node or zone must be named."""
         del state
-        return "" if arguments.get("node") else "no node is named that could be set aside"
+        named = arguments.get("node") or arguments.get("zone")
+        return "" if named else "no node or zone is named that could be set aside"

@@ -73,6 +73,8 @@ class Decision(Event, frozen=True, kw_only=True):
     """The node that is the cause, where one is (`Candidate.node`)."""
     cause_sickest: str = ""
     """The sickest of the instances, where all of them are sick alike (`Candidate.sickest`)."""
+    cause_zone: str = ""
+    """The zone that is the cause, where one is and no single node (`Candidate.zone`)."""
 
 
 class Approval(Event, frozen=True, kw_only=True):

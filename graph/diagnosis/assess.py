@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from contracts import features as f
 from contracts.events import Anomaly
@@ -18,7 +18,7 @@ from graph.evidence.finding import Finding
 from graph.evidence.local import strongest
 from graph.evidence.silence import ERRORS, LATENCIES, lost_traffic
 from graph.evidence.situation import Node, Shift, Situation, risen
-from graph.evidence.waiting import WORK, left_undone, stuck
+from graph.evidence.waiting import WORK, last_calls, left_undone, stuck
 from graph.grouping import Group
 from graph.judgement import (
     AGREE_DECADES,
@@ -35,6 +35,7 @@ from graph.judgement import (
     MIN_WINDOWS,
     ONSET_SHARE,
     OPENS_FROM,
+    OVERWHELMING,
     SUFFERS_FAILURES,
     SUFFERS_FEW,
     SUFFERS_RATIO,
@@ -70,6 +71,15 @@ class Assessment:
         return self.suspects[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of an incident when it was judged last: who was stopped by whom, as the calls that it made last all failed there; and which
+    nodes and zones were gone, by name, and how surely."""
+
+    stopped: dict[str, str] = field(default_factory=dict)
+    proven: dict[str, float] = field(default_factory=dict)
+
+
 def assess(
     world: World,
     group: Group,
@@ -77,9 +87,10 @@ def assess(
     horizon_ns: int,
     amid: AbstractSet[str] = frozenset(),
     promised: Promised = nothing_promised,
+    known: Known | None = None,
 ) -> Assessment | None:
     """The group's situation since `onset_ns`, ranked; None while the graph knows none of its services. `amid`: services that another
-    incident is about; `promised`: what users are promised of a service."""
+    incident is about; `promised`: what users are promised of a service; `known`: what was known of it before."""
     members = [s for s in group.services if s in world.topology.services]
     if not members:
         return None
@@ -93,6 +104,8 @@ def assess(
             continue  # of what was before
         onsets[anomaly.service] = min(anomaly.onset_ns, onsets.get(anomaly.service, anomaly.onset_ns))
     situation = world.situation(names, onset_ns, onsets, horizon_ns, amid)
+    if known is not None:
+        situation = replace(situation, stopped=known.stopped, proven=known.proven)
     found = findings(situation)
     affected = _affected(situation, members, found)
     suspects = rank(situation, found, harmed=bool(affected) or group.pooled)
@@ -109,6 +122,19 @@ def assess(
         undone,
         against_promises(situation, entries, promised),
     )
+
+
+def known_by(seen: Assessment) -> Known:
+    """What is known by now, and can't be told again once it is too long ago to be looked at, or something was done."""
+    silent = {x.service for s in seen.suspects for x in s.findings if x.channel == "silence" and x.explained_by}
+    found = {name: last_calls(seen.situation, name)[1] for name in sorted(silent)}
+    proven = {s.name: s.ground.share for s in seen.suspects if s.ground is not None and s.ground.gone and _proven(s)}
+    kept = {name: sure for name, sure in seen.situation.proven.items() if name not in proven}
+    return Known({name: by for name, by in found.items() if by}, {**kept, **proven})
+
+
+def _proven(suspect: Suspect) -> bool:
+    return suspect.probability >= OVERWHELMING
 
 
 def _bystanders(world: World, members: list[str], onset_ns: int, known: Collection[str]) -> list[str]:

@@ -12,7 +12,7 @@ from contracts.instance_parts import ComparedInstances, name_of
 from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import CauseKind, IncidentPhase
-from graph.diagnosis.assess import Assessment
+from graph.diagnosis.assess import Assessment, Known
 from graph.evidence.by_operation import worst_operation
 from graph.evidence.finding import Finding
 from graph.evidence.flags import the_flag
@@ -53,6 +53,8 @@ class Case:
     """Onset that the published ranking looks from."""
     quiet_since_ns: int = 0
     frozen: dict[str, None] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
+    """What was known when it was judged last."""
     broken: bool = False
     """Whether it was said already that it can't be judged."""
 

@@ -16,7 +16,7 @@ from contracts.settings import DiagnoseSettings
 from contracts.units import SECOND
 from contracts.verdicts import ENDED, AnomalyKind, AnomalyPhase, IncidentPhase, ServiceState
 from graph.diagnosis import memory
-from graph.diagnosis.assess import Assessment, assess, diagnosis_onset, felt_lately
+from graph.diagnosis.assess import Assessment, assess, diagnosis_onset, felt_lately, known_by
 from graph.diagnosis.case import Case, incident_of, is_material
 from graph.diagnosis.severity import Promised, nothing_promised
 from graph.diagnosis.writes import anomaly_row, change_row, incident_writes, key, topology_writes
@@ -259,11 +259,12 @@ class DiagnosisEngine:
                 None  # anomalies came before the evidence that they were found in: of what was before nothing follows
             )
         amid = self._amid(case)
-        seen = assess(self.world, case.group, onset_ns, horizon_ns, amid, self._promised)
+        seen = assess(self.world, case.group, onset_ns, horizon_ns, amid, self._promised, case.known)
+        case.known = case.known if seen is None else known_by(seen)
         lately_ns = self.world.time_ns - LATELY_NS
         if seen is None or case.published is not None or lately_ns - onset_ns < LATELY_NS // 2:
             return seen
-        late = assess(self.world, case.group, lately_ns, horizon_ns, amid, self._promised)
+        late = assess(self.world, case.group, lately_ns, horizon_ns, amid, self._promised, case.known)
         return late if late is not None and late.leader.score > seen.leader.score else seen
 
     def _amid(self, case: Case) -> set[str]:

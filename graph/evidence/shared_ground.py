@@ -5,6 +5,9 @@ one that callees account for, or more demand of users, is none. Where callees ac
 that are elsewhere are well nevertheless, it speaks against the node, and less. It takes two (or one, and the cluster's own word), and somebody
 who is well elsewhere; who runs there alone and is well speaks for the node.
 
+Of who has instances there and elsewhere, as large a share of its calls is lost as of its instances where what they run on is gone: those elsewhere
+answer as before. Who is silent, and whose callers are refused at once, waits for no callee, and speaks for itself.
+
 A database of which nobody tells where it runs may run there as well. One that is sick at the same time speaks against a node that others
 speak against already, as far as they do: it can't be the cause of what somebody suffers who does not call it.
 """
@@ -13,20 +16,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from contracts.events import CORDONED, WELL, Change
 from contracts.external import EXTERNAL
 from contracts.instance_parts import ENOUGH, ground_under
 from contracts.nodes import Ground
+from contracts.parts import Part
+from contracts.verdicts import CauseKind
 from graph.evidence.asked_more import asked_again, callers_above
 from graph.evidence.finding import Finding
 from graph.evidence.harm import serves_knowingly
+from graph.evidence.lost_shares import Answers, answers_of, keeps_all, loses_share
 from graph.evidence.silence import ERRORS, LATENCIES
 from graph.evidence.situation import Node, Situation
 from graph.judgement import (
     BEFELL,
+    GROUND_ALIVE_NS,
     GROUND_ALONE,
     GROUND_SICK,
     GROUND_SPLIT,
@@ -45,13 +52,17 @@ _TOLD: Final = ("node", "eviction")
 
 @dataclass(frozen=True, slots=True)
 class GroundWitness:
-    """A service that is sick where it runs. `apart`: siblings of what is sick are well elsewhere; `counts`: how much it speaks against that."""
+    """A service that is sick where it runs. `apart`: siblings of what is sick are well elsewhere; `counts`: how much it speaks against that;
+    `lost`: what is asked there gets no answer."""
 
     service: str
     grounds: tuple[Ground, ...]
     apart: bool
     text: str
     counts: float
+    lost: bool = False
+    refuses: bool = False
+    """Whether its callers are refused at once: then it waits for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,8 @@ class SuspectedGround:
     """Databases that are sick at the same time and may run there: where they run is not known."""
     placed: float = 1.0
     """How sure it would be without those, 0 to 1."""
+    gone: bool = False
+    """Whether what runs there answers nobody."""
     also: tuple[str, ...] = ()
     """Others that suffer of which instances run on the node, whatever accounts for it."""
 
@@ -82,9 +95,24 @@ def suspected_grounds(situation: Situation, found: Mapping[str, Sequence[Finding
     unplaced = [n for n, node in situation.nodes.items() if _unplaced(node, found[n])]
     nodes = dict.fromkeys(g for w in witnesses for g in w.grounds if g.node)
     zones = dict.fromkeys(g.zone for g in nodes if g.zone)
-    suspects = [_suspected(situation, witnesses, unplaced, ground) for ground in nodes]
-    suspects += [_suspected(situation, witnesses, unplaced, Ground("", zone)) for zone in zones]
+    places = [*nodes, *(Ground("", zone) for zone in zones)]
+    answers = {n: answers_of(situation, n) for n, node in situation.nodes.items() if node.own and node.grounds}
+    losing = _losing(situation, answers, found) if any(w.lost for w in witnesses) else []
+    suspects = [_suspected(situation, witnesses, unplaced, losing, answers, ground) for ground in places]
     return [s for s in suspects if s is not None]
+
+
+def _losing(situation: Situation, answers: Mapping[str, Answers], found: Mapping[str, Sequence[Finding]]) -> list[Node]:
+    """Services of which calls are lost while what answers does so as before, and that wait for nobody."""
+    waits = {"latency", "silence", "waiting"}
+    return [
+        node
+        for name, node in situation.nodes.items()
+        if name in answers
+        and answers[name].some_lost
+        and node.strength(*LATENCIES) < GROUND_SICK
+        and not any(x.channel in waits and x.explained_by for x in found[name])
+    ]
 
 
 def _witness(situation: Situation, node: Node, found: Mapping[str, Sequence[Finding]]) -> GroundWitness | None:
@@ -102,15 +130,24 @@ def _witness(situation: Situation, node: Node, found: Mapping[str, Sequence[Find
             clear = all(g.node and g.node not in well for g in sick)
             return GroundWitness(node.name, sick, True, apart.text, 1.0) if clear else None
         # Whose requests have not ended yet is well only as far as is known: it may be the one that is sick, and those that ask it fail.
-        serves = any(p.lately.asked >= ENOUGH for p in node.instances.well)
+        serves = any(p.lately.asked >= ENOUGH and _alive(p, node) for p in node.instances.well)
         if serves and all(g.node and g.node not in well for g in sick):
             return GroundWitness(node.name, sick, True, apart.text, GROUND_SPLIT)
     own = [x for x in of_it if x.channel in _OWN and not x.explained_by and x.strength >= GROUND_SICK]
     began_ns = node.onset_ns or (situation.onset_ns if any(x.channel == "silence" for x in own) else 0)
     if not own or not began_ns or abs(began_ns - situation.onset_ns) > GROUND_TOGETHER_NS:
         return None  # who is silent since the onset may have told of no anomaly
-    text = max(own, key=lambda x: x.strength).text
-    return GroundWitness(node.name, node.grounds, False, text, GROUND_ALONE)
+    says = max(own, key=lambda x: x.strength)
+    lost = says.channel == "silence"
+    refuses = lost and says.kind is CauseKind.CRASH
+    return GroundWitness(node.name, node.grounds, False, says.text, GROUND_ALONE, lost, refuses)
+
+
+def _alive(part: Part, node: Node) -> bool:
+    """Whether an instance was heard of about as lately as its siblings: one that is gone was well when it was heard of last."""
+    told = node.instances
+    parts = () if told is None else (*told.well, *(p for p, _ in told.sick))
+    return max((p.heard_ns for p in parts), default=0) - part.heard_ns <= GROUND_ALIVE_NS
 
 
 def _asked_again(situation: Situation, name: str, found: Mapping[str, Sequence[Finding]]) -> bool:
@@ -128,27 +165,55 @@ def _unplaced(node: Node, found: Sequence[Finding]) -> bool:
 
 
 def _suspected(
-    situation: Situation, witnesses: Iterable[GroundWitness], unplaced: Iterable[str], ground: Ground
+    situation: Situation,
+    witnesses: Iterable[GroundWitness],
+    unplaced: Iterable[str],
+    losing: Iterable[Node],
+    answers: Mapping[str, Answers],
+    ground: Ground,
 ) -> SuspectedGround | None:
     there = _agreeing([w for w in witnesses if all(_within(g, ground) for g in w.grounds)])
     called = {w.service: _reached(situation, w.service) for w in there}
     # Who runs there alone and calls another of them may only suffer from that one.
-    kept = [w for w in there if w.apart or not any(o.service in called[w.service] for o in there if o is not w)]
-    beside = tuple(n for n in unplaced if any(w.apart or n not in called[w.service] for w in kept))
+    kept = [
+        w for w in there if w.apart or w.refuses or not any(o.service in called[w.service] for o in there if o is not w)
+    ]
+    gone = any(w.lost for w in kept)
+    kept += _sharing(losing, answers, ground, {w.service for w in there}) if gone else []
+    beside = tuple(n for n in unplaced if any(w.apart or w.refuses or n not in called[w.service] for w in kept))
     told = tuple(_told(situation, ground, {w.service for w in kept}))
     spread = len({g.node for w in kept for g in w.grounds})
-    if not kept or (len(kept) + len(beside) < 2 and not told) or (not ground.node and spread < 2):
+    found = SuspectedGround(ground.node, ground.zone, tuple(kept), 1.0, told, beside, gone=gone)
+    proven = situation.proven.get(found.name, 0.0) if gone else 0.0
+    if not kept or (not proven and ((len(kept) + len(beside) < 2 and not told) or (not ground.node and spread < 2))):
         return None
-    if not told and not any(w.apart for w in kept) and not _well_elsewhere(situation, ground):
+    others = _well_elsewhere(situation, ground) or (gone and _answers_elsewhere(situation, ground, answers))
+    if not told and not any(w.apart for w in kept) and not (others or proven):
         return None
     placed = math.fsum(w.counts for w in kept)
     speak = placed + GROUND_UNPLACED * len(beside)
-    well = sum(1 for n in situation.nodes.values() if _speaks_for(n, ground))
+    against = sum(1 for n in situation.nodes.values() if _speaks_for(n, ground, answers.get(n.name) if gone else None))
+    if gone:
+        against += sum(1 for n in losing if not any(_within(g, ground) for g in n.grounds))
     sure = 1.0 if told else min(1.0, speak / GROUND_SURE)
-    share = sure * speak / (speak + GROUND_WELL * well)
+    share = max(proven, sure * speak / (speak + GROUND_WELL * against))
     alone = 1.0 if told else min(1.0, placed / GROUND_SURE)
     also = tuple(_also_there(situation, ground, {w.service for w in kept}, {w.service for w in there}))
-    return SuspectedGround(ground.node, ground.zone, tuple(kept), share, told, beside, alone, also)
+    return replace(found, share=share, placed=alone, also=also)
+
+
+def _sharing(
+    losing: Iterable[Node], answers: Mapping[str, Answers], ground: Ground, known: set[str]
+) -> Iterator[GroundWitness]:
+    """Services with instances there and elsewhere that lose as large a share of their calls as runs there."""
+    for node in losing:
+        inside = tuple(g for g in node.grounds if _within(g, ground))
+        if node.name in known or not inside or len(inside) == len(node.grounds):
+            continue
+        given = answers[node.name]
+        if loses_share(given, len(inside) / len(node.grounds)):
+            text = f"{node.name} answered {given.answered:.0f} of {given.made:.0f} calls, with {len(inside)} of {len(node.grounds)} nodes there"
+            yield GroundWitness(node.name, inside, True, text, GROUND_ALONE, lost=True)
 
 
 def _also_there(situation: Situation, ground: Ground, known: set[str], sick: set[str]) -> Iterator[str]:
@@ -168,15 +233,21 @@ def _agreeing(there: list[GroundWitness]) -> list[GroundWitness]:
     return [w for w in there if not w.apart] if alone else there
 
 
-def _speaks_for(node: Node, ground: Ground) -> bool:
-    """Whether a service is well there: all of it, or those of its instances that run there, while others are sick elsewhere."""
-    if _well(node) and all(_within(g, ground) for g in node.grounds):
+def _speaks_for(node: Node, ground: Ground, answers: Answers | None) -> bool:
+    """Whether a service is well there: all of it, or those of its instances that run there, while others are sick elsewhere; where what is there
+    is said to be gone (`answers`), whether it answers all that it is asked though it would not."""
+    inside = sum(1 for g in node.grounds if _within(g, ground))
+    if _well(node) and inside == len(node.grounds):
         return True
+    if answers is not None and inside:
+        return keeps_all(answers, inside / len(node.grounds))
     told = node.instances
     if told is None or not told.sick or not told.well:
         return False
     sick_there = any(_within(ground_under(p), ground) for p, _ in told.sick)
-    return not sick_there and any(_within(ground_under(p), ground) and p.lately.asked >= ENOUGH for p in told.well)
+    return not sick_there and any(
+        _within(ground_under(p), ground) and p.lately.asked >= ENOUGH and _alive(p, node) for p in told.well
+    )
 
 
 def _within(ground: Ground, other: Ground) -> bool:
@@ -192,6 +263,12 @@ def _well(node: Node) -> bool:
 
 def _well_elsewhere(situation: Situation, ground: Ground) -> bool:
     return any(_well(n) and not any(_within(g, ground) for g in n.grounds) for n in situation.nodes.values())
+
+
+def _answers_elsewhere(situation: Situation, ground: Ground, answers: Mapping[str, Answers]) -> bool:
+    """Whether somebody who runs elsewhere answers all that it is asked, be it that whom it calls does not."""
+    nodes = (situation.nodes[name] for name, given in answers.items() if keeps_all(given, 1.0))
+    return any(not any(_within(g, ground) for g in n.grounds) for n in nodes)
 
 
 def _reached(situation: Situation, name: str) -> set[str]:

@@ -176,6 +176,10 @@ class Situation:
     changes: tuple[Change, ...] = ()
     harm: tuple[Violation, ...] = ()
     """What the incident is known to be about; empty where that is to be found out."""
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    """Services of which it was known earlier in this incident that the calls they made last all failed at one callee: by name, that callee."""
+    proven: Mapping[str, float] = field(default_factory=dict)
+    """Nodes and zones that were proven to be gone earlier in this incident: by name, how surely."""
     turned: tuple[Change, ...] = ()
     """Changes of feature flags, in their order, and our own among them: which value each has."""
 

@@ -77,9 +77,7 @@ def unanswering(situation: Situation, silent: Iterable[Finding]) -> Iterator[Fin
     """Services that are silent, less what the calls that they make themselves account for: who waits for a callee until it gives up answers
     hardly anybody. Only what is seen of those calls counts, as whoever hangs makes none; and no callee that waits for the service itself."""
     for finding in silent:
-        share, by = max(
-            theirs(situation, situation.nodes[finding.service], {}), _last_calls(situation, finding.service)
-        )
+        share, by = max(theirs(situation, situation.nodes[finding.service], {}), last_calls(situation, finding.service))
         if share <= PARTLY or _asks(situation, by, finding.service):
             yield finding
             continue
@@ -90,16 +88,26 @@ def unanswering(situation: Situation, silent: Iterable[Finding]) -> Iterator[Fin
             yield dataclasses.replace(finding, strength=strength)
 
 
-def _last_calls(situation: Situation, name: str) -> tuple[float, str]:
+def last_calls(situation: Situation, name: str) -> tuple[float, str]:
     """The share of its last calls to one callee that failed, and that callee, where all of them did and none of those to others. A service that
-    has crashed tells of no calls that fail, and one that is cut off fails in all that it makes: this one was stopped by whom it called."""
+    has crashed tells of no calls that fail, and one that is cut off fails in all that it makes: this one was stopped by whom it called. So it is
+    still when those calls are too long ago to be looked at, while it has made none since and nobody tells that the callee answers again."""
     told = [(e, e.shifts[f.CALL_ERROR_RATE]) for e in situation.out(name) if f.CALL_ERROR_RATE in e.shifts]
+    by = situation.stopped.get(name, "")
+    if by and not any(s.samples > 0.0 for _, s in told):
+        return (0.0, "") if _answers_again(situation, by) else (WAY_LOST, by)
     failed = [
         (s.after, e.callee) for e, s in told if s.after * s.samples >= ERRORS_ENOUGH and e.per_request_before > OFTEN
     ]
     share, by = max(failed, default=(0.0, ""))
     others = any(s.after >= PARTLY for e, s in told if e.callee != by)
     return (0.0, "") if share < WAY_LOST or others else (share, by)
+
+
+def _answers_again(situation: Situation, name: str) -> bool:
+    """Whether calls to a service that somebody tells of are answered."""
+    told = [e.shifts[f.CALL_ERROR_RATE] for e in situation.into(name) if f.CALL_ERROR_RATE in e.shifts]
+    return any(s.samples >= ERRORS_ENOUGH and s.after < PARTLY for s in told)
 
 
 def _asks(situation: Situation, name: str, callee: str) -> bool:

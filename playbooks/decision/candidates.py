@@ -18,7 +18,7 @@ from playbooks.decision.echo import echoed
 from playbooks.decision.probing import ALL_OF_THEM, ONE_OF_THEM, shared
 from playbooks.decision.scope import SPEAKS, scope_of, view_of
 from playbooks.decision.world import DecisionWorld, Earlier
-from playbooks.guards import GuardContext, Held, check, planned_replicas
+from playbooks.guards import GuardContext, Held, check, outage_of, planned_replicas
 from playbooks.language.actions import touching, variants
 from playbooks.language.model import Playbook
 from playbooks.language.unmet import unmet
@@ -291,10 +291,19 @@ def all_ready(cause: Candidate, incident: Incident, world: DecisionWorld) -> str
 
 
 def _still_ready(playbook: Playbook, causes: list[Candidate], incident: Incident, world: DecisionWorld) -> Held | None:
-    """A platform takes a moment to notice that an instance is gone."""
-    text = all_ready(causes[0], incident, world)
+    """A platform takes a moment to notice that an instance is gone, with its node or alone: before, a move would take away what seems to serve."""
+    text = all_ready(causes[0], incident, world) or _seems_to_serve(playbook, causes[0], world)
     noticed = world.now_ns - incident.ranked_from_ns >= NOTICED_S * SECOND
     return Held(HeldReason.UNPROVEN, text) if text and not noticed and touching(playbook.steps) else None
+
+
+def _seems_to_serve(playbook: Playbook, cause: Candidate, world: DecisionWorld) -> str:
+    """That a service which serves nothing, as what it runs on is gone, is ready as its platform has it; "" where that isn't so."""
+    state, standing = world.targets.get(cause.service), world.standings.get(cause.service)
+    if cause.kind is not CauseKind.NODE or state is None or standing is None or not standing.silent:
+        return ""
+    gone = f"{cause.service} serves nothing, and its platform has {state.ready} of {state.replicas} instances ready"
+    return gone if outage_of(playbook, state) else ""
 
 
 def _undemanded(service: str, state: TargetState, world: DecisionWorld, incident: Incident) -> Held | None:

@@ -94,6 +94,7 @@ def decide(
         cause_callee="" if cause is None else cause.callee,
         cause_node="" if cause is None else cause.node,
         cause_sickest="" if cause is None else cause.sickest,
+        cause_zone="" if cause is None else cause.zone,
     )
 
 

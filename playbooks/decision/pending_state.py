@@ -170,17 +170,18 @@ def mending(case: PendingDecision, now_ns: int) -> bool:
 
 
 def next_there(case: PendingDecision, run: RunEntry | None) -> str:
-    """The node that services are being moved off, of which one has been moved by now and another is looked after next: the verdict on the
+    """The node (or zone) that services are being moved off, of which one has been moved by now and another is looked after next: the verdict on the
     first is not waited for, as it suffers from those that are there still. "" where that isn't so."""
     leading = next(iter(top_causes(case.incident)), None)
     if run is None or run.state is not RunState.VERIFYING or leading is None or not case.node:
         return ""
-    return case.node if leading.node == case.node and leading.service != case.target else ""
+    there = leading.node or leading.zone
+    return case.node if there == case.node and leading.service != case.target else ""
 
 
 def moved_off(decision: Decision) -> str:
-    """The node that a decision has a service moved off; "" of any other."""
-    return decision.cause_node if decision.verdict is DecisionVerdict.ACT else ""
+    """The node (or zone) that a decision has a service moved off; "" of any other."""
+    return (decision.cause_node or decision.cause_zone) if decision.verdict is DecisionVerdict.ACT else ""
 
 
 def signature(decision: Decision) -> tuple[str, str, str]:

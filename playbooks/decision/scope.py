@@ -46,6 +46,7 @@ def scope_of(incident: Incident, cause: Candidate, world: DecisionWorld) -> dict
         "cause.sickest": sickest,
         "cause.probed": probed(cause.service, world),
         "cause.node": cause.node,
+        "cause.zone": cause.zone,
         "features": numbers(view.values),
         "expected.low": numbers(view.low),
         "expected.high": numbers(view.high),

@@ -88,6 +88,8 @@ class Standing:
     """It has served requests since the onset, and not missed any of late: it is there, whatever its callers say."""
     unread: bool = False
     """How busy it is has been told often, and not yet since the onset."""
+    silent: bool = False
+    """It has served nothing of late, though it is asked: there is nothing of it to take away."""
     called: Called | None = None
     """How often its callers call it; None where that is not known, or it tells itself what it serves."""
 
@@ -113,11 +115,20 @@ def standing(frames: Iterable[EvidenceFrame], service: str, onset_ns: int) -> St
     newest_ns = max((frame.window_ns for frame in kept), default=0)
     unread = yet_to_be_told(rows[f.Signal.METRICS], onset_ns, newest_ns)
     there = _answers(rows[f.Signal.SPANS], onset_ns)
+    silent = found.conduct is Conduct.WORSE and _ceased(rows[f.Signal.SPANS], onset_ns)
     asked = None if rows[f.Signal.SPANS] is not None and _counted(rows) else called(kept, service, onset_ns)
     if found.untold and asked is not None and asked.rate > asked.most and asked.usual > 0:
         times = asked.rate / asked.usual
     return replace(
-        found, again=again, times=times, refused=lost, handed_on=theirs, unread=unread, answers=there, called=asked
+        found,
+        again=again,
+        times=times,
+        refused=lost,
+        handed_on=theirs,
+        unread=unread,
+        answers=there,
+        silent=silent,
+        called=asked,
     )
 
 
@@ -185,6 +196,12 @@ def _conduct(
     text = next((t for _, t in said if t), "")
     found = _unknown(kept, rows, text, onset_ns, demand)
     return replace(found, new_routes=mix.latency is Blame.NEW, few=text.endswith(FEW))
+
+
+def _ceased(spans: ServiceRows | None, onset_ns: int) -> bool:
+    """Whether it has stopped serving, by what it tells itself."""
+    told = None if spans is None else _silent(*around(spans, FACES[0], onset_ns))
+    return told is not None and told[0] is Conduct.WORSE
 
 
 def _answers(spans: ServiceRows | None, onset_ns: int) -> bool:

@@ -70,6 +70,12 @@ VARIABLES: Final[dict[str, Variable]] = {
             "the node that several services are sick on, where that is the cause; else empty",
             True,
         ),
+        Variable(
+            "cause.zone",
+            _T.STRING,
+            "the zone that several services are sick in, where it is all of that and no single node; else empty",
+            True,
+        ),
         Variable("cause.alike", _T.INT, "instances that are sick, where all are, alike; else 0"),
         Variable(
             "cause.sickest",
@@ -136,6 +142,7 @@ def argument_scope(
     scope: dict[str, Any] = {
         **detail_scope("", "", "", None),
         "cause.node": "",
+        "cause.zone": "",
         "cause.sickest": "",
         "environment": environment,
         "incident.id": incident,

@@ -78,6 +78,7 @@ def scope_of(plan: RunPlan, state: TargetState | None) -> Scope:
         "cause.probability": float(plan.confidence),
         **detail_scope(plan.instance, plan.caller, plan.callee, plan.flag),
         "cause.node": plan.node,
+        "cause.zone": plan.zone,
         "cause.sickest": plan.sickest if state is not None and plan.sickest in state.instances else "",
         "service.name": plan.target,
         "service.version": "" if state is None else state.version,

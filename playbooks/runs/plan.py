@@ -56,6 +56,8 @@ class RunPlan:
     """The node that was the cause, where one was."""
     sickest: str = ""
     """The sickest of the instances, where all were sick alike when it was decided."""
+    zone: str = ""
+    """The zone that was the cause, where one was and no single node."""
 
     @property
     def aim(self) -> Target:
@@ -112,6 +114,7 @@ def plan_of(decision: Decision, playbook: Playbook, *, now_ns: int, surroundings
         callee=decision.cause_callee,
         node=decision.cause_node,
         sickest=decision.cause_sickest,
+        zone=decision.cause_zone,
     )
 
 

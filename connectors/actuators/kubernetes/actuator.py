@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -46,7 +46,7 @@ class Workloads:
 
     `scale`: {replicas}; where a HorizontalPodAutoscaler scales it, by the autoscaler's bounds. `restart`: {strategy: rolling}, or
     {strategy: instance, instance?: pod}, which evicts one pod for its controller to replace. `rollback`: {version?}: the newest
-    earlier revision (of that image tag). `drain`: {node, set}: cordons the node and evicts the workload's own pods there, one after another;
+    earlier revision (of that image tag). `drain`: {node or zone, set}: cordons the node (all nodes of the zone) and evicts the workload's own pods there, one after another;
     `set: back` uncordons one that was set aside so.
     """
 
@@ -169,15 +169,15 @@ class Workloads:
         return f"pod {pod['metadata']['name']} of {found.place.name} evicted, to be replaced"
 
     async def _drain(self, found: Found, request: StepRequest) -> str:
-        """Set the node aside first, so that nothing comes back; then each pod goes once as many serve as before."""
-        deadline, node = time.monotonic() + request.timeout_s, str(request.arguments.get("node") or "")
-        pods = await self._on(found, node)
+        """Set the node (all nodes of the zone) aside first, so that nothing comes back; then each pod goes once as many serve as before."""
+        deadline, (where, nodes) = time.monotonic() + request.timeout_s, await self._drained(request)
+        pods = await self._on(found, nodes)
         if not pods:
-            raise ActionFailed(f"{found.place.name} has no pod on node {paths.shown(node)}", reason=NOTHING)
+            raise ActionFailed(f"{found.place.name} has no pod {where}", reason=NOTHING)
         last = workload.serving(found.body) <= 1 and disruption.taken_at_once(found.body) == 0
         if last:  # a roll-out starts its successor first, where evicting it would be an outage
             ensure(ROLLING_RESTART, await self._look.facts(found), self._rules)
-        said = await self._nodes.set_aside(node, request.key)
+        said = await self._nodes.set_all_aside(nodes, request.key)
         if last:
             return f"{said}; {await self._restart(await self._look.again(found), request)}"
         for moved, pod in enumerate(pods):
@@ -186,21 +186,29 @@ class Workloads:
             try:
                 await self._evict(await self._look.again(found), request, pod)
             except ActionFailed:
-                if not moved:  # nothing came of it: the node is as it was
+                for node in () if moved else nodes:  # nothing came of it: the nodes are as they were
                     await self._nodes.give_back(node, request.key)
                 raise
         return f"{said}; {len(pods)} {'pod' if len(pods) == 1 else 'pods'} of {found.place.name} evicted from it"
 
-    async def _on(self, found: Found, node: str) -> list[Json]:
-        """Its pods on a node that are to be there, those that don't serve first."""
+    async def _drained(self, request: StepRequest) -> tuple[str, list[str]]:
+        """Where a request means, in words, and by the nodes' names."""
+        zone, node = (str(request.arguments.get(key) or "") for key in ("zone", "node"))
+        if zone:
+            return f"in zone {paths.shown(zone)}", await self._nodes.in_zone(zone)
+        return f"on node {paths.shown(node)}", [node]
+
+    async def _on(self, found: Found, nodes: Sequence[str]) -> list[Json]:
+        """Its pods on nodes that are to be there, those that don't serve first."""
         pods = [
-            p for p in await self._look.pods(found) if p["spec"].get("nodeName") == node and not workload.leaving(p)
+            p for p in await self._look.pods(found) if p["spec"].get("nodeName") in nodes and not workload.leaving(p)
         ]
         return sorted(pods, key=lambda p: (workload.ready(p), str(p["metadata"]["name"])))
 
     async def _give_back(self, found: Found, request: StepRequest) -> str:
         del found
-        return await self._nodes.give_back(str(request.arguments.get("node") or ""))
+        _, nodes = await self._drained(request)
+        return "; ".join([await self._nodes.give_back(node) for node in nodes])
 
     async def _evict(self, found: Found, request: StepRequest, pod: Json) -> None:
         await self._cluster.apply(found.place.path, changes.announce(found.body, request.key, pod, _by(request)))
@@ -282,7 +290,7 @@ class Workloads:
         if marks_of(found.body).get(LAST_ACTION) == request.key:
             if _effect_of(request) not in _BY_EVICTION:
                 return True
-            if _effect_of(request) == ASIDE and await self._on(found, str(request.arguments.get("node") or "")):
+            if _effect_of(request) == ASIDE and await self._on(found, (await self._drained(request))[1]):
                 return False
             uid = marks_of(found.body).get(LAST_POD)
             return all(workload.leaving(p) for p in await self._look.pods(found) if p["metadata"]["uid"] == uid)

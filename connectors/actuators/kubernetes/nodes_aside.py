@@ -5,6 +5,7 @@ https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from connectors import paths
@@ -14,6 +15,7 @@ from contracts.errors import ActionFailed, Forbidden
 
 SET_ASIDE: Final = "homeostat.io/set-aside"
 """Annotation of a node that we set aside, with the key of the effect: what others set aside is theirs to give back."""
+ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 LEAST_LEFT: Final = 0.5
 """Share of a cluster's nodes that must go on taking pods. By hand: whose nodes are mostly bad has another trouble."""
 _LISTED: Final = "500"
@@ -25,6 +27,24 @@ class NodesAside:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+
+    async def in_zone(self, zone: str) -> list[str]:
+        """The nodes of a zone, by name. Raises ActionFailed where we may not know."""
+        try:
+            every = await self._every()
+        except Forbidden as e:
+            raise ActionFailed(f"the nodes of {zone} can't be read: {e.message}", reason="forbidden", fix=_FIX) from e
+        labels = {str(n["metadata"]["name"]): n["metadata"].get("labels") or {} for n in every}
+        return sorted(name for name, of in labels.items() if of.get(ZONE_LABEL) == zone)
+
+    async def set_all_aside(self, names: Sequence[str], key: str) -> str:
+        """The same of several nodes: all of them, or none where too few would be left. Raises as `set_aside`."""
+        if len(names) > 1:
+            try:
+                await self._ensure_enough(*names)
+            except Forbidden as e:
+                raise ActionFailed(f"nodes can't be set aside: {e.message}", reason="forbidden", fix=_FIX) from e
+        return "; ".join([await self.set_aside(name, key) for name in names])
 
     async def set_aside(self, name: str, key: str) -> str:
         """Have nothing new put on a node; what was done, in words.
@@ -56,12 +76,16 @@ class NodesAside:
             raise ActionFailed(f"node {name} can't be given back: {e.message}", reason="forbidden", fix=_FIX) from e
         return f"node {name} takes pods again"
 
-    async def _ensure_enough(self, name: str) -> None:
-        every = (await self._cluster.get("/api/v1/nodes", limit=_LISTED)).get("items") or []
-        left = [n for n in every if n["metadata"]["name"] != name and ready(n) and not unschedulable(n)]
+    async def _every(self) -> list[Json]:
+        return (await self._cluster.get("/api/v1/nodes", limit=_LISTED)).get("items") or []
+
+    async def _ensure_enough(self, *names: str) -> None:
+        every = await self._every()
+        left = [n for n in every if n["metadata"]["name"] not in names and ready(n) and not unschedulable(n)]
         if len(left) < max(1.0, LEAST_LEFT * len(every)):
+            which = f"node {names[0]}" if len(names) == 1 else f"nodes {', '.join(names)}"
             raise ActionFailed(
-                f"without node {name} only {len(left)} of {len(every)} nodes would take pods",
+                f"without {which} only {len(left)} of {len(every)} nodes would take pods",
                 reason="too_few_nodes",
                 fix="a person decides where its pods are to run",
             )

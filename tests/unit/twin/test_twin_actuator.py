@@ -98,6 +98,23 @@ async def test_only_the_callers_way_to_the_callee_ends_a_paths_fault() -> None:
     assert await _done(episode, "shift", caller, "d", caller=caller, callee=callee, path="usual"), "and back"
 
 
+async def test_who_is_moved_out_of_a_zone_is_put_on_none_of_its_nodes() -> None:
+    seeds = (SimulatedEpisode.drawn(Split.TUNING, n, services=12, plot=Plot((), 60)) for n in range(30))
+    episode = next(e for e in seeds if e.plan.zones > 1 and e.plan.nodes > 3)
+    fleet, plan = episode.system.fleet, episode.plan
+    own = [i for i, s in enumerate(plan.services) if s.own]
+    zone = int(fleet.zone_of[fleet.node[fleet.running(own[0])[0]]])
+    there = [i for i in own if (fleet.zone_of[fleet.node[fleet.running(i)]] == zone).any()]
+    system = TwinActuator(episode, lambda _: asyncio.sleep(0), fails=0.0, delay_s=0.0)
+    for service in there:
+        target = Target(plan.environment, plan.services[service].name)
+        where = {"zone": f"zone-{zone}", "set": "aside"}
+        await system.apply(StepRequest(f"k{service}", "run", "step", "drain", target, where, None, 1.0))
+        if len(fleet.running(service)) > 1:
+            assert (fleet.zone_of[fleet.node[fleet.running(service)]] != zone).all()
+    assert fleet.aside[fleet.zone_of == zone].all()
+
+
 async def test_draining_moves_what_a_service_has_on_the_node_and_leaves_the_others_there() -> None:
     episode = SimulatedEpisode.drawn(Split.TUNING, 4, services=12, plot=Plot((), 60))
     fleet, own = episode.system.fleet, [i for i, s in enumerate(episode.plan.services) if s.own]

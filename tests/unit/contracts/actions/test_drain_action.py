@@ -24,5 +24,9 @@ def test_the_only_instance_that_serves_is_a_persons_to_move() -> None:
 
 
 def test_no_node_no_drain() -> None:
-    assert DRAIN.unable({"node": "", "set": "aside"}, TargetState(2, 2)) == "no node is named that could be set aside"
+    assert (
+        DRAIN.unable({"node": "", "set": "aside"}, TargetState(2, 2))
+        == "no node or zone is named that could be set aside"
+    )
+    assert DRAIN.unable({"zone": "eu-a", "set": "aside"}, TargetState(2, 2)) == ""
     assert DRAIN.unable(ASIDE, TargetState(2, 2)) == ""

@@ -9,8 +9,9 @@ import pytest
 from contracts.features import CALL_ERROR_RATE, CALL_LATENCY_P95, ERROR_RATE, LATENCY_P95, REQUEST_RATE
 from contracts.verdicts import CauseKind
 from graph.evidence.situation import Edge, Node
-from graph.ranking import Suspect
-from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio
+from graph.evidence.waiting import last_calls
+from graph.ranking import Suspect, rank
+from tests.unit.graph.diagnosis.test_whose_doing import call, level, node, ranked, ratio, situation
 
 WEB = node("web", ratio(ERROR_RATE, 0.9), level(LATENCY_P95, 0.1, 1.0))
 GIVEN_UP = replace(
@@ -76,3 +77,17 @@ def test_who_fails_at_all_whom_it_calls_or_at_none_is_silent_by_itself(sql: floa
         call("cart", "db:redis/cart", ratio(CALL_ERROR_RATE, redis)),
     )
     assert leader.service == "cart"
+
+
+def test_who_was_stopped_by_a_callee_has_not_crashed_once_its_last_calls_are_long_ago() -> None:
+    stores = (Node("db:sql/cart", "database", own=False), Node("db:redis/cart", "database", own=False))
+    none = {"expected": 0.0, "usual": 0.0, "observed": 0.0, "attempted": 0.0}
+    calls = (REFUSED, *(replace(call("cart", s.name), **none) for s in stores))
+    at = situation(WEB, GONE, *stores, calls=calls)
+    assert rank(at)[0].service == "cart", "of what was before nothing is known"
+    known = replace(at, stopped={"cart": "db:sql/cart"})
+    assert last_calls(known, "cart")[1] == "db:sql/cart"
+    assert rank(known)[0].kind is not CauseKind.CRASH
+    answers = replace(call("pay", "db:sql/cart", ratio(CALL_ERROR_RATE, 0.0)), attempted=200.0)
+    again = replace(situation(WEB, GONE, node("pay"), *stores, calls=(*calls, answers)), stopped=known.stopped)
+    assert last_calls(again, "cart") == (0.0, ""), "the callee answers others: who is still silent is so by itself"

@@ -299,3 +299,81 @@ def test_others_that_suffer_there_are_to_be_looked_after_as_well() -> None:
     leader = next(s for s in found if s.ground is not None)
     assert set(leader.services) == {"cart", "stock"}
     assert leader.there[2:] == ("pay",)
+
+
+def refused(caller: str, callee: str, made: float, answers: float) -> Edge:
+    """Calls that their caller counts, of which so many are answered; the others are refused at once."""
+    share = (made - answers) / made
+    shifts = {CALL_ERROR_RATE: ratio(CALL_ERROR_RATE, share, made)} if share else {}
+    return replace(
+        call(caller, callee),
+        shifts=shifts,
+        observed=answers,
+        attempted=made,
+        expected=made,
+        usual=made,
+        per_request_before=0.5,
+    )
+
+
+def gone_zone(pay: float = 20.0, mail: float = 40.0) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
+    """Of zone a: all of auth, one of two nodes of pay and of stock; mail is elsewhere. How many of 40 calls pay and mail answer."""
+    fails = ratio(ERROR_RATE, 0.7)
+    a1, a2, b1, b2 = (Ground(n, n[0]) for n in ("a1", "a2", "b1", "b2"))
+    quiet = level(REQUEST_RATE, 20.0, 0.0)
+    half = level(REQUEST_RATE, 20.0, 20.0)
+    nodes = (
+        replace(node("web", fails), onset_ns=ONSET + S, grounds=(b1,)),
+        replace(node("auth", quiet), onset_ns=ONSET + S, grounds=(a1,), lately={REQUEST_RATE: 0.0}),
+        replace(node("pay", half), grounds=(a2, b1)),
+        replace(node("stock", half), grounds=(a1, b2)),
+        replace(node("mail", half, level(LATENCY_P95, 0.1, 0.1)), grounds=(b2,), lately={REQUEST_RATE: 20.0}),
+    )
+    made = {"auth": (40.0, 0.0), "pay": (40.0, pay), "stock": (40.0, 20.0), "mail": (40.0, mail)}
+    return nodes, tuple(refused("web", name, *of) for name, of in made.items())
+
+
+def test_a_zone_is_gone_where_each_service_loses_the_share_of_its_calls_that_runs_there() -> None:
+    nodes, calls = gone_zone()
+    _, found = leading(*nodes, calls=calls)
+    assert found[0].name == "zone a", [(s.name, round(s.probability, 2)) for s in found[:4]]
+    assert (found[0].service, set(found[0].services)) == ("auth", {"auth", "pay", "stock"})
+    assert found[0].probability > 0.75, "beside it nobody has crashed"
+
+
+def test_who_answers_all_that_a_zone_would_lose_speaks_for_it() -> None:
+    nodes, calls = gone_zone()
+    _, gone = leading(*nodes, calls=calls)
+    nodes, calls = gone_zone(pay=40.0)
+    _, doubted = leading(*nodes, calls=calls)
+    assert "zone a" not in [s.name for s in doubted[:1]]
+    assert gone[0].score > max((s.score for s in doubted if s.ground is not None), default=0.0)
+
+
+def test_who_loses_calls_elsewhere_speaks_for_it_as_well() -> None:
+    nodes, calls = gone_zone()
+    _, gone = leading(*nodes, calls=calls)
+    nodes, calls = gone_zone(mail=20.0)
+    _, spread = leading(*nodes, calls=calls)
+    share = {s.name: s.ground.share for s in spread if s.ground is not None}
+    assert gone[0].ground is not None
+    assert share.get("zone a", 0.0) < gone[0].ground.share
+
+
+def test_one_who_refuses_waits_for_no_callee_that_is_gone_with_it() -> None:
+    nodes, calls = gone_zone()
+    none = replace(
+        call("auth", "pay"), expected=0.0, usual=0.0, observed=0.0, attempted=0.0
+    )  # who is gone calls nobody
+    _, found = leading(*nodes, calls=(*calls, none))
+    assert (found[0].name, found[0].service) == ("zone a", "auth")
+
+
+def test_a_zone_that_was_proven_gone_stays_so_while_one_there_is_silent_still() -> None:
+    (web, auth, *_), (asked, *_) = gone_zone()
+    late = situation(web, auth, calls=(asked,))
+    assert rank(late, harmed=True)[0].name == "auth", "by itself one that is silent speaks against no zone"
+    proven = replace(late, proven={"zone a": 0.9})
+    assert rank(proven, harmed=True)[0].name == "zone a"
+    back = situation(web, node("auth"), calls=(call("web", "auth"),))
+    assert "zone a" not in [s.name for s in rank(replace(back, proven={"zone a": 0.9}), harmed=True)]

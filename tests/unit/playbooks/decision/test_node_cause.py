@@ -1,4 +1,4 @@
-"""A node that is the cause: the service there is moved off it; of a zone, or without an actuator that can, a person is asked."""
+"""A node that is the cause: the service there is moved off it; or out of the zone; without an actuator that can, a person is asked."""
 
 from __future__ import annotations
 
@@ -40,9 +40,28 @@ def test_the_only_instance_is_moved_by_a_person_alone(alone: bool) -> None:
     assert found.verdict is (DecisionVerdict.ASK if alone else DecisionVerdict.ACT)
 
 
-def test_a_zone_is_a_persons_to_decide() -> None:
+def test_the_only_instance_is_moved_once_its_platform_knows_that_it_is_gone_with_its_node() -> None:
+    state = replace(KNOWN, replicas=1, ready=1)
+    gone = answers(Conduct.WORSE, silent=True).standings
+    world = replace(ABLE, targets={**ABLE.targets, "cart": state}, standings=gone)
+    assert decide(after(SICK, 5), world, LIBRARY, SETTINGS).verdict is DecisionVerdict.NOTHING
+    assert decide(after(SICK, 15), world, LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+    noticed = replace(world, targets={**ABLE.targets, "cart": replace(state, ready=0)})
+    assert decide(after(SICK, 5), noticed, LIBRARY, SETTINGS).verdict is DecisionVerdict.ACT
+
+
+def test_the_service_is_moved_out_of_the_zone() -> None:
     zone = suspected(CauseKind.NODE, "ground", zone="eu-a", there=("cart", "stock"))
-    assert decide(after(zone, 5), ABLE, LIBRARY, SETTINGS).verdict is DecisionVerdict.ASK
+    found = decide(after(zone, 5), ABLE, LIBRARY, SETTINGS)
+    assert (found.verdict, found.chosen.playbook, found.chosen.target) == (
+        DecisionVerdict.ACT,
+        "move-out-of-sick-zone",
+        "cart",
+    )
+    (playbook,) = [p for p in library() if p.name == "move-out-of-sick-zone"]
+    plan = plan_of(found, playbook, now_ns=NOW, surroundings=Surroundings())
+    assert resolve(plan, playbook.steps[0], KNOWN) == {"zone": "eu-a", "set": "aside"}
+    assert resolve(plan, playbook.rollback[0], KNOWN) == {"zone": "eu-a", "set": "back"}
 
 
 def test_where_no_actuator_can_a_person_is_asked() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.actuators.kubernetes import KubernetesActuator
-from connectors.actuators.kubernetes.nodes_aside import SET_ASIDE
+from connectors.actuators.kubernetes.nodes_aside import SET_ASIDE, ZONE_LABEL
 from contracts.errors import ActionFailed, InvalidTarget
 from contracts.ports import Applied
 from tests.unit.connectors.actuators.kubernetes.api_server import ApiServer
@@ -145,3 +145,35 @@ async def test_of_the_last_that_serves_a_successor_is_started_first(
     result = await actuator.apply(await step(actuator, "drain", node="node-a", set="aside"))
     assert "node node-a set aside; cart restarted" in result.text
     assert (evicted(cluster), written(cluster)[0]) == ([], "node-a")
+
+
+def zoned(cluster: ApiServer, *zones: str) -> None:
+    """The nodes are in these zones, one after another."""
+    for node, zone in zip(cluster.nodes, zones, strict=True):
+        node["metadata"]["labels"] = {ZONE_LABEL: zone}
+
+
+async def test_all_nodes_of_a_zone_are_set_aside_before_any_pod_goes(
+    actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    place(cluster, "node-a", "node-c")
+    zoned(cluster, "z1", "z1", "z2", "z2")
+    there = cluster.pods[0]["metadata"]["name"]
+    result = await actuator.apply(await step(actuator, "drain", zone="z1", set="aside"))
+    assert "node node-a set aside; node node-b set aside" in result.text
+    assert (evicted(cluster), written(cluster)[:2]) == ([there], ["node-a", "node-b"])
+    back = await actuator.apply(await step(actuator, "drain", "run/step/2", zone="z1", set="back"))
+    assert "node node-a takes pods again; node node-b takes pods again" in back.text
+    assert all(not n["spec"].get("unschedulable") for n in cluster.nodes)
+
+
+async def test_no_node_of_a_zone_is_set_aside_where_too_few_would_be_left(
+    actuator: KubernetesActuator, cluster: ApiServer
+) -> None:
+    place(cluster, "node-a", "node-b")
+    zoned(cluster, "z1", "z1", "z1", "z2")
+    with pytest.raises(ActionFailed, match="without nodes node-a, node-b, node-c only 1 of 4 nodes would take pods"):
+        await actuator.apply(await step(actuator, "drain", zone="z1", set="aside"))
+    with pytest.raises(ActionFailed, match="has no pod in zone"):
+        await actuator.apply(await step(actuator, "drain", zone="z9", set="aside"))
+    assert (evicted(cluster), cluster.nodes[0]["spec"]) == ([], {})
