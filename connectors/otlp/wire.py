@@ -7,6 +7,7 @@ Wire format: https://protobuf.dev/programming-guides/encoding
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,10 @@ _ITEM_TAG: Final = 0x12  # field 2, length-delimited
 _METRIC_DATA: Final = {5, 7, 9, 10, 11}  # gauge, sum, histogram, exponential histogram, summary
 _SPAN_TIMES: Final = {7, 8}  # start_time_unix_nano, end_time_unix_nano: both fixed64
 _LOG_TIMES: Final = {1, 11}  # time_unix_nano, observed_time_unix_nano: both fixed64
+_SPAN_KIND: Final = 6
+_ID_LENGTHS: Final = [16, 8]  # trace_id, span_id
+_ABSENT: Final = (-1, 0, 0)
+_NAME: Final = re.compile(rb"[ -~]+")  # of an instrument
 
 Field = tuple[int, int, int, int]  # number, wire type, start and end of the content
 
@@ -194,15 +199,20 @@ def item_at(payload: bytes, at: int) -> tuple[int, int]:
 
 
 def _looks_like(data: bytes, start: int, end: int) -> str | None:
-    found = {number: (wire, e - s) for number, wire, s, e in fields(data, start, end)}
-    wires = {number: wire for number, (wire, _) in found.items()}
+    found = {number: (wire, s, e) for number, wire, s, e in fields(data, start, end)}
+    wires = {number: wire for number, (wire, _, _) in found.items()}
     if any(wires.get(n) == _FIXED64 for n in _SPAN_TIMES):
         return OTLP_SPANS
     if any(wires.get(n) == _FIXED64 for n in _LOG_TIMES):
         return OTLP_LOGS
+    ids = [data[s:e] for wire, s, e in (found.get(n, _ABSENT) for n in (1, 2)) if wire == _BYTES]
+    has_ids = [len(x) for x in ids] == _ID_LENGTHS
+    # Of a span without times the name stands where a metric has its gauge, and the ids where that has its name and description.
+    if has_ids and (wires.get(_SPAN_KIND) == _VARINT or not _NAME.fullmatch(ids[0])):
+        return OTLP_SPANS
     if wires.get(1) == _BYTES and any(wires.get(n) == _BYTES for n in _METRIC_DATA):
         return OTLP_METRICS
-    return OTLP_SPANS if found.get(1) == (_BYTES, 16) and found.get(2) == (_BYTES, 8) else None
+    return OTLP_SPANS if has_ids else None
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
