@@ -57,6 +57,12 @@ MATURE_WINDOWS: Final = 100
 false levels above 2.7 fall in the first 70."""
 OVER_SHARE: Final = 0.4
 """Share of the level it opened with below which an anomaly is over. By hand."""
+ENDED_NATS: Final = 6.0
+LESS_LEFT: Final = 0.2
+FEWEST_LEFT: Final = 0.1
+"""Nats by which the newest requests must be as usual rather than as at the worst for it to be over as well; the part of the worst that counts as
+over where less is usual; and the part of what usually follows a request that at the worst still does: one event shall not decide. By hand, as
+`FAILURES_END`, but less: what was thin takes long to tell either way."""
 
 # --- pooled latency of low traffic (models.service.pooled, models.low_traffic.latency): by hand, checked on simulated and Train Ticket ---
 

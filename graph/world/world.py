@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
@@ -59,6 +59,7 @@ IN_PART: Final = 0.5
 """Share of windows from which on a caller that told of its calls before does not any more."""
 
 Shifts = dict[str, Shift]
+Call = tuple[str, str]
 I64 = NDArray[np.int64]
 
 
@@ -249,18 +250,24 @@ class World:
         return {n: Served(t.get(REQUEST_RATE), t.get(ERROR_RATE)) for n, t in told.items()}
 
     def _along(
-        self, pairs: list[tuple[str, str]], onset_ns: int, amid: AbstractSet[str]
+        self, pairs: list[tuple[str, str]], onset_ns: int, amid: AbstractSet[str], until: Mapping[Call, int]
     ) -> dict[tuple[str, str], tuple[Shifts, Shift | None]]:
-        """Shifts of calls, and of the calls made. Where the caller names its callee, its own view of how they went counts:
-        it knows of those that were never answered."""
+        """Shifts of calls, and of the calls made, these as far as `until` where the others are still to come. Where the caller names its
+        callee, its own view of how they went counts: it knows of those that were never answered."""
         joined = self._shifts(Signal.EDGES, pairs, onset_ns, amid)
         named = {pair: (pair[0], self.aliases.views[pair]) for pair in pairs if pair in self.aliases.views}
         seen = self._shifts(Signal.EDGES, list(named.values()), onset_ns, amid)
+        made = {pair: view.get(CALL_RATE) for pair, key in named.items() if (view := seen.get(key))}
+        width_ns = self.series[Signal.EDGES].width_ns or 1
+        for until_ns in sorted({until[p] for p in named if p in until}):
+            held = [p for p in named if until.get(p) == until_ns]
+            then = self._shifts(Signal.EDGES, [named[p] for p in held], onset_ns, amid, until_ns // width_ns - 1)
+            made |= {p: then.get(named[p], {}).get(CALL_RATE) for p in held}
         along = {}
         for pair in pairs:
             view = seen.get(named.get(pair, pair), {})
             how = {name: shift for name, shift in view.items() if name != CALL_RATE}
-            along[pair] = ({**joined.get(pair, {}), **how}, view.get(CALL_RATE))
+            along[pair] = ({**joined.get(pair, {}), **how}, made.get(pair))
         return along
 
     def _edges(
@@ -271,25 +278,39 @@ class World:
         amid: AbstractSet[str],
     ) -> dict[tuple[str, str], Edge]:
         store = self.series[Signal.EDGES]
-        along, known = self._along(pairs, onset_ns, amid), store.rows_of(pairs)
+        known = store.rows_of(pairs)
         rows = np.array(list(known.values()), np.int64)
         known_ns = dict(zip(known, store.known_ns(rows), strict=True))
         told = dict(zip(known, self._told(rows, onset_ns), strict=True))
-        due_ns, behind_ns = self.calls_until_ns - onset_ns, BEHIND * store.width_ns
-        late = [p for p, late_ns in zip(known, store.late_ns(rows), strict=True) if late_ns >= behind_ns]
-        heard = {p: min(1.0, max(0, known_ns[p] - onset_ns) / due_ns) for p in late if known_ns[p] and due_ns > 0}
+        coming, late_ns = self._still_to_come(known, known_ns)
+        until, due_ns = coming | late_ns, self.calls_until_ns - onset_ns
+        heard = {p: min(1.0, max(0, t - onset_ns) / due_ns) for p, t in until.items() if due_ns > 0}
         did = {p: (served[p[0]], heard.get(p, 1.0)) for p in pairs}
-        for until_ns in sorted({known_ns[p] for p in heard if onset_ns < known_ns[p] < self.calls_until_ns}):
-            late = [p for p in heard if known_ns[p] == until_ns]  # what their callers did until then, and not since
+        for until_ns in sorted({t for p, t in until.items() if p in heard and onset_ns < t < self.calls_until_ns}):
+            late = [p for p in heard if until[p] == until_ns]  # what their callers did until then, and not since
             then = self._served({p[0]: None for p in late}, onset_ns, amid, until_ns)
             did |= {p: (then[p[0]], 1.0) for p in late if then[p[0]].requests is not None}
-        younger = younger_than_callers(store, self.series[Signal.SPANS], known)
+        along, younger = (
+            self._along(pairs, onset_ns, amid, until),
+            younger_than_callers(store, self.series[Signal.SPANS], known),
+        )
         return {
             p: edge_of(
                 p, *along[p], (did[p][0], told.get(p, ToldCalls())), (known_ns.get(p, 0), did[p][1]), p in younger
             )
             for p in pairs
         }
+
+    def _still_to_come(
+        self, known: Mapping[Call, int], known_ns: Mapping[Call, int]
+    ) -> tuple[dict[Call, int], dict[Call, int]]:
+        """Calls of whose answers less is known than of others', which is no wonder yet, and up to when it is: callers, and those whom they
+        call, tell of a window at different times. And those of whom that is known that usually come late, overdue or not."""
+        store = self.series[Signal.EDGES]
+        late = dict(zip(known, store.late_ns(np.array(list(known.values()), np.int64)), strict=True))
+        behind = {p: self.calls_until_ns - t for p, t in known_ns.items() if t}
+        coming = {p: known_ns[p] for p, ns in behind.items() if 0 < ns <= late[p] + store.width_ns}
+        return coming, {p: known_ns[p] for p in behind if late[p] >= BEHIND * store.width_ns}
 
     def _told(self, rows: I64, onset_ns: int) -> list[ToldCalls]:
         """What callers tell of their calls since the onset, by their client spans or by the routes of what they served."""

@@ -66,6 +66,10 @@ class CountRing:
         """Whether a window may be learnt from, by row."""
         return np.asarray(self.learn[rows, window % RING] & (rows >= 0), np.bool_)
 
+    def forget(self, row: int) -> None:
+        """What is known of a series so far is not known any more."""
+        self.values[row] = np.nan
+
     def rate(self) -> F64:
         """Mean count per known window, by row; 0 where none is known."""
         known = np.isfinite(self.values[: len(self)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -24,7 +25,12 @@ from models.judgement import (
     SWAPPED_SHARE,
 )
 from models.low_traffic.counts import Compared, Rows, fewer, more
+from models.low_traffic.ended import Illness
 from models.shapley import Worth
+
+CALLS: Final = "calls"
+ERRORS: Final = "errors"
+ERROR_SHARE: Final = "error share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,10 @@ class Reason:
     decades: float
     contribution: Contribution
     callee: str = ""
+    ill: Illness | None = None
+    """What follows a request, usually and now; None where that is not what is unusual."""
+    kind: str = ""
+    """Of what that is: `CALLS`, `ERRORS` (per request), `ERROR_SHARE` (per record)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,9 @@ def no_calls(
         caller, callee = keys[i]
         span_s, (low, high) = span_ns / SECOND, seen.range(i)
         numbers = (float(seen.counted[i]) / span_s, low / span_s, high / span_s)
-        yield Reason(caller, float(decades[i]), part(Signal.EDGES, CALL_RATE, numbers, decades[i], span_ns), callee)
+        ill = Illness(float(seen.usual[i]), float(seen.counted[i] / seen.requests[i]), max(1.0, float(seen.usual[i])))
+        own = part(Signal.EDGES, CALL_RATE, numbers, decades[i], span_ns)
+        yield Reason(caller, float(decades[i]), own, callee, ill, CALLS)
 
 
 def error_records(
@@ -104,7 +116,10 @@ def error_records(
             low, high = seen.range(i)
             numbers = (float(share.counted[i]) / written, min(1.0, low / written), min(1.0, high / written))
             service = keys[i][0]
-            yield Reason(service, float(decades[i]), part(Signal.LOGS, LOG_ERROR_RATE, numbers, decades[i], span_ns))
+            requests = max(float(seen.requests[i]), 1.0)
+            ill = Illness(float(usual[i]) / requests, float(seen.counted[i]) / requests, float(seen.bunch[i]))
+            own = part(Signal.LOGS, LOG_ERROR_RATE, numbers, decades[i], span_ns)
+            yield Reason(service, float(decades[i]), own, ill=ill, kind=ERROR_SHARE if seen is share else ERRORS)
 
 
 def worth_of(reasons: Sequence[Reason]) -> Worth:

@@ -37,7 +37,11 @@ from models.judgement import (
     POOL_RATIO,
 )
 from models.low_traffic.counts import I64, RING, CountRing, Following, Rows
+from models.low_traffic.ended import Illness, ended
 from models.low_traffic.reasons import (
+    CALLS,
+    ERROR_SHARE,
+    ERRORS,
     LostTime,
     Reason,
     TrafficLevel,
@@ -72,6 +76,8 @@ class LowTraffic:
         self._lately: dict[str, list[tuple[int, float]]] = {}
         """Levels (by window) that may still be the beginning of something: they teach what is quiet once they are old."""
         self._open: dict[str, Anomaly] = {}
+        self._ill: dict[str, dict[tuple[str, str], Illness]] = {}
+        """Of services with an anomaly that is on: what was unusual at the worst, by kind and callee."""
 
     @property
     def troubled(self) -> frozenset[str]:
@@ -197,13 +203,46 @@ class LowTraffic:
             level = levels.get(name, TrafficLevel(0.0, 0, ()))
             self._teach(name, level.decades, width_ns)
             if name in self._open:
-                if level.decades < OVER_SHARE * self._open[name].decades:
+                if level.decades < OVER_SHARE * self._open[name].decades or self._ended(name, level, width_ns):
                     told.append(self._over(self._open.pop(name), now_ns, width_ns))
+                    self._ill.pop(name, None)
             elif self._unusual(name, level.decades, opens):
                 self._lately.pop(name, None)
                 self._open[name] = self._anomaly(name, level, now_ns)
+                self._fall_ill(name, level)
                 told.append(self._open[name])
         return told
+
+    def _fall_ill(self, name: str, level: TrafficLevel) -> None:
+        """Note what is unusual of a service, at the worst."""
+        known = self._ill.setdefault(name, {})
+        for r in level.reasons:
+            if r.ill is not None:
+                key = (r.kind, r.callee)
+                known[key] = known[key].grown(r.ill) if key in known else r.ill
+
+    def _ended(self, name: str, level: TrafficLevel, width_ns: int) -> bool:
+        """Whether the newest requests of a service since its anomaly opened say that all is over that was unusual; then looks begin anew after
+        them."""
+        self._fall_ill(name, level)
+        ill = self._ill[name]
+        if not ill or any(r.ill is None for r in level.reasons):
+            return False
+        longest, opened = max(LOOK_SPANS_NS) // width_ns, self._open[name].time_ns // width_ns
+        now, _ = self._windows(min(longest, self._newest + 1 - opened))
+        rings = {CALLS: self._calls.events, ERRORS: self._errors.events, ERROR_SHARE: self._error_share.events}
+        ended_by = []
+        for (kind, callee), illness in ill.items():
+            events, of = rings[kind], self._records if kind == ERROR_SHARE else self._requests
+            row, served = events.slots.find(name, callee), of.slots.find(name, "")
+            if row is None or served is None:
+                return False
+            if not ended(events.of(np.array([row]), now)[0], of.of(np.array([served]), now)[0], illness):
+                return False
+            ended_by.append((events, row))
+        for events, row in ended_by:
+            events.forget(row)
+        return True
 
     def _teach(self, name: str, level: float, width_ns: int) -> None:
         """Levels of before what is looked at show how far a service goes in quiet times."""
@@ -280,6 +319,11 @@ class LowTraffic:
             "peaks": self._peaks,
             "lately": [[name, window, level] for name, seen in self._lately.items() for window, level in seen],
             "open": [msgspec.to_builtins(a) for a in self._open.values()],
+            "ill": [
+                [name, *key, ill.usual, ill.worst, ill.bunch]
+                for name, known in self._ill.items()
+                for key, ill in known.items()
+            ],
         }
 
     @classmethod
@@ -294,6 +338,8 @@ class LowTraffic:
         for name, window, level in plain["lately"]:
             it._lately.setdefault(name, []).append((window, level))
         it._open = {a.service: a for a in msgspec.convert(plain["open"], list[Anomaly])}
+        for name, kind, callee, *shares in plain.get("ill", ()):  # in states of before nobody had any
+            it._ill.setdefault(name, {})[kind, callee] = Illness(*shares)
         return it
 
 

@@ -110,7 +110,7 @@ class SignalBank:
         s.mean[columns, row] = y[columns]
         s.n[columns, row] = np.minimum(s.n[columns, row], t.warmup)
         s.acc[:, anew, row] = s.raw[:, anew, row] = s.var[:, anew, row] = 0.0
-        for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over):
+        for held in (s.held_errors, s.held_trials, s.aside_errors, s.aside_trials, s.over, s.worst):
             held[anew, row] = 0.0
         for column in columns[c.ratio[columns]]:
             self._take_for_usual(row, column, values[column, 0])

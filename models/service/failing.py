@@ -97,7 +97,7 @@ def judge(
     s.raw[:, column] = np.where(runs, s.raw[:, column] + k, 0.0)
     s.var[:, column] = np.where(runs, s.var[:, column] + n, 0.0)
     which = tests.argmax(axis=0).astype(np.int8)
-    _end(s, column, (n, k), usual, which)
+    _end(s, column, (n, k, gain), usual, which)
     nats = tests.max(axis=0)
     decades = nats * DECADES - AT_ONCE
     alone = np.where(k >= FEWEST_FAILURES, chernoff(k, n, usual) / clump, 0.0) * DECADES
@@ -109,21 +109,26 @@ def judge(
     return Failing(np.where(most > 0.0, most + BASE, 0.0), which, single)
 
 
-def _end(s: BankState, column: int, window: tuple[F64, F64], usual: F64, which: NDArray[np.int8]) -> None:
-    """Begin all tests anew where the share is back, against the share of the run."""
-    n, k = window
+def _end(s: BankState, column: int, window: tuple[F64, F64, F64], usual: F64, which: NDArray[np.int8]) -> None:
+    """Begin all tests anew where the share is back, against the share of the run when evidence for it last grew: what came since is what is
+    being judged, and would make a fault look the smaller the longer it is over. `window`: requests, failures, and what they add to each test."""
+    n, k, gain = window
+    for known in (s.over, s.worst):
+        known[column] *= s.acc[:, column].max(axis=0) > 0.0
     on = np.flatnonzero((s.acc[:, column].max(axis=0) > SUSPECTED) & (n > 0))
-    s.over[column] *= s.acc[:, column].max(axis=0) > 0.0
     if not len(on):
         return
     at = which[on], column, on
-    run = np.clip(s.raw[at] / np.maximum(s.var[at], 1.0), 1e-6, 0.98)
+    run = s.raw[at] / np.maximum(s.var[at], 1.0)
+    grew = (gain[which[on], on] > 0.0) | (s.worst[column, on] <= 0.0)
+    s.worst[column, on] = np.where(grew, run, s.worst[column, on])
+    run = np.clip(s.worst[column, on], 1e-6, 0.98)
     back = np.minimum(np.maximum(usual[on], run / 5.0), 0.9 * run)
-    gain = k[on] * np.log(back / run) + (n[on] - k[on]) * np.log1p((run - back) / (1.0 - run))
-    s.over[column, on] = np.maximum(s.over[column, on] + gain, 0.0)
+    news = k[on] * np.log(back / run) + (n[on] - k[on]) * np.log1p((run - back) / (1.0 - run))
+    s.over[column, on] = np.maximum(s.over[column, on] + news, 0.0)
     ended = on[s.over[column, on] >= FAILURES_END]
     s.acc[:, column, ended] = s.raw[:, column, ended] = s.var[:, column, ended] = 0.0
-    s.over[column, ended] = 0.0
+    s.over[column, ended] = s.worst[column, ended] = 0.0
 
 
 def begin_anew(s: BankState, shares: B1) -> None:

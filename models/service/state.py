@@ -17,6 +17,7 @@ from contracts.frames.decoded import F64
 from models.service.columns import WINDOWS, Columns
 from models.service.tuning import WIDTH_PRIOR
 
+SHARES = ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over", "worst")
 EBB = ("ebb", "back", "ebb_due", "ebb_came", "ebb_windows", "ebb_sudden")
 LATELY = 16
 """Groups of series remembered as they came in one frame: a window comes in about as many frames as there are delays."""
@@ -82,7 +83,8 @@ class BankState:
     aside_trials: F64
     """(F, S) of shares: failures and requests that are held before they are known, for how long, and those held before them."""
     over: F64
-    """(F, S) of shares: nats by which what was suspected is over."""
+    worst: F64
+    """(F, S) of shares: nats by which what was suspected is over, and the share of its run when evidence for it last grew."""
     acc: F64
     """(W, F, S) mean departure in each window; for shares, what each test says (`models.service.failing`)."""
     raw: F64
@@ -161,7 +163,7 @@ class BankState:
     def of(cls, plain: dict[str, F64]) -> BankState:
         """Inverse of `plain`."""
         plain = {"raw": plain["acc"], **plain}  # not in states of before there were such means
-        for name in ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over"):
+        for name in SHARES:
             plain.setdefault(name, np.zeros_like(plain["n"]))
         plain.setdefault("pace", np.ones_like(plain["age"]))
         for name in ("dip", "longest_dip", *EBB):  # of before dips were told apart from drops, and these were tested
@@ -183,9 +185,7 @@ def fresh_state(series: int, columns: Columns) -> BankState:
         sigma=np.broadcast_to(columns.sigma[:, None], shape).copy(),
         share_errors=np.zeros(shape),
         share_trials=np.zeros(shape),
-        **{
-            n: np.zeros(shape) for n in ("held_errors", "held_trials", "held_s", "aside_errors", "aside_trials", "over")
-        },
+        **{n: np.zeros(shape) for n in SHARES},
         acc=np.zeros(cube),
         raw=np.zeros(cube),
         var=np.zeros(cube),

@@ -20,8 +20,8 @@ from playbooks.decision.scope import SPEAKS, scope_of, view_of
 from playbooks.decision.world import DecisionWorld, Earlier
 from playbooks.guards import GuardContext, Held, check, planned_replicas
 from playbooks.language.actions import touching, variants
-from playbooks.language.expressions import holds
 from playbooks.language.model import Playbook
+from playbooks.language.unmet import unmet
 
 NOTICED_S: Final = 10.0
 """Seconds that a platform may take to notice that an instance is gone: more than a liveness probe of every second or a watch of processes."""
@@ -307,9 +307,9 @@ def _unread(service: str, world: DecisionWorld, incident: Incident) -> Held | No
 
 def _unmet(playbook: Playbook, scope: Mapping[str, Any]) -> Iterator[str]:
     for condition in playbook.trigger.when:
-        result = holds(condition, scope)
-        if result.value is not True:
-            yield f"condition {condition!r}: {result.error}"
+        text = unmet(condition, scope)
+        if text:
+            yield text
 
 
 def _guarded(

@@ -199,14 +199,6 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def holds(text: str, scope: Scope) -> Evaluation:
-    """A condition: true, or false with the reason. An error at run time means false."""
-    result = evaluate(text, scope)
-    if result.error:
-        return Evaluation(False, result.error)
-    return Evaluation(result.value is True, "" if result.value is True else "it does not hold")
-
-
 def resolve(arguments: Mapping[str, Any], scope: Scope) -> tuple[dict[str, Any], list[str]]:
     """Arguments with every `${{ … }}` replaced by its value, and the reasons why some could not be.
 

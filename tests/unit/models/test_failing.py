@@ -60,6 +60,16 @@ def test_a_share_of_failures_is_found_in_time_without_flicker_and_is_over_soon(r
 
 
 @pytest.mark.timeout(LONG_S)
+def test_a_short_run_of_failures_is_over_soon_whatever_comes_after_it():
+    begin, end = 200, 215
+    told, _ = told_of(13, [0.06 if begin <= w < end else 0.0005 for w in range(320)], seed=5)
+    spells = [[w for w, a in events if a.phase in (OPENED, CLOSED) and w >= begin] for events in told]
+    after = sorted(spell[1] + 1 - end for spell in spells if spell)
+    assert len(after) >= 0.9 * ROWS
+    assert after[int(0.9 * len(after))] <= 30, "it is compared with what it was, not with that and all that came since"
+
+
+@pytest.mark.timeout(LONG_S)
 def test_who_always_has_failures_is_not_alarmed():
     told, _ = told_of(100, [0.02] * 1200, seed=2)
     assert sum(len(events) for events in told) == 0

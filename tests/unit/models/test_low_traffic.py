@@ -138,6 +138,25 @@ def test_calls_that_no_longer_follow_open_and_their_return_closes() -> None:
     assert end > BEFORE_S + 70
 
 
+@pytest.mark.parametrize(
+    ("base", "ill"), [(Way(rate=2), Way(rate=2, errors=0.5)), (Way(rate=2), Way(rate=2, calls=0.0))]
+)
+def test_what_is_over_ends_by_what_came_since_and_not_when_it_leaves_the_looks(base: Way, ill: Way) -> None:
+    ends = []
+    for seed in range(6):
+        told = play([(BEFORE_S, base), (30, ill), (120, base)], seed)
+        ends += [s - BEFORE_S - 30 for s, a in told if a.phase is AnomalyPhase.CLOSED and s > BEFORE_S][:1]
+    assert len(ends) == 6
+    assert all(e > 0 for e in ends), "windows of before it began are no sign that it is over"
+    assert sorted(ends)[4] <= 25
+
+
+def test_what_lasts_does_not_end_by_chance() -> None:
+    told = [e for seed in range(4) for e in play([(BEFORE_S, Way(rate=1)), (300, Way(rate=1, errors=0.3))], seed)]
+    assert len(opened(told)) >= 3
+    assert sum(a.phase is AnomalyPhase.CLOSED and s > BEFORE_S for s, a in told) <= 1
+
+
 def test_other_calls_instead_are_other_requests_and_no_fault() -> None:
     assert play([(BEFORE_S, Way(calls=0.9, other=0.1)), (70, Way(calls=0.1, other=0.9))]) == []
 

@@ -113,7 +113,7 @@ def test_every_option_is_listed_best_first_with_its_reason():
     assert all(o.why for o in d.options)
     assert why(d, "restart-hung-service") == "chosen: best score, and it may be done without a person"
     assert why(d, NOTHING) == "scores 0.00, restart-hung-service scores 0.44"
-    assert why(d, "scale-out-slow-service").startswith("held back (condition): condition 'features[")
+    assert why(d, "scale-out-slow-service").startswith("held back (condition): it takes features[")
 
 
 def test_tier_two_acts_after_validation_tier_three_asks_and_telling_asks_nobody():
