@@ -16,7 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The default suite gives the same answer every time. `HYPOTHESIS_PROFILE=explore` searches where nobody has looked.
 settings.register_profile(
-    "deterministic", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "deterministic",
+    max_examples=50,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("explore", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
