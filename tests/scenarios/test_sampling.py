@@ -132,8 +132,6 @@ SLOWNESS = {
         itertools.product(SLOWNESS, (0, 1, 15)),
         ("only what was slow", 0),
         ("what failed, what was slow, a hundredth", 1),
-        ("all that was slow, and a tenth", 15),
-        ("a half, then a twentieth", 15),
     ),
 )
 def test_who_has_always_had_slow_requests_is_no_slower_where_the_others_are_left_out(name: str, metrics_s: int):
@@ -158,8 +156,6 @@ def test_who_has_always_had_slow_requests_is_no_slower_where_the_others_are_left
             (1, 15),
         ),
         ("checkout is slow", "all that was slow, and a tenth", 15),
-        ("checkout is slow", "only what was slow", 1),
-        ("checkout is slower", "only what was slow", 1),
         ("checkout is slower", "a half, then a twentieth", 1),
     ),
 )
@@ -169,7 +165,7 @@ def test_what_becomes_slow_while_sampling_begins_is_found(plan: str, name: str, 
     assert not found.touched - {"checkout"}, found.told()
 
 
-@pytest.mark.parametrize("sampler", representatives([unseen, slow_first, policies], policies, slow_first))
+@pytest.mark.parametrize("sampler", representatives([unseen, slow_first, policies], policies))
 def test_what_becomes_slow_is_found_by_the_spans_that_are_kept_alone(sampler: Sampler):
     found = watched(Sampled("checkout is slower", sampler), ANOTHER)
     assert "checkout" in found.blamed, found.told()
