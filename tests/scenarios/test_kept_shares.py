@@ -74,7 +74,7 @@ def watched(plan: Plan, keeping: Keeping, seed: int = 23) -> Found:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", representatives(CASES, "a callee keeps a tenth", "both keep parts"))
+@pytest.mark.parametrize("case", representatives(CASES, "a callee keeps a tenth"))
 def test_who_keeps_less_is_not_blamed_for_what_another_fails(case: str):
     found = watched(GATEWAY_FAILS, CASES[case])
     assert found.blamed <= {"gateway"}, found.told()

@@ -23,7 +23,7 @@ from homeostat.runtime import Runtime
 from playbooks.audit import from_cloudevent, verify_chain
 from tests.patience import LONG_S, PATIENCE_S
 from tests.scenarios.story import Story, homeostat, listening, until
-from tests.scenarios.town import CALLS, FLUSH_MS, town
+from tests.scenarios.town import CALLS, FLUSH_MS, PARTITIONS, town
 
 WARMUP = 8
 ENVIRONMENT = "prod"
@@ -40,6 +40,7 @@ def _settings(data: Path) -> Settings:
             "data_dir": data,
             "receivers": {"grpc_port": 0, "http_port": 0},
             "api": {"port": 0},
+            "broker": {"partitions": PARTITIONS},
             "ingest": {"flush_ms": FLUSH_MS},
             "detect": {"warmup_windows": WARMUP, "stale_s": PATIENCE_S},
             "diagnose": {"resolve_s": 3},

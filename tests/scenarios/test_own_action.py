@@ -18,7 +18,7 @@ from playbooks.audit import verify_chain
 from tests.patience import LONG_S, PATIENCE_S
 from tests.plugin_dist import install
 from tests.scenarios.story import Story, listening, until
-from tests.scenarios.town import CALLS, FLUSH_MS, town
+from tests.scenarios.town import CALLS, FLUSH_MS, PARTITIONS, town
 
 SOURCE = Path(__file__).parents[2] / "docs" / "examples" / "acme-homeostat" / "acme_homeostat" / "load_shedding.py"
 PLAYBOOK = """
@@ -52,6 +52,7 @@ def _settings(data: Path) -> Settings:
             "data_dir": data / "data",
             "receivers": {"grpc_port": 0, "http_port": 0},
             "api": {"port": 0},
+            "broker": {"partitions": PARTITIONS},
             "ingest": {"flush_ms": FLUSH_MS},
             "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
             "decide": {"learn_s": 0},

@@ -18,13 +18,15 @@ from contracts.verdicts import DecisionVerdict, Outcome
 from homeostat.runtime import Runtime
 from tests.patience import LONG_S, PATIENCE_S
 from tests.scenarios.story import Story, listening, until
-from tests.scenarios.town import CALLS, FLUSH_MS, town
+from tests.scenarios.town import CALLS, FLUSH_MS, PARTITIONS, town
 
 STAGES = ("ingest", "edges", "features", "detect", "diagnose", "decide")
 IDLE = "series"
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "receivers": {"grpc_port": 0, "http_port": 0},
     "api": {"port": 0},
+    "broker": {"partitions": PARTITIONS},
     "ingest": {"flush_ms": FLUSH_MS},
     "detect": {"warmup_windows": 8, "stale_s": PATIENCE_S},
     "diagnose": {"resolve_s": 3},
@@ -54,49 +56,62 @@ async def test_every_stage_emits_the_same_again(tmp_path: Path) -> None:
 
 async def _same(folder: Path, bootstrap: str, story: Story) -> None:
     decided, now = [r for r in story.records if r.topic == DECISIONS], dt.datetime.now(dt.UTC).isoformat()
-    asked = [replay(folder, bootstrap, "--stage", stage, "--until", now, "--compare") for stage in STAGES]
-    for stage, (status, out, err) in zip(STAGES, await asyncio.gather(*asked), strict=True):
+    place = f"{DECISIONS}/{decided[-1].partition}@{decided[-1].offset}"
+    *stages, whole, last, otherwise = await replays(
+        folder,
+        bootstrap,
+        *(["--stage", stage, "--until", now, "--compare"] for stage in STAGES),
+        ["--json", "--until", now],
+        ["--from-offset", place, "--until", now, "--json", "--compare"],
+        ["--compare"],
+        before_the_last={"HOMEOSTAT_DECIDE__AUTONOMY": "observe"},
+    )
+    for stage, (status, out, err) in zip(STAGES, stages, strict=True):
         assert status == 0, f"{stage}: {out}{err[:3000]}"
         assert "the same as in the log, byte for byte" in out, out
         assert not out.startswith("0 events"), stage
-    status, out, err = await replay(folder, bootstrap, "--json", "--until", now)
+    status, out, err = whole
     assert status == 0, err
     assert [json.loads(line) for line in out.splitlines()] == [json.loads(r.value) for r in decided]
-    await _from_offset(folder, bootstrap, decided[-1], now)
-    await _otherwise(folder, bootstrap, decided[0])
-
-
-async def _from_offset(folder: Path, bootstrap: str, last: Record, until_: str) -> None:
-    place = f"{DECISIONS}/{last.partition}@{last.offset}"
-    status, out, err = await replay(folder, bootstrap, "--from-offset", place, "--until", until_, "--json", "--compare")
+    status, out, err = last
     assert status == 0, err
-    assert out.encode().splitlines() == [last.value]
+    assert out.encode().splitlines() == [decided[-1].value]
+    _differs(otherwise, decided[0])
 
 
-async def _otherwise(folder: Path, bootstrap: str, first: Record) -> None:
+def _differs(found: tuple[int, str, str], first: Record) -> None:
     """With other settings other decisions follow, and the first field that differs is named."""
-    status, out, err = await replay(
-        folder, bootstrap, "--compare", environment={"HOMEOSTAT_DECIDE__AUTONOMY": "observe"}
-    )
+    status, out, err = found
     assert status == 1, out
     assert f"{DECISIONS} {decode(Decision, first.value).id}: " in err
     assert "in the log" in err
     assert "made with another release, other settings or playbooks" in err
 
 
-async def replay(
-    folder: Path, bootstrap: str, *arguments: str, environment: dict[str, str] | None = None
-) -> tuple[int, str, str]:
-    """Status, output and errors of the command."""
+async def replays(
+    folder: Path, bootstrap: str, *commands: list[str], before_the_last: dict[str, str]
+) -> list[tuple[int, str, str]]:
+    """Status, output and errors of each command with these arguments, all in one process that isn't the workers'; what its environment
+    has besides before the last of them."""
     config = folder / "homeostat.yaml"
-    if not config.exists():  # another replay may be reading it
-        config.write_text(json.dumps(SETTINGS))  # JSON is YAML
-    command = [sys.executable, "-m", "homeostat", "--config", str(config), "--data-dir", str(folder), "replay"]
+    config.write_text(json.dumps(SETTINGS))  # JSON is YAML
+    always = ["--config", str(config), "--data-dir", str(folder), "replay", "--from-kafka", f"kafka://{bootstrap}"]
     process = await asyncio.create_subprocess_exec(
-        *(*command, "--from-kafka", f"kafka://{bootstrap}", *arguments),
+        *(sys.executable, "-m", "tests.scenarios.commands"),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **(environment or {})},
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200"},
     )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    return process.returncode or 0, out.decode(), err.decode()
+    asked = [[{}, [*always, *command]] for command in commands]
+    asked[-1][0] = before_the_last
+    out, err = await asyncio.wait_for(process.communicate(json.dumps(asked).encode()), PATIENCE_S)
+    assert process.returncode == 0, err.decode()
+    return [(status, told, errors) for status, told, errors in json.loads(out)]
+
+
+async def replay(folder: Path, bootstrap: str, *arguments: str) -> tuple[int, str, str]:
+    """The same of one command."""
+    (found,) = await replays(folder, bootstrap, list(arguments), before_the_last={})
+    return found

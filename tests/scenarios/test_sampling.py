@@ -109,7 +109,7 @@ def test_keeping_what_failed_is_no_burst_of_failures(sampler: Sampler, metrics_s
             (failures_first, 1),
             (failures_first, 15),
         ],
-        *((told_threshold, 0), (unseen, 1), (failures_first, 1)),
+        *((told_threshold, 0), (failures_first, 1)),
     ),
 )
 def test_what_fails_while_sampling_begins_is_found(sampler: Sampler, metrics_s: int):
@@ -131,10 +131,7 @@ SLOWNESS = {
     representatives(
         itertools.product(SLOWNESS, (0, 1, 15)),
         ("only what was slow", 0),
-        ("what failed, what was slow, a hundredth", 0),
         ("what failed, what was slow, a hundredth", 1),
-        ("all that was slow, and a tenth", 15),
-        ("a half, then a twentieth", 15),
     ),
 )
 def test_who_has_always_had_slow_requests_is_no_slower_where_the_others_are_left_out(name: str, metrics_s: int):
@@ -143,11 +140,11 @@ def test_who_has_always_had_slow_requests_is_no_slower_where_the_others_are_left
     assert not found.incidents, found.told()
 
 
-@pytest.mark.parametrize("plan", ["checkout is slow", "checkout is slower"])
 @pytest.mark.parametrize(
-    ("name", "metrics_s"),
+    ("plan", "name", "metrics_s"),
     representatives(
         itertools.product(
+            ("checkout is slow", "checkout is slower"),
             (
                 "a tenth",
                 "all that was slow, and a tenth",
@@ -158,9 +155,8 @@ def test_who_has_always_had_slow_requests_is_no_slower_where_the_others_are_left
             ),
             (1, 15),
         ),
-        ("all that was slow, and a tenth", 15),
-        ("only what was slow", 1),
-        ("a half, then a twentieth", 1),
+        ("checkout is slow", "all that was slow, and a tenth", 15),
+        ("checkout is slower", "a half, then a twentieth", 1),
     ),
 )
 def test_what_becomes_slow_while_sampling_begins_is_found(plan: str, name: str, metrics_s: int):
@@ -169,7 +165,7 @@ def test_what_becomes_slow_while_sampling_begins_is_found(plan: str, name: str, 
     assert not found.touched - {"checkout"}, found.told()
 
 
-@pytest.mark.parametrize("sampler", representatives([unseen, slow_first, policies], policies, slow_first))
+@pytest.mark.parametrize("sampler", representatives([unseen, slow_first, policies], policies))
 def test_what_becomes_slow_is_found_by_the_spans_that_are_kept_alone(sampler: Sampler):
     found = watched(Sampled("checkout is slower", sampler), ANOTHER)
     assert "checkout" in found.blamed, found.told()

@@ -169,7 +169,7 @@ def small_shop() -> tuple[Spans, Rows]:
     return spans, windows(sent(spans, UNTIL_S))
 
 
-@pytest.mark.parametrize("way", representatives(BESIDE, "each second, 5 s later", "of some routes"))
+@pytest.mark.parametrize("way", representatives(BESIDE, "each second, 5 s later"))
 def test_spans_tell_the_same_whatever_counts_them_besides(way: str) -> None:
     spans, alone = small_shop()
     beside = windows(merged(sent(spans, UNTIL_S), BESIDE[way](spans)))

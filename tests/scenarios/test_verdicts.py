@@ -23,7 +23,7 @@ from homeostat.wiring import perceive_specs
 from streams.in_memory import MemoryPipeline
 
 _, ERRORS, P50, _, _ = range(len(COLUMNS))
-CALM, EVERY, PAUSES = 250, 100, 5
+CALM, EVERY, PAUSES = 200, 60, 5
 AFTER = CALM + PAUSES * EVERY
 """Windows without pauses at first, between two pauses, and after which the second five pauses begin."""
 END = AFTER + PAUSES * EVERY

@@ -16,6 +16,8 @@ from tests.unit.streams.windows.support import CLIENT, MS, SERVER, Span, otlp
 CALLS = {"gateway": ("orders", "catalog"), "orders": ("stock",), "stock": (), "catalog": ()}
 REQUESTS_PER_S = 40
 BATCH_S = 0.25
+PARTITIONS = 2
+"""Half of the usual: each is looked after in every stage, so they are most of what a minute costs."""
 FLUSH_MS = 300
 """A town is watched for a minute of real time: a third of the usual flushes tells the same story."""
 

@@ -68,7 +68,7 @@ def test_where_it_cannot_be_known_the_run_says_unknown(tmp_path: Path) -> None:
 @pytest.mark.timeout(LONG_S)
 def test_kills_at_random_moments_with_processes_as_targets(tmp_path: Path) -> None:
     """`TEST_KILLS=300 pytest tests/checks/crash -k random` kills as often."""
-    kills = os.environ.get("TEST_KILLS", "12")
+    kills = os.environ.get("TEST_KILLS", "6")
     command = [sys.executable, "-m", "tests.checks.crash.random_kills", str(tmp_path / "kills"), kills]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

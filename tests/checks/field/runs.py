@@ -15,7 +15,7 @@ from playbooks.learning import Posteriors
 from streams.in_memory import MemoryPipeline
 from tests.checks.field.inputs import recording
 
-PARTITIONS = 4
+PARTITIONS = 2
 
 
 def incidents(number: str) -> list[Incident]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -39,7 +41,12 @@ def window(
 
 
 def warm(requests: float = 50.0) -> DetectEngine:
-    """An engine that knows what is usual until window `WARM`."""
+    """An engine that knows what is usual until window `WARM`: a copy of one that has lived until then."""
+    return copy.deepcopy(_warm(requests))
+
+
+@functools.cache
+def _warm(requests: float) -> DetectEngine:
     engine = DetectEngine(0, SETTINGS)
     for number in range(WARM):
         assert engine.observe(window(number, requests=requests), at(number + 1))[1] == []

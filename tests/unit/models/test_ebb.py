@@ -1,5 +1,7 @@
 """Requests that become fewer: how soon a drop is found at little traffic, when it is over, and what merely looks like one."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from contracts.verdicts import AnomalyPhase
 from models.engine import DetectEngine
 from models.service.state import EBB, BankState
 from tests.patience import LONG_S
+from tests.representatives import representatives
 from tests.unit.models.test_failing import COLUMNS
 
 ROWS = 40
@@ -42,7 +45,10 @@ def drawn(rates, seed, more_than_chance=0.0):
 
 
 @pytest.mark.timeout(LONG_S)
-@pytest.mark.parametrize(("rate", "left", "within"), [(5.6, 0.29, 20), (20, 0.4, 9), (9, 0.5, 25), (60, 0.5, 6)])
+@pytest.mark.parametrize(
+    ("rate", "left", "within"),
+    representatives([(5.6, 0.29, 20), (20, 0.4, 9), (9, 0.5, 25), (60, 0.5, 6)], (5.6, 0.29, 20), (60, 0.5, 6)),
+)
 def test_a_drop_is_found_by_the_requests_of_all_windows_since_it_began(rate, left, within):
     """One of two instances hangs: what hangs is in no statistics, so that all there is to see is that less is answered."""
     opened, _ = opened_and_closed(drawn([rate] * BEGIN + [rate * left] * 60, seed=1))
@@ -60,8 +66,9 @@ def test_a_drop_is_one_anomaly_and_over_when_requests_are_back():
 
 
 @pytest.mark.timeout(LONG_S)
-@pytest.mark.parametrize("rate", [4, 20, 200])
-@pytest.mark.parametrize("lasts", [120, 240])
+@pytest.mark.parametrize(
+    ("rate", "lasts"), representatives(itertools.product([4, 20, 200], [120, 240]), (4, 240), (200, 120))
+)
 def test_an_office_that_closes_is_no_drop(rate, lasts):
     closing = [rate * (1.0 - 0.88 * min(w / lasts, 1.0)) for w in range(lasts + 60)]
     opened, _ = opened_and_closed(drawn([rate] * BEGIN + closing, seed=3))

@@ -36,7 +36,7 @@ def sound(anomalies):
             assert not float(low) <= float(value) <= float(high) or value in {low, high}, a.text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     errors=st.floats(0.0, 0.9),
@@ -64,7 +64,7 @@ def test_no_anomaly_contradicts_itself(seed, errors, slower, fewer, every, warm,
     sound(told(DetectEngine(0, BANK), warm + 40, make))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10_000), step=st.floats(0.02, 0.65), lag=st.floats(1, 1e5), apart=st.sampled_from([1, 15, 60])
 )

@@ -16,7 +16,7 @@ from tests.representatives import representatives
 from tests.unit.streams.fleet import PARTITIONS, T0, Fault, Fleet, Loss
 
 READY, GONE, UNSURE = InstanceState.READY, InstanceState.GONE, InstanceState.UNSURE
-LOST, END = 60, 90
+LOST, END = 40, 70
 UNSEEN = Loss(("gateway",), 0, 10_000)
 """Who calls sends nothing, so nobody but the cluster can say how it is."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONG_S)]

@@ -99,7 +99,7 @@ AT_OTHERS: dict[str, tuple[dict[str, Sender], dict[str, set[GapKind]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", representatives(AT_OTHERS, "none", "behind", "client lost"))
+@pytest.mark.parametrize("case", representatives(AT_OTHERS, "none", "client lost"))
 def test_gaps_that_show_at_others_or_by_others(case: str) -> None:
     senders, expected = AT_OTHERS[case]
     assert gaps_of(senders) == expected

@@ -119,15 +119,15 @@ def test_three_days_after_a_flood_of_names_new_services_are_taken_in() -> None:
 
 def test_during_a_flood_those_who_were_there_stay() -> None:
     pipeline = Pipeline()
-    for second in range(220):
+    for second in range(120):
         pipeline.send(request("steady", pipeline.now), *call("caller", "callee", pipeline.now))
-        if second > 60:
+        if second > 20:
             pipeline.send(*(request(f"job-{second}-{i}", pipeline.now) for i in range(20)))
         pipeline.pass_by(1)
     pipeline.pass_by(10)
-    assert pipeline.rows["prod", "spans", "steady"] == 220
-    assert pipeline.rows["prod", "spans", "callee"] == 220
-    assert pipeline.rows["prod", "edges", "caller"] == 440
+    assert pipeline.rows["prod", "spans", "steady"] == 120
+    assert pipeline.rows["prod", "spans", "callee"] == 120
+    assert pipeline.rows["prod", "edges", "caller"] == 240
     for stage, what in (("ingest", "names_left"), ("ingest", "service_limit"), ("features", "service_left")):
         assert pipeline.counters[stage, what] > 0, (stage, what)
 
@@ -155,7 +155,7 @@ def test_services_that_are_asked_no_more_leave_whole() -> None:
 
 def test_environments_are_bounded_at_every_stage() -> None:
     pipeline = Pipeline()
-    for second in range(400):
+    for second in range(330):
         pipeline.send(request("steady", pipeline.now))
         pipeline.send(request("other", pipeline.now), environment=f"{second:04d}")
         pipeline.pass_by(1)
@@ -169,19 +169,19 @@ def test_environments_are_bounded_at_every_stage() -> None:
             held += [c.names for c in stage._builder._collectors]
         assert all(len(h) <= 5 for h in held), instance.key
     pipeline.pass_by(10)
-    assert pipeline.rows["prod", "spans", "steady"] == 400
+    assert pipeline.rows["prod", "spans", "steady"] == 330
     counters = pipeline.counters
     assert counters["ingest", "environment_limit"] > 0
     for stage in ("ingest", "edges", "features", "detect", "diagnose"):
         assert counters[stage, "environment_left"] > 0, stage
-    assert counters["ingest", "spans"] + counters["ingest", "environment_limit"] == 800
+    assert counters["ingest", "spans"] + counters["ingest", "environment_limit"] == 660
 
 
 def test_what_reached_a_limit_is_said_and_not_said_all_the_time(caplog: pytest.LogCaptureFixture) -> None:
     pipeline = Pipeline()
     with caplog.at_level(logging.WARNING):
-        for n in range(120):
-            pipeline.send(*(request(f"job-{n}-{i}", pipeline.now) for i in range(200)))
+        for n in range(60):
+            pipeline.send(*(request(f"job-{n}-{i}", pipeline.now) for i in range(100)))
             pipeline.pass_by(1)
     said = [r.getMessage() for r in caplog.records if "ingest: no room for more services" in r.getMessage()]
     assert len(said) == 1

@@ -35,7 +35,7 @@ def test_faults_are_found_however_late_telemetry_is(kind: str) -> None:
 
 
 def test_every_second_of_everyone_is_told_once() -> None:
-    fleet = Fleet(SERVICES, MIXED).run(240)
+    fleet = Fleet(SERVICES, MIXED).run(165)
     seen: dict[tuple[str, int], Presence] = {}
     for service, second, what, count in fleet.rows():
         assert (service, second) not in seen, "a row came twice"

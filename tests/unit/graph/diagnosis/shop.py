@@ -6,9 +6,11 @@ windows far outside of the usual.
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -282,6 +284,50 @@ class Detector:
 Event = EvidenceFrame | Anomaly | Change
 
 
+def unchanged(age: int) -> dict[str, str]:
+    """No other versions, ever."""
+    return {}
+
+
+@dataclass
+class Life:
+    """A shop second by second, and how far it has come."""
+
+    environment: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.rng, self.usual = np.random.default_rng(self.seed), usual_of(self.seed + 1000)
+        self.detector, self.seconds = Detector(self.environment, tuple(sorted(CALLS))), 0
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Life:
+        """What is usual never changes."""
+        twin = memo[id(self)] = copy.copy(self)
+        twin.rng, twin.detector = copy.deepcopy((self.rng, self.detector), memo)
+        return twin
+
+    def second(self, faults: dict[str, Fault], age: int, start_ns: int, versions: dict[str, str]) -> list[Event]:
+        """What is told of the next second."""
+        window = simulate(self.rng, faults, age)
+        seen: list[Event] = list(
+            frames(window, start_ns + self.seconds * SECOND, self.usual, self.environment, versions)
+        )
+        if self.seconds >= 5:
+            seen += list(self.detector.look(seen[0]))
+        self.seconds += 1
+        return seen
+
+
+usual_of = cache(Usual.learn)
+
+
+@cache
+def _healthy(seconds: int, seed: int, environment: str, start_ns: int) -> tuple[Life, list[list[Event]]]:
+    """What most begin with is lived through once: a shop in which nothing has happened yet, and what was told of it."""
+    life = Life(environment, seed)
+    return life, [life.second({}, -1, start_ns, {}) for _ in range(seconds)]
+
+
 def play(
     faults: dict[str, Fault],
     *,
@@ -289,21 +335,21 @@ def play(
     faulty_s: int = 12,
     recovered_s: int = 0,
     seed: int = 1,
-    versions: Callable[[int], dict[str, str]] = lambda age: {},
+    versions: Callable[[int], dict[str, str]] = unchanged,
     environment: str = "shop",
     start_ns: int = START,
 ) -> Iterator[tuple[int, list[Event]]]:
     """`(end of window, events)` per second; the fault sets in after `healthy_s` and ends after `faulty_s`."""
-    rng, usual = np.random.default_rng(seed), Usual.learn(seed + 1000)
-    detector = Detector(environment, tuple(sorted(CALLS)))
+    life, told = Life(environment, seed), list[list[Event]]()
+    if versions is unchanged:
+        life, told = _healthy(healthy_s, seed, environment, start_ns)
+        life = copy.deepcopy(life)
     for second in range(healthy_s + faulty_s + recovered_s):
-        age = second - healthy_s
-        window = simulate(rng, faults, -1 if age >= faulty_s else age)
-        time_ns = start_ns + second * SECOND
-        seen: list[Event] = list(frames(window, time_ns, usual, environment, versions(age)))
-        if second >= 5:
-            seen += list(detector.look(seen[0]))
-        yield time_ns + SECOND, seen
+        age, at_ns = second - healthy_s, start_ns + (second + 1) * SECOND
+        if second < len(told):
+            yield at_ns, list(told[second])
+        else:
+            yield at_ns, life.second(faults, -1 if age >= faulty_s else age, start_ns, versions(age))
 
 
 ONSET = START + 60 * SECOND

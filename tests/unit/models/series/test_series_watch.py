@@ -100,14 +100,15 @@ def test_a_day_like_every_day_is_not_told_and_a_day_unlike_them_is() -> None:
     assert found
 
 
-def test_false_alarms_stay_within_the_budget() -> None:
-    """Ten series for four weeks each, one false alarm a week accepted over all of them."""
+@pytest.mark.parametrize("weeks", representatives([1, 2, 4], 1))
+def test_false_alarms_stay_within_the_budget(weeks: int) -> None:
+    """Ten series for some weeks each, one false alarm a week accepted over all of them."""
     opened = 0
-    for seed in range(2):
+    for seed in range(weeks):
         watch, rows = SeriesWatch("prod"), usual(7 * DAY_POINTS, seed, width=10)
         names = tuple(f"s{j}" for j in range(10))
         opened += sum(a.phase is AnomalyPhase.OPENED for a in told(watch, rows, names=names))
-    assert opened <= 4
+    assert opened <= 2 * weeks
 
 
 def test_only_the_bad_side_is_told() -> None:
@@ -142,24 +143,24 @@ def test_sparse_counts_do_not_hide_a_burst() -> None:
 
 def test_spikes_of_single_members_of_a_large_group_are_no_event_and_many_at_once_are() -> None:
     rng = np.random.default_rng(22)
-    rows = rng.standard_normal((2000, 30))
+    rows = rng.standard_normal((1000, 30))
     rows += np.where(rng.random(rows.shape) < 0.002, rng.exponential(6.0, rows.shape), 0.0)
-    rows[1900:1903] += 5.0
+    rows[900:903] += 5.0
     names = tuple(f"d{j}" for j in range(30))
     found = told(SeriesWatch("prod"), rows, names=names, group="host")
     onsets = [(a.onset_ns - T0) // FIVE_MINUTES for a in found if a.phase is AnomalyPhase.OPENED]
-    assert 1900 in onsets
-    assert len(onsets) <= 6
+    assert 900 in onsets
+    assert len(onsets) <= 3
 
 
 def test_a_distance_is_told_once_and_the_new_level_is_adopted() -> None:
-    watch, rows = SeriesWatch("prod"), usual(3000, 23, width=4)
-    rows[1500:] += 60
+    watch, rows = SeriesWatch("prod"), usual(1000, 23, width=4)
+    rows[700:] += 60
     found = told(watch, rows, names=tuple("abcd"), group="g")
-    opened, closed = (a for a in found if a.time_ns >= T0 + 1500 * FIVE_MINUTES)
+    opened, closed = (a for a in found if a.time_ns >= T0 + 700 * FIVE_MINUTES)
     assert (opened.phase, closed.phase) == (AnomalyPhase.OPENED, AnomalyPhase.CLOSED)
-    assert opened.onset_ns == T0 + 1500 * FIVE_MINUTES
-    assert closed.time_ns < T0 + 1700 * FIVE_MINUTES
+    assert opened.onset_ns == T0 + 700 * FIVE_MINUTES
+    assert closed.time_ns < T0 + 900 * FIVE_MINUTES
 
 
 def test_a_snapshot_of_before_distances_were_known_is_gone_on_from() -> None:

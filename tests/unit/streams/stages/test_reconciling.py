@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 
@@ -17,6 +18,7 @@ from streams.stage import Emit
 from streams.stages.features import FeatureStage
 from streams.stages.ingest import IngestStage
 from tests.checks.fuzz.garbage import garbage
+from tests.representatives import representatives
 from tests.unit.connectors.otlp.builders import T0, logs, traces
 from tests.unit.connectors.otlp.test_accounting import records
 
@@ -34,7 +36,7 @@ def ingested(counters: Counter[str]) -> int:
     return skipped + sum(counters[name] for name in (*INGESTED, *LEFT_OUT))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", representatives(range(2), 0))
 def test_every_fuzz_input_through_ingest(seed: int) -> None:
     """Some spoilt times lie in the future, and there is room for three services."""
     stages: dict[str, IngestStage] = {}
@@ -63,8 +65,10 @@ def test_every_fuzz_input_through_ingest(seed: int) -> None:
     assert unknown < 250
 
 
-@pytest.mark.parametrize("room", [1, 4])
-@pytest.mark.parametrize("topic", [OTLP_SPANS, OTLP_LOGS])
+@pytest.mark.parametrize(
+    ("topic", "room"),
+    representatives(itertools.product([OTLP_SPANS, OTLP_LOGS], [1, 4]), (OTLP_SPANS, 4), (OTLP_LOGS, 1)),
+)
 def test_every_record_from_bytes_to_rows(topic: str, room: int) -> None:
     """Late by up to three minutes, or ahead of everybody, sent twice, of more services than there is room for."""
     rng, config = random.Random(3), settings(max_delay_s=30, max_services=room)
